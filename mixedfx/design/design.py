@@ -1,0 +1,144 @@
+"""The design: everything a fitter receives, and nothing about how it was written.
+
+The columns of Z are never laid out densely. A `RandomTerm` holds, for each row, the code of its level and the values of
+its covariates; the random effects u of the whole model are ordered by term, then level, then column of the term:
+effect (term t, level j, column c) has index ``starts[t] + j * k_t + c``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.formula.mixed_formula import MixedFormula
+
+if TYPE_CHECKING:
+    from mixedfx.design.spec import DesignSpec
+
+
+@dataclass(frozen=True)
+class RandomTerm:
+    """One random-effects term: q levels, k columns.
+
+    Attributes
+    ----------
+    label
+        Name of the grouping factor, ``"school"`` or ``"race:gender"``.
+    columns
+        Names of the k columns, ``("Intercept", "small")``.
+    levels
+        The q observed levels as text, joined with ``:`` for interactions.
+    codes
+        (n,) level of each row, 0 to q - 1.
+    z
+        (n, k) covariates, C-contiguous float64.
+    correlated
+        True: unconstrained covariance between the k columns; False: diagonal.
+    """
+
+    label: str
+    columns: tuple[str, ...]
+    levels: tuple[str, ...]
+    codes: NDArray[np.intp]
+    z: NDArray[np.float64]
+    correlated: bool
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels q."""
+        return len(self.levels)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns k."""
+        return len(self.columns)
+
+
+@dataclass(frozen=True)
+class RowReport:
+    """Which rows of the data the design uses, and why others were left out.
+
+    Attributes
+    ----------
+    total
+        Rows in the data as given.
+    used
+        (n,) zero-based positions of the rows kept.
+    missing
+        Column name -> number of rows in which it was missing (a row may count for several columns).
+    dropped_missing
+        Rows dropped because something was missing.
+    dropped_zero_weight
+        Rows dropped because their weight was zero.
+    """
+
+    total: int
+    used: NDArray[np.intp]
+    missing: Mapping[str, int] = field(default_factory=dict)
+    dropped_missing: int = 0
+    dropped_zero_weight: int = 0
+
+
+@dataclass(frozen=True)
+class Design:
+    """Response, fixed-effects matrix and random terms of one formula on one data frame.
+
+    Attributes
+    ----------
+    formula
+        The parsed formula, ``.`` already expanded.
+    y
+        (n,) response after transforms, offset not subtracted.
+    X
+        (n, p) fixed-effects matrix of full column rank.
+    fixed_names
+        Labels of the p columns: ``Intercept``, ``small``, ``race[White]``, ``small:race[White]``.
+    random
+        The random terms, in the order of the formula.
+    weights
+        (n,) positive precision weights (var = sigma^2 / w), or None.
+    offset
+        (n,) offset, zeros where there is none.
+    frame
+        The columns of the data that the formula uses, rows as in `y` (pandas; the index is the data's own row position).
+    spec
+        What replays the same design on new data.
+    rows
+        Rows used and dropped.
+    aliased
+        Labels of the columns dropped because they are linear combinations of others.
+    known_sd
+        (n,) known sampling standard deviations (``y | se(s) ~ ...``), or None where sigma is estimated.
+    response_name
+        The response as written.
+    """
+
+    formula: MixedFormula
+    y: NDArray[np.float64]
+    X: NDArray[np.float64]
+    fixed_names: tuple[str, ...]
+    random: tuple[RandomTerm, ...]
+    weights: NDArray[np.float64] | None
+    offset: NDArray[np.float64]
+    frame: pd.DataFrame
+    spec: DesignSpec
+    rows: RowReport
+    aliased: tuple[str, ...] = ()
+    known_sd: NDArray[np.float64] | None = None
+    response_name: str = "y"
+
+    @property
+    def n_random(self) -> int:
+        """Total number of random effects q."""
+        return sum(t.n_levels * t.n_columns for t in self.random)
+
+    @property
+    def starts(self) -> NDArray[np.intp]:
+        """(terms + 1,) first index of each term's effects in u; the last entry is q."""
+        sizes = [t.n_levels * t.n_columns for t in self.random]
+        return np.concatenate([[0], np.cumsum(sizes, dtype=np.intp)]).astype(np.intp)

@@ -1,0 +1,119 @@
+"""Every error and warning mixedfx raises, one class for each thing a user can act on.
+
+An error says what is wrong, where it is and the line that mends it. A warning accompanies an answer that has a caveat;
+each has a class of its own, so that a user can silence or escalate exactly one of them.
+"""
+
+from __future__ import annotations
+
+
+class MixedfxError(Exception):
+    """Base class of all errors raised by mixedfx.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    mend
+        What to do about it; shown on a line of its own.
+    """
+
+    def __init__(self, message: str, *, mend: str | None = None) -> None:
+        self.message = message
+        self.mend = mend
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        return self.message if self.mend is None else f"{self.message}\n{self.mend}"
+
+
+class FormulaError(MixedfxError):
+    """A formula that cannot be read; points at the character where reading stopped making sense.
+
+    Parameters
+    ----------
+    message, mend
+        As in `MixedfxError`.
+    formula
+        The whole text the user wrote.
+    column
+        Zero-based position in `formula` of the offending character.
+
+    Examples
+    --------
+    >>> from mixedfx.errors import FormulaError
+    >>> print(FormulaError("unbalanced bracket", formula="y ~ (1 | g", column=4, mend="Close it."))
+    unbalanced bracket
+      y ~ (1 | g
+          ^
+    Close it.
+    """
+
+    def __init__(self, message: str, *, formula: str, column: int, mend: str | None = None) -> None:
+        self.formula = formula
+        self.column = column
+        super().__init__(message, mend=mend)
+
+    def __str__(self) -> str:
+        lines = [self.message, f"  {self.formula}", "  " + " " * self.column + "^"]
+        return "\n".join(lines if self.mend is None else [*lines, self.mend])
+
+
+class UnsafeFormulaError(FormulaError):
+    """Formula text that asks for more than the documented functions and what the caller passed in `env`."""
+
+
+class DataError(MixedfxError):
+    """Data that do not fit the formula: an unknown column, no rows, infinities, a non-numeric response."""
+
+
+class UnseenLevelError(DataError):
+    """New data hold a level that the fit has never seen, where none is allowed."""
+
+
+class ModelError(MixedfxError):
+    """A model that cannot be estimated from these data, whatever the optimiser does."""
+
+
+class MemoryForecastError(ModelError):
+    """The factorisation would need more memory than is free; the message holds the forecast."""
+
+
+class EffectsError(MixedfxError):
+    """A question about effects that this fit cannot answer."""
+
+
+class MixedfxWarning(UserWarning):
+    """Base class of all warnings issued by mixedfx."""
+
+
+class RowsDroppedWarning(MixedfxWarning):
+    """Rows with a weight of zero were left out."""
+
+
+class RankDeficiencyWarning(MixedfxWarning):
+    """Aliased columns of the fixed part were dropped; the message names them."""
+
+
+class IdentifiabilityWarning(MixedfxWarning):
+    """Two parts of the model explain the same variation; the message names them and the mend."""
+
+
+class FewLevelsWarning(MixedfxWarning):
+    """A variance estimated from fewer than five levels is barely identified."""
+
+
+class SingularFitWarning(MixedfxWarning):
+    """A variance is zero or a correlation is one: an answer, but one to know about."""
+
+
+class ConvergenceWarning(MixedfxWarning):
+    """The optimiser stopped before it could certify a minimum."""
+
+
+class NoVariationWarning(MixedfxWarning):
+    """The effect asked about cannot vary over the groups asked about under this formula."""
+
+
+class UnseenLevelsWarning(MixedfxWarning):
+    """New levels were drawn from the population; the message lists them, so that a typing error shows."""

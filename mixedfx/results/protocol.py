@@ -1,0 +1,57 @@
+"""What every fit offers to the layers above, whatever made it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design
+from mixedfx.design.functional import Functional
+
+NewLevels = Literal["error", "population", "sample"]
+
+
+class LinearEstimate(Protocol):
+    """What a fit knows about s linear functionals of (beta, u), on the scale of the linear predictor."""
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """(s,) point estimates: BLUE/BLUP, or posterior means."""
+        ...
+
+    @property
+    def cov(self) -> NDArray[np.float64]:
+        """(s, s) covariance of estimate minus truth."""
+        ...
+
+    def draws(self, n: int | None = None, seed: int | None = None) -> NDArray[np.float64]:
+        """(n, s) joint draws; a posterior ignores `seed` and returns its own draws when `n` is None."""
+        ...
+
+
+@runtime_checkable
+class Fit(Protocol):
+    """A fitted model, as the effects layer sees it."""
+
+    design: Design
+
+    @property
+    def uncertainty(self) -> str:
+        """One sentence on what the intervals of this fit include and what they leave out."""
+        ...
+
+    def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
+        """Rows of the linear predictor for `newdata` (the data of the fit where None)."""
+        ...
+
+    def apply(self, functional: Functional) -> LinearEstimate:
+        """Mean, covariance and draws of linear functionals of (beta, u)."""
+        ...
+
+    @property
+    def varcorr(self) -> pd.DataFrame:
+        """Variances and covariances: columns grp, var1, var2, vcov, sdcor."""
+        ...
