@@ -1,0 +1,25 @@
+"""NumPy twins of the compiled kernels: the same sums through the dense coupling matrix.
+
+They are the fast path of small or nearly dense problems (no compilation, one matrix product) and the oracle of the
+kernels' tests. `dense` is (q1, q2, k1): the vectors v_a of row i at [i, a].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def downdate(C: NDArray[np.float64], dense: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
+    """C -= sum_i V_i W_i V_i' in place, both triangles; `weights` is (q1, k1, k1)."""
+    q1, q2, k1 = dense.shape
+    left = np.matmul(dense, weights)
+    C -= left.transpose(1, 0, 2).reshape(q2, q1 * k1) @ dense.transpose(0, 2, 1).reshape(q1 * k1, q2)
+
+
+def quadratic_forms(N: NDArray[np.float64], dense: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(q1, k1, k1) forms V_i' N V_i of a symmetric N."""
+    q1, q2, k1 = dense.shape
+    flat = dense.transpose(1, 0, 2).reshape(q2, q1 * k1)
+    product = (N @ flat).reshape(q2, q1, k1)
+    return np.matmul(dense.transpose(0, 2, 1), product.transpose(1, 0, 2))

@@ -1,0 +1,277 @@
+"""The second level of elimination: Z1'Z2 and Z2'Z2, their order, and what their factor will cost.
+
+After the first factor is eliminated, the other factors' random effects are coupled wherever two of their levels meet in
+one level of the first. Where nearly all meet (crossed designs) the matrix is factored dense, by LAPACK. Where few meet
+(nested terms, neighbours) it stays sparse under a fill-reducing order, and only the columns at the end of that order, which
+fill in, are dense. Which it will be is predicted before anything large is allocated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from mixedfx.errors import MemoryForecastError
+
+if TYPE_CHECKING:
+    from mixedfx.pls.problem import GroupFactor
+
+Vector = NDArray[np.float64]
+Index = NDArray[np.integer]
+
+SMALL = 400  # columns up to which a dense factor costs less than planning a sparse one
+DENSE_SHARE = 0.25  # share of filled entries above which no order can keep the factor sparse
+SPARSE_COST = 4e-9  # seconds for each squared column count, compiled loops (measured, one core)
+DENSE_COST = 4e-11  # seconds for each cubed dimension, LAPACK (measured, one core)
+TWIN_LIMIT = 3e7  # multiplications up to which one NumPy product beats loading the compiled kernels
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the second level is sparse and where dense.
+
+    Attributes
+    ----------
+    permutation
+        (q2,) column of Z2, in the order of factor, level, column, that stands at each position.
+    split
+        Number of leading sparse columns.
+    start, row
+        Pattern of the Cholesky factor of the sparse columns (compressed, rows ascending, diagonal first).
+    """
+
+    permutation: NDArray[np.intp]
+    split: int
+    start: NDArray[np.int64]
+    row: NDArray[np.int32]
+
+    @property
+    def megabytes(self) -> float:
+        """Memory of one factor."""
+        tail = len(self.permutation) - self.split
+        return (8 * tail**2 + 20 * len(self.row)) / 2**20
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """Cross-products of the factors of the second level, columns permuted.
+
+    Attributes
+    ----------
+    layout
+        Order of the columns, and which of them are sparse.
+    positions
+        For each factor of the second level, the (q, k) positions of its effects.
+    cross
+        (q1 * k1, q2) sparse Z1'Z2.
+    gram
+        (q2, q2) sparse Z2'Z2, both triangles.
+    indices, values
+        Entries of `cross` by level of the first factor: (e,) column and (e, k1) values.
+    row_of, row_end, column_start, order
+        Level of each entry, end of each level's entries, start of each column, and the entries sorted by column.
+    dense
+        (q1, q2, k1) the same entries, where the problem is small enough for NumPy alone; else None.
+    """
+
+    layout: Layout
+    positions: tuple[NDArray[np.intp], ...]
+    cross: sparse.csr_array
+    gram: sparse.csr_array
+    indices: NDArray[np.int32]
+    values: Vector
+    row_of: NDArray[np.int32]
+    row_end: NDArray[np.int64]
+    column_start: NDArray[np.int64]
+    order: NDArray[np.int64]
+    dense: Vector | None
+
+    @property
+    def size(self) -> int:
+        """Number of random effects q2 in the second level."""
+        return self.gram.shape[0]
+
+
+def couple(first: GroupFactor, rest: tuple[GroupFactor, ...], W: Vector) -> tuple[Coupling, Vector]:
+    """Coupling of the first factor with the others, and (q2, p + 1) products Z2'W, in permuted order.
+
+    Raises
+    ------
+    MemoryForecastError
+        If the factor would not fit in the memory that is free.
+    """
+    Z2, offsets = _sparse_z(rest)
+    gram = sparse.csr_array(Z2.T @ Z2)
+    n_levels, k1, q2 = first.n_levels, first.k, Z2.shape[1]
+    rows = np.repeat(first.codes, np.diff(Z2.indptr))
+    pattern, values = _cross_products(first, rows, Z2, n_levels)
+    layout = plan(pattern, gram, rest, offsets)
+    check_memory(layout)
+
+    inverse = np.empty(q2, dtype=np.int32)
+    inverse[layout.permutation] = np.arange(q2, dtype=np.int32)
+    entry = sparse.csr_array(
+        (np.arange(pattern.nnz, dtype=np.int64), inverse[pattern.indices], pattern.indptr), shape=pattern.shape
+    )
+    entry.sort_indices()
+    indices, values = entry.indices.astype(np.int32), np.ascontiguousarray(values[entry.data])
+    row_end = entry.indptr[1:].astype(np.int64)
+    row_of = np.repeat(np.arange(n_levels, dtype=np.int32), np.diff(entry.indptr))
+    by_column = sparse.csr_array((np.arange(pattern.nnz, dtype=np.int64), indices, entry.indptr), pattern.shape).tocsc()
+    cross = sparse.csr_array(_stack_rows(entry.indptr, indices, values, (n_levels * k1, q2)))
+    gram = sparse.csr_array(gram[layout.permutation][:, layout.permutation])
+    gram.sort_indices()
+    positions = tuple(
+        inverse[offsets[f] + np.arange(g.n_levels * g.k)].reshape(-1, g.k).astype(np.intp) for f, g in enumerate(rest)
+    )
+    dense = None
+    if layout.split == 0 and n_levels * k1 * float(q2) ** 2 <= TWIN_LIMIT:
+        dense = np.zeros((n_levels, q2, k1))
+        dense[row_of, indices] = values
+    coupling = Coupling(
+        layout, positions, cross, gram, indices, values, row_of, row_end,
+        by_column.indptr.astype(np.int64), by_column.data, dense,
+    )  # fmt: skip
+    return coupling, np.asarray(Z2.T @ W)[layout.permutation]
+
+
+def _sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[np.intp]]:
+    """(n, q2) sparse Z of the second level: one entry for each column of each factor; and each factor's first column."""
+    offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
+    n, width = len(rest[0].codes), sum(g.k for g in rest)
+    indices = np.empty((n, width), dtype=np.int32)
+    data = np.empty((n, width))
+    column = 0
+    for f, g in enumerate(rest):
+        indices[:, column : column + g.k] = offsets[f] + g.codes[:, None] * g.k + np.arange(g.k)
+        data[:, column : column + g.k] = g.z
+        column += g.k
+    indptr = np.arange(0, n * width + 1, width)
+    return sparse.csr_array((data.ravel(), indices.ravel(), indptr), shape=(n, int(offsets[-1]))), offsets
+
+
+def _cross_products(
+    first: GroupFactor, rows: NDArray[np.intp], Z2: sparse.csr_array, n_levels: int
+) -> tuple[sparse.csr_array, Vector]:
+    """Pattern (q1, q2) of Z1'Z2 by level, and the (entries, k1) values in its order."""
+    width = Z2.indptr[1] if len(Z2.indptr) > 1 else 0
+    values = []
+    pattern = None
+    for a in range(first.k):
+        product = Z2.data * np.repeat(first.z[:, a], width)
+        matrix = sparse.coo_array((product, (rows, Z2.indices)), shape=(n_levels, Z2.shape[1])).tocsr()
+        matrix.sort_indices()
+        values.append(matrix.data)
+        pattern = matrix
+    assert pattern is not None
+    return pattern, np.column_stack(values)
+
+
+def _stack_rows(indptr: Index, indices: Index, values: Vector, shape: tuple[int, int]) -> sparse.csr_array:
+    """Rows (level, a) of Z1'Z2, the k1 rows of a level next to each other, all with the pattern of the level."""
+    k1 = values.shape[1]
+    if k1 == 1:
+        return sparse.csr_array((values[:, 0], indices, indptr), shape=shape)
+    counts = np.repeat(np.diff(indptr), k1)
+    start = np.concatenate([[0], np.cumsum(counts)])
+    source = np.arange(start[-1]) - np.repeat(start[:-1], counts) + np.repeat(np.repeat(indptr[:-1], k1), counts)
+    column = np.repeat(np.tile(np.arange(k1), len(indptr) - 1), counts)
+    return sparse.csr_array((values[source, column], indices[source], start), shape=shape)
+
+
+def plan(
+    pattern: sparse.csr_array, gram: sparse.csr_array, rest: tuple[GroupFactor, ...], offsets: NDArray[np.intp]
+) -> Layout:
+    """Decide the order of the second level and how much of it is dense.
+
+    Parameters
+    ----------
+    pattern
+        (q1, q2) pattern of Z1'Z2.
+    gram
+        (q2, q2) Z2'Z2.
+    rest
+        The factors of the second level.
+    offsets
+        First column of each factor.
+    """
+    q2 = gram.shape[0]
+    dense = Layout(np.arange(q2), 0, np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int32))
+    if q2 <= SMALL:
+        return dense
+    members = sparse.csr_array((np.ones(pattern.nnz, dtype=np.int8), pattern.indices, pattern.indptr), pattern.shape)
+    sample = np.random.default_rng(0).choice(q2, min(q2, 48), replace=False)
+    columns = sparse.csr_array(members.T)[sample].astype(np.float32) @ members.astype(np.float32)
+    if columns.nnz / (len(sample) * q2) > DENSE_SHARE:
+        return dense
+    from mixedfx.linalg.kernels import symbolic  # noqa: PLC0415  numba only where a sparse factor is planned
+
+    float_members = members.astype(np.float32)
+    graph = sparse.csr_array(abs(gram).astype(np.float32) + float_members.T @ float_members)
+    order = fill_reducing_order(graph, node_of_columns(rest, offsets))
+    lower = sparse.csc_array(sparse.tril(graph[order][:, order], format="csc"))
+    lower.sort_indices()
+    start, row = symbolic(lower.indptr.astype(np.int64), lower.indices.astype(np.int32))
+    split = choose_split(np.diff(start))
+    return Layout(order, split, start[: split + 1], row[: start[split]])
+
+
+def node_of_columns(rest: tuple[GroupFactor, ...], offsets: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(q2,) number of the level each column belongs to: columns of one level are ordered together."""
+    nodes, count = [], 0
+    for g in rest:
+        nodes.append(count + np.repeat(np.arange(g.n_levels), g.k))
+        count += g.n_levels
+    return np.concatenate(nodes)
+
+
+def fill_reducing_order(graph: sparse.csr_array, nodes: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Order of the columns that keeps the Cholesky factor sparse: multiple minimum degree on the graph of levels.
+
+    SuperLU holds the ordering; an incomplete factorisation that drops everything yields it at the price of the ordering.
+    """
+    from scipy.sparse.linalg import spilu  # noqa: PLC0415
+
+    count = int(nodes[-1]) + 1
+    membership = sparse.csr_array((np.ones(len(nodes)), (np.arange(len(nodes)), nodes)), shape=(len(nodes), count))
+    levels = sparse.csc_array(membership.T @ graph @ membership)
+    levels.data[:] = -1.0
+    dominant = sparse.csc_array(levels + sparse.diags_array(2.0 * levels.shape[0] * np.ones(count)))
+    incomplete = spilu(
+        dominant, drop_tol=1.0, fill_factor=1.0, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )  # fmt: skip
+    return np.argsort(incomplete.perm_c[nodes], kind="stable")
+
+
+def choose_split(counts: NDArray[np.int64]) -> int:
+    """Number of leading columns to keep sparse, by the predicted time of sparse and dense elimination."""
+    q2 = len(counts)
+    sparse_seconds = np.concatenate([[0.0], np.cumsum(SPARSE_COST * counts.astype(np.float64) ** 2)])
+    dense_seconds = DENSE_COST * np.arange(q2, -1, -1, dtype=np.float64) ** 3
+    return int(np.argmin(sparse_seconds + dense_seconds))
+
+
+def check_memory(layout: Layout) -> None:
+    """Refuse a factor that does not fit in the memory that is free.
+
+    Raises
+    ------
+    MemoryForecastError
+        With the forecast and what would help.
+    """
+    import psutil  # noqa: PLC0415
+
+    available = psutil.virtual_memory().available / 2**20
+    if layout.megabytes > 0.9 * available:
+        tail = len(layout.permutation) - layout.split
+        raise MemoryForecastError(
+            f"the factor of this model needs {layout.megabytes:,.0f} MB ({tail:,} crossed random effects fill in); "
+            f"{available:,.0f} MB are free",
+            mend="Drop levels with few rows, move the second largest grouping factor to the fixed part, or fit on a "
+            "machine with more memory.",
+        )

@@ -1,0 +1,192 @@
+r"""The profiled criterion, its exact gradient, and the average information with the explicit curvature of V.
+
+With V = I + Z Lambda Lambda'Z', P = V^{-1} - V^{-1}X (X'V^{-1}X)^{-1} X'V^{-1} and r^2 = y'Py, the profiled REML criterion is
+(Bates et al. 2015, equation 42)
+
+    f = log|V| + log|X'V^{-1}X| + nu (1 + log(2 pi r^2 / nu)),      nu = n - p,
+
+and -2 log L leaves out the second term and has nu = n. Where sigma is known, the last term is nu log(2 pi sigma^2) + r^2 / sigma^2.
+
+**Gradient.** For a direction dT of the factor with levels j, with h = Z'Py and Q = sum_j [Z'PZ]_jj - h_j h_j' / sigma^2 (for ML
+V^{-1} replaces P in the first term),
+
+    df = 2 <Q T, dT>,   Q T = sum_j [Z'Z Lambda M^{-1}]_jj - (sum_j H_j S^{-1} H_j' + h_j h_j' / sigma^2) T,
+
+H = Z'V^{-1}X, S = X'V^{-1}X. All of it is regular where T is singular, zero included.
+
+**Information.** Second derivatives are those of Gilmour, Thompson & Cullis (1995): the mean of observed and expected
+information, v_k' Z'PZ v_l / sigma^2 with Z v_k = dV_k P y, less (v_k'h)(v_l'h) / (nu sigma^4) for the profiled sigma. V is quadratic in T,
+and its explicit second derivative adds 2 tr(Q dT_k dT_l'), which carries all the curvature where T is zero. Q is (Q T) T^{-1}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from mixedfx.pls.factorization import Factorization, Pair
+from mixedfx.pls.problem import Problem
+
+Vector = NDArray[np.float64]
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The criterion at one point, with what was asked for beside it.
+
+    Attributes
+    ----------
+    par
+        (r,) scaled parameters.
+    criterion
+        REML criterion or -2 log likelihood, constants included.
+    gradient
+        (r,) exact gradient with respect to `par`, or None.
+    information
+        (r, r) approximate second derivatives, or None.
+    Q
+        For each factor, the (k, k) score matrix Q; None with `gradient`.
+    sigma2
+        Residual variance, profiled or known.
+    gamma
+        (p,) fixed effects in the basis Q of X.
+    S
+        (p, p) X'V^{-1}X in that basis.
+    residual
+        y'Py, the penalised residual sum of squares.
+    factorization
+        M at this point.
+    """
+
+    par: Vector
+    criterion: float
+    gradient: Vector | None
+    information: Vector | None
+    Q: list[Vector] | None
+    sigma2: float
+    gamma: Vector
+    S: Vector
+    residual: float
+    factorization: Factorization
+
+
+def evaluate(problem: Problem, par: Vector, derivatives: bool = True) -> Evaluation:
+    """Criterion at scaled parameters `par`, and its derivatives if asked.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the factorisation breaks down (parameters beyond about 1e8, or not finite).
+    """
+    T = problem.matrices(par)
+    factorization = Factorization(problem, T)
+    p, nu = problem.p, problem.dof
+    zw: Pair = (problem.zw1, problem.zw2)
+    scaled = factorization.scale_transposed(zw)
+    solved = factorization.solve(scaled)
+    SW = problem.ww - _inner(scaled, solved)
+    S = SW[:p, :p]
+    L = np.linalg.cholesky(S)
+    half = linalg.solve_triangular(L, SW[:p, p], lower=True, check_finite=False) if p else np.zeros(0)
+    residual = float(SW[p, p] - half @ half)
+    if not residual > 0.0:
+        raise np.linalg.LinAlgError("the residual sum of squares is not positive")
+    gamma = linalg.solve_triangular(L, half, lower=True, trans="T", check_finite=False) if p else half
+    sigma2 = residual / nu if problem.sigma is None else problem.sigma**2
+    criterion = factorization.logdet + nu * (LOG_2PI + np.log(sigma2)) + residual / sigma2 - problem.log_weights
+    if problem.REML:
+        criterion += 2.0 * float(np.log(np.diag(L)).sum()) + 2.0 * float(np.log(np.abs(np.diag(problem.R))).sum())
+    result = (sigma2, gamma, S, residual, factorization)
+    if not derivatives:
+        return Evaluation(par, float(criterion), None, None, None, *result)
+    gradient, information, Q = _derivatives(problem, factorization, zw, solved, L, gamma, sigma2)
+    return Evaluation(par, float(criterion), gradient, information, Q, *result)
+
+
+def _inner(a: Pair, b: Pair) -> Vector:
+    """(r, s) products a'b in the space of the random effects."""
+    a1, b1 = (x.reshape(-1, x.shape[-1]) for x in (a[0], b[0]))
+    return a1.T @ b1 + a[1].T @ b[1]
+
+
+def _by_factor(problem: Problem, b: Pair) -> list[Vector]:
+    """A vector (q1, k1, r), (q2, r) as one (q, k, r) array for each factor."""
+    if problem.coupling is None:
+        return [b[0]]
+    return [b[0], *(b[1][position] for position in problem.coupling.positions)]
+
+
+def random_effect_products(problem: Problem, factorization: Factorization, zw: Pair, solved: Pair) -> Pair:
+    """Z'V^{-1}W = Z'W - Z'Z Lambda M^{-1} Lambda'Z'W for W = [X, y]."""
+    product = factorization.gram(factorization.scale(solved))
+    return zw[0] - product[0], zw[1] - product[1]
+
+
+def _derivatives(
+    problem: Problem, factorization: Factorization, zw: Pair, solved: Pair, L: Vector, gamma: Vector, sigma2: float
+) -> tuple[Vector, Vector, list[Vector]]:
+    p, T = problem.p, factorization.T
+    ZVW = random_effect_products(problem, factorization, zw, solved)
+    H = tuple(x[..., :p] for x in ZVW)
+    h = tuple((x[..., p] - x[..., :p] @ gamma)[..., None] for x in ZVW)
+    H_by, h_by = _by_factor(problem, H), _by_factor(problem, h)
+    trace = factorization.trace_products()
+    S_inverse = linalg.cho_solve((L, True), np.eye(p), check_finite=False) if p else np.zeros((0, 0))
+    QT, Q = [], []
+    for f, Tf in enumerate(T):
+        outer = np.einsum("jao,jbo->ab", h_by[f], h_by[f]) / sigma2
+        if problem.REML and p:
+            outer += np.einsum("jac,cd,jbd->ab", H_by[f], S_inverse, H_by[f], optimize=True)
+        QT.append(trace[f] - outer @ Tf)
+        Q.append(_score_matrix(QT[f], Tf))
+    gradient = np.array([2.0 * QT[f][a, b] for f, a, b in problem.entries])
+    information = _information(problem, factorization, H, h_by, S_inverse, Q, sigma2)
+    return gradient, information, Q
+
+
+def _score_matrix(QT: Vector, T: Vector) -> Vector:
+    """(k, k) symmetric Q from Q T; directions that T annihilates get a zero, since they are not in Q T."""
+    diagonal = np.abs(np.diag(T))
+    if diagonal.min() > 1e-12 * max(1.0, np.abs(T).max()):
+        Q = linalg.solve_triangular(T, QT.T, lower=True, trans="T", check_finite=False).T
+    else:
+        Q = QT @ np.linalg.pinv(T)
+    return (Q + Q.T) / 2.0
+
+
+def _information(
+    problem: Problem, factorization: Factorization, H: Pair, h_by: list[Vector], S_inverse: Vector, Q: list[Vector],
+    sigma2: float,
+) -> Vector:  # fmt: skip
+    T, r = factorization.T, problem.n_parameters
+    v: Pair = (np.zeros((*problem.zw1.shape[:2], r)), np.zeros((problem.zw2.shape[0], r)))
+    vPy = np.zeros(r)
+    for m, (f, a, b) in enumerate(problem.entries):
+        hf = h_by[f][:, :, 0]
+        # D h with D = dT T' + T dT', dT the unit matrix at (a, b)
+        Dh = hf[:, [a]] * T[f][:, b]
+        Dh[:, a] += hf @ T[f][:, b]
+        vPy[m] = np.einsum("ja,ja->", Dh, hf)
+        if f == 0:
+            v[0][:, :, m] = Dh
+        else:
+            assert problem.coupling is not None
+            v[1][problem.coupling.positions[f - 1], m] = Dh
+    Zv = factorization.gram(v)
+    scaled = factorization.scale_transposed(Zv)
+    half = factorization.half_solve(scaled)
+    XVZv = _inner(H, v)
+    inner = _inner(v, Zv) - _inner(half, half) - XVZv.T @ S_inverse @ XVZv
+    information = inner / sigma2
+    if problem.sigma is None:
+        information -= np.outer(vPy, vPy) / (problem.dof * sigma2**2)
+    for m, (f, a, b) in enumerate(problem.entries):
+        for l, (g, c, d) in enumerate(problem.entries):  # noqa: E741
+            if f == g and b == d:
+                information[m, l] += 2.0 * Q[f][a, c]
+    return (information + information.T) / 2.0

@@ -1,0 +1,401 @@
+"""The Cholesky factorisation of M = Lambda'Z'Z Lambda + I on blocks, and everything that needs it.
+
+With the first factor's effects eliminated,
+
+    M = [ M1   B' ]      M1 = I + T1' G1 T1          block diagonal, (k1, k1) blocks
+        [ B    M2 ]      C  = M2 - B M1^{-1} B'      the Schur complement, second level
+
+where B = Lambda2' (Z2'Z1) T1. Vectors in the space of the random effects are pairs (b1, b2) of arrays (q1, k1, r) and
+(q2, r), r right-hand sides, the second in the permuted order of the coupling.
+
+Only those blocks of N = M^{-1} are formed that the derivative of log|M| needs. With V_i the rows of Lambda2' Z2'Z1 that meet
+level i of the first factor, F_i = V_i' C^{-1} V_i and J_i = T1 M1_i^{-1}:
+
+    sum_i [Z'Z Lambda N]_ii           = sum_i G1_i T1 (M1_i^{-1} + J_i' F_i J_i) - F_i J_i
+    sum_j [Z'Z Lambda N]_jj (level 2) = T^{-T} sum_j (I - [C^{-1}]_jj)    where T is invertible
+
+The second follows from Lambda'Z'Z Lambda = M - I. Where T is singular the sum is formed from its definition.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+from scipy.linalg import lapack
+
+from mixedfx.linalg import batched, twins
+from mixedfx.pls.coupling import Coupling
+from mixedfx.pls.problem import Problem
+
+Vector = NDArray[np.float64]
+Pair = tuple[Vector, Vector]
+
+
+class Factorization:
+    """M at one set of relative covariance factors.
+
+    Parameters
+    ----------
+    problem
+        Cross-products.
+    T
+        The (k, k) relative covariance factor of each factor of `problem`, columns of z scaled.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If M is not positive definite to rounding (T is not finite, say).
+    """
+
+    def __init__(self, problem: Problem, T: list[Vector]) -> None:
+        self.problem = problem
+        self.T = T
+        k1 = T[0].shape[0]
+        M1 = batched.sandwich(T[0], problem.gram1)
+        M1[np.arange(k1), np.arange(k1)] += 1.0
+        self.L1 = batched.cholesky(M1)
+        self.L1_inverse = batched.invert_lower(self.L1)
+        self.M1_inverse = batched.gram_of_lower(self.L1_inverse)
+        self.logdet = 2.0 * float(np.log(self.L1[np.arange(k1), np.arange(k1)]).sum())
+        self.second: SecondLevel | None = None
+        if problem.coupling is not None:
+            weights = np.einsum("ac,cdb,ed->bae", T[0], self.M1_inverse, T[0])
+            self.second = SecondLevel(problem.coupling, T[1:], weights)
+            self.logdet += self.second.logdet
+
+    # --- products with Lambda and with Z'Z -------------------------------------------------------------------------
+    def scale(self, b: Pair) -> Pair:
+        """Lambda b."""
+        return _apply(self.T[0], b[0]), b[1] if self.second is None else self.second.scale(b[1])
+
+    def scale_transposed(self, b: Pair) -> Pair:
+        """Lambda' b."""
+        return _apply(self.T[0].T, b[0]), b[1] if self.second is None else self.second.scale(b[1], transposed=True)
+
+    def gram(self, b: Pair) -> Pair:
+        """Z'Z b."""
+        b1 = _batch_product(self.problem.gram1, b[0])
+        if self.second is None:
+            return b1, b[1]
+        coupling = self.second.coupling
+        flat = b[0].reshape(-1, b[0].shape[-1])
+        return b1 + (coupling.cross @ b[1]).reshape(b1.shape), coupling.cross.T @ flat + coupling.gram @ b[1]
+
+    # --- solves ----------------------------------------------------------------------------------------------------
+    def solve(self, b: Pair) -> Pair:
+        """M^{-1} b."""
+        c1 = _batch_product(self.M1_inverse, b[0])
+        if self.second is None:
+            return c1, b[1]
+        x2 = self.second.solve(b[1] - self._couple_down(c1))
+        return c1 - _batch_product(self.M1_inverse, self._couple_up(x2)), x2
+
+    def half_solve(self, b: Pair) -> Pair:
+        """L^{-1} b with M = L L': the sum of squares of the result is b'M^{-1}b."""
+        h1 = _batch_product(self.L1_inverse, b[0])
+        if self.second is None:
+            return h1, b[1]
+        c1 = _batch_product(self.L1_inverse.transpose(1, 0, 2), h1)
+        return h1, self.second.half_solve(b[1] - self._couple_down(c1))
+
+    def half_solve_transposed(self, b: Pair) -> Pair:
+        """L^{-T} b: turns independent standard normal numbers into draws with covariance M^{-1}."""
+        c1 = _batch_product(self.L1_inverse.transpose(1, 0, 2), b[0])
+        if self.second is None:
+            return c1, b[1]
+        x2 = self.second.half_solve(b[1], transposed=True)
+        return c1 - _batch_product(self.M1_inverse, self._couple_up(x2)), x2
+
+    def _couple_down(self, c1: Vector) -> Vector:
+        """Lambda2' Z2'Z1 T1 c1."""
+        assert self.second is not None
+        product = self.second.coupling.cross.T @ _apply(self.T[0], c1).reshape(-1, c1.shape[-1])
+        return self.second.scale(product, transposed=True)
+
+    def _couple_up(self, x2: Vector) -> Vector:
+        """T1' Z1'Z2 Lambda2 x2."""
+        assert self.second is not None
+        product = self.second.coupling.cross @ self.second.scale(x2)
+        return _apply(self.T[0].T, product.reshape(-1, self.T[0].shape[0], x2.shape[-1]))
+
+    # --- the blocks of the inverse that are needed -------------------------------------------------------------------
+    def inverse_blocks(self) -> list[Vector]:
+        """Diagonal blocks of M^{-1}: for each factor (k, k, q)."""
+        if self.second is None:
+            return [self.M1_inverse]
+        forms = self.second.quadratic_forms()
+        J = np.einsum("ac,cdb->adb", self.T[0], self.M1_inverse)
+        first = self.M1_inverse + np.einsum("cab,bcd,deb->aeb", J, forms, J, optimize=True)
+        return [first, *self.second.inverse_blocks()]
+
+    def trace_products(self) -> list[Vector]:
+        """For each factor, the (k, k) sum over its levels of the diagonal blocks of Z'Z Lambda M^{-1}.
+
+        The derivative of log|M| with respect to T is twice its lower triangle.
+        """
+        T1, G1 = self.T[0], self.problem.gram1
+        if self.second is None:
+            return [np.einsum("acb,cd,deb->ae", G1, T1, self.M1_inverse, optimize=True)]
+        forms = self.second.quadratic_forms()
+        J = np.einsum("ac,cdb->adb", T1, self.M1_inverse)
+        inverse = self.M1_inverse + np.einsum("cab,bcd,deb->aeb", J, forms, J, optimize=True)
+        first = np.einsum("acb,cd,deb->ae", G1, T1, inverse, optimize=True) - np.einsum("bac,cdb->ad", forms, J)
+        return [first, *self.second.trace_products()]
+
+
+class SecondLevel:
+    """The Schur complement C of the first factor, its factor, and its inverse where it is asked for."""
+
+    def __init__(self, coupling: Coupling, T: list[Vector], weights: Vector) -> None:
+        self.coupling = coupling
+        self.T = T
+        self._weights = weights
+        layout = coupling.layout
+        q2, split = coupling.size, layout.split
+        lam = self._lambda()
+        gram = sparse.csc_array(lam.T @ coupling.gram @ lam)
+        self._values = self._scaled_values()
+        self.head = np.zeros(layout.start[-1])
+        self.tail = np.zeros((q2 - split, q2 - split), order="F")
+        _scatter(gram, layout.start, layout.row, split, self.head, self.tail)
+        if coupling.dense is not None:
+            self._dense = self._scaled_dense()
+            twins.downdate(self.tail, self._dense, weights)
+        else:
+            from mixedfx.linalg import kernels  # noqa: PLC0415
+
+            kernels.downdate(
+                self.tail, split, layout.start, layout.row, self.head, *self._entries(), self._values, weights
+            )
+        self.logdet = self._factorise()
+        self._inverse: tuple[Vector, Vector] | None = None
+
+    def _entries(self) -> tuple[NDArray[np.integer], ...]:
+        c = self.coupling
+        return c.column_start, c.order, c.row_of, c.row_end, c.indices
+
+    def _lambda(self) -> sparse.csr_array:
+        """(q2, q2) Lambda of the second level, in permuted order; every block full, so that patterns are the same."""
+        rows, cols, data = [], [], []
+        for T, position in zip(self.T, self.coupling.positions, strict=True):
+            k = T.shape[0]
+            rows.append(np.repeat(position, k, axis=1).ravel())
+            cols.append(np.tile(position, (1, k)).ravel())
+            data.append(np.tile(T.ravel(), len(position)))
+        q2 = self.coupling.size
+        return sparse.csr_array((np.concatenate(data), (np.concatenate(rows), np.concatenate(cols))), shape=(q2, q2))
+
+    def _scaled_values(self) -> Vector:
+        """(e, k1) entries of Lambda2' Z2'Z1: the columns of one level stand next to each other in each row."""
+        values, indices = self.coupling.values, self.coupling.indices
+        out = np.empty_like(values)
+        first_column = np.zeros(self.coupling.size, dtype=np.int8)
+        for f, position in enumerate(self.coupling.positions):
+            first_column[position[:, 0]] = f + 1
+        start = first_column[indices]
+        for f, T in enumerate(self.T):
+            base = np.flatnonzero(start == f + 1)
+            k = T.shape[0]
+            if k == 1:
+                out[base] = values[base] * T[0, 0]
+                continue
+            block = values[base[:, None] + np.arange(k)]
+            out[base[:, None] + np.arange(k)] = np.einsum("ac,ead->ecd", T, block)
+        return out
+
+    def _scaled_dense(self) -> Vector:
+        assert self.coupling.dense is not None
+        dense = np.zeros_like(self.coupling.dense)
+        dense[self.coupling.row_of, self.coupling.indices] = self._values
+        return dense
+
+    def _factorise(self) -> float:
+        layout = self.coupling.layout
+        logdet = 0.0
+        if layout.split:
+            from mixedfx.linalg import kernels  # noqa: PLC0415
+
+            bad = kernels.factorise_head(self.tail, layout.split, layout.start, layout.row, self.head)
+            if bad >= 0:
+                raise np.linalg.LinAlgError("matrix is not positive definite")
+            logdet += 2.0 * float(np.log(self.head[layout.start[:-1]]).sum())
+        if self.tail.shape[0]:
+            self.tail, info = lapack.dpotrf(self.tail, lower=1, overwrite_a=1, clean=0)
+            if info != 0:
+                raise np.linalg.LinAlgError("matrix is not positive definite")
+            logdet += 2.0 * float(np.log(np.diag(self.tail)).sum())
+        return logdet
+
+    def scale(self, b: Vector, transposed: bool = False) -> Vector:
+        """Lambda2 b, or Lambda2' b."""
+        out = np.empty_like(b)
+        for T, position in zip(self.T, self.coupling.positions, strict=True):
+            out[position] = _apply(T.T if transposed else T, b[position])
+        return out
+
+    def half_solve(self, b: Vector, transposed: bool = False) -> Vector:
+        """L^{-1} b, or L^{-T} b, with C = L L'."""
+        layout = self.coupling.layout
+        split = layout.split
+        x = np.array(b, dtype=np.float64, order="C")
+        if split and not transposed:
+            from mixedfx.linalg import kernels  # noqa: PLC0415
+
+            kernels.solve_head(split, layout.start, layout.row, self.head, x)
+        if self.tail.shape[0]:
+            x[split:] = linalg.solve_triangular(
+                self.tail, x[split:], lower=True, trans="T" if transposed else "N", check_finite=False
+            )
+        if split and transposed:
+            from mixedfx.linalg import kernels  # noqa: PLC0415
+
+            kernels.solve_head_transposed(split, layout.start, layout.row, self.head, x)
+        return x
+
+    def solve(self, b: Vector) -> Vector:
+        """C^{-1} b."""
+        return self.half_solve(self.half_solve(b), transposed=True)
+
+    def inverse(self) -> tuple[Vector, Vector]:
+        """C^{-1} on the pattern of its factor: entries of the sparse columns, and the dense lower triangle."""
+        if self._inverse is None:
+            layout = self.coupling.layout
+            tail = self.tail
+            if tail.shape[0]:
+                tail, _ = lapack.dpotri(tail, lower=1, overwrite_c=0)
+            head = np.zeros_like(self.head)
+            if layout.split:
+                from mixedfx.linalg import kernels  # noqa: PLC0415
+
+                kernels.selected_inverse(tail, layout.split, layout.start, layout.row, self.head, head)
+            self._inverse = head, tail
+        return self._inverse
+
+    def quadratic_forms(self) -> Vector:
+        """(q1, k1, k1) forms F_i = V_i' C^{-1} V_i."""
+        head, tail = self.inverse()
+        layout = self.coupling.layout
+        if self.coupling.dense is not None:
+            return twins.quadratic_forms(np.tril(tail) + np.tril(tail, -1).T, self._dense)
+        from mixedfx.linalg import kernels  # noqa: PLC0415
+
+        out = np.zeros_like(self._weights)
+        kernels.quadratic_forms(
+            tail, layout.split, layout.start, layout.row, head, *self._entries(), self._values, out
+        )
+        return out
+
+    def inverse_blocks(self) -> list[Vector]:
+        """Diagonal blocks of C^{-1}: for each factor of the second level (k, k, q)."""
+        head, tail = self.inverse()
+        layout = self.coupling.layout
+        out = []
+        for position in self.coupling.positions:
+            k = position.shape[1]
+            block = np.empty((k, k, len(position)))
+            for a in range(k):
+                for b in range(a + 1):
+                    low, high = np.minimum(position[:, a], position[:, b]), np.maximum(position[:, a], position[:, b])
+                    block[a, b] = block[b, a] = _lookup(low, high, layout.start, layout.row, layout.split, head, tail)
+            out.append(block)
+        return out
+
+    def trace_products(self) -> list[Vector]:
+        """For each factor of the second level, the (k, k) sum of the diagonal blocks of Z'Z Lambda M^{-1}."""
+        if all(np.abs(np.diag(T)).min() > 1e-9 * max(1.0, np.abs(T).max()) for T in self.T):
+            out = []
+            for T, block in zip(self.T, self.inverse_blocks(), strict=True):
+                k, q = block.shape[0], block.shape[2]
+                out.append(linalg.solve_triangular(T, q * np.eye(k) - block.sum(axis=2), lower=True, trans="T"))
+            return out
+        return self._trace_products_singular()
+
+    def _trace_products_singular(self) -> list[Vector]:
+        """The same sums from their definition, [(Z2'V1^{-1}Z2) Lambda2 C^{-1}]_jj, column block by column block.
+
+        V1 is the covariance that the first factor alone gives, so Z2'V1^{-1}Z2 = Z2'Z2 - sum_i W_i-weighted products of
+        the coupling: two sparse products. Only points with an exact zero on the diagonal of T come here.
+        """
+        coupling = self.coupling
+        k1 = self._weights.shape[1]
+        blocks = sparse.bsr_array(
+            (self._weights, np.arange(len(self._weights)), np.arange(len(self._weights) + 1)),
+            shape=(len(self._weights) * k1,) * 2,
+        )
+        weighted = sparse.csr_array(blocks) @ coupling.cross
+        out = []
+        step = max(1, 2**24 // max(coupling.size, 1))
+        for T, position in zip(self.T, coupling.positions, strict=True):
+            k = T.shape[0]
+            total = np.zeros((k, k))
+            for begin in range(0, len(position), max(1, step // k)):
+                block = position[begin : begin + max(1, step // k)]
+                unit = np.zeros((coupling.size, block.size))
+                unit[block.ravel(), np.arange(block.size)] = 1.0
+                column = self.scale(self.solve(unit))
+                product = coupling.gram @ column - coupling.cross.T @ (weighted @ column)
+                local = np.arange(block.size).reshape(block.shape)
+                total += product[block[:, :, None], local[:, None, :]].sum(axis=0)
+            out.append(total)
+        return out
+
+
+def _apply(T: Vector, b: Vector) -> Vector:
+    """T b for each level: b is (q, k, r)."""
+    if T.shape[0] == 1:
+        return b * T[0, 0]
+    return np.matmul(T, b)
+
+
+def _batch_product(A: Vector, b: Vector) -> Vector:
+    """A_j b_j for each level: A is (k, k, q), b is (q, k, r)."""
+    if A.shape[0] == 1:
+        return b * A[0, 0][:, None, None]
+    k = A.shape[0]
+    if k > batched.LOOP_LIMIT:
+        return np.matmul(A.transpose(2, 0, 1), b)
+    out = np.empty_like(b)
+    for a in range(k):
+        row = A[a, 0][:, None] * b[:, 0]
+        for c in range(1, k):
+            row += A[a, c][:, None] * b[:, c]
+        out[:, a] = row
+    return out
+
+
+def _scatter(
+    gram: sparse.csc_array, start: NDArray[np.int64], row: NDArray[np.int32], split: int, head: Vector, tail: Vector
+) -> None:
+    """Add the lower triangle of `gram` plus the identity to the sparse columns and the dense tail."""
+    column = np.repeat(np.arange(gram.shape[1]), np.diff(gram.indptr))
+    rows = gram.indices
+    dense = (column >= split) & (rows >= column)
+    tail[rows[dense] - split, column[dense] - split] = gram.data[dense]
+    tail[np.arange(tail.shape[0]), np.arange(tail.shape[0])] += 1.0
+    if split:
+        sparse_part = (column < split) & (rows >= column)
+        head[_position(column[sparse_part], rows[sparse_part], start, row, gram.shape[1])] = gram.data[sparse_part]
+        head[start[:-1]] += 1.0
+
+
+def _position(
+    column: NDArray[np.integer], rows: NDArray[np.integer], start: NDArray[np.int64], row: NDArray[np.int32], n: int
+) -> NDArray[np.intp]:
+    """Where entries (rows, column) stand in a compressed-column pattern with ascending rows."""
+    keys = np.repeat(np.arange(len(start) - 1, dtype=np.int64), np.diff(start)) * n + row
+    return np.searchsorted(keys, column.astype(np.int64) * n + rows)
+
+
+def _lookup(
+    low: NDArray[np.intp], high: NDArray[np.intp], start: NDArray[np.int64], row: NDArray[np.int32], split: int,
+    head: Vector, tail: Vector,
+) -> Vector:  # fmt: skip
+    """Entries (high, low), high >= low, of a symmetric matrix kept as sparse columns and a dense tail."""
+    out = np.empty(len(low))
+    dense = low >= split
+    out[dense] = tail[high[dense] - split, low[dense] - split]
+    if not dense.all():
+        n = split + tail.shape[0]
+        out[~dense] = head[_position(low[~dense], high[~dense], start, row, n)]
+    return out

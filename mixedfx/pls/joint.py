@@ -1,0 +1,189 @@
+"""The joint distribution of fixed effects and random effects given the variance parameters.
+
+Henderson's equations for (v, gamma), u = Lambda v, have the matrix A = [[M, Lambda'Z'Q], [Q'Z Lambda, Q'Q]], and the errors
+(v-hat - v, gamma-hat - gamma) have covariance sigma^2 A^{-1} (Henderson 1975). With S = Q'V^{-1}Q the Schur complement of M,
+
+    gamma              has covariance sigma^2 S^{-1},
+    v given gamma      has mean -M^{-1} Lambda'Z'Q gamma and covariance sigma^2 M^{-1},
+
+so that any linear functional costs one half solve and a draw one transposed half solve; no inverse is formed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+
+from mixedfx.design.design import Design
+from mixedfx.pls.evaluate import Evaluation
+from mixedfx.pls.factorization import Pair
+from mixedfx.pls.problem import Problem, random_index
+
+Vector = NDArray[np.float64]
+
+BLOCK = 2**25  # numbers held at once while variances of many functionals are computed
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Estimates of (beta, u) and the covariance of their errors, theta and sigma fixed.
+
+    Attributes
+    ----------
+    design, problem, evaluation
+        What was fitted, and the factorisation at the estimate.
+    """
+
+    design: Design
+    problem: Problem
+    evaluation: Evaluation
+
+    @cached_property
+    def _solved(self) -> Pair:
+        """M^{-1} Lambda'Z'W."""
+        factorization = self.evaluation.factorization
+        return factorization.solve(factorization.scale_transposed((self.problem.zw1, self.problem.zw2)))
+
+    @cached_property
+    def _selection(self) -> list[sparse.csr_array]:
+        return random_index(self.design, self.problem)
+
+    @cached_property
+    def _S_factor(self) -> Vector:
+        """(p, p) lower Cholesky factor of X'V^{-1}X in the basis Q."""
+        return np.linalg.cholesky(self.evaluation.S)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return float(np.sqrt(self.evaluation.sigma2))
+
+    @cached_property
+    def beta(self) -> Vector:
+        """(p,) fixed effects."""
+        return self._unrotate(self.evaluation.gamma[:, None])[:, 0] + self.problem.shift
+
+    @cached_property
+    def vcov(self) -> Vector:
+        """(p, p) covariance of the fixed effects."""
+        half = linalg.solve_triangular(self._S_factor, self._rotate(np.eye(self.problem.p)), lower=True)
+        return self.evaluation.sigma2 * (half.T @ half)
+
+    @cached_property
+    def u(self) -> Vector:
+        """(q,) conditional modes, ordered as the design orders them."""
+        p, gamma = self.problem.p, self.evaluation.gamma
+        v: Pair = tuple((x[..., p] - x[..., :p] @ gamma)[..., None] for x in self._solved)  # type: ignore[assignment]
+        return self._to_design(self.evaluation.factorization.scale(v))[:, 0]
+
+    def _rotate(self, fixed: Vector) -> Vector:
+        """(p, s) coefficients of gamma = R (beta - b) from (s, p) coefficients of beta."""
+        if self.problem.p == 0:
+            return np.zeros((0, len(fixed)))
+        return linalg.solve_triangular(self.problem.R, fixed.T, trans="T", check_finite=False)
+
+    def _unrotate(self, gamma: Vector) -> Vector:
+        """(p, s) R^{-1} gamma."""
+        return linalg.solve_triangular(self.problem.R, gamma, check_finite=False) if self.problem.p else gamma
+
+    def _to_design(self, u: Pair) -> Vector:
+        """(q, s) effects in the order of the design from (q1, k1, s), (q2, s) of scaled columns."""
+        out = np.zeros((self.design.n_random, u[0].shape[-1]))
+        parts = [u[0]] + ([] if self.problem.coupling is None else [u[1][x] for x in self.problem.coupling.positions])
+        for group, selection, part in zip(self.problem.factors, self._selection, parts, strict=True):
+            out += selection.T @ (part / group.scale[:, None]).reshape(-1, part.shape[-1])
+        return out
+
+    def _from_design(self, random: sparse.csr_array) -> Pair:
+        """Coefficients (s, q) of u as (q1, k1, s), (q2, s) coefficients of the scaled effects."""
+        s = random.shape[0]
+        columns = sparse.csc_array(random.T)
+        parts = [
+            (selection @ columns).toarray().reshape(-1, group.k, s) / group.scale[:, None]
+            for group, selection in zip(self.problem.factors, self._selection, strict=True)
+        ]
+        second = np.zeros((0 if self.problem.coupling is None else self.problem.coupling.size, s))
+        if self.problem.coupling is not None:
+            for position, part in zip(self.problem.coupling.positions, parts[1:], strict=True):
+                second[position] = part
+        return parts[0], second
+
+    def _halves(self, fixed: Vector, random: sparse.csr_array) -> tuple[Pair, Vector]:
+        """Vectors whose inner products are the covariances of the functionals, in units of sigma^2."""
+        p, factorization = self.problem.p, self.evaluation.factorization
+        a = factorization.scale_transposed(self._from_design(random))
+        rest = self._rotate(fixed)
+        for solved, part in zip(self._solved, a, strict=True):
+            rest = rest - solved[..., :p].reshape(-1, p).T @ part.reshape(-1, part.shape[-1])
+        return factorization.half_solve(a), linalg.solve_triangular(self._S_factor, rest, lower=True)
+
+    def covariance(self, fixed: Vector, random: sparse.csr_array) -> Vector:
+        """Covariance of the errors of s functionals.
+
+        Parameters
+        ----------
+        fixed
+            (s, p) coefficients of beta.
+        random
+            (s, q) sparse coefficients of u.
+
+        Returns
+        -------
+        ndarray
+            (s, s) covariance of fixed @ (beta-hat - beta) + random @ (u-hat - u), theta and sigma at their estimates.
+        """
+        halves, rest = self._halves(fixed, random)
+        out = rest.T @ rest
+        for half in halves:
+            flat = half.reshape(-1, half.shape[-1])
+            out = out + flat.T @ flat
+        return self.evaluation.sigma2 * out
+
+    def variances(self, fixed: Vector, random: sparse.csr_array) -> Vector:
+        """(s,) the diagonal of `covariance`, for any number of functionals, in blocks of bounded memory."""
+        out = np.empty(len(fixed))
+        step = max(1, BLOCK // max(1, self.design.n_random))
+        for begin in range(0, len(fixed), step):
+            rows = slice(begin, begin + step)
+            halves, rest = self._halves(fixed[rows], sparse.csr_array(random[rows]))
+            out[rows] = (rest**2).sum(axis=0) + sum((h**2).reshape(-1, h.shape[-1]).sum(axis=0) for h in halves)
+        return self.evaluation.sigma2 * out
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[Vector, Vector]:
+        """Joint draws of (beta, u) around the estimates.
+
+        Returns
+        -------
+        tuple of ndarray
+            (n, p) fixed effects and (n, q) random effects.
+        """
+        p, problem, factorization = self.problem.p, self.problem, self.evaluation.factorization
+        standard: Pair = (
+            rng.standard_normal((*problem.zw1.shape[:2], n)),
+            rng.standard_normal((problem.zw2.shape[0], n)),
+        )
+        gamma = linalg.solve_triangular(self._S_factor, rng.standard_normal((p, n)), lower=True, trans="T")
+        noise = factorization.half_solve_transposed(standard)
+        v: Pair = tuple(e - s[..., :p] @ gamma for e, s in zip(noise, self._solved, strict=True))  # type: ignore[assignment]
+        beta = self.beta[:, None] + self.sigma * self._unrotate(gamma)
+        u = self.u[:, None] + self.sigma * self._to_design(factorization.scale(v))
+        return beta.T, u.T
+
+    def conditional_covariances(self, term: int) -> Vector:
+        """(q, k, k) covariance of each level's effects given the data, with beta held at its estimate.
+
+        sigma^2 times the level's block of Lambda M^{-1} Lambda', as lme4 reports with ``condVar = TRUE``.
+        """
+        for f, (group, N) in enumerate(
+            zip(self.problem.factors, self.evaluation.factorization.inverse_blocks(), strict=True)
+        ):
+            T = self.evaluation.factorization.T[f] / group.scale[:, None]
+            for block in group.blocks:
+                if block.term == term:
+                    rows = T[block.first : block.first + block.structure.k]
+                    return self.evaluation.sigma2 * np.einsum("ac,cdj,bd->jab", rows, N, rows, optimize=True)
+        raise IndexError(f"no random term {term}")

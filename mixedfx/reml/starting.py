@@ -1,0 +1,102 @@
+"""Starting values: variance components by moments.
+
+With y0 = P0 y the least squares residual and Z_k the columns of one (factor, column of z), the quadratic forms
+|Z_k'y0|^2 have expectations that are linear in the variances (MIVQUE(0); Rao 1970, Searle, Casella & McCulloch 1992, section
+11.3): with Z_k'P0 Z_l = Z_k'Z_l - B_k B_l' and B_k = Z_k'Q,
+
+    E |Z_k'y0|^2 = sigma^2 tr(Z_k'P0 Z_k) + sum_l sigma_l^2 |Z_k'P0 Z_l|_F^2
+    E |y0|^2     = sigma^2 (n - p)        + sum_l sigma_l^2 tr(Z_l'P0 Z_l).
+
+Cross-products suffice. The solution is consistent but can be negative; it only has to be within reach of the optimiser.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.pls.problem import Problem
+
+Vector = NDArray[np.float64]
+
+RANGE = (0.05, 20.0)  # relative standard deviations outside this range are not trusted as a start
+
+
+def moment_start(problem: Problem) -> Vector:
+    """(r,) scaled parameters: T diagonal, with relative standard deviations from moments."""
+    B, h, squares, cross_with_b, traces = _products(problem)
+    count = len(B)
+    p = problem.p
+    A = np.empty((count + 1, count + 1))
+    t = np.empty(count + 1)
+    for k in range(count):
+        A[k, count] = A[count, k] = traces[k] - float((B[k] ** 2).sum())
+        t[k] = float(h[k] @ h[k])
+        for l in range(k + 1):  # noqa: E741
+            of_b = float(((B[k].T @ B[k]) * (B[l].T @ B[l])).sum())
+            A[k, l] = A[l, k] = squares[k, l] - 2.0 * cross_with_b[k, l] + of_b
+    A[count, count] = problem.n - p
+    t[count] = float(problem.ww[p, p])
+    scale = np.sqrt(np.diag(A))
+    solution = np.linalg.lstsq(A / np.outer(scale, scale), t / scale, rcond=1e-10)[0] / scale
+    sigma2 = solution[count] if problem.sigma is None else problem.sigma**2
+    if not sigma2 > 0.05 * t[count] / max(problem.n - p, 1):
+        sigma2 = 0.05 * t[count] / max(problem.n - p, 1)
+    ratio = np.sqrt(np.clip(solution[:count], 0.0, None) / sigma2) if sigma2 > 0 else np.ones(count)
+    ratio = np.clip(ratio, *RANGE)
+    firsts = np.cumsum([0, *(g.k for g in problem.factors)])
+    return np.array([ratio[firsts[f] + a] if a == b else 0.0 for f, a, b in problem.entries])
+
+
+def _products(
+    problem: Problem,
+) -> tuple[list[Vector], list[Vector], Vector, Vector, Vector]:
+    """For each (factor, column): B, Z'y0, and for each pair |Z_k'Z_l|_F^2, tr(B_k'Z_k'Z_l B_l); traces of Z_k'Z_k."""
+    p, coupling, k1 = problem.p, problem.coupling, problem.factors[0].k
+    B = [problem.zw1[:, a, :p] for a in range(k1)]
+    h = [problem.zw1[:, a, p] for a in range(k1)]
+    columns: list[NDArray[np.intp]] = []
+    if coupling is not None:
+        for position in coupling.positions:
+            for a in range(position.shape[1]):
+                columns.append(position[:, a])
+                B.append(problem.zw2[position[:, a], :p])
+                h.append(problem.zw2[position[:, a], p])
+    count = len(B)
+    squares, cross_with_b, traces = np.zeros((count, count)), np.zeros((count, count)), np.empty(count)
+
+    def put(k: int, l: int, square: float, cross: float) -> None:  # noqa: E741
+        squares[k, l] = squares[l, k] = square
+        cross_with_b[k, l] = cross_with_b[l, k] = cross
+
+    for a in range(k1):
+        traces[a] = problem.gram1[a, a].sum()
+        for b in range(a + 1):
+            g = problem.gram1[a, b]
+            put(a, b, float(g @ g), float(np.einsum("j,jc,jc->", g, B[a], B[b])))
+    if coupling is not None:
+        cross2, gram2 = coupling.cross.copy(), coupling.gram.copy()
+        cross2.data, gram2.data = cross2.data**2, gram2.data**2
+        membership = _membership(columns, coupling.size)
+        by_row = (cross2 @ membership).reshape(-1, k1, len(columns)).sum(axis=0)
+        by_pair = membership.T @ (gram2 @ membership)
+        diagonal = coupling.gram.diagonal()
+        for m, position in enumerate(columns):
+            traces[k1 + m] = diagonal[position].sum()
+            spread = np.zeros((coupling.size, p))
+            spread[position] = B[k1 + m]
+            up = (coupling.cross @ spread).reshape(-1, k1, p)
+            across = coupling.gram @ spread
+            for a in range(k1):
+                put(a, k1 + m, by_row[a, m], float((up[:, a] * B[a]).sum()))
+            for l in range(m + 1):  # noqa: E741
+                put(k1 + m, k1 + l, by_pair[m, l], float((across[columns[l]] * B[k1 + l]).sum()))
+    return B, h, squares, cross_with_b, traces
+
+
+def _membership(columns: list[NDArray[np.intp]], size: int) -> Vector:
+    """(size, columns) indicator of which effects belong to which (factor, column)."""
+    out = np.zeros((size, len(columns)))
+    for m, position in enumerate(columns):
+        out[position, m] = 1.0
+    return out

@@ -1,0 +1,178 @@
+"""A trust-region Newton method for the profiled criterion: start, step, stop.
+
+The quadratic model uses the exact gradient and the information of `mixedfx.pls.evaluate`; its minimiser inside the radius is
+found exactly from the eigenvalues (Moré & Sorensen 1983), so that negative curvature, as at a saddle, is followed downhill.
+Parameters are unconstrained: the diagonal of T may change sign.
+
+By symmetry the criterion is stationary in T_bb wherever the column of T_bb is zero, and a method that stands there exactly
+sees no slope. Points of evaluation therefore keep every diagonal entry at least `FLOOR` away from zero (the criterion changes
+by about Q_bb FLOOR^2, below rounding); once the iteration has stopped, the entries at the floor are set to zero. The
+derivative with respect to T_bb^2, which is Q_bb, is regular there and certifies the boundary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.pls.evaluate import Evaluation, evaluate
+from mixedfx.pls.problem import Problem
+from mixedfx.reml.optimization import Optimization, Outcome, Step
+
+Vector = NDArray[np.float64]
+
+FLOOR = 1e-5
+MAX_EVALUATIONS = 200
+TOLERANCE = 1e-10  # predicted decrease of the criterion, in units of deviance, at which a point is a minimum
+ROUNDING = 2e-15  # relative rounding error of the criterion
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the iteration stands: best evaluation, radius of trust, and the course so far."""
+
+    best: Evaluation
+    radius: float
+    steps: tuple[Step, ...]
+
+
+def trust_region_step(gradient: Vector, information: Vector, radius: float) -> tuple[Vector, float]:
+    """Minimiser of g's + s'Hs / 2 within the radius, and the decrease it predicts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.reml.trust_region import trust_region_step
+    >>> step, decrease = trust_region_step(np.array([2.0, 0.0]), np.diag([1.0, -1.0]), 4.0)
+    >>> np.round(np.abs(step), 6), round(float(decrease), 6)
+    (array([1.      , 3.872983]), 9.0)
+    """
+    values, vectors = np.linalg.eigh(information)
+    g = vectors.T @ gradient
+
+    def length(shift: float) -> float:
+        return float(np.linalg.norm(g / (values + shift)))
+
+    smallest = values[0]
+    tiny = 1e-12 * max(1.0, float(np.abs(values).max()))
+    if smallest > tiny and length(0.0) <= radius:
+        s = -g / values
+    else:
+        low = max(0.0, -smallest) + tiny
+        if length(low) < radius:  # the hard case: go on along the most negative direction
+            s = -g / (values + low)
+            rest = np.sqrt(max(radius**2 - s[1:] @ s[1:], 0.0))
+            s[0] = np.copysign(rest, -g[0] if g[0] != 0.0 else 1.0) if smallest < tiny else s[0]
+        else:
+            high = low + float(np.linalg.norm(g)) / radius
+            for _ in range(100):
+                middle = 0.5 * (low + high)
+                low, high = (middle, high) if length(middle) > radius else (low, middle)
+                if high - low <= 1e-12 * high:
+                    break
+            s = -g / (values + high)
+    decrease = -float(g @ s + 0.5 * s @ (values * s))
+    return vectors @ s, decrease
+
+
+def diagonal_parameters(problem: Problem) -> NDArray[np.bool_]:
+    """(r,) which parameters stand on the diagonal of their T."""
+    return np.array([a == b for _, a, b in problem.entries], dtype=bool)
+
+
+def keep_off_zero(par: Vector, diagonal: NDArray[np.bool_]) -> Vector:
+    """`par` with the diagonal entries at least FLOOR from zero, signs kept."""
+    floored = np.copysign(np.maximum(np.abs(par), FLOOR), par)
+    return np.where(diagonal, floored, par)
+
+
+def _record(problem: Problem, evaluation: Evaluation, radius: float, accepted: bool) -> Step:
+    assert evaluation.gradient is not None
+    largest = float(np.abs(evaluation.gradient).max(initial=0.0))
+    return Step(evaluation.par / problem.parameter_scale, evaluation.criterion, largest, radius, accepted)
+
+
+def start(problem: Problem, par: Vector) -> State:
+    """First evaluation."""
+    first = evaluate(problem, keep_off_zero(par, diagonal_parameters(problem)))
+    return State(first, 1.0, (_record(problem, first, 1.0, True),))
+
+
+def predicted(state: State) -> tuple[Vector, float]:
+    """The next step and the decrease it promises."""
+    assert state.best.gradient is not None and state.best.information is not None
+    return trust_region_step(state.best.gradient, state.best.information, state.radius)
+
+
+def finished(state: State, decrease: float, tolerance: float = TOLERANCE) -> bool:
+    """Whether the decrease promised is not worth an evaluation."""
+    return decrease <= tolerance + ROUNDING * abs(state.best.criterion)
+
+
+def advance(problem: Problem, state: State, step: Vector, decrease: float) -> State:
+    """Try a step: move if the criterion falls, and adapt the radius to how well it was predicted."""
+    par = keep_off_zero(state.best.par + step, diagonal_parameters(problem))
+    length = float(np.linalg.norm(step))
+    try:
+        trial = evaluate(problem, par)
+    except np.linalg.LinAlgError:
+        return replace(state, radius=0.25 * length)
+    noise = 10.0 * ROUNDING * abs(trial.criterion)
+    gain = state.best.criterion - trial.criterion
+    ratio = (gain + noise) / (decrease + noise)
+    radius = state.radius
+    if ratio < 0.25:
+        radius = 0.25 * length
+    elif ratio > 0.75 and length > 0.9 * radius:
+        radius = 2.0 * radius
+    accepted = gain > -noise
+    steps = (*state.steps, _record(problem, trial, state.radius, accepted))
+    return State(trial if accepted else state.best, radius, steps)
+
+
+def minimise(problem: Problem, par: Vector) -> tuple[Evaluation, Optimization]:
+    """Minimise the criterion of `problem` from scaled parameters `par` (r,)."""
+    if problem.n_parameters == 0:
+        only = evaluate(problem, par)
+        return only, Optimization((), Outcome.NO_PARAMETERS, np.zeros(0), np.inf)
+    state = start(problem, par)
+    stopped = Outcome.EVALUATIONS
+    while len(state.steps) < MAX_EVALUATIONS:
+        step, decrease = predicted(state)
+        if finished(state, decrease):
+            stopped = Outcome.INTERIOR
+            break
+        if state.radius < 1e-10:
+            stopped = Outcome.STALLED
+            break
+        state = advance(problem, state, step, decrease)
+    return certify(problem, state, stopped)
+
+
+def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluation, Optimization]:
+    """Put floored entries on zero, and certify the point by gradient, curvature and the derivative in T_bb^2."""
+    best = state.best
+    assert best.gradient is not None and best.information is not None and best.Q is not None
+    diagonal = diagonal_parameters(problem)
+    at_floor = diagonal & (np.abs(best.par) < 100 * FLOOR)
+    free = ~at_floor
+    values = np.linalg.eigvalsh(best.information[np.ix_(free, free)])
+    curvature = float(values.min(initial=np.inf))
+    scores = np.array([best.Q[f][b, b] for f, _, b in problem.entries])
+    steps = state.steps
+    final = best
+    if at_floor.any():
+        zero = evaluate(problem, np.where(at_floor, 0.0, best.par))
+        if zero.criterion <= best.criterion + 1e-8:
+            steps = (*steps, _record(problem, zero, state.radius, True))
+            final = zero
+    outcome = stopped
+    if stopped is Outcome.INTERIOR:
+        slack = 1e-6 * max(1.0, float(np.abs(values).max(initial=0.0)))
+        if curvature < -slack or np.any(scores[at_floor] < -slack):
+            outcome = Outcome.SADDLE
+        elif at_floor.any():
+            outcome = Outcome.BOUNDARY
+    return final, Optimization(steps, outcome, best.gradient, curvature)
