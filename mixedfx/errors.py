@@ -6,6 +6,8 @@ each has a class of its own, so that a user can silence or escalate exactly one 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class MixedfxError(Exception):
     """Base class of all errors raised by mixedfx.
@@ -79,6 +81,14 @@ class MemoryForecastError(ModelError):
     """The factorisation would need more memory than is free; the message holds the forecast."""
 
 
+class UnknownQuantityError(MixedfxError, KeyError):
+    """A name that these draws or this table do not hold; the message offers the nearest ones."""
+
+
+class OptionError(MixedfxError, ValueError):
+    """An argument with a value that it cannot take; the message lists those it can."""
+
+
 class EffectsError(MixedfxError):
     """A question about effects that this fit cannot answer."""
 
@@ -117,3 +127,29 @@ class NoVariationWarning(MixedfxWarning):
 
 class UnseenLevelsWarning(MixedfxWarning):
     """New levels were drawn from the population; the message lists them, so that a typing error shows."""
+
+
+def check_option(name: str, value: object, allowed: Collection[object]) -> None:
+    """Refuse a value that is none of those allowed.
+
+    Raises
+    ------
+    OptionError
+        Names the argument and what it can be.
+
+    Examples
+    --------
+    >>> from mixedfx.errors import check_option
+    >>> check_option("kind", "deviance", ("response", "pearson"))
+    Traceback (most recent call last):
+    mixedfx.errors.OptionError: kind='deviance' is not known
+    Use 'response', 'pearson'.
+    """
+    if value not in allowed:
+        raise OptionError(f"{name}={value!r} is not known", mend=f"Use {', '.join(map(repr, allowed))}.")
+
+
+def check_level(level: float) -> None:
+    """Refuse a confidence level outside 0 to 1 (`OptionError`)."""
+    if not 0 < level < 1:
+        raise OptionError(f"level={level} is not a probability", mend="Use a number between 0 and 1, such as 0.95.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mixedfx.design.spec import DesignSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RandomTerm:
     """One random-effects term: q levels, k columns.
 
@@ -84,7 +84,7 @@ class RowReport:
     dropped_zero_weight: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Design:
     """Response, fixed-effects matrix and random terms of one formula on one data frame.
 
@@ -105,7 +105,8 @@ class Design:
     offset
         (n,) offset, zeros where there is none.
     frame
-        The columns of the data that the formula uses, rows as in `y` (pandas; the index is the data's own row position).
+        The columns of the data that the formula uses, rows as in `y` (pandas; the index is the data's own row
+        position).
     spec
         What replays the same design on new data.
     rows
@@ -142,3 +143,13 @@ class Design:
         """(terms + 1,) first index of each term's effects in u; the last entry is q."""
         sizes = [t.n_levels * t.n_columns for t in self.random]
         return np.concatenate([[0], np.cumsum(sizes, dtype=np.intp)]).astype(np.intp)
+
+    def __repr__(self) -> str:
+        from mixedfx.design.report import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from mixedfx.design.report import as_html
+
+        return as_html(self)

@@ -1,10 +1,10 @@
 """Linear functionals of (beta, u): the only thing the effects layer asks of a fit.
 
-A `Functional` is a set of rows C. Each row is a linear combination of the fixed effects beta, of the random effects u of
-levels the fit has seen, and of the random effects of levels it has not seen; the last are independent of everything
-fitted, and have the covariance of their term's population. Combining rows (a mean over a subgroup, a difference between two
-treatments, a contrast of subgroups) is a multiplication from the left, so a question about 10^6 rows becomes a few rows
-over (beta, u) before any fit is asked.
+A `Functional` is a set of rows C. Each row is a linear combination of the fixed effects beta, of the random effects u
+of levels the fit has seen, and of the random effects of levels it has not seen; the last are independent of
+everything fitted, and have the covariance of their term's population. Combining rows (a mean over a subgroup, a
+difference between two treatments, a contrast of subgroups) is a multiplication from the left, so a question about
+10^6 rows becomes a few rows over (beta, u) before any fit is asked.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class Functional:
         >>> import numpy as np
         >>> from scipy import sparse
         >>> from mixedfx.design.functional import Functional
-        >>> rows = Functional(np.eye(2), sparse.csr_array((2, 3)), sparse.csr_array((2, 0)), (), np.zeros(2), np.zeros(2))
+        >>> none = sparse.csr_array((2, 0))
+        >>> rows = Functional(np.eye(2), none, none, (), np.zeros(2), np.zeros(2))
         >>> rows.combine(np.array([[-1.0, 1.0]])).fixed
         array([[-1.,  1.]])
         """

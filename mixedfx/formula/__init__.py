@@ -1,1 +1,1 @@
-""
+"""Formula text to `MixedFormula`: what a model says, before any data."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mixedfx.formula.names import quote
+
 
 @dataclass(frozen=True)
 class RandomPart:
@@ -12,7 +14,7 @@ class RandomPart:
     Attributes
     ----------
     left
-        The left side in formula notation, its own intercept written out: ``"1 + z"``, ``"0 + z"``, ``"a * b"``.
+        The left side in formula notation, its own intercept written out: ``"1 + z"``, ``"0 + z"``, ``"1 + a * b"``.
     group
         The columns (or ``factor(g)`` calls reduced to their column) whose observed combinations are the levels:
         ``("school",)`` or ``("x3", "x4")`` for ``x3:x4``.
@@ -32,30 +34,51 @@ class RandomPart:
         """Name of the grouping factor, ``"x3:x4"``."""
         return ":".join(self.group)
 
+    def __str__(self) -> str:
+        bar = "|" if self.correlated else "||"
+        return f"({self.left} {bar} {':'.join(quote(name) for name in self.group)})"
+
 
 @dataclass(frozen=True)
 class Addition:
-    """An addition on the left, ``se(s)`` in ``y | se(s) ~ ...``."""
+    """An addition on the left, ``se(s)`` in ``y | se(s) ~ ...``.
+
+    Attributes
+    ----------
+    name
+        Which one: ``se`` (known sampling standard deviations) or ``trials`` (number of trials).
+    argument
+        One factor of a formula: a column, a number, a call.
+    column
+        Zero-based position in the text, for error messages.
+    """
 
     name: str
     argument: str
     column: int
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.argument})"
 
 
 @dataclass(frozen=True)
 class MixedFormula:
     """A parsed formula; ``str()`` gives text that parses to an equal model.
 
+    The response, the arguments of additions and the offsets are each one factor of a formula: a number, a column (in
+    backticks where its name is not a plain word), a call, or ``I(...)`` around anything else.
+
     Attributes
     ----------
     text
-        What the user wrote.
+        What the user wrote, line breaks as blanks; positions in errors count from its beginning.
     response
         Expression left of ``~`` (without additions), or None for a one-sided formula.
     additions
         Additions on the left, in order.
     fixed
-        Right side without random terms and offsets, in formulaic's notation; ``"1"`` where nothing is left.
+        Right side without random terms and offsets, in formulaic's notation, its intercept written out: ``"1 + x"``,
+        ``"0 + x"``; ``"1"`` where nothing is left.
     random
         Random terms, expanded: one entry for each grouping factor.
     offsets
@@ -72,8 +95,17 @@ class MixedFormula:
     def __str__(self) -> str:
         left = self.response or ""
         if self.additions:
-            left += " | " + " + ".join(f"{a.name}({a.argument})" for a in self.additions)
-        right = [self.fixed]
-        right += [f"({r.left} {'|' if r.correlated else '||'} {r.label})" for r in self.random]
-        right += [f"offset({o})" for o in self.offsets]
+            left += " | " + " + ".join(str(addition) for addition in self.additions)
+        right = [self.fixed, *(str(part) for part in self.random), *(f"offset({offset})" for offset in self.offsets)]
         return f"{left} ~ {' + '.join(right)}".strip()
+
+    def equivalent(self, other: MixedFormula) -> bool:
+        """Whether two formulas have the same one spelling, however they were written.
+
+        Examples
+        --------
+        >>> from mixedfx.formula.parse import parse_formula
+        >>> parse_formula("y ~ x + (1 | a/b)").equivalent(parse_formula("y ~ 1+x + (1|a) + (1|a:b)"))
+        True
+        """
+        return str(self) == str(other)

@@ -12,9 +12,16 @@ from numpy.typing import NDArray
 
 def downdate(C: NDArray[np.float64], dense: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
     """C -= sum_i V_i W_i V_i' in place, both triangles; `weights` is (q1, k1, k1)."""
+    downdate_columns(C, dense, weights, slice(None))
+
+
+def downdate_columns(
+    C: NDArray[np.float64], dense: NDArray[np.float64], weights: NDArray[np.float64], columns: NDArray[np.intp] | slice
+) -> None:
+    """The same for some columns: C (q2, c) holds those of `columns`."""
     q1, q2, k1 = dense.shape
-    left = np.matmul(dense, weights)
-    C -= left.transpose(1, 0, 2).reshape(q2, q1 * k1) @ dense.transpose(0, 2, 1).reshape(q1 * k1, q2)
+    right = np.matmul(dense[:, columns], weights).transpose(0, 2, 1).reshape(q1 * k1, -1)
+    C -= dense.transpose(1, 0, 2).reshape(q2, q1 * k1) @ right
 
 
 def quadratic_forms(N: NDArray[np.float64], dense: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,13 +10,13 @@ and -2 log L leaves out the second term and has nu = n. Where sigma is known, th
 **Gradient.** For a direction dT of the factor with levels j, with h = Z'Py and Q = sum_j [Z'PZ]_jj - h_j h_j' / sigma^2 (for ML
 V^{-1} replaces P in the first term),
 
-    df = 2 <Q T, dT>,   Q T = sum_j [Z'Z Lambda M^{-1}]_jj - (sum_j H_j S^{-1} H_j' + h_j h_j' / sigma^2) T,
+    df = 2 <Q T, dT>,   Q = sum_j [Z'V^{-1}Z]_jj - H_j S^{-1} H_j' - h_j h_j' / sigma^2,
 
 H = Z'V^{-1}X, S = X'V^{-1}X. All of it is regular where T is singular, zero included.
 
 **Information.** Second derivatives are those of Gilmour, Thompson & Cullis (1995): the mean of observed and expected
 information, v_k' Z'PZ v_l / sigma^2 with Z v_k = dV_k P y, less (v_k'h)(v_l'h) / (nu sigma^4) for the profiled sigma. V is quadratic in T,
-and its explicit second derivative adds 2 tr(Q dT_k dT_l'), which carries all the curvature where T is zero. Q is (Q T) T^{-1}.
+and its explicit second derivative adds 2 tr(Q dT_k dT_l'), which carries all the curvature where T is zero.
 """
 
 from __future__ import annotations
@@ -135,28 +135,18 @@ def _derivatives(
     H = tuple(x[..., :p] for x in ZVW)
     h = tuple((x[..., p] - x[..., :p] @ gamma)[..., None] for x in ZVW)
     H_by, h_by = _by_factor(problem, H), _by_factor(problem, h)
-    trace = factorization.trace_products()
+    ZVZT, ZVZ = factorization.score_sums()
     S_inverse = linalg.cho_solve((L, True), np.eye(p), check_finite=False) if p else np.zeros((0, 0))
     QT, Q = [], []
     for f, Tf in enumerate(T):
         outer = np.einsum("jao,jbo->ab", h_by[f], h_by[f]) / sigma2
         if problem.REML and p:
             outer += np.einsum("jac,cd,jbd->ab", H_by[f], S_inverse, H_by[f], optimize=True)
-        QT.append(trace[f] - outer @ Tf)
-        Q.append(_score_matrix(QT[f], Tf))
+        QT.append(ZVZT[f] - outer @ Tf)
+        Q.append(ZVZ[f] - outer)
     gradient = np.array([2.0 * QT[f][a, b] for f, a, b in problem.entries])
     information = _information(problem, factorization, H, h_by, S_inverse, Q, sigma2)
     return gradient, information, Q
-
-
-def _score_matrix(QT: Vector, T: Vector) -> Vector:
-    """(k, k) symmetric Q from Q T; directions that T annihilates get a zero, since they are not in Q T."""
-    diagonal = np.abs(np.diag(T))
-    if diagonal.min() > 1e-12 * max(1.0, np.abs(T).max()):
-        Q = linalg.solve_triangular(T, QT.T, lower=True, trans="T", check_finite=False).T
-    else:
-        Q = QT @ np.linalg.pinv(T)
-    return (Q + Q.T) / 2.0
 
 
 def _information(

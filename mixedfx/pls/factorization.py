@@ -8,13 +8,13 @@ With the first factor's effects eliminated,
 where B = Lambda2' (Z2'Z1) T1. Vectors in the space of the random effects are pairs (b1, b2) of arrays (q1, k1, r) and
 (q2, r), r right-hand sides, the second in the permuted order of the coupling.
 
-Only those blocks of N = M^{-1} are formed that the derivative of log|M| needs. With V_i the rows of Lambda2' Z2'Z1 that meet
-level i of the first factor, F_i = V_i' C^{-1} V_i and J_i = T1 M1_i^{-1}:
+Only those blocks of N = M^{-1} are formed that derivatives need. With V_i the rows of Lambda2' Z2'Z1 that meet level i of the
+first factor and F_i = V_i' C^{-1} V_i, the diagonal blocks that the derivative of log|M| needs are
 
-    sum_i [Z'Z Lambda N]_ii           = sum_i G1_i T1 (M1_i^{-1} + J_i' F_i J_i) - F_i J_i
-    sum_j [Z'Z Lambda N]_jj (level 2) = T^{-T} sum_j (I - [C^{-1}]_jj)    where T is invertible
+    Z'V^{-1}Z_ii = G1_i K_i - K_i' F_i K_i,  K_i = (I + T1 T1' G1_i)^{-1}     for the first factor, and
+    T' Z'V^{-1}Z_jj T = I - [C^{-1}]_jj                                       for the others, since Lambda'Z'Z Lambda = M - I.
 
-The second follows from Lambda'Z'Z Lambda = M - I. Where T is singular the sum is formed from its definition.
+The second is divided by T where T is invertible; elsewhere the block is formed by a solve (`SecondLevel._singular_sum`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from scipy.linalg import lapack
 from mixedfx.linalg import batched, twins
 from mixedfx.pls.coupling import Coupling
 from mixedfx.pls.problem import Problem
+
+REGULAR = 1e-3  # smallest diagonal of T, relative to its largest entry, whose inverse is trusted with eight digits
+CHUNK = 2**24  # numbers held at once where columns of the second level are solved for
 
 Vector = NDArray[np.float64]
 Pair = tuple[Vector, Vector]
@@ -129,19 +132,21 @@ class Factorization:
         first = self.M1_inverse + np.einsum("cab,bcd,deb->aeb", J, forms, J, optimize=True)
         return [first, *self.second.inverse_blocks()]
 
-    def trace_products(self) -> list[Vector]:
-        """For each factor, the (k, k) sum over its levels of the diagonal blocks of Z'Z Lambda M^{-1}.
+    def score_sums(self) -> tuple[list[Vector], list[Vector]]:
+        """For each factor, the (k, k) sums over its levels of the diagonal blocks of Z'V^{-1}Z Lambda and of Z'V^{-1}Z.
 
-        The derivative of log|M| with respect to T is twice its lower triangle.
+        Twice the lower triangle of the first is the derivative of log|M| with respect to T. Both are exact at singular T.
+        With K_i = (I + T1 T1' G1_i)^{-1}, a block of the first factor is Z'V^{-1}Z_ii = G1_i K_i - K_i' F_i K_i.
         """
         T1, G1 = self.T[0], self.problem.gram1
+        K = -np.einsum("ac,cdb,ed,efb->afb", T1, self.M1_inverse, T1, G1, optimize=True)
+        K[np.arange(len(T1)), np.arange(len(T1))] += 1.0
+        total = np.einsum("acb,ceb->ae", G1, K)
         if self.second is None:
-            return [np.einsum("acb,cd,deb->ae", G1, T1, self.M1_inverse, optimize=True)]
-        forms = self.second.quadratic_forms()
-        J = np.einsum("ac,cdb->adb", T1, self.M1_inverse)
-        inverse = self.M1_inverse + np.einsum("cab,bcd,deb->aeb", J, forms, J, optimize=True)
-        first = np.einsum("acb,cd,deb->ae", G1, T1, inverse, optimize=True) - np.einsum("bac,cdb->ad", forms, J)
-        return [first, *self.second.trace_products()]
+            return [total @ T1], [total]
+        total -= np.einsum("cab,bcd,deb->ae", K, self.second.quadratic_forms(), K, optimize=True)
+        scaled, plain = self.second.score_sums()
+        return [total @ T1, *scaled], [total, *plain]
 
 
 class SecondLevel:
@@ -170,6 +175,7 @@ class SecondLevel:
             )
         self.logdet = self._factorise()
         self._inverse: tuple[Vector, Vector] | None = None
+        self._forms: Vector | None = None
 
     def _entries(self) -> tuple[NDArray[np.integer], ...]:
         c = self.coupling
@@ -274,6 +280,11 @@ class SecondLevel:
 
     def quadratic_forms(self) -> Vector:
         """(q1, k1, k1) forms F_i = V_i' C^{-1} V_i."""
+        if self._forms is None:
+            self._forms = self._quadratic_forms()
+        return self._forms
+
+    def _quadratic_forms(self) -> Vector:
         head, tail = self.inverse()
         layout = self.coupling.layout
         if self.coupling.dense is not None:
@@ -281,9 +292,7 @@ class SecondLevel:
         from mixedfx.linalg import kernels  # noqa: PLC0415
 
         out = np.zeros_like(self._weights)
-        kernels.quadratic_forms(
-            tail, layout.split, layout.start, layout.row, head, *self._entries(), self._values, out
-        )
+        kernels.quadratic_forms(tail, layout.split, layout.start, layout.row, head, *self._entries(), self._values, out)
         return out
 
     def inverse_blocks(self) -> list[Vector]:
@@ -301,44 +310,48 @@ class SecondLevel:
             out.append(block)
         return out
 
-    def trace_products(self) -> list[Vector]:
-        """For each factor of the second level, the (k, k) sum of the diagonal blocks of Z'Z Lambda M^{-1}."""
-        if all(np.abs(np.diag(T)).min() > 1e-9 * max(1.0, np.abs(T).max()) for T in self.T):
-            out = []
-            for T, block in zip(self.T, self.inverse_blocks(), strict=True):
+    def score_sums(self) -> tuple[list[Vector], list[Vector]]:
+        """For each factor of the second level, the sums of the diagonal blocks of Z'V^{-1}Z Lambda and of Z'V^{-1}Z."""
+        scaled, plain = [], []
+        for f, (T, block) in enumerate(zip(self.T, self.inverse_blocks(), strict=True)):
+            if np.abs(np.diag(T)).min() > REGULAR * max(1.0, np.abs(T).max()):
                 k, q = block.shape[0], block.shape[2]
-                out.append(linalg.solve_triangular(T, q * np.eye(k) - block.sum(axis=2), lower=True, trans="T"))
-            return out
-        return self._trace_products_singular()
+                ZVZT = linalg.solve_triangular(
+                    T, q * np.eye(k) - block.sum(axis=2), lower=True, trans="T", check_finite=False
+                )
+                ZVZ = linalg.solve_triangular(T, ZVZT.T, lower=True, trans="T", check_finite=False)
+            else:
+                ZVZ = self._singular_sum(f)
+                ZVZT = ZVZ @ T
+            scaled.append(ZVZT)
+            plain.append((ZVZ + ZVZ.T) / 2.0)
+        return scaled, plain
 
-    def _trace_products_singular(self) -> list[Vector]:
-        """The same sums from their definition, [(Z2'V1^{-1}Z2) Lambda2 C^{-1}]_jj, column block by column block.
+    def _singular_sum(self, f: int) -> Vector:
+        """The sum of the diagonal blocks of Z'V^{-1}Z for a factor whose T is singular or nearly so.
 
-        V1 is the covariance that the first factor alone gives, so Z2'V1^{-1}Z2 = Z2'Z2 - sum_i W_i-weighted products of
-        the coupling: two sparse products. Only points with an exact zero on the diagonal of T come here.
+        With D = Z2'V1^{-1}Z2, V1 the covariance that the first factor alone gives, Z2'V^{-1}Z2 = D - D Lambda2 C^{-1} Lambda2' D: one
+        half solve for each column of the factor. D is Z2'Z2 less a product of the coupling, both sparse.
         """
-        coupling = self.coupling
-        k1 = self._weights.shape[1]
-        blocks = sparse.bsr_array(
-            (self._weights, np.arange(len(self._weights)), np.arange(len(self._weights) + 1)),
-            shape=(len(self._weights) * k1,) * 2,
-        )
-        weighted = sparse.csr_array(blocks) @ coupling.cross
-        out = []
-        step = max(1, 2**24 // max(coupling.size, 1))
-        for T, position in zip(self.T, coupling.positions, strict=True):
-            k = T.shape[0]
-            total = np.zeros((k, k))
-            for begin in range(0, len(position), max(1, step // k)):
-                block = position[begin : begin + max(1, step // k)]
-                unit = np.zeros((coupling.size, block.size))
-                unit[block.ravel(), np.arange(block.size)] = 1.0
-                column = self.scale(self.solve(unit))
-                product = coupling.gram @ column - coupling.cross.T @ (weighted @ column)
-                local = np.arange(block.size).reshape(block.shape)
-                total += product[block[:, :, None], local[:, None, :]].sum(axis=0)
-            out.append(total)
-        return out
+        coupling, position = self.coupling, self.coupling.positions[f]
+        count, k = position.shape
+        rows = np.arange(len(self._weights))
+        blocks = sparse.bsr_array((self._weights, rows, np.arange(len(rows) + 1)), shape=(coupling.cross.shape[0],) * 2)
+        weights = sparse.csr_array(blocks)
+        total = np.zeros((k, k))
+        step = max(1, CHUNK // (k * max(coupling.size, 1)))
+        for begin in range(0, count, step):
+            columns = position[begin : begin + step].ravel()
+            if coupling.dense is not None:
+                D = coupling.gram[:, columns].toarray()
+                twins.downdate_columns(D, coupling.dense, self._weights, columns)
+            else:
+                cross = coupling.cross[:, columns]
+                D = (coupling.gram[:, columns] - coupling.cross.T @ (weights @ cross)).toarray()
+            half = self.half_solve(self.scale(D, transposed=True)).reshape(coupling.size, -1, k)
+            local = D[columns].reshape(-1, k, D.shape[1] // k, k)
+            total += np.einsum("jajb->ab", local) - np.einsum("sja,sjb->ab", half, half)
+        return total
 
 
 def _apply(T: Vector, b: Vector) -> Vector:

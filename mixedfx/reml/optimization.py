@@ -64,7 +64,7 @@ class Optimization:
     gradient
         (r,) final gradient, columns of z scaled to unit mean square.
     curvature
-        Smallest eigenvalue of the information at the end, over the directions that are not on the boundary.
+        Smallest eigenvalue of the information at the end; on the boundary it holds the derivative in theta squared.
     starts
         Number of starting points used.
     """

@@ -4,10 +4,10 @@ The quadratic model uses the exact gradient and the information of `mixedfx.pls.
 found exactly from the eigenvalues (Moré & Sorensen 1983), so that negative curvature, as at a saddle, is followed downhill.
 Parameters are unconstrained: the diagonal of T may change sign.
 
-By symmetry the criterion is stationary in T_bb wherever the column of T_bb is zero, and a method that stands there exactly
-sees no slope. Points of evaluation therefore keep every diagonal entry at least `FLOOR` away from zero (the criterion changes
-by about Q_bb FLOOR^2, below rounding); once the iteration has stopped, the entries at the floor are set to zero. The
-derivative with respect to T_bb^2, which is Q_bb, is regular there and certifies the boundary.
+By symmetry the criterion is stationary in T_bb wherever T_bb and the rest of its column are zero, minimum or not; but the
+information holds Q_bb, the derivative with respect to T_bb^2, which tells them apart: positive curvature certifies the boundary,
+negative curvature leads away from it. A boundary is approached as fast as an interior minimum; once the iteration has stopped,
+diagonal entries within rounding of zero are set to zero.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mixedfx.reml.optimization import Optimization, Outcome, Step
 
 Vector = NDArray[np.float64]
 
-FLOOR = 1e-5
+NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
 MAX_EVALUATIONS = 200
 TOLERANCE = 1e-10  # predicted decrease of the criterion, in units of deviance, at which a point is a minimum
 ROUNDING = 2e-15  # relative rounding error of the criterion
@@ -82,12 +82,6 @@ def diagonal_parameters(problem: Problem) -> NDArray[np.bool_]:
     return np.array([a == b for _, a, b in problem.entries], dtype=bool)
 
 
-def keep_off_zero(par: Vector, diagonal: NDArray[np.bool_]) -> Vector:
-    """`par` with the diagonal entries at least FLOOR from zero, signs kept."""
-    floored = np.copysign(np.maximum(np.abs(par), FLOOR), par)
-    return np.where(diagonal, floored, par)
-
-
 def _record(problem: Problem, evaluation: Evaluation, radius: float, accepted: bool) -> Step:
     assert evaluation.gradient is not None
     largest = float(np.abs(evaluation.gradient).max(initial=0.0))
@@ -96,7 +90,7 @@ def _record(problem: Problem, evaluation: Evaluation, radius: float, accepted: b
 
 def start(problem: Problem, par: Vector) -> State:
     """First evaluation."""
-    first = evaluate(problem, keep_off_zero(par, diagonal_parameters(problem)))
+    first = evaluate(problem, par)
     return State(first, 1.0, (_record(problem, first, 1.0, True),))
 
 
@@ -106,17 +100,17 @@ def predicted(state: State) -> tuple[Vector, float]:
     return trust_region_step(state.best.gradient, state.best.information, state.radius)
 
 
-def finished(state: State, decrease: float, tolerance: float = TOLERANCE) -> bool:
-    """Whether the decrease promised is not worth an evaluation."""
-    return decrease <= tolerance + ROUNDING * abs(state.best.criterion)
+def finished(state: State, step: Vector, decrease: float) -> bool:
+    """Whether the decrease promised by a step that the radius does not cut short is not worth an evaluation."""
+    inside = float(np.linalg.norm(step)) < 0.99 * state.radius
+    return inside and decrease <= TOLERANCE + ROUNDING * abs(state.best.criterion)
 
 
 def advance(problem: Problem, state: State, step: Vector, decrease: float) -> State:
     """Try a step: move if the criterion falls, and adapt the radius to how well it was predicted."""
-    par = keep_off_zero(state.best.par + step, diagonal_parameters(problem))
     length = float(np.linalg.norm(step))
     try:
-        trial = evaluate(problem, par)
+        trial = evaluate(problem, state.best.par + step)
     except np.linalg.LinAlgError:
         return replace(state, radius=0.25 * length)
     noise = 10.0 * ROUNDING * abs(trial.criterion)
@@ -141,7 +135,7 @@ def minimise(problem: Problem, par: Vector) -> tuple[Evaluation, Optimization]:
     stopped = Outcome.EVALUATIONS
     while len(state.steps) < MAX_EVALUATIONS:
         step, decrease = predicted(state)
-        if finished(state, decrease):
+        if finished(state, step, decrease):
             stopped = Outcome.INTERIOR
             break
         if state.radius < 1e-10:
@@ -152,27 +146,20 @@ def minimise(problem: Problem, par: Vector) -> tuple[Evaluation, Optimization]:
 
 
 def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluation, Optimization]:
-    """Put floored entries on zero, and certify the point by gradient, curvature and the derivative in T_bb^2."""
-    best = state.best
-    assert best.gradient is not None and best.information is not None and best.Q is not None
-    diagonal = diagonal_parameters(problem)
-    at_floor = diagonal & (np.abs(best.par) < 100 * FLOOR)
-    free = ~at_floor
-    values = np.linalg.eigvalsh(best.information[np.ix_(free, free)])
-    curvature = float(values.min(initial=np.inf))
-    scores = np.array([best.Q[f][b, b] for f, _, b in problem.entries])
-    steps = state.steps
-    final = best
-    if at_floor.any():
-        zero = evaluate(problem, np.where(at_floor, 0.0, best.par))
-        if zero.criterion <= best.criterion + 1e-8:
+    """Put diagonal entries within rounding of zero on zero, and judge the point by its curvature."""
+    best, steps = state.best, state.steps
+    near = diagonal_parameters(problem) & (np.abs(best.par) < NEAR_ZERO)
+    if near.any():
+        zero = evaluate(problem, np.where(near, 0.0, best.par))
+        if zero.criterion <= best.criterion + TOLERANCE + 10.0 * ROUNDING * abs(best.criterion):
             steps = (*steps, _record(problem, zero, state.radius, True))
-            final = zero
+            best = zero
+    assert best.gradient is not None and best.information is not None
+    values = np.linalg.eigvalsh(best.information)
     outcome = stopped
     if stopped is Outcome.INTERIOR:
-        slack = 1e-6 * max(1.0, float(np.abs(values).max(initial=0.0)))
-        if curvature < -slack or np.any(scores[at_floor] < -slack):
+        if values[0] < -1e-6 * max(1.0, float(values[-1])):
             outcome = Outcome.SADDLE
-        elif at_floor.any():
+        elif np.any(best.par[diagonal_parameters(problem)] == 0.0):
             outcome = Outcome.BOUNDARY
-    return final, Optimization(steps, outcome, best.gradient, curvature)
+    return best, Optimization(steps, outcome, best.gradient, float(values[0]))

@@ -36,7 +36,10 @@ class LinearEstimate(Protocol):
 class Fit(Protocol):
     """A fitted model, as the effects layer sees it."""
 
-    design: Design
+    @property
+    def design(self) -> Design:
+        """What was fitted."""
+        ...
 
     @property
     def uncertainty(self) -> str:

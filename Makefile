@@ -1,0 +1,72 @@
+# mixedfx: every check by one command. `make help` lists them.
+#
+# Stamp files in .venv remember what is installed, so that a second call starts at once and `make test` after
+# `make demo` adds only the test extras. A change of pyproject.toml or constraints.txt installs again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+# One BLAS thread per process: the blocks of a mixed model are small, and threads that compete for the cores of
+# parallel tests make a Cholesky several times slower.
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export MPLBACKEND ?= Agg
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format types contract vignettes bench clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 18
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "mixedfx needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-%: $(VENV)/.installed
+	$(INSTALL) --editable '.[$*]'
+	@touch $@
+
+install: $(VENV)/.installed ## the package and what it needs, in .venv
+
+demo: $(VENV)/.installed ## fit Project STAR: summary, effects by race, gender and lunch, forest plot
+	@$(BIN)/mixedfx demo
+
+test: $(VENV)/.installed-test ## the whole suite, doctests included, but for the tests marked slow
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.installed-test ## the tests marked slow: long simulations
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-lint ## ruff: style, docstrings, import order, format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-lint ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.installed-lint ## pyright over mixedfx/
+	$(BIN)/pyright
+
+contract: $(VENV)/.installed-lint ## import-linter: imports go down only
+	$(BIN)/lint-imports
+
+vignettes: $(VENV)/.installed-docs ## execute the vignettes and write them as HTML
+	$(BIN)/python vignettes/build.py
+
+bench: $(VENV)/.installed ## timings; see benchmarks/
+	$(BIN)/python benchmarks/run.py
+
+clean: ## remove .venv and everything that was made
+	rm -rf $(VENV) build dist .pytest_cache .hypothesis .ruff_cache .import_linter_cache demo-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

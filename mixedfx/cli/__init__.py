@@ -1,0 +1,1 @@
+"""The command `mixedfx`: fits and effects without writing Python. Start at `mixedfx.cli.app`."""

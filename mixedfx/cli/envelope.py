@@ -1,0 +1,113 @@
+"""What happens around a command: warnings become notes, errors become one line and an exit code.
+
+===== ==============================================================================================
+ code meaning
+===== ==============================================================================================
+    0 done
+    1 unexpected error: a defect of mixedfx; ``MIXEDFX_DEBUG=1`` shows the traceback
+    2 bad input: options, files, formula, data, or a question the fit cannot answer
+  130 interrupted from the keyboard (128 + SIGINT)
+  141 the reader of the output went away, as ``| head`` does (128 + SIGPIPE); nothing is said
+===== ==============================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from mixedfx.cli.show import note
+from mixedfx.errors import FormulaError, MixedfxError, MixedfxWarning
+
+BAD_INPUT = 2
+UNEXPECTED = 1
+INTERRUPTED = 130
+CLOSED_PIPE = 141
+
+
+def guarded(command: Callable[[], Any]) -> int:
+    """Run `command` and return the exit code, having printed notes and errors to standard error.
+
+    Parameters
+    ----------
+    command
+        Takes nothing; an integer it returns is the exit code, anything else means 0.
+
+    Examples
+    --------
+    >>> from mixedfx.cli.envelope import guarded
+    >>> guarded(lambda: None)
+    0
+    """
+    try:
+        with warnings.catch_warnings():
+            _collect_notes()
+            result = command()
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:
+        _close_quietly()
+        return CLOSED_PIPE
+    except KeyboardInterrupt:
+        print("mixedfx: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (MixedfxError, MixedfxWarning) as error:  # a warning where the user made warnings errors
+        print(f"mixedfx: {brief(error)}", file=sys.stderr)
+        return BAD_INPUT
+    except Exception as error:
+        if (format_message := getattr(error, "format_message", None)) is not None:  # typer's errors of usage
+            print(f"mixedfx: {_sentence(format_message())} (mixedfx --help)", file=sys.stderr)
+            return BAD_INPUT
+        if os.environ.get("MIXEDFX_DEBUG") == "1":
+            traceback.print_exc()
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        hint = "Please report this with the command; MIXEDFX_DEBUG=1 shows where it happened."
+        print(f"mixedfx: unexpected {what}. {hint}", file=sys.stderr)
+        return UNEXPECTED
+
+
+def brief(error: Exception) -> str:
+    """Message and mend on one line; a formula error keeps the lines that point at the character.
+
+    Examples
+    --------
+    >>> from mixedfx.cli.envelope import brief
+    >>> from mixedfx.errors import DataError
+    >>> brief(DataError("no column 'rcae'", mend="Did you mean 'race'?"))
+    "no column 'rcae'. Did you mean 'race'?"
+    """
+    if isinstance(error, FormulaError) or not isinstance(error, MixedfxError):
+        return str(error)
+    return error.message if error.mend is None else f"{_sentence(error.message)} {error.mend}"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "?", "!", ":", ";")) else f"{text}."
+
+
+def _collect_notes() -> None:
+    """Show each of our warnings once, as a note; other warnings go the way they always go."""
+    shown: set[str] = set()
+    show_as_usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, MixedfxWarning):
+            show_as_usual(message, category, *where, **more)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            note(str(message))
+
+    warnings.showwarning = show
+
+
+def _close_quietly() -> None:
+    """Point standard output at nothing, so that Python's last flush finds no closed pipe either."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # standard output is not a file
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open until the process ends

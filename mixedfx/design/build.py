@@ -1,0 +1,290 @@
+"""Formula and data -> `Design`: rows chosen, response, X of full rank, random terms as codes and covariates.
+
+The order of work: fetch the columns the formula needs, choose the rows (missing values, zero weights), evaluate
+response, offsets and weights, build X and drop its aliased columns, build each random term, remember what repeats all
+this on new data, and run the checks that hold for the model.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.checks import check_estimable, warn_few_levels, warn_unidentified
+from mixedfx.design.design import Design, RandomTerm
+from mixedfx.design.expressions import Scope, columns_read, number
+from mixedfx.design.frame import column, column_names, kind, nearest, plain, to_pandas
+from mixedfx.design.grouping import Codes, Grouping, group
+from mixedfx.design.parts import Part, build_part
+from mixedfx.design.rank import combination, independent_columns
+from mixedfx.design.select import choose_rows, per_row
+from mixedfx.design.spec import DesignSpec, OffsetSpec, RandomSpec
+from mixedfx.errors import DataError, FormulaError, RankDeficiencyWarning
+from mixedfx.formula.mixed_formula import MixedFormula
+
+Array = NDArray[np.float64]
+
+
+def design(
+    formula: str | MixedFormula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+) -> Design:
+    """Show what a formula makes of a data frame before any model is fitted: X, the random terms, the rows used.
+
+    Parameters
+    ----------
+    formula
+        lme4's notation, ``"Reaction ~ Days + (Days | Subject)"``.
+    data
+        Any data frame narwhals understands: pandas, polars, pyarrow.
+    weights, offset, na, contrasts, env
+        As in `build_design`.
+
+    Returns
+    -------
+    Design
+        Prints as a short description; ``X``, ``fixed_names``, ``random`` and ``rows`` hold the details.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        As in `build_design`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.design.build import design
+    >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3], "x": [0, 1, 2, 3], "g": ["a", "a", "b", "b"]})
+    >>> design("y ~ x", data)
+    Design of y ~ x
+    4 rows
+    fixed effects (2): Intercept, x
+    """
+    return build_design(formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
+
+
+def build_design(
+    formula: str | MixedFormula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    sigma_free: bool = True,
+) -> Design:
+    """Build the design of a mixed model.
+
+    Strings are treatment coded with their levels sorted, categorical columns in their own order (unused categories
+    dropped), booleans as factors with levels False and True; whole numbers are numbers unless written ``C(x)``.
+    Stateful transforms (``center``, ``poly``, ``bs``) learn from the rows used.
+
+    Parameters
+    ----------
+    formula
+        Text or a parsed formula.
+    data
+        Any data frame narwhals understands; only the columns the formula needs are read.
+    weights
+        Precision weights (var = sigma^2 / w): a column name or one value for each row of `data`, by position. Rows of
+        weight zero are dropped with a warning.
+    offset
+        Added to the ``offset(...)`` terms of the formula: a column name, or one value for each row of `data`, by
+        position. A name is looked up again in new data; values given as an array have none for new rows, which then
+        get zero.
+    na
+        What to do with rows in which a column that is needed is missing: ``"drop"`` leaves them out (`Design.rows`
+        says how many, because of which columns), ``"raise"`` refuses.
+    contrasts
+        Factor -> coding, for the fixed and the random part alike: ``"treatment"``, ``"sum"``, ``"helmert"``,
+        ``"poly"``, ``"diff"``, ``"SAS"``, a formulaic contrasts object, or a matrix with one row for each level.
+    env
+        Functions and constants that the formula may use besides the documented ones.
+    sigma_free
+        Whether sigma is estimated, as in a linear mixed model. Then a constant response, a grouping factor with one
+        level and a term with as many effects as there are rows are errors, and few levels are warned about.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    FormulaError
+        The formula cannot be read.
+    UnsafeFormulaError
+        The formula asks for a function that is neither documented nor in `env`.
+    DataError
+        Unknown or unusable columns, a response that is not numeric, infinities, negative weights, no rows left.
+    ModelError
+        The model cannot be estimated from these data.
+
+    Warns
+    -----
+    RowsDroppedWarning, RankDeficiencyWarning, IdentifiabilityWarning, FewLevelsWarning
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.design.build import build_design
+    >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 7], "x": [0, 1, 2, 0, 1, 2], "g": list("aabbcc")})
+    >>> built = build_design("y ~ x + (1 | g)", data, sigma_free=False)
+    >>> built.fixed_names, built.random[0].levels, built.random[0].codes.tolist()
+    (('Intercept', 'x'), ('a', 'b', 'c'), [0, 0, 1, 1, 2, 2])
+    """
+    from mixedfx.formula.parse import expand_dot, parse_formula
+
+    if na not in ("drop", "raise"):
+        raise DataError(f"na='{na}' is not known", mend="Use na='drop' or na='raise'.")
+    names = column_names(data)
+    parsed = parse_formula(formula) if isinstance(formula, str) else formula
+    parsed = expand_dot(parsed, [c for c in names if isinstance(c, str)])
+    if parsed.response is None:
+        raise FormulaError("the formula has no response", formula=parsed.text, column=0, mend="Write y ~ ...")
+    used = columns_read(parsed, env or {}, names)
+    scope = Scope.of(env, contrasts)
+
+    extra = [v for v in (weights, offset) if isinstance(v, str)]
+    frame = to_pandas(data, [*used, *extra])
+    total = len(frame)
+    given = {"weights": weights, "offset": offset}
+    arrays = {k: per_row(v, total, k) for k, v in given.items() if v is not None and not isinstance(v, str)}
+    all_weights = per_row(column(frame, weights), total, "weights") if isinstance(weights, str) else arrays.get("weights")
+    rows, kept_weights = choose_rows(frame, all_weights, arrays, na)
+    frame = plain(frame if len(rows.used) == total else frame.take(rows.used))
+
+    y = number(parsed.response, frame, scope, {}, rows.used, "response")
+    known_sd = _known_sd(parsed, frame, scope, rows.used)
+    offsets = tuple(OffsetSpec(e, {}) for e in (*parsed.offsets, *([f"`{offset}`"] if isinstance(offset, str) else [])))
+    total_offset = arrays["offset"][rows.used] if "offset" in arrays else np.zeros(len(frame))
+    for spec in offsets:
+        total_offset += number(spec.expression, frame, scope, spec.state, rows.used, "offset")
+
+    parts: dict[str, tuple[Array, Part]] = {}
+
+    def part(text: str) -> tuple[Array, Part]:
+        if text not in parts:
+            parts[text] = build_part(text, frame, scope, rows.used)
+        return parts[text]
+
+    full, fixed = part(parsed.fixed)
+    kept, aliased = _full_rank(full, fixed)
+    X = full if len(kept) == full.shape[1] else np.ascontiguousarray(full[:, kept])
+    random, random_specs = _random_terms(parsed, frame, part)
+    _check_contrasts(scope, parts)
+
+    spec = DesignSpec(
+        formula=parsed,
+        kinds={c: kind(column(frame, c)) for c in frame.columns},
+        fixed=fixed,
+        kept=kept,
+        random=random_specs,
+        offsets=offsets,
+        env=dict(env or {}),
+        contrasts=dict(contrasts or {}),
+    )
+    built = Design(
+        formula=parsed,
+        y=y,
+        X=X,
+        fixed_names=tuple(fixed.columns[j] for j in kept),
+        random=random,
+        weights=kept_weights,
+        offset=total_offset,
+        frame=frame.loc[:, list(used)] if extra else frame,
+        spec=spec,
+        rows=rows,
+        aliased=aliased,
+        known_sd=known_sd,
+        response_name=parsed.response,
+    )
+    free = sigma_free and known_sd is None
+    if free:
+        check_estimable(built)
+    warn_unidentified(built)
+    if free:
+        warn_few_levels(built)
+    return built
+
+
+def _known_sd(formula: MixedFormula, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]) -> Array | None:
+    """Evaluate the known sampling standard deviations of ``y | se(s)``."""
+    known = None
+    for addition in formula.additions:
+        if addition.name != "se":
+            raise FormulaError(
+                f"{addition.name}(...) on the left is not known to this model",
+                formula=formula.text,
+                column=addition.column,
+                mend="Known on the left: se(s), the known standard deviation of each response.",
+            )
+        known = number(addition.argument, frame, scope, {}, rows, "standard deviation")
+        if (known <= 0).any():
+            first = rows[known <= 0][0]
+            raise DataError(f"se({addition.argument}) is not positive in row {first} (counted from 0)")
+    return known
+
+
+def _full_rank(full: Array, part: Part) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Find the columns to keep and the labels of those dropped, and warn of the latter."""
+    kept = independent_columns(full)
+    dropped = [j for j in range(full.shape[1]) if j not in set(kept.tolist())]
+    empty = part.constant_factors
+    if not dropped and not empty:
+        return kept, ()
+    lines = []
+    for name, level in empty.items():
+        lines.append(f"{name}: has the one level '{level}', which the intercept stands for already")
+    for j in dropped:
+        others = [part.columns[i] for i in combination(full, kept, j)]
+        lines.append(f"{part.columns[j]}: {'a combination of ' + ', '.join(others) if others else 'zero in every row'}")
+    warnings.warn(
+        "the fixed part is rank deficient; dropped:\n  " + "\n  ".join(lines), RankDeficiencyWarning, stacklevel=4
+    )
+    return kept, (*empty, *(part.columns[j] for j in dropped))
+
+
+def _random_terms(
+    formula: MixedFormula, frame: pd.DataFrame, part: Callable[[str], tuple[Array, Part]]
+) -> tuple[tuple[RandomTerm, ...], tuple[RandomSpec, ...]]:
+    """Build the random terms in the order of the formula; each left side and grouping factor is worked out once."""
+    groups: dict[tuple[str, ...], tuple[Codes, Grouping]] = {}
+    terms, specs = [], []
+    for random in formula.random:
+        if random.group not in groups:
+            groups[random.group] = group(frame, random.group)
+        codes, grouping = groups[random.group]
+        z, left = part(random.left)
+        if not left.columns:
+            raise FormulaError(
+                f"the left side of ({random.left} | {random.label}) has no columns",
+                formula=formula.text,
+                column=random.column,
+                mend=f"Write (1 | {random.label}) for a random intercept.",
+            )
+        terms.append(RandomTerm(random.label, left.columns, grouping.levels, codes, z, random.correlated))
+        specs.append(RandomSpec(random.label, left, grouping))
+    return tuple(terms), tuple(specs)
+
+
+def _check_contrasts(scope: Scope, parts: Mapping[str, tuple[Array, Part]]) -> None:
+    """Refuse codings for factors that the formula does not have."""
+    factors = sorted({name for _, p in parts.values() for name in p.levels})
+    for name in scope.contrasts:
+        if name not in factors:
+            raise DataError(
+                f"contrasts= names '{name}', which is no factor of the formula",
+                mend=nearest(name, factors) or f"Its factors: {', '.join(factors) or 'none'}.",
+            )

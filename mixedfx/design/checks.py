@@ -1,0 +1,235 @@
+"""What can be known to go wrong before anything is fitted.
+
+Three kinds of finding. `check_estimable` raises where a model with a free sigma has no estimate at all.
+`warn_few_levels` warns where a variance rests on fewer than five levels. `warn_unidentified` warns where two parts of
+the model explain the same variation, so that the data cannot say how much belongs to which; it reports only what is
+so exactly, whatever the response:
+
+* the random effects of one column lie in the space of X: with Z_c the columns (n, q) of Z for it, Z_c = X B. REML
+  then has no information about its variance at all. As the columns of Z_c do not overlap, this needs q <= p, and the
+  distance of each from X takes one pass over the rows;
+* two terms group the rows identically (whatever their levels are called), and a column of one is in the other already;
+* the columns of one term are linearly dependent;
+* the columns of a correlated term are constant within each level. The level's total effect z'b then has the variance
+  z' Sigma z, and Sigma is determined only if the products of the entries of z, over the levels, span all k (k + 1) /
+  2 of them.
+
+Every check is linear in the number of rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design, RandomTerm
+from mixedfx.design.rank import independent_columns
+from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError
+
+FEW_LEVELS = 5
+_EXACT = 1e-10
+
+
+def _shown(design: Design, term: int) -> str:
+    part = design.formula.random[term]
+    return f"({part.left} {'|' if part.correlated else '||'} {part.label})"
+
+
+def check_estimable(design: Design) -> None:
+    """Refuse models whose residual variance cannot be estimated.
+
+    Raises
+    ------
+    ModelError
+        A constant response; no more rows than fixed effects; a grouping factor with one level; a term with at least
+        as many random effects as there are rows.
+    """
+    n, p = design.X.shape
+    centred = design.y - design.offset
+    if np.ptp(centred) == 0:
+        less = " less its offset" if design.offset.any() else ""
+        raise ModelError(
+            f"the response '{design.response_name}'{less} is {centred[0]:g} in every row: nothing varies",
+            mend="Check that it is the column you mean, and which rows are left after dropping missing values.",
+        )
+    if p >= n:
+        raise ModelError(
+            f"{n} rows cannot determine {p} fixed effects and a residual variance",
+            mend="Leave terms out of the fixed part.",
+        )
+    for t, term in enumerate(design.random):
+        shown, q, k = _shown(design, t), term.n_levels, term.n_columns
+        if q < 2:
+            raise ModelError(
+                f"the grouping factor '{term.label}' of {shown} has one level, '{term.levels[0]}': "
+                "a variance between levels needs at least two",
+                mend=f"Leave {shown} out.",
+            )
+        if q * k < n:
+            continue
+        if k == 1:
+            raise ModelError(
+                f"the grouping factor '{term.label}' of {shown} has {q} levels for {n} rows: its variance and the "
+                "residual variance cannot be told apart",
+                mend=f"Leave {shown} out, or group by a factor with several rows for each level.",
+            )
+        raise ModelError(
+            f"{shown} has {q * k} random effects ({k} for each of {q} levels of '{term.label}') for {n} rows: their "
+            "variances and the residual variance cannot be told apart",
+            mend=f"Take columns out of the left side; (1 | {term.label}) would have {q} random effects.",
+        )
+
+
+def warn_few_levels(design: Design) -> None:
+    """Warn of grouping factors with fewer than five levels (FewLevelsWarning)."""
+    few = {t.label: t.n_levels for t in design.random if t.n_levels < FEW_LEVELS}
+    if few:
+        listed = ", ".join(f"'{label}' ({q})" for label, q in few.items())
+        warnings.warn(
+            f"fewer than five levels: {listed}. A variance between so few levels is barely identified by REML; "
+            "mx.bayes, with a prior on it, says how much is known.",
+            FewLevelsWarning,
+            stacklevel=4,
+        )
+
+
+def warn_unidentified(design: Design) -> None:
+    """Warn of parts of the model that explain the same variation (IdentifiabilityWarning), naming both and the mend."""
+    for message in unidentified(design):
+        warnings.warn(message, IdentifiabilityWarning, stacklevel=4)
+
+
+def unidentified(design: Design) -> list[str]:
+    """List what `warn_unidentified` warns of, as text."""
+    messages: list[str] = []
+    for t, term in enumerate(design.random):
+        messages += _within_term(design, t, term)
+        messages += _in_fixed_part(design, t, term)
+    for a in range(len(design.random)):
+        for b in range(a + 1, len(design.random)):
+            messages += _between_terms(design, a, b)
+    return messages
+
+
+def _within_term(design: Design, t: int, term: RandomTerm) -> list[str]:
+    """Dependent columns, and correlated columns that are constant within levels."""
+    shown = _shown(design, t)
+    kept = independent_columns(term.z)
+    if len(kept) < term.n_columns:
+        if not term.correlated and _distinct_directions(term.z):
+            return []  # a diagonal term may well have an intercept beside all dummies
+        extra = [c for j, c in enumerate(term.columns) if j not in set(kept.tolist())]
+        return [
+            f"the columns {', '.join(term.columns)} of {shown} are linearly dependent: the data cannot tell the "
+            f"effects of {', '.join(extra)} from those of the others. Take {', '.join(extra)} out of the left side."
+        ]
+    if not term.correlated or term.n_columns == 1:
+        return []
+    first = np.empty((term.n_levels, term.n_columns))
+    first[term.codes] = term.z
+    if not np.array_equal(first[term.codes], term.z):
+        return []
+    rows, columns = np.tril_indices(term.n_columns)
+    products = first[:, rows] * first[:, columns]
+    if len(independent_columns(products)) == len(rows):
+        return []
+    constant = [c for c in term.columns if c != "Intercept"]
+    names, verb = ", ".join(constant), "does" if len(constant) == 1 else "do"
+    return [
+        f"{names} {verb} not vary within the levels of '{term.label}': {shown} has {len(rows)} variances and "
+        f"covariances, but each level shows one combination of its effects only, and these determine fewer than "
+        f"{len(rows)}. Take {names} out of the left side, or write "
+        f"({design.formula.random[t].left} || {term.label}) for effects without correlation."
+    ]
+
+
+def _distinct_directions(z: NDArray[np.float64]) -> bool:
+    """Whether no two columns are multiples of each other, and none is zero."""
+    length = np.sqrt((z * z).sum(axis=0))
+    if (length == 0).any():
+        return False
+    cosine = np.abs((z / length).T @ (z / length))
+    return bool((cosine - np.eye(z.shape[1]) < 1 - _EXACT).all())
+
+
+def _in_fixed_part(design: Design, t: int, term: RandomTerm) -> list[str]:
+    """Columns of a random term whose effects the fixed part has as well, one for each level."""
+    X, q = design.X, term.n_levels
+    p = X.shape[1]
+    if q > p:
+        return []
+    found = []
+    scaled = X / np.sqrt((X * X).sum(axis=0))
+    gram = scaled.T @ scaled
+    for c, column in enumerate(term.columns):
+        z = term.z[:, c]
+        length2 = np.bincount(term.codes, weights=z * z, minlength=q)
+        if not (length2 > 0).all():
+            continue
+        cross = np.stack([np.bincount(term.codes, weights=z * scaled[:, j], minlength=q) for j in range(p)])
+        coefficients = np.linalg.solve(gram, cross)
+        distance2 = length2 - np.einsum("pq,pq->q", cross, coefficients)
+        if (distance2 <= 1e-9 * length2).all():
+            found.append((column, [design.fixed_names[j] for j in _largest(coefficients)]))
+    messages = []
+    for column, names in found:
+        what = "intercept" if column == "Intercept" else f"slope of {column}"
+        listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+        messages.append(
+            f"the random {what} of {_shown(design, t)} and the fixed part say the same: the fixed effects {listed} "
+            f"already give every level of '{term.label}' its own {what}, and nothing is left from which to estimate "
+            f"its variance. Take either {_shown(design, t)} or these fixed effects out."
+        )
+    return messages
+
+
+def _largest(coefficients: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Columns of X that take part, the intercept and the like included."""
+    return np.flatnonzero(np.abs(coefficients).max(axis=1) > 1e-6)
+
+
+def _same_partition(a: RandomTerm, b: RandomTerm) -> bool:
+    if a.n_levels != b.n_levels:
+        return False
+    if a.codes is b.codes:
+        return True
+    match = np.empty(a.n_levels, dtype=np.intp)
+    match[a.codes] = b.codes
+    # With as many levels on both sides, a map that is a function is one to one: every level of b is observed.
+    return bool((match[a.codes] == b.codes).all())
+
+
+def _between_terms(design: Design, a: int, b: int) -> list[str]:
+    """Columns that two terms over the same groups of rows have in common."""
+    first, second = design.random[a], design.random[b]
+    if not _same_partition(first, second):
+        return []
+    shared = [c for j, c in enumerate(second.columns) if _contains(first, second.z[:, j])]
+    if not shared:
+        shared = [c for j, c in enumerate(first.columns) if _contains(second, first.z[:, j])]
+    if not shared:
+        return []
+    same_name = first.label == second.label
+    groups = "" if same_name else f" ('{first.label}' and '{second.label}' group the rows identically)"
+    mend = "Write one term for both" if same_name else "Keep one of the two grouping factors"
+    return [
+        f"{_shown(design, a)} and {_shown(design, b)} both have effects of {', '.join(shared)} for the same groups of "
+        f"rows{groups}: only the sum of their variances is determined. {mend}."
+    ]
+
+
+def _contains(term: RandomTerm, column: NDArray[np.float64]) -> bool:
+    """Whether effects of `column` are among those the term has.
+
+    These are multiples of one of its columns and, where they are correlated, any combination of them.
+    """
+    length2 = float(column @ column)
+    if length2 == 0:
+        return False
+    if not term.correlated:
+        along = (term.z.T @ column) ** 2
+        return bool((along >= (1 - _EXACT) * length2 * (term.z * term.z).sum(axis=0)).any())
+    both = np.column_stack([term.z, column])
+    return term.n_columns not in independent_columns(both).tolist()

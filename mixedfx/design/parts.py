@@ -1,0 +1,172 @@
+"""One right-hand side -> columns: the fixed part of a formula, or the left side of a random term.
+
+Terms that are products of numeric columns are multiplied here; anything with a factor or a function goes through
+formulaic. Both kinds of part remember what they need to make the same columns from new data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.expressions import Scope, finite
+from mixedfx.design.frame import column, kind
+from mixedfx.design.labels import level_label
+from mixedfx.errors import DataError
+
+
+@dataclass(frozen=True)
+class NumericPart:
+    """Columns that are products of numeric columns; the empty product is the intercept.
+
+    Attributes
+    ----------
+    text
+        The part in formula notation.
+    columns
+        Labels of the k columns.
+    products
+        For each, the data columns multiplied.
+    """
+
+    text: str
+    columns: tuple[str, ...]
+    products: tuple[tuple[str, ...], ...]
+
+    @property
+    def levels(self) -> Mapping[str, tuple[Any, ...]]:
+        """No factors, no levels."""
+        return {}
+
+    @property
+    def constant_factors(self) -> Mapping[str, str]:
+        """No factors."""
+        return {}
+
+    def matrix(self, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(n, k) columns for the rows of `frame`; `rows` are their positions in the data as given."""
+        result = np.ones((len(frame), len(self.columns)))
+        for j, product in enumerate(self.products):
+            for i, name in enumerate(product):
+                if i == 0:
+                    result[:, j] = column(frame, name).to_numpy()
+                else:
+                    result[:, j] *= column(frame, name).to_numpy()
+        for j, product in enumerate(self.products):
+            if product and not np.isfinite(result[:, j]).all():
+                for name in product:
+                    finite(name, column(frame, name).to_numpy(dtype=np.float64), rows)
+                finite(self.columns[j], result[:, j], rows)
+        return result
+
+
+@dataclass(frozen=True)
+class FormulaicPart:
+    """Columns made by formulaic.
+
+    Attributes
+    ----------
+    text, columns
+        As in `NumericPart`.
+    model_spec
+        formulaic's specification: levels, codings and the state of transforms, as learnt from the data of the fit.
+    """
+
+    text: str
+    columns: tuple[str, ...]
+    model_spec: Any
+
+    def matrix(self, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(n, k) columns for the rows of `frame`; `rows` are their positions in the data as given."""
+        from mixedfx.design.materialize import DesignMaterializer
+
+        return DesignMaterializer(frame, scope).build(self.model_spec, rows)[0]
+
+    @property
+    def levels(self) -> Mapping[str, tuple[Any, ...]]:
+        """Levels of each factor of the part, in the order of its coding."""
+        states = self.model_spec.encoder_state
+        return {name: tuple(state["categories"]) for name, (_, state) in states.items() if "categories" in state}
+
+    @property
+    def constant_factors(self) -> Mapping[str, str]:
+        """Factors with a single level that got no column of their own, each with that level."""
+        alone = {str(t.term) for t in self.model_spec.structure if not t.columns}
+        return {n: level_label(v[0]) for n, v in self.levels.items() if len(v) == 1 and n in alone}
+
+
+Part = NumericPart | FormulaicPart
+
+
+@lru_cache(maxsize=256)
+def _formula(text: str) -> Any:
+    from formulaic import Formula
+
+    # The order of terms is R's: by degree, then as written.
+    return Formula.from_spec(text)
+
+
+def _products(text: str, frame: pd.DataFrame, scope: Scope) -> tuple[tuple[str, ...], ...] | None:
+    """Find the data columns multiplied in each term; None where a term is more than a product of numeric columns."""
+    products = []
+    for term in _formula(text):
+        names = []
+        for factor in term.factors:
+            if factor.eval_method.value == "literal" and factor.expr == "1":
+                continue
+            name = factor.expr
+            if factor.eval_method.value != "lookup" or name not in frame.columns or name in scope.contrasts:
+                return None
+            if kind(column(frame, name)) != "number":
+                return None
+            names.append(name)
+        products.append(tuple(names))
+    return tuple(products)
+
+
+def build_part(
+    text: str, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], Part]:
+    """Columns of one right-hand side and what repeats them on new data.
+
+    Parameters
+    ----------
+    text
+        Formula notation with its own intercept: ``"1 + x"``, ``"0 + race"``, ``"a * b"``.
+    frame
+        Plain columns.
+    scope
+        What expressions may name.
+    rows
+        (n,) positions of the rows in the data as given, for messages.
+
+    Returns
+    -------
+    matrix : (n, k) float64, C-contiguous
+    part : NumericPart or FormulaicPart
+
+    Raises
+    ------
+    DataError
+        Where an expression cannot be evaluated or is not finite, or two columns would have one name.
+    """
+    part: Part
+    products = _products(text, frame, scope)
+    if products is not None:
+        part = NumericPart(text, tuple(":".join(p) or "Intercept" for p in products), products)
+        matrix = part.matrix(frame, scope, rows)
+    else:
+        from mixedfx.design.materialize import DesignMaterializer
+
+        matrix, spec = DesignMaterializer(frame, scope).build(_formula(text), rows)
+        part = FormulaicPart(text, tuple(str(c) for c in spec.column_names), spec)
+    if len(set(part.columns)) != len(part.columns):
+        twice = next(c for c in part.columns if part.columns.count(c) > 1)
+        raise DataError(f"two columns of '{text}' would both be called '{twice}'", mend="Rename a column of the data.")
+    return matrix, part

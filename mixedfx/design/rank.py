@@ -1,0 +1,76 @@
+"""Which columns of X are linear combinations of the columns before them.
+
+R's rule (the pivoted LINPACK QR behind ``lm``): going from left to right, a column is aliased where its distance from
+the space of the columns kept so far is less than 1e-7 of its own length. With the columns scaled to unit length that
+distance is the diagonal of the Cholesky factor of X'X, which costs one pass over the rows. Forming X'X halves the
+digits, so the factor is trusted only where it is far from singular; otherwise X is reduced to its p x p factor R by
+one QR, and the rule is applied to the columns of R, which have the same lengths and angles as those of X.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOLERANCE = 1e-7
+_TRUSTED = 1e-3
+
+
+def independent_columns(X: NDArray[np.float64], tolerance: float = TOLERANCE) -> NDArray[np.intp]:
+    """Positions of the columns of X (n, p) that are kept, left to right.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.design.rank import independent_columns
+    >>> x = np.arange(4.0)
+    >>> independent_columns(np.column_stack([np.ones(4), x, 2 * x - 1, x**2])).tolist()
+    [0, 1, 3]
+    """
+    n, p = X.shape
+    every = np.arange(p, dtype=np.intp)
+    if p == 0:
+        return every
+    largest = np.abs(X).max(axis=0)
+    scale = np.where(largest > 0, largest, 1.0)
+    extreme = (scale > 1e100) | (scale < 1e-100)  # squares would leave the range of floating point
+    if not extreme.any() and n >= p:
+        gram = X.T @ X
+        length = np.sqrt(np.diag(gram))
+        if (length > 0).all():
+            try:
+                factor = np.linalg.cholesky(gram / np.outer(length, length))
+            except np.linalg.LinAlgError:
+                factor = np.zeros((p, p))
+            if np.diag(factor).min() > _TRUSTED:
+                return every
+    R = np.linalg.qr(X / scale, mode="r")
+    return np.array(_left_to_right(np.asarray(R), tolerance), dtype=np.intp)
+
+
+def _left_to_right(R: NDArray[np.float64], tolerance: float) -> list[int]:
+    kept: list[int] = []
+    basis = np.empty((R.shape[0], 0))
+    for j in range(R.shape[1]):
+        column = R[:, j]
+        length = float(np.linalg.norm(column))
+        rest = column
+        for _ in range(2):  # twice is enough for orthogonality to machine precision
+            rest = rest - basis @ (basis.T @ rest)
+        distance = float(np.linalg.norm(rest))
+        if length > 0 and distance >= tolerance * length and len(kept) < R.shape[0]:
+            kept.append(j)
+            basis = np.column_stack([basis, rest / distance])
+    return kept
+
+
+def combination(
+    X: NDArray[np.float64], kept: NDArray[np.intp], aliased: int, tolerance: float = 1e-6
+) -> NDArray[np.intp]:
+    """Positions of the kept columns that column `aliased` is a combination of."""
+    scale = np.linalg.norm(X[:, kept], axis=0)
+    length = np.linalg.norm(X[:, aliased])
+    if length == 0 or len(kept) == 0:
+        return np.empty(0, dtype=np.intp)
+    coefficients = np.linalg.lstsq(X[:, kept] / scale, X[:, aliased] / length, rcond=None)[0]
+    return kept[np.abs(coefficients) > tolerance]

@@ -1,0 +1,111 @@
+"""Which rows of the data a design uses: missing values out, zero weights out, everything accounted for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.design import RowReport
+from mixedfx.design.frame import missing, some
+from mixedfx.errors import DataError, RowsDroppedWarning
+
+Array = NDArray[np.float64]
+
+
+def per_row(values: Any, n: int, what: str) -> Array:
+    """(n,) float64 from what the caller gave for each row of the data; missing values become NaN.
+
+    Raises
+    ------
+    DataError
+        Where it is not one number for each row.
+    """
+    try:
+        series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
+        array = series.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise DataError(f"{what} must be numbers, one for each row, or the name of a column") from None
+    if array.shape != (n,) or np.ndim(values) == 0:
+        raise DataError(f"{what} has {len(array)} values, the data have {n} rows", mend="Give one value for each row.")
+    return array
+
+
+def choose_rows(
+    frame: pd.DataFrame, weights: Array | None, arrays: Mapping[str, Array], na: Literal["drop", "raise"]
+) -> tuple[RowReport, Array | None]:
+    """Rows without missing values and with a positive weight.
+
+    Parameters
+    ----------
+    frame
+        The columns needed, all rows.
+    weights
+        (n,) or None.
+    arrays
+        Name -> (n,) values that the caller gave beside the frame; NaN counts as missing.
+    na
+        ``"drop"`` or ``"raise"``.
+
+    Returns
+    -------
+    report : RowReport
+    weights : (n used,) or None
+
+    Raises
+    ------
+    DataError
+        Missing values where `na` is ``"raise"``; negative or infinite weights; no rows left.
+
+    Warns
+    -----
+    RowsDroppedWarning
+        Where rows have a weight of zero.
+    """
+    total = len(frame)
+    masks = missing(frame)
+    for name, values in arrays.items():
+        if np.isnan(values).any():
+            masks[f"{name}="] = np.isnan(values)
+    for name, values in {**arrays, **({} if weights is None else {"weights": weights})}.items():
+        if np.isinf(values).any():
+            raise DataError(f"{name} is infinite in {some(np.flatnonzero(np.isinf(values)))} (counted from 0)")
+    if weights is not None and (weights < 0).any():
+        raise DataError(
+            f"weights are negative in {some(np.flatnonzero(weights < 0))} (counted from 0)",
+            mend="Weights are precisions: the variance of a row is sigma^2 / weight. Use zero to leave a row out.",
+        )
+    counts = {name: int(mask.sum()) for name, mask in masks.items()}
+    if masks and na == "raise":
+        where = "; ".join(f"'{name}' in {some(np.flatnonzero(mask))}" for name, mask in masks.items())
+        raise DataError(f"missing values: {where} (counted from 0)", mend="Fill them in, or use na='drop'.")
+    keep = np.ones(total, dtype=bool)
+    for mask in masks.values():
+        keep &= ~mask
+    dropped_missing = total - int(keep.sum())
+    dropped_zero = 0
+    if weights is not None:
+        zero = keep & (weights == 0)
+        dropped_zero = int(zero.sum())
+        keep &= ~zero
+    used = np.flatnonzero(keep) if dropped_missing or dropped_zero else np.arange(total, dtype=np.intp)
+    if len(used) == 0:
+        reasons = [f"{count} lack '{name}'" for name, count in counts.items()]
+        reasons += [f"{dropped_zero} have a weight of zero"] if dropped_zero else []
+        raise DataError(
+            "the data have no rows" if total == 0 else f"no rows are left: of {total}, " + ", ".join(reasons),
+            mend="Leave columns that are always missing out of the formula." if reasons and not dropped_zero else None,
+        )
+    if dropped_zero:
+        warnings.warn(
+            f"{dropped_zero} {'row has' if dropped_zero == 1 else 'rows have'} a weight of zero and "
+            f"{'is' if dropped_zero == 1 else 'are'} left out; {len(used)} remain",
+            RowsDroppedWarning,
+            stacklevel=4,
+        )
+    report = RowReport(total, used, counts, dropped_missing, dropped_zero)
+    return report, None if weights is None else weights[used]

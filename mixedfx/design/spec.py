@@ -1,0 +1,178 @@
+"""What a design remembers of its data, and how it repeats itself on new data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.expressions import Scope, columns_read, number
+from mixedfx.design.frame import Kind, column, column_names, examples, kind, missing, nearest, plain, some, to_pandas
+from mixedfx.design.grouping import Grouping, NewCodes, regroup
+from mixedfx.design.parts import Part
+from mixedfx.errors import DataError
+from mixedfx.formula.mixed_formula import MixedFormula
+
+
+@dataclass(frozen=True)
+class RandomSpec:
+    """What repeats one random term: its left side and its grouping factor."""
+
+    label: str
+    part: Part
+    grouping: Grouping
+
+
+@dataclass(frozen=True)
+class OffsetSpec:
+    """An offset that new data repeat: its expression and the state of its transforms."""
+
+    expression: str
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ReplayedTerm:
+    """A random term on m new rows.
+
+    Attributes
+    ----------
+    z
+        (m, k) covariates; None where `absent` is not empty.
+    new
+        Levels of the rows; None where `absent` is not empty.
+    absent
+        Grouping columns that the new data do not have.
+    """
+
+    z: NDArray[np.float64] | None
+    new: NewCodes | None
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The design on m new rows: X (m, p), offset (m,) from ``offset(...)`` terms, and each random term."""
+
+    X: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    terms: tuple[ReplayedTerm, ...]
+
+
+@dataclass(frozen=True)
+class DesignSpec:
+    """Repeats a design on new data.
+
+    Attributes
+    ----------
+    formula
+        The formula, ``.`` expanded.
+    kinds
+        What each column was in the data of the fit.
+    fixed
+        The fixed part, all its columns.
+    kept
+        Positions of the columns of `fixed` that X keeps.
+    random
+        One entry for each random term.
+    offsets
+        Offsets of the formula, and the one that ``offset=`` gave by name; an offset given as an array has no values for
+        new rows and is left out.
+    env, contrasts
+        As the caller passed them.
+    """
+
+    formula: MixedFormula
+    kinds: Mapping[str, Kind]
+    fixed: Part
+    kept: NDArray[np.intp]
+    random: tuple[RandomSpec, ...]
+    offsets: tuple[OffsetSpec, ...] = ()
+    env: Mapping[str, Any] = field(default_factory=dict)
+    contrasts: Mapping[str, Any] = field(default_factory=dict)
+
+    def replay(self, newdata: Any) -> Replay:
+        """Make the same columns for new rows.
+
+        Parameters
+        ----------
+        newdata
+            Any frame; needs neither the response nor every grouping column.
+
+        Raises
+        ------
+        UnseenLevelError
+            Where a factor of the fixed part or of a left side has a level the fit has never seen.
+        DataError
+            Where a column is missing, has missing values, or holds another kind of values than in the fit.
+        """
+        names = column_names(newdata)
+        absent = [tuple(c for c in r.grouping.columns if c not in names) for r in self.random]
+        present = [r for r, lacking in zip(self.random, absent, strict=True) if not lacking]
+        values = self._variables(present)
+        needed = list(dict.fromkeys([*values, *(c for r in present for c in r.grouping.columns)]))
+        for name in needed:
+            if name not in names:
+                raise DataError(f"the model needs '{name}', which the new data do not have", mend=nearest(name, names))
+        frame = to_pandas(newdata, needed)
+        self._refuse_missing(frame)
+        frame = self._as_in_fit(plain(frame), values)
+        scope = Scope.of(self.env, self.contrasts)
+        rows = np.arange(len(frame), dtype=np.intp)
+        matrices: dict[str, NDArray[np.float64]] = {}
+
+        def matrix(part: Part) -> NDArray[np.float64]:
+            if part.text not in matrices:
+                matrices[part.text] = part.matrix(frame, scope, rows)
+            return matrices[part.text]
+
+        X = np.ascontiguousarray(matrix(self.fixed)[:, self.kept])
+        offset = np.zeros(len(frame))
+        for spec in self.offsets:
+            offset += number(spec.expression, frame, scope, spec.state, rows, "offset")
+        terms = tuple(
+            ReplayedTerm(None, None, lacking) if lacking else ReplayedTerm(matrix(r.part), regroup(frame, r.grouping))
+            for r, lacking in zip(self.random, absent, strict=True)
+        )
+        return Replay(X, offset, terms)
+
+    def _refuse_missing(self, frame: pd.DataFrame) -> None:
+        masks = missing(frame)
+        if masks:
+            where = "; ".join(f"'{name}' in {some(np.flatnonzero(mask))}" for name, mask in masks.items())
+            raise DataError(
+                f"the new data have missing values: {where} (counted from 0)", mend="Fill them in or drop these rows."
+            )
+
+    def _variables(self, random: Sequence[RandomSpec]) -> tuple[str, ...]:
+        """Name the data columns that the fixed part, the offsets and the left sides of `random` read."""
+        bare = replace(self.formula, response=None, additions=(), random=(), offsets=())
+        with_offsets = replace(bare, offsets=tuple(o.expression for o in self.offsets))
+        texts = dict.fromkeys(r.part.text for r in random)
+        formulas = [with_offsets, *(replace(bare, fixed=text) for text in texts)]
+        read = [columns_read(f, self.env, self.kinds) for f in formulas]
+        return tuple(dict.fromkeys(name for names in read for name in names))
+
+    def _as_in_fit(self, frame: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
+        """Bring columns to the kind they had in the fit where that loses nothing, and refuse the rest."""
+        changed: dict[str, pd.Series] = {}
+        for name in frame.columns:
+            was, now = self.kinds[name], kind(column(frame, name))
+            # Levels of grouping factors are matched by their labels, whatever the type of the column.
+            if was == now or {was, now} <= {"text", "category"} or name not in values:
+                continue
+            given = column(frame, name)
+            if was == "number" and now == "boolean":
+                changed[name] = given.astype(np.float64)
+            elif was == "boolean" and now == "number" and bool(given.isin([0, 1]).all()):
+                changed[name] = given.astype(bool)
+            elif was not in ("text", "category"):  # their levels are checked one by one, with a message of its own
+                raise DataError(
+                    f"column '{name}' was {was} in the data of the fit; the new data hold {now} values such as {examples(given)}",
+                    mend=f"Convert it before, so that '{name}' has the type it had.",
+                )
+        return frame.assign(**changed) if changed else frame

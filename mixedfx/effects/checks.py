@@ -1,0 +1,182 @@
+"""Meaning before numbers: is the question one that this fit can answer, and does the answer have a caveat.
+
+A table of subgroups invites the reader to compare its rows. Under ``y ~ z + (1 | race)`` the effect of z by race is one
+number repeated; under ``y ~ z + (1 + z | school)`` it differs between races only as far as they go to different
+schools. Neither is wrong, and both look like a finding about race. A column can tell rows apart if it shares a term
+with the treatment, or if it is a property of one that does (the district of a school); for any other column the
+reader is warned.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from mixedfx.design.design import Design
+from mixedfx.design.frame import column as fetch
+from mixedfx.design.functional import Functional
+from mixedfx.effects.grid import Grid
+from mixedfx.effects.modifiers import categorical_columns, effect_modifiers, formula_with_variation
+from mixedfx.effects.treatment import Treatment
+from mixedfx.effects.wording import did_you_mean, listed
+from mixedfx.errors import EffectsError, IdentifiabilityWarning, NoVariationWarning
+
+SCALES = ("response", "link")
+GROUPS = ("fitted", "average", "integrate")
+NEW_LEVELS = ("sample", "population", "error")
+
+
+def check_options(scale: str, groups: str, new_levels: str, level: float) -> None:
+    """Refuse options that `effects` does not have.
+
+    Raises
+    ------
+    EffectsError
+        Naming the option, and the values it takes.
+    """
+    for name, value, allowed in (
+        ("scale", scale, SCALES),
+        ("groups", groups, GROUPS),
+        ("new_levels", new_levels, NEW_LEVELS),
+    ):
+        if value not in allowed:
+            raise EffectsError(f"{name}={value!r} is not known", mend=did_you_mean(value, allowed, all_of="Values"))
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
+        raise EffectsError(f"level must lie between 0 and 1, not {level!r}", mend="Write level=0.95.")
+
+
+def warn_not_estimable(design: Design, stacked: pd.DataFrame, combine: sparse.csr_array, labels: Sequence[str]) -> None:
+    """Warn about effects that need columns which were dropped because they are aliased.
+
+    With X = [X1, X2] and the dropped columns X2 = X1 R, the data determine c'beta only if c2' = c1' R. Otherwise the
+    fit answers as if the coefficients of X2 were zero, which depends on the order of the terms and not on the data.
+
+    Parameters
+    ----------
+    design
+        The design of the fit.
+    stacked
+        The counterfactual rows.
+    combine
+        (s, rows) the combination of these rows that each effect is.
+    labels
+        The s names.
+    """
+    spec = design.spec
+    total = len(spec.fixed.columns)
+    dropped = np.setdiff1d(np.arange(total), spec.kept)
+    if dropped.size == 0:
+        return
+    whole = replace(spec, kept=np.arange(total), random=())
+    X, C = whole.replay(design.frame).X, combine @ whole.replay(stacked).X
+    R = np.linalg.lstsq(X[:, spec.kept], X[:, dropped], rcond=None)[0]
+    scale = np.max(np.abs(C), axis=1, initial=1.0)
+    gap = np.abs(C[:, dropped] - C[:, spec.kept] @ R) > 1e-6 * scale[:, None]
+    concerned = list(dict.fromkeys(labels[int(i)] for i in np.flatnonzero(gap.any(axis=1))))
+    if concerned:
+        names = listed(str(name) for name in np.array(spec.fixed.columns)[dropped[gap.any(axis=0)]])
+        warnings.warn(
+            f"the data do not determine the effect for {listed(concerned)}: it needs {names}, dropped from the fit as "
+            "aliased, and is given as if that were zero.\nLeave these subgroups out, or fit a smaller fixed part.",
+            IdentifiabilityWarning,
+            stacklevel=3,
+        )
+
+
+def warn_no_variation(
+    design: Design,
+    treatment: Treatment,
+    columns: Sequence[str],
+    grid: Grid,
+    functional: Functional,
+    *,
+    groups: str,
+) -> None:
+    """Warn about columns that define subgroups but over which the effect cannot vary.
+
+    Parameters
+    ----------
+    design
+        The design of the fit.
+    treatment
+        What is compared.
+    columns
+        Columns that define the subgroups.
+    grid
+        The cells averaged over.
+    functional
+        One row for each subgroup, for one contrast; rows that are equal are the same effect whatever was estimated.
+    groups
+        ``"fitted"``, or another value under which random effects do not count.
+    """
+    constant = constant_over(design, treatment, columns, grid, random=groups == "fitted")
+    same = len(functional) > 1 and rows_identical(functional)
+    if not constant and not same:
+        return
+    z = treatment.column
+    if not constant:
+        reason = f" ({listed(design.aliased)} were dropped from the fit)" if design.aliased else ""
+        message = f"all {len(functional)} subgroups have the same effect of {z!r} by construction{reason}"
+        warnings.warn(message, NoVariationWarning, stacklevel=3)
+        return
+    names = " and ".join(repr(c) for c in constant)
+    effect = f"the effect of {z!r} cannot vary over {names}"
+    if groups != "fitted" and not constant_over(design, treatment, constant, grid, random=True):
+        where = f"with groups={groups!r}, which leaves out the random effects"
+        mend = 'Use groups="fitted".'
+    else:
+        where = f"under {design.formula}"
+        mend = f"To let it vary: {formula_with_variation(design, z, constant, grid.frame)}"
+    seen = (
+        "every subgroup has the same effect"
+        if same or len(functional) == 1
+        else "subgroups differ only through their mix of the columns it does vary over"
+    )
+    warnings.warn(f"{effect} {where}: {seen}.\n{mend}", NoVariationWarning, stacklevel=3)
+
+
+def constant_over(
+    design: Design, treatment: Treatment, columns: Sequence[str], grid: Grid, *, random: bool
+) -> list[str]:
+    """Columns that neither share a term with the treatment nor are a property of a grouping that does."""
+    modifiers = effect_modifiers(design, treatment.column, random=random)
+    frame = grid.frame
+    groupings = [
+        c
+        for c in modifiers
+        if c in frame and (c in categorical_columns(design) or not pd.api.types.is_numeric_dtype(frame[c]))
+    ]
+    found = []
+    for column in columns:
+        if column in modifiers or column == treatment.column or len(set(fetch(frame, column))) < 2:
+            continue
+        if not any(_is_property(frame, column, of=grouping) for grouping in groupings):
+            found.append(column)
+    return found
+
+
+def _is_property(frame: pd.DataFrame, column: str, *, of: str) -> bool:
+    """Say whether each level of a grouping has one value of the column, as a school has one district."""
+    return len(frame[[of, column]].drop_duplicates()) == len(set(fetch(frame, of)))
+
+
+def rows_identical(functional: Functional) -> bool:
+    """Whether all rows are the same linear functional, up to the rounding of averages."""
+    s = len(functional)
+    first = sparse.csr_array((np.ones(s), (np.arange(s), np.zeros(s, dtype=np.intp))), shape=(s, s))
+    gap = functional.combine(sparse.csr_array(sparse.eye_array(s) - first))
+    pairs = (
+        (gap.fixed, functional.fixed),
+        (gap.random.data, functional.random.data),
+        (gap.new.data, functional.new.data),
+        (gap.offset, functional.offset),
+    )
+    return all(
+        np.max(np.abs(difference), initial=0.0) <= 1e-9 * np.max(np.abs(whole), initial=1e-300)
+        for difference, whole in pairs
+    )

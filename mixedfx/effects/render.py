@@ -1,0 +1,71 @@
+"""How effects print: a heading, the columns that say something, and what a reader must know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixedfx.results.numbers import decimals
+from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
+
+if TYPE_CHECKING:
+    from mixedfx.effects.result import Effects
+
+# Beyond this many rows a printed table is not read; the whole is in `Effects.table`.
+MAX_ROWS = 60
+NUMBERS = ("estimate", "sd", "lower", "upper")
+
+
+def content(effects: Effects) -> SummaryContent:
+    """Return title, table and notes, to be shown as text or HTML."""
+    table = effects.table
+    what = "Differences between effects" if "against" in table else "Effects"
+    alone = f" {table['contrast'].to_numpy()[0]}" if one_contrast(effects) else ""
+    caption = f"{effects.comparison.name}{alone}, {100 * effects.level:g}% intervals"
+    columns = shown(effects)
+    rows = list(zip(*columns.values(), strict=True))[:MAX_ROWS]
+    left = len(effects) - len(rows)
+    align = "".join("l" if name in (*effects.keys, "contrast") else "r" for name in columns)
+    body = SummaryTable(caption, tuple(columns), tuple(rows), align)
+    items = [("Model", str(effects.fit.design.formula)), ("Uncertainty", effects.uncertainty)]
+    if left:
+        items.append(("Rows", f"{left} more rows in .table."))
+    items += [("Note", note) for note in effects.notes]
+    title = f"{what} of {effects.treatment} on {effects.fit.design.response_name}"
+    return SummaryContent(title, (body, SummaryFacts(tuple(items))))
+
+
+def one_contrast(effects: Effects) -> bool:
+    """Say whether all rows compare the same values of the treatment."""
+    return len(set(effects.table["contrast"])) == 1
+
+
+def shown(effects: Effects) -> dict[str, list[str]]:
+    """Return the columns of the table as text, without those that say nothing, rounded to what the sd supports."""
+    table = effects.table
+    places = _places(table["sd"].to_numpy())
+    columns: dict[str, list[str]] = {}
+    for name in map(str, table.columns):
+        values = table[name]
+        if name in NUMBERS:
+            columns[name] = [f"{v:.{places}f}" for v in values]
+        elif name == "prob_above_null":
+            columns[f"P(> {table['null'].iloc[0]:g})"] = [f"{v:.3f}" for v in values]
+        elif name == "unseen":
+            if np.any(values.to_numpy() > 0):
+                columns[name] = [f"{v:.0%}" for v in values]
+        elif name in ("weight", "weight_against"):
+            if not np.array_equal(values, table[name.replace("weight", "n")]):
+                columns[name] = [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in values]
+        elif name in ("n", "n_against"):
+            columns[name] = [f"{v:,}" for v in values]
+        elif name != "null" and not (name == "contrast" and one_contrast(effects)):
+            columns[name] = [str(v) for v in values]
+    return columns
+
+
+def _places(sd: np.ndarray) -> int:
+    """Return the decimals that show two significant digits of a typical sd."""
+    positive = sd[np.isfinite(sd) & (sd > 0)]
+    return decimals([float(np.median(positive))], 2) if positive.size else 3

@@ -1,0 +1,163 @@
+"""The treatment: which of its values are compared, and how a frame is set to one of them.
+
+Each value compared is a *block*: all rows of the grid with the treatment set to that value. A contrast is a pair of
+blocks.
+
+==================  ==============================================  =========================
+treatment           blocks                                          contrasts
+==================  ==============================================  =========================
+0/1 or boolean      0, 1                                            1 - 0
+text or category    its levels; the first is the base               each other level - base
+number              the value x of each row, x + 1                  (x + 1) - x, "per unit"
+{column: values}    those values; the first is the base             each other value - base
+==================  ==============================================  =========================
+
+A number that the formula uses as a category, in ``C(dose)`` or as a grouping factor, is treated as text is. Where the
+model is linear in a numeric treatment, "per unit" is its slope exactly; where it is not (``poly(dose, 2)``), it is
+the average effect of one unit more, starting from the value each row has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.design.design import Design
+from mixedfx.design.frame import column as fetch
+from mixedfx.effects.modifiers import categorical_columns, model_columns
+from mixedfx.effects.wording import did_you_mean, listed
+from mixedfx.errors import EffectsError
+
+TreatmentLike = str | Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What is compared.
+
+    Attributes
+    ----------
+    column
+        Column of the data.
+    kind
+        ``"levels"``: every row is set to each of `values`; ``"unit"``: every row keeps its value, then has one unit
+        more.
+    values
+        One for each block: the level, or what is added to each row's own value.
+    pairs
+        (higher, lower) blocks of each contrast.
+    dtype
+        Type of the column in the data of the fit.
+    """
+
+    column: str
+    kind: Literal["levels", "unit"]
+    values: tuple[Any, ...]
+    pairs: tuple[tuple[int, int], ...]
+    dtype: Any
+
+    def label(self, pair: tuple[int, int], template: str) -> str:
+        """Name of one contrast: ``"1 - 0"``, ``"Some - None"``; ``"per unit"`` for a number."""
+        if self.kind == "unit":
+            return "per unit"
+        high, low = pair
+        return template.format(high=self.values[high], low=self.values[low])
+
+    def set_block(self, frame: pd.DataFrame, block: int) -> pd.DataFrame:
+        """`frame` with the treatment set to the value of one block."""
+        value = self.values[block]
+        if self.kind == "unit":
+            column = frame[self.column] + value
+        elif isinstance(self.dtype, pd.CategoricalDtype):
+            column = pd.Series(pd.Categorical([value], dtype=self.dtype).repeat(len(frame)), index=frame.index)
+        else:
+            column = pd.Series([value], dtype=self.dtype).repeat(len(frame)).set_axis(frame.index)
+        return frame.assign(**{self.column: column})
+
+
+def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
+    """Understand what the user named, against the data and the formula of the fit.
+
+    Parameters
+    ----------
+    design
+        The design of the fit.
+    treatment
+        A column, or ``{column: [base, other, ...]}`` to choose the values compared and their base.
+
+    Raises
+    ------
+    EffectsError
+        A treatment that is not in the model, has one value only, or has no such level.
+    """
+    name, chosen = _split(treatment)
+    known = model_columns(design)
+    if name not in known:
+        what = "is not in the model" if name in design.frame.columns else "is neither in the model nor in its data"
+        raise EffectsError(
+            f"the treatment {name!r} {what}, so this fit says nothing about its effect",
+            mend=did_you_mean(name, known, all_of=f"Columns in the model {design.formula}"),
+        )
+    column = fetch(design.frame, name)
+    levels, numeric = _levels(column)
+    if len(levels) < 2:
+        raise EffectsError(
+            f"the treatment {name!r} has the single value {levels[0]!r} in the data of the fit",
+            mend="An effect needs rows with another value: fit the model to data that have both.",
+        )
+    by_level = not numeric or set(levels) == {0, 1} or name in categorical_columns(design)
+    if chosen is not None:
+        levels = _check_chosen(name, chosen, levels, column, any_number=not by_level)
+    elif not by_level:
+        return Treatment(name, "unit", (0, 1), ((1, 0),), column.dtype)
+    dtype = column.dtype
+    if numeric and not by_level and any(float(v) != int(v) for v in levels):
+        dtype = np.dtype(float)
+    return Treatment(name, "levels", tuple(levels), tuple((i, 0) for i in range(1, len(levels))), dtype)
+
+
+def _split(treatment: TreatmentLike) -> tuple[str, list[Any] | None]:
+    example = 'Write treatment="style", or treatment={"style": ["None", "Some"]} with the base first.'
+    if isinstance(treatment, str):
+        return treatment, None
+    if not isinstance(treatment, Mapping) or len(treatment) != 1:
+        raise EffectsError("treatment must be a column, or a dictionary of one column and its values", mend=example)
+    ((name, values),) = treatment.items()
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray | pd.Index):
+        raise EffectsError(f"the values of the treatment {name!r} must be a list", mend=example)
+    values = [v.item() if isinstance(v, np.generic) else v for v in values]
+    if len(values) < 2 or len(set(values)) < len(values):
+        raise EffectsError(f"the treatment {name!r} needs two or more different values, not {values}", mend=example)
+    return name, values
+
+
+def _levels(column: pd.Series) -> tuple[list[Any], bool]:
+    """Observed values (categories in their order, others sorted) and whether they are plain numbers."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        seen = set(column.cat.codes.unique())
+        return [c for i, c in enumerate(column.cat.categories) if i in seen], False
+    values = [v.item() if isinstance(v, np.generic) else v for v in column.unique()]
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return sorted(values), numeric
+
+
+def _check_chosen(name: str, chosen: list[Any], levels: list[Any], column: pd.Series, *, any_number: bool) -> list[Any]:
+    if any_number:
+        bad = [v for v in chosen if isinstance(v, bool) or not isinstance(v, int | float) or not np.isfinite(v)]
+        if bad:
+            raise EffectsError(f"{name!r} is numeric; {bad[0]!r} is no number it can be set to")
+        return chosen
+    for value in chosen:
+        if value not in levels:
+            raise EffectsError(
+                f"the treatment {name!r} has no level {value!r} in the data of the fit",
+                mend=did_you_mean(value, levels, all_of="Levels")
+                if isinstance(value, str)
+                else f"Levels: {listed(levels)}.",
+            )
+    # The data's own value, so that 1 and 1.0 and True cannot become different levels.
+    return [levels[levels.index(v)] for v in chosen]

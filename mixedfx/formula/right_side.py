@@ -1,0 +1,200 @@
+"""The right side of a formula: fixed terms, random terms and offsets told apart."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mixedfx.errors import FormulaError
+from mixedfx.formula.expansion import check_terms
+from mixedfx.formula.grouping import expand_groupings
+from mixedfx.formula.left_side import single_argument
+from mixedfx.formula.mixed_formula import RandomPart
+from mixedfx.formula.safety import code_of
+from mixedfx.formula.scan import Kind, Token
+from mixedfx.formula.terms import Side, Summand, at_top, canonical_side, is_group, split_sum, unwrap
+
+STRUCTURES = ("us", "diag", "cs", "homcs", "homdiag", "ar1", "hetar1", "toep", "ou", "rr")
+"""Covariance structures that other packages write as calls, ``diag(x | g)``."""
+
+
+@dataclass
+class RightSide:
+    """What the right side consists of, in the order written."""
+
+    fixed: list[Summand] = field(default_factory=list)
+    random: list[RandomPart] = field(default_factory=list)
+    offsets: list[str] = field(default_factory=list)
+
+
+def read_right(tokens: Sequence[Token], formula: str, start: int) -> tuple[Side, RightSide]:
+    """Tell fixed terms, random terms and offsets apart.
+
+    Parameters
+    ----------
+    tokens
+        Everything right of the tilde, operators and operands alternating.
+    formula
+        The whole formula.
+    start
+        Position in the formula where the right side begins.
+
+    Returns
+    -------
+    Side
+        The fixed part in its one spelling.
+    RightSide
+        Random terms, expanded, and offsets.
+    """
+    parts = RightSide()
+    _sort(tokens, formula, parts)
+    fixed = canonical_side(parts.fixed, formula, start)
+    check_terms(fixed, formula)
+    return fixed, parts
+
+
+def _sort(tokens: Sequence[Token], formula: str, parts: RightSide) -> None:
+    """Put each summand where it belongs."""
+    for summand in split_sum(tokens):
+        bars = [t for t in at_top(summand.tokens) if t.kind is Kind.BAR]
+        if bars:
+            raise _missing_brackets(summand, bars[0], formula)
+        special = any(t.kind is Kind.BAR or _is_offset(t, formula) for t in summand.tokens)
+        if not special:
+            parts.fixed.append(summand)
+        elif is_group(summand.tokens):
+            inside = summand.tokens[1:-1]
+            if summand.negative:
+                raise _subtracted(summand, formula)
+            if any(t.kind is Kind.BAR for t in at_top(inside)):
+                parts.random += read_random(summand.tokens, formula)
+            else:
+                _sort(inside, formula, parts)
+        elif len(summand.tokens) == 1:
+            if summand.negative:
+                raise _subtracted(summand, formula)
+            parts.offsets.append(single_argument(summand.tokens[0], formula))
+        else:
+            raise _combined(summand, formula)
+
+
+def read_random(tokens: Sequence[Token], formula: str) -> list[RandomPart]:
+    """Expand one random term, brackets included, to one part for each grouping factor."""
+    inside = tokens[1:-1]
+    top = at_top(inside)
+    bars = [t for t in top if t.kind is Kind.BAR]
+    if len(bars) > 1:
+        raise FormulaError(
+            "a random term has one bar",
+            formula=formula,
+            column=bars[1].start,
+            mend="For crossed grouping factors write "
+            f"{formula[: bars[1].start]} + {formula[bars[1].end :]}; for nested ones, "
+            f"{formula[: bars[1].start]}/{formula[bars[1].end :]}",
+        )
+    index = inside.index(bars[0])
+    left, right = inside[:index], inside[index + 1 :]
+    for token in (*left, *right):
+        if token.kind is Kind.BAR:
+            raise FormulaError("a random term inside a random term", formula=formula, column=token.start)
+        if _is_offset(token, formula):
+            raise FormulaError("an offset inside a random term", formula=formula, column=token.start)
+        if token.text == "." and token in left:
+            raise FormulaError(
+                "`.` can only be used in the fixed part",
+                formula=formula,
+                column=token.start,
+                mend="Name the columns whose effects vary.",
+            )
+    side = canonical_side(split_sum(left), formula, left[0].start)
+    if check_terms(side, formula) == 0:
+        raise FormulaError(
+            "this random term has no effects",
+            formula=formula,
+            column=left[0].start,
+            mend=f"For an intercept that varies, write {formula[: left[0].start]}1{formula[left[-1].end :].rstrip()}",
+        )
+    correlated = bars[0].text == "|"
+    return [
+        RandomPart(side.text, group, correlated, tokens[0].start) for group in expand_groupings(unwrap(right), formula)
+    ]
+
+
+def refuse_structures(tokens: Sequence[Token], formula: str) -> None:
+    """Refuse ``diag(x | g)`` and its like, which are Python calls to the scanner."""
+    for token in tokens:
+        name, bracket, _ = token.text.partition("(")
+        if token.kind is not Kind.CODE or not bracket or name not in STRUCTURES:
+            continue
+        inside = token.text[len(name) + 1 : -1]
+        # A bar before any inner bracket or comma; a function of a column has none.
+        if match := re.match(r"([^|(,]*)\|+([^|]*)$", inside):
+            term = f"({match[1].strip()} {'||' if 'diag' in name else '|'} {match[2].strip()})"
+            raise FormulaError(
+                f"`{name}(...)` is not a random term here",
+                formula=formula,
+                column=token.start,
+                mend=f"Write {formula[: token.start]}{term}{formula[token.end :]}",
+            )
+
+
+def _is_offset(token: Token, formula: str) -> bool:
+    if token.kind is not Kind.CODE or not token.text.startswith("offset("):
+        return False
+    tree = code_of(token, formula).tree
+    return isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name)
+
+
+def _missing_brackets(summand: Summand, bar: Token, formula: str) -> FormulaError:
+    mended = f"{formula[: summand.start]}({formula[summand.start : summand.end]}){formula[summand.end :]}"
+    return FormulaError(
+        "a random term needs brackets around it", formula=formula, column=bar.start, mend=f"Write {mended}"
+    )
+
+
+def _subtracted(summand: Summand, formula: str) -> FormulaError:
+    what = "an offset" if summand.tokens[0].kind is Kind.CODE else "a random term"
+    column = summand.sign.start if summand.sign else summand.start
+    return FormulaError(
+        f"{what} cannot be subtracted",
+        formula=formula,
+        column=column,
+        mend=f"Leave it out: {_cut(formula, column, summand.end)}",
+    )
+
+
+def _combined(summand: Summand, formula: str) -> FormulaError:
+    """Error for a random term or an offset that is joined to something by another operator than plus."""
+    top = at_top(summand.tokens)
+    operators = [t for t in top if t.kind is Kind.OPERATOR]
+    position = next(
+        index
+        for index, token in enumerate(top)
+        if _is_offset(token, formula)
+        or (token.kind is Kind.OPEN and any(t.kind is Kind.BAR for t in _group_at(summand.tokens, token)))
+    )
+    before = [t for t in operators if t.start < top[position].start]
+    culprit = before[-1] if before else operators[0]
+    what = "an offset" if top[position].kind is Kind.CODE else "a random term"
+    if culprit.text in ("^", "**"):
+        mended = _cut(formula, culprit.start, summand.end)
+    else:
+        mended = f"{formula[: culprit.start].rstrip()} + {formula[culprit.end :].lstrip()}"
+    return FormulaError(f"{what} can only be added", formula=formula, column=culprit.start, mend=f"Write {mended}")
+
+
+def _group_at(tokens: Sequence[Token], opening: Token) -> Sequence[Token]:
+    """Tokens of the bracket group that begins with `opening`."""
+    start = tokens.index(opening)
+    depth = 0
+    for end in range(start, len(tokens)):
+        depth += (tokens[end].kind is Kind.OPEN) - (tokens[end].kind is Kind.CLOSE)
+        if depth == 0:
+            return tokens[start : end + 1]
+    raise AssertionError("brackets are balanced")
+
+
+def _cut(formula: str, start: int, end: int) -> str:
+    return (formula[:start].rstrip() + " " + formula[end:].lstrip()).strip()

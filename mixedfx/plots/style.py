@@ -1,0 +1,102 @@
+"""What all pictures share: colours, sizes, and figures that belong to nobody.
+
+The colours are those of Okabe and Ito (2008, "Color Universal Design"), told apart by readers with any common colour
+vision; every use pairs them with a second sign (a marker, a line style), so that a grey print still reads. Figures
+are made without pyplot: nothing is kept in a global list, and no window opens.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+GREY = "#767676"
+FAINT = "#e4e4e4"
+
+# Inches: the width of one column of a journal page.
+COLUMN = 3.5
+# Points, and inches that a line of it takes.
+FONT = 8.0
+LINE_OF_TEXT = 0.14
+
+
+def new_axes(width: float, height: float) -> Axes:
+    """Make axes on a figure of their own, drawn by Agg, with a layout that keeps all text inside.
+
+    Parameters
+    ----------
+    width, height
+        Size in inches.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure.add_subplot()
+
+
+def plain(axes: Axes) -> None:
+    """Take away what carries no information: the box, the ticks of names, the grid behind everything."""
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(GREY)
+    axes.tick_params(axis="x", labelsize=FONT - 1, colors="black", length=3, width=0.8)
+    axes.tick_params(axis="y", labelsize=FONT, length=0)
+    axes.grid(axis="x", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def fold(text: str, characters: int) -> str:
+    """Break a text into lines of at most so many characters, at blanks.
+
+    Examples
+    --------
+    >>> from mixedfx.plots.style import fold
+    >>> fold("pupils in small classes", 12).splitlines()
+    ['pupils in', 'small classes']
+    """
+    import textwrap
+
+    pieces = [p for line in text.split("\n") for p in textwrap.wrap(line, max(characters, 8), break_long_words=False)]
+    return "\n".join(pieces)
+
+
+def align_left(axes: Axes) -> None:
+    """Start the labels of the vertical axis at one place; their longest line decides how far from the axis."""
+    labels = axes.get_yticklabels()
+    widest = max((_width(axes, label) for label in labels), default=0.0)
+    axes.tick_params(axis="y", pad=widest * 72 + 3)
+    for label in labels:
+        label.set_horizontalalignment("left")
+
+
+def fold_to_axes(axes: Axes, width: float) -> None:
+    """Fold axis label and title at the width that the labels leave for the axes, in a figure `width` inches wide.
+
+    The figure grows by the lines this adds, so that the axes keep their height.
+    """
+    added = 0
+    room = width - max((_width(axes, label) for label in axes.get_yticklabels()), default=0.0) - 0.45
+    for text in (axes.xaxis.label, axes.title, axes._left_title):  # pyright: ignore
+        whole = text.get_text()
+        for characters in range(len(whole), 11, -1):
+            if _width(axes, text) <= room:
+                break
+            text.set_text(fold(whole, characters))
+        added += text.get_text().count("\n") - whole.count("\n")
+    figure: Any = axes.figure
+    figure.set_size_inches(width, figure.get_size_inches()[1] + added * LINE_OF_TEXT)
+
+
+def _width(axes: Axes, text: Any) -> float:
+    """Return the width of a text in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure: Any = axes.figure
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    return text.get_window_extent(renderer).width / figure.dpi

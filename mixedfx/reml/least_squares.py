@@ -1,0 +1,99 @@
+"""A formula without random terms: weighted least squares, with the criterion of a mixed model without Z.
+
+With rows multiplied by sqrt(w), V = I and the (RE)ML criterion of Bates et al. (2015, equations 34 and 41) is
+dof (1 + log(2 pi r^2 / dof)) - sum log w, plus log|X'WX| for REML; so such fits compare with mixed ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+
+from mixedfx.design.design import Design
+from mixedfx.reml.optimization import Optimization, Outcome
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FixedJoint:
+    """The distribution of beta around its estimate, where there is no u; the verbs of `mixedfx.pls.joint.Joint`."""
+
+    beta: Vector
+    vcov: Vector
+
+    def covariance(self, fixed: Vector, random: sparse.csr_array) -> Vector:
+        """(s, s) covariance of fixed beta-hat; `random` has no columns."""
+        return fixed @ self.vcov @ fixed.T
+
+    def variances(self, fixed: Vector, random: sparse.csr_array) -> Vector:
+        """(s,) diagonal of `covariance`."""
+        return np.einsum("sp,pr,sr->s", fixed, self.vcov, fixed)
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[Vector, Vector]:
+        """(n, p) draws of beta and (n, 0) of u."""
+        root = np.linalg.cholesky(self.vcov) if len(self.beta) else self.vcov
+        return self.beta + rng.standard_normal((n, len(self.beta))) @ root.T, np.zeros((n, 0))
+
+    def conditional_covariances(self, term: int) -> Vector:
+        """Nothing to give: there is no random term."""
+        raise IndexError(f"there is no random term {term}")
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """Estimates of a design without random terms; the fields are those of `mixedfx.reml.solve.RemlSolution`."""
+
+    criterion: float
+    sigma: float
+    beta: Vector
+    u: Vector
+    factors: tuple[Vector, ...]
+    theta: Vector
+    vcov: Vector
+    optimization: Optimization
+    REML: bool
+    dof: int
+    joint: FixedJoint
+
+
+def least_squares(design: Design, REML: bool = True) -> LeastSquares:
+    """Fit a design without random terms.
+
+    Parameters
+    ----------
+    design
+        Response and X of full column rank; no random term.
+    REML
+        REML criterion and sigma^2 = r^2 / (n - p), or -2 log likelihood and r^2 / n.
+    """
+    n, p = design.X.shape
+    root = np.ones(n) if design.weights is None else np.sqrt(design.weights)
+    y = (design.y - design.offset) * root
+    Q, R = np.linalg.qr(design.X * root[:, None])
+    beta = linalg.solve_triangular(R, Q.T @ y) if p else np.zeros(0)
+    residual = y - Q @ (Q.T @ y)
+    dof = n - p if REML else n
+    sigma2 = float(residual @ residual) / dof
+    criterion = dof * (1 + np.log(2 * np.pi * sigma2)) - 2 * np.log(root).sum()
+    if REML:
+        criterion += 2 * np.log(np.abs(np.diag(R))).sum()
+    half = linalg.solve_triangular(R, np.eye(p)) if p else np.zeros((0, 0))
+    vcov = sigma2 * half @ half.T
+    nothing = np.zeros(0)
+    return LeastSquares(
+        criterion=float(criterion),
+        sigma=float(np.sqrt(sigma2)),
+        beta=beta,
+        u=nothing,
+        factors=(),
+        theta=nothing,
+        vcov=vcov,
+        optimization=Optimization((), Outcome.NO_PARAMETERS, nothing, np.inf),
+        REML=REML,
+        dof=dof,
+        joint=FixedJoint(beta, vcov),
+    )

@@ -1,0 +1,108 @@
+"""lmer: from a formula and a data frame to a fitted linear mixed model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from mixedfx.errors import ConvergenceWarning, ModelError, SingularFitWarning
+from mixedfx.reml.fit import LmerFit
+
+
+def lmer(
+    formula: str,
+    data: Any,
+    REML: bool = True,
+    weights: Any = None,
+    offset: Any = None,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+) -> LmerFit:
+    """Fit a linear mixed model by REML or maximum likelihood.
+
+    The model is y = X beta + Z u + offset + e with u ~ N(0, sigma^2 Lambda Lambda') and e ~ N(0, sigma^2 / weight).
+    beta and sigma are profiled out of the criterion, which is minimised over theta, the parameters of Lambda (Bates,
+    Maechler, Bolker and Walker 2015, Journal of Statistical Software 67(1)). A formula without random terms is fitted
+    by least squares.
+
+    Parameters
+    ----------
+    formula
+        lme4's notation: ``"math ~ small * race + (1 + small | school)"``.
+    data
+        Any frame narwhals understands: pandas, polars, pyarrow.
+    REML
+        True for the restricted likelihood, False for the likelihood.
+    weights
+        Precision weights: the name of a column or an array with a value for each row of `data`. The residual variance
+        of a row is sigma^2 / weight. A weight of zero drops the row and says so.
+    offset
+        Name of a column or an array, added to the linear predictor, besides any ``offset(...)`` in the formula.
+    na
+        ``"drop"``: rows with a missing value in a column of the formula are left out, and the summary says how many.
+        ``"raise"``: a missing value is an error.
+    contrasts
+        Column -> coding, for the fixed and the random part alike.
+    env
+        Names that the formula may use besides the columns and the documented functions.
+
+    Returns
+    -------
+    LmerFit
+        The fit.
+
+    Raises
+    ------
+    FormulaError
+        A formula that cannot be read; points at the character.
+    DataError
+        Unknown columns, no rows, infinities, a response that is not numeric or does not vary.
+    ModelError
+        A grouping factor with one level or with as many levels as rows; known sampling standard deviations
+        (``se(...)``).
+
+    Warns
+    -----
+    SingularFitWarning
+        A variance is zero or a correlation is one; names the direction and the smaller formula.
+    ConvergenceWarning
+        The optimiser could not certify a minimum.
+    FewLevelsWarning
+        A variance is estimated from fewer than five levels.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> course = mx.datasets.load("flipped_classroom")
+    >>> fit = mx.lmer("score ~ style + (1 | professor)", course)
+    >>> print(fit.tidy()[["term", "estimate", "std_error", "statistic"]].round(2).to_string(index=False))
+                   term  estimate  std_error  statistic
+              Intercept     67.19       1.65      40.68
+    style[Some Flipped]     -3.06       1.28      -2.40
+      style[No Flipped]     -8.23       1.24      -6.64
+    >>> print(fit.varcorr[["grp", "sdcor"]].round(2).to_string(index=False))
+          grp  sdcor
+    professor   5.37
+     Residual   9.30
+    """
+    from mixedfx.design.build import build_design
+    from mixedfx.reml.least_squares import least_squares
+    from mixedfx.reml.solve import solve
+
+    design = build_design(formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
+    if design.formula.additions:
+        raise ModelError(
+            f"lmer estimates one residual variance, but the formula gives {design.formula.additions[0].name}(...)",
+            mend="Leave the addition out; rows of different precision are weights=.",
+        )
+    fit = LmerFit(design, solve(design, REML) if design.random else least_squares(design, REML))
+    if not fit.converged:
+        course = fit.optimization
+        warnings.warn(
+            f"{course.message} after {course.evaluations} evaluations; the estimates may be off", ConvergenceWarning, 2
+        )
+    if fit.singular:
+        warnings.warn(fit.singularity.text, SingularFitWarning, 2)
+    return fit

@@ -1,0 +1,212 @@
+"""Singular fits in words: which direction of a random term has no variance, and the smaller formula to try.
+
+The covariance of a level's k effects relative to sigma^2 is C = T T'. Columns of z carry units, so each is first
+scaled by the root of its weighted mean square, s_c^2 = mean(w z_c^2): C_cc s_c^2 is then what the column adds to the
+variance of a row, as a share of the residual variance of that row, and no longer depends on units.
+
+* A column is null when that share is below 1e-8, a standard deviation below 1e-4 of the residual's (lme4's
+  ``isSingular`` draws its line at the same 1e-4, on theta). A data set would need some 10^8 rows on one level to tell
+  it from zero.
+* Among the other columns of an unconstrained term, a direction is null when an eigenvalue of their correlation matrix
+  is below 1e-8: for two columns, 1 - |r| < 1e-8. Correlations, unlike C, have no units, so a small but real variance
+  is never mistaken for a perfect correlation.
+
+A null space of several correlated columns is shown in reduced form: each pivot column as a combination of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from mixedfx.design.design import Design, RandomTerm
+from mixedfx.formula.mixed_formula import MixedFormula, RandomPart
+from mixedfx.results.smaller import smaller_parts
+
+NULL = 1e-8
+
+
+@dataclass(frozen=True)
+class NullDirection:
+    """One direction in which a random term does not vary.
+
+    Attributes
+    ----------
+    term
+        Position of the term in ``design.random``.
+    label
+        Its grouping factor.
+    columns
+        Its k columns.
+    direction
+        (k,) coefficients a, in the units of the columns, with var(a'u) = 0; largest absolute value 1.
+    text
+        The same in words.
+    """
+
+    term: int
+    label: str
+    columns: tuple[str, ...]
+    direction: NDArray[np.float64]
+    text: str
+
+
+@dataclass(frozen=True)
+class SingularityReport:
+    """Every null direction of a fit, and the formula without them.
+
+    Attributes
+    ----------
+    directions
+        The null directions; empty for a fit that is not singular.
+    smaller
+        The formula to try, or None where the fit is not singular.
+    """
+
+    directions: tuple[NullDirection, ...]
+    smaller: MixedFormula | None
+
+    @property
+    def singular(self) -> bool:
+        """Whether there is a null direction."""
+        return bool(self.directions)
+
+    @property
+    def found(self) -> str:
+        """What is null, in words."""
+        if not self.singular:
+            return "not singular: every variance is positive and no correlation is one"
+        return "; ".join(direction.text for direction in self.directions)
+
+    @property
+    def to_try(self) -> str:
+        """The smaller formula, and what it is where no random term is left; empty where the fit is not singular."""
+        if self.smaller is None:
+            return ""
+        return f"{self.smaller}{'' if self.smaller.random else ' (a linear model: no random term is left)'}"
+
+    @property
+    def text(self) -> str:
+        """What is null and what to try, in one or two sentences."""
+        return f"singular fit: {self.found}. Try the smaller model {self.to_try}" if self.singular else self.found
+
+
+def singularity(design: Design, factors: Sequence[NDArray[np.float64]]) -> SingularityReport:
+    """Find the null directions of a fit.
+
+    Parameters
+    ----------
+    design
+        The design that was fitted.
+    factors
+        For each random term its (k, k) relative covariance factor T.
+
+    Returns
+    -------
+    SingularityReport
+        The null directions and the smaller formula.
+
+    Examples
+    --------
+    A covariance of rank one between an intercept and a slope:
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from mixedfx.design.build import build_design
+    >>> from mixedfx.results.singularity import singularity
+    >>> data = pd.DataFrame({"y": np.arange(8.0) % 3, "x": np.arange(8.0), "g": list("aaabbbcc")})
+    >>> design = build_design("y ~ x + (x | g)", data, sigma_free=False)
+    >>> print(singularity(design, [np.array([[0.9, 0.0], [-0.2, 0.0]])]).directions[0].text)
+    Intercept and `x` within `g` are perfectly correlated (r = -1)
+    """
+    directions: list[NullDirection] = []
+    parts: list[RandomPart] = []
+    for t, (term, part, factor) in enumerate(zip(design.random, design.formula.random, factors, strict=True)):
+        scale = _column_scales(term, design.weights)
+        zero = _zero_columns(factor, scale)
+        mixtures = _null_mixtures(factor, zero) if term.correlated else []
+        directions += [_zero_direction(t, term, c) for c in range(term.n_columns) if zero[c]]
+        directions += [_mixture_direction(t, term, factor, a) for a in mixtures]
+        parts += smaller_parts(term, part, zero, bool(mixtures))
+    smaller = _with_random(design.formula, tuple(dict.fromkeys(parts))) if directions else None
+    return SingularityReport(tuple(directions), smaller)
+
+
+def _with_random(formula: MixedFormula, random: tuple[RandomPart, ...]) -> MixedFormula:
+    changed = replace(formula, random=random)
+    return replace(changed, text=str(changed))
+
+
+def _column_scales(term: RandomTerm, weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    squares = term.z**2 if weights is None else term.z**2 * weights[:, None]
+    return np.sqrt(squares.mean(axis=0))
+
+
+def _zero_columns(factor: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return (factor**2).sum(axis=1) * scale**2 < NULL
+
+
+def _null_mixtures(factor: NDArray[np.float64], zero: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Null directions among the columns that do vary, as (k,) coefficients in the units of the columns."""
+    rows = np.flatnonzero(~zero)
+    sd = np.sqrt((factor[rows] ** 2).sum(axis=1))
+    correlation_root = factor[rows] / sd[:, None]
+    values, vectors = linalg.eigh(correlation_root @ correlation_root.T)
+    null = vectors[:, values < NULL]
+    out = []
+    for direction in _reduced(null).T:
+        a = np.zeros(len(factor))
+        a[rows] = direction / sd
+        out.append(a / np.abs(a).max())
+    return out
+
+
+def _reduced(null: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Basis (m, d) of the same space in which d pivot columns form the identity: the readable form."""
+    if null.shape[1] == 0:
+        return null
+    order = linalg.qr(null.T, mode="r", pivoting=True)[-1]
+    pivots = np.sort(order[: null.shape[1]])
+    return null @ linalg.inv(null[pivots])
+
+
+def _shown(column: str) -> str:
+    return column if column == "Intercept" else f"`{column}`"
+
+
+def _zero_direction(t: int, term: RandomTerm, column: int) -> NullDirection:
+    a = np.zeros(term.n_columns)
+    a[column] = 1.0
+    text = f"the sd of {_shown(term.columns[column])} within `{term.label}` is zero"
+    return NullDirection(t, term.label, term.columns, a, text)
+
+
+def _mixture_direction(t: int, term: RandomTerm, factor: NDArray[np.float64], a: NDArray[np.float64]) -> NullDirection:
+    # in sd units, so that a column with small units is not mistaken for one that takes no part
+    part = np.abs(a) * np.sqrt((factor**2).sum(axis=1))
+    involved = np.flatnonzero(part > 1e-3 * part.max())
+    if len(involved) == 2:
+        i, j = involved
+        sign = "-" if a[i] * a[j] > 0 else ""
+        first, second = _shown(term.columns[i]), _shown(term.columns[j])
+        text = f"{first} and {second} within `{term.label}` are perfectly correlated (r = {sign}1)"
+    else:
+        pivot = involved[np.argmax(part[involved])]
+        others = [(float(-a[i] / a[pivot]), _shown(term.columns[i])) for i in involved if i != pivot]
+        text = (
+            f"within `{term.label}` the effect of {_shown(term.columns[pivot])} is a fixed combination of the others: "
+            f"{_shown(term.columns[pivot])} = {_combination(others)}"
+        )
+    return NullDirection(t, term.label, term.columns, a, text)
+
+
+def _combination(terms: list[tuple[float, str]]) -> str:
+    out = ""
+    for value, name in terms:
+        sign = ("-" if value < 0 else "") if not out else (" - " if value < 0 else " + ")
+        out += f"{sign}{abs(value):.3g} {name}"
+    return out

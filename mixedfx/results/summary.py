@@ -1,0 +1,169 @@
+"""What the summary of a linear mixed model says: data, groups, variances, fixed effects, convergence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design, RandomTerm, RowReport
+from mixedfx.results.numbers import column, decimals, p_values
+from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
+from mixedfx.results.singularity import SingularityReport
+from mixedfx.results.tables import aic, bic, term_names
+
+
+def lmm_summary(
+    design: Design,
+    *,
+    REML: bool,
+    criterion: float,
+    n_parameters: int,
+    fixed: pd.DataFrame,
+    varcorr: pd.DataFrame,
+    scaled_residuals: NDArray[np.float64],
+    convergence: str,
+    singularity: SingularityReport,
+) -> SummaryContent:
+    """Content of the summary of a linear mixed model.
+
+    Parameters
+    ----------
+    design
+        The design that was fitted.
+    REML
+        Whether the criterion is REML's or -2 log likelihood.
+    criterion
+        Its value.
+    n_parameters
+        Fixed effects, theta and sigma.
+    fixed
+        Table of fixed effects, broom's columns. Columns df and p are shown where any is known.
+    varcorr
+        Table of variances and correlations, lme4's columns.
+    scaled_residuals
+        (n,) residuals over their standard deviation.
+    convergence
+        Why the optimiser stopped.
+    singularity
+        Null directions.
+    """
+    statistics = {
+        "REML criterion" if REML else "-2 log L": criterion,
+        "logLik": -criterion / 2,
+        "AIC": aic(criterion, n_parameters),
+        "BIC": bic(criterion, n_parameters, len(design.y)),
+        "Parameters": n_parameters,
+    }
+    blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(_data_facts(design)), _statistics(statistics)]
+    if design.random:
+        blocks.append(_groups(design.random))
+    blocks += [_variances(design.random, varcorr), _fixed(fixed), _residuals(scaled_residuals)]
+    conclusions = [("Convergence", convergence)]
+    if design.random:
+        conclusions.append(("Singularity", singularity.found))
+    if singularity.singular:
+        conclusions.append(("Smaller model", singularity.to_try))
+    method = "REML" if REML else "maximum likelihood"
+    title = f"Linear {'mixed ' if design.random else ''}model fit by {method}"
+    return SummaryContent(title, (*blocks, SummaryFacts(tuple(conclusions))))
+
+
+def rows_text(rows: RowReport) -> str:
+    """How many rows are used, and how many were dropped because of which columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.design.design import RowReport
+    >>> from mixedfx.results.summary import rows_text
+    >>> rows_text(RowReport(10, np.arange(7), {"y": 2, "x": 1}, dropped_missing=3))
+    '7 of 10 rows used; 3 dropped for missing values: y (2), x (1)'
+    """
+    used = len(rows.used)
+    if used == rows.total:
+        return f"{used} rows, none dropped"
+    text = f"{used} of {rows.total} rows used"
+    if rows.dropped_missing:
+        columns = ", ".join(f"{name} ({count})" for name, count in rows.missing.items() if count)
+        text += f"; {rows.dropped_missing} dropped for missing values: {columns}"
+    if rows.dropped_zero_weight:
+        text += f"; {rows.dropped_zero_weight} dropped for a weight of zero"
+    return text
+
+
+def _data_facts(design: Design) -> tuple[tuple[str, str], ...]:
+    facts = [("Formula", " ".join(design.formula.text.split())), ("Data", rows_text(design.rows))]
+    if design.weights is not None:
+        facts.append(("Weights", "precision weights: the residual variance of a row is sigma^2 / weight"))
+    if np.any(design.offset != 0):
+        facts.append(("Offset", "an offset is part of the fitted values"))
+    if design.aliased:
+        facts.append(("Aliased", "dropped as linear combinations of other columns: " + ", ".join(design.aliased)))
+    return tuple(facts)
+
+
+def _statistics(statistics: Mapping[str, float]) -> SummaryTable:
+    cells = tuple(column([value], places=0 if isinstance(value, int) else 2)[0] for value in statistics.values())
+    return SummaryTable("Fit", tuple(statistics), (cells,), "r" * len(cells))
+
+
+def _groups(random: tuple[RandomTerm, ...]) -> SummaryTable:
+    rows = []
+    for term in {t.label: t for t in random}.values():
+        size = np.bincount(term.codes, minlength=term.n_levels)
+        rows.append((term.label, str(term.n_levels), str(size.min()), f"{np.median(size):g}", str(size.max())))
+    header = ("Group", "Levels", "Rows per level: min", "median", "max")
+    return SummaryTable("Groups", header, tuple(rows), "lrrrr")
+
+
+def _variances(random: tuple[RandomTerm, ...], varcorr: pd.DataFrame) -> SummaryTable:
+    pair = varcorr["var2"].notna()
+    variances = varcorr.loc[~pair]
+    correlations = _correlation_cells(random, varcorr.loc[pair])
+    shown = zip(variances["grp"], variances["var1"], column(variances["vcov"]), column(variances["sdcor"]), strict=True)
+    rows, previous = [], None
+    for group, effect, variance, sd in shown:
+        effect = effect if isinstance(effect, str) else ""
+        cells = ("" if group == previous else group, effect, variance, sd, correlations.get((group, effect), ""))
+        rows.append(cells)
+        previous = group
+    keep = 5 if correlations else 4
+    header = ("Group", "Effect", "Variance", "Std. dev.", "Correlations")[:keep]
+    return SummaryTable("Random effects", header, tuple(r[:keep] for r in rows), "llrrl"[:keep])
+
+
+def _correlation_cells(random: tuple[RandomTerm, ...], pairs: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Correlations of each effect with those above it, in their order."""
+    cells: dict[tuple[str, str], str] = {}
+    keys = zip(pairs["grp"], pairs["var1"], pairs["var2"], strict=True)
+    value = dict(zip(keys, pairs["sdcor"], strict=True))
+    for name, term in zip(term_names(random), random, strict=True):
+        if term.correlated:
+            for j, second in enumerate(term.columns[1:], start=1):
+                shown = (value[name, first, second] for first in term.columns[:j])
+                cells[name, second] = " ".join("undefined" if np.isnan(r) else f"{r:5.2f}" for r in shown)
+    return cells
+
+
+def _fixed(fixed: pd.DataFrame) -> SummaryTable:
+    places = decimals(fixed["std_error"])
+    columns = {
+        "": list(fixed["term"]),
+        "Estimate": column(fixed["estimate"], places=places),
+        "Std. error": column(fixed["std_error"], places=places),
+    }
+    if not np.isnan(fixed["df"].to_numpy()).all():
+        columns["df"] = column(fixed["df"], places=1)
+    columns["t"] = column(fixed["statistic"], places=2)
+    if not np.isnan(fixed["p_value"].to_numpy()).all():
+        columns["p"] = p_values(fixed["p_value"])
+    rows = tuple(zip(*columns.values(), strict=True))
+    return SummaryTable("Fixed effects", tuple(columns), rows, "l" + "r" * (len(columns) - 1))
+
+
+def _residuals(scaled: NDArray[np.float64]) -> SummaryTable:
+    cells = tuple(f"{q:.2f}" for q in np.quantile(scaled, [0, 0.25, 0.5, 0.75, 1]))
+    return SummaryTable("Scaled residuals", ("Min", "1Q", "Median", "3Q", "Max"), (cells,), "rrrrr")

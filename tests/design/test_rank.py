@@ -1,0 +1,72 @@
+"""Aliased columns: the fast check and the full one agree, and both follow R's rule."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mixedfx.design import rank
+from mixedfx.design.rank import combination, independent_columns
+
+
+def greedy(X):
+    """The definition: keep a column if it raises the rank of those kept before."""
+    kept = []
+    for j in range(X.shape[1]):
+        if np.linalg.matrix_rank(X[:, [*kept, j]], tol=1e-6) > len(kept):
+            kept.append(j)
+    return kept
+
+
+@given(arrays(np.int64, st.tuples(st.integers(1, 9), st.integers(0, 6)), elements=st.integers(-3, 3)))
+def test_small_integer_matrices_follow_the_definition(X):
+    # Integer matrices this small are either exactly singular or far from it, so that no tolerance decides.
+    assert independent_columns(X.astype(float)).tolist() == greedy(X.astype(float))
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-8, 1.0, 1e8, 1e150])
+def test_scale_does_not_matter(scale):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 5))
+    X[:, 3] = X[:, 0] - 2 * X[:, 2]
+    X = X * np.array([1.0, scale, 1.0, 1.0, scale])
+    assert independent_columns(X).tolist() == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize(("noise", "kept"), [(1e-6, [0, 1, 2]), (1e-8, [0, 1])])
+def test_the_tolerance_is_1e_7_of_the_length_of_the_column(noise, kept):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(200, 3))
+    X[:, 2] = X[:, 0] + X[:, 1] + noise * rng.normal(size=200)
+    assert independent_columns(X).tolist() == kept
+
+
+def test_more_columns_than_rows():
+    assert independent_columns(np.vander(np.arange(1.0, 4.0), 6, increasing=True)).tolist() == [0, 1, 2]
+
+
+def test_zero_columns_and_none():
+    assert independent_columns(np.zeros((4, 2))).tolist() == []
+    assert independent_columns(np.empty((4, 0))).tolist() == []
+
+
+def test_a_matrix_far_from_singular_needs_no_qr(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("QR called")
+
+    X = np.random.default_rng(2).normal(size=(100, 6))
+    monkeypatch.setattr(rank.np.linalg, "qr", refuse)
+    assert independent_columns(X).tolist() == list(range(6))
+    X[:, 5] = X[:, 0]
+    with pytest.raises(AssertionError, match="QR called"):
+        independent_columns(X)
+
+
+def test_combination_names_the_columns_that_take_part():
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(20, 5))
+    X[:, 4] = 3 * X[:, 1] - X[:, 2]
+    assert combination(X, np.array([0, 1, 2, 3]), 4).tolist() == [1, 2]
+    X[:, 4] = 0
+    assert combination(X, np.array([0, 1, 2, 3]), 4).tolist() == []

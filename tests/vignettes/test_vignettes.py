@@ -1,0 +1,59 @@
+"""Every vignette runs, and every number in its prose is computed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "vignettes"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.name != "build.py")
+
+
+def test_there_is_a_vignette():
+    assert "flipped_classroom" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_vignette_runs_and_fills_in_its_prose(run_vignette, name):
+    prose = run_vignette(name).prose
+    assert len(prose) > 3
+    assert not any("{{" in text or re.search(r"\bnan\b", text) for text in prose)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_decimal_number_in_the_prose_is_typed_by_hand(run_vignette, build, name):
+    # 1.96 is the quantile of the normal distribution, not a result.
+    for header, body in run_vignette(name).cells:
+        if "[markdown]" in header:
+            literal = build.PLACEHOLDER.sub("", body).replace("1.96", "")
+            assert re.findall(r"\d+\.\d+", literal) == [], literal
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_picture_has_a_description(run_vignette, name):
+    for header, body in run_vignette(name).cells:
+        if "plt.subplots" in body:
+            assert re.search(r'alt="[^"]{40,}"', header), body
+
+
+def test_placeholders_become_the_values_of_their_expressions(build):
+    code = build.prose_code("It's {{x:.2f}} of\n\"{{ y['a'] }}\".")
+    shown: list[str] = []
+
+    class Display:
+        class display:
+            Markdown = staticmethod(shown.append)
+
+    eval(code.replace("__import__('IPython.display')", "Display"), {"Display": Display, "x": 1.234, "y": {"a": 7}})
+    assert shown == ['It\'s 1.23 of\n"7".']
+
+
+def test_an_unknown_vignette_is_named_in_the_error(build):
+    with pytest.raises(SystemExit, match=r"no vignette flipped; there are: .*flipped_classroom"):
+        build.sources(["flipped"])
+
+
+def test_without_names_all_vignettes_are_built(build):
+    assert [path.stem for path in build.sources([])] == NAMES
