@@ -1,8 +1,8 @@
 """The cases: data, model, and what mixedfx has to show on each.
 
-A model is kept as parts (response, fixed columns, random terms), so that packages without lme4's notation can be given the same
-model. Data are the classics of the test suite, the simulators of `mixedfx.datasets.benchmark_shapes` and, where its file is
-named, InstEval itself; without the file a simulation of its shape stands in and the tables say so.
+A model is kept as parts (response, fixed columns, random terms), so that packages without lme4's notation can be given
+the same model. Data are the classics of the test suite, the simulators of `mixedfx.datasets.benchmark_shapes` and,
+where its file is named, InstEval itself; without the file a simulation of its shape stands in and the tables say so.
 """
 
 from __future__ import annotations
@@ -108,12 +108,9 @@ class Case:
     @property
     def columns(self) -> list[str]:
         """Columns that the model needs, the response first."""
-        numeric = {
-            part: None
-            for column in (*self.fixed, *sum((t.slopes for t in self.terms), ()))
-            for part in column.split(":")
-        }
-        return [self.response, *numeric, *dict.fromkeys(t.group for t in self.terms)]
+        products = [*self.fixed, *(slope for term in self.terms for slope in term.slopes)]
+        numeric = dict.fromkeys(part for product in products for part in product.split(":"))
+        return [self.response, *numeric, *dict.fromkeys(term.group for term in self.terms)]
 
     def data(self, sources: Sources) -> pd.DataFrame:
         """Only the needed columns, in the types that `make` promises."""
@@ -132,29 +129,29 @@ def _classic(name: str) -> Callable[[Sources], pd.DataFrame]:
 
 
 def _insteval(sources: Sources) -> pd.DataFrame:
-    frame = pd.read_csv(sources.insteval) if sources.insteval else shapes.simulate_insteval(1).frame
+    frame = pd.read_csv(sources.insteval) if sources.insteval else shapes.simulate_insteval(1).data
     return frame.sample(frac=0.1, random_state=0) if sources.quick else frame
 
 
 def _nested(sources: Sources) -> pd.DataFrame:
-    return shapes.simulate_nested_slopes(200 if sources.quick else 2_000, classes=5, pupils=20, seed=1).frame
+    return shapes.simulate_nested_slopes(200 if sources.quick else 2_000, classes=5, pupils=20, seed=1).data
 
 
 def _crossed(sources: Sources) -> pd.DataFrame:
     if sources.quick:
-        return shapes.simulate_crossed_ratings(50_000, 1_200, 740, seed=1).frame
-    return shapes.simulate_crossed_ratings(1_000_000, 6_040, 3_706, seed=1).frame
+        return shapes.simulate_crossed_ratings(50_000, 1_200, 740, seed=1).data
+    return shapes.simulate_crossed_ratings(1_000_000, 6_040, 3_706, seed=1).data
 
 
 def _local(sources: Sources) -> pd.DataFrame:
     units, places = (5_000, 1_000) if sources.quick else (50_000, 10_000)
-    return shapes.simulate_locally_crossed(units, places, rows=10, neighbours=30, seed=1).frame
+    return shapes.simulate_locally_crossed(units, places, rows=10, neighbours=30, seed=1).data
 
 
 def _experiment(singular: bool, seed: int, maximal: bool = False) -> Callable[[Sources], pd.DataFrame]:
     def make(sources: Sources) -> pd.DataFrame:
         slopes = "maximal" if maximal else "main"
-        return shapes.simulate_subjects_items(56, 32, slopes=slopes, singular=singular, seed=seed).frame
+        return shapes.simulate_subjects_items(56, 32, slopes=slopes, singular=singular, seed=seed).data
 
     return make
 
@@ -162,28 +159,19 @@ def _experiment(singular: bool, seed: int, maximal: bool = False) -> Callable[[S
 def _experiments() -> list[Case]:
     main = (Term("subject", ("a", "b", "c")), Term("item", ("a", "b", "c")))
     every = (Term("subject", FACTORIAL), Term("item", FACTORIAL))
-    shape = "56 subjects x 32 items, 8 fixed effects"
-    few = Target(evaluations=25)
-    return [
-        Case("experiment-1", f"{shape}, 20 parameters", "y", FACTORIAL, main, _experiment(False, 1), few),
-        Case("experiment-2", f"{shape}, 20 parameters, another seed", "y", FACTORIAL, main, _experiment(False, 2), few),
-        Case("singular-1", f"{shape}, 20 parameters, singular", "y", FACTORIAL, main, _experiment(True, 1), few),
-        Case(
-            "singular-2",
-            f"{shape}, 20 parameters, singular, another seed",
-            "y",
-            FACTORIAL,
-            main,
-            _experiment(True, 2),
-            few,
-        ),
-        Case(
-            "maximal", f"{shape}, all 8 vary twice: 72 parameters", "y", FACTORIAL, every, _experiment(False, 1, True)
-        ),
-        Case(
-            "maximal-singular", f"{shape}, 72 parameters, singular", "y", FACTORIAL, every, _experiment(True, 1, True)
-        ),
-    ]
+    cases = []
+    for name, what, terms, singular, maximal, seed in (
+        ("experiment-1", "20 parameters", main, False, False, 1),
+        ("experiment-2", "20 parameters, another seed", main, False, False, 2),
+        ("singular-1", "20 parameters, singular", main, True, False, 1),
+        ("singular-2", "20 parameters, singular, another seed", main, True, False, 2),
+        ("maximal", "all 8 effects vary twice: 72 parameters", every, False, True, 1),
+        ("maximal-singular", "72 parameters, singular", every, True, True, 1),
+    ):
+        target = Target() if maximal else Target(evaluations=25)
+        what = f"56 subjects x 32 items, 8 fixed effects, {what}"
+        cases.append(Case(name, what, "y", FACTORIAL, terms, _experiment(singular, seed, maximal), target))
+    return cases
 
 
 CASES: tuple[Case, ...] = (

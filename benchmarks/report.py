@@ -25,16 +25,14 @@ SETTINGS = {
 
 
 def describe_machine() -> dict[str, str]:
-    """What the numbers depend on."""
+    """Say what the numbers depend on."""
     import numpy.__config__ as config
 
     model = platform.processor() or platform.machine()
     cpu = Path("/proc/cpuinfo")
     if cpu.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
+        lines = (line.partition(":") for line in cpu.read_text().splitlines())
+        model = next((value.strip() for key, _, value in lines if key.strip() == "model name"), model)
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     blas = config.CONFIG["Build Dependencies"]["blas"]
     return {
@@ -53,7 +51,7 @@ def render(
     command: str,
     sources: Sources,
 ) -> str:
-    """The whole report.
+    """Write the whole report.
 
     Parameters
     ----------
@@ -71,39 +69,39 @@ def render(
     table = {(r["case"], r["package"]): r for r in records}
     cases = [case for case in cases if any((case.name, p) in table for p in packages)]
     packages = [p for p in packages if any((case.name, p) in table for case in cases)]
+    lowest = _lowest_column(table)
     parts = [
         "# mixedfx against its peers\n",
         _facts(records, packages, machine, command, sources),
         _section("Cases", _models(cases, table, packages)),
         _section(
             "Time",
-            "From formula and data frame to the fit; median of the runs after the first, the number of runs in brackets (one run "
-            "where the first took 20 seconds); after `·` the ratio to mixedfx.\n",
+            "From formula and data frame to the fit; median of the runs after the first, the number of runs in brackets "
+            "(where the first took 20 seconds, it alone counts); after `·` the ratio to mixedfx.\n",
             _grid(cases, packages, lambda case, package: _time_cell(table, case.name, package)),
         ),
         _section(
             "Peak memory",
-            "Resident megabytes of the whole process at its largest during the first fit, and after `+` by how much that is more "
-            "than before the fit (interpreter, libraries and data).\n",
+            "Resident megabytes of the whole process at its largest during the first fit, and after `+` by how much "
+            "that is more than before the fit (interpreter, libraries and data).\n",
             _grid(cases, packages, lambda case, package: _memory_cell(table.get((case.name, package)))),
         ),
         _section(
             "Criterion",
-            "REML criterion above the lowest that any package found. gpboost has maximum likelihood only: its value is not "
-            "comparable and is given as it is. `refits`: sum over the responses.\n",
-            _grid(
-                cases, packages, lambda case, package: _criterion_cell(table, case.name, package), _lowest_column(table)
-            ),
+            "REML criterion above the lowest that any package found. gpboost has maximum likelihood only: its value is "
+            "not comparable and is given as it is. `refits`: sum over the responses; what lme4's refit() leaves in "
+            "the fit as criterion is not that of its estimates and is left out.\n",
+            _grid(cases, packages, lambda case, package: _criterion_cell(table, case.name, package), lowest),
         ),
         _section(
             "Agreement of the estimates",
-            "Largest relative difference of a standard deviation (random effects and residual) from that of the package with the "
-            "lowest criterion; standard deviations under 1e-3 of the residual's count as absolute differences in that unit.\n",
+            "Largest relative difference of a standard deviation (random effects and residual) from that of the "
+            "package with the lowest criterion; for one under 1e-3 of the residual's, the difference in that unit.\n",
             _grid(cases, packages, lambda case, package: _agreement_cell(table, case, package)),
         ),
         _section(
             "Evaluations",
-            "Evaluations of the criterion (for glmm of criterion and gradient together; for lme-python and gpboost iterations).\n",
+            "Evaluations of the criterion (glmm: with those of the gradient; lme-python and gpboost: iterations).\n",
             _grid(cases, packages, lambda case, package: _evaluations_cell(table.get((case.name, package)))),
         ),
         _section("What mixedfx has to show", _targets(cases, packages, table)),
@@ -132,7 +130,7 @@ def _facts(
         rows["Measured"] = f"{started[0]} to {started[-1]}, load from {min(loads):.1f} to {max(loads):.1f}"
     rows["Threads"] = "one for each library in every process"
     rows["InstEval"] = (
-        "the data of lme4" if sources.insteval else "a simulation of its shape (give --insteval for the data)"
+        "the data of lme4" if sources.insteval else "a simulation of its shape (--insteval names the data)"
     )
     rows["MixedModels.jl"] = "not measured: no Julia here"
     rows["Command"] = f"`{command}`"
@@ -169,13 +167,13 @@ def _memory_cell(record: Record | None) -> str:
 
 
 def _lowest(table: dict[tuple[str, str], Record], case: str) -> Record | None:
-    """The record with the lowest REML criterion; None without one."""
+    """Find the record with the lowest REML criterion; None without one."""
     done = [r for (name, _), r in table.items() if name == case and _has_criterion(r)]
     return min(done, key=lambda r: r["criterion"], default=None)
 
 
 def _has_criterion(record: Record) -> bool:
-    return record["status"] == "ok" and record["method"] != "ML" and record["criterion"] is not None
+    return record["status"] == "ok" and record["method"] != "ML" and record.get("criterion") is not None
 
 
 def _lowest_column(table: dict[tuple[str, str], Record]) -> tuple[str, Callable[[Case], str]]:
@@ -191,7 +189,7 @@ def _criterion_cell(table: dict[tuple[str, str], Record], case: str, package: st
     if record is None or record["status"] != "ok":
         return _status(record)
     if not _has_criterion(record):
-        return f"ML {record['criterion']:.3f}" if record["criterion"] is not None else "none"
+        return f"ML {record['criterion']:.3f}" if record["method"] == "ML" else "none"
     best = _lowest(table, case)
     assert best is not None
     return f"{record['criterion'] - best['criterion']:.1e}"
@@ -253,11 +251,8 @@ def _claims(
     if target.seconds is not None:
         yield f"at most {_duration(target.seconds)}", _duration(mine), _yes(mine <= target.seconds)
     if target.peak_mb is not None:
-        yield (
-            f"peak at most {target.peak_mb:,.0f} MB",
-            f"{ours['peak_mb']:,.0f} MB",
-            _yes(ours["peak_mb"] <= target.peak_mb),
-        )
+        peak = ours["peak_mb"]
+        yield f"peak at most {target.peak_mb:,.0f} MB", f"{peak:,.0f} MB", _yes(peak <= target.peak_mb)
     if target.evaluations is not None:
         count = ours["evaluations"]
         yield f"at most {target.evaluations} evaluations", str(count), _yes(count <= target.evaluations)
@@ -302,10 +297,9 @@ def _grid(
     cell: Callable[[Case, str], str],
     first: tuple[str, Callable[[Case], str]] | None = None,
 ) -> str:
-    head = ["case", *([first[0]] if first else []), *packages]
-    return _markdown(
-        head, [[c.name, *([first[1](c)] if first else []), *(cell(c, p) for p in packages)] for c in cases]
-    )
+    title, value = first or (None, lambda case: "")
+    rows = [[c.name, *([value(c)] if title else []), *(cell(c, p) for p in packages)] for c in cases]
+    return _markdown(["case", *([title] if title else []), *packages], rows)
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

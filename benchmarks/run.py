@@ -1,21 +1,22 @@
 """mixedfx against its peers: ``python benchmarks/run.py`` runs all cases with all packages and writes RESULTS.md.
 
-Each package meets each case in a process of its own with one thread (`peers/worker.py`, `peers/lme4.R`); the time goes from
-formula and data frame to the fit. The peers may live in an environment of their own::
+Each package meets each case in a process of its own with one thread (`peers/worker.py`, `peers/lme4.R`); the time
+goes from formula and data frame to the fit. The peers may live in an environment of their own::
 
     python -m venv .benchmarks/peers
     .benchmarks/peers/bin/pip install -r benchmarks/requirements.txt
     python benchmarks/run.py --insteval insteval.csv
 
-which ``--install`` does first. lme4 is run by ``Rscript`` where there is one. What is missing is named in the tables. Every
-measurement is a line of ``.benchmarks/raw.jsonl``; ``--reuse`` takes from there what was measured before on the same data, so that
-a single package can be measured anew: ``--reuse --packages mixedfx``.
+which ``--install`` does first. lme4 is run by ``Rscript`` where there is one. What is missing is named in the tables.
+Every measurement is a line of ``.benchmarks/raw.jsonl``; ``--reuse`` takes from there what was measured before on the
+same data, so that a single package can be measured anew: ``--reuse --packages mixedfx``.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import resource
@@ -37,13 +38,20 @@ from report import describe_machine, render
 
 HERE = Path(__file__).resolve().parent
 STORE = HERE.parent / ".benchmarks"
-ONE_THREAD = {
-    name: "1"
-    for name in (
-        "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-        "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS",
-    )
-}  # fmt: skip
+ONE_THREAD = dict.fromkeys(
+    (
+        "OPENBLAS_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+        "POLARS_MAX_THREADS",
+    ),
+    "1",
+)
 REFIT_NOISE = 20.0
 
 
@@ -118,16 +126,24 @@ def _write(case: Case, sources: Sources, folder: Path, prefix: str) -> dict[str,
     frame.to_csv(f"{stem}.csv", index=False)
     groups = [term.group for term in case.terms]
     task = {
-        "case": case.name, "formula": case.formula, "response": case.response, "fixed": case.fixed, "columns": case.columns,
-        "terms": [[term.group, term.slopes] for term in case.terms], "categorical": groups, "nested": _nested(frame, groups),
-        "refits": case.refits, "data": f"{stem}.parquet", "rows": len(frame), "levels": [int(frame[g].nunique()) for g in groups],
-        "fingerprint": hashlib.sha256(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()).hexdigest()[:16],
-    }  # fmt: skip
+        "case": case.name,
+        "formula": case.formula,
+        "response": case.response,
+        "fixed": case.fixed,
+        "terms": [[term.group, term.slopes] for term in case.terms],
+        "columns": case.columns,
+        "categorical": groups,
+        "nested": _nested(frame, groups),
+        "refits": case.refits,
+        "data": f"{stem}.parquet",
+        "rows": len(frame),
+        "levels": [int(frame[group].nunique()) for group in groups],
+        "fingerprint": hashlib.sha256(pd.util.hash_pandas_object(frame, index=False).to_numpy()).hexdigest()[:16],
+    }
     if case.refits:
         noise = np.random.default_rng(1).standard_normal((len(frame), case.refits))
-        responses = pd.DataFrame(frame[case.response].to_numpy()[:, None] + REFIT_NOISE * noise).rename(
-            columns="y{}".format
-        )
+        responses = pd.DataFrame(frame[case.response].to_numpy()[:, None] + REFIT_NOISE * noise)
+        responses.columns = [f"y{i}" for i in range(case.refits)]
         task["responses"] = f"{stem}-responses.parquet"
         responses.to_parquet(task["responses"])
         responses.to_csv(f"{stem}-responses.csv", index=False)
@@ -138,18 +154,19 @@ def _write(case: Case, sources: Sources, folder: Path, prefix: str) -> dict[str,
 def _nested(frame: pd.DataFrame, groups: list[str]) -> bool:
     """Whether each level of a finer factor belongs to one level of the next coarser one."""
     order = sorted(groups, key=lambda group: frame[group].nunique())
-    pairs = zip(order, order[1:], strict=False)
-    return all((frame.groupby(fine, observed=True)[coarse].nunique() == 1).all() for coarse, fine in pairs)
+    return all(
+        (frame.groupby(fine, observed=True)[coarse].nunique() == 1).all() for coarse, fine in itertools.pairwise(order)
+    )
 
 
 def run_one(package: Package, task: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Measure one package on one case; never raises for what the package does."""
-    key = {name: task[name] for name in ("case", "formula", "rows", "levels", "fingerprint")} | {
-        "package": package.name
-    }
+    key = {name: task[name] for name in ("case", "formula", "rows", "levels", "fingerprint")}
+    key["package"] = package.name
     if package.adapter == "lme4" and shutil.which(options.rscript) is None:
         return key | {"status": "missing", "reason": f"no {options.rscript}"}
     task = task | {"options": package.options, "adapter": package.adapter}
+    task["warmup"] = task["warmup"] | {"options": package.options}
     task_file, out = STORE / "task.json", STORE / "out.jsonl"
     out.unlink(missing_ok=True)
     task_file.write_text(json.dumps(task))
@@ -192,7 +209,7 @@ def _limit_memory() -> None:
 
 
 def _latest(raw: Path, cases: set[str], packages: set[str]) -> list[dict[str, Any]]:
-    """The newest measurement of each package on each case, of those on the newest data of the case."""
+    """Pick the newest measurement of each package on each case, of those on the newest data of the case."""
     records = [json.loads(line) for line in raw.read_text().splitlines()]
     records = [r for r in records if r["case"] in cases and r["package"] in packages]
     newest = {r["case"]: r["fingerprint"] for r in records}
@@ -204,11 +221,10 @@ def _line(record: dict[str, Any]) -> str:
     head = f"{record['case']:16s} {record['package']:12s} {record['status']:8s}"
     if record["status"] != "ok":
         return f"{head} {record['reason']}"
-    seconds = record["seconds"]
-    return (
-        f"{head} {np.median(seconds):9.4f} s x{len(seconds):<3d} peak {record['peak_mb']:6.0f} MB  "
-        f"criterion {record['criterion']:.7f}  evaluations {record.get('evaluations')}"
-    )
+    seconds, criterion, evaluations = record["seconds"], record.get("criterion"), record.get("evaluations")
+    found = "" if criterion is None else f"  criterion {criterion:.7f}"
+    counted = "" if evaluations is None else f"  evaluations {evaluations}"
+    return f"{head} {np.median(seconds):9.4f} s x{len(seconds):<3d} peak {record['peak_mb']:6.0f} MB{found}{counted}"
 
 
 def _install(python: Path) -> None:
@@ -226,7 +242,7 @@ def _choose(things: tuple[Any, ...], names: list[str] | None, kind: str) -> tupl
 
 
 def _command() -> str:
-    """The command as typed, without the folders of this machine."""
+    """Give the command as typed, without the folders of this machine."""
     hidden = [Path(word).name if os.sep in word else word for word in sys.argv[1:]]
     return shlex.join(["python", "benchmarks/run.py", *hidden])
 
@@ -245,9 +261,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="the Markdown file; RESULTS.md for a whole run")
     options = parser.parse_args()
     if not options.peers_python.exists() and not options.install:
-        print(
-            f"no peers at {options.peers_python.name}: --install makes them; running with this Python", file=sys.stderr
-        )
+        print("no environment of peers (--install makes one); trying this Python", file=sys.stderr)
         options.peers_python = Path(sys.executable)
     return options
 

@@ -1,7 +1,7 @@
 """glmm (Rust): REML by BFGS or BOBYQA.
 
-Option ``lean``: without Satterthwaite's degrees of freedom and the exact Hessian behind the standard errors, which its default
-computes in the fit.
+Option ``lean``: without Satterthwaite's degrees of freedom and the exact Hessian behind the standard errors, which its
+default computes in the fit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """gpboost: maximum likelihood, one variance for each component; iterative solvers where it chooses them.
 
-It has no REML and no correlation between intercept and slope, so only its random intercepts are comparable, and its criterion is
--2 log likelihood.
+It has no REML and no correlation between intercept and slope, so only its random intercepts are comparable, and its
+criterion is -2 log likelihood.
 """
 
 from __future__ import annotations

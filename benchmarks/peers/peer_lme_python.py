@@ -12,7 +12,7 @@ def cannot(task: dict[str, Any]) -> str | None:
 
 
 def prepare(frame: Any, task: dict[str, Any]) -> Any:
-    """A polars frame, which it takes without a copy through pandas.
+    """Make a polars frame, which it takes without a copy through pandas.
 
     Its formulas know no interaction of three: such a column is made here, which saves it a little work.
     """

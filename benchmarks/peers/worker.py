@@ -9,9 +9,10 @@ Usage: ``python worker.py TASK.json OUT.jsonl``. The task names an adapter: a mo
 * ``describe(model, task)``: criterion, its method, standard deviations, evaluations; not timed;
 * ``refit(model, data, responses, task)``: criteria of the model for further responses (columns); timed; may be missing.
 
-A fit of the small warm-up problem comes first, so that imports and lazily made tables are not counted. The first fit of the case
-itself gives the peak memory. Where it took less than `LONG` seconds it is not counted but repeated, and the repetitions are
-what is reported. The process has one thread for each library (see `run.py`); processor time is written beside wall time.
+A fit of the small warm-up problem comes first, so that imports and lazily made tables are not counted. The first fit of
+the case itself gives the peak memory. Where it took less than `LONG` seconds it is not counted but repeated, and the
+repetitions are what is reported. The process has one thread for each library (see `run.py`); processor time is written
+beside wall time.
 
 Nothing here imports mixedfx: its memory and its import are no part of what a peer costs.
 """
@@ -34,7 +35,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-LONG, LEAST, MOST, ENOUGH, TOO_MUCH = 20.0, 5, 100, 3.0, 60.0
+SHORT, LONG = 0.1, 20.0
+LEAST, MOST, ENOUGH, TOO_MUCH = 5, 100, 3.0, 60.0
 
 
 def main(task_path: str, out_path: str) -> None:
@@ -71,10 +73,7 @@ def _measure(adapter: Any, task: dict[str, Any], base: dict[str, Any], write: An
     small = task["warmup"]
     _quiet(adapter.fit, adapter.prepare(pd.read_parquet(small["data"]), small), small)
     data = adapter.prepare(pd.read_parquet(task["data"]), task)
-    if task["refits"]:
-        run = _refitting(adapter, data, task)
-    else:
-        run = lambda: _quiet(adapter.fit, data, task)  # noqa: E731
+    run = _refitting(adapter, data, task) if task["refits"] else lambda: _quiet(adapter.fit, data, task)
 
     gc.collect()
     baseline = reset_peak()
@@ -92,7 +91,8 @@ def _measure(adapter: Any, task: dict[str, Any], base: dict[str, Any], write: An
     begin = time.perf_counter()
     while _again(len(runs), time.perf_counter() - begin):
         del model
-        gc.collect()
+        if first["wall"] > SHORT:  # not in short runs: collecting empties the processor's caches
+            gc.collect()
         timing, model = _timed(run)
         runs.append(timing)
     write({**record, "seconds": [r["wall"] for r in runs], "cpu": [r["cpu"] for r in runs]})
@@ -103,7 +103,7 @@ def _again(count: int, elapsed: float) -> bool:
 
 
 def _refitting(adapter: Any, data: Any, task: dict[str, Any]) -> Any:
-    """A call that fits all further responses and returns the sum of their criteria."""
+    """Make a call that fits all further responses and returns the sum of their criteria."""
     import numpy as np
     import pandas as pd
 
@@ -143,7 +143,7 @@ def peak_mb() -> float:
 
 
 def _finite(value: Any) -> Any:
-    """The same without NaN, infinities and NumPy scalars, which JSON does not have."""
+    """Copy without NaN, infinities and NumPy scalars, which JSON does not have."""
     if isinstance(value, dict):
         return {str(k): _finite(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

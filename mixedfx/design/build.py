@@ -42,6 +42,8 @@ def design(
 ) -> Design:
     """Show what a formula makes of a data frame before any model is fitted: X, the random terms, the rows used.
 
+    Nothing is refused that only a fit would have to refuse, such as a response without variation.
+
     Parameters
     ----------
     formula
@@ -58,7 +60,7 @@ def design(
 
     Raises
     ------
-    FormulaError, DataError, ModelError
+    FormulaError, DataError
         As in `build_design`.
 
     Examples
@@ -71,7 +73,9 @@ def design(
     4 rows
     fixed effects (2): Intercept, x
     """
-    return build_design(formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
+    return build_design(
+        formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env, sigma_free=False
+    )
 
 
 def build_design(
@@ -161,7 +165,9 @@ def build_design(
     total = len(frame)
     given = {"weights": weights, "offset": offset}
     arrays = {k: per_row(v, total, k) for k, v in given.items() if v is not None and not isinstance(v, str)}
-    all_weights = per_row(column(frame, weights), total, "weights") if isinstance(weights, str) else arrays.get("weights")
+    all_weights = (
+        per_row(column(frame, weights), total, "weights") if isinstance(weights, str) else arrays.get("weights")
+    )
     rows, kept_weights = choose_rows(frame, all_weights, arrays, na)
     frame = plain(frame if len(rows.used) == total else frame.take(rows.used))
 

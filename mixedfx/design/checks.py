@@ -171,8 +171,14 @@ def _in_fixed_part(design: Design, t: int, term: RandomTerm) -> list[str]:
         cross = np.stack([np.bincount(term.codes, weights=z * scaled[:, j], minlength=q) for j in range(p)])
         coefficients = np.linalg.solve(gram, cross)
         distance2 = length2 - np.einsum("pq,pq->q", cross, coefficients)
-        if (distance2 <= 1e-9 * length2).all():
-            found.append((column, [design.fixed_names[j] for j in _largest(coefficients)]))
+        if (distance2 > 1e-6 * length2).any():
+            continue
+        # X'X has half the digits of X: what is this close is measured again with an orthonormal basis.
+        basis = np.linalg.qr(scaled)[0]
+        along = np.stack([np.bincount(term.codes, weights=z * basis[:, j], minlength=q) for j in range(p)])
+        if (length2 - (along * along).sum(axis=0) <= _EXACT * length2).all():
+            part = np.flatnonzero(np.abs(coefficients).max(axis=1) > 1e-6)
+            found.append((column, [design.fixed_names[j] for j in part]))
     messages = []
     for column, names in found:
         what = "intercept" if column == "Intercept" else f"slope of {column}"
@@ -183,11 +189,6 @@ def _in_fixed_part(design: Design, t: int, term: RandomTerm) -> list[str]:
             f"its variance. Take either {_shown(design, t)} or these fixed effects out."
         )
     return messages
-
-
-def _largest(coefficients: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Columns of X that take part, the intercept and the like included."""
-    return np.flatnonzero(np.abs(coefficients).max(axis=1) > 1e-6)
 
 
 def _same_partition(a: RandomTerm, b: RandomTerm) -> bool:

@@ -25,12 +25,19 @@ class MatrixContrasts(Contrasts):
 
     FACTOR_FORMAT_REDUCED = "{name}[{field}]"
 
-    def __init__(self, matrix: NDArray[np.float64], names: Sequence[str]) -> None:
+    def __init__(self, factor: str, matrix: NDArray[np.float64], names: Sequence[str]) -> None:
+        self.factor = factor
         self.matrix = matrix
         self.names = list(names)
 
     @Contrasts.override
     def _get_coding_matrix(self, levels: Sequence[Hashable], reduced_rank: bool = True, sparse: bool = False) -> Any:
+        if len(self.matrix) != len(levels):
+            raise DataError(
+                f"contrasts= for '{self.factor}' has shape {self.matrix.shape}, but '{self.factor}' has "
+                f"{len(levels)} levels",
+                mend=f"Pass a matrix with {len(levels)} rows, one for each of {', '.join(map(str, levels))}.",
+            )
         return self.matrix if reduced_rank else np.eye(len(levels))
 
     @Contrasts.override
@@ -44,7 +51,7 @@ class MatrixContrasts(Contrasts):
         return ["avg", *self.names] if reduced_rank else list(levels)
 
 
-def coding(factor: str, asked: Any, levels: Sequence[Any]) -> Contrasts:
+def coding(factor: str, asked: Any) -> Contrasts:
     """Find the coding of one factor.
 
     Parameters
@@ -54,39 +61,31 @@ def coding(factor: str, asked: Any, levels: Sequence[Any]) -> Contrasts:
     asked
         ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"diff"``, ``"SAS"``; a formulaic contrasts object or
         class; or a matrix (levels, columns), a pandas one giving its column names to the coefficients.
-    levels
-        The factor's levels, in order.
 
     Raises
     ------
     DataError
-        For an unknown name, or a matrix that does not have one row for each level or that cannot tell the levels apart.
+        For an unknown name, or a matrix whose columns are linearly dependent, alone or with the intercept.
     """
     if isinstance(asked, Contrasts):
         return asked
     if isinstance(asked, type) and issubclass(asked, Contrasts):
         return asked()
+    known = f"Known codings: {', '.join(NAMES)}; or pass a matrix with one row for each level."
     if isinstance(asked, str):
         if asked not in NAMES:
-            raise DataError(
-                f"contrasts= asks for '{asked}' coding of '{factor}', which is not known",
-                mend=f"Known codings: {', '.join(NAMES)}; or pass a matrix with one row for each level.",
-            )
+            raise DataError(f"contrasts= asks for '{asked}' coding of '{factor}', which is not known", mend=known)
         return getattr(ContrastsRegistry, asked)()
     try:
-        matrix = np.asarray(asked, dtype=np.float64)
+        matrix: NDArray[np.float64] | None = np.asarray(asked, dtype=np.float64)
     except (TypeError, ValueError):
+        matrix = None
+    if matrix is None or matrix.ndim != 2:
         raise DataError(
-            f"contrasts= for '{factor}' is a {type(asked).__name__}, neither a name nor a matrix of numbers",
-            mend=f"Known codings: {', '.join(NAMES)}; or pass a matrix with one row for each level.",
-        ) from None
-    if matrix.ndim != 2 or len(matrix) != len(levels):
-        raise DataError(
-            f"contrasts= for '{factor}' has shape {matrix.shape}, but '{factor}' has {len(levels)} levels",
-            mend=f"Pass a matrix with {len(levels)} rows, one for each of {', '.join(map(str, levels))}.",
+            f"contrasts= for '{factor}' is a {type(asked).__name__}, neither a name nor a matrix of numbers", mend=known
         )
     full = np.column_stack([np.ones(len(matrix)), matrix])
     if not np.isfinite(matrix).all() or np.linalg.matrix_rank(full) < full.shape[1]:
         raise DataError(f"the columns of contrasts= for '{factor}' and the intercept are linearly dependent")
     names = [str(c) for c in getattr(asked, "columns", range(1, matrix.shape[1] + 1))]
-    return MatrixContrasts(matrix, names)
+    return MatrixContrasts(factor, matrix, names)

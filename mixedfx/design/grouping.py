@@ -92,8 +92,8 @@ class NewCodes:
 
     Attributes
     ----------
-    columns
-        The data columns, as in `Grouping`.
+    columns, known
+        The data columns and their levels in the fit, as in `Grouping`.
     codes
         (m,) level in the fit, -1 where it is unseen.
     unseen
@@ -107,6 +107,7 @@ class NewCodes:
     """
 
     columns: tuple[str, ...]
+    known: tuple[tuple[str, ...], ...]
     codes: Codes
     unseen: tuple[str, ...]
     unseen_codes: Codes
@@ -181,6 +182,7 @@ def regroup(frame: pd.DataFrame, grouping: Grouping) -> NewCodes:
     unseen_codes[codes < 0] = lacking
     return NewCodes(
         grouping.columns,
+        grouping.column_levels,
         codes,
         tuple(labels[i] for i in lacking_levels),
         unseen_codes,

@@ -77,8 +77,7 @@ class DesignMaterializer(PandasMaterializer):
                 f"contrasts= names '{name}', which is numeric",
                 mend=f"Write C({name}) in the formula to make it a factor.",
             )
-        raw = pd.Series(getattr(value, "__wrapped__", value)).astype("category")
-        return C(raw, coding(name, self.scope.contrasts[name], list(raw.cat.categories)))
+        return C(getattr(value, "__wrapped__", value), coding(name, self.scope.contrasts[name]))
 
     @override
     def _is_categorical(self, values: Any) -> bool:

@@ -31,21 +31,25 @@ def independent_columns(X: NDArray[np.float64], tolerance: float = TOLERANCE) ->
     every = np.arange(p, dtype=np.intp)
     if p == 0:
         return every
-    largest = np.abs(X).max(axis=0)
-    scale = np.where(largest > 0, largest, 1.0)
-    extreme = (scale > 1e100) | (scale < 1e-100)  # squares would leave the range of floating point
-    if not extreme.any() and n >= p:
-        gram = X.T @ X
-        length = np.sqrt(np.diag(gram))
-        if (length > 0).all():
-            try:
-                factor = np.linalg.cholesky(gram / np.outer(length, length))
-            except np.linalg.LinAlgError:
-                factor = np.zeros((p, p))
-            if np.diag(factor).min() > _TRUSTED:
-                return every
+    if n >= p and _far_from_singular(X):
+        return every
+    largest = np.abs(X).max(axis=0, initial=0.0)
+    scale = np.where(largest > 0, largest, 1.0)  # squares of the entries would else overflow before the QR does
     R = np.linalg.qr(X / scale, mode="r")
     return np.array(_left_to_right(np.asarray(R), tolerance), dtype=np.intp)
+
+
+def _far_from_singular(X: NDArray[np.float64]) -> bool:
+    with np.errstate(all="ignore"):  # where squares overflow or vanish, comparisons with NaN send X to the QR
+        gram = X.T @ X
+        length = np.sqrt(np.diag(gram))
+        correlation = gram / np.outer(length, length)
+    if not np.isfinite(correlation).all():
+        return False
+    try:
+        return bool(np.diag(np.linalg.cholesky(correlation)).min() > _TRUSTED)
+    except np.linalg.LinAlgError:
+        return False
 
 
 def _left_to_right(R: NDArray[np.float64], tolerance: float) -> list[int]:

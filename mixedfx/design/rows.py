@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.design import Design
+from mixedfx.design.frame import nearest
 from mixedfx.design.functional import Functional, NewLevel
 from mixedfx.design.grouping import NewCodes
 from mixedfx.design.labels import quoted
@@ -136,7 +137,7 @@ def _new_columns(terms: Sequence[ReplayedTerm], m: int) -> tuple[sparse.csr_arra
 
 def _unseen_error(found: Sequence[NewCodes]) -> UnseenLevelError:
     values, combinations = _findings(found)
-    lines = [f"new level{'' if len(v) == 1 else 's'} of '{c}': {quoted(v)}" for c, v in values.items()]
+    lines = [f"new level{'' if len(v) == 1 else 's'} of '{c}': {_listed(c, v, found)}" for c, v in values.items()]
     lines += [f"new combination{'' if len(v) == 1 else 's'} of '{c}': {quoted(v)}" for c, v in combinations.items()]
     return UnseenLevelError(
         "the new data have levels of grouping factors that the fit has not seen:\n  " + "\n  ".join(lines),
@@ -149,18 +150,25 @@ def _warn_unseen(found: Sequence[NewCodes]) -> None:
     values, combinations = _findings(found)
     for column, levels in values.items():
         warnings.warn(
-            f"'{column}' has levels that the fit has not seen: {quoted(levels)}. Their effects are drawn from the "
-            "population; if one is a typing error, correct it.",
+            f"'{column}' has levels that the fit has not seen: {_listed(column, levels, found)}. Their "
+            "effects are drawn from the population; if one is a typing error, correct it.",
             UnseenLevelsWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     for grouping, levels in combinations.items():
         warnings.warn(
             f"combinations of '{grouping}' without data in the fit: {quoted(levels)}. Each part is known; the effects "
             "of the combinations themselves are drawn from the population.",
             UnseenLevelsWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
+
+
+def _listed(column: str, levels: Sequence[str], found: Sequence[NewCodes]) -> str:
+    """List new levels of a column; where one is close to a known level, say so."""
+    known = next(new.known[new.columns.index(column)] for new in found if column in new.columns)
+    hint = nearest(levels[0], known) if len(levels) == 1 else None
+    return quoted(levels) + (f" ({hint[0].lower()}{hint[1:]})" if hint else "")
 
 
 def _findings(found: Sequence[NewCodes]) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mixedfx.design.expressions import Scope, columns_read, number
 from mixedfx.design.frame import Kind, column, column_names, examples, kind, missing, nearest, plain, some, to_pandas
 from mixedfx.design.grouping import Grouping, NewCodes, regroup
+from mixedfx.design.labels import level_label
 from mixedfx.design.parts import Part
 from mixedfx.errors import DataError
 from mixedfx.formula.mixed_formula import MixedFormula
@@ -170,9 +171,14 @@ class DesignSpec:
                 changed[name] = given.astype(np.float64)
             elif was == "boolean" and now == "number" and bool(given.isin([0, 1]).all()):
                 changed[name] = given.astype(bool)
-            elif was not in ("text", "category"):  # their levels are checked one by one, with a message of its own
+            elif was == "category":
+                changed[name] = given.astype("category")
+            elif was == "text":
+                changed[name] = given.map(level_label)
+            else:
                 raise DataError(
-                    f"column '{name}' was {was} in the data of the fit; the new data hold {now} values such as {examples(given)}",
+                    f"column '{name}' was {was} in the data of the fit; the new data hold {now} values such as "
+                    f"{examples(given)}",
                     mend=f"Convert it before, so that '{name}' has the type it had.",
                 )
         return frame.assign(**changed) if changed else frame

@@ -145,11 +145,9 @@ def constant_over(
 ) -> list[str]:
     """Columns that neither share a term with the treatment nor are a property of a grouping that does."""
     modifiers = effect_modifiers(design, treatment.column, random=random)
-    frame = grid.frame
+    frame, categorical = grid.frame, categorical_columns(design)
     groupings = [
-        c
-        for c in modifiers
-        if c in frame and (c in categorical_columns(design) or not pd.api.types.is_numeric_dtype(frame[c]))
+        c for c in modifiers if c in frame and (c in categorical or not pd.api.types.is_numeric_dtype(frame[c]))
     ]
     found = []
     for column in columns:

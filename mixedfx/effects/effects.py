@@ -69,7 +69,9 @@ def effects(
         Rows to average over instead of the data of the fit: other people, or the cells of a census. A grouping column
         of the model may be missing: its effects are then set to the population mean, and a note says so.
     weights
-        What each row counts for: a column, or one number per row. Population counts for poststratification.
+        What each row counts for: a column, or one number per row. Population counts for poststratification. Where
+        None, each row counts once; precision weights of the fit say how exact a row is, not how many people it stands
+        for.
     comparison
         ``"difference"``.
     scale

@@ -26,7 +26,7 @@ from mixedfx.effects.wording import did_you_mean, listed
 from mixedfx.errors import EffectsError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grid:
     """Distinct cells and what they weigh.
 

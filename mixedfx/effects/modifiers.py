@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 import pandas as pd
 
@@ -123,11 +124,12 @@ def _name(column: str) -> str:
     return column if column.isidentifier() else f"`{column}`"
 
 
-def _terms(side: str) -> list[tuple[str, ...]]:
+@lru_cache(maxsize=256)
+def _terms(side: str) -> tuple[tuple[str, ...], ...]:
     """Return the terms of one side of a formula after expansion, each as the texts of its factors."""
     from formulaic import SimpleFormula
 
-    return [tuple(factor.expr for factor in term.factors) for term in SimpleFormula.from_spec(side)]
+    return tuple(tuple(factor.expr for factor in term.factors) for term in SimpleFormula.from_spec(side))
 
 
 def _side_columns(side: str, design: Design) -> set[str]:

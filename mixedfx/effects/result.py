@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Overall:
     """The effect averaged over all rows, which contrasts against the overall and the complement need.
 
@@ -43,7 +43,7 @@ class Overall:
     weight: float
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Effects:
     """Effects of one treatment for subgroups.
 
@@ -214,8 +214,16 @@ class Effects:
         from mixedfx.plots.forest import forest
 
         inner = inner_interval(self.fit, self.functional, 0.5, self.seed)
-        options.setdefault("labels", [*self.keys, "against"] if "against" in self.table else list(self.keys))
-        options.setdefault("xlabel", f"effect of {self.treatment} on {self.fit.design.response_name}")
+        what = f"effect of {self.treatment} on {self.fit.design.response_name}"
+        labels = list(self.keys)
+        if "against" in labels:
+            what = f"difference in the {what}"
+            others = set(self.table["against"])
+            if len(others) == 1:
+                what += f", against {others.pop()}"
+                labels.remove("against")
+        options.setdefault("labels", labels)
+        options.setdefault("xlabel", what)
         return forest(self.table.assign(lower_50=inner[:, 0], upper_50=inner[:, 1]), level=self.level, **options)
 
     def __repr__(self) -> str:

@@ -19,6 +19,12 @@ OVERALL = "overall"
 # What stands in a `by` column of a margin that is summed over that column.
 EVERY = "(all)"
 
+# Columns of the table that answers; a column of the data with such a name could not be told from them.
+RESERVED = frozenset(
+    {"margin", "subgroup", "against", "contrast", "n", "n_against", "weight", "weight_against", "estimate", "sd"}
+    | {"lower", "upper", "null", "prob_above_null", "unseen"}
+)
+
 ByLike = str | Sequence[str] | Sequence[Sequence[str]]
 
 
@@ -48,7 +54,7 @@ class Plan:
         return tuple(dict.fromkeys(c for margin in self.margins for c in margin))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subgroups:
     """The subgroups of a grid.
 
@@ -112,7 +118,7 @@ def read_plan(by: ByLike | None, subgroups: Mapping[str, str] | None) -> Plan:
     if by is None:
         return Plan(margins=((),))
     if isinstance(by, str):
-        return Plan(margins=((by,),))
+        return Plan(margins=(_crossing([by]),))
     entries = list(by)
     if entries and all(isinstance(e, str) for e in entries):
         return Plan(margins=(_crossing(entries),))
@@ -153,7 +159,7 @@ def find_subgroups(plan: Plan, grid: Grid) -> Subgroups:
         keys.append(part)
     frame = keys[0] if len(keys) == 1 else pd.concat([k.astype(object) for k in keys], ignore_index=True)
     membership = sparse.csr_array(sparse.vstack([m for _, m in parts]))
-    labels = [_label(levels.iloc[i]) for levels, _ in parts for i in range(len(levels))]
+    labels = [label for levels, _ in parts for label in _labels(levels)]
     return _finish(frame, labels, membership, grid)
 
 
@@ -199,12 +205,19 @@ def _finish(keys: pd.DataFrame, labels: list[str], membership: sparse.csr_array,
 def _crossing(columns: list[Any]) -> tuple[str, ...]:
     if len(set(columns)) < len(columns) or not all(isinstance(c, str) for c in columns):
         raise EffectsError(f"by: a crossing is a list of different columns, not {columns!r}")
+    reserved = next((c for c in columns if c in RESERVED), None)
+    if reserved is not None:
+        raise EffectsError(
+            f"by: the table of effects has a column {reserved!r} of its own",
+            mend=f"Rename the column of the data: data.rename(columns={{{reserved!r}: {reserved + '_'!r}}}).",
+        )
     return tuple(columns)
 
 
-def _label(levels: pd.Series) -> str:
-    """``"race=Black, gender=boy"``; ``"overall"`` where no column was crossed."""
-    return ", ".join(f"{name}={value}" for name, value in levels.items()) or OVERALL
+def _labels(levels: pd.DataFrame) -> list[str]:
+    """Return ``"race=Black, gender=boy"`` for each row; ``"overall"`` where no column was crossed."""
+    rows = levels.astype(object).to_numpy()
+    return [", ".join(f"{c}={v}" for c, v in zip(levels.columns, row, strict=True)) or OVERALL for row in rows]
 
 
 def _in_subgroup(name: str, error: EffectsError) -> EffectsError:

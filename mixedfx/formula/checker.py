@@ -221,6 +221,8 @@ class _Checker:
             self.arguments(node, name, FUNCTIONS[name])
         elif name == "offset":
             self.wrong(node, "an offset can only be added", "Write it as a term of its own: y ~ x + offset(w).")
+        elif name in CONTRAST_NAMES:
+            self.refuse(node, f"`{name}` only stands inside C", f"Write C(x, {name}(...)).")
         elif self.env is None and name.isidentifier() and not hasattr(builtins, name):
             self.arguments(node, name, None)
         else:

@@ -145,7 +145,7 @@ def expand_dot(formula: MixedFormula, columns: Sequence[str]) -> MixedFormula:
             mend="Write 1.",
         )
     for name in names:
-        if "`" in name or "\\" in name or not name.strip():
+        if "`" in name or "\\" in name or name.strip() in ("", "."):
             raise FormulaError(
                 f"the column {name!r} cannot be written in a formula",
                 formula=formula.text,

@@ -53,7 +53,8 @@ class PythonCode:
 
     def column(self, node: ast.AST) -> int:
         """Zero-based position of a node in the formula."""
-        return self.start + self._characters(getattr(node, "col_offset", 1))
+        column = self._characters(getattr(node, "col_offset", 1))
+        return self.start + column - (column > 0 and self.text[column - 1] == "`")
 
     def source(self, node: ast.expr) -> str:
         """Text of a node as written."""

@@ -13,9 +13,9 @@ Refused are therefore attributes (``x.values``), subscripts, lambdas, comprehens
 starred arguments, ``and``/``or``/``if`` and names that begin with two underscores. A call of a name from ``env`` is as
 safe as the function the caller passed.
 
-Two finer points. formulaic copies the text of some calls into code of its own, without escaping quotation marks, so a
-string must not contain quotation marks or backslashes. And ``"text" * 10**9`` or ``9**9**9`` would exhaust the memory:
-strings are never operands, powers are not nested, and whole numbers in products are bounded.
+Two finer points. formulaic copies the text of some calls into code of its own, its quotation marks not escaped as
+Python would; so a string must not contain quotation marks or backslashes. And ``"text" * 10**9`` or ``9**9**9`` would
+exhaust the memory: strings are never operands, powers are not nested, and whole numbers in products are bounded.
 """
 
 from __future__ import annotations
@@ -99,10 +99,12 @@ def check_tokens(
     Returns
     -------
     tuple of str
-        Free names in order of appearance, each once.
+        Free names in order of appearance, each once; ``.`` is none.
     """
     names: dict[str, None] = {}
     for token in tokens:
+        if token.kind is Kind.NAME and token.text == ".":
+            continue
         if token.kind is Kind.NAME:
             _check_name(token.text, token.start, formula)
             names[token.text] = None

@@ -238,6 +238,11 @@ def _quoted(text: str, start: int, kind: Kind) -> Token:
         raise FormulaError(f"a {what} is not closed", formula=text, column=start)
     if kind is Kind.QUOTED and not text[start + 1 : position].strip():
         raise FormulaError("the name between these backticks is empty", formula=text, column=start)
+    if kind is Kind.QUOTED and text[start + 1 : position] == ".":
+        # formulaic takes it for the dot that stands for all columns, backticks or not.
+        raise FormulaError(
+            "a column called `.` cannot be used in a formula", formula=text, column=start, mend="Rename the column."
+        )
     if kind is Kind.QUOTED and "\\" in text[start:position]:
         raise FormulaError(
             "a name in backticks cannot contain a backslash",

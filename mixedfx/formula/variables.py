@@ -59,7 +59,7 @@ def free_names(formula: MixedFormula, env: Collection[str] | None) -> tuple[str,
         names.update(dict.fromkeys((*_names(part.left, formula, env), *part.group)))
     for piece in formula.offsets:
         names.update(dict.fromkeys(_names(piece, formula, env)))
-    return tuple(name for name in names if name != ".")
+    return tuple(names)
 
 
 def _names(piece: str, formula: MixedFormula, env: Collection[str] | None) -> tuple[str, ...]:

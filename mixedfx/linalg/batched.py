@@ -77,3 +77,25 @@ def sandwich(T: NDArray[np.float64], A: NDArray[np.float64]) -> NDArray[np.float
     flat = A.reshape(k, -1)
     left = (T.T @ flat).reshape(A.shape)
     return np.ascontiguousarray((T.T @ left.transpose(1, 0, 2).reshape(k, -1)).reshape(A.shape).transpose(1, 0, 2))
+
+
+def product(A: NDArray[np.float64], B: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k, m, ...) products of matrices (k, l, ...) and (l, m, ...), their trailing batch axes broadcast."""
+    k, length = A.shape[:2]
+    m = B.shape[1]
+    out = np.empty((k, m, *np.broadcast_shapes(A.shape[2:], B.shape[2:])))
+    for a in range(k):
+        for d in range(m):
+            total = out[a, d]
+            if length == 0:
+                total[...] = 0.0
+                continue
+            np.multiply(A[a, 0], B[0, d], out=total)
+            for c in range(1, length):
+                total += A[a, c] * B[c, d]
+    return out
+
+
+def transposed(A: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m, k, ...) transposes of matrices (k, m, ...), batch axes as they are."""
+    return A.swapaxes(0, 1)

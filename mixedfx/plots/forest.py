@@ -23,7 +23,7 @@ LINE = 0.19
 CHARACTERS = 17
 LABEL_SHARE = 0.45
 # Before a label below a heading.
-INDENT = "  "
+INDENT = "   "
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _text(key: tuple[str, ...]) -> str:
 
 def _folded(label: str, characters: int) -> str:
     indent = INDENT if label.startswith(INDENT) else ""
-    return indent + fold(label, characters).replace("\n", "\n" + indent)
+    return indent + fold(label.strip(), characters).replace("\n", "\n" + indent)
 
 
 def _draw(axes: Axes, row: pd.Series, at: float, k: int) -> None:

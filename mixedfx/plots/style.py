@@ -57,7 +57,7 @@ def fold(text: str, characters: int) -> str:
     Examples
     --------
     >>> from mixedfx.plots.style import fold
-    >>> fold("pupils in small classes", 12).splitlines()
+    >>> fold("pupils in small classes", 13).splitlines()
     ['pupils in', 'small classes']
     """
     import textwrap

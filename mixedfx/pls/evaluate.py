@@ -110,8 +110,7 @@ def evaluate(problem: Problem, par: Vector, derivatives: bool = True) -> Evaluat
 
 def _inner(a: Pair, b: Pair) -> Vector:
     """(r, s) products a'b in the space of the random effects."""
-    a1, b1 = (x.reshape(-1, x.shape[-1]) for x in (a[0], b[0]))
-    return a1.T @ b1 + a[1].T @ b[1]
+    return np.tensordot(a[0], b[0], axes=([0, 1], [0, 1])) + a[1].T @ b[1]
 
 
 def _by_factor(problem: Problem, b: Pair) -> list[Vector]:

@@ -118,7 +118,7 @@ class Joint:
         a = factorization.scale_transposed(self._from_design(random))
         rest = self._rotate(fixed)
         for solved, part in zip(self._solved, a, strict=True):
-            rest = rest - solved[..., :p].reshape(-1, p).T @ part.reshape(-1, part.shape[-1])
+            rest = rest - np.tensordot(solved[..., :p], part, axes=(range(part.ndim - 1), range(part.ndim - 1)))
         return factorization.half_solve(a), linalg.solve_triangular(self._S_factor, rest, lower=True)
 
     def covariance(self, fixed: Vector, random: sparse.csr_array) -> Vector:

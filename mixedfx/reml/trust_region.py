@@ -23,9 +23,12 @@ from mixedfx.reml.optimization import Optimization, Outcome, Step
 
 Vector = NDArray[np.float64]
 
+START_RADIUS = 0.25  # first radius of trust, relative to the length of the starting parameters
+SLOW = 1e-7  # the same where the last `PATIENCE` evaluations gained no more: a flat and curved valley
+PATIENCE = 4
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
 MAX_EVALUATIONS = 200
-TOLERANCE = 1e-10  # predicted decrease of the criterion, in units of deviance, at which a point is a minimum
+TOLERANCE = 1e-9  # predicted decrease of the criterion, in units of deviance, at which a point is a minimum
 ROUNDING = 2e-15  # relative rounding error of the criterion
 
 
@@ -39,7 +42,7 @@ class State:
 
 
 def trust_region_step(gradient: Vector, information: Vector, radius: float) -> tuple[Vector, float]:
-    """Minimiser of g's + s'Hs / 2 within the radius, and the decrease it predicts.
+    """Minimiser (r,) of g's + s'Hs / 2 within the radius, and the decrease it predicts.
 
     Examples
     --------
@@ -49,32 +52,46 @@ def trust_region_step(gradient: Vector, information: Vector, radius: float) -> t
     >>> np.round(np.abs(step), 6), round(float(decrease), 6)
     (array([1.      , 3.872983]), 9.0)
     """
+    step, decrease = trust_region_steps(gradient[None], information[None], np.array([radius]))
+    return step[0], float(decrease[0])
+
+
+def trust_region_steps(gradient: Vector, information: Vector, radius: Vector) -> tuple[Vector, Vector]:
+    """Steps (B, r) and predicted decreases (B,) of B quadratic models, each within its radius.
+
+    Where the Newton step is not downhill or too long, the shift of the eigenvalues solves |s(shift)| = radius by Newton's
+    method on 1 / |s|, which is nearly linear in the shift and converges monotonely from the left (Conn, Gould & Toint
+    2000, section 7.3).
+
+    Parameters
+    ----------
+    gradient, information, radius
+        (B, r), (B, r, r) and (B,).
+    """
     values, vectors = np.linalg.eigh(information)
-    g = vectors.T @ gradient
-
-    def length(shift: float) -> float:
-        return float(np.linalg.norm(g / (values + shift)))
-
-    smallest = values[0]
-    tiny = 1e-12 * max(1.0, float(np.abs(values).max()))
-    if smallest > tiny and length(0.0) <= radius:
-        s = -g / values
-    else:
-        low = max(0.0, -smallest) + tiny
-        if length(low) < radius:  # the hard case: go on along the most negative direction
-            s = -g / (values + low)
-            rest = np.sqrt(max(radius**2 - s[1:] @ s[1:], 0.0))
-            s[0] = np.copysign(rest, -g[0] if g[0] != 0.0 else 1.0) if smallest < tiny else s[0]
-        else:
-            high = low + float(np.linalg.norm(g)) / radius
-            for _ in range(100):
-                middle = 0.5 * (low + high)
-                low, high = (middle, high) if length(middle) > radius else (low, middle)
-                if high - low <= 1e-12 * high:
-                    break
-            s = -g / (values + high)
-    decrease = -float(g @ s + 0.5 * s @ (values * s))
-    return vectors @ s, decrease
+    g = np.einsum("bij,bi->bj", vectors, gradient)
+    smallest = values[:, 0]
+    tiny = 1e-12 * np.maximum(1.0, np.abs(values).max(axis=1))
+    downhill = smallest > tiny
+    shift = np.where(downhill, 0.0, np.maximum(0.0, -smallest) + tiny)
+    s = -g / (values + shift[:, None])
+    length = np.linalg.norm(s, axis=1)
+    hard = ~downhill & (length < radius)
+    for b in np.flatnonzero(hard):  # go on along the most negative direction
+        rest = np.sqrt(max(radius[b] ** 2 - s[b, 1:] @ s[b, 1:], 0.0))
+        s[b, 0] = np.copysign(rest, -g[b, 0] if g[b, 0] != 0.0 else 1.0)
+    cut = np.flatnonzero(~hard & (length > radius))
+    for _ in range(60):
+        if len(cut) == 0:
+            break
+        shifted = values[cut] + shift[cut, None]
+        slope = (s[cut] ** 2 / shifted).sum(axis=1)
+        shift[cut] += length[cut] ** 2 / slope * (length[cut] - radius[cut]) / radius[cut]
+        s[cut] = -g[cut] / (values[cut] + shift[cut, None])
+        length[cut] = np.linalg.norm(s[cut], axis=1)
+        cut = cut[length[cut] > radius[cut] * (1.0 + 1e-10)]
+    decrease = -(g * s + 0.5 * values * s**2).sum(axis=1)
+    return np.einsum("bij,bj->bi", vectors, s), decrease
 
 
 def diagonal_parameters(problem: Problem) -> NDArray[np.bool_]:
@@ -91,7 +108,8 @@ def _record(problem: Problem, evaluation: Evaluation, radius: float, accepted: b
 def start(problem: Problem, par: Vector) -> State:
     """First evaluation."""
     first = evaluate(problem, par)
-    return State(first, 1.0, (_record(problem, first, 1.0, True),))
+    radius = START_RADIUS * float(np.linalg.norm(par))
+    return State(first, radius, (_record(problem, first, radius, True),))
 
 
 def predicted(state: State) -> tuple[Vector, float]:
@@ -101,9 +119,16 @@ def predicted(state: State) -> tuple[Vector, float]:
 
 
 def finished(state: State, step: Vector, decrease: float) -> bool:
-    """Whether the decrease promised by a step that the radius does not cut short is not worth an evaluation."""
-    inside = float(np.linalg.norm(step)) < 0.99 * state.radius
-    return inside and decrease <= TOLERANCE + ROUNDING * abs(state.best.criterion)
+    """Whether the decrease promised is not worth an evaluation, and the radius is not what makes it small."""
+    rounding = ROUNDING * abs(state.best.criterion)
+    if float(np.linalg.norm(step)) < 0.99 * state.radius and decrease <= TOLERANCE + rounding:
+        return True
+    earlier = [s.criterion for s in state.steps[:-PATIENCE] if s.accepted]
+    if not earlier:
+        return False
+    assert state.best.gradient is not None and state.best.information is not None
+    wide = trust_region_step(state.best.gradient, state.best.information, 0.1 * float(np.linalg.norm(state.best.par)))
+    return earlier[-1] - state.best.criterion <= SLOW and wide[1] <= SLOW + rounding
 
 
 def advance(problem: Problem, state: State, step: Vector, decrease: float) -> State:

@@ -30,6 +30,7 @@ def classes():
             "by_school": school % 2,
             "size": 10.0 + school % 3,
             "race": np.tile(["a", "b", "c", "d", "e"], 24),
+            "month": np.arange(120) % 12,
         }
     )
 
@@ -73,6 +74,7 @@ class TestErrors:
         with pytest.raises(ModelError, match="5 rows cannot determine 5 fixed effects"):
             build_design("y ~ race", classes.head(5))
 
+    @pytest.mark.filterwarnings("ignore::mixedfx.errors.IdentifiabilityWarning")
     @pytest.mark.parametrize("formula", ["y ~ x + (1 | pupil)", "y ~ 1 + (1 | town)"])
     def test_these_models_are_legal_where_sigma_is_not_estimated(self, classes, formula):
         build_design(formula, classes.assign(town="Ulm"), sigma_free=False)
@@ -171,9 +173,10 @@ class TestBetweenTerms:
         [
             "y ~ x + (1 | school) + (0 + x | school)",
             "y ~ x + (1 | school) + (1 | group)",
+            "y ~ x + (1 | school) + (1 | month)",  # as many levels, but other groups
             "y ~ x + (1 | school/group)",
             "y ~ x + (1 | race*school)",
-            "y ~ x + (1 | school) + (0 + race || school)",  # a common part and independent parts: the classical interaction
+            "y ~ x + (1 | school) + (0 + race || school)",  # a common part and independent ones
             "y ~ x + (x | race) + (x | school) + (1 | race:school)",
         ],
     )
@@ -218,6 +221,26 @@ def test_findings_are_warnings_of_one_class_pointing_at_the_caller(classes):
     with pytest.warns(IdentifiabilityWarning) as caught:
         design("y ~ race + (1 | race)", classes)
     assert {w.category for w in caught} == {IdentifiabilityWarning}
+
+
+def test_looking_at_a_design_refuses_nothing_that_only_a_fit_would(classes):
+    shown = design("y ~ x + (1 | pupil)", classes.assign(y=3.0))
+    assert shown.random[0].n_levels == 120
+
+
+def test_a_factor_that_is_almost_in_the_fixed_part_is_not_in_it(classes):
+    """Only what holds exactly is reported: here 1e-4 of the factor's columns is left over."""
+    half = classes["pupil"] % 2
+    noise = np.random.default_rng(4).normal(size=120)
+    assert len(findings("y ~ z + (1 | half)", classes.assign(half=half, z=half))) == 1
+    assert findings("y ~ z + (1 | half)", classes.assign(half=half, z=half + 1e-4 * noise)) == []
+
+
+def test_a_factor_in_an_ill_conditioned_fixed_part_is_found(classes):
+    noise = np.random.default_rng(4).normal(size=120)
+    half = classes["pupil"] % 2
+    badly = classes.assign(half=half, z=half + 1e6, w=noise, w2=noise + 1e-6 * noise**2)
+    assert len(findings("y ~ z + w + w2 + (1 | half)", badly)) == 1
 
 
 def test_the_classic_models_pass_in_silence(data):

@@ -66,10 +66,17 @@ def test_booleans_too(data):
     np.testing.assert_array_equal(X[:, 1], np.where(data["b"], -1.0, 1.0))
 
 
+def test_a_model_of_numbers_only_has_no_factor_to_code(data):
+    with pytest.raises(DataError, match="names 'x', which is numeric"):
+        built("y ~ x", data, contrasts={"x": "sum"})
+
+
 def test_new_data_are_coded_alike(data):
-    design = built("y ~ race*x + (race | g)", data, contrasts={"race": "sum"})
-    rows = functional_for(design, data.iloc[[4, 2]])
-    np.testing.assert_array_equal(rows.fixed, design.X[[4, 2]])
+    for asked in ("sum", np.array([[1.0, 0], [0, 1], [-2, -3]])):
+        design = built("y ~ race*x + (race | g)", data, contrasts={"race": asked})
+        rows = functional_for(design, data.iloc[[4, 1]])  # one level of the three
+        np.testing.assert_array_equal(rows.fixed, design.X[[4, 1]])
+        np.testing.assert_array_equal(rows.random.toarray(), functional_for(design).random.toarray()[[4, 1]])
 
 
 @pytest.mark.parametrize(
@@ -78,10 +85,10 @@ def test_new_data_are_coded_alike(data):
         ({"race": "summ"}, "'summ' coding of 'race', which is not known"),
         ({"rcae": "sum"}, r"names 'rcae', which is no factor of the formula\nDid you mean 'race'"),
         ({"x": "sum"}, r"names 'x', which is numeric\nWrite C\(x\)"),
-        ({"race": np.eye(2)}, r"shape \(2, 2\), but 'race' has 3 levels"),
+        ({"race": np.eye(2)[:, :1]}, r"shape \(2, 1\), but 'race' has 3 levels"),
         ({"race": np.ones((3, 1))}, "linearly dependent"),
         ({"race": np.eye(3)}, "linearly dependent"),
-        ({"race": 5}, "shape"),
+        ({"race": 5}, "neither a name nor a matrix"),
         ({"race": object()}, "neither a name nor a matrix"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import datetime
 import decimal
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -85,7 +87,7 @@ def test_categories_keep_their_order():
 
 
 def test_a_polars_categorical_has_no_order_of_its_own_and_gets_the_sorted_one():
-    # Its physical order is that of first appearance in the whole process, which would make the reference a matter of luck.
+    # Its physical order is that of first appearance in the process, which would make the reference a matter of luck.
     column = to_pandas(pl.DataFrame({"f": pl.Series(["z", "a", None, "z"], dtype=pl.Categorical)}))["f"]
     assert list(column.cat.categories) == ["a", "z"]
     assert column.isna().tolist() == [False, False, True, False]
@@ -191,3 +193,20 @@ def test_rows_in_messages():
     assert some([3]) == "row 3"
     assert some([3, 8, 12]) == "rows 3, 8 and 12"
     assert some(np.arange(90)) == "rows 0, 1, 2, 3, 4, ... (90 in all)"
+
+
+def test_heavy_libraries_are_imported_only_when_a_design_is_built():
+    code = (
+        "import sys, mixedfx.design.build, mixedfx.design.rows\n"
+        "print([m for m in ('formulaic', 'narwhals', 'pyarrow.parquet', 'numba', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_bins_made_by_cut_are_factors(data):
+    data["bin"] = pd.cut(data["w"], [1.0, 1.5, 2.0, 3.0])
+    design = build_design("y ~ bin + (1 | bin:race)", data, sigma_free=False)
+    assert design.fixed_names == ("Intercept", "bin[(1.5, 2.0]]", "bin[(2.0, 3.0]]")
+    assert design.random[0].levels[0] == "(1.0, 1.5]:Asian"
+    np.testing.assert_array_equal(functional_for(design, data.head(5)).fixed, design.X[:5])

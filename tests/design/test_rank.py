@@ -42,6 +42,25 @@ def test_the_tolerance_is_1e_7_of_the_length_of_the_column(noise, kept):
     assert independent_columns(X).tolist() == kept
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_fast_check_is_not_trusted_near_the_tolerance(seed):
+    """Distances of 3e-8 and 1e-8 are below the tolerance, yet the Cholesky factor of X'X may show noise of 1e-8."""
+    rng = np.random.default_rng(seed)
+    for noise in (3e-8, 1e-8):
+        X = rng.normal(size=(50, 4))
+        X[:, 3] = X[:, 0] + noise * X[:, 3]
+        assert independent_columns(X).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_combinations_of_nearly_collinear_columns_are_found(seed):
+    """Eight columns 1e-6 apart are kept; random combinations of them, and differences, are not."""
+    rng = np.random.default_rng(seed)
+    near = rng.normal(size=(100, 1)) + 1e-6 * rng.normal(size=(100, 8))
+    X = np.column_stack([near, near @ rng.normal(size=(8, 6)), near[:, 0] - near[:, 1]])
+    assert independent_columns(X).tolist() == list(range(8))
+
+
 def test_more_columns_than_rows():
     assert independent_columns(np.vander(np.arange(1.0, 4.0), 6, increasing=True)).tolist() == [0, 1, 2]
 

@@ -190,6 +190,16 @@ def test_text_where_there_were_numbers_is_an_error(data):
         functional_for(design, pd.DataFrame({"x": ["a"], "g": [4]}))
 
 
+def test_numbers_where_there_were_labels_of_a_factor(data):
+    data["code"] = data["k"].astype(str)
+    data["cat"] = data["k"].astype("category")
+    design = built("y ~ code + cat:x", data)
+    new = functional_for(design, data.head(7).assign(code=data["k"].astype(float), cat=data["k"]))
+    np.testing.assert_array_equal(new.fixed, design.X[:7])
+    with pytest.raises(UnseenLevelError, match="'code' has a level the fit has never seen: '9'"):
+        functional_for(design, data.head(1).assign(code=9))
+
+
 def test_levels_of_grouping_factors_are_matched_by_their_text(data):
     design = built("y ~ x + (1 | g)", data)
     for values in ([17, 30], [17.0, 30.0], ["17", "30"], pd.Categorical([17, 30])):

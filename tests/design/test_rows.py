@@ -92,7 +92,7 @@ def test_the_warning_about_typing_errors_is_for_levels_not_for_combinations(desi
         functional_for(design, new(race=["White", "black", "Black"], gender=["woman", "man", "man"]), "sample")
     messages = [str(w.message) for w in caught]
     assert len(messages) == 2
-    assert "'race' has levels that the fit has not seen: 'black'" in messages[0]
+    assert "'race' has levels that the fit has not seen: 'black' (did you mean 'Black'?)" in messages[0]
     assert "typing error" in messages[0]
     assert "combinations of 'race:gender' without data in the fit: 'White:woman'" in messages[1]
     assert "typing error" not in messages[1]

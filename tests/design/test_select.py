@@ -93,6 +93,15 @@ def test_a_missing_weight_counts_as_missing(data):
     assert built("y ~ x", data, weights=weights).rows.missing == {"weights=": 1}
 
 
+def test_a_row_that_is_missing_and_has_no_weight_is_counted_once(data):
+    data.loc[3, "x"] = np.nan
+    weights = np.ones(60)
+    weights[[3, 4]] = 0
+    with pytest.warns(RowsDroppedWarning, match="1 row has"):
+        rows = built("y ~ x", data, weights=weights).rows
+    assert (rows.dropped_missing, rows.dropped_zero_weight, len(rows.used)) == (1, 1, 58)
+
+
 @pytest.mark.parametrize(
     ("weights", "message"),
     [

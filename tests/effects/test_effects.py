@@ -345,6 +345,7 @@ def test_an_aliased_column_that_the_effect_does_not_need_is_no_matter(people, de
         ({"treatment": "z", "by": [["race"], "age"]}, "by cannot be read"),
         ({"treatment": "z", "by": ["race", "race"]}, "different columns"),
         ({"treatment": "z", "by": [["race"], ["race"]]}, "same margin twice"),
+        ({"treatment": "z", "by": "weight", "newdata": pd.DataFrame({"weight": [1]})}, "a column 'weight' of its own"),
         ({"treatment": "z", "by": "race", "subgroups": {"a": "age > 3"}}, "not both"),
         ({"treatment": "z", "subgroups": {}}, "dictionary of names and queries"),
         ({"treatment": "z", "subgroups": {"old": "age > 300"}}, "subgroup 'old' has no rows"),
@@ -372,6 +373,23 @@ def test_a_question_without_an_answer_is_an_error_that_says_so(options, message,
     fit = dense_fit("y ~ z*race + age", people)
     with pytest.raises(EffectsError, match=message.replace("[", r"\[")):
         effects(fit, **options)
+
+
+def test_chosen_numbers_keep_the_type_of_the_column(people, dense_fit):
+    """A column of whole numbers set to 2.5 must not be cut to 2."""
+    fit = dense_fit("y ~ step + age", people)
+    table = effects(fit, {"step": [1, 2.5]}).table
+    assert table["contrast"].item() == "2.5 - 1"
+    assert table["estimate"].item() == pytest.approx(1.5 * fit.mean[1], rel=1e-12)
+
+
+def test_a_column_with_a_name_that_is_no_identifier(people, dense_fit):
+    fit = dense_fit("y ~ z*`test score`", people)
+    eff = effects(fit, "z", subgroups={"high": "`test score` > 0"})
+    mean = people.loc[people["test score"] > 0, "test score"].mean()
+    assert eff.table["estimate"].item() == pytest.approx(fit.mean[1] + fit.mean[3] * mean, rel=1e-9)
+    slope = effects(fit, "test score", by="z").table
+    np.testing.assert_allclose(slope["estimate"], [fit.mean[2], fit.mean[2] + fit.mean[3]], rtol=1e-9)
 
 
 def test_a_treatment_with_one_value_is_an_error(people, dense_fit):

@@ -59,6 +59,8 @@ UNMENDED = [
     ("y ~ `x", "    ^", "backtick is not closed"),
     ("y ~ C(x, 'a)", "         ^", "quotation mark is not closed"),
     ("y ~ ``", "    ^", "is empty"),
+    ("y ~ x + `.`", "        ^", "a column called `.`"),
+    ("y ~ `a\\b`", "      ^", "backslash"),
     ("y ~ x + ", "      ^", "`+` has nothing on its right"),
     ("y ~ x * * z", "        ^", "`*` has nothing on its left"),
     ("y ~ x * + z", "      ^", "`*` has nothing on its right"),

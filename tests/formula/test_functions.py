@@ -53,9 +53,11 @@ def test_parameters_of_contrasts_are_those_of_formulaic(name):
 def test_elementwise_functions_work_row_by_row_and_leave_their_argument_alone(name):
     function = numpy_functions[name] if name in NUMPY else functions[name]
     signature = NUMPY.get(name, FUNCTIONS.get(name))
-    arguments = [np.array([0.3, 0.7, 0.2, 0.9]) for _ in range(signature.required)]
+    start = 1.0 if name == "arccosh" else 0.0
+    arguments = [start + np.array([0.3, 0.7, 0.2, 0.9]) ** (i + 1) for i in range(signature.required)]
     before = [a.copy() for a in arguments]
     whole = function(*arguments)
+    # Vector instructions may round the last bit differently from a single number.
     for row in range(4):
         assert function(*(a[row : row + 1] for a in arguments)) == pytest.approx(whole[row : row + 1], rel=1e-15)
     assert all((a == b).all() for a, b in zip(arguments, before, strict=True))

@@ -1,0 +1,41 @@
+"""Priors of Bayesian fits: what users write, the named sets, and how they are scaled to the data.
+
+Names are bound in the package itself, since users write ``mx.priors.normal(0, 2.5)``; the modules behind them are
+`construct`, `sets`, `distributions` and `resolve`.
+"""
+
+from mixedfx.priors.construct import (
+    cauchy,
+    decov,
+    exponential,
+    flat,
+    half_cauchy,
+    half_normal,
+    half_student_t,
+    horseshoe,
+    lkj,
+    normal,
+    r2d2,
+    student_t,
+)
+from mixedfx.priors.sets import PriorSet, brms, default, pooled_interactions, rstanarm
+
+__all__ = [
+    "PriorSet",
+    "brms",
+    "cauchy",
+    "decov",
+    "default",
+    "exponential",
+    "flat",
+    "half_cauchy",
+    "half_normal",
+    "half_student_t",
+    "horseshoe",
+    "lkj",
+    "normal",
+    "pooled_interactions",
+    "r2d2",
+    "rstanarm",
+    "student_t",
+]

@@ -1,0 +1,197 @@
+"""Prior distributions: what a user writes, their log densities, and draws from them.
+
+A prior is a frozen value. The same location-scale family serves a coefficient, which may be any number, and a standard
+deviation, which is positive: there the density is cut off at zero and divided by what remains, as in Stan programs. So
+``normal(0, 1)`` for a standard deviation is the half-normal distribution.
+
+Densities of positive quantities come in two forms: `log_positive` on the natural scale, and `score_positive`, the
+derivative with respect to log x, which samplers need on the unconstrained scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Array = NDArray[np.float64]
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal distribution; see `mixedfx.priors.normal`.
+
+    Attributes
+    ----------
+    loc, scale
+        Mean and standard deviation.
+    autoscale
+        Whether `scale` is in units of the data; see `mixedfx.priors.resolve`.
+    half
+        Whether it may serve for a positive quantity only.
+    """
+
+    loc: float = 0.0
+    scale: float = 1.0
+    autoscale: bool = False
+    half: bool = False
+
+    def log_density(self, x: Array) -> Array:
+        """Log density on the real line."""
+        return -0.5 * LOG_2PI - np.log(self.scale) - 0.5 * ((x - self.loc) / self.scale) ** 2
+
+    def log_positive(self, x: Array) -> Array:
+        """Log density of x > 0, the negative half cut off."""
+        return self.log_density(x) - special.log_ndtr(self.loc / self.scale)
+
+    def score_positive(self, x: Array) -> Array:
+        """Derivative of `log_positive` with respect to log x."""
+        return -x * (x - self.loc) / self.scale**2
+
+    def draw(self, rng: np.random.Generator, size: int, positive: bool = False) -> Array:
+        """(size,) draws, positive if asked."""
+        if not positive:
+            return rng.normal(self.loc, self.scale, size)
+        below = special.ndtr(-self.loc / self.scale)
+        return self.loc + self.scale * special.ndtri(below + (1 - below) * rng.random(size))
+
+    def rescaled(self, unit: float, centre: float = 0.0) -> Normal:
+        """The same prior in the units of the data."""
+        return replace(self, loc=self.loc + centre, scale=self.scale * unit, autoscale=False)
+
+    def __str__(self) -> str:
+        if self.half:
+            return f"half_normal({self.scale:.4g})"
+        return f"normal({self.loc:.4g}, {self.scale:.4g})"
+
+
+@dataclass(frozen=True)
+class StudentT:
+    """Student's t distribution; see `mixedfx.priors.student_t`. One degree of freedom is the Cauchy distribution."""
+
+    df: float
+    loc: float = 0.0
+    scale: float = 1.0
+    autoscale: bool = False
+    half: bool = False
+
+    def log_density(self, x: Array) -> Array:
+        """Log density on the real line."""
+        half = self.df / 2
+        constant = special.gammaln(half + 0.5) - special.gammaln(half) - 0.5 * np.log(self.df * np.pi)
+        return constant - np.log(self.scale) - (half + 0.5) * np.log1p(((x - self.loc) / self.scale) ** 2 / self.df)
+
+    def log_positive(self, x: Array) -> Array:
+        """Log density of x > 0, the negative half cut off."""
+        return self.log_density(x) - np.log(special.stdtr(self.df, self.loc / self.scale))
+
+    def score_positive(self, x: Array) -> Array:
+        """Derivative of `log_positive` with respect to log x."""
+        z = (x - self.loc) / self.scale
+        return -(self.df + 1) * z * x / self.scale / (self.df + z**2)
+
+    def draw(self, rng: np.random.Generator, size: int, positive: bool = False) -> Array:
+        """(size,) draws, positive if asked."""
+        if not positive:
+            return self.loc + self.scale * rng.standard_t(self.df, size)
+        below = special.stdtr(self.df, -self.loc / self.scale)
+        return self.loc + self.scale * special.stdtrit(self.df, below + (1 - below) * rng.random(size))
+
+    def rescaled(self, unit: float, centre: float = 0.0) -> StudentT:
+        """The same prior in the units of the data."""
+        return replace(self, loc=self.loc + centre, scale=self.scale * unit, autoscale=False)
+
+    def __str__(self) -> str:
+        prefix = "half_" if self.half else ""
+        numbers = [self.scale] if self.half else [self.loc, self.scale]
+        if self.df == 1:
+            return f"{prefix}cauchy({', '.join(f'{v:.4g}' for v in numbers)})"
+        return f"{prefix}student_t({', '.join(f'{v:.4g}' for v in [self.df, *numbers])})"
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """Exponential distribution; see `mixedfx.priors.exponential`."""
+
+    rate: float = 1.0
+    autoscale: bool = False
+
+    def log_positive(self, x: Array) -> Array:
+        """Log density of x > 0."""
+        return np.log(self.rate) - self.rate * x
+
+    def score_positive(self, x: Array) -> Array:
+        """Derivative of `log_positive` with respect to log x."""
+        return -self.rate * x
+
+    def draw(self, rng: np.random.Generator, size: int, positive: bool = True) -> Array:
+        """(size,) draws."""
+        return rng.exponential(1 / self.rate, size)
+
+    def rescaled(self, unit: float, centre: float = 0.0) -> Exponential:
+        """The same prior in the units of the data."""
+        return Exponential(self.rate / unit)
+
+    def __str__(self) -> str:
+        return f"exponential({self.rate:.4g})"
+
+
+@dataclass(frozen=True)
+class Flat:
+    """The constant 1: no prior information, and no proper distribution."""
+
+    autoscale: bool = False
+
+    def log_positive(self, x: Array) -> Array:
+        """Zero everywhere."""
+        return np.zeros_like(x)
+
+    def score_positive(self, x: Array) -> Array:
+        """Zero everywhere."""
+        return np.zeros_like(x)
+
+    def __str__(self) -> str:
+        return "flat()"
+
+
+@dataclass(frozen=True)
+class LKJ:
+    """Density of a correlation matrix proportional to its determinant to the power eta - 1; see `mixedfx.priors.lkj`."""
+
+    eta: float = 1.0
+
+    def __str__(self) -> str:
+        return f"lkj({self.eta:.4g})"
+
+
+@dataclass(frozen=True)
+class Decov:
+    """Decomposed covariance relative to sigma; see `mixedfx.priors.decov`."""
+
+    regularization: float = 1.0
+    concentration: float = 1.0
+    shape: float = 1.0
+    scale: float = 1.0
+
+    def __str__(self) -> str:
+        numbers = (self.regularization, self.concentration, self.shape, self.scale)
+        return f"decov({', '.join(f'{v:.4g}' for v in numbers)})"
+
+
+@dataclass(frozen=True)
+class SparsePrior:
+    """A prior over all coefficients together (horseshoe, R2D2), which no engine here integrates out."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name}(...)"
+
+
+Real = Normal | StudentT | Flat
+Positive = Normal | StudentT | Exponential | Flat
+Prior = Normal | StudentT | Exponential | Flat | LKJ | Decov | SparsePrior

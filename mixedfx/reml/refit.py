@@ -1,0 +1,211 @@
+"""Refits of one design to new responses: design, cross-products and symbolic work are reused.
+
+A new response changes only the products Z'y, X'y and y'y. With a single grouping factor all responses are optimised
+together (`mixedfx.pls.batch`); otherwise one after the other, each from the parameters of the fit they came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import linalg
+
+from mixedfx.covariance.structures import factor, parameters
+from mixedfx.design.design import Design
+from mixedfx.errors import DataError
+from mixedfx.pls.batch import Responses, evaluate_batch
+from mixedfx.pls.problem import Problem, level_sums
+from mixedfx.reml.trust_region import (
+    MAX_EVALUATIONS, ROUNDING, START_RADIUS, TOLERANCE, minimise, trust_region_steps,
+)  # fmt: skip
+
+Vector = NDArray[np.float64]
+
+BATCH_NUMBERS = 2**22  # numbers in one array of a batch; larger batches are cut
+
+
+@dataclass(frozen=True)
+class Refits:
+    """Estimates for B responses.
+
+    Attributes
+    ----------
+    theta
+        (B, r) relative covariance parameters.
+    sigma
+        (B,) residual standard deviations.
+    beta
+        (B, p) fixed effects.
+    criterion
+        (B,) REML criteria or -2 log likelihoods.
+    converged
+        (B,) whether each optimisation was certified.
+    theta_names, fixed_names
+        Labels of the columns.
+    """
+
+    theta: Vector
+    sigma: Vector
+    beta: Vector
+    criterion: Vector
+    converged: NDArray[np.bool_]
+    theta_names: tuple[str, ...]
+    fixed_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.sigma)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each response: fixed effects, theta, sigma, criterion, converged."""
+        columns = dict(zip(self.fixed_names, self.beta.T, strict=True))
+        columns |= dict(zip(self.theta_names, self.theta.T, strict=True))
+        return pd.DataFrame(columns | {"sigma": self.sigma, "criterion": self.criterion, "converged": self.converged})
+
+
+def check_responses(design: Design, Y: Vector) -> Vector:
+    """(n, B) finite responses.
+
+    Raises
+    ------
+    DataError
+        If the number of rows is not the fit's, or a value is not finite.
+    """
+    Y = np.asarray(Y, dtype=np.float64)
+    if Y.ndim == 1:
+        Y = Y[:, None]
+    n = len(design.y)
+    if Y.shape[0] != n:
+        raise DataError(
+            f"a new response has {Y.shape[0]} rows, the fit used {n}",
+            mend="Give one value for each row the fit used (fit.design.rows.used lists them).",
+        )
+    if not np.all(np.isfinite(Y)):
+        raise DataError("a new response holds missing or infinite values")
+    return Y
+
+
+def cross_products(design: Design, problem: Problem, Y: Vector) -> Responses:
+    """Products of B responses (n, B) with the design, least squares fit taken out."""
+    weights = design.weights if design.known_sd is None else 1.0 / design.known_sd**2
+    Y = Y - design.offset[:, None]
+    X = design.X
+    if weights is not None:
+        root = np.sqrt(weights)[:, None]
+        Y, X = Y * root, X * root
+    p, B = problem.p, Y.shape[1]
+    Q = linalg.solve_triangular(problem.R, X.T, trans="T", check_finite=False).T if p else X
+    gamma = linalg.solve(problem.ww[:p, :p], Q.T @ Y, assume_a="pos") if p else np.zeros((0, B))
+    Y = Y - Q @ gamma
+    shift = linalg.solve_triangular(problem.R, gamma) if p else gamma
+    first = problem.factors[0]
+    zy = _products(first.codes, first.n_levels, first.z, Y)
+    zy2 = np.zeros((problem.zw2.shape[0], B))
+    if problem.coupling is not None:
+        for group, position in zip(problem.factors[1:], problem.coupling.positions, strict=True):
+            zy2[position] = _products(group.codes, group.n_levels, group.z, Y)
+    return Responses(zy, zy2, Q.T @ Y, np.einsum("nB,nB->B", Y, Y), shift)
+
+
+def _products(codes: NDArray[np.intp], n_levels: int, z: Vector, Y: Vector) -> Vector:
+    """(q, k, B) sums over the rows of each level of z times Y."""
+    from scipy import sparse  # noqa: PLC0415
+
+    n, k = z.shape
+    if Y.shape[1] == 1:
+        return np.stack([level_sums(codes, n_levels, z[:, a] * Y[:, 0]) for a in range(k)], axis=1)[:, :, None]
+    columns = codes[:, None] * k + np.arange(k)
+    Z = sparse.csr_array((z.ravel(), columns.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n_levels * k))
+    return (Z.T @ Y).reshape(n_levels, k, -1)
+
+
+def with_response(problem: Problem, responses: Responses, b: int) -> Problem:
+    """The same problem with response b in the place of y."""
+    p = problem.p
+    zw1, zw2, ww = problem.zw1.copy(), problem.zw2.copy(), problem.ww.copy()
+    zw1[:, :, p], zw2[:, p] = responses.zy[:, :, b], responses.zy2[:, b]
+    ww[:p, p] = ww[p, :p] = responses.Qy[:, b]
+    ww[p, p] = responses.yy[b]
+    return replace(problem, zw1=zw1, zw2=zw2, ww=ww, shift=responses.shift[:, b])
+
+
+def refits(
+    design: Design, problem: Problem, Y: Vector, theta: Vector, theta_names: tuple[str, ...]
+) -> Refits:
+    """Fit `design` to each column of `Y` (n, B), starting from `theta` (r,)."""
+    Y = check_responses(design, Y)
+    par = theta * problem.parameter_scale
+    together = problem.coupling is None and problem.n_parameters > 0
+    size = max(1, BATCH_NUMBERS // (problem.gram1.size + 1)) if together else 256
+    parts = []
+    for begin in range(0, Y.shape[1], size):
+        responses = cross_products(design, problem, Y[:, begin : begin + size])
+        parts.append(_together(problem, responses, par) if together else _one_by_one(problem, responses, par))
+    values, sigma2, gamma, criterion, converged, shift = (np.concatenate(x) for x in zip(*parts, strict=True))
+    p = problem.p
+    beta = (linalg.solve_triangular(problem.R, gamma.T).T if p else gamma) + shift
+    return Refits(
+        _canonical(problem, values) / problem.parameter_scale, np.sqrt(sigma2), beta, criterion, converged,
+        theta_names, design.fixed_names,
+    )  # fmt: skip
+
+
+def _canonical(problem: Problem, par: Vector) -> Vector:
+    """The same covariances with non-negative diagonals of T, row by row."""
+    out = par.copy()
+    for group in problem.factors:
+        for block in group.blocks:
+            where = slice(block.par, block.par + block.structure.n_parameters)
+            diagonal = np.array([a == b for a, b in zip(*block.structure.entries, strict=True)])
+            for row in np.flatnonzero(np.any(par[:, where][:, diagonal] < 0, axis=1)):
+                T = block.structure.canonical(factor(block.structure, par[row, where]))
+                out[row, where] = parameters(block.structure, T)
+    return out
+
+
+def _one_by_one(problem: Problem, responses: Responses, par: Vector) -> tuple[Vector, ...]:
+    rows = []
+    for b in range(len(responses)):
+        evaluation, optimization = minimise(with_response(problem, responses, b), par)
+        rows.append((evaluation.par, evaluation.sigma2, evaluation.gamma, evaluation.criterion, optimization.converged))
+    columns = tuple(np.array(column) for column in zip(*rows, strict=True))
+    return (*columns, responses.shift.T)
+
+
+def _together(problem: Problem, responses: Responses, par: Vector) -> tuple[Vector, ...]:
+    """The trust-region iteration of `minimise`, all responses at once; those that are done leave the batch."""
+    B = len(responses)
+    x = np.tile(par, (B, 1))
+    best = evaluate_batch(problem, responses, x)
+    radius = np.full(B, START_RADIUS * max(float(np.linalg.norm(par)), 0.1))
+    done = np.zeros(B, dtype=bool)
+    for _ in range(MAX_EVALUATIONS):
+        step, decrease = trust_region_steps(best.gradient, best.information, radius)
+        inside = np.linalg.norm(step, axis=1) < 0.99 * radius
+        done |= inside & (decrease <= TOLERANCE + ROUNDING * np.abs(best.criterion))
+        active = np.flatnonzero(~done & (radius > 1e-10))
+        if len(active) == 0:
+            break
+        trial = evaluate_batch(problem, _subset(responses, active), x[active] + step[active])
+        noise = 10.0 * ROUNDING * np.abs(best.criterion[active])
+        gain = best.criterion[active] - trial.criterion
+        ratio = (gain + noise) / (decrease[active] + noise)
+        length = np.linalg.norm(step[active], axis=1)
+        radius[active] = np.where(ratio < 0.25, 0.25 * length, radius[active])
+        grown = (ratio > 0.75) & (length > 0.9 * radius[active])
+        radius[active] = np.where(grown, 2.0 * radius[active], radius[active])
+        accepted = gain > -noise
+        where = active[accepted]
+        x[where] += step[where]
+        for name in ("criterion", "gradient", "information", "sigma2", "gamma"):
+            getattr(best, name)[where] = getattr(trial, name)[accepted]
+    return x, best.sigma2, best.gamma, best.criterion, done, responses.shift.T
+
+
+def _subset(responses: Responses, index: NDArray[np.intp]) -> Responses:
+    return Responses(
+        responses.zy[:, :, index], responses.zy2[:, index], responses.Qy[:, index], responses.yy[index],
+        responses.shift[:, index],
+    )  # fmt: skip

@@ -1,0 +1,104 @@
+"""Effects of REML fits: the blocked answer against the textbook's dense one, and STAR against sums by hand."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixedfx.datasets.load import load
+from mixedfx.effects.effects import effects
+from mixedfx.errors import MixedfxWarning
+from mixedfx.reml.fit import LmerFit
+from mixedfx.reml.lmer import lmer
+from tests.oracles import dense_lmm
+
+SMALL_STAR = load("star").groupby("sch", observed=True).head(8)
+
+CASES = [
+    ("score ~ style + (1 | professor)", load("flipped_classroom"), {"treatment": "style"}),
+    ("score ~ style + (1 + style || professor)", load("flipped_classroom"), {"treatment": "style", "by": "professor"}),
+    ("math ~ small*lunch + (1 + small | sch)", SMALL_STAR, {"treatment": "small", "by": "lunch"}),
+    (
+        "math ~ small + (1 + small | race:lunch) + (1 | sch)",
+        SMALL_STAR,
+        {"treatment": "small", "by": ["race", "lunch"]},
+    ),
+    ("math ~ small*race", SMALL_STAR, {"treatment": "small", "by": "race"}),
+]
+
+
+@pytest.mark.parametrize(("formula", "data", "question"), CASES)
+def test_the_blocked_answer_is_the_dense_one(formula, data, question):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)
+        fit = lmer(formula, data)
+        dense = LmerFit(fit.design, dense_lmm.solution_at(fit.design, fit.theta.to_numpy()))
+        blocked, textbook = effects(fit, **question), effects(dense, **question)
+        # Two ways to solve the same equations at the same theta.
+        pd.testing.assert_frame_equal(blocked.table, textbook.table, rtol=1e-6)
+        np.testing.assert_allclose(
+            fit.apply(blocked.functional).cov, dense.apply(textbook.functional).cov, rtol=1e-5, atol=1e-8
+        )
+        one, other = blocked.contrast(against="overall").table, textbook.contrast(against="overall").table
+    pd.testing.assert_frame_equal(one, other, rtol=1e-5, atol=1e-8)
+
+
+@pytest.fixture(scope="module")
+def star():
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", MixedfxWarning
+        )  # two races and two lunches: few levels, and the fit is singular
+        return lmer("math ~ small + race + lunch + (1 + small | race:lunch) + (1 + small | sch)", load("star"))
+
+
+def test_star_by_hand(star):
+    """The effect in a cell: the fixed slope, the slope of the cell, and the mean slope of its pupils' schools."""
+    data = load("star")
+    table = effects(star, "small", by=["race", "lunch"]).table
+    assert len(table) == 4
+    for _, row in table.iterrows():
+        pupils = data[(data["race"] == row["race"]) & (data["lunch"] == row["lunch"])]
+        by_hand = star.fixef["small"] + star.ranef["race:lunch"].loc[f"{row['race']}:{row['lunch']}", "small"]
+        by_hand += pupils["sch"].astype(str).map(star.ranef["sch"]["small"]).mean()
+        assert row["estimate"] == pytest.approx(by_hand, rel=1e-9)
+        assert row["n"] == len(pupils)
+
+
+def test_star_without_schools_has_the_fixed_slope_and_that_of_the_cell(star):
+    cells = pd.DataFrame({"race": ["Black", "White"], "lunch": ["free", "paid"], "N": [10, 30]})
+    eff = effects(star, "small", by="race", newdata=cells, weights="N")
+    by_hand = [
+        star.fixef["small"] + star.ranef["race:lunch"].loc[level, "small"] for level in ("Black:free", "White:paid")
+    ]
+    np.testing.assert_allclose(eff.table["estimate"], by_hand, rtol=1e-9)
+    assert "does not hold sch" in eff.notes[0]
+
+
+def test_a_reml_table_says_what_it_leaves_out(star):
+    eff = effects(star, "small")
+    assert "theta" in eff.table.attrs["uncertainty"]
+    assert "left out" in repr(eff)
+
+
+def test_draws_of_a_reml_fit_are_joint(star):
+    eff = effects(star, "small", by=["race", "lunch"])
+    draws = eff.draws(4000, seed=3)
+    assert draws.shape == (4000, 4)
+    cov = star.apply(eff.functional).cov
+    # Sampling error of a covariance of normal draws, five standard errors.
+    error = np.sqrt((cov**2 + np.outer(np.diag(cov), np.diag(cov))) / 4000)
+    np.testing.assert_array_less(np.abs(np.cov(draws.T) - cov), 5 * error)
+
+
+def test_the_plot_of_an_answer(star):
+    axes = effects(star, "small", by=["race", "lunch"]).plot()
+    assert axes.get_xlabel() == "effect of small on math\n(50 and 95 % intervals)"
+    assert [t.get_text().strip() for t in axes.get_yticklabels()] == ["Black", "free", "paid", "White", "free", "paid"]
+    contrasts = effects(star, "small", by="race").contrast(against="complement").plot()
+    assert [t.get_text() for t in contrasts.get_yticklabels()] == ["Black", "White"]
+    label = contrasts.get_xlabel().replace("\n", " ")
+    assert label == "difference in the effect of small on math, against complement (50 and 95 % intervals)"
