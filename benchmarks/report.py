@@ -76,7 +76,7 @@ def render(
         _section("Cases", _models(cases, table, packages)),
         _section(
             "Time",
-            "From formula and data frame to the fit; median of the runs after the first, the number of runs in brackets "
+            "From formula and data frame to the fit; median of the runs after the first, their number in brackets "
             "(where the first took 20 seconds, it alone counts); after `·` the ratio to mixedfx.\n",
             _grid(cases, packages, lambda case, package: _time_cell(table, case.name, package)),
         ),
@@ -106,6 +106,7 @@ def render(
         ),
         _section("What mixedfx has to show", _targets(cases, packages, table)),
         _section("Not measured, and why", _missing(cases, packages, table)),
+        "How the time of an evaluation grows with rows, levels and terms is in [SCALING.md](SCALING.md).\n",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -143,7 +144,7 @@ def _models(cases: Sequence[Case], table: dict[tuple[str, str], Record], package
         record = next(table[case.name, p] for p in packages if (case.name, p) in table)
         levels = " x ".join(f"{n:,}" for n in record["levels"])
         rows.append([case.name, case.what, f"{record['rows']:,}", levels, f"`{case.formula}`"])
-    return _markdown(["case", "", "rows", "levels", "model"], rows)
+    return markdown_table(["case", "", "rows", "levels", "model"], rows)
 
 
 def _time_cell(table: dict[tuple[str, str], Record], case: str, package: str) -> str:
@@ -219,7 +220,7 @@ def _targets(cases: Sequence[Case], packages: Sequence[str], table: dict[tuple[s
         ours = table.get((case.name, "mixedfx"))
         for asked, found, met in _claims(case, packages, table, ours):
             rows.append([case.name, asked, found, met])
-    return _markdown(["case", "asked", "measured", "met"], rows)
+    return markdown_table(["case", "asked", "measured", "met"], rows)
 
 
 def _claims(
@@ -299,10 +300,12 @@ def _grid(
 ) -> str:
     title, value = first or (None, lambda case: "")
     rows = [[c.name, *([value(c)] if title else []), *(cell(c, p) for p in packages)] for c in cases]
-    return _markdown(["case", *([title] if title else []), *packages], rows)
+    return markdown_table(["case", *([title] if title else []), *packages], rows)
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table."""
+
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

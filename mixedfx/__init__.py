@@ -1,3 +1,62 @@
-"""Multilevel models and varying treatment effects from one lme4-style formula."""
+"""Multilevel models and varying treatment effects from one lme4-style formula.
+
+>>> import mixedfx as mx
+>>> star = mx.datasets.load("star")
+>>> fit = mx.lmer("math ~ small * race + small * gender + (1 + small | sch)", star)
+>>> eff = mx.effects(fit, "small", by=["race", "gender"])
+>>> eff.table[["race", "gender", "n"]].to_string(index=False).splitlines()[1]
+'Black    boy  939'
+
+Public names are imported on first use, so that ``import mixedfx`` costs little more than ``import pandas``. `design` and
+`effects` are functions here and packages of the same names in the source: where the import system would bind the
+package, the function stands (see `_Package`).
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from mixedfx import errors
+
+if TYPE_CHECKING:
+    from mixedfx import datasets
+    from mixedfx.design.build import design
+    from mixedfx.effects.effects import effects
+    from mixedfx.reml.lmer import lmer
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "datasets", "design", "effects", "errors", "lmer"]
+
+_FUNCTIONS = {"design": "mixedfx.design.build", "effects": "mixedfx.effects.effects", "lmer": "mixedfx.reml.lmer"}
+_MODULES = ("datasets",)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        value = getattr(import_module(_FUNCTIONS[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"mixedfx.{name}")
+    else:
+        raise AttributeError(f"module 'mixedfx' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
+class _Package(ModuleType):
+    """This module, except that a sub-package never takes the name of a public function.
+
+    After the first import of a sub-package the import system assigns it to the attribute of that name here, at whatever
+    moment that import happens to come.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _FUNCTIONS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

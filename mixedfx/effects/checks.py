@@ -10,11 +10,13 @@ reader is warned.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.design import Design
@@ -50,11 +52,13 @@ def check_options(scale: str, groups: str, new_levels: str, level: float) -> Non
         raise EffectsError(f"level must lie between 0 and 1, not {level!r}", mend="Write level=0.95.")
 
 
-def warn_not_estimable(design: Design, stacked: pd.DataFrame, combine: sparse.csr_array, labels: Sequence[str]) -> None:
-    """Warn about effects that need columns which were dropped because they are aliased.
+def not_estimable(
+    design: Design, stacked: pd.DataFrame, comparing: sparse.csr_array, averaging: sparse.csr_array
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """Find effects that need columns which were dropped because they are aliased.
 
-    With X = [X1, X2] and the dropped columns X2 = X1 R, the data determine c'beta only if c2' = c1' R. Otherwise the
-    fit answers as if the coefficients of X2 were zero, which depends on the order of the terms and not on the data.
+    With X = [X1, X2] and the dropped columns X2 = X1 R, the data determine c'beta only if c2' = c1' R. Otherwise the fit
+    answers as if the coefficients of X2 were zero, which depends on the order of the terms and not on the data.
 
     Parameters
     ----------
@@ -62,29 +66,36 @@ def warn_not_estimable(design: Design, stacked: pd.DataFrame, combine: sparse.cs
         The design of the fit.
     stacked
         The counterfactual rows.
-    combine
-        (s, rows) the combination of these rows that each effect is.
-    labels
-        The s names.
+    comparing, averaging
+        Their product (s, rows) combines these rows to the s effects.
+
+    Returns
+    -------
+    concerned : (s,) booleans
+    columns : labels of the dropped columns that are needed
     """
     spec = design.spec
     total = len(spec.fixed.columns)
     dropped = np.setdiff1d(np.arange(total), spec.kept)
     if dropped.size == 0:
-        return
+        return np.zeros(cast(tuple[int, int], comparing.shape)[0], dtype=bool), ()
     whole = replace(spec, kept=np.arange(total), random=())
-    X, C = whole.replay(design.frame).X, combine @ whole.replay(stacked).X
+    X, C = whole.replay(design.frame).X, comparing @ (averaging @ whole.replay(stacked).X)
     R = np.linalg.lstsq(X[:, spec.kept], X[:, dropped], rcond=None)[0]
     scale = np.max(np.abs(C), axis=1, initial=1.0)
     gap = np.abs(C[:, dropped] - C[:, spec.kept] @ R) > 1e-6 * scale[:, None]
-    concerned = list(dict.fromkeys(labels[int(i)] for i in np.flatnonzero(gap.any(axis=1))))
+    return gap.any(axis=1), tuple(str(c) for c in np.array(spec.fixed.columns)[dropped[gap.any(axis=0)]])
+
+
+def warn_not_estimable(labels: Iterable[str], columns: Sequence[str], *, stacklevel: int = 3) -> None:
+    """Warn that the effects for some subgroups rest on the coding and not on data."""
+    concerned = list(dict.fromkeys(labels))
     if concerned:
-        names = listed(str(name) for name in np.array(spec.fixed.columns)[dropped[gap.any(axis=0)]])
         warnings.warn(
-            f"the data do not determine the effect for {listed(concerned)}: it needs {names}, dropped from the fit as "
-            "aliased, and is given as if that were zero.\nLeave these subgroups out, or fit a smaller fixed part.",
+            f"the data do not determine the effect for {listed(concerned)}: it needs {listed(columns)}, dropped from the "
+            "fit as aliased, and is given as if that were zero.\nLeave these subgroups out, or fit a smaller fixed part.",
             IdentifiabilityWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 

@@ -17,7 +17,8 @@ from scipy import sparse
 
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.functional import Functional
-from mixedfx.effects.subgroups import EVERY
+from mixedfx.effects.checks import warn_not_estimable
+from mixedfx.effects.subgroups import EVERY, OVERALL
 from mixedfx.effects.summary import summarize
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import EffectsError
@@ -51,6 +52,8 @@ def against(effects: Effects, a: Any, what: Literal["overall", "complement"]) ->
     overall = effects.overall
     if overall is None:
         raise EffectsError("a table of contrasts has no overall effect", mend="Ask the table of effects itself.")
+    if overall.needs:
+        warn_not_estimable([OVERALL], overall.needs, stacklevel=4)
     table = effects.table
     rows = np.arange(len(effects)) if a is None else find_rows(effects, a)
     weight, n = table["weight"].to_numpy()[rows], table["n"].to_numpy()[rows]

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.functional import Functional
-from mixedfx.effects.checks import check_options, warn_no_variation, warn_not_estimable
+from mixedfx.effects.checks import check_options, not_estimable, warn_no_variation, warn_not_estimable
 from mixedfx.effects.comparisons import find_comparison
 from mixedfx.effects.grid import Grid, build_grid
 from mixedfx.effects.result import Effects, Overall
-from mixedfx.effects.subgroups import OVERALL, ByLike, everybody, find_subgroups, read_plan
+from mixedfx.effects.subgroups import ByLike, block_diagonal, everybody, find_subgroups, read_plan
 from mixedfx.effects.summary import summarize, take_rows
 from mixedfx.effects.treatment import TreatmentLike, read_treatment
 from mixedfx.results.protocol import Fit, NewLevels
@@ -131,18 +131,25 @@ def effects(
     cells = fit.design_for(stacked, new_levels=new_levels)
     if groups != "fitted":
         cells = _without_random(cells)
-    # Row (subgroup, contrast) of `combine` averages the cells of the subgroup, block `high` minus block `low`.
+    # First the average outcome of every subgroup, and of everybody last, under every value; then what is compared.
     average = sparse.vstack([asked.averaging(grid.weight), everybody(grid).averaging(grid.weight)])
+    averaging = block_diagonal(sparse.csr_array(average), len(treated.values))
     across = np.zeros((len(treated.pairs), len(treated.values)))
     for k, (high, low) in enumerate(treated.pairs):
         across[k, [high, low]] = chosen.coefficients
     k, s = len(across), len(asked.labels)
-    combine = sparse.csr_array(sparse.kron(across, average))
-    by_contrast = cells.combine(combine)
+    comparing = sparse.csr_array(sparse.kron(across, sparse.eye_array(s + 1)))
+    by_contrast = cells.combine(averaging).combine(comparing)
     order = np.arange(k * (s + 1)).reshape(k, s + 1)
     functional = take_rows(by_contrast, order[:, :s].T.ravel())
-    overall = Overall(take_rows(by_contrast, order[:, s]), int(grid.count.sum()), float(grid.weight.sum()))
-    warn_not_estimable(design, stacked, combine, [*asked.labels, OVERALL] * k)
+    concerned, aliased = not_estimable(design, stacked, comparing, averaging)
+    warn_not_estimable((asked.labels[i // k] for i in np.flatnonzero(concerned[order[:, :s].T.ravel()])), aliased)
+    overall = Overall(
+        take_rows(by_contrast, order[:, s]),
+        count=int(grid.count.sum()),
+        weight=float(grid.weight.sum()),
+        needs=aliased if concerned[order[:, s]].any() else (),
+    )
     warn_no_variation(design, treated, plan.columns, grid, take_rows(by_contrast, order[0, :s]), groups=groups)
 
     keys = asked.keys.loc[asked.keys.index.repeat(k)].reset_index(drop=True)

@@ -143,10 +143,9 @@ def _categories_of_fit(frame: pd.DataFrame, design: Design) -> pd.DataFrame:
     for name in frame.columns:
         known = fetch(design.frame, name).dtype if name in design.frame.columns else None
         if isinstance(known, pd.CategoricalDtype):
-            values = fetch(frame, name).astype(object)
-            own = [v for v in pd.unique(values) if v not in set(known.categories)]
-            categories = [*known.categories, *sorted(own, key=str)]
-            changed[name] = pd.Categorical(values, categories=categories, ordered=known.ordered)
+            values = fetch(frame, name).astype("category").cat.remove_unused_categories()
+            own = sorted((v for v in values.cat.categories if v not in known.categories), key=str)
+            changed[name] = values.cat.set_categories([*known.categories, *own], ordered=known.ordered)
     return frame.assign(**changed)
 
 

@@ -36,11 +36,14 @@ class Overall:
         One row for each contrast of treatment values.
     count, weight
         Rows averaged over, and their summed weights.
+    needs
+        Columns it needs that were dropped from the fit as aliased: where there are any, the data do not determine it.
     """
 
     functional: Functional
     count: int
     weight: float
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -166,6 +166,17 @@ def find_subgroups(plan: Plan, grid: Grid) -> Subgroups:
 def everybody(grid: Grid) -> Subgroups:
     """All cells as one subgroup."""
     return find_subgroups(Plan(margins=((),)), grid)
+
+
+def block_diagonal(block: sparse.csr_array, times: int) -> sparse.csr_array:
+    """Repeat a matrix along the diagonal; its rows stay sorted, which at 10^6 columns saves a sort."""
+    s, m = cast(tuple[int, int], block.shape)
+    at = np.arange(times)[:, None]
+    ends = (block.indptr[1:] + at * block.nnz).ravel()
+    return sparse.csr_array(
+        (np.tile(block.data, times), (block.indices + at * m).ravel(), np.concatenate([[0], ends])),
+        shape=(times * s, times * m),
+    )
 
 
 def _by_crossing(margin: tuple[str, ...], grid: Grid) -> tuple[pd.DataFrame, sparse.csr_array]:

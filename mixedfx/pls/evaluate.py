@@ -135,6 +135,7 @@ def _derivatives(
     h = tuple((x[..., p] - x[..., :p] @ gamma)[..., None] for x in ZVW)
     H_by, h_by = _by_factor(problem, H), _by_factor(problem, h)
     ZVZT, ZVZ = factorization.score_sums()
+    factorization.release()
     S_inverse = linalg.cho_solve((L, True), np.eye(p), check_finite=False) if p else np.zeros((0, 0))
     QT, Q = [], []
     for f, Tf in enumerate(T):

@@ -67,6 +67,11 @@ class Factorization:
             self.second = SecondLevel(problem.coupling, T[1:], weights)
             self.logdet += self.second.logdet
 
+    def release(self) -> None:
+        """Forget the inverse; it is formed again if asked for."""
+        if self.second is not None:
+            self.second.release()
+
     # --- products with Lambda and with Z'Z -------------------------------------------------------------------------
     def scale(self, b: Pair) -> Pair:
         """Lambda b."""
@@ -277,6 +282,10 @@ class SecondLevel:
                 kernels.selected_inverse(tail, layout.split, layout.start, layout.row, self.head, head)
             self._inverse = head, tail
         return self._inverse
+
+    def release(self) -> None:
+        """Forget the inverse and what was made from it."""
+        self._inverse = self._forms = None
 
     def quadratic_forms(self) -> Vector:
         """(q1, k1, k1) forms F_i = V_i' C^{-1} V_i."""

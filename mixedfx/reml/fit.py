@@ -24,7 +24,9 @@ from mixedfx.results.summary import lmm_summary
 if TYPE_CHECKING:
     from mixedfx.reml.least_squares import LeastSquares
     from mixedfx.reml.optimization import Optimization
+    from mixedfx.reml.refit import Refits
     from mixedfx.reml.solve import RemlSolution
+    from mixedfx.reml.update import Call
     from mixedfx.results.render import SummaryContent
 
 THETA_GIVEN = (
@@ -43,6 +45,8 @@ class LmerFit:
         What was fitted: response, fixed-effects matrix, random terms, rows used.
     solution
         The estimates, as the solver left them; `LeastSquares` where the formula has no random term.
+    call
+        What the fit was made from, by reference, for `update`.
 
     Examples
     --------
@@ -59,6 +63,7 @@ class LmerFit:
 
     design: Design
     solution: RemlSolution | LeastSquares
+    call: Call | None = None
 
     @property
     def formula(self) -> str:
@@ -337,6 +342,43 @@ class LmerFit:
         """
         beta, u = self.solution.joint.draw(1000 if n is None else n, np.random.default_rng(seed))
         return Draws(tables.draw_keys(self.design), np.concatenate([beta, u], axis=1)[None], THETA_GIVEN)
+
+    def refit(self, y: NDArray[np.float64]) -> LmerFit:
+        """The same model fitted to another response, (n,) values for the rows of the design; see `refits` for many."""
+        from mixedfx.reml.refit import refit
+
+        return refit(self, y)
+
+    def refits(self, Y: NDArray[np.float64]) -> Refits:
+        """Estimates for each column of `Y` (n, B), reusing the design and its cross-products.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+        >>> bootstrap = fit.refits(fit.simulate(200, seed=1))
+        >>> bootstrap.to_frame().shape, bool(bootstrap.converged.all())
+        ((200, 7), True)
+        """
+        from mixedfx.reml.refit import refits
+
+        return refits(self, Y)
+
+    def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> LmerFit:
+        """Fit again with some arguments changed; ``fit.update(". ~ . + x")``, where a dot stands for what was there.
+
+        Parameters
+        ----------
+        formula
+            Change of the formula, see `mixedfx.formula.update.update_formula`; None keeps it.
+        data
+            New data; None keeps the data of the fit (which are kept by reference, not copied).
+        **changes
+            Other arguments of `mixedfx.lmer`: REML, weights, offset, na, contrasts, env.
+        """
+        from mixedfx.reml.update import update
+
+        return update(self, formula, data, **changes)
 
     def tidy(
         self,

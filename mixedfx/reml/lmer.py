@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from mixedfx.errors import ConvergenceWarning, ModelError, SingularFitWarning
+from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.reml.fit import LmerFit
 
 
 def lmer(
-    formula: str,
+    formula: str | MixedFormula,
     data: Any,
     REML: bool = True,
     weights: Any = None,
@@ -90,6 +91,7 @@ def lmer(
     from mixedfx.design.build import build_design
     from mixedfx.reml.least_squares import least_squares
     from mixedfx.reml.solve import solve
+    from mixedfx.reml.update import Call
 
     design = build_design(formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
     if design.formula.additions:
@@ -97,7 +99,8 @@ def lmer(
             f"lmer estimates one residual variance, but the formula gives {design.formula.additions[0].name}(...)",
             mend="Leave the addition out; rows of different precision are weights=.",
         )
-    fit = LmerFit(design, solve(design, REML) if design.random else least_squares(design, REML))
+    call = Call(formula, data, REML, weights, offset, na, contrasts, env)
+    fit = LmerFit(design, solve(design, REML) if design.random else least_squares(design, REML), call)
     if not fit.converged:
         course = fit.optimization
         warnings.warn(

@@ -18,6 +18,7 @@ class Outcome(Enum):
     NO_PARAMETERS = "nothing to optimise"
     STALLED = "stopped: no step improves the criterion, but the gradient is not zero"
     SADDLE = "stopped at a saddle point that no restart could leave"
+    EXACT = "stopped: the model reproduces the response exactly, and the residual variance goes to zero"
     EVALUATIONS = "stopped: the limit of evaluations was reached"
 
     @property

@@ -7,6 +7,7 @@ together (`mixedfx.pls.batch`); otherwise one after the other, each from the par
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,15 +16,21 @@ from scipy import linalg
 
 from mixedfx.covariance.structures import factor, parameters
 from mixedfx.design.design import Design
-from mixedfx.errors import DataError
+from mixedfx.errors import DataError, ModelError
 from mixedfx.pls.batch import Responses, evaluate_batch
 from mixedfx.pls.problem import Problem, level_sums
+from mixedfx.reml.least_squares import LeastSquares, least_squares
+from mixedfx.reml.solve import solve_problem
 from mixedfx.reml.trust_region import (
-    MAX_EVALUATIONS, ROUNDING, START_RADIUS, TOLERANCE, minimise, trust_region_steps,
+    MAX_EVALUATIONS, ROUNDING, START_RADIUS, TOLERANCE, diagonal_parameters, minimise, trust_region_steps,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from mixedfx.reml.fit import LmerFit
 
 Vector = NDArray[np.float64]
 
+SNAP = 1e-6  # scaled diagonal entries below are zero; the criterion changes by their square
 BATCH_NUMBERS = 2**22  # numbers in one array of a batch; larger batches are cut
 
 
@@ -131,7 +138,32 @@ def with_response(problem: Problem, responses: Responses, b: int) -> Problem:
     return replace(problem, zw1=zw1, zw2=zw2, ww=ww, shift=responses.shift[:, b])
 
 
-def refits(
+def refit(fit: LmerFit, y: Vector) -> LmerFit:
+    """The model of `fit` for one new response (n,)."""
+    Y = check_responses(fit.design, y)
+    if Y.shape[1] != 1:
+        raise DataError("refit takes one response", mend="Give many responses, one a column, to fit.refits.")
+    design = replace(fit.design, y=Y[:, 0])
+    if isinstance(fit.solution, LeastSquares):
+        return replace(fit, design=design, solution=least_squares(design, fit.REML), call=None)
+    problem = with_response(fit.solution.problem, cross_products(design, fit.solution.problem, Y), 0)
+    return replace(fit, design=design, solution=solve_problem(design, problem), call=None)
+
+
+def refits(fit: LmerFit, Y: Vector) -> Refits:
+    """The model of `fit` for each column of `Y` (n, B), every one starting from the fit's theta.
+
+    Raises
+    ------
+    ModelError
+        For a fit without random terms.
+    """
+    if isinstance(fit.solution, LeastSquares):
+        raise ModelError("a fit without random terms has nothing to optimise", mend="Use numpy.linalg.lstsq.")
+    return refit_problem(fit.design, fit.solution.problem, Y, fit.solution.theta, tuple(fit.theta.index))
+
+
+def refit_problem(
     design: Design, problem: Problem, Y: Vector, theta: Vector, theta_names: tuple[str, ...]
 ) -> Refits:
     """Fit `design` to each column of `Y` (n, B), starting from `theta` (r,)."""
@@ -162,7 +194,8 @@ def _canonical(problem: Problem, par: Vector) -> Vector:
             for row in np.flatnonzero(np.any(par[:, where][:, diagonal] < 0, axis=1)):
                 T = block.structure.canonical(factor(block.structure, par[row, where]))
                 out[row, where] = parameters(block.structure, T)
-    return out
+    near_zero = diagonal_parameters(problem) & (np.abs(out) < SNAP)
+    return np.where(near_zero, 0.0, out)
 
 
 def _one_by_one(problem: Problem, responses: Responses, par: Vector) -> tuple[Vector, ...]:

@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from mixedfx.covariance.structures import factor, parameters
 from mixedfx.design.design import Design
+from mixedfx.errors import ModelError
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
 from mixedfx.reml.optimization import Optimization
 from mixedfx.reml.starting import moment_start
 from mixedfx.reml.trust_region import minimise
+
+NOTHING_LEFT = 1e-26  # residual sum of squares of the fixed part, relative to y'y, that is rounding
 
 Vector = NDArray[np.float64]
 
@@ -81,7 +84,18 @@ def solve(design: Design, REML: bool = True, start: Vector | None = None) -> Rem
 
 
 def solve_problem(design: Design, problem: Problem, start: Vector | None = None) -> RemlSolution:
-    """Optimise a problem whose cross-products are there already."""
+    """Optimise a problem whose cross-products are there already.
+
+    Raises
+    ------
+    ModelError
+        If the fixed part reproduces the response exactly: no variance is left to estimate.
+    """
+    if problem.sigma is None and problem.ww[-1, -1] <= NOTHING_LEFT * float(design.y @ design.y):
+        raise ModelError(
+            "the fixed part reproduces the response exactly, so there is no variance to estimate",
+            mend="Look for a column of the fixed part that was computed from the response.",
+        )
     par = moment_start(problem) if start is None else np.asarray(start, dtype=np.float64) * problem.parameter_scale
     evaluation, optimization = minimise(problem, par)
     raw = _by_term(design, problem, evaluation.par / problem.parameter_scale)

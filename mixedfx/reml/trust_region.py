@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.linalg.threads import blas_threads
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
 from mixedfx.reml.optimization import Optimization, Outcome, Step
@@ -26,6 +27,7 @@ Vector = NDArray[np.float64]
 START_RADIUS = 0.25  # first radius of trust, relative to the length of the starting parameters
 SLOW = 1e-7  # the same where the last `PATIENCE` evaluations gained no more: a flat and curved valley
 PATIENCE = 4
+EXACT_FIT = 1e-14  # share of the response's variation, beyond the fixed part, that is left unexplained
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
 MAX_EVALUATIONS = 200
 TOLERANCE = 1e-9  # predicted decrease of the criterion, in units of deviance, at which a point is a minimum
@@ -156,9 +158,17 @@ def minimise(problem: Problem, par: Vector) -> tuple[Evaluation, Optimization]:
     if problem.n_parameters == 0:
         only = evaluate(problem, par)
         return only, Optimization((), Outcome.NO_PARAMETERS, np.zeros(0), np.inf)
-    state = start(problem, par)
+    with blas_threads(0 if problem.coupling is None else problem.coupling.size):
+        return certify(problem, *_iterate(problem, start(problem, par)))
+
+
+def _iterate(problem: Problem, state: State) -> tuple[State, Outcome]:
+    """Step until there is nothing to gain, and say why the iteration stopped."""
     stopped = Outcome.EVALUATIONS
     while len(state.steps) < MAX_EVALUATIONS:
+        if problem.sigma is None and state.best.residual < EXACT_FIT * problem.ww[-1, -1]:
+            stopped = Outcome.EXACT
+            break
         step, decrease = predicted(state)
         if finished(state, step, decrease):
             stopped = Outcome.INTERIOR
@@ -167,7 +177,7 @@ def minimise(problem: Problem, par: Vector) -> tuple[Evaluation, Optimization]:
             stopped = Outcome.STALLED
             break
         state = advance(problem, state, step, decrease)
-    return certify(problem, state, stopped)
+    return state, stopped
 
 
 def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluation, Optimization]:

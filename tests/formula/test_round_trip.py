@@ -52,7 +52,7 @@ def arithmetic(inner: st.SearchStrategy[Written]) -> st.SearchStrategy[Written]:
         | inner.map(lambda w: w.wrapped("({})"))
         | inner.map(lambda w: w.wrapped("-{}"))
         | inner.map(lambda w: w.wrapped("np.log( {} )"))
-        | st.tuples(inner, st.sampled_from(["({} > 2.5)", "2*{}", "(({})**0.5)", "({} == 'a')"])).map(
+        | st.tuples(inner, st.sampled_from(["({} > 2.5)", "2*{}", "(log({})**2)", "({} == 'a')"])).map(
             lambda t: t[0].wrapped(t[1])
         )
     )
