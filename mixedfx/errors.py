@@ -89,6 +89,14 @@ class OptionError(MixedfxError, ValueError):
     """An argument with a value that it cannot take; the message lists those it can."""
 
 
+class MissingPackageError(MixedfxError, ImportError):
+    """An optional package is needed for what was asked; the message names the line that installs it."""
+
+
+class ImproperPosteriorError(ModelError):
+    """Under these priors the posterior is no distribution; the message names the parameter and the mend."""
+
+
 class EffectsError(MixedfxError):
     """A question about effects that this fit cannot answer."""
 
@@ -119,6 +127,14 @@ class SingularFitWarning(MixedfxWarning):
 
 class ConvergenceWarning(MixedfxWarning):
     """The optimiser stopped before it could certify a minimum."""
+
+
+class SamplingWarning(MixedfxWarning):
+    """Draws that did not converge, or too few effective ones; the message says what was seen."""
+
+
+class DataDependentPriorWarning(MixedfxWarning):
+    """A marginal likelihood under priors that were scaled from the data compares models only roughly."""
 
 
 class NoVariationWarning(MixedfxWarning):

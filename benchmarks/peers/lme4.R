@@ -2,7 +2,7 @@
 # usage: Rscript lme4.R TASK.json OUT.jsonl           measure
 #        Rscript lme4.R convert TASK.json             data once from CSV to RDS, so that reading does not count as memory
 arguments <- commandArgs(TRUE)
-SHORT <- 0.1; LONG <- 20; LEAST <- 5; MOST <- 100; ENOUGH <- 3; TOO_MUCH <- 60
+SHORT <- 0.1; LONG <- 20; LEAST <- 5; MOST <- 100; ENOUGH <- 3; TOO_MUCH <- 30
 
 emit <- function(path, record)
   cat(jsonlite::toJSON(record, digits = NA, auto_unbox = TRUE, null = "null", na = "null"), "\n", sep = "", file = path, append = TRUE)

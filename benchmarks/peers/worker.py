@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 SHORT, LONG = 0.1, 20.0
-LEAST, MOST, ENOUGH, TOO_MUCH = 5, 100, 3.0, 60.0
+LEAST, MOST, ENOUGH, TOO_MUCH = 5, 100, 3.0, 30.0
 
 
 def main(task_path: str, out_path: str) -> None:

@@ -1,7 +1,8 @@
 """Importance sampling with a multivariate t proposal, adapted a few times, and Pareto-smoothed weights.
 
-The proposal starts at the mode with the inverse Hessian as its scale and is moved to the weighted mean and covariance of
-its own draws (adaptive importance sampling; Cappé et al. 2008). The last round alone is used, so its weights are exact.
+The proposal starts at the mode with the inverse Hessian as its scale and is moved to the weighted quantiles, means and
+covariances of its own draws (adaptive importance sampling; Cappé et al. 2008); its coordinates are bent, since the posterior
+of a small standard deviation has a long left side on the logarithmic scale. The last round alone is used, so its weights are exact.
 The largest weights are smoothed by a generalised Pareto distribution, whose shape k-hat says whether they can be trusted: up to
 0.7 they can (Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25(72)); arviz-stats fits it.
 """
@@ -18,22 +19,31 @@ from scipy import linalg, special
 Array = NDArray[np.float64]
 
 RELIABLE = 0.7  # largest k-hat of trusted weights
+EVEN = 0.8  # share of effective points at which a proposal needs no further round
+DF = (5.0, 10.0)  # degrees of freedom tried
+NORMAL_95 = float(special.ndtri(0.95))
+SKEW_OF_QUANTILES = (np.sqrt(1 + NORMAL_95**2) - 1) / NORMAL_95  # asymmetry of the 5 % and 95 % quantiles for skew 1
 
 
 @dataclass(frozen=True, eq=False)
-class TProposal:
-    """Multivariate t distribution.
+class Proposal:
+    """A multivariate t distribution, each coordinate bent so that its two sides may differ in width.
+
+    x = centre + scale (z + skew ((1 + z^2)^(1/2) - 1)) with z multivariate t: sides of slopes 1 - skew and 1 + skew.
 
     Attributes
     ----------
-    mean
-        (d,) centre.
-    root
-        (d, d) lower factor of the scale matrix.
+    centre, scale, skew
+        (d,) the bend; skew between -1 and 1.
+    mean, root
+        (d,) location and (d, d) lower factor of the scale matrix of z.
     df
-        Degrees of freedom.
+        Degrees of freedom of z.
     """
 
+    centre: Array
+    scale: Array
+    skew: Array
     mean: Array
     root: Array
     df: float
@@ -41,14 +51,35 @@ class TProposal:
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """(n, d) draws."""
         normal = rng.standard_normal((n, len(self.mean)))
-        return self.mean + (normal @ self.root.T) * np.sqrt(self.df / rng.chisquare(self.df, (n, 1)))
+        z = self.mean + (normal @ self.root.T) * np.sqrt(self.df / rng.chisquare(self.df, (n, 1)))
+        return self.centre + self.scale * (z + self.skew * (np.sqrt(1 + z**2) - 1))
+
+    def straighten(self, x: Array) -> Array:
+        """(n, d) z of points x."""
+        a = self.skew
+        c = (x - self.centre) / self.scale + a
+        return (c - a * np.sqrt(c**2 + 1 - a**2)) / (1 - a**2)
 
     def log_density(self, x: Array) -> Array:
         """(n,) log density of (n, d) points."""
-        d, df = len(self.mean), self.df
-        z = linalg.solve_triangular(self.root, (x - self.mean).T, lower=True)
-        constant = special.gammaln((df + d) / 2) - special.gammaln(df / 2) - 0.5 * d * np.log(df * np.pi)
-        return constant - np.log(np.diag(self.root)).sum() - 0.5 * (df + d) * np.log1p((z**2).sum(axis=0) / df)
+        z = self.straighten(x)
+        slope = np.log(self.scale) + np.log1p(self.skew * z / np.sqrt(1 + z**2))
+        return log_t_density(z, self.mean, self.root, self.df) - slope.sum(axis=1)
+
+
+def log_t_density(z: Array, mean: Array, root: Array, df: float) -> Array:
+    """(n,) log density of the multivariate t distribution at (n, d) points; root is the lower factor of its scale."""
+    d = len(mean)
+    standard = linalg.solve_triangular(root, (z - mean).T, lower=True)
+    constant = special.gammaln((df + d) / 2) - special.gammaln(df / 2) - 0.5 * d * np.log(df * np.pi)
+    return constant - np.log(np.diag(root)).sum() - 0.5 * (df + d) * np.log1p((standard**2).sum(axis=0) / df)
+
+
+def at_mode(mean: Array, covariance: Array) -> Proposal:
+    """The first proposal: straight sides, five degrees of freedom."""
+    scale = np.sqrt(np.diag(covariance))
+    root = np.linalg.cholesky(covariance / np.outer(scale, scale))
+    return Proposal(mean, scale, np.zeros_like(mean), np.zeros_like(mean), root, DF[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,50 +135,64 @@ def smooth(log_ratios: Array) -> tuple[Array, float]:
 
 
 def adapt(
-    log_density: Callable[[Array], Array], mean: Array, covariance: Array, n: int, rng: np.random.Generator,
-    rounds: int, df: float = 5.0,
-) -> tuple[TProposal, int, int]:  # fmt: skip
-    """A proposal with the mean and covariance of the posterior.
+    log_density: Callable[[Array], Array], proposal: Proposal, n: int, rng: np.random.Generator, rounds: int
+) -> tuple[Proposal, int]:
+    """A proposal with the location, spread and skewness of the posterior.
 
     Parameters
     ----------
     log_density
         Maps (n, d) points to (n,) log densities.
-    mean, covariance
-        Mode and inverse Hessian.
+    proposal
+        The first one.
     n
         Points in each round.
     rng
         Random numbers.
     rounds
         Largest number of rounds; fewer where the weights are even already.
-    df
-        Degrees of freedom of the proposal.
 
     Returns
     -------
     tuple
-        The proposal, the rounds taken, the evaluations used.
+        The proposal, and the rounds taken.
     """
-    d = len(mean)
-    proposal = TProposal(mean, np.linalg.cholesky(covariance), df)
     for turn in range(1, rounds + 1):
         points = proposal.draw(rng, n)
         weights, _ = smooth(log_density(points) - proposal.log_density(points))
         ess = 1 / np.sum(weights**2)
-        centre = weights @ points
-        deviation = points - centre
-        spread = (deviation * weights[:, None]).T @ deviation
-        # few effective points say little about a covariance: keep some of the old one
-        trust = ess / (ess + 2 * d)
-        old = proposal.root @ proposal.root.T * df / (df - 2)
-        mixed = trust * spread + (1 - trust) * old
-        proposal = TProposal(
-            trust * centre + (1 - trust) * proposal.mean, np.linalg.cholesky(mixed * (df - 2) / df), df
-        )
-        if ess > 0.75 * n:
-            return proposal, turn, turn * n
-    return proposal, rounds, rounds * n
+        if ess > EVEN * n:
+            return proposal, turn
+        proposal = refit(proposal, points, weights, ess)
+    return proposal, rounds
+
+
+def refit(proposal: Proposal, points: Array, weights: Array, ess: float) -> Proposal:
+    """The proposal moved to weighted points; few effective points move it part of the way."""
+    d = points.shape[1]
+    low, middle, high = (_weighted_quantiles(points, weights, q) for q in (0.05, 0.5, 0.95))
+    trust = ess / (ess + 4 * d)
+    left, right = np.maximum(middle - low, 1e-8), np.maximum(high - middle, 1e-8)
+    lean = np.clip((right - left) / (right + left) / SKEW_OF_QUANTILES, -0.9, 0.9)
+    bent = Proposal(
+        middle, (left + right) / (2 * NORMAL_95), trust * lean, np.zeros(d), np.eye(d), proposal.df
+    )
+    z = bent.straighten(points)
+    mean = weights @ z
+    deviation = z - mean
+    spread = (deviation * weights[:, None]).T @ deviation
+    mixed = trust * spread + (1 - trust) * np.diag(np.maximum(np.diag(spread), 1.0))
+    roots = [np.linalg.cholesky(mixed * (df - 2) / df) for df in DF]
+    fits = [float(weights @ log_t_density(z, mean, root, df)) for root, df in zip(roots, DF, strict=True)]
+    best = int(np.argmax(fits))
+    return Proposal(bent.centre, bent.scale, bent.skew, mean, roots[best], DF[best])
+
+
+def _weighted_quantiles(points: Array, weights: Array, q: float) -> Array:
+    order = np.argsort(points, axis=0)
+    sums = np.cumsum(weights[order], axis=0)
+    index = np.minimum((sums < q * sums[-1]).sum(axis=0), len(points) - 1)
+    return points[order[index, np.arange(points.shape[1])], np.arange(points.shape[1])]
 
 
 def resample(weights: Array, n: int, rng: np.random.Generator) -> NDArray[np.intp]:

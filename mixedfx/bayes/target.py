@@ -56,7 +56,7 @@ class Target:
         at = self.coordinates.variances(points)
         T = self.coordinates.relative_factors(at)
         if self.batch is not None:
-            loglik = self.batch.loglik(T[0], at.sigma, at.mixing)
+            loglik = self.batch.loglik(T, at.sigma, at.mixing)
         else:
             loglik = np.array([self._one(T, at, d) for d in range(len(points))])
         out[inside] = loglik + self.coordinates.log_prior(points)

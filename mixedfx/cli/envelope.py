@@ -60,7 +60,8 @@ def guarded(command: Callable[[], Any]) -> int:
         return BAD_INPUT
     except Exception as error:
         if (format_message := getattr(error, "format_message", None)) is not None:  # typer's errors of usage
-            print(f"mixedfx: {_sentence(format_message())} (mixedfx --help)", file=sys.stderr)
+            command = getattr(getattr(error, "ctx", None), "command_path", "mixedfx")
+            print(f"mixedfx: {_sentence(format_message())} See {command} --help.", file=sys.stderr)
             return BAD_INPUT
         if os.environ.get("MIXEDFX_DEBUG") == "1":
             traceback.print_exc()
@@ -71,7 +72,7 @@ def guarded(command: Callable[[], Any]) -> int:
 
 
 def brief(error: Exception) -> str:
-    """Message and mend on one line; a formula error keeps the lines that point at the character.
+    """Message and mend on one line; where the message points at a character of the input, its lines are kept.
 
     Examples
     --------
@@ -80,9 +81,11 @@ def brief(error: Exception) -> str:
     >>> brief(DataError("no column 'rcae'", mend="Did you mean 'race'?"))
     "no column 'rcae'. Did you mean 'race'?"
     """
-    if isinstance(error, FormulaError) or not isinstance(error, MixedfxError):
+    if not isinstance(error, MixedfxError) or isinstance(error, FormulaError):
         return str(error)
-    return error.message if error.mend is None else f"{_sentence(error.message)} {error.mend}"
+    if error.mend is None or "\n" in error.message:
+        return str(error)
+    return f"{_sentence(error.message)} {error.mend}"
 
 
 def _sentence(text: str) -> str:

@@ -21,8 +21,9 @@ from mixedfx.results.render import SummaryContent, SummaryTable
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Lines into a file or pipe may be long; a terminal has its own width.
+# Tables in a file or pipe may be wide; a terminal has its own width. Sentences are folded to be read.
 PIPE_WIDTH = 200
+SENTENCE_WIDTH = 100
 
 
 @cache
@@ -78,7 +79,7 @@ def show_summary(content: SummaryContent) -> None:
         for label, sentence in block.items:
             facts.add_row(Text(label, style="dim"), Text(sentence))
         console().print()
-        console().print(facts)
+        console().print(facts, width=min(console().width, SENTENCE_WIDTH))
 
 
 def show_table(table: SummaryTable) -> None:

@@ -57,8 +57,8 @@ def not_estimable(
 ) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     """Find effects that need columns which were dropped because they are aliased.
 
-    With X = [X1, X2] and the dropped columns X2 = X1 R, the data determine c'beta only if c2' = c1' R. Otherwise the fit
-    answers as if the coefficients of X2 were zero, which depends on the order of the terms and not on the data.
+    With X = [X1, X2] and the dropped columns X2 = X1 R, the data determine c'beta only if c2' = c1' R. Otherwise the
+    fit answers as if the coefficients of X2 were zero, which depends on the order of the terms and not on the data.
 
     Parameters
     ----------
@@ -92,8 +92,9 @@ def warn_not_estimable(labels: Iterable[str], columns: Sequence[str], *, stackle
     concerned = list(dict.fromkeys(labels))
     if concerned:
         warnings.warn(
-            f"the data do not determine the effect for {listed(concerned)}: it needs {listed(columns)}, dropped from the "
-            "fit as aliased, and is given as if that were zero.\nLeave these subgroups out, or fit a smaller fixed part.",
+            f"the data do not determine the effect for {listed(concerned)}: it needs {listed(columns)}, dropped from "
+            "the fit as aliased, and is given as if that were zero.\nLeave these subgroups out, or fit a smaller fixed "
+            "part.",
             IdentifiabilityWarning,
             stacklevel=stacklevel,
         )

@@ -110,6 +110,8 @@ def build_grid(
             f"newdata has no column {treatment.column!r}; the effect per unit starts from the value of each row",
             mend=f"Add the column, or name two values: treatment={{{treatment.column!r}: [0, 1]}}.",
         )
+    if treatment.kind == "unit" and not pd.api.types.is_numeric_dtype(fetch(frame, treatment.column)):
+        raise EffectsError(f"{treatment.column!r} is a number in the data of the fit and not in newdata")
     needed = [c for c in model if c in frame.columns and (c != treatment.column or treatment.kind == "unit")]
     needed = list(dict.fromkeys([*needed, *columns]))
     _refuse_missing(frame, needed)

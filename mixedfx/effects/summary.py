@@ -6,10 +6,11 @@ sd. One that answers from draws says so with an attribute ``exact = False``, and
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from mixedfx.design.functional import Functional
 from mixedfx.results.protocol import Fit, LinearEstimate
@@ -72,7 +73,7 @@ def interval(
     """(s,) lower and upper ends of central intervals."""
     if is_exact(estimate):
         mean, sd = moments(estimate)
-        z = float(ndtri(0.5 + level / 2))
+        z = NormalDist().inv_cdf(0.5 + level / 2)
         return mean - z * sd, mean + z * sd
     lower, upper = np.quantile(estimate.draws(None, seed), [0.5 - level / 2, 0.5 + level / 2], axis=0)
     return lower, upper
@@ -82,6 +83,8 @@ def probability(
     estimate: LinearEstimate, seed: int | None, greater: float | None = None, less: float | None = None
 ) -> NDArray[np.float64]:
     """(s,) probability of lying above `greater` and below `less`."""
+    from scipy.special import ndtr
+
     low = -np.inf if greater is None else greater
     high = np.inf if less is None else less
     if is_exact(estimate):

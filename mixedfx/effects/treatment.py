@@ -28,6 +28,7 @@ import pandas as pd
 
 from mixedfx.design.design import Design
 from mixedfx.design.frame import column as fetch
+from mixedfx.design.labels import level_label
 from mixedfx.effects.modifiers import categorical_columns, model_columns
 from mixedfx.effects.wording import did_you_mean, listed
 from mixedfx.errors import EffectsError
@@ -65,13 +66,14 @@ class Treatment:
         if self.kind == "unit":
             return "per unit"
         high, low = pair
-        return template.format(high=self.values[high], low=self.values[low])
+        return template.format(high=level_label(self.values[high]), low=level_label(self.values[low]))
 
     def set_block(self, frame: pd.DataFrame, block: int) -> pd.DataFrame:
         """`frame` with the treatment set to the value of one block."""
         value = self.values[block]
         if self.kind == "unit":
-            column = frame[self.column] + value
+            # As double precision: 127 + 1 is not -128, whatever the column is stored as.
+            column = fetch(frame, self.column).astype(np.float64) + value
         elif isinstance(self.dtype, pd.CategoricalDtype):
             column = pd.Series(pd.Categorical([value], dtype=self.dtype).repeat(len(frame)), index=frame.index)
         else:

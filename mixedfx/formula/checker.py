@@ -17,11 +17,11 @@ from mixedfx.errors import FormulaError, UnsafeFormulaError
 from mixedfx.formula.functions import (
     CONTRAST_NAMES,
     CONTRASTS,
-    FROM_R,
     FUNCTIONS,
     MAX_COUNT,
     NUMPY,
     NUMPY_CONSTANTS,
+    TRANSLATIONS,
     Signature,
 )
 from mixedfx.formula.python_code import PythonCode
@@ -229,14 +229,14 @@ class _Checker:
             self.unknown(node.func, name, list(FUNCTIONS))
 
     def unknown(self, node: ast.expr, name: str, known: list[str]) -> NoReturn:
-        if name in FROM_R:
-            mend = f"Write {FROM_R[name]}."
+        if name in TRANSLATIONS:
+            mend = f"Write {TRANSLATIONS[name]}."
         elif near := difflib.get_close_matches(name.removeprefix("np."), known, n=1, cutoff=0.75):
             mend = f"Did you mean `{'np.' if name.startswith('np.') else ''}{near[0]}`?"
         elif name.startswith("np."):
             mend = "Only functions that work row by row are available; center(x) and scale(x) remember their means."
         elif hasattr(builtins, name):
-            mend = "Write one of the documented functions."
+            mend = f"Formulas may use {', '.join(FUNCTIONS)}, and functions that work row by row as np.<name>."
         else:
             mend = f"Write one of the documented functions, or pass your own: env={{'{name}': {name}}}."
         self.refuse(node, f"`{name}` is not a function that formulas may use", mend)

@@ -137,7 +137,7 @@ CONTRAST_NAMES: MappingProxyType[str, Signature] = MappingProxyType(
 )
 """The same contrasts under their names in patsy, inside ``C(x, ...)``."""
 
-FROM_R: MappingProxyType[str, str] = MappingProxyType(
+TRANSLATIONS: MappingProxyType[str, str] = MappingProxyType(
     {
         "as.factor": "factor(x)",
         "as.numeric": "the column itself, made numeric beforehand",
@@ -156,7 +156,6 @@ FROM_R: MappingProxyType[str, str] = MappingProxyType(
         "pow": "np.power(x, y)",
         "us": "(x | g)",
         "diag": "(x || g)",
-        "offset": "it as a term of its own: y ~ x + offset(w)",
     }
 )
 """Functions known elsewhere, and what to write here."""

@@ -42,8 +42,29 @@ def parse_formula(text: str) -> MixedFormula:
     FormulaError
         The text cannot be read; the error points at the character where reading stopped making sense.
     UnsafeFormulaError
-        The text asks for more than the documented functions. Calls of functions that are not known at all are let
-        through here, because the caller may pass them in ``env``; `mixedfx.formula.variables.variables` judges them.
+        The text asks for more than the documented functions (`mixedfx.formula.functions`). Calls of functions that
+        neither this list nor Python itself knows are let through here, because the caller may pass them in ``env``;
+        `mixedfx.formula.variables` judges them before anything is evaluated.
+
+    Notes
+    -----
+    Fixed terms have formulaic's operators: ``+ - * / : ^ ** %in%``, ``0`` or ``-1`` for no intercept, ``.`` for every
+    column not used elsewhere. A name that is not a plain word stands in backticks. ``offset(w)`` adds a known term,
+    ``y | se(s) ~`` gives known sampling standard deviations, ``k | trials(m) ~`` numbers of trials. Python stands in
+    function calls and in ``I(...)`` or braces; there a power is ``**``.
+
+    Random terms are lme4's [1]_, ``(left | grouping)``, with an intercept of their own unless the left side removes
+    it. Differences, each on purpose:
+
+    * ``||`` makes the covariance diagonal for factors too, where lme4 leaves the columns of a factor correlated;
+    * ``(z | a*b)`` is ``(z | a) + (z | b) + (z | a:b)``, each with its own covariance; ``+`` and ``^`` likewise;
+    * ``(1 | factor(g))``, ``(1 | interaction(g, h))`` and ``(1 | Q('g'))`` are read;
+    * ``y ~ x + 1 | g``, ``(1 | g)*z`` and ``z:(1 | g)``, which lme4 reads as something else, are errors.
+
+    References
+    ----------
+    .. [1] Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting linear mixed-effects models using lme4.
+       Journal of Statistical Software 67(1), section 2.2.
 
     Examples
     --------

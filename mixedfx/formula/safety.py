@@ -26,7 +26,7 @@ from collections.abc import Collection, Iterable
 
 from mixedfx.errors import FormulaError, UnsafeFormulaError
 from mixedfx.formula.checker import check_code
-from mixedfx.formula.functions import FROM_R, formula_functions
+from mixedfx.formula.functions import TRANSLATIONS, formula_functions
 from mixedfx.formula.python_code import PythonCode, read_code
 from mixedfx.formula.scan import Kind, Token, blank_lines, scan
 
@@ -69,7 +69,7 @@ def check_expression(expression: str, *, formula: str, env: Collection[str] = ()
     mixedfx.errors.UnsafeFormulaError: `open` is not a function that formulas may use
       y ~ open(x)
           ^
-    Write one of the documented functions.
+    Formulas may use log, log2, log10, ...
     """
     expression = blank_lines(expression)
     try:
@@ -113,7 +113,7 @@ def check_tokens(
         elif token.kind is Kind.CODE:
             code = code_of(token, formula)
             nodes = None
-            if token.text.partition("(")[0] in own and isinstance(code.tree, ast.Call):
+            if isinstance(code.tree, ast.Call) and isinstance(code.tree.func, ast.Name) and code.tree.func.id in own:
                 nodes = [*code.tree.args, *(k.value for k in code.tree.keywords)]
             names.update(dict.fromkeys(check_code(code, env, nodes)))
     return tuple(names)
@@ -122,12 +122,12 @@ def check_tokens(
 def code_of(token: Token, formula: str) -> PythonCode:
     """Read the Python of a token; braces are taken off."""
     name = token.text.partition("(")[0]
-    if "." in name and name in FROM_R:
+    if "." in name and name in TRANSLATIONS:
         raise UnsafeFormulaError(
             f"`{name}` is not a function that formulas may use",
             formula=formula,
             column=token.start,
-            mend=f"Write {FROM_R[name]}.",
+            mend=f"Write {TRANSLATIONS[name]}.",
         )
     if token.text.startswith("{"):
         return read_code(token.text[1:-1], token.start + 1, formula)

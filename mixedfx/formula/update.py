@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mixedfx.errors import FormulaError
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.parse import parse_formula
-from mixedfx.formula.scan import Kind, Token, scan
+from mixedfx.formula.scan import Kind, Token, blank_lines, scan
 from mixedfx.formula.terms import Summand, split_sum
 
 
 def update_formula(old: MixedFormula, change: str) -> MixedFormula:
-    """The formula that `change` makes of `old`.
+    """Change a formula.
 
     Parameters
     ----------
     old
         The formula to start from.
     change
-        Formula text. On the left of ``~`` a lone ``.`` is the old response; on the right a summand ``.`` is the old right
-        side. Fixed terms are added and taken away as in any formula; a random term is taken away by ``- (1 | g)``.
+        Formula text. On the left of ``~`` a lone ``.`` is the old response with its additions; on the right a summand
+        ``.`` is the old right side. Fixed terms are added and taken away as in any formula; a random term is taken
+        away by ``- (1 | g)``.
+
+    Returns
+    -------
+    MixedFormula
+        The changed formula; its text is its one spelling.
 
     Raises
     ------
@@ -34,6 +41,7 @@ def update_formula(old: MixedFormula, change: str) -> MixedFormula:
     >>> str(update_formula(old, ". ~ . + z - (1 + x | g) + (1 | g)"))
     'y ~ 1 + x + z + (1 | g)'
     """
+    change = blank_lines(change)
     tokens = scan(change)
     tildes = [t for t in tokens if t.text == "~"]
     if len(tildes) != 1:
@@ -43,7 +51,7 @@ def update_formula(old: MixedFormula, change: str) -> MixedFormula:
         )  # fmt: skip
     where = tokens.index(tildes[0])
     left, right = tokens[:where], tokens[where + 1 :]
-    old_left = str(old).split(" ~ ", 1)[0] if old.response is not None else ""
+    old_left = str(replace(old, fixed="1", random=(), offsets=())).removesuffix("~ 1").strip()
     new_left = old_left if _is_dot(left) else change[: tildes[0].start].strip()
 
     fixed: list[str] = []
@@ -69,7 +77,7 @@ def update_formula(old: MixedFormula, change: str) -> MixedFormula:
         else:
             fixed.append(("- " if summand.negative else "") + text)
     pieces = [" + ".join(fixed).replace("+ - ", "- ") or "1"]
-    pieces += [f"({r.left} {'|' if r.correlated else '||'} {r.label})" for r in random]
+    pieces += [str(part) for part in random]
     return parse_formula(f"{new_left} ~ {' + '.join([*pieces, *offsets])}".strip())
 
 

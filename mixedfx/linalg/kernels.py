@@ -20,7 +20,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def downdate(tail, split, start, row, data, column_start, order, row_of, row_end, indices, values, weights):  # noqa: PLR0913
+def downdate(tail, split, start, row, data, column_start, order, row_of, row_end, indices, values, weights):
     """Subtract sum_i V_i W_i V_i' in place; W_i (k1, k1) are in `weights` (q1, k1, k1)."""
     k = values.shape[1]
     w = np.empty(k)
@@ -56,7 +56,7 @@ def downdate(tail, split, start, row, data, column_start, order, row_of, row_end
 
 
 @njit(cache=True, nogil=True)
-def quadratic_forms(tail, split, start, row, data, column_start, order, row_of, row_end, indices, values, out):  # noqa: PLR0913
+def quadratic_forms(tail, split, start, row, data, column_start, order, row_of, row_end, indices, values, out):
     """Add V_i' N V_i (k1, k1) of each row to `out` (q1, k1, k1); every pair meeting in a row is in N's pattern."""
     k = values.shape[1]
     total = np.empty(k)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
-from scipy.special import ndtri
 
 from mixedfx.errors import DataError
 from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, MARKERS, align_left, fold, fold_to_axes, new_axes, plain
@@ -205,7 +205,7 @@ def _draw(axes: Axes, row: pd.Series, at: float, k: int) -> None:
     if "lower_50" in row.index and "upper_50" in row.index:
         inner = [row["lower_50"], row["upper_50"]]
     elif "sd" in row.index:
-        half = float(ndtri(0.75)) * row["sd"]
+        half = NormalDist().inv_cdf(0.75) * row["sd"]
         inner = [row["estimate"] - half, row["estimate"] + half]
     if inner is not None:
         axes.plot(inner, [at, at], color=colour, linewidth=3.2, solid_capstyle="butt", zorder=3)

@@ -176,7 +176,9 @@ class Collapsed:
         sigma2 = sigma**2
         Ct = sigma2 * (C.T * d)
         L = np.linalg.cholesky(SW[:p, :p] + Ct @ C)
-        half = linalg.solve_triangular(L, SW[:p, p] + Ct @ location, lower=True, check_finite=False) if p else np.zeros(0)
+        half = (
+            linalg.solve_triangular(L, SW[:p, p] + Ct @ location, lower=True, check_finite=False) if p else np.zeros(0)
+        )
         gamma = linalg.solve_triangular(L, half, lower=True, trans="T", check_finite=False) if p else half
         square = float(SW[p, p] + sigma2 * (d @ location**2) - half @ half) / sigma2
         deviance = (
@@ -222,7 +224,9 @@ class Collapsed:
         noise = at.factorization.half_solve_transposed(
             (rng.standard_normal((*problem.zw1.shape[:2], n)), rng.standard_normal((problem.zw2.shape[0], n)))
         )
-        spread = linalg.solve_triangular(at.L, rng.standard_normal((p, n)), lower=True, trans="T") if p else np.zeros((0, n))
+        spread = (
+            linalg.solve_triangular(at.L, rng.standard_normal((p, n)), lower=True, trans="T") if p else np.zeros((0, n))
+        )
         gamma = at.gamma[:, None] + at.sigma * spread
         v: Pair = tuple(s[..., p:] - s[..., :p] @ gamma + at.sigma * e for e, s in zip(noise, at.solved, strict=True))  # type: ignore[assignment]
         parts = _by_factor(problem, at.factorization.scale(v))

@@ -47,11 +47,12 @@ class CollapsedBatch:
     block_of: NDArray[np.intp]
     table: Vector
 
-    def loglik(self, T: Vector, sigma: Vector, mixing: Vector) -> Vector:
-        """(D,) log p(y | T, sigma, d) for (D, k, k) scaled factors, (D,) sigma and (D, m) factors of the precisions.
+    def loglik(self, factors: list[Vector], sigma: Vector, mixing: Vector) -> Vector:
+        """(D,) log p(y | T, sigma, d) for one (D, k, k) array of factors, (D,) sigma and (D, m) precision factors.
 
         Points at which the factorisation breaks down have the value minus infinity.
         """
+        (T,) = factors
         out = np.full(len(sigma), -np.inf)
         fine = np.isfinite(T).all(axis=(1, 2)) & (np.abs(T).max(axis=(1, 2), initial=0.0) < 1e7) & (sigma > 0)
         for rows in self._chunks(np.flatnonzero(fine)):
@@ -65,8 +66,11 @@ class CollapsedBatch:
                         continue
         return np.where(np.isnan(out), -np.inf, out)
 
-    def draw(self, T: Vector, sigma: Vector, mixing: Vector, rng: np.random.Generator) -> tuple[Vector, Vector]:
+    def draw(
+        self, factors: list[Vector], sigma: Vector, mixing: Vector, rng: np.random.Generator
+    ) -> tuple[Vector, Vector]:
         """(D, p) and (D, q) exact draws of (beta, u), one for each point."""
+        (T,) = factors
         problem = self.collapsed.problem
         k, p, levels = self.gram.shape[0], problem.p, problem.factors[0].n_levels
         beta, u = np.empty((len(sigma), p)), np.empty((len(sigma), levels * k))
@@ -119,7 +123,12 @@ class CollapsedBatch:
         square = (SW[:, p, p] + weighted @ location**2 - np.einsum("da,da->d", right, gamma)) / sigma2
         logdet_S = 2.0 * np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
         deviance = (
-            self.collapsed.constant + (problem.n - p) * np.log(sigma2) + logdet - np.log(d).sum(axis=1) + logdet_S + square
+            self.collapsed.constant
+            + (problem.n - p) * np.log(sigma2)
+            + logdet
+            - np.log(d).sum(axis=1)
+            + logdet_S
+            + square
         )
         return -0.5 * deviance, L, gamma, inverse
 

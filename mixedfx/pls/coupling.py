@@ -208,7 +208,7 @@ def plan(
     columns = sparse.csr_array(members.T)[sample].astype(np.float32) @ members.astype(np.float32)
     if columns.nnz / (len(sample) * q2) > DENSE_SHARE:
         return dense
-    from mixedfx.linalg.kernels import symbolic  # noqa: PLC0415  numba only where a sparse factor is planned
+    from mixedfx.linalg.kernels import symbolic
 
     float_members = members.astype(np.float32)
     graph = sparse.csr_array(abs(gram).astype(np.float32) + float_members.T @ float_members)
@@ -234,7 +234,7 @@ def fill_reducing_order(graph: sparse.csr_array, nodes: NDArray[np.intp]) -> NDA
 
     SuperLU holds the ordering; an incomplete factorisation that drops everything yields it at the price of the ordering.
     """
-    from scipy.sparse.linalg import spilu  # noqa: PLC0415
+    from scipy.sparse.linalg import spilu
 
     count = int(nodes[-1]) + 1
     membership = sparse.csr_array((np.ones(len(nodes)), (np.arange(len(nodes)), nodes)), shape=(len(nodes), count))
@@ -264,7 +264,7 @@ def check_memory(layout: Layout) -> None:
     MemoryForecastError
         With the forecast and what would help.
     """
-    import psutil  # noqa: PLC0415
+    import psutil
 
     available = psutil.virtual_memory().available / 2**20
     if layout.megabytes > 0.9 * available:

@@ -173,7 +173,7 @@ class SecondLevel:
             self._dense = self._scaled_dense()
             twins.downdate(self.tail, self._dense, weights)
         else:
-            from mixedfx.linalg import kernels  # noqa: PLC0415
+            from mixedfx.linalg import kernels
 
             kernels.downdate(
                 self.tail, split, layout.start, layout.row, self.head, *self._entries(), self._values, weights
@@ -225,7 +225,7 @@ class SecondLevel:
         layout = self.coupling.layout
         logdet = 0.0
         if layout.split:
-            from mixedfx.linalg import kernels  # noqa: PLC0415
+            from mixedfx.linalg import kernels
 
             bad = kernels.factorise_head(self.tail, layout.split, layout.start, layout.row, self.head)
             if bad >= 0:
@@ -251,7 +251,7 @@ class SecondLevel:
         split = layout.split
         x = np.array(b, dtype=np.float64, order="C")
         if split and not transposed:
-            from mixedfx.linalg import kernels  # noqa: PLC0415
+            from mixedfx.linalg import kernels
 
             kernels.solve_head(split, layout.start, layout.row, self.head, x)
         if self.tail.shape[0]:
@@ -259,7 +259,7 @@ class SecondLevel:
                 self.tail, x[split:], lower=True, trans="T" if transposed else "N", check_finite=False
             )
         if split and transposed:
-            from mixedfx.linalg import kernels  # noqa: PLC0415
+            from mixedfx.linalg import kernels
 
             kernels.solve_head_transposed(split, layout.start, layout.row, self.head, x)
         return x
@@ -277,7 +277,7 @@ class SecondLevel:
                 tail, _ = lapack.dpotri(tail, lower=1, overwrite_c=0)
             head = np.zeros_like(self.head)
             if layout.split:
-                from mixedfx.linalg import kernels  # noqa: PLC0415
+                from mixedfx.linalg import kernels
 
                 kernels.selected_inverse(tail, layout.split, layout.start, layout.row, self.head, head)
             self._inverse = head, tail
@@ -298,7 +298,7 @@ class SecondLevel:
         layout = self.coupling.layout
         if self.coupling.dense is not None:
             return twins.quadratic_forms(np.tril(tail) + np.tril(tail, -1).T, self._dense)
-        from mixedfx.linalg import kernels  # noqa: PLC0415
+        from mixedfx.linalg import kernels
 
         out = np.zeros_like(self._weights)
         kernels.quadratic_forms(tail, layout.split, layout.start, layout.row, head, *self._entries(), self._values, out)

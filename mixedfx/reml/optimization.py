@@ -17,7 +17,7 @@ class Outcome(Enum):
     BOUNDARY = "converged on the boundary: a variance component is zero or a correlation is one"
     NO_PARAMETERS = "nothing to optimise"
     STALLED = "stopped: no step improves the criterion, but the gradient is not zero"
-    SADDLE = "stopped at a saddle point that no restart could leave"
+    SADDLE = "stopped at a saddle point"
     EXACT = "stopped: the model reproduces the response exactly, and the residual variance goes to zero"
     EVALUATIONS = "stopped: the limit of evaluations was reached"
 
@@ -66,15 +66,12 @@ class Optimization:
         (r,) final gradient, columns of z scaled to unit mean square.
     curvature
         Smallest eigenvalue of the information at the end; on the boundary it holds the derivative in theta squared.
-    starts
-        Number of starting points used.
     """
 
     steps: tuple[Step, ...]
     outcome: Outcome
     gradient: NDArray[np.float64]
     curvature: float
-    starts: int = 1
 
     @property
     def converged(self) -> bool:

@@ -22,7 +22,13 @@ from mixedfx.pls.problem import Problem, level_sums
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.solve import solve_problem
 from mixedfx.reml.trust_region import (
-    MAX_EVALUATIONS, ROUNDING, START_RADIUS, TOLERANCE, diagonal_parameters, minimise, trust_region_steps,
+    MAX_EVALUATIONS,
+    ROUNDING,
+    START_RADIUS,
+    TOLERANCE,
+    diagonal_parameters,
+    minimise,
+    trust_region_steps,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -118,7 +124,7 @@ def cross_products(design: Design, problem: Problem, Y: Vector) -> Responses:
 
 def _products(codes: NDArray[np.intp], n_levels: int, z: Vector, Y: Vector) -> Vector:
     """(q, k, B) sums over the rows of each level of z times Y."""
-    from scipy import sparse  # noqa: PLC0415
+    from scipy import sparse
 
     n, k = z.shape
     if Y.shape[1] == 1:
@@ -163,9 +169,7 @@ def refits(fit: LmerFit, Y: Vector) -> Refits:
     return refit_problem(fit.design, fit.solution.problem, Y, fit.solution.theta, tuple(fit.theta.index))
 
 
-def refit_problem(
-    design: Design, problem: Problem, Y: Vector, theta: Vector, theta_names: tuple[str, ...]
-) -> Refits:
+def refit_problem(design: Design, problem: Problem, Y: Vector, theta: Vector, theta_names: tuple[str, ...]) -> Refits:
     """Fit `design` to each column of `Y` (n, B), starting from `theta` (r,)."""
     Y = check_responses(design, Y)
     par = theta * problem.parameter_scale
@@ -212,7 +216,7 @@ def _together(problem: Problem, responses: Responses, par: Vector) -> tuple[Vect
     B = len(responses)
     x = np.tile(par, (B, 1))
     best = evaluate_batch(problem, responses, x)
-    radius = np.full(B, START_RADIUS * max(float(np.linalg.norm(par)), 0.1))
+    radius = np.full(B, START_RADIUS * max(float(np.linalg.norm(par)), 0.2))
     done = np.zeros(B, dtype=bool)
     for _ in range(MAX_EVALUATIONS):
         step, decrease = trust_region_steps(best.gradient, best.information, radius)

@@ -108,7 +108,7 @@ def solve_problem(design: Design, problem: Problem, start: Vector | None = None)
     )  # fmt: skip
 
 
-def _by_term(design: Design, problem: Problem, theta: Vector):  # noqa: ANN202
+def _by_term(design: Design, problem: Problem, theta: Vector):
     """Structure and parameters of each random term, in the order of the design."""
     blocks = {block.term: block for group in problem.factors for block in group.blocks}
     out = []

@@ -24,7 +24,7 @@ from mixedfx.reml.optimization import Optimization, Outcome, Step
 
 Vector = NDArray[np.float64]
 
-START_RADIUS = 0.25  # first radius of trust, relative to the length of the starting parameters
+START_RADIUS = 0.25  # first radius of trust, relative to the length of the starting parameters (or one)
 SLOW = 1e-7  # the same where the last `PATIENCE` evaluations gained no more: a flat and curved valley
 PATIENCE = 4
 EXACT_FIT = 1e-14  # share of the response's variation, beyond the fixed part, that is left unexplained
@@ -110,7 +110,7 @@ def _record(problem: Problem, evaluation: Evaluation, radius: float, accepted: b
 def start(problem: Problem, par: Vector) -> State:
     """First evaluation."""
     first = evaluate(problem, par)
-    radius = START_RADIUS * float(np.linalg.norm(par))
+    radius = START_RADIUS * max(float(np.linalg.norm(par)), 0.2)
     return State(first, radius, (_record(problem, first, radius, True),))
 
 
@@ -129,8 +129,9 @@ def finished(state: State, step: Vector, decrease: float) -> bool:
     if not earlier:
         return False
     assert state.best.gradient is not None and state.best.information is not None
-    wide = trust_region_step(state.best.gradient, state.best.information, 0.1 * float(np.linalg.norm(state.best.par)))
-    return earlier[-1] - state.best.criterion <= SLOW and wide[1] <= SLOW + rounding
+    far = 0.1 * max(1.0, float(np.linalg.norm(state.best.par)))
+    _, promised = trust_region_step(state.best.gradient, state.best.information, far)
+    return earlier[-1] - state.best.criterion <= SLOW and promised <= SLOW + rounding
 
 
 def advance(problem: Problem, state: State, step: Vector, decrease: float) -> State:

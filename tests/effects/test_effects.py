@@ -369,6 +369,7 @@ def test_an_aliased_column_that_the_effect_does_not_need_is_no_matter(people, de
         ({"treatment": "z", "newdata": pd.DataFrame({"race": [], "age": []})}, "has no rows"),
         ({"treatment": "z", "newdata": pd.DataFrame({"race": ["Black", None], "age": 3})}, "1 in 'race'"),
         ({"treatment": "age", "newdata": pd.DataFrame({"race": ["Black"]})}, "no column 'age'"),
+        ({"treatment": "age", "newdata": pd.DataFrame({"race": ["Black"], "age": ["old"]})}, "'age' is a number"),
         (
             {"treatment": "z", "newdata": pd.DataFrame({"race": ["Black"], "age": 3}), "by": "state"},
             "newdata has no column",
@@ -387,6 +388,18 @@ def test_chosen_numbers_keep_the_type_of_the_column(people, dense_fit):
     table = effects(fit, {"step": [1, 2.5]}).table
     assert table["contrast"].item() == "2.5 - 1"
     assert table["estimate"].item() == pytest.approx(1.5 * fit.mean[1], rel=1e-12)
+
+
+def test_small_integers_do_not_overflow(people, dense_fit):
+    fit = dense_fit("y ~ I(age**2)", people)
+    cells = pd.DataFrame({"age": np.array([127], dtype=np.int8)})
+    estimate = effects(fit, "age", newdata=cells).table["estimate"].item()
+    assert estimate == pytest.approx(fit.mean[1] * (128**2 - 127**2), rel=1e-9)
+
+
+def test_zero_and_one_are_written_so_whatever_their_type(people, dense_fit):
+    fit = dense_fit("y ~ z", people.assign(z=people["z"].astype(float)))
+    assert effects(fit, "z").table["contrast"].item() == "1 - 0"
 
 
 def test_a_column_with_a_name_that_is_no_identifier(people, dense_fit):

@@ -11,11 +11,11 @@ from formulaic.transforms import TRANSFORMS
 from mixedfx.formula.functions import (
     CONTRAST_NAMES,
     CONTRASTS,
-    FROM_R,
     FUNCTIONS,
     NUMPY,
     NUMPY_CONSTANTS,
     PLAIN,
+    TRANSLATIONS,
     formula_functions,
 )
 
@@ -101,4 +101,4 @@ def test_documented_calls_evaluate(call):
 
 
 def test_translations_from_elsewhere_name_no_function_that_exists_here():
-    assert not set(FROM_R) & set(functions)
+    assert not set(TRANSLATIONS) & set(functions)

@@ -150,6 +150,10 @@ UNSAFE = [
     ("log(_formulaic_x)", "    ^"),
     ("as.factor(x)", "^"),
     ("x.y(z)", "^"),
+    ("offset(__import__('os'))(x)", "^"),
+    ("se(__import__('os'))(x)", "^"),
+    ("factor(__import__('os'))(x)", "^"),
+    ("offset(x)[0]", "^"),
 ]
 
 # The places of a formula in which Python can stand; each leaves the column of {} to be added.

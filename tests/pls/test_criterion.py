@@ -115,9 +115,12 @@ def block_factor(design, theta):
     """(q, q) block diagonal of the T of each level."""
     from scipy.linalg import block_diag
 
-    return block_diag(*(
-        np.kron(np.eye(t.n_levels), T) for t, T in zip(design.random, dense_lmm.factors_of(design, theta), strict=True)
-    ))
+    return block_diag(
+        *(
+            np.kron(np.eye(t.n_levels), T)
+            for t, T in zip(design.random, dense_lmm.factors_of(design, theta), strict=True)
+        )
+    )
 
 
 def test_paths_agree_to_rounding(monkeypatch):

@@ -1,0 +1,221 @@
+"""The commands: `mixedfx fit`, `mixedfx effects`, `mixedfx demo`, `mixedfx datasets`; `main` is the entry point."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pandas as pd
+import typer
+
+import mixedfx as mx
+from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, read_subgroups
+from mixedfx.cli.demo import PICTURE, run_demo
+from mixedfx.cli.envelope import guarded
+from mixedfx.cli.files import check_output, read_table, write_file
+from mixedfx.cli.show import as_text, say, show_summary, show_table, working
+from mixedfx.effects.render import content
+
+if TYPE_CHECKING:
+    from mixedfx.reml.fit import LmerFit
+
+app = typer.Typer(
+    name="mixedfx",
+    help="Multilevel models and varying treatment effects from one lme4-style formula.",
+    epilog="Exit codes: 0 done, 1 defect of mixedfx, 2 bad input. MIXEDFX_DEBUG=1 shows the traceback of a defect.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Formula = Annotated[
+    str,
+    typer.Argument(
+        help="For example 'math ~ small * race + (1 + small | sch)'.", metavar="FORMULA", show_default=False
+    ),
+]
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="A .csv, .tsv or .parquet file, or the name of a data set (mixedfx datasets).",
+        metavar="DATA",
+        show_default=False,
+    ),
+]
+Ml = Annotated[bool, typer.Option("--ml", help="Maximum likelihood instead of REML.")]
+PrecisionWeights = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of precision weights: the residual variance of a row is sigma^2 / weight.", metavar="COLUMN"
+    ),
+]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers here as well.", metavar="FILE.json")]
+
+
+@app.callback(invoke_without_command=True)
+def _mixedfx(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+) -> None:
+    if version:
+        say(f"mixedfx {mx.__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def fit(
+    formula: Formula, data: Data, ml: Ml = False, precision_weights: PrecisionWeights = None, json_file: Json = None
+) -> None:
+    """Fit a linear mixed model by REML and print its summary."""
+    if json_file is not None:
+        check_output(json_file, [".json"])
+    fitted = _fit(formula, _read(data), ml, precision_weights)
+    show_summary(fitted.summary())
+    if json_file is not None:
+        _write_json(json_file, _fit_as_json(fitted, data))
+
+
+@app.command()
+def effects(
+    formula: Formula,
+    data: Data,
+    treatment: Annotated[str, typer.Option(help="The column whose effect is asked about.", metavar="COLUMN")],
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Columns, joined by commas: one row for each cell of their crossing. Repeat for several margins."
+        ),
+    ] = None,
+    subgroup: Annotated[
+        list[str] | None,
+        typer.Option(help="A named subgroup, as in \"Black boys: race == 'Black' and gender == 'boy'\". Repeatable."),
+    ] = None,
+    newdata: Annotated[
+        str | None, typer.Option(help="Average over the rows of this file instead of DATA.", metavar="FILE")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of what each row averaged over counts for, such as its population.", metavar="COLUMN"
+        ),
+    ] = None,
+    level: Annotated[float, typer.Option(help="Probability the intervals hold.")] = 0.95,
+    plot: Annotated[
+        Path | None, typer.Option(help=f"Draw a forest plot ({', '.join(PICTURES)}).", metavar="FILE")
+    ] = None,
+    json_file: Json = None,
+    ml: Ml = False,
+    precision_weights: PrecisionWeights = None,
+) -> None:
+    """Fit a model and print the effects of a treatment, for everybody or for subgroups.
+
+    With --by and --subgroup the same fit answers both, in two tables.
+    """
+    question = Question(treatment, read_by(by), read_subgroups(subgroup), weights, level)
+    if plot is not None:
+        check_output(plot, PICTURES)
+    if json_file is not None:
+        check_output(json_file, [".json"])
+    frame, rows = _read(data), None if newdata is None else _read(newdata)
+    question.check(frame if rows is None else rows)
+    fitted = _fit(formula, frame, ml, precision_weights)
+    with working("averaging effects"):
+        answers = ask(fitted, frame, question, rows)
+    for i, answer in enumerate(answers.values()):
+        if i:
+            say()
+        show_summary(content(answer))
+    if json_file is not None:
+        _write_json(json_file, as_json(answers, data))
+    if plot is not None:
+        with working("drawing"):
+            drawn = picture(answers, plot.suffix)
+        write_file(plot, drawn)
+        say(f"\nforest plot: {plot}")
+
+
+@app.command()
+def demo(plot: Annotated[Path, typer.Option(help="Where the forest plot goes.", metavar="FILE")] = PICTURE) -> None:
+    """Fit Project STAR and show the effect of small classes by race, gender and school lunch."""
+    if plot == PICTURE:
+        _make_folder(plot.parent)
+    check_output(plot, PICTURES)
+    run_demo(plot)
+
+
+@app.command()
+def datasets() -> None:
+    """List the data sets that come with the package; their names can be used as DATA."""
+    table = mx.datasets.describe()
+    show_table(as_text("Data sets", table[["name", "rows", "columns", "summary", "licence"]]))
+    for name in table["name"]:
+        about = mx.datasets.about(name)
+        columns = pd.DataFrame({"column": list(about.columns), "meaning": list(about.columns.values())})
+        show_table(as_text(name, columns))
+        say(f"Source: {about.source}.")
+        for caveat in about.caveats:
+            say(f"- {caveat}")
+
+
+def _read(source: str) -> pd.DataFrame:
+    with working(f"reading {source}"):
+        return read_table(source)
+
+
+def _fit(formula: str, data: pd.DataFrame, ml: bool, precision_weights: str | None) -> LmerFit:
+    with working("fitting the model"):
+        return mx.lmer(formula, data, REML=not ml, weights=precision_weights)
+
+
+def _fit_as_json(fitted: LmerFit, data: str) -> dict[str, Any]:
+    return {
+        "mixedfx": mx.__version__,
+        "formula": str(fitted.formula),
+        "data": data,
+        "method": "REML" if fitted.REML else "ML",
+        "convergence": fitted.optimization.message,
+        "glance": fitted.glance(),
+        "ngroups": fitted.ngroups,
+        "fixed": fitted.tidy(),
+        "varcorr": fitted.varcorr,
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    def encode(value: Any) -> Any:
+        if isinstance(value, pd.DataFrame):  # to_json knows NaN (null) and NumPy's types
+            return json.loads(value.to_json(orient="records", double_precision=15))
+        raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+    write_file(path, (json.dumps(content, indent=2, ensure_ascii=False, default=encode) + "\n").encode())
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise mx.errors.DataError(
+            f"{folder}: cannot be made ({error.strerror})", mend="Name another place with --plot."
+        ) from error
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code.
+
+    Examples
+    --------
+    >>> from mixedfx.cli.app import run
+    >>> run(["fit", "math ~ small", "no-such-file.csv"])
+    2
+    """
+    return guarded(lambda: app(list(arguments), prog_name="mixedfx", standalone_mode=False))
+
+
+def main() -> None:
+    """Run the command line of this process and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))

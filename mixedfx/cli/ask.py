@@ -1,0 +1,196 @@
+"""Questions about effects as the command line words them, and the answers as JSON and picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+import mixedfx as mx
+from mixedfx.effects.query import parse_query
+from mixedfx.effects.result import Effects
+from mixedfx.effects.wording import did_you_mean
+from mixedfx.errors import EffectsError
+from mixedfx.results.protocol import Fit
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about one fit.
+
+    Attributes
+    ----------
+    treatment
+        Column whose effect is asked about.
+    by
+        Margins, each a list of columns; None where none are asked for.
+    subgroups
+        Name -> query; None where none are asked for.
+    weights
+        Column of the weights of the rows averaged over.
+    level
+        Probability the intervals hold.
+    """
+
+    treatment: str
+    by: list[list[str]] | None
+    subgroups: dict[str, str] | None
+    weights: str | None
+    level: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise EffectsError(f"--level {self.level:g} does not lie between 0 and 1", mend="Write --level 0.95.")
+
+    def check(self, rows: pd.DataFrame) -> None:
+        """Refuse columns that the rows averaged over do not have, before the model is fitted.
+
+        Raises
+        ------
+        EffectsError
+            Names the column and those it may have been meant for.
+        """
+        for name in sorted(self.columns - set(rows.columns)):
+            raise EffectsError(
+                f"the data have no column {name!r}", mend=did_you_mean(name, rows.columns, all_of="Columns")
+            )
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Columns that the rows averaged over must have, besides those of the model."""
+        by = {name for margin in self.by or [] for name in margin}
+        queried = {name for text in (self.subgroups or {}).values() for name in parse_query(text).columns}
+        return frozenset(by | queried | ({self.weights} if self.weights is not None else set()))
+
+
+def read_by(options: Sequence[str] | None) -> list[list[str]] | None:
+    """Margins from the values of ``--by``.
+
+    Examples
+    --------
+    >>> from mixedfx.cli.ask import read_by
+    >>> read_by(["race", "race,gender"])
+    [['race'], ['race', 'gender']]
+    """
+    if not options:
+        return None
+    margins = [[name.strip() for name in option.split(",")] for option in options]
+    for option, margin in zip(options, margins, strict=True):
+        if not all(margin):
+            raise EffectsError(f"--by {option!r} lacks a column", mend="Join columns by commas: --by race,gender.")
+    return margins
+
+
+def read_subgroups(options: Sequence[str] | None) -> dict[str, str] | None:
+    """Names and queries from the values of ``--subgroup``; the first colon stands between them.
+
+    Examples
+    --------
+    >>> from mixedfx.cli.ask import read_subgroups
+    >>> read_subgroups(["Black boys: race == 'Black' and gender == 'boy'"])
+    {'Black boys': "race == 'Black' and gender == 'boy'"}
+    """
+    if not options:
+        return None
+    subgroups: dict[str, str] = {}
+    for option in options:
+        name, colon, query = (part.strip() for part in option.partition(":"))
+        if not (name and colon and query):
+            mend = "Write a name, a colon and a query: --subgroup \"Black boys: race == 'Black' and gender == 'boy'\"."
+            raise EffectsError(f"--subgroup {option!r} cannot be read", mend=mend)
+        if name in subgroups:
+            raise EffectsError(f"--subgroup names {name!r} twice")
+        subgroups[name] = query
+    return subgroups
+
+
+def ask(fit: Fit, data: pd.DataFrame, question: Question, newdata: pd.DataFrame | None = None) -> dict[str, Effects]:
+    """Put a question to a fit.
+
+    Parameters
+    ----------
+    fit
+        The fit.
+    data
+        What it was fitted to. Its rows are averaged over where `newdata` is None; columns that are not in the model,
+        which the fit does not keep, are taken from here.
+    question
+        What is asked.
+    newdata
+        Rows to average over instead.
+
+    Returns
+    -------
+    dict
+        ``"by"`` and ``"subgroups"`` -> effects, those of them that were asked for; ``"overall"`` where neither was.
+    """
+    if newdata is None and not question.columns <= set(fit.design.frame.columns):
+        newdata = data.iloc[fit.design.rows.used]
+    by, subgroups = question.by, question.subgroups
+    asked: dict[str, dict[str, Any]] = {}
+    if by is not None:
+        asked["by"] = {"by": by[0] if len(by) == 1 else by}
+    if subgroups is not None:
+        asked["subgroups"] = {"subgroups": subgroups}
+    common = {"newdata": newdata, "weights": question.weights, "level": question.level}
+    return {
+        name: mx.effects(fit, question.treatment, **choice, **common)
+        for name, choice in (asked or {"overall": {}}).items()
+    }
+
+
+def as_json(answers: Mapping[str, Effects], data: str) -> dict[str, Any]:
+    """Content of ``--json``: the question, what the intervals mean, and every table with its own notes."""
+    first = next(iter(answers.values()))
+    return {
+        "mixedfx": mx.__version__,
+        "formula": str(first.fit.design.formula),
+        "data": data,
+        "treatment": first.treatment,
+        "comparison": first.comparison.name,
+        "level": first.level,
+        "uncertainty": first.uncertainty,
+        "notes": list(dict.fromkeys(note for answer in answers.values() for note in answer.notes)),
+        **{name: answer.table for name, answer in answers.items()},
+    }
+
+
+def picture(answers: Mapping[str, Effects], suffix: str) -> bytes:
+    """Forest plot of all answers in one picture.
+
+    Parameters
+    ----------
+    answers
+        As from `ask`; two answers stand under a heading each.
+    suffix
+        One of `PICTURES`.
+    """
+    if len(answers) == 1:
+        axes = next(iter(answers.values())).plot()
+    else:
+        axes = _together(answers)
+    file = io.BytesIO()
+    axes.figure.savefig(file, format=suffix.lower().lstrip("."))
+    return file.getvalue()
+
+
+def _together(answers: Mapping[str, Effects]) -> Any:
+    from mixedfx.plots.forest import forest
+
+    cells = [name for name in answers["by"].keys if name != "margin"]
+    heading = {"by": f"by {', '.join(cells)}", "subgroups": "named subgroups"}
+    parts = [
+        answer.table.assign(part=heading[name], subgroup=list(answer.labels))[
+            ["part", "subgroup", "contrast", "n", "estimate", "sd", "lower", "upper", "null"]
+        ]
+        for name, answer in answers.items()
+    ]
+    first = next(iter(answers.values()))
+    label = f"effect of {first.treatment} on {first.fit.design.response_name}"
+    table = pd.concat(parts, ignore_index=True)
+    return forest(table, labels=["part", "subgroup"], group=True, level=first.level, xlabel=label)
