@@ -25,6 +25,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -92,12 +93,13 @@ def main() -> None:
 
     machine = describe_machine()
     for case in cases:
-        task = write_data(case, sources)
-        for package in packages:
-            record = run_one(package, task, options)
-            with raw.open("a") as out:
-                out.write(json.dumps(record) + "\n")
-            print(_line(record), flush=True)
+        with tempfile.TemporaryDirectory(dir=STORE) as folder:
+            task = write_data(case, sources, Path(folder))
+            for package in packages:
+                record = run_one(package, task, options, Path(folder))
+                with raw.open("a") as out:
+                    out.write(json.dumps(record) + "\n")
+                print(_line(record), flush=True)
 
     # Under --reuse the report covers everything measured so far, otherwise what was asked for.
     shown_cases, shown_packages = (CASES, PACKAGES) if options.reuse else (cases, packages)
@@ -109,19 +111,16 @@ def main() -> None:
     print(f"\nwritten: {output}")
 
 
-def write_data(case: Case, sources: Sources) -> dict[str, Any]:
-    """Write the data of a case as Parquet and CSV; the task for a worker, without the package."""
-    folder = STORE / "data"
-    folder.mkdir(exist_ok=True)
-    task = _write(case, sources, folder, "quick-" if sources.quick else "")
+def write_data(case: Case, sources: Sources, folder: Path) -> dict[str, Any]:
+    """Write the data of a case as Parquet and CSV; return the task for a worker, without the package."""
+    task = _write(case, sources, folder / "case")
     small = next(c for c in CASES if c.name == "sleepstudy")
-    task["warmup"] = _write(small, sources, folder, "warmup-")
+    task["warmup"] = _write(small, sources, folder / "warmup")
     return task
 
 
-def _write(case: Case, sources: Sources, folder: Path, prefix: str) -> dict[str, Any]:
+def _write(case: Case, sources: Sources, stem: Path) -> dict[str, Any]:
     frame = case.data(sources)
-    stem = folder / f"{prefix}{case.name}"
     frame.to_parquet(f"{stem}.parquet")
     frame.to_csv(f"{stem}.csv", index=False)
     groups = [term.group for term in case.terms]
@@ -147,7 +146,6 @@ def _write(case: Case, sources: Sources, folder: Path, prefix: str) -> dict[str,
         task["responses"] = f"{stem}-responses.parquet"
         responses.to_parquet(task["responses"])
         responses.to_csv(f"{stem}-responses.csv", index=False)
-    Path(f"{stem}.rds").unlink(missing_ok=True)
     return task
 
 
@@ -159,29 +157,29 @@ def _nested(frame: pd.DataFrame, groups: list[str]) -> bool:
     )
 
 
-def run_one(package: Package, task: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """Measure one package on one case; never raises for what the package does."""
+def run_one(package: Package, task: dict[str, Any], options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure one package on one case; never raises for what the package does. Files go to `folder`."""
     key = {name: task[name] for name in ("case", "formula", "rows", "levels", "fingerprint")}
     key["package"] = package.name
     if package.adapter == "lme4" and shutil.which(options.rscript) is None:
         return key | {"status": "missing", "reason": f"no {options.rscript}"}
     task = task | {"options": package.options, "adapter": package.adapter}
     task["warmup"] = task["warmup"] | {"options": package.options}
-    task_file, out = STORE / "task.json", STORE / "out.jsonl"
+    task_file, out = folder / "task.json", folder / "out.jsonl"
     out.unlink(missing_ok=True)
     task_file.write_text(json.dumps(task))
     if package.adapter == "lme4":
         script = [options.rscript, str(HERE / "peers" / "lme4.R")]
         for part in (task, task["warmup"]):
             if not Path(part["data"]).with_suffix(".rds").exists():
-                (STORE / "convert.json").write_text(json.dumps(part))
-                subprocess.run([*script, "convert", str(STORE / "convert.json")], check=True)
+                (folder / "convert.json").write_text(json.dumps(part))
+                subprocess.run([*script, "convert", str(folder / "convert.json")], check=True)
         command = [*script, str(task_file), str(out)]
     else:
         python = sys.executable if package.name == "mixedfx" else str(options.peers_python)
         command = [python, str(HERE / "peers" / "worker.py"), str(task_file), str(out)]
 
-    with (STORE / "stderr.txt").open("w+") as stderr:
+    with (folder / "stderr.txt").open("w+") as stderr:
         process = subprocess.Popen(
             command, env=os.environ | ONE_THREAD, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True,
             preexec_fn=_limit_memory,

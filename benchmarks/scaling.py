@@ -127,8 +127,8 @@ def report(results: dict[str, list[dict[str, float]]], machine: dict[str, str]) 
         [
             "# How the time of an evaluation grows\n",
             "\n".join(f"* {key}: {value}" for key, value in machine.items()) + "\n",
-            "Exponents of the time of one evaluation (criterion, gradient, information) and of the cross-products, made "
-            "once for each fit: slope of log time on log size over the larger half of the sizes.\n",
+            "Exponents of the time of one evaluation (criterion, gradient, information) and of the cross-products, "
+            "made once for each fit: slope of log time on log size over the larger half of the sizes.\n",
             markdown_table(["line", "size", "range", "each evaluation", "once"], summary),
             "![time against size](scaling.png)\n",
             markdown_table(["line", "size", "rows", "each evaluation, ms", "once, ms"], detail),

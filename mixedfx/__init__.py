@@ -7,8 +7,8 @@
 >>> eff.table[["race", "gender", "n"]].to_string(index=False).splitlines()[1]
 'Black    boy  939'
 
-Public names are imported on first use, so that ``import mixedfx`` costs little more than ``import pandas``. `design` and
-`effects` are functions here and packages of the same names in the source: where the import system would bind the
+Public names are imported on first use, so that ``import mixedfx`` costs little more than ``import pandas``. `design`
+and `effects` are functions here and packages of the same names in the source: where the import system would bind the
 package, the function stands (see `_Package`).
 """
 
@@ -48,7 +48,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """This module, except that a sub-package never takes the name of a public function.
+    """The type of this module: a module in which a sub-package never takes the name of a public function.
 
     After the first import of a sub-package the import system assigns it to the attribute of that name here, at whatever
     moment that import happens to come.

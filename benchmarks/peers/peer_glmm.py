@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from products import add_products, spell
+
 DISTRIBUTION = "glmm"
 
 
@@ -15,16 +17,22 @@ def cannot(task: dict[str, Any]) -> str | None:
     return None
 
 
+def unknown(column: str, random: bool) -> bool:
+    """Interactions in a random term."""
+    return random
+
+
 def prepare(frame: Any, task: dict[str, Any]) -> Any:
-    return frame
+    return add_products(frame, task, unknown)
 
 
 def fit(frame: Any, task: dict[str, Any]) -> Any:
     import glmm
 
+    formula = spell(task, unknown)[0]
     if task["options"].get("lean"):
-        return glmm.fit(frame, task["formula"], satterthwaite=False, wald_se="rx", anova_test="Wald")
-    return glmm.fit(frame, task["formula"])
+        return glmm.fit(frame, formula, satterthwaite=False, wald_se="rx", anova_test="Wald")
+    return glmm.fit(frame, formula)
 
 
 def refit(model: Any, frame: Any, responses: Any, task: dict[str, Any]) -> list[float]:

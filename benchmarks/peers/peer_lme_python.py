@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from products import add_products, spell
+
 DISTRIBUTION = "lme-python"
 
 
@@ -11,41 +13,28 @@ def cannot(task: dict[str, Any]) -> str | None:
     return None
 
 
-def prepare(frame: Any, task: dict[str, Any]) -> Any:
-    """Make a polars frame, which it takes without a copy through pandas.
+def unknown(column: str, random: bool) -> bool:
+    """Interactions of three, and any in a random term."""
+    return random or column.count(":") > 1
 
-    Its formulas know no interaction of three: such a column is made here, which saves it a little work.
-    """
+
+def prepare(frame: Any, task: dict[str, Any]) -> Any:
+    """Make a polars frame, which it takes without a copy through pandas."""
     import polars
 
-    frame = frame.copy()
-    for old, new in _products(task).items():
-        frame[new] = frame[old.split(":")].prod(axis=1)
-    return polars.from_pandas(frame)
-
-
-def _products(task: dict[str, Any]) -> dict[str, str]:
-    columns = [*task["fixed"], *(slope for _, slopes in task["terms"] for slope in slopes)]
-    return {column: column.replace(":", "_") for column in columns if column.count(":") > 1}
-
-
-def _formula(task: dict[str, Any]) -> str:
-    formula = task["formula"]
-    for old, new in _products(task).items():
-        formula = formula.replace(old, new)
-    return formula
+    return polars.from_pandas(add_products(frame, task, unknown))
 
 
 def fit(frame: Any, task: dict[str, Any]) -> Any:
     import lme_python
 
-    return lme_python.lmer(_formula(task), data=frame, reml=True)
+    return lme_python.lmer(spell(task, unknown)[0], data=frame, reml=True)
 
 
 def refit(model: Any, frame: Any, responses: Any, task: dict[str, Any]) -> list[float]:
     import lme_python
 
-    prepared = lme_python.prepare_lmer(_formula(task), frame)
+    prepared = lme_python.prepare_lmer(spell(task, unknown)[0], frame)
     return [prepared.fit(y=response.tolist(), reml=True).reml_criterion for response in responses.T]
 
 

@@ -22,7 +22,7 @@ def fit(frame: Any, task: dict[str, Any]) -> Any:
 
 
 def refit(model: Any, frame: Any, responses: Any, task: dict[str, Any]) -> Any:
-    return model.refit(responses).criterion
+    return model.refits(responses).criterion
 
 
 def describe(model: Any, task: dict[str, Any]) -> dict[str, Any]:

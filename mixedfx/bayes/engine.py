@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.bayes import nuts
-from mixedfx.bayes.importance import RELIABLE, ImportanceSample, Proposal, adapt, at_mode, resample, smooth
+from mixedfx.bayes.importance import RELIABLE, ImportanceSample, Proposal, adapt, at_mode, refit, resample, smooth
 from mixedfx.bayes.mode import Mode, find_mode
 from mixedfx.bayes.target import Target
 from mixedfx.errors import MemoryForecastError
@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 MOST_COORDINATES = 12
 ROUNDS = 6
 ADAPTATION = {True: (1000, 100), False: (60, 20)}  # points in a round: at least, and for each coordinate; batched or not
+ATTEMPTS = {True: 3, False: 2}  # final rounds before the weights are given up; batched or not
 EXTRA = {True: 2.0, False: 1.25}  # proposals for each draw kept; batched or not
 LARGEST_DRAWS = 0.5  # share of the free memory that draws may take
 
@@ -94,8 +95,9 @@ class PosteriorSample:
 
 
 def sample(
-    target: Target, draws: int, chains: int, warmup: int, rng: np.random.Generator, engine: str = "auto"
-) -> PosteriorSample:
+    target: Target, draws: int, chains: int, warmup: int, rng: np.random.Generator, engine: str = "auto",
+    proposals: int | None = None,
+) -> PosteriorSample:  # fmt: skip
     """Draw from the posterior.
 
     Parameters
@@ -110,6 +112,8 @@ def sample(
         Random numbers.
     engine
         ``"auto"``: importance sampling if it can be trusted, else NUTS. ``"collapsed"``: the same. ``"nuts"``: NUTS.
+    proposals
+        Number of weighted points.
 
     Raises
     ------
@@ -122,7 +126,7 @@ def sample(
     reason = _why_not_importance(target, mode, engine)
     weighted = None
     if not reason:
-        weighted = _weighted(target, mode, draws, rng)
+        weighted = _weighted(target, mode, draws, proposals, rng)
         if weighted.sample.k_hat > RELIABLE:
             reason = f"k-hat of the importance weights is {weighted.sample.k_hat:.2f}, above {RELIABLE}"
     if weighted is not None and not reason:
@@ -169,24 +173,30 @@ class _Weighted:
     u: Array | None
 
 
-def _weighted(target: Target, mode: Mode, draws: int, rng: np.random.Generator) -> _Weighted:
+def _weighted(
+    target: Target, mode: Mode, draws: int, proposals: int | None, rng: np.random.Generator
+) -> _Weighted:
     fast = target.batch is not None
     least, each = ADAPTATION[fast]
     proposal, rounds = adapt(
         target.log_density, at_mode(mode.phi, mode.covariance), max(least, each * target.size), rng, ROUNDS
     )
-    n = int(np.ceil(EXTRA[fast] * draws))
-    points = proposal.draw(rng, n)
-    if fast:
-        density, beta, u = target.log_density(points), None, None
-    else:
-        density, beta, u = _evaluate_and_draw(target, points, rng)
-    log_ratios = density - proposal.log_density(points)
-    weights, k_hat = smooth(log_ratios)
-    spent = rounds * max(least, each * target.size) + n
-    return _Weighted(
-        ImportanceSample(points, log_ratios, weights, k_hat, float(1 / np.sum(weights**2)), rounds, spent), beta, u
-    )
+    n = max(draws, int(np.ceil(EXTRA[fast] * draws)) if proposals is None else proposals)
+    spent = rounds * max(least, each * target.size)
+    for attempt in range(ATTEMPTS[fast]):
+        points = proposal.draw(rng, n)
+        if fast:
+            density, beta, u = target.log_density(points), None, None
+        else:
+            density, beta, u = _evaluate_and_draw(target, points, rng)
+        spent += n
+        log_ratios = density - proposal.log_density(points)
+        weights, k_hat = smooth(log_ratios)
+        ess = float(1 / np.sum(weights**2))
+        if k_hat <= RELIABLE or attempt + 1 == ATTEMPTS[fast]:
+            break
+        proposal = refit(proposal, points, weights, ess)  # so many points know the tails better than a round did
+    return _Weighted(ImportanceSample(points, log_ratios, weights, k_hat, ess, rounds, spent), beta, u)
 
 
 def _evaluate_and_draw(target: Target, points: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:

@@ -1,6 +1,7 @@
 """Modes of the posterior of phi: several starts, quasi-Newton steps with the exact gradient, curvature at the best.
 
-The Hessian is taken by central differences of the gradient. Where it is not positive definite, or so flat that the normal
+Where many points cost little more than one (`Target.batch`), the gradient and the Hessian are central differences of the
+density at many points at once; elsewhere the gradient is exact, and the Hessian its differences. Where it is not positive definite, or so flat that the normal
 approximation would spread over many powers of e, eigenvalues are raised: the proposal is adapted afterwards anyway.
 """
 
@@ -17,7 +18,8 @@ from mixedfx.bayes.target import Target
 Array = NDArray[np.float64]
 
 FLATTEST = 1 / 9  # smallest eigenvalue of the negative Hessian: a spread of 3 on the logarithmic scale
-STEP = 1e-4  # of the differences of the gradient
+STEP = 1e-4  # of first differences: of the exact gradient, and of the density for a gradient
+SECOND_STEP = 3e-3  # of second differences of the density
 SAME = 1.5  # modes closer than this, in standard deviations of the best one's curvature, are one
 RELEVANT = 8.0  # modes this much lower in log density hold less than a thousandth of the probability
 
@@ -71,32 +73,58 @@ def starting_points(target: Target) -> list[Array]:
 
 def find_mode(target: Target) -> Mode:
     """The highest mode, and whether there are others."""
-    count = 0
-
-    def objective(phi: Array) -> tuple[float, Array]:
-        nonlocal count
-        count += 1
-        value, gradient = target.value_and_gradient(phi)
-        return (-value, -gradient) if np.isfinite(value) else (1e10, np.zeros_like(phi))
-
+    objective = _Counted(target)
     found = []
     for start in starting_points(target):
         result = optimize.minimize(objective, start, jac=True, method="BFGS", options={"gtol": 1e-3, "maxiter": 200})
         found.append((float(result.fun), np.asarray(result.x)))
     found.sort(key=lambda pair: pair[0])
     value, phi = found[0]
-    hessian = np.empty((len(phi), len(phi)))
-    for i in range(len(phi)):
-        step = np.zeros(len(phi))
-        step[i] = STEP
-        hessian[i] = (objective(phi + step)[1] - objective(phi - step)[1]) / (2 * STEP)
+    hessian = objective.hessian(phi)
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
     values = np.maximum(values, FLATTEST)
     covariance = (vectors / values) @ vectors.T
     others: list[Array] = []
     for other_value, other in found[1:]:
         apart = [np.sqrt(np.sum((vectors.T @ (other - seen)) ** 2 * values)) for seen in (phi, *others)]
-        stationary = np.abs(target.value_and_gradient(other)[1]).max() < 0.05
+        stationary = np.abs(objective(other)[1]).max() < 0.05
         if stationary and other_value - value < RELEVANT and min(apart) > SAME:
             others.append(other)
-    return Mode(phi, -value, covariance, tuple(others), count)
+    return Mode(phi, -value, covariance, tuple(others), objective.count)
+
+
+class _Counted:
+    """Minus the log density with its gradient, counting evaluations."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.count = 0
+
+    def __call__(self, phi: Array) -> tuple[float, Array]:
+        d = len(phi)
+        if self.target.batch is None:
+            self.count += 1
+            value, gradient = self.target.value_and_gradient(phi)
+        else:
+            self.count += 2 * d + 1
+            steps = STEP * np.vstack([np.zeros(d), np.eye(d), -np.eye(d)])
+            values = self.target.log_density(phi + steps)
+            value, gradient = float(values[0]), (values[1 : d + 1] - values[d + 1 :]) / (2 * STEP)
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            return 1e10, np.zeros(d)
+        return -value, -gradient
+
+    def hessian(self, phi: Array) -> Array:
+        """(d, d) second derivatives of minus the log density."""
+        d = len(phi)
+        if self.target.batch is None:
+            steps = STEP * np.eye(d)
+            return np.array([(self(phi + step)[1] - self(phi - step)[1]) / (2 * STEP) for step in steps])
+        i, j = np.triu_indices(d)
+        one, other = SECOND_STEP * np.eye(d)[i], SECOND_STEP * np.eye(d)[j]
+        points = np.concatenate([one + other, one - other, other - one, -one - other])
+        self.count += len(points)
+        values = -self.target.log_density(phi + points).reshape(4, -1)
+        out = np.empty((d, d))
+        out[i, j] = out[j, i] = (values[0] - values[1] - values[2] + values[3]) / (4 * SECOND_STEP**2)
+        return out

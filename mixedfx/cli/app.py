@@ -93,7 +93,10 @@ def effects(
     ] = None,
     subgroup: Annotated[
         list[str] | None,
-        typer.Option(help="A named subgroup, as in \"Black boys: race == 'Black' and gender == 'boy'\". Repeatable."),
+        typer.Option(
+            help="A named subgroup, as in \"Black boys: race == 'Black' and gender == 'boy'\". Repeatable.",
+            metavar="NAME:QUERY",
+        ),
     ] = None,
     newdata: Annotated[
         str | None, typer.Option(help="Average over the rows of this file instead of DATA.", metavar="FILE")
@@ -152,7 +155,7 @@ def demo(plot: Annotated[Path, typer.Option(help="Where the forest plot goes.", 
 def datasets() -> None:
     """List the data sets that come with the package; their names can be used as DATA."""
     table = mx.datasets.describe()
-    show_table(as_text("Data sets", table[["name", "rows", "columns", "summary", "licence"]]))
+    show_table(as_text("Data sets", table.drop(columns="source")))
     for name in table["name"]:
         about = mx.datasets.about(name)
         columns = pd.DataFrame({"column": list(about.columns), "meaning": list(about.columns.values())})
@@ -189,7 +192,7 @@ def _fit_as_json(fitted: LmerFit, data: str) -> dict[str, Any]:
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     def encode(value: Any) -> Any:
         if isinstance(value, pd.DataFrame):  # to_json knows NaN (null) and NumPy's types
-            return json.loads(value.to_json(orient="records", double_precision=15))
+            return json.loads(str(value.to_json(orient="records", double_precision=15)))
         raise TypeError(f"{type(value).__name__} has no form in JSON")
 
     write_file(path, (json.dumps(content, indent=2, ensure_ascii=False, default=encode) + "\n").encode())

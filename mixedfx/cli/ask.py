@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
@@ -15,6 +15,10 @@ from mixedfx.effects.result import Effects
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import EffectsError
 from mixedfx.results.protocol import Fit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -170,26 +174,18 @@ def picture(answers: Mapping[str, Effects], suffix: str) -> bytes:
     suffix
         One of `PICTURES`.
     """
-    if len(answers) == 1:
-        axes = next(iter(answers.values())).plot()
-    else:
-        axes = _together(answers)
+    axes = next(iter(answers.values())).plot() if len(answers) == 1 else _together(answers)
     file = io.BytesIO()
-    axes.figure.savefig(file, format=suffix.lower().lstrip("."))
+    cast("Figure", axes.figure).savefig(file, format=suffix.lower().lstrip("."))
     return file.getvalue()
 
 
-def _together(answers: Mapping[str, Effects]) -> Any:
+def _together(answers: Mapping[str, Effects]) -> Axes:
     from mixedfx.plots.forest import forest
 
     cells = [name for name in answers["by"].keys if name != "margin"]
     heading = {"by": f"by {', '.join(cells)}", "subgroups": "named subgroups"}
-    parts = [
-        answer.table.assign(part=heading[name], subgroup=list(answer.labels))[
-            ["part", "subgroup", "contrast", "n", "estimate", "sd", "lower", "upper", "null"]
-        ]
-        for name, answer in answers.items()
-    ]
+    parts = [a.table.assign(part=heading[name], subgroup=list(a.labels)) for name, a in answers.items()]
     first = next(iter(answers.values()))
     label = f"effect of {first.treatment} on {first.fit.design.response_name}"
     table = pd.concat(parts, ignore_index=True)

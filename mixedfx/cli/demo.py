@@ -1,4 +1,4 @@
-"""`mixedfx demo`: the effect of small classes in Project STAR for each intersection of race, gender and school lunch."""
+"""`mixedfx demo`: the effect of small classes in Project STAR by race, gender and school lunch."""
 
 from __future__ import annotations
 

@@ -20,6 +20,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import typer
+
 from mixedfx.cli.show import note
 from mixedfx.errors import FormulaError, MixedfxError, MixedfxWarning
 
@@ -49,19 +51,17 @@ def guarded(command: Callable[[], Any]) -> int:
             result = command()
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer and rich leave by the latter when the pipe closes, and only then
         _close_quietly()
         return CLOSED_PIPE
-    except KeyboardInterrupt:
-        print("mixedfx: interrupted", file=sys.stderr)
+    except (KeyboardInterrupt, typer.Abort):  # typer makes one of the other, or the exit code, as its version pleases
         return INTERRUPTED
     except (MixedfxError, MixedfxWarning) as error:  # a warning where the user made warnings errors
         print(f"mixedfx: {brief(error)}", file=sys.stderr)
         return BAD_INPUT
     except Exception as error:
-        if (format_message := getattr(error, "format_message", None)) is not None:  # typer's errors of usage
-            command = getattr(getattr(error, "ctx", None), "command_path", "mixedfx")
-            print(f"mixedfx: {_sentence(format_message())} See {command} --help.", file=sys.stderr)
+        if (misuse := _misuse(error)) is not None:
+            print(f"mixedfx: {misuse}", file=sys.stderr)
             return BAD_INPUT
         if os.environ.get("MIXEDFX_DEBUG") == "1":
             traceback.print_exc()
@@ -81,11 +81,19 @@ def brief(error: Exception) -> str:
     >>> brief(DataError("no column 'rcae'", mend="Did you mean 'race'?"))
     "no column 'rcae'. Did you mean 'race'?"
     """
-    if not isinstance(error, MixedfxError) or isinstance(error, FormulaError):
-        return str(error)
-    if error.mend is None or "\n" in error.message:
+    pointing = isinstance(error, FormulaError) or "\n" in str(getattr(error, "message", ""))
+    if pointing or not isinstance(error, MixedfxError) or error.mend is None:
         return str(error)
     return f"{_sentence(error.message)} {error.mend}"
+
+
+def _misuse(error: Exception) -> str | None:
+    """What is wrong with the options, where that is the error; typer has no public class for these errors."""
+    message = getattr(error, "format_message", None)
+    if not callable(message):
+        return None
+    path = getattr(getattr(error, "ctx", None), "command_path", "mixedfx")
+    return f"{_sentence(str(message()))} See {path} --help."
 
 
 def _sentence(text: str) -> str:

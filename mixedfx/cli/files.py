@@ -26,8 +26,8 @@ def read_table(source: str) -> pd.DataFrame:
     Parameters
     ----------
     source
-        Path that ends in ``.csv``, ``.tsv`` or ``.parquet`` (text is UTF-8, the first line names the columns), or the name
-        of a data set as `mixedfx.datasets` lists it.
+        Path that ends in ``.csv``, ``.tsv`` or ``.parquet`` (text is UTF-8, the first line names the columns), or the
+        name of a data set as `mixedfx.datasets` lists it.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def check_output(path: Path, suffixes: Sequence[str]) -> None:
     Raises
     ------
     DataError
-        If the name ends in something else than one of `suffixes`, is a folder, or its folder does not exist or is closed.
+        If the name does not end in one of `suffixes`, is a folder, or its folder does not exist or is closed.
 
     Examples
     --------

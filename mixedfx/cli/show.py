@@ -28,7 +28,7 @@ SENTENCE_WIDTH = 100
 
 @cache
 def console(*, stderr: bool = False) -> Console:
-    """The rich console of standard output or standard error; it takes text as it stands, without markup or highlighting."""
+    """The rich console of standard output or standard error; it takes text as it stands, without markup."""
     from rich.console import Console
 
     class Plain(Console):

@@ -1,1 +1,1 @@
-""
+"""Covariance structures of random terms: the map from parameters to relative covariance factors."""

@@ -1,9 +1,9 @@
 """Covariance structures of one random term: parameters par -> relative covariance factor T.
 
 The effects of one level of a term with k columns have covariance sigma^2 T T', T lower triangular (Bates et al. 2015,
-equation 4, where Lambda is block diagonal with T repeated for each level). A structure is a map par -> T together with its
-first derivatives, the directions dT / d par. Both structures here are linear in par, so the directions are constant and
-the parameters *are* entries of T: the column-major lower triangle (lme4's theta) or the diagonal.
+equation 4, where Lambda is block diagonal with T repeated for each level). A structure is a map par -> T together
+with its first derivatives, the directions dT / d par. Both structures here are linear in par, so the directions are
+constant and the parameters *are* entries of T: the column-major lower triangle (lme4's theta) or the diagonal.
 
 T is not constrained: a negative diagonal entry describes the same covariance as its positive twin, so an optimiser may
 cross zero freely; `canonical` returns the twin with a non-negative diagonal.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class Unconstrained:
         From the QR decomposition T' = Q R, since then T T' = R' R. Where a pivot is zero the factor is not unique, and
         the semidefinite Cholesky factor is taken, whose column is zero wherever its pivot is.
         """
-        R = np.linalg.qr(T.T, mode="r")
+        R = cast("NDArray[np.float64]", np.linalg.qr(T.T, mode="r"))
         L = (R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]).T
         null = np.abs(np.diag(L)) <= 1e-12 * np.abs(L).max(initial=0.0)
         return _semidefinite_cholesky(L @ L.T) if null[:-1].any() else L

@@ -99,22 +99,30 @@ def effects(
     EffectsError
         A question this fit cannot answer: a treatment that is not in the model, an unknown column, level or option, a
         subgroup without rows.
+    DataError
+        New data that lack a column the model needs, or (UnseenLevelError) hold a level unknown to its fixed part.
 
     Warns
     -----
     NoVariationWarning
         The formula does not let the effect vary over the subgroups asked about; the message holds one that does.
+    IdentifiabilityWarning
+        An effect needs columns that were dropped from the fit as aliased: the data do not determine it.
+    UnseenLevelsWarning
+        Levels of grouping factors that the fit has not seen, listed.
 
     Notes
     -----
     Intervals of a REML fit are normal, from the exact covariance of estimate minus truth given the estimated variances
-    (theta-hat); the uncertainty of theta is left out, and the table says so.
+    (theta-hat); the uncertainty of theta is left out, and the table says so. Where few groups say how much effects
+    vary, this costs coverage: in simulations with 10 to 12 crossed groups and 400 rows, 90 % intervals of the effect
+    in each group held it 76 to 81 times in 100, those of averages over all groups 90 times.
 
     Examples
     --------
     >>> import mixedfx as mx
     >>> star = mx.datasets.load("star")
-    >>> fit = mx.lmer("math ~ small + race + gender + (1 + small | race:gender) + (1 | sch)", star)
+    >>> fit = mx.lmer("math ~ small*race + small*gender + (1 + small | sch)", star)
     >>> eff = mx.effects(fit, "small", by=["race", "gender"])
     >>> eff.table[["race", "gender", "contrast"]].iloc[0].tolist()
     ['Black', 'boy', '1 - 0']

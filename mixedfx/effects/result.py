@@ -147,7 +147,7 @@ class Effects:
         Examples
         --------
         >>> import mixedfx as mx
-        >>> fit = mx.lmer("math ~ small + (1 + small | race) + (1 | sch)", mx.datasets.load("star"))
+        >>> fit = mx.lmer("math ~ small*race + (1 + small | sch)", mx.datasets.load("star"))
         >>> eff = mx.effects(fit, "small", by="race")
         >>> eff.contrast("Black", "White").table[["race", "against", "estimate"]].shape
         (1, 3)

@@ -57,12 +57,12 @@ def read_right(tokens: Sequence[Token], formula: str, start: int) -> tuple[Side,
 
 def _sort(tokens: Sequence[Token], formula: str, parts: RightSide) -> None:
     """Put each summand where it belongs."""
-    for summand in split_sum(tokens):
+    summands = split_sum(tokens)
+    for summand in summands:
         bars = [t for t in at_top(summand.tokens) if t.kind is Kind.BAR]
         if bars:
             raise _missing_brackets(summand, bars[0], formula)
-        special = any(t.kind is Kind.BAR or _is_offset(t, formula) for t in summand.tokens)
-        if not special:
+        if not _is_special(summand.tokens, formula):
             parts.fixed.append(summand)
         elif is_group(summand.tokens):
             inside = summand.tokens[1:-1]
@@ -71,6 +71,8 @@ def _sort(tokens: Sequence[Token], formula: str, parts: RightSide) -> None:
             if any(t.kind is Kind.BAR for t in at_top(inside)):
                 parts.random += read_random(summand.tokens, formula)
             else:
+                if len(summands) > 1:
+                    _refuse_inner_minus(inside, formula)
                 _sort(inside, formula, parts)
         elif len(summand.tokens) == 1:
             if summand.negative:
@@ -140,6 +142,24 @@ def refuse_structures(tokens: Sequence[Token], formula: str) -> None:
             )
 
 
+def _refuse_inner_minus(tokens: Sequence[Token], formula: str) -> None:
+    """Refuse to take brackets off that limit what a minus takes away: ``a + (b - a + (1 | g))``."""
+    for inner in split_sum(tokens):
+        taken = inner.negative or inner.tokens[0].text == "0"
+        if taken and not _is_special(inner.tokens, formula):
+            raise FormulaError(
+                "a term is taken away inside brackets that hold a random term or an offset",
+                formula=formula,
+                column=inner.sign.start if inner.sign else inner.start,
+                mend="Write random terms and offsets outside of other brackets.",
+            )
+
+
+def _is_special(tokens: Sequence[Token], formula: str) -> bool:
+    """Whether there is a random term or an offset among these tokens."""
+    return any(t.kind is Kind.BAR or _is_offset(t, formula) for t in tokens)
+
+
 def _is_offset(token: Token, formula: str) -> bool:
     if token.kind is not Kind.CODE or not token.text.startswith("offset("):
         return False
@@ -155,7 +175,7 @@ def _missing_brackets(summand: Summand, bar: Token, formula: str) -> FormulaErro
 
 
 def _subtracted(summand: Summand, formula: str) -> FormulaError:
-    what = "an offset" if summand.tokens[0].kind is Kind.CODE else "a random term"
+    what = _name_of(summand.tokens)
     column = summand.sign.start if summand.sign else summand.start
     return FormulaError(
         f"{what} cannot be subtracted",
@@ -169,20 +189,23 @@ def _combined(summand: Summand, formula: str) -> FormulaError:
     """Error for a random term or an offset that is joined to something by another operator than plus."""
     top = at_top(summand.tokens)
     operators = [t for t in top if t.kind is Kind.OPERATOR]
-    position = next(
-        index
-        for index, token in enumerate(top)
-        if _is_offset(token, formula)
-        or (token.kind is Kind.OPEN and any(t.kind is Kind.BAR for t in _group_at(summand.tokens, token)))
+    special = next(
+        part
+        for part in (_group_at(summand.tokens, t) if t.kind is Kind.OPEN else (t,) for t in top)
+        if _is_special(part, formula)
     )
-    before = [t for t in operators if t.start < top[position].start]
+    before = [t for t in operators if t.start < special[0].start]
     culprit = before[-1] if before else operators[0]
-    what = "an offset" if top[position].kind is Kind.CODE else "a random term"
+    what = _name_of(special)
     if culprit.text in ("^", "**"):
         mended = _cut(formula, culprit.start, summand.end)
     else:
         mended = f"{formula[: culprit.start].rstrip()} + {formula[culprit.end :].lstrip()}"
     return FormulaError(f"{what} can only be added", formula=formula, column=culprit.start, mend=f"Write {mended}")
+
+
+def _name_of(tokens: Sequence[Token]) -> str:
+    return "a random term" if any(t.kind is Kind.BAR for t in tokens) else "an offset"
 
 
 def _group_at(tokens: Sequence[Token], opening: Token) -> Sequence[Token]:

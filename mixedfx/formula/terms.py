@@ -12,7 +12,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from mixedfx.errors import FormulaError
 from mixedfx.formula.names import quote
@@ -113,10 +112,19 @@ def check_powers(tokens: Sequence[Token], formula: str) -> None:
     Raises
     ------
     FormulaError
-        The power is a name, a sum, zero or a fraction.
+        The power is a name, a sum, zero, a fraction, or a power itself.
     """
-    for before, token in pairwise(tokens):
-        if before.text in ("^", "**") and not re.fullmatch("[1-9][0-9]*", token.text):
+    for before, token, after in zip(tokens, tokens[1:], (*tokens[2:], None), strict=False):
+        if before.text not in ("^", "**"):
+            continue
+        if after is not None and after.text in ("^", "**"):
+            raise FormulaError(
+                "a power of a power needs brackets",
+                formula=formula,
+                column=after.start,
+                mend="Write (a + b)^2, with one power.",
+            )
+        if not re.fullmatch("[1-9][0-9]*", token.text):
             raise FormulaError(
                 "a power of terms has to be a whole number, at least 1",
                 formula=formula,

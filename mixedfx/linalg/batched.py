@@ -1,8 +1,9 @@
 """Cholesky algebra on many small matrices at once, the batch on the last axis.
 
-LAPACK is called once a matrix by `numpy.linalg`, which costs microseconds each; a random-effects factor has thousands of
-1 x 1 to 4 x 4 blocks. With the batch on the last axis every scalar operation of the textbook algorithm is one vectorised
-NumPy operation over all blocks. From `LOOP_LIMIT` columns on the loops cost more than the calls, and LAPACK takes over.
+LAPACK is called once a matrix by `numpy.linalg`, which costs microseconds each; a random-effects factor has thousands
+of 1 x 1 to 4 x 4 blocks. With the batch on the last axis every scalar operation of the textbook algorithm is one
+vectorised NumPy operation over all blocks. From `LOOP_LIMIT` columns on the loops cost more than the calls, and
+LAPACK takes over.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def cholesky(A: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     k = A.shape[0]
     if k > LOOP_LIMIT:
-        return np.moveaxis(np.linalg.cholesky(np.moveaxis(A, -1, 0)), 0, -1)
+        return np.moveaxis(np.asarray(np.linalg.cholesky(np.moveaxis(A, -1, 0)), dtype=np.float64), 0, -1)
     L = np.zeros_like(A)
     for j in range(k):
         pivot = A[j, j] - np.einsum("cb,cb->b", L[j, :j], L[j, :j])
@@ -49,7 +50,7 @@ def invert_lower(L: NDArray[np.float64]) -> NDArray[np.float64]:
     """(k, k, b) inverses of lower-triangular matrices, by forward substitution on the columns of the identity."""
     k = L.shape[0]
     if k > LOOP_LIMIT:
-        return np.moveaxis(np.linalg.inv(np.moveaxis(L, -1, 0)), 0, -1)
+        return np.moveaxis(np.asarray(np.linalg.inv(np.moveaxis(L, -1, 0)), dtype=np.float64), 0, -1)
     inverse = np.zeros_like(L)
     for j in range(k):
         inverse[j, j] = 1.0 / L[j, j]

@@ -1,9 +1,9 @@
 """Compiled loops over the sparse coupling between the two levels of elimination, and over the sparse factor.
 
-Row i of the coupling belongs to level i of the first factor and holds the vectors v_a (k1 numbers each) of the columns a
-that it meets in the second level (`indices`, ascending within a row; `values`). Each evaluation needs two sums over the
-pairs of columns that meet in a row, and no NumPy expression forms them without the dense matrix: their twins in
-`mixedfx.linalg.twins` do just that, for small problems and as the oracle of the tests.
+Row i of the coupling belongs to level i of the first factor and holds the vectors v_a (k1 numbers each) of the
+columns a that it meets in the second level (`indices`, ascending within a row; `values`). Each evaluation needs two
+sums over the pairs of columns that meet in a row, and no NumPy expression forms them without the dense matrix: their
+twins in `mixedfx.linalg.twins` do just that, for small problems and as the oracle of the tests.
 
 The second level is a symmetric matrix kept as its lower triangle: the columns before `split` are sparse (compressed
 columns `start`, `row`, `data`, rows ascending and the diagonal first), the rest is the dense, Fortran-ordered `tail`.
@@ -96,8 +96,8 @@ def quadratic_forms(tail, split, start, row, data, column_start, order, row_of, 
 def symbolic(start, row):
     """Pattern of the Cholesky factor of a symmetric matrix from its lower triangle, columns merged up the tree.
 
-    Column j of L holds the rows of column j of the matrix and those of its children in the elimination tree, less j's own
-    predecessors (George & Liu 1981, section 5.2). Returns `start` and `row` of L, rows ascending.
+    Column j of L holds the rows of column j of the matrix and those of its children in the elimination tree, less j's
+    own predecessors (George & Liu 1981, section 5.2). Returns `start` and `row` of L, rows ascending.
     """
     n = len(start) - 1
     out_start = np.zeros(n + 1, dtype=np.int64)

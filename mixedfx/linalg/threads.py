@@ -1,8 +1,8 @@
 """How many threads BLAS may use while a large factor is computed.
 
-More BLAS threads than free cores make a Cholesky factorisation several times slower than one thread, since the threads wait
-for each other. Small matrices gain nothing from a second thread; for large ones the number of threads is limited to the
-cores that are free.
+More BLAS threads than free cores make a Cholesky factorisation several times slower than one thread, since the
+threads wait for each other. Small matrices gain nothing from a second thread; for large ones the number of threads is
+limited to the cores that are free.
 """
 
 from __future__ import annotations

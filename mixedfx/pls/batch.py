@@ -1,8 +1,8 @@
 r"""The criterion of one grouping factor for many responses at once, each at its own parameters.
 
-Bootstrap, power and simulation fit the same design to thousands of responses. With a single grouping factor every block of
-M is small, and all responses can be evaluated together: arrays carry the responses on their last axis, B of them. The
-formulas are those of `mixedfx.pls.evaluate`, written with K_j = (I + T T'G_j)^{-1}, N_j = T M_j^{-1} T' and
+Bootstrap, power and simulation fit the same design to thousands of responses. With a single grouping factor every
+block of M is small, and all responses can be evaluated together: arrays carry the responses on their last axis, B of
+them. The formulas are those of `mixedfx.pls.evaluate`, written with K_j = (I + T T'G_j)^{-1}, N_j = T M_j^{-1} T' and
 
     Z'V^{-1}Z_jj = G_j K_j,    Z'V^{-1}W_j = K_j' Z'W_j,    W'V^{-1}W = W'W - sum_j W'Z_j N_j Z_j'W.
 

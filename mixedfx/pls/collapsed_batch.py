@@ -1,9 +1,14 @@
-"""The collapsed likelihood of a single grouping factor at many points at once.
+"""The collapsed likelihood at many points at once, for models whose second level of elimination is small.
 
-With one factor, W'V^{-1}W = W'W - sum_j (Z_j'W)' N_j (Z_j'W) with N_j = T (I + T'G_j T)^{-1} T', and N_j depends on the level j only
-through its block G_j = Z_j'Z_j. Levels with equal blocks (a balanced design has one) share N, and the products of (Z_j'W) are
-summed over them once and for all. What is left for D points is one matrix product, and Cholesky factors of small matrices
-with the batch on the last axis: no loop over points, no loop over rows.
+Let F = [Z2, W], Z2 the columns of all grouping factors but the first (none, in a model with one) and W = [Q, y]. With V1 the
+covariance that the first factor alone gives,
+
+    F'V1^{-1}F = F'F - sum_j (Z_j'F)' N_j (Z_j'F),    N_j = T (I + T'G_j T)^{-1} T',
+
+and N_j depends on the level j of the first factor only through its block G_j = Z_j'Z_j. Levels with equal blocks (a balanced
+design has one) share N, and the products of (Z_j'F) are summed over them once and for all. What is left for D points is one matrix
+product, and Cholesky factors of small matrices: no loop over points, no loop over rows. Z2 is then eliminated like the first
+factor, by the Cholesky factor of C = I + Lambda2'(Z2'V1^{-1}Z2) Lambda2.
 """
 
 from __future__ import annotations
@@ -20,25 +25,47 @@ from mixedfx.pls.collapsed import Collapsed
 Vector = NDArray[np.float64]
 
 LARGEST_TABLE = 2**22  # numbers in the table of products, beyond which points are better taken one by one
+LARGEST_SECOND = 80  # random effects of the second level up to which dense matrices for every point pay
 CHUNK = 2**19  # numbers of one temporary array
 
 
 @dataclass(frozen=True, eq=False)
+class _Solved:
+    """D points: log likelihood, factor of S~, mean of gamma, and what draws of u need.
+
+    `inverse` (k, k, D * b) are the inverse factors of M's first blocks; `factor` (D, q2, q2) those of C, `scale` (D, q2, q2) Lambda2, and
+    `right` (D, q2, p + 1) the product Lambda2' Z2'V1^{-1}W.
+    """
+
+    loglik: Vector
+    L: Vector
+    gamma: Vector
+    inverse: Vector
+    factor: Vector
+    scale: Vector
+    right: Vector
+
+
+@dataclass(frozen=True, eq=False)
 class CollapsedBatch:
-    """Sums over the levels of one factor, for evaluations at many points.
+    """Sums over the levels of the first factor, for evaluations at many points.
 
     Attributes
     ----------
     collapsed
         The likelihood.
     gram
-        (k, k, b) distinct blocks of Z'Z.
+        (k, k, b) distinct blocks of Z'Z of the first factor.
     counts
         (b,) number of levels with each.
     block_of
         (q,) which block a level has.
     table
-        (b * k * k, (p + 1)^2) sums of products of Z_j'W over the levels of each block.
+        (b * k * k, w^2) sums of products of Z_j'F over the levels of each block, w the width of F.
+    products
+        (w, w) F'F.
+    cross
+        (k, q, q2) Z_j'Z2.
     """
 
     collapsed: Collapsed
@@ -46,22 +73,42 @@ class CollapsedBatch:
     counts: Vector
     block_of: NDArray[np.intp]
     table: Vector
+    products: Vector
+    cross: Vector
+
+    @property
+    def q2(self) -> int:
+        """Random effects of the second level."""
+        return self.cross.shape[2]
 
     def loglik(self, factors: list[Vector], sigma: Vector, mixing: Vector) -> Vector:
-        """(D,) log p(y | T, sigma, d) for one (D, k, k) array of factors, (D,) sigma and (D, m) precision factors.
+        """(D,) log p(y | T, sigma, d).
 
-        Points at which the factorisation breaks down have the value minus infinity.
+        Parameters
+        ----------
+        factors
+            For each factor of the problem, (D, k, k) scaled relative factors T.
+        sigma
+            (D,) residual standard deviations.
+        mixing
+            (D, m) factors of the prior precisions.
+
+        Returns
+        -------
+        ndarray
+            Minus infinity at points where the factorisation breaks down.
         """
-        (T,) = factors
         out = np.full(len(sigma), -np.inf)
-        fine = np.isfinite(T).all(axis=(1, 2)) & (np.abs(T).max(axis=(1, 2), initial=0.0) < 1e7) & (sigma > 0)
+        fine = sigma > 0
+        for T in factors:
+            fine &= np.isfinite(T).all(axis=(1, 2)) & (np.abs(T).max(axis=(1, 2), initial=0.0) < 1e7)
         for rows in self._chunks(np.flatnonzero(fine)):
             try:
-                out[rows] = self._solve(T[rows], sigma[rows], mixing[rows])[0]
+                out[rows] = self._solve(_at(factors, rows), sigma[rows], mixing[rows]).loglik
             except np.linalg.LinAlgError:
-                for row in rows:
+                for row in rows[:, None]:
                     try:
-                        out[row] = self._solve(T[[row]], sigma[[row]], mixing[[row]])[0][0]
+                        out[row] = self._solve(_at(factors, row), sigma[row], mixing[row]).loglik
                     except np.linalg.LinAlgError:
                         continue
         return np.where(np.isnan(out), -np.inf, out)
@@ -70,40 +117,57 @@ class CollapsedBatch:
         self, factors: list[Vector], sigma: Vector, mixing: Vector, rng: np.random.Generator
     ) -> tuple[Vector, Vector]:
         """(D, p) and (D, q) exact draws of (beta, u), one for each point."""
-        (T,) = factors
         problem = self.collapsed.problem
-        k, p, levels = self.gram.shape[0], problem.p, problem.factors[0].n_levels
-        beta, u = np.empty((len(sigma), p)), np.empty((len(sigma), levels * k))
-        index = self.collapsed.effect_index[0]
-        for rows in self._chunks(np.arange(len(sigma)), levels):
-            _, L, gamma, inverse = self._solve(T[rows], sigma[rows], mixing[rows])
-            D = len(rows)
-            if p:
-                spread = np.linalg.solve(L.transpose(0, 2, 1), rng.standard_normal((D, p, 1)))[..., 0]
-                gamma = gamma + sigma[rows, None] * spread
-            beta[rows] = self.collapsed.beta(gamma)
-            # v_j = L_j^{-T} (L_j^{-1} T' Z_j'(y - Q gamma) + sigma e), u_j = T v_j
-            zw = problem.zw1.transpose(1, 2, 0)
-            residual = zw[:, p][:, None] - np.einsum("dp,apq->adq", gamma, zw[:, :p])
-            scaled = np.einsum("dca,cdq->adq", T[rows], residual)
-            J = inverse.reshape(k, k, D, -1)[..., self.block_of]
-            half = np.einsum("cadq,adq->cdq", J, scaled)
-            half += sigma[rows, None] * rng.standard_normal((k, D, levels))
-            effects = np.einsum("dab,cbdq,cdq->daq", T[rows], J, half, optimize=True)
-            effects /= problem.factors[0].scale[:, None]
-            u[rows[:, None, None], index] = effects.transpose(0, 2, 1)
+        beta = np.empty((len(sigma), problem.p))
+        u = np.empty((len(sigma), self.collapsed.design.n_random))
+        for rows in self._chunks(np.arange(len(sigma)), problem.factors[0].n_levels):
+            self._draw(_at(factors, rows), sigma[rows], mixing[rows], rng, rows, beta, u)
         return beta, u
+
+    def _draw(
+        self, factors: list[Vector], sigma: Vector, mixing: Vector, rng: np.random.Generator, rows: NDArray[np.intp],
+        beta: Vector, u: Vector,
+    ) -> None:  # fmt: skip
+        """Draw (beta, u) for some rows and put them where they belong."""
+        problem, T = self.collapsed.problem, factors[0]
+        k, p, levels, D = len(self.gram), problem.p, problem.factors[0].n_levels, len(sigma)
+        at = self._solve(factors, sigma, mixing)
+        gamma = at.gamma
+        if p:
+            gamma = gamma + sigma[:, None] * _solve_upper(at.L, rng.standard_normal((D, p)))
+        beta[rows] = self.collapsed.beta(gamma)
+        zw = problem.zw1.transpose(1, 2, 0)
+        residual = zw[:, p][:, None] - np.einsum("dp,apq->adq", gamma, zw[:, :p])
+        if self.q2:
+            # v2 = C^{-1} Lambda2'Z2'V1^{-1}(y - Q gamma) + sigma L^{-T} e
+            right = at.right[..., p] - np.einsum("dap,dp->da", at.right[..., :p], gamma)
+            half = np.linalg.solve(at.factor, right[..., None])[..., 0] + sigma[:, None] * rng.standard_normal((D, self.q2))
+            effects = np.einsum("dab,db->da", at.scale, _solve_upper(at.factor, half))
+            residual -= np.einsum("aqs,ds->adq", self.cross, effects)
+            self._place(1, effects, rows, u)
+        # v_j = M_j^{-1} T'Z_j'(y - Q gamma - Z2 u2) + sigma L_j^{-T} e
+        J = at.inverse.reshape(k, k, D, -1)[..., self.block_of]
+        half = np.einsum("cadq,adq->cdq", J, np.einsum("dca,cdq->adq", T, residual))
+        half += sigma[:, None] * rng.standard_normal((k, D, levels))
+        effects = np.einsum("dab,cbdq,cdq->dqa", T, J, half, optimize=True)
+        u[rows[:, None, None], self.collapsed.effect_index[0]] = effects / problem.factors[0].scale
+
+    def _place(self, first: int, effects: Vector, rows: NDArray[np.intp], u: Vector) -> None:
+        problem = self.collapsed.problem
+        assert problem.coupling is not None
+        groups, index = problem.factors[first:], self.collapsed.effect_index[first:]
+        for group, where, position in zip(groups, index, problem.coupling.positions, strict=True):
+            u[rows[:, None, None], where] = effects[:, position] / group.scale
 
     def _chunks(self, rows: NDArray[np.intp], width: int = 0) -> list[NDArray[np.intp]]:
         k, blocks = self.gram.shape[0], self.gram.shape[2]
-        size = max(1, CHUNK // (k * k * max(blocks, width)))
+        size = max(1, CHUNK // max(k * k * max(blocks, width), len(self.products) ** 2))
         return [rows[i : i + size] for i in range(0, len(rows), size)]
 
-    def _solve(self, T: Vector, sigma: Vector, mixing: Vector) -> tuple[Vector, Vector, Vector, Vector]:
-        """Log likelihood (D,), factor of S~ (D, p, p), mean of gamma (D, p), and inverse factors of M (k, k, D * b)."""
-        problem, prior = self.collapsed.problem, self.collapsed.prior
+    def _solve(self, factors: list[Vector], sigma: Vector, mixing: Vector) -> _Solved:
+        problem, prior, T = self.collapsed.problem, self.collapsed.prior, factors[0]
         C, location = self.collapsed.rotated
-        p, D, (k, _, blocks) = problem.p, len(sigma), self.gram.shape
+        p, D, q2, (k, _, blocks) = problem.p, len(sigma), self.q2, self.gram.shape
         TG = np.einsum("dca,cfu->adfu", T, self.gram)
         M = np.einsum("adfu,dfb->abdu", TG, T).reshape(k, k, D * blocks)
         M[np.arange(k), np.arange(k)] += 1.0
@@ -112,45 +176,85 @@ class CollapsedBatch:
         logdet = 2.0 * np.log(L1[np.arange(k), np.arange(k)]).sum(axis=0).reshape(D, blocks) @ self.counts
         J = np.einsum("cadu,dba->cbdu", inverse.reshape(k, k, D, blocks), T)
         N = np.einsum("cadu,cbdu->duab", J, J).reshape(D, -1)
-        SW = problem.ww - (N @ self.table).reshape(D, p + 1, p + 1)
+        F = self.products - (N @ self.table).reshape(D, q2 + p + 1, q2 + p + 1)
+        SW, factor, scale, right = F, np.empty((D, 0, 0)), np.empty((D, 0, 0)), np.empty((D, 0, p + 1))
+        if q2:
+            scale = self._second_scale(factors)
+            across = scale.transpose(0, 2, 1)
+            factor = np.linalg.cholesky(across @ F[:, :q2, :q2] @ scale + np.eye(q2))
+            right = across @ F[:, :q2, q2:]
+            half = np.linalg.solve(factor, right)
+            SW = F[:, q2:, q2:] - half.transpose(0, 2, 1) @ half
+            logdet = logdet + _logdet(factor)
         sigma2 = sigma**2
         d = mixing * prior.scale**-2.0
         weighted = sigma2[:, None] * d
         St = SW[:, :p, :p] + np.einsum("ma,dm,mb->dab", C, weighted, C, optimize=True)
         L = np.linalg.cholesky(St)
-        right = SW[:, :p, p] + (weighted * location) @ C
-        gamma = np.linalg.solve(St, right[..., None])[..., 0] if p else right
-        square = (SW[:, p, p] + weighted @ location**2 - np.einsum("da,da->d", right, gamma)) / sigma2
-        logdet_S = 2.0 * np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
-        deviance = (
-            self.collapsed.constant
-            + (problem.n - p) * np.log(sigma2)
-            + logdet
-            - np.log(d).sum(axis=1)
-            + logdet_S
-            + square
-        )
-        return -0.5 * deviance, L, gamma, inverse
+        b = SW[:, :p, p] + (weighted * location) @ C
+        gamma = np.linalg.solve(St, b[..., None])[..., 0] if p else b
+        square = (SW[:, p, p] + weighted @ location**2 - np.einsum("da,da->d", b, gamma)) / sigma2
+        log_scale = (problem.n - p) * np.log(sigma2) - np.log(d).sum(axis=1)
+        deviance = self.collapsed.constant + log_scale + logdet + _logdet(L) + square
+        return _Solved(-0.5 * deviance, L, gamma, inverse, factor, scale, right)
+
+    def _second_scale(self, factors: list[Vector]) -> Vector:
+        """(D, q2, q2) Lambda2."""
+        coupling = self.collapsed.problem.coupling
+        assert coupling is not None
+        out = np.zeros((len(factors[0]), self.q2, self.q2))
+        for T, position in zip(factors[1:], coupling.positions, strict=True):
+            k = position.shape[1]
+            for a in range(k):
+                for b in range(a + 1):
+                    out[:, position[:, a], position[:, b]] = T[:, None, a, b]
+        return out
 
 
 def batch(collapsed: Collapsed) -> CollapsedBatch | None:
-    """Sums for evaluations at many points; None where the model is crossed or too large for it to pay."""
+    """Sums for evaluations at many points; None where the model is too large for them to pay."""
     problem = collapsed.problem
-    if problem.coupling is not None:
+    q2 = 0 if problem.coupling is None else problem.coupling.size
+    k, q, width = problem.gram1.shape[0], problem.gram1.shape[2], q2 + problem.p + 1
+    if q2 > LARGEST_SECOND:
         return None
-    k, q, width = problem.gram1.shape[0], problem.gram1.shape[2], problem.p + 1
-    lower = problem.gram1.reshape(k * k, q).T
-    distinct, block_of, counts = np.unique(lower, axis=0, return_inverse=True, return_counts=True)
+    cross = np.zeros((k, q, 0))
+    products = problem.ww
+    if problem.coupling is not None:
+        cross = problem.coupling.cross.toarray().reshape(q, k, q2).transpose(1, 0, 2)
+        products = np.block([[problem.coupling.gram.toarray(), problem.zw2], [problem.zw2.T, problem.ww]])
+    # levels are alike where their blocks are
+    distinct, block_of, counts = np.unique(
+        problem.gram1.reshape(k * k, q).T, axis=0, return_inverse=True, return_counts=True
+    )
     if len(distinct) * k * k * width**2 > LARGEST_TABLE:
         return None
     block_of = block_of.reshape(-1)
     member = sparse.csr_array((np.ones(q), (block_of, np.arange(q))), shape=(len(distinct), q))
+    ZF = np.concatenate([cross, problem.zw1.transpose(1, 0, 2)], axis=2)
     table = np.empty((len(distinct), k, k, width * width))
+    step = max(1, 4 * CHUNK // width**2)
     for a in range(k):
         for b in range(k):
-            products = problem.zw1[:, a, :, None] * problem.zw1[:, b, None, :]
-            table[:, a, b] = member @ products.reshape(q, -1)
+            table[:, a, b] = sum(
+                member[:, rows] @ (ZF[a, rows, :, None] * ZF[b, rows, None, :]).reshape(-1, width**2)
+                for rows in (slice(i, i + step) for i in range(0, q, step))
+            )
     gram = np.ascontiguousarray(distinct.T.reshape(k, k, -1))
     return CollapsedBatch(
-        collapsed, gram, counts.astype(np.float64), block_of.astype(np.intp), table.reshape(-1, width * width)
+        collapsed, gram, counts.astype(np.float64), block_of.astype(np.intp), table.reshape(-1, width * width), products, cross
     )
+
+
+def _at(factors: list[Vector], rows: NDArray[np.intp]) -> list[Vector]:
+    return [T[rows] for T in factors]
+
+
+def _logdet(L: Vector) -> Vector:
+    """(D,) log determinants of L L'."""
+    return 2.0 * np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
+
+
+def _solve_upper(L: Vector, b: Vector) -> Vector:
+    """(D, s) solutions of L' x = b."""
+    return np.linalg.solve(L.transpose(0, 2, 1), b[..., None])[..., 0]

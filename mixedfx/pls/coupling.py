@@ -1,9 +1,9 @@
 """The second level of elimination: Z1'Z2 and Z2'Z2, their order, and what their factor will cost.
 
-After the first factor is eliminated, the other factors' random effects are coupled wherever two of their levels meet in
-one level of the first. Where nearly all meet (crossed designs) the matrix is factored dense, by LAPACK. Where few meet
-(nested terms, neighbours) it stays sparse under a fill-reducing order, and only the columns at the end of that order, which
-fill in, are dense. Which it will be is predicted before anything large is allocated.
+After the first factor is eliminated, the other factors' random effects are coupled wherever two of their levels meet
+in one level of the first. Where nearly all meet (crossed designs) the matrix is factored dense, by LAPACK. Where few
+meet (nested terms, neighbours) it stays sparse under a fill-reducing order, and only the columns at the end of that
+order, which fill in, are dense. Which it will be is predicted before anything large is allocated.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.errors import MemoryForecastError
+from mixedfx.linalg.shape import shape_of
 
 if TYPE_CHECKING:
     from mixedfx.pls.problem import GroupFactor
@@ -93,7 +94,7 @@ class Coupling:
     @property
     def size(self) -> int:
         """Number of random effects q2 in the second level."""
-        return self.gram.shape[0]
+        return shape_of(self.gram)[0]
 
 
 def couple(first: GroupFactor, rest: tuple[GroupFactor, ...], W: Vector) -> tuple[Coupling, Vector]:
@@ -106,7 +107,7 @@ def couple(first: GroupFactor, rest: tuple[GroupFactor, ...], W: Vector) -> tupl
     """
     Z2, offsets = _sparse_z(rest)
     gram = sparse.csr_array(Z2.T @ Z2)
-    n_levels, k1, q2 = first.n_levels, first.k, Z2.shape[1]
+    n_levels, k1, q2 = first.n_levels, first.k, shape_of(Z2)[1]
     rows = np.repeat(first.codes, np.diff(Z2.indptr))
     pattern, values = _cross_products(first, rows, Z2, n_levels)
     layout = plan(pattern, gram, rest, offsets)
@@ -118,7 +119,8 @@ def couple(first: GroupFactor, rest: tuple[GroupFactor, ...], W: Vector) -> tupl
         (np.arange(pattern.nnz, dtype=np.int64), inverse[pattern.indices], pattern.indptr), shape=pattern.shape
     )
     entry.sort_indices()
-    indices, values = entry.indices.astype(np.int32), np.ascontiguousarray(values[entry.data])
+    source = np.asarray(entry.data, dtype=np.int64)
+    indices, values = entry.indices.astype(np.int32), np.ascontiguousarray(values[source])
     row_end = entry.indptr[1:].astype(np.int64)
     row_of = np.repeat(np.arange(n_levels, dtype=np.int32), np.diff(entry.indptr))
     by_column = sparse.csr_array((np.arange(pattern.nnz, dtype=np.int64), indices, entry.indptr), pattern.shape).tocsc()
@@ -134,13 +136,16 @@ def couple(first: GroupFactor, rest: tuple[GroupFactor, ...], W: Vector) -> tupl
         dense[row_of, indices] = values
     coupling = Coupling(
         layout, positions, cross, gram, indices, values, row_of, row_end,
-        by_column.indptr.astype(np.int64), by_column.data, dense,
+        by_column.indptr.astype(np.int64), np.asarray(by_column.data, dtype=np.int64), dense,
     )  # fmt: skip
     return coupling, np.asarray(Z2.T @ W)[layout.permutation]
 
 
 def _sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[np.intp]]:
-    """(n, q2) sparse Z of the second level: one entry for each column of each factor; and each factor's first column."""
+    """(n, q2) sparse Z of the second level, and the first column of each factor.
+
+    A row of Z has one entry for each column of each factor.
+    """
     offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
     n, width = len(rest[0].codes), sum(g.k for g in rest)
     indices = np.empty((n, width), dtype=np.int32)
@@ -163,7 +168,7 @@ def _cross_products(
     pattern = None
     for a in range(first.k):
         product = Z2.data * np.repeat(first.z[:, a], width)
-        matrix = sparse.coo_array((product, (rows, Z2.indices)), shape=(n_levels, Z2.shape[1])).tocsr()
+        matrix = sparse.coo_array((product, (rows, Z2.indices)), shape=(n_levels, shape_of(Z2)[1])).tocsr()
         matrix.sort_indices()
         values.append(matrix.data)
         pattern = matrix
@@ -199,7 +204,7 @@ def plan(
     offsets
         First column of each factor.
     """
-    q2 = gram.shape[0]
+    q2 = shape_of(gram)[0]
     dense = Layout(np.arange(q2), 0, np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int32))
     if q2 <= SMALL:
         return dense
@@ -232,7 +237,7 @@ def node_of_columns(rest: tuple[GroupFactor, ...], offsets: NDArray[np.intp]) ->
 def fill_reducing_order(graph: sparse.csr_array, nodes: NDArray[np.intp]) -> NDArray[np.intp]:
     """Order of the columns that keeps the Cholesky factor sparse: multiple minimum degree on the graph of levels.
 
-    SuperLU holds the ordering; an incomplete factorisation that drops everything yields it at the price of the ordering.
+    SuperLU holds the ordering; an incomplete factorisation that drops everything yields it at no further price.
     """
     from scipy.sparse.linalg import spilu
 
@@ -240,7 +245,7 @@ def fill_reducing_order(graph: sparse.csr_array, nodes: NDArray[np.intp]) -> NDA
     membership = sparse.csr_array((np.ones(len(nodes)), (np.arange(len(nodes)), nodes)), shape=(len(nodes), count))
     levels = sparse.csc_array(membership.T @ graph @ membership)
     levels.data[:] = -1.0
-    dominant = sparse.csc_array(levels + sparse.diags_array(2.0 * levels.shape[0] * np.ones(count)))
+    dominant = sparse.csc_array(levels + sparse.diags_array(2.0 * count * np.ones(count)))
     incomplete = spilu(
         dominant, drop_tol=1.0, fill_factor=1.0, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},

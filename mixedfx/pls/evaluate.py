@@ -1,22 +1,25 @@
 r"""The profiled criterion, its exact gradient, and the average information with the explicit curvature of V.
 
-With V = I + Z Lambda Lambda'Z', P = V^{-1} - V^{-1}X (X'V^{-1}X)^{-1} X'V^{-1} and r^2 = y'Py, the profiled REML criterion is
-(Bates et al. 2015, equation 42)
+With V = I + Z Lambda Lambda'Z', P = V^{-1} - V^{-1}X (X'V^{-1}X)^{-1} X'V^{-1} and r^2 = y'Py, the profiled REML
+criterion is (Bates et al. 2015, equation 42)
 
     f = log|V| + log|X'V^{-1}X| + nu (1 + log(2 pi r^2 / nu)),      nu = n - p,
 
-and -2 log L leaves out the second term and has nu = n. Where sigma is known, the last term is nu log(2 pi sigma^2) + r^2 / sigma^2.
+and -2 log L leaves out the second term and has nu = n. Where sigma is known, the last term is
 
-**Gradient.** For a direction dT of the factor with levels j, with h = Z'Py and Q = sum_j [Z'PZ]_jj - h_j h_j' / sigma^2 (for ML
-V^{-1} replaces P in the first term),
+    nu log(2 pi sigma^2) + r^2 / sigma^2.
+
+**Gradient.** For a direction dT of the factor with levels j, with h = Z'Py and
+Q = sum_j [Z'PZ]_jj - h_j h_j' / sigma^2 (for ML V^{-1} replaces P in the first term),
 
     df = 2 <Q T, dT>,   Q = sum_j [Z'V^{-1}Z]_jj - H_j S^{-1} H_j' - h_j h_j' / sigma^2,
 
 H = Z'V^{-1}X, S = X'V^{-1}X. All of it is regular where T is singular, zero included.
 
 **Information.** Second derivatives are those of Gilmour, Thompson & Cullis (1995): the mean of observed and expected
-information, v_k' Z'PZ v_l / sigma^2 with Z v_k = dV_k P y, less (v_k'h)(v_l'h) / (nu sigma^4) for the profiled sigma. V is quadratic in T,
-and its explicit second derivative adds 2 tr(Q dT_k dT_l'), which carries all the curvature where T is zero.
+information, v_k' Z'PZ v_l / sigma^2 with Z v_k = dV_k P y, less (v_k'h)(v_l'h) / (nu sigma^4) for the profiled sigma.
+V is quadratic in T, and its explicit second derivative adds 2 tr(Q dT_k dT_l'), which carries all the curvature where
+T is zero.
 """
 
 from __future__ import annotations
@@ -91,12 +94,12 @@ def evaluate(problem: Problem, par: Vector, derivatives: bool = True) -> Evaluat
     solved = factorization.solve(scaled)
     SW = problem.ww - _inner(scaled, solved)
     S = SW[:p, :p]
-    L = np.linalg.cholesky(S)
+    L = np.asarray(np.linalg.cholesky(S), dtype=np.float64)
     half = linalg.solve_triangular(L, SW[:p, p], lower=True, check_finite=False) if p else np.zeros(0)
     residual = float(SW[p, p] - half @ half)
     if not residual > 0.0:
         raise np.linalg.LinAlgError("the residual sum of squares is not positive")
-    gamma = linalg.solve_triangular(L, half, lower=True, trans="T", check_finite=False) if p else half
+    gamma = linalg.solve_triangular(L, half, lower=True, trans=1, check_finite=False) if p else half
     sigma2 = residual / nu if problem.sigma is None else problem.sigma**2
     criterion = factorization.logdet + nu * (LOG_2PI + np.log(sigma2)) + residual / sigma2 - problem.log_weights
     if problem.REML:
@@ -120,6 +123,13 @@ def _by_factor(problem: Problem, b: Pair) -> list[Vector]:
     return [b[0], *(b[1][position] for position in problem.coupling.positions)]
 
 
+def less_fixed(products: Pair, gamma: Vector) -> Pair:
+    """Products with y - X gamma, as one right-hand side, from products with W = [X, y]."""
+    p = len(gamma)
+    first, second = ((x[..., p] - x[..., :p] @ gamma)[..., None] for x in products)
+    return first, second
+
+
 def random_effect_products(problem: Problem, factorization: Factorization, zw: Pair, solved: Pair) -> Pair:
     """Z'V^{-1}W = Z'W - Z'Z Lambda M^{-1} Lambda'Z'W for W = [X, y]."""
     product = factorization.gram(factorization.scale(solved))
@@ -131,8 +141,8 @@ def _derivatives(
 ) -> tuple[Vector, Vector, list[Vector]]:
     p, T = problem.p, factorization.T
     ZVW = random_effect_products(problem, factorization, zw, solved)
-    H = tuple(x[..., :p] for x in ZVW)
-    h = tuple((x[..., p] - x[..., :p] @ gamma)[..., None] for x in ZVW)
+    H: Pair = (ZVW[0][..., :p], ZVW[1][..., :p])
+    h = less_fixed(ZVW, gamma)
     H_by, h_by = _by_factor(problem, H), _by_factor(problem, h)
     ZVZT, ZVZ = factorization.score_sums()
     factorization.release()

@@ -8,13 +8,14 @@ With the first factor's effects eliminated,
 where B = Lambda2' (Z2'Z1) T1. Vectors in the space of the random effects are pairs (b1, b2) of arrays (q1, k1, r) and
 (q2, r), r right-hand sides, the second in the permuted order of the coupling.
 
-Only those blocks of N = M^{-1} are formed that derivatives need. With V_i the rows of Lambda2' Z2'Z1 that meet level i of the
-first factor and F_i = V_i' C^{-1} V_i, the diagonal blocks that the derivative of log|M| needs are
+Only those blocks of N = M^{-1} are formed that derivatives need. With V_i the rows of Lambda2' Z2'Z1 that meet level
+i of the first factor and F_i = V_i' C^{-1} V_i, the diagonal blocks that the derivative of log|M| needs are
 
     Z'V^{-1}Z_ii = G1_i K_i - K_i' F_i K_i,  K_i = (I + T1 T1' G1_i)^{-1}     for the first factor, and
-    T' Z'V^{-1}Z_jj T = I - [C^{-1}]_jj                                       for the others, since Lambda'Z'Z Lambda = M - I.
+    T' Z'V^{-1}Z_jj T = I - [C^{-1}]_jj                                       for the others,
 
-The second is divided by T where T is invertible; elsewhere the block is formed by a solve (`SecondLevel._singular_sum`).
+the second since Lambda'Z'Z Lambda = M - I. It is divided by T where T is invertible; elsewhere the block is
+formed by a solve (`SecondLevel._singular_sum`).
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
-from scipy.linalg import lapack
 
 from mixedfx.linalg import batched, twins
-from mixedfx.pls.coupling import Coupling
+from mixedfx.linalg.shape import shape_of
+from mixedfx.pls.coupling import Coupling, Index
 from mixedfx.pls.problem import Problem
 
 REGULAR = 1e-3  # smallest diagonal of T, relative to its largest entry, whose inverse is trusted with eight digits
 CHUNK = 2**24  # numbers held at once where columns of the second level are solved for
+
+dpotrf, dpotri = linalg.get_lapack_funcs(("potrf", "potri"), dtype=np.float64)
 
 Vector = NDArray[np.float64]
 Pair = tuple[Vector, Vector]
@@ -140,8 +143,10 @@ class Factorization:
     def score_sums(self) -> tuple[list[Vector], list[Vector]]:
         """For each factor, the (k, k) sums over its levels of the diagonal blocks of Z'V^{-1}Z Lambda and of Z'V^{-1}Z.
 
-        Twice the lower triangle of the first is the derivative of log|M| with respect to T. Both are exact at singular T.
-        With K_i = (I + T1 T1' G1_i)^{-1}, a block of the first factor is Z'V^{-1}Z_ii = G1_i K_i - K_i' F_i K_i.
+        Twice the lower triangle of the first is the derivative of log|M| with respect to T. Both are exact at
+        singular T. With K_i = (I + T1 T1' G1_i)^{-1}, a block of the first factor is
+
+            Z'V^{-1}Z_ii = G1_i K_i - K_i' F_i K_i.
         """
         T1, G1 = self.T[0], self.problem.gram1
         K = -np.einsum("ac,cdb,ed,efb->afb", T1, self.M1_inverse, T1, G1, optimize=True)
@@ -182,7 +187,7 @@ class SecondLevel:
         self._inverse: tuple[Vector, Vector] | None = None
         self._forms: Vector | None = None
 
-    def _entries(self) -> tuple[NDArray[np.integer], ...]:
+    def _entries(self) -> tuple[Index, Index, Index, Index, Index]:
         c = self.coupling
         return c.column_start, c.order, c.row_of, c.row_end, c.indices
 
@@ -232,7 +237,7 @@ class SecondLevel:
                 raise np.linalg.LinAlgError("matrix is not positive definite")
             logdet += 2.0 * float(np.log(self.head[layout.start[:-1]]).sum())
         if self.tail.shape[0]:
-            self.tail, info = lapack.dpotrf(self.tail, lower=1, overwrite_a=1, clean=0)
+            self.tail, info = dpotrf(self.tail, lower=1, overwrite_a=1, clean=0)
             if info != 0:
                 raise np.linalg.LinAlgError("matrix is not positive definite")
             logdet += 2.0 * float(np.log(np.diag(self.tail)).sum())
@@ -256,7 +261,7 @@ class SecondLevel:
             kernels.solve_head(split, layout.start, layout.row, self.head, x)
         if self.tail.shape[0]:
             x[split:] = linalg.solve_triangular(
-                self.tail, x[split:], lower=True, trans="T" if transposed else "N", check_finite=False
+                self.tail, x[split:], lower=True, trans=int(transposed), check_finite=False
             )
         if split and transposed:
             from mixedfx.linalg import kernels
@@ -274,7 +279,7 @@ class SecondLevel:
             layout = self.coupling.layout
             tail = self.tail
             if tail.shape[0]:
-                tail, _ = lapack.dpotri(tail, lower=1, overwrite_c=0)
+                tail, _ = dpotri(tail, lower=1, overwrite_c=0)
             head = np.zeros_like(self.head)
             if layout.split:
                 from mixedfx.linalg import kernels
@@ -326,9 +331,9 @@ class SecondLevel:
             if np.abs(np.diag(T)).min() > REGULAR * max(1.0, np.abs(T).max()):
                 k, q = block.shape[0], block.shape[2]
                 ZVZT = linalg.solve_triangular(
-                    T, q * np.eye(k) - block.sum(axis=2), lower=True, trans="T", check_finite=False
+                    T, q * np.eye(k) - block.sum(axis=2), lower=True, trans=1, check_finite=False
                 )
-                ZVZ = linalg.solve_triangular(T, ZVZT.T, lower=True, trans="T", check_finite=False)
+                ZVZ = linalg.solve_triangular(T, ZVZT.T, lower=True, trans=1, check_finite=False)
             else:
                 ZVZ = self._singular_sum(f)
                 ZVZT = ZVZ @ T
@@ -339,13 +344,17 @@ class SecondLevel:
     def _singular_sum(self, f: int) -> Vector:
         """The sum of the diagonal blocks of Z'V^{-1}Z for a factor whose T is singular or nearly so.
 
-        With D = Z2'V1^{-1}Z2, V1 the covariance that the first factor alone gives, Z2'V^{-1}Z2 = D - D Lambda2 C^{-1} Lambda2' D: one
-        half solve for each column of the factor. D is Z2'Z2 less a product of the coupling, both sparse.
+        With D = Z2'V1^{-1}Z2, V1 the covariance that the first factor alone gives,
+
+            Z2'V^{-1}Z2 = D - D Lambda2 C^{-1} Lambda2' D:
+
+        one half solve for each column of the factor. D is Z2'Z2 less a product of the coupling, both sparse.
         """
         coupling, position = self.coupling, self.coupling.positions[f]
         count, k = position.shape
         rows = np.arange(len(self._weights))
-        blocks = sparse.bsr_array((self._weights, rows, np.arange(len(rows) + 1)), shape=(coupling.cross.shape[0],) * 2)
+        height = shape_of(coupling.cross)[0]
+        blocks = sparse.bsr_array((self._weights, rows, np.arange(len(rows) + 1)), shape=(height, height))
         weights = sparse.csr_array(blocks)
         total = np.zeros((k, k))
         step = max(1, CHUNK // (k * max(coupling.size, 1)))
@@ -390,14 +399,15 @@ def _scatter(
     gram: sparse.csc_array, start: NDArray[np.int64], row: NDArray[np.int32], split: int, head: Vector, tail: Vector
 ) -> None:
     """Add the lower triangle of `gram` plus the identity to the sparse columns and the dense tail."""
-    column = np.repeat(np.arange(gram.shape[1]), np.diff(gram.indptr))
+    columns = shape_of(gram)[1]
+    column = np.repeat(np.arange(columns), np.diff(gram.indptr))
     rows = gram.indices
     dense = (column >= split) & (rows >= column)
     tail[rows[dense] - split, column[dense] - split] = gram.data[dense]
     tail[np.arange(tail.shape[0]), np.arange(tail.shape[0])] += 1.0
     if split:
         sparse_part = (column < split) & (rows >= column)
-        head[_position(column[sparse_part], rows[sparse_part], start, row, gram.shape[1])] = gram.data[sparse_part]
+        head[_position(column[sparse_part], rows[sparse_part], start, row, columns)] = gram.data[sparse_part]
         head[start[:-1]] += 1.0
 
 

@@ -1,7 +1,8 @@
 """The joint distribution of fixed effects and random effects given the variance parameters.
 
-Henderson's equations for (v, gamma), u = Lambda v, have the matrix A = [[M, Lambda'Z'Q], [Q'Z Lambda, Q'Q]], and the errors
-(v-hat - v, gamma-hat - gamma) have covariance sigma^2 A^{-1} (Henderson 1975). With S = Q'V^{-1}Q the Schur complement of M,
+Henderson's equations for (v, gamma), u = Lambda v, have the matrix A = [[M, Lambda'Z'Q], [Q'Z Lambda, Q'Q]], and the
+errors (v-hat - v, gamma-hat - gamma) have covariance sigma^2 A^{-1} (Henderson 1975). With S = Q'V^{-1}Q the Schur
+complement of M,
 
     gamma              has covariance sigma^2 S^{-1},
     v given gamma      has mean -M^{-1} Lambda'Z'Q gamma and covariance sigma^2 M^{-1},
@@ -13,13 +14,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from mixedfx.design.design import Design
-from mixedfx.pls.evaluate import Evaluation
+from mixedfx.linalg.shape import shape_of
+from mixedfx.pls.evaluate import Evaluation, less_fixed
 from mixedfx.pls.factorization import Pair
 from mixedfx.pls.problem import Problem, random_index
 
@@ -55,7 +58,7 @@ class Joint:
     @cached_property
     def _S_factor(self) -> Vector:
         """(p, p) lower Cholesky factor of X'V^{-1}X in the basis Q."""
-        return np.linalg.cholesky(self.evaluation.S)
+        return np.asarray(np.linalg.cholesky(self.evaluation.S), dtype=np.float64)
 
     @property
     def sigma(self) -> float:
@@ -76,15 +79,14 @@ class Joint:
     @cached_property
     def u(self) -> Vector:
         """(q,) conditional modes, ordered as the design orders them."""
-        p, gamma = self.problem.p, self.evaluation.gamma
-        v: Pair = tuple((x[..., p] - x[..., :p] @ gamma)[..., None] for x in self._solved)  # type: ignore[assignment]
+        v = less_fixed(self._solved, self.evaluation.gamma)
         return self._to_design(self.evaluation.factorization.scale(v))[:, 0]
 
     def _rotate(self, fixed: Vector) -> Vector:
         """(p, s) coefficients of gamma = R (beta - b) from (s, p) coefficients of beta."""
         if self.problem.p == 0:
             return np.zeros((0, len(fixed)))
-        return linalg.solve_triangular(self.problem.R, fixed.T, trans="T", check_finite=False)
+        return linalg.solve_triangular(self.problem.R, fixed.T, trans=1, check_finite=False)
 
     def _unrotate(self, gamma: Vector) -> Vector:
         """(p, s) R^{-1} gamma."""
@@ -100,10 +102,10 @@ class Joint:
 
     def _from_design(self, random: sparse.csr_array) -> Pair:
         """Coefficients (s, q) of u as (q1, k1, s), (q2, s) coefficients of the scaled effects."""
-        s = random.shape[0]
+        s = shape_of(random)[0]
         columns = sparse.csc_array(random.T)
         parts = [
-            (selection @ columns).toarray().reshape(-1, group.k, s) / group.scale[:, None]
+            cast("sparse.csr_array", selection @ columns).toarray().reshape(-1, group.k, s) / group.scale[:, None]
             for group, selection in zip(self.problem.factors, self._selection, strict=True)
         ]
         second = np.zeros((0 if self.problem.coupling is None else self.problem.coupling.size, s))
@@ -166,11 +168,11 @@ class Joint:
             rng.standard_normal((*problem.zw1.shape[:2], n)),
             rng.standard_normal((problem.zw2.shape[0], n)),
         )
-        gamma = linalg.solve_triangular(self._S_factor, rng.standard_normal((p, n)), lower=True, trans="T")
+        gamma = linalg.solve_triangular(self._S_factor, rng.standard_normal((p, n)), lower=True, trans=1)
         noise = factorization.half_solve_transposed(standard)
-        v: Pair = tuple(e - s[..., :p] @ gamma for e, s in zip(noise, self._solved, strict=True))  # type: ignore[assignment]
+        v1, v2 = (e - s[..., :p] @ gamma for e, s in zip(noise, self._solved, strict=True))
         beta = self.beta[:, None] + self.sigma * self._unrotate(gamma)
-        u = self.u[:, None] + self.sigma * self._to_design(factorization.scale(v))
+        u = self.u[:, None] + self.sigma * self._to_design(factorization.scale((v1, v2)))
         return beta.T, u.T
 
     def conditional_covariances(self, term: int) -> Vector:

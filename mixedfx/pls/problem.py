@@ -1,26 +1,30 @@
 r"""The penalised least squares problem of a design: scaled, weighted, and reduced to cross-products.
 
 Everything a fit needs of the data is in the cross-products of Omega = [Z X y] (Bates et al. 2015, section 3; the
-blocked layout is that of Bates, Alday & Kokandakar 2025). They are formed once, here; no evaluation passes over the rows.
+blocked layout is that of Bates, Alday & Kokandakar 2025). They are formed once, here; no evaluation passes over the
+rows.
 
 Before they are formed,
 
 * rows are multiplied by sqrt(w), which turns precision weights into a unit residual variance;
 * the response is replaced by its least squares residual, y - X b (any b serves, since the criterion depends on y only
-  through its residual; b is added to beta afterwards), so that a large mean does not eat the digits of the sums of squares;
+  through its residual; b is added to beta afterwards), so that a large mean does not eat the digits of the sums of
+  squares;
 * X is replaced by Q = X R^{-1} with R from the Cholesky factor of X'X: gamma = R beta, and
   log|X'V^{-1}X| = log|Q'V^{-1}Q| + 2 log|R|;
-* each column of z is divided by its root mean square s, T becomes diag(s) T: the optimiser sees parameters without units.
+* each column of z is divided by its root mean square s, T becomes diag(s) T: the optimiser sees parameters
+  without units.
 
-Random terms over the same grouping are amalgamated into one factor, whose T is block diagonal. The factor with the most
-random effects is eliminated first: its block of Z'Z is block diagonal. The others form the second level, whose columns may
-be permuted (`Coupling.permutation`) to keep its Cholesky factor sparse.
+Random terms over the same grouping are amalgamated into one factor, whose T is block diagonal. The factor with the
+most random effects is eliminated first: its block of Z'Z is block diagonal. The others form the second level, whose
+columns may be permuted (`Coupling.permutation`) to keep its Cholesky factor sparse.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +39,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Block:
-    """One random term inside its factor: columns ``first`` to ``first + k`` of the factor, parameters from ``par`` on."""
+    """One random term in its factor: columns ``first`` to ``first + k`` of the factor, parameters from ``par`` on."""
 
     term: int
     first: int
@@ -206,12 +210,12 @@ def orthogonalise(X: Vector) -> tuple[Vector, Vector]:
     except linalg.LinAlgError:
         R = linalg.qr(X / norm, mode="r", check_finite=False)[0][: X.shape[1]]
     R = R * norm
-    return linalg.solve_triangular(R, X.T, trans="T", check_finite=False).T, R
+    return linalg.solve_triangular(R, X.T, trans=1, check_finite=False).T, R
 
 
 def level_sums(codes: NDArray[np.intp], n_levels: int, values: Vector) -> Vector:
     """(q,) sums of `values` (n,) over the rows of each level."""
-    return np.bincount(codes, weights=values, minlength=n_levels)
+    return cast("Vector", np.bincount(codes, weights=values, minlength=n_levels))
 
 
 def build_problem(design: Design, REML: bool = True) -> Problem:
@@ -230,7 +234,7 @@ def build_problem(design: Design, REML: bool = True) -> Problem:
     y = design.y - design.offset if root is None else (design.y - design.offset) * root
     n, p = X.shape
     Q, R = orthogonalise(X) if p else (X, np.zeros((0, 0)))
-    gamma = np.linalg.solve(Q.T @ Q, Q.T @ y) if p else np.zeros(0)
+    gamma = np.asarray(np.linalg.solve(Q.T @ Q, Q.T @ y), dtype=np.float64) if p else np.zeros(0)
     W = np.column_stack([Q, y - Q @ gamma])
     shift = linalg.solve_triangular(R, gamma) if p else gamma
 

@@ -349,7 +349,7 @@ class LmerFit:
 
         return refit(self, y)
 
-    def refits(self, Y: NDArray[np.float64]) -> Refits:
+    def refits(self, Y: NDArray[np.float64] | pd.DataFrame) -> Refits:
         """Estimates for each column of `Y` (n, B), reusing the design and its cross-products.
 
         Examples

@@ -78,7 +78,7 @@ class Refits:
         return pd.DataFrame(columns | {"sigma": self.sigma, "criterion": self.criterion, "converged": self.converged})
 
 
-def check_responses(design: Design, Y: Vector) -> Vector:
+def check_responses(design: Design, Y: Vector | pd.DataFrame) -> Vector:
     """(n, B) finite responses.
 
     Raises
@@ -109,7 +109,7 @@ def cross_products(design: Design, problem: Problem, Y: Vector) -> Responses:
         root = np.sqrt(weights)[:, None]
         Y, X = Y * root, X * root
     p, B = problem.p, Y.shape[1]
-    Q = linalg.solve_triangular(problem.R, X.T, trans="T", check_finite=False).T if p else X
+    Q = linalg.solve_triangular(problem.R, X.T, trans=1, check_finite=False).T if p else X
     gamma = linalg.solve(problem.ww[:p, :p], Q.T @ Y, assume_a="pos") if p else np.zeros((0, B))
     Y = Y - Q @ gamma
     shift = linalg.solve_triangular(problem.R, gamma) if p else gamma
@@ -156,7 +156,7 @@ def refit(fit: LmerFit, y: Vector) -> LmerFit:
     return replace(fit, design=design, solution=solve_problem(design, problem), call=None)
 
 
-def refits(fit: LmerFit, Y: Vector) -> Refits:
+def refits(fit: LmerFit, Y: Vector | pd.DataFrame) -> Refits:
     """The model of `fit` for each column of `Y` (n, B), every one starting from the fit's theta.
 
     Raises
@@ -169,7 +169,9 @@ def refits(fit: LmerFit, Y: Vector) -> Refits:
     return refit_problem(fit.design, fit.solution.problem, Y, fit.solution.theta, tuple(fit.theta.index))
 
 
-def refit_problem(design: Design, problem: Problem, Y: Vector, theta: Vector, theta_names: tuple[str, ...]) -> Refits:
+def refit_problem(
+    design: Design, problem: Problem, Y: Vector | pd.DataFrame, theta: Vector, theta_names: tuple[str, ...]
+) -> Refits:
     """Fit `design` to each column of `Y` (n, B), starting from `theta` (r,)."""
     Y = check_responses(design, Y)
     par = theta * problem.parameter_scale

@@ -1,4 +1,4 @@
-"""REML and maximum likelihood estimates of a design: start, optimise, certify, and put the answer in the user's terms."""
+"""REML and maximum likelihood estimates of a design: start, optimise, certify, answer in the user's terms."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Starting values: variance components by moments.
 
 With y0 = P0 y the least squares residual and Z_k the columns of one (factor, column of z), the quadratic forms
-|Z_k'y0|^2 have expectations that are linear in the variances (MIVQUE(0); Rao 1970, Searle, Casella & McCulloch 1992, section
-11.3): with Z_k'P0 Z_l = Z_k'Z_l - B_k B_l' and B_k = Z_k'Q,
+|Z_k'y0|^2 have expectations that are linear in the variances (MIVQUE(0); Rao 1970, Searle, Casella & McCulloch 1992,
+section 11.3): with Z_k'P0 Z_l = Z_k'Z_l - B_k B_l' and B_k = Z_k'Q,
 
     E |Z_k'y0|^2 = sigma^2 tr(Z_k'P0 Z_k) + sum_l sigma_l^2 |Z_k'P0 Z_l|_F^2
     E |y0|^2     = sigma^2 (n - p)        + sum_l sigma_l^2 tr(Z_l'P0 Z_l).

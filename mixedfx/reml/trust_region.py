@@ -1,13 +1,13 @@
 """A trust-region Newton method for the profiled criterion: start, step, stop.
 
-The quadratic model uses the exact gradient and the information of `mixedfx.pls.evaluate`; its minimiser inside the radius is
-found exactly from the eigenvalues (Moré & Sorensen 1983), so that negative curvature, as at a saddle, is followed downhill.
-Parameters are unconstrained: the diagonal of T may change sign.
+The quadratic model uses the exact gradient and the information of `mixedfx.pls.evaluate`; its minimiser inside the
+radius is found exactly from the eigenvalues (Moré & Sorensen 1983), so that negative curvature, as at a saddle, is
+followed downhill. Parameters are unconstrained: the diagonal of T may change sign.
 
-By symmetry the criterion is stationary in T_bb wherever T_bb and the rest of its column are zero, minimum or not; but the
-information holds Q_bb, the derivative with respect to T_bb^2, which tells them apart: positive curvature certifies the boundary,
-negative curvature leads away from it. A boundary is approached as fast as an interior minimum; once the iteration has stopped,
-diagonal entries within rounding of zero are set to zero.
+By symmetry the criterion is stationary in T_bb wherever T_bb and the rest of its column are zero, minimum or not; but
+the information holds Q_bb, the derivative with respect to T_bb^2, which tells them apart: positive curvature
+certifies the boundary, negative curvature leads away from it. A boundary is approached as fast as an interior
+minimum; once the iteration has stopped, diagonal entries within rounding of zero are set to zero.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def trust_region_step(gradient: Vector, information: Vector, radius: float) -> t
 def trust_region_steps(gradient: Vector, information: Vector, radius: Vector) -> tuple[Vector, Vector]:
     """Steps (B, r) and predicted decreases (B,) of B quadratic models, each within its radius.
 
-    Where the Newton step is not downhill or too long, the shift of the eigenvalues solves |s(shift)| = radius by Newton's
-    method on 1 / |s|, which is nearly linear in the shift and converges monotonely from the left (Conn, Gould & Toint
-    2000, section 7.3).
+    Where the Newton step is not downhill or too long, the shift of the eigenvalues solves |s(shift)| = radius by
+    Newton's method on 1 / |s|, which is nearly linear in the shift and converges monotonely from the left (Conn,
+    Gould & Toint 2000, section 7.3).
 
     Parameters
     ----------
@@ -116,7 +116,8 @@ def start(problem: Problem, par: Vector) -> State:
 
 def predicted(state: State) -> tuple[Vector, float]:
     """The next step and the decrease it promises."""
-    assert state.best.gradient is not None and state.best.information is not None
+    assert state.best.gradient is not None
+    assert state.best.information is not None
     return trust_region_step(state.best.gradient, state.best.information, state.radius)
 
 
@@ -128,7 +129,8 @@ def finished(state: State, step: Vector, decrease: float) -> bool:
     earlier = [s.criterion for s in state.steps[:-PATIENCE] if s.accepted]
     if not earlier:
         return False
-    assert state.best.gradient is not None and state.best.information is not None
+    assert state.best.gradient is not None
+    assert state.best.information is not None
     far = 0.1 * max(1.0, float(np.linalg.norm(state.best.par)))
     _, promised = trust_region_step(state.best.gradient, state.best.information, far)
     return earlier[-1] - state.best.criterion <= SLOW and promised <= SLOW + rounding
@@ -190,7 +192,8 @@ def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluatio
         if zero.criterion <= best.criterion + TOLERANCE + 10.0 * ROUNDING * abs(best.criterion):
             steps = (*steps, _record(problem, zero, state.radius, True))
             best = zero
-    assert best.gradient is not None and best.information is not None
+    assert best.gradient is not None
+    assert best.information is not None
     values = np.linalg.eigvalsh(best.information)
     outcome = stopped
     if stopped is Outcome.INTERIOR:

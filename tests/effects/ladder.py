@@ -39,7 +39,9 @@ QUESTIONS: dict[int, list[list[str]]] = {
 
 def one_data_set(rung: int, seed: int, n: int) -> pd.DataFrame:
     """Share of the subgroups of each margin whose interval covers the truth, and the mean width, by fit."""
-    simulated = simulate_varying_effects(rung, n=n, x3_levels=12, x4_levels=10, sigma=SIGMA, seed=[seed, rung])
+    simulated = simulate_varying_effects(
+        rung, n=n, x3_levels=12, x4_levels=10, sigma=SIGMA, seed=np.random.default_rng([seed, rung])
+    )
     fits = {
         "known theta": fit_densely(simulated.formula, simulated.data, sigma=SIGMA, populations=simulated.truth.cov),
         "REML": lmer(simulated.formula, simulated.data),

@@ -2,7 +2,7 @@
 
 import pytest
 from formulaic.parser import DefaultFormulaParser
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mixedfx.errors import FormulaError
@@ -30,6 +30,7 @@ def combined(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return joined | bracketed | powers
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.recursive(columns, combined, max_leaves=6))
 def test_groupings_expand_as_terms_do(text):
     expected = formulaic_terms(text)

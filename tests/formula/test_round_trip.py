@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from formulaic.parser import DefaultFormulaParser
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedfx.formula.names import quote
@@ -132,6 +132,7 @@ def formulas(draw):
     return join([response, right], draw(st.sampled_from([" ~ ", "~"]))), fixed
 
 
+@settings(deadline=None, derandomize=True)
 @given(formulas())
 def test_printing_and_reading_again_gives_an_equal_model(case):
     formula = parse_formula(case[0].text)
@@ -145,11 +146,13 @@ def test_printing_and_reading_again_gives_an_equal_model(case):
     assert str(again) == str(formula)
 
 
+@settings(deadline=None, derandomize=True)
 @given(formulas())
 def test_every_column_is_found_and_nothing_else(case):
     assert set(variables(parse_formula(case[0].text))) == case[0].columns
 
 
+@settings(deadline=None, derandomize=True)
 @given(formulas())
 def test_the_fixed_part_has_the_terms_that_formulaic_reads_in_it(case):
     parser = DefaultFormulaParser()
@@ -161,6 +164,7 @@ def test_the_fixed_part_has_the_terms_that_formulaic_reads_in_it(case):
     assert found == expected
 
 
+@settings(deadline=None, derandomize=True)
 @given(formulas(), st.sampled_from(["", " ", "\n", "\t ", " \r\n "]))
 def test_white_space_between_tokens_changes_nothing(case, space):
     text = case[0].text

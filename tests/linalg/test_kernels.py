@@ -90,7 +90,7 @@ def test_sparse_factor_solves_and_inverts(split):
     kernels.solve_head(split, start, row, data, x)
     if tail.size:
         x[split:] = linalg.solve_triangular(tail, x[split:], lower=True)
-        x[split:] = linalg.solve_triangular(tail, x[split:], lower=True, trans="T")
+        x[split:] = linalg.solve_triangular(tail, x[split:], lower=True, trans=1)
     kernels.solve_head_transposed(split, start, row, data, x)
     np.testing.assert_allclose(matrix @ x, b, atol=1e-11)
 
@@ -111,7 +111,7 @@ def test_symbolic_pattern_holds_the_numeric_factor():
 
 
 def test_indefinite_matrix_is_reported():
-    matrix, start, row, data, tail = sparse_problem(np.random.default_rng(0))
+    _, start, row, data, tail = sparse_problem(np.random.default_rng(0))
     data[start[7]] = -1.0
     assert kernels.factorise_head(tail, 25, start, row, data) == 7
 

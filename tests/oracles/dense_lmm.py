@@ -98,7 +98,7 @@ def solution_at(design: Design, theta, REML: bool = True) -> DenseSolution:
     X, y, Z = design.X, design.y - design.offset, dense_Z(design)
     factors = factors_of(design, theta)
     blocks = [np.kron(np.eye(t.n_levels), T @ T.T) for t, T in zip(design.random, factors, strict=True)]
-    D = linalg.block_diag(*blocks) if blocks else np.zeros((0, 0))
+    D = np.asarray(linalg.block_diag(*blocks)) if blocks else np.zeros((0, 0))
     R = np.eye(n) if design.weights is None else np.diag(1 / design.weights)
     V = R + Z @ D @ Z.T
     Vi = linalg.inv(V)

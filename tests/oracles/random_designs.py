@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import strategies as st
 
 from mixedfx.design.design import Design, RandomTerm, RowReport
+
+absent: Any = None  # no formula, data frame or specification stands behind a design made of numbers
 
 
 def make_design(seed, shapes, n=50, p=2, weighted=True, known_sd=False):
@@ -25,8 +29,8 @@ def make_design(seed, shapes, n=50, p=2, weighted=True, known_sd=False):
     for term in terms:
         y += 0.7 * np.einsum("nk,nk->n", term.z, rng.normal(size=(term.n_levels, term.n_columns))[term.codes])
     return Design(
-        formula=None, y=y, X=X, fixed_names=tuple(f"x{j}" for j in range(p)), random=tuple(terms),
-        weights=rng.uniform(0.5, 2.0, n) if weighted else None, offset=rng.normal(size=n), frame=None, spec=None,
+        formula=absent, y=y, X=X, fixed_names=tuple(f"x{j}" for j in range(p)), random=tuple(terms),
+        weights=rng.uniform(0.5, 2.0, n) if weighted else None, offset=rng.normal(size=n), frame=absent, spec=absent,
         rows=RowReport(n, np.arange(n)), known_sd=rng.uniform(0.5, 2.0, n) if known_sd else None,
     )  # fmt: skip
 

@@ -32,6 +32,8 @@ def test_batch_equals_single_evaluations(seed, shapes, REML, p, known, zero):
     batch = evaluate_batch(problem, responses, par)
     for b in range(4):
         single = evaluate(with_response(problem, responses, b), par[b])
+        assert single.gradient is not None
+        assert single.information is not None
         assert batch.criterion[b] == pytest.approx(single.criterion, rel=1e-11)
         np.testing.assert_allclose(batch.gradient[b], single.gradient, rtol=1e-8, atol=1e-8)
         scale = np.abs(single.information).max()

@@ -1,6 +1,7 @@
-"""What the second level looks like: sparse where levels seldom meet, dense where they do, refused where it cannot fit."""
+"""What the second level looks like: sparse where levels seldom meet, dense where they do, refused if too large."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -11,6 +12,8 @@ from mixedfx.errors import MemoryForecastError
 from mixedfx.pls.coupling import SMALL, choose_split
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.problem import build_problem
+
+absent: Any = None  # no formula, data frame or specification stands behind a design made of numbers
 
 
 def crossed(first, second, **extra):
@@ -23,9 +26,15 @@ def crossed(first, second, **extra):
         for label, codes in (("first", first), ("second", second), *extra.items())
     ]  # fmt: skip
     return Design(
-        None, rng.normal(size=n), np.ones((n, 1)), ("Intercept",), tuple(terms), None, np.zeros(n), None, None,
+        absent, rng.normal(size=n), np.ones((n, 1)), ("Intercept",), tuple(terms), None, np.zeros(n), absent, absent,
         RowReport(n, np.arange(n)),
     )  # fmt: skip
+
+
+def layout_of(design):
+    coupling = build_problem(design).coupling
+    assert coupling is not None
+    return coupling.layout
 
 
 def neighbours(units=6_000, places=2_000, reach=6, rows=4):
@@ -40,7 +49,7 @@ def test_nested_terms_need_no_fill():
     pupil = np.repeat(np.arange(9_000), 2)
     in_class, in_school = pupil // 3, pupil // 30
     design = crossed(pupil, in_class, school=in_school)
-    layout = build_problem(design).coupling.layout
+    layout = layout_of(design)
     assert len(layout.permutation) == 3_300 > SMALL
     off_diagonal = 3_000  # each class meets one school
     entries = len(layout.row) + (3_300 - layout.split) * (3_300 - layout.split + 1) // 2
@@ -50,7 +59,7 @@ def test_nested_terms_need_no_fill():
 
 def test_neighbours_stay_sparse():
     design = crossed(*neighbours())
-    layout = build_problem(design).coupling.layout
+    layout = layout_of(design)
     assert layout.split > 0.8 * 2_000
     assert len(layout.row) < 40 * 2_000
     dense = 8 * 2_000**2 / 2**20
@@ -60,7 +69,7 @@ def test_neighbours_stay_sparse():
 def test_fully_crossed_is_dense():
     rng = np.random.default_rng(2)
     design = crossed(rng.integers(0, 900, 60_000), rng.integers(0, 600, 60_000))
-    assert build_problem(design).coupling.layout.split == 0
+    assert layout_of(design).split == 0
 
 
 def test_sparse_and_dense_factor_give_one_criterion(monkeypatch):
@@ -69,9 +78,12 @@ def test_sparse_and_dense_factor_give_one_criterion(monkeypatch):
     chosen = evaluate(build_problem(design), par)
     monkeypatch.setattr("mixedfx.pls.coupling.DENSE_SHARE", -1.0)
     dense = build_problem(design)
+    assert dense.coupling is not None
     assert dense.coupling.layout.split == 0
     other = evaluate(dense, par)
     assert chosen.criterion == pytest.approx(other.criterion, rel=1e-13)
+    assert chosen.gradient is not None
+    assert other.gradient is not None
     np.testing.assert_allclose(chosen.gradient, other.gradient, rtol=1e-9, atol=1e-9)
 
 

@@ -66,6 +66,7 @@ def test_criterion_and_gradient_equal_dense_V(name, seed, shapes, REML, kind):
     # the profiled criterion sums n = 50 terms of order 10: 1e-10 is rounding
     assert result.criterion == pytest.approx(dense_lmm.criterion(design, theta, REML), abs=1e-10, rel=1e-12)
     expected = numerical_gradient(lambda t: dense_lmm.criterion(design, t, REML), theta)
+    assert result.gradient is not None
     gradient = result.gradient * problem.parameter_scale
     # relative to the largest slope; where all are zero, to the rounding of the differences (1e-13 / 1e-3)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6 * max(1e-3, np.abs(expected).max()))
@@ -93,6 +94,7 @@ def test_score_matrix_is_the_derivative_in_theta_squared(path):
 def test_information_has_the_expectation_of_the_second_derivatives():
     """Known sigma, y drawn from the model at theta: the means of both over data sets agree to Monte Carlo error."""
     design = make_design(11, [(9, 2, True, "g"), (8, 1, True, "h")], n=80, weighted=False, known_sd=True)
+    assert design.known_sd is not None
     design.known_sd[:] = 1.0
     theta = np.array([0.8, 0.1, 0.6, 0.7])
     rng = np.random.default_rng(0)
@@ -105,7 +107,9 @@ def test_information_has_the_expectation_of_the_second_derivatives():
         ends = [evaluate(problem, theta * scale + s * e).gradient for e in 1e-5 * np.eye(4) for s in (1, -1)]
         numeric = (np.array(ends[::2]) - np.array(ends[1::2])) / 2e-5
         np.testing.assert_allclose(numeric, numeric.T, rtol=1e-4, atol=1e-4 * np.abs(numeric).max())
-        differences.append((evaluate(problem, theta * scale).information - numeric)[np.triu_indices(4)])
+        information = evaluate(problem, theta * scale).information
+        assert information is not None
+        differences.append((information - numeric)[np.triu_indices(4)])
     z = np.mean(differences, axis=0) / (np.std(differences, axis=0) / np.sqrt(300))
     # ten entries, correlated: |z| beyond 4 has probability below 1e-3
     assert np.abs(z).max() < 4, z
@@ -115,12 +119,9 @@ def block_factor(design, theta):
     """(q, q) block diagonal of the T of each level."""
     from scipy.linalg import block_diag
 
-    return block_diag(
-        *(
-            np.kron(np.eye(t.n_levels), T)
-            for t, T in zip(design.random, dense_lmm.factors_of(design, theta), strict=True)
-        )
-    )
+    factors = dense_lmm.factors_of(design, theta)
+    blocks = [np.kron(np.eye(t.n_levels), T) for t, T in zip(design.random, factors, strict=True)]
+    return np.asarray(block_diag(*blocks))
 
 
 def test_paths_agree_to_rounding(monkeypatch):
@@ -151,6 +152,7 @@ def test_terms_over_one_grouping_are_one_factor():
 def test_known_variances_fix_sigma():
     """y | se(s): V = diag(s^2) + Z D Z', no sigma left to profile."""
     design = make_design(8, [(20, 1, True, "g")], weighted=False, known_sd=True)
+    assert design.known_sd is not None
     result = evaluate(build_problem(design), np.array([0.9]))
     Z = dense_lmm.dense_Z(design)
     V = np.diag(design.known_sd**2) + 0.81 * Z @ Z.T

@@ -151,7 +151,7 @@ def test_simulations_have_the_mean_and_covariance_of_the_model(fit):
     D = [np.kron(np.eye(t.n_levels), T @ T.T) for t, T in zip(fit.design.random, fit.solution.factors, strict=True)]
     from scipy.linalg import block_diag
 
-    V = sigma**2 * (np.diag(1 / fit.design.weights) + Z @ block_diag(*D) @ Z.T)
+    V = sigma**2 * (np.diag(1 / fit.design.weights) + Z @ np.asarray(block_diag(*D)) @ Z.T)
     mean = fit.design.X @ fit.fixef.to_numpy() + fit.design.offset
     assert_moments(ys.to_numpy().T, mean, V)
 

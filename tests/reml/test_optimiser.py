@@ -96,7 +96,7 @@ def test_zero_that_is_no_minimum_is_left():
 
 
 def test_balanced_designs_are_solved_by_their_moments():
-    """In a balanced design REML equations have the analysis of variance as their solution: one evaluation certifies it."""
+    """The analysis of variance solves the REML equations of a balanced design: one evaluation certifies it."""
     for name in ("dyestuff", "penicillin", "pastes"):
         design = build_design(CLASSICS[name], pd.read_csv(DATA / f"{name}.csv"))
         assert solve(design).optimization.evaluations == 1

@@ -102,7 +102,7 @@ def test_fixed_effects_within_1e_4_standard_errors(case):
     names = [ours(case, name) for name in expected["fixef"]]
     assert sorted(names) == sorted(found.fixef.index)
     se = np.array([row["Std. Error"] for row in expected["coef_table"]])
-    difference = found.fixef[names].to_numpy() - np.array(list(expected["fixef"].values()))
+    difference = found.fixef.loc[names].to_numpy() - np.array(list(expected["fixef"].values()))
     assert np.abs(difference / se).max() < 1e-4
     table = found.tidy().set_index("term").loc[names]
     np.testing.assert_allclose(table["std_error"], se, rtol=1e-4)

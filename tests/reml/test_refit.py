@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ CASES = {
 def fitted(case):
     name, formula = CASES[case]
     data = pd.read_csv(DATA / f"{name}.csv")
-    extra = {"weights": "w", "offset": "off"} if case == "weighted" else {}
+    extra: dict[str, Any] = {"weights": "w", "offset": "off"} if case == "weighted" else {}
     return lmer(formula, data, **extra)
 
 
@@ -87,7 +88,7 @@ def test_bad_responses_are_refused():
     plain = lmer("Reaction ~ Days", pd.read_csv(DATA / "sleepstudy.csv"))
     with pytest.raises(ModelError, match="without random terms"):
         plain.refits(np.zeros((180, 2)))
-    assert plain.refit(2.0 * plain.design.y).fixef["Days"] == pytest.approx(2.0 * plain.fixef["Days"])
+    assert plain.refit(2.0 * plain.design.y).fixef.at["Days"] == pytest.approx(2.0 * plain.fixef.at["Days"])
 
 
 def test_update_changes_the_formula_and_the_arguments():

@@ -1,0 +1,152 @@
+"""House rules that no other tool checks: what may stand in the tree, where, and that its documents agree."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import mixedfx as mx
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "mixedfx"
+MAX_LINES = 450
+MAX_BYTES = 700_000
+
+
+def tree():
+    """Files that are in the repository or would be added to it."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+FILES = tree()
+MODULES = [path for path in FILES if path.suffix == ".py" and path.is_relative_to(PACKAGE)]
+
+
+def text(path):
+    """Content of a text file; nothing for a binary one."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return ""
+
+
+def places(pattern, files):
+    """File and line of every match."""
+    return [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path in files
+        for number, line in enumerate(text(path).splitlines(), start=1)
+        if re.search(pattern, line)
+    ]
+
+
+def test_the_tree_was_found():
+    """The tests below could not fail on an empty list."""
+    assert {PACKAGE / "__init__.py", ROOT / "pyproject.toml", Path(__file__).resolve()} <= set(FILES)
+    assert len(MODULES) > 50
+
+
+def test_the_top_of_the_tree_holds_what_it_should():
+    """No environment, build folder or note slips in."""
+    top = {path.relative_to(ROOT).parts[0] for path in FILES}
+    folders = {".ci", "benchmarks", "docs", "mixedfx", "stan", "tests", "vignettes"}
+    files = {
+        ".gitignore",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "constraints.txt",
+        "pyproject.toml",
+    }
+    assert top - folders == files
+
+
+# Written in pieces, so that this file does not match itself.
+HOSTS = ["pypi", "pythonhosted", "npmjs", "anaconda", "crates", "debian", "cran.r-project", "maven"]
+FORBIDDEN = {
+    "a package registry": rf"(?i)\b(?:{'|'.join(map(re.escape, HOSTS))})\.(?:org|com|io)\b",
+    "a path of some machine": r"(?<![\w.])/(?:work|root|opt|home)" + "/",
+    "a file address": "file:" + "//",
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_file_names(what):
+    assert places(FORBIDDEN[what], FILES) == []
+
+
+def test_the_patterns_find_what_they_are_for():
+    for what, line in {
+        "a package registry": "index-url = https://pypi" + ".org/simple",
+        "a path of some machine": "see /work" + "/main/README.md",
+        "a file address": "numpy @ file:" + "///tmp/numpy.whl",
+    }.items():
+        assert re.search(FORBIDDEN[what], line)
+
+
+def test_nothing_is_left_unfinished():
+    words = "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX"])
+    assert places(rf"\b(?:{words})\b", FILES) == []
+    assert places(r"\bNotImplementedError\b", MODULES) == []
+
+
+def test_no_test_is_skipped():
+    tests = [path for path in FILES if path.is_relative_to(ROOT / "tests")]
+    assert places(r"pytest\.(?:" + "skip|xfail|importorskip)|mark" + r"\.(?:skip|xfail)", tests) == []
+
+
+def test_every_module_says_what_lives_in_it():
+    assert [str(path) for path in MODULES if not ast.get_docstring(ast.parse(text(path)))] == []
+
+
+def test_modules_are_short():
+    assert [str(path) for path in MODULES if text(path).count("\n") > MAX_LINES] == []
+
+
+def test_files_are_small():
+    assert [str(path) for path in FILES if path.stat().st_size > MAX_BYTES] == []
+
+
+# Used as `mx.datasets.load` and `mixedfx.priors.normal`; a name bound here is part of the public surface.
+BINDING_NAMES = {"datasets", "priors"}
+
+
+def test_sub_packages_hold_no_code():
+    """All but two say what they are and nothing else; those two bind their public names."""
+    for path in MODULES:
+        if path.name == "__init__.py" and path.parent != PACKAGE:
+            _, *rest = ast.parse(text(path)).body
+            if path.parent.name in BINDING_NAMES:
+                rest = [node for node in rest if not isinstance(node, ast.ImportFrom | ast.Assign)]
+            assert rest == [], f"{path} holds code"
+
+
+def test_the_documents_speak_of_this_version():
+    assert f"## [{mx.__version__}]" in text(ROOT / "CHANGELOG.md")
+    assert f"version: {mx.__version__}\n" in text(ROOT / "CITATION.cff")
+
+
+def test_constraints_pin_every_dependency_and_nothing_but_versions():
+    project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
+    declared = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    lines = [line for line in text(ROOT / "constraints.txt").splitlines() if not line.startswith("#")]
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line)] == []
+    pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
+    needed = {re.match(r"[A-Za-z0-9._-]+", requirement)[0].lower() for requirement in declared}
+    assert needed - pinned == set()
+
+
+def test_continuous_integration_runs_targets_that_exist():
+    targets = re.findall(r"^([a-z-]+):.*##", text(ROOT / "Makefile"), re.MULTILINE)
+    called = re.findall(r"^make (.+)$", text(ROOT / ".ci" / "run"), re.MULTILINE)
+    assert called == ["test", "lint", "types", "contract"]
+    assert set(called) <= set(targets)
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
