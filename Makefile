@@ -64,8 +64,8 @@ contract: $(VENV)/.installed-lint ## import-linter: imports go down only
 vignettes: $(VENV)/.installed-docs ## execute the vignettes and write them as HTML
 	$(BIN)/python vignettes/build.py
 
-bench: $(VENV)/.installed ## timings; see benchmarks/
-	$(BIN)/python benchmarks/run.py
+bench: $(VENV)/.installed-test ## timings against other packages (make bench BENCH_ARGS=--help)
+	$(BIN)/python benchmarks/run.py --install $(BENCH_ARGS)
 
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis .ruff_cache .import_linter_cache demo-output

@@ -129,13 +129,26 @@ def _facts(
     started = sorted(r["started"] for r in records if r.get("started"))
     if started:
         rows["Measured"] = f"{started[0]} to {started[-1]}, load from {min(loads):.1f} to {max(loads):.1f}"
-    rows["Threads"] = "one for each library in every process"
+    rows["Threads"] = f"one for each library in every process; {_threads(records)}"
     rows["InstEval"] = (
         "the data of lme4" if sources.insteval else "a simulation of its shape (--insteval names the data)"
     )
     rows["MixedModels.jl"] = "not measured: no Julia here"
     rows["Command"] = f"`{command}`"
     return "\n".join(f"* {name}: {value}" for name, value in rows.items()) + "\n"
+
+
+def _threads(records: Sequence[Record]) -> str:
+    """Say whether processor time shows a second thread: it is at most the wall time of one."""
+    shares = {
+        (r["package"], r["case"]): sum(r["cpu"]) / sum(r["seconds"])
+        for r in records
+        if r["status"] == "ok" and sum(r["seconds"]) > 0.5
+    }
+    if not shares:
+        return "no run was long enough to tell from processor time"
+    (package, case), share = max(shares.items(), key=lambda item: item[1])
+    return f"processor time is at most {share:.2f} of wall time ({package}, {case})"
 
 
 def _models(cases: Sequence[Case], table: dict[tuple[str, str], Record], packages: Sequence[str]) -> str:

@@ -7,9 +7,9 @@
 >>> eff.table[["race", "gender", "n"]].to_string(index=False).splitlines()[1]
 'Black    boy  939'
 
-Public names are imported on first use, so that ``import mixedfx`` costs little more than ``import pandas``. `design`
-and `effects` are functions here and packages of the same names in the source: where the import system would bind the
-package, the function stands (see `_Package`).
+Public names are imported on first use, so that ``import mixedfx`` costs little more than ``import pandas``. `bayes`,
+`design` and `effects` are functions here and packages of the same names in the source: where the import system would
+bind the package, the function stands (see `_Package`).
 """
 
 import sys
@@ -20,16 +20,33 @@ from typing import TYPE_CHECKING, Any
 from mixedfx import errors
 
 if TYPE_CHECKING:
-    from mixedfx import datasets
+    from mixedfx import datasets, priors
+    from mixedfx.bayes.bayes import bayes, prior_predictive
     from mixedfx.design.build import design
     from mixedfx.effects.effects import effects
     from mixedfx.reml.lmer import lmer
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "datasets", "design", "effects", "errors", "lmer"]
+__all__ = [
+    "__version__",
+    "bayes",
+    "datasets",
+    "design",
+    "effects",
+    "errors",
+    "lmer",
+    "prior_predictive",
+    "priors",
+]
 
-_FUNCTIONS = {"design": "mixedfx.design.build", "effects": "mixedfx.effects.effects", "lmer": "mixedfx.reml.lmer"}
-_MODULES = ("datasets",)
+_FUNCTIONS = {
+    "bayes": "mixedfx.bayes.bayes",
+    "design": "mixedfx.design.build",
+    "effects": "mixedfx.effects.effects",
+    "lmer": "mixedfx.reml.lmer",
+    "prior_predictive": "mixedfx.bayes.bayes",
+}
+_MODULES = ("datasets", "priors")
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ import pytest
 import mixedfx as mx
 
 HEAVY = ("formulaic", "narwhals", "numba", "matplotlib", "rich", "typer", "pyarrow", "polars", "arviz", "scipy")
-FUNCTIONS = ("design", "effects", "lmer")
+FUNCTIONS = ("bayes", "design", "effects", "lmer", "prior_predictive")
 
 
 def python(code, *options):
@@ -47,6 +47,7 @@ FIRST = {
     "another module of that package": "import mixedfx.effects.query",
     "the package of designs": "import mixedfx.design",
     "the module of designs": "from mixedfx.design.build import build_design",
+    "the package of posteriors": "import mixedfx.bayes",
     "the fitter": "import mixedfx.reml.lmer",
     "the command line": "import contextlib, io, mixedfx.cli.app as app\n"
     "with contextlib.redirect_stdout(io.StringIO()): app.run(['fit', 'math ~ small + (1 | sch)', 'star'])",
@@ -65,7 +66,7 @@ def check():
         assert isinstance(function, types.FunctionType), (name, function)
         assert function.__name__ == name
         assert function is mx.__dict__[name]
-    assert isinstance(mx.datasets, types.ModuleType) and isinstance(mx.errors, types.ModuleType)
+    assert all(isinstance(module, types.ModuleType) for module in (mx.datasets, mx.errors, mx.priors))
 check()
 import mixedfx.effects.effects, mixedfx.design.rows, mixedfx.effects.treatment, mixedfx.reml.fit
 check()

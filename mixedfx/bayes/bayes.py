@@ -46,26 +46,26 @@ def bayes(
     """Draw from the posterior of a linear mixed model.
 
     The model is y = X beta + Z u + offset + e, u ~ N(0, Sigma) for each level, e ~ N(0, sigma^2 / weight). Given the
-    variances, beta and u have a normal posterior and are integrated out exactly; the few variance parameters are sampled
-    by importance sampling from an adapted multivariate t distribution with Pareto-smoothed weights, and each draw of them is
-    completed by an exact draw of (beta, u). Draws are independent. Where the weights cannot be trusted (k-hat above 0.7),
-    where there are more than twelve variance parameters, or several modes, NUTS samples the same low-dimensional density;
-    `PosteriorFit.diagnostics` says what happened.
+    variances, beta and u have a normal posterior and are integrated out exactly; the few variance parameters are
+    sampled by importance sampling from an adapted multivariate t distribution with Pareto-smoothed weights, and each
+    draw of them is completed by an exact draw of (beta, u). Draws are independent. Where the weights cannot be trusted
+    (k-hat above 0.7), where there are more than twelve variance parameters, or several modes, NUTS samples the same
+    low-dimensional density; `PosteriorFit.diagnostics` says what happened.
 
     Parameters
     ----------
     formula
-        lme4's notation: ``"math ~ small * race + (1 + small | school)"``. ``y | se(s) ~ 1 + (1 | study)`` gives each row a
-        known standard deviation s.
+        lme4's notation: ``"math ~ small * race + (1 + small | school)"``. ``y | se(s) ~ 1 + (1 | study)`` gives each
+        row a known standard deviation s.
     data
         Any frame narwhals understands: pandas, polars, pyarrow.
     family
         ``"gaussian"``.
     priors
-        None or ``"default"``: see `mixedfx.priors.default`, which argues for its choice. ``"rstanarm"``, ``"brms"``: the
-        defaults of those packages. A mapping: entries that replace the default's, with the keys ``"intercept"``, ``"coef"``,
-        ``("coef", name)``, ``"sd"``, ``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor", group)``, ``"sigma"``; the most
-        specific wins. A set, such as `mixedfx.priors.pooled_interactions()`.
+        None or ``"default"``: see `mixedfx.priors.default`, which argues for its choice. ``"rstanarm"``, ``"brms"``:
+        the defaults of those packages. A mapping: entries that replace the default's, with the keys ``"intercept"``,
+        ``"coef"``, ``("coef", name)``, ``"sd"``, ``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor",
+        group)``, ``"sigma"``; the most specific wins. A set, such as `mixedfx.priors.pooled_interactions()`.
     engine
         ``"auto"`` and ``"collapsed"``: as said above. ``"nuts"``: NUTS at once.
     draws
@@ -87,8 +87,8 @@ def bayes(
     env
         Names that the formula may use besides the columns and the documented functions.
     **engine_options
-        ``proposals``: number of weighted points, at least `draws`; twice as many by default, or 1.25 times where each takes
-        a factorisation of its own.
+        ``proposals``: number of weighted points, at least `draws`; twice as many by default, or 1.25 times where each
+        takes a factorisation of its own.
 
     Returns
     -------
@@ -165,8 +165,9 @@ def prior_predictive(
 ) -> PosteriorFit:
     """What the priors say before the response is seen: draws of parameters, responses and subgroup effects.
 
-    Returned is a fit whose draws come from the prior: ``simulate()`` gives responses, ``mixedfx.effects`` subgroup effects,
-    ``ppc()`` the density of the data over simulated ones. Scales that are taken from the data still look at its spread.
+    Returned is a fit whose draws come from the prior: ``simulate()`` gives responses, ``mixedfx.effects`` subgroup
+    effects, ``ppc()`` the density of the data over simulated ones. Scales that are taken from the data still look at
+    its spread.
 
     Parameters
     ----------

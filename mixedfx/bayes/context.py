@@ -48,4 +48,6 @@ def coefficient_prior(design: Design, priors: ResolvedPriors) -> tuple[Coefficie
         loc.append(prior.loc)
         scale.append(prior.scale)
         df.append(prior.df if isinstance(prior, StudentT) else np.inf)
-    return CoefficientPrior(np.array(rows, dtype=np.float64).reshape(len(rows), p), np.array(loc), np.array(scale)), np.array(df)
+    return CoefficientPrior(
+        np.array(rows, dtype=np.float64).reshape(len(rows), p), np.array(loc), np.array(scale)
+    ), np.array(df)

@@ -2,18 +2,18 @@ r"""The unconstrained coordinates phi that are sampled, their prior, and the way
 
     phi = [ log sigma (unless known) | for each term: log sd (k), atanh of partial correlations | log precision factors ]
 
-The last has one entry for each coefficient with a t prior: beta_k given lambda_k is normal with variance s^2 / lambda_k, and
-lambda_k ~ Gamma(df / 2, rate df / 2). On the logarithmic scale a posterior that reaches down to sd = 0 has an exponential tail
-to the left (the density of sd is finite at zero), and one with few levels an exponential tail to the right (a power of
-sd); a multivariate t proposal is heavier than both.
+The last has one entry for each coefficient with a t prior: beta_k given lambda_k is normal with variance s^2 /
+lambda_k, and lambda_k ~ Gamma(df / 2, rate df / 2). On the logarithmic scale a posterior that reaches down to sd = 0
+has an exponential tail to the left (the density of sd is finite at zero), and one with few levels an exponential tail
+to the right (a power of sd); a multivariate t proposal is heavier than both.
 
-**Correlations.** With z_ij = tanh(y_ij), j < i, the partial correlation of columns i and j given columns 0 to j - 1, the Cholesky factor of
-the correlation matrix is L_ij = z_ij prod_{l<j} (1 - z_il^2)^(1/2), L_ii = prod_{l<i} (1 - z_il^2)^(1/2). Under LKJ(eta) the z_ij
-are independent, z_ij ~ Beta(a, a) on (-1, 1) with a = eta + (k - 2 - j) / 2 (Lewandowski, Kurowicka & Joe 2009), so that the
-density of y_ij is proportional to (1 - z_ij^2)^a.
+**Correlations.** With z_ij = tanh(y_ij), j < i, the partial correlation of columns i and j given columns 0 to j - 1,
+the Cholesky factor of the correlation matrix is L_ij = z_ij prod_{l<j} (1 - z_il^2)^(1/2), L_ii = prod_{l<i} (1 -
+z_il^2)^(1/2). Under LKJ(eta) the z_ij are independent, z_ij ~ Beta(a, a) on (-1, 1) with a = eta + (k - 2 - j) / 2
+(Lewandowski, Kurowicka & Joe 2009), so that the density of y_ij is proportional to (1 - z_ij^2)^a.
 
-**decov.** With variances s_c^2, trace k (tau sigma)^2 and shares pi_c = s_c^2 / trace, the density of the log s is, Jacobian included,
-2^(k-1) tau p(tau) Dirichlet-constant prod pi_c^concentration.
+**decov.** With variances s_c^2, trace k (tau sigma)^2 and shares pi_c = s_c^2 / trace, the density of the log s is,
+Jacobian included, 2^(k-1) tau p(tau) Dirichlet-constant prod pi_c^concentration.
 """
 
 from __future__ import annotations
@@ -51,7 +51,6 @@ class TermCoordinates:
         """Positions of the transformed partial correlations, row by row of the lower triangle."""
         count = self.k * (self.k - 1) // 2 if self.correlated else 0
         return slice(self.first + self.k, self.first + self.k + count)
-
 
     @property
     def decov_blocks(self) -> tuple[slice, ...]:
@@ -166,7 +165,8 @@ class Coordinates:
     def chain(self, phi: Array, at: Variances, gradient: Array, of_sigma: float, of_precision: Array) -> Array:
         """(size,) gradient in phi of a function of (scaled parameters, log sigma at fixed parameters, log precisions).
 
-        `phi` and `at` hold one point. T = diag(sd) L / sigma, so d T / d log sd_c is row c of T and d T / d log sigma is -T.
+        `phi` and `at` hold one point. T = diag(sd) L / sigma, so d T / d log sd_c is row c of T and d T / d log sigma
+        is -T.
         """
         out = np.zeros(self.size)
         scale = self.problem.parameter_scale
@@ -209,7 +209,9 @@ class Coordinates:
                     total += (a * _log_one_minus_square(phi[:, term.partials]) - _log_beta_constant(a)).sum(axis=1)
             half = self.df[self.mixed] / 2
             log_factor = phi[:, self.mixing_first :]
-            total += (half * np.log(half) - special.gammaln(half) + half * (log_factor - np.exp(log_factor))).sum(axis=1)
+            total += (half * np.log(half) - special.gammaln(half) + half * (log_factor - np.exp(log_factor))).sum(
+                axis=1
+            )
         return total
 
     def prior_gradient(self, phi: Array) -> Array:
@@ -327,6 +329,8 @@ def _decov_log_density(prior: Decov, log_sd: Array, log_sigma: Array) -> Array:
     k, c = log_sd.shape[1], prior.concentration
     log_total = special.logsumexp(2 * log_sd, axis=1)
     log_tau = 0.5 * (log_total - np.log(k)) - log_sigma
-    of_tau = prior.shape * (log_tau - np.log(prior.scale)) - np.exp(log_tau) / prior.scale - special.gammaln(prior.shape)
+    of_tau = (
+        prior.shape * (log_tau - np.log(prior.scale)) - np.exp(log_tau) / prior.scale - special.gammaln(prior.shape)
+    )
     of_share = special.gammaln(k * c) - k * special.gammaln(c) + c * (2 * log_sd - log_total[:, None]).sum(axis=1)
     return (k - 1) * np.log(2) + of_tau + of_share

@@ -1,7 +1,7 @@
 """What other packages compute from draws: ArviZ's InferenceData, leave-one-out cross-validation, WAIC.
 
-The pointwise log likelihood is that of a row given its groups' effects: it asks how well new rows of the same groups are
-predicted. ArviZ is imported when it is asked for.
+The pointwise log likelihood is that of a row given its groups' effects: it asks how well new rows of the same groups
+are predicted. ArviZ is imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def to_arviz(fit: PosteriorFit, log_likelihood: bool = True, posterior_predictiv
     Returns
     -------
     arviz.InferenceData
-        posterior: ``beta`` (coefficient); ``sigma``; for each random term ``sd_<group>`` (column), ``cor_<group>`` (column, column)
-        and ``u_<group>`` (level, column). Dimensions are labelled.
+        posterior: ``beta`` (coefficient); ``sigma``; for each random term ``sd_<group>`` (column), ``cor_<group>``
+        (column, column) and ``u_<group>`` (level, column). Dimensions are labelled.
 
     Raises
     ------

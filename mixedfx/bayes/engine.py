@@ -1,4 +1,5 @@
-"""The engine: mode, proposal, weights, and the decision whether they can be trusted; then exact (beta, u) for each draw.
+"""The engine: mode, proposal, weights, and the decision whether they can be trusted; then exact (beta, u) for each
+draw.
 
 Importance sampling serves up to a dozen coordinates and one mode. Beyond that, or where k-hat says that the weights
 cannot be trusted, NUTS samples the same low-dimensional density with its exact gradient.
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.bayes import nuts
-from mixedfx.bayes.importance import RELIABLE, ImportanceSample, Proposal, adapt, at_mode, refit, resample, smooth
+from mixedfx.bayes.importance import RELIABLE, ImportanceSample, adapt, at_mode, refit, resample, smooth
 from mixedfx.bayes.mode import Mode, find_mode
 from mixedfx.bayes.target import Target
 from mixedfx.errors import MemoryForecastError
@@ -22,7 +23,10 @@ Array = NDArray[np.float64]
 
 MOST_COORDINATES = 12
 ROUNDS = 6
-ADAPTATION = {True: (1000, 100), False: (60, 20)}  # points in a round: at least, and for each coordinate; batched or not
+ADAPTATION = {
+    True: (1000, 100),
+    False: (60, 20),
+}  # points in a round: at least, and for each coordinate; batched or not
 ATTEMPTS = {True: 3, False: 2}  # final rounds before the weights are given up; batched or not
 EXTRA = {True: 2.0, False: 1.25}  # proposals for each draw kept; batched or not
 LARGEST_DRAWS = 0.5  # share of the free memory that draws may take
@@ -173,9 +177,7 @@ class _Weighted:
     u: Array | None
 
 
-def _weighted(
-    target: Target, mode: Mode, draws: int, proposals: int | None, rng: np.random.Generator
-) -> _Weighted:
+def _weighted(target: Target, mode: Mode, draws: int, proposals: int | None, rng: np.random.Generator) -> _Weighted:
     fast = target.batch is not None
     least, each = ADAPTATION[fast]
     proposal, rounds = adapt(

@@ -1,8 +1,8 @@
 """What a posterior knows about linear functionals of (beta, u), and of levels it has not seen: its draws of them.
 
-The effects of an unseen level are drawn from the population, N(0, Sigma_d) with the Sigma of the same posterior draw d: each
-level gets draws of its own, never one shared by all. The random numbers of a level depend on the fit's seed and the level's
-name only, so that two questions about one level get the same answer.
+The effects of an unseen level are drawn from the population, N(0, Sigma_d) with the Sigma of the same posterior draw
+d: each level gets draws of its own, never one shared by all. The random numbers of a level depend on the fit's seed
+and the level's name only, so that two questions about one level get the same answer.
 """
 
 from __future__ import annotations

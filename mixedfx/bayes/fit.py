@@ -138,8 +138,8 @@ class PosteriorFit:
         Returns
         -------
         Draws
-            Keys ``("beta", name)``, ``("sigma",)``, ``("sd", group, column)``, ``("cor", group, first, second)`` and ``("u",
-            group, level, column)``.
+            Keys ``("beta", name)``, ``("sigma",)``, ``("sd", group, column)``, ``("cor", group, first, second)`` and
+            ``("u", group, level, column)``.
 
         Examples
         --------
@@ -267,8 +267,8 @@ class PosteriorFit:
         newdata
             Any frame narwhals understands; the data of the fit where None.
         new_levels
-            What to do with levels of a grouping factor that the fit has not seen: ``"error"``, ``"population"`` (their effects
-            are zero) or ``"sample"`` (drawn from the population, each level for itself).
+            What to do with levels of a grouping factor that the fit has not seen: ``"error"``, ``"population"`` (their
+            effects are zero) or ``"sample"`` (drawn from the population, each level for itself).
         level
             Probability inside the interval.
 
@@ -324,8 +324,8 @@ class PosteriorFit:
         Parameters
         ----------
         effects
-            ``"fixed"``: the coefficients. ``"ran_pars"``: standard deviations, correlations and sigma. ``"ran_vals"``: the
-            random effects.
+            ``"fixed"``: the coefficients. ``"ran_pars"``: standard deviations, correlations and sigma. ``"ran_vals"``:
+            the random effects.
         level
             Probability inside the interval.
 

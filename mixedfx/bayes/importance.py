@@ -1,10 +1,11 @@
 """Importance sampling with a multivariate t proposal, adapted a few times, and Pareto-smoothed weights.
 
 The proposal starts at the mode with the inverse Hessian as its scale and is moved to the weighted quantiles, means and
-covariances of its own draws (adaptive importance sampling; Cappé et al. 2008); its coordinates are bent, since the posterior
-of a small standard deviation has a long left side on the logarithmic scale. The last round alone is used, so its weights are exact.
-The largest weights are smoothed by a generalised Pareto distribution, whose shape k-hat says whether they can be trusted: up to
-0.7 they can (Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25(72)); arviz-stats fits it.
+covariances of its own draws (adaptive importance sampling; Cappé et al. 2008); its coordinates are bent, since the
+posterior of a small standard deviation has a long left side on the logarithmic scale. The last round alone is used, so
+its weights are exact. The largest weights are smoothed by a generalised Pareto distribution, whose shape k-hat says
+whether they can be trusted: up to 0.7 they can (Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25(72)); arviz-stats
+fits it.
 """
 
 from __future__ import annotations
@@ -180,9 +181,7 @@ def refit(proposal: Proposal, points: Array, weights: Array, ess: float) -> Prop
     trust = ess / (ess + 4 * d)
     left, right = np.maximum(middle - low, 1e-8), np.maximum(high - middle, 1e-8)
     lean = np.clip((right - left) / (right + left) / SKEW_OF_QUANTILES, -0.9, 0.9)
-    bent = Proposal(
-        middle, (left + right) / (2 * NORMAL_95), trust * lean, np.zeros(d), np.eye(d), proposal.df
-    )
+    bent = Proposal(middle, (left + right) / (2 * NORMAL_95), trust * lean, np.zeros(d), np.eye(d), proposal.df)
     z = bent.straighten(points)
     mean = weights @ z
     deviation = z - mean
@@ -202,7 +201,8 @@ def _weighted_quantiles(points: Array, weights: Array, q: float) -> Array:
 
 
 def resample(weights: Array, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """(n,) positions by systematic resampling: each point the floor or the ceiling of n times its weight, in random order."""
+    """(n,) positions by systematic resampling: each point the floor or the ceiling of n times its weight, in random
+    order."""
     edges = np.cumsum(weights)
     positions = np.searchsorted(edges / edges[-1], (rng.random() + np.arange(n)) / n)
     return rng.permutation(np.minimum(positions, len(weights) - 1))

@@ -1,8 +1,9 @@
 """Modes of the posterior of phi: several starts, quasi-Newton steps with the exact gradient, curvature at the best.
 
-Where many points cost little more than one (`Target.batch`), the gradient and the Hessian are central differences of the
-density at many points at once; elsewhere the gradient is exact, and the Hessian its differences. Where it is not positive definite, or so flat that the normal
-approximation would spread over many powers of e, eigenvalues are raised: the proposal is adapted afterwards anyway.
+Where many points cost little more than one (`Target.batch`), the gradient and the Hessian are central differences of
+the density at many points at once; elsewhere the gradient is exact, and the Hessian its differences. Where it is not
+positive definite, or so flat that the normal approximation would spread over many powers of e, eigenvalues are raised:
+the proposal is adapted afterwards anyway.
 """
 
 from __future__ import annotations
@@ -109,8 +110,10 @@ class _Counted:
             self.count += 2 * d + 1
             steps = STEP * np.vstack([np.zeros(d), np.eye(d), -np.eye(d)])
             values = self.target.log_density(phi + steps)
+            if not np.isfinite(values).all():
+                return 1e10, np.zeros(d)
             value, gradient = float(values[0]), (values[1 : d + 1] - values[d + 1 :]) / (2 * STEP)
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+        if not np.isfinite(value):
             return 1e10, np.zeros(d)
         return -value, -gradient
 

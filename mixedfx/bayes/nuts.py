@@ -45,9 +45,7 @@ class NutsCourse:
     evaluations: int
 
 
-def sample(
-    target: Target, mode: Mode, draws: int, chains: int, warmup: int, rng: np.random.Generator
-) -> NutsCourse:
+def sample(target: Target, mode: Mode, draws: int, chains: int, warmup: int, rng: np.random.Generator) -> NutsCourse:
     """Run NUTS from points around the modes.
 
     Raises
@@ -71,7 +69,7 @@ def sample(
     scatter = rng.standard_normal((chains, d))
     count = 0
 
-    def make_log_density():  # noqa: ANN202
+    def make_log_density():
         def log_density(x: Array) -> tuple[float, Array]:
             nonlocal count
             count += 1
@@ -82,7 +80,7 @@ def sample(
 
         return log_density
 
-    def make_expand(*_: object):  # noqa: ANN202
+    def make_expand(*_: object):
         return lambda x: {"x": np.asarray(x, dtype=np.float64)}
 
     used = 0
@@ -92,7 +90,9 @@ def sample(
         chain, used = used % chains, used + 1
         return starts[chain % len(starts)] + scatter[chain]
 
-    model = from_pyfunc(d, make_log_density, make_expand, [np.dtype(np.float64)], [(d,)], ["x"], make_initial_point_fn=start)
+    model = from_pyfunc(
+        d, make_log_density, make_expand, [np.dtype(np.float64)], [(d,)], ["x"], make_initial_point_fn=start
+    )
     trace = nutpie.sample(
         model, draws=-(-draws // chains), tune=warmup, chains=chains, cores=1, seed=int(rng.integers(2**31)),
         progress_bar=False,
@@ -101,7 +101,10 @@ def sample(
     divergences = int(np.asarray(trace.sample_stats["diverging"]).sum())
     r_hat = max(float(array_stats.rhat(x[:, :, j])) for j in range(d))
     ess = min(
-        min(float(array_stats.ess(x[:, :, j], method="bulk")), float(array_stats.ess(x[:, :, j], method="tail", prob=0.9)))
+        min(
+            float(array_stats.ess(x[:, :, j], method="bulk")),
+            float(array_stats.ess(x[:, :, j], method="tail", prob=0.9)),
+        )
         for j in range(d)
     )
     phi = mode.phi + x.reshape(-1, d) @ root.T

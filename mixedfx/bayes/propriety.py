@@ -1,10 +1,10 @@
 r"""Whether the posterior exists: flat priors on standard deviations, and what the data can hold against them.
 
-Let sd be that of one column of a term with J levels, and r the number of linear combinations of X's columns that vary only
-between those levels along that column. For sd -> infinity the integrated likelihood falls off like sd^-(J - r): J - r contrasts
-between levels are left to inform it (Hobert & Casella 1996, JASA 91:1461; Gelman 2006 for J = 2). Under a flat prior on sd the
-posterior needs J - r >= 2. A proper prior of the coefficients formally adds what r takes away, but then the posterior
-exists by the grace of that prior alone, and is refused all the same.
+Let sd be that of one column of a term with J levels, and r the number of linear combinations of X's columns that vary
+only between those levels along that column. For sd -> infinity the integrated likelihood falls off like sd^-(J - r): J
+- r contrasts between levels are left to inform it (Hobert & Casella 1996, JASA 91:1461; Gelman 2006 for J = 2). Under
+a flat prior on sd the posterior needs J - r >= 2. A proper prior of the coefficients formally adds what r takes away,
+but then the posterior exists by the grace of that prior alone, and is refused all the same.
 
 Under a flat prior on sigma the likelihood falls off like sigma^-(n - p), and n - p >= 2 is needed.
 """

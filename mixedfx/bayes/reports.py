@@ -1,4 +1,5 @@
-"""What a posterior fit tells its reader: tables in broom's columns, priors as used, diagnostics in words, the summary."""
+"""What a posterior fit tells its reader: tables in broom's columns, priors as used, diagnostics in words, the
+summary."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def prior_summary(fit: PosteriorFit) -> SummaryContent:
     header = ("Parameter", "Prior", "As used, in the units of the data")
     table = SummaryTable("Priors", header, fit.priors.described, "lll")
     note = "scaled from the data" if fit.priors.from_data else "as given; nothing was taken from the data"
-    return SummaryContent(f"Priors of {fit.formula}", (SummaryFacts((("Set", fit.priors.name), ("Scales", note))), table))
+    return SummaryContent(
+        f"Priors of {fit.formula}", (SummaryFacts((("Set", fit.priors.name), ("Scales", note))), table)
+    )
 
 
 def concerns(fit: PosteriorFit) -> tuple[str, ...]:
@@ -69,11 +72,15 @@ def concerns(fit: PosteriorFit) -> tuple[str, ...]:
     if s.method == "importance" and s.k_hat > RELIABLE:
         found.append(f"k-hat is {s.k_hat:.2f}, above {RELIABLE}: a few draws dominate, and intervals may be wrong.")
     if s.method == "nuts" and s.r_hat > CONVERGED:
-        found.append(f"R-hat is {s.r_hat:.3f}, above {CONVERGED}: the chains disagree; run more iterations (warmup, draws).")
+        found.append(
+            f"R-hat is {s.r_hat:.3f}, above {CONVERGED}: the chains disagree; run more iterations (warmup, draws)."
+        )
     if s.divergences:
         found.append(f"{s.divergences} divergent transitions: NUTS could not follow the density everywhere.")
     if s.ess < FEW:
-        found.append(f"only {s.ess:.0f} effective draws of (theta, sigma): quantiles in the tails are rough; ask for more draws.")
+        found.append(
+            f"only {s.ess:.0f} effective draws of (theta, sigma): quantiles in the tails are rough; ask for more draws."
+        )
     return tuple(found)
 
 
@@ -85,10 +92,14 @@ def diagnostics(fit: PosteriorFit) -> SummaryContent:
     facts: list[tuple[str, str]] = []
     if s.method == "importance":
         share = s.ess / s.proposals
-        facts.append(("Method", "beta and u integrated out; (theta, sigma) by importance sampling; draws are independent"))
+        facts.append(
+            ("Method", "beta and u integrated out; (theta, sigma) by importance sampling; draws are independent")
+        )
         facts.append(("k-hat", f"{s.k_hat:.2f}; weights can be trusted up to {RELIABLE}"))
         facts.append(("Weights", f"{s.ess:.0f} effective of {s.proposals} weighted points ({share:.0%})"))
-        facts.append(("Draws", f"{fit.n_draws}, with {s.distinct} distinct (theta, sigma), each with its own (beta, u)"))
+        facts.append(
+            ("Draws", f"{fit.n_draws}, with {s.distinct} distinct (theta, sigma), each with its own (beta, u)")
+        )
     else:
         facts.append(("Method", "beta and u integrated out; (theta, sigma) by NUTS"))
         facts.append(("Why NUTS", s.reason))
@@ -108,7 +119,9 @@ def summary(fit: PosteriorFit, level: float) -> SummaryContent:
     facts.append(("Groups", ", ".join(f"{label} {n}" for label, n in fit.ngroups.items())))
     facts.append(("Priors", f"{fit.priors.name}; fit.prior_summary() lists them"))
     title = "Prior predictive" if fit.sampling.method == "prior" else "Posterior"
-    (verdict,) = (text for name, text in _facts(diagnostics(fit)) if name == "Verdict") if title == "Posterior" else ("",)
+    (verdict,) = (
+        (text for name, text in _facts(diagnostics(fit)) if name == "Verdict") if title == "Posterior" else ("",)
+    )
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(tuple(facts))]
     blocks.append(_estimates("Random effects", fit.tidy("ran_pars", level), ("group", "term"), level))
     blocks.append(_estimates("Fixed effects", fit.tidy("fixed", level), ("term",), level))

@@ -47,7 +47,8 @@ class Target:
         return batch(self.collapsed)
 
     def log_density(self, phi: Array) -> Array:
-        """(D,) log of likelihood times prior at (D, size) points, Jacobians included; minus infinity where it underflows."""
+        """(D,) log of likelihood times prior at (D, size) points, Jacobians included; minus infinity where it
+        underflows."""
         out = np.full(len(phi), -np.inf)
         inside = np.flatnonzero((np.abs(phi) < FARTHEST).all(axis=1))
         if len(inside) == 0:
@@ -62,7 +63,7 @@ class Target:
         out[inside] = loglik + self.coordinates.log_prior(points)
         return np.where(np.isnan(out), -np.inf, out)
 
-    def _one(self, T: list[Array], at, d: int) -> float:  # noqa: ANN001
+    def _one(self, T: list[Array], at, d: int) -> float:
         try:
             return self.collapsed.evaluate(self.coordinates.parameters(T, d), at.sigma[d], at.mixing[d]).value
         except np.linalg.LinAlgError:
@@ -90,9 +91,7 @@ class Target:
             return -np.inf, np.zeros(self.size)
         assert found.gradient is not None and found.sigma_gradient is not None and found.precision_gradient is not None
         at = self.coordinates.variances(phi[None])
-        gradient = self.coordinates.chain(
-            phi[None], at, found.gradient, found.sigma_gradient, found.precision_gradient
-        )
+        gradient = self.coordinates.chain(phi[None], at, found.gradient, found.sigma_gradient, found.precision_gradient)
         value = found.value + float(self.coordinates.log_prior(phi[None])[0])
         return value, gradient + self.coordinates.prior_gradient(phi)
 

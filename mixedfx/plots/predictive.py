@@ -61,7 +61,9 @@ def predictive_check(
 def density(values: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[np.float64]:
     """Kernel density estimate on a grid: normal kernel, Silverman's bandwidth."""
     quartiles = np.quantile(values, [0.25, 0.75])
-    spread = min(float(values.std(ddof=1)), float(quartiles[1] - quartiles[0]) / 1.349) or float(values.std(ddof=1)) or 1.0
+    spread = (
+        min(float(values.std(ddof=1)), float(quartiles[1] - quartiles[0]) / 1.349) or float(values.std(ddof=1)) or 1.0
+    )
     width = 0.9 * spread * len(values) ** -0.2
     out = np.zeros(len(grid))
     for part in np.array_split(values, max(1, len(values) // 5000)):

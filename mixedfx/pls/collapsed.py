@@ -1,7 +1,8 @@
 r"""The likelihood with beta and u integrated out, beta having independent normal priors on linear combinations of it.
 
 With V = I + Z Lambda Lambda'Z' (rows weighted), X = Q R, gamma = R (beta - b) and y the residual of X b, as in
-`mixedfx.pls.problem`, let the rows k_i'beta have priors N(l_i, 1 / d_i); in the basis of gamma, k_i'beta - l_i = c_i'gamma - m_i. Then
+`mixedfx.pls.problem`, let the rows k_i'beta have priors N(l_i, 1 / d_i); in the basis of gamma, k_i'beta - l_i =
+c_i'gamma - m_i. Then
 
     log p(y | T, sigma, d) = log N(y; 0, sigma^2 V) with the prior, gamma integrated out
       = -1/2 { n log(2 pi sigma^2) + log|V| - sum log w + (m - p) log(2 pi) - sum log d_i
@@ -9,11 +10,11 @@ With V = I + Z Lambda Lambda'Z' (rows weighted), X = Q R, gamma = R (beta - b) a
 
     S~ = Q'V^{-1}Q + sigma^2 sum d_i c_i c_i',   r = Q'V^{-1}y + sigma^2 sum d_i m_i c_i,
 
-and gamma given all of them is N(S~^{-1}r, sigma^2 S~^{-1}) (Lindley & Smith 1972). Rows without a prior are integrated over
-the constant 1; with no prior at all the value is minus half of the REML criterion before sigma is profiled out.
+and gamma given all of them is N(S~^{-1}r, sigma^2 S~^{-1}) (Lindley & Smith 1972). Rows without a prior are integrated
+over the constant 1; with no prior at all the value is minus half of the REML criterion before sigma is profiled out.
 
-**Gradient.** In the gradient of the criterion (`mixedfx.pls.evaluate`) S~ takes the place of S and S~^{-1}r that of gamma-hat, by
-the envelope theorem. With e the residual y - Q gamma,
+**Gradient.** In the gradient of the criterion (`mixedfx.pls.evaluate`) S~ takes the place of S and S~^{-1}r that of
+gamma-hat, by the envelope theorem. With e the residual y - Q gamma,
 
     d / d log sigma of -2 log p = 2 n - 2 tr(S~^{-1}S) - 2 e'V^{-1}e / sigma^2
     d / d log d_i   of -2 log p = -1 + d_i { sigma^2 c_i'S~^{-1}c_i + (c_i'gamma - m_i)^2 }.

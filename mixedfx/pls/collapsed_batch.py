@@ -6,9 +6,9 @@ covariance that the first factor alone gives,
     F'V1^{-1}F = F'F - sum_j (Z_j'F)' N_j (Z_j'F),    N_j = T (I + T'G_j T)^{-1} T',
 
 and N_j depends on the level j of the first factor only through its block G_j = Z_j'Z_j. Levels with equal blocks (a balanced
-design has one) share N, and the products of (Z_j'F) are summed over them once and for all. What is left for D points is one matrix
-product, and Cholesky factors of small matrices: no loop over points, no loop over rows. Z2 is then eliminated like the first
-factor, by the Cholesky factor of C = I + Lambda2'(Z2'V1^{-1}Z2) Lambda2.
+design has one) share N, and the products of (Z_j'F) are summed over them once and for all. What is left for D points
+is one matrix product, and Cholesky factors of small matrices: no loop over points, no loop over rows. Z2 is then
+eliminated like the first factor, by the Cholesky factor of C = I + Lambda2'(Z2'V1^{-1}Z2) Lambda2.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ CHUNK = 2**19  # numbers of one temporary array
 class _Solved:
     """D points: log likelihood, factor of S~, mean of gamma, and what draws of u need.
 
-    `inverse` (k, k, D * b) are the inverse factors of M's first blocks; `factor` (D, q2, q2) those of C, `scale` (D, q2, q2) Lambda2, and
-    `right` (D, q2, p + 1) the product Lambda2' Z2'V1^{-1}W.
+    `inverse` (k, k, D * b) are the inverse factors of M's first blocks; `factor` (D, q2, q2) those of C, `scale` (D,
+    q2, q2) Lambda2, and `right` (D, q2, p + 1) the product Lambda2' Z2'V1^{-1}W.
     """
 
     loglik: Vector
@@ -141,7 +141,9 @@ class CollapsedBatch:
         if self.q2:
             # v2 = C^{-1} Lambda2'Z2'V1^{-1}(y - Q gamma) + sigma L^{-T} e
             right = at.right[..., p] - np.einsum("dap,dp->da", at.right[..., :p], gamma)
-            half = np.linalg.solve(at.factor, right[..., None])[..., 0] + sigma[:, None] * rng.standard_normal((D, self.q2))
+            half = np.linalg.solve(at.factor, right[..., None])[..., 0] + sigma[:, None] * rng.standard_normal(
+                (D, self.q2)
+            )
             effects = np.einsum("dab,db->da", at.scale, _solve_upper(at.factor, half))
             residual -= np.einsum("aqs,ds->adq", self.cross, effects)
             self._place(1, effects, rows, u)
@@ -242,7 +244,13 @@ def batch(collapsed: Collapsed) -> CollapsedBatch | None:
             )
     gram = np.ascontiguousarray(distinct.T.reshape(k, k, -1))
     return CollapsedBatch(
-        collapsed, gram, counts.astype(np.float64), block_of.astype(np.intp), table.reshape(-1, width * width), products, cross
+        collapsed,
+        gram,
+        counts.astype(np.float64),
+        block_of.astype(np.intp),
+        table.reshape(-1, width * width),
+        products,
+        cross,
     )
 
 

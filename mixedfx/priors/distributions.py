@@ -160,7 +160,8 @@ class Flat:
 
 @dataclass(frozen=True)
 class LKJ:
-    """Density of a correlation matrix proportional to its determinant to the power eta - 1; see `mixedfx.priors.lkj`."""
+    """Density of a correlation matrix proportional to its determinant to the power eta - 1; see
+    `mixedfx.priors.lkj`."""
 
     eta: float = 1.0
 

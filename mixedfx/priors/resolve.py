@@ -5,14 +5,14 @@
     intercept    sd(y), around mean(y)            coefficient of x     sd(y) / sd(x)
     sigma        sd(y)                            sd of varying x      sd(y) / sd(x);  sd(y) for a varying intercept
 
-where x is constant its sd counts as 1. For brms's set the unit is max(2.5, MAD(y)) throughout and the centre median(y), both
-rounded to one decimal, as `brms` does. The prior of the intercept is that of the intercept at the mean of the predictors,
-alpha = intercept + mean(x)' beta, as in rstanarm and brms: without centring its meaning would hang on where zero is.
+where x is constant its sd counts as 1. For brms's set the unit is max(2.5, MAD(y)) throughout and the centre
+median(y), both rounded to one decimal, as `brms` does. The prior of the intercept is that of the intercept at the mean
+of the predictors, alpha = intercept + mean(x)' beta, as in rstanarm and brms: without centring its meaning would hang
+on where zero is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,7 +136,7 @@ def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
     plain = priors.unit == "mad"
     scaled: list[bool] = []
 
-    def used(label: str, prior: Positive | Real, unit: float, centre: float = 0.0, shrink: float = 1.0):  # noqa: ANN202
+    def used(label: str, prior: Positive | Real, unit: float, centre: float = 0.0, shrink: float = 1.0):
         final = prior.rescaled(unit * shrink, centre) if prior.autoscale else _shrunk(prior, shrink)  # type: ignore[union-attr]
         scaled.append(prior.autoscale)
         given = f"{prior}, autoscale" if prior.autoscale else str(prior)
@@ -167,7 +167,7 @@ def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
     )  # fmt: skip
 
 
-def _term_prior(priors: PriorSet, term: TermScales, unit: float, plain: bool, sigma_known: bool, used, described):  # noqa: ANN001, ANN202
+def _term_prior(priors: PriorSet, term: TermScales, unit: float, plain: bool, sigma_known: bool, used, described):
     eta = None
     cor = _entry(priors, ("cor", term.group))
     assert isinstance(cor, LKJ)
@@ -201,7 +201,7 @@ def _term_prior(priors: PriorSet, term: TermScales, unit: float, plain: bool, si
     return TermPrior(tuple(sds), eta)
 
 
-def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | None = None):  # noqa: ANN202
+def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | None = None):
     """The most specific prior for `key`."""
     found = priors.entries.get(key)
     if found is not None:

@@ -1,8 +1,8 @@
 """Sets of priors: the default, the two published ones, and the one with pooled interactions.
 
 A set is a mapping from what a prior is for to the prior: ``"intercept"``, ``"coef"``, ``("coef", name)``, ``"sd"``,
-``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor", group)``, ``"sigma"``; the most specific key wins. A set given
-by the user replaces entries of the default.
+``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor", group)``, ``"sigma"``; the most specific key wins. A
+set given by the user replaces entries of the default.
 """
 
 from __future__ import annotations
@@ -46,13 +46,15 @@ class PriorSet:
 def default() -> PriorSet:
     """The priors of mixedfx: weakly informative, on the scale of the data.
 
-    * intercept, at the mean of the predictors: normal(mean(y), 2.5 sd(y)); coefficients: normal(0, 2.5 sd(y) / sd(x)). A
+    * intercept, at the mean of the predictors: normal(mean(y), 2.5 sd(y)); coefficients: normal(0, 2.5 sd(y) / sd(x)).
+      A
       change of one sd of x would have to move y by several of its own sds before these priors resisted.
     * sigma: exponential with mean sd(y), which the residual cannot much exceed.
     * standard deviation of varying intercepts: half-normal, scale sd(y), since it too is a part of sd(y).
     * standard deviation of a varying coefficient of x: half-normal, scale sd(y) / (4 sd(x)). For a treatment given to
-      half of the people that is sd(y) / 2: two thirds of the prior say that the effects of groups differ by less than half a
-      sd of the outcome, which is a very large effect in most trials, and effects as different as that remain possible.
+      half of the people that is sd(y) / 2: two thirds of the prior say that the effects of groups differ by less than
+      half a sd of the outcome, which is a very large effect in most trials, and effects as different as that remain
+      possible.
     * correlations: lkj(2), which keeps away from plus and minus one, where few levels say nothing.
 
     **Why not a heavier tail.** With J levels the likelihood of such a standard deviation falls off like its power
@@ -99,7 +101,8 @@ def rstanarm() -> PriorSet:
 
 
 def brms() -> PriorSet:
-    """The defaults of brms 2.23: student_t(3, median, max(2.5, MAD)), its half for sd and sigma, flat coefficients, lkj(1)."""
+    """The defaults of brms 2.23: student_t(3, median, max(2.5, MAD)), its half for sd and sigma, flat coefficients,
+    lkj(1)."""
     return PriorSet(
         "brms",
         {
@@ -116,10 +119,10 @@ def brms() -> PriorSet:
 def pooled_interactions(ratio: float = 0.5) -> PriorSet:
     """The default priors, tighter for interactions than for main effects.
 
-    The full model ``(1 + x1 * x2 * z | x3 * x4)`` has many more interactions than data can tell apart, and most are smaller
-    than their parents. Scales of coefficients and of standard deviations are multiplied by `ratio` for each order of
-    interaction, in the effect and in the grouping factor alike: with 1/2, ``x1:x2`` has half the scale of ``x1``, and
-    the sd of ``x1:z`` over ``x3:x4`` a quarter of that of ``x1`` over ``x3``.
+    The full model ``(1 + x1 * x2 * z | x3 * x4)`` has many more interactions than data can tell apart, and most are
+    smaller than their parents. Scales of coefficients and of standard deviations are multiplied by `ratio` for each
+    order of interaction, in the effect and in the grouping factor alike: with 1/2, ``x1:x2`` has half the scale of
+    ``x1``, and the sd of ``x1:z`` over ``x3:x4`` a quarter of that of ``x1`` over ``x3``.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """Simulation-based calibration (Talts et al. 2018): two model shapes, truths drawn from the prior by plain NumPy.
 
-If data come from the model and its prior, the rank of the truth among posterior draws is uniform. Priors are fixed, so that
-nothing is scaled from y, and the simulators share no code with the package. Ranked are sigma, each sd, correlations,
-fixed effects, and subgroup effects as `effects` answers them: one of groups that were seen, and the mean over six groups that
-were not, which comes out too wide where all unseen levels share one draw.
+If data come from the model and its prior, the rank of the truth among posterior draws is uniform. Priors are fixed, so
+that nothing is scaled from y, and the simulators share no code with the package. Ranked are sigma, each sd,
+correlations, fixed effects, and subgroup effects as `effects` answers them: one of groups that were seen, and the mean
+over six groups that were not, which comes out too wide where all unseen levels share one draw.
 
 Two mutants are ranked beside the truth: all unseen levels with the draws of one level, and sigma inflated by 10 %.
 """
