@@ -240,7 +240,9 @@ def _claims(
     case: Case, packages: Sequence[str], table: dict[tuple[str, str], Record], ours: Record | None
 ) -> Iterable[tuple[str, str, str]]:
     target = case.target
-    if ours is None or ours["status"] != "ok":
+    if ours is None:
+        return
+    if ours["status"] != "ok":
         yield "a fit", _status(ours), "no"
         return
     mine = _median(ours)

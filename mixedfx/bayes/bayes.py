@@ -15,7 +15,7 @@ from mixedfx.bayes.propriety import check_proper
 from mixedfx.bayes.reports import concerns
 from mixedfx.bayes.target import Target, build_target
 from mixedfx.design.design import Design
-from mixedfx.errors import ImproperPosteriorError, ModelError, OptionError, SamplingWarning, check_option
+from mixedfx.errors import FewLevelsWarning, ImproperPosteriorError, ModelError, OptionError, SamplingWarning, check_option
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import ResolvedPriors, resolve
 from mixedfx.priors.sets import Key, PriorSet, prior_set
@@ -128,17 +128,12 @@ def bayes(
     style[Some Flipped]      -3.0        1.0
       style[No Flipped]      -8.0        1.0
     """
-    from mixedfx.design.build import build_design
-
     check_option("family", family, ("gaussian",))
     check_option("engine", engine, ENGINES)
     for name in engine_options:
         check_option("engine_options", name, OPTIONS)
     n_draws = _rounded(draws, chains)
-    design = build_design(
-        formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env,
-        sigma_free="| se(" not in formula,
-    )  # fmt: skip
+    design = _design(formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
     target, resolved = _model(design, priors)
     check_proper(design, resolved)
     seed = _seed(seed)
@@ -192,12 +187,7 @@ def prior_predictive(
     >>> effects.draws().shape
     (1000, 2)
     """
-    from mixedfx.design.build import build_design
-
-    design = build_design(
-        formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env,
-        sigma_free="| se(" not in formula,
-    )  # fmt: skip
+    design = _design(formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
     target, resolved = _model(design, priors)
     if resolved.improper:
         raise ImproperPosteriorError(
@@ -216,13 +206,25 @@ def prior_sample(target: Target, n: int, rng: np.random.Generator) -> PosteriorS
     phi = coordinates.draw_prior(rng, n)
     at = coordinates.variances(phi)
     combined = prior.loc + prior.scale * rng.standard_normal((n, prior.size)) / np.sqrt(at.mixing)
-    beta = np.linalg.solve(prior.rows, combined.T).T
+    beta = np.asarray(np.linalg.solve(prior.rows, combined.T).T, dtype=np.float64)
     parts = [
         np.einsum("dab,djb->dja", at.factors(t), rng.standard_normal((n, term.n_levels, term.n_columns))).reshape(n, -1)
         for t, term in enumerate(design.random)
     ]
     nothing = Sampling("prior", "", np.nan, float(n), 0, n, np.nan, 0, 0, 0.0, (np.nan, np.nan), 0)
     return PosteriorSample(phi, beta, np.concatenate(parts, axis=1), nothing)
+
+
+def _design(formula: str, data: Any, **options: Any) -> Design:
+    """The design of a formula; without the warnings that are about estimating a variance without a prior."""
+    from mixedfx.design.build import build_design
+    from mixedfx.formula.parse import parse_formula
+
+    parsed = parse_formula(formula)
+    known = any(addition.name == "se" for addition in parsed.additions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewLevelsWarning)
+        return build_design(parsed, data, sigma_free=not known, **options)
 
 
 def _model(design: Design, priors: Priors) -> tuple[Target, ResolvedPriors]:

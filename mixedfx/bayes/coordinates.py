@@ -1,6 +1,6 @@
 r"""The unconstrained coordinates phi that are sampled, their prior, and the way to the factors T.
 
-    phi = [ log sigma (unless known) | for each term: log sd (k), atanh of partial correlations | log precision factors ]
+    phi = [ log sigma (unless known) | for each term: log sd (k), atanh partial correlations | log precision factors ]
 
 The last has one entry for each coefficient with a t prior: beta_k given lambda_k is normal with variance s^2 /
 lambda_k, and lambda_k ~ Gamma(df / 2, rate df / 2). On the logarithmic scale a posterior that reaches down to sd = 0
@@ -327,7 +327,7 @@ def _log_beta_constant(a: Array) -> Array:
 def _decov_log_density(prior: Decov, log_sd: Array, log_sigma: Array) -> Array:
     """(D,) log density of (D, k) log standard deviations; the correlations' part is added by the caller."""
     k, c = log_sd.shape[1], prior.concentration
-    log_total = special.logsumexp(2 * log_sd, axis=1)
+    log_total = np.asarray(special.logsumexp(2 * log_sd, axis=1))
     log_tau = 0.5 * (log_total - np.log(k)) - log_sigma
     of_tau = (
         prior.shape * (log_tau - np.log(prior.scale)) - np.exp(log_tau) / prior.scale - special.gammaln(prior.shape)

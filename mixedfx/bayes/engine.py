@@ -1,5 +1,4 @@
-"""The engine: mode, proposal, weights, and the decision whether they can be trusted; then exact (beta, u) for each
-draw.
+"""The engine: mode, proposal, weights, the decision whether they can be trusted, then exact (beta, u) for each draw.
 
 Importance sampling serves up to a dozen coordinates and one mode. Beyond that, or where k-hat says that the weights
 cannot be trusted, NUTS samples the same low-dimensional density with its exact gradient.
@@ -8,13 +7,13 @@ cannot be trusted, NUTS samples the same low-dimensional density with its exact 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.bayes import nuts
-from mixedfx.bayes.importance import RELIABLE, ImportanceSample, adapt, at_mode, refit, resample, smooth
+from mixedfx.bayes.importance import RELIABLE, ImportanceSample, Proposal, adapt, at_mode, refit, resample, smooth
 from mixedfx.bayes.mode import Mode, find_mode
 from mixedfx.bayes.target import Target
 from mixedfx.errors import MemoryForecastError
@@ -185,20 +184,28 @@ def _weighted(target: Target, mode: Mode, draws: int, proposals: int | None, rng
     )
     n = max(draws, int(np.ceil(EXTRA[fast] * draws)) if proposals is None else proposals)
     spent = rounds * max(least, each * target.size)
-    for attempt in range(ATTEMPTS[fast]):
-        points = proposal.draw(rng, n)
-        if fast:
-            density, beta, u = target.log_density(points), None, None
-        else:
-            density, beta, u = _evaluate_and_draw(target, points, rng)
+    for _ in range(ATTEMPTS[fast] - 1):
+        found = _final_round(target, proposal, n, rng)
         spent += n
-        log_ratios = density - proposal.log_density(points)
-        weights, k_hat = smooth(log_ratios)
-        ess = float(1 / np.sum(weights**2))
-        if k_hat <= RELIABLE or attempt + 1 == ATTEMPTS[fast]:
+        if found.sample.k_hat <= RELIABLE:
             break
-        proposal = refit(proposal, points, weights, ess)  # so many points know the tails better than a round did
-    return _Weighted(ImportanceSample(points, log_ratios, weights, k_hat, ess, rounds, spent), beta, u)
+        # so many points know the tails better than a round of adaptation did
+        proposal = refit(proposal, found.sample.points, found.sample.weights, found.sample.ess)
+    else:
+        found = _final_round(target, proposal, n, rng)
+        spent += n
+    return replace(found, sample=replace(found.sample, rounds=rounds, evaluations=spent))
+
+
+def _final_round(target: Target, proposal: Proposal, n: int, rng: np.random.Generator) -> _Weighted:
+    points = proposal.draw(rng, n)
+    if target.batch is not None:
+        density, beta, u = target.log_density(points), None, None
+    else:
+        density, beta, u = _evaluate_and_draw(target, points, rng)
+    log_ratios = density - proposal.log_density(points)
+    weights, k_hat = smooth(log_ratios)
+    return _Weighted(ImportanceSample(points, log_ratios, weights, k_hat, float(1 / np.sum(weights**2)), 0, n), beta, u)
 
 
 def _evaluate_and_draw(target: Target, points: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:

@@ -31,8 +31,9 @@ SKEW_OF_QUANTILES = (np.sqrt(1 + NORMAL_95**2) - 1) / NORMAL_95  # asymmetry of 
 class Proposal:
     """A multivariate t distribution, each coordinate bent so that its two sides may differ in width.
 
-    x = centre + scale (z + skew ((1 + z^2)^(1/2) - 1)) with z multivariate t: sides of slopes 1 - skew and 1 + skew. One draw in
-    ten comes from a wider t with heavier tails (a defensive mixture; Hesterberg 1995), which bounds the weights.
+    x = centre + scale (z + skew ((1 + z^2)^(1/2) - 1)) with z multivariate t: sides of slopes 1 - skew and 1 + skew.
+    One draw in ten comes from a wider t with heavier tails (a defensive mixture; Hesterberg 1995), which bounds the
+    weights.
 
     Attributes
     ----------
@@ -85,7 +86,7 @@ def log_t_density(z: Array, mean: Array, root: Array, df: float) -> Array:
 def at_mode(mean: Array, covariance: Array) -> Proposal:
     """The first proposal: straight sides, five degrees of freedom."""
     scale = np.sqrt(np.diag(covariance))
-    root = np.linalg.cholesky(covariance / np.outer(scale, scale))
+    root = np.asarray(np.linalg.cholesky(covariance / np.outer(scale, scale)), dtype=np.float64)
     return Proposal(mean, scale, np.zeros_like(mean), np.zeros_like(mean), root, DF[0])
 
 
@@ -130,7 +131,7 @@ class ImportanceSample:
 
 def smooth(log_ratios: Array) -> tuple[Array, float]:
     """Weights (sum 1) with a Pareto-smoothed tail, and k-hat."""
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     finite = np.isfinite(log_ratios)
     if finite.sum() < 20:
@@ -201,8 +202,7 @@ def _weighted_quantiles(points: Array, weights: Array, q: float) -> Array:
 
 
 def resample(weights: Array, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """(n,) positions by systematic resampling: each point the floor or the ceiling of n times its weight, in random
-    order."""
+    """(n,) positions by systematic resampling, in random order: the floor or the ceiling of n times each weight."""
     edges = np.cumsum(weights)
     positions = np.searchsorted(edges / edges[-1], (rng.random() + np.arange(n)) / n)
     return rng.permutation(np.minimum(positions, len(weights) - 1))

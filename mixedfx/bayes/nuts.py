@@ -62,8 +62,6 @@ def sample(target: Target, mode: Mode, draws: int, chains: int, warmup: int, rng
         raise MissingPackageError(
             "this posterior needs NUTS, and the package nutpie is not installed", mend="pip install 'mixedfx[bayes]'"
         ) from error
-    from arviz_stats.base import array_stats
-
     d, root = target.size, np.linalg.cholesky(mode.covariance)
     starts = [np.zeros(d), *(np.linalg.solve(root, other - mode.phi) for other in mode.others)]
     scatter = rng.standard_normal((chains, d))
@@ -97,15 +95,19 @@ def sample(target: Target, mode: Mode, draws: int, chains: int, warmup: int, rng
         model, draws=-(-draws // chains), tune=warmup, chains=chains, cores=1, seed=int(rng.integers(2**31)),
         progress_bar=False,
     )  # fmt: skip
-    x = np.asarray(trace.posterior["x"])
-    divergences = int(np.asarray(trace.sample_stats["diverging"]).sum())
-    r_hat = max(float(array_stats.rhat(x[:, :, j])) for j in range(d))
+    x = np.asarray(trace["posterior"]["x"], dtype=np.float64)
+    divergences = int(np.asarray(trace["sample_stats"]["diverging"]).sum())
+    r_hat = max(_diagnostic("rhat", x[:, :, j]) for j in range(d))
     ess = min(
-        min(
-            float(array_stats.ess(x[:, :, j], method="bulk")),
-            float(array_stats.ess(x[:, :, j], method="tail", prob=0.9)),
-        )
+        min(_diagnostic("ess", x[:, :, j], method="bulk"), _diagnostic("ess", x[:, :, j], method="tail", prob=0.9))
         for j in range(d)
     )
     phi = mode.phi + x.reshape(-1, d) @ root.T
     return NutsCourse(phi, ess, r_hat, divergences, count)
+
+
+def _diagnostic(name: str, values: Array, **options: object) -> float:
+    """A diagnostic of arviz-stats for (chains, draws) values."""
+    from arviz_stats.base.array import array_stats
+
+    return float(np.asarray(getattr(array_stats, name)(values, **options)))

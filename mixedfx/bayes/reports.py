@@ -1,5 +1,4 @@
-"""What a posterior fit tells its reader: tables in broom's columns, priors as used, diagnostics in words, the
-summary."""
+"""What a posterior fit tells its reader: tables in broom's columns, priors as used, diagnostics, the summary."""
 
 from __future__ import annotations
 

@@ -47,8 +47,10 @@ class Target:
         return batch(self.collapsed)
 
     def log_density(self, phi: Array) -> Array:
-        """(D,) log of likelihood times prior at (D, size) points, Jacobians included; minus infinity where it
-        underflows."""
+        """(D,) log of likelihood times prior at (D, size) points, Jacobians included.
+
+        Minus infinity where it underflows.
+        """
         out = np.full(len(phi), -np.inf)
         inside = np.flatnonzero((np.abs(phi) < FARTHEST).all(axis=1))
         if len(inside) == 0:
@@ -89,7 +91,9 @@ class Target:
             found = self.evaluate(phi, derivatives=True)
         except np.linalg.LinAlgError:
             return -np.inf, np.zeros(self.size)
-        assert found.gradient is not None and found.sigma_gradient is not None and found.precision_gradient is not None
+        assert found.gradient is not None
+        assert found.sigma_gradient is not None
+        assert found.precision_gradient is not None
         at = self.coordinates.variances(phi[None])
         gradient = self.coordinates.chain(phi[None], at, found.gradient, found.sigma_gradient, found.precision_gradient)
         value = found.value + float(self.coordinates.log_prior(phi[None])[0])

@@ -243,9 +243,6 @@ class _Checker:
 
     def arguments(self, node: ast.Call, name: str, signature: Signature | None) -> None:
         """Check the arguments of a call; `signature` is None for a function of the caller's."""
-        for argument in node.args:
-            if isinstance(argument, ast.Starred):
-                self.other(argument)
         for keyword in node.keywords:
             if keyword.arg is None or keyword.arg.startswith("_"):
                 self.refuse(keyword, f"this argument of `{name}` is not available in formulas")
@@ -295,9 +292,10 @@ class _Checker:
 
     def argument(self, node: ast.expr) -> None:
         """Check something that may also be text, a collection, or a kind of contrast."""
-        if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, str)):
-            if node.value is not None:
-                self.string(node)
+        if isinstance(node, ast.Constant) and node.value is None:
+            return
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self.string(node)
         elif isinstance(node, (ast.List, ast.Tuple)):
             for element in node.elts:
                 self.argument(element)

@@ -62,7 +62,7 @@ class CoefficientPrior:
         """(m, p) rows c and (m,) locations m in the basis of gamma."""
         if problem.p == 0:
             return self.rows, self.loc
-        rows = linalg.solve_triangular(problem.R, self.rows.T, trans="T").T
+        rows = linalg.solve_triangular(problem.R, self.rows.T, trans=1).T
         return rows, self.loc - self.rows @ problem.shift
 
 
@@ -176,11 +176,11 @@ class Collapsed:
         SW = problem.ww - _inner(scaled, solved)
         sigma2 = sigma**2
         Ct = sigma2 * (C.T * d)
-        L = np.linalg.cholesky(SW[:p, :p] + Ct @ C)
+        L = np.asarray(np.linalg.cholesky(SW[:p, :p] + Ct @ C), dtype=np.float64)
         half = (
             linalg.solve_triangular(L, SW[:p, p] + Ct @ location, lower=True, check_finite=False) if p else np.zeros(0)
         )
-        gamma = linalg.solve_triangular(L, half, lower=True, trans="T", check_finite=False) if p else half
+        gamma = linalg.solve_triangular(L, half, lower=True, trans=1, check_finite=False) if p else half
         square = float(SW[p, p] + sigma2 * (d @ location**2) - half @ half) / sigma2
         deviance = (
             self.constant + (problem.n - p) * np.log(sigma2) + factorization.logdet - np.log(d).sum()
@@ -226,7 +226,7 @@ class Collapsed:
             (rng.standard_normal((*problem.zw1.shape[:2], n)), rng.standard_normal((problem.zw2.shape[0], n)))
         )
         spread = (
-            linalg.solve_triangular(at.L, rng.standard_normal((p, n)), lower=True, trans="T") if p else np.zeros((0, n))
+            linalg.solve_triangular(at.L, rng.standard_normal((p, n)), lower=True, trans=1) if p else np.zeros((0, n))
         )
         gamma = at.gamma[:, None] + at.sigma * spread
         v: Pair = tuple(s[..., p:] - s[..., :p] @ gamma + at.sigma * e for e, s in zip(noise, at.solved, strict=True))  # type: ignore[assignment]

@@ -1,13 +1,13 @@
 """The collapsed likelihood at many points at once, for models whose second level of elimination is small.
 
-Let F = [Z2, W], Z2 the columns of all grouping factors but the first (none, in a model with one) and W = [Q, y]. With V1 the
-covariance that the first factor alone gives,
+Let F = [Z2, W], Z2 the columns of all grouping factors but the first (none, in a model with one) and W = [Q, y]. With
+V1 the covariance that the first factor alone gives,
 
     F'V1^{-1}F = F'F - sum_j (Z_j'F)' N_j (Z_j'F),    N_j = T (I + T'G_j T)^{-1} T',
 
-and N_j depends on the level j of the first factor only through its block G_j = Z_j'Z_j. Levels with equal blocks (a balanced
-design has one) share N, and the products of (Z_j'F) are summed over them once and for all. What is left for D points
-is one matrix product, and Cholesky factors of small matrices: no loop over points, no loop over rows. Z2 is then
+and N_j depends on the level j of the first factor only through its block G_j = Z_j'Z_j. Levels with equal blocks (a
+balanced design has one) share N, and the products of (Z_j'F) are summed over them once and for all. What is left for D
+points is one matrix product, and Cholesky factors of small matrices: no loop over points, no loop over rows. Z2 is then
 eliminated like the first factor, by the Cholesky factor of C = I + Lambda2'(Z2'V1^{-1}Z2) Lambda2.
 """
 
@@ -260,7 +260,8 @@ def _at(factors: list[Vector], rows: NDArray[np.intp]) -> list[Vector]:
 
 def _logdet(L: Vector) -> Vector:
     """(D,) log determinants of L L'."""
-    return 2.0 * np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
+    logs = np.log(np.diagonal(L, axis1=1, axis2=2))
+    return 2.0 * np.sum(logs, axis=1, dtype=np.float64)
 
 
 def _solve_upper(L: Vector, b: Vector) -> Vector:

@@ -160,8 +160,7 @@ class Flat:
 
 @dataclass(frozen=True)
 class LKJ:
-    """Density of a correlation matrix proportional to its determinant to the power eta - 1; see
-    `mixedfx.priors.lkj`."""
+    """Density of a correlation matrix: its determinant to the power eta - 1; see `mixedfx.priors.lkj`."""
 
     eta: float = 1.0
 

@@ -13,14 +13,16 @@ on where zero is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError
-from mixedfx.priors.distributions import LKJ, Decov, Normal, Positive, Real, SparsePrior, StudentT
-from mixedfx.priors.sets import Key, PriorSet
+from mixedfx.priors.distributions import LKJ, Decov, Normal, Positive, Prior, Real, SparsePrior, StudentT
+from mixedfx.priors.sets import PriorSet
 
 Array = NDArray[np.float64]
 
@@ -136,8 +138,8 @@ def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
     plain = priors.unit == "mad"
     scaled: list[bool] = []
 
-    def used(label: str, prior: Positive | Real, unit: float, centre: float = 0.0, shrink: float = 1.0):
-        final = prior.rescaled(unit * shrink, centre) if prior.autoscale else _shrunk(prior, shrink)  # type: ignore[union-attr]
+    def used(label: str, prior: Any, unit: float, centre: float = 0.0, shrink: float = 1.0) -> Any:
+        final = prior.rescaled(unit * shrink, centre) if prior.autoscale else _shrunk(prior, shrink)
         scaled.append(prior.autoscale)
         given = f"{prior}, autoscale" if prior.autoscale else str(prior)
         described.append((label, given, str(final)))
@@ -157,7 +159,7 @@ def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
             )
         shrink = priors.interaction_ratio ** (_order(name) - 1)
         coefficients.append(used(name, prior, unit if plain else unit / sd, shrink=shrink))
-    sigma = None if scales.sigma_known else used("sigma", priors.entries["sigma"], unit)  # type: ignore[arg-type]
+    sigma = None if scales.sigma_known else used("sigma", priors.entries["sigma"], unit)
     terms = tuple(_term_prior(priors, term, unit, plain, scales.sigma_known, used, described) for term in scales.terms)
     has_intercept = "Intercept" in scales.fixed_names
     centring = np.where(np.array(scales.fixed_names, dtype=object) == "Intercept", 0.0, scales.mean)
@@ -167,7 +169,11 @@ def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
     )  # fmt: skip
 
 
-def _term_prior(priors: PriorSet, term: TermScales, unit: float, plain: bool, sigma_known: bool, used, described):
+def _term_prior(
+    priors: PriorSet, term: TermScales, unit: float, plain: bool, sigma_known: bool, used: Callable[..., Any],
+    described: list[tuple[str, str, str]],
+) -> TermPrior:  # fmt: skip
+    """Prior of one term; adds its rows to `described`."""
     eta = None
     cor = _entry(priors, ("cor", term.group))
     assert isinstance(cor, LKJ)
@@ -201,7 +207,7 @@ def _term_prior(priors: PriorSet, term: TermScales, unit: float, plain: bool, si
     return TermPrior(tuple(sds), eta)
 
 
-def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | None = None):
+def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | None = None) -> Prior:
     """The most specific prior for `key`."""
     found = priors.entries.get(key)
     if found is not None:
@@ -222,7 +228,7 @@ def _check_names(priors: PriorSet, scales: Scales) -> None:
     """Refuse priors for coefficients and groups that the model does not have."""
     groups = {t.group for t in scales.terms}
     columns = {(t.group, c) for t in scales.terms for c in t.columns}
-    known: dict[str, set[Key]] = {"coef": set(scales.fixed_names), "sd": groups, "cor": groups}
+    known = {"coef": set(scales.fixed_names), "sd": groups, "cor": groups}
     for key in priors.entries:
         if isinstance(key, str):
             continue

@@ -101,8 +101,10 @@ def rstanarm() -> PriorSet:
 
 
 def brms() -> PriorSet:
-    """The defaults of brms 2.23: student_t(3, median, max(2.5, MAD)), its half for sd and sigma, flat coefficients,
-    lkj(1)."""
+    """The defaults of brms 2.23: student_t(3, median, max(2.5, MAD)), lkj(1), flat coefficients.
+
+    The half of that t distribution, around zero, is the prior of sigma and of each standard deviation.
+    """
     return PriorSet(
         "brms",
         {
@@ -200,7 +202,7 @@ def _checked_prior(key: Key, prior: Prior) -> Prior:
             mend={
                 "intercept": "A coefficient takes normal, student_t, cauchy or flat.",
                 "coef": "A coefficient takes normal, student_t, cauchy or flat.",
-                "sd": "A standard deviation takes half_normal, half_student_t, half_cauchy, exponential, flat or decov.",
+                "sd": "An sd takes half_normal, half_student_t, half_cauchy, exponential, flat or decov.",
                 "sigma": "sigma takes half_normal, half_student_t, half_cauchy, exponential or flat.",
                 "cor": "Correlations take lkj.",
             }[kind],

@@ -350,31 +350,22 @@ class LmerFit:
         return refit(self, y)
 
     def refits(self, Y: NDArray[np.float64] | pd.DataFrame) -> Refits:
-        """Estimates for each column of `Y` (n, B), reusing the design and its cross-products.
-
-        Examples
-        --------
-        >>> import mixedfx as mx
-        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
-        >>> bootstrap = fit.refits(fit.simulate(200, seed=1))
-        >>> bootstrap.to_frame().shape, bool(bootstrap.converged.all())
-        ((200, 7), True)
-        """
+        """Estimates for each column of `Y` (n, B), reusing the design and its cross-products; see `Refits`."""
         from mixedfx.reml.refit import refits
 
         return refits(self, Y)
 
     def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> LmerFit:
-        """Fit again with some arguments changed; ``fit.update(". ~ . + x")``, where a dot stands for what was there.
+        """Fit again with some arguments of `mixedfx.lmer` changed.
 
         Parameters
         ----------
         formula
-            Change of the formula, see `mixedfx.formula.update.update_formula`; None keeps it.
+            A change such as ``". ~ . + x - (1 | g)"``, where a dot stands for what was there; None keeps the formula.
         data
-            New data; None keeps the data of the fit (which are kept by reference, not copied).
+            New data; None keeps the data of the fit, which are held by reference.
         **changes
-            Other arguments of `mixedfx.lmer`: REML, weights, offset, na, contrasts, env.
+            REML, weights, offset, na, contrasts, env.
         """
         from mixedfx.reml.update import update
 

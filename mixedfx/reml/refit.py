@@ -58,6 +58,14 @@ class Refits:
         (B,) whether each optimisation was certified.
     theta_names, fixed_names
         Labels of the columns.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+    >>> bootstrap = fit.refits(fit.simulate(200, seed=1))
+    >>> bootstrap.to_frame().shape, bool(bootstrap.converged.all())
+    ((200, 6), True)
     """
 
     theta: Vector

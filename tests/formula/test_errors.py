@@ -192,6 +192,8 @@ def test_a_formula_over_several_lines_is_shown_on_one():
         ("y ~ as.factor(x)", "Write factor(x)."),
         ("y ~ round(x)", "Write np.round(x)."),
         ("y ~ np.mean(x)", "center(x)"),
+        ("y ~ sum(x)", "Formulas may use log, log2, log10,"),
+        ("y ~ I(x + 'a')", "compare: (x == 'a')"),
         ("y ~ np.sqr(x)", "Did you mean `np.sqrt`?"),
         ("y ~ log(Petal.Length)", "A column whose name contains dots needs backticks."),
         ("y ~ I(x > 1 and z > 1)", "& and |"),

@@ -1,0 +1,136 @@
+"""The published default sets, number by number, on sleepstudy; which key wins; what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixedfx import priors
+from mixedfx.bayes.context import scales_of
+from mixedfx.design.build import build_design
+from mixedfx.errors import OptionError
+from mixedfx.priors.distributions import Decov, Exponential, Flat
+from mixedfx.priors.resolve import resolve
+from mixedfx.priors.sets import prior_set
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+def reference(name):
+    return json.loads((HERE / "reference" / "bayes" / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def sleepstudy():
+    return pd.read_csv(HERE / "data" / "sleepstudy.csv")
+
+
+def resolved(data, given, formula="Reaction ~ Days + (Days | Subject)"):
+    return resolve(prior_set(given), scales_of(build_design(formula, data)))
+
+
+def test_rstanarm_has_the_scales_that_rstanarm_reports(sleepstudy):
+    found, want = resolved(sleepstudy, "rstanarm"), reference("bayes_rstanarm_sleepstudy")["priors"]
+    intercept, days = found.coefficients
+    assert intercept.loc == pytest.approx(want["prior_intercept"]["location"][0], rel=1e-12)
+    assert intercept.scale == pytest.approx(want["prior_intercept"]["adjusted_scale"], rel=1e-12)
+    assert (days.loc, days.scale) == (0, pytest.approx(want["prior"]["adjusted_scale"][0], rel=1e-12))
+    assert isinstance(found.sigma, Exponential)
+    assert 1 / found.sigma.rate == pytest.approx(want["prior_aux"]["adjusted_scale"], rel=1e-12)
+    covariance = want["prior_covariance"]
+    assert found.terms[0].sd == Decov(*(covariance[k] for k in ("regularization", "concentration", "shape", "scale")))
+    assert found.centring.tolist() == [0.0, 4.5]
+    assert found.from_data
+    assert found.improper == ()
+
+
+def test_brms_has_the_priors_that_brms_reports(sleepstudy):
+    found = resolved(sleepstudy, "brms")
+    rows = reference("bayes_brms_default_priors_sleepstudy")["priors"]
+    want = {(r["class"], r["coef"]): r["prior"] for r in rows if not r["group"]}
+    assert str(found.coefficients[0]) == want["Intercept", ""]
+    assert isinstance(found.coefficients[1], Flat)
+    assert want["b", "Days"] == ""
+    half = want["sd", ""].replace("student_t(3, 0, ", "half_student_t(3, ")
+    assert [str(sd) for sd in found.terms[0].sd] == [half, half]
+    assert str(found.sigma) == want["sigma", ""].replace("student_t(3, 0, ", "half_student_t(3, ")
+    assert f"lkj({found.terms[0].eta:g})" == want["cor", ""]
+    assert found.improper == ("Days",)
+
+
+def test_the_default_is_on_the_scale_of_the_data(sleepstudy):
+    found = resolved(sleepstudy, None)
+    y, x = sleepstudy["Reaction"].std(), sleepstudy["Days"].std()
+    assert found.coefficients[1].scale == pytest.approx(2.5 * y / x)
+    assert [sd.scale for sd in found.terms[0].sd] == [pytest.approx(y), pytest.approx(y / x / 4)]
+    assert found.terms[0].eta == 2.0
+
+
+def test_an_sd_of_zero_counts_as_one():
+    data = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 9], "one": 1.0, "g": list("aabbcc")})
+    found = resolved(data, {"coef": priors.normal(0, 2, autoscale=True)}, "y ~ 0 + one + (1 | g)")
+    assert found.coefficients[0].scale == pytest.approx(2 * data["y"].std())
+
+
+def test_the_most_specific_key_wins(sleepstudy):
+    given = {
+        "coef": priors.normal(0, 1),
+        ("coef", "Days"): priors.normal(0, 2),
+        "sd": priors.exponential(1),
+        ("sd", "Subject"): priors.exponential(2),
+        ("sd", "Subject", "Days"): priors.exponential(3),
+        "cor": priors.lkj(1),
+        ("cor", "Subject"): priors.lkj(5),
+    }
+    found = resolved(sleepstudy, given)
+    assert found.coefficients[1].scale == 2
+    assert [sd.rate for sd in found.terms[0].sd] == [2, 3]
+    assert found.terms[0].eta == 5
+    assert str(found.sigma).startswith("exponential")  # the default's, where the user says nothing
+
+
+def test_interactions_are_pooled_by_their_order():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame(rng.choice([0.0, 1.0], (200, 2)), columns=["a", "b"])
+    data["g"], data["h"], data["y"] = rng.integers(5, size=200), rng.integers(4, size=200), rng.normal(size=200)
+    formula = "y ~ a * b + (1 + a * b || g) + (1 + a * b || g:h)"
+    plain, pooled = (resolved(data, p, formula) for p in (None, priors.pooled_interactions(0.5)))
+    ratio = [p.scale / q.scale for p, q in zip(pooled.coefficients, plain.coefficients, strict=True)]
+    assert ratio == pytest.approx([1, 1, 1, 0.5])
+    ratios = [
+        [p.scale / q.scale for p, q in zip(t.sd, s.sd, strict=True)]
+        for t, s in zip(pooled.terms, plain.terms, strict=True)
+    ]
+    assert ratios == [pytest.approx([1, 1, 1, 0.5]), pytest.approx([0.5, 0.5, 0.5, 0.25])]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("stan", "'rstanarm'"),
+        ({"b": priors.normal()}, "('coef', name)"),
+        ({("coef", "Dayz"): priors.normal()}, "'Days'"),
+        ({("sd", "Subjekt"): priors.half_normal()}, "'Subject'"),
+        ({("sd", "Subject", "Dayz"): priors.half_normal()}, "('sd', 'Subject', 'Days')"),
+        ({"coef": priors.half_normal()}, "takes normal"),
+        ({"cor": priors.normal()}, "lkj"),
+        ({"sigma": priors.lkj()}, "exponential"),
+        ({"coef": priors.horseshoe()}, "Stan engine"),
+        ({"coef": priors.r2d2()}, "Stan engine"),
+        ({("sd", "Subject", "Days"): priors.decov()}, "('sd', 'Subject')"),
+        ({("sd", "Subject"): priors.decov(), ("sd", "Subject", "Days"): priors.half_normal()}, "of its own"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_mend(sleepstudy, given, words):
+    with pytest.raises(OptionError) as error:
+        resolved(sleepstudy, given)
+    assert words in str(error.value)
+
+
+def test_decov_needs_a_sigma():
+    data = pd.DataFrame({"y": [1.0, 2, 4], "s": 1.0, "g": list("abc")})
+    design = build_design("y | se(s) ~ 1 + (1 | g)", data, sigma_free=False)
+    with pytest.raises(OptionError, match="sigma, which is known"):
+        resolve(prior_set("rstanarm"), scales_of(design))
