@@ -141,7 +141,7 @@ def test_constraints_pin_every_dependency_and_nothing_but_versions():
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line)] == []
     pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
     needed = {re.match(r"[A-Za-z0-9._-]+", requirement)[0].lower() for requirement in declared}
-    assert needed - pinned == set()
+    assert needed - pinned == {"mixedfx"}, "an extra that contains another names the package itself"
 
 
 def test_continuous_integration_runs_targets_that_exist():

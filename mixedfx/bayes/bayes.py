@@ -15,7 +15,14 @@ from mixedfx.bayes.propriety import check_proper
 from mixedfx.bayes.reports import concerns
 from mixedfx.bayes.target import Target, build_target
 from mixedfx.design.design import Design
-from mixedfx.errors import FewLevelsWarning, ImproperPosteriorError, ModelError, OptionError, SamplingWarning, check_option
+from mixedfx.errors import (
+    FewLevelsWarning,
+    ImproperPosteriorError,
+    ModelError,
+    OptionError,
+    SamplingWarning,
+    check_option,
+)
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import ResolvedPriors, resolve
 from mixedfx.priors.sets import Key, PriorSet, prior_set

@@ -65,7 +65,7 @@ class Refits:
     >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
     >>> bootstrap = fit.refits(fit.simulate(200, seed=1))
     >>> bootstrap.to_frame().shape, bool(bootstrap.converged.all())
-    ((200, 6), True)
+    ((200, 7), True)
     """
 
     theta: Vector

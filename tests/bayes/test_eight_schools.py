@@ -1,7 +1,7 @@
 """Eight schools, known standard errors: density against quadrature, moments and evidence against a fine grid.
 
-With mu ~ N(0, 5^2) and tau ~ half-Cauchy(5) (the parameterisation of posteriordb), y_j ~ N(mu, s_j^2 + tau^2): integrals over (mu, tau)
-are two-dimensional at most.
+With mu ~ N(0, 5^2) and tau ~ half-Cauchy(5) (the parameterisation of posteriordb), y_j ~ N(mu, s_j^2 + tau^2):
+integrals over (mu, tau) are two-dimensional at most.
 """
 
 import numpy as np

@@ -1,13 +1,15 @@
 """Sleepstudy under rstanarm's default priors, against 12,000 draws of rstanarm (tests/reference/gen_bayes.R).
 
-Means, standard deviations and the 2.5 % and 97.5 % quantiles of all 42 quantities: fixed effects, sigma, the covariance matrix, and both
-effects of all 18 subjects. An answer may differ by four Monte Carlo errors, those of both sides added in squares:
+Means, standard deviations and the 2.5 % and 97.5 % quantiles of all 42 quantities: fixed effects, sigma, the
+covariance matrix, and both effects of all 18 subjects. An answer may differ by four Monte Carlo errors, those of both
+sides added in squares:
 
     mean       sd / sqrt(n)
     sd         sd sqrt((kurtosis - 1) / (4 n))
     quantile   sqrt(q (1 - q) / n) / density
 
-with n the effective draws: n_eff of the reference, and the effective number of the weights here, at most the draws kept.
+with n the effective draws: n_eff of the reference, and the effective number of the weights here, at most the draws
+kept.
 """
 
 import json

@@ -124,5 +124,7 @@ def test_a_t_prior_is_the_scale_mixture_that_stands_for_it():
     normal = stats.multivariate_normal(np.zeros(24), V)
     y = data["y"].to_numpy()
     direct = integrate.quad(lambda b: np.exp(normal.logpdf(y - b)) * stats.t(3, 0, 0.5).pdf(b), -3, 4, epsrel=1e-10)[0]
-    prior = target.coordinates.log_prior(np.array([[*fixed, 0.0]]))[0] - (1.5 * np.log(1.5) - np.log(np.sqrt(np.pi) / 2) - 1.5)
+    prior = target.coordinates.log_prior(np.array([[*fixed, 0.0]]))[0] - (
+        1.5 * np.log(1.5) - np.log(np.sqrt(np.pi) / 2) - 1.5
+    )
     assert np.log(mixture) == pytest.approx(np.log(direct) + prior, abs=1e-6)

@@ -1,6 +1,8 @@
-"""The collapsed likelihood against the dense normal density, its gradient against differences, its draws against moments.
+"""The collapsed likelihood against the dense normal density, its gradient against differences, its draws against
+moments.
 
-The dense oracle writes the model down as y ~ N(X m, sigma^2 (W^-1 + Z D Z') + X S X') and shares nothing with the blocks.
+The dense oracle writes the model down as y ~ N(X m, sigma^2 (W^-1 + Z D Z') + X S X') and shares nothing with the
+blocks.
 """
 
 import numpy as np
