@@ -3,7 +3,9 @@
 import ast
 import re
 import subprocess
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,11 @@ def text(path):
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         return ""
+
+
+def name_of(requirement):
+    """``"arviz-stats"`` of ``"arviz_stats>=0.8"``."""
+    return re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9._-]+", requirement)[0]).lower()
 
 
 def places(pattern, files):
@@ -139,7 +146,7 @@ def test_constraints_pin_every_dependency_and_nothing_but_versions():
     declared = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
     lines = [line for line in text(ROOT / "constraints.txt").splitlines() if not line.startswith("#")]
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line)] == []
-    pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
+    pinned = {name_of(line) for line in lines}
     needed = {re.match(r"[A-Za-z0-9._-]+", requirement)[0].lower() for requirement in declared}
     assert needed - pinned == {"mixedfx"}, "an extra that contains another names the package itself"
 
@@ -150,3 +157,27 @@ def test_continuous_integration_runs_targets_that_exist():
     assert called == ["test", "lint", "types", "contract"]
     assert set(called) <= set(targets)
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+def imported(paths):
+    """Top-level names of the modules that files import, ours left out."""
+    names = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(text(path))):
+            if isinstance(node, ast.Import):
+                names.update(alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"mixedfx"}
+
+
+def test_whatever_the_package_imports_is_declared():
+    """What is imported without being a dependency or an extra works on the machine of its author only."""
+    project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
+    optional = project["optional-dependencies"]
+    declared = {name_of(requirement) for requirement in [*project["dependencies"], *optional["bayes"]]}
+    provides = packages_distributions()
+    undeclared = {
+        name for name in imported(MODULES) if not declared & {name_of(found) for found in provides.get(name, [])}
+    }
+    assert undeclared == set()

@@ -178,6 +178,11 @@ def prior_predictive(
     draws
         Number of draws.
 
+    Returns
+    -------
+    PosteriorFit
+        One chain of draws from the prior.
+
     Raises
     ------
     ImproperPosteriorError

@@ -261,9 +261,9 @@ def _at(factors: list[Vector], rows: NDArray[np.intp]) -> list[Vector]:
 def _logdet(L: Vector) -> Vector:
     """(D,) log determinants of L L'."""
     logs = np.log(np.diagonal(L, axis1=1, axis2=2))
-    return 2.0 * np.sum(logs, axis=1, dtype=np.float64)
+    return 2.0 * np.asarray(logs.sum(axis=1), dtype=np.float64)
 
 
 def _solve_upper(L: Vector, b: Vector) -> Vector:
     """(D, s) solutions of L' x = b."""
-    return np.linalg.solve(L.transpose(0, 2, 1), b[..., None])[..., 0]
+    return np.asarray(np.linalg.solve(L.transpose(0, 2, 1), b[..., None])[..., 0], dtype=np.float64)
