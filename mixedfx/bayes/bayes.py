@@ -56,7 +56,7 @@ def bayes(
     variances, beta and u have a normal posterior and are integrated out exactly; the few variance parameters are
     sampled by importance sampling from an adapted multivariate t distribution with Pareto-smoothed weights, and each
     draw of them is completed by an exact draw of (beta, u). Draws are independent. Where the weights cannot be trusted
-    (k-hat above 0.7), where there are more than twelve variance parameters, or several modes, NUTS samples the same
+    (k-hat above 0.7), where there are more than two dozen variance parameters, or several modes, NUTS samples the same
     low-dimensional density; `PosteriorFit.diagnostics` says what happened.
 
     Parameters
@@ -94,8 +94,8 @@ def bayes(
     env
         Names that the formula may use besides the columns and the documented functions.
     **engine_options
-        ``proposals``: number of weighted points, at least `draws`; twice as many by default, or 1.25 times where each
-        takes a factorisation of its own.
+        ``proposals``: number of weighted points, at least `draws`. By default as many as promise `draws` effective
+        ones: 2 to 12 times `draws`, or 1.25 to 4 times where each takes a factorisation of its own.
 
     Returns
     -------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.bayes.engine import check_memory
 from mixedfx.errors import MissingPackageError
 from mixedfx.results import tables
 
@@ -33,6 +34,7 @@ def _arviz() -> Any:
 
 def pointwise_log_likelihood(fit: PosteriorFit) -> NDArray[np.float64]:
     """(D, n) log density of each row given each draw of (beta, u, sigma)."""
+    check_memory(fit.n_draws, 2 * fit.nobs)
     rows, sample, design = fit.design_for(), fit.sample, fit.design
     mean = sample.beta @ rows.fixed.T + (rows.random @ sample.u.T).T + rows.offset
     sd = fit.residual_sd().T

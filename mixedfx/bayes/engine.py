@@ -1,7 +1,8 @@
 """The engine: mode, proposal, weights, the decision whether they can be trusted, then exact (beta, u) for each draw.
 
-Importance sampling serves up to a dozen coordinates and one mode. Beyond that, or where k-hat says that the weights
-cannot be trusted, NUTS samples the same low-dimensional density with its exact gradient.
+Importance sampling serves up to two dozen coordinates and one mode: in models of Project STAR with 11, 19 and 21 of
+them, 40 %, 30 % and 9 % of the points were effective, and k-hat was about 0.5. Beyond that, or where k-hat says that
+the weights cannot be trusted, NUTS samples the same low-dimensional density with its exact gradient.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from mixedfx.errors import MemoryForecastError
 
 Array = NDArray[np.float64]
 
-MOST_COORDINATES = 12
+MOST_COORDINATES = 24
 ROUNDS = 6
 ADAPTATION = {
     True: (1000, 100),
     False: (60, 20),
 }  # points in a round: at least, and for each coordinate; batched or not
 ATTEMPTS = {True: 3, False: 2}  # final rounds before the weights are given up; batched or not
-EXTRA = {True: 2.0, False: 1.25}  # proposals for each draw kept; batched or not
-LARGEST_DRAWS = 0.5  # share of the free memory that draws may take
+EXTRA = {True: (2.0, 12.0), False: (1.25, 4.0)}  # proposals for each draw kept, fewest and most; batched or not
+LARGEST_DRAWS = 0.25  # share of the free memory that draws may take: proposals and copies need as much again
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,10 +180,12 @@ class _Weighted:
 def _weighted(target: Target, mode: Mode, draws: int, proposals: int | None, rng: np.random.Generator) -> _Weighted:
     fast = target.batch is not None
     least, each = ADAPTATION[fast]
-    proposal, rounds = adapt(
+    proposal, rounds, share = adapt(
         target.log_density, at_mode(mode.phi, mode.covariance), max(least, each * target.size), rng, ROUNDS
     )
-    n = max(draws, int(np.ceil(EXTRA[fast] * draws)) if proposals is None else proposals)
+    if proposals is None:  # as many effective points as draws, if that can be had
+        proposals = int(np.ceil(draws * np.clip(1 / max(share, 1e-3), *EXTRA[fast])))
+    n = max(draws, proposals)
     spent = rounds * max(least, each * target.size)
     for _ in range(ATTEMPTS[fast] - 1):
         found = _final_round(target, proposal, n, rng)

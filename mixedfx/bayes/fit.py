@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mixedfx.bayes import reports
 from mixedfx.bayes.coordinates import Variances
-from mixedfx.bayes.engine import PosteriorSample, Sampling
+from mixedfx.bayes.engine import PosteriorSample, Sampling, check_memory
 from mixedfx.bayes.estimate import PosteriorEstimate, estimate
 from mixedfx.bayes.target import Target
 from mixedfx.design.design import Design
@@ -244,7 +244,14 @@ class PosteriorFit:
         return functional_for(self.design, newdata, new_levels)
 
     def apply(self, functional: Functional) -> PosteriorEstimate:
-        """Joint posterior draws of linear functionals of (beta, u); see `PosteriorEstimate`."""
+        """Joint posterior draws of linear functionals of (beta, u); see `PosteriorEstimate`.
+
+        Raises
+        ------
+        MemoryForecastError
+            If draws of so many rows would not fit; combine rows first, or take them in parts.
+        """
+        check_memory(self.n_draws, len(functional))
         return estimate(functional, self.sample.beta, self.sample.u, self.covariance_factors, self.seed)
 
     @property
@@ -304,6 +311,7 @@ class PosteriorFit:
         chosen = np.arange(self.n_draws)
         if n is not None:
             chosen = rng.choice(self.n_draws, n, replace=n > self.n_draws)
+        check_memory(len(chosen), self.nobs)
         rows, sample = self.design_for(), self.sample
         mean = rows.fixed @ sample.beta[chosen].T + rows.random @ sample.u[chosen].T + rows.offset[:, None]
         return pd.DataFrame(

@@ -144,7 +144,7 @@ def smooth(log_ratios: Array) -> tuple[Array, float]:
 
 def adapt(
     log_density: Callable[[Array], Array], proposal: Proposal, n: int, rng: np.random.Generator, rounds: int
-) -> tuple[Proposal, int]:
+) -> tuple[Proposal, int, float]:
     """A proposal with the location, spread and skewness of the posterior.
 
     Parameters
@@ -163,16 +163,17 @@ def adapt(
     Returns
     -------
     tuple
-        The proposal, and the rounds taken.
+        The proposal, the rounds taken, and the share of effective points in the last.
     """
+    share = 0.0
     for turn in range(1, rounds + 1):
         points = proposal.draw(rng, n)
         weights, k_hat = smooth(log_density(points) - proposal.log_density(points))
-        ess = 1 / np.sum(weights**2)
-        if ess > EVEN * n and k_hat < CALM:
-            return proposal, turn
-        proposal = refit(proposal, points, weights, ess)
-    return proposal, rounds
+        share = float(1 / np.sum(weights**2)) / n
+        if share > EVEN and k_hat < CALM:
+            return proposal, turn, share
+        proposal = refit(proposal, points, weights, share * n)
+    return proposal, rounds, share
 
 
 def refit(proposal: Proposal, points: Array, weights: Array, ess: float) -> Proposal:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from mixedfx.bayes.target import Target
+from mixedfx.errors import ModelError
 
 Array = NDArray[np.float64]
 
@@ -22,6 +23,7 @@ FLATTEST = 1 / 9  # smallest eigenvalue of the negative Hessian: a spread of 3 o
 STEP = 1e-4  # of first differences: of the exact gradient, and of the density for a gradient
 SECOND_STEP = 3e-3  # of second differences of the density
 SAME = 1.5  # modes closer than this, in standard deviations of the best one's curvature, are one
+NOWHERE = 1e10  # stands for minus the log of a density that is zero
 RELEVANT = 8.0  # modes this much lower in log density hold less than a thousandth of the probability
 
 
@@ -81,6 +83,11 @@ def find_mode(target: Target) -> Mode:
         found.append((float(result.fun), np.asarray(result.x)))
     found.sort(key=lambda pair: pair[0])
     value, phi = found[0]
+    if value >= NOWHERE:
+        raise ModelError(
+            "the posterior density is zero or not a number at every starting point",
+            mend="Look for values in the response or the predictors that differ by many powers of ten.",
+        )
     hessian = objective.hessian(phi)
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
     values = np.maximum(values, FLATTEST)
@@ -111,10 +118,10 @@ class _Counted:
             steps = STEP * np.vstack([np.zeros(d), np.eye(d), -np.eye(d)])
             values = self.target.log_density(phi + steps)
             if not np.isfinite(values).all():
-                return 1e10, np.zeros(d)
+                return NOWHERE, np.zeros(d)
             value, gradient = float(values[0]), (values[1 : d + 1] - values[d + 1 :]) / (2 * STEP)
         if not np.isfinite(value):
-            return 1e10, np.zeros(d)
+            return NOWHERE, np.zeros(d)
         return -value, -gradient
 
     def hessian(self, phi: Array) -> Array:

@@ -132,7 +132,7 @@ def effects(
     for i, answer in enumerate(answers.values()):
         if i:
             say()
-        show_summary(content(answer))
+        show_summary(content(answer, max_rows=None))
     if json_file is not None:
         _write_json(json_file, as_json(answers, data))
     if plot is not None:

@@ -17,14 +17,14 @@ MAX_ROWS = 60
 NUMBERS = ("estimate", "sd", "lower", "upper")
 
 
-def content(effects: Effects) -> SummaryContent:
-    """Return title, table and notes, to be shown as text or HTML."""
+def content(effects: Effects, max_rows: int | None = MAX_ROWS) -> SummaryContent:
+    """Return title, table and notes, to be shown as text or HTML; all rows where `max_rows` is None."""
     table = effects.table
     what = "Differences between effects" if "against" in table else "Effects"
     alone = f" {table['contrast'].to_numpy()[0]}" if one_contrast(effects) else ""
     caption = f"{effects.comparison.name}{alone}, {100 * effects.level:g}% intervals"
     columns = shown(effects)
-    rows = list(zip(*columns.values(), strict=True))[:MAX_ROWS]
+    rows = list(zip(*columns.values(), strict=True))[:max_rows]
     left = len(effects) - len(rows)
     align = "".join("l" if name in (*effects.keys, "contrast") else "r" for name in columns)
     body = SummaryTable(caption, tuple(columns), tuple(rows), align)

@@ -143,8 +143,10 @@ def _union(*parts: list[Grouping]) -> list[Grouping]:
 
 
 def _columns_of(code: PythonCode) -> Grouping:
-    """Columns of ``factor(g)``, ``interaction(g, h)`` or ``Q('g')``."""
+    """Columns of ``factor(g)``, ``interaction(g, h)``, ``Q('g')`` or ``{g}``."""
     call = code.tree
+    if isinstance(call, ast.Name):
+        return (code.quoted.get(call.id, call.id),)
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.args and not call.keywords:
         function = call.func.id
         if function == "Q" and isinstance(call.args[0], ast.Constant):

@@ -83,18 +83,15 @@ def _response(tokens: Sequence[Token], formula: str) -> str:
 def _additions(tokens: Sequence[Token], formula: str) -> tuple[Addition, ...]:
     """Read ``| se(s) + trials(m)``, bar included."""
     found: list[Addition] = []
-    for joint, token in zip(tokens[::2], (*tokens[1::2], None), strict=False):
-        if token is None:
-            raise FormulaError(
-                f"`{joint.text}` has nothing on its right", formula=formula, column=joint.start, mend="Write se(s)."
-            )
+    # Operators and operands alternate, see `mixedfx.formula.terms.check_grammar`.
+    for joint, token in zip(tokens[::2], tokens[1::2], strict=False):
         if joint is not tokens[0] and joint.text != "+":
             raise FormulaError("additions are joined by `+`", formula=formula, column=joint.start)
         name = token.text.partition("(")[0]
         if token.kind is not Kind.CODE or name not in ADDITIONS:
             near = difflib.get_close_matches(name, ADDITIONS, n=1)
             raise FormulaError(
-                f"`{name}` is not an addition",
+                f"`{name or token.text}` is not an addition",
                 formula=formula,
                 column=token.start,
                 mend=f"Did you mean {near[0]}(...)?"

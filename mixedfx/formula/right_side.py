@@ -57,8 +57,7 @@ def read_right(tokens: Sequence[Token], formula: str, start: int) -> tuple[Side,
 
 def _sort(tokens: Sequence[Token], formula: str, parts: RightSide) -> None:
     """Put each summand where it belongs."""
-    summands = split_sum(tokens)
-    for summand in summands:
+    for summand in split_sum(tokens):
         bars = [t for t in at_top(summand.tokens) if t.kind is Kind.BAR]
         if bars:
             raise _missing_brackets(summand, bars[0], formula)
@@ -71,8 +70,7 @@ def _sort(tokens: Sequence[Token], formula: str, parts: RightSide) -> None:
             if any(t.kind is Kind.BAR for t in at_top(inside)):
                 parts.random += read_random(summand.tokens, formula)
             else:
-                if len(summands) > 1:
-                    _refuse_inner_minus(inside, formula)
+                _refuse_inner_minus(inside, formula)
                 _sort(inside, formula, parts)
         elif len(summand.tokens) == 1:
             if summand.negative:

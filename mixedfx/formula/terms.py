@@ -256,8 +256,6 @@ def _refuse_inner_zero(summand: Summand, formula: str) -> None:
     for before, token in zip((None, *summand.tokens), summand.tokens, strict=False):
         minus_one = token.text == "1" and before is not None and before.text == "-"
         if token.kind is Kind.NUMBER and len(summand.tokens) > 1 and (token.text == "0" or minus_one):
-            if before is not None and before.text in ("^", "**"):
-                continue
             raise FormulaError(
                 "the intercept can only be removed by a term of its own",
                 formula=formula,

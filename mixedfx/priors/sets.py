@@ -58,11 +58,11 @@ def default() -> PriorSet:
     **Why not a heavier tail.** With J levels the likelihood of such a standard deviation falls off like its power
     1 - J only. Two genders or five races hardly limit it from above, and under a half-Cauchy or flat prior it runs to
     values that nobody believes (Gelman 2006 shows it for J = 3). The example asks how the effect of small classes
-    varies between two genders with two hundred pupils each, the outcome having a standard deviation of 45. The two effects
-    themselves are informed by their own pupils: their intervals widen by 4 % under a half-Cauchy prior. The sd
+    varies between two genders with two hundred pupils each, the outcome having a standard deviation of 45. The two
+    effects themselves are informed by their own pupils: their intervals widen by 4 % under a half-Cauchy prior. The sd
     between genders, and with it the effect in a gender that was not seen, depend on the prior: the upper end of the
     interval of that sd goes from 44, one sd of the outcome, to about 200, and the interval of the mean effect over
-    such groups is three times as long.
+    such groups becomes three times as long.
 
     >>> import mixedfx as mx
     >>> data = mx.datasets.load("star").head(400)

@@ -59,7 +59,7 @@ def test_adaptation_makes_weights_even():
         weights, k_hat = smooth(skewed(x) - proposal.log_density(x))
         return 1 / np.sum(weights**2) / 4000, k_hat
 
-    proposal, rounds = adapt(skewed, first, 1000, rng, 6)
+    proposal, rounds, _ = adapt(skewed, first, 1000, rng, 6)
     before, after = share(first), share(proposal)
     assert rounds >= 1
     assert after[0] > 0.75
@@ -70,7 +70,7 @@ def test_adaptation_makes_weights_even():
 
 def test_log_evidence_is_that_of_a_known_integral():
     rng = np.random.default_rng(4)
-    proposal, _ = adapt(skewed, at_mode(np.zeros(2), np.eye(2)), 1000, rng, 6)
+    proposal, *_ = adapt(skewed, at_mode(np.zeros(2), np.eye(2)), 1000, rng, 6)
     x = proposal.draw(rng, 20_000)
     ratios = skewed(x) - proposal.log_density(x)
     weights, k_hat = smooth(ratios)

@@ -108,6 +108,15 @@ def test_several_margins_are_one_table(tmp_path, fit):
     assert written["level"] == 0.9
 
 
+def test_a_long_table_is_shown_whole(capsys):
+    command = ["effects", "math ~ small + (1 + small | sch)", "star", "--treatment", "small", "--by", "sch"]
+    assert run(command) == 0
+    shown = capsys.readouterr().out
+    rows = {line.split()[0] for line in shown.splitlines() if line.startswith(" ")}
+    assert set(mx.datasets.load("star")["sch"].cat.categories) <= rows
+    assert ".table" not in shown
+
+
 def test_without_a_subgroup_the_effect_is_everybodys(capsys, tmp_path, fit):
     file = tmp_path / "out.json"
     assert run(["effects", FORMULA, "star", "--treatment", "small", "--json", str(file)]) == 0

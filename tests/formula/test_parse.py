@@ -101,6 +101,7 @@ def test_the_fixed_part_has_one_spelling_and_an_explicit_intercept(written, fixe
         ("(1 | (g1+g2)**2)", ["(1 | g1)", "(1 | g2)", "(1 | g1:g2)"]),
         ("(1 | g1/(g2+g3))", ["(1 | g1)", "(1 | g1:g2)", "(1 | g1:g3)"]),
         ("(1 | factor(g))", ["(1 | g)"]),
+        ("(1 | {g} + {`my g`})", ["(1 | g)", "(1 | `my g`)"]),
         ("(1 | factor(g):h)", ["(1 | g:h)"]),
         ("(1 | interaction(g, h))", ["(1 | g:h)"]),
         ("(1 | Q('my g'))", ["(1 | `my g`)"]),
