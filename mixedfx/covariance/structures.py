@@ -46,7 +46,10 @@ class Unconstrained:
         R = cast("NDArray[np.float64]", np.linalg.qr(T.T, mode="r"))
         L = (R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]).T
         null = np.abs(np.diag(L)) <= 1e-12 * np.abs(L).max(initial=0.0)
-        return _semidefinite_cholesky(L @ L.T) if null[:-1].any() else L
+        if null[:-1].any():
+            return _semidefinite_cholesky(L @ L.T)
+        L[null, null] = 0.0
+        return L
 
 
 @dataclass(frozen=True)

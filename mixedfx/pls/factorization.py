@@ -29,7 +29,7 @@ from mixedfx.linalg.shape import shape_of
 from mixedfx.pls.coupling import Coupling, Index
 from mixedfx.pls.problem import Problem
 
-REGULAR = 1e-3  # smallest diagonal of T, relative to its largest entry, whose inverse is trusted with eight digits
+REGULAR = 1e-3  # smallest singular value of T, relative to its largest entry, whose inverse keeps eight digits
 CHUNK = 2**24  # numbers held at once where columns of the second level are solved for
 
 dpotrf, dpotri = linalg.get_lapack_funcs(("potrf", "potri"), dtype=np.float64)
@@ -328,12 +328,10 @@ class SecondLevel:
         """For each factor of the second level, the sums of the diagonal blocks of Z'V^{-1}Z Lambda and of Z'V^{-1}Z."""
         scaled, plain = [], []
         for f, (T, block) in enumerate(zip(self.T, self.inverse_blocks(), strict=True)):
-            if np.abs(np.diag(T)).min() > REGULAR * max(1.0, np.abs(T).max()):
+            if np.linalg.svd(T, compute_uv=False)[-1] > REGULAR * max(1.0, np.abs(T).max()):
                 k, q = block.shape[0], block.shape[2]
-                ZVZT = linalg.solve_triangular(
-                    T, q * np.eye(k) - block.sum(axis=2), lower=True, trans=1, check_finite=False
-                )
-                ZVZ = linalg.solve_triangular(T, ZVZT.T, lower=True, trans=1, check_finite=False)
+                ZVZT = np.linalg.solve(T.T, q * np.eye(k) - block.sum(axis=2))
+                ZVZ = np.linalg.solve(T.T, ZVZT.T)
             else:
                 ZVZ = self._singular_sum(f)
                 ZVZT = ZVZ @ T

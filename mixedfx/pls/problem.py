@@ -22,7 +22,8 @@ columns may be permuted (`Coupling.permutation`) to keep its Cholesky factor spa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -110,6 +111,10 @@ class Problem:
         The residual standard deviation where it is known, else None.
     n_parameters
         Length of theta.
+    orders
+        Random term -> order in which its columns are taken: the rows of T in this order are lower triangular. Terms
+        that are not named keep their own order. Every order describes the same covariances; see
+        `mixedfx.reml.pivoting`.
     """
 
     factors: tuple[GroupFactor, ...]
@@ -125,6 +130,7 @@ class Problem:
     REML: bool
     sigma: float | None
     n_parameters: int
+    orders: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def p(self) -> int:
@@ -142,8 +148,9 @@ class Problem:
         out: list[tuple[int, int, int]] = [(0, 0, 0)] * self.n_parameters
         for f, group in enumerate(self.factors):
             for block in group.blocks:
+                order = self.orders.get(block.term, tuple(range(block.structure.k)))
                 for m, (a, b) in enumerate(zip(*block.structure.entries, strict=True)):
-                    out[block.par + m] = (f, block.first + int(a), block.first + int(b))
+                    out[block.par + m] = (f, block.first + order[int(a)], block.first + int(b))
         return out
 
     @cached_property

@@ -63,7 +63,7 @@ class Optimization:
     outcome
         Why it stopped.
     gradient
-        (r,) final gradient, columns of z scaled to unit mean square.
+        (r,) final gradient, columns of z scaled to unit mean square, in the order the optimiser took them.
     curvature
         Smallest eigenvalue of the information at the end; on the boundary it holds the derivative in theta squared.
     """

@@ -21,6 +21,7 @@ from mixedfx.linalg.threads import blas_threads
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
 from mixedfx.reml.optimization import Optimization, Outcome, Step
+from mixedfx.reml.pivoting import pivot, unpivoted
 
 Vector = NDArray[np.float64]
 
@@ -28,6 +29,7 @@ START_RADIUS = 0.25  # first radius of trust, relative to the length of the star
 SLOW = 1e-7  # the same where the last `PATIENCE` evaluations gained no more: a flat and curved valley
 PATIENCE = 4
 EXACT_FIT = 1e-14  # share of the response's variation, beyond the fixed part, that is left unexplained
+MOST_PIVOTS = 4  # times that the order of the columns may change in one optimisation
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
 MAX_EVALUATIONS = 200
 TOLERANCE = 1e-9  # predicted decrease of the criterion, in units of deviance, at which a point is a minimum
@@ -98,13 +100,19 @@ def trust_region_steps(gradient: Vector, information: Vector, radius: Vector) ->
 
 def diagonal_parameters(problem: Problem) -> NDArray[np.bool_]:
     """(r,) which parameters stand on the diagonal of their T."""
-    return np.array([a == b for _, a, b in problem.entries], dtype=bool)
+    out = np.zeros(problem.n_parameters, dtype=bool)
+    for group in problem.factors:
+        for block in group.blocks:
+            rows, columns = block.structure.entries
+            out[block.par : block.par + block.structure.n_parameters] = rows == columns
+    return out
 
 
 def _record(problem: Problem, evaluation: Evaluation, radius: float, accepted: bool) -> Step:
     assert evaluation.gradient is not None
     largest = float(np.abs(evaluation.gradient).max(initial=0.0))
-    return Step(evaluation.par / problem.parameter_scale, evaluation.criterion, largest, radius, accepted)
+    theta = unpivoted(problem, evaluation.par) / replace(problem, orders={}).parameter_scale
+    return Step(theta, evaluation.criterion, largest, radius, accepted)
 
 
 def start(problem: Problem, par: Vector) -> State:
@@ -161,13 +169,15 @@ def minimise(problem: Problem, par: Vector) -> tuple[Evaluation, Optimization]:
     if problem.n_parameters == 0:
         only = evaluate(problem, par)
         return only, Optimization((), Outcome.NO_PARAMETERS, np.zeros(0), np.inf)
+    problem, par = pivot(problem, par, always=True) or (problem, par)
     with blas_threads(0 if problem.coupling is None else problem.coupling.size):
-        return certify(problem, *_iterate(problem, start(problem, par)))
+        return certify(*_iterate(problem, start(problem, par)))
 
 
-def _iterate(problem: Problem, state: State) -> tuple[State, Outcome]:
+def _iterate(problem: Problem, state: State) -> tuple[Problem, State, Outcome]:
     """Step until there is nothing to gain, and say why the iteration stopped."""
     stopped = Outcome.EVALUATIONS
+    pivots = MOST_PIVOTS
     while len(state.steps) < MAX_EVALUATIONS:
         if problem.sigma is None and state.best.residual < EXACT_FIT * problem.ww[-1, -1]:
             stopped = Outcome.EXACT
@@ -179,8 +189,15 @@ def _iterate(problem: Problem, state: State) -> tuple[State, Outcome]:
         if state.radius < 1e-10:
             stopped = Outcome.STALLED
             break
+        better = pivot(problem, state.best.par) if pivots else None
+        if better is not None:
+            pivots -= 1
+            problem, par = better
+            again = evaluate(problem, par)
+            state = State(again, state.radius, (*state.steps, _record(problem, again, state.radius, True)))
+            continue
         state = advance(problem, state, step, decrease)
-    return state, stopped
+    return problem, state, stopped
 
 
 def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluation, Optimization]:
@@ -201,4 +218,7 @@ def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluatio
             outcome = Outcome.SADDLE
         elif np.any(best.par[diagonal_parameters(problem)] == 0.0):
             outcome = Outcome.BOUNDARY
-    return best, Optimization(steps, outcome, best.gradient, float(values[0]))
+    course = Optimization(steps, outcome, best.gradient, float(values[0]))
+    if problem.orders:  # derivatives belong to the order the optimiser worked in
+        best = replace(best, par=unpivoted(problem, best.par), gradient=None, information=None)
+    return best, course
