@@ -105,6 +105,7 @@ def main() -> None:
     shown_cases, shown_packages = (CASES, PACKAGES) if options.reuse else (cases, packages)
     records = _latest(raw, {case.name for case in shown_cases}, {package.name for package in shown_packages})
     text = render(records, shown_cases, [p.name for p in shown_packages], machine, _command(), sources)
+    text = f"{text.rstrip()}\n\n{(HERE / 'studies.md').read_text()}"
     complete = options.reuse or not (options.cases or options.packages)
     output = options.output or (HERE / "RESULTS.md" if complete and not options.quick else STORE / "partial.md")
     output.write_text(text)

@@ -29,6 +29,8 @@ DENSE_SHARE = 0.25  # share of filled entries above which no order can keep the 
 SPARSE_COST = 4e-9  # seconds for each squared column count, compiled loops (measured, one core)
 DENSE_COST = 4e-11  # seconds for each cubed dimension, LAPACK (measured, one core)
 TWIN_LIMIT = 3e7  # multiplications up to which one NumPy product beats loading the compiled kernels
+TWIN_SHARE = 0.3  # share of filled entries of the coupling above which a matrix product beats the loops over them
+TWIN_NUMBERS = 1e7  # and the size up to which the coupling is laid out densely for it
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,10 @@ def couple(first: GroupFactor, rest: tuple[GroupFactor, ...], W: Vector) -> tupl
         inverse[offsets[f] + np.arange(g.n_levels * g.k)].reshape(-1, g.k).astype(np.intp) for f, g in enumerate(rest)
     )
     dense = None
-    if layout.split == 0 and n_levels * k1 * float(q2) ** 2 <= TWIN_LIMIT:
+    numbers = n_levels * k1 * float(q2)
+    small = numbers * q2 <= TWIN_LIMIT
+    full = numbers <= TWIN_NUMBERS and pattern.nnz > TWIN_SHARE * n_levels * q2
+    if layout.split == 0 and (small or full):
         dense = np.zeros((n_levels, q2, k1))
         dense[row_of, indices] = values
     coupling = Coupling(

@@ -149,9 +149,9 @@ def _derivatives(
     S_inverse = linalg.cho_solve((L, True), np.eye(p), check_finite=False) if p else np.zeros((0, 0))
     QT, Q = [], []
     for f, Tf in enumerate(T):
-        outer = np.einsum("jao,jbo->ab", h_by[f], h_by[f]) / sigma2
+        outer = h_by[f][:, :, 0].T @ h_by[f][:, :, 0] / sigma2
         if problem.REML and p:
-            outer += np.einsum("jac,cd,jbd->ab", H_by[f], S_inverse, H_by[f], optimize=True)
+            outer += np.tensordot(H_by[f] @ S_inverse, H_by[f], axes=([0, 2], [0, 2]))
         QT.append(ZVZT[f] - outer @ Tf)
         Q.append(ZVZ[f] - outer)
     gradient = np.array([2.0 * QT[f][a, b] for f, a, b in problem.entries])

@@ -66,7 +66,7 @@ class Factorization:
         self.logdet = 2.0 * float(np.log(self.L1[np.arange(k1), np.arange(k1)]).sum())
         self.second: SecondLevel | None = None
         if problem.coupling is not None:
-            weights = np.einsum("ac,cdb,ed->bae", T[0], self.M1_inverse, T[0])
+            weights = np.ascontiguousarray(batched.sandwich(T[0].T, self.M1_inverse).transpose(2, 0, 1))
             self.second = SecondLevel(problem.coupling, T[1:], weights)
             self.logdet += self.second.logdet
 
@@ -149,7 +149,8 @@ class Factorization:
             Z'V^{-1}Z_ii = G1_i K_i - K_i' F_i K_i.
         """
         T1, G1 = self.T[0], self.problem.gram1
-        K = -np.einsum("ac,cdb,ed,efb->afb", T1, self.M1_inverse, T1, G1, optimize=True)
+        N = batched.sandwich(T1.T, self.M1_inverse)
+        K = -batched.product(N, G1) if len(T1) <= batched.LOOP_LIMIT else -np.einsum("acb,cdb->adb", N, G1)
         K[np.arange(len(T1)), np.arange(len(T1))] += 1.0
         total = np.einsum("acb,ceb->ae", G1, K)
         if self.second is None:

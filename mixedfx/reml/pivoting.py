@@ -21,6 +21,7 @@ from mixedfx.pls.problem import Problem
 Vector = NDArray[np.float64]
 
 SMALL_PIVOT = 0.05  # a pivot this small beside a later one asks for another order
+SMALL_START = 0.5  # the same before the first step, when another order costs nothing
 
 
 def pivoted_cholesky(A: Vector) -> tuple[tuple[int, ...], Vector]:
@@ -65,15 +66,15 @@ def unpivoted(problem: Problem, par: Vector) -> Vector:
     return out
 
 
-def pivot(problem: Problem, par: Vector, always: bool = False) -> tuple[Problem, Vector] | None:
+def pivot(problem: Problem, par: Vector, small: float = SMALL_PIVOT) -> tuple[Problem, Vector] | None:
     """The same covariances in better orders, or None where the orders are good enough.
 
     Parameters
     ----------
     problem, par
         Where the optimiser stands.
-    always
-        Take the best order even where no pivot is small.
+    small
+        Pivots below this share of a later one ask for another order.
     """
     T = problem.matrices(par)
     orders = dict(problem.orders)
@@ -89,7 +90,7 @@ def pivot(problem: Problem, par: Vector, always: bool = False) -> tuple[Problem,
             old = orders.get(block.term, tuple(range(k)))
             pivots = np.abs(np.diag(natural[list(old)]))
             later = np.array([np.max(pivots[b + 1 :], initial=0.0) for b in range(k)])
-            if not (always or np.any(pivots < SMALL_PIVOT * later)):
+            if not np.any(pivots < small * later):
                 continue
             order, L = pivoted_cholesky(natural @ natural.T)
             if order == old:

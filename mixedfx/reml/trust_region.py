@@ -21,7 +21,7 @@ from mixedfx.linalg.threads import blas_threads
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
 from mixedfx.reml.optimization import Optimization, Outcome, Step
-from mixedfx.reml.pivoting import pivot, unpivoted
+from mixedfx.reml.pivoting import SMALL_START, pivot, unpivoted
 
 Vector = NDArray[np.float64]
 
@@ -111,7 +111,10 @@ def diagonal_parameters(problem: Problem) -> NDArray[np.bool_]:
 def _record(problem: Problem, evaluation: Evaluation, radius: float, accepted: bool) -> Step:
     assert evaluation.gradient is not None
     largest = float(np.abs(evaluation.gradient).max(initial=0.0))
-    theta = unpivoted(problem, evaluation.par) / replace(problem, orders={}).parameter_scale
+    if problem.orders:
+        theta = unpivoted(problem, evaluation.par) / replace(problem, orders={}).parameter_scale
+    else:
+        theta = evaluation.par / problem.parameter_scale
     return Step(theta, evaluation.criterion, largest, radius, accepted)
 
 
@@ -169,7 +172,7 @@ def minimise(problem: Problem, par: Vector) -> tuple[Evaluation, Optimization]:
     if problem.n_parameters == 0:
         only = evaluate(problem, par)
         return only, Optimization((), Outcome.NO_PARAMETERS, np.zeros(0), np.inf)
-    problem, par = pivot(problem, par, always=True) or (problem, par)
+    problem, par = pivot(problem, par, SMALL_START) or (problem, par)
     with blas_threads(0 if problem.coupling is None else problem.coupling.size):
         return certify(*_iterate(problem, start(problem, par)))
 

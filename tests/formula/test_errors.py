@@ -123,6 +123,7 @@ UNMENDED = [
     ("y ~ x %% z", "      ^", "`%` has no meaning"),
     ("y ~ x # z", "      ^", "`#` has no meaning"),
     ("y ~ log(x # z)", "          ^", "`#` has no meaning"),
+    ("y ~ `a\x00b`", "      ^", "has no meaning"),
     ("y ~ x \x00 z", "      ^", "has no meaning"),
     ("y ~ ..", "    ^", "`..` has no meaning"),
     ("y ~ 1x", "    ^", "neither a number nor a name"),

@@ -64,6 +64,7 @@ def test_every_field_of_a_formula():
         ("y ~ bs(x, df = 4)", "1 + bs(x, df=4)"),
         ("y ~ {x + 1} + {log(x)} + {x}", "1 + I(x + 1) + log(x) + x"),
         ("y ~ `my x` + `x` + log(`my x`)", "1 + `my x` + x + log(`my x`)"),
+        ("y ~ log(`a (b`)", "1 + log(`a (b`)"),
         ("y ~ log(`x`)", "1 + log(x)"),
         ("y ~ I(`a b`*`a b` + `c d`)", "1 + I(`a b` * `a b` + `c d`)"),
         ("y ~ I(vaa + `%`)", "1 + I(vaa + `%`)"),

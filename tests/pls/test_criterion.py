@@ -23,6 +23,7 @@ def path(request, monkeypatch):
 def force(name, monkeypatch):
     if name != "numpy":
         monkeypatch.setattr(coupling, "TWIN_LIMIT", 0.0)
+        monkeypatch.setattr(coupling, "TWIN_NUMBERS", 0.0)
     if name == "compiled sparse head":
         monkeypatch.setattr(coupling, "SMALL", 0)
         monkeypatch.setattr(coupling, "DENSE_SHARE", 2.0)
