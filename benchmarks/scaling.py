@@ -142,6 +142,7 @@ def plot(results: dict[str, list[dict[str, float]]], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter, NullLocator
 
     figure, panels = plt.subplots(1, len(results), figsize=(3.2 * len(results), 3.2), layout="constrained")
     axes = {line.name: line.axis for line in LINES}
@@ -151,6 +152,9 @@ def plot(results: dict[str, list[dict[str, float]]], path: Path) -> None:
             seconds = [p[kind] for p in points]
             panel.loglog(sizes, seconds, mark, label=f"{label}: {exponent(sizes, seconds):.2f}")
         panel.set(title=name, xlabel=axes[name])
+        panel.set_xticks(sizes, [f"{size:,.0f}" for size in sizes], rotation=60, fontsize="x-small")
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.yaxis.set_minor_formatter(NullFormatter())
         panel.legend(title="exponent", fontsize="x-small", title_fontsize="x-small")
     np.atleast_1d(panels)[0].set_ylabel("seconds")
     figure.savefig(path, dpi=120)
