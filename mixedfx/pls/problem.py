@@ -75,11 +75,6 @@ class GroupFactor:
         """Number of columns."""
         return self.z.shape[1]
 
-    @cached_property
-    def intercept_only(self) -> bool:
-        """Whether z is a single column of ones, so that its products need no multiplication."""
-        return self.k == 1 and bool(np.all(self.z == self.z.flat[0]))
-
 
 @dataclass(frozen=True)
 class Problem:
