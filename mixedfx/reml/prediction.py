@@ -1,0 +1,121 @@
+"""Predictions of a fitted linear mixed model: fitted values, residuals, new rows, new responses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.errors import check_option
+from mixedfx.reml.rows import ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
+from mixedfx.reml.state import LmerState
+from mixedfx.results.protocol import NewLevels
+
+
+class LmerPrediction(LmerState):
+    """What a fit says about rows: those it was made from, and others."""
+
+    @cached_property
+    def _fitted(self) -> NDArray[np.float64]:
+        return fitted_values(self.design, self.solution.beta, self.solution.u)
+
+    @property
+    def fitted(self) -> pd.Series:
+        """(n,) X beta + offset + Z u; the index is the row's position in the data."""
+        return pd.Series(self._fitted.copy(), index=self.design.frame.index, name="fitted")
+
+    def residuals(self, kind: ResidualKind = "response") -> pd.Series:
+        """Residuals around the fitted values, random effects included.
+
+        Parameters
+        ----------
+        kind
+            ``"response"``: y minus fitted. ``"pearson"``: times the root of the weight. ``"scaled"``: divided by
+            sigma too.
+
+        Returns
+        -------
+        Series
+            (n,) residuals, in the units of the response unless scaled; the index is the row's position in the data.
+        """
+        values = residual_values(self.design, self._fitted, self.sigma, kind)
+        return pd.Series(values, index=self.design.frame.index, name="residual")
+
+    def predict(
+        self,
+        newdata: Any = None,
+        new_levels: NewLevels = "error",
+        groups: Literal["fitted", "average"] = "fitted",
+        seed: int | None = None,
+    ) -> pd.Series:
+        """Predicted responses.
+
+        Parameters
+        ----------
+        newdata
+            Any frame narwhals understands; the data of the fit where None.
+        new_levels
+            What to do with levels of a grouping factor that the fit has not seen. ``"error"``: raise. ``"population"``:
+            their effects are 0, the population mean. ``"sample"``: each gets effects drawn from the population.
+        groups
+            ``"fitted"``: with the estimated effects of the groups. ``"average"``: with all random effects at 0.
+        seed
+            Seed of the draws of ``new_levels="sample"``.
+
+        Returns
+        -------
+        Series
+            One prediction for each row, in the units of the response; indexed as `newdata` if that is a pandas frame.
+
+        Raises
+        ------
+        UnseenLevelError
+            For an unseen level in the fixed part, or in a grouping factor where ``new_levels="error"``.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+        >>> new = mx.datasets.load("flipped_classroom").iloc[[0]].assign(professor="Z")
+        >>> fit.predict(new, new_levels="population").round(1).tolist()
+        [67.2]
+        """
+        check_option("groups", groups, ("fitted", "average"))
+        rows = self.design_for(newdata, "population" if groups == "average" else new_levels)
+        if groups == "average":
+            rows = replace(rows, random=0 * rows.random)
+        found = self.apply(rows)
+        mean = found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0]
+        index = self.design.frame.index if newdata is None else getattr(newdata, "index", None)
+        usable = isinstance(index, pd.Index) and len(index) == len(mean)
+        return pd.Series(mean, index=index if usable else None, name="predicted")
+
+    def simulate(self, n: int = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:
+        """Simulate new responses for the rows of the fit.
+
+        Parameters
+        ----------
+        n
+            Number of simulated responses.
+        seed
+            Seed of the random numbers.
+        use_u
+            False: every group gets new effects drawn from N(0, sigma^2 T T'): new data from the same population of
+            groups, what a parametric bootstrap needs. True: the groups keep their estimated effects and only
+            residuals are new.
+
+        Returns
+        -------
+        DataFrame
+            (nobs, n), a column for each simulation; on the scale of the left side of the formula.
+        """
+        rng = np.random.default_rng(seed)
+        fit = self.solution
+        u = np.tile(fit.u, (n, 1)) if use_u else draw_effects(self.design, fit.factors, fit.sigma, n, rng)
+        return pd.DataFrame(
+            simulate_responses(self.design, fit.beta, u, fit.sigma, rng).T, index=self.design.frame.index
+        )
