@@ -30,6 +30,7 @@ from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError
 
 FEW_LEVELS = 5
 _EXACT = 1e-10
+_PREFIX = 4096
 
 
 def _shown(design: Design, term: int) -> str:
@@ -127,9 +128,8 @@ def _within_term(design: Design, t: int, term: RandomTerm) -> list[str]:
         ]
     if not term.correlated or term.n_columns == 1:
         return []
-    first = np.empty((term.n_levels, term.n_columns))
-    first[term.codes] = term.z
-    if not np.array_equal(first[term.codes], term.z):
+    first = _within_levels(term)
+    if first is None:
         return []
     rows, columns = np.tril_indices(term.n_columns)
     products = first[:, rows] * first[:, columns]
@@ -143,6 +143,17 @@ def _within_term(design: Design, t: int, term: RandomTerm) -> list[str]:
         f"{len(rows)}. Take {names} out of the left side, or write "
         f"({design.formula.random[t].left} || {term.label}) for effects without correlation."
     ]
+
+
+def _within_levels(term: RandomTerm) -> NDArray[np.float64] | None:
+    """(q, k) values of the columns in each level, or None where they vary within one."""
+    first = np.zeros((term.n_levels, term.n_columns))
+    for rows in (slice(0, _PREFIX), slice(None)):  # where columns vary, a few rows show it
+        codes, z = term.codes[rows], term.z[rows]
+        first[codes] = z
+        if not np.array_equal(first[codes], z):
+            return None
+    return first
 
 
 def _distinct_directions(z: NDArray[np.float64]) -> bool:

@@ -28,9 +28,11 @@ def compress(keys: NDArray[np.int64]) -> tuple[Codes, NDArray[np.int64]]:
         return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.int64)
     low, high = int(keys.min()), int(keys.max())
     if high - low <= 4 * len(keys) + 1024:  # a table over the range beats hashing by far
-        offset = keys - low
+        offset = keys - low if low else keys
         present = np.zeros(high - low + 1, dtype=bool)
         present[offset] = True
+        if present.all():
+            return offset.astype(np.intp, copy=False), np.arange(low, high + 1)
         rank = np.cumsum(present, dtype=np.intp) - 1
         return rank[offset], np.flatnonzero(present).astype(np.int64) + low
     codes, distinct = pd.factorize(keys, sort=True)

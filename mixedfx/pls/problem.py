@@ -25,7 +25,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +35,9 @@ from mixedfx.design.design import Design, RandomTerm
 from mixedfx.pls.coupling import Coupling, couple
 
 Vector = NDArray[np.float64]
+
+SPARSE_FROM = 10_000  # rows from which one sparse product beats a count for each pair of columns
+WELL_CONDITIONED = 1e-2  # smallest diagonal entry of the scaled R from which its inverse may be formed
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class GroupFactor:
     blocks
         Its random terms.
     codes, z
-        (n,) levels and (n, k) covariates, divided by `scale`.
+        (n,) levels and (n, k) covariates, divided by `scale`, times the roots of the weights.
     n_levels
         Number of levels q.
     scale
@@ -162,7 +164,7 @@ class Problem:
 
 
 def _column_scale(z: Vector) -> Vector:
-    scale = np.sqrt(np.einsum("nk,nk->k", z, z) / max(z.shape[0], 1))
+    scale = np.sqrt(np.diag(z.T @ z) / max(z.shape[0], 1))
     return np.where(scale > 0, scale, 1.0)
 
 
@@ -203,21 +205,32 @@ def orthogonalise(X: Vector) -> tuple[Vector, Vector]:
     R is the Cholesky factor of the column-scaled X'X; where that is too ill conditioned to be trusted, the QR
     decomposition's.
     """
-    norm = np.sqrt(np.einsum("np,np->p", X, X))
-    gram = (X.T @ X) / np.outer(norm, norm)
+    gram = X.T @ X
+    norm = np.sqrt(np.diag(gram))
     try:
-        R = linalg.cholesky(gram, check_finite=False)
-        if np.diag(R).min(initial=1.0) < 1e-5:
+        R = linalg.cholesky(gram / np.outer(norm, norm), check_finite=False)
+        smallest = np.diag(R).min(initial=1.0)
+        if not smallest >= 1e-5:
             raise linalg.LinAlgError
     except linalg.LinAlgError:
         R = linalg.qr(X / norm, mode="r", check_finite=False)[0][: X.shape[1]]
-    R = R * norm
-    return linalg.solve_triangular(R, X.T, trans=1, check_finite=False).T, R
+        smallest = 0.0
+    R = np.asarray(R * norm, dtype=np.float64)
+    if smallest > WELL_CONDITIONED:  # a product then loses no more digits than the substitution, and is faster
+        return np.asarray(X @ linalg.solve_triangular(R, np.eye(len(R)), check_finite=False)), R
+    return np.asarray(linalg.solve_triangular(R, X.T, trans=1, check_finite=False)).T, R
 
 
-def level_sums(codes: NDArray[np.intp], n_levels: int, values: Vector) -> Vector:
-    """(q,) sums of `values` (n,) over the rows of each level."""
-    return cast("Vector", np.bincount(codes, weights=values, minlength=n_levels))
+def level_products(codes: NDArray[np.intp], n_levels: int, z: Vector, Y: Vector) -> Vector:
+    """(q, k, m) sums over the rows of each level of z_a Y_c, for z (n, k) and Y (n, m)."""
+    (n, k), m = z.shape, Y.shape[1]
+    if n < SPARSE_FROM and m < 8:
+        flat = [np.bincount(codes, z[:, a] * Y[:, c], n_levels) for a in range(k) for c in range(m)]
+        return np.asarray(np.stack(flat, axis=1), dtype=np.float64).reshape(n_levels, k, m)
+    index = np.int32 if n * k < 2**31 else np.int64  # what scipy would convert to
+    columns = codes.astype(index)[:, None] * index(k) + np.arange(k, dtype=index)
+    Z = sparse.csr_array((z.ravel(), columns.ravel(), np.arange(0, n * k + 1, k, dtype=index)), (n, n_levels * k))
+    return (Z.T @ Y).reshape(n_levels, k, m)
 
 
 def build_problem(design: Design, REML: bool = True) -> Problem:
@@ -235,24 +248,24 @@ def build_problem(design: Design, REML: bool = True) -> Problem:
     X = design.X if root is None else design.X * root[:, None]
     y = design.y - design.offset if root is None else (design.y - design.offset) * root
     n, p = X.shape
-    Q, R = orthogonalise(X) if p else (X, np.zeros((0, 0)))
-    gamma = np.asarray(np.linalg.solve(Q.T @ Q, Q.T @ y), dtype=np.float64) if p else np.zeros(0)
-    W = np.column_stack([Q, y - Q @ gamma])
-    shift = linalg.solve_triangular(R, gamma) if p else gamma
-
     factors = group_factors(design, root)
     first, rest = factors[0], factors[1:]
-    gram1 = np.empty((first.k, first.k, first.n_levels))
-    zw1 = np.empty((first.n_levels, first.k, p + 1))
-    for a in range(first.k):
-        za = first.z[:, a]
-        for b in range(a + 1):
-            gram1[a, b] = gram1[b, a] = level_sums(first.codes, first.n_levels, za * first.z[:, b])
-        for c in range(p + 1):
-            zw1[:, a, c] = level_sums(first.codes, first.n_levels, za * W[:, c])
+    columns = np.empty((n, p + 1 + first.k))  # W = [Q, y0], then the covariates of the first factor
+    W = columns[:, : p + 1]
+    Q, R = orthogonalise(X) if p else (X, np.zeros((0, 0)))
+    QQ = Q.T @ Q
+    gamma = np.asarray(np.linalg.solve(QQ, Q.T @ y), dtype=np.float64) if p else np.zeros(0)
+    y0 = y - Q @ gamma
+    Qy = Q.T @ y0
+    ww = np.block([[QQ, Qy[:, None]], [Qy[None, :], np.array([[y0 @ y0]])]])
+    W[:, :p], W[:, p] = Q, y0
+    columns[:, p + 1 :] = first.z
+    shift = linalg.solve_triangular(R, gamma) if p else gamma
+    products = level_products(first.codes, first.n_levels, first.z, columns)
+    gram1, zw1 = np.ascontiguousarray(products[:, :, p + 1 :].transpose(1, 2, 0)), products[:, :, : p + 1].copy()
     coupling, zw2 = (None, np.zeros((0, p + 1))) if not rest else couple(first, rest, W)
     return Problem(
-        factors, gram1, coupling, zw1, zw2, W.T @ W, R, shift, n,
+        factors, gram1, coupling, zw1, zw2, ww, R, shift, n,
         0.0 if weights is None else float(np.log(weights).sum()),
         REML, None if design.known_sd is None else 1.0,
         sum(b.structure.n_parameters for g in factors for b in g.blocks),

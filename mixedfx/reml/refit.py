@@ -18,7 +18,7 @@ from mixedfx.covariance.structures import factor, parameters
 from mixedfx.design.design import Design
 from mixedfx.errors import DataError, ModelError
 from mixedfx.pls.batch import Responses, evaluate_batch
-from mixedfx.pls.problem import Problem, level_sums
+from mixedfx.pls.problem import Problem, level_products
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.solve import solve_problem
 from mixedfx.reml.trust_region import (
@@ -122,24 +122,12 @@ def cross_products(design: Design, problem: Problem, Y: Vector) -> Responses:
     Y = Y - Q @ gamma
     shift = linalg.solve_triangular(problem.R, gamma) if p else gamma
     first = problem.factors[0]
-    zy = _products(first.codes, first.n_levels, first.z, Y)
+    zy = level_products(first.codes, first.n_levels, first.z, Y)
     zy2 = np.zeros((problem.zw2.shape[0], B))
     if problem.coupling is not None:
         for group, position in zip(problem.factors[1:], problem.coupling.positions, strict=True):
-            zy2[position] = _products(group.codes, group.n_levels, group.z, Y)
+            zy2[position] = level_products(group.codes, group.n_levels, group.z, Y)
     return Responses(zy, zy2, Q.T @ Y, np.einsum("nB,nB->B", Y, Y), shift)
-
-
-def _products(codes: NDArray[np.intp], n_levels: int, z: Vector, Y: Vector) -> Vector:
-    """(q, k, B) sums over the rows of each level of z times Y."""
-    from scipy import sparse
-
-    n, k = z.shape
-    if Y.shape[1] == 1:
-        return np.stack([level_sums(codes, n_levels, z[:, a] * Y[:, 0]) for a in range(k)], axis=1)[:, :, None]
-    columns = codes[:, None] * k + np.arange(k)
-    Z = sparse.csr_array((z.ravel(), columns.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n_levels * k))
-    return (Z.T @ Y).reshape(n_levels, k, -1)
 
 
 def with_response(problem: Problem, responses: Responses, b: int) -> Problem:

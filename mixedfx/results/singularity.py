@@ -142,8 +142,8 @@ def _with_random(formula: MixedFormula, random: tuple[RandomPart, ...]) -> Mixed
 
 
 def _column_scales(term: RandomTerm, weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    squares = term.z**2 if weights is None else term.z**2 * weights[:, None]
-    return np.sqrt(squares.mean(axis=0))
+    z = term.z if weights is None else term.z * np.sqrt(weights)[:, None]
+    return np.sqrt(np.diag(z.T @ z) / len(z))
 
 
 def _zero_columns(factor: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.bool_]:
