@@ -77,6 +77,18 @@ class Joint:
         return self.evaluation.sigma2 * (half.T @ half)
 
     @cached_property
+    def information(self) -> Vector:
+        """(p, p) X'V^{-1}X in units of 1 / sigma^2, rows weighted."""
+        return self.problem.R.T @ self.evaluation.S @ self.problem.R
+
+    @cached_property
+    def absorbed(self) -> Vector:
+        """(q, p) Lambda M^{-1} Lambda'Z'X: V^{-1}X = X - Z times it. Ordered as the design orders u."""
+        p, factorization = self.problem.p, self.evaluation.factorization
+        first, second = (part[..., :p] for part in self._solved)
+        return self._to_design(factorization.scale((first, second))) @ self.problem.R
+
+    @cached_property
     def u(self) -> Vector:
         """(q,) conditional modes, ordered as the design orders them."""
         v = less_fixed(self._solved, self.evaluation.gamma)
@@ -154,6 +166,35 @@ class Joint:
             halves, rest = self._halves(fixed[rows], sparse.csr_array(random[rows]))
             out[rows] = (rest**2).sum(axis=0) + sum((h**2).reshape(-1, h.shape[-1]).sum(axis=0) for h in halves)
         return self.evaluation.sigma2 * out
+
+    def group_covariances(self, columns: NDArray[np.intp]) -> tuple[Vector, Vector]:
+        """Covariances of the errors of G sets of k random effects, among themselves and with beta.
+
+        Rows of a data set that share their levels share these; `variances` would repeat the work for every row.
+
+        Parameters
+        ----------
+        columns
+            (G, k) positions in u.
+
+        Returns
+        -------
+        tuple of ndarray
+            (G, k, k) and (G, p, k).
+        """
+        (groups, k), q, p = columns.shape, self.design.n_random, self.problem.p
+        among, with_beta = np.empty((groups, k, k)), np.empty((groups, p, k))
+        beta = linalg.solve_triangular(self._S_factor, self._rotate(np.eye(p)), lower=True) if p else np.zeros((0, 0))
+        step = max(1, BLOCK // max(1, q * k))
+        for begin in range(0, groups, step):
+            part = columns[begin : begin + step]
+            s = part.size
+            unit = sparse.csr_array((np.ones(s), part.ravel(), np.arange(s + 1)), shape=(s, q))
+            halves, rest = self._halves(np.zeros((s, p)), unit)
+            stacked = np.concatenate([*(h.reshape(-1, s) for h in halves), rest]).reshape(-1, len(part), k)
+            among[begin : begin + step] = np.einsum("hgk,hgl->gkl", stacked, stacked, optimize=True)
+            with_beta[begin : begin + step] = np.einsum("cp,cgk->gpk", beta, rest.reshape(p, len(part), k))
+        return self.evaluation.sigma2 * among, self.evaluation.sigma2 * with_beta
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Vector, Vector]:
         """Joint draws of (beta, u) around the estimates.

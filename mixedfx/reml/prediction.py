@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.errors import check_option
-from mixedfx.reml.rows import ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
+from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
 from mixedfx.reml.state import LmerState
 from mixedfx.results.protocol import NewLevels
+
+if TYPE_CHECKING:
+    from mixedfx.reml.predictive import IntervalKind, Source
 
 
 class LmerPrediction(LmerState):
@@ -35,14 +39,22 @@ class LmerPrediction(LmerState):
         ----------
         kind
             ``"response"``: y minus fitted. ``"pearson"``: times the root of the weight. ``"scaled"``: divided by
-            sigma too.
+            sigma too. ``"standardized"``: divided by their own standard deviation, sigma sqrt(1 - leverage).
+            ``"marginal"``: y minus X beta and the offset. ``"marginal_standardized"``: those divided by their own
+            standard deviation.
 
         Returns
         -------
         Series
-            (n,) residuals, in the units of the response unless scaled; the index is the row's position in the data.
+            (n,) residuals, in the units of the response unless scaled or standardised; the index is the row's position
+            in the data.
         """
-        values = residual_values(self.design, self._fitted, self.sigma, kind)
+        if kind in PROJECTED:
+            from mixedfx.reml.checking import projected_residuals
+
+            values = projected_residuals(self, kind)
+        else:
+            values = residual_values(self.design, self._fitted, self.sigma, kind)
         return pd.Series(values, index=self.design.frame.index, name="residual")
 
     def predict(
@@ -51,8 +63,14 @@ class LmerPrediction(LmerState):
         new_levels: NewLevels = "error",
         groups: Literal["fitted", "average"] = "fitted",
         seed: int | None = None,
-    ) -> pd.Series:
-        """Predicted responses.
+        *,
+        se: bool = False,
+        interval: IntervalKind | None = None,
+        level: float = 0.95,
+        uncertainty: Collection[Source] | None = None,
+        weights: Any = None,
+    ) -> pd.Series | pd.DataFrame:
+        """Predicted responses, with standard errors and intervals where they are asked for.
 
         Parameters
         ----------
@@ -65,16 +83,33 @@ class LmerPrediction(LmerState):
             ``"fitted"``: with the estimated effects of the groups. ``"average"``: with all random effects at 0.
         seed
             Seed of the draws of ``new_levels="sample"``.
+        se
+            Whether to give standard errors (and the intervals that belong to them).
+        interval
+            ``"confidence"``: for the mean of the response given the groups. ``"prediction"``: for a new response.
+            Either gives a table.
+        level
+            Level of the intervals.
+        uncertainty
+            What standard errors and intervals include: any of ``"beta"``, ``"u"`` (the random effects, those of unseen
+            levels too where ``new_levels="sample"``), ``"theta"`` (that the variances are estimated), ``"residual"``.
+            None: beta, u and theta, and for ``interval="prediction"`` the residual as well. Naming any gives a table.
+        weights
+            Precision weights of the rows, for the residual: values or a column; a row has weight 1, or that of the fit.
 
         Returns
         -------
-        Series
+        Series or DataFrame
             One prediction for each row, in the units of the response; indexed as `newdata` if that is a pandas frame.
+            A table (estimate, se, lower, upper) where `se`, `interval` or `uncertainty` is given; its estimate is the
+            mean, so unseen levels are at 0 and nothing is drawn. Intervals are normal.
 
         Raises
         ------
         UnseenLevelError
             For an unseen level in the fixed part, or in a grouping factor where ``new_levels="error"``.
+        OptionError
+            For a source of uncertainty or an interval that there is not.
 
         Examples
         --------
@@ -83,16 +118,29 @@ class LmerPrediction(LmerState):
         >>> new = mx.datasets.load("flipped_classroom").iloc[[0]].assign(professor="Z")
         >>> fit.predict(new, new_levels="population").round(1).tolist()
         [67.2]
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> fit.predict(course.iloc[:2], interval="prediction").round(1)
+           estimate   se  lower  upper
+        0      73.2  9.5   54.6   91.9
+        1      73.2  9.5   54.6   91.9
         """
         check_option("groups", groups, ("fitted", "average"))
+        if se or interval is not None or uncertainty is not None:
+            from mixedfx.reml.predictive import predict_table
+
+            table = predict_table(self, newdata, new_levels, groups, interval, level, uncertainty, weights)
+            index = self._row_index(newdata, len(table))
+            return table if index is None else table.set_axis(index, axis=0)
         rows = self.design_for(newdata, "population" if groups == "average" else new_levels)
         if groups == "average":
             rows = replace(rows, random=0 * rows.random)
         found = self.apply(rows)
         mean = found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0]
+        return pd.Series(mean, index=self._row_index(newdata, len(mean)), name="predicted")
+
+    def _row_index(self, newdata: Any, n: int) -> pd.Index | None:
         index = self.design.frame.index if newdata is None else getattr(newdata, "index", None)
-        usable = isinstance(index, pd.Index) and len(index) == len(mean)
-        return pd.Series(mean, index=index if usable else None, name="predicted")
+        return index if isinstance(index, pd.Index) and len(index) == n else None
 
     def simulate(self, n: int = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:
         """Simulate new responses for the rows of the fit.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import check_option
 
-ResidualKind = Literal["response", "pearson", "scaled"]
+ResidualKind = Literal["response", "pearson", "scaled", "standardized", "marginal", "marginal_standardized"]
+PROJECTED = ("standardized", "marginal", "marginal_standardized")  # kinds that need the joint covariance of the rows
 
 
 def random_part(design: Design, u: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -47,7 +48,7 @@ def residual_values(
     design: Design, fitted: NDArray[np.float64], sigma: float, kind: ResidualKind
 ) -> NDArray[np.float64]:
     """(n,) y minus fitted; ``"pearson"`` times sqrt(weight); ``"scaled"`` divided by sigma too."""
-    check_option("kind", kind, ("response", "pearson", "scaled"))
+    check_option("kind", kind, ("response", "pearson", "scaled", *PROJECTED))
     out = design.y - fitted
     if kind != "response" and design.weights is not None:
         out = out * np.sqrt(design.weights)

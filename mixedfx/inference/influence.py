@@ -1,0 +1,123 @@
+"""Influence of rows and of groups of rows on the estimates.
+
+With theta held fixed, the fit without a set of rows is exact and needs no refit (`mixedfx.pls.projection`):
+
+    DFBETA   beta-hat - beta-hat without the set
+    DFBETAS  DFBETA / standard error of beta-hat
+    Cook's D DFBETA' var(beta-hat)^{-1} DFBETA / p      (Cook 1977; for mixed models Demidenko & Stukel 2005)
+
+What the set does to the variances needs a refit; `mixedfx.reml.deletion` does it, from a warm start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.pls.projection import Projection
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """What leaving out each row, or each group of rows, does to a fit.
+
+    Attributes
+    ----------
+    dfbeta
+        Sets by coefficients: the estimate with all rows minus that without the set.
+    dfbetas
+        The same in standard errors of the estimate with all rows.
+    cooks_distance
+        Series over the sets.
+    n
+        Rows in each set.
+    varcorr
+        Sets by variance parameters (``sd``, ``cor`` and sigma named as in ``fit.tidy("ran_pars")``): the estimate
+        without the set. None where theta was held fixed.
+    by
+        What the sets are: ``"row"``, or the name of a grouping.
+    refitted
+        Whether theta was estimated anew without each set.
+    failed
+        Sets without which the model could not be fitted; their rows are NaN.
+    """
+
+    dfbeta: pd.DataFrame
+    dfbetas: pd.DataFrame
+    cooks_distance: pd.Series
+    n: pd.Series
+    varcorr: pd.DataFrame | None
+    by: str
+    refitted: bool
+    failed: tuple[object, ...] = ()
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row for each set, most influential first: n, cooks_distance, DFBETAS; variance parameters if refitted."""
+        parts = [self.n, self.cooks_distance, self.dfbetas.add_prefix("dfbetas_")]
+        if self.varcorr is not None:
+            parts.append(self.varcorr)
+        return pd.concat(parts, axis=1).sort_values("cooks_distance", ascending=False, kind="stable")
+
+    def __repr__(self) -> str:
+        how = "theta estimated anew" if self.refitted else "theta held fixed"
+        return f"Influence of each {self.by} ({len(self.n)}; {how})\n{self.table.head(10)}"
+
+    def _repr_html_(self) -> str:
+        return self.table.head(10).to_html()
+
+
+def row_influence(projection: Projection, names: Sequence[str], index: pd.Index) -> Influence:
+    """Influence of each row, theta held fixed; (n, p) changes in one pass."""
+    sizes = pd.Series(1, index=index, name="n")
+    return influence_from_changes(projection, projection.changes_of_beta, names, index, sizes, "row")
+
+
+def group_influence(
+    projection: Projection, names: Sequence[str], codes: NDArray[np.intp], levels: Sequence[str], by: str
+) -> Influence:
+    """Influence of each group of rows, theta held fixed.
+
+    Parameters
+    ----------
+    projection
+        The rows of the fit.
+    names
+        (p,) coefficients.
+    codes, levels
+        (n,) group of each row, and the names of the groups.
+    by
+        Name of the grouping.
+    """
+    index = pd.Index(list(levels), name=by)
+    changes = np.array([projection.change_of_beta(rows) for rows in rows_of(codes, len(levels))])
+    sizes = pd.Series(np.bincount(codes, minlength=len(levels)), index=index, name="n")
+    return influence_from_changes(projection, changes.reshape(len(levels), -1), names, index, sizes, by)
+
+
+def rows_of(codes: NDArray[np.intp], n_levels: int) -> list[NDArray[np.intp]]:
+    """Rows of each level."""
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(codes, minlength=n_levels))[:-1])
+
+
+def influence_from_changes(
+    projection: Projection, changes: Vector, names: Sequence[str], index: pd.Index, sizes: pd.Series, by: str,
+    varcorr: pd.DataFrame | None = None,
+) -> Influence:  # fmt: skip
+    """Scale (sets, p) changes of beta."""
+    vcov = projection.joint.vcov
+    p = vcov.shape[0]
+    dfbeta = pd.DataFrame(changes, index=index, columns=list(names))
+    squared = np.einsum("sp,ps->s", changes, np.linalg.solve(vcov, changes.T)) if p else np.zeros(len(changes))
+    distance = pd.Series(squared / max(p, 1), index=index, name="cooks_distance")
+    failed = tuple(index[s] for s in np.flatnonzero(np.isnan(changes).any(axis=1)))
+    return Influence(
+        dfbeta, dfbeta / np.sqrt(np.diag(vcov)), distance, sizes, varcorr, by, varcorr is not None, failed
+    )  # fmt: skip

@@ -1,0 +1,122 @@
+r"""What a row's own response does to its fitted value, and what remains: H = I - V^{-1} given beta's part, row by row.
+
+In rows multiplied by sqrt(w), with V = I + Z Lambda Lambda'Z' in units of sigma^2 and
+
+    P = V^{-1} - V^{-1}X (X'V^{-1}X)^{-1} X'V^{-1},
+
+the conditional residual is e = y - X beta-hat - Z u-hat = P y, so that the fitted values are H y with H = I - P. All of
+these hold theta fixed:
+
+* leverage h_i = H_ii, 0 to 1;
+* var(e) = sigma^2 P V P = sigma^2 (I - H), so e_i / (sigma sqrt(1 - h_i)) is standardised;
+* deleting a set of rows I changes beta-hat by (X'V^{-1}X)^{-1} (V^{-1}X)_I' (P_II)^{-1} e_I: the mean shift model
+  y = X beta + E_I delta + ... fits those rows exactly, delta-hat = P_II^{-1} e_I (Cook & Weisberg 1982, section 2.2;
+  Haslett 1999, JRSS B 61:603).
+
+V^{-1}X = X - Z Lambda M^{-1} Lambda'Z'X takes one solve; H_II is the joint covariance of the rows' linear predictors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+
+from mixedfx.design.design import Design
+from mixedfx.pls.joint import Joint
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """The rows of a fit as theta-hat sees them.
+
+    Attributes
+    ----------
+    design, joint
+        What was fitted, and the joint distribution of (beta, u).
+    fixed
+        (n, p) rows over beta.
+    random
+        (n, q) sparse rows over u.
+    """
+
+    design: Design
+    joint: Joint
+    fixed: Vector
+    random: sparse.csr_array
+
+    @cached_property
+    def root_weights(self) -> Vector:
+        """(n,) sqrt(w), ones where there are no weights."""
+        w = self.design.weights
+        return np.ones(len(self.fixed)) if w is None else np.sqrt(w)
+
+    @cached_property
+    def residual(self) -> Vector:
+        """(n,) conditional residuals e, times sqrt(w)."""
+        design = self.design
+        fitted = self.fixed @ self.joint.beta + self.random @ self.joint.u + design.offset
+        return (design.y - fitted) * self.root_weights
+
+    @cached_property
+    def whitened_fixed(self) -> Vector:
+        """(n, p) V^{-1}X, rows times sqrt(w)."""
+        return (self.fixed - self.random @ self.joint.absorbed) * self.root_weights[:, None]
+
+    @cached_property
+    def leverage(self) -> Vector:
+        """(n,) h_i, the diagonal of H."""
+        if self.joint.problem.coupling is None:
+            return self._leverage_of_one_factor()
+        variances = self.joint.variances(self.fixed, self.random)
+        return np.clip(variances / self.joint.sigma**2 * self.root_weights**2, 0.0, 1.0)
+
+    def _leverage_of_one_factor(self) -> Vector:
+        """The same where M is block diagonal: z' M_j^{-1} z of the row's own level, and what beta adds."""
+        joint, group = self.joint, self.joint.problem.factors[0]
+        factorization = joint.evaluation.factorization
+        c = group.z @ factorization.T[0]
+        of_level = factorization.M1_inverse.transpose(2, 0, 1)[group.codes]
+        out = np.einsum("na,nab,nb->n", c, of_level, c)
+        if self.fixed.shape[1]:
+            half = linalg.solve_triangular(np.linalg.cholesky(joint.information), self.whitened_fixed.T, lower=True)
+            out = out + (half**2).sum(axis=0)
+        return np.clip(out, 0.0, 1.0)
+
+    def complement(self, rows: NDArray[np.intp]) -> Vector:
+        """(m, m) block of I - H for some rows."""
+        covariance = self.joint.covariance(self.fixed[rows], sparse.csr_array(self.random[rows]))
+        root = self.root_weights[rows]
+        return np.eye(len(rows)) - root[:, None] * root * covariance / self.joint.sigma**2
+
+    def change_of_beta(self, rows: NDArray[np.intp]) -> Vector:
+        """(p,) beta-hat minus its value without `rows`, theta fixed; NaN where beta is not determined without them."""
+        block = self.complement(rows)
+        values, vectors = np.linalg.eigh(block)
+        if values.min(initial=1.0) < 1e-10:  # some combination of these rows is fitted exactly, whatever its response
+            return np.full(self.fixed.shape[1], np.nan)
+        shift = vectors @ ((vectors.T @ self.residual[rows]) / values)
+        return np.asarray(
+            np.linalg.solve(self.joint.information, self.whitened_fixed[rows].T @ shift), dtype=np.float64
+        )
+
+    @cached_property
+    def changes_of_beta(self) -> Vector:
+        """(n, p) `change_of_beta` for each single row."""
+        rest = 1.0 - self.leverage
+        shift = np.where(rest > 1e-10, self.residual / np.where(rest > 1e-10, rest, 1.0), np.nan)
+        each = (self.whitened_fixed * shift[:, None]).T
+        return np.asarray(np.linalg.solve(self.joint.information, each), dtype=np.float64).T
+
+    def marginal_variances(self) -> Vector:
+        """(n,) variances of y - X beta-hat: sigma^2 (1 / w + z'T T'z) - x' var(beta-hat) x."""
+        of_random = np.zeros(len(self.fixed))
+        for group, T in zip(self.joint.problem.factors, self.joint.evaluation.factorization.T, strict=True):
+            of_random += ((group.z @ T) ** 2).sum(axis=1) / self.root_weights**2
+        total = self.joint.sigma**2 * (1.0 / self.root_weights**2 + of_random)
+        return total - np.einsum("np,pq,nq->n", self.fixed, self.joint.vcov, self.fixed)

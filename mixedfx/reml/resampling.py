@@ -1,0 +1,148 @@
+"""Resampled data: groups drawn with replacement, and modes and residuals reflated to their estimated covariances."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design, RandomTerm, RowReport
+from mixedfx.errors import ModelError, OptionError
+from mixedfx.reml.rows import fitted_values
+
+if TYPE_CHECKING:
+    from mixedfx.reml.least_squares import LeastSquares
+    from mixedfx.reml.solve import RemlSolution
+
+Vector = NDArray[np.float64]
+Codes = NDArray[np.intp]
+
+
+def nested_in(inner: Codes, outer: Codes) -> bool:
+    """Whether every level of `inner` lies within one level of `outer`; both (n,)."""
+    width = int(outer.max(initial=0)) + 1
+    return len(np.unique(inner * width + outer)) == len(np.unique(inner))
+
+
+def cluster_of(design: Design, cluster: str | None = None) -> Codes:
+    """(n,) the groups that are independent of each other: what a cluster bootstrap draws.
+
+    Parameters
+    ----------
+    design
+        The design of the fit.
+    cluster
+        Label of a grouping factor, or a column of the design's frame; None: the factor that all others are nested in.
+
+    Raises
+    ------
+    OptionError
+        No such factor; or none was named and the factors are crossed, so that there are no independent groups.
+    """
+    terms = {term.label: term.codes for term in design.random}
+    if cluster is None:
+        for codes in terms.values():
+            if all(nested_in(other, codes) for other in terms.values()):
+                return codes
+        if not terms:
+            raise OptionError(
+                "a model without random terms has no groups to draw", mend="Name a column: cluster='...'."
+            )
+        raise OptionError(
+            "the grouping factors are crossed, so that no groups are independent of each other",
+            mend=f"Choose the factor to draw: cluster={next(iter(terms))!r}.",
+        )
+    if cluster in terms:
+        return terms[cluster]
+    if cluster in design.frame.columns:
+        codes = np.unique(design.frame[cluster].astype(str).to_numpy(), return_inverse=True)[1]
+        return codes.reshape(-1).astype(np.intp)
+    names = dict.fromkeys([*terms, *map(str, design.frame.columns)])
+    raise OptionError(f"cluster={cluster!r} is not known", mend=f"Use one of {', '.join(map(repr, names))}.")
+
+
+def resample_rows(design: Design, codes: Codes, drawn: Codes) -> Design:
+    """The rows of the groups drawn, each draw a group of its own.
+
+    Parameters
+    ----------
+    design
+        n rows.
+    codes
+        (n,) group of each row.
+    drawn
+        Groups drawn, any number of them.
+
+    Raises
+    ------
+    ModelError
+        If the columns of X are linearly dependent on the rows drawn.
+    """
+    order = np.argsort(codes, kind="stable")
+    sizes = np.bincount(codes)
+    starts = np.cumsum(sizes) - sizes
+    rows = np.concatenate([order[starts[g] : starts[g] + sizes[g]] for g in drawn])
+    copy = np.repeat(np.arange(len(drawn)), sizes[drawn])
+    return take_rows(design, rows, [_copied(term, rows, copy, codes) for term in design.random])
+
+
+def take_rows(design: Design, rows: Codes, keys: list[Codes]) -> Design:
+    """A design of the rows given (repeats allowed), with the levels of each term numbered by its key.
+
+    Raises
+    ------
+    ModelError
+        If the columns of X are linearly dependent on these rows.
+    """
+    X = np.ascontiguousarray(design.X[rows])
+    if X.shape[1] and np.linalg.matrix_rank(X) < X.shape[1]:
+        raise ModelError("the fixed part cannot be estimated from the rows drawn")
+    terms = []
+    for term, key in zip(design.random, keys, strict=True):
+        new = np.unique(key, return_inverse=True)[1].reshape(-1).astype(np.intp)
+        levels = tuple(str(level) for level in range(int(new.max()) + 1))
+        terms.append(RandomTerm(term.label, term.columns, levels, new, term.z[rows].copy(), term.correlated))
+    return replace(
+        design, y=design.y[rows], X=X, random=tuple(terms), offset=design.offset[rows],
+        weights=None if design.weights is None else design.weights[rows],
+        known_sd=None if design.known_sd is None else design.known_sd[rows],
+        frame=None if design.frame is None else design.frame.iloc[rows].reset_index(drop=True),
+        rows=RowReport(len(rows), np.arange(len(rows))),
+    )  # fmt: skip
+
+
+def _copied(term: RandomTerm, rows: Codes, copy: Codes, codes: Codes) -> Codes:
+    """Numbers of the levels of one term on the rows drawn: by copy where the term is nested in what is drawn."""
+    old = term.codes[rows]
+    return copy * term.n_levels + old if nested_in(term.codes, codes) else old
+
+
+def reflated(design: Design, solution: RemlSolution | LeastSquares) -> tuple[list[Vector], Vector]:
+    """Modes and residuals with the covariances that were estimated for them.
+
+    Returns
+    -------
+    tuple
+        For each term (levels, k) effects with mean zero and covariance sigma^2 T T'; and (n,) residuals with mean zero
+        and variance sigma^2, times the root of the weight.
+    """
+    effects = []
+    for t, (term, factor) in enumerate(zip(design.random, solution.factors, strict=True)):
+        start, stop = design.starts[t : t + 2]
+        u = solution.u[start:stop].reshape(term.n_levels, term.n_columns)
+        u = u - u.mean(axis=0)
+        values, vectors = np.linalg.eigh(u.T @ u / len(u))
+        kept = values > 1e-12 * max(float(values.max(initial=0.0)), 1e-300)
+        white = (u @ vectors[:, kept]) / np.sqrt(values[kept]) @ vectors[:, kept].T
+        effects.append(white @ _symmetric_root(solution.sigma**2 * factor @ factor.T))
+    root = 1.0 if design.weights is None else np.sqrt(design.weights)
+    e = (design.y - fitted_values(design, solution.beta, solution.u)) * root
+    e = e - e.mean()
+    return effects, e * (solution.sigma / float(np.sqrt((e**2).mean())))
+
+
+def _symmetric_root(A: Vector) -> Vector:
+    values, vectors = np.linalg.eigh(A)
+    return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
