@@ -1,0 +1,217 @@
+"""Pictures of an answer: tables are made here, and drawn by the functions of `mixedfx.plots`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.effects.questions import EffectsQuestions
+from mixedfx.effects.ranks import competitions, rank_draws
+from mixedfx.errors import EffectsError, check_option
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Kind = Literal["forest", "ridges", "pooling", "funnel", "ranks", "matrix", "lines", "prior"]
+
+
+class EffectsPictures(EffectsQuestions):
+    """What can be seen of an answer."""
+
+    def plot(self, kind: Kind = "forest", **options: Any) -> Axes:
+        """Draw the table.
+
+        Parameters
+        ----------
+        kind
+            ``"forest"``: points with 50 % intervals and intervals at `level`. ``"ridges"``: the whole distribution of
+            each. ``"pooling"``: arrows from raw to pooled estimates (`shrinkage`). ``"funnel"``: raw and pooled
+            estimates against the number of rows, over the funnel that noise alone fills. ``"ranks"``: probability of
+            each rank. ``"matrix"``: a crossing of two factors as coloured squares, small where the sign is uncertain.
+            ``"lines"``: the effect over a numeric column of `by`, a line for each level of the other. ``"prior"``: each
+            row before and after the data, from ``prior=``, the answer of a `mixedfx.prior_predictive` fit to the same
+            question.
+        **options
+            Passed to the function that draws: `mixedfx.plots.forest.forest` (`order`, `group`, `width`, `title`, `ax`),
+            `ridges.ridgelines`, `pooling.pooling_arrows`, `pooling.funnel`, `matrices.rank_heatmap`,
+            `matrices.intersection_matrix`, `lines.effect_lines`, `ridges.prior_posterior`.
+
+        Returns
+        -------
+        Axes
+            Its figure is ``axes.figure``; save it with ``axes.figure.savefig("effects.png")``.
+
+        Raises
+        ------
+        EffectsError
+            A picture that this table does not allow; says which table would.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.lmer("math ~ small*race*gender + (1 | sch)", mx.datasets.load("star"))
+        >>> eff = mx.effects(fit, "small", by=["race", "gender"])
+        >>> ax = eff.plot("matrix")
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('gender', 'race')
+        """
+        check_option("kind", kind, tuple(_DRAW))
+        return _DRAW[kind](self, options)
+
+    @property
+    def what(self) -> str:
+        """What the numbers are, for an axis: ``"effect of small on math"``."""
+        response = self.fit.design.response_name
+        if self.comparison is None:
+            return f"average {response}"
+        name = self.comparison.name
+        text = f"effect of {self.treatment} on {response}" + ("" if name == "difference" else f" ({name})")
+        return f"difference in the {text}" if "against" in self.keys else text
+
+    @property
+    def row_labels(self) -> list[str]:
+        """One text for each row of the table: its subgroup, and contrast and category where they differ."""
+        varying = [c for c in self.names if c in self.keys or len(set(self.table[c])) > 1]
+        columns = [c for c in varying if c != "margin"]
+        rows = self.table[columns].astype(str).itertuples(index=False)
+        return [", ".join(row) for row in rows] if columns else [self.what] * len(self)
+
+
+def _forest(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
+    from mixedfx.plots.forest import forest
+
+    inner = effects.quantities.interval(0.5)
+    what, labels = effects.what, list(effects.keys)
+    if "against" in labels:
+        others = set(effects.table["against"])
+        if len(others) == 1:
+            what += f", against {others.pop()}"
+            labels.remove("against")
+    options = {"labels": labels, "xlabel": what} | options
+    return forest(effects.table.assign(lower_50=inner[:, 0], upper_50=inner[:, 1]), level=effects.level, **options)
+
+
+def _ridges(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
+    from mixedfx.plots.ridges import ridgelines
+
+    draws = pd.DataFrame(effects.draws(), columns=pd.Index(effects.row_labels))
+    null = float(effects.table["null"].iloc[0]) if "null" in effects.table else None
+    return ridgelines(draws, **({"null": null, "level": effects.level, "xlabel": effects.what} | options))
+
+
+def _raw_and_pooled(effects: EffectsPictures) -> tuple[pd.DataFrame, float | None]:
+    table = effects.shrinkage().assign(label=effects.row_labels)
+    if "contrast" in table and len(set(table["contrast"])) > 1:
+        raise EffectsError(
+            "the table holds several contrasts of the treatment", mend='Ask for one: treatment={"style": ["a", "b"]}.'
+        )
+    overall = effects.overall
+    return table, None if overall is None else float(overall.quantities.summary(effects.level, 0.0)["estimate"].iloc[0])
+
+
+def _pooling(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
+    from mixedfx.plots.pooling import pooling_arrows
+
+    table, overall = _raw_and_pooled(effects)
+    return pooling_arrows(table, **({"overall": overall, "xlabel": effects.what} | options))
+
+
+def _funnel(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
+    from mixedfx.plots.pooling import funnel
+
+    table, overall = _raw_and_pooled(effects)
+    return funnel(table, **({"overall": overall, "ylabel": effects.what} | options))
+
+
+def _ranks(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
+    from mixedfx.plots.matrices import rank_heatmap
+
+    best = options.pop("best", "highest")
+    check_option("best", best, ("highest", "lowest"))
+    groups = [rows for rows in competitions(effects) if len(rows) > 1]
+    if len(groups) != 1:
+        raise EffectsError(
+            f"the table has {len(groups)} competitions of two or more subgroups; one can be drawn",
+            mend='Ask for one margin and one contrast: by=["race", "gender"].',
+        )
+    values = effects.draws()[:, groups[0]]
+    ranks, _ = rank_draws(values if best == "lowest" else -values)
+    places = np.arange(1, len(groups[0]) + 1)
+    low, high = np.floor(ranks), np.ceil(ranks)  # subgroups that tie share their places
+    shares = [
+        [float(np.mean(0.5 * (low[:, j] == k) + 0.5 * (high[:, j] == k))) for k in places] for j in range(len(places))
+    ]
+    labels = np.array(effects.row_labels, dtype=object)[groups[0]]
+    return rank_heatmap(pd.DataFrame(shares, index=pd.Index(labels), columns=pd.Index(places)), **options)
+
+
+def _crossing(effects: EffectsPictures, n: int) -> list[str]:
+    """The columns of a crossing of n factors that the table is."""
+    columns = [k for k in effects.keys if k not in ("margin", "subgroup", "against")]
+    if len(columns) != n or "margin" in effects.keys or effects.per_subgroup != 1:
+        raise EffectsError(
+            f"this picture needs one crossing of {n} columns and one contrast; the table is by {list(effects.keys)}",
+            mend='Ask for it: by=["race", "gender"].' if n == 2 else 'Ask for it: by="age".',
+        )
+    return columns
+
+
+def _matrix(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
+    from mixedfx.plots.matrices import intersection_matrix
+
+    row, column = _crossing(effects, 2)
+    table = effects.table
+    if "prob_above_null" not in table:
+        raise EffectsError("average outcomes have no null to be uncertain about", mend='Use plot("forest").')
+    null = float(table["null"].iloc[0])
+    return intersection_matrix(table, row, column, **({"null": null, "title": effects.what} | options))
+
+
+def _lines(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
+    from mixedfx.plots.lines import effect_lines
+
+    columns = [k for k in effects.keys if k not in ("margin", "subgroup", "against")]
+    numeric = [c for c in columns if pd.api.types.is_numeric_dtype(effects.table[c])]
+    if "margin" in effects.keys or len(columns) > 2 or not numeric or effects.per_subgroup != 1:
+        raise EffectsError(
+            "lines need a numeric column of `by`, one more column at most, and one contrast of the treatment",
+            mend='Ask over a grid of values: by=["age", "sex"], newdata=grid.',
+        )
+    other = [c for c in columns if c != numeric[0]]
+    inner = effects.quantities.interval(0.5)
+    null = float(effects.table["null"].iloc[0]) if "null" in effects.table else None
+    table = effects.table.assign(lower_50=inner[:, 0], upper_50=inner[:, 1])
+    options = {"null": null, "ylabel": effects.what, "rug": effects.fit.design.frame.get(numeric[0])} | options
+    return effect_lines(table, numeric[0], other[0] if other else None, **options)
+
+
+def _prior(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
+    from mixedfx.plots.ridges import prior_posterior
+
+    prior = options.pop("prior", None)
+    if not isinstance(prior, EffectsPictures):
+        raise EffectsError(
+            'plot("prior") needs the same question put to the prior',
+            mend="Write prior=mx.effects(mx.prior_predictive(formula, data), ...).",
+        )
+    if prior.row_labels != effects.row_labels:
+        raise EffectsError("the prior was asked another question: its rows are not those of this table")
+    before, after = prior.draws(), effects.draws()
+    return prior_posterior(
+        {label: (before[:, j], after[:, j]) for j, label in enumerate(effects.row_labels)}, **options
+    )
+
+
+_DRAW: dict[str, Callable[[EffectsPictures, dict[str, Any]], Any]] = {
+    "forest": _forest,
+    "ridges": _ridges,
+    "pooling": _pooling,
+    "funnel": _funnel,
+    "ranks": _ranks,
+    "matrix": _matrix,
+    "lines": _lines,
+    "prior": _prior,
+}

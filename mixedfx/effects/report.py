@@ -1,0 +1,214 @@
+"""A report for readers who have no Python: one HTML file with everything an answer rests on.
+
+The page is made of what the answer and its fit already say (their own HTML), of pictures as PNG inside the text, and of
+the code that asks the same question again. Nothing is loaded from elsewhere and nothing runs in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixedfx.effects.render import content
+from mixedfx.errors import EffectsError, MixedfxError
+
+if TYPE_CHECKING:
+    from mixedfx.effects.result import Effects
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid #e4e4e4; text-align: left; }
+td[style*="right"], th[style*="right"] { text-align: right; }
+caption { text-align: left; font-weight: 600; padding-top: 1rem; }
+figure { display: inline-block; vertical-align: top; margin: 0.5rem 1rem 0.5rem 0; max-width: 27rem; }
+figure img { max-width: 100%; } figcaption { font-size: 0.85rem; color: #444; }
+pre { background: #f6f6f6; padding: 0.8rem; overflow-x: auto; font-size: 0.85rem; }
+.caveat { border-left: 4px solid #D55E00; padding: 0.1rem 0.8rem; background: #fdf5ef; }
+footer { margin-top: 3rem; font-size: 0.8rem; color: #666; }
+"""
+
+# Kind of picture, and what it shows. Those that a table does not allow are left out, and the page says why.
+PICTURES = (
+    ("forest", "Estimates with 50 % intervals and intervals at the level of the table; numbers of rows at the right."),
+    ("matrix", "The crossing; the smaller a square, the less certain its sign."),
+    ("pooling", "From what the rows of each subgroup say alone to what the model says."),
+    ("funnel", "Raw and pooled estimates against the number of rows: small subgroups scatter widely by chance."),
+    ("ranks", "Probability of each rank: a league table is only as good as this is dark on the diagonal."),
+)
+
+
+def report(effects: Effects, title: str | None = None, data: str = "data") -> str:
+    """The page as text; see `Effects.to_html`."""
+    shown = content(effects, max_rows=None)
+    heading = title or shown.title
+    pictures, left_out = _pictures(effects)
+    caveats = [effects.uncertainty, *effects.notes]
+    parts = [
+        f"<h1>{escape(heading)}</h1>",
+        f"<p>{escape(shown.title)}. Model: <code>{escape(str(effects.fit.design.formula))}</code></p>",
+        "<h2>What to keep in mind</h2>",
+        '<div class="caveat">' + "".join(f"<p>{escape(text)}</p>" for text in caveats) + "</div>",
+        "<h2>Table</h2>",
+        shown.html(),
+        "<h2>Pictures</h2>",
+        *pictures,
+        *(f"<p>{escape(text)}</p>" for text in left_out),
+        *_model(effects),
+        "<h2>How it was computed</h2>",
+        *(f"<p>{escape(text)}</p>" for text in computed(effects)),
+        "<h2>Code</h2>",
+        f"<pre><code>{escape(code(effects, data))}</code></pre>",
+        f"<footer>{escape(_versions())}</footer>",
+    ]
+    head = f'<meta charset="utf-8"><title>{escape(heading)}</title><style>{STYLE}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
+
+
+def _pictures(effects: Effects) -> tuple[list[str], list[str]]:
+    drawn, left_out = [], []
+    for kind, caption in PICTURES:
+        try:
+            axes = effects.plot(kind)  # pyright: ignore[reportArgumentType]
+        except MixedfxError as error:
+            left_out.append(f"Not drawn, {kind}: {getattr(error, 'message', error)}.")
+            continue
+        source = base64.b64encode(_png(axes.figure)).decode("ascii")
+        image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{source}">'
+        drawn.append(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
+    return drawn, left_out
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+def _model(effects: Effects) -> list[str]:
+    """What the fit says of itself: its summary, and for a posterior its priors and diagnostics."""
+    fit: Any = effects.fit
+    parts = []
+    for heading, name in (("Model", "summary"), ("Priors", "prior_summary"), ("Diagnostics", "diagnostics")):
+        if hasattr(fit, name):
+            parts += [f"<h2>{heading}</h2>", getattr(fit, name)()._repr_html_()]
+    return parts
+
+
+def computed(effects: Effects) -> list[str]:
+    """How the numbers were made, in sentences."""
+    question = effects.question
+    design = effects.fit.design
+    sentences = []
+    if question.comparison is not None and question.treated.kind == "unit":
+        sentences.append(f"Every row is taken twice: as it is, and with one unit of {effects.treatment} more.")
+    elif question.comparison is not None:
+        values = ", ".join(str(v) for v in question.treated.values)
+        sentences.append(f"Every row is taken with {effects.treatment} set to each of: {values}.")
+    sentences.append(
+        "Predicted outcomes are averaged over the rows of each subgroup, by weight, on the scale of the "
+        f"{question.scale}" + ("." if question.comparison is None else ", then compared.")
+    )
+    groups = {
+        "fitted": "Groups keep their estimated effects.",
+        "average": "Random effects are set to zero: numbers are for an average group.",
+        "integrate": "Outcomes are averaged over the population of groups.",
+    }
+    sentences.append(groups[question.groups])
+    rows = f"{len(design.y):,} rows"
+    dropped = design.rows.dropped_missing + design.rows.dropped_zero_weight
+    sentences.append(f"The model was fitted to {rows}" + (f"; {dropped:,} were left out." if dropped else "."))
+    return sentences
+
+
+def code(effects: Effects, data: str = "data") -> str:
+    """Python code that asks the same question again; what cannot be written down is named in a comment."""
+    fit: Any = effects.fit
+    design, question = fit.design, effects.question
+    posterior = not hasattr(fit, "REML")
+    options: list[str] = []
+    if posterior:
+        if fit.family.name != "gaussian":
+            options.append(f"family={fit.family.name!r}")
+        options.append(f"seed={fit.seed}")
+    elif not fit.REML:
+        options.append("REML=False")
+    call = ", ".join([repr(str(design.formula)), data, *options])
+    lines = ["import mixedfx as mx", "", f"fit = mx.{'bayes' if posterior else 'lmer'}({call})"]
+    if posterior and fit.priors.name != "default":
+        lines[-1] += f"  # priors: {fit.priors.name}"
+    asked = [f"by={_by(question.plan)}"] if question.plan.queries is None else []
+    if question.plan.queries is not None:
+        asked = [f"subgroups={ {name: query.text for name, query in question.plan.queries.items()}!r}"]
+    elif question.plan.margins == ((),):
+        asked = []
+    if question.scale != "response":
+        asked.append(f"scale={question.scale!r}")
+    if question.groups != "fitted":
+        asked.append(f"groups={question.groups!r}")
+    if effects.level != 0.95:
+        asked.append(f"level={effects.level}")
+    if effects.seed is not None:
+        asked.append(f"seed={effects.seed}")
+    if question.comparison is None:
+        lines.append(f"eff = mx.poststratify({', '.join(['fit', 'cells', *asked])})")
+    else:
+        if question.comparison.name != "difference":
+            asked.insert(0, f"comparison={question.comparison.name!r}")
+        treated = question.treated
+        value: Any = treated.column
+        if treated.kind == "levels":
+            value = {treated.column: [_plain(v) for v in treated.values]}
+        lines.append(f"eff = mx.effects({', '.join(['fit', repr(value), *asked])})")
+    if effects.overall is not None and effects.overall.count != len(design.y):
+        lines[-1] += "  # newdata= and weights= as in the original question"
+    lines.append("print(eff.table)")
+    return "\n".join(lines)
+
+
+def _by(plan: Any) -> str:
+    margins: Sequence[Sequence[str]] = plan.margins
+    return repr([list(m) for m in margins]) if plan.several else repr(list(margins[0]) if margins else None)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _versions() -> str:
+    import sys
+    from importlib.metadata import version
+
+    names = ", ".join(f"{name} {version(name)}" for name in ("mixedfx", "numpy", "scipy", "pandas"))
+    return f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with {names}, Python {sys.version.split()[0]}."
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises
+    ------
+    EffectsError
+        If the folder is not there or cannot be written to.
+    """
+    target = Path(path)
+    try:
+        handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(scratch, target)
+        except BaseException:
+            os.unlink(scratch)
+            raise
+    except OSError as error:
+        raise EffectsError(f"{target} cannot be written: {error.strerror}", mend="Name a folder that exists.") from None

@@ -1,0 +1,172 @@
+"""Matrices of colour: effects in intersections with their uncertainty, and probabilities of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.errors import DataError
+from mixedfx.plots.style import COLUMN, FONT, GREY, fold, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# From orange over white to blue, and from white to blue: ordered in lightness, so that a grey print still reads.
+DIVERGING = ("#A64700", "#D55E00", "#F3C9A8", "#F7F7F7", "#A9D0E8", "#0072B2", "#00466E")
+RISING = ("#FFFFFF", "#A9D0E8", "#0072B2", "#00375A")
+CELL = 0.42  # inches
+
+
+def intersection_matrix(
+    table: pd.DataFrame,
+    row: str,
+    column: str,
+    *,
+    null: float = 0.0,
+    number: str = "{:.1f}",
+    title: str | None = None,
+    width: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw effects in the cells of two factors: colour is the estimate, a full square is one that is surely not null.
+
+    The side of a square falls with the uncertainty of the cell's sign: it is the root of 2 |P(above null) - 1/2|, so
+    that an effect that is as likely above as below the null vanishes. The number is the estimate, the small one its sd.
+
+    Parameters
+    ----------
+    table
+        Columns named by `row` and `column`, estimate, sd and prob_above_null; one row for each cell.
+    row, column
+        Columns whose values are the rows and columns of the picture, in the order of the table.
+    null
+        The value that is drawn white.
+    number
+        Format of estimates and sds.
+    title
+        Text.
+    width
+        In inches; by the number of columns where None.
+    ax
+        Axes to draw in; new ones where None.
+
+    Raises
+    ------
+    DataError
+        A column that is missing, or a cell that comes twice.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.plots.matrices import intersection_matrix
+    >>> table = pd.DataFrame({"race": ["Black", "Black", "White"], "sex": ["f", "m", "f"], "estimate": [1.0, -2, 0.5],
+    ...                       "sd": [0.5, 0.5, 0.5], "prob_above_null": [0.98, 0.001, 0.84]})
+    >>> ax = intersection_matrix(table, "race", "sex")
+    >>> [text.get_text() for text in ax.get_xticklabels()]
+    ['f', 'm']
+    """
+    from matplotlib.patches import Rectangle
+
+    for name in (row, column, "estimate", "sd", "prob_above_null"):
+        if name not in table:
+            raise DataError(f"the table has no column {name!r}; it has {', '.join(map(str, table.columns))}")
+    if table.duplicated([row, column]).any():
+        raise DataError(
+            f"a cell of {row} and {column} comes more than once",
+            mend="Choose the rows of one contrast or margin first.",
+        )
+    rows, columns = list(dict.fromkeys(table[row])), list(dict.fromkeys(table[column]))
+    if ax is None:
+        across = max(COLUMN, CELL * 1.25 * len(columns) + 1.2) if width is None else width
+        ax = new_axes(across, CELL * len(rows) + 0.95)
+    away = float(np.nanmax(np.abs(table["estimate"].to_numpy(dtype=float) - null), initial=0.0)) or 1.0
+    colours = _colormap(DIVERGING)
+    numbers = table[["estimate", "sd", "prob_above_null"]].to_numpy(dtype=float)
+    for at_row, at_column, (estimate, sd, above) in zip(table[row], table[column], numbers, strict=True):
+        x, y = columns.index(at_column), rows.index(at_row)
+        sure = float(np.sqrt(np.clip(2 * abs(above - 0.5), 0.0, 1.0)))
+        side = 0.12 + 0.84 * sure
+        colour = colours(0.5 + 0.5 * (estimate - null) / away)
+        ax.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, facecolor="none", edgecolor="#dddddd", linewidth=0.6))
+        ax.add_patch(Rectangle((x - side / 2, y - side / 2), side, side, facecolor=colour, linewidth=0))
+        ink = "white" if side > 0.7 and _dark(colour) else "black"
+        style: dict[str, Any] = {"ha": "center", "color": ink}
+        ax.text(x, y - 0.02, number.format(estimate), va="bottom", fontsize=FONT - 1, **style)
+        ax.text(x, y + 0.04, f"±{number.format(sd)}", va="top", fontsize=FONT - 3, **style)
+    _frame(ax, [str(r) for r in rows], [str(c) for c in columns])
+    ax.set_xlabel(column, fontsize=FONT - 1)
+    ax.set_ylabel(row, fontsize=FONT - 1)
+    if title:
+        ax.set_title(title, fontsize=FONT, loc="left")
+    return ax
+
+
+def rank_heatmap(probabilities: pd.DataFrame, *, width: float | None = None, ax: Axes | None = None) -> Axes:
+    """Draw the probability of each rank for each subgroup, the best expected rank on top.
+
+    Parameters
+    ----------
+    probabilities
+        (s, s) rows are subgroups, columns ranks from 1; each row sums to one.
+    width
+        In inches; by the number of ranks where None.
+    ax
+        Axes to draw in; new ones where None.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.plots.matrices import rank_heatmap
+    >>> table = pd.DataFrame([[0.2, 0.8], [0.8, 0.2]], index=["a", "b"], columns=[1, 2])
+    >>> [text.get_text() for text in rank_heatmap(table).get_yticklabels()]
+    ['b', 'a']
+    """
+    if probabilities.size == 0:
+        raise DataError("nothing to draw: no subgroup was ranked")
+    ranks = np.arange(1, probabilities.shape[1] + 1)
+    expected = probabilities.to_numpy(dtype=float) @ ranks
+    ordered = probabilities.iloc[np.argsort(expected, kind="stable")]
+    values = ordered.to_numpy(dtype=float)
+    s = len(ordered)
+    if ax is None:
+        across = max(COLUMN, 0.24 * len(ranks) + 1.5) if width is None else width
+        ax = new_axes(across, 0.24 * s + 0.8)
+    image = ax.imshow(values, cmap=_colormap(RISING), vmin=0.0, vmax=max(0.5, float(values.max())), aspect="auto")
+    if s <= 12:
+        for i in range(s):
+            for j in range(len(ranks)):
+                if values[i, j] >= 0.005:
+                    ink = "white" if values[i, j] > 0.6 * image.norm.vmax else "black"  # pyright: ignore
+                    ax.text(j, i, f"{100 * values[i, j]:.0f}", ha="center", va="center", fontsize=FONT - 2.5, color=ink)
+    _frame(ax, [str(i) for i in ordered.index], [str(r) for r in ranks], s=s)
+    ax.set_xlabel(
+        "rank (probability in percent)" if s <= 12 else "rank (the darker, the more probable)", fontsize=FONT - 1
+    )
+    return ax
+
+
+def _frame(ax: Axes, rows: Sequence[str], columns: Sequence[str], s: int | None = None) -> None:
+    step = max(1, len(columns) // 12) if s is not None else 1
+    ax.set_xticks(np.arange(0, len(columns), step), [fold(c, 12) for c in columns[::step]])
+    ax.set_yticks(np.arange(len(rows)), [fold(r, 24) for r in rows])
+    ax.set_xlim(-0.5, len(columns) - 0.5)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.tick_params(length=0, labelsize=FONT - 1)
+    for spine in ax.spines.values():
+        spine.set_visible(s is not None)
+        spine.set_color(GREY)
+        spine.set_linewidth(0.5)
+
+
+def _colormap(colours: Sequence[str]) -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("mixedfx", list(colours))
+
+
+def _dark(colour: Sequence[float]) -> bool:
+    """Whether white text reads better on it than black (relative luminance, sRGB weights)."""
+    return 0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2] < 0.5
