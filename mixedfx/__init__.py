@@ -20,33 +20,62 @@ from typing import TYPE_CHECKING, Any
 from mixedfx import errors
 
 if TYPE_CHECKING:
-    from mixedfx import datasets, priors
+    from mixedfx import datasets, families, priors
     from mixedfx.bayes.bayes import bayes, prior_predictive
+    from mixedfx.bayes.stan.code import stan_code, stan_data
+    from mixedfx.bayes.storage import load
     from mixedfx.design.build import design
     from mixedfx.effects.effects import effects
+    from mixedfx.effects.poststratify import poststratify
+    from mixedfx.effects.rake import rake
+    from mixedfx.inference.emmeans import emmeans, emtrends
+    from mixedfx.inference.side_by_side import table
+    from mixedfx.reml.comparison import anova
     from mixedfx.reml.lmer import lmer
+    from mixedfx.reml.power import power
 
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
+    "anova",
     "bayes",
     "datasets",
     "design",
     "effects",
+    "emmeans",
+    "emtrends",
     "errors",
+    "families",
     "lmer",
+    "load",
+    "poststratify",
+    "power",
     "prior_predictive",
     "priors",
+    "rake",
+    "stan_code",
+    "stan_data",
+    "table",
 ]
 
 _FUNCTIONS = {
+    "anova": "mixedfx.reml.comparison",
     "bayes": "mixedfx.bayes.bayes",
     "design": "mixedfx.design.build",
     "effects": "mixedfx.effects.effects",
+    "emmeans": "mixedfx.inference.emmeans",
+    "emtrends": "mixedfx.inference.emmeans",
     "lmer": "mixedfx.reml.lmer",
+    "load": "mixedfx.bayes.storage",
+    "poststratify": "mixedfx.effects.poststratify",
+    "power": "mixedfx.reml.power",
     "prior_predictive": "mixedfx.bayes.bayes",
+    "rake": "mixedfx.effects.rake",
+    "stan_code": "mixedfx.bayes.stan.code",
+    "stan_data": "mixedfx.bayes.stan.code",
+    "table": "mixedfx.inference.side_by_side",
 }
-_MODULES = ("datasets", "priors")
+_MODULES = ("datasets", "families", "priors")
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,8 @@ each has a class of its own, so that a user can silence or escalate exactly one 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 
 class MixedfxError(Exception):
@@ -129,8 +130,64 @@ class ConvergenceWarning(MixedfxWarning):
     """The optimiser stopped before it could certify a minimum."""
 
 
+class DegreesOfFreedomWarning(MixedfxWarning):
+    """Degrees of freedom that leave something out or are not defined; the message says what."""
+
+
+class RefittedWarning(MixedfxWarning):
+    """Fits were made again by another criterion, because theirs cannot be compared."""
+
+
+class NestingWarning(MixedfxWarning):
+    """A test that supposes nested models, of models that are not seen to be nested."""
+
+
+class ResamplingWarning(MixedfxWarning):
+    """Some refits of a bootstrap or a simulation broke down or were not certified; the message counts them."""
+
+
+class NotEstimableWarning(MixedfxWarning):
+    """Means or contrasts that these data cannot tell, given as NaN; the message names them."""
+
+
+class NotDrawableWarning(MixedfxWarning):
+    """A picture cannot show everything it should; the message names what is left out and another picture."""
+
+
 class SamplingWarning(MixedfxWarning):
     """Draws that did not converge, or too few effective ones; the message says what was seen."""
+
+
+class ImportanceWarning(SamplingWarning):
+    """A few importance weights dominate the draws (k-hat above 0.7)."""
+
+
+class DivergenceWarning(SamplingWarning):
+    """Divergent transitions: the sampler could not follow the density everywhere."""
+
+
+class RHatWarning(SamplingWarning):
+    """R-hat above 1.01: the chains disagree."""
+
+
+class EffectiveSizeWarning(SamplingWarning):
+    """Too few effective draws for what is read from them."""
+
+
+class EnergyWarning(SamplingWarning):
+    """E-BFMI below 0.3: the sampler moves along the energy too slowly."""
+
+
+class TreedepthWarning(SamplingWarning):
+    """Trajectories were cut short at the largest tree depth."""
+
+
+class ApproximationWarning(SamplingWarning):
+    """Draws from an approximation of the posterior, not from the posterior."""
+
+
+class ParetoKWarning(MixedfxWarning):
+    """Cross-validation by importance sampling that cannot be trusted for some rows or groups."""
 
 
 class DataDependentPriorWarning(MixedfxWarning):
@@ -169,3 +226,13 @@ def check_level(level: float) -> None:
     """Refuse a confidence level outside 0 to 1 (`OptionError`)."""
     if not 0 < level < 1:
         raise OptionError(f"level={level} is not a probability", mend="Use a number between 0 and 1, such as 0.95.")
+
+
+def some_rows(rows: Sequence[Any] | Any, limit: int = 5) -> str:
+    """Write the first few row positions: ``rows 3, 8 and 12``, ``rows 0, 1, 2, 3, 4, ... (90 in all)``."""
+    listed = [str(int(r)) for r in rows[:limit]]
+    if len(rows) > limit:
+        return f"rows {', '.join(listed)}, ... ({len(rows)} in all)"
+    if len(listed) == 1:
+        return f"row {listed[0]}"
+    return f"rows {', '.join(listed[:-1])} and {listed[-1]}"

@@ -66,7 +66,7 @@ def check():
         assert isinstance(function, types.FunctionType), (name, function)
         assert function.__name__ == name
         assert function is mx.__dict__[name]
-    assert all(isinstance(module, types.ModuleType) for module in (mx.datasets, mx.errors, mx.priors))
+    assert all(isinstance(module, types.ModuleType) for module in (mx.datasets, mx.errors, mx.families, mx.priors))
 check()
 import mixedfx.effects.effects, mixedfx.design.rows, mixedfx.effects.treatment, mixedfx.reml.fit
 check()

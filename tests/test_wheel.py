@@ -57,6 +57,18 @@ def test_the_wheel_holds_code_types_and_data_and_no_tests(wheel):
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "mixedfx").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == code
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    chunks = {str(path.relative_to(ROOT)) for path in (ROOT / "mixedfx" / "_stan").rglob("*.stan")}
+    assert {name for name in names if name.endswith(".stan")} == chunks
+    assert len(chunks) > 30
+
+
+def test_the_wheel_writes_stan_programs(environment, tmp_path):
+    code = (
+        "import mixedfx as mx; course = mx.datasets.load('flipped_classroom'); "
+        "print(mx.stan_code('score ~ style + (1 + style | professor)', course))"
+    )
+    text = run(environment / "bin" / "python", "-c", code, cwd=tmp_path, env=clean()).stdout
+    assert "y ~ normal_id_glm(Xc, eta, beta, sigma);" in text
 
 
 def test_the_installed_package_is_the_wheels(environment, tmp_path):

@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
+from mixedfx.bayes import collapsed, diagnose
+from mixedfx.bayes.choice import COLLAPSED, Choice, check_options, choose
 from mixedfx.bayes.context import scales_of
-from mixedfx.bayes.engine import PosteriorSample, Sampling, check_memory, sample
+from mixedfx.bayes.engine import check_memory, sample
 from mixedfx.bayes.fit import PosteriorFit
+from mixedfx.bayes.prior_draws import prior_sample
 from mixedfx.bayes.propriety import check_proper
-from mixedfx.bayes.reports import concerns
-from mixedfx.bayes.target import Target, build_target
+from mixedfx.bayes.target import build_target
 from mixedfx.design.design import Design
-from mixedfx.errors import (
-    FewLevelsWarning,
-    ImproperPosteriorError,
-    ModelError,
-    OptionError,
-    SamplingWarning,
-    check_option,
-)
+from mixedfx.errors import FewLevelsWarning, ImproperPosteriorError, OptionError
+from mixedfx.families.family import Family
+from mixedfx.families.registry import find_family
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import ResolvedPriors, resolve
 from mixedfx.priors.sets import Key, PriorSet, prior_set
 
 Priors = str | Mapping[Key, Prior] | PriorSet | None
 
-ENGINES = ("auto", "collapsed", "nuts")
-OPTIONS = ("proposals",)
-
 
 def bayes(
     formula: str,
     data: Any,
-    family: str = "gaussian",
+    family: str | Family = "gaussian",
     priors: Priors = None,
     engine: str = "auto",
     draws: int = 4000,
@@ -48,33 +42,49 @@ def bayes(
     na: Literal["drop", "raise"] = "drop",
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
-    **engine_options: Any,
+    *,
+    adapt_delta: float | None = None,
+    max_treedepth: int | None = None,
+    threads: int | None = None,
+    algorithm: str | None = None,
+    inits: str | None = None,
+    centred: bool | Collection[str] | None = None,
+    progress: bool | None = None,
+    cores: int | None = None,
+    proposals: int | None = None,
 ) -> PosteriorFit:
-    """Draw from the posterior of a linear mixed model.
+    """Draw from the posterior of a multilevel model.
 
-    The model is y = X beta + Z u + offset + e, u ~ N(0, Sigma) for each level, e ~ N(0, sigma^2 / weight). Given the
-    variances, beta and u have a normal posterior and are integrated out exactly; the few variance parameters are
-    sampled by importance sampling from an adapted multivariate t distribution with Pareto-smoothed weights, and each
-    draw of them is completed by an exact draw of (beta, u). Draws are independent. Where the weights cannot be trusted
-    (k-hat above 0.7), where there are more than two dozen variance parameters, or several modes, NUTS samples the same
-    low-dimensional density; `PosteriorFit.diagnostics` says what happened.
+    The linear predictor is eta = X beta + Z u + offset with u ~ N(0, Sigma) for each level of a grouping factor, and
+    the response follows the family given eta. Gaussian models with random terms are sampled by the collapsed engine:
+    given the variances, beta and u have a normal posterior and are integrated out exactly; the few variance parameters
+    are sampled by importance sampling from an adapted multivariate t distribution with Pareto-smoothed weights, and
+    each draw of them is completed by an exact draw of (beta, u). Draws are independent. Where the weights cannot be
+    trusted (k-hat above 0.7), where there are more than two dozen variance parameters, or several modes, NUTS samples
+    the same low-dimensional density. All other models are written as Stan programs and sampled by NUTS.
+    `PosteriorFit.diagnostics` says what happened.
 
     Parameters
     ----------
     formula
         lme4's notation: ``"math ~ small * race + (1 + small | school)"``. ``y | se(s) ~ 1 + (1 | study)`` gives each
-        row a known standard deviation s.
+        row a known standard deviation s, ``k | trials(m) ~ ...`` a number of trials. Random terms may be absent.
     data
         Any frame narwhals understands: pandas, polars, pyarrow.
     family
-        ``"gaussian"``.
+        A name, ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``, ``"poisson"``,
+        ``"negbinomial"``, ``"gamma"``, ``"beta"``, ``"cumulative"``, ``"categorical"``, or a family with its link, such
+        as ``mx.families.bernoulli(link="probit")``.
     priors
         None or ``"default"``: see `mixedfx.priors.default`, which argues for its choice. ``"rstanarm"``, ``"brms"``:
         the defaults of those packages. A mapping: entries that replace the default's, with the keys ``"intercept"``,
         ``"coef"``, ``("coef", name)``, ``"sd"``, ``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor",
-        group)``, ``"sigma"``; the most specific wins. A set, such as `mixedfx.priors.pooled_interactions()`.
+        group)``, ``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``; the most specific wins. A set, such as
+        `mixedfx.priors.pooled_interactions()`.
     engine
-        ``"auto"`` and ``"collapsed"``: as said above. ``"nuts"``: NUTS at once.
+        ``"auto"``: the collapsed engine where it can, else stanli, or CmdStan where it is installed and the model is
+        large. ``"collapsed"``: as said above. ``"nuts"``: NUTS on the collapsed density at once. ``"stanli"``: NUTS
+        on all parameters, no compiler needed. ``"cmdstan"``: the same by CmdStan, which compiles the program once.
     draws
         Number of draws kept over all chains, rounded up to a multiple of `chains`.
     chains
@@ -82,9 +92,9 @@ def bayes(
     warmup
         Warm-up iterations of each chain of NUTS.
     seed
-        Seed of everything random; the same seed gives the same draws.
+        Seed of everything random; the same seed and engine give the same draws.
     weights
-        Precision weights: the name of a column or an array with a value for each row of `data`.
+        Precision weights, var = sigma^2 / weight: the name of a column or an array with a value for each row of `data`.
     offset
         Name of a column or an array, added to the linear predictor.
     na
@@ -93,9 +103,24 @@ def bayes(
         Column -> coding, for the fixed and the random part alike.
     env
         Names that the formula may use besides the columns and the documented functions.
-    **engine_options
-        ``proposals``: number of weighted points, at least `draws`. By default as many as promise `draws` effective
-        ones: 2 to 12 times `draws`, or 1.25 to 4 times where each takes a factorisation of its own.
+    adapt_delta, max_treedepth
+        Of NUTS as Stan has them, 0.8 and 10 by default (stanli, cmdstan).
+    threads
+        Threads within each chain, which sum the likelihood in slices (stanli, cmdstan).
+    algorithm
+        ``"nuts"``; or an approximation, ``"pathfinder"``, ``"laplace"``, ``"variational"`` (cmdstan).
+    inits
+        ``"random"``, or ``"pathfinder"`` (stanli, cmdstan).
+    centred
+        True, or names of grouping factors, whose effects are parameters themselves; that samples better where levels
+        have many rows. By default they are standard normal ones that are scaled (stanli, cmdstan).
+    progress
+        Whether to show a progress bar; None: on a terminal (stanli, cmdstan).
+    cores
+        Chains that run at the same time (stanli, cmdstan).
+    proposals
+        Number of weighted points of the collapsed engine, at least `draws`. By default as many as promise `draws`
+        effective ones: 2 to 12 times `draws`, or 1.25 to 4 times where each takes a factorisation of its own.
 
     Returns
     -------
@@ -107,22 +132,24 @@ def bayes(
     FormulaError
         A formula that cannot be read; points at the character.
     DataError
-        Unknown columns, no rows, infinities, a response that is not numeric.
+        Unknown columns, no rows, infinities, responses that the family cannot have (naming the rows).
     ModelError
-        A formula without random terms, or a model whose effects cannot be told from the residual.
+        A model whose effects cannot be told from the residual; weights in a family without a scale.
     ImproperPosteriorError
         Flat priors under which the posterior does not exist.
     OptionError
-        A prior, an engine or an option that is not known.
+        A family, a prior, an engine or an option that is not known, or that the engine does not have.
     MemoryForecastError
         Draws that would not fit in the memory that is free.
     MissingPackageError
-        Where NUTS is needed and nutpie is not installed.
+        Where the engine is not installed; the message names the line that installs it.
 
     Warns
     -----
     SamplingWarning
-        Draws that should not be used as they are; says what was seen.
+        Draws that should not be used as they are; says what was seen and what to do. Each concern has a class of its
+        own: ImportanceWarning, DivergenceWarning, RHatWarning, EffectiveSizeWarning, EnergyWarning, TreedepthWarning,
+        ApproximationWarning.
 
     Examples
     --------
@@ -135,21 +162,24 @@ def bayes(
     style[Some Flipped]      -3.0        1.0
       style[No Flipped]      -8.0        1.0
     """
-    check_option("family", family, ("gaussian",))
-    check_option("engine", engine, ENGINES)
-    for name in engine_options:
-        check_option("engine_options", name, OPTIONS)
-    n_draws = _rounded(draws, chains)
-    design = _design(formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
-    target, resolved = _model(design, priors)
+    family, n_draws = find_family(family), _rounded(draws, chains)
+    design = _design(formula, data, family, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
+    resolved = resolve(prior_set(priors), scales_of(design, family))
+    choice = choose(engine, design, family, resolved)
+    given = {"adapt_delta": adapt_delta, "max_treedepth": max_treedepth, "threads": threads, "algorithm": algorithm}
+    given |= {"inits": inits, "centred": centred, "progress": progress, "cores": cores, "proposals": proposals}
+    options = check_options(choice, given)
     check_proper(design, resolved)
     seed = _seed(seed)
-    found = sample(
-        target, n_draws, chains, warmup, np.random.default_rng(seed), engine, engine_options.get("proposals")
-    )
-    fit = PosteriorFit(design, resolved, target, found, chains, seed)
-    for concern in concerns(fit):
-        warnings.warn(concern, SamplingWarning, 2)
+    if choice.engine in COLLAPSED:
+        fit = _collapsed_fit(design, family, resolved, choice, n_draws, chains, warmup, seed, proposals)
+    else:
+        from mixedfx.bayes.run_stan import stan_fit
+
+        fit = stan_fit(
+            design, family, resolved, choice, draws=n_draws, chains=chains, warmup=warmup, seed=seed, options=options
+        )
+    diagnose.warn(fit)
     return fit
 
 
@@ -164,16 +194,18 @@ def prior_predictive(
     na: Literal["drop", "raise"] = "drop",
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
+    family: str | Family = "gaussian",
 ) -> PosteriorFit:
     """What the priors say before the response is seen: draws of parameters, responses and subgroup effects.
 
     Returned is a fit whose draws come from the prior: ``simulate()`` gives responses, ``mixedfx.effects`` subgroup
     effects, ``ppc()`` the density of the data over simulated ones. Scales that are taken from the data still look at
-    its spread.
+    its spread. Draws for Gaussian models with random terms are independent; those of other models come from four
+    chains of NUTS on the prior.
 
     Parameters
     ----------
-    formula, data, priors, seed, weights, offset, na, contrasts, env
+    formula, data, priors, seed, weights, offset, na, contrasts, env, family
         As in `mixedfx.bayes`.
     draws
         Number of draws.
@@ -181,7 +213,7 @@ def prior_predictive(
     Returns
     -------
     PosteriorFit
-        One chain of draws from the prior.
+        Draws from the prior.
 
     Raises
     ------
@@ -199,35 +231,40 @@ def prior_predictive(
     >>> effects.draws().shape
     (1000, 2)
     """
-    design = _design(formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
-    target, resolved = _model(design, priors)
+    family = find_family(family)
+    design = _design(formula, data, family, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
+    resolved = resolve(prior_set(priors), scales_of(design, family))
     if resolved.improper:
         raise ImproperPosteriorError(
             f"flat priors have no draws: {', '.join(resolved.improper)}", mend="Give them proper priors."
         )
-    seed = _seed(seed)
-    n_draws = _rounded(draws, 1)
+    seed, choice = _seed(seed), choose("auto", design, family, resolved)
+    if choice.engine not in COLLAPSED:
+        from mixedfx.bayes.run_stan import stan_fit
+
+        stanli = Choice("stanli", choice.reason)
+        return stan_fit(
+            design, family, resolved, stanli, draws=_rounded(draws, 4), chains=4, warmup=500, seed=seed,
+            options={"progress": False}, prior_only=True,
+        )  # fmt: skip
+    n_draws, target = _rounded(draws, 1), build_target(design, resolved)
     check_memory(n_draws, design.n_random + len(design.fixed_names) + target.size)
     found = prior_sample(target, n_draws, np.random.default_rng(seed))
-    return PosteriorFit(design, resolved, target, found, 1, seed)
+    joint, part = collapsed.joint_draws(target, found)
+    return PosteriorFit(design, family, resolved, joint, found.sampling, 1, seed, part)
 
 
-def prior_sample(target: Target, n: int, rng: np.random.Generator) -> PosteriorSample:
-    """Draws of (phi, beta, u) from a proper prior."""
-    coordinates, prior, design = target.coordinates, target.collapsed.prior, target.collapsed.design
-    phi = coordinates.draw_prior(rng, n)
-    at = coordinates.variances(phi)
-    combined = prior.loc + prior.scale * rng.standard_normal((n, prior.size)) / np.sqrt(at.mixing)
-    beta = np.asarray(np.linalg.solve(prior.rows, combined.T).T, dtype=np.float64)
-    parts = [
-        np.einsum("dab,djb->dja", at.factors(t), rng.standard_normal((n, term.n_levels, term.n_columns))).reshape(n, -1)
-        for t, term in enumerate(design.random)
-    ]
-    nothing = Sampling("prior", "", np.nan, float(n), 0, n, np.nan, 0, 0, 0.0, (np.nan, np.nan), 0)
-    return PosteriorSample(phi, beta, np.concatenate(parts, axis=1), nothing)
+def _collapsed_fit(
+    design: Design, family: Family, resolved: ResolvedPriors, choice: Choice, draws: int, chains: int, warmup: int,
+    seed: int, proposals: int | None,
+) -> PosteriorFit:  # fmt: skip
+    target = build_target(design, resolved)
+    found = sample(target, draws, chains, warmup, np.random.default_rng(seed), choice.engine, proposals)
+    joint, part = collapsed.joint_draws(target, found)
+    return PosteriorFit(design, family, resolved, joint, found.sampling, chains, seed, part)
 
 
-def _design(formula: str, data: Any, **options: Any) -> Design:
+def _design(formula: str, data: Any, family: Family, **options: Any) -> Design:
     """The design of a formula; without the warnings that are about estimating a variance without a prior."""
     from mixedfx.design.build import build_design
     from mixedfx.formula.parse import parse_formula
@@ -236,14 +273,7 @@ def _design(formula: str, data: Any, **options: Any) -> Design:
     known = any(addition.name == "se" for addition in parsed.additions)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewLevelsWarning)
-        return build_design(parsed, data, sigma_free=not known, **options)
-
-
-def _model(design: Design, priors: Priors) -> tuple[Target, ResolvedPriors]:
-    if not design.random:
-        raise ModelError("bayes fits models with random terms", mend="Add one, such as (1 | group).")
-    resolved = resolve(prior_set(priors), scales_of(design))
-    return build_target(design, resolved), resolved
+        return build_design(parsed, data, sigma_free=not known, family=family, **options)
 
 
 def _rounded(draws: int, chains: int) -> int:

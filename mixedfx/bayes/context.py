@@ -6,22 +6,104 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
+from mixedfx.errors import OptionError
+from mixedfx.families.family import Family
+from mixedfx.families.registry import find_family
 from mixedfx.pls.collapsed import CoefficientPrior
-from mixedfx.priors.distributions import Flat, StudentT
-from mixedfx.priors.resolve import ResolvedPriors, Scales, TermScales
+from mixedfx.priors.distributions import Flat, Share, StudentT
+from mixedfx.priors.resolve import ResolvedPriors, ResponseScale, Scales, TermScales
 from mixedfx.results.tables import term_names
 
 
-def scales_of(design: Design) -> Scales:
-    """Scales of a design, rows unweighted; the response less its offset."""
-    sd = _sd(design.X)
+def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
+    """Scales of a design under a family, rows unweighted."""
+    family = find_family(family)
     terms = tuple(
         TermScales(name, term.columns, tuple(_sd(term.z)), term.correlated)
         for name, term in zip(term_names(design.random), design.random, strict=True)
     )
+    known = design.known_sd is not None
     return Scales(
-        design.y - design.offset, design.fixed_names, design.X.mean(axis=0), sd, terms, design.known_sd is not None
+        response={kind: scale(design, family) for kind, scale in _RESPONSE.items()},
+        n=len(design.y),
+        fixed_names=design.fixed_names,
+        mean=design.X.mean(axis=0),
+        sd=_sd(design.X),
+        terms=terms,
+        auxiliary=tuple(name for name in family.auxiliary if not (known and name == "sigma")),
+        sigma_known=known,
+        thresholds=family.outcome == "ordered",
     )
+
+
+# The change of a probability of one half with eta is dnorm(0) on the probit link and dlogis(0) on the logit link.
+PROBIT = float(np.sqrt(2 * np.pi)) / 4
+
+
+def _response(design: Design, family: Family) -> ResponseScale:
+    """Means and standard deviations of y, by the delta method where the link is neither identity nor logarithm."""
+    y, link = _numbers(design, family), family.link.name
+    if _linear(family):
+        y = y - design.offset
+        sd = _spread(y)
+        return ResponseScale(float(y.mean()), sd, sd)
+    sd = _spread(y)
+    if link in ("logit", "cloglog", "cauchit", "probit"):
+        return ResponseScale(0.0, PROBIT if link == "probit" else 1.0, sd)
+    mean = float(np.mean(y))
+    if mean <= 0 and link != "identity":  # all counts zero, say: nothing to take a centre from
+        return ResponseScale(0.0, 1.0, sd)
+    centre = float(family.link.link(np.array(mean))) - float(design.offset.mean())
+    unit = 1.0 if link == "log" else sd / abs(float(family.link.derivative(np.array(family.link.link(np.array(mean))))))
+    return ResponseScale(centre, unit, sd)
+
+
+def _response_rstanarm(design: Design, family: Family) -> ResponseScale:
+    """rstanarm's: those of y for a Gaussian response on the identity link, zero and one else."""
+    if _linear(family):
+        return _response(design, family)
+    sd = _spread(_numbers(design, family)) if family.name in ("gaussian", "student") else 1.0
+    return ResponseScale(0.0, 1 / PROBIT if family.link.name == "probit" else 1.0, sd)
+
+
+def _response_mad(design: Design, family: Family) -> ResponseScale:
+    """brms's: median and MAD of link(y), rounded to one decimal."""
+    if family.outcome in ("binary", "trials", "unit", "ordered", "nominal"):
+        return ResponseScale(0.0, 2.5, 2.5)
+    y, link = _numbers(design, family), family.link
+    if _linear(family):
+        y, shift = y - design.offset, 0.0
+    else:
+        if link.name in ("log", "inverse"):
+            y = np.where(y == 0, 0.1, y)
+        y, shift = np.asarray(link.link(y), dtype=np.float64), float(design.offset.mean())
+        y = y[np.isfinite(y)] if np.isfinite(y).any() else np.zeros(1)
+    median = float(np.median(y))
+    mad = 1.4826 * float(np.median(np.abs(y - median)))
+    unit = max(2.5, round(mad, 1))
+    return ResponseScale(round(median, 1) - shift, unit, unit)
+
+
+_RESPONSE = {"sd": _response, "rstanarm": _response_rstanarm, "mad": _response_mad}
+
+
+def _linear(family: Family) -> bool:
+    """Whether the linear predictor is in the units of y, or of log(y) for lognormal responses."""
+    return family.name in ("gaussian", "student", "lognormal") and family.link.name == "identity"
+
+
+def _numbers(design: Design, family: Family) -> NDArray[np.float64]:
+    """The response in the units of the mean: logarithms for lognormal, shares of successes for binomial."""
+    if family.name == "lognormal":
+        return np.log(design.y)
+    trials = getattr(design, "trials", None)
+    return design.y / np.maximum(trials, 1) if trials is not None else design.y
+
+
+def _spread(y: NDArray[np.float64]) -> float:
+    """Standard deviation; 1 where it cannot be had."""
+    sd = float(y.std(ddof=1)) if len(y) > 1 else 0.0
+    return sd if sd > 0 else 1.0
 
 
 def _sd(columns: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -34,11 +116,21 @@ def coefficient_prior(design: Design, priors: ResolvedPriors) -> tuple[Coefficie
     """Normal priors of combinations of beta, and for each the degrees of freedom of its t (infinite: normal).
 
     The intercept's prior is that of intercept + centring' beta; flat priors have no row.
+
+    Raises
+    ------
+    OptionError
+        For a horseshoe or R2D2 prior, which cannot be integrated out.
     """
+    if priors.sparse is not None:
+        raise OptionError(
+            f"the {priors.sparse.name} prior cannot be integrated out by the exact engine",
+            mend='Use engine="stanli", or normal, student_t or cauchy priors.',
+        )
     p = len(design.fixed_names)
     rows, loc, scale, df = [], [], [], []
     for j, (name, prior) in enumerate(zip(design.fixed_names, priors.coefficients, strict=True)):
-        if isinstance(prior, Flat):
+        if isinstance(prior, Flat | Share):
             continue
         row = np.zeros(p)
         if name == "Intercept":

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from mixedfx.pls.problem import Problem
-from mixedfx.priors.distributions import Decov
+from mixedfx.priors.distributions import Decov, Share
 from mixedfx.priors.resolve import ResolvedPriors, TermPrior
 
 Array = NDArray[np.float64]
@@ -202,6 +202,7 @@ class Coordinates:
                         total += _decov_log_density(term.prior.sd, phi[:, columns], phi[:, 0])
                 else:
                     for c, prior in enumerate(term.prior.sd):
+                        assert not isinstance(prior, Share), "shared priors go to Stan"
                         total += prior.log_positive(at.sd[t][:, c]) + phi[:, term.first + c]
                 if term.correlated:
                     assert term.prior.eta is not None
@@ -232,7 +233,9 @@ class Coordinates:
                     out[columns] = radial * share + 2 * prior.concentration * (1 - len(share) * share)
                     out[0] -= radial
             else:
-                out[term.sds] = [float(p.score_positive(sd[c])) + 1.0 for c, p in enumerate(term.prior.sd)]
+                for c, prior in enumerate(term.prior.sd):
+                    assert not isinstance(prior, Share), "shared priors go to Stan"
+                    out[term.sds.start + c] = float(prior.score_positive(sd[c])) + 1.0
             if term.correlated:
                 assert term.prior.eta is not None
                 out[term.partials] = -2 * _beta_shapes(term.k, term.prior.eta) * np.tanh(phi[term.partials])

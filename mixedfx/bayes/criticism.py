@@ -1,7 +1,7 @@
-"""What other packages compute from draws: ArviZ's InferenceData, leave-one-out cross-validation, WAIC.
+"""How well a fit predicts what it has seen: pointwise log likelihood, leave-one-out cross-validation, WAIC, ArviZ.
 
 The pointwise log likelihood is that of a row given its groups' effects: it asks how well new rows of the same groups
-are predicted. ArviZ is imported when it is asked for.
+are predicted. Leaving whole groups out is in logo.py. ArviZ is imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.bayes.engine import check_memory
-from mixedfx.errors import MissingPackageError
+from mixedfx.bayes.estimate import blocks
+from mixedfx.bayes.responses import row_facts, together
+from mixedfx.errors import MissingPackageError, ParetoKWarning
 from mixedfx.results import tables
 
 if TYPE_CHECKING:
-    from mixedfx.bayes.fit import PosteriorFit
+    from mixedfx.bayes.checking import PosteriorChecking
 
-LOG_2PI = float(np.log(2 * np.pi))
+Array = NDArray[np.float64]
 
 
-def _arviz() -> Any:
+def arviz() -> Any:
+    """The package ArviZ, or the line that installs it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # arviz announces its next release
@@ -32,16 +35,18 @@ def _arviz() -> Any:
     return arviz
 
 
-def pointwise_log_likelihood(fit: PosteriorFit) -> NDArray[np.float64]:
-    """(D, n) log density of each row given each draw of (beta, u, sigma)."""
+def pointwise_log_likelihood(fit: PosteriorChecking) -> Array:
+    """(D, n) log density of each row given each draw of all parameters."""
     check_memory(fit.n_draws, 2 * fit.nobs)
-    rows, sample, design = fit.design_for(), fit.sample, fit.design
-    mean = sample.beta @ rows.fixed.T + (rows.random @ sample.u.T).T + rows.offset
-    sd = fit.residual_sd().T
-    return -0.5 * LOG_2PI - np.log(sd) - 0.5 * ((design.y - mean) / sd) ** 2
+    y, facts, parameters = fit.design.y, row_facts(fit.design), fit.joint.family_parameters()
+    found = (
+        (at, fit.family.log_density(y[at], eta, parameters, **facts.take(at)))
+        for at, eta in blocks(fit.design_for(), fit.joint, fit.seed)
+    )
+    return together(found, fit.n_draws, fit.nobs, ())
 
 
-def to_arviz(fit: PosteriorFit, log_likelihood: bool = True, posterior_predictive: bool = False) -> Any:
+def to_arviz(fit: PosteriorChecking, log_likelihood: bool = True, posterior_predictive: bool = False) -> Any:
     """Draws as ArviZ's InferenceData.
 
     Parameters
@@ -56,54 +61,93 @@ def to_arviz(fit: PosteriorFit, log_likelihood: bool = True, posterior_predictiv
     Returns
     -------
     arviz.InferenceData
-        posterior: ``beta`` (coefficient); ``sigma``; for each random term ``sd_<group>`` (column), ``cor_<group>``
-        (column, column) and ``u_<group>`` (level, column). Dimensions are labelled.
+        posterior: ``beta`` (coefficient); ``sigma``, ``nu``, ``shape``, ``phi`` as the family has them; ``threshold``
+        (threshold) of an ordinal response; for each random term ``sd_<group>`` (column), ``cor_<group>`` (column,
+        column) and ``u_<group>`` (level, column). Dimensions are labelled. For a categorical response the variables of
+        a category end in ``_<category>``; responses are then codes.
 
     Raises
     ------
     MissingPackageError
         If ArviZ is not installed.
     """
-    az = _arviz()
+    az = arviz()
     design, chains = fit.design, fit.chains
+    posterior: dict[str, Array] = {}
+    dims: dict[str, list[str]] = {}
+    coords: dict[str, Any] = {"coefficient": list(design.fixed_names), "row": list(design.frame.index)}
 
-    def layout(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return values.reshape(chains, -1, *values.shape[1:])
+    def add(name: str, values: Array, *along: str) -> None:
+        posterior[name] = values.reshape(chains, -1, *values.shape[1:])
+        if along:
+            dims[name] = list(along)
 
-    posterior = {"beta": layout(fit.sample.beta)}
-    dims: dict[str, list[str]] = {"beta": ["coefficient"]}
-    coords: dict[str, Any] = {"coefficient": list(design.fixed_names)}
-    if design.known_sd is None:
-        posterior["sigma"] = layout(fit.variances.sigma)
-    for t, (name, term) in enumerate(zip(tables.term_names(design.random), design.random, strict=True)):
-        column, level = f"{name}_column", f"{name}_level"
-        coords |= {column: list(term.columns), level: list(term.levels)}
-        posterior[f"sd_{name}"] = layout(fit.variances.sd[t])
-        dims[f"sd_{name}"] = [column]
-        if term.correlated and term.n_columns > 1:
-            L = fit.variances.L[t]
-            coords[f"{column}_2"] = list(term.columns)
-            posterior[f"cor_{name}"] = layout(L @ L.transpose(0, 2, 1))
-            dims[f"cor_{name}"] = [column, f"{column}_2"]
-        start, stop = design.starts[t : t + 2]
-        u = fit.sample.u[:, start:stop].reshape(-1, term.n_levels, term.n_columns)
-        posterior[f"u_{name}"] = layout(u)
-        dims[f"u_{name}"] = [level, column]
-    groups: dict[str, Any] = {"observed_data": {design.response_name: design.y}}
+    for predictor in fit.joint.predictors:
+        end = "" if predictor.category is None else f"_{predictor.category}"
+        add(f"beta{end}", predictor.beta, "coefficient")
+        for t, (name, term) in enumerate(zip(tables.term_names(design.random), design.random, strict=True)):
+            column, level = f"{name}_column", f"{name}_level"
+            coords |= {column: list(term.columns), level: list(term.levels)}
+            add(f"sd_{name}{end}", predictor.sd(t), column)
+            if term.correlated and term.n_columns > 1:
+                coords[f"{column}_2"] = list(term.columns)
+                add(f"cor_{name}{end}", predictor.correlation(t), column, f"{column}_2")
+            start, stop = design.starts[t : t + 2]
+            add(f"u_{name}{end}", predictor.u[:, start:stop].reshape(-1, term.n_levels, term.n_columns), level, column)
+    for name, values in fit.joint.auxiliary.items():
+        add(name, values)
+    if fit.joint.thresholds is not None:
+        coords["threshold_number"] = [str(k + 1) for k in range(fit.joint.thresholds.shape[1])]
+        add("threshold", fit.joint.thresholds, "threshold_number")
     dims[design.response_name] = ["row"]
-    coords["row"] = list(design.frame.index)
+    groups: dict[str, Any] = {"observed_data": {design.response_name: design.y}}
     if log_likelihood:
-        groups["log_likelihood"] = {design.response_name: layout(pointwise_log_likelihood(fit))}
+        values = pointwise_log_likelihood(fit)
+        groups["log_likelihood"] = {design.response_name: values.reshape(chains, -1, fit.nobs)}
     if posterior_predictive:
-        groups["posterior_predictive"] = {design.response_name: layout(fit.simulate(seed=fit.seed).to_numpy().T)}
+        values = fit._simulated(None, fit.seed)
+        groups["posterior_predictive"] = {design.response_name: values.reshape(chains, -1, fit.nobs)}
     return az.from_dict(posterior=posterior, coords=coords, dims=dims, **groups)
 
 
-def loo(fit: PosteriorFit) -> Any:
-    """ArviZ's PSIS-LOO of a fit."""
-    return _arviz().loo(to_arviz(fit))
+def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along: str, mend: str) -> Any:
+    """ArviZ's PSIS cross-validation of (D, m) log likelihoods, with our warning where k-hat is too large."""
+    az = arviz()
+    data = az.from_dict(
+        posterior={"lp": np.zeros((fit.chains, len(log_likelihood) // fit.chains))},
+        log_likelihood={fit.design.response_name: log_likelihood.reshape(fit.chains, -1, log_likelihood.shape[1])},
+        coords={along: labels},
+        dims={fit.design.response_name: [along]},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says below the same in words that name the mend
+        found = az.loo(data, pointwise=True, reff=_relative_efficiency(fit))
+    bad = int(np.sum(np.asarray(found.pareto_k) > found.good_k))
+    if bad:
+        warnings.warn(
+            f"k-hat is above {found.good_k:.2f} for {bad} of {len(labels)} {along}s (largest "
+            f"{float(found.pareto_k.max()):.2f}): without them the posterior is another, and importance sampling does "
+            f"not reach it. {mend}",
+            ParetoKWarning,
+            4,
+        )
+    return found
 
 
-def waic(fit: PosteriorFit) -> Any:
+def _relative_efficiency(fit: PosteriorChecking) -> float:
+    """Effective draws over draws: 1 for independent ones."""
+    ess = fit.sampling.ess
+    return 1.0 if fit.sampling.method not in ("nuts",) or np.isnan(ess) else float(np.clip(ess / fit.n_draws, 0.01, 1))
+
+
+def loo(fit: PosteriorChecking) -> Any:
+    """ArviZ's PSIS-LOO of a fit, pointwise."""
+    rows = [int(i) for i in fit.design.frame.index]
+    return psis(
+        fit, pointwise_log_likelihood(fit), rows, "row", "Look at these rows (found.pareto_k), or refit without them."
+    )
+
+
+def waic(fit: PosteriorChecking) -> Any:
     """ArviZ's WAIC of a fit."""
-    return _arviz().waic(to_arviz(fit))
+    return arviz().waic(to_arviz(fit))

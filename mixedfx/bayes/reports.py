@@ -1,4 +1,4 @@
-"""What a posterior fit tells its reader: tables in broom's columns, priors as used, diagnostics, the summary."""
+"""What a posterior fit tells its reader: tables in broom's columns, priors as used, the summary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.bayes.importance import RELIABLE
+from mixedfx.bayes.diagnose import verdict
+from mixedfx.draws import Key
 from mixedfx.results import tables
 from mixedfx.results.numbers import column
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from mixedfx.bayes.fit import PosteriorFit
 
 Array = NDArray[np.float64]
-
-FEW = 400  # effective draws below which quantiles in the tails are rough
-CONVERGED = 1.01  # largest R-hat of chains that have mixed (Vehtari et al. 2021)
 
 
 def _moments(values: Array, level: float) -> pd.DataFrame:
@@ -32,27 +30,74 @@ def _moments(values: Array, level: float) -> pd.DataFrame:
 
 def tidy_table(fit: PosteriorFit, effects: tables.Effects, level: float) -> pd.DataFrame:
     """Table behind `PosteriorFit.tidy`."""
-    if effects == "fixed":
-        table = _moments(fit.sample.beta, level)
-        table.insert(0, "term", list(fit.design.fixed_names))
-        return table
-    if effects == "ran_pars":
-        keys, values = fit._parameters
-        table = _moments(values, level)
-        table.insert(0, "group", ["Residual" if key[0] == "sigma" else key[1] for key in keys])
-        table.insert(1, "term", [_parameter_name(key) for key in keys])
-        return table
-    keys = tables.draw_keys(fit.design)[fit.sample.beta.shape[1] :]
-    table = _moments(fit.sample.u, level)
+    parts = [_FILLED[effects](fit, level, number) for number in range(len(fit.joint.predictors))]
+    if len(parts) == 1:
+        return parts[0]
+    for part, predictor in zip(parts, fit.joint.predictors, strict=True):
+        part.insert(0, "category", predictor.category)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _fixed(fit: PosteriorFit, level: float, number: int) -> pd.DataFrame:
+    """Coefficients of one linear predictor, after the thresholds of an ordinal response."""
+    names, values = list(fit.design.fixed_names), fit.joint.predictors[number].beta
+    if fit.joint.thresholds is not None:
+        names = [*(f"threshold[{k + 1}]" for k in range(fit.joint.thresholds.shape[1])), *names]
+        values = np.concatenate([fit.joint.thresholds, values], axis=1)
+    table = _moments(values, level)
+    table.insert(0, "term", names)
+    return table
+
+
+def _ran_pars(fit: PosteriorFit, level: float, number: int) -> pd.DataFrame:
+    """Standard deviations and correlations of one linear predictor, and, with the first, what the family has."""
+    keys, values = fit._parameters
+    category = fit.joint.predictors[number].category
+    mine = [i for i, key in enumerate(keys) if _belongs(key, category, number)]
+    keys = tuple(keys[i] for i in mine)
+    table = _moments(values[:, mine], level)
+    short = [_without(key, category) for key in keys]
+    table.insert(0, "group", [_group(key) for key in short])
+    table.insert(1, "term", [_parameter_name(key) for key in short])
+    return table
+
+
+def _ran_vals(fit: PosteriorFit, level: float, number: int) -> pd.DataFrame:
+    keys = tables.draw_keys(fit.design)[len(fit.design.fixed_names) :]
+    table = _moments(fit.joint.predictors[number].u, level)
     for at, name in enumerate(("group", "level", "term")):
         table.insert(at, name, [key[at + 1] for key in keys])
     return table
 
 
-def _parameter_name(key: tuple[str, ...]) -> str:
-    if key[0] == "sigma":
+_FILLED = {"fixed": _fixed, "ran_pars": _ran_pars, "ran_vals": _ran_vals}
+_OF_TERMS = ("sd", "cor")
+
+
+def _belongs(key: Key, category: str | None, number: int) -> bool:
+    if key[0] == "threshold":
+        return False
+    if key[0] in _OF_TERMS:
+        return category is None or key[1] == category
+    return number == 0
+
+
+def _without(key: Key, category: str | None) -> Key:
+    return (key[0], *key[2:]) if category is not None and key[0] in _OF_TERMS else key
+
+
+def _group(key: Key) -> str:
+    if key == ("sigma",):
+        return "Residual"
+    return key[1] if key[0] in _OF_TERMS else ""
+
+
+def _parameter_name(key: Key) -> str:
+    if key == ("sigma",):
         return "sd__Observation"
-    return f"sd__{key[2]}" if key[0] == "sd" else f"cor__{key[2]}.{key[3]}"
+    if key[0] == "sd":
+        return f"sd__{key[2]}"
+    return f"cor__{key[2]}.{key[3]}" if key[0] == "cor" else ".".join(key)
 
 
 def prior_summary(fit: PosteriorFit) -> SummaryContent:
@@ -65,72 +110,53 @@ def prior_summary(fit: PosteriorFit) -> SummaryContent:
     )
 
 
-def concerns(fit: PosteriorFit) -> tuple[str, ...]:
-    """What a user has to know before using the draws; empty where all is well."""
-    s, found = fit.sampling, []
-    if s.method == "importance" and s.k_hat > RELIABLE:
-        found.append(f"k-hat is {s.k_hat:.2f}, above {RELIABLE}: a few draws dominate, and intervals may be wrong.")
-    if s.method == "nuts" and s.r_hat > CONVERGED:
-        found.append(
-            f"R-hat is {s.r_hat:.3f}, above {CONVERGED}: the chains disagree; run more iterations (warmup, draws)."
-        )
-    if s.divergences:
-        found.append(f"{s.divergences} divergent transitions: NUTS could not follow the density everywhere.")
-    if s.ess < FEW:
-        found.append(
-            f"only {s.ess:.0f} effective draws of (theta, sigma): quantiles in the tails are rough; ask for more draws."
-        )
-    return tuple(found)
-
-
-def diagnostics(fit: PosteriorFit) -> SummaryContent:
-    """How far the draws can be trusted, in plain words."""
+def glance(fit: PosteriorFit) -> pd.DataFrame:
+    """Table behind `PosteriorFit.glance`."""
     s = fit.sampling
-    if s.method == "prior":
-        return SummaryContent("Diagnostics", (SummaryFacts((("Method", "independent draws from the prior"),)),))
-    facts: list[tuple[str, str]] = []
-    if s.method == "importance":
-        share = s.ess / s.proposals
-        facts.append(
-            ("Method", "beta and u integrated out; (theta, sigma) by importance sampling; draws are independent")
-        )
-        facts.append(("k-hat", f"{s.k_hat:.2f}; weights can be trusted up to {RELIABLE}"))
-        facts.append(("Weights", f"{s.ess:.0f} effective of {s.proposals} weighted points ({share:.0%})"))
-        facts.append(
-            ("Draws", f"{fit.n_draws}, with {s.distinct} distinct (theta, sigma), each with its own (beta, u)")
-        )
-    else:
-        facts.append(("Method", "beta and u integrated out; (theta, sigma) by NUTS"))
-        facts.append(("Why NUTS", s.reason))
-        facts.append(("R-hat", f"{s.r_hat:.3f}, largest over the coordinates; chains agree up to {CONVERGED}"))
-        facts.append(("ESS", f"{s.ess:.0f} effective of {fit.n_draws} draws, smallest over the coordinates"))
-        facts.append(("Divergences", str(s.divergences)))
-    facts.append(("Work", f"{s.evaluations} evaluations, {s.seconds:.2f} s"))
-    found = concerns(fit)
-    facts.append(("Verdict", " ".join(found) if found else "nothing speaks against these draws"))
-    return SummaryContent("Diagnostics", (SummaryFacts(tuple(facts)),))
+    row = {"nobs": fit.nobs, "draws": fit.n_draws, "method": s.method, "k_hat": s.k_hat, "ess": s.ess}
+    row |= {"r_hat": s.r_hat, "sigma": fit.sigma, "family": fit.family.name, "divergences": s.divergences}
+    return pd.DataFrame([row])
 
 
 def summary(fit: PosteriorFit, level: float) -> SummaryContent:
     """Data, priors in brief, variances, fixed effects, diagnostics."""
     design = fit.design
-    facts = [("Formula", " ".join(design.formula.text.split())), ("Data", rows_text(design.rows))]
-    facts.append(("Groups", ", ".join(f"{label} {n}" for label, n in fit.ngroups.items())))
+    facts = [("Formula", " ".join(design.formula.text.split()))]
+    if not _plain(fit):
+        facts.append(("Family", f"{fit.family.name}, {fit.family.link.name} link"))
+    if fit.categories:
+        facts.append(("Categories", ", ".join(fit.categories)))
+    facts.append(("Data", rows_text(design.rows)))
+    if fit.ngroups:
+        facts.append(("Groups", ", ".join(f"{label} {n}" for label, n in fit.ngroups.items())))
     facts.append(("Priors", f"{fit.priors.name}; fit.prior_summary() lists them"))
-    title = "Prior predictive" if fit.sampling.method == "prior" else "Posterior"
-    (verdict,) = (
-        (text for name, text in _facts(diagnostics(fit)) if name == "Verdict") if title == "Posterior" else ("",)
-    )
+    prior = fit.sampling.method == "prior"
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(tuple(facts))]
-    blocks.append(_estimates("Random effects", fit.tidy("ran_pars", level), ("group", "term"), level))
-    blocks.append(_estimates("Fixed effects", fit.tidy("fixed", level), ("term",), level))
-    if verdict:
-        blocks.append(SummaryFacts((("Draws", f"{fit.n_draws} by {fit.sampling.method}; {verdict}"),)))
-    return SummaryContent(f"{title} of a linear mixed model", tuple(blocks))
+    several = ("category",) if len(fit.joint.predictors) > 1 else ()
+    pars = fit.tidy("ran_pars", level)
+    if len(pars):
+        title = "Random effects" if fit.ngroups else "Other parameters"
+        blocks.append(_estimates(title, pars, (*several, "group", "term"), level))
+    fixed = fit.tidy("fixed", level)
+    if len(fixed):
+        blocks.append(_estimates("Fixed effects", fixed, (*several, "term"), level))
+    if not prior:
+        blocks.append(SummaryFacts((("Draws", f"{fit.n_draws} by {_engine(fit)}; {verdict(fit)}"),)))
+    what = "a linear mixed model" if _plain(fit) and fit.ngroups else _kind(fit)
+    return SummaryContent(f"{'Prior predictive' if prior else 'Posterior'} of {what}", tuple(blocks))
 
 
-def _facts(content: SummaryContent) -> list[tuple[str, str]]:
-    return [item for block in content.blocks if isinstance(block, SummaryFacts) for item in block.items]
+def _plain(fit: PosteriorFit) -> bool:
+    return fit.family.name == "gaussian" and fit.family.identity
+
+
+def _kind(fit: PosteriorFit) -> str:
+    return f"a {fit.family.name} {'multilevel ' if fit.ngroups else ''}model"
+
+
+def _engine(fit: PosteriorFit) -> str:
+    engine = getattr(fit.sampling, "engine", None)
+    return fit.sampling.method if engine is None else f"{fit.sampling.method} ({engine})"
 
 
 def _estimates(title: str, table: pd.DataFrame, names: tuple[str, ...], level: float) -> SummaryTable:

@@ -151,6 +151,7 @@ def ask(fit: Fit, data: pd.DataFrame, question: Question, newdata: pd.DataFrame 
 def as_json(answers: Mapping[str, Effects], data: str) -> dict[str, Any]:
     """Content of ``--json``: the question, what the intervals mean, and every table with its own notes."""
     first = next(iter(answers.values()))
+    assert first.comparison is not None, "the command asks for effects"
     return {
         "mixedfx": mx.__version__,
         "formula": str(first.fit.design.formula),

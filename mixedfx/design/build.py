@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,9 +23,12 @@ from mixedfx.design.frame import column, column_names, kind, nearest, plain, to_
 from mixedfx.design.grouping import Codes, Grouping, group
 from mixedfx.design.parts import Part, build_part
 from mixedfx.design.rank import combination, independent_columns
+from mixedfx.design.response import check_varies, check_weights, read_response
 from mixedfx.design.select import choose_rows, per_row
 from mixedfx.design.spec import DesignSpec, OffsetSpec, RandomSpec
 from mixedfx.errors import DataError, FormulaError, RankDeficiencyWarning
+from mixedfx.families.family import Family
+from mixedfx.families.registry import find_family
 from mixedfx.formula.mixed_formula import MixedFormula
 
 Array = NDArray[np.float64]
@@ -39,6 +43,7 @@ def design(
     na: Literal["drop", "raise"] = "drop",
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
+    family: str | Family | None = None,
 ) -> Design:
     """Show what a formula makes of a data frame before any model is fitted: X, the random terms, the rows used.
 
@@ -50,7 +55,7 @@ def design(
         lme4's notation, ``"Reaction ~ Days + (Days | Subject)"``.
     data
         Any data frame narwhals understands: pandas, polars, pyarrow.
-    weights, offset, na, contrasts, env
+    weights, offset, na, contrasts, env, family
         As in `build_design`.
 
     Returns
@@ -74,7 +79,15 @@ def design(
     fixed effects (2): Intercept, x
     """
     return build_design(
-        formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env, sigma_free=False
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        na=na,
+        contrasts=contrasts,
+        env=env,
+        sigma_free=False,
+        family=family,
     )
 
 
@@ -88,6 +101,7 @@ def build_design(
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
     sigma_free: bool = True,
+    family: str | Family | None = None,
 ) -> Design:
     """Build the design of a mixed model.
 
@@ -118,7 +132,13 @@ def build_design(
         Functions and constants that the formula may use besides the documented ones.
     sigma_free
         Whether sigma is estimated, as in a linear mixed model. Then a constant response, a grouping factor with one
-        level and a term with as many effects as there are rows are errors, and few levels are warned about.
+        level and a term with as many effects as there are rows are errors, and few levels are warned about unless
+        `family` is given, since then there are priors. Of families other than gaussian and student with the identity
+        link it concerns a constant response only.
+    family
+        Distribution of the response, a name or a family. It decides which responses are read (see
+        `mixedfx.design.response`), whether `weights` are possible, and whether X has an intercept: not under
+        cumulative. None: numbers only, as in a linear mixed model.
 
     Returns
     -------
@@ -131,7 +151,10 @@ def build_design(
     UnsafeFormulaError
         The formula asks for a function that is neither documented nor in `env`.
     DataError
-        Unknown or unusable columns, a response that is not numeric, infinities, negative weights, no rows left.
+        Unknown or unusable columns, a response that is not numeric or that the family cannot have (naming rows),
+        infinities, negative weights, no rows left.
+    OptionError
+        `weights` for a family without a residual variance.
     ModelError
         The model cannot be estimated from these data.
 
@@ -152,11 +175,17 @@ def build_design(
 
     if na not in ("drop", "raise"):
         raise DataError(f"na='{na}' is not known", mend="Use na='drop' or na='raise'.")
+    family = None if family is None else find_family(family)
     names = column_names(data)
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
     parsed = expand_dot(parsed, [c for c in names if isinstance(c, str)])
     if parsed.response is None:
         raise FormulaError("the formula has no response", formula=parsed.text, column=0, mend="Write y ~ ...")
+    ordered = family is not None and family.outcome == "ordered"
+    if ordered:
+        _refuse_no_intercept(parsed)
+    if weights is not None:
+        check_weights(family)
     used = columns_read(parsed, env or {}, names)
     scope = Scope.of(env, contrasts)
 
@@ -171,8 +200,7 @@ def build_design(
     rows, kept_weights = choose_rows(frame, all_weights, arrays, na)
     frame = plain(frame if len(rows.used) == total else frame.take(rows.used))
 
-    y = number(parsed.response, frame, scope, {}, rows.used, "response")
-    known_sd = _known_sd(parsed, frame, scope, rows.used)
+    response = read_response(parsed, family, frame, scope, rows.used)
     offsets = tuple(OffsetSpec(e, {}) for e in (*parsed.offsets, *([f"`{offset}`"] if isinstance(offset, str) else [])))
     total_offset = arrays["offset"][rows.used] if "offset" in arrays else np.zeros(len(frame))
     for spec in offsets:
@@ -187,6 +215,8 @@ def build_design(
 
     full, fixed = part(parsed.fixed)
     kept, aliased = _full_rank(full, fixed)
+    if ordered:
+        kept = kept[np.array([fixed.columns[j] != "Intercept" for j in kept], dtype=bool)]
     X = full if len(kept) == full.shape[1] else np.ascontiguousarray(full[:, kept])
     random, random_specs = _random_terms(parsed, frame, part)
     _check_contrasts(scope, parts)
@@ -203,7 +233,7 @@ def build_design(
     )
     built = Design(
         formula=parsed,
-        y=y,
+        y=response.y,
         X=X,
         fixed_names=tuple(fixed.columns[j] for j in kept),
         random=random,
@@ -213,34 +243,40 @@ def build_design(
         spec=spec,
         rows=rows,
         aliased=aliased,
-        known_sd=known_sd,
+        known_sd=response.known_sd,
         response_name=parsed.response,
+        trials=response.trials,
+        categories=response.categories,
     )
-    free = sigma_free and known_sd is None
+    if family is not None and not family.identity:
+        if sigma_free:
+            check_varies(response, family, parsed.response)
+        warn_unidentified(_with_intercept(built) if ordered else built)
+        return built
+    free = sigma_free and response.known_sd is None
     if free:
         check_estimable(built)
     warn_unidentified(built)
-    if free:
+    if free and family is None:
         warn_few_levels(built)
     return built
 
 
-def _known_sd(formula: MixedFormula, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]) -> Array | None:
-    """Evaluate the known sampling standard deviations of ``y | se(s)``."""
-    known = None
-    for addition in formula.additions:
-        if addition.name != "se":
-            raise FormulaError(
-                f"{addition.name}(...) on the left is not known to this model",
-                formula=formula.text,
-                column=addition.column,
-                mend="Known on the left: se(s), the known standard deviation of each response.",
-            )
-        known = number(addition.argument, frame, scope, {}, rows, "standard deviation")
-        if (known <= 0).any():
-            first = rows[known <= 0][0]
-            raise DataError(f"se({addition.argument}) is not positive in row {first} (counted from 0)")
-    return known
+def _refuse_no_intercept(formula: MixedFormula) -> None:
+    """Refuse ``0 +`` in the fixed part of a model whose thresholds take the place of the intercept."""
+    if formula.fixed.split("+")[0].strip() == "0":
+        raise FormulaError(
+            "the thresholds of a cumulative model take the place of its intercept: `0 +` has no meaning",
+            formula=formula.text,
+            column=formula.text.find("~") + 1,
+            mend="Leave `0 +` (or `- 1`) out of the fixed part.",
+        )
+
+
+def _with_intercept(design: Design) -> Design:
+    """The design with the intercept that the thresholds stand for, as the checks need it."""
+    ones = np.ones((len(design.y), 1))
+    return replace(design, X=np.hstack([ones, design.X]), fixed_names=("Intercept", *design.fixed_names))
 
 
 def _full_rank(full: Array, part: Part) -> tuple[NDArray[np.intp], tuple[str, ...]]:

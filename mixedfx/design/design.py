@@ -117,6 +117,10 @@ class Design:
         (n,) known sampling standard deviations (``y | se(s) ~ ...``), or None where sigma is estimated.
     response_name
         The response as written.
+    trials
+        (n,) numbers of trials (``k | trials(m) ~ ...``), or None.
+    categories
+        Levels of a response that is a category; `y` then holds their codes 0 to K - 1. None for a numeric response.
     """
 
     formula: MixedFormula
@@ -132,6 +136,8 @@ class Design:
     aliased: tuple[str, ...] = ()
     known_sd: NDArray[np.float64] | None = None
     response_name: str = "y"
+    trials: NDArray[np.float64] | None = None
+    categories: tuple[str, ...] | None = None
 
     @property
     def n_random(self) -> int:

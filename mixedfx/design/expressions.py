@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.frame import column, examples, kind, nearest, some
-from mixedfx.errors import DataError, MixedfxError
+from mixedfx.design.frame import column, examples, kind, nearest
+from mixedfx.errors import DataError, MixedfxError, some_rows
 from mixedfx.formula.mixed_formula import MixedFormula
 
 # Quoted strings first, so that a backtick inside one is not taken for a name.
@@ -200,9 +200,32 @@ def finite(name: str, values: NDArray[np.float64], rows: NDArray[np.intp]) -> No
     bad = ~(ok if values.ndim == 1 else ok.all(axis=1))
     what = "infinite" if np.isinf(values).any() else "not a number"
     raise DataError(
-        f"'{name}' is {what} in {some(rows[bad])} (counted from 0)",
+        f"'{name}' is {what} in {some_rows(rows[bad])} (counted from 0)",
         mend="Drop or repair these rows, or choose a transform that is defined for them.",
     )
+
+
+def value_of(expression: str, frame: pd.DataFrame, scope: Scope, state: dict[str, Any], what: str) -> pd.Series:
+    """(n,) value of an expression, of any kind; `what` says in messages what the expression is for.
+
+    Raises
+    ------
+    DataError
+        Where it cannot be evaluated, or is not one column.
+    """
+    name = column_of(expression)
+    try:
+        value = column(frame, name) if name in frame.columns else evaluate(expression, frame, scope, state)
+    except MixedfxError:
+        raise
+    except Exception as error:
+        raise DataError(f"the {what} '{expression}' could not be evaluated: {error}") from error
+    value = getattr(value, "__wrapped__", value)
+    if np.ndim(value) == 0 and isinstance(value, (int, float, np.number)):
+        value = np.full(len(frame), float(value))
+    if np.shape(value) != (len(frame),):
+        raise DataError(f"the {what} '{expression}' is not one column of {len(frame)} values")
+    return value if isinstance(value, pd.Series) else pd.Series(np.asarray(value))
 
 
 def number(
@@ -218,18 +241,7 @@ def number(
         Where the value is text, a category, a date, not one column, or not finite.
     """
     name = column_of(expression)
-    try:
-        value = column(frame, name) if name in frame.columns else evaluate(expression, frame, scope, state)
-    except MixedfxError:
-        raise
-    except Exception as error:
-        raise DataError(f"the {what} '{expression}' could not be evaluated: {error}") from error
-    value = getattr(value, "__wrapped__", value)
-    if np.ndim(value) == 0 and isinstance(value, (int, float, np.number)):
-        value = np.full(len(frame), float(value))
-    if np.shape(value) != (len(frame),):
-        raise DataError(f"the {what} '{expression}' is not one column of {len(frame)} values")
-    series = value if isinstance(value, pd.Series) else pd.Series(np.asarray(value))
+    series = value_of(expression, frame, scope, state, what)
     found = kind(series)
     if found not in ("number", "boolean"):
         first = examples(series.iloc[:1])

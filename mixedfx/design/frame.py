@@ -117,7 +117,9 @@ def _series(column: Any) -> pd.Series:
 
     dtype = column.dtype
     if isinstance(dtype, nw.Enum):
-        return pd.Series(pd.Categorical(column.cast(nw.String).to_pandas(), categories=list(dtype.categories)))
+        return pd.Series(
+            pd.Categorical(column.cast(nw.String).to_pandas(), categories=list(dtype.categories), ordered=True)
+        )
     if isinstance(dtype, nw.Categorical):
         if column.implementation.is_polars():
             return pd.Series(pd.Categorical(column.cast(nw.String).to_pandas()))
@@ -227,13 +229,3 @@ def kind(values: pd.Series) -> Kind:
 def examples(values: pd.Series) -> str:
     """Write the first few distinct values, as Python writes them."""
     return ", ".join(repr(v) for v in pd.unique(values)[:3].tolist())
-
-
-def some(rows: NDArray[Any] | Sequence[int], limit: int = 5) -> str:
-    """Write the first few row positions: ``rows 3, 8 and 12``, ``rows 0, 1, 2, 3, 4, ... (90 in all)``."""
-    listed = [str(int(r)) for r in rows[:limit]]
-    if len(rows) > limit:
-        return f"rows {', '.join(listed)}, ... ({len(rows)} in all)"
-    if len(listed) == 1:
-        return f"row {listed[0]}"
-    return f"rows {', '.join(listed[:-1])} and {listed[-1]}"

@@ -14,7 +14,12 @@ _SHOWN = 12
 def _entries(design: Design) -> list[tuple[str, str]]:
     names = design.fixed_names
     listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-    entries = [(f"fixed effects ({len(names)})", listed or "none")]
+    entries = []
+    if design.categories is not None:
+        entries.append((f"response ({len(design.categories)} categories)", ", ".join(design.categories[:_SHOWN])))
+    if design.trials is not None:
+        entries.append(("trials", f"{design.trials.min():g} to {design.trials.max():g}"))
+    entries.append((f"fixed effects ({len(names)})", listed or "none"))
     if design.aliased:
         entries.append(("dropped as linearly dependent", ", ".join(design.aliased)))
     for term in design.random:

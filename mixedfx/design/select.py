@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import RowReport
-from mixedfx.design.frame import missing, some
-from mixedfx.errors import DataError, RowsDroppedWarning
+from mixedfx.design.frame import missing
+from mixedfx.errors import DataError, RowsDroppedWarning, some_rows
 
 Array = NDArray[np.float64]
 
@@ -73,15 +73,15 @@ def choose_rows(
             masks[f"{name}="] = np.isnan(values)
     for name, values in {**arrays, **({} if weights is None else {"weights": weights})}.items():
         if np.isinf(values).any():
-            raise DataError(f"{name} is infinite in {some(np.flatnonzero(np.isinf(values)))} (counted from 0)")
+            raise DataError(f"{name} is infinite in {some_rows(np.flatnonzero(np.isinf(values)))} (counted from 0)")
     if weights is not None and (weights < 0).any():
         raise DataError(
-            f"weights are negative in {some(np.flatnonzero(weights < 0))} (counted from 0)",
+            f"weights are negative in {some_rows(np.flatnonzero(weights < 0))} (counted from 0)",
             mend="Weights are precisions: the variance of a row is sigma^2 / weight. Use zero to leave a row out.",
         )
     counts = {name: int(mask.sum()) for name, mask in masks.items()}
     if masks and na == "raise":
-        where = "; ".join(f"'{name}' in {some(np.flatnonzero(mask))}" for name, mask in masks.items())
+        where = "; ".join(f"'{name}' in {some_rows(np.flatnonzero(mask))}" for name, mask in masks.items())
         raise DataError(f"missing values: {where} (counted from 0)", mend="Fill them in, or use na='drop'.")
     keep = np.ones(total, dtype=bool)
     for mask in masks.values():

@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.expressions import Scope, columns_read, number
-from mixedfx.design.frame import Kind, column, column_names, examples, kind, missing, nearest, plain, some, to_pandas
+from mixedfx.design.frame import Kind, column, column_names, examples, kind, missing, nearest, plain, to_pandas
 from mixedfx.design.grouping import Grouping, NewCodes, regroup
 from mixedfx.design.labels import level_label
 from mixedfx.design.parts import Part
-from mixedfx.errors import DataError
+from mixedfx.errors import DataError, some_rows
 from mixedfx.formula.mixed_formula import MixedFormula
 
 
@@ -144,7 +144,7 @@ class DesignSpec:
     def _refuse_missing(self, frame: pd.DataFrame) -> None:
         masks = missing(frame)
         if masks:
-            where = "; ".join(f"'{name}' in {some(np.flatnonzero(mask))}" for name, mask in masks.items())
+            where = "; ".join(f"'{name}' in {some_rows(np.flatnonzero(mask))}" for name, mask in masks.items())
             raise DataError(
                 f"the new data have missing values: {where} (counted from 0)", mend="Fill them in or drop these rows."
             )

@@ -1,7 +1,10 @@
-"""Effects of a treatment for everybody and for subgroups, from any fit. Start at `mixedfx.effects.effects`.
+"""Effects of a treatment for everybody and for subgroups, and average outcomes, from any fit.
 
-A step of the pipeline is a file: `treatment` (which values are compared), `subgroups` and `query` (for whom), `grid`
-(averaged over which rows), `comparisons` (how two averages become one number), `summary` (intervals), `checks` (what
-the answer does not mean). `result` holds the answer; a question put to an answer, such as `contrasts`, is a file of
-functions over it.
+Start at `mixedfx.effects.effects` and `mixedfx.effects.poststratify`; `rake` makes weights from margins. A step of the
+pipeline is a file: `treatment` (which values are compared), `subgroups` and `query` (for whom), `grid` (averaged over
+which cells), `outcome` (what a cell is expected to have), `averages` (of subgroups: functionals or draws),
+`comparisons` (how two averages become one number), `quantities` and `summary` (intervals), `checks` (what the answer
+does not mean); `pipeline` puts them together. The answer is built in three storeys: `state` (what it holds),
+`questions` (what can be asked of it), `result` (how it is shown). A question is a file of functions over the state:
+`contrasts`, `ranks`, `excess`, `shrinkage`, `heterogeneity`, `decisions`.
 """

@@ -22,11 +22,13 @@ from scipy import sparse
 from mixedfx.design.design import Design
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.functional import Functional
+from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.grid import Grid
 from mixedfx.effects.modifiers import categorical_columns, effect_modifiers, formula_with_variation
 from mixedfx.effects.treatment import Treatment
 from mixedfx.effects.wording import did_you_mean, listed
 from mixedfx.errors import EffectsError, IdentifiabilityWarning, NoVariationWarning
+from mixedfx.results.protocol import Fit
 
 SCALES = ("response", "link")
 GROUPS = ("fitted", "average", "integrate")
@@ -50,6 +52,34 @@ def check_options(scale: str, groups: str, new_levels: str, level: float) -> Non
             raise EffectsError(f"{name}={value!r} is not known", mend=did_you_mean(value, allowed, all_of="Values"))
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
         raise EffectsError(f"level must lie between 0 and 1, not {level!r}", mend="Write level=0.95.")
+
+
+def check_comparison(fit: Fit, comparison: Comparison | None, scale: str) -> None:
+    """Refuse comparisons that have no meaning for this response or scale.
+
+    Raises
+    ------
+    EffectsError
+        Naming one that has.
+    """
+    family = getattr(fit, "family", None)
+    if scale == "link" and family is not None and family.outcome == "nominal":
+        raise EffectsError("a nominal response has a linear predictor for each category", mend='Use scale="response".')
+    if comparison is None:
+        return
+    identity = family is None or family.identity
+    if comparison.name != "difference" and scale == "link" and not identity:
+        raise EffectsError(
+            f"{comparison.name} compares average outcomes, which the scale of the linear predictor does not have",
+            mend='Use scale="response", or comparison="difference".',
+        )
+    if comparison.domain == "probability":
+        outcome = "real" if family is None else family.outcome
+        if outcome not in ("binary", "trials", "ordered", "nominal") and not np.isin(fit.design.y, (0.0, 1.0)).all():
+            raise EffectsError(
+                f"{comparison.name} is a difference of probabilities, and {fit.design.response_name} is not 0 or 1",
+                mend='Use comparison="difference".',
+            )
 
 
 def not_estimable(
@@ -108,6 +138,7 @@ def warn_no_variation(
     functional: Functional,
     *,
     groups: str,
+    stacklevel: int = 3,
 ) -> None:
     """Warn about columns that define subgroups but over which the effect cannot vary.
 
@@ -134,7 +165,7 @@ def warn_no_variation(
     if not constant:
         reason = f" ({listed(design.aliased)} were dropped from the fit)" if design.aliased else ""
         message = f"all {len(functional)} subgroups have the same effect of {z!r} by construction{reason}"
-        warnings.warn(message, NoVariationWarning, stacklevel=3)
+        warnings.warn(message, NoVariationWarning, stacklevel=stacklevel)
         return
     names = " and ".join(repr(c) for c in constant)
     effect = f"the effect of {z!r} cannot vary over {names}"
@@ -149,7 +180,7 @@ def warn_no_variation(
         if same or len(functional) == 1
         else "subgroups differ only through their mix of the columns it does vary over"
     )
-    warnings.warn(f"{effect} {where}: {seen}.\n{mend}", NoVariationWarning, stacklevel=3)
+    warnings.warn(f"{effect} {where}: {seen}.\n{mend}", NoVariationWarning, stacklevel=stacklevel)
 
 
 def constant_over(
@@ -163,7 +194,7 @@ def constant_over(
     ]
     found = []
     for column in columns:
-        if column in modifiers or column == treatment.column or len(set(fetch(frame, column))) < 2:
+        if column in modifiers or column == treatment.column or fetch(frame, column).nunique() < 2:
             continue
         if not any(_is_property(frame, column, of=grouping) for grouping in groupings):
             found.append(column)
@@ -172,7 +203,9 @@ def constant_over(
 
 def _is_property(frame: pd.DataFrame, column: str, *, of: str) -> bool:
     """Say whether each level of a grouping has one value of the column, as a school has one district."""
-    return len(frame[[of, column]].drop_duplicates()) == len(set(fetch(frame, of)))
+    groups, levels = pd.factorize(fetch(frame, of))
+    values, different = pd.factorize(fetch(frame, column))
+    return len(pd.unique(groups * np.int64(len(different)) + values)) == len(levels)
 
 
 def rows_identical(functional: Functional) -> bool:

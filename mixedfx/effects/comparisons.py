@@ -1,16 +1,45 @@
 """Comparisons: how two average outcomes of a subgroup, one for each value of the treatment, become one number.
 
+With h and l the averages under the higher and the lower value:
+
+=================  ==============================  ======  =======================
+name               value                           null    averages must be
+=================  ==============================  ======  =======================
+difference         h - l                           0       any
+risk_difference    h - l                           0       probabilities
+ratio              h / l                           1       positive
+lnratio            ln(h / l)                       0       positive
+lift               100 (h / l - 1), in percent     0       positive
+odds_ratio         [h / (1 - h)] / [l / (1 - l)]   1       between 0 and 1
+log_odds_ratio     ln of the odds ratio            0       between 0 and 1
+=================  ==============================  ======  =======================
+
+Averages come first, the comparison second: ``ratio`` is a ratio of weighted means, sum w h_i / sum w l_i, "how many
+times as much there would be in all". The mean of ratios, sum w (h_i / l_i) / sum w, answers another question ("how
+many times as much for a person drawn at random"), weighs those with small l_i most, and is not offered. In the same
+way ``log_odds_ratio`` compares average probabilities; it lies nearer zero than the average difference on the logit
+scale (``scale="link"``), because odds ratios do not collapse over people.
+
 A comparison that is linear in the two averages is itself a linear functional of (beta, u) on the identity link, so
-its mean and covariance are exact wherever those of the fit are. `COMPARISONS` is the registry: a new comparison is a
-new entry.
+its mean and covariance are exact wherever those of the fit are. Any other is taken draw by draw, and its estimate is
+the median of the draws: medians pass through monotone functions, so that ``lnratio`` is the logarithm of ``ratio``,
+and an average near zero in a few draws does not decide the estimate. `COMPARISONS` is the registry: a new comparison
+is a new entry.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import EffectsError
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -23,20 +52,111 @@ class Comparison:
         The name in ``effects(comparison=...)``.
     null
         Its value where the treatment does nothing.
-    coefficients
-        Multipliers of the average outcomes under the higher and the lower value of the treatment.
     label
         Template of the text in the column `contrast`, from ``{high}`` and ``{low}``.
+    compare
+        (high, low) averages of any one shape -> the comparison, of that shape.
+    slopes
+        (high, low) -> its derivatives by the two, for standard errors of raw estimates.
+    coefficients
+        Multipliers of the two averages where the comparison is linear in them; None where it is not.
+    domain
+        What the averages must be for the comparison to have a meaning.
     """
 
     name: str
     null: float
-    coefficients: tuple[float, float]
     label: str
+    compare: Callable[[Array, Array], Array]
+    slopes: Callable[[Array, Array], tuple[Array, Array]]
+    coefficients: tuple[float, float] | None = None
+    domain: Literal["any", "probability", "positive", "unit"] = "any"
+
+    def check(self, averages: Array, names: list[str]) -> None:
+        """Refuse averages (D, r) outside the domain.
+
+        Parameters
+        ----------
+        averages
+            (D, r) draws of averages.
+        names
+            The r subgroups they belong to.
+
+        Raises
+        ------
+        EffectsError
+            Naming the first subgroup concerned.
+        """
+        if self.domain in ("any", "probability"):
+            return
+        outside = averages <= 0
+        if self.domain == "unit":
+            outside |= averages >= 1
+        share = outside.mean(axis=0)
+        if share.any():
+            worst = int(np.argmax(share > 0))
+            what = "positive averages" if self.domain == "positive" else "averages between 0 and 1"
+            raise EffectsError(
+                f"{self.name} needs {what}; that of {names[worst]!r} is not in {share[worst]:.3g} of the draws",
+                mend='Use comparison="difference".',
+            )
 
 
+def _ones(high: Array, low: Array) -> tuple[Array, Array]:
+    return np.ones_like(high), -np.ones_like(low)
+
+
+def _odds_ratio(high: Array, low: Array) -> Array:
+    return high / (1 - high) * (1 - low) / low
+
+
+def _odds_slopes(high: Array, low: Array) -> tuple[Array, Array]:
+    value = _odds_ratio(high, low)
+    return value / (high * (1 - high)), -value / (low * (1 - low))
+
+
+def _ratio_slopes(high: Array, low: Array) -> tuple[Array, Array]:
+    return 1 / low, -high / low**2
+
+
+def _lnratio(high: Array, low: Array) -> Array:
+    return np.log(high) - np.log(low)
+
+
+def _lnratio_slopes(high: Array, low: Array) -> tuple[Array, Array]:
+    return 1 / high, -1 / low
+
+
+def _lift(high: Array, low: Array) -> Array:
+    return 100 * (high / low - 1)
+
+
+def _lift_slopes(high: Array, low: Array) -> tuple[Array, Array]:
+    return 100 / low, -100 * high / low**2
+
+
+def _log_odds_ratio(high: Array, low: Array) -> Array:
+    return np.log(_odds_ratio(high, low))
+
+
+def _log_odds_slopes(high: Array, low: Array) -> tuple[Array, Array]:
+    return 1 / (high * (1 - high)), -1 / (low * (1 - low))
+
+
+_LINEAR = (1.0, -1.0)
 COMPARISONS: dict[str, Comparison] = {
-    "difference": Comparison("difference", null=0.0, coefficients=(1.0, -1.0), label="{high} - {low}"),
+    c.name: c
+    for c in (
+        Comparison("difference", 0.0, "{high} - {low}", np.subtract, _ones, _LINEAR),
+        Comparison("risk_difference", 0.0, "{high} - {low}", np.subtract, _ones, _LINEAR, "probability"),
+        Comparison("ratio", 1.0, "{high} / {low}", np.divide, _ratio_slopes, None, "positive"),
+        Comparison("lnratio", 0.0, "ln({high} / {low})", _lnratio, _lnratio_slopes, None, "positive"),
+        Comparison("lift", 0.0, "{high} over {low}, %", _lift, _lift_slopes, None, "positive"),
+        Comparison("odds_ratio", 1.0, "odds({high}) / odds({low})", _odds_ratio, _odds_slopes, None, "unit"),
+        Comparison(
+            "log_odds_ratio", 0.0, "ln(odds({high}) / odds({low}))", _log_odds_ratio, _log_odds_slopes, None, "unit"
+        ),
+    )
 }
 
 
@@ -50,9 +170,10 @@ def find_comparison(name: str) -> Comparison:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from mixedfx.effects.comparisons import find_comparison
-    >>> find_comparison("difference").null
-    0.0
+    >>> float(find_comparison("odds_ratio").compare(np.array(0.8), np.array(0.5)).round(6))
+    4.0
     """
     if name not in COMPARISONS:
         mend = did_you_mean(name, COMPARISONS, all_of="Comparisons")

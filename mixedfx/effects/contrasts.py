@@ -1,14 +1,15 @@
-"""Contrasts between subgroups, as combinations of the functionals behind a table.
+"""Contrasts between subgroups, as combinations of the joint quantities behind a table.
 
-With W the weight of all rows and w that of a subgroup S, the average effect over the rest follows from two averages
-that are known already, ``tau_rest = (W tau_all - w tau_S) / (W - w)``, so the complement needs no pass over the data.
+With W the weight of all rows and w that of a subgroup S, the average over the rest follows from two averages that
+are known already, ``m_rest = (W m_all - w m_S) / (W - w)``, so the complement needs no pass over the data. The same
+holds for effects that are linear in the averages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,26 +17,25 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.frame import column as fetch
-from mixedfx.design.functional import Functional
+from mixedfx.effects.averages import compared
 from mixedfx.effects.checks import warn_not_estimable
+from mixedfx.effects.quantities import Drawn, Quantities, stack, with_unseen
+from mixedfx.effects.state import EffectsState
 from mixedfx.effects.subgroups import EVERY, OVERALL
-from mixedfx.effects.summary import summarize
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import EffectsError
 
-if TYPE_CHECKING:
-    from mixedfx.effects.result import Effects
+State = TypeVar("State", bound=EffectsState)
 
 
-def between(effects: Effects, a: Any, b: Any) -> Effects:
-    """Effect in subgroup `a` minus effect in subgroup `b`, for each contrast of treatment values."""
+def between(effects: State, a: Any, b: Any) -> State:
+    """Number of subgroup `a` minus number of subgroup `b`, for each contrast of treatment values."""
     first, second = find_rows(effects, a), find_rows(effects, b)
     s = len(effects)
     W = np.zeros((len(first), s))
     rows = np.arange(len(first))
     W[rows, first] += 1.0
     W[rows, second] -= 1.0
-    functional = effects.functional.combine(W)
     table = effects.table
     other = pd.DataFrame(
         {
@@ -44,11 +44,11 @@ def between(effects: Effects, a: Any, b: Any) -> Effects:
             "weight_against": table["weight"].to_numpy()[second],
         }
     )
-    return _answer(effects, first, functional, other)
+    return _answer(effects, first, effects.quantities.combine(W), other, effects.notes)
 
 
-def against(effects: Effects, a: Any, what: Literal["overall", "complement"]) -> Effects:
-    """Effect in one subgroup (in each where `a` is None) minus that in all rows, or in all other rows."""
+def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> State:
+    """Number of one subgroup (of each where `a` is None) minus that of all rows, or of all other rows."""
     overall = effects.overall
     if overall is None:
         raise EffectsError("a table of contrasts has no overall effect", mend="Ask the table of effects itself.")
@@ -70,24 +70,51 @@ def against(effects: Effects, a: Any, what: Literal["overall", "complement"]) ->
             notes = (*notes, f"Left out, because all rows belong to it: {names}.")
             rows, weight = rows[~whole], weight[~whole]
             rest_weight, rest_n = rest_weight[~whole], rest_n[~whole]
-    contrasts = len(overall.functional)
+    per = len(overall.quantities)
     s = len(effects)
-    # Against the complement: tau_S - tau_rest = W / (W - w) (tau_S - tau_all).
-    factor = overall.weight / rest_weight if what == "complement" else np.ones(len(rows))
-    W = sparse.lil_array((len(rows), s + contrasts))
-    W[np.arange(len(rows)), rows] = factor
-    W[np.arange(len(rows)), s + rows % contrasts] = -factor
-    everything = stack(effects.functional, overall.functional)
-    functional = everything.combine(sparse.csr_array(W))
-    unseen, unseen_all = effects.functional.unseen[rows], overall.functional.unseen[rows % contrasts]
+    quantities: Quantities
+    if what == "complement" and isinstance(effects.quantities, Drawn):
+        rest = _rest(effects, rows // per).take(np.arange(len(rows)) * per + rows % per)
+        quantities = Drawn(
+            effects.quantities.values[:, rows] - rest.draws(), np.zeros(len(rows)), effects.quantities.center
+        )
+    else:
+        # Against the complement: tau_S - tau_rest = W / (W - w) (tau_S - tau_all).
+        factor = overall.weight / rest_weight if what == "complement" else np.ones(len(rows))
+        W = sparse.lil_array((len(rows), s + per))
+        W[np.arange(len(rows)), rows] = factor
+        W[np.arange(len(rows)), s + rows % per] = -factor
+        quantities = stack(effects.quantities, overall.quantities).combine(sparse.csr_array(W))
+    unseen, unseen_all = effects.quantities.unseen[rows], overall.quantities.unseen[rows % per]
     if what == "complement":
         unseen_all = np.clip((overall.weight * unseen_all - weight * unseen) / rest_weight, 0.0, 1.0)
-    functional = replace(functional, unseen=(unseen + unseen_all) / 2)
     other = pd.DataFrame({"against": what, "n_against": rest_n, "weight_against": rest_weight})
-    return _answer(replace(effects, notes=notes), rows, functional, other)
+    return _answer(effects, rows, quantities, other, notes, unseen=(unseen + unseen_all) / 2)
 
 
-def find_rows(effects: Effects, subgroup: Any) -> NDArray[np.intp]:
+def _rest(effects: EffectsState, subgroups: NDArray[np.intp]) -> Quantities:
+    """Numbers of all rows but those of a subgroup, for each of `subgroups`, from draws of averages.
+
+    A ratio or an average over uncertain weights is not linear in the averages: the averages of the rest are formed
+    within each draw, and compared then.
+    """
+    averages, question = effects.averages, effects.question
+    if averages is None:
+        raise EffectsError("this table does not hold the averages that a complement needs")
+    V, s, K = averages.shape
+    draws = averages.quantities.draws().reshape(-1, V, s, K)
+    total = averages.weight[:, None, -1:, None]
+    own = averages.weight[:, None, subgroups, None]
+    rest = (total * draws[:, :, -1:] - own * draws[:, :, subgroups]) / (total - own)
+    shape = (V, len(subgroups), K)
+    found = Drawn(rest.reshape(len(rest), -1), np.zeros(V * len(subgroups) * K))
+    if question.comparison is None:
+        return found
+    labels = [effects.labels[i * effects.per_subgroup] for i in subgroups]
+    return compared(found, shape, question.treated.pairs, question.comparison, labels)
+
+
+def find_rows(effects: EffectsState, subgroup: Any) -> NDArray[np.intp]:
     """Rows of the table, one for each contrast of treatment values, of the subgroup a user named.
 
     Raises
@@ -135,37 +162,43 @@ def find_rows(effects: Effects, subgroup: Any) -> NDArray[np.intp]:
     return found
 
 
-def stack(first: Functional, second: Functional) -> Functional:
-    """Put the rows of one functional below those of another over the same unseen levels."""
-    return Functional(
-        np.vstack([first.fixed, second.fixed]),
-        sparse.csr_array(sparse.vstack([first.random, second.random])),
-        sparse.csr_array(sparse.vstack([first.new, second.new])),
-        first.new_levels,
-        np.concatenate([first.offset, second.offset]),
-        np.concatenate([first.unseen, second.unseen]),
-        first.averaged,
-    )
-
-
-def _answer(effects: Effects, rows: NDArray[np.intp], functional: Functional, other: pd.DataFrame) -> Effects:
+def _answer(
+    effects: State,
+    rows: NDArray[np.intp],
+    quantities: Quantities,
+    other: pd.DataFrame,
+    notes: tuple[str, ...],
+    unseen: NDArray[np.float64] | None = None,
+) -> State:
     """Table of contrasts: who, against whom, and by how much."""
     kept = effects.table.iloc[rows].reset_index(drop=True)
     keys = [k for k in effects.keys if k != "against"]
-    numbers = summarize(effects.fit, functional, effects.level, 0.0, effects.seed)
+    if unseen is not None:
+        quantities = with_unseen(quantities, unseen)
+    names = [c for c in ("contrast", "category") if c in kept]
+    summary = quantities.summary(effects.level, 0.0)
     table = pd.concat(
         [
             kept[keys],
             other[["against"]],
-            kept[["contrast", "n"]],
+            kept[[*names, "n"]],
             other[["n_against"]],
             kept[["weight"]],
             other[["weight_against"]],
-            numbers,
-            pd.DataFrame({"unseen": functional.unseen}),
+            summary,
+            pd.DataFrame({"unseen": quantities.unseen}),
         ],
         axis=1,
     )
-    table.attrs = {**effects.table.attrs, "notes": list(effects.notes)}
+    table.attrs = {**effects.table.attrs, "notes": list(notes)}
     labels = tuple(f"({effects.labels[i]}) - ({text})" for i, text in zip(rows, other["against"], strict=True))
-    return replace(effects, table=table, functional=functional, labels=labels, keys=(*keys, "against"), overall=None)
+    return replace(
+        effects,
+        table=table,
+        quantities=quantities,
+        labels=labels,
+        keys=(*keys, "against"),
+        notes=notes,
+        overall=None,
+        averages=None,
+    )

@@ -10,38 +10,42 @@ from mixedfx.results.numbers import decimals
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 
 if TYPE_CHECKING:
-    from mixedfx.effects.result import Effects
+    from mixedfx.effects.state import EffectsState
 
 # Beyond this many rows a printed table is not read; the whole is in `Effects.table`.
 MAX_ROWS = 60
 NUMBERS = ("estimate", "sd", "lower", "upper")
 
 
-def content(effects: Effects, max_rows: int | None = MAX_ROWS) -> SummaryContent:
+def content(effects: EffectsState, max_rows: int | None = MAX_ROWS) -> SummaryContent:
     """Return title, table and notes, to be shown as text or HTML; all rows where `max_rows` is None."""
     table = effects.table
-    what = "Differences between effects" if "against" in table else "Effects"
-    alone = f" {table['contrast'].to_numpy()[0]}" if one_contrast(effects) else ""
-    caption = f"{effects.comparison.name}{alone}, {100 * effects.level:g}% intervals"
+    outcomes = effects.comparison is None
+    noun = "averages" if outcomes else "effects"
+    what = f"Differences between {noun}" if "against" in table else noun.capitalize()
+    alone = f" {table['contrast'].to_numpy()[0]}" if not outcomes and one_contrast(effects) else ""
+    name = "average outcome" if effects.comparison is None else effects.comparison.name
+    caption = f"{name}{alone}, {100 * effects.level:g}% intervals"
     columns = shown(effects)
     rows = list(zip(*columns.values(), strict=True))[:max_rows]
     left = len(effects) - len(rows)
-    align = "".join("l" if name in (*effects.keys, "contrast") else "r" for name in columns)
+    align = "".join("l" if name in effects.names else "r" for name in columns)
     body = SummaryTable(caption, tuple(columns), tuple(rows), align)
     items = [("Model", str(effects.fit.design.formula)), ("Uncertainty", effects.uncertainty)]
     if left:
         items.append(("Rows", f"{left} more rows in .table."))
     items += [("Note", note) for note in effects.notes]
-    title = f"{what} of {effects.treatment} on {effects.fit.design.response_name}"
+    response = effects.fit.design.response_name
+    title = f"{what} of {response}" if outcomes else f"{what} of {effects.treatment} on {response}"
     return SummaryContent(title, (body, SummaryFacts(tuple(items))))
 
 
-def one_contrast(effects: Effects) -> bool:
+def one_contrast(effects: EffectsState) -> bool:
     """Say whether all rows compare the same values of the treatment."""
-    return len(set(effects.table["contrast"])) == 1
+    return "contrast" in effects.table and len(set(effects.table["contrast"])) == 1
 
 
-def shown(effects: Effects) -> dict[str, list[str]]:
+def shown(effects: EffectsState) -> dict[str, list[str]]:
     """Return the columns of the table as text, without those that say nothing, rounded to what the sd supports."""
     table = effects.table
     places = _places(table["sd"].to_numpy())

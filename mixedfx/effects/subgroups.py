@@ -21,7 +21,19 @@ EVERY = "(all)"
 
 # Columns of the table that answers; a column of the data with such a name could not be told from them.
 RESERVED = frozenset(
-    {"margin", "subgroup", "against", "contrast", "n", "n_against", "weight", "weight_against", "estimate", "sd"}
+    {
+        "margin",
+        "subgroup",
+        "against",
+        "contrast",
+        "category",
+        "n",
+        "n_against",
+        "weight",
+        "weight_against",
+        "estimate",
+        "sd",
+    }
     | {"lower", "upper", "null", "prob_above_null", "unseen"}
 )
 

@@ -3,14 +3,17 @@
 Each value compared is a *block*: all rows of the grid with the treatment set to that value. A contrast is a pair of
 blocks.
 
-==================  ==============================================  =========================
+==================  ==============================================  ===============================================
 treatment           blocks                                          contrasts
-==================  ==============================================  =========================
+==================  ==============================================  ===============================================
 0/1 or boolean      0, 1                                            1 - 0
 text or category    its levels; the first is the base               each other level - base
 number              the value x of each row, x + 1                  (x + 1) - x, "per unit"
 {column: values}    those values; the first is the base             each other value - base
-==================  ==============================================  =========================
+{column: style}     all levels                                      ``"reference"``: each other level - the first;
+                                                                    ``"pairwise"``: each later level - each earlier;
+                                                                    ``"sequential"``: each level - the one before
+==================  ==============================================  ===============================================
 
 A number that the formula uses as a category, in ``C(dose)`` or as a grouping factor, is treated as text is. Where the
 model is linear in a numeric treatment, "per unit" is its slope exactly; where it is not (``poly(dose, 2)``), it is
@@ -33,7 +36,8 @@ from mixedfx.effects.modifiers import categorical_columns, model_columns
 from mixedfx.effects.wording import did_you_mean, listed
 from mixedfx.errors import EffectsError
 
-TreatmentLike = str | Mapping[str, Sequence[Any]]
+TreatmentLike = str | Mapping[str, Sequence[Any] | str]
+STYLES = ("reference", "pairwise", "sequential")
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Treatment:
         Column of the data.
     kind
         ``"levels"``: every row is set to each of `values`; ``"unit"``: every row keeps its value, then has one unit
-        more.
+        more; ``"none"``: rows as they are, for averages of outcomes.
     values
         One for each block: the level, or what is added to each row's own value.
     pairs
@@ -56,7 +60,7 @@ class Treatment:
     """
 
     column: str
-    kind: Literal["levels", "unit"]
+    kind: Literal["levels", "unit", "none"]
     values: tuple[Any, ...]
     pairs: tuple[tuple[int, int], ...]
     dtype: Any
@@ -70,6 +74,8 @@ class Treatment:
 
     def set_block(self, frame: pd.DataFrame, block: int) -> pd.DataFrame:
         """`frame` with the treatment set to the value of one block."""
+        if self.kind == "none":
+            return frame
         value = self.values[block]
         if self.kind == "unit":
             # As double precision: 127 + 1 is not -128, whatever the column is stored as.
@@ -81,6 +87,10 @@ class Treatment:
         return frame.assign(**{self.column: column})
 
 
+# What `poststratify` averages: outcomes of rows as they are.
+NO_TREATMENT = Treatment("", "none", (None,), (), None)
+
+
 def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
     """Understand what the user named, against the data and the formula of the fit.
 
@@ -89,14 +99,15 @@ def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
     design
         The design of the fit.
     treatment
-        A column, or ``{column: [base, other, ...]}`` to choose the values compared and their base.
+        A column, or ``{column: [base, other, ...]}`` to choose the values compared and their base, or
+        ``{column: "pairwise"}`` for other pairs of its levels.
 
     Raises
     ------
     EffectsError
         A treatment that is not in the model, has one value only, or has no such level.
     """
-    name, chosen = _split(treatment)
+    name, chosen, style = _split(treatment)
     known = model_columns(design)
     if name not in known:
         what = "is not in the model" if name in design.frame.columns else "is neither in the model nor in its data"
@@ -112,6 +123,11 @@ def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
             mend="An effect needs rows with another value: fit the model to data that have both.",
         )
     by_level = not numeric or set(levels) == {0, 1} or name in categorical_columns(design)
+    if style is not None and not by_level:
+        raise EffectsError(
+            f"{name!r} is a number and has no levels to compare {style!r}",
+            mend=f"Name the values: treatment={{{name!r}: [0, 1]}}.",
+        )
     if chosen is not None:
         levels = _check_chosen(name, chosen, levels, column, any_number=not by_level)
     elif not by_level:
@@ -119,22 +135,38 @@ def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
     dtype = column.dtype
     if numeric and not by_level and any(float(v) != int(v) for v in levels):
         dtype = np.dtype(float)
-    return Treatment(name, "levels", tuple(levels), tuple((i, 0) for i in range(1, len(levels))), dtype)
+    return Treatment(name, "levels", tuple(levels), _pairs(len(levels), style), dtype)
 
 
-def _split(treatment: TreatmentLike) -> tuple[str, list[Any] | None]:
+def _pairs(levels: int, style: str | None) -> tuple[tuple[int, int], ...]:
+    """(higher, lower) positions of the levels compared."""
+    if style == "pairwise":
+        return tuple((high, low) for low in range(levels) for high in range(low + 1, levels))
+    if style == "sequential":
+        return tuple((i, i - 1) for i in range(1, levels))
+    return tuple((i, 0) for i in range(1, levels))
+
+
+def _split(treatment: TreatmentLike) -> tuple[str, list[Any] | None, str | None]:
     example = 'Write treatment="style", or treatment={"style": ["None", "Some"]} with the base first.'
     if isinstance(treatment, str):
-        return treatment, None
+        return treatment, None, None
     if not isinstance(treatment, Mapping) or len(treatment) != 1:
         raise EffectsError("treatment must be a column, or a dictionary of one column and its values", mend=example)
     ((name, values),) = treatment.items()
-    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray | pd.Index):
+    if isinstance(values, str):
+        if values not in STYLES:
+            raise EffectsError(
+                f"the values of the treatment {name!r} must be a list, or how its levels are paired, not {values!r}",
+                mend=did_you_mean(values, STYLES, all_of="Pairings"),
+            )
+        return name, None, values
+    if not isinstance(values, Sequence | np.ndarray | pd.Index):
         raise EffectsError(f"the values of the treatment {name!r} must be a list", mend=example)
     values = [v.item() if isinstance(v, np.generic) else v for v in values]
     if len(values) < 2 or len(set(values)) < len(values):
         raise EffectsError(f"the treatment {name!r} needs two or more different values, not {values}", mend=example)
-    return name, values
+    return name, values, None
 
 
 def _levels(column: pd.Series) -> tuple[list[Any], bool]:

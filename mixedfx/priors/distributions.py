@@ -141,6 +141,64 @@ class Exponential:
 
 
 @dataclass(frozen=True)
+class Gamma:
+    """Gamma distribution, mean shape / rate; see `mixedfx.priors.gamma`."""
+
+    shape: float
+    rate: float
+    autoscale: bool = False
+
+    def log_positive(self, x: Array) -> Array:
+        """Log density of x > 0."""
+        constant = self.shape * np.log(self.rate) - special.gammaln(self.shape)
+        return constant + (self.shape - 1) * np.log(x) - self.rate * x
+
+    def score_positive(self, x: Array) -> Array:
+        """Derivative of `log_positive` with respect to log x."""
+        return self.shape - 1 - self.rate * x
+
+    def draw(self, rng: np.random.Generator, size: int, positive: bool = True) -> Array:
+        """(size,) draws."""
+        return rng.gamma(self.shape, 1 / self.rate, size)
+
+    def rescaled(self, unit: float, centre: float = 0.0) -> Gamma:
+        """The same prior in the units of the data."""
+        return Gamma(self.shape, self.rate / unit)
+
+    def __str__(self) -> str:
+        return f"gamma({self.shape:.4g}, {self.rate:.4g})"
+
+
+@dataclass(frozen=True)
+class InverseGamma:
+    """Distribution of 1 / x where x has a gamma distribution; see `mixedfx.priors.inv_gamma`."""
+
+    shape: float
+    scale: float
+    autoscale: bool = False
+
+    def log_positive(self, x: Array) -> Array:
+        """Log density of x > 0."""
+        constant = self.shape * np.log(self.scale) - special.gammaln(self.shape)
+        return constant - (self.shape + 1) * np.log(x) - self.scale / x
+
+    def score_positive(self, x: Array) -> Array:
+        """Derivative of `log_positive` with respect to log x."""
+        return -(self.shape + 1) + self.scale / x
+
+    def draw(self, rng: np.random.Generator, size: int, positive: bool = True) -> Array:
+        """(size,) draws."""
+        return self.scale / rng.gamma(self.shape, 1.0, size)
+
+    def rescaled(self, unit: float, centre: float = 0.0) -> InverseGamma:
+        """The same prior in the units of the data."""
+        return InverseGamma(self.shape, self.scale * unit)
+
+    def __str__(self) -> str:
+        return f"inv_gamma({self.shape:.4g}, {self.scale:.4g})"
+
+
+@dataclass(frozen=True)
 class Flat:
     """The constant 1: no prior information, and no proper distribution."""
 
@@ -183,15 +241,49 @@ class Decov:
 
 
 @dataclass(frozen=True)
-class SparsePrior:
-    """A prior over all coefficients together (horseshoe, R2D2), which no engine here integrates out."""
+class Horseshoe:
+    """Regularised horseshoe over many quantities together; see `mixedfx.priors.horseshoe`."""
 
-    name: str
+    df: float = 1.0
+    scale_global: float = 1.0
+    df_global: float = 1.0
+    df_slab: float = 4.0
+    scale_slab: float = 2.0
+    par_ratio: float | None = None
+    autoscale: bool = True
+    name = "horseshoe"
 
     def __str__(self) -> str:
-        return f"{self.name}(...)"
+        width = f"scale_global={self.scale_global:.4g}" if self.par_ratio is None else f"par_ratio={self.par_ratio:.4g}"
+        return f"horseshoe({self.df:.4g}, {width}, slab {self.scale_slab:.4g})"
 
 
+@dataclass(frozen=True)
+class R2D2:
+    """Prior of the share of explained variance, divided between many quantities; see `mixedfx.priors.r2d2`."""
+
+    mean_R2: float = 0.5
+    prec_R2: float = 2.0
+    concentration: float = 0.5
+    autoscale: bool = True
+    name = "r2d2"
+
+    def __str__(self) -> str:
+        return f"r2d2({self.mean_R2:.4g}, {self.prec_R2:.4g}, {self.concentration:.4g})"
+
+
+@dataclass(frozen=True)
+class Share:
+    """Place of one quantity under a `Horseshoe` or `R2D2` prior: the unit that its share is multiplied by."""
+
+    unit: float
+    autoscale: bool = False
+
+    def __str__(self) -> str:
+        return f"share, unit {self.unit:.4g}"
+
+
+SparsePrior = Horseshoe | R2D2
 Real = Normal | StudentT | Flat
-Positive = Normal | StudentT | Exponential | Flat
-Prior = Normal | StudentT | Exponential | Flat | LKJ | Decov | SparsePrior
+Positive = Normal | StudentT | Exponential | Gamma | InverseGamma | Flat
+Prior = Normal | StudentT | Exponential | Gamma | InverseGamma | Flat | LKJ | Decov | Horseshoe | R2D2

@@ -5,23 +5,36 @@
     intercept    sd(y), around mean(y)            coefficient of x     sd(y) / sd(x)
     sigma        sd(y)                            sd of varying x      sd(y) / sd(x);  sd(y) for a varying intercept
 
-where x is constant its sd counts as 1. For brms's set the unit is max(2.5, MAD(y)) throughout and the centre
-median(y), both rounded to one decimal, as `brms` does. The prior of the intercept is that of the intercept at the mean
-of the predictors, alpha = intercept + mean(x)' beta, as in rstanarm and brms: without centring its meaning would hang
-on where zero is.
+where x is constant its sd counts as 1; off the identity link the linear predictor has a unit and a centre of its own
+(`ResponseScale`, worked out in `mixedfx.bayes.context`). For brms's set the unit is max(2.5, MAD(y)) throughout and the
+centre median(y), both rounded to one decimal, as `brms` does. The prior of the intercept is that of the intercept at
+the mean of the predictors, alpha = intercept + mean(x)' beta, as in rstanarm and brms: without centring its meaning
+would hang on where zero is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError
-from mixedfx.priors.distributions import LKJ, Decov, Normal, Positive, Prior, Real, SparsePrior, StudentT
+from mixedfx.priors.distributions import (
+    LKJ,
+    R2D2,
+    Decov,
+    Horseshoe,
+    Normal,
+    Positive,
+    Prior,
+    Real,
+    Share,
+    SparsePrior,
+    StudentT,
+)
 from mixedfx.priors.sets import PriorSet
 
 Array = NDArray[np.float64]
@@ -37,38 +50,58 @@ class TermScales:
     correlated: bool
 
 
+@dataclass(frozen=True)
+class ResponseScale:
+    """What the response tells priors.
+
+    Attributes
+    ----------
+    centre
+        Where the prior of the intercept counts from.
+    unit
+        Unit of the linear predictor: sd(y) on the identity link.
+    sigma
+        Unit of sigma: sd(y), off the identity link too.
+    """
+
+    centre: float
+    unit: float
+    sigma: float
+
+
 @dataclass(frozen=True, eq=False)
 class Scales:
     """What the scales of priors are taken from.
 
     Attributes
     ----------
-    y
-        (n,) response less its offset.
+    response
+        A `ResponseScale` for each `PriorSet.unit`.
+    n
+        Number of rows.
     fixed_names
         Labels of the p coefficients; ``Intercept`` for the constant.
     mean, sd
         (p,) means and standard deviations of the columns of X; sd 1 for constant columns.
     terms
         The random terms.
+    auxiliary
+        Auxiliary parameters of the family that are estimated: ``("sigma",)`` for a Gaussian response.
     sigma_known
-        Whether sigma is known, so that it has no prior.
+        Whether sigma is known for each row, so that it has no prior.
+    thresholds
+        Whether thresholds take the place of the intercept.
     """
 
-    y: Array
+    response: Mapping[str, ResponseScale]
+    n: int
     fixed_names: tuple[str, ...]
     mean: Array
     sd: Array
     terms: tuple[TermScales, ...]
+    auxiliary: tuple[str, ...] = ("sigma",)
     sigma_known: bool = False
-
-    def centre_and_unit(self, kind: str) -> tuple[float, float]:
-        """Location of the intercept and unit of the response for a set's `unit`."""
-        if kind == "sd":
-            return float(self.y.mean()), float(self.y.std(ddof=1)) if len(self.y) > 1 else 1.0
-        median = float(np.median(self.y))
-        mad = 1.4826 * float(np.median(np.abs(self.y - median)))
-        return round(median, 1), max(2.5, round(mad, 1))
+    thresholds: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,12 +111,12 @@ class TermPrior:
     Attributes
     ----------
     sd
-        One prior for each column, or a `Decov` for all of them.
+        One prior for each column, or a `Decov` for all of them; a `Share` under the model's sparse prior.
     eta
         Parameter of the LKJ prior; None where there are no correlations.
     """
 
-    sd: tuple[Positive, ...] | Decov
+    sd: tuple[Positive | Share, ...] | Decov
     eta: float | None
 
 
@@ -96,26 +129,36 @@ class ResolvedPriors:
     name
         Name of the set.
     coefficients
-        For each of the p coefficients its prior; that of the intercept holds at the mean of the predictors.
+        For each of the p coefficients its prior; that of the intercept holds at the mean of the predictors. A `Share`
+        under the model's sparse prior.
     centring
         (p,) means of the predictors that enter alpha = beta_intercept + centring' beta; zero without an intercept.
     sigma
-        Prior of sigma, or None where it is known.
+        Prior of sigma, or None where it is known or the family has none.
     terms
         One for each random term.
     from_data
         Whether any scale was taken from the data.
     described
         Rows (parameter, prior as given, prior as used) for the summary.
+    auxiliary
+        Priors of all auxiliary parameters that are estimated, sigma among them, by name.
+    threshold
+        Prior of each threshold of an ordinal response, at the mean of the predictors; else None.
+    sparse
+        The horseshoe or R2D2 prior of every `Share`; None where there is none.
     """
 
     name: str
-    coefficients: tuple[Real, ...]
+    coefficients: tuple[Real | Share, ...]
     centring: Array
     sigma: Positive | None
     terms: tuple[TermPrior, ...]
     from_data: bool
     described: tuple[tuple[str, str, str], ...]
+    auxiliary: Mapping[str, Positive] = field(default_factory=dict)
+    threshold: Real | None = None
+    sparse: SparsePrior | None = None
 
     @property
     def improper(self) -> tuple[str, ...]:
@@ -129,51 +172,82 @@ def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
     Raises
     ------
     OptionError
-        For a coefficient or a group that the model does not have, for a horseshoe or R2D2 prior, and for decov() where
-        sigma is known.
+        For a coefficient or a group that the model does not have, for two different horseshoe or R2D2 priors, and for
+        decov() where sigma is known.
     """
     _check_names(priors, scales)
-    described: list[tuple[str, str, str]] = []
-    centre, unit = scales.centre_and_unit(priors.unit)
-    plain = priors.unit == "mad"
-    scaled: list[bool] = []
-
-    def used(label: str, prior: Any, unit: float, centre: float = 0.0, shrink: float = 1.0) -> Any:
-        final = prior.rescaled(unit * shrink, centre) if prior.autoscale else _shrunk(prior, shrink)
-        scaled.append(prior.autoscale)
-        given = f"{prior}, autoscale" if prior.autoscale else str(prior)
-        described.append((label, given, str(final)))
-        return final
-
+    work = _Resolution(priors, scales)
+    centre = work.response.centre
     coefficients = []
+    threshold = None
+    if scales.thresholds:
+        threshold = work.use("thresholds, predictors at their means", priors.entries["intercept"], work.unit, centre)
     for name, sd in zip(scales.fixed_names, scales.sd, strict=True):
         if name == "Intercept":
             prior = _entry(priors, ("coef", name), default=("intercept",))
-            coefficients.append(used("Intercept, predictors at their means", prior, unit, centre))
+            coefficients.append(work.use("Intercept, predictors at their means", prior, work.unit, centre))
             continue
-        prior = _entry(priors, ("coef", name))
-        if isinstance(prior, SparsePrior):
-            raise OptionError(
-                f"the {prior.name} prior cannot be integrated out by the exact engine",
-                mend="Use normal, student_t or cauchy priors, or a Stan engine.",
-            )
         shrink = priors.interaction_ratio ** (_order(name) - 1)
-        coefficients.append(used(name, prior, unit if plain else unit / sd, shrink=shrink))
-    sigma = None if scales.sigma_known else used("sigma", priors.entries["sigma"], unit)
-    terms = tuple(_term_prior(priors, term, unit, plain, scales.sigma_known, used, described) for term in scales.terms)
-    has_intercept = "Intercept" in scales.fixed_names
+        coefficients.append(work.use(name, _entry(priors, ("coef", name)), work.width(sd), shrink=shrink, sd=sd))
+    auxiliary = {
+        name: work.use(name, priors.entries[name], work.response.sigma if name == "sigma" else 1.0)
+        for name in scales.auxiliary
+    }
+    terms = tuple(_term_prior(priors, term, scales.sigma_known, work) for term in scales.terms)
+    centred = scales.thresholds or "Intercept" in scales.fixed_names
     centring = np.where(np.array(scales.fixed_names, dtype=object) == "Intercept", 0.0, scales.mean)
     return ResolvedPriors(
-        priors.name, tuple(coefficients), centring if has_intercept else np.zeros(len(scales.mean)), sigma, terms,
-        any(scaled), tuple(described),
+        priors.name, tuple(coefficients), centring if centred else np.zeros(len(scales.mean)), auxiliary.get("sigma"),
+        terms, any(work.scaled), tuple(work.described), auxiliary, threshold, work.sparse,
     )  # fmt: skip
 
 
-def _term_prior(
-    priors: PriorSet, term: TermScales, unit: float, plain: bool, sigma_known: bool, used: Callable[..., Any],
-    described: list[tuple[str, str, str]],
-) -> TermPrior:  # fmt: skip
-    """Prior of one term; adds its rows to `described`."""
+class _Resolution:
+    """The priors used so far: their descriptions, whether the data scaled any, and the one sparse prior."""
+
+    def __init__(self, priors: PriorSet, scales: Scales) -> None:
+        self.n = scales.n
+        self.response = scales.response[priors.unit]
+        self.unit = self.response.unit
+        self.plain = priors.unit == "mad"
+        self.described: list[tuple[str, str, str]] = []
+        self.scaled: list[bool] = []
+        self.sparse: SparsePrior | None = None
+        self.given: SparsePrior | None = None
+
+    def width(self, sd: float) -> float:
+        """Unit of a coefficient of a predictor with standard deviation `sd`."""
+        return self.unit if self.plain else self.unit / sd
+
+    def use(
+        self, label: str, prior: Any, unit: float, centre: float = 0.0, shrink: float = 1.0, sd: float = 1.0
+    ) -> Any:
+        """Scale one prior and describe it."""
+        if isinstance(prior, Horseshoe | R2D2):
+            if isinstance(prior, R2D2):
+                unit = 1.0 / sd
+            final: Any = Share((unit if prior.autoscale else 1.0) * shrink)
+            self._share(prior)
+        else:
+            final = prior.rescaled(unit * shrink, centre) if prior.autoscale else _shrunk(prior, shrink)
+        self.scaled.append(prior.autoscale)
+        given = f"{prior}, autoscale" if prior.autoscale else str(prior)
+        self.described.append((label, given, str(final)))
+        return final
+
+    def _share(self, prior: SparsePrior) -> None:
+        if self.given is not None and self.given != prior:
+            raise OptionError(
+                f"the model has two priors over many quantities together: {self.given} and {prior}",
+                mend="Give 'coef' and 'sd' the same one: it then covers both together.",
+            )
+        self.given = self.sparse = prior
+        if isinstance(prior, Horseshoe) and prior.par_ratio is not None:
+            self.sparse = replace(prior, scale_global=prior.par_ratio / float(np.sqrt(self.n)), par_ratio=None)
+
+
+def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Resolution) -> TermPrior:
+    """Prior of one term."""
     eta = None
     cor = _entry(priors, ("cor", term.group))
     assert isinstance(cor, LKJ)
@@ -185,7 +259,7 @@ def _term_prior(
                 "decov() scales the covariance of random effects by sigma, which is known here",
                 mend="Use half_normal, half_student_t, half_cauchy or exponential for 'sd'.",
             )
-        described.append((f"covariance of {term.group} over sigma^2", str(whole), str(whole)))
+        work.described.append((f"covariance of {term.group} over sigma^2", str(whole), str(whole)))
         return TermPrior(whole, whole.regularization if term.correlated and len(term.columns) > 1 else None)
     if isinstance(whole, Decov):
         raise OptionError(
@@ -199,11 +273,11 @@ def _term_prior(
         if prior is None:
             prior = priors.entries.get("sd_slope", whole) if not constant else whole
         shrink = priors.interaction_ratio ** (_order(column) + _order(term.group) - 2)
-        width = unit if plain or constant else unit / sd
-        sds.append(used(f"sd of {column} over {term.group}", prior, width, shrink=shrink))
+        width = work.unit if constant else work.width(sd)
+        sds.append(work.use(f"sd of {column} over {term.group}", prior, width, shrink=shrink, sd=sd))
     if term.correlated and len(term.columns) > 1:
         eta = cor.eta
-        described.append((f"correlations over {term.group}", str(cor), str(cor)))
+        work.described.append((f"correlations over {term.group}", str(cor), str(cor)))
     return TermPrior(tuple(sds), eta)
 
 

@@ -1,8 +1,9 @@
 """Sets of priors: the default, the two published ones, and the one with pooled interactions.
 
 A set is a mapping from what a prior is for to the prior: ``"intercept"``, ``"coef"``, ``("coef", name)``, ``"sd"``,
-``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor", group)``, ``"sigma"``; the most specific key wins. A
-set given by the user replaces entries of the default.
+``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor", group)``, and the auxiliary parameters of families:
+``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``. The most specific key wins. A set given by the user replaces entries of
+the default.
 """
 
 from __future__ import annotations
@@ -12,12 +13,36 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mixedfx.errors import OptionError, check_option
-from mixedfx.priors.construct import decov, exponential, flat, half_normal, half_student_t, lkj, normal, student_t
-from mixedfx.priors.distributions import Prior
+from mixedfx.priors.construct import (
+    decov,
+    exponential,
+    flat,
+    gamma,
+    half_normal,
+    half_student_t,
+    inv_gamma,
+    lkj,
+    normal,
+    student_t,
+)
+from mixedfx.priors.distributions import (
+    LKJ,
+    R2D2,
+    Decov,
+    Exponential,
+    Flat,
+    Gamma,
+    Horseshoe,
+    InverseGamma,
+    Normal,
+    Prior,
+    StudentT,
+)
 
 Key = str | tuple[str, ...]
 
-KINDS = {"intercept": (1,), "coef": (1, 2), "sd": (1, 2, 3), "cor": (1, 2), "sigma": (1,)}
+AUXILIARY = ("sigma", "nu", "shape", "phi")
+KINDS = {"intercept": (1,), "coef": (1, 2), "sd": (1, 2, 3), "cor": (1, 2)} | dict.fromkeys(AUXILIARY, (1,))
 
 
 @dataclass(frozen=True)
@@ -32,14 +57,16 @@ class PriorSet:
         Key -> prior, every bare key present.
     unit
         What ``autoscale`` and the location of the intercept are taken from. ``"sd"``: mean and standard deviation of
-        y. ``"mad"``: median of y and max(2.5, its MAD), both rounded to one decimal, and one unit for every scale.
+        y, carried over to the scale of the linear predictor (see `default`). ``"rstanarm"``: the same for a Gaussian
+        response, zero and one for others. ``"mad"``: median of link(y) and max(2.5, its MAD), both rounded to one
+        decimal, and one unit for every scale.
     interaction_ratio
         Scale of an interaction over that of its parents, for each order; 1 treats all alike.
     """
 
     name: str
     entries: Mapping[Key, Prior] = field(default_factory=dict)
-    unit: Literal["sd", "mad"] = "sd"
+    unit: Literal["sd", "rstanarm", "mad"] = "sd"
     interaction_ratio: float = 1.0
 
 
@@ -54,9 +81,25 @@ def default() -> PriorSet:
       half of the people that is sd(y) / 2: two thirds of the prior hold that the effects of groups have a standard
       deviation below half a sd of the outcome, which is a very large effect in most trials.
     * correlations: lkj(2), which keeps away from plus and minus one, where few levels say nothing.
+    * nu of Student's t: gamma(2, 0.1), above one. Shapes of negative binomial and gamma responses and the precision phi
+      of beta responses: half_student_t(3, 20). With an even longer tail the shape of counts without overdispersion
+      runs off to infinity: under brms's inv_gamma(0.4, 0.3) its posterior median was 3e12 for 400 Poisson counts.
 
-    **Why not a heavier tail.** With J levels the likelihood of such a standard deviation falls off like its power
-    1 - J only. Two genders or five races hardly limit it from above, and under a half-Cauchy or flat prior it runs to
+    **Other families.** The intercept and the scales belong to the linear predictor, where sd(y) has a counterpart, the
+    *unit*, and mean(y) another, the *centre*:
+
+    * logarithmic link: unit 1, centre log(mean(y)), which takes the units of y out;
+    * logit, cloglog, cauchit: unit 1, centre 0, so that an intercept of 2.5 units leaves any probability plausible;
+      probit: the same effect on a probability of one half needs 0.627 times the change, which is the unit;
+    * identity, inverse, square root: the delta method, sd(y) |d eta / d mu| at the mean, and centre link(mean(y));
+      lognormal responses: mean and sd of log(y);
+    * thresholds of an ordinal response: the prior of the intercept, each; categorical: one such model for each
+      category but the first.
+
+    sigma keeps the unit of y itself, for lognormal responses that of log(y).
+
+    **Why not a heavier tail.** With J levels the likelihood of the sd of a random term falls off like its power 1 - J
+    only. Two genders or five races hardly limit it from above, and under a half-Cauchy or flat prior it runs to
     values that nobody believes (Gelman 2006 shows it for J = 3). The example asks how the effect of small classes
     varies between two genders with two hundred pupils each, the outcome having a standard deviation of 45. The two
     effects themselves are informed by their own pupils: their intervals widen by 4 % under a half-Cauchy prior. The sd
@@ -84,12 +127,20 @@ def default() -> PriorSet:
             "sd": half_normal(1.0, autoscale=True),
             "sd_slope": half_normal(0.25, autoscale=True),
             "cor": lkj(2.0),
+            "nu": gamma(2.0, 0.1),
+            "shape": half_student_t(3.0, 20.0),
+            "phi": half_student_t(3.0, 20.0),
         },
     )
 
 
 def rstanarm() -> PriorSet:
-    """The defaults of rstanarm 2.32: normal(0, 2.5) scaled by the data, exponential(1 / sd(y)), decov(1, 1, 1, 1)."""
+    """The defaults of rstanarm 2.32: normal(0, 2.5) scaled by the data, exponential(1 / sd(y)), decov(1, 1, 1, 1).
+
+    Off the Gaussian family scales count in units of one, 1.596 for probit links; shape and phi are exponential(1), and
+    decov() takes 1 for sigma (rstanarm takes the shape of a gamma response instead). nu, which rstanarm does not have,
+    is that of `default`.
+    """
     return PriorSet(
         "rstanarm",
         {
@@ -98,14 +149,20 @@ def rstanarm() -> PriorSet:
             "sigma": exponential(1.0, autoscale=True),
             "sd": decov(1.0, 1.0, 1.0, 1.0),
             "cor": lkj(1.0),
+            "nu": gamma(2.0, 0.1),
+            "shape": exponential(1.0),
+            "phi": exponential(1.0),
         },
+        unit="rstanarm",
     )
 
 
 def brms() -> PriorSet:
     """The defaults of brms 2.23: student_t(3, median, max(2.5, MAD)), lkj(1), flat coefficients.
 
-    The half of that t distribution, around zero, is the prior of sigma and of each standard deviation.
+    The half of that t distribution, around zero, is the prior of sigma and of each standard deviation. For links of
+    probabilities it is student_t(3, 0, 2.5) throughout. nu: gamma(2, 0.1), shape: inv_gamma(0.4, 0.3), phi:
+    gamma(0.01, 0.01).
     """
     return PriorSet(
         "brms",
@@ -115,6 +172,9 @@ def brms() -> PriorSet:
             "sigma": half_student_t(3.0, 1.0, autoscale=True),
             "sd": half_student_t(3.0, 1.0, autoscale=True),
             "cor": lkj(1.0),
+            "nu": gamma(2.0, 0.1),
+            "shape": inv_gamma(0.4, 0.3),
+            "phi": gamma(0.01, 0.01),
         },
         unit="mad",
     )
@@ -182,32 +242,32 @@ def _checked_key(key: Key) -> Key:
         raise OptionError(
             f"priors has the key {key!r}",
             mend="Use 'intercept', 'coef', ('coef', name), 'sd', ('sd', group), ('sd', group, column), 'cor', "
-            "('cor', group), 'sigma'.",
+            "('cor', group), 'sigma', 'nu', 'shape', 'phi'.",
         )
     return parts[0] if len(parts) == 1 else parts
 
 
 def _checked_prior(key: Key, prior: Prior) -> Prior:
-    from mixedfx.priors.distributions import LKJ, Decov, Exponential, Flat, Normal, SparsePrior, StudentT
-
     kind = key if isinstance(key, str) else key[0]
+    positive = (Normal, StudentT, Exponential, Gamma, InverseGamma, Flat)
     allowed: dict[str, tuple[type, ...]] = {
         "intercept": (Normal, StudentT, Flat),
-        "coef": (Normal, StudentT, Flat, SparsePrior),
-        "sd": (Normal, StudentT, Exponential, Flat, Decov),
-        "sigma": (Normal, StudentT, Exponential, Flat),
+        "coef": (Normal, StudentT, Flat, Horseshoe, R2D2),
+        "sd": (*positive, Decov, Horseshoe, R2D2),
         "cor": (LKJ,),
     }
-    if not isinstance(prior, allowed[kind]) or (kind in ("intercept", "coef") and getattr(prior, "half", False)):
+    if not isinstance(prior, allowed.get(kind, positive)) or (
+        kind in ("intercept", "coef") and getattr(prior, "half", False)
+    ):
+        many = "half_normal, half_student_t, half_cauchy, exponential, gamma, inv_gamma, flat"
         raise OptionError(
             f"the prior of {key!r} cannot be {prior}",
             mend={
-                "intercept": "A coefficient takes normal, student_t, cauchy or flat.",
-                "coef": "A coefficient takes normal, student_t, cauchy or flat.",
-                "sd": "An sd takes half_normal, half_student_t, half_cauchy, exponential, flat or decov.",
-                "sigma": "sigma takes half_normal, half_student_t, half_cauchy, exponential or flat.",
+                "intercept": "An intercept takes normal, student_t, cauchy or flat.",
+                "coef": "A coefficient takes normal, student_t, cauchy, flat, horseshoe or r2d2.",
+                "sd": f"An sd takes {many}, decov, horseshoe or r2d2.",
                 "cor": "Correlations take lkj.",
-            }[kind],
+            }.get(kind, f"{kind} takes {many}."),
         )
     if isinstance(prior, Decov) and isinstance(key, tuple) and len(key) == 3:
         raise OptionError("decov() is the prior of a whole term", mend=f"Give it for ('sd', {key[1]!r}).")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from mixedfx.reml.intervals import LmerIntervals
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from mixedfx.inference.findings import CheckReport
     from mixedfx.inference.influence import Influence
     from mixedfx.pls.projection import Projection
@@ -75,7 +78,7 @@ class LmerDiagnostics(LmerIntervals):
         >>> import mixedfx as mx
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> fit.influence(by="professor").table.index[0]
-        'O'
+        'F'
         """
         from mixedfx.reml.checking import influence_of
 
@@ -144,3 +147,47 @@ class LmerDiagnostics(LmerIntervals):
         from mixedfx.reml.variance import icc
 
         return icc(self)
+
+    def augment(self) -> pd.DataFrame:
+        """The data of the fit with broom's columns, a row for each row used.
+
+        Returns
+        -------
+        DataFrame
+            The columns of the formula, then .fitted, .resid, .hat (leverage), .cooksd, .fixed (X beta and offset),
+            .offset, .weights, .wtres (residual times the root of the weight); see `mixedfx.reml.augment`.
+        """
+        from mixedfx.reml.augment import augment
+
+        return augment(self)
+
+    def plot(self, kind: str | None = None, ax: Axes | None = None, **options: Any) -> Axes | Figure:
+        """Draw the fit.
+
+        Parameters
+        ----------
+        kind
+            ``"residuals"``, ``"spread"`` and ``"quantiles"`` of residuals. ``"caterpillar"``: the effects of the levels
+            of a grouping factor (options group, term, level). ``"slopes"``: the line of every group over a numeric
+            predictor with random slopes, other predictors averaged (variable, group, groups, points). ``"fitted"``:
+            observed against fitted values by group (group, groups). None: a page with the set.
+        ax
+            Axes to draw on; new ones where None. ``"fitted"`` and the page make figures of their own.
+        **options
+            Of the kind, and those of its function in `mixedfx.plots`.
+
+        Returns
+        -------
+        Axes or Figure
+            Figure for ``"fitted"`` and the page. Save an Axes with ``axes.figure.savefig("plot.png")``.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+        >>> len(fit.plot("caterpillar").get_yticklabels())
+        15
+        """
+        from mixedfx.reml.pictures import plot
+
+        return plot(self, kind, ax, **options)

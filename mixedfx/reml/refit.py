@@ -181,12 +181,12 @@ def refit_problem(
     p = problem.p
     beta = (linalg.solve_triangular(problem.R, gamma.T).T if p else gamma) + shift
     return Refits(
-        _canonical(problem, values) / problem.parameter_scale, np.sqrt(sigma2), beta, criterion, converged,
+        canonical_rows(problem, values) / problem.parameter_scale, np.sqrt(sigma2), beta, criterion, converged,
         theta_names, design.fixed_names,
     )  # fmt: skip
 
 
-def _canonical(problem: Problem, par: Vector) -> Vector:
+def canonical_rows(problem: Problem, par: Vector) -> Vector:
     """The same covariances with non-negative diagonals of T, row by row."""
     out = par.copy()
     for group in problem.factors:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws
+from mixedfx.families.continuous import gaussian
+from mixedfx.families.family import Family
 from mixedfx.reml.estimate import RemlEstimate, estimate
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
@@ -164,6 +166,11 @@ class LmerState:
         return self.singularity.singular
 
     @property
+    def family(self) -> Family:
+        """Distribution of the response: normal, its mean the linear predictor itself."""
+        return gaussian()
+
+    @property
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
         return THETA_GIVEN
@@ -201,6 +208,24 @@ class LmerState:
         """
         fit = self.solution
         return estimate(functional, fit.beta, fit.u, fit.factors, fit.sigma, fit.joint)
+
+    def expected(self, functional: Functional, chosen: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
+        """Draws of the mean response of rows; the mean response of a linear mixed model is its linear predictor.
+
+        Parameters
+        ----------
+        functional
+            m rows, from `design_for`.
+        chosen
+            Numbers of the draws wanted; all 1,000 where None. They are the same in every call.
+
+        Returns
+        -------
+        ndarray
+            (D, m) draws given theta-hat; see `uncertainty`.
+        """
+        found = self.apply(functional).draws(seed=0)
+        return found if chosen is None else found[chosen]
 
     def draws(self, n: int | None = None, seed: int | None = None) -> Draws:
         """Joint draws of (beta, u) around their estimates.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
+from mixedfx.families.family import Family
 
 NewLevels = Literal["error", "population", "sample"]
 
@@ -42,6 +43,11 @@ class Fit(Protocol):
         ...
 
     @property
+    def family(self) -> Family:
+        """Distribution of the response, with its link."""
+        ...
+
+    @property
     def uncertainty(self) -> str:
         """One sentence on what the intervals of this fit include and what they leave out."""
         ...
@@ -52,6 +58,13 @@ class Fit(Protocol):
 
     def apply(self, functional: Functional) -> LinearEstimate:
         """Mean, covariance and draws of linear functionals of (beta, u)."""
+        ...
+
+    def expected(self, functional: Functional, chosen: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
+        """(D, m) draws of the mean response of the rows, (D, m, K) probabilities of K categories.
+
+        The residual variation is left out. `chosen` are numbers of draws, all where None.
+        """
         ...
 
     @property

@@ -26,6 +26,7 @@ def lmm_summary(
     scaled_residuals: NDArray[np.float64],
     convergence: str,
     singularity: SingularityReport,
+    tests: str = "",
 ) -> SummaryContent:
     """Content of the summary of a linear mixed model.
 
@@ -49,6 +50,8 @@ def lmm_summary(
         Why the optimiser stopped.
     singularity
         Null directions.
+    tests
+        What the tests of the fixed effects rest on; empty where there are none.
     """
     statistics = {
         "REML criterion" if REML else "-2 log L": criterion,
@@ -61,7 +64,8 @@ def lmm_summary(
     if design.random:
         blocks.append(_groups(design.random))
     blocks += [_variances(design.random, varcorr), _fixed(fixed), _residuals(scaled_residuals)]
-    conclusions = [("Convergence", convergence)]
+    conclusions = [("Tests", tests)] if tests else []
+    conclusions.append(("Convergence", convergence))
     if design.random:
         conclusions.append(("Singularity", singularity.found))
     if singularity.singular:

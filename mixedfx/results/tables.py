@@ -17,7 +17,7 @@ from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import check_level, check_option
 
 Effects = Literal["fixed", "ran_pars", "ran_vals"]
-DegreesOfFreedom = Literal["residual", "normal"]
+DegreesOfFreedom = Literal["satterthwaite", "kenward-roger", "residual", "normal"]
 TIDY_COLUMNS = ("term", "estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high")
 
 
@@ -166,12 +166,12 @@ def fixed_table(
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = estimate / std_error
     df = np.broadcast_to(np.asarray(df, dtype=float), estimate.shape)
-    p_value, half = _t_test(statistic, std_error, df, level)
+    p_value, half = t_test(statistic, std_error, df, level)
     values = (list(names), estimate, std_error, statistic, df, p_value, estimate - half, estimate + half)
     return pd.DataFrame(dict(zip(TIDY_COLUMNS, values, strict=True)))
 
 
-def _t_test(
+def t_test(
     statistic: NDArray[np.float64], std_error: NDArray[np.float64], df: NDArray[np.float64], level: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Two-sided p values and half widths of intervals; NaN where df is NaN."""
@@ -221,7 +221,7 @@ def ran_vals_table(
     parts = []
     for name, modes in ranef.items():
         estimate, sd = modes.to_numpy().ravel(), ranef_sd[name].to_numpy().ravel()
-        _, half = _t_test(estimate, sd, np.full(estimate.shape, df), level)
+        _, half = t_test(estimate, sd, np.full(estimate.shape, df), level)
         columns = {
             "group": name,
             "level": np.repeat(np.asarray(modes.index, dtype=object), modes.shape[1]),
@@ -275,7 +275,9 @@ def bic(criterion: float, n_parameters: int, nobs: int) -> float:
 
 
 def degrees_of_freedom(ddf: DegreesOfFreedom | None, residual: int) -> float:
-    """Degrees of freedom shared by every coefficient: NaN for None, n - p for "residual", infinite for "normal"."""
-    known = {None: np.nan, "residual": float(residual), "normal": np.inf}
+    """Degrees of freedom shared by everything: n - p for "residual", infinite for "normal", NaN for all others."""
+    known = {
+        None: np.nan, "satterthwaite": np.nan, "kenward-roger": np.nan, "residual": float(residual), "normal": np.inf,
+    }  # fmt: skip
     check_option("ddf", ddf, known)
     return known[ddf]

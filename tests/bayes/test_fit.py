@@ -11,10 +11,10 @@ import mixedfx as mx
 from mixedfx import priors
 from mixedfx.bayes import engine
 from mixedfx.errors import (
+    DataError,
     FewLevelsWarning,
     ImproperPosteriorError,
     MemoryForecastError,
-    ModelError,
     OptionError,
     SamplingWarning,
     UnknownQuantityError,
@@ -242,12 +242,15 @@ def test_flat_priors_with_enough_levels_are_fine(crossed):
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({"family": "poisson"}, OptionError),
+        ({"family": "poison"}, OptionError),
+        ({"family": "poisson"}, DataError),
         ({"engine": "jags"}, OptionError),
         ({"draws": 0}, OptionError),
-        ({"thin": 2}, OptionError),
+        ({"adapt_delta": 0.9}, OptionError),
+        ({"engine": "stanli", "proposals": 100}, OptionError),
+        ({"engine": "stanli", "algorithm": "pathfinder"}, OptionError),
         ({"priors": "weak"}, OptionError),
-        ({"formula": "y ~ z"}, ModelError),
+        ({"formula": "y ~ z", "engine": "collapsed"}, OptionError),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(crossed, arguments, error):

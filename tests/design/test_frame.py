@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from mixedfx.design.build import build_design
-from mixedfx.design.frame import column_names, kind, missing, nearest, plain, some, to_pandas
+from mixedfx.design.frame import column_names, kind, missing, nearest, plain, to_pandas
 from mixedfx.design.rows import functional_for
-from mixedfx.errors import DataError
+from mixedfx.errors import DataError, some_rows
 
 DOSE = pl.Enum(["low", "mid", "high", "never"])
 FRAMES = {
@@ -190,9 +190,9 @@ def test_nearest_names():
 
 
 def test_rows_in_messages():
-    assert some([3]) == "row 3"
-    assert some([3, 8, 12]) == "rows 3, 8 and 12"
-    assert some(np.arange(90)) == "rows 0, 1, 2, 3, 4, ... (90 in all)"
+    assert some_rows([3]) == "row 3"
+    assert some_rows([3, 8, 12]) == "rows 3, 8 and 12"
+    assert some_rows(np.arange(90)) == "rows 0, 1, 2, 3, 4, ... (90 in all)"
 
 
 def test_heavy_libraries_are_imported_only_when_a_design_is_built():

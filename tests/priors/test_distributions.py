@@ -14,6 +14,8 @@ POSITIVE = {
     "half_cauchy": (priors.half_cauchy(2.0), stats.halfcauchy(scale=2.0)),
     "exponential": (priors.exponential(0.5), stats.expon(scale=2.0)),
     "normal cut at zero": (priors.normal(1.0, 2.0), stats.truncnorm(-0.5, np.inf, loc=1.0, scale=2.0)),
+    "gamma": (priors.gamma(2.0, 0.5), stats.gamma(2.0, scale=2.0)),
+    "inv_gamma": (priors.inv_gamma(3.0, 2.0), stats.invgamma(3.0, scale=2.0)),
     "student_t cut at zero": (priors.student_t(4, 1.0, 0.7), None),
 }
 
@@ -70,6 +72,12 @@ def test_a_flat_prior_adds_nothing():
         lambda: priors.decov(shape=-1),
         lambda: priors.half_cauchy(float("nan")),
         lambda: priors.pooled_interactions(0),
+        lambda: priors.gamma(0, 1),
+        lambda: priors.inv_gamma(1, -1),
+        lambda: priors.horseshoe(scale_slab=0),
+        lambda: priors.horseshoe(par_ratio=-1),
+        lambda: priors.r2d2(mean_R2=1.0),
+        lambda: priors.r2d2(concentration=0),
     ],
 )
 def test_numbers_that_make_no_distribution_are_refused(make):
@@ -85,7 +93,11 @@ def test_numbers_that_make_no_distribution_are_refused(make):
         (priors.cauchy(0, 1), "cauchy(0, 1)"),
         (priors.half_cauchy(2), "half_cauchy(2)"),
         (priors.decov(), "decov(1, 1, 1, 1)"),
-        (priors.horseshoe(), "horseshoe(...)"),
+        (priors.horseshoe(), "horseshoe(1, scale_global=1, slab 2)"),
+        (priors.horseshoe(par_ratio=0.2), "horseshoe(1, par_ratio=0.2, slab 2)"),
+        (priors.r2d2(0.3), "r2d2(0.3, 2, 0.5)"),
+        (priors.gamma(2, 0.1), "gamma(2, 0.1)"),
+        (priors.inv_gamma(0.4, 0.3), "inv_gamma(0.4, 0.3)"),
     ],
 )
 def test_priors_print_as_they_are_written(prior, text):

@@ -227,14 +227,15 @@ Random effects
  Residual               658.57     25.663
 
 Fixed effects
-            Estimate  Std. error      t
- Intercept   252.605       7.056  35.80
- Days         10.282       1.534   6.70
+            Estimate  Std. error    df      t        p
+ Intercept   252.605       7.056  17.3  35.80  1.0e-17
+ Days         10.282       1.534  16.7   6.70  4.1e-06
 
 Scaled residuals
    Min     1Q  Median    3Q   Max
  -3.94  -0.46    0.04  0.47  5.13
 
+Tests:       Satterthwaite's degrees of freedom
 Convergence: converged: gradient zero and curvature positive ({evaluations} evaluations)
 Singularity: not singular: every variance is positive and no correlation is one"""
 
@@ -254,7 +255,8 @@ def test_repr_is_one_line(sleep):
 
 def test_tidy_and_glance(sleep):
     fixed = sleep.tidy()
-    assert fixed["p_value"].isna().all()
+    assert fixed["p_value"].notna().all()
+    assert sleep.tidy(ddf=None)["p_value"].isna().all()
     assert sleep.tidy(ddf="residual")["df"].tolist() == [178, 178]
     assert sleep.tidy("ran_pars")["term"].tolist() == [
         "sd__Intercept",

@@ -67,8 +67,12 @@ def test_a_singular_fit_names_the_direction_and_the_smaller_formula_on_lines_of_
 
 def test_df_and_p_are_shown_only_where_they_are_known(data):
     fit = lmer("y ~ x + (1 | g)", data)
-    header = fit.summary().text().split("Fixed effects\n")[1].splitlines()[0]
+    header = fit.summary(ddf=None).text().split("Fixed effects\n")[1].splitlines()[0]
     assert header.split() == ["Estimate", "Std.", "error", "t"]
+    assert "Tests:" not in fit.summary(ddf=None).text()
+    header = fit.summary().text().split("Fixed effects\n")[1].splitlines()[0]
+    assert header.split() == ["Estimate", "Std.", "error", "df", "t", "p"]
+    assert "Tests:       Satterthwaite's degrees of freedom\n" in fit.summary().text()
     header = fit.summary(ddf="residual").text().split("Fixed effects\n")[1].splitlines()[0]
     assert header.split() == ["Estimate", "Std.", "error", "df", "t", "p"]
 

@@ -1,0 +1,3 @@
+// Coefficients with priors of their own.
+//@ parameters each
+vector${units}[K] beta@;  // coefficients

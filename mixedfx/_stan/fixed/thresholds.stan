@@ -1,0 +1,3 @@
+// Thresholds between ordered categories.
+//@ parameters
+ordered[C - 1] cut;  // thresholds

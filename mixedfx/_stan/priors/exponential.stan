@@ -1,0 +1,5 @@
+// Exponential prior.
+//@ data
+${positive} ${name}_rate;
+//@ model${each}
+${parameter} ~ exponential(${name}_rate);

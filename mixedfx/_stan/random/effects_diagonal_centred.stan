@@ -1,0 +1,7 @@
+// Independent effects of each level, centred.
+//@ parameters each
+matrix[J_${t}, M_${t}] u_${t}@;  // effects of the levels
+//@ model each
+for (m in 1:M_${t}) {
+  u_${t}@[, m] ~ normal(0, sd_${t}@[m]);
+}

@@ -1,0 +1,188 @@
+"""What a user has to know before using draws: each concern in words, with what to do, and the class of its warning."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixedfx.bayes.course import StanSampling
+from mixedfx.bayes.engine import Sampling
+from mixedfx.bayes.importance import RELIABLE
+from mixedfx.draws import Key
+from mixedfx.errors import (
+    ApproximationWarning,
+    DivergenceWarning,
+    EffectiveSizeWarning,
+    EnergyWarning,
+    ImportanceWarning,
+    RHatWarning,
+    SamplingWarning,
+    TreedepthWarning,
+)
+from mixedfx.results.render import SummaryContent, SummaryFacts
+
+if TYPE_CHECKING:
+    from mixedfx.bayes.state import PosteriorState
+
+FEW = 400  # effective draws below which quantiles in the tails are rough
+FEW_PER_CHAIN = 100  # the same for each of several chains (Vehtari et al. 2021)
+CONVERGED = 1.01  # largest R-hat of chains that have mixed (Vehtari et al. 2021)
+SLOW_ENERGY = 0.3  # E-BFMI below which momentum resampling hardly moves the energy (Betancourt 2016)
+
+Concern = tuple[type[SamplingWarning], str]
+
+
+def concerns(fit: PosteriorState) -> tuple[Concern, ...]:
+    """What speaks against the draws, the class of its warning first; empty where all is well."""
+    s = fit.sampling
+    return _of_stan(s) if isinstance(s, StanSampling) else _of_collapsed(s)
+
+
+def warn(fit: PosteriorState, stacklevel: int = 3) -> None:
+    """Issue each concern as a warning."""
+    for kind, text in concerns(fit):
+        warnings.warn(text, kind, stacklevel)
+
+
+def _of_collapsed(s: Sampling) -> tuple[Concern, ...]:
+    found: list[Concern] = []
+    if s.method == "importance" and s.k_hat > RELIABLE:
+        found.append(
+            (
+                ImportanceWarning,
+                f"k-hat is {s.k_hat:.2f}, above {RELIABLE}: a few draws dominate, and intervals may be wrong.",
+            )
+        )
+    if s.method == "nuts" and s.r_hat > CONVERGED:
+        text = f"R-hat is {s.r_hat:.3f}, above {CONVERGED}: the chains disagree; run more iterations (warmup, draws)."
+        found.append((RHatWarning, text))
+    if s.divergences:
+        text = f"{s.divergences} divergent transitions: NUTS could not follow the density everywhere."
+        found.append((DivergenceWarning, text))
+    if s.ess < FEW:
+        text = (
+            f"Only {s.ess:.0f} effective draws of (theta, sigma): quantiles in the tails are rough; ask for more draws."
+        )
+        found.append((EffectiveSizeWarning, text))
+    return tuple(found)
+
+
+def _of_stan(s: StanSampling) -> tuple[Concern, ...]:
+    if s.method == "prior":
+        return ()
+    found: list[Concern] = []
+    if s.method != "nuts":
+        text = f"Draws by {s.method} are from an approximation of the posterior; use algorithm='nuts' in the end."
+        return ((ApproximationWarning, text),)
+    if s.divergences:
+        text = (
+            f"{s.divergences} divergent transitions: the sampler left out parts of the posterior, and intervals may "
+            f"be wrong. Ask for adapt_delta={_closer(s.adapt_delta)}; if they stay, give narrower priors to the sds of "
+            "the random terms, or another parametrisation (centred=)."
+        )
+        found.append((DivergenceWarning, text))
+    if s.r_hat > CONVERGED:
+        text = (
+            f"R-hat is {s.r_hat:.3f} for {_shown(s.worst[0])}, above {CONVERGED}: the chains disagree. Ask for a "
+            f"longer warmup (warmup={2 * s.warmup}) and more draws; if that does not help, look for parameters that "
+            "the data do not determine."
+        )
+        found.append((RHatWarning, text))
+    least = FEW_PER_CHAIN * s.chains
+    low = [(s.ess, "", s.worst[1]), (s.ess_tail, " in the tails", s.worst[2])]
+    texts = [f"{ess:.0f} effective draws{where}{_of(key)}" for ess, where, key in low if ess < least]
+    if texts:
+        found.append(
+            (
+                EffectiveSizeWarning,
+                f"Only {' and '.join(texts)}, fewer than {FEW_PER_CHAIN} for each chain: means and quantiles are "
+                "rough. Ask for more draws (draws=).",
+            )
+        )
+    slow = [value for value in s.energy if value < SLOW_ENERGY]
+    if slow:
+        text = (
+            f"E-BFMI is {min(slow):.2f} in {len(slow)} of {s.chains} chains, below {SLOW_ENERGY}: the sampler hardly "
+            "reaches the tails, as where a prior has a heavy tail or an sd is near zero. Give narrower priors, or "
+            "another parametrisation (centred=)."
+        )
+        found.append((EnergyWarning, text))
+    if s.at_max_treedepth:
+        text = (
+            f"{s.at_max_treedepth} transitions were cut short at max_treedepth={s.max_treedepth}: the draws are right, "
+            f"but fewer of them count. Ask for max_treedepth={s.max_treedepth + 2}, or rescale the predictors."
+        )
+        found.append((TreedepthWarning, text))
+    return tuple(found)
+
+
+def _closer(adapt_delta: float) -> float:
+    """The next acceptance rate to try: halfway and a bit more to one."""
+    return 0.95 if adapt_delta < 0.95 else round(1 - (1 - adapt_delta) / 5, 4)
+
+
+def _of(key: Key) -> str:
+    return f" of {_shown(key)}" if key else ""
+
+
+def _shown(key: Key) -> str:
+    return repr(key[0]) if len(key) == 1 else repr(key)
+
+
+def diagnostics(fit: PosteriorState) -> SummaryContent:
+    """How far the draws can be trusted, in plain words."""
+    s = fit.sampling
+    if s.method == "prior" and isinstance(s, Sampling):
+        return SummaryContent("Diagnostics", (SummaryFacts((("Method", "independent draws from the prior"),)),))
+    facts = _stan_facts(fit, s) if isinstance(s, StanSampling) else _collapsed_facts(fit, s)
+    facts.append(("Verdict", verdict(fit)))
+    return SummaryContent("Diagnostics", (SummaryFacts(tuple(facts)),))
+
+
+def verdict(fit: PosteriorState) -> str:
+    """All concerns in one text."""
+    return " ".join(text for _, text in concerns(fit)) or "nothing speaks against these draws"
+
+
+def _collapsed_facts(fit: PosteriorState, s: Sampling) -> list[tuple[str, str]]:
+    facts: list[tuple[str, str]] = []
+    if s.method == "importance":
+        share = s.ess / s.proposals
+        facts += [
+            ("Method", "beta and u integrated out; (theta, sigma) by importance sampling; draws are independent"),
+            ("k-hat", f"{s.k_hat:.2f}; weights can be trusted up to {RELIABLE}"),
+            ("Weights", f"{s.ess:.0f} effective of {s.proposals} weighted points ({share:.0%})"),
+            ("Draws", f"{fit.n_draws}, with {s.distinct} distinct (theta, sigma), each with its own (beta, u)"),
+        ]
+    else:
+        facts += [
+            ("Method", "beta and u integrated out; (theta, sigma) by NUTS"),
+            ("Why NUTS", s.reason),
+            ("R-hat", f"{s.r_hat:.3f}, largest over the coordinates; chains agree up to {CONVERGED}"),
+            ("ESS", f"{s.ess:.0f} effective of {fit.n_draws} draws, smallest over the coordinates"),
+            ("Divergences", str(s.divergences)),
+        ]
+    return [*facts, ("Work", f"{s.evaluations} evaluations, {s.seconds:.2f} s")]
+
+
+def _stan_facts(fit: PosteriorState, s: StanSampling) -> list[tuple[str, str]]:
+    engine = f"{s.engine} {s.version}"
+    if s.method == "prior":
+        return [("Method", f"draws from the prior by {engine}")]
+    if s.method != "nuts":
+        return [("Method", f"{s.method}, an approximation, by {engine}"), ("Work", f"{s.seconds:.2f} s")]
+    facts = [("Method", f"NUTS on all parameters by {engine}")]
+    if s.reason:
+        facts.append(("Why", s.reason))
+    facts += [
+        ("Draws", f"{fit.n_draws} in {s.chains} chains, after {s.warmup} iterations of warm-up each"),
+        ("R-hat", f"{s.r_hat:.3f}, largest{_of(s.worst[0])}; chains agree up to {CONVERGED}"),
+        ("ESS", f"{s.ess:.0f}{_of(s.worst[1])}, {s.ess_tail:.0f} in the tails{_of(s.worst[2])}, smallest"),
+        ("Divergences", str(s.divergences)),
+        ("Tree depth", f"{s.at_max_treedepth} transitions at the largest depth, {s.max_treedepth}"),
+    ]
+    if s.energy and not np.isnan(s.energy).all():
+        facts.append(("E-BFMI", f"{np.nanmin(s.energy):.2f}, smallest of the chains; fine above {SLOW_ENERGY}"))
+    return [*facts, ("Work", f"{s.seconds:.2f} s")]

@@ -1,0 +1,125 @@
+"""Joint draws of everything in a model, whatever sampler left them, and the keys they go by.
+
+A model has one linear predictor, X beta + Z u, or, for a categorical response, one for each category but the first;
+each has its own fixed effects, random effects and covariances. Besides there are auxiliary parameters of the family
+(sigma, nu, shape, phi), the thresholds of an ordinal response, and whatever else a prior brings along. Draws are
+ordered chain by chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design
+from mixedfx.draws import Key
+from mixedfx.results import tables
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """Draws of one linear predictor.
+
+    Attributes
+    ----------
+    beta
+        (D, p) fixed effects.
+    u
+        (D, q) random effects, ordered as `Design` orders them.
+    factors
+        For each random term (D, k, k) lower factors of the covariance of a level's effects.
+    category
+        The category this is the predictor of; None where there is one predictor only.
+    """
+
+    beta: Array
+    u: Array
+    factors: tuple[Array, ...]
+    category: str | None = None
+
+    def sd(self, term: int) -> Array:
+        """(D, k) standard deviations of the effects of a level."""
+        return np.sqrt(np.sum(self.factors[term] ** 2, axis=2))
+
+    def covariance(self, term: int) -> Array:
+        """(D, k, k) covariances of the effects of a level."""
+        return self.factors[term] @ self.factors[term].transpose(0, 2, 1)
+
+    def correlation(self, term: int) -> Array:
+        """(D, k, k) correlations of the effects of a level; NaN where a standard deviation is zero."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            L = self.factors[term] / self.sd(term)[:, :, None]
+        return L @ L.transpose(0, 2, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class JointDraws:
+    """Joint draws of all parameters.
+
+    Attributes
+    ----------
+    predictors
+        One; for a categorical response one for each category but the first.
+    auxiliary
+        Name (``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``) -> (D,).
+    thresholds
+        (D, K - 1) thresholds of an ordinal response with K categories; None for others.
+    extra
+        Draws of what priors bring along, by key: (D,).
+    """
+
+    predictors: tuple[Predictor, ...]
+    auxiliary: Mapping[str, Array] = field(default_factory=dict)
+    thresholds: Array | None = None
+    extra: Mapping[Key, Array] = field(default_factory=dict)
+
+    @property
+    def n_draws(self) -> int:
+        """Number of draws D."""
+        return len(self.predictors[0].beta)
+
+    def family_parameters(self, chosen: NDArray[np.intp] | slice = slice(None)) -> dict[str, Array]:
+        """What a family needs besides the linear predictor, for the chosen draws."""
+        out = {name: values[chosen] for name, values in self.auxiliary.items()}
+        return out if self.thresholds is None else out | {"threshold": self.thresholds[chosen]}
+
+    def parameters(self, design: Design) -> tuple[tuple[Key, ...], Array]:
+        """Keys and (D, m) draws of all but beta and u: auxiliary, thresholds, sds, correlations, extra."""
+        keys: list[Key] = [(name,) for name in self.auxiliary]
+        columns: list[Array] = list(self.auxiliary.values())
+        if self.thresholds is not None:
+            keys += [("threshold", str(k + 1)) for k in range(self.thresholds.shape[1])]
+            columns += list(self.thresholds.T)
+        for predictor in self.predictors:
+            where = () if predictor.category is None else (predictor.category,)
+            for t, (name, term) in enumerate(zip(tables.term_names(design.random), design.random, strict=True)):
+                keys += [("sd", *where, name, c) for c in term.columns]
+                columns += list(predictor.sd(t).T)
+                if not term.correlated or term.n_columns == 1:
+                    continue
+                correlation = predictor.correlation(t)
+                for i in range(term.n_columns):
+                    for j in range(i + 1, term.n_columns):
+                        keys.append(("cor", *where, name, term.columns[i], term.columns[j]))
+                        columns.append(correlation[:, i, j])
+        keys += list(self.extra)
+        columns += list(self.extra.values())
+        return tuple(keys), np.column_stack(columns) if columns else np.zeros((self.n_draws, 0))
+
+    def every(self, design: Design) -> tuple[tuple[Key, ...], Array]:
+        """Keys and (D, m) draws of everything: beta, then `parameters`, then u."""
+        names = tables.draw_keys(design)
+        p = len(design.fixed_names)
+        keys, values = self.parameters(design)
+        fixed, random = [], []
+        for predictor in self.predictors:
+            where = () if predictor.category is None else (predictor.category,)
+            fixed += [(key[0], *where, *key[1:]) for key in names[:p]]
+            random += [(key[0], *where, *key[1:]) for key in names[p:]]
+        parts = [*(one.beta for one in self.predictors), values, *(one.u for one in self.predictors)]
+        return (*fixed, *keys, *random), np.concatenate(parts, axis=1)

@@ -1,0 +1,92 @@
+"""A fit by a Stan engine: shape, text, data, draws, names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mixedfx.bayes.choice import Choice
+from mixedfx.bayes.course import StanSampling, energies, worst
+from mixedfx.bayes.engine import check_memory
+from mixedfx.bayes.fit import PosteriorFit
+from mixedfx.bayes.joint import JointDraws
+from mixedfx.design.design import Design
+from mixedfx.families.family import Family
+from mixedfx.priors.resolve import ResolvedPriors
+
+
+def stan_fit(
+    design: Design,
+    family: Family,
+    priors: ResolvedPriors,
+    choice: Choice,
+    *,
+    draws: int,
+    chains: int,
+    warmup: int,
+    seed: int,
+    options: Mapping[str, Any],
+    prior_only: bool = False,
+) -> PosteriorFit:
+    """Sample a model with a Stan engine.
+
+    Parameters
+    ----------
+    design, family, priors
+        The model.
+    choice
+        The engine, and why.
+    draws, chains, warmup, seed
+        As in `mixedfx.bayes`.
+    options
+        Options of the engine.
+    prior_only
+        Whether to leave the likelihood out.
+    """
+    from mixedfx.bayes.engines.base import LARGEST_SEED, Settings
+    from mixedfx.bayes.engines.registry import get_engine
+    from mixedfx.bayes.stan.data import program_data
+    from mixedfx.bayes.stan.parameters import joint_draws, variables
+    from mixedfx.bayes.stan.program import program_text
+    from mixedfx.bayes.stan.shape import model_shape
+
+    options = dict(options)
+    shape = model_shape(
+        design, family, priors, centred=options.pop("centred", False), threads=options.get("threads", 1)
+    )
+    width = (design.n_random + len(design.fixed_names)) * (len(design.categories or ()) if shape.nominal else 1)
+    check_memory(draws, 2 * width + 10)
+    engine = get_engine(choice.engine)
+    settings = Settings(seed=seed % (LARGEST_SEED + 1), chains=chains, warmup=warmup, draws=draws, **options)
+    data = program_data(design, family, priors, shape, prior_only=prior_only)
+    found = engine.sample(program_text(shape), data, settings, variables(shape))
+    joint = joint_draws(found.variables, design, family, shape)
+    method = "prior" if prior_only else found.algorithm
+    sampling = _sampling(joint, design, found, settings, method, choice.reason)
+    return PosteriorFit(design, family, priors, joint, sampling, chains, seed)
+
+
+def _sampling(joint: JointDraws, design: Design, found: Any, settings: Any, method: str, reason: str) -> StanSampling:
+    """What the chains left behind, looked through."""
+    looked = worst(joint, design, settings.chains) if method == "nuts" else None
+    stats = found.sampler
+    return StanSampling(
+        engine=found.engine,
+        version=found.version,
+        method=method,
+        reason=reason,
+        warmup=settings.warmup,
+        chains=settings.chains,
+        seconds=found.seconds,
+        divergences=int(np.sum(stats.divergent)),
+        at_max_treedepth=int(np.sum(stats.treedepth >= stats.max_treedepth)) if method == "nuts" else 0,
+        max_treedepth=settings.max_treedepth,
+        adapt_delta=settings.adapt_delta,
+        energy=energies(stats.energy) if method == "nuts" else (),
+        r_hat=np.nan if looked is None else looked.r_hat,
+        ess=float(joint.n_draws) if looked is None else looked.bulk,
+        ess_tail=float(joint.n_draws) if looked is None else looked.tail,
+        worst=((), (), ()) if looked is None else looked.keys,
+    )

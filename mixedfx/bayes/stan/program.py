@@ -1,0 +1,184 @@
+"""From the shape of a model to the text of its Stan program.
+
+The text is put together from chunks (`mixedfx.bayes.stan.chunks`) in the order in which a reader wants to meet them:
+response, predictors, random terms, priors. The likelihood is written here, since its form hangs on everything else.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from mixedfx.bayes.stan.chunks import Blocks
+from mixedfx.bayes.stan.likelihood import likelihood
+from mixedfx.bayes.stan.model import add_generated, add_likelihood
+from mixedfx.bayes.stan.shape import SHORT, ModelShape, TermShape
+
+AUXILIARY = {
+    "sigma": ("real<lower=0>", "residual standard deviation"),
+    "nu": ("real<lower=1>", "degrees of freedom"),
+    "shape": ("real<lower=0>", "shape"),
+    "phi": ("real<lower=0>", "precision"),
+}
+"""Auxiliary parameter -> its type and what it is."""
+
+
+@lru_cache(maxsize=256)
+def program_text(shape: ModelShape) -> str:
+    """Stan program of a model shape: one self-contained text, the same for every data set of that shape."""
+    blocks = Blocks(shape.nominal)
+    _response(blocks, shape)
+    if shape.sparse:
+        _sparse(blocks, shape)
+    _fixed(blocks, shape)
+    _coefficients(blocks, shape)
+    for number, term in enumerate(shape.terms, start=1):
+        _term(blocks, shape, term, str(number))
+    blocks.head("computation")
+    blocks.put("data", "int<lower=0, upper=1> prior_only;  // 1: leave the likelihood out")
+    if any(term.correlated and term.centred for term in shape.terms):
+        blocks.add("functions/level_effects")
+    if ("share" in shape.beta and len(shape.beta) > 1) or any(_mixed(term) for term in shape.terms):
+        blocks.add("functions/merge")
+    add_likelihood(blocks, shape)
+    add_generated(blocks, shape)
+    return HEADER.format(family=shape.family, link=shape.link) + blocks.text()
+
+
+HEADER = """\
+// A multilevel model, {family} response with {link} link, written by mixedfx.
+// The text depends on the shape of the model only: sizes and the numbers of priors (prior_*) are data.
+"""
+
+
+def _response(blocks: Blocks, shape: ModelShape) -> None:
+    """Declare the response, what is known of each row, and the auxiliary parameters."""
+    spec = likelihood(shape)
+    blocks.head("response")
+    blocks.put("data", "int<lower=1> N;  // rows")
+    if shape.family in ("cumulative", "categorical"):
+        blocks.put("data", "int<lower=2> C;  // categories")
+    if spec.discrete:
+        blocks.put("data", f"array[N] {spec.response} y;")
+    else:
+        blocks.put("data", f"{spec.response}[N] y;")
+    if shape.family == "binomial":
+        blocks.put("data", "array[N] int<lower=0> trials;")
+    if shape.known_sd:
+        blocks.put("data", "vector<lower=0>[N] se;  // known standard deviations of the response")
+    if shape.weights:
+        blocks.put("data", "vector<lower=0>[N] weights;  // precisions: the variance of a row is sigma^2 / weight")
+        blocks.put("transformed data", "vector[N] relative_sd = inv_sqrt(weights);")
+    if shape.offset:
+        blocks.put("data", "vector[N] offsets;  // known parts of the linear predictor")
+    if spec.function:
+        blocks.add(f"functions/{spec.function}")
+    for name, kind in shape.auxiliary:
+        declared, what = AUXILIARY[name]
+        blocks.put("parameters", f"{declared} {name};  // {what}")
+        _prior(blocks, name, (kind,), each=False)
+
+
+def _fixed(blocks: Blocks, shape: ModelShape) -> None:
+    """Declare predictors, intercept and thresholds."""
+    blocks.head("fixed effects")
+    if shape.predictors:
+        blocks.add("fixed/predictors")
+    if shape.centring:
+        blocks.add("fixed/centring")
+    if shape.intercept:
+        units = _units(blocks, shape, "alpha", (str(shape.alpha),))
+        blocks.add("fixed/intercept_centred" if shape.predictors else "fixed/intercept", units=units)
+        _prior(blocks, "alpha", (str(shape.alpha),), each=True)
+    if shape.ordered:
+        blocks.add("fixed/thresholds_centred" if shape.predictors else "fixed/thresholds")
+        _prior(blocks, "cut", (str(shape.alpha),), each=False)
+
+
+def _sparse(blocks: Blocks, shape: ModelShape) -> None:
+    blocks.head("one prior for the scales of many effects together")
+    if shape.sparse == "horseshoe":
+        blocks.add("priors/horseshoe")
+        return
+    known = "real<lower=0> residual;  // residual standard deviation, for the unit of the scales"
+    blocks.add(
+        "priors/r2d2", residual="sigma" if shape.sigma else "residual", residual_data="" if shape.sigma else known
+    )
+
+
+def _coefficients(blocks: Blocks, shape: ModelShape) -> None:
+    if not shape.predictors:
+        return
+    own = tuple(kind for kind in shape.beta if kind != "share")
+    if not own:
+        blocks.add("fixed/share")
+    elif len(own) == len(shape.beta):
+        blocks.add("fixed/free", units=_units(blocks, shape, "beta", own, "K"))
+        _prior(blocks, "beta", own, each=True, size="K")
+    else:
+        blocks.add("fixed/mixed", units=_units(blocks, shape, "own_beta", own, "K_own"))
+        _prior(blocks, "own_beta", own, each=True, size="K_own")
+
+
+def _mixed(term: TermShape) -> bool:
+    """Whether some standard deviations of a term are under the joint prior and others are not."""
+    return "share" in term.sd and len(term.sd) > 1
+
+
+def _term(blocks: Blocks, shape: ModelShape, term: TermShape, t: str) -> None:
+    """Add one random term: its levels, standard deviations, correlations and effects."""
+    structure = "correlated" if term.correlated else "diagonal" if term.several else "one"
+    words = {"correlated": "correlated effects", "diagonal": "independent effects", "one": "one effect"}[structure]
+    blocks.head(f"random term {t}: {words} of each level{', centred' if term.centred else ''}")
+    blocks.add("random/levels", t=t)
+    if not term.constant:
+        blocks.add("random/covariates" if term.several else "random/covariate", t=t)
+    count, size = ("several", f"M_{t}") if term.several else ("one", "")
+    own = tuple(kind for kind in term.sd if kind != "share")
+    if term.sd == ("decov",):
+        blocks.add(f"random/decov_{structure}", t=t, sigma="sigma * " if shape.sigma else "")
+    elif not own:
+        blocks.add(f"random/sd_{count}_share", t=t)
+    elif _mixed(term):
+        blocks.add("random/sd_mixed", t=t)
+        _prior(blocks, f"own_sd_{t}", own, each=True, size=f"M_own_{t}")
+    else:
+        blocks.add(f"random/sd_{count}", t=t)
+        _prior(blocks, f"sd_{t}", own, each=True, size=size)
+    if term.correlated:
+        blocks.add("random/correlations", t=t)
+    blocks.add(f"random/effects_{structure}{'_centred' if term.centred else ''}", t=t)
+
+
+def _units(blocks: Blocks, shape: ModelShape, parameter: str, kinds: tuple[str, ...], size: str = "") -> str:
+    """Units that a parameter is sampled in, from its prior; the product has a name in the transformed data.
+
+    (CmdStan 2.35 keeps a reference to the expression of a vector's multiplier: as a temporary it is gone when used.)
+
+    Stan starts between -2 and 2 on the unconstrained scale. In raw units that is hopeless for the coefficient of an
+    income; in units of 0.4 prior scales, of which the default priors have 2.5, the linear predictor starts within a few
+    of its own units. (Stan has no such units for arrays of vectors, as a categorical response has them.)
+    """
+    if shape.nominal or len(kinds) != 1 or kinds[0] not in ("normal", "student_t"):
+        return ""
+    declared = f"vector<lower=0>[{size}]" if size else "real<lower=0>"
+    unit = f"{parameter}_unit = 0.4 * prior_{parameter}_scale"
+    blocks.put("transformed data", f"{declared} {unit};  // unit that {parameter} is sampled in")
+    return f"<offset=prior_{parameter}_loc, multiplier={parameter}_unit>"
+
+
+def _prior(blocks: Blocks, parameter: str, kinds: tuple[str, ...], *, each: bool, size: str = "") -> None:
+    """Add the priors of a parameter, or of the elements of a vector of `size`, which may be of several kinds."""
+    for kind in kinds:
+        name, marked, length = f"prior_{parameter}", f"{parameter}@", size
+        if kind == "flat":
+            continue
+        if len(kinds) > 1:
+            name = f"{name}_{SHORT.get(kind, kind)}"
+            blocks.add("priors/which", name=name, size=size)
+            marked, length = f"{marked}[{name}_at]", f"{name}_n"
+        real, positive = "real", "real<lower=0>"
+        if length:
+            real, positive = f"vector[{length}]", f"vector<lower=0>[{length}]"
+        blocks.add(
+            f"priors/{kind}", name=name, parameter=marked, type=real, positive=positive, each="each" if each else ""
+        )

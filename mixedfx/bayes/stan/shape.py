@@ -1,0 +1,229 @@
+"""The shape of a model: everything the text of its Stan program depends on, and nothing else.
+
+Two data sets of the same shape share one program text, and so one compilation. Sizes, numbers and names are data: a
+shape says which parts there are (an intercept, predictors, random terms and their structure), which family and link,
+and of which *kind* the priors are, never with which scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from mixedfx.design.design import Design
+from mixedfx.errors import ModelError, OptionError
+from mixedfx.families.family import Family
+from mixedfx.priors.distributions import (
+    Decov,
+    Exponential,
+    Flat,
+    Gamma,
+    Horseshoe,
+    InverseGamma,
+    Normal,
+    Share,
+    StudentT,
+)
+from mixedfx.priors.resolve import ResolvedPriors, TermPrior
+from mixedfx.results.tables import term_names
+
+KINDS: dict[type, str] = {
+    Normal: "normal",
+    StudentT: "student_t",
+    Exponential: "exponential",
+    Gamma: "gamma",
+    InverseGamma: "inv_gamma",
+    Flat: "flat",
+    Share: "share",
+}
+"""Prior distributions of single parameters -> their names in Stan, ``share`` for a part of the sparse prior."""
+
+SHORT = {"student_t": "t"}
+"""Kinds that have shorter names in the names of data."""
+
+Centred = bool | Collection[str]
+
+
+@dataclass(frozen=True)
+class TermShape:
+    """Structure of one random term.
+
+    Attributes
+    ----------
+    several
+        Whether a level has several effects.
+    constant
+        Whether the one effect of a level is an intercept, without a covariate.
+    correlated
+        Whether the effects of a level are correlated.
+    centred
+        Whether the effects themselves are parameters, instead of standard normal ones that are scaled.
+    sd
+        Sorted kinds of the priors of the standard deviations; ``("decov",)`` for a decov prior.
+    """
+
+    several: bool
+    constant: bool
+    correlated: bool
+    centred: bool
+    sd: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What the text of a program depends on; equal shapes have equal texts.
+
+    Attributes
+    ----------
+    family, link
+        Names.
+    intercept
+        Whether there is an intercept.
+    predictors
+        Whether there are predictors besides it.
+    offset, weights, known_sd
+        Whether the rows have offsets, precision weights, known standard deviations.
+    terms
+        The random terms.
+    alpha
+        Kind of the prior of the intercept, or of the thresholds; None where there is neither.
+    beta
+        Sorted kinds of the priors of the coefficients.
+    auxiliary
+        (name, kind of prior) of each auxiliary parameter that is estimated.
+    sparse
+        The prior over many quantities together, if there is one.
+    threads
+        Whether the likelihood is summed in parallel slices.
+    log_lik, y_rep
+        Whether the pointwise log likelihood and replicated responses are generated.
+    """
+
+    family: str
+    link: str
+    intercept: bool
+    predictors: bool
+    offset: bool
+    weights: bool
+    known_sd: bool
+    terms: tuple[TermShape, ...]
+    alpha: str | None
+    beta: tuple[str, ...]
+    auxiliary: tuple[tuple[str, str], ...]
+    sparse: Literal["horseshoe", "r2d2"] | None = None
+    threads: bool = False
+    log_lik: bool = False
+    y_rep: bool = False
+
+    @property
+    def ordered(self) -> bool:
+        """Whether thresholds take the place of the intercept."""
+        return self.family == "cumulative"
+
+    @property
+    def nominal(self) -> bool:
+        """Whether each category but the first has a linear predictor."""
+        return self.family == "categorical"
+
+    @property
+    def centring(self) -> bool:
+        """Whether predictors are centred, there being an intercept or thresholds to take up their means."""
+        return self.predictors and (self.intercept or self.ordered)
+
+    @property
+    def sigma(self) -> bool:
+        """Whether sigma is estimated."""
+        return any(name == "sigma" for name, _ in self.auxiliary)
+
+
+def model_shape(
+    design: Design,
+    family: Family,
+    resolved: ResolvedPriors,
+    *,
+    centred: Centred = False,
+    threads: int = 1,
+    log_lik: bool = False,
+    y_rep: bool = False,
+) -> ModelShape:
+    """Shape of a model.
+
+    Parameters
+    ----------
+    design, family, resolved
+        The model and its priors.
+    centred
+        True, or names of random terms (``"school"``): their effects are parameters themselves. That samples better
+        where every level has many rows; the default samples better where levels have few.
+    threads
+        Threads for each chain; the likelihood is summed in slices where there are several.
+    log_lik, y_rep
+        Whether to generate the pointwise log likelihood, and replicated responses.
+
+    Raises
+    ------
+    OptionError
+        For a name in `centred` that is no random term.
+    ModelError
+        For weights beside known standard deviations.
+    """
+    names = term_names(design.random)
+    labels = {*names, *(term.label for term in design.random)}
+    chosen = labels if centred is True else set(() if centred is False else _names(centred))
+    if chosen - labels:
+        raise OptionError(
+            f"centred= names {sorted(chosen - labels)[0]!r}, which is no random term",
+            mend=f"There {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names)) or 'none'}.",
+        )
+    _check_rows(design)
+    coefficients = dict(zip(design.fixed_names, resolved.coefficients, strict=True))
+    intercept = coefficients.pop("Intercept", None)
+    alpha = resolved.threshold if resolved.threshold is not None else intercept
+    sparse = None if resolved.sparse is None else "horseshoe" if isinstance(resolved.sparse, Horseshoe) else "r2d2"
+    shares = [*resolved.coefficients, *(sd for t in resolved.terms if not isinstance(t.sd, Decov) for sd in t.sd)]
+    return ModelShape(
+        family=family.name,
+        link=family.link.name,
+        intercept=intercept is not None,
+        predictors=bool(coefficients),
+        offset=bool(design.offset.any()),
+        weights=design.weights is not None,
+        known_sd=design.known_sd is not None,
+        terms=tuple(
+            TermShape(
+                several=term.n_columns > 1,
+                constant=term.columns == ("Intercept",),
+                correlated=term.correlated and term.n_columns > 1,
+                centred=bool({name, term.label} & chosen),
+                sd=_sd_kinds(prior),
+            )
+            for name, term, prior in zip(names, design.random, resolved.terms, strict=True)
+        ),
+        alpha=None if alpha is None else KINDS[type(alpha)],
+        beta=tuple(sorted({KINDS[type(prior)] for prior in coefficients.values()})),
+        auxiliary=tuple((name, KINDS[type(prior)]) for name, prior in resolved.auxiliary.items()),
+        sparse=sparse if any(isinstance(prior, Share) for prior in shares) else None,
+        threads=threads > 1,
+        log_lik=log_lik,
+        y_rep=y_rep,
+    )
+
+
+def _names(centred: Collection[str]) -> Collection[str]:
+    return (centred,) if isinstance(centred, str) else centred
+
+
+def _sd_kinds(prior: TermPrior) -> tuple[str, ...]:
+    if isinstance(prior.sd, Decov):
+        return ("decov",)
+    return tuple(sorted({KINDS[type(sd)] for sd in prior.sd}))
+
+
+def _check_rows(design: Design) -> None:
+    """Refuse weights where there is no sigma for them to scale; the design has refused families without one."""
+    if design.weights is not None and design.known_sd is not None:
+        raise ModelError(
+            "se() fixes the standard deviation of each row, so that weights have nothing to scale",
+            mend="Leave one of them out; se(s / sqrt(w)) combines them.",
+        )

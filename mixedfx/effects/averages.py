@@ -1,0 +1,359 @@
+"""Average outcomes of subgroups under each value of a treatment: one linear functional each, or joint draws.
+
+On the linear predictor, and on the identity link, the average over a subgroup is ``C_S = sum w_i c_i / sum w_i`` over
+its cells, and the fit is asked about C_S (beta, u) once, however many cells there are. Any other average is a sum over
+cells within each draw. The cells then pass by in blocks: D draws of a block of expected outcomes, times the weights,
+added to the (D, subgroups) sums; D x cells is never held.
+
+Where weights are uncertain too, draw d of an average uses draw d of the weights: sum w_di m_di / sum w_di. An exact
+fit then gives, for each draw of the weights, one draw from the joint normal distribution of its averages.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from mixedfx.design.functional import Functional, NewLevel
+from mixedfx.effects.comparisons import Comparison
+from mixedfx.effects.grid import Grid
+from mixedfx.effects.outcome import (
+    Outcome,
+    categories_of,
+    compact,
+    distinct_rows,
+    integrated,
+    is_identity,
+    without_random,
+)
+from mixedfx.effects.progress import progress
+from mixedfx.effects.quantities import Drawn, Exact, Quantities
+from mixedfx.effects.subgroups import block_diagonal
+from mixedfx.effects.summary import is_exact, take_rows
+from mixedfx.effects.treatment import Treatment
+from mixedfx.effects.wording import listed
+from mixedfx.errors import EffectsError, UnseenLevelsWarning
+from mixedfx.results.protocol import Fit, NewLevels
+
+Array = NDArray[np.float64]
+
+# Cells whose matrices are built at once.
+CELLS = 2**16
+# Numbers (draws x cells x categories) of expected outcomes held at once: 64 MB, and a few copies of them.
+NUMBERS = 2**23
+
+
+@dataclass(frozen=True, eq=False)
+class Averages:
+    """Average outcomes, joint over values of the treatment, subgroups and categories.
+
+    Attributes
+    ----------
+    quantities
+        V * (s + 1) * K rows: for each value of the treatment each subgroup, everybody last, for each of those each
+        category (K = 1 where the response has none).
+    shape
+        (V, s + 1, K).
+    categories
+        Levels of the response, None where it has none.
+    averaged
+        Labels of grouping factors that the cells do not have.
+    any_unseen
+        Whether some cell rests on a level the fit has not seen.
+    weight
+        (D, s + 1) draws of the total weights where these are uncertain, else (1, s + 1).
+    """
+
+    quantities: Quantities
+    shape: tuple[int, int, int]
+    categories: tuple[str, ...] | None
+    averaged: tuple[str, ...]
+    any_unseen: bool
+    weight: Array
+
+    def rows(self) -> NDArray[np.intp]:
+        """(V, s + 1, K) positions in `quantities`."""
+        return np.arange(int(np.prod(self.shape))).reshape(self.shape)
+
+
+def subgroup_averages(
+    fit: Fit,
+    grid: Grid,
+    treated: Treatment,
+    membership: sparse.csr_array,
+    *,
+    scale: str,
+    groups: str,
+    new_levels: NewLevels,
+    seed: int | None,
+) -> Averages:
+    """Average outcomes of subgroups under every value of the treatment.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+    grid
+        The m cells averaged over, and their weights.
+    treated
+        Which values of the treatment are compared.
+    membership
+        (s + 1, m) ones where a cell belongs to a subgroup; the last row is everybody.
+    scale, groups, new_levels, seed
+        As `mixedfx.effects.effects.effects` has them.
+
+    Raises
+    ------
+    EffectsError
+        A subgroup that weighs nothing in some draw of the weights.
+    """
+    linear = scale == "link" or is_identity(fit)
+    pass_by = _Cells(fit, grid, treated, new_levels, zero=(linear and groups != "fitted") or groups == "average")
+    totals = np.atleast_2d((membership @ grid.weight_draws.T).T)
+    if (totals <= 0).any():
+        raise EffectsError(
+            "a subgroup has a total weight of zero in some draws of the weights",
+            mend="Leave it out, or add a small count to its cells.",
+        )
+    mean_weight = grid.weight
+    scaled = sparse.csr_array(membership * mean_weight)
+    averaging = sparse.csr_array(sparse.diags_array(1.0 / np.asarray(scaled.sum(axis=1))) @ scaled)
+    V, s = len(treated.values), cast(tuple[int, int], membership.shape)[0]
+    categories = None if linear else categories_of(fit)
+    K = 1 if categories is None else len(categories)
+    certain = len(grid.weight_draws) == 1
+    if linear and certain:
+        quantities: Quantities = Exact(fit, _functional(pass_by, averaging, V), seed)
+        unseen = quantities.unseen
+    elif linear and is_exact(fit.apply(pass_by.first())):
+        values, unseen = _one_for_each_weighting(pass_by, membership, averaging, V, 0 if seed is None else seed)
+        quantities = Drawn(values, unseen)
+    else:
+        values, unseen, totals = _streamed(
+            pass_by, membership, averaging, totals, Outcome(fit, linear), (V, s, K), groups, seed=seed
+        )
+        quantities = Drawn(values, unseen)
+    pass_by.warn()
+    return Averages(quantities, (V, s, K), categories, pass_by.averaged, bool((unseen > 0).any()), totals)
+
+
+def compared(
+    quantities: Quantities,
+    shape: tuple[int, int, int],
+    pairs: Sequence[tuple[int, int]],
+    comparison: Comparison,
+    labels: Sequence[str],
+) -> Quantities:
+    """Compare average outcomes.
+
+    Parameters
+    ----------
+    quantities
+        V * r * K averages, ordered as in `Averages`.
+    shape
+        (V, r, K).
+    pairs
+        (higher, lower) values of the treatment of each of the P contrasts.
+    comparison
+        How two averages become one number.
+    labels
+        Names of the r subgroups, for errors.
+
+    Returns
+    -------
+    Exact or Drawn
+        r * P * K rows: for each subgroup each contrast, for each of those each category. Exact where `quantities` are
+        and the comparison is linear.
+    """
+    rows = np.arange(int(np.prod(shape))).reshape(shape)
+    high = np.stack([rows[h] for h, _ in pairs], axis=1).ravel()
+    low = np.stack([rows[base] for _, base in pairs], axis=1).ravel()
+    if comparison.coefficients is not None:
+        a, b = comparison.coefficients
+        at = np.arange(len(high))
+        entries = (np.repeat([a, b], len(high)), (np.concatenate([at, at]), np.concatenate([high, low])))
+        W = sparse.coo_array(entries, shape=(len(high), rows.size))
+        return quantities.combine(sparse.csr_array(W))
+    draws = quantities.draws()
+    names = [label for label in labels for _ in range(len(pairs) * shape[2])]
+    for side in (high, low):
+        comparison.check(draws[:, side], names)
+    unseen = (quantities.unseen[high] + quantities.unseen[low]) / 2
+    return Drawn(comparison.compare(draws[:, high], draws[:, low]), unseen, center="median")
+
+
+class _Cells:
+    """The cells of a grid under every value of the treatment, block by block, with one warning in the end."""
+
+    def __init__(self, fit: Fit, grid: Grid, treated: Treatment, new_levels: NewLevels, *, zero: bool) -> None:
+        self.fit, self.grid, self.treated, self.zero = fit, grid, treated, zero
+        self.new_levels: NewLevels = new_levels
+        self.averaged: tuple[str, ...] = ()
+        self._unseen: dict[NewLevel, None] = {}
+        self._said: dict[str, warnings.WarningMessage] = {}
+
+    def __len__(self) -> int:
+        return -(-len(self.grid) // CELLS)
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.intp], pd.DataFrame, Functional]]:
+        """Positions of the cells (b,), their frame (V * b, .) and linear predictor (V * b rows)."""
+        for start in range(0, len(self.grid), CELLS):
+            yield self._block(np.arange(start, min(start + CELLS, len(self.grid))))
+
+    def first(self) -> Functional:
+        """One row, to learn how the fit answers."""
+        return self._block(np.arange(1))[2]
+
+    def _block(self, cells: NDArray[np.intp]) -> tuple[NDArray[np.intp], pd.DataFrame, Functional]:
+        frame = self.grid.counterfactual(self.treated, None if len(cells) == len(self.grid) else cells)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            rows = self.fit.design_for(frame, new_levels=self.new_levels)
+        for warning in caught:
+            self._said.setdefault(str(warning.message), warning)
+        self._unseen |= dict.fromkeys(rows.new_levels)
+        self.averaged = rows.averaged
+        return cells, frame, without_random(rows) if self.zero else rows
+
+    def warn(self) -> None:
+        """Say once what the blocks had to say; unseen levels of many blocks in one list."""
+        for warning in self._said.values():
+            if len(self) == 1 or not issubclass(warning.category, UnseenLevelsWarning):
+                warnings.warn(warning.message, stacklevel=5)
+        if len(self) > 1:
+            for t in sorted({new.term for new in self._unseen}):
+                levels = [new.level for new in self._unseen if new.term == t]
+                warnings.warn(
+                    f"'{self.fit.design.random[t].label}' has levels that the fit has not seen: {listed(levels)}. "
+                    "Their effects are drawn from the population; if one is a typing error, correct it.",
+                    UnseenLevelsWarning,
+                    stacklevel=5,
+                )
+
+
+def _functional(pass_by: _Cells, averaging: sparse.csr_array, V: int) -> Functional:
+    """V * s rows: the averages, added up over blocks of cells."""
+    parts: list[tuple[Functional, Array]] = []
+    whole = len(pass_by) == 1
+    columns = averaging if whole else sparse.csc_array(averaging)
+    for cells, _, rows in pass_by:
+        A = block_diagonal(averaging if whole else sparse.csr_array(columns[:, cells[0] : cells[-1] + 1]), V)
+        parts.append((rows.combine(A), np.asarray(A @ rows.unseen)))
+    return _add(parts, pass_by)
+
+
+def _add(parts: list[tuple[Functional, Array]], pass_by: _Cells) -> Functional:
+    """Sum of functionals over the union of their unseen levels."""
+    if len(parts) == 1:
+        return parts[0][0]
+    widths = {new: pass_by.fit.design.random[new.term].n_columns for part, _ in parts for new in part.new_levels}
+    ends = np.cumsum([0, *widths.values()])
+    starts = dict(zip(widths, ends[:-1].tolist(), strict=True))
+    new = sparse.csr_array((len(parts[0][0]), int(ends[-1])))
+    for part, _ in parts:
+        if part.new_levels:
+            place = np.concatenate([starts[n] + np.arange(widths[n]) for n in part.new_levels])
+            at = sparse.coo_array(part.new)
+            new += sparse.csr_array((at.data, (at.coords[0], place[at.coords[1]])), shape=new.shape)
+    random = parts[0][0].random
+    for part, _ in parts[1:]:
+        random = random + part.random
+    return Functional(
+        np.sum([part.fixed for part, _ in parts], axis=0),
+        sparse.csr_array(random),
+        new,
+        tuple(widths),
+        np.sum([part.offset for part, _ in parts], axis=0),
+        np.clip(np.sum([share for _, share in parts], axis=0), 0.0, 1.0),
+        pass_by.averaged,
+    )
+
+
+def _one_for_each_weighting(
+    pass_by: _Cells, membership: sparse.csr_array, averaging: sparse.csr_array, V: int, seed: int
+) -> tuple[Array, Array]:
+    """(D, V * s) draws of an exact fit, one for each draw of the weights; (V * s,) shares of unseen cells."""
+    blocks = list(pass_by)
+    s = cast(tuple[int, int], membership.shape)[0]
+    draws = pass_by.grid.weight_draws
+    values = np.empty((len(draws), V * s))
+    for d, weight in progress(enumerate(draws), len(draws), "averaging cells"):
+        scaled = sparse.csr_array(membership * weight)
+        mean = sparse.csr_array(sparse.diags_array(1.0 / np.asarray(scaled.sum(axis=1))) @ scaled)
+        parts = []
+        for cells, _, rows in blocks:
+            A = block_diagonal(sparse.csr_array(mean[:, cells]) if len(blocks) > 1 else mean, V)
+            parts.append((rows.combine(A), np.asarray(A @ rows.unseen)))
+        own = int(np.random.SeedSequence([seed, d]).generate_state(1)[0])
+        values[d] = pass_by.fit.apply(_add(parts, pass_by)).draws(1, own)[0]
+    unseen = np.zeros(V * s)
+    for cells, _, rows in blocks:
+        unseen += block_diagonal(sparse.csr_array(averaging[:, cells]), V) @ rows.unseen
+    return values, unseen
+
+
+def _streamed(
+    pass_by: _Cells,
+    membership: sparse.csr_array,
+    averaging: sparse.csr_array,
+    totals: Array,
+    outcome: Outcome,
+    shape: tuple[int, int, int],
+    groups: str,
+    *,
+    seed: int | None,
+) -> tuple[Array, Array, Array]:
+    """(D, V * s * K) draws of averages; (V * s * K,) shares of unseen cells; totals of the weights, draw by draw."""
+    V, s, K = shape
+    fit, weights = pass_by.fit, pass_by.grid.weight_draws
+    certain = len(weights) == 1
+    by_cell, members = sparse.csc_array(averaging), sparse.csc_array(membership)
+    D = len(outcome.draws(pass_by.first()))
+    chosen = _paired(len(weights), D, seed)
+    step = max(1, NUMBERS // (D * K))
+    sums = np.zeros((D, V, s, K))
+    unseen = np.zeros((V, s))
+    for cells, frame, rows in progress(pass_by, len(pass_by), "averaging cells"):
+        spread = None if outcome.linear else integrated(fit, frame, rows, groups)
+        if groups == "integrate":
+            rows = without_random(rows)
+        b = len(cells)
+        unseen += (by_cell[:, cells] @ rows.unseen.reshape(V, b).T).T
+        for v in range(V):
+            own = v * b + np.arange(b)
+            # What the b cells count for, (s, b); fewer columns where cells share an outcome.
+            counts = sparse.csc_array(by_cell[:, cells])
+            if groups != "fitted" and certain:
+                same = [] if spread is None else [z[own] for z in spread]
+                first, which = distinct_rows(take_rows(rows, own), same)
+                together = sparse.csr_array((np.ones(b), (np.arange(b), which)), shape=(b, len(first)))
+                counts, own = sparse.csc_array(counts @ together), own[first]
+            for start in range(0, len(own), step):
+                part = np.arange(start, min(start + step, len(own)))
+                at = own[part]
+                known = None if spread is None else [z[at] for z in spread]
+                found = outcome.draws(compact(fit.design, rows, at), known).reshape(D, len(part), K)
+                for k in range(K):
+                    if certain:
+                        sums[:, v, :, k] += (counts[:, part] @ found[:, :, k].T).T
+                    else:
+                        weighted = found[:, :, k] * weights[np.ix_(chosen, cells[part])]
+                        sums[:, v, :, k] += (members[:, cells[part]] @ weighted.T).T
+    if not certain:
+        totals = totals[chosen]
+        sums /= totals[:, None, :, None]
+    return sums.reshape(D, -1), np.clip(np.repeat(unseen.ravel(), K), 0.0, 1.0), totals
+
+
+def _paired(weightings: int, draws: int, seed: int | None) -> NDArray[np.intp]:
+    """Which draw of the weights goes with each draw of the fit: the same one, or one chosen at random."""
+    if weightings in (1, draws):
+        return np.arange(draws) % weightings
+    return np.random.default_rng(0 if seed is None else seed).integers(weightings, size=draws)

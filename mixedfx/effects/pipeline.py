@@ -1,0 +1,239 @@
+"""From a fit and a question to a table, for effects and for average outcomes.
+
+The steps, one file for each: the treatment and its values (treatment.py), the subgroups asked for (subgroups.py,
+query.py), the rows averaged over as distinct cells (grid.py), the average outcome of every subgroup under every value
+(averages.py), and the comparison of two averages (comparisons.py). Averages and comparison are linear functionals on
+the identity link, so the fit is asked about a few rows, and their covariance stays joint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from mixedfx.effects.averages import Averages, compared, subgroup_averages
+from mixedfx.effects.checks import (
+    check_comparison,
+    check_options,
+    constant_over,
+    not_estimable,
+    warn_no_variation,
+    warn_not_estimable,
+)
+from mixedfx.effects.comparisons import Comparison
+from mixedfx.effects.grid import Grid, WeightsLike, build_grid
+from mixedfx.effects.outcome import is_identity
+from mixedfx.effects.quantities import Drawn, Exact, Quantities
+from mixedfx.effects.result import Effects
+from mixedfx.effects.state import Overall, Question
+from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, block_diagonal, everybody, find_subgroups, read_plan
+from mixedfx.effects.treatment import NO_TREATMENT, Treatment
+from mixedfx.effects.wording import listed
+from mixedfx.results.protocol import Fit, NewLevels
+
+
+def ask(
+    fit: Fit,
+    treated: Treatment,
+    comparison: Comparison | None,
+    *,
+    by: ByLike | None,
+    subgroups: Mapping[str, str] | None,
+    newdata: Any,
+    weights: WeightsLike,
+    scale: str,
+    groups: str,
+    level: float,
+    new_levels: NewLevels,
+    seed: int | None,
+) -> Effects:
+    """Answer a question; see `mixedfx.effects.effects.effects` and `mixedfx.effects.poststratify.poststratify`.
+
+    Parameters
+    ----------
+    treated
+        The treatment, or `NO_TREATMENT`.
+    comparison
+        How two averages become one number; None for the averages themselves.
+    """
+    check_options(scale, groups, new_levels, level)
+    design = fit.design
+    linear = scale == "link" or is_identity(fit)
+    check_comparison(fit, comparison, scale)
+    plan = read_plan(by, subgroups)
+    cancels = linear and comparison is not None and comparison.coefficients is not None
+    grid = build_grid(design, treated, plan.columns, newdata, weights, offsets_cancel=cancels)
+    asked = find_subgroups(plan, grid)
+    membership = sparse.csr_array(sparse.vstack([asked.membership, everybody(grid).membership]))
+    averages = subgroup_averages(
+        fit, grid, treated, membership, scale=scale, groups=groups, new_levels=new_levels, seed=seed
+    )
+    labels = (*asked.labels, OVERALL)
+    if comparison is None:
+        numbers: Quantities = averages.quantities
+    else:
+        numbers = compared(averages.quantities, averages.shape, treated.pairs, comparison, labels)
+    per = max(len(treated.pairs), 1) * averages.shape[2]
+    s = len(asked.labels)
+    rows = np.arange(s * per)
+    concerned, aliased = _not_estimable(fit, grid, treated, asked, comparison)
+    # Called from `effects`, which the user called: one level more than the warning's own.
+    warn_not_estimable((asked.labels[i] for i in np.flatnonzero(concerned[:-1])), aliased, stacklevel=4)
+    overall = Overall(
+        numbers.take(s * per + np.arange(per)),
+        count=int(grid.count.sum()),
+        weight=float(grid.weight.sum()),
+        needs=aliased if concerned[-1] else (),
+    )
+    notes = _notes(fit, grid, averages, treated, comparison, scale=scale, groups=groups, new_levels=new_levels)
+    if comparison is not None:
+        if isinstance(numbers, Exact):
+            first = numbers.take(per * np.arange(s)).functional
+            warn_no_variation(design, treated, plan.columns, grid, first, groups=groups, stacklevel=4)
+        else:
+            notes += _variation(fit, treated, plan.columns, grid, comparison, groups=groups, linear=linear)
+    table = _table(asked, averages, treated, comparison, numbers.take(rows), level)
+    table.attrs = {"level": level, "uncertainty": fit.uncertainty, "notes": list(notes)}
+    return Effects(
+        table=table,
+        quantities=numbers.take(rows),
+        fit=fit,
+        labels=tuple(np.repeat(np.array(asked.labels, dtype=object), per)),
+        keys=tuple(asked.keys.columns),
+        question=Question(treated, plan, comparison, scale, groups),
+        level=level,
+        notes=notes,
+        overall=overall,
+        averages=averages,
+        seed=seed,
+    )
+
+
+def _table(
+    asked: Subgroups,
+    averages: Averages,
+    treated: Treatment,
+    comparison: Comparison | None,
+    numbers: Quantities,
+    level: float,
+) -> pd.DataFrame:
+    """One row for each subgroup, contrast and category."""
+    K, s = averages.shape[2], len(asked.labels)
+    contrasts = [treated.label(pair, comparison.label) for pair in treated.pairs] if comparison else [""]
+    per = len(contrasts) * K
+    table = asked.keys.loc[asked.keys.index.repeat(per)].reset_index(drop=True)
+    if comparison is not None:
+        table = table.assign(contrast=np.repeat(np.array(contrasts, dtype=object), K).tolist() * s)
+    if averages.categories is not None:
+        table = table.assign(category=list(averages.categories) * (len(contrasts) * s))
+    table = table.assign(n=np.repeat(asked.count, per), weight=np.repeat(asked.weight, per))
+    summary = numbers.summary(level, comparison.null if comparison else 0.0)
+    if comparison is None:
+        summary = summary.drop(columns=["null", "prob_above_null"])
+    return pd.concat([table, summary, pd.DataFrame({"unseen": numbers.unseen})], axis=1)
+
+
+def _not_estimable(
+    fit: Fit, grid: Grid, treated: Treatment, asked: Subgroups, comparison: Comparison | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """For each subgroup, everybody last, whether it needs columns that were dropped as aliased; these columns.
+
+    A linear comparison needs the difference of two averages only; any other number needs both averages.
+    """
+    s, V = len(asked.labels) + 1, len(treated.values)
+    spec = fit.design.spec
+    if len(spec.kept) == len(spec.fixed.columns):
+        return np.zeros(s, dtype=bool), ()
+    average = sparse.vstack([asked.averaging(grid.weight), everybody(grid).averaging(grid.weight)])
+    averaging = block_diagonal(sparse.csr_array(average), V)
+    if comparison is not None and comparison.coefficients is not None and is_identity(fit):
+        across = np.zeros((len(treated.pairs), V))
+        for k, (high, low) in enumerate(treated.pairs):
+            across[k, [high, low]] = comparison.coefficients
+    else:
+        across = np.eye(V)
+    comparing = sparse.csr_array(sparse.kron(across, sparse.eye_array(s)))
+    concerned, columns = not_estimable(fit.design, grid.counterfactual(treated), comparing, averaging)
+    return np.asarray(concerned.reshape(-1, s).any(axis=0)), columns
+
+
+def _variation(
+    fit: Fit,
+    treated: Treatment,
+    columns: tuple[str, ...],
+    grid: Grid,
+    comparison: Comparison,
+    *,
+    groups: str,
+    linear: bool,
+) -> tuple[str, ...]:
+    """Say which differences between subgroups come from their baselines alone."""
+    constant = constant_over(fit.design, treated, columns, grid, random=groups == "fitted")
+    if not constant:
+        return ()
+    scale = "difference" if linear else "effect on the scale of the linear predictor"
+    return (
+        f"Under {fit.design.formula} the {scale} cannot vary over {listed(constant)}: over these, {comparison.name} "
+        "differs through the baselines of subgroups only.",
+    )
+
+
+def _notes(
+    fit: Fit,
+    grid: Grid,
+    averages: Averages,
+    treated: Treatment,
+    comparison: Comparison | None,
+    *,
+    scale: str,
+    groups: str,
+    new_levels: str,
+) -> tuple[str, ...]:
+    """Collect what a reader must know to read the table."""
+    notes = []
+    linear = scale == "link" or is_identity(fit)
+    what = "estimates" if treated is NO_TREATMENT else "effects"
+    if averages.averaged:
+        names = " and ".join(averages.averaged)
+        notes.append(
+            f"newdata does not hold {names}: {what} are averages over the population of {names}."
+            if linear or groups != "average"
+            else f"newdata does not hold {names}, whose effects are zero here."
+        )
+    if grid.left_out:
+        left = "row was" if grid.left_out == 1 else "rows were"
+        notes.append(f"{grid.left_out} {left} left out because of a weight of zero.")
+    if len(grid.weight_draws) > 1:
+        notes.append(
+            f"The weights are uncertain: {len(grid.weight_draws):,} draws of them are joined with those of the fit, "
+            "and the column weight holds their means."
+        )
+    if new_levels == "population" and averages.any_unseen:
+        notes.append("Levels that the fit has not seen are at their population mean, without uncertainty of their own.")
+    if groups != "fitted" and linear:
+        counted = f"fixed effects of {treated.column}" if treated.column else "fixed effects"
+        notes.append(f'groups="{groups}": random effects are at their population mean; {counted} count.')
+    elif groups == "average":
+        notes.append('groups="average": all random effects are zero, as in an average group.')
+    elif groups == "integrate":
+        notes.append('groups="integrate": outcomes are averages over the population of groups.')
+    if comparison is not None and comparison.coefficients is None:
+        notes.append(f"{comparison.name} is taken draw by draw: estimates are medians of joint draws.")
+    elif isinstance(averages.quantities, Drawn) and len(grid.weight_draws) > 1 and linear:
+        notes.append("Averages are taken draw by draw: estimates are means of joint draws.")
+    response = fit.design.formula.response
+    if scale == "link" and not is_identity(fit):
+        link = cast(Any, fit).family.link.name
+        notes.append(f"{what.capitalize()} are on the scale of the linear predictor ({link}).")
+    elif (
+        response is not None
+        and response not in fit.design.frame.columns
+        and averages.categories is None
+        and (comparison is None or comparison.name == "difference")
+    ):
+        notes.append(f"{what.capitalize()} are in units of {response}.")
+    return tuple(notes)

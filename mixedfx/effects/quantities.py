@@ -1,0 +1,176 @@
+"""Joint knowledge about the numbers of a table: exactly, or as draws.
+
+`Exact` holds linear functionals of (beta, u) and asks the fit, so that means and covariances are exact where those of
+the fit are. `Drawn` holds joint draws. Both answer the same questions, and both are combined linearly with their
+joint distribution kept: a contrast of two rows is one row of a matrix, never two intervals put together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from mixedfx.design.functional import Functional
+from mixedfx.effects.summary import inner_interval, is_exact, probabilities, summarize, take_rows
+from mixedfx.results.protocol import Fit
+
+Array = NDArray[np.float64]
+Matrix = NDArray[np.float64] | sparse.sparray
+
+# Draws of a fit that makes them when asked, where nobody says how many.
+DRAWS = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """Linear functionals of (beta, u), put to a fit.
+
+    Attributes
+    ----------
+    fit
+        The fit that answers.
+    functional
+        (s) rows.
+    seed
+        For fits that need random numbers to answer.
+    """
+
+    fit: Fit
+    functional: Functional
+    seed: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.functional)
+
+    @property
+    def unseen(self) -> Array:
+        """(s,) share of the weight in cells the fit has no data for."""
+        return self.functional.unseen
+
+    def summary(self, level: float, null: float) -> pd.DataFrame:
+        """(s,) estimate, sd, lower, upper, null, prob_above_null."""
+        return summarize(self.fit, self.functional, level, null, self.seed)
+
+    def interval(self, level: float) -> Array:
+        """(s, 2) ends of central intervals."""
+        return inner_interval(self.fit, self.functional, level, self.seed)
+
+    def probability(self, greater: float | None = None, less: float | None = None) -> Array:
+        """(s,) probability of lying above `greater` and below `less`."""
+        return probabilities(self.fit, self.functional, self.seed, greater, less)
+
+    def draws(self, n: int | None = None, seed: int | None = None) -> Array:
+        """(n, s) joint draws; those a posterior has where `n` is None, else 4,000, the same at every call."""
+        estimate = self.fit.apply(self.functional)
+        seed = self.seed if seed is None else seed
+        if n is None and is_exact(estimate):
+            n = DRAWS
+        return estimate.draws(n, 0 if seed is None else seed)
+
+    def combine(self, weights: Matrix) -> Exact:
+        """Rows that are linear combinations of these rows, (r, s) `weights`."""
+        return Exact(self.fit, self.functional.combine(weights), self.seed)
+
+    def take(self, rows: NDArray[np.intp]) -> Exact:
+        """Some of the rows, in the order given."""
+        return Exact(self.fit, take_rows(self.functional, rows), self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Joint draws.
+
+    Attributes
+    ----------
+    values
+        (D, s) draws.
+    unseen
+        (s,) share of the weight in cells the fit has no data for.
+    center
+        What the column `estimate` is of the draws.
+    """
+
+    values: Array
+    unseen: Array
+    center: Literal["mean", "median"] = "mean"
+
+    def __len__(self) -> int:
+        return self.values.shape[1]
+
+    def summary(self, level: float, null: float) -> pd.DataFrame:
+        """(s,) estimate, sd, lower, upper, null, prob_above_null."""
+        lower, upper = self.interval(level).T
+        center = self.values.mean(axis=0) if self.center == "mean" else np.median(self.values, axis=0)
+        return pd.DataFrame(
+            {
+                "estimate": center,
+                "sd": self.values.std(axis=0, ddof=1),
+                "lower": lower,
+                "upper": upper,
+                "null": null,
+                "prob_above_null": self.probability(greater=null),
+            }
+        )
+
+    def interval(self, level: float) -> Array:
+        """(s, 2) quantiles that hold the middle `level` of the draws."""
+        return np.quantile(self.values, [0.5 - level / 2, 0.5 + level / 2], axis=0).T
+
+    def probability(self, greater: float | None = None, less: float | None = None) -> Array:
+        """(s,) share of the draws above `greater` and below `less`."""
+        low = -np.inf if greater is None else greater
+        high = np.inf if less is None else less
+        return np.mean((self.values > low) & (self.values < high), axis=0)
+
+    def draws(self, n: int | None = None, seed: int | None = None) -> Array:
+        """(n, s) joint draws: all there are where `n` is None, else n of them chosen at random."""
+        if n is None:
+            return self.values
+        D = len(self.values)
+        return self.values[np.random.default_rng(seed).choice(D, n, replace=n > D)]
+
+    def combine(self, weights: Matrix) -> Drawn:
+        """Rows that are linear combinations of these rows, (r, s) `weights`."""
+        W = sparse.csr_array(weights)
+        size = np.asarray(abs(W).sum(axis=1))
+        share = np.asarray(abs(W) @ self.unseen) / np.where(size > 0, size, 1.0)
+        return Drawn(np.asarray((W @ self.values.T).T), share, self.center)
+
+    def take(self, rows: NDArray[np.intp]) -> Drawn:
+        """Some of the rows, in the order given."""
+        return Drawn(self.values[:, rows], self.unseen[rows], self.center)
+
+
+Quantities = Exact | Drawn
+
+
+def stack(first: Quantities, second: Quantities) -> Quantities:
+    """Put the rows of one below those of the other; both from one question, so over the same unseen levels or draws."""
+    if isinstance(first, Drawn) and isinstance(second, Drawn):
+        values = np.concatenate([first.values, second.values], axis=1)
+        return Drawn(values, np.concatenate([first.unseen, second.unseen]), first.center)
+    if not (isinstance(first, Exact) and isinstance(second, Exact)):
+        raise TypeError("exact functionals and draws cannot be stacked")
+    a, b = first.functional, second.functional
+    functional = Functional(
+        np.vstack([a.fixed, b.fixed]),
+        sparse.csr_array(sparse.vstack([a.random, b.random])),
+        sparse.csr_array(sparse.vstack([a.new, b.new])),
+        a.new_levels,
+        np.concatenate([a.offset, b.offset]),
+        np.concatenate([a.unseen, b.unseen]),
+        a.averaged,
+    )
+    return Exact(first.fit, functional, first.seed)
+
+
+def with_unseen(quantities: Quantities, unseen: Array) -> Quantities:
+    """The same rows with other shares of unseen cells."""
+    if isinstance(quantities, Drawn):
+        return replace(quantities, unseen=unseen)
+    return replace(quantities, functional=replace(quantities.functional, unseen=unseen))

@@ -1,0 +1,24 @@
+"""Families of distributions of the response, with their links.
+
+Names are bound in the package itself, since users write ``mx.families.bernoulli(link="probit")``; the modules behind
+them are `continuous`, `counts`, `binary` and `categories`; `registry` finds a family by its name.
+"""
+
+from mixedfx.families.binary import bernoulli, binomial
+from mixedfx.families.categories import categorical, cumulative
+from mixedfx.families.continuous import beta, gamma, gaussian, lognormal, student
+from mixedfx.families.counts import negbinomial, poisson
+
+__all__ = [
+    "bernoulli",
+    "beta",
+    "binomial",
+    "categorical",
+    "cumulative",
+    "gamma",
+    "gaussian",
+    "lognormal",
+    "negbinomial",
+    "poisson",
+    "student",
+]

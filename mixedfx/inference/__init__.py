@@ -1,0 +1,1 @@
+"""Inference after a fit: degrees of freedom, tests, robust covariances; pure functions over the engine's pieces."""

@@ -1,0 +1,197 @@
+"""The parameters of a linear mixed model as a user names them: standard deviations, correlations, sigma, coefficients.
+
+They come in lme4's order: for each random term the columns one after the other, each sd followed by its correlations
+with the columns behind it; then sigma; then the fixed effects. An sd or a correlation is a function of (theta, sigma),
+
+    sd_i = sigma |T_i|,    cor_ij = T_i'T_j / (|T_i| |T_j|),    T_i the i-th row of the term's factor T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.covariance.structures import structure_for
+from mixedfx.design.design import Design
+from mixedfx.errors import OptionError
+from mixedfx.results.tables import term_names
+
+Vector = NDArray[np.float64]
+Kind = Literal["sd", "cor", "sigma", "beta"]
+Names = Literal["tidy", "lme4"]
+GROUPS = {"fixed": ("beta",), "ran_pars": ("sd", "cor", "sigma"), "beta_": ("beta",), "theta_": ("sd", "cor", "sigma")}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter.
+
+    Attributes
+    ----------
+    kind
+        ``"sd"``, ``"cor"``, ``"sigma"`` or ``"beta"``.
+    group
+        Name of the random term; ``"Residual"`` for sigma, ``""`` for a coefficient.
+    term
+        Label in a tidy table: ``sd__x``, ``cor__Intercept.x``, ``sd__Observation``, the coefficient.
+    lme4
+        The name lme4 gives it: ``sd_x|g``, ``cor_x.(Intercept)|g``, ``sigma``, ``(Intercept)``.
+    position
+        Random term, or coefficient; -1 for sigma.
+    columns
+        The column of an sd, or the two columns of a correlation.
+    """
+
+    kind: Kind
+    group: str
+    term: str
+    lme4: str
+    position: int
+    columns: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """One name for both parts: ``sd__x|g``, ``sigma``, or the coefficient."""
+        return {"beta": self.term, "sigma": "sigma"}.get(self.kind, f"{self.term}|{self.group}")
+
+
+def _r_name(name: str) -> str:
+    """Coefficients as R writes them: ``race[White]:x`` becomes ``raceWhite:x``."""
+    return "(Intercept)" if name == "Intercept" else name.replace("[", "").replace("]", "")
+
+
+def parameters_of(design: Design) -> tuple[Parameter, ...]:
+    """Every parameter of a design, in lme4's order.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> from mixedfx.inference.parameters import parameters_of
+    >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+    >>> [p.lme4 for p in parameters_of(fit.design)][:3]
+    ['sd_(Intercept)|professor', 'sigma', '(Intercept)']
+    """
+    out: list[Parameter] = []
+    for t, (name, term) in enumerate(zip(term_names(design.random), design.random, strict=True)):
+        for i, column in enumerate(term.columns):
+            out.append(Parameter("sd", name, f"sd__{column}", f"sd_{_r_name(column)}|{name}", t, (i,)))
+            for j in range(i + 1, term.n_columns if term.correlated else 0):
+                other = term.columns[j]
+                lme4 = f"cor_{_r_name(other)}.{_r_name(column)}|{name}"
+                out.append(Parameter("cor", name, f"cor__{column}.{other}", lme4, t, (i, j)))
+    if design.known_sd is None:
+        out.append(Parameter("sigma", "Residual", "sd__Observation", "sigma", -1))
+    out += [Parameter("beta", "", name, _r_name(name), b) for b, name in enumerate(design.fixed_names)]
+    return tuple(out)
+
+
+def choose(parameters: Sequence[Parameter], parm: str | Sequence[str] | None) -> tuple[Parameter, ...]:
+    """The parameters asked for, in their own order.
+
+    Parameters
+    ----------
+    parameters
+        Those there are.
+    parm
+        None: all. ``"fixed"`` (lme4: ``"beta_"``) or ``"ran_pars"`` (``"theta_"``): a group of them. Else one name or
+        several: a coefficient, ``sd__x|g``, ``sigma``, or lme4's name; ``sd__x`` where that names one only.
+
+    Raises
+    ------
+    OptionError
+        A name that is none of theirs, or stands for several.
+    """
+    if parm is None:
+        return tuple(parameters)
+    if isinstance(parm, str) and parm in GROUPS:
+        return tuple(p for p in parameters if p.kind in GROUPS[parm])
+    wanted: set[Parameter] = set()
+    for name in [parm] if isinstance(parm, str) else parm:
+        found = [p for p in parameters if name in (p.label, p.lme4)] or [p for p in parameters if name == p.term]
+        if len(found) != 1:
+            what = "is not a parameter of this model" if not found else "names several parameters"
+            raise OptionError(
+                f"parm={name!r} {what}",
+                mend=f"Use 'fixed', 'ran_pars', or some of {', '.join(repr(p.label) for p in parameters)}.",
+            )
+        wanted.add(found[0])
+    return tuple(p for p in parameters if p in wanted)
+
+
+def values_of(design: Design, parameters: Sequence[Parameter], beta: Vector, theta: Vector, sigma: Vector) -> Vector:
+    """(B, m) values of m parameters for B estimates beta (B, p), theta (B, r), sigma (B,).
+
+    A correlation is NaN where one of its standard deviations is zero.
+    """
+    out = np.empty((len(sigma), len(parameters)))
+    factors = _factors(design, theta)
+    for c, parameter in enumerate(parameters):
+        if parameter.kind == "beta":
+            out[:, c] = beta[:, parameter.position]
+        elif parameter.kind == "sigma":
+            out[:, c] = sigma
+        else:
+            rows = [factors[parameter.position][:, i] for i in parameter.columns]
+            length = [np.sqrt((row**2).sum(axis=1)) for row in rows]
+            if parameter.kind == "sd":
+                out[:, c] = sigma * length[0]
+            else:
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    out[:, c] = np.clip((rows[0] * rows[1]).sum(axis=1) / (length[0] * length[1]), -1, 1)
+    return out
+
+
+def _factors(design: Design, theta: Vector) -> list[Vector]:
+    """(B, k, k) factor T of each term."""
+    out, at = [], 0
+    for term in design.random:
+        structure = structure_for(term.n_columns, term.correlated)
+        T = np.zeros((len(theta), term.n_columns, term.n_columns))
+        rows, columns = structure.entries
+        T[:, rows, columns] = theta[:, at : at + structure.n_parameters]
+        at += structure.n_parameters
+        out.append(T)
+    return out
+
+
+def singular_rows(design: Design, theta: Vector, tolerance: float = 1e-4) -> NDArray[np.bool_]:
+    """(B,) whether a variance is zero or a correlation is one; lme4's rule, a diagonal entry of T below 1e-4.
+
+    Entries are taken relative to the scale of their column, so that units do not matter.
+    """
+    out = np.zeros(len(theta), dtype=bool)
+    for term, T in zip(design.random, _factors(design, theta), strict=True):
+        scale = np.sqrt((term.z**2).mean(axis=0))
+        out |= (np.abs(np.einsum("bii->bi", T)) * scale < tolerance).any(axis=1)
+    return out
+
+
+def interval_frame(
+    parameters: Sequence[Parameter], estimate: Vector, low: Vector, high: Vector, level: float, names: Names
+) -> pd.DataFrame:
+    """Intervals as a table.
+
+    Returns
+    -------
+    DataFrame
+        group, term, estimate, conf_low, conf_high; with ``names="lme4"`` lme4's row names and its columns ``2.5 %``
+        and ``97.5 %``.
+    """
+    if names == "lme4":
+        heads = [f"{100 * q:.3g} %" for q in ((1 - level) / 2, (1 + level) / 2)]
+        return pd.DataFrame(dict(zip(heads, (low, high), strict=True)), index=[p.lme4 for p in parameters])
+    columns = {
+        "group": [p.group for p in parameters],
+        "term": [p.term for p in parameters],
+        "estimate": estimate,
+        "conf_low": low,
+        "conf_high": high,
+    }
+    table = pd.DataFrame(columns)
+    table.attrs["level"] = level
+    return table

@@ -1,0 +1,266 @@
+"""The reference grid: the points of predictor space at which marginal means are taken, and what each point weighs.
+
+Every factor of the fixed part stands at all its levels, every numeric predictor at its mean (one with only two distinct
+values, such as a 0/1 dummy, at both), and the grid is their crossing (Searle, Speed & Milliken 1980, The American
+Statistician 34:216). Random effects are at their population mean of zero at every point. The count of a point is the
+number of rows of the data that have its factor levels.
+
+A mean l'beta is estimable where l is a combination of the rows of X, that is l'N = 0 for every null vector N of X with
+all its columns, aliased ones included. For an aliased column j with X_j = X_kept a the null vector is e_j - a.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design
+from mixedfx.design.expressions import column_of, columns_read
+from mixedfx.design.frame import column, kind, nearest
+from mixedfx.design.functional import Functional
+from mixedfx.design.labels import level_label
+from mixedfx.errors import DataError, OptionError
+from mixedfx.results.protocol import Fit
+
+Array = NDArray[np.float64]
+LARGEST = 200_000
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceGrid:
+    """Points at which a fit is asked, one row each.
+
+    Attributes
+    ----------
+    design
+        The design of the fit.
+    frame
+        (m, .) values of the predictors; the first of `values` varies slowest.
+    values
+        Predictor of the fixed part -> the values it takes, in their order.
+    factors
+        Those that are factors, or numbers taken at their two values: what `count` distinguishes.
+    coded
+        Numbers that are factors by way of an expression, such as ``C(x)``.
+    count
+        (m,) rows of the data with the factor levels of the point.
+    constant
+        Mean of what ``offset=`` added in the data; offsets written in the formula are evaluated at the points.
+    """
+
+    design: Design
+    frame: pd.DataFrame
+    values: Mapping[str, tuple[Any, ...]]
+    factors: tuple[str, ...]
+    coded: frozenset[str]
+    count: NDArray[np.int64]
+    constant: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of values of each predictor."""
+        return tuple(len(v) for v in self.values.values())
+
+    def rows(self, fit: Fit, frame: pd.DataFrame | None = None) -> Functional:
+        """Linear predictor at the points (or at those of another frame like it), random effects zero."""
+        found = fit.design_for(self.frame if frame is None else frame, "population")
+        return replace(found, random=0 * found.random, offset=found.offset + self.constant)
+
+    @cached_property
+    def full(self) -> Array:
+        """(m, k) fixed-effects matrix at the points, aliased columns included."""
+        return every_column(self.design, self.frame)
+
+    @cached_property
+    def null_basis(self) -> Array:
+        """(k, aliased) null vectors of the full fixed-effects matrix of the data; no columns where X has full rank."""
+        spec = self.design.spec
+        k, kept = len(spec.fixed.columns), spec.kept
+        dropped = np.setdiff1d(np.arange(k), kept)
+        if not len(dropped):
+            return np.empty((k, 0))
+        X = every_column(self.design, self.design.frame)
+        scale = np.linalg.norm(X[:, kept], axis=0)
+        R = np.asarray(np.linalg.qr(np.hstack([X[:, kept] / scale, X[:, dropped]]), mode="r"))
+        coefficients = np.linalg.lstsq(R[:, : len(kept)], R[:, len(kept) :], rcond=None)[0] / scale[:, None]
+        basis = np.zeros((k, len(dropped)))
+        basis[kept] = -coefficients
+        basis[dropped, np.arange(len(dropped))] = 1.0
+        return basis / np.linalg.norm(basis, axis=0)
+
+
+def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequence[str] = ()) -> ReferenceGrid:
+    """Lay out the reference grid of a fit.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+    at
+        Predictor -> value or values that it takes instead: levels of a factor, numbers.
+    needed
+        Predictors that the question names; they have to be in the fixed part.
+
+    Raises
+    ------
+    OptionError
+        A name that is no predictor of the fixed part, or a level that the factor does not have.
+    DataError
+        Where the crossing has more than 200,000 points.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> from mixedfx.inference.reference_grid import reference_grid
+    >>> fit = mx.lmer("math ~ race * small + gender + (1 | sch)", mx.datasets.load("star"))
+    >>> grid = reference_grid(fit)
+    >>> grid.values["small"], grid.shape
+    ((0, 1), (2, 2, 2))
+    """
+    design, at = fit.design, dict(at or {})
+    predictors = fixed_predictors(design)
+    for name in (*needed, *at):
+        if name not in predictors:
+            raise OptionError(
+                f"{name!r} is no predictor of the fixed part",
+                mend=nearest(name, predictors) or f"Its predictors: {', '.join(predictors) or 'none'}.",
+            )
+    coded = _coded_as_factors(design, predictors)
+    values: dict[str, tuple[Any, ...]] = {}
+    factors = []
+    for name in predictors:
+        found, factor = _values_of(column(design.frame, name), name in coded)
+        values[name] = _settled(name, found, factor, at[name]) if name in at else found
+        if factor or (len(found) == 2 and name not in at):
+            factors.append(name)
+    size = int(np.prod([len(v) for v in values.values()], dtype=float))
+    if size > LARGEST:
+        widest = max(values, key=lambda name: len(values[name]))
+        raise DataError(
+            f"the reference grid would have {size:,} points",
+            mend=f"Fix predictors with at=, for instance at={{{widest!r}: {values[widest][0]!r}}}.",
+        )
+    frame = _crossing(design, values)
+    counts = _counts(design, frame, factors)
+    given, constant = _given_offset(design)
+    frame = _with_left_sides(design, frame).assign(**dict.fromkeys(given, 0.0))
+    return ReferenceGrid(design, frame, values, tuple(factors), frozenset(coded), counts, constant)
+
+
+def fixed_predictors(design: Design) -> tuple[str, ...]:
+    """Columns of the data that the fixed part and the offsets read, in the order of the formula."""
+    spec = design.spec
+    bare = replace(
+        design.formula, response=None, additions=(), random=(), offsets=tuple(o.expression for o in spec.offsets)
+    )
+    read = columns_read(bare, spec.env, list(spec.kinds))
+    return tuple(name for name in read if name in design.frame.columns)
+
+
+def _coded_as_factors(design: Design, predictors: Sequence[str]) -> set[str]:
+    """Columns that stand in the fixed part as a factor by way of an expression, such as ``C(x)``."""
+    found: set[str] = set()
+    bare = replace(design.formula, response=None, additions=(), random=(), offsets=())
+    for expression in design.spec.fixed.levels:
+        if expression not in predictors:
+            found |= set(columns_read(replace(bare, fixed=expression), design.spec.env, list(design.spec.kinds)))
+    return found
+
+
+def _values_of(values: pd.Series, coded: bool) -> tuple[tuple[Any, ...], bool]:
+    """Values that a predictor takes, and whether it is a factor."""
+    what = kind(values)
+    if what == "category":
+        return tuple(values.cat.categories), True
+    distinct = sorted(pd.unique(values).tolist())
+    if what != "number" or coded:
+        return tuple(distinct), True
+    return (tuple(distinct), False) if len(distinct) <= 2 else ((float(values.mean()),), False)
+
+
+def _settled(name: str, known: tuple[Any, ...], factor: bool, given: Any) -> tuple[Any, ...]:
+    """Values asked for with ``at=``."""
+    listed = [given] if np.ndim(given) == 0 else list(given)
+    if not listed:
+        raise OptionError(f"at= gives {name!r} no value", mend="Name at least one.")
+    if factor:
+        labels = {level_label(v): v for v in known}
+        for value in listed:
+            if level_label(value) not in labels:
+                raise OptionError(
+                    f"at= asks for {name}={value!r}, a level it does not have",
+                    mend=nearest(level_label(value), labels) or f"Its levels: {', '.join(labels)}.",
+                )
+        return tuple(labels[level_label(value)] for value in listed)
+    try:
+        numbers = tuple(float(v) for v in listed)
+    except (TypeError, ValueError):
+        raise OptionError(f"at= asks for {name}={given!r}; {name} is a number", mend="Give numbers.") from None
+    if not np.isfinite(numbers).all():
+        raise OptionError(f"at= asks for {name}={given!r}, which is not finite", mend="Give finite numbers.")
+    return tuple(int(v) if v.is_integer() else v for v in numbers)
+
+
+def _crossing(design: Design, values: Mapping[str, tuple[Any, ...]]) -> pd.DataFrame:
+    """All combinations, the first predictor slowest, each column of the type it has in the data."""
+    if not values:
+        return pd.DataFrame(index=pd.RangeIndex(1))
+    codes = np.indices([len(v) for v in values.values()]).reshape(len(values), -1)
+    columns: dict[str, Any] = {}
+    for (name, levels), code in zip(values.items(), codes, strict=True):
+        of_fit = column(design.frame, name)
+        if isinstance(of_fit.dtype, pd.CategoricalDtype):
+            columns[name] = pd.Categorical([levels[c] for c in code], dtype=of_fit.dtype)
+        else:
+            columns[name] = pd.Series(list(levels)).take(code).to_numpy()
+    return pd.DataFrame(columns, index=pd.RangeIndex(codes.shape[1]))
+
+
+def _given_offset(design: Design) -> tuple[tuple[str, ...], float]:
+    """Columns that ``offset=`` named, and the mean of what it added to the rows of the data."""
+    spec, written = design.spec, len(design.formula.offsets)
+    names = tuple(column_of(offset.expression) for offset in spec.offsets[written:])
+    if not np.any(design.offset):
+        return names, 0.0
+    by_formula = replace(spec, offsets=spec.offsets[:written], random=()).replay(design.frame).offset
+    if any(name in design.frame for name in names):  # a predictor as well: evaluated at the points like one
+        return (), 0.0
+    return names, float(np.mean(design.offset - by_formula))
+
+
+def _with_left_sides(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
+    """Add what the left side of a random term reads where all its grouping columns are predictors.
+
+    Its effects are set to zero whatever stands there, but the design is replayed with them.
+    """
+    bare = replace(design.formula, response=None, additions=(), random=(), offsets=())
+    extra: dict[str, Any] = {}
+    for random in design.spec.random:
+        if set(random.grouping.columns) <= set(frame.columns):
+            for name in columns_read(replace(bare, fixed=random.part.text), design.spec.env, list(design.spec.kinds)):
+                if name not in frame.columns:
+                    extra[name] = column(design.frame, name).iloc[0]
+    return frame.assign(**extra)
+
+
+def _counts(design: Design, frame: pd.DataFrame, factors: Sequence[str]) -> NDArray[np.int64]:
+    """Rows of the data that agree with each point in all factors."""
+    if not factors:
+        return np.full(len(frame), len(design.y), dtype=np.int64)
+    names = list(factors)
+    tally = design.frame.groupby(names, observed=True, sort=False).size().to_frame("count").reset_index()
+    found = frame.loc[:, names].merge(tally, on=names, how="left", sort=False)["count"]
+    return found.fillna(0).to_numpy(dtype=np.int64)
+
+
+def every_column(design: Design, frame: pd.DataFrame) -> Array:
+    """Fixed-effects matrix with the aliased columns in it."""
+    spec = design.spec
+    whole = replace(spec, kept=np.arange(len(spec.fixed.columns), dtype=np.intp), random=(), offsets=())
+    return whole.replay(frame).X

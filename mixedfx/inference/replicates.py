@@ -1,0 +1,115 @@
+"""Many replicates of one piece of work: blocks with their own seeds, run here or by joblib, with a progress bar.
+
+The replicates are cut into blocks whose size does not depend on who runs them, and every block has a child of the same
+seed sequence: results are those of one process, whatever `n_jobs` and whatever the backend.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+
+from mixedfx.errors import MissingPackageError, OptionError
+
+Result = TypeVar("Result")
+
+
+def check_count(name: str, n: int, least: int = 1) -> None:
+    """Refuse a number of replicates that is none (`OptionError`)."""
+    if not (isinstance(n, int | np.integer) and n >= least):
+        raise OptionError(f"{name}={n!r} is not a number of replicates", mend=f"Use a whole number from {least} on.")
+
+
+def run_blocks(
+    work: Callable[[int, np.random.SeedSequence], Result],
+    n: int,
+    *,
+    block: int,
+    seed: int | None = None,
+    n_jobs: int | None = 1,
+    progress: bool | None = None,
+    title: str = "",
+) -> list[Result]:
+    """Do n replicates in blocks.
+
+    Parameters
+    ----------
+    work
+        Takes the size of a block and its seeds; must be picklable where `n_jobs` is not 1.
+    n
+        Replicates in all.
+    block
+        Replicates in one block.
+    seed
+        Seed of everything.
+    n_jobs
+        1: here. Another number: that many processes of joblib (-1: every core). None: as the surrounding
+        ``joblib.parallel_config`` says, so that a Dask or Ray backend serves.
+    progress
+        Whether to show a progress bar; None: where standard error is a terminal.
+    title
+        Text before the bar.
+
+    Returns
+    -------
+    list
+        Results of the blocks, in their order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.inference.replicates import run_blocks
+    >>> run_blocks(lambda size, seeds: size, 10, block=4)
+    [4, 4, 2]
+    """
+    sizes = [min(block, n - begin) for begin in range(0, n, block)]
+    seeds = np.random.SeedSequence(seed).spawn(len(sizes))
+    shown = sys.stderr.isatty() if progress is None else progress
+    results: Iterable[Result]
+    with _bar(n, title, shown) as advance:
+        if n_jobs == 1:
+            results = (work(size, child) for size, child in zip(sizes, seeds, strict=True))
+        else:
+            results = _in_parallel(work, list(zip(sizes, seeds, strict=True)), n_jobs, shown)
+        out = []
+        for size, result in zip(sizes, results, strict=True):
+            out.append(result)
+            advance(size)
+    return out
+
+
+def _in_parallel(
+    work: Callable[[int, np.random.SeedSequence], Result],
+    tasks: list[tuple[int, np.random.SeedSequence]],
+    n_jobs: int | None,
+    progress: bool,
+) -> Iterable[Result]:
+    try:
+        import joblib
+    except ImportError as error:
+        raise MissingPackageError(
+            "n_jobs other than 1 needs the package joblib", mend="pip install 'mixedfx[parallel]'"
+        ) from error
+    # a generator tells of each block as it ends, but not every backend can give one
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if progress else "list")
+    found: Iterable[Result] = parallel(joblib.delayed(work)(*task) for task in tasks)  # pyright: ignore
+    return found
+
+
+@contextmanager
+def _bar(n: int, title: str, shown: bool) -> Iterator[Callable[[int], None]]:
+    """A bar of n replicates; yields what advances it."""
+    if not shown:
+        yield lambda size: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=n)
+        yield lambda size: bar.advance(task, size)

@@ -1,0 +1,264 @@
+r"""Cluster-robust covariances of the fixed effects: CR0, CR1 and the bias-reduced CR2 with Satterthwaite df.
+
+With M = vcov(beta-hat) under the model, Phi_j the model's covariance of cluster j (its rows X_j, residuals
+e_j = y_j - X_j beta-hat) and weights Phi_j^{-1}, the estimator is
+
+    V = M [sum_j G_j'e_j e_j'G_j] M,      G_j = A_j Phi_j^{-1} X_j,
+
+A_j = I for CR0, sqrt(m / (m - 1)) I for CR1 with m clusters, and for CR2 the symmetric matrix that makes V unbiased
+should the model be right (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018):
+
+    A_j = D_j' B_j^{-1/2} D_j,      B_j = D_j (Phi_j - X_j M X_j') D_j',      Phi_j = D_j'D_j,
+
+with a pseudo-inverse where B_j is singular. Everything of a cluster that differs from sigma^2 I lies in the span of
+its Z_j and X_j, so that without weights the roots are of matrices of that rank, not of the cluster's size.
+
+**Degrees of freedom.** c'Vc is a sum of squares of p_j'epsilon with p_j = (I - H)_j'G_j M c and
+
+    p_i'Phi p_j = [i = j] g_i'Phi_i g_i - (X_i'g_i)'M(X_j'g_j),     g_j = G_j M c,
+
+and df = (sum_i p_i'Phi p_i)^2 / sum_ij (p_i'Phi p_j)^2. For q contrasts at once the statistic is referred to
+Hotelling's T^2 with eta degrees of freedom, eta matched to the total variance of the estimated covariance of the
+contrasts (their "AHT" or "HTZ" test): (eta - q + 1) / (eta q) Q ~ F(q, eta - q + 1).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import linalg
+
+from mixedfx.design.design import Design
+from mixedfx.errors import DegreesOfFreedomWarning, ModelError, OptionError, check_option
+from mixedfx.inference.satterthwaite import independent_contrasts
+
+Vector = NDArray[np.float64]
+
+KINDS = ("CR0", "CR1", "CR2")
+NULL = 1e-10  # eigenvalue of B_j, relative to the largest, that the pseudo-inverse leaves out
+
+
+@dataclass(frozen=True, repr=False)
+class RobustCovariance:
+    """A cluster-robust covariance of the fixed effects; give it as ``vcov=`` wherever a test takes one.
+
+    Attributes
+    ----------
+    kind
+        ``"CR0"``, ``"CR1"`` or ``"CR2"``.
+    cluster
+        Name of the clusters.
+    names
+        The p coefficients.
+    vcov
+        (p, p) the covariance.
+    model
+        (p, p) the covariance under the model, M.
+    within
+        (m, p, p) G_j'Phi_j G_j of each cluster.
+    across
+        (m, p, p) X_j'G_j of each cluster.
+    """
+
+    kind: str
+    cluster: str
+    names: tuple[str, ...]
+    vcov: Vector
+    model: Vector
+    within: Vector
+    across: Vector
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return len(self.within)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The covariance with its labels."""
+        return pd.DataFrame(self.vcov, index=list(self.names), columns=list(self.names))
+
+    def __repr__(self) -> str:
+        size = f"{len(self.names)} coefficients, {self.n_clusters} clusters of {self.cluster}"
+        return f"<{self.kind} covariance of {size}>"
+
+    def t_df(self, contrasts: Vector) -> Vector:
+        """(s,) Satterthwaite degrees of freedom of the rows of (s, p) contrasts."""
+        return np.array([self._hotelling(row[None]) for row in contrasts])
+
+    def f_test(self, L: Vector, difference: Vector) -> tuple[float, float, float]:
+        """F from Hotelling's T^2, its numerator and denominator df, for L beta = rhs; `difference` is L beta-hat - rhs.
+
+        Warns
+        -----
+        DegreesOfFreedomWarning
+            With too few clusters for so many contrasts; F and its df are then NaN.
+        """
+        t2 = independent_contrasts(L, self.vcov, difference)[1]
+        rows = independent_contrasts(L, self.model, difference)[0]
+        q = len(rows)
+        eta = self._hotelling(rows)
+        if len(t2) < q or not eta > q - 1:
+            warnings.warn(
+                f"{self.n_clusters} clusters are too few for a joint test of {q} contrasts with a robust covariance",
+                DegreesOfFreedomWarning,
+                stacklevel=3,
+            )
+            return np.nan, float(q), np.nan
+        return (eta - q + 1) / (eta * q) * float(np.sum(t2)), float(q), eta - q + 1
+
+    def _hotelling(self, rows: Vector) -> float:
+        """eta: q (q + 1) over the sum of the variances of the standardised estimated covariances of q contrasts."""
+        q = len(rows)
+        a = self.model @ rows.T
+        within = np.einsum("ps,jpr,rt->jst", a, self.within, a, optimize=True)
+        b = np.einsum("op,jpr,rs->jos", linalg.cholesky(self.model), self.across, a, optimize=True)
+        values, vectors = np.linalg.eigh(within.sum(axis=0) - np.einsum("jos,jot->st", b, b))
+        if not values[0] > 0:
+            return np.nan
+        standard = vectors / np.sqrt(values)
+        within, b = standard.T @ within @ standard, b @ standard
+        outer = np.einsum("jos,jot->jst", b, b)
+        total = 0.0
+        for s in range(q):
+            for t in range(q):
+                # over all pairs i, j of -b_i'b_j first, then the pairs i = j put right
+                sums = b[:, :, s].T @ b[:, :, t]
+                total += float(np.sum(sums**2) + np.sum(sums * sums.T))
+                for block, sign in ((within - outer, 1.0), (outer, -1.0)):
+                    total += sign * float(block[:, s, s] @ block[:, t, t] + block[:, s, t] @ block[:, t, s])
+        return q * (q + 1) / total
+
+
+def cluster_codes(design: Design, cluster: Any) -> tuple[NDArray[np.intp], str]:
+    """(n,) cluster of each row, and the clusters' name.
+
+    Parameters
+    ----------
+    design
+        What was fitted.
+    cluster
+        A grouping factor or a column of the formula, an array with a value for each row used, or None: the grouping
+        factor that all others are nested in.
+
+    Raises
+    ------
+    OptionError
+        Where there is no such factor, or none that contains the others.
+    ModelError
+        Where a random effect is shared by several clusters, so that clusters are not independent.
+    """
+    labels = {term.label: term.codes for term in design.random}
+    if cluster is None:
+        holding = [label for label, codes in labels.items() if not _crossing(design, codes)]
+        if not holding:
+            raise OptionError(
+                "no grouping factor contains the others, so the clusters have to be named",
+                mend="Give cluster= a column in which every random effect is nested.",
+            )
+        name = min(holding, key=lambda label: int(labels[label].max()))
+        return labels[name], name
+    if isinstance(cluster, str):
+        if cluster not in labels and cluster not in design.frame.columns:
+            known = ", ".join(map(str, dict.fromkeys([*labels, *design.frame.columns])))
+            raise OptionError(f"there is no column {cluster!r} among those of the formula", mend=f"Known: {known}.")
+        codes = labels[cluster] if cluster in labels else pd.factorize(design.frame[cluster])[0].astype(np.intp)
+        name = cluster
+    else:
+        values = np.asarray(cluster)
+        if values.shape != (len(design.y),):
+            raise OptionError(
+                f"cluster= has shape {values.shape}, the fit used {len(design.y)} rows",
+                mend="Give one value for each row the fit used (fit.design.rows.used lists them).",
+            )
+        codes, name = pd.factorize(values)[0].astype(np.intp), "cluster"
+    if np.any(codes < 0):
+        raise OptionError("cluster= has missing values")
+    shared = _crossing(design, codes)
+    if shared:
+        raise ModelError(
+            f"levels of {shared[0]} have rows in several clusters of {name}, so these are not independent",
+            mend="Cluster by a factor in which every random effect is nested.",
+        )
+    return codes, name
+
+
+def _crossing(design: Design, codes: NDArray[np.intp]) -> list[str]:
+    """Grouping factors that are not nested in the clusters."""
+    count = int(codes.max()) + 1
+    return [
+        term.label
+        for term in design.random
+        if len(np.unique(term.codes * np.intp(count) + codes)) > len(np.unique(term.codes))
+    ]
+
+
+def robust_covariance(
+    design: Design, factors: Sequence[Vector], sigma: float, beta: Vector, model: Vector, kind: str, cluster: Any
+) -> RobustCovariance:
+    """Cluster-robust covariance of the fixed effects of one fit.
+
+    Parameters
+    ----------
+    design, factors, sigma, beta, model
+        What was fitted, and its estimates; `model` is the (p, p) covariance under the model.
+    kind
+        ``"CR0"``, ``"CR1"`` or ``"CR2"``.
+    cluster
+        See `cluster_codes`.
+    """
+    check_option("kind", kind, KINDS)
+    codes, name = cluster_codes(design, cluster)
+    residual = design.y - design.offset - design.X @ beta
+    order = np.argsort(codes, kind="stable")
+    pieces = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    m, p = len(pieces), len(beta)
+    if m < 2:
+        raise ModelError("one cluster carries no information on the variation between clusters")
+    scores, within, across = np.empty((m, p)), np.empty((m, p, p)), np.empty((m, p, p))
+    for j, rows in enumerate(pieces):
+        Phi, X, e = _cluster(design, factors, sigma, residual, rows)
+        root = linalg.cholesky(Phi)  # upper: Phi = D'D
+        G = linalg.cho_solve((root, False), X)
+        if kind == "CR1":
+            G = G * np.sqrt(m / (m - 1))
+        elif kind == "CR2":
+            G = root.T @ (_inverse_root(root @ (Phi - X @ model @ X.T) @ root.T) @ (root @ G))
+        scores[j] = e @ G
+        within[j], across[j] = G.T @ Phi @ G, X.T @ G
+    half = scores @ model
+    return RobustCovariance(kind, name, design.fixed_names, half.T @ half, model, within, across)
+
+
+def _cluster(
+    design: Design, factors: Sequence[Vector], sigma: float, residual: Vector, rows: NDArray[np.intp]
+) -> tuple[Vector, Vector, Vector]:
+    """Phi_j, X_j and e_j of one cluster; without weights in a basis of the span of Z_j and X_j."""
+    X, e = design.X[rows], residual[rows]
+    parts = []
+    for term, T in zip(design.random, factors, strict=True):
+        effect = term.z[rows] @ T
+        codes = np.unique(term.codes[rows], return_inverse=True)[1]
+        Z = np.zeros((len(rows), int(codes.max()) + 1, term.n_columns))
+        Z[np.arange(len(rows)), codes] = effect
+        parts.append(Z.reshape(len(rows), -1))
+    C = np.hstack(parts) if parts else np.zeros((len(rows), 0))
+    weights = None if design.weights is None else design.weights[rows]
+    if weights is None and C.shape[1] + X.shape[1] < len(rows):
+        basis = np.linalg.qr(np.hstack([C, X]))[0]
+        C, X, e = basis.T @ C, basis.T @ X, basis.T @ e
+    noise = np.ones(len(e)) if weights is None else 1.0 / weights
+    return sigma**2 * (C @ C.T + np.diag(noise)), X, e
+
+
+def _inverse_root(B: Vector) -> Vector:
+    """Symmetric root of the pseudo-inverse."""
+    values, vectors = np.linalg.eigh((B + B.T) / 2.0)
+    good = values > NULL * values[-1]
+    return (vectors[:, good] / np.sqrt(values[good])) @ vectors[:, good].T

@@ -1,0 +1,219 @@
+"""What several fits say, gathered for one table: coefficients, variance components, facts, R2 and ICC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.errors import OptionError, check_level, check_option
+from mixedfx.inference.variance_explained import VarianceParts, r2_table, variance_parts
+from mixedfx.results.model_table import ModelRow, ModelSection, ModelTable
+from mixedfx.results.numbers import decimals
+
+STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+Show = Literal["se", "ci", "none"]
+
+
+def table(
+    *fits: Any,
+    names: Sequence[str] | None = None,
+    show: Show = "se",
+    level: float = 0.95,
+    stars: bool = False,
+    digits: int = 3,
+    labels: Mapping[str, str] | None = None,
+    ddf: str | None = None,
+    vcov: Any = None,
+) -> ModelTable:
+    """Models side by side.
+
+    Parameters
+    ----------
+    *fits
+        Fits by REML, ML or Bayes, in any mixture.
+    names
+        Heading of each; (1), (2), ... where None.
+    show
+        What stands below an estimate: ``"se"`` (standard error, or posterior standard deviation), ``"ci"`` (interval),
+        ``"none"``.
+    level
+        Probability inside the intervals.
+    stars
+        Whether to mark p values below 0.05, 0.01 and 0.001.
+    digits
+        Significant digits of the smallest standard error of a coefficient.
+    labels
+        Coefficient -> what to write instead. Coefficients stand in the order of their first appearance.
+    ddf
+        Degrees of freedom of intervals and p values, as in ``fit.tidy``; Satterthwaite's where None.
+    vcov
+        One covariance of the fixed effects for each fit, or None, as in ``fit.tidy``: those of ``fit.vcov_robust()``.
+
+    Returns
+    -------
+    ModelTable
+        Prints as text; ``.html()``, ``.latex()``, ``.markdown()``, ``.rich()``, ``.gt()``, ``.frame``.
+
+    Raises
+    ------
+    OptionError
+        Names or covariances that do not match the fits; stars for a posterior.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> data = mx.datasets.load("flipped_classroom")
+    >>> a = mx.lmer("score ~ 1 + (1 | professor)", data)
+    >>> b = mx.lmer("score ~ style + (1 | professor)", data)
+    >>> print(mx.table(a, b, names=["empty", "style"]).frame.loc["Fixed effects"])
+                                empty         style
+    Intercept            63.03 (1.43)  67.19 (1.65)
+    style[Some Flipped]                -3.06 (1.28)
+    style[No Flipped]                  -8.23 (1.24)
+    """
+    check_option("show", show, ("se", "ci", "none"))
+    check_level(level)
+    if not fits:
+        raise OptionError("a table needs a fit", mend="Write mx.table(fit1, fit2).")
+    heads = tuple(f"({i})" for i in range(1, len(fits) + 1)) if names is None else tuple(map(str, names))
+    covariances = [None] * len(fits) if vcov is None else list(vcov)
+    for what, given in (("names", heads), ("vcov", covariances)):
+        if len(given) != len(fits):
+            raise OptionError(f"{what}= has {len(given)} entries for {len(fits)} fits", mend="Give one for each.")
+    if stars and any(_posterior(fit) for fit in fits):
+        raise OptionError("stars mark p values, and a posterior has none", mend='Use show="ci".')
+    fixed = [_fixed(fit, level, ddf, v) for fit, v in zip(fits, covariances, strict=True)]
+    sections = [
+        ModelSection("Fixed effects", _coefficients(fixed, show, stars, digits, labels or {})),
+        ModelSection("Random effects", _components(fits)),
+        ModelSection("Fit", _facts(fits)),
+    ]
+    return ModelTable(heads, tuple(s for s in sections if s.rows), _notes(fits, show, level, stars))
+
+
+def _posterior(fit: Any) -> bool:
+    return not hasattr(fit, "reference")
+
+
+def _fixed(fit: Any, level: float, ddf: str | None, vcov: Any) -> pd.DataFrame:
+    if _posterior(fit):
+        if vcov is not None:
+            raise OptionError("vcov= is for fits by REML or ML", mend="Give None for a posterior.")
+        return fit.tidy(level=level).set_index("term")
+    options = {} if ddf is None else {"ddf": ddf}
+    return fit.tidy(level=level, vcov=vcov, **options).set_index("term")
+
+
+def _coefficients(
+    tables: Sequence[pd.DataFrame], show: Show, stars: bool, digits: int, labels: Mapping[str, str]
+) -> tuple[ModelRow, ...]:
+    rows = []
+    for term in dict.fromkeys(term for t in tables for term in t.index):
+        found = [t.loc[term] if term in t.index else None for t in tables]
+        places = decimals([float(f["std_error"]) for f in found if f is not None], digits)
+        cells = tuple("" if f is None else f"{f['estimate']:.{places}f}{_stars(f, stars)}" for f in found)
+        below = () if show == "none" else tuple("" if f is None else _spread(f, show, places) for f in found)
+        rows.append(ModelRow(labels.get(term, term), cells, below))
+    return tuple(rows)
+
+
+def _stars(row: pd.Series, wanted: bool) -> str:
+    if not wanted:
+        return ""
+    p: Any = row["p_value"]
+    return next((mark for limit, mark in STARS if p < limit), "")
+
+
+def _spread(row: pd.Series, show: Show, places: int) -> str:
+    if show == "se":
+        return f"({row['std_error']:.{places}f})"
+    return f"[{row['conf_low']:.{places}f}, {row['conf_high']:.{places}f}]"
+
+
+def _components(fits: Sequence[Any]) -> tuple[ModelRow, ...]:
+    values: list[dict[str, float]] = []
+    for fit in fits:
+        found = fit.varcorr
+        values.append(
+            {
+                _component(g, first, second): float(sdcor)
+                for g, first, second, sdcor in found[["grp", "var1", "var2", "sdcor"]].itertuples(index=False)
+            }
+        )
+    order = list(dict.fromkeys(name for v in values for name in v if name != "SD residual"))
+    rows = []
+    for name in [*order, *(["SD residual"] if any("SD residual" in v for v in values) else [])]:
+        known = [v[name] for v in values if name in v and not np.isnan(v[name])]
+        places = 2 if name.startswith("r ") else decimals(known, 4)
+        rows.append(ModelRow(name, tuple(_number(v.get(name), places) for v in values)))
+    return tuple(rows)
+
+
+def _component(group: str, first: Any, second: Any) -> str:
+    if not isinstance(first, str):
+        return "SD residual"
+    return f"r {group}: {first}, {second}" if isinstance(second, str) else f"SD {group}: {first}"
+
+
+def _number(value: float | None, places: int) -> str:
+    return "" if value is None or np.isnan(value) else f"{value:.{places}f}"
+
+
+def _facts(fits: Sequence[Any]) -> tuple[ModelRow, ...]:
+    glances = [fit.glance().iloc[0] for fit in fits]
+    parts = [_parts(fit) for fit in fits]
+    r2 = [None if p is None else r2_table(p).iloc[0] for p in parts]
+    rows = [ModelRow("Rows", tuple(f"{fit.nobs}" for fit in fits))]
+    for group in dict.fromkeys(g for fit in fits for g in fit.ngroups):
+        rows.append(ModelRow(f"Levels of {group}", tuple(str(fit.ngroups.get(group, "")) for fit in fits)))
+    rows.append(ModelRow("Estimated by", tuple(_method(fit) for fit in fits)))
+    if any(_family(fit) != "gaussian" for fit in fits):
+        rows.append(ModelRow("Family", tuple(_family(fit) for fit in fits)))
+    for label, key in (("Log likelihood", "logLik"), ("AIC", "AIC"), ("BIC", "BIC")):
+        rows.append(ModelRow(label, tuple(_number(g.get(key), 1) for g in glances)))
+    rows.append(ModelRow("R2 marginal", tuple(_number(None if r is None else r["marginal"], 3) for r in r2)))
+    rows.append(ModelRow("R2 conditional", tuple(_number(None if r is None else r["conditional"], 3) for r in r2)))
+    iccs = (p.of_random / (p.of_random + p.residual) if p is not None and p.random else None for p in parts)
+    rows.append(ModelRow("ICC", tuple(_number(i, 3) for i in iccs)))
+    return tuple(row for row in rows if any(row.cells))
+
+
+def _parts(fit: Any) -> VarianceParts | None:
+    """Parts of the variance of a normal response, where the residual has one."""
+    if _family(fit) != "gaussian" or (fit.design.known_sd is None and "Residual" not in set(fit.varcorr["grp"])):
+        return None
+    return variance_parts(fit.design, fit.fixef.to_numpy(), fit.varcorr)
+
+
+def _family(fit: Any) -> str:
+    family = getattr(fit, "family", None)
+    return "gaussian" if family is None or (family.name == "gaussian" and family.identity) else str(family)
+
+
+def _method(fit: Any) -> str:
+    return "posterior" if _posterior(fit) else "REML" if fit.REML else "ML"
+
+
+def _notes(fits: Sequence[Any], show: Show, level: float, stars: bool) -> tuple[str, ...]:
+    notes = []
+    posterior = [_posterior(fit) for fit in fits]
+    if show == "se":
+        words = "posterior standard deviations" if all(posterior) else "standard errors"
+        both = "; of a posterior, standard deviations" if any(posterior) and not all(posterior) else ""
+        notes.append(f"In brackets: {words}{both}.")
+    elif show == "ci":
+        notes.append(f"In brackets: {100 * level:g} % intervals.")
+    if stars:
+        notes.append("* p < 0.05, ** p < 0.01, *** p < 0.001.")
+    methods = {_method(fit) for fit in fits}
+    fixed_parts = {tuple(fit.design.fixed_names) for fit in fits if _method(fit) == "REML"}
+    if len(fixed_parts) > 1:
+        notes.append("Log likelihood, AIC and BIC of REML fits with different fixed parts cannot be compared.")
+    if {"REML", "ML"} <= methods:
+        notes.append("Log likelihood, AIC and BIC by REML and by ML cannot be compared.")
+    if len({fit.nobs for fit in fits}) > 1:
+        notes.append("The fits use different numbers of rows.")
+    return tuple(notes)

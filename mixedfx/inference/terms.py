@@ -1,0 +1,211 @@
+r"""Hypotheses about the terms of a formula: contrast matrices of type I, II and III tests, and of single deletions.
+
+Every hypothesis is "X beta lies in a smaller space", so that it does not depend on how factors are coded.
+
+* **Type I** (sequential): the rows of R in X = Q R that belong to the columns of the term: its columns after those
+  before it have been taken out.
+* **Type II**: the same with X reordered, terms that do not contain the term first, then the term, then those that
+  contain it. A term contains another if it has all its variables and differs from it by factors only.
+* **Type III** (marginal): the term's coefficients under sum-to-zero coding, in which the average over the levels of
+  every other factor, each level counted once, is at zero. With X_s the sum-coded columns and X = X_s M, these are
+  M beta, whatever coding X has. Cells without data leave no such average: then an error.
+* **Single deletion**: the columns of the formula without the term span X_0; the rows of L span the row space of
+  (I - P_0) X.
+
+Cross-products for types I and II are not weighted by V, which is what SAS and lmerTest do: the hypotheses then concern
+the design alone, not the estimates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design
+from mixedfx.design.parts import FormulaicPart, Part
+from mixedfx.errors import ModelError, check_option
+
+Vector = NDArray[np.float64]
+
+RANK = 1e-9  # size of a residual, relative to its column, that is rounding
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a right-hand side.
+
+    Attributes
+    ----------
+    text
+        The term, ``"recipe:temperature"``; ``"Intercept"`` for the intercept.
+    factors, numbers
+        Its categorical and its numeric variables (or calls).
+    columns
+        Positions of its columns in the part, aliased columns left out where `fixed_terms` made it.
+    """
+
+    text: str
+    factors: frozenset[str]
+    numbers: frozenset[str]
+    columns: tuple[int, ...]
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """All variables."""
+        return self.factors | self.numbers
+
+
+def part_terms(part: Part) -> tuple[Term, ...]:
+    """Terms of one right-hand side, in the order of its columns, the intercept included."""
+    if not isinstance(part, FormulaicPart):
+        return tuple(
+            Term(":".join(product) or "Intercept", frozenset(), frozenset(product), (j,))
+            for j, product in enumerate(part.products)
+        )
+    spec = part.model_spec
+    kinds = {name: kind.name == "CATEGORICAL" for name, (kind, _) in spec.encoder_state.items()}
+    out = []
+    for term, columns in spec.term_indices.items():
+        names = [str(f.expr) for f in term.factors if f.eval_method.value != "literal"]
+        text = ":".join(names) or "Intercept"
+        factors = frozenset(n for n in names if kinds.get(n, False))
+        out.append(Term(text, factors, frozenset(names) - factors, tuple(int(c) for c in columns)))
+    return tuple(out)
+
+
+def fixed_terms(design: Design) -> tuple[Term, ...]:
+    """Terms of the fixed part with the positions of their columns in X; terms without a column are left out."""
+    place = {int(c): j for j, c in enumerate(design.spec.kept)}
+    terms = []
+    for term in part_terms(design.spec.fixed):
+        columns = tuple(place[c] for c in term.columns if c in place)
+        if columns:
+            terms.append(Term(term.text, term.factors, term.numbers, columns))
+    return tuple(terms)
+
+
+def contains(term: Term, other: Term) -> bool:
+    """Whether `other` has the variables of `term`, and besides them factors only."""
+    return term is not other and term.numbers == other.numbers and term.factors < other.factors
+
+
+def term_contrasts(design: Design, type: str = "III") -> dict[str, Vector]:
+    """Contrast matrix (columns of the term, p) of each term but the intercept.
+
+    Parameters
+    ----------
+    design
+        What was fitted.
+    type
+        ``"I"``, ``"II"`` or ``"III"``.
+
+    Raises
+    ------
+    OptionError
+        For another type.
+    ModelError
+        For type III where columns were dropped, so that some cell of the factors has no data.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> from mixedfx.inference.terms import term_contrasts
+    >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+    >>> term_contrasts(fit.design)["style"].round(2)  # differences of the first styles from the mean of all
+    array([[ 0.  , -0.33, -0.33],
+           [ 0.  ,  0.67, -0.33]])
+    """
+    check_option("type", type, ("I", "II", "III"))
+    terms = list(fixed_terms(design))
+    tested = [t for t in terms if t.variables]
+    if not tested:
+        return {}
+    if type == "III":
+        return _marginal(design, tested)
+    if type == "I":
+        return dict(zip((t.text for t in tested), _sequential(design.X, terms, tested), strict=True))
+    out = {}
+    for term in tested:
+        after = [t for t in terms if contains(term, t)]
+        order = [*(t for t in terms if t is not term and t not in after), term, *after]
+        out[term.text] = _sequential(design.X, order, [term])[0]
+    return out
+
+
+def _sequential(X: Vector, order: list[Term], wanted: list[Term]) -> list[Vector]:
+    """For each wanted term, the rows of R that belong to it, X = Q R with the columns in the given order."""
+    columns = [c for term in order for c in term.columns]
+    R = np.linalg.qr(X[:, columns], mode="r")
+    out, at = [], 0
+    for term in order:
+        size = len(term.columns)
+        if term in wanted:
+            L = np.zeros((size, X.shape[1]))
+            # unit diagonal, as in Doolittle's factor of X'X
+            L[:, columns] = R[at : at + size] / np.diag(R)[at : at + size, None]
+            out.append(L)
+        at += size
+    return out
+
+
+def _marginal(design: Design, tested: list[Term]) -> dict[str, Vector]:
+    if design.aliased:
+        raise ModelError(
+            "type III tests average over all cells of the factors, but some have no data: the columns "
+            f"{', '.join(design.aliased)} were dropped",
+            mend='Use type="II", or leave out the interaction whose cells are empty.',
+        )
+    factors = frozenset().union(*(t.factors for t in tested))
+    if not factors:
+        return {t.text: np.eye(design.X.shape[1])[list(t.columns)] for t in tested}
+    coded, part = _recoded(design, design.spec.fixed.text, dict.fromkeys(factors, "sum"))
+    M = np.linalg.lstsq(coded, design.X, rcond=None)[0]
+    if not np.allclose(coded @ M, design.X, atol=RANK * max(1.0, float(np.abs(design.X).max()))):
+        raise ModelError("the sum-coded columns do not span those of the fit, so type III tests are not defined")
+    names = {t.text: list(t.columns) for t in part_terms(part)}
+    M = np.where(np.abs(M) < 1e-10 * np.abs(M).max(), 0.0, M)
+    return {t.text: M[names[t.text]] for t in tested}
+
+
+def _recoded(design: Design, text: str, contrasts: Mapping[str, object]) -> tuple[Vector, Part]:
+    """Columns of another right-hand side on the rows of the design."""
+    from mixedfx.design.expressions import Scope
+    from mixedfx.design.parts import build_part
+
+    scope = Scope.of(design.spec.env, contrasts)
+    return build_part(text, design.frame, scope, design.rows.used)
+
+
+def droppable(design: Design) -> tuple[Term, ...]:
+    """Terms of the fixed part that no other term needs: all but the intercept and those whose variables recur."""
+    terms = fixed_terms(design)
+    return tuple(t for t in terms if t.variables and not any(t.variables < o.variables for o in terms if o is not t))
+
+
+def without_term(design: Design, term: Term) -> tuple[Vector, tuple[str, ...]]:
+    """Columns of full rank, and their names, of the fixed part without one term."""
+    from mixedfx.design.rank import independent_columns
+
+    rest = [t.text for t in part_terms(design.spec.fixed) if t.text != term.text]
+    intercept = "Intercept" in rest
+    text = " + ".join(["1" if intercept else "0", *(t for t in rest if t != "Intercept")])
+    if text == "0":
+        return np.zeros((len(design.y), 0)), ()
+    used = {v for t in part_terms(design.spec.fixed) if t.text != term.text for v in t.variables}
+    X, part = _recoded(design, text, {k: v for k, v in design.spec.contrasts.items() if k in used})
+    kept = independent_columns(X)
+    return np.ascontiguousarray(X[:, kept]), tuple(part.columns[int(c)] for c in kept)
+
+
+def deletion_contrast(X: Vector, X0: Vector) -> Vector:
+    """(m, p) L with L beta = 0 where X beta lies in the span of X0; m may be zero."""
+    size = np.sqrt(np.einsum("np,np->p", X, X))
+    scaled = X / size
+    if X0.shape[1]:
+        Q = np.linalg.qr(X0)[0]
+        scaled = scaled - Q @ (Q.T @ scaled)
+    values, vectors = np.linalg.svd(np.linalg.qr(scaled, mode="r"))[1:]
+    return vectors[values > 1e-7] * size

@@ -1,0 +1,76 @@
+"""Marginal means and contrasts in words: one table for each family, and how its numbers came about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfx.design.labels import level_label
+from mixedfx.results.numbers import column, decimals, p_values
+from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
+
+if TYPE_CHECKING:
+    from mixedfx.inference.marginal_means import MarginalMeans
+
+TITLES = {"emmean": "Marginal means", "trend": "Slopes", "estimate": "Contrasts"}
+DDF_NAMES = {
+    "satterthwaite": "Satterthwaite",
+    "kenward-roger": "Kenward-Roger, with its adjusted covariance",
+    "residual": "rows less coefficients, as if rows were independent",
+    "normal": "infinite (normal distribution)",
+}
+ADJUST_NAMES = {
+    "tukey": "Tukey's, families of {means} means",
+    "mvt": "multivariate t, families of {tests} contrasts",
+    "holm": "Holm's, families of {tests}; intervals Bonferroni's",
+    "bonferroni": "Bonferroni's, families of {tests}",
+    "sidak": "Sidak's, families of {tests}",
+}
+
+
+def content(means: MarginalMeans) -> SummaryContent:
+    """What a set of marginal means or contrasts says of itself."""
+    table = means.table
+    spread = "sd" if "sd" in table else "SE"
+    places = decimals(table[spread])
+    labels = [c for c in means.cells.columns if c not in means.by]
+    blocks: list[SummaryFacts | SummaryTable] = []
+    for group in means._families:
+        part = table.iloc[group]
+        columns = {c: [level_label(v) for v in part[c]] for c in labels}
+        columns |= {c: column(part[c], places=places) for c in (means.quantity, spread)}
+        if "df" in part:
+            columns["df"] = column(part["df"], places=1)
+        columns |= {c: column(part[c], places=places) for c in ("lower", "upper")}
+        if "statistic" in part:
+            columns |= {"t": column(part["statistic"], places=2), "p": p_values(part["p_value"])}
+        if "prob_above" in part:
+            columns["prob > 0"] = column(part["prob_above"], places=3)
+        rows = tuple(zip(*columns.values(), strict=True))
+        first = means.cells.iloc[group[0]]
+        title = ", ".join([_title(means), *(f"{c} = {level_label(first[c])}" for c in means.by)])
+        align = "l" * len(labels) + "r" * (len(columns) - len(labels))
+        blocks.append(SummaryTable(title, tuple(columns), rows, align))
+    return SummaryContent(str(means.asker.fit.design.formula), (*blocks, SummaryFacts(_facts(means))))
+
+
+def _title(means: MarginalMeans) -> str:
+    return f"{TITLES[means.quantity]} of {means.asker.fit.design.response_name}"
+
+
+def _facts(means: MarginalMeans) -> tuple[tuple[str, str], ...]:
+    facts = [("Intervals", f"{100 * means.level:g} %" + (", equal tails" if means.asker.posterior else ""))]
+    if means.asker.ddf is not None:
+        facts.append(("df", DDF_NAMES[means.asker.ddf]))
+        if means.asker.vcov is not None:
+            vcov: Any = means.asker.vcov
+            named = f"{vcov.kind}, clusters {vcov.cluster}" if hasattr(vcov, "cluster") else "as given"
+            facts.append(("Covariance", named))
+    if means.adjust != "none" and len(means._families[0]) > 1:
+        name = ADJUST_NAMES[means.adjust].format(means=means.means, tests=len(means._families[0]))
+        facts.append(("Adjustment", f"{name}; p values and intervals"))
+    if np.isnan(means.answer.estimate).any():
+        facts.append(("Empty", "cannot be estimated from these data"))
+    facts += [("Note", note) for note in means.notes]
+    return tuple(facts)

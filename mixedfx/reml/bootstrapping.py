@@ -1,0 +1,310 @@
+"""Bootstrap of a linear mixed model: new responses from the fit, resampled groups, or resampled residuals.
+
+*Parametric*: y* = X beta + offset + Z u* + e*, u* and e* from their estimated normal distributions; with ``use_u`` the
+groups keep their modes and only e* is new.
+
+*Residual*: u* and e* are drawn with replacement from the modes and the residuals, centred and reflated so that their
+empirical covariances are the estimated ones, since modes are shrunken (Carpenter, Goldstein & Rasbash 2003,
+Applied Statistics 52:431). Nothing is assumed to be normal.
+
+*Cluster*: whole groups are drawn with replacement, each copy being a group of its own (Davison & Hinkley 1997, section
+3.8). Where the group is the only grouping factor a replicate is a choice among the cross-products of the groups,
+without a pass over the rows; otherwise its design is put together from the rows. Factors nested in the group are copied
+with it, factors crossed with it keep their levels.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import linalg
+
+from mixedfx.design.design import Design
+from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_option
+from mixedfx.inference.bootstrap import Bootstrap
+from mixedfx.inference.parameters import Parameter, choose, parameters_of, singular_rows, values_of
+from mixedfx.inference.replicates import check_count, run_blocks
+from mixedfx.pls.problem import Problem
+from mixedfx.reml.least_squares import LeastSquares, least_squares
+from mixedfx.reml.refit import canonical_rows, refit_problem
+from mixedfx.reml.resampling import cluster_of, reflated, resample_rows
+from mixedfx.reml.rows import draw_effects, fitted_values, random_part, simulate_responses
+from mixedfx.reml.solve import RemlSolution, solve
+from mixedfx.reml.trust_region import minimise
+
+if TYPE_CHECKING:
+    from mixedfx.reml.fit import LmerFit
+
+Vector = NDArray[np.float64]
+BootstrapKind = Literal["parametric", "cluster", "residual"]
+KINDS = ("parametric", "cluster", "residual")
+BLOCK = 250  # replicates that are fitted together
+SMALL_BLOCK = 20  # the same where each is a fit of its own
+
+
+@dataclass(frozen=True)
+class Found:
+    """One block: (b, m) statistics, which fits are good, which are singular."""
+
+    values: Vector
+    good: NDArray[np.bool_]
+    singular: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Estimates of b replicates: beta (b, p), theta (b, r), sigma (b,), whether certified (b,)."""
+
+    beta: Vector
+    theta: Vector
+    sigma: Vector
+    good: NDArray[np.bool_]
+
+
+def bootstrap_fit(
+    fit: LmerFit,
+    n: int,
+    kind: BootstrapKind,
+    *,
+    use_u: bool = False,
+    statistic: Callable[[Any], Any] | str | Sequence[str] | None = None,
+    cluster: str | None = None,
+    seed: int | None = None,
+    n_jobs: int | None = 1,
+    progress: bool | None = None,
+) -> Bootstrap:
+    """Bootstrap `fit`; see `LmerFit.bootstrap`."""
+    check_option("kind", kind, KINDS)
+    check_count("n", n, 2)
+    if use_u and kind != "parametric":
+        raise OptionError(f"use_u belongs to the parametric bootstrap, not to kind={kind!r}", mend="Leave it out.")
+    design = fit.design
+    codes = cluster_of(design, cluster) if kind == "cluster" else None
+    if callable(statistic):
+        estimate, parameters = _named(statistic(fit))
+        work = partial(_own_block, fit, kind, use_u, codes, statistic, len(parameters))
+    else:
+        parameters = choose(parameters_of(design), statistic)
+        light: Any = None  # workers need the numbers of the design, not its data frame
+        small = replace(design, frame=light, spec=light, formula=light)
+        plan = Plan(small, fit.solution, fit.REML, parameters, kind, use_u, codes)
+        work = plan.block
+        estimate = plan.values(np.array([fit.solution.beta]), fit.solution.theta[None], np.array([fit.sigma]))[0]
+    size = SMALL_BLOCK if callable(statistic) else BLOCK
+    blocks = run_blocks(
+        work, n, block=size, seed=seed, n_jobs=n_jobs, progress=progress, title=f"{kind} bootstrap"
+    )  # fmt: skip
+    good = np.concatenate([b.good for b in blocks])
+    values = np.concatenate([b.values for b in blocks])[good]
+    failed = int((~good).sum())
+    if failed:
+        warnings.warn(
+            f"{failed} of {n} bootstrap fits broke down or were not certified and were left out",
+            ResamplingWarning, stacklevel=3,
+        )  # fmt: skip
+    singular = int(np.concatenate([b.singular for b in blocks])[good].sum())
+    return Bootstrap(parameters, estimate, values, kind, failed, singular)
+
+
+def _named(value: Any) -> tuple[Vector, tuple[Parameter, ...]]:
+    """A statistic of the user's as numbers and names."""
+    if isinstance(value, pd.Series):
+        names, numbers = [str(i) for i in value.index], value.to_numpy(dtype=np.float64)
+    else:
+        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        names = ["statistic"] if np.ndim(value) == 0 else [f"statistic[{i}]" for i in range(numbers.size)]
+    if numbers.ndim != 1:
+        raise OptionError("a statistic must return a number, a vector or a Series")
+    return numbers, tuple(Parameter("beta", "", name, name, i) for i, name in enumerate(names))
+
+
+def new_responses(
+    design: Design, solution: RemlSolution | LeastSquares, kind: str, use_u: bool, n: int, rng: np.random.Generator
+) -> Vector:
+    """(rows, n) responses of the parametric or the residual bootstrap."""
+    if kind == "residual":
+        u, e = reflated(design, solution)
+        parts = []
+        for t, term in enumerate(design.random):
+            parts.append(u[t][rng.integers(0, term.n_levels, (n, term.n_levels))].reshape(n, -1))
+        effects = np.concatenate(parts, axis=1) if parts else np.zeros((n, 0))
+        sd = 1.0 if design.weights is None else 1.0 / np.sqrt(design.weights)
+        drawn = e[rng.integers(0, len(e), (n, len(e)))] * sd
+        return (design.X @ solution.beta + design.offset + random_part(design, effects) + drawn).T
+    if use_u:
+        mean = fitted_values(design, solution.beta, solution.u)
+        sd = solution.sigma if design.weights is None else solution.sigma / np.sqrt(design.weights)
+        return (mean + sd * rng.standard_normal((n, len(mean)))).T
+    u = draw_effects(design, solution.factors, solution.sigma, n, rng)
+    return simulate_responses(design, solution.beta, u, solution.sigma, rng).T
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything one block needs; picklable."""
+
+    design: Design
+    solution: RemlSolution | LeastSquares
+    REML: bool
+    parameters: tuple[Parameter, ...]
+    kind: str
+    use_u: bool
+    codes: NDArray[np.intp] | None
+
+    def values(self, beta: Vector, theta: Vector, sigma: Vector) -> Vector:
+        """(b, m) statistics."""
+        return values_of(self.design, self.parameters, beta, theta, sigma)
+
+    def block(self, size: int, seeds: np.random.SeedSequence) -> Found:
+        """Draw and fit `size` replicates."""
+        rng = np.random.default_rng(seeds)
+        found = self._clusters(size, rng) if self.kind == "cluster" else self._responses(size, rng)
+        singular = singular_rows(self.design, found.theta)
+        return Found(self.values(found.beta, found.theta, found.sigma), found.good, singular)
+
+    def _responses(self, size: int, rng: np.random.Generator) -> Estimates:
+        design, solution = self.design, self.solution
+        Y = new_responses(design, solution, self.kind, self.use_u, size, rng)
+        if isinstance(solution, LeastSquares):
+            fits = [least_squares(replace(design, y=y), self.REML) for y in Y.T]
+            sigma = np.array([f.sigma for f in fits])
+            return Estimates(np.array([f.beta for f in fits]), np.zeros((size, 0)), sigma, np.ones(size, dtype=bool))
+        names = tuple(map(str, range(len(solution.theta))))
+        try:
+            many = refit_problem(design, solution.problem, Y, solution.theta, names)
+            return Estimates(many.beta, many.theta, many.sigma, many.converged)
+        except np.linalg.LinAlgError:  # one of them: find out which
+            return _stack([self._alone(y, names) for y in Y.T], design, solution)
+
+    def _alone(self, y: Vector, names: tuple[str, ...]) -> tuple[Vector, Vector, float, bool] | None:
+        assert isinstance(self.solution, RemlSolution)
+        try:
+            one = refit_problem(self.design, self.solution.problem, y[:, None], self.solution.theta, names)
+        except np.linalg.LinAlgError:
+            return None
+        return one.beta[0], one.theta[0], float(one.sigma[0]), bool(one.converged[0])
+
+    def _clusters(self, size: int, rng: np.random.Generator) -> Estimates:
+        assert self.codes is not None
+        q = int(self.codes.max()) + 1
+        drawn = rng.integers(0, q, (size, q))
+        return _stack([self._resampled(d) for d in drawn], self.design, self.solution)
+
+    def _resampled(self, drawn: NDArray[np.intp]) -> tuple[Vector, Vector, float, bool] | None:
+        try:
+            if self._by_group is not None:
+                return self._by_group.fit(drawn)
+            assert self.codes is not None
+            design = resample_rows(self.design, self.codes, drawn)
+            found = solve_design(design, self.REML)
+        except (np.linalg.LinAlgError, ModelError, ValueError):
+            return None
+        return found.beta, found.theta, found.sigma, found.optimization.converged
+
+    @cached_property
+    def _by_group(self) -> GroupProducts | None:
+        """Cross-products of each group, where the groups drawn are the levels of the only factor."""
+        if isinstance(self.solution, LeastSquares):
+            return None
+        problem = self.solution.problem
+        if (
+            problem.coupling is not None
+            or self.codes is None
+            or not np.array_equal(problem.factors[0].codes, self.codes)
+        ):
+            return None
+        return group_products(self.design, self.solution.problem, self.solution.theta)
+
+
+def solve_design(design: Design, REML: bool) -> RemlSolution | LeastSquares:
+    """Fit a design, with or without random terms."""
+    return solve(design, REML) if design.random else least_squares(design, REML)
+
+
+def _stack(
+    found: Sequence[tuple[Vector, Vector, float, bool] | None], design: Design, solution: RemlSolution | LeastSquares
+) -> Estimates:
+    p, r = len(design.fixed_names), len(solution.theta)
+    nothing = (np.full(p, np.nan), np.full(r, np.nan), np.nan, False)
+    beta, theta, sigma, good = zip(*(nothing if f is None else f for f in found), strict=True)
+    return Estimates(np.array(beta), np.array(theta).reshape(len(found), r), np.array(sigma), np.array(good))
+
+
+@dataclass(frozen=True)
+class GroupProducts:
+    """Cross-products of each level of the only factor: a resampled data set is a choice among them.
+
+    Attributes
+    ----------
+    problem
+        Of the fit.
+    par
+        (r,) where the optimiser starts.
+    ww
+        (q, p + 1, p + 1) products W'W of the rows of a level.
+    sizes, log_weights
+        (q,) rows and sums of log weights.
+    """
+
+    problem: Problem
+    par: Vector
+    ww: Vector
+    sizes: NDArray[np.intp]
+    log_weights: Vector
+
+    def fit(self, drawn: NDArray[np.intp]) -> tuple[Vector, Vector, float, bool]:
+        """Estimates from the levels `drawn`."""
+        old = self.problem
+        problem = replace(
+            old, gram1=np.ascontiguousarray(old.gram1[:, :, drawn]), zw1=old.zw1[drawn], ww=self.ww[drawn].sum(axis=0),
+            n=int(self.sizes[drawn].sum()), log_weights=float(self.log_weights[drawn].sum()),
+        )  # fmt: skip
+        found, course = minimise(problem, self.par)
+        gamma = linalg.solve_triangular(old.R, found.gamma) if old.p else found.gamma
+        theta = canonical_rows(old, found.par[None])[0] / old.parameter_scale
+        return gamma + old.shift, theta, float(np.sqrt(found.sigma2)), course.converged
+
+
+def group_products(design: Design, problem: Problem, theta: Vector) -> GroupProducts:
+    """Cut the cross-products W'W of a problem with one factor into those of its levels."""
+    root = np.ones(len(design.y)) if design.weights is None else np.sqrt(design.weights)
+    Q = linalg.solve_triangular(problem.R, (design.X * root[:, None]).T, trans=1).T if problem.p else design.X
+    W = np.column_stack([Q, (design.y - design.offset - design.X @ problem.shift) * root])
+    codes, q = problem.factors[0].codes, problem.factors[0].n_levels
+    order = np.argsort(codes, kind="stable")
+    pieces = np.split(W[order], np.cumsum(np.bincount(codes, minlength=q))[:-1])
+    ww = np.array([piece.T @ piece for piece in pieces])
+    logs = np.asarray(np.bincount(codes, 2.0 * np.log(root), q), dtype=np.float64)
+    return GroupProducts(problem, theta * problem.parameter_scale, ww, np.bincount(codes, minlength=q), logs)
+
+
+def _own_block(
+    fit: LmerFit, kind: str, use_u: bool, codes: NDArray[np.intp] | None, statistic: Callable[[Any], Any], m: int,
+    size: int, seeds: np.random.SeedSequence,
+) -> Found:  # fmt: skip
+    """One block for a statistic of the user's own, called with each refitted model."""
+    rng = np.random.default_rng(seeds)
+    values, good, singular = np.full((size, m), np.nan), np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+    Y = None if codes is not None else new_responses(fit.design, fit.solution, kind, use_u, size, rng)
+    for b in range(size):
+        try:
+            if Y is not None:
+                again = fit.refit(Y[:, b])
+            else:
+                assert codes is not None
+                q = int(codes.max()) + 1
+                design = resample_rows(fit.design, codes, rng.integers(0, q, q))
+                again = replace(fit, design=design, solution=solve_design(design, fit.REML), call=None)
+        except (np.linalg.LinAlgError, ModelError, ValueError):
+            continue
+        values[b] = np.atleast_1d(np.asarray(statistic(again), dtype=np.float64))
+        good[b] = again.converged
+        singular[b] = bool(singular_rows(again.design, again.solution.theta.reshape(1, -1)).any())
+    return Found(values, good, singular)

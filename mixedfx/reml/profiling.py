@@ -1,0 +1,230 @@
+"""Profiles of a fit: the search of `mixedfx.inference.profile` over the refits of `mixedfx.reml.constrained`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import linalg
+
+from mixedfx.errors import ConvergenceWarning
+from mixedfx.inference.parameters import Names, Parameter, choose, interval_frame, parameters_of
+from mixedfx.inference.profile import Deviance, Profile, Range, find_end, quantile, trace
+from mixedfx.linalg.threads import blas_threads
+from mixedfx.pls.evaluate import Evaluation, evaluate
+from mixedfx.pls.problem import Problem
+from mixedfx.reml.constrained import (
+    Held,
+    correlation_start,
+    hold_coefficient,
+    hold_correlation,
+    hold_sd,
+    hold_sigma,
+    term_chart,
+)
+from mixedfx.reml.least_squares import LeastSquares
+from mixedfx.reml.trust_region import minimise
+
+if TYPE_CHECKING:
+    from mixedfx.reml.inference import LmerInference
+
+Vector = NDArray[np.float64]
+
+LOWER = 1e-5  # a profile this far below the deviance of the fit says that the fit was not the minimum
+
+
+@dataclass
+class WarmDeviance:
+    """The excess d(c) - d-hat and d'(c), each minimisation starting from the nearest one done before.
+
+    Attributes
+    ----------
+    hold
+        Minimises with the parameter held at a value, from a start.
+    lowest
+        d-hat.
+    known
+        Value -> free parameters at the minimum there.
+    """
+
+    hold: Callable[[float, Vector], Held]
+    lowest: float
+    label: str
+    known: dict[float, Vector] = field(default_factory=dict)
+
+    def __call__(self, value: float) -> tuple[float, float]:
+        """Minimise with the parameter held at `value`."""
+        nearest = min(self.known, key=lambda c: abs(c - value))
+        try:
+            held = self.hold(value, self.known[nearest])
+        except np.linalg.LinAlgError:
+            return np.inf, np.nan
+        self.known[value] = held.at
+        excess = held.deviance - self.lowest
+        if excess < -LOWER:
+            warnings.warn(
+                f"with {self.label} held at {value:.6g} the deviance is {-excess:.3g} below that of the fit, which is "
+                "therefore not the minimum; the profile is not to be trusted",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return excess, held.slope
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What the search needs of one parameter; `deviance` is None where the parameter is not defined."""
+
+    estimate: float
+    limits: Range
+    deviance: Deviance | None
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The ML fit that all profiles start from."""
+
+    problem: Problem
+    evaluation: Evaluation
+    beta: Vector
+    std_error: Vector
+    levels: tuple[int, ...]
+
+    @property
+    def sigma(self) -> float:
+        """ML estimate of sigma."""
+        return float(np.sqrt(self.evaluation.sigma2))
+
+    def curve(self, parameter: Parameter) -> Curve:
+        """The profile deviance of one parameter."""
+        par, lowest = self.evaluation.par, self.evaluation.criterion
+        if parameter.kind == "beta":
+            held = hold_coefficient(self.problem, parameter.position)
+            estimate = float(self.beta[parameter.position])
+            limits = Range(-np.inf, np.inf, float(self.std_error[parameter.position]))
+            return Curve(estimate, limits, WarmDeviance(held.at, lowest, parameter.label, {estimate: par}))
+        if parameter.kind == "sigma":
+            limits = Range(0.0, np.inf, self.sigma / np.sqrt(2.0 * self.problem.n))
+
+            def hold(value: float, start: Vector) -> Held:
+                if value <= 0.0:
+                    raise np.linalg.LinAlgError("sigma must be positive")
+                return hold_sigma(self.problem, value, start)
+
+            return Curve(self.sigma, limits, WarmDeviance(hold, lowest, "sigma", {self.sigma: par}))
+        chart = term_chart(self.problem, par, parameter.position, parameter.columns)
+        levels = self.levels[parameter.position]
+        if parameter.kind == "sd":
+            estimate = self.sigma * abs(float(chart.start[chart.first])) / chart.scale[0]
+            step = estimate / np.sqrt(2.0 * levels) if estimate > 0 else 0.2 * self.sigma / chart.scale[0]
+            at = chart.start.copy()
+            at[chart.first] = np.log(self.sigma)
+            warm = WarmDeviance(lambda c, x: hold_sd(chart, c, x), lowest, parameter.label, {estimate: at})
+            return Curve(estimate, Range(0.0, np.inf, step), warm)
+        estimate, at = correlation_start(chart)
+        if not (at[chart.first] != 0.0 and np.isfinite(estimate)):
+            return Curve(np.nan, Range(-1.0, 1.0, 0.1), None)
+        if abs(estimate) > 1.0 - 1e-8:
+            estimate = float(np.sign(estimate))
+        step = max((1.0 - estimate**2) / np.sqrt(levels), 0.01)
+        warm = WarmDeviance(lambda c, x: hold_correlation(chart, c, x), lowest, parameter.label, {estimate: at})
+        return Curve(estimate, Range(-1.0, 1.0, step), warm)
+
+
+@dataclass(frozen=True)
+class PlainOptimum:
+    """The same without random terms, in closed form.
+
+    With r^2 the residual sum of squares and C = (X'WX)^-1,
+
+        d(beta_j = c) - d-hat = n log(1 + (c - beta_j)^2 / (C_jj r^2)),
+        d(sigma) - d-hat      = 2 n log(sigma / sigma-hat) + n (sigma-hat^2 / sigma^2 - 1).
+    """
+
+    n: int
+    beta: Vector
+    std_error: Vector
+    sigma: float
+
+    def curve(self, parameter: Parameter) -> Curve:
+        """The profile deviance of one parameter; standard errors and sigma are those of ML."""
+        n, sigma = self.n, self.sigma
+        if parameter.kind == "sigma":
+
+            def by_sigma(value: float) -> tuple[float, float]:
+                if value <= 0.0:
+                    return np.inf, np.nan
+                ratio = (sigma / value) ** 2
+                return 2 * n * np.log(value / sigma) + n * (ratio - 1.0), 2 * n * (1.0 - ratio) / value
+
+            return Curve(sigma, Range(0.0, np.inf, sigma / np.sqrt(2.0 * n)), by_sigma)
+        estimate, se = float(self.beta[parameter.position]), float(self.std_error[parameter.position])
+
+        def by_beta(value: float) -> tuple[float, float]:
+            t = (value - estimate) / se
+            return n * float(np.log1p(t**2 / n)), 2.0 * t / se / (1.0 + t**2 / n)
+
+        return Curve(estimate, Range(-np.inf, np.inf, se), by_beta)
+
+
+def optimum(fit: LmerInference) -> Optimum | PlainOptimum:
+    """The ML fit of the same model; a REML fit is refitted from its theta."""
+    solution = fit.solution
+    if isinstance(solution, LeastSquares):
+        shrink = np.sqrt(solution.dof / fit.nobs)  # from the divisor of REML to that of ML
+        return PlainOptimum(
+            fit.nobs, solution.beta, np.sqrt(np.diag(solution.vcov)) * shrink, solution.sigma * float(shrink)
+        )
+    problem = replace(solution.problem, REML=False, orders={})
+    start = solution.theta * problem.parameter_scale
+    found = minimise(problem, start)[0] if fit.REML else evaluate(problem, start)
+    p = problem.p
+    beta = problem.shift + (linalg.solve_triangular(problem.R, found.gamma) if p else found.gamma)
+    half = linalg.solve_triangular(problem.R, linalg.inv(np.linalg.cholesky(found.S)).T) if p else np.zeros((0, 0))
+    std_error = np.sqrt(found.sigma2 * (half**2).sum(axis=1))
+    return Optimum(problem, found, beta, std_error, tuple(t.n_levels for t in fit.design.random))
+
+
+def profile_fit(fit: LmerInference, parm: str | Sequence[str] | None = None, level: float = 0.99) -> Profile:
+    """Trace the profile of every parameter asked for; see `LmerFit.profile`."""
+    z = quantile(level)
+    chosen = choose(parameters_of(fit.design), parm)
+    best = optimum(fit)
+    curves, nodes = [], []
+    with _threads(best):
+        for parameter in chosen:
+            curve = best.curve(parameter)
+            curves.append(curve)
+            found = [] if curve.deviance is None else trace(curve.deviance, curve.estimate, curve.limits, z)
+            nodes.append(tuple(found))
+    estimates = np.array([c.estimate for c in curves])
+    return Profile(chosen, estimates, tuple(nodes), tuple(c.limits for c in curves), level)
+
+
+def profile_intervals(
+    fit: LmerInference, parm: str | Sequence[str] | None = None, level: float = 0.95, names: Names = "tidy"
+) -> pd.DataFrame:
+    """Profile intervals: the ends where zeta reaches the quantile, or the boundary before it."""
+    z = quantile(level)
+    chosen = choose(parameters_of(fit.design), parm)
+    best = optimum(fit)
+    ends = np.full((len(chosen), 2), np.nan)
+    estimates = np.empty(len(chosen))
+    with _threads(best):
+        for k, parameter in enumerate(chosen):
+            curve = best.curve(parameter)
+            estimates[k] = curve.estimate
+            if curve.deviance is not None:
+                for s, side in enumerate((-1, 1)):
+                    ends[k, s] = find_end(curve.deviance, curve.estimate, side, z, curve.limits).value
+    return interval_frame(chosen, estimates, ends[:, 0], ends[:, 1], level, names)
+
+
+def _threads(best: Optimum | PlainOptimum):
+    coupling = None if isinstance(best, PlainOptimum) else best.problem.coupling
+    return blas_threads(0 if coupling is None else coupling.size)

@@ -1,0 +1,186 @@
+r"""Tests of random terms: likelihood-ratio tests with the boundary's mixture, and by simulation.
+
+Both models have the same fixed part, so that their REML (or ML) criteria can be compared without refitting. The null
+distribution of the statistic, whatever variances go at once, is found by simulation from the smaller model: responses
+are drawn at its estimates, both models are fitted to each, and the statistics are counted (the restricted
+likelihood-ratio test of Crainiceanu & Ruppert 2004 does this through a spectral decomposition, for one variance). The
+fixed effects do not matter to REML, and where no other variance is left the distribution has no unknown parameter, so
+that the simulation is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design, RandomTerm
+from mixedfx.errors import ModelError, OptionError
+from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
+from mixedfx.inference.terms import part_terms
+from mixedfx.pls.problem import build_problem
+from mixedfx.reml.least_squares import LeastSquares, least_squares
+from mixedfx.reml.refit import refit_problem
+from mixedfx.reml.rows import draw_effects, simulate_responses
+from mixedfx.reml.solve import RemlSolution, solve
+from mixedfx.results.tables import aic, theta_names
+
+if TYPE_CHECKING:
+    from mixedfx.reml.inference import LmerInference
+
+Vector = NDArray[np.float64]
+
+TIE = 1e-6  # statistics that differ by less are equal: both fits are minimised to about 1e-8
+CHUNK = 2**24  # numbers of simulated responses held at once
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A model with a random term made smaller.
+
+    Attributes
+    ----------
+    label
+        What is taken out, ``"Days in (Days | Subject)"`` or ``"(1 | Subject)"``.
+    random
+        The random terms that are left.
+    variances, covariances
+        How many parameters go.
+    """
+
+    label: str
+    random: tuple[RandomTerm, ...]
+    variances: int
+    covariances: int
+
+
+def reductions(design: Design) -> tuple[Reduction, ...]:
+    """Every random term made smaller by one term of its left side; a term with one only is left out as a whole.
+
+    As in lmerTest, a correlated term keeps its intercept as long as it has slopes. The terms of an uncorrelated one
+    go one by one, the intercept too.
+    """
+    out = []
+    for t, (term, spec) in enumerate(zip(design.random, design.spec.random, strict=True)):
+        inner = part_terms(spec.part)
+        bar = "|" if term.correlated else "||"
+        written = f"({spec.part.text} {bar} {term.label})"
+        others = design.random[:t], design.random[t + 1 :]
+        candidates = inner
+        if term.correlated and len(inner) > 1:
+            candidates = tuple(i for i in inner if i.variables)
+            candidates = tuple(
+                i for i in candidates if not any(i.variables < o.variables for o in candidates if o is not i)
+            )
+        for candidate in candidates:
+            left = [c for c in range(term.n_columns) if c not in candidate.columns]
+            variances = term.n_columns - len(left)
+            covariances = (variances * (variances - 1) // 2 + variances * len(left)) if term.correlated else 0
+            names = tuple(term.columns[c] for c in left)
+            rest = (replace(term, columns=names, z=np.ascontiguousarray(term.z[:, left])),) if left else ()
+            label = f"{candidate.text} in {written}" if left else written
+            out.append(Reduction(label, (*others[0], *rest, *others[1]), variances, covariances))
+    return tuple(out)
+
+
+def ranova(fit: LmerInference, simulate: int = 0, seed: int | None = None) -> pd.DataFrame:
+    """Likelihood-ratio test of each random term against the model without it.
+
+    Parameters
+    ----------
+    fit
+        A fit with random terms, REML or ML.
+    simulate
+        Number of responses to simulate from each smaller model for the null distribution of the statistic; 0 for none.
+        With a single grouping factor refits are batched and 1,000 take about a second.
+    seed
+        Seed of the simulation.
+
+    Returns
+    -------
+    DataFrame
+        term (``<none>`` is the fit itself), npar, loglik, aic, lrt, df, p_value (chi square: too large, since a
+        variance cannot be negative), p_mixture (half and half of chi square with df - 1 and df; NaN where several
+        variances go at once, for which no simple mixture holds); with ``simulate`` also p_simulated = (1 + count) /
+        (1 + B) and mc_error, its standard error.
+
+    Raises
+    ------
+    ModelError
+        For a fit without random terms.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+    >>> print(fit.ranova()[["term", "npar", "lrt", "df"]].round(2).to_string(index=False))
+               term  npar   lrt  df
+             <none>     5   NaN NaN
+    (1 | professor)     4 69.09 1.0
+    """
+    if isinstance(fit.solution, LeastSquares):
+        raise ModelError("the fit has no random term to test")
+    if simulate < 0 or simulate != int(simulate):
+        raise OptionError(f"simulate={simulate} is not a number of simulations", mend="For instance simulate=1000.")
+    k = fit.n_parameters
+    rng = np.random.default_rng(seed)
+    rows = [["<none>", k, fit.loglik, fit.aic, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan]]
+    for reduction in reductions(fit.design):
+        design = replace(fit.design, random=reduction.random)
+        small = solve(design, fit.REML) if design.random else least_squares(design, fit.REML)
+        df = reduction.variances + reduction.covariances
+        statistic = small.criterion - fit.criterion
+        row = [
+            reduction.label, k - df, -small.criterion / 2, aic(small.criterion, k - df), statistic, df,
+            chi_square_probability(statistic, df),
+            mixture_probability(statistic, reduction.variances, reduction.covariances), np.nan, np.nan,
+        ]  # fmt: skip
+        if simulate:
+            null = null_statistics(fit.design, fit.solution, design, small, int(simulate), rng)
+            row[-2] = (1 + int(np.sum(null >= statistic - TIE))) / (1 + len(null))
+            row[-1] = float(np.sqrt(row[-2] * (1 - row[-2]) / len(null)))
+        rows.append(row)
+    names = ["term", "npar", "loglik", "aic", "lrt", "df", "p_value", "p_mixture", "p_simulated", "mc_error"]
+    table = pd.DataFrame(rows, columns=names)
+    return table if simulate else table.drop(columns=names[-2:])
+
+
+def null_statistics(
+    large: Design, fitted: RemlSolution, small: Design, null: RemlSolution | LeastSquares, count: int,
+    rng: np.random.Generator,
+) -> Vector:  # fmt: skip
+    """(B,) statistics of responses simulated from the smaller model at its estimates."""
+    out = []
+    step = max(1, CHUNK // len(large.y))
+    for begin in range(0, count, step):
+        B = min(step, count - begin)
+        u = draw_effects(small, null.factors, null.sigma, B, rng)
+        Y = simulate_responses(small, null.beta, u, null.sigma, rng).T
+        # from a start with positive variances: one on zero is a stationary point
+        theta = np.where(fitted.theta == 0.0, 0.1 * _diagonal(fitted), fitted.theta)
+        names = theta_names(large.random)
+        above = refit_problem(large, fitted.problem, Y, theta, names).criterion
+        out.append(_criteria(small, null, Y, fitted.REML) - above)
+    return np.maximum(np.concatenate(out), 0.0)
+
+
+def _diagonal(fitted: RemlSolution) -> Vector:
+    """(r,) 1 for parameters on the diagonal of a factor."""
+    return np.array([float(a == b) for _, a, b in fitted.problem.entries])
+
+
+def _criteria(small: Design, null: RemlSolution | LeastSquares, Y: Vector, REML: bool) -> Vector:
+    """(B,) criteria of the smaller model for the columns of Y (n, B)."""
+    if isinstance(null, RemlSolution):
+        theta = np.where(null.theta == 0.0, 0.1 * _diagonal(null), null.theta)
+        return refit_problem(small, build_problem(small, REML), Y, theta, theta_names(small.random)).criterion
+    root = np.ones(len(small.y)) if small.weights is None else np.sqrt(small.weights)
+    X = small.X * root[:, None]
+    Y = (Y - small.offset[:, None]) * root[:, None]
+    Q = np.linalg.qr(X)[0]
+    residual = np.einsum("nb,nb->b", Y, Y) - np.einsum("pb,pb->b", Q.T @ Y, Q.T @ Y)
+    # the criterion of `least_squares`, which moves with the response through r^2 only
+    return null.criterion + null.dof * np.log(residual / (null.dof * null.sigma**2))

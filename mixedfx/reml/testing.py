@@ -1,0 +1,148 @@
+"""Tests of the fixed effects of a fit: which degrees of freedom, by which covariance, of which hypothesis.
+
+The numbers are those of `mixedfx.inference`; here the methods of a fit find what these functions take.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.errors import OptionError, check_option
+from mixedfx.inference.hypotheses import (
+    Constant,
+    Reference,
+    anova_table,
+    check_testable,
+    contrast_matrix,
+    contrast_table,
+    joint_table,
+)
+from mixedfx.inference.robust import RobustCovariance, robust_covariance
+from mixedfx.inference.satterthwaite import satterthwaite
+from mixedfx.reml.least_squares import LeastSquares
+from mixedfx.results.tables import DegreesOfFreedom
+
+if TYPE_CHECKING:
+    from mixedfx.reml.inference import LmerInference
+
+Vector = NDArray[np.float64]
+Vcov = RobustCovariance | pd.DataFrame | NDArray[np.float64]
+LARGE = 1e6  # numbers in the blocks of an evaluation from which it is worth a forecast of its time
+DDF = ("satterthwaite", "kenward-roger", "residual", "normal", None)
+
+
+def reference(fit: LmerInference, ddf: DegreesOfFreedom | None, vcov: Vcov | None = None) -> Reference:
+    """Covariance of the fixed effects and the degrees of freedom that go with it.
+
+    Raises
+    ------
+    OptionError
+        For Kenward and Roger's method after maximum likelihood, and for degrees of freedom that do not belong to the
+        covariance given.
+    """
+    check_option("ddf", ddf, DDF)
+    solution = fit.solution
+    constants = {None: np.nan, "residual": float(fit.nobs - len(solution.beta)), "normal": np.inf}
+    if vcov is not None:
+        return _given(fit, ddf, vcov, constants)
+    if ddf in constants:
+        return Constant(solution.vcov, constants[ddf])
+    if ddf == "kenward-roger" and not fit.REML:
+        raise OptionError(
+            'ddf="kenward-roger" is defined for REML, and this fit is by maximum likelihood',
+            mend="Fit with REML=True, or use fit.update(REML=True).",
+        )
+    if isinstance(solution, LeastSquares):  # exact
+        return Constant(solution.vcov, float(fit.nobs - len(solution.beta)))
+    if ddf == "satterthwaite":
+        return satterthwaite(solution.problem, solution.theta)
+    from mixedfx.inference.kenward_roger import kenward_roger
+
+    return kenward_roger(solution.problem, solution.theta)
+
+
+def _given(
+    fit: LmerInference, ddf: DegreesOfFreedom | None, vcov: Vcov, constants: dict[DegreesOfFreedom | None, float]
+) -> Reference:
+    if ddf == "kenward-roger":
+        raise OptionError(
+            'ddf="kenward-roger" brings its own covariance, and vcov= gives another',
+            mend='Leave vcov= out, or use ddf="satterthwaite" with fit.vcov_robust().',
+        )
+    p = len(fit.solution.beta)
+    if isinstance(vcov, RobustCovariance):
+        if vcov.vcov.shape != (p, p):
+            raise OptionError("vcov= comes from a fit with other coefficients")
+        return vcov if ddf == "satterthwaite" else Constant(vcov.vcov, constants[ddf])
+    if ddf == "satterthwaite":
+        raise OptionError(
+            "a covariance given as numbers has no Satterthwaite degrees of freedom",
+            mend='Say ddf="normal" or ddf="residual", or give what fit.vcov_robust() returns.',
+        )
+    if isinstance(vcov, pd.DataFrame):
+        names = list(fit.design.fixed_names)
+        if set(vcov.columns) == set(names) == set(vcov.index):
+            vcov = vcov.loc[names, names]
+    matrix = np.asarray(vcov, dtype=np.float64)
+    if matrix.shape != (p, p) or not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T):
+        raise OptionError(f"vcov= is not a symmetric ({p}, {p}) matrix of finite numbers")
+    return Constant(matrix, constants[ddf])
+
+
+def seconds_of_satterthwaite(fit: LmerInference) -> float:
+    """Forecast, in seconds, of Satterthwaite's method for a large model; zero for a small one.
+
+    It takes 2 r + 1 evaluations; one is timed.
+    """
+    from time import perf_counter
+
+    from mixedfx.pls.evaluate import evaluate
+
+    if isinstance(fit.solution, LeastSquares):
+        return 0.0
+    problem = fit.solution.problem
+    size = problem.gram1.size + (0 if problem.coupling is None else problem.coupling.size**2)
+    if size < LARGE:
+        return 0.0
+    begin = perf_counter()
+    evaluate(problem, fit.solution.theta * problem.parameter_scale)
+    return (2 * problem.n_parameters + 1) * (perf_counter() - begin)
+
+
+def robust(fit: LmerInference, kind: str, cluster: Any) -> RobustCovariance:
+    """Cluster-robust covariance of the fixed effects."""
+    solution = fit.solution
+    return robust_covariance(
+        fit.design, solution.factors, solution.sigma, solution.beta, solution.vcov, kind, cluster
+    )  # fmt: skip
+
+
+def linear_hypothesis(
+    fit: LmerInference, hypothesis: Any, rhs: Any, joint: bool, ddf: DegreesOfFreedom | None, vcov: Vcov | None,
+    level: float,
+) -> pd.DataFrame:  # fmt: skip
+    """Table behind `LmerInference.test`."""
+    L, labels = contrast_matrix(hypothesis, fit.design.fixed_names)
+    values = np.asarray(rhs, dtype=np.float64)
+    if values.ndim > 1 or values.size not in (1, len(L)):
+        raise OptionError(f"rhs= has {values.size} values for {len(L)} contrasts")
+    values = np.broadcast_to(values, (len(L),)).astype(np.float64)
+    used = fit.reference(ddf, vcov)
+    if not joint:
+        return contrast_table(labels, L, fit.solution.beta, values, used, level)
+    check_testable(L, values)
+    return joint_table(labels, L, fit.solution.beta, values, used)
+
+
+def anova(
+    fit: LmerInference, type: Literal["I", "II", "III"], ddf: DegreesOfFreedom | None, vcov: Vcov | None
+) -> pd.DataFrame:
+    """Table behind `LmerInference.anova`."""
+    from mixedfx.inference.terms import term_contrasts
+
+    contrasts = term_contrasts(fit.design, type)
+    return anova_table(contrasts, fit.solution.beta, fit.solution.sigma, fit.reference(ddf, vcov))

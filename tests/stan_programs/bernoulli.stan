@@ -1,0 +1,48 @@
+// A multilevel model, bernoulli response with logit link, written by mixedfx.
+// The text depends on the shape of the model only: sizes and the numbers of priors (prior_*) are data.
+
+data {
+  // response
+  int<lower=1> N;  // rows
+  array[N] int<lower=0, upper=1> y;
+
+  // fixed effects
+  int<lower=1> K;  // predictors
+  matrix[N, K] X;
+  real prior_alpha_loc;
+  real<lower=0> prior_alpha_scale;
+  vector[K] prior_beta_loc;
+  vector<lower=0>[K] prior_beta_scale;
+
+  // computation
+  int<lower=0, upper=1> prior_only;  // 1: leave the likelihood out
+}
+
+transformed data {
+  vector[K] x_bar;  // means of the predictors
+  matrix[N, K] Xc;  // centred predictors
+  for (k in 1:K) {
+    x_bar[k] = mean(X[, k]);
+    Xc[, k] = X[, k] - x_bar[k];
+  }
+  real<lower=0> alpha_unit = 0.4 * prior_alpha_scale;  // unit that alpha is sampled in
+  vector<lower=0>[K] beta_unit = 0.4 * prior_beta_scale;  // unit that beta is sampled in
+}
+
+parameters {
+  // fixed effects
+  real<offset=prior_alpha_loc, multiplier=alpha_unit> alpha;  // intercept, the predictors at their means
+  vector<offset=prior_beta_loc, multiplier=beta_unit>[K] beta;  // coefficients
+}
+
+model {
+  if (!prior_only) {
+    y ~ bernoulli_logit_glm(Xc, alpha, beta);
+  }
+  alpha ~ normal(prior_alpha_loc, prior_alpha_scale);
+  beta ~ normal(prior_beta_loc, prior_beta_scale);
+}
+
+generated quantities {
+  real intercept = alpha - dot_product(x_bar, beta);  // intercept, the predictors at zero
+}

@@ -1,0 +1,111 @@
+"""The models whose Stan programs are kept as files beside this one, one for each kind of shape.
+
+    python -m tests.stan_programs.cases
+
+writes the files anew, from the root of the repository. Read the difference before you keep it: it is what users get.
+"""
+
+from pathlib import Path
+
+import mixedfx as mx
+from tests.bayes.stan.models import DATA, RESPONSE
+
+FOLDER = Path(__file__).resolve().parent
+
+p = mx.priors
+SLOPES = "x + w + (1 + x | g)"
+CROSSED = "x + w + (1 + x | g) + (1 | h)"
+
+
+def case(family, right, priors=None, *, link=None, left=None, **options):
+    """Arguments of `mixedfx.stan_code`."""
+    chosen = getattr(mx.families, family)(link) if link else family
+    return {"formula": f"{left or RESPONSE[family]} ~ {right}", "family": chosen, "priors": priors, **options}
+
+
+CASES = {
+    # structures
+    "gaussian": case("gaussian", "x + w"),
+    "gaussian_mean": case("gaussian", "1"),
+    "gaussian_no_intercept": case("gaussian", "0 + x + w"),
+    "gaussian_one_effect": case("gaussian", "x + (1 | g)"),
+    "gaussian_one_effect_no_predictors": case("gaussian", "1 + (1 | g)"),
+    "gaussian_slope_only": case("gaussian", "x + (0 + w | g)"),
+    "gaussian_correlated": case("gaussian", SLOPES),
+    "gaussian_diagonal": case("gaussian", "x + w + (1 + x || g)"),
+    "gaussian_crossed": case("gaussian", CROSSED),
+    "gaussian_crossed_centred": case("gaussian", f"{CROSSED} + (1 + w || mood)", centred=True),
+    "gaussian_one_term_centred": case("gaussian", CROSSED, centred=["h"]),
+    "gaussian_offset": case("gaussian", SLOPES, offset="s"),
+    "gaussian_weights": case("gaussian", SLOPES, weights="s"),
+    "gaussian_meta_analysis": case("gaussian", "1 + (1 | g)", left="real | se(s)"),
+    "gaussian_threads": case("gaussian", CROSSED, weights="s", threads=2),
+    "gaussian_generated": case("gaussian", CROSSED, weights="s", log_lik=True, y_rep=True),
+    # priors
+    "gaussian_student_t": case("gaussian", SLOPES, {"coef": p.student_t(4), "sd": p.half_cauchy(1)}),
+    "gaussian_flat": case("gaussian", SLOPES, {"intercept": p.flat(), "coef": p.flat(), "sigma": p.flat()}),
+    "gaussian_mixed": case(
+        "gaussian",
+        SLOPES,
+        {("coef", "x"): p.student_t(4), ("sd", "g", "x"): p.exponential(1), "sigma": p.inv_gamma(2, 1)},
+    ),
+    "gaussian_decov": case("gaussian", f"{CROSSED} + (1 + w || mood)", "rstanarm"),
+    "gaussian_brms": case("gaussian", CROSSED, "brms"),
+    "gaussian_horseshoe": case("gaussian", SLOPES, {"coef": p.horseshoe()}),
+    "gaussian_horseshoe_sds": case("gaussian", CROSSED, {"sd": p.horseshoe()}),
+    "gaussian_r2d2": case("gaussian", SLOPES, {"coef": p.r2d2()}),
+    "gaussian_r2d2m2": case("gaussian", CROSSED, {"coef": p.r2d2(), "sd": p.r2d2()}),
+    "gaussian_r2d2m2_mixed": case(
+        "gaussian",
+        CROSSED,
+        {"coef": p.r2d2(), "sd": p.r2d2(), ("coef", "w"): p.normal(), ("sd", "g", "x"): p.half_normal()},
+    ),
+    # families
+    "student": case("student", CROSSED),
+    "student_known_sd": case("student", "x + (1 | g)", left="real | se(s)", log_lik=True),
+    "lognormal": case("lognormal", SLOPES, log_lik=True, y_rep=True),
+    "gamma": case("gamma", SLOPES, log_lik=True, y_rep=True),
+    "gamma_inverse": case("gamma", "x + (1 | g)", link="inverse"),
+    "beta": case("beta", SLOPES, log_lik=True, y_rep=True),
+    "bernoulli": case("bernoulli", "x + w"),
+    "bernoulli_crossed": case("bernoulli", CROSSED, log_lik=True, y_rep=True),
+    "bernoulli_probit": case("bernoulli", SLOPES, link="probit", log_lik=True, y_rep=True),
+    "bernoulli_cloglog": case("bernoulli", SLOPES, link="cloglog"),
+    "bernoulli_cauchit": case("bernoulli", SLOPES, link="cauchit"),
+    "binomial": case("binomial", SLOPES, log_lik=True, y_rep=True),
+    "binomial_probit": case("binomial", SLOPES, link="probit"),
+    "binomial_cloglog_threads": case("binomial", SLOPES, link="cloglog", threads=4),
+    "poisson_offset": case("poisson", SLOPES, offset="s", log_lik=True, y_rep=True),
+    "poisson_sqrt": case("poisson", "x + (1 | g)", link="sqrt"),
+    "negbinomial": case("negbinomial", CROSSED, {"coef": p.r2d2()}, log_lik=True, y_rep=True),
+    "cumulative": case("cumulative", "x + w"),
+    "cumulative_crossed": case("cumulative", CROSSED, log_lik=True, y_rep=True),
+    "cumulative_probit": case("cumulative", "1 + (1 | g)", link="probit"),
+    "cumulative_cloglog": case("cumulative", SLOPES, link="cloglog", log_lik=True, y_rep=True),
+    "cumulative_cauchit_threads": case("cumulative", SLOPES, link="cauchit", threads=2),
+    "categorical": case("categorical", "x + w"),
+    "categorical_crossed": case("categorical", CROSSED, log_lik=True, y_rep=True),
+    "categorical_horseshoe": case(
+        "categorical", CROSSED, {"coef": p.horseshoe(), "sd": p.horseshoe(), ("sd", "g", "x"): p.exponential()}
+    ),
+    "categorical_centred_threads": case("categorical", CROSSED, centred=["g"], threads=2),
+    "categorical_decov": case("categorical", f"{CROSSED} + (1 + w || grade)", "rstanarm"),
+}
+
+
+def program(name):
+    """Text of a case."""
+    return mx.stan_code(data=DATA, **CASES[name])
+
+
+def write():
+    """Write every program to its file, and remove the files of cases that are gone."""
+    for path in FOLDER.glob("*.stan"):
+        if path.stem not in CASES:
+            path.unlink()
+    for name in CASES:
+        (FOLDER / f"{name}.stan").write_text(program(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,100 @@
+// A multilevel model, cumulative response with logit link, written by mixedfx.
+// The text depends on the shape of the model only: sizes and the numbers of priors (prior_*) are data.
+
+functions {
+  // A category, given the probabilities of those up to each but the last.
+  int cumulative_rng(vector below) {
+    return categorical_rng(append_row(below, 1) - append_row(0, below));
+  }
+}
+
+data {
+  // response
+  int<lower=1> N;  // rows
+  int<lower=2> C;  // categories
+  array[N] int<lower=1, upper=C> y;
+
+  // fixed effects
+  int<lower=1> K;  // predictors
+  matrix[N, K] X;
+  real prior_cut_loc;
+  real<lower=0> prior_cut_scale;
+  vector[K] prior_beta_loc;
+  vector<lower=0>[K] prior_beta_scale;
+
+  // random term 1: correlated effects of each level
+  int<lower=1> J_1;  // levels
+  array[N] int<lower=1, upper=J_1> g_1;  // level of each row
+  int<lower=2> M_1;  // effects of a level
+  matrix[N, M_1] Z_1;  // covariates
+  vector[M_1] prior_sd_1_loc;
+  vector<lower=0>[M_1] prior_sd_1_scale;
+  real<lower=0> prior_L_1_eta;
+
+  // random term 2: one effect of each level
+  int<lower=1> J_2;  // levels
+  array[N] int<lower=1, upper=J_2> g_2;  // level of each row
+  real prior_sd_2_loc;
+  real<lower=0> prior_sd_2_scale;
+
+  // computation
+  int<lower=0, upper=1> prior_only;  // 1: leave the likelihood out
+}
+
+transformed data {
+  vector[K] x_bar;  // means of the predictors
+  matrix[N, K] Xc;  // centred predictors
+  for (k in 1:K) {
+    x_bar[k] = mean(X[, k]);
+    Xc[, k] = X[, k] - x_bar[k];
+  }
+  vector<lower=0>[K] beta_unit = 0.4 * prior_beta_scale;  // unit that beta is sampled in
+}
+
+parameters {
+  // fixed effects
+  ordered[C - 1] cut;  // thresholds, the predictors at their means
+  vector<offset=prior_beta_loc, multiplier=beta_unit>[K] beta;  // coefficients
+
+  // random term 1: correlated effects of each level
+  vector<lower=0>[M_1] sd_1;  // standard deviations between levels
+  cholesky_factor_corr[M_1] L_1;  // factor of the correlation matrix
+  matrix[M_1, J_1] std_u_1;  // effects, uncorrelated and over their standard deviations
+
+  // random term 2: one effect of each level
+  real<lower=0> sd_2;  // standard deviation between levels
+  vector[J_2] std_u_2;  // effects over their standard deviation
+}
+
+transformed parameters {
+  matrix[J_1, M_1] u_1 = (diag_pre_multiply(sd_1, L_1) * std_u_1)';  // effects of the levels
+  vector[J_2] u_2 = sd_2 * std_u_2;  // effects of the levels
+}
+
+model {
+  if (!prior_only) {
+    vector[N] eta = Xc * beta + rows_dot_product(Z_1, u_1[g_1]) + u_2[g_2];
+    y ~ ordered_logistic(eta, cut);
+  }
+  cut ~ normal(prior_cut_loc, prior_cut_scale);
+  beta ~ normal(prior_beta_loc, prior_beta_scale);
+  sd_1 ~ normal(prior_sd_1_loc, prior_sd_1_scale);
+  L_1 ~ lkj_corr_cholesky(prior_L_1_eta);
+  to_vector(std_u_1) ~ std_normal();
+  sd_2 ~ normal(prior_sd_2_loc, prior_sd_2_scale);
+  std_u_2 ~ std_normal();
+}
+
+generated quantities {
+  vector[C - 1] threshold = cut + dot_product(x_bar, beta);  // thresholds, the predictors at zero
+  matrix[M_1, M_1] Omega_1 = multiply_lower_tri_self_transpose(L_1);  // correlation matrix
+  vector[N] log_lik;  // log likelihood of each row
+  array[N] int y_rep;  // responses drawn anew
+  {
+    vector[N] eta = Xc * beta + rows_dot_product(Z_1, u_1[g_1]) + u_2[g_2];
+    for (n in 1:N) {
+      log_lik[n] = ordered_logistic_lpmf(y[n] | eta[n], cut);
+      y_rep[n] = cumulative_rng(inv_logit(cut - eta[n]));
+    }
+  }
+}

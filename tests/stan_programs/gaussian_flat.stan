@@ -1,0 +1,67 @@
+// A multilevel model, gaussian response with identity link, written by mixedfx.
+// The text depends on the shape of the model only: sizes and the numbers of priors (prior_*) are data.
+
+data {
+  // response
+  int<lower=1> N;  // rows
+  vector[N] y;
+
+  // fixed effects
+  int<lower=1> K;  // predictors
+  matrix[N, K] X;
+
+  // random term 1: correlated effects of each level
+  int<lower=1> J_1;  // levels
+  array[N] int<lower=1, upper=J_1> g_1;  // level of each row
+  int<lower=2> M_1;  // effects of a level
+  matrix[N, M_1] Z_1;  // covariates
+  vector[M_1] prior_sd_1_loc;
+  vector<lower=0>[M_1] prior_sd_1_scale;
+  real<lower=0> prior_L_1_eta;
+
+  // computation
+  int<lower=0, upper=1> prior_only;  // 1: leave the likelihood out
+}
+
+transformed data {
+  vector[K] x_bar;  // means of the predictors
+  matrix[N, K] Xc;  // centred predictors
+  for (k in 1:K) {
+    x_bar[k] = mean(X[, k]);
+    Xc[, k] = X[, k] - x_bar[k];
+  }
+}
+
+parameters {
+  // response
+  real<lower=0> sigma;  // residual standard deviation
+
+  // fixed effects
+  real alpha;  // intercept, the predictors at their means
+  vector[K] beta;  // coefficients
+
+  // random term 1: correlated effects of each level
+  vector<lower=0>[M_1] sd_1;  // standard deviations between levels
+  cholesky_factor_corr[M_1] L_1;  // factor of the correlation matrix
+  matrix[M_1, J_1] std_u_1;  // effects, uncorrelated and over their standard deviations
+}
+
+transformed parameters {
+  matrix[J_1, M_1] u_1 = (diag_pre_multiply(sd_1, L_1) * std_u_1)';  // effects of the levels
+}
+
+model {
+  if (!prior_only) {
+    // X beta is left to the likelihood
+    vector[N] eta = alpha + rows_dot_product(Z_1, u_1[g_1]);
+    y ~ normal_id_glm(Xc, eta, beta, sigma);
+  }
+  sd_1 ~ normal(prior_sd_1_loc, prior_sd_1_scale);
+  L_1 ~ lkj_corr_cholesky(prior_L_1_eta);
+  to_vector(std_u_1) ~ std_normal();
+}
+
+generated quantities {
+  real intercept = alpha - dot_product(x_bar, beta);  // intercept, the predictors at zero
+  matrix[M_1, M_1] Omega_1 = multiply_lower_tri_self_transpose(L_1);  // correlation matrix
+}

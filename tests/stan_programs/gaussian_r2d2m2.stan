@@ -1,0 +1,98 @@
+// A multilevel model, gaussian response with identity link, written by mixedfx.
+// The text depends on the shape of the model only: sizes and the numbers of priors (prior_*) are data.
+
+data {
+  // response
+  int<lower=1> N;  // rows
+  vector[N] y;
+  real<lower=0> prior_sigma_rate;
+
+  // one prior for the scales of many effects together
+  int<lower=1> S;  // scales, of coefficients first, then of random effects
+  vector<lower=0>[S] unit;  // their units
+  real<lower=0> r2d2_mean;  // of R2
+  real<lower=0> r2d2_prec;
+  real<lower=0> r2d2_concentration;
+
+  // fixed effects
+  int<lower=1> K;  // predictors
+  matrix[N, K] X;
+  real prior_alpha_loc;
+  real<lower=0> prior_alpha_scale;
+
+  // random term 1: correlated effects of each level
+  int<lower=1> J_1;  // levels
+  array[N] int<lower=1, upper=J_1> g_1;  // level of each row
+  int<lower=2> M_1;  // effects of a level
+  matrix[N, M_1] Z_1;  // covariates
+  int<lower=1> first_1;  // place of the first among the scales of the joint prior
+  real<lower=0> prior_L_1_eta;
+
+  // random term 2: one effect of each level
+  int<lower=1> J_2;  // levels
+  array[N] int<lower=1, upper=J_2> g_2;  // level of each row
+  int<lower=1> first_2;  // its place among the scales of the joint prior
+
+  // computation
+  int<lower=0, upper=1> prior_only;  // 1: leave the likelihood out
+}
+
+transformed data {
+  vector[K] x_bar;  // means of the predictors
+  matrix[N, K] Xc;  // centred predictors
+  for (k in 1:K) {
+    x_bar[k] = mean(X[, k]);
+    Xc[, k] = X[, k] - x_bar[k];
+  }
+  real<lower=0> alpha_unit = 0.4 * prior_alpha_scale;  // unit that alpha is sampled in
+}
+
+parameters {
+  // response
+  real<lower=0> sigma;  // residual standard deviation
+
+  // one prior for the scales of many effects together
+  real<lower=0, upper=1> R2;  // share of the variance that is explained
+  simplex[S] phi_R2;  // and its division
+
+  // fixed effects
+  real<offset=prior_alpha_loc, multiplier=alpha_unit> alpha;  // intercept, the predictors at their means
+  vector[K] std_beta;  // coefficients over their scales
+
+  // random term 1: correlated effects of each level
+  cholesky_factor_corr[M_1] L_1;  // factor of the correlation matrix
+  matrix[M_1, J_1] std_u_1;  // effects, uncorrelated and over their standard deviations
+
+  // random term 2: one effect of each level
+  vector[J_2] std_u_2;  // effects over their standard deviation
+}
+
+transformed parameters {
+  vector[S] scales = sigma * unit .* sqrt(phi_R2 * R2 / (1 - R2));  // scales
+  vector[K] beta = head(scales, K) .* std_beta;  // coefficients
+  vector[M_1] sd_1 = segment(scales, first_1, M_1);  // standard deviations between levels
+  matrix[J_1, M_1] u_1 = (diag_pre_multiply(sd_1, L_1) * std_u_1)';  // effects of the levels
+  real sd_2 = scales[first_2];  // standard deviation between levels
+  vector[J_2] u_2 = sd_2 * std_u_2;  // effects of the levels
+}
+
+model {
+  if (!prior_only) {
+    // X beta is left to the likelihood
+    vector[N] eta = alpha + rows_dot_product(Z_1, u_1[g_1]) + u_2[g_2];
+    y ~ normal_id_glm(Xc, eta, beta, sigma);
+  }
+  sigma ~ exponential(prior_sigma_rate);
+  R2 ~ beta(r2d2_mean * r2d2_prec, (1 - r2d2_mean) * r2d2_prec);
+  phi_R2 ~ dirichlet(rep_vector(r2d2_concentration, S));
+  alpha ~ normal(prior_alpha_loc, prior_alpha_scale);
+  std_beta ~ std_normal();
+  L_1 ~ lkj_corr_cholesky(prior_L_1_eta);
+  to_vector(std_u_1) ~ std_normal();
+  std_u_2 ~ std_normal();
+}
+
+generated quantities {
+  real intercept = alpha - dot_product(x_bar, beta);  // intercept, the predictors at zero
+  matrix[M_1, M_1] Omega_1 = multiply_lower_tri_self_transpose(L_1);  // correlation matrix
+}
