@@ -82,8 +82,8 @@ def bayes(
         group)``, ``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``; the most specific wins. A set, such as
         `mixedfx.priors.pooled_interactions()`.
     engine
-        ``"auto"``: the collapsed engine where it can, else stanli, or CmdStan where it is installed and the model is
-        large. ``"collapsed"``: as said above. ``"nuts"``: NUTS on the collapsed density at once. ``"stanli"``: NUTS
+        ``"auto"``: the collapsed engine where it can, else stanli; CmdStan where it is installed and a large model asks
+        for threads within chains, or for an approximation (`algorithm`). ``"collapsed"``: as said above. ``"nuts"``: NUTS on the collapsed density at once. ``"stanli"``: NUTS
         on all parameters, no compiler needed. ``"cmdstan"``: the same by CmdStan, which compiles the program once.
     draws
         Number of draws kept over all chains, rounded up to a multiple of `chains`.
@@ -165,7 +165,7 @@ def bayes(
     family, n_draws = find_family(family), _rounded(draws, chains)
     design = _design(formula, data, family, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
     resolved = resolve(prior_set(priors), scales_of(design, family))
-    choice = choose(engine, design, family, resolved)
+    choice = choose(engine, design, family, resolved, threads or 1, algorithm or "nuts")
     given = {"adapt_delta": adapt_delta, "max_treedepth": max_treedepth, "threads": threads, "algorithm": algorithm}
     given |= {"inits": inits, "centred": centred, "progress": progress, "cores": cores, "proposals": proposals}
     options = check_options(choice, given)

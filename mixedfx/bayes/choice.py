@@ -16,8 +16,6 @@ COLLAPSED = ("collapsed", "nuts")
 STAN = ("stanli", "cmdstan")
 ENGINES = ("auto", *COLLAPSED, *STAN)
 
-LARGE = 2_000_000  # rows times effects in a row beyond which "auto" takes CmdStan, compilation and all, if it is there
-
 _NUTS = ("adapt_delta", "max_treedepth", "inits", "progress", "centred", "cores", "threads", "algorithm")
 OPTIONS: dict[str, tuple[str, ...]] = {
     "collapsed": ("proposals",),
@@ -38,8 +36,10 @@ class Choice:
     reason: str = ""
 
 
-def choose(engine: str, design: Design, family: Family, priors: ResolvedPriors) -> Choice:
-    """Choose the engine.
+def choose(
+    engine: str, design: Design, family: Family, priors: ResolvedPriors, threads: int = 1, algorithm: str = "nuts"
+) -> Choice:
+    """Choose the engine; between the two that run Stan programs by `mixedfx.bayes.engines.registry.choose`.
 
     Raises
     ------
@@ -57,10 +57,11 @@ def choose(engine: str, design: Design, family: Family, priors: ResolvedPriors) 
         return Choice(engine)
     if not obstacle:
         return Choice("collapsed")
+    from mixedfx.bayes.engines import registry
+
     effects = design.X.shape[1] + sum(term.n_columns for term in design.random)
-    if len(design.y) * effects > LARGE and _there("cmdstan"):
-        return Choice("cmdstan", f"{obstacle}; {len(design.y)} rows, and CmdStan is installed")
-    return Choice("stanli", obstacle)
+    name = registry.choose(len(design.y) * effects, threads, algorithm)
+    return Choice(name, obstacle if name == "stanli" else f"{obstacle}; CmdStan, for what was asked of the sampler")
 
 
 def not_collapsible(design: Design, family: Family, priors: ResolvedPriors) -> str:
@@ -77,12 +78,6 @@ def not_collapsible(design: Design, family: Family, priors: ResolvedPriors) -> s
     if priors.sigma is not None and not isinstance(priors.sigma, _POSITIVE):
         return "sigma has a prior that only Stan knows"
     return ""
-
-
-def _there(engine: str) -> bool:
-    from mixedfx.bayes.engines.registry import ENGINES as known
-
-    return engine in known and known[engine].available() is None
 
 
 def check_options(choice: Choice, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,11 +33,9 @@ from scipy import linalg, sparse
 from mixedfx.covariance.structures import Structure, structure_for
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.pls.coupling import Coupling, couple
+from mixedfx.pls.crossproducts import cross_products
 
 Vector = NDArray[np.float64]
-
-SPARSE_FROM = 10_000  # rows from which one sparse product beats a count for each pair of columns
-WELL_CONDITIONED = 1e-2  # smallest diagonal entry of the scaled R from which its inverse may be formed
 
 
 @dataclass(frozen=True)
@@ -199,40 +197,6 @@ def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], root_weights: Vec
     return GroupFactor(blocks, terms[0].codes, np.ascontiguousarray(z), terms[0].n_levels, scale)
 
 
-def orthogonalise(X: Vector) -> tuple[Vector, Vector]:
-    """Q (n, p) and R (p, p) with X = Q R, Q well conditioned.
-
-    R is the Cholesky factor of the column-scaled X'X; where that is too ill conditioned to be trusted, the QR
-    decomposition's.
-    """
-    gram = X.T @ X
-    norm = np.sqrt(np.diag(gram))
-    try:
-        R = linalg.cholesky(gram / np.outer(norm, norm), check_finite=False)
-        smallest = np.diag(R).min(initial=1.0)
-        if not smallest >= 1e-5:
-            raise linalg.LinAlgError
-    except linalg.LinAlgError:
-        R = linalg.qr(X / norm, mode="r", check_finite=False)[0][: X.shape[1]]
-        smallest = 0.0
-    R = np.asarray(R * norm, dtype=np.float64)
-    if smallest > WELL_CONDITIONED:  # a product then loses no more digits than the substitution, and is faster
-        return np.asarray(X @ linalg.solve_triangular(R, np.eye(len(R)), check_finite=False)), R
-    return np.asarray(linalg.solve_triangular(R, X.T, trans=1, check_finite=False)).T, R
-
-
-def level_products(codes: NDArray[np.intp], n_levels: int, z: Vector, Y: Vector) -> Vector:
-    """(q, k, m) sums over the rows of each level of z_a Y_c, for z (n, k) and Y (n, m)."""
-    (n, k), m = z.shape, Y.shape[1]
-    if n < SPARSE_FROM and m < 8:
-        flat = [np.bincount(codes, z[:, a] * Y[:, c], n_levels) for a in range(k) for c in range(m)]
-        return np.asarray(np.stack(flat, axis=1), dtype=np.float64).reshape(n_levels, k, m)
-    index = np.int32 if n * k < 2**31 else np.int64  # what scipy would convert to
-    columns = codes.astype(index)[:, None] * index(k) + np.arange(k, dtype=index)
-    Z = sparse.csr_array((z.ravel(), columns.ravel(), np.arange(0, n * k + 1, k, dtype=index)), (n, n_levels * k))
-    return (Z.T @ Y).reshape(n_levels, k, m)
-
-
 def build_problem(design: Design, REML: bool = True) -> Problem:
     """Cross-products of `design`, for REML or ML.
 
@@ -250,20 +214,14 @@ def build_problem(design: Design, REML: bool = True) -> Problem:
     n, p = X.shape
     factors = group_factors(design, root)
     first, rest = factors[0], factors[1:]
-    columns = np.empty((n, p + 1 + first.k))  # W = [Q, y0], then the covariates of the first factor
-    W = columns[:, : p + 1]
-    Q, R = orthogonalise(X) if p else (X, np.zeros((0, 0)))
-    QQ = Q.T @ Q
-    gamma = np.asarray(np.linalg.solve(QQ, Q.T @ y), dtype=np.float64) if p else np.zeros(0)
-    y0 = y - Q @ gamma
-    Qy = Q.T @ y0
-    ww = np.block([[QQ, Qy[:, None]], [Qy[None, :], np.array([[y0 @ y0]])]])
-    W[:, :p], W[:, p] = Q, y0
-    columns[:, p + 1 :] = first.z
-    shift = linalg.solve_triangular(R, gamma) if p else gamma
-    products = level_products(first.codes, first.n_levels, first.z, columns)
-    gram1, zw1 = np.ascontiguousarray(products[:, :, p + 1 :].transpose(1, 2, 0)), products[:, :, : p + 1].copy()
-    coupling, zw2 = (None, np.zeros((0, p + 1))) if not rest else couple(first, rest, W)
+    products = cross_products(X, y, first.z, first.codes, first.n_levels, with_rows=bool(rest))
+    R, ww = products.R, products.ww
+    shift = linalg.solve_triangular(R, products.gamma) if p else products.gamma
+    gram1 = np.ascontiguousarray(products.by_level[:, :, p + 1 :].transpose(1, 2, 0))
+    zw1 = products.by_level[:, :, : p + 1].copy()
+    coupling, zw2 = None, np.zeros((0, p + 1))
+    if products.rows is not None and rest:
+        coupling, zw2 = couple(first, rest, products.rows)
     return Problem(
         factors, gram1, coupling, zw1, zw2, ww, R, shift, n,
         0.0 if weights is None else float(np.log(weights).sum()),

@@ -18,7 +18,8 @@ from mixedfx.covariance.structures import factor, parameters
 from mixedfx.design.design import Design
 from mixedfx.errors import DataError, ModelError
 from mixedfx.pls.batch import Responses, evaluate_batch
-from mixedfx.pls.problem import Problem, level_products
+from mixedfx.pls.crossproducts import level_products
+from mixedfx.pls.problem import Problem
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.solve import solve_problem
 from mixedfx.reml.trust_region import (
