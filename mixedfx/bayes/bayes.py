@@ -83,8 +83,9 @@ def bayes(
         `mixedfx.priors.pooled_interactions()`.
     engine
         ``"auto"``: the collapsed engine where it can, else stanli; CmdStan where it is installed and a large model asks
-        for threads within chains, or for an approximation (`algorithm`). ``"collapsed"``: as said above. ``"nuts"``: NUTS on the collapsed density at once. ``"stanli"``: NUTS
-        on all parameters, no compiler needed. ``"cmdstan"``: the same by CmdStan, which compiles the program once.
+        for threads within chains, or for an approximation (`algorithm`). ``"collapsed"``: as said above. ``"nuts"``:
+        NUTS on the collapsed density at once. ``"stanli"``: NUTS on all parameters, no compiler needed.
+        ``"cmdstan"``: the same by CmdStan, which compiles the program once.
     draws
         Number of draws kept over all chains, rounded up to a multiple of `chains`.
     chains
