@@ -528,7 +528,175 @@ figure.tight_layout()
 # makes the comparison look far more certain than it is. The formula of the mixed model was the same both times.
 
 # %% [markdown]
-# ## 8. The envelope
+# ## 8. How many degrees of freedom?
+#
+# So far every interval was the estimate ± 1.96 standard errors, as if standard deviations were known. They are
+# estimated, and under the plan of section 7 the one that matters, that of professors, from {{n_professors}} professors.
+# A *t* distribution makes up for that, if somebody says with how many degrees of freedom. In a mixed model no formula
+# of a textbook does; there are two good approximations, after Satterthwaite and after Kenward and Roger. The first is
+# what `summary()` and `tidy()` use unless told otherwise. Here is the second, for the plan of section 7:
+
+# %%
+nested_mixed.summary(ddf="kenward-roger")
+
+# %% [markdown]
+# And our question under both plans, by both approximations and by Wald's *z*, which is what ± 1.96 amounts to:
+
+# %%
+MIXED = {"each professor in all styles": mixed, "each professor in one style": nested_mixed}
+METHODS = {"Satterthwaite": "satterthwaite", "Kenward-Roger": "kenward-roger", "Wald z": "normal"}
+rows = {
+    (plan, name): fit.tidy(ddf=ddf).set_index("term").loc[TERM]
+    for plan, fit in MIXED.items()
+    for name, ddf in METHODS.items()
+}
+tests = pd.DataFrame(rows).T[["std_error", "df", "conf_low", "conf_high"]].astype(float)
+tests.round(2)
+
+# %% tags=["fold"]
+df_crossed, df_nested = (tests.loc[(plan, "Satterthwaite"), "df"] for plan in MIXED)
+length = tests["conf_high"] - tests["conf_low"]
+nested_plan = list(MIXED)[1]
+n_courses = 400
+longer = length[nested_plan, "Kenward-Roger"] / length[nested_plan, "Wald z"]
+
+# %% [markdown]
+# Where every professor teaches in all styles, students answer the question, and {{df_crossed:.0f}} degrees of freedom
+# are as good as infinitely many. Where every professor keeps to one style, {{n_professors}} professors less three means
+# leave {{df_nested:.0f}}, and an honest interval is {{100 * (longer - 1):.0f}} % longer than that of Wald's *z*.
+#
+# Does it matter? Let us hold {{n_courses}} courses under the second plan (*nested*: five professors flip fully, five in
+# part, five not at all), in which the style makes no difference at all, and test in each whether it does, at the level
+# of 5 %. Professors and students are drawn anew with the standard deviations of the envelope; `refit` replaces the
+# scores and keeps everything else.
+
+# %%
+rng = np.random.default_rng(1)
+own_professor = nested_course["professor"].cat.codes.to_numpy()
+scores_without_effect = (
+    nested_truth.styles.mean()
+    + nested_truth.sd_professor * rng.standard_normal((n_professors, n_courses))[own_professor]
+    + nested_truth.sigma * rng.standard_normal((n_students, n_courses))
+)
+HYPOTHESES = {
+    "Some Flipped = Fully Flipped (t)": TERM,
+    "all three styles equal (F)": [TERM, "style[No Flipped]"],
+}
+TESTS = pd.MultiIndex.from_product([HYPOTHESES, METHODS])
+p_values = []
+for scores in scores_without_effect.T:
+    refitted = nested_mixed.refit(scores)
+    tried = [refitted.test(HYPOTHESES[which], ddf=METHODS[how]) for which, how in TESTS]
+    p_values.append([table["p_value"].iloc[0] for table in tried])
+rejected = (pd.DataFrame(p_values, columns=TESTS) < 0.05).mean()
+rejected.unstack(sort=False).round(3)
+
+# %% tags=["fold"] alt="Share of tests at the 5 % level that reject although styles do not differ, with its Monte Carlo error, for Satterthwaite, Kenward-Roger and Wald z. The first two lie at the 5 % line, Wald z above it."
+monte_carlo = np.sqrt(0.05 * 0.95 / n_courses)
+figure, axes = plt.subplots(figsize=(6.8, 2.6))
+axes.axvspan(5 - 200 * monte_carlo, 5 + 200 * monte_carlo, color="#E9E9E9", lw=0)
+axes.axvline(5, color="black", lw=1)
+for hypothesis, marker, shift in zip(HYPOTHESES, "os", (0.12, -0.12), strict=True):
+    for position, method in enumerate(list(METHODS)[::-1]):
+        share = 100 * rejected[hypothesis, method]
+        error = 100 * np.sqrt(share / 100 * (1 - share / 100) / n_courses)
+        color = "#B2182B" if method == "Wald z" else "#0072B2"
+        axes.hlines(position + shift, share - 2 * error, share + 2 * error, color=color, lw=2)
+        axes.plot(
+            share, position + shift, marker, color=color, ms=7, mfc="white" if marker == "s" else color,
+            label=hypothesis if position == 2 else None,
+        )  # fmt: skip
+axes.set_yticks(range(3), list(METHODS)[::-1])
+axes.tick_params(axis="y", length=0)
+axes.set_ylim(-0.5, 2.5)
+axes.set_xlim(0, None)
+axes.set_xlabel("rejected (%); bars: ± 2 Monte Carlo errors; grey: the same around 5 %")
+axes.set_title("No effect at all, tested at 5 %: fifteen professors, one style each", pad=24)
+axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(-0.02, 0.97), handletextpad=0.1, columnspacing=1.2)
+
+# %% tags=["fold"]
+of_z, of_kr = (rejected[list(HYPOTHESES)[1], method] for method in ("Wald z", "Kenward-Roger"))
+
+# %% [markdown]
+# Wald's *z* finds "significant" differences between styles that do not differ in {{100 * of_z:.1f}} % of the courses
+# (*F* test of all three), in place of 5 %. Satterthwaite's and Kenward and Roger's tests lie within twice the Monte
+# Carlo error of a simulation of this size, which is {{100 * monte_carlo:.1f}} points. (For more courses there is
+# `python -m benchmarks.type_one_error` in the repository.) Under a balanced plan like this the two agree; where groups
+# differ in size, Kenward and Roger also correct the standard error.
+
+# %% [markdown]
+# ## 9. Every style against every other, and what else to ask of a fit
+#
+# We go back to the course as it was held, with every professor in all styles. Three styles make three comparisons, and
+# who makes three has three chances of a false finding. `emmeans` gives the mean of each style for a professor in the
+# middle of the population, and its pairwise contrasts with Tukey's adjustment, in *p* values and in intervals:
+
+# %%
+means = mx.emmeans(mixed, "style", ddf="kenward-roger")
+pairs = means.pairs()
+pairs
+
+# %% alt="Estimated mean score of each style with its 95 % interval, and an arrow each: styles differ where arrows do not overlap. The three arrows do not overlap."
+picture = means.plot(comparisons=True, width=5).figure
+picture.set_dpi(120)
+picture
+
+# %% tags=["fold"]
+pair_table = pairs.table.set_index("contrast")
+unadjusted = pairs.test(adjust="none").set_index("contrast")
+closest = pair_table["p_value"].idxmax()
+
+# %% [markdown]
+# Two means differ after Tukey's adjustment where their arrows do not overlap. (Overlap of the *intervals* says little:
+# they hold what professors do to all means alike.) The contrast with the least evidence, {{closest}}, has
+# *p* = {{pair_table.loc[closest, "p_value"]:.3f}}, and would have {{unadjusted.loc[closest, "p_value"]:.3f}} had it
+# been the only question.
+#
+# A standard deviation is no normal affair: its interval should be longer upwards, and no rule with ± can give that.
+# The *profile* interval holds the values that a likelihood-ratio test does not reject; the *bootstrap* simulates
+# courses from the fitted model and refits each. Its percentiles lie lower: with few professors, estimates of their
+# standard deviation are too small more often than too large.
+
+# %%
+intervals = {
+    "profile": mixed.confint("profile", parm="ran_pars"),
+    "bootstrap": mixed.confint("boot", parm="ran_pars", n=1000, seed=1),
+}
+intervals = pd.concat({method: table.set_index("group") for method, table in intervals.items()})
+intervals.drop(columns="term").round(2)
+
+# %% tags=["fold"] alt="Intervals of the two standard deviations by profile likelihood and by bootstrap. That of professors is more than twice as long as that of students."
+figure, axes = plt.subplots(figsize=(6.8, 2.1))
+for position, group in enumerate(["Residual", "professor"]):
+    for method, shift, color in [("profile", 0.12, "#0072B2"), ("bootstrap", -0.12, "#E69F00")]:
+        row = intervals.loc[(method, group)]
+        axes.hlines(position + shift, row["conf_low"], row["conf_high"], color=color, lw=2.5, label=method)
+    axes.plot(sd_student if group == "Residual" else sd_professor, position, "|", color="black", ms=22, mew=2)
+axes.set_yticks(range(2), ["students", "professors"])
+axes.tick_params(axis="y", length=0)
+axes.set_ylim(-0.5, 1.6)
+axes.set_xlabel("standard deviation (points); black: the estimate of REML")
+axes.set_title("How well two standard deviations are known")
+axes.legend(*[part[:2] for part in axes.get_legend_handles_labels()], loc="upper right")
+
+# %% tags=["fold"]
+low, high = intervals.loc[("profile", "professor"), ["conf_low", "conf_high"]]
+
+# %% [markdown]
+# From {{n_professors}} professors, their standard deviation is known to lie between {{low:.1f}} and {{high:.1f}}: the
+# interval reaches {{high - sd_professor:.1f}} points above the estimate and {{sd_professor - low:.1f}} below it.
+#
+# Last, `check()` looks at what the model takes for granted, and says what it saw and what that would change:
+
+# %%
+checked = mixed.check()
+checked
+
+# %% [markdown]
+# It found nothing to object to, which is as it should be with data simulated from this very model.
+
+# %% [markdown]
+# ## 10. The envelope
 
 # %% tags=["fold"]
 true_difference = truth.contrast("Some Flipped", "Fully Flipped")
@@ -557,7 +725,7 @@ figure.tight_layout()
 # argument: its true values follow from who taught whom, not from the luck of these scores.
 
 # %% [markdown]
-# ## 9. What is still assumed
+# ## 11. What is still assumed
 #
 # The mixed model is honest about professors; it is not free of assumptions.
 #
@@ -567,9 +735,8 @@ figure.tight_layout()
 #   {{abs(answers["estimate"].iloc[1] - answers["estimate"].iloc[2]):.2f}} points.
 # * **The difference of the styles is the same for every professor.** If flipping suits some professors and not
 #   others, let it vary: `score ~ style + (style | professor)`.
-# * **The standard deviations are known.** They are estimates from {{n_professors}} professors, and ± 1.96 standard
-#   errors takes no account of it. Where a comparison rests on few groups, as in section 7, the interval should be
-#   longer; that is what degrees of freedom after Satterthwaite or Kenward and Roger are for.
+# * **The deviations of professors are normal.** With {{n_professors}} of them nobody can tell. Degrees of freedom
+#   (section 8) account for the standard deviations being estimates, not for deviations of another shape.
 #
 # **To try.** Change the plan: `mx.datasets.simulate_flipped_classroom(seed=1, sd_professor=0)` has professors who do
 # not differ. How do the three standard errors compare now, and what does the mixed model say about its own variances?

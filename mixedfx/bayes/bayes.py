@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
@@ -13,11 +12,12 @@ from mixedfx.bayes.choice import COLLAPSED, Choice, check_options, choose
 from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.engine import check_memory, sample
 from mixedfx.bayes.fit import PosteriorFit
+from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.prior_draws import prior_sample
 from mixedfx.bayes.propriety import check_proper
 from mixedfx.bayes.target import build_target
 from mixedfx.design.design import Design
-from mixedfx.errors import FewLevelsWarning, ImproperPosteriorError, OptionError
+from mixedfx.errors import ImproperPosteriorError, OptionError
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.priors.distributions import Prior
@@ -96,6 +96,7 @@ def bayes(
         Seed of everything random; the same seed and engine give the same draws.
     weights
         Precision weights, var = sigma^2 / weight: the name of a column or an array with a value for each row of `data`.
+        Not beside ``se(...)``, which knows the variances.
     offset
         Name of a column or an array, added to the linear predictor.
     na
@@ -135,11 +136,12 @@ def bayes(
     DataError
         Unknown columns, no rows, infinities, responses that the family cannot have (naming the rows).
     ModelError
-        A model whose effects cannot be told from the residual; weights in a family without a scale.
+        A model whose effects cannot be told from the residual; weights beside ``se(...)``.
     ImproperPosteriorError
         Flat priors under which the posterior does not exist.
     OptionError
-        A family, a prior, an engine or an option that is not known, or that the engine does not have.
+        A family, a prior, an engine or an option that is not known, or that the engine does not have; weights in a
+        family without a scale.
     MemoryForecastError
         Draws that would not fit in the memory that is free.
     MissingPackageError
@@ -164,7 +166,8 @@ def bayes(
       style[No Flipped]      -8.0        1.0
     """
     family, n_draws = find_family(family), _rounded(draws, chains)
-    design = _design(formula, data, family, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
+    options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
+    design = model_design(formula, data, family, stacklevel=3, **options)
     resolved = resolve(prior_set(priors), scales_of(design, family))
     choice = choose(engine, design, family, resolved, threads or 1, algorithm or "nuts")
     given = {"adapt_delta": adapt_delta, "max_treedepth": max_treedepth, "threads": threads, "algorithm": algorithm}
@@ -233,7 +236,8 @@ def prior_predictive(
     (1000, 2)
     """
     family = find_family(family)
-    design = _design(formula, data, family, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
+    options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
+    design = model_design(formula, data, family, stacklevel=3, **options)
     resolved = resolve(prior_set(priors), scales_of(design, family))
     if resolved.improper:
         raise ImproperPosteriorError(
@@ -265,23 +269,16 @@ def _collapsed_fit(
     return PosteriorFit(design, family, resolved, joint, found.sampling, chains, seed, part)
 
 
-def _design(formula: str, data: Any, family: Family, **options: Any) -> Design:
-    """The design of a formula; without the warnings that are about estimating a variance without a prior."""
-    from mixedfx.design.build import build_design
-    from mixedfx.formula.parse import parse_formula
-
-    parsed = parse_formula(formula)
-    known = any(addition.name == "se" for addition in parsed.additions)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FewLevelsWarning)
-        return build_design(parsed, data, sigma_free=not known, family=family, **options)
-
-
 def _rounded(draws: int, chains: int) -> int:
-    if draws < 1 or chains < 1:
-        raise OptionError(f"draws={draws}, chains={chains}", mend="Both must be at least 1.")
+    whole = all(isinstance(value, int | np.integer) for value in (draws, chains))
+    if not whole or draws < 1 or chains < 1:
+        raise OptionError(f"draws={draws!r}, chains={chains!r}", mend="Both are whole numbers, at least 1.")
     return -(-draws // chains) * chains
 
 
 def _seed(seed: int | None) -> int:
-    return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise OptionError(f"seed={seed!r} is not a whole number from 0", mend="Use seed=1, say.")
+    return int(seed)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PPC_KINDS = ("auto", "density", "bars", "rootogram")
+SUPPORT = {"positive": (0.0, np.inf), "unit": (0.0, 1.0)}  # of continuous responses that are not any number
 FEW_VALUES = 12  # of a count: bars up to here, a rootogram beyond
 
 
@@ -20,7 +21,7 @@ class PosteriorChecking(PosteriorPrediction):
     """What speaks for a model, and what against it."""
 
     def to_arviz(self, log_likelihood: bool = True, posterior_predictive: bool = False) -> Any:
-        """ArviZ's InferenceData: posterior, observed data, pointwise log likelihood; see `mixedfx.bayes.criticism`."""
+        """ArviZ's InferenceData: posterior, data, log likelihood, sampler; see `mixedfx.bayes.criticism.to_arviz`."""
         from mixedfx.bayes.criticism import to_arviz
 
         return to_arviz(self, log_likelihood, posterior_predictive)
@@ -110,7 +111,8 @@ class PosteriorChecking(PosteriorPrediction):
         y, simulated, name = self.design.y, self._simulated(n, seed), self.design.response_name
         kind = self._ppc_kind(simulated) if kind == "auto" else kind
         if kind == "density":
-            return predictive.predictive_check(y, simulated, name=name, ax=ax)
+            bounds = SUPPORT.get(self.family.outcome, (-np.inf, np.inf))
+            return predictive.predictive_check(y, simulated, name, ax, bounds)
         if kind == "rootogram":
             return predictive.rootogram(y, simulated, name=name, ax=ax)
         labels = self.categories or (("0", "1") if self.family.outcome == "binary" else None)

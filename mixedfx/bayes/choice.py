@@ -93,9 +93,11 @@ def check_options(choice: Choice, options: Mapping[str, Any]) -> dict[str, Any]:
         if name in OPTIONS[choice.engine]:
             continue
         having = [engine for engine, names in OPTIONS.items() if name in names]
+        if name == "algorithm" and given[name] != "nuts":
+            having = ["cmdstan"]
         chosen = f"engine='auto' chose {choice.engine!r}, which" if choice.reason else f"engine={choice.engine!r}"
         raise OptionError(
             f"{chosen} has no {name}",
-            mend=f"Engines with {name}: {', '.join(map(repr, having))}; leave it out, or choose one of them.",
+            mend=f"Leave it out, or choose an engine that has it: {', '.join(map(repr, having))}.",
         )
     return given

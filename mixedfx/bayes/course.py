@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,22 @@ class StanSampling:
     ess_tail: float
     worst: tuple[Key, Key, Key]
     k_hat: float = float("nan")
+
+
+TRANSITIONS = {
+    "lp": "lp",
+    "energy": "energy",
+    "diverging": "divergent",
+    "tree_depth": "treedepth",
+    "n_steps": "leapfrogs",
+    "acceptance_rate": "acceptance",
+}
+"""ArviZ's name of what NUTS says of a transition -> that of an engine's `SamplerStats`."""
+
+
+def transitions_of(sampler: Any) -> dict[str, Array]:
+    """(D,) arrays of what the sampler says of each transition, chain by chain, under ArviZ's names."""
+    return {name: np.asarray(getattr(sampler, own), dtype=np.float64).ravel() for name, own in TRANSITIONS.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+KINDS: dict[str, type] = {"diverging": bool, "tree_depth": int, "n_steps": int}  # of transitions that are no reals
+
 
 def arviz() -> Any:
     """The package ArviZ, or the line that installs it."""
@@ -64,7 +66,8 @@ def to_arviz(fit: PosteriorChecking, log_likelihood: bool = True, posterior_pred
         posterior: ``beta`` (coefficient); ``sigma``, ``nu``, ``shape``, ``phi`` as the family has them; ``threshold``
         (threshold) of an ordinal response; for each random term ``sd_<group>`` (column), ``cor_<group>`` (column,
         column) and ``u_<group>`` (level, column). Dimensions are labelled. For a categorical response the variables of
-        a category end in ``_<category>``; responses are then codes.
+        a category end in ``_<category>``; responses are then codes. sample_stats, for draws by NUTS of a Stan engine:
+        ``diverging``, ``energy``, ``lp``, ``tree_depth``, ``n_steps``, ``acceptance_rate``.
 
     Raises
     ------
@@ -101,6 +104,10 @@ def to_arviz(fit: PosteriorChecking, log_likelihood: bool = True, posterior_pred
         add("threshold", fit.joint.thresholds, "threshold_number")
     dims[design.response_name] = ["row"]
     groups: dict[str, Any] = {"observed_data": {design.response_name: design.y}}
+    if fit.transitions is not None:
+        groups["sample_stats"] = {
+            name: values.reshape(chains, -1).astype(KINDS.get(name, float)) for name, values in fit.transitions.items()
+        }
     if log_likelihood:
         values = pointwise_log_likelihood(fit)
         groups["log_likelihood"] = {design.response_name: values.reshape(chains, -1, fit.nobs)}

@@ -37,7 +37,7 @@ Concern = tuple[type[SamplingWarning], str]
 def concerns(fit: PosteriorState) -> tuple[Concern, ...]:
     """What speaks against the draws, the class of its warning first; empty where all is well."""
     s = fit.sampling
-    return _of_stan(s) if isinstance(s, StanSampling) else _of_collapsed(s)
+    return _of_stan(s, bool(fit.design.random)) if isinstance(s, StanSampling) else _of_collapsed(s)
 
 
 def warn(fit: PosteriorState, stacklevel: int = 3) -> None:
@@ -56,7 +56,7 @@ def _of_collapsed(s: Sampling) -> tuple[Concern, ...]:
             )
         )
     if s.method == "nuts" and s.r_hat > CONVERGED:
-        text = f"R-hat is {s.r_hat:.3f}, above {CONVERGED}: the chains disagree; run more iterations (warmup, draws)."
+        text = f"R-hat is {_upwards(s.r_hat)}, above {CONVERGED}: the chains disagree; run more iterations (warmup=)."
         found.append((RHatWarning, text))
     if s.divergences:
         text = f"{s.divergences} divergent transitions: NUTS could not follow the density everywhere."
@@ -69,25 +69,27 @@ def _of_collapsed(s: Sampling) -> tuple[Concern, ...]:
     return tuple(found)
 
 
-def _of_stan(s: StanSampling) -> tuple[Concern, ...]:
+def _of_stan(s: StanSampling, random: bool) -> tuple[Concern, ...]:
+    """Concerns about chains of a Stan engine; `random` is whether there are random terms to give advice on."""
     if s.method == "prior":
         return ()
     found: list[Concern] = []
     if s.method != "nuts":
         text = f"Draws by {s.method} are from an approximation of the posterior; use algorithm='nuts' in the end."
         return ((ApproximationWarning, text),)
+    centred = ", or for centred=True where the data say much about each level" if random else ""
     if s.divergences:
         text = (
             f"{s.divergences} divergent transitions: the sampler left out parts of the posterior, and intervals may "
-            f"be wrong. Ask for adapt_delta={_closer(s.adapt_delta)}; if they stay, give narrower priors to the sds of "
-            "the random terms, or another parametrisation (centred=)."
+            f"be wrong. Ask for adapt_delta={_closer(s.adapt_delta)}; if they stay, give narrower priors"
+            f"{' to the sds of the random terms, or another parametrisation (centred=)' if random else ''}."
         )
         found.append((DivergenceWarning, text))
     if s.r_hat > CONVERGED:
         text = (
-            f"R-hat is {s.r_hat:.3f} for {_shown(s.worst[0])}, above {CONVERGED}: the chains disagree. Ask for a "
-            f"longer warmup (warmup={2 * s.warmup}) and more draws; if that does not help, look for parameters that "
-            "the data do not determine."
+            f"R-hat is {_upwards(s.r_hat)} for {_shown(s.worst[0])}, above {CONVERGED}: the chains disagree. Ask for a "
+            f"longer warmup (warmup={2 * s.warmup}) and more draws{centred}; if that does not help, look for "
+            "parameters that the data do not determine."
         )
         found.append((RHatWarning, text))
     least = FEW_PER_CHAIN * s.chains
@@ -98,15 +100,15 @@ def _of_stan(s: StanSampling) -> tuple[Concern, ...]:
             (
                 EffectiveSizeWarning,
                 f"Only {' and '.join(texts)}, fewer than {FEW_PER_CHAIN} for each chain: means and quantiles are "
-                "rough. Ask for more draws (draws=).",
+                f"rough. Ask for more draws (draws=){centred}.",
             )
         )
     slow = [value for value in s.energy if value < SLOW_ENERGY]
     if slow:
         text = (
             f"E-BFMI is {min(slow):.2f} in {len(slow)} of {s.chains} chains, below {SLOW_ENERGY}: the sampler hardly "
-            "reaches the tails, as where a prior has a heavy tail or an sd is near zero. Give narrower priors, or "
-            "another parametrisation (centred=)."
+            "reaches the tails, as where a prior has a heavy tail or an sd is near zero. Give narrower priors"
+            f"{', or another parametrisation (centred=)' if random else ''}."
         )
         found.append((EnergyWarning, text))
     if s.at_max_treedepth:
@@ -116,6 +118,11 @@ def _of_stan(s: StanSampling) -> tuple[Concern, ...]:
         )
         found.append((TreedepthWarning, text))
     return tuple(found)
+
+
+def _upwards(r_hat: float) -> str:
+    """Three decimals, rounded up, so that what is above the limit is not shown as the limit."""
+    return f"{np.ceil(r_hat * 1000) / 1000:.3f}"
 
 
 def _closer(adapt_delta: float) -> float:

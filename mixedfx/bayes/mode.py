@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from mixedfx.bayes.target import Target
 from mixedfx.errors import ModelError
@@ -76,6 +75,8 @@ def starting_points(target: Target) -> list[Array]:
 
 def find_mode(target: Target) -> Mode:
     """The highest mode, and whether there are others."""
+    from scipy import optimize
+
     objective = _Counted(target)
     found = []
     for start in starting_points(target):

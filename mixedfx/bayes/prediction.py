@@ -18,6 +18,8 @@ from mixedfx.results.protocol import NewLevels
 
 Array = NDArray[np.float64]
 
+STREAM = "Take blocks of rows, fit.stream(fit.design_for(newdata)); fit.predict and mx.effects do so by themselves."
+
 
 class PosteriorPrediction(PosteriorState):
     """What a posterior says about rows: those of the fit, and others."""
@@ -111,7 +113,7 @@ class PosteriorPrediction(PosteriorState):
     def _rows(self, functional: Functional, scale: responses.Scale, chosen: NDArray[np.intp] | None) -> Array:
         n = self.n_draws if chosen is None else len(chosen)
         last = self._last(scale)
-        check_memory(n, len(functional) * int(np.prod(last, dtype=int)))
+        check_memory(n, len(functional) * int(np.prod(last, dtype=int)), STREAM)
         return responses.together(self.stream(functional, scale, chosen), n, len(functional), last)
 
     def _last(self, scale: str) -> tuple[int, ...]:
@@ -251,10 +253,10 @@ class PosteriorPrediction(PosteriorState):
         return responses.together(found, count, self.nobs, ())
 
     def residual_sd(self, chosen: NDArray[np.intp] | slice = slice(None)) -> Array:
-        """(n, D) residual standard deviations of the rows, for the chosen draws; of families with a sigma."""
+        """(n, D) residual standard deviations of the rows of a gaussian response, for the chosen draws."""
+        check_option("family", self.family.name, ("gaussian",))
         design = self.design
         if design.known_sd is not None:
             return np.repeat(design.known_sd[:, None], self.joint.predictors[0].beta[chosen].shape[0], axis=1)
-        check_option("family", self.family.name, ("gaussian", "student", "lognormal"))
         scale = np.ones(self.nobs) if design.weights is None else design.weights**-0.5
         return scale[:, None] * self.joint.auxiliary["sigma"][chosen]

@@ -57,8 +57,9 @@ def _ran_pars(fit: PosteriorFit, level: float, number: int) -> pd.DataFrame:
     keys = tuple(keys[i] for i in mine)
     table = _moments(values[:, mine], level)
     short = [_without(key, category) for key in keys]
-    table.insert(0, "group", [_group(key) for key in short])
-    table.insert(1, "term", [_parameter_name(key) for key in short])
+    residual = fit.family.name == "gaussian"  # elsewhere sigma is a scale, not the standard deviation of the rows
+    table.insert(0, "group", [_group(key, residual) for key in short])
+    table.insert(1, "term", [_parameter_name(key, residual) for key in short])
     return table
 
 
@@ -86,14 +87,14 @@ def _without(key: Key, category: str | None) -> Key:
     return (key[0], *key[2:]) if category is not None and key[0] in _OF_TERMS else key
 
 
-def _group(key: Key) -> str:
-    if key == ("sigma",):
+def _group(key: Key, residual: bool) -> str:
+    if residual and key == ("sigma",):
         return "Residual"
     return key[1] if key[0] in _OF_TERMS else ""
 
 
-def _parameter_name(key: Key) -> str:
-    if key == ("sigma",):
+def _parameter_name(key: Key, residual: bool) -> str:
+    if residual and key == ("sigma",):
         return "sd__Observation"
     if key[0] == "sd":
         return f"sd__{key[2]}"
@@ -125,7 +126,10 @@ def summary(fit: PosteriorFit, level: float) -> SummaryContent:
     if not _plain(fit):
         facts.append(("Family", f"{fit.family.name}, {fit.family.link.name} link"))
     if fit.categories:
-        facts.append(("Categories", ", ".join(fit.categories)))
+        reference = " (reference)" if fit.family.outcome == "nominal" else ""
+        facts.append(("Categories", ", ".join((fit.categories[0] + reference, *fit.categories[1:]))))
+    elif design.categories:
+        facts.append(("Success", f"{design.response_name} = {design.categories[1]}"))
     facts.append(("Data", rows_text(design.rows)))
     if fit.ngroups:
         facts.append(("Groups", ", ".join(f"{label} {n}" for label, n in fit.ngroups.items())))
@@ -134,12 +138,15 @@ def summary(fit: PosteriorFit, level: float) -> SummaryContent:
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(tuple(facts))]
     several = ("category",) if len(fit.joint.predictors) > 1 else ()
     pars = fit.tidy("ran_pars", level)
-    if len(pars):
+    of_groups = np.array([bool(group) for group in pars["group"]], dtype=bool)
+    if of_groups.any():
         title = "Random effects" if fit.ngroups else "Other parameters"
-        blocks.append(_estimates(title, pars, (*several, "group", "term"), level))
+        blocks.append(_estimates(title, pars.loc[of_groups], (*several, "group", "term"), level))
     fixed = fit.tidy("fixed", level)
     if len(fixed):
         blocks.append(_estimates("Fixed effects", fixed, (*several, "term"), level))
+    if not of_groups.all():
+        blocks.append(_estimates("Other parameters", pars.loc[~of_groups], (*several, "term"), level))
     if not prior:
         blocks.append(SummaryFacts((("Draws", f"{fit.n_draws} by {_engine(fit)}; {verdict(fit)}"),)))
     what = "a linear mixed model" if _plain(fit) and fit.ngroups else _kind(fit)

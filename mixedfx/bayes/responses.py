@@ -102,9 +102,13 @@ def stream(
 
 
 def together(found: Iterator[tuple[slice, Array]], n_draws: int, m: int, last: tuple[int, ...]) -> Array:
-    """All blocks of a stream as one (D, m, ...) array."""
-    out = np.empty((n_draws, m, *last))
+    """All blocks of a stream as one (D, m, ...) array; a single block as it is, which spares a copy."""
+    out = np.empty((n_draws, 0, *last))
     for at, values in found:
+        if values.shape[1] == m:
+            return values
+        if at.start == 0:
+            out = np.empty((n_draws, m, *last))
         out[:, at] = values
     return out
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mixedfx.bayes.choice import Choice
-from mixedfx.bayes.course import StanSampling, energies, worst
+from mixedfx.bayes.course import StanSampling, energies, transitions_of, worst
 from mixedfx.bayes.engine import check_memory
 from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.joint import JointDraws
@@ -65,7 +65,8 @@ def stan_fit(
     joint = joint_draws(found.variables, design, family, shape)
     method = "prior" if prior_only else found.algorithm
     sampling = _sampling(joint, design, found, settings, method, choice.reason)
-    return PosteriorFit(design, family, priors, joint, sampling, chains, seed)
+    transitions = transitions_of(found.sampler) if method == "nuts" else None
+    return PosteriorFit(design, family, priors, joint, sampling, chains, seed, transitions=transitions)
 
 
 def _sampling(joint: JointDraws, design: Design, found: Any, settings: Any, method: str, reason: str) -> StanSampling:

@@ -7,6 +7,7 @@ by functions. Nothing here knows which engine made the draws; what only the coll
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,8 @@ class PosteriorState:
         Seed of everything random about this fit.
     collapsed
         What only the collapsed engine has; None for draws by another.
+    transitions
+        What a Stan engine says of each transition of NUTS: name -> (D,). None for draws made otherwise.
     """
 
     design: Design
@@ -74,6 +77,7 @@ class PosteriorState:
     chains: int
     seed: int
     collapsed: CollapsedPart | None = None
+    transitions: Mapping[str, Array] | None = None
 
     # --- the draws -------------------------------------------------------------------------------------------------
     @property
@@ -221,14 +225,17 @@ class PosteriorState:
 
     @property
     def sigma(self) -> float:
-        """Posterior mean of the residual standard deviation; 1 where sampling sds are known, NaN without a sigma."""
+        """Posterior mean of sigma: standard deviation of y (gaussian) or of log y (lognormal), scale of t (student).
+
+        1 where sampling standard deviations are known, NaN for families without a sigma.
+        """
         if self.design.known_sd is not None:
             return 1.0
         return float(self.joint.auxiliary["sigma"].mean()) if "sigma" in self.joint.auxiliary else float("nan")
 
     @cached_property
     def varcorr(self) -> pd.DataFrame:
-        """Variances and covariances: columns grp, var1, var2, vcov, sdcor; Residual last, where there is a sigma.
+        """Variances and covariances: columns grp, var1, var2, vcov, sdcor; Residual last, of a gaussian response.
 
         vcov is the posterior mean of a variance or covariance, sdcor that of a standard deviation or correlation. For
         a categorical response a column `category` comes first.
@@ -243,7 +250,7 @@ class PosteriorState:
                 table.insert(0, "category", predictor.category)
             parts.append(table)
         table = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-        if "sigma" in self.joint.auxiliary:
+        if self.family.name == "gaussian" and self.design.known_sd is None:
             sigma = self.joint.auxiliary["sigma"]
             table.loc[len(table)] = ["Residual", None, None, float(np.mean(sigma**2)), float(sigma.mean())]
         return table

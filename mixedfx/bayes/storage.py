@@ -59,6 +59,7 @@ def save(fit: PosteriorFit, path: str | Path) -> Path:
         "categories": [one.category for one in fit.joint.predictors],
         "auxiliary": list(fit.joint.auxiliary),
         "extra": [list(key) for key in fit.joint.extra],
+        "transitions": None if fit.transitions is None else list(fit.transitions),
         "sampling": plain_values.encode(fit.sampling),
         "priors": plain_values.encode(fit.priors),
         "design": _design_facts(fit.design),
@@ -123,7 +124,9 @@ def load(path: str | Path) -> PosteriorFit:
             from mixedfx.bayes.target import build_target
 
             part = CollapsedPart(build_target(design, priors), arrays["phi"])
-        return PosteriorFit(design, kind, priors, joint, sampling, head["chains"], head["seed"], part)
+        names = head.get("transitions")
+        transitions = None if names is None else {name: arrays[f"transition.{name}"] for name in names}
+        return PosteriorFit(design, kind, priors, joint, sampling, head["chains"], head["seed"], part, transitions)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error!r}") from error
 
@@ -159,6 +162,8 @@ def _arrays(fit: PosteriorFit) -> dict[str, Array]:
         arrays["thresholds"] = joint.thresholds
     if fit.collapsed is not None:
         arrays["phi"] = fit.collapsed.phi
+    if fit.transitions is not None:
+        arrays |= {f"transition.{name}": values for name, values in fit.transitions.items()}
     return arrays
 
 

@@ -156,7 +156,7 @@ def build_design(
     OptionError
         `weights` for a family without a residual variance.
     ModelError
-        The model cannot be estimated from these data.
+        The model cannot be estimated from these data; `weights` beside ``se(...)``.
 
     Warns
     -----
@@ -185,7 +185,7 @@ def build_design(
     if ordered:
         _refuse_no_intercept(parsed)
     if weights is not None:
-        check_weights(family)
+        check_weights(parsed, family)
     used = columns_read(parsed, env or {}, names)
     scope = Scope.of(env, contrasts)
 

@@ -140,6 +140,14 @@ class Design:
     categories: tuple[str, ...] | None = None
 
     @property
+    def dropped(self) -> NDArray[np.intp]:
+        """Positions, among all columns of the fixed part, of those dropped as linear combinations of others.
+
+        The intercept of an ordinal response is none of them, as thresholds stand for it.
+        """
+        return np.flatnonzero(np.isin(self.spec.fixed.columns, self.aliased))
+
+    @property
     def n_random(self) -> int:
         """Total number of random effects q."""
         return sum(t.n_levels * t.n_columns for t in self.random)

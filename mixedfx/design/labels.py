@@ -30,6 +30,19 @@ def level_label(value: Any) -> str:
     return str(value)
 
 
+def value_label(column: str, value: Any) -> str:
+    """Text of one value of a column where the column's name does not stand above: numbers and truth need it.
+
+    Examples
+    --------
+    >>> from mixedfx.design.labels import value_label
+    >>> value_label("small", 1), value_label("gender", "boy")
+    ('small 1', 'boy')
+    """
+    bare = not isinstance(value, (bool, int, float, np.number, np.bool_))
+    return level_label(value) if bare else f"{column} {level_label(value)}"
+
+
 def quoted(levels: Sequence[str], limit: int = 8) -> str:
     """Levels for a message: quoted, the first few only."""
     shown = ", ".join(f"'{level}'" for level in levels[:limit])

@@ -91,8 +91,21 @@ def read_response(
     return Response(y, categories, trials, known_sd)
 
 
-def check_weights(family: Family | None) -> None:
-    """Refuse precision weights for a family without a residual scale of its own (`OptionError`)."""
+def check_weights(formula: MixedFormula, family: Family | None) -> None:
+    """Refuse precision weights where there is no residual variance for them to divide.
+
+    Raises
+    ------
+    OptionError
+        For a family without a residual scale of its own.
+    ModelError
+        Beside ``se(...)``, which says what the standard deviation of each row is.
+    """
+    if any(addition.name == "se" for addition in formula.additions):
+        raise ModelError(
+            "se(...) fixes the standard deviation of each row, so that weights= have nothing to scale",
+            mend="Leave one of them out; se(s / sqrt(w)) combines them.",
+        )
     if family is not None and not family.weights:
         raise OptionError(
             f"weights= divide a residual variance, and the {family.name} family has none",

@@ -38,6 +38,7 @@ from mixedfx.effects.quantities import Drawn, Exact, Quantities
 from mixedfx.effects.subgroups import block_diagonal
 from mixedfx.effects.summary import is_exact, take_rows
 from mixedfx.effects.treatment import Treatment
+from mixedfx.effects.unseen import condensed
 from mixedfx.effects.wording import listed
 from mixedfx.errors import EffectsError, UnseenLevelsWarning
 from mixedfx.results.protocol import Fit, NewLevels
@@ -130,7 +131,7 @@ def subgroup_averages(
     K = 1 if categories is None else len(categories)
     certain = len(grid.weight_draws) == 1
     if linear and certain:
-        quantities: Quantities = Exact(fit, _functional(pass_by, averaging, V), seed)
+        quantities: Quantities = Exact(fit, condensed(_functional(pass_by, averaging, V), fit.design), seed)
         unseen = quantities.unseen
     elif linear and is_exact(fit.apply(pass_by.first())):
         values, unseen = _one_for_each_weighting(pass_by, membership, averaging, V, 0 if seed is None else seed)
@@ -226,7 +227,7 @@ class _Cells:
         """Say once what the blocks had to say; unseen levels of many blocks in one list."""
         for warning in self._said.values():
             if len(self) == 1 or not issubclass(warning.category, UnseenLevelsWarning):
-                warnings.warn(warning.message, stacklevel=5)
+                warnings.warn(warning.message, stacklevel=2)
         if len(self) > 1:
             for t in sorted({new.term for new in self._unseen}):
                 levels = [new.level for new in self._unseen if new.term == t]
@@ -234,7 +235,7 @@ class _Cells:
                     f"'{self.fit.design.random[t].label}' has levels that the fit has not seen: {listed(levels)}. "
                     "Their effects are drawn from the population; if one is a typing error, correct it.",
                     UnseenLevelsWarning,
-                    stacklevel=5,
+                    stacklevel=2,
                 )
 
 
@@ -253,13 +254,17 @@ def _add(parts: list[tuple[Functional, Array]], pass_by: _Cells) -> Functional:
     """Sum of functionals over the union of their unseen levels."""
     if len(parts) == 1:
         return parts[0][0]
-    widths = {new: pass_by.fit.design.random[new.term].n_columns for part, _ in parts for new in part.new_levels}
-    ends = np.cumsum([0, *widths.values()])
-    starts = dict(zip(widths, ends[:-1].tolist(), strict=True))
-    new = sparse.csr_array((len(parts[0][0]), int(ends[-1])))
+    levels = {new: i for i, new in enumerate(dict.fromkeys(new for part, _ in parts for new in part.new_levels))}
+    terms = np.array([new.term for new in levels], dtype=np.intp)
+    widths = np.array([term.n_columns for term in pass_by.fit.design.random], dtype=np.intp)[terms]
+    ends = np.cumsum(widths)
+    new = sparse.csr_array((len(parts[0][0]), int(widths.sum())))
     for part, _ in parts:
         if part.new_levels:
-            place = np.concatenate([starts[n] + np.arange(widths[n]) for n in part.new_levels])
+            own = np.array([levels[new] for new in part.new_levels], dtype=np.intp)
+            # Columns of level i: those up to ends[i], as many as its term has.
+            last = np.cumsum(widths[own])
+            place = np.repeat(ends[own] - last, widths[own]) + np.arange(last[-1])
             at = sparse.coo_array(part.new)
             new += sparse.csr_array((at.data, (at.coords[0], place[at.coords[1]])), shape=new.shape)
     random = parts[0][0].random
@@ -269,7 +274,7 @@ def _add(parts: list[tuple[Functional, Array]], pass_by: _Cells) -> Functional:
         np.sum([part.fixed for part, _ in parts], axis=0),
         sparse.csr_array(random),
         new,
-        tuple(widths),
+        tuple(levels),
         np.sum([part.offset for part, _ in parts], axis=0),
         np.clip(np.sum([share for _, share in parts], axis=0), 0.0, 1.0),
         pass_by.averaged,
@@ -317,35 +322,40 @@ def _streamed(
     by_cell, members = sparse.csc_array(averaging), sparse.csc_array(membership)
     D = len(outcome.draws(pass_by.first()))
     chosen = _paired(len(weights), D, seed)
-    step = max(1, NUMBERS // (D * K))
     sums = np.zeros((D, V, s, K))
     unseen = np.zeros((V, s))
-    for cells, frame, rows in progress(pass_by, len(pass_by), "averaging cells"):
-        spread = None if outcome.linear else integrated(fit, frame, rows, groups)
-        if groups == "integrate":
-            rows = without_random(rows)
-        b = len(cells)
-        unseen += (by_cell[:, cells] @ rows.unseen.reshape(V, b).T).T
-        for v in range(V):
-            own = v * b + np.arange(b)
-            # What the b cells count for, (s, b); fewer columns where cells share an outcome.
-            counts = sparse.csc_array(by_cell[:, cells])
-            if groups != "fitted" and certain:
-                same = [] if spread is None else [z[own] for z in spread]
-                first, which = distinct_rows(take_rows(rows, own), same)
-                together = sparse.csr_array((np.ones(b), (np.arange(b), which)), shape=(b, len(first)))
-                counts, own = sparse.csc_array(counts @ together), own[first]
-            for start in range(0, len(own), step):
-                part = np.arange(start, min(start + step, len(own)))
-                at = own[part]
-                known = None if spread is None else [z[at] for z in spread]
-                found = outcome.draws(compact(fit.design, rows, at), known).reshape(D, len(part), K)
-                for k in range(K):
-                    if certain:
-                        sums[:, v, :, k] += (counts[:, part] @ found[:, :, k].T).T
-                    else:
-                        weighted = found[:, :, k] * weights[np.ix_(chosen, cells[part])]
-                        sums[:, v, :, k] += (members[:, cells[part]] @ weighted.T).T
+
+    def pieces() -> Iterator[float]:
+        """Add up block by block; yields the number of rows (cells times values) that each piece has done."""
+        for cells, frame, rows in pass_by:
+            spread = None if outcome.linear else integrated(fit, frame, rows, groups)
+            if groups == "integrate":
+                rows = without_random(rows)
+            b = len(cells)
+            unseen[...] += (by_cell[:, cells] @ rows.unseen.reshape(V, b).T).T
+            for v in range(V):
+                own = v * b + np.arange(b)
+                # What the b cells count for, (s, b); fewer columns where cells share an outcome.
+                counts = sparse.csc_array(by_cell[:, cells])
+                if groups != "fitted" and certain:
+                    same = [] if spread is None else [z[own] for z in spread]
+                    first, which = distinct_rows(take_rows(rows, own), same)
+                    together = sparse.csr_array((np.ones(b), (np.arange(b), which)), shape=(b, len(first)))
+                    counts, own = sparse.csc_array(counts @ together), own[first]
+                for part in np.array_split(np.arange(len(own)), -(-len(own) * D * K // NUMBERS)):
+                    at = own[part]
+                    known = None if spread is None else [z[at] for z in spread]
+                    found = outcome.draws(compact(fit.design, rows, at), known).reshape(D, len(part), K)
+                    for k in range(K):
+                        if certain:
+                            sums[:, v, :, k] += (counts[:, part] @ found[:, :, k].T).T
+                        else:
+                            weighted = found[:, :, k] * weights[np.ix_(chosen, cells[part])]
+                            sums[:, v, :, k] += (members[:, cells[part]] @ weighted.T).T
+                    yield b * len(part) / len(own)
+
+    for _ in progress(pieces(), V * len(pass_by.grid), "averaging cells", size=float):
+        pass
     if not certain:
         totals = totals[chosen]
         sums /= totals[:, None, :, None]

@@ -106,14 +106,15 @@ def not_estimable(
     """
     spec = design.spec
     total = len(spec.fixed.columns)
-    dropped = np.setdiff1d(np.arange(total), spec.kept)
+    dropped = design.dropped
+    kept = np.setdiff1d(np.arange(total), dropped)
     if dropped.size == 0:
         return np.zeros(cast(tuple[int, int], comparing.shape)[0], dtype=bool), ()
     whole = replace(spec, kept=np.arange(total), random=())
     X, C = whole.replay(design.frame).X, comparing @ (averaging @ whole.replay(stacked).X)
-    R = np.linalg.lstsq(X[:, spec.kept], X[:, dropped], rcond=None)[0]
+    R = np.linalg.lstsq(X[:, kept], X[:, dropped], rcond=None)[0]
     scale = np.max(np.abs(C), axis=1, initial=1.0)
-    gap = np.abs(C[:, dropped] - C[:, spec.kept] @ R) > 1e-6 * scale[:, None]
+    gap = np.abs(C[:, dropped] - C[:, kept] @ R) > 1e-6 * scale[:, None]
     return gap.any(axis=1), tuple(str(c) for c in np.array(spec.fixed.columns)[dropped[gap.any(axis=0)]])
 
 
@@ -138,7 +139,6 @@ def warn_no_variation(
     functional: Functional,
     *,
     groups: str,
-    stacklevel: int = 3,
 ) -> None:
     """Warn about columns that define subgroups but over which the effect cannot vary.
 
@@ -165,7 +165,7 @@ def warn_no_variation(
     if not constant:
         reason = f" ({listed(design.aliased)} were dropped from the fit)" if design.aliased else ""
         message = f"all {len(functional)} subgroups have the same effect of {z!r} by construction{reason}"
-        warnings.warn(message, NoVariationWarning, stacklevel=stacklevel)
+        warnings.warn(message, NoVariationWarning, stacklevel=2)
         return
     names = " and ".join(repr(c) for c in constant)
     effect = f"the effect of {z!r} cannot vary over {names}"
@@ -180,7 +180,7 @@ def warn_no_variation(
         if same or len(functional) == 1
         else "subgroups differ only through their mix of the columns it does vary over"
     )
-    warnings.warn(f"{effect} {where}: {seen}.\n{mend}", NoVariationWarning, stacklevel=stacklevel)
+    warnings.warn(f"{effect} {where}: {seen}.\n{mend}", NoVariationWarning, stacklevel=2)
 
 
 def constant_over(

@@ -72,6 +72,11 @@ class Comparison:
     coefficients: tuple[float, float] | None = None
     domain: Literal["any", "probability", "positive", "unit"] = "any"
 
+    @property
+    def title(self) -> str:
+        """The name as it is read."""
+        return self.name.replace("_", " ")
+
     def check(self, averages: Array, names: list[str]) -> None:
         """Refuse averages (D, r) outside the domain.
 

@@ -231,9 +231,11 @@ def _notes(effects: EffectsState, budget: float | None, policies: pd.DataFrame) 
 
 
 def _cell(column: str, value: Any) -> str:
-    """Shares and probabilities with their decimals, anything else with four digits."""
+    """Shares and probabilities with three decimals, anything else with four digits or as a whole number."""
     if not isinstance(value, float):
         return str(value)
     if np.isnan(value):
         return ""
-    return f"{value:.3f}" if column.startswith("prob") or column in ("share", "treat") else f"{value:,.4g}"
+    if column.startswith("prob") or column in ("share", "treat"):
+        return f"{value:.3f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

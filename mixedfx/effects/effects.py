@@ -94,7 +94,7 @@ def effects(
     -------
     Effects
         With `table`, `draws`, `contrast`, `prob`, `rope`, `rank`, `interaction_excess`, `shrinkage`,
-        `heterogeneity`, `decide`, `plot`. Responses with categories have a row for each category.
+        `heterogeneity`, `decide`, `plot`, `to_html`. Responses with categories have a row for each category.
 
     Raises
     ------
@@ -118,6 +118,10 @@ def effects(
     Comparisons that are not linear, and response scales other than the identity, are taken within joint draws of the
     averages, and intervals are quantiles. Estimates are means of the draws for differences, and medians for the
     others, so that ``lnratio`` is the logarithm of ``ratio``.
+
+    Draws of an unseen level depend on its name and the seed of the fit, and so agree between questions. Where averages
+    on the identity link rest on thousands of unseen levels, what these add to all rows of the table is drawn at once,
+    with the same joint distribution: such draws agree within one answer, and not between two.
 
     Intervals of a REML fit are normal, from the exact covariance of estimate minus truth given the estimated variances
     (theta-hat); the uncertainty of theta is left out, and the table says so. Where few groups say how much effects

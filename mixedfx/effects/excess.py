@@ -57,7 +57,16 @@ def interaction_excess(effects: State) -> State:
     notes = (*effects.notes, "Each number is what an intersection has beyond the main effects of its factors.")
     table.attrs = {**effects.table.attrs, "notes": list(notes)}
     labels = tuple(effects.labels[i] for i in rows)
-    return replace(effects, table=table, quantities=quantities, labels=labels, notes=notes, overall=None, averages=None)
+    return replace(
+        effects,
+        table=table,
+        quantities=quantities,
+        labels=labels,
+        notes=notes,
+        overall=None,
+        averages=None,
+        aspect="interaction excess",
+    )
 
 
 def crossed(effects: EffectsState, rows: NDArray[np.intp]) -> list[str]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfx.effects.questions import EffectsQuestions
 from mixedfx.effects.ranks import competitions, rank_draws
+from mixedfx.effects.render import places
 from mixedfx.errors import EffectsError, check_option
 
 if TYPE_CHECKING:
@@ -66,18 +67,20 @@ class EffectsPictures(EffectsQuestions):
         """What the numbers are, for an axis: ``"effect of small on math"``."""
         response = self.fit.design.response_name
         if self.comparison is None:
-            return f"average {response}"
-        name = self.comparison.name
-        text = f"effect of {self.treatment} on {response}" + ("" if name == "difference" else f" ({name})")
+            text = f"average {response}"
+        else:
+            name = self.comparison.title
+            text = f"effect of {self.treatment} on {response}" + ("" if name == "difference" else f" ({name})")
+        if self.aspect:
+            text = f"{self.aspect} of the {text}"
         return f"difference in the {text}" if "against" in self.keys else text
 
     @property
     def row_labels(self) -> list[str]:
-        """One text for each row of the table: its subgroup, and contrast and category where they differ."""
-        varying = [c for c in self.names if c in self.keys or len(set(self.table[c])) > 1]
-        columns = [c for c in varying if c != "margin"]
+        """One text for each row of the table: what tells it from the others."""
+        columns = [c for c in self.names if c != "margin" and len(set(self.table[c])) > 1] or list(self.keys)
         rows = self.table[columns].astype(str).itertuples(index=False)
-        return [", ".join(row) for row in rows] if columns else [self.what] * len(self)
+        return [", ".join(row) for row in rows]
 
 
 def _forest(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
@@ -139,22 +142,23 @@ def _ranks(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
         )
     values = effects.draws()[:, groups[0]]
     ranks, _ = rank_draws(values if best == "lowest" else -values)
-    places = np.arange(1, len(groups[0]) + 1)
+    positions = np.arange(1, len(groups[0]) + 1)
     low, high = np.floor(ranks), np.ceil(ranks)  # subgroups that tie share their places
     shares = [
-        [float(np.mean(0.5 * (low[:, j] == k) + 0.5 * (high[:, j] == k))) for k in places] for j in range(len(places))
+        [float(np.mean(0.5 * (low[:, j] == k) + 0.5 * (high[:, j] == k))) for k in positions]
+        for j in range(len(positions))
     ]
     labels = np.array(effects.row_labels, dtype=object)[groups[0]]
-    return rank_heatmap(pd.DataFrame(shares, index=pd.Index(labels), columns=pd.Index(places)), **options)
+    return rank_heatmap(pd.DataFrame(shares, index=pd.Index(labels), columns=pd.Index(positions)), **options)
 
 
-def _crossing(effects: EffectsPictures, n: int) -> list[str]:
-    """The columns of a crossing of n factors that the table is."""
+def _crossing(effects: EffectsPictures) -> list[str]:
+    """The two columns of the crossing that the table is."""
     columns = [k for k in effects.keys if k not in ("margin", "subgroup", "against")]
-    if len(columns) != n or "margin" in effects.keys or effects.per_subgroup != 1:
+    if len(columns) != 2 or "margin" in effects.keys or effects.per_subgroup != 1:
         raise EffectsError(
-            f"this picture needs one crossing of {n} columns and one contrast; the table is by {list(effects.keys)}",
-            mend='Ask for it: by=["race", "gender"].' if n == 2 else 'Ask for it: by="age".',
+            f"this picture needs one crossing of two columns and one contrast; the table is by {list(effects.keys)}",
+            mend='Ask for it: by=["race", "gender"].',
         )
     return columns
 
@@ -162,12 +166,14 @@ def _crossing(effects: EffectsPictures, n: int) -> list[str]:
 def _matrix(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
     from mixedfx.plots.matrices import intersection_matrix
 
-    row, column = _crossing(effects, 2)
+    row, column = _crossing(effects)
     table = effects.table
     if "prob_above_null" not in table:
         raise EffectsError("average outcomes have no null to be uncertain about", mend='Use plot("forest").')
     null = float(table["null"].iloc[0])
-    return intersection_matrix(table, row, column, **({"null": null, "title": effects.what} | options))
+    digits = places(table["sd"].to_numpy())
+    options = {"null": null, "title": effects.what, "number": f"{{:.{digits}f}}"} | options
+    return intersection_matrix(table, row, column, **options)
 
 
 def _lines(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
@@ -200,9 +206,9 @@ def _prior(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
     if prior.row_labels != effects.row_labels:
         raise EffectsError("the prior was asked another question: its rows are not those of this table")
     before, after = prior.draws(), effects.draws()
-    return prior_posterior(
-        {label: (before[:, j], after[:, j]) for j, label in enumerate(effects.row_labels)}, **options
-    )
+    pairs = {label: (before[:, j], after[:, j]) for j, label in enumerate(effects.row_labels)}
+    options = {"xlabel": effects.what} | options
+    return prior_posterior(pairs, **options)
 
 
 _DRAW: dict[str, Callable[[EffectsPictures, dict[str, Any]], Any]] = {

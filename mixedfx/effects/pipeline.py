@@ -8,7 +8,9 @@ the identity link, so the fit is asked about a few rows, and their covariance st
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -33,10 +35,42 @@ from mixedfx.effects.state import Overall, Question
 from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, block_diagonal, everybody, find_subgroups, read_plan
 from mixedfx.effects.treatment import NO_TREATMENT, Treatment
 from mixedfx.effects.wording import listed
+from mixedfx.errors import MixedfxWarning
 from mixedfx.results.protocol import Fit, NewLevels
 
 
-def ask(
+def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: Any) -> Effects:
+    """Answer a question; see `mixedfx.effects.effects.effects` and `mixedfx.effects.poststratify.poststratify`.
+
+    Parameters
+    ----------
+    treated
+        The treatment, or `NO_TREATMENT`.
+    comparison
+        How two averages become one number; None for the averages themselves.
+    **options
+        All the others, as they have them.
+
+    Returns
+    -------
+    Effects
+        Which holds the warnings too: a report that is read elsewhere needs them.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        answer = _answer(fit, treated, comparison, **options)
+    heard: list[str] = []
+    for warning in caught:
+        if issubclass(warning.category, MixedfxWarning):
+            heard.append(str(warning.message))
+            # At the line that called `effects`, whichever function found the reason.
+            warnings.warn(warning.message, stacklevel=3)
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return replace(answer, warnings=tuple(dict.fromkeys(heard)))
+
+
+def _answer(
     fit: Fit,
     treated: Treatment,
     comparison: Comparison | None,
@@ -51,15 +85,6 @@ def ask(
     new_levels: NewLevels,
     seed: int | None,
 ) -> Effects:
-    """Answer a question; see `mixedfx.effects.effects.effects` and `mixedfx.effects.poststratify.poststratify`.
-
-    Parameters
-    ----------
-    treated
-        The treatment, or `NO_TREATMENT`.
-    comparison
-        How two averages become one number; None for the averages themselves.
-    """
     check_options(scale, groups, new_levels, level)
     design = fit.design
     linear = scale == "link" or is_identity(fit)
@@ -80,9 +105,8 @@ def ask(
     per = max(len(treated.pairs), 1) * averages.shape[2]
     s = len(asked.labels)
     rows = np.arange(s * per)
-    concerned, aliased = _not_estimable(fit, grid, treated, asked, comparison)
-    # Called from `effects`, which the user called: one level more than the warning's own.
-    warn_not_estimable((asked.labels[i] for i in np.flatnonzero(concerned[:-1])), aliased, stacklevel=4)
+    concerned, aliased = _not_estimable(fit, grid, treated, asked, comparison if linear else None)
+    warn_not_estimable((asked.labels[i] for i in np.flatnonzero(concerned[:-1])), aliased)
     overall = Overall(
         numbers.take(s * per + np.arange(per)),
         count=int(grid.count.sum()),
@@ -93,7 +117,7 @@ def ask(
     if comparison is not None:
         if isinstance(numbers, Exact):
             first = numbers.take(per * np.arange(s)).functional
-            warn_no_variation(design, treated, plan.columns, grid, first, groups=groups, stacklevel=4)
+            warn_no_variation(design, treated, plan.columns, grid, first, groups=groups)
         else:
             notes += _variation(fit, treated, plan.columns, grid, comparison, groups=groups, linear=linear)
     table = _table(asked, averages, treated, comparison, numbers.take(rows), level)
@@ -104,13 +128,17 @@ def ask(
         fit=fit,
         labels=tuple(np.repeat(np.array(asked.labels, dtype=object), per)),
         keys=tuple(asked.keys.columns),
-        question=Question(treated, plan, comparison, scale, groups),
+        question=Question(treated, plan, comparison, scale, groups, new_levels, newdata is not None, _named(weights)),
         level=level,
         notes=notes,
         overall=overall,
         averages=averages,
         seed=seed,
     )
+
+
+def _named(weights: WeightsLike) -> str | None:
+    return weights if weights is None or isinstance(weights, str) else "weights"
 
 
 def _table(
@@ -142,15 +170,15 @@ def _not_estimable(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """For each subgroup, everybody last, whether it needs columns that were dropped as aliased; these columns.
 
-    A linear comparison needs the difference of two averages only; any other number needs both averages.
+    A linear comparison of linear predictors needs the difference of two averages only; any other number (`comparison`
+    is None) needs both averages.
     """
     s, V = len(asked.labels) + 1, len(treated.values)
-    spec = fit.design.spec
-    if len(spec.kept) == len(spec.fixed.columns):
+    if not fit.design.aliased:
         return np.zeros(s, dtype=bool), ()
     average = sparse.vstack([asked.averaging(grid.weight), everybody(grid).averaging(grid.weight)])
     averaging = block_diagonal(sparse.csr_array(average), V)
-    if comparison is not None and comparison.coefficients is not None and is_identity(fit):
+    if comparison is not None and comparison.coefficients is not None:
         across = np.zeros((len(treated.pairs), V))
         for k, (high, low) in enumerate(treated.pairs):
             across[k, [high, low]] = comparison.coefficients
@@ -177,7 +205,7 @@ def _variation(
         return ()
     scale = "difference" if linear else "effect on the scale of the linear predictor"
     return (
-        f"Under {fit.design.formula} the {scale} cannot vary over {listed(constant)}: over these, {comparison.name} "
+        f"Under {fit.design.formula} the {scale} cannot vary over {listed(constant)}: over these, {comparison.title} "
         "differs through the baselines of subgroups only.",
     )
 
@@ -222,7 +250,7 @@ def _notes(
     elif groups == "integrate":
         notes.append('groups="integrate": outcomes are averages over the population of groups.')
     if comparison is not None and comparison.coefficients is None:
-        notes.append(f"{comparison.name} is taken draw by draw: estimates are medians of joint draws.")
+        notes.append(f"{comparison.title} is taken draw by draw: estimates are medians of joint draws.")
     elif isinstance(averages.quantities, Drawn) and len(grid.weight_draws) > 1 and linear:
         notes.append("Averages are taken draw by draw: estimates are means of joint draws.")
     response = fit.design.formula.response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO, TypeVar
 
 T = TypeVar("T")
@@ -13,8 +13,14 @@ T = TypeVar("T")
 PATIENCE = 1.0
 
 
-def progress(items: Iterable[T], total: int, what: str, stream: TextIO | None = None) -> Iterator[T]:
-    """Yield `items`, and show how many of `total` are done.
+def progress(
+    items: Iterable[T],
+    total: float,
+    what: str,
+    stream: TextIO | None = None,
+    size: Callable[[T], float] = lambda _: 1.0,
+) -> Iterator[T]:
+    """Yield `items`, and show what share of `total` is done; an item is `size` of it.
 
     Examples
     --------
@@ -27,11 +33,13 @@ def progress(items: Iterable[T], total: int, what: str, stream: TextIO | None = 
         yield from items
         return
     start, shown = time.monotonic(), False
-    for done, item in enumerate(items):
+    done = 0.0
+    for item in items:
         if shown or time.monotonic() - start > PATIENCE:
             out.write(f"\r{what}: {done / total:.0%}")
             out.flush()
             shown = True
+        done += size(item)
         yield item
     if shown:
         out.write("\r" + " " * (len(what) + 6) + "\r")

@@ -22,9 +22,11 @@ def content(effects: EffectsState, max_rows: int | None = MAX_ROWS) -> SummaryCo
     table = effects.table
     outcomes = effects.comparison is None
     noun = "averages" if outcomes else "effects"
+    if effects.aspect:
+        noun = f"{effects.aspect}es of {noun}"
     what = f"Differences between {noun}" if "against" in table else noun.capitalize()
     alone = f" {table['contrast'].to_numpy()[0]}" if not outcomes and one_contrast(effects) else ""
-    name = "average outcome" if effects.comparison is None else effects.comparison.name
+    name = "average outcome" if effects.comparison is None else effects.comparison.title
     caption = f"{name}{alone}, {100 * effects.level:g}% intervals"
     columns = shown(effects)
     rows = list(zip(*columns.values(), strict=True))[:max_rows]
@@ -48,12 +50,12 @@ def one_contrast(effects: EffectsState) -> bool:
 def shown(effects: EffectsState) -> dict[str, list[str]]:
     """Return the columns of the table as text, without those that say nothing, rounded to what the sd supports."""
     table = effects.table
-    places = _places(table["sd"].to_numpy())
+    digits = places(table["sd"].to_numpy())
     columns: dict[str, list[str]] = {}
     for name in map(str, table.columns):
         values = table[name]
         if name in NUMBERS:
-            columns[name] = [f"{v:.{places}f}" for v in values]
+            columns[name] = [f"{v:.{digits}f}" for v in values]
         elif name == "prob_above_null":
             columns[f"P(> {table['null'].iloc[0]:g})"] = [f"{v:.3f}" for v in values]
         elif name == "unseen":
@@ -69,7 +71,7 @@ def shown(effects: EffectsState) -> dict[str, list[str]]:
     return columns
 
 
-def _places(sd: np.ndarray) -> int:
+def places(sd: np.ndarray) -> int:
     """Return the decimals that show two significant digits of a typical sd."""
     positive = sd[np.isfinite(sd) & (sd > 0)]
     return decimals([float(np.median(positive))], 2) if positive.size else 3

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixedfx.effects.render import content
+from mixedfx.effects.treatment import STYLES, Treatment, pairs_of
 from mixedfx.errors import EffectsError, MixedfxError
+from mixedfx.families.registry import find_family
 
 if TYPE_CHECKING:
     from mixedfx.effects.result import Effects
@@ -37,6 +39,8 @@ pre { background: #f6f6f6; padding: 0.8rem; overflow-x: auto; font-size: 0.85rem
 footer { margin-top: 3rem; font-size: 0.8rem; color: #666; }
 """
 
+# A picture with a line for each row of the table is read up to so many.
+MOST_ROWS = 150
 # Kind of picture, and what it shows. Those that a table does not allow are left out, and the page says why.
 PICTURES = (
     ("forest", "Estimates with 50 % intervals and intervals at the level of the table; numbers of rows at the right."),
@@ -52,10 +56,11 @@ def report(effects: Effects, title: str | None = None, data: str = "data") -> st
     shown = content(effects, max_rows=None)
     heading = title or shown.title
     pictures, left_out = _pictures(effects)
-    caveats = [effects.uncertainty, *effects.notes]
+    caveats = [effects.uncertainty, *effects.notes, *(f"Warning: {text}" for text in effects.warnings)]
+    what = "" if title is None else f"{escape(shown.title)}. "
     parts = [
         f"<h1>{escape(heading)}</h1>",
-        f"<p>{escape(shown.title)}. Model: <code>{escape(str(effects.fit.design.formula))}</code></p>",
+        f"<p>{what}Model: <code>{escape(str(effects.fit.design.formula))}</code></p>",
         "<h2>What to keep in mind</h2>",
         '<div class="caveat">' + "".join(f"<p>{escape(text)}</p>" for text in caveats) + "</div>",
         "<h2>Table</h2>",
@@ -77,6 +82,11 @@ def report(effects: Effects, title: str | None = None, data: str = "data") -> st
 def _pictures(effects: Effects) -> tuple[list[str], list[str]]:
     drawn, left_out = [], []
     for kind, caption in PICTURES:
+        if kind != "funnel" and len(effects) > MOST_ROWS:
+            left_out.append(
+                f"Not drawn, {kind}: the table has {len(effects):,} rows, too many to be read in a picture."
+            )
+            continue
         try:
             axes = effects.plot(kind)  # pyright: ignore[reportArgumentType]
         except MixedfxError as error:
@@ -132,47 +142,91 @@ def computed(effects: Effects) -> list[str]:
 
 def code(effects: Effects, data: str = "data") -> str:
     """Python code that asks the same question again; what cannot be written down is named in a comment."""
-    fit: Any = effects.fit
-    design, question = fit.design, effects.question
-    posterior = not hasattr(fit, "REML")
-    options: list[str] = []
-    if posterior:
-        if fit.family.name != "gaussian":
-            options.append(f"family={fit.family.name!r}")
-        options.append(f"seed={fit.seed}")
-    elif not fit.REML:
-        options.append("REML=False")
-    call = ", ".join([repr(str(design.formula)), data, *options])
-    lines = ["import mixedfx as mx", "", f"fit = mx.{'bayes' if posterior else 'lmer'}({call})"]
-    if posterior and fit.priors.name != "default":
-        lines[-1] += f"  # priors: {fit.priors.name}"
-    asked = [f"by={_by(question.plan)}"] if question.plan.queries is None else []
+    question = effects.question
+    lines = ["import mixedfx as mx", "", _fit_line(effects.fit, data)]
+    asked = [f"by={_by(question.plan)}"]
     if question.plan.queries is not None:
         asked = [f"subgroups={ {name: query.text for name, query in question.plan.queries.items()}!r}"]
     elif question.plan.margins == ((),):
         asked = []
-    if question.scale != "response":
-        asked.append(f"scale={question.scale!r}")
-    if question.groups != "fitted":
-        asked.append(f"groups={question.groups!r}")
-    if effects.level != 0.95:
-        asked.append(f"level={effects.level}")
-    if effects.seed is not None:
-        asked.append(f"seed={effects.seed}")
+    for name, value, default in (
+        ("scale", question.scale, "response"),
+        ("groups", question.groups, "fitted"),
+        ("new_levels", question.new_levels, "sample"),
+        ("level", effects.level, 0.95),
+        ("seed", effects.seed, None),
+    ):
+        if value != default:
+            asked.append(f"{name}={value!r}")
+    given = ["newdata"] if question.newdata else []
+    if question.weights == "weights":
+        asked.append("weights=weights")
+        given.append("weights")
+    elif question.weights is not None:
+        asked.append(f"weights={question.weights!r}")
     if question.comparison is None:
-        lines.append(f"eff = mx.poststratify({', '.join(['fit', 'cells', *asked])})")
+        call = ["fit", "newdata" if question.newdata else "None", *asked]
+        lines.append(f"eff = mx.poststratify({', '.join(call)})")
     else:
         if question.comparison.name != "difference":
             asked.insert(0, f"comparison={question.comparison.name!r}")
-        treated = question.treated
-        value: Any = treated.column
-        if treated.kind == "levels":
-            value = {treated.column: [_plain(v) for v in treated.values]}
-        lines.append(f"eff = mx.effects({', '.join(['fit', repr(value), *asked])})")
-    if effects.overall is not None and effects.overall.count != len(design.y):
-        lines[-1] += "  # newdata= and weights= as in the original question"
+        if question.newdata:
+            asked.append("newdata=newdata")
+        lines.append(f"eff = mx.effects({', '.join(['fit', _treatment(question.treated), *asked])})")
+    if given:
+        lines[-1] += f"  # {' and '.join(given)} as in the original question"
+    if effects.aspect:
+        lines.append("eff = eff.interaction_excess()")
+    if "against" in effects.keys:
+        lines.append("# eff = eff.contrast(...), as the table says")
     lines.append("print(eff.table)")
     return "\n".join(lines)
+
+
+def _fit_line(fit: Any, data: str) -> str:
+    """The call that fits the model."""
+    design = fit.design
+    options, comments = [], []
+    posterior = not hasattr(fit, "REML")
+    if posterior:
+        family = find_family(fit.family.name)
+        if fit.family.link.name != family.link.name:
+            options.append(f"family=mx.families.{family.name}(link={fit.family.link.name!r})")
+        elif family.name != "gaussian":
+            options.append(f"family={family.name!r}")
+        if fit.n_draws != 4000:
+            options.append(f"draws={fit.n_draws}")
+        options.append(f"seed={fit.seed}")
+        if fit.priors.name in ("rstanarm", "brms"):
+            options.append(f"priors={fit.priors.name!r}")
+        elif fit.priors.name != "default":
+            comments.append(f"priors: {fit.priors.name}")
+    elif not fit.REML:
+        options.append("REML=False")
+    given = {
+        "weights": design.weights is not None,
+        "offset": len(design.spec.offsets) > len(design.formula.offsets)
+        or (not design.spec.offsets and bool(design.offset.any())),
+        "contrasts": bool(design.spec.contrasts),
+        "env": bool(design.spec.env),
+    }
+    left = [f"{name}=" for name, there in given.items() if there]
+    if left:
+        comments.append(f"{' and '.join(left)} as in the original fit")
+    call = ", ".join([repr(str(design.formula)), data, *options])
+    return f"fit = mx.{'bayes' if posterior else 'lmer'}({call})" + (f"  # {'; '.join(comments)}" if comments else "")
+
+
+def _treatment(treated: Treatment) -> str:
+    """The argument `treatment`."""
+    if treated.kind != "levels":
+        return repr(treated.column)
+    values = [_plain(v) for v in treated.values]
+    for style in STYLES[1:]:
+        if len(values) > 2 and treated.pairs == pairs_of(len(values), style):
+            # The pairing, for all levels in their own order; chosen levels have the first as their base.
+            return repr({treated.column: style})
+    return repr({treated.column: values})
 
 
 def _by(plan: Any) -> str:

@@ -30,8 +30,12 @@ class Question:
         The subgroups.
     comparison
         How two average outcomes become one number; None where the outcomes themselves were asked for.
-    scale, groups
+    scale, groups, new_levels
         As in `mixedfx.effects.effects.effects`.
+    newdata
+        Whether it was asked about other rows than those of the fit.
+    weights
+        The column, ``"weights"`` where numbers were given, None for none.
     """
 
     treated: Treatment
@@ -39,6 +43,9 @@ class Question:
     comparison: Comparison | None
     scale: str = "response"
     groups: str = "fitted"
+    new_levels: str = "sample"
+    newdata: bool = False
+    weights: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +94,16 @@ class EffectsState:
         Probability the intervals hold.
     notes
         What a reader must know to read the table.
+    warnings
+        What the question was warned about.
     overall
         The number for all rows; None in a table of contrasts.
     averages
         The average outcomes that were compared.
     seed
         Passed to fits that need random numbers to answer.
+    aspect
+        What of the effects or averages the numbers are; empty where they are these themselves.
     """
 
     table: pd.DataFrame
@@ -103,9 +114,11 @@ class EffectsState:
     question: Question
     level: float
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     overall: Overall | None = None
     averages: Averages | None = None
     seed: int | None = None
+    aspect: str = ""
 
     def __len__(self) -> int:
         return len(self.table)

@@ -135,10 +135,10 @@ def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
     dtype = column.dtype
     if numeric and not by_level and any(float(v) != int(v) for v in levels):
         dtype = np.dtype(float)
-    return Treatment(name, "levels", tuple(levels), _pairs(len(levels), style), dtype)
+    return Treatment(name, "levels", tuple(levels), pairs_of(len(levels), style), dtype)
 
 
-def _pairs(levels: int, style: str | None) -> tuple[tuple[int, int], ...]:
+def pairs_of(levels: int, style: str | None) -> tuple[tuple[int, int], ...]:
     """(higher, lower) positions of the levels compared."""
     if style == "pairwise":
         return tuple((high, low) for low in range(levels) for high in range(low + 1, levels))

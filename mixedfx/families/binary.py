@@ -50,7 +50,10 @@ class Bernoulli(_Successes):
         known_sd: Array | None = None,
     ) -> Array:
         """The logarithm of p for a success, of 1 - p for a failure."""
-        return np.where(y == 1, self.link.log_inverse(eta), self.link.log_complement(eta))
+        out, success = np.empty(np.shape(eta)), y == 1
+        out[:, success] = self.link.log_inverse(eta[:, success])
+        out[:, ~success] = self.link.log_complement(eta[:, ~success])
+        return out
 
     def mean(self, eta: Array, aux: Auxiliary, trials: Array | None = None) -> Array:
         """Probability of success."""

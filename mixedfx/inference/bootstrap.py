@@ -114,8 +114,15 @@ class Bootstrap:
         return interval_frame(chosen, estimate, low, high, level, names)
 
     def __repr__(self) -> str:
-        counts = f"{len(self)} replicates, {self.failed} failed, {self.singular} singular"
-        return f"<Bootstrap {self.kind}: {counts}>"
+        return f"{self._counts}\n{self.tidy().to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self._counts}</p>{self.tidy().to_html(index=False)}"
+
+    @property
+    def _counts(self) -> str:
+        kind = self.kind.capitalize()
+        return f"{kind} bootstrap: {len(self)} replicates, {self.failed} failed and left out, {self.singular} singular"
 
 
 def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -26,8 +26,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.errors import OptionError
 from mixedfx.inference.findings import Finding
 from mixedfx.inference.influence import rows_of
+from mixedfx.inference.robust import cluster_codes
 from mixedfx.pls.projection import Projection
 
 Vector = NDArray[np.float64]
@@ -38,6 +40,7 @@ UNEQUAL = 1.3  # ratio of residual standard deviations from which conclusions ma
 INFLATED = 10.0  # variance inflation factor worth a note
 MOST_LEVELS = 2000  # of a grouping factor whose omitted slopes are tested with its dense (q, q) matrix
 SIMULATIONS = 4000
+SMALL = "; seen for certain, but too little to change conclusions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +102,7 @@ def residual_shape(given: CheckInput) -> Finding:
     p = min(1.0, 2 * min(float(stats.skewtest(r).pvalue), float(stats.kurtosistest(r).pvalue)))
     seen = f"skewness {skew:.2f}, excess kurtosis {kurtosis:.2f}"
     if p >= ALPHA or (abs(skew) < SKEWED and abs(kurtosis) < HEAVY):
-        return Finding("normality of residuals", "ok", seen, p_value=p)
+        return Finding("normality of residuals", "ok", seen + SMALL * (p < ALPHA), p_value=p)
     what = "tails are heavier than normal" if kurtosis >= HEAVY else "the distribution is not normal"
     if abs(skew) >= SKEWED:
         what = "the distribution is skewed" if kurtosis < HEAVY else "skewed, with heavy tails"
@@ -116,7 +119,7 @@ def spread(given: CheckInput) -> Finding:
     from scipy import stats
 
     design, squares = given.projection.design, given.residual**2
-    places = [("the fitted values", given.fitted)]
+    places = [("fitted values", given.fitted)]
     places += [(name, design.X[:, j]) for j, name in enumerate(design.fixed_names) if np.ptp(design.X[:, j]) > 0]
     centred = squares - squares.mean()
     p_values, ratios = [], []
@@ -128,15 +131,24 @@ def spread(given: CheckInput) -> Finding:
         ratios.append(_ratio_of_spread(squares, x))
     k = int(np.argmin(p_values))
     p = min(1.0, p_values[k] * len(places))
-    seen = f"residual sd changes by a factor of {ratios[k]:.2f} from low to high {places[k][0]}"
+    seen = f"residual sd differs by a factor of {ratios[k]:.2f} between low and high {places[k][0]}"
     if p >= ALPHA or ratios[k] < UNEQUAL:
-        return Finding("constant variance", "ok", seen, p_value=p)
+        return Finding("constant variance", "ok", seen + SMALL * (p < ALPHA), p_value=p)
     return Finding(
         "constant variance", "problem", seen,
-        "Standard errors are too small where the spread is large. Use fit.vcov_robust(cluster=...), model the variance "
-        "by weights=, or transform the response.",
+        f"Standard errors are too small where the spread is large. {_robust(given)}Model the variance by weights=, or "
+        "transform the response.",
         p,
     )  # fmt: skip
+
+
+def _robust(given: CheckInput) -> str:
+    """A sentence of advice; a robust covariance needs a grouping factor in which all others are nested."""
+    try:
+        cluster_codes(given.projection.design, None)
+    except OptionError:
+        return ""
+    return "Give tests vcov=fit.vcov_robust(). "
 
 
 def _ratio_of_spread(squares: Vector, x: Vector) -> float:
@@ -169,7 +181,7 @@ def spread_between_groups(given: CheckInput) -> Finding:
         return Finding("variance between groups", "ok", seen, p_value=p)
     return Finding(
         "variance between groups", "problem", seen,
-        f"Levels of {label} with a wide spread get too much weight. Use fit.vcov_robust(cluster=...), or weights=.",
+        f"Levels of {label} with a wide spread get too much weight. {_robust(given)}Model the variance by weights=.",
         p,
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ class Finding:
     Attributes
     ----------
     check
-        What was asked: ``"heteroscedasticity"``.
+        What was asked: ``"constant variance"``.
     status
         ``"ok"``; ``"note"``: worth knowing; ``"problem"``: it would change conclusions.
     seen
@@ -53,8 +53,8 @@ class CheckReport:
     findings
         One for each question.
     pictures
-        Tables behind the panels: ``residuals`` (fitted, standardised residual, root of its size), ``modes``
-        (group, column, standardised mode) and ``influence`` (group, cooks_distance).
+        Tables behind the panels: ``residuals`` (fitted, standardised residual), ``modes`` (group, column, standardised
+        mode) and ``influence`` (group, cooks_distance).
     """
 
     title: str
@@ -115,4 +115,6 @@ def _listed(problems: tuple[Finding, ...]) -> str:
 
 def _p(value: float) -> str:
     shown = p_values([value])[0]
+    if shown.startswith("<"):
+        return f" (p < {shown[1:]})"
     return f" (p = {shown})" if shown else ""

@@ -113,7 +113,10 @@ def _checked(L: Vector, names: Sequence[str]) -> Vector:
 
 def _position(name: object, names: Sequence[str]) -> int:
     if name not in names:
-        raise OptionError(f"there is no coefficient {name!r}", mend=f"Coefficients: {', '.join(names)}.")
+        mend = f"Coefficients: {', '.join(names)}."
+        if "=" in str(name) or " - " in str(name):
+            mend += ' The hypothesis a - b = 1 is written test({"a": 1, "b": -1}, rhs=1).'
+        raise OptionError(f"there is no coefficient {name!r}", mend=mend)
     return list(names).index(str(name))
 
 

@@ -22,6 +22,9 @@ from mixedfx.pls.projection import Projection
 
 Vector = NDArray[np.float64]
 
+SHOWN = 10  # sets that are printed
+WIDTH = 100  # columns of a printed table
+
 
 @dataclass(frozen=True, eq=False)
 class Influence:
@@ -66,11 +69,21 @@ class Influence:
         return pd.concat(parts, axis=1).sort_values("cooks_distance", ascending=False, kind="stable")
 
     def __repr__(self) -> str:
-        how = "theta estimated anew" if self.refitted else "theta held fixed"
-        return f"Influence of each {self.by} ({len(self.n)}; {how})\n{self.table.head(10)}"
+        shown = self.table.head(SHOWN).to_string(float_format=_short, line_width=WIDTH)
+        return f"{self._title}\n{shown}"
 
     def _repr_html_(self) -> str:
-        return self.table.head(10).to_html()
+        return f"<p>{self._title}</p>{self.table.head(SHOWN).to_html(float_format=_short)}"
+
+    @property
+    def _title(self) -> str:
+        how = "theta estimated anew" if self.refitted else "theta held fixed"
+        most = f"the {SHOWN} most influential of {len(self.n)}" if len(self.n) > SHOWN else str(len(self.n))
+        return f"Influence of each {self.by} ({most}; {how})"
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
 
 
 def row_influence(projection: Projection, names: Sequence[str], index: pd.Index) -> Influence:

@@ -12,10 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixedfx.design.labels import level_label
+from mixedfx.design.labels import level_label, value_label
 from mixedfx.errors import OptionError, check_level, check_option
 from mixedfx.inference.answers import Answer, Asker, Rows
 from mixedfx.inference.contrast_families import contrast_family
+from mixedfx.inference.hypotheses import f_probability
 from mixedfx.inference.multiplicity import Adjust, Side, adjusted_p_values, check_adjust, critical_values
 
 if TYPE_CHECKING:
@@ -186,8 +187,6 @@ class MarginalMeans:
         OptionError
             For a posterior.
         """
-        from scipy import stats
-
         if self.asker.posterior:
             raise OptionError(
                 "an F test is for fits by REML or ML", mend="Look at the joint draws of the contrasts, .answer.draws."
@@ -197,7 +196,7 @@ class MarginalMeans:
         found = []
         for group in self._families:
             F, df1, df2 = self.asker.f_test(self.rows.combine(sparse.csr_array(np.eye(len(self.cells))[group])))
-            found.append((df1, df2, F, float(stats.f.sf(F, df1, df2)) if df1 else np.nan))
+            found.append((df1, df2, F, f_probability(F, df1, df2) if df1 else np.nan))
         table = pd.DataFrame(found, columns=["df1", "df2", "statistic", "p_value"])
         firsts = self.cells.iloc[[group[0] for group in self._families]].loc[:, list(self.by)]
         return pd.concat([firsts.reset_index(drop=True), table], axis=1)
@@ -222,7 +221,7 @@ class MarginalMeans:
             ``"pairwise"``, ``"revpairwise"``, ``"trt.vs.ctrl"`` (against `base`), ``"consec"``, ``"eff"``, ``"poly"``
             (levels equally spaced), or a dictionary name -> coefficients, one for each mean of a group.
         base
-            The control: a level, or a tuple of levels; the first where None.
+            The control: a level, or a tuple of levels where several columns are crossed; the first where None.
         by
             Columns that split the rows into families, within which contrasts are taken and adjusted; those of the
             means where None, and no split for ``[]``.
@@ -260,10 +259,9 @@ class MarginalMeans:
             name += ".1"
         means = 1
         for group in positions(self.cells, groups):
-            labels = [
-                ", ".join(map(level_label, row)) for row in self.cells.iloc[group][crossed].itertuples(index=False)
-            ]
-            names, K = contrast_family(method, labels, base)
+            rows = list(self.cells.iloc[group][crossed].itertuples(index=False, name=None))
+            labels = [", ".join(map(value_label, crossed, row)) for row in rows]
+            names, K = contrast_family(method, labels, _control(base, rows, labels))
             block = np.zeros((len(K), len(self.cells)))
             block[:, group] = K
             blocks.append(block)
@@ -348,6 +346,14 @@ class MarginalMeans:
 
     def _repr_html_(self) -> str:
         return self.summary().html()
+
+
+def _control(base: Any, rows: Sequence[tuple[Any, ...]], labels: Sequence[str]) -> Any:
+    """Label of the mean whose levels are `base`; `base` itself where there is none."""
+    wanted = tuple(map(level_label, base)) if isinstance(base, tuple) else (level_label(base),)
+    return next(
+        (label for row, label in zip(rows, labels, strict=True) if tuple(map(level_label, row)) == wanted), base
+    )
 
 
 def positions(cells: pd.DataFrame, by: Sequence[str]) -> tuple[NDArray[np.intp], ...]:

@@ -83,7 +83,9 @@ def adjusted_p_values(
             order = np.argsort(p)
             p[order] = np.maximum.accumulate((c - np.arange(c)) * p[order])
         elif adjust == "tukey":
-            p = np.asarray(stats.studentized_range.sf(np.sqrt(2) * np.abs(t), means, nu))
+            integrated = np.asarray(stats.studentized_range.sf(np.sqrt(2) * np.abs(t), means, nu))
+            # Bonferroni's inequality over the pairs: binding, and sharp, where the integration has lost all digits
+            p = np.clip(integrated, p, means * (means - 1) / 2 * p)
         elif adjust == "mvt" and correlation is not None:
             inside = correlation[np.ix_(known, known)]
             integrated = np.array([1 - max_abs_t_cdf(abs(x), inside, v) for x, v in zip(t, nu, strict=True)])

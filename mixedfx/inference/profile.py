@@ -187,7 +187,7 @@ def quantile(level: float) -> float:
     return float(special.ndtri((1.0 + level) / 2.0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
     """Profiles of the ML deviance, as `LmerFit.profile` returns them.
 
@@ -248,6 +248,24 @@ class Profile:
         last = nodes[0] if side < 0 else nodes[-1]
         edge = self.limits[k].low if side < 0 else self.limits[k].high
         return edge if last.value == edge and abs(last.zeta) <= z else interpolate(nodes, side * z)
+
+    def __repr__(self) -> str:
+        return f"{self._title}\n{self._intervals.to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self._title}</p>{self._intervals.to_html(index=False)}"
+
+    @property
+    def _title(self) -> str:
+        return f"Profile of -2 log L up to {100 * self.level:g} %; ML estimates and {100 * self._shown:g} % intervals:"
+
+    @property
+    def _shown(self) -> float:
+        return min(0.95, self.level)
+
+    @property
+    def _intervals(self) -> pd.DataFrame:
+        return self.confint(self._shown)
 
     def plot(self, density: bool = False) -> Figure:
         """Draw zeta of each parameter, or its density; see `mixedfx.plots.profile.profile`."""

@@ -80,11 +80,10 @@ class ReferenceGrid:
     @cached_property
     def null_basis(self) -> Array:
         """(k, aliased) null vectors of the full fixed-effects matrix of the data; no columns where X has full rank."""
-        spec = self.design.spec
-        k, kept = len(spec.fixed.columns), spec.kept
-        dropped = np.setdiff1d(np.arange(k), kept)
+        k, dropped = len(self.design.spec.fixed.columns), self.design.dropped
         if not len(dropped):
             return np.empty((k, 0))
+        kept = np.setdiff1d(np.arange(k), dropped)
         X = every_column(self.design, self.design.frame)
         scale = np.linalg.norm(X[:, kept], axis=0)
         R = np.asarray(np.linalg.qr(np.hstack([X[:, kept] / scale, X[:, dropped]]), mode="r"))

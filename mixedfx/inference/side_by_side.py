@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfx.errors import OptionError, check_level, check_option
 from mixedfx.inference.variance_explained import VarianceParts, r2_table, variance_parts
+from mixedfx.inference.wording import DDF_NAMES, covariance_words
 from mixedfx.results.model_table import ModelRow, ModelSection, ModelTable
 from mixedfx.results.numbers import decimals
 
@@ -48,7 +49,7 @@ def table(
     labels
         Coefficient -> what to write instead. Coefficients stand in the order of their first appearance.
     ddf
-        Degrees of freedom of intervals and p values, as in ``fit.tidy``; Satterthwaite's where None.
+        Degrees of freedom of intervals and p values, as in ``fit.tidy``; Satterthwaite's where None. A note says which.
     vcov
         One covariance of the fixed effects for each fit, or None, as in ``fit.tidy``: those of ``fit.vcov_robust()``.
 
@@ -91,7 +92,22 @@ def table(
         ModelSection("Random effects", _components(fits)),
         ModelSection("Fit", _facts(fits)),
     ]
-    return ModelTable(heads, tuple(s for s in sections if s.rows), _notes(fits, show, level, stars))
+    notes = _notes(fits, show, level, stars)
+    notes += _basis(heads, fits, covariances, ddf if show == "ci" or stars else "unused")
+    return ModelTable(heads, tuple(s for s in sections if s.rows), notes)
+
+
+def _basis(heads: Sequence[str], fits: Sequence[Any], covariances: Sequence[Any], ddf: str | None) -> tuple[str, ...]:
+    """What intervals and p values rest on: a covariance that is not the model's, and the degrees of freedom."""
+    notes = []
+    given = {head: covariance_words(v) for head, v in zip(heads, covariances, strict=True) if v is not None}
+    if given and len(set(given.values())) == 1 and len(given) == len(heads):
+        notes.append(f"Covariance of the fixed effects: {next(iter(given.values()))}.")
+    else:
+        notes += [f"Covariance of the fixed effects of {head}: {words}." for head, words in given.items()]
+    if ddf != "unused" and not all(_posterior(fit) for fit in fits):
+        notes.append(f"Degrees of freedom: {DDF_NAMES[ddf or 'satterthwaite']}.")
+    return tuple(notes)
 
 
 def _posterior(fit: Any) -> bool:

@@ -21,11 +21,11 @@ DDF_NAMES = {
     "normal": "infinite (normal distribution)",
 }
 ADJUST_NAMES = {
-    "tukey": "Tukey's, families of {means} means",
-    "mvt": "multivariate t, families of {tests} contrasts",
-    "holm": "Holm's, families of {tests}; intervals Bonferroni's",
-    "bonferroni": "Bonferroni's, families of {tests}",
-    "sidak": "Sidak's, families of {tests}",
+    "tukey": "Tukey's, families of {means} means; p values and intervals",
+    "mvt": "multivariate t, families of {tests} contrasts; p values and intervals",
+    "holm": "p values Holm's, intervals Bonferroni's; families of {tests}",
+    "bonferroni": "Bonferroni's, families of {tests}; p values and intervals",
+    "sidak": "Sidak's, families of {tests}; p values and intervals",
 }
 
 
@@ -55,6 +55,11 @@ def content(means: MarginalMeans) -> SummaryContent:
     return SummaryContent(str(means.asker.fit.design.formula), (*blocks, SummaryFacts(_facts(means))))
 
 
+def covariance_words(vcov: Any) -> str:
+    """What a covariance given by the user is called."""
+    return f"{vcov.kind}, clusters {vcov.cluster}" if hasattr(vcov, "cluster") else "as given"
+
+
 def _title(means: MarginalMeans) -> str:
     return f"{TITLES[means.quantity]} of {means.asker.fit.design.response_name}"
 
@@ -64,12 +69,10 @@ def _facts(means: MarginalMeans) -> tuple[tuple[str, str], ...]:
     if means.asker.ddf is not None:
         facts.append(("df", DDF_NAMES[means.asker.ddf]))
         if means.asker.vcov is not None:
-            vcov: Any = means.asker.vcov
-            named = f"{vcov.kind}, clusters {vcov.cluster}" if hasattr(vcov, "cluster") else "as given"
-            facts.append(("Covariance", named))
+            facts.append(("Covariance", covariance_words(means.asker.vcov)))
     if means.adjust != "none" and len(means._families[0]) > 1:
-        name = ADJUST_NAMES[means.adjust].format(means=means.means, tests=len(means._families[0]))
-        facts.append(("Adjustment", f"{name}; p values and intervals"))
+        words = ADJUST_NAMES[means.adjust].format(means=means.means, tests=len(means._families[0]))
+        facts.append(("Adjustment", words))
     if np.isnan(means.answer.estimate).any():
         facts.append(("Empty", "cannot be estimated from these data"))
     facts += [("Note", note) for note in means.notes]

@@ -40,6 +40,28 @@ def residuals_against_fitted(table: pd.DataFrame, ax: Axes | None = None) -> Axe
     return _labelled(ax, "Residuals", "fitted value", "standardised residual")
 
 
+def response_against_fitted(table: pd.DataFrame, ax: Axes | None = None, response: str = "response") -> Axes:
+    """Observed over fitted values, with the line where they are equal and running means.
+
+    Parameters
+    ----------
+    table
+        Columns fitted and observed.
+    ax
+        Axes to draw on; new ones where None.
+    response
+        Name of the response, for the axis.
+    """
+    ax = new_axes(*PANEL) if ax is None else ax
+    shown = _some(table)
+    ax.scatter(shown["fitted"], shown["observed"], s=5, color=COLOURS[0], alpha=0.45, linewidths=0)
+    ends = [table["fitted"].min(), table["fitted"].max()]
+    ax.plot(ends, ends, color=GREY, linewidth=0.8)
+    middle, mean = _running(table["fitted"].to_numpy(), table["observed"].to_numpy())
+    ax.plot(middle, mean, color=COLOURS[1], linewidth=1.5)
+    return _labelled(ax, "Observed and fitted", "fitted value", f"observed {response}")
+
+
 def spread_against_fitted(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Roots of absolute standardised residuals over fitted values: flat where the variance is constant."""
     ax = new_axes(*PANEL) if ax is None else ax

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.design.labels import level_label
+from mixedfx.design.labels import level_label, value_label
 from mixedfx.errors import DataError
 from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, align_left, fold, fold_to_axes, new_axes, plain
 
@@ -100,7 +100,7 @@ def _lines(table: pd.DataFrame, labels: Sequence[str], by: Sequence[str]) -> lis
         if by and above != heading:
             lines.append((above, None))
             heading = above
-        text = ", ".join(level_label(row[c]) for c in labels) or "overall"
+        text = ", ".join(value_label(c, row[c]) for c in labels) or "overall"
         lines.append((("   " if by else "") + text, i))
     return lines
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 DIVERGING = ("#A64700", "#D55E00", "#F3C9A8", "#F7F7F7", "#A9D0E8", "#0072B2", "#00466E")
 RISING = ("#FFFFFF", "#A9D0E8", "#0072B2", "#00375A")
 CELL = 0.42  # inches
+# Inches: the side of a rank's cell, and the height beyond which cells are made smaller.
+RANK = 0.24
+TALLEST = 7.2
+# Subgroups up to which each probability is written as a number.
+SPELLED = 12
 
 
 def intersection_matrix(
@@ -124,6 +129,8 @@ def rank_heatmap(probabilities: pd.DataFrame, *, width: float | None = None, ax:
     >>> [text.get_text() for text in rank_heatmap(table).get_yticklabels()]
     ['b', 'a']
     """
+    from matplotlib.colors import PowerNorm
+
     if probabilities.size == 0:
         raise DataError("nothing to draw: no subgroup was ranked")
     ranks = np.arange(1, probabilities.shape[1] + 1)
@@ -131,19 +138,23 @@ def rank_heatmap(probabilities: pd.DataFrame, *, width: float | None = None, ax:
     ordered = probabilities.iloc[np.argsort(expected, kind="stable")]
     values = ordered.to_numpy(dtype=float)
     s = len(ordered)
+    side = min(RANK, TALLEST / s)
     if ax is None:
-        across = max(COLUMN, 0.24 * len(ranks) + 1.5) if width is None else width
-        ax = new_axes(across, 0.24 * s + 0.8)
-    image = ax.imshow(values, cmap=_colormap(RISING), vmin=0.0, vmax=max(0.5, float(values.max())), aspect="auto")
-    if s <= 12:
+        across = max(COLUMN, side * len(ranks) + 1.5) if width is None else width
+        ax = new_axes(across, side * s + 0.8)
+    # With many subgroups every probability is small; on the scale of roots they can be told from none.
+    norm = PowerNorm(1.0 if s <= SPELLED else 0.5, vmin=0.0, vmax=max(0.5, float(values.max())))
+    image = ax.imshow(values, cmap=_colormap(RISING), norm=norm, aspect="auto")
+    if s <= SPELLED:
         for i in range(s):
             for j in range(len(ranks)):
                 if values[i, j] >= 0.005:
                     ink = "white" if values[i, j] > 0.6 * image.norm.vmax else "black"  # pyright: ignore
                     ax.text(j, i, f"{100 * values[i, j]:.0f}", ha="center", va="center", fontsize=FONT - 2.5, color=ink)
     _frame(ax, [str(i) for i in ordered.index], [str(r) for r in ranks], s=s)
+    ax.tick_params(axis="y", labelsize=min(FONT - 1, 0.8 * 72 * side))
     ax.set_xlabel(
-        "rank (probability in percent)" if s <= 12 else "rank (the darker, the more probable)", fontsize=FONT - 1
+        "rank (probability in percent)" if s <= SPELLED else "rank (the darker, the more probable)", fontsize=FONT - 1
     )
     return ax
 

@@ -68,7 +68,8 @@ def pooling_arrows(
     axes.set_yticks(place, labels)
     axes.set_ylim(-0.7, len(table) - 0.3)
     axes.set_xlabel(xlabel, fontsize=FONT - 1)
-    axes.legend(fontsize=FONT - 2, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0,
+    # From the right end, so that it may lie above the labels: the axes alone may be too narrow for it.
+    axes.legend(fontsize=FONT - 2, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0,
                 handletextpad=0.3, columnspacing=0.9)  # fmt: skip
     if ax is None:
         align_left(axes)

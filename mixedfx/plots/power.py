@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LABELS = {"n_groups": "number of groups", "n_per_group": "rows in a group"}
 TARGET = 0.8
+MOST_TICKS = 8  # sizes up to which each has its tick
 
 
 def power_curve(
@@ -88,10 +89,13 @@ def power_curve(
         axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(at, share, marker=marker, markersize=4, linewidth=1.3, color=colour, label=_label(key, other))
     axes.set_ylim(0, 1.02)
+    sizes = np.unique(at_x)
+    if len(sizes) <= MOST_TICKS and np.all(sizes == np.round(sizes)):
+        axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.set_xlabel(LABELS[x], fontsize=FONT)
     axes.set_ylabel("power", fontsize=FONT)
     if len(curves) > 1:
-        axes.legend(fontsize=FONT - 1, frameon=False)
+        axes.legend(fontsize=FONT - 1, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     return axes
 
 

@@ -23,7 +23,11 @@ POINTS = 200
 
 
 def predictive_check(
-    y: NDArray[np.float64], simulated: NDArray[np.float64], name: str = "y", ax: Axes | None = None
+    y: NDArray[np.float64],
+    simulated: NDArray[np.float64],
+    name: str = "y",
+    ax: Axes | None = None,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Axes:
     """Draw the density of the data over those of simulated data.
 
@@ -37,6 +41,8 @@ def predictive_check(
         Label of the horizontal axis.
     ax
         Axes to draw on; new ones where None.
+    bounds
+        Between which responses lie; densities end there and keep their mass, reflected at the bounds.
 
     Returns
     -------
@@ -54,10 +60,14 @@ def predictive_check(
     axes = new_axes(5.0, 3.0) if ax is None else ax
     low, high = np.quantile(np.concatenate([y, simulated.ravel()]), [0.001, 0.999])
     margin = 0.1 * (high - low) or 1.0
-    grid = np.linspace(low - margin, high + margin, POINTS)
+    grid = np.linspace(max(low - margin, bounds[0]), min(high + margin, bounds[1]), POINTS)
+
+    def height(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return sum((density(values, 2 * b - grid) for b in bounds if np.isfinite(b)), density(values, grid))
+
     for i, values in enumerate(simulated):
-        axes.plot(grid, density(values, grid), color=GREY, alpha=0.3, linewidth=0.8, label=None if i else "simulated")
-    axes.plot(grid, density(y, grid), color=COLOURS[0], linewidth=1.8, label="data")
+        axes.plot(grid, height(values), color=GREY, alpha=0.3, linewidth=0.8, label=None if i else "simulated")
+    axes.plot(grid, height(y), color=COLOURS[0], linewidth=1.8, label="data")
     plain(axes)
     axes.set_yticks([])
     axes.set_xlabel(name, fontsize=FONT)

@@ -21,6 +21,7 @@ OVERLAP = 1.5  # height of the highest hill, in lines
 POINTS = 300
 CHARACTERS = 26  # of a label before it is folded
 TAILS = (0.0005, 0.9995)  # quantiles between which hills are drawn
+WIDEST = 8.0  # width of the axis of a prior, in widths of the posteriors
 
 
 def ridgelines(
@@ -73,7 +74,7 @@ def ridgelines(
         draws = draws.iloc[:, np.argsort(-draws.to_numpy(dtype=float).mean(axis=0), kind="stable")]
     values = draws.to_numpy(dtype=float)
     s = values.shape[1]
-    axes = new_axes(width, LINE * (s + OVERLAP) + 0.55 + 0.2 * (title is not None)) if ax is None else ax
+    axes = new_axes(width, LINE * (s + OVERLAP) + 0.69 + 0.2 * (title is not None)) if ax is None else ax
     low, high = np.quantile(values, TAILS, axis=0)
     room = 0.05 * float(high.max() - low.min()) or 1.0
     grid = np.linspace(low.min() - room, high.max() + room, POINTS)
@@ -94,7 +95,7 @@ def ridgelines(
     plain(axes)
     axes.set_yticks(np.arange(s - 1, -1, -1), [fold(str(c), CHARACTERS) for c in draws.columns])
     axes.set_ylim(-0.25, s - 1 + OVERLAP + 0.15)
-    axes.set_xlabel(f"{xlabel} ({level:.0%} shaded, median marked)", fontsize=FONT - 1)
+    axes.set_xlabel(f"{xlabel}\n({100 * level:g} % shaded, median marked)", fontsize=FONT - 1)
     if title:
         axes.set_title(title, fontsize=FONT, loc="left")
     if ax is None:
@@ -106,6 +107,7 @@ def ridgelines(
 def prior_posterior(
     pairs: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
     *,
+    xlabel: str | None = None,
     width: float = COLUMN,
     ax: Axes | None = None,
 ) -> Axes:
@@ -115,6 +117,8 @@ def prior_posterior(
     ----------
     pairs
         Label -> draws from the prior and from the posterior.
+    xlabel
+        Text.
     width
         In inches.
     ax
@@ -123,8 +127,9 @@ def prior_posterior(
     Returns
     -------
     Axes
-        Each line has a scale of its own in height, and a common one across: the prior is the hollow curve. What lies
-        in the tails of the prior, beyond the inner 99 %, is cut off.
+        Each curve is as high as every other, on one horizontal axis: the prior is the hollow curve, and one that is
+        wide beside the posterior is a flat line. The axis holds the inner 99 % of both, or where the prior is much
+        wider, four times what the posteriors need to each side, and its label says how far the prior reaches.
 
     Examples
     --------
@@ -137,24 +142,33 @@ def prior_posterior(
     """
     if not pairs:
         raise DataError("nothing to draw: no quantity was named")
-    axes = new_axes(width, 0.5 * len(pairs) + 0.75) if ax is None else ax
-    ends = [np.quantile(np.concatenate([p, q]), [0.005, 0.995]) for p, q in pairs.values()]
-    grid = np.linspace(min(e[0] for e in ends), max(e[1] for e in ends), POINTS)
+    axes = new_axes(width, 0.5 * len(pairs) + 0.9) if ax is None else ax
+    ends = np.array([np.quantile(np.concatenate([p, q]), [0.005, 0.995]) for p, q in pairs.values()])
+    after = np.array([np.quantile(q, [0.005, 0.995]) for _, q in pairs.values()])
+    low, high = after[:, 0].min(), after[:, 1].max()
+    middle, room = (low + high) / 2, WIDEST * ((high - low) or np.ptp(ends)) / 2
+    first, last = max(ends[:, 0].min(), middle - room), min(ends[:, 1].max(), middle + room)
+    cut = ends[:, 0].min() < first or ends[:, 1].max() > last
+    grid = np.linspace(first, last, POINTS)
     for j, (prior, posterior) in enumerate(pairs.values()):
         base = len(pairs) - 1 - j
-        before, after = density(prior, grid), density(posterior, grid)
-        tallest = max(float(before.max()), float(after.max()))
-        first = j == 0
-        axes.fill_between(grid, base, base + 0.85 * after / tallest, color=COLOURS[5], linewidth=0,
-                          label="posterior" if first else None)  # fmt: skip
-        axes.plot(grid, base + 0.85 * before / tallest, color=COLOURS[1], linewidth=1.2, linestyle=(0, (4, 2)),
-                  label="prior" if first else None)  # fmt: skip
+        hollow, filled = (base + 0.72 * d / (d.max() or 1.0) for d in (density(prior, grid), density(posterior, grid)))
+        axes.fill_between(grid, base, filled, color=COLOURS[5], linewidth=0, label="posterior" if j == 0 else None)
+        axes.plot(
+            grid, hollow, color=COLOURS[1], linewidth=1.2, linestyle=(0, (4, 2)), label="prior" if j == 0 else None
+        )
     plain(axes)
     axes.set_yticks(np.arange(len(pairs) - 1, -1, -1), [fold(label, CHARACTERS) for label in pairs])
     handles, labels = axes.get_legend_handles_labels()
     chosen = [labels.index("prior"), labels.index("posterior")]
     axes.legend([handles[i] for i in chosen], [labels[i] for i in chosen], fontsize=FONT - 1, frameon=False,
                 loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)  # fmt: skip
+    if cut:
+        reach = np.quantile(np.concatenate([p for p, _ in pairs.values()]), [0.025, 0.975])
+        xlabel = (f"{xlabel}\n" if xlabel else "") + f"(95 % of the prior: {reach[0]:,.3g} to {reach[1]:,.3g})"
+    if xlabel:
+        axes.set_xlabel(xlabel, fontsize=FONT - 1)
     if ax is None:
         align_left(axes)
+        fold_to_axes(axes, width)
     return axes

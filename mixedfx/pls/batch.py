@@ -6,7 +6,8 @@ them. The formulas are those of `mixedfx.pls.evaluate`, written with K_j = (I + 
 
     Z'V^{-1}Z_jj = G_j K_j,    Z'V^{-1}W_j = K_j' Z'W_j,    W'V^{-1}W = W'W - sum_j W'Z_j N_j Z_j'W.
 
-`mixedfx.pls.evaluate` is the oracle of its tests.
+`mixedfx.pls.evaluate` is the oracle of its tests. Data sets in which whole levels were drawn with replacement
+(`Resamples`) are batched alike: sums over levels then count each level as often as it was drawn.
 """
 
 from __future__ import annotations
@@ -53,6 +54,28 @@ class Responses:
 
 
 @dataclass(frozen=True)
+class Resamples:
+    """B data sets made of the levels of one, each level any number of times.
+
+    Attributes
+    ----------
+    counts
+        (q1, B) how often each level was drawn.
+    QQ
+        (p, p, B) products Q'Q of the rows drawn.
+    dof
+        (B,) divisors of sigma^2.
+    log_weights
+        (B,) sums of log w.
+    """
+
+    counts: Vector
+    QQ: Vector
+    dof: Vector
+    log_weights: Vector
+
+
+@dataclass(frozen=True)
 class BatchEvaluation:
     """Criterion (B,), gradient (B, r), information (B, r, r), sigma2 (B,) and gamma (B, p) of B responses."""
 
@@ -72,12 +95,19 @@ def _factors(problem: Problem, par: Vector) -> Vector:
     return T
 
 
-def evaluate_batch(problem: Problem, responses: Responses, par: Vector) -> BatchEvaluation:
+def evaluate_batch(
+    problem: Problem, responses: Responses, par: Vector, resamples: Resamples | None = None
+) -> BatchEvaluation:
     """Evaluate B responses at (B, r) scaled parameters; `problem` has a single grouping factor.
 
-    Responses whose factorisation breaks down get an infinite criterion.
+    Responses whose factorisation breaks down get an infinite criterion. With `resamples` the products of `responses`
+    are those of the rows drawn, but `zy`, which stays that of each level.
     """
-    p, nu, k, r = problem.p, problem.dof, problem.factors[0].k, problem.n_parameters
+    p, k, r = problem.p, problem.factors[0].k, problem.n_parameters
+    counts = None if resamples is None else resamples.counts
+    nu = problem.dof if resamples is None else resamples.dof
+    QQ = problem.ww[:p, :p, None] if resamples is None else resamples.QQ
+    log_weights = problem.log_weights if resamples is None else resamples.log_weights
     G, zQ = problem.gram1, np.ascontiguousarray(problem.zw1[:, :, :p].transpose(1, 2, 0))
     q, B = G.shape[2], len(par)
     T = _factors(problem, par)[:, :, None, :]
@@ -85,7 +115,7 @@ def evaluate_batch(problem: Problem, responses: Responses, par: Vector) -> Batch
     M = product(transposed(T), product(G, T))
     M[np.arange(k), np.arange(k)] += 1.0
     L = batched.cholesky(M.reshape(k, k, -1))
-    logdet = 2.0 * np.log(L[np.arange(k), np.arange(k)]).sum(axis=0).reshape(q, B).sum(axis=0)
+    logdet = 2.0 * _over_levels(np.log(L[np.arange(k), np.arange(k)]).sum(axis=0).reshape(1, 1, q, B), counts)[0, 0]
     M_inverse = batched.gram_of_lower(batched.invert_lower(L)).reshape(k, k, q, B)
     N = product(T, product(M_inverse, transposed(T)))
     K = -product(N, G)
@@ -94,9 +124,9 @@ def evaluate_batch(problem: Problem, responses: Responses, par: Vector) -> Batch
     zy = np.ascontiguousarray(responses.zy.transpose(1, 0, 2))[:, None]
     zQ = zQ[..., None]
     NzQ, Nzy = product(N, zQ), product(N, zy)
-    S = problem.ww[:p, :p, None] - _over_levels(product(transposed(zQ), NzQ))
-    Sy = responses.Qy - _over_levels(product(transposed(zQ), Nzy))[:, 0]
-    yVy = responses.yy - _over_levels(product(transposed(zy), Nzy))[0, 0]
+    S = QQ - _over_levels(product(transposed(zQ), NzQ), counts)
+    Sy = responses.Qy - _over_levels(product(transposed(zQ), Nzy), counts)[:, 0]
+    yVy = responses.yy - _over_levels(product(transposed(zy), Nzy), counts)[0, 0]
     if p:
         LS = batched.cholesky(S)
         S_inverse = batched.gram_of_lower(batched.invert_lower(LS))
@@ -106,16 +136,16 @@ def evaluate_batch(problem: Problem, responses: Responses, par: Vector) -> Batch
     gamma = product(S_inverse, Sy[:, None])
     residual = yVy - np.einsum("cB,cB->B", gamma[:, 0], Sy)
     sigma2 = residual / nu if problem.sigma is None else np.full(B, problem.sigma**2)
-    criterion = logdet + nu * (LOG_2PI + np.log(sigma2)) + residual / sigma2 - problem.log_weights
+    criterion = logdet + nu * (LOG_2PI + np.log(sigma2)) + residual / sigma2 - log_weights
     if problem.REML:
         criterion = criterion + logdet_S + 2.0 * np.log(np.abs(np.diag(problem.R))).sum()
 
     H = product(transposed(K), zQ)
     h = product(transposed(K), zy) - product(H, gamma[:, :, None])
     ZVZ = product(G, K)
-    Q = _over_levels(ZVZ - product(h, transposed(h)) / sigma2)
+    Q = _over_levels(ZVZ - product(h, transposed(h)) / sigma2, counts)
     if problem.REML and p:
-        Q = Q - _over_levels(product(H, product(S_inverse[:, :, None], transposed(H))))
+        Q = Q - _over_levels(product(H, product(S_inverse[:, :, None], transposed(H))), counts)
     QT = product(Q, T[:, :, 0])
     gradient = np.stack([2.0 * QT[a, b] for _, a, b in problem.entries], axis=1)
 
@@ -123,10 +153,10 @@ def evaluate_batch(problem: Problem, responses: Responses, par: Vector) -> Batch
     for m, (_, a, b) in enumerate(problem.entries):
         v[:, m] = h[a, 0] * T[:, b]
         v[a, m] += product(transposed(T[:, b : b + 1]), h)[0, 0]
-    vPy = _over_levels(product(transposed(v), h))
-    inner = _over_levels(product(transposed(v), product(ZVZ, v)))
+    vPy = _over_levels(product(transposed(v), h), counts)
+    inner = _over_levels(product(transposed(v), product(ZVZ, v)), counts)
     if p:
-        XVZv = _over_levels(product(transposed(H), v))
+        XVZv = _over_levels(product(transposed(H), v), counts)
         inner = inner - product(transposed(XVZv), product(S_inverse, XVZv))
     information = inner / sigma2
     if problem.sigma is None:
@@ -139,6 +169,6 @@ def evaluate_batch(problem: Problem, responses: Responses, par: Vector) -> Batch
     return BatchEvaluation(np.where(residual > 0, criterion, np.inf), gradient, information, sigma2, gamma[:, 0].T)
 
 
-def _over_levels(A: Vector) -> Vector:
-    """(k, m, B) sums over the levels of (k, m, q, B) matrices."""
-    return A.sum(axis=2)
+def _over_levels(A: Vector, counts: Vector | None) -> Vector:
+    """(k, m, B) sums over the levels of (k, m, q, B) matrices, each level as often as `counts` (q, B) says."""
+    return A.sum(axis=2) if counts is None else np.einsum("kmqB,qB->kmB", A, counts)

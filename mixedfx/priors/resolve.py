@@ -299,7 +299,13 @@ def _order(label: str) -> int:
 
 
 def _check_names(priors: PriorSet, scales: Scales) -> None:
-    """Refuse priors for coefficients and groups that the model does not have."""
+    """Refuse priors for coefficients, groups and auxiliary parameters that the model does not have."""
+    for name in priors.asked:
+        if name not in scales.auxiliary:
+            raise OptionError(
+                f"priors has the key {name!r}, but the model has no {name}",
+                mend=f"Its family has {' and '.join(scales.auxiliary) or 'no parameter of this kind'}.",
+            )
     groups = {t.group for t in scales.terms}
     columns = {(t.group, c) for t in scales.terms for c in t.columns}
     known = {"coef": set(scales.fixed_names), "sd": groups, "cor": groups}

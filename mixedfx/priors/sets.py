@@ -62,12 +62,15 @@ class PriorSet:
         decimal, and one unit for every scale.
     interaction_ratio
         Scale of an interaction over that of its parents, for each order; 1 treats all alike.
+    asked
+        Auxiliary parameters that the user named, which the model has to have.
     """
 
     name: str
     entries: Mapping[Key, Prior] = field(default_factory=dict)
     unit: Literal["sd", "rstanarm", "mad"] = "sd"
     interaction_ratio: float = 1.0
+    asked: tuple[str, ...] = ()
 
 
 def default() -> PriorSet:
@@ -233,7 +236,7 @@ def prior_set(priors: str | Mapping[Key, Prior] | PriorSet | None) -> PriorSet:
     entries = dict(base.entries)
     if "sd" in own:
         del entries["sd_slope"]
-    return PriorSet("user", entries | own)
+    return PriorSet("user", entries | own, asked=tuple(name for name in AUXILIARY if name in own))
 
 
 def _checked_key(key: Key) -> Key:

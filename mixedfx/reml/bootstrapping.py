@@ -8,9 +8,9 @@ empirical covariances are the estimated ones, since modes are shrunken (Carpente
 Applied Statistics 52:431). Nothing is assumed to be normal.
 
 *Cluster*: whole groups are drawn with replacement, each copy being a group of its own (Davison & Hinkley 1997, section
-3.8). Where the group is the only grouping factor a replicate is a choice among the cross-products of the groups,
-without a pass over the rows; otherwise its design is put together from the rows. Factors nested in the group are copied
-with it, factors crossed with it keep their levels.
+3.8). Where the group is the only grouping factor a replicate is a count for each of its levels, and replicates are
+fitted together (`mixedfx.reml.cluster_refits`); otherwise its design is put together from the rows. Factors nested in
+the group are copied with it, factors crossed with it keep their levels.
 """
 
 from __future__ import annotations
@@ -24,20 +24,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import linalg
 
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_option
 from mixedfx.inference.bootstrap import Bootstrap
 from mixedfx.inference.parameters import Parameter, choose, parameters_of, singular_rows, values_of
 from mixedfx.inference.replicates import check_count, run_blocks
-from mixedfx.pls.problem import Problem
+from mixedfx.reml.cluster_refits import Estimates, GroupProducts, group_products
 from mixedfx.reml.least_squares import LeastSquares, least_squares
-from mixedfx.reml.refit import canonical_rows, refit_problem
+from mixedfx.reml.refit import refit_problem
 from mixedfx.reml.resampling import cluster_of, reflated, resample_rows
 from mixedfx.reml.rows import draw_effects, fitted_values, random_part, simulate_responses
 from mixedfx.reml.solve import RemlSolution, solve
-from mixedfx.reml.trust_region import minimise
 
 if TYPE_CHECKING:
     from mixedfx.reml.fit import LmerFit
@@ -56,16 +54,6 @@ class Found:
     values: Vector
     good: NDArray[np.bool_]
     singular: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Estimates:
-    """Estimates of b replicates: beta (b, p), theta (b, r), sigma (b,), whether certified (b,)."""
-
-    beta: Vector
-    theta: Vector
-    sigma: Vector
-    good: NDArray[np.bool_]
 
 
 def bootstrap_fit(
@@ -195,15 +183,16 @@ class Plan:
         assert self.codes is not None
         q = int(self.codes.max()) + 1
         drawn = rng.integers(0, q, (size, q))
+        if self._by_group is not None:
+            counts = np.zeros((size, q))
+            np.add.at(counts, (np.arange(size)[:, None], drawn), 1.0)
+            return self._by_group.fits(counts)
         return _stack([self._resampled(d) for d in drawn], self.design, self.solution)
 
     def _resampled(self, drawn: NDArray[np.intp]) -> tuple[Vector, Vector, float, bool] | None:
+        assert self.codes is not None
         try:
-            if self._by_group is not None:
-                return self._by_group.fit(drawn)
-            assert self.codes is not None
-            design = resample_rows(self.design, self.codes, drawn)
-            found = solve_design(design, self.REML)
+            found = solve_design(resample_rows(self.design, self.codes, drawn), self.REML)
         except (np.linalg.LinAlgError, ModelError, ValueError):
             return None
         return found.beta, found.theta, found.sigma, found.optimization.converged
@@ -235,54 +224,6 @@ def _stack(
     nothing = (np.full(p, np.nan), np.full(r, np.nan), np.nan, False)
     beta, theta, sigma, good = zip(*(nothing if f is None else f for f in found), strict=True)
     return Estimates(np.array(beta), np.array(theta).reshape(len(found), r), np.array(sigma), np.array(good))
-
-
-@dataclass(frozen=True)
-class GroupProducts:
-    """Cross-products of each level of the only factor: a resampled data set is a choice among them.
-
-    Attributes
-    ----------
-    problem
-        Of the fit.
-    par
-        (r,) where the optimiser starts.
-    ww
-        (q, p + 1, p + 1) products W'W of the rows of a level.
-    sizes, log_weights
-        (q,) rows and sums of log weights.
-    """
-
-    problem: Problem
-    par: Vector
-    ww: Vector
-    sizes: NDArray[np.intp]
-    log_weights: Vector
-
-    def fit(self, drawn: NDArray[np.intp]) -> tuple[Vector, Vector, float, bool]:
-        """Estimates from the levels `drawn`."""
-        old = self.problem
-        problem = replace(
-            old, gram1=np.ascontiguousarray(old.gram1[:, :, drawn]), zw1=old.zw1[drawn], ww=self.ww[drawn].sum(axis=0),
-            n=int(self.sizes[drawn].sum()), log_weights=float(self.log_weights[drawn].sum()),
-        )  # fmt: skip
-        found, course = minimise(problem, self.par)
-        gamma = linalg.solve_triangular(old.R, found.gamma) if old.p else found.gamma
-        theta = canonical_rows(old, found.par[None])[0] / old.parameter_scale
-        return gamma + old.shift, theta, float(np.sqrt(found.sigma2)), course.converged
-
-
-def group_products(design: Design, problem: Problem, theta: Vector) -> GroupProducts:
-    """Cut the cross-products W'W of a problem with one factor into those of its levels."""
-    root = np.ones(len(design.y)) if design.weights is None else np.sqrt(design.weights)
-    Q = linalg.solve_triangular(problem.R, (design.X * root[:, None]).T, trans=1).T if problem.p else design.X
-    W = np.column_stack([Q, (design.y - design.offset - design.X @ problem.shift) * root])
-    codes, q = problem.factors[0].codes, problem.factors[0].n_levels
-    order = np.argsort(codes, kind="stable")
-    pieces = np.split(W[order], np.cumsum(np.bincount(codes, minlength=q))[:-1])
-    ww = np.array([piece.T @ piece for piece in pieces])
-    logs = np.asarray(np.bincount(codes, 2.0 * np.log(root), q), dtype=np.float64)
-    return GroupProducts(problem, theta * problem.parameter_scale, ww, np.bincount(codes, minlength=q), logs)
 
 
 def _own_block(

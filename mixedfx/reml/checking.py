@@ -76,8 +76,10 @@ def _groups(fit: LmerState, by: str) -> tuple[NDArray[np.intp], Sequence[str]]:
     if by in fit.design.frame.columns:
         codes, values = pd.factorize(fit.design.frame[by], sort=True)
         return codes.astype(np.intp), [str(v) for v in values]
-    known = [*dict.fromkeys(t.label for t in fit.design.random), *fit.design.frame.columns]
-    raise OptionError(f"by={by!r} is no grouping factor or column of the fit", mend=f"Use one of {known}.")
+    known = dict.fromkeys([*(t.label for t in fit.design.random), *map(str, fit.design.frame.columns)])
+    raise OptionError(
+        f"by={by!r} is no grouping factor or column of the fit", mend=f"Use one of {', '.join(map(repr, known))}."
+    )
 
 
 def least_confounded(projection: Projection, sigma: float) -> pd.DataFrame:

@@ -155,7 +155,8 @@ class LmerDiagnostics(LmerIntervals):
         -------
         DataFrame
             The columns of the formula, then .fitted, .resid, .hat (leverage), .cooksd, .fixed (X beta and offset),
-            .offset, .weights, .wtres (residual times the root of the weight); see `mixedfx.reml.augment`.
+            .offset, .weights, .wtres (residual times the root of the weight); see `mixedfx.reml.augment`. Of broom's
+            .mu, .sqrtXwt and .sqrtrwt are left out, which for this family repeat .fitted and the root of .weights.
         """
         from mixedfx.reml.augment import augment
 
@@ -167,19 +168,20 @@ class LmerDiagnostics(LmerIntervals):
         Parameters
         ----------
         kind
-            ``"residuals"``, ``"spread"`` and ``"quantiles"`` of residuals. ``"caterpillar"``: the effects of the levels
-            of a grouping factor (options group, term, level). ``"slopes"``: the line of every group over a numeric
-            predictor with random slopes, other predictors averaged (variable, group, groups, points). ``"fitted"``:
-            observed against fitted values by group (group, groups). None: a page with the set.
+            ``"residuals"``, ``"spread"`` and ``"quantiles"`` of residuals; ``"observed"`` against fitted values.
+            ``"caterpillar"``: the effects of the levels of a grouping factor (options group, term, level).
+            ``"slopes"``: the line of every group over a numeric predictor with random slopes, other predictors averaged
+            (variable, group, groups, points). ``"fitted"``: observed against fitted values by group (group, groups).
+            ``"profile"``: zeta of the parameters (parm, level, density). None: a page with all but the last two.
         ax
-            Axes to draw on; new ones where None. ``"fitted"`` and the page make figures of their own.
+            Axes to draw on; new ones where None. ``"fitted"``, ``"profile"`` and the page make figures of their own.
         **options
             Of the kind, and those of its function in `mixedfx.plots`.
 
         Returns
         -------
         Axes or Figure
-            Figure for ``"fitted"`` and the page. Save an Axes with ``axes.figure.savefig("plot.png")``.
+            Figure for ``"fitted"``, ``"profile"`` and the page. Save an Axes with ``axes.figure.savefig("plot.png")``.
 
         Examples
         --------

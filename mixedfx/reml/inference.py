@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import check_option
+from mixedfx.inference.forecast import satterthwaite_seconds
 from mixedfx.inference.hypotheses import Reference
 from mixedfx.inference.robust import RobustCovariance
 from mixedfx.reml import testing
+from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.prediction import LmerPrediction
 from mixedfx.reml.testing import Vcov
 from mixedfx.results import tables
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from mixedfx.results.render import SummaryContent
 
 
-SUMMARY_SECONDS = 2.0  # a summary that would take longer leaves the degrees of freedom out
+SUMMARY_SECONDS = 5.0  # a summary that is forecast to take longer leaves the degrees of freedom out
 
 
 class LmerInference(LmerPrediction):
@@ -155,7 +157,7 @@ class LmerInference(LmerPrediction):
 
     def anova(
         self,
-        type: Literal["I", "II", "III"] = "III",
+        type: Literal["I", "II", "III", 1, 2, 3] = "III",
         ddf: tables.DegreesOfFreedom | None = "satterthwaite",
         vcov: Vcov | None = None,
     ) -> pd.DataFrame:
@@ -166,7 +168,7 @@ class LmerInference(LmerPrediction):
         type
             ``"I"``: each term after those before it. ``"II"``: after all terms that do not contain it. ``"III"``:
             marginal, every other factor averaged over its levels with equal weights; the same for every coding of the
-            factors. A numeric variable in an interaction is taken at zero.
+            factors. A numeric variable in an interaction is taken at zero. 1, 2 and 3 serve as well.
         ddf, vcov
             As in `tidy`; with ``"kenward-roger"`` the F values are Kenward and Roger's scaled ones.
 
@@ -230,7 +232,10 @@ class LmerInference(LmerPrediction):
         return ranova(self, simulate, seed)
 
     def vcov_robust(self, kind: Literal["CR0", "CR1", "CR2"] = "CR2", cluster: Any = None) -> RobustCovariance:
-        """Cluster-robust covariance of the fixed effects, for ``vcov=`` of `tidy`, `test`, `anova` and `drop1`.
+        """Cluster-robust covariance of the fixed effects, for ``vcov=`` wherever a table or test takes one.
+
+        These are `tidy`, `test`, `anova`, `drop1`, `confint`, `summary`, `mixedfx.emmeans`, `mixedfx.emtrends` and
+        `mixedfx.table`.
 
         Parameters
         ----------
@@ -278,15 +283,22 @@ class LmerInference(LmerPrediction):
         Parameters
         ----------
         ddf, vcov
-            As in `tidy`. Where Satterthwaite's method would take more than two seconds the summary leaves df and p out
-            and says so; ``fit.tidy()`` computes them, and the next summary shows them.
+            As in `tidy`. Where Satterthwaite's method is forecast to take more than five seconds the summary leaves df
+            and p out and says so; ``fit.tidy()`` computes them, and the next summary shows them. The forecast is made
+            from the sizes of the model (`mixedfx.inference.forecast`), not by a clock, so the same program prints the
+            same on every machine.
         """
         course = self.optimization
-        tests = basis_of_tests(ddf, vcov)
+        exact = isinstance(self.solution, LeastSquares) and vcov is None and ddf in ("satterthwaite", "kenward-roger")
+        tests = basis_of_tests("residual" if exact else ddf, vcov)
         if ddf == "satterthwaite" and vcov is None and ddf not in self._references:
-            seconds = testing.seconds_of_satterthwaite(self)
+            seconds = 0.0 if isinstance(self.solution, LeastSquares) else satterthwaite_seconds(self.solution.problem)
             if seconds > SUMMARY_SECONDS:
-                ddf, tests = None, f"left out: Satterthwaite's df would take about {seconds:.0f} s; fit.tidy() has them"
+                ddf = None
+                tests = (
+                    f"left out: by the sizes of the model Satterthwaite's df take about {seconds:.0f} s; "
+                    "fit.tidy() computes them"
+                )
         return lmm_summary(
             self.design,
             REML=self.REML,

@@ -11,6 +11,8 @@ import pandas as pd
 from mixedfx.errors import OptionError, check_option
 from mixedfx.inference.parameters import Names, choose, interval_frame, parameters_of
 from mixedfx.reml.inference import LmerInference
+from mixedfx.reml.testing import Vcov
+from mixedfx.results.tables import DegreesOfFreedom
 
 if TYPE_CHECKING:
     from mixedfx.inference.bootstrap import Bootstrap, Interval
@@ -134,7 +136,8 @@ class LmerIntervals(LmerInference):
         parm: str | Sequence[str] | None = None,
         level: float = 0.95,
         *,
-        ddf: Any = "satterthwaite",
+        ddf: DegreesOfFreedom | None = "satterthwaite",
+        vcov: Vcov | None = None,
         interval: Interval = "percentile",
         names: Names = "tidy",
         **bootstrap: Any,
@@ -150,8 +153,8 @@ class LmerIntervals(LmerInference):
             None: every parameter the method can give. ``"fixed"``, ``"ran_pars"``, or names, as in `profile`.
         level
             Confidence level.
-        ddf
-            Degrees of freedom of Wald intervals, as in `tidy`.
+        ddf, vcov
+            Degrees of freedom and covariance of Wald intervals, as in `tidy`.
         interval
             Of the bootstrap: ``"percentile"``, ``"basic"`` or ``"normal"``.
         names
@@ -176,6 +179,8 @@ class LmerIntervals(LmerInference):
         check_option("method", method, METHODS)
         if bootstrap and method != "boot":
             raise OptionError(f"{next(iter(bootstrap))!r} is an argument of method='boot', not of method={method!r}")
+        if vcov is not None and method != "wald":
+            raise OptionError(f"vcov= is for method='wald', not for method={method!r}")
         if method == "profile":
             from mixedfx.reml.profiling import profile_intervals
 
@@ -191,6 +196,6 @@ class LmerIntervals(LmerInference):
                 "Wald intervals are for fixed effects: a standard deviation is not normal around its estimate",
                 mend="Use method='profile' or method='boot'.",
             )
-        table = self.tidy(ddf=ddf, level=level).iloc[[p.position for p in chosen]]
+        table = self.tidy(ddf=ddf, level=level, vcov=vcov).iloc[[p.position for p in chosen]]
         estimate, low, high = (table[c].to_numpy(dtype=np.float64) for c in ("estimate", "conf_low", "conf_high"))
         return interval_frame(chosen, estimate, low, high, level, names)

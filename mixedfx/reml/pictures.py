@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -192,20 +192,41 @@ def _slope_lines(
     return slopes(lines, population, data if points else None, ax=ax, **options)
 
 
-def _standardised(fit: LmerDiagnostics) -> pd.DataFrame:
+def _profile(
+    fit: LmerDiagnostics,
+    ax: Axes | None,
+    parm: str | Sequence[str] | None = None,
+    level: float = 0.99,
+    density: bool = False,
+) -> Figure:
+    if ax is not None:
+        raise OptionError("'profile' draws a panel for each parameter on a figure of its own", mend="Leave ax= out.")
+    return fit.profile(parm, level).plot(density=density)
+
+
+def _scaled(fit: LmerDiagnostics) -> pd.DataFrame:
     return pd.DataFrame({"fitted": fit.fitted.to_numpy(), "residual": fit.residuals("scaled").to_numpy()})
 
 
 def _residuals(fit: LmerDiagnostics, ax: Axes | None) -> Axes:
     from mixedfx.plots.diagnostics import residuals_against_fitted
 
-    return residuals_against_fitted(_standardised(fit), ax)
+    axes = residuals_against_fitted(_scaled(fit), ax)
+    axes.set_ylabel("residual / sigma", fontsize=axes.yaxis.label.get_fontsize())
+    return axes
+
+
+def _observed(fit: LmerDiagnostics, ax: Axes | None) -> Axes:
+    from mixedfx.plots.diagnostics import response_against_fitted
+
+    table = pd.DataFrame({"fitted": fit.fitted.to_numpy(), "observed": fit.design.y})
+    return response_against_fitted(table, ax, fit.design.response_name)
 
 
 def _spread(fit: LmerDiagnostics, ax: Axes | None) -> Axes:
     from mixedfx.plots.diagnostics import spread_against_fitted
 
-    return spread_against_fitted(_standardised(fit), ax)
+    return spread_against_fitted(_scaled(fit), ax)
 
 
 def _quantiles(fit: LmerDiagnostics, ax: Axes | None) -> Axes:
@@ -220,17 +241,22 @@ KINDS: Mapping[str, Callable[..., Any]] = {
     "quantiles": _quantiles,
     "caterpillar": _caterpillar,
     "slopes": _slope_lines,
+    "observed": _observed,
     "fitted": _fitted,
+    "profile": _profile,
 }
 
 
 def page(fit: LmerDiagnostics) -> Figure:
-    """All pictures that fit on one page: residuals, their spread and quantiles, random slopes, every random effect."""
+    """All pictures that fit on one page: residuals, their spread and quantiles, observed values, slopes, effects.
+
+    At most three panels of slopes and nine in all; pictures with a panel for each group or parameter stand alone.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     draw: list[Callable[[Axes], Any]] = [
-        lambda ax, k=k: KINDS[k](fit, ax) for k in ("residuals", "spread", "quantiles")
+        lambda ax, k=k: KINDS[k](fit, ax) for k in ("residuals", "spread", "quantiles", "observed")
     ]
     draw += [
         lambda ax, v=v, g=g: _slope_lines(fit, ax, v, g, title=f"Slopes in {v} by {g}") for v, g in _slopes(fit)[:3]

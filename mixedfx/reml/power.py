@@ -70,8 +70,19 @@ class Power:
         return power_curve(self.table, x=x, alpha=self.alpha, ax=ax)
 
     def __repr__(self) -> str:
-        shown = self.table[["effect", "size", "n_groups", "n_per_group", "power", "mc_error"]]
-        return f"Power of a {100 * self.alpha:g} % test ({self.ddf}):\n{shown.round(3).to_string(index=False)}"
+        return f"{self._title}:\n{self._shown.to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self._title}</p>{self._shown.to_html(index=False)}"
+
+    @property
+    def _title(self) -> str:
+        sets = f"{self.table['n_sim'].max()} data sets for each design"
+        return f"Power of a {100 * self.alpha:g} % test (df: {self.ddf}), {sets}"
+
+    @property
+    def _shown(self) -> pd.DataFrame:
+        return self.table.loc[:, ["effect", "size", "n_groups", "n_per_group", "power", "mc_error"]].round(3)
 
 
 def power(

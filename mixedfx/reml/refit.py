@@ -17,7 +17,7 @@ from scipy import linalg
 from mixedfx.covariance.structures import factor, parameters
 from mixedfx.design.design import Design
 from mixedfx.errors import DataError, ModelError
-from mixedfx.pls.batch import Responses, evaluate_batch
+from mixedfx.pls.batch import Resamples, Responses, evaluate_batch
 from mixedfx.pls.crossproducts import level_products
 from mixedfx.pls.problem import Problem
 from mixedfx.reml.least_squares import LeastSquares, least_squares
@@ -177,7 +177,7 @@ def refit_problem(
     parts = []
     for begin in range(0, Y.shape[1], size):
         responses = cross_products(design, problem, Y[:, begin : begin + size])
-        parts.append(_together(problem, responses, par) if together else _one_by_one(problem, responses, par))
+        parts.append(fit_together(problem, responses, par) if together else _one_by_one(problem, responses, par))
     values, sigma2, gamma, criterion, converged, shift = (np.concatenate(x) for x in zip(*parts, strict=True))
     p = problem.p
     beta = (linalg.solve_triangular(problem.R, gamma.T).T if p else gamma) + shift
@@ -210,11 +210,19 @@ def _one_by_one(problem: Problem, responses: Responses, par: Vector) -> tuple[Ve
     return (*columns, responses.shift.T)
 
 
-def _together(problem: Problem, responses: Responses, par: Vector) -> tuple[Vector, ...]:
-    """The trust-region iteration of `minimise`, all responses at once; those that are done leave the batch."""
+def fit_together(
+    problem: Problem, responses: Responses, par: Vector, resamples: Resamples | None = None
+) -> tuple[Vector, ...]:
+    """The trust-region iteration of `minimise`, all responses at once; those that are done leave the batch.
+
+    Returns
+    -------
+    tuple
+        Scaled parameters (B, r), sigma2 (B,), gamma (B, p), criterion (B,), whether certified (B,), shift (B, p).
+    """
     B = len(responses)
     x = np.tile(par, (B, 1))
-    best = evaluate_batch(problem, responses, x)
+    best = evaluate_batch(problem, responses, x, resamples)
     radius = np.full(B, START_RADIUS * max(float(np.linalg.norm(par)), 0.2))
     done = np.zeros(B, dtype=bool)
     for _ in range(MAX_EVALUATIONS):
@@ -224,7 +232,8 @@ def _together(problem: Problem, responses: Responses, par: Vector) -> tuple[Vect
         active = np.flatnonzero(~done & (radius > 1e-10))
         if len(active) == 0:
             break
-        trial = evaluate_batch(problem, _subset(responses, active), x[active] + step[active])
+        some = None if resamples is None else _some_resamples(resamples, active)
+        trial = evaluate_batch(problem, _subset(responses, active), x[active] + step[active], some)
         noise = 10.0 * ROUNDING * np.abs(best.criterion[active])
         gain = best.criterion[active] - trial.criterion
         ratio = (gain + noise) / (decrease[active] + noise)
@@ -245,3 +254,9 @@ def _subset(responses: Responses, index: NDArray[np.intp]) -> Responses:
         responses.zy[:, :, index], responses.zy2[:, index], responses.Qy[:, index], responses.yy[index],
         responses.shift[:, index],
     )  # fmt: skip
+
+
+def _some_resamples(resamples: Resamples, index: NDArray[np.intp]) -> Resamples:
+    return Resamples(
+        resamples.counts[:, index], resamples.QQ[:, :, index], resamples.dof[index], resamples.log_weights[index]
+    )

@@ -20,6 +20,7 @@ from mixedfx.pls.problem import Problem
 Vector = NDArray[np.float64]
 
 RANGE = (0.05, 20.0)  # relative standard deviations outside this range are not trusted as a start
+SPANNED = 1e-10  # share of |Z'Z|^2 that the projection on X leaves, below which a column counts as within its span
 
 
 def moment_start(problem: Problem) -> Vector:
@@ -37,7 +38,10 @@ def moment_start(problem: Problem) -> Vector:
             A[k, l] = A[l, k] = squares[k, l] - 2.0 * cross_with_b[k, l] + of_b
     A[count, count] = problem.n - p
     t[count] = float(problem.ww[p, p])
-    scale = np.sqrt(np.diag(A))
+    # A column within the span of X leaves nothing to a moment: its row is rounding error.
+    known = np.diag(A) > SPANNED * np.append(np.diag(squares), problem.n)
+    A, t = np.where(np.outer(known, known), A, 0.0), np.where(known, t, 0.0)
+    scale = np.sqrt(np.where(known, np.diag(A), 1.0))
     solution = np.linalg.lstsq(A / np.outer(scale, scale), t / scale, rcond=1e-10)[0] / scale
     sigma2 = solution[count] if problem.sigma is None else problem.sigma**2
     if not sigma2 > 0.05 * t[count] / max(problem.n - p, 1):

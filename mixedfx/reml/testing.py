@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 Vector = NDArray[np.float64]
 Vcov = RobustCovariance | pd.DataFrame | NDArray[np.float64]
-LARGE = 1e6  # numbers in the blocks of an evaluation from which it is worth a forecast of its time
 DDF = ("satterthwaite", "kenward-roger", "residual", "normal", None)
 
 
@@ -93,26 +92,6 @@ def _given(
     return Constant(matrix, constants[ddf])
 
 
-def seconds_of_satterthwaite(fit: LmerInference) -> float:
-    """Forecast, in seconds, of Satterthwaite's method for a large model; zero for a small one.
-
-    It takes 2 r + 1 evaluations; one is timed.
-    """
-    from time import perf_counter
-
-    from mixedfx.pls.evaluate import evaluate
-
-    if isinstance(fit.solution, LeastSquares):
-        return 0.0
-    problem = fit.solution.problem
-    size = problem.gram1.size + (0 if problem.coupling is None else problem.coupling.size**2)
-    if size < LARGE:
-        return 0.0
-    begin = perf_counter()
-    evaluate(problem, fit.solution.theta * problem.parameter_scale)
-    return (2 * problem.n_parameters + 1) * (perf_counter() - begin)
-
-
 def robust(fit: LmerInference, kind: str, cluster: Any) -> RobustCovariance:
     """Cluster-robust covariance of the fixed effects."""
     solution = fit.solution
@@ -139,10 +118,11 @@ def linear_hypothesis(
 
 
 def anova(
-    fit: LmerInference, type: Literal["I", "II", "III"], ddf: DegreesOfFreedom | None, vcov: Vcov | None
+    fit: LmerInference, type: Literal["I", "II", "III", 1, 2, 3], ddf: DegreesOfFreedom | None, vcov: Vcov | None
 ) -> pd.DataFrame:
     """Table behind `LmerInference.anova`."""
     from mixedfx.inference.terms import term_contrasts
 
-    contrasts = term_contrasts(fit.design, type)
+    roman: Any = {1: "I", 2: "II", 3: "III"}.get(type, type) if isinstance(type, int) else type
+    contrasts = term_contrasts(fit.design, roman)
     return anova_table(contrasts, fit.solution.beta, fit.solution.sigma, fit.reference(ddf, vcov))

@@ -1,5 +1,6 @@
 """A fit of every family answers every question: whatever can be asked of one, in shapes that agree."""
 
+import re
 import warnings
 
 import numpy as np
@@ -8,7 +9,15 @@ import pytest
 
 import mixedfx as mx
 from mixedfx import priors
-from mixedfx.errors import DataError, MixedfxWarning, ModelError, OptionError, UnseenLevelsWarning
+from mixedfx.errors import (
+    DataError,
+    MixedfxWarning,
+    ModelError,
+    NoVariationWarning,
+    OptionError,
+    RankDeficiencyWarning,
+    UnseenLevelsWarning,
+)
 from mixedfx.families.registry import FAMILIES
 from mixedfx.results.protocol import Fit
 
@@ -134,6 +143,49 @@ def test_simulated_responses_can_be_responses(fit, people):
     assert (table["sd"] > fit.predict(people.iloc[:20])["sd"]).mean() > 0.9
 
 
+def test_effects_are_on_the_response_scale(fit, people):
+    """Against expected responses of every row with x one higher and as it is, averaged within each half of the rows."""
+    new = people.assign(side=np.where(np.arange(180) < 100, "left", "right"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", NoVariationWarning)
+        found = mx.effects(fit, "x", by="side", newdata=new)
+    difference = fit.epred(new.assign(x=new["x"] + 1)) - fit.epred(new)
+    for side, rows in (("left", slice(0, 100)), ("right", slice(100, 180))):
+        wanted = difference[:, rows].mean(axis=1).reshape(160, -1)
+        at = np.flatnonzero(found.table["side"] == side)
+        assert len(at) == max(1, len(fit.categories))
+        np.testing.assert_allclose(found.draws()[:, at], wanted, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(found.table["estimate"].to_numpy()[at], wanted.mean(axis=0), rtol=1e-9, atol=1e-12)
+
+
+def test_marginal_means_of_ordered_categories_lie_on_the_scale_of_the_thresholds(fits):
+    """The thresholds stand for the intercept, so that nothing is missing: the mean at x is x times its coefficient."""
+    fit = fits["cumulative"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        means = mx.emmeans(fit, "x", at={"x": [0.0, 2.0]}).table["emmean"].to_numpy()
+    assert means == pytest.approx([0.0, 2 * fit.fixef["x"]], abs=1e-12)
+
+
+def test_the_summary_says_what_the_numbers_are(fits, people):
+    """sigma is the standard deviation of the rows under a gaussian response only."""
+    for name, found in fits.items():
+        pars, shown = found.tidy("ran_pars").set_index("term"), str(found)
+        assert ("sd__Observation" in pars.index) == (name == "gaussian")
+        assert ("sigma" in pars.index) == (name in ("student", "lognormal"))
+        assert ("Residual" in set(found.varcorr["grp"])) == (name == "gaussian")
+        others = set(found.family.auxiliary) if name != "gaussian" else set()
+        assert ("Other parameters" in shown) == bool(others)
+        assert others == set(pars.index[pars["group"] == ""])
+    assert "Categories: A (reference), B, C" in str(fits["categorical"])
+    assert "Categories: low, middle, high" in str(fits["cumulative"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)
+        named = mx.bayes("won ~ x", people.assign(won=np.where(people["success"], "yes", "no")), "bernoulli", **SHORT)
+    assert "Success: won = yes" in str(named)
+
+
 def test_criticism_needs_no_more_than_the_fit(fit):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few draws have large k-hats
@@ -145,6 +197,11 @@ def test_criticism_needs_no_more_than_the_fit(fit):
     key = ("beta", "C", "x") if fit.family.name == "categorical" else ("beta", "x")
     assert data["posterior"][name].sel(coefficient="x").to_numpy() == pytest.approx(fit.draws()[key])
     assert data["posterior_predictive"][fit.design.response_name].shape == (2, 80, 180)
+    stats = data["sample_stats"]
+    assert stats["diverging"].dtype == bool
+    assert int(stats["diverging"].sum()) == fit.sampling.divergences
+    assert int((stats["tree_depth"] >= 10).sum()) == fit.sampling.at_max_treedepth
+    assert (stats["energy"].to_numpy() > -stats["lp"].to_numpy()).all()  # the kinetic energy is positive
 
 
 def test_predictive_checks_choose_a_plot_that_suits_the_response(fit):
@@ -212,31 +269,63 @@ def test_intervals_of_new_categories_are_refused(fits):
         fits["cumulative"].predict(kind="predictive")
 
 
-@pytest.mark.parametrize(
-    ("family", "formula", "error", "words"),
-    [
-        ("poisson", "minus ~ x", DataError, "row 2 "),
-        ("binomial", "count | trials(one) ~ x", DataError, "more successes than trials"),
-        ("bernoulli", "choice ~ x", DataError, "C"),
-        ("bernoulli", "count ~ x", DataError, "0 or 1"),
-        ("gamma", "y ~ x", DataError, "row"),
-    ],
-)
-def test_responses_that_cannot_be_are_refused_before_anything_is_compiled(
-    people, monkeypatch, family, formula, error, words
-):
+BAD = {
+    "gaussian": ("y", 2, np.inf, "in row 2 "),
+    "student": ("y", 2, -np.inf, "in row 2 "),
+    "lognormal": ("positive", 3, 0.0, "greater than 0, but the response is 0 in row 3 "),
+    "gamma": ("positive", 3, -1.0, "greater than 0, but the response is -1 in row 3 "),
+    "beta": ("share", 4, 1.0, "between 0 and 1, both left out, but the response is 1 in row 4 "),
+    "bernoulli": ("success", 5, 2.0, "0 or 1, but the response is 2 in row 5 "),
+    "binomial": ("k", 6, 99.0, "more successes than trials in row 6 "),
+    "poisson": ("count", 2, -1.0, "counts 0, 1, 2, ..., but the response is -1 in row 2 "),
+    "negbinomial": ("count", 2, 0.5, "counts 0, 1, 2, ..., but the response is 0.5 in row 2 "),
+    "cumulative": ("count", 7, 1.5, "whole numbers or text, but the response is 1.5 in row 7 "),
+    "categorical": ("count", 7, 1.5, "whole numbers or text, but the response is 1.5 in row 7 "),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_responses_that_cannot_be_are_refused_before_anything_is_compiled(people, monkeypatch, name):
     from mixedfx.bayes import run_stan
 
     monkeypatch.setattr(run_stan, "stan_fit", lambda *_, **__: pytest.fail("compiled"))
-    data = people.assign(minus=people["count"], one=1)
-    data.loc[2, "minus"] = -1
-    with pytest.raises(error, match=words):
-        mx.bayes(formula, data, family=family)
+    column, row, value, words = BAD[name]
+    bad = people.astype({column: float})
+    bad.loc[row, column] = value
+    left = "k | trials(m)" if name == "binomial" else column
+    with pytest.raises(DataError, match=re.escape(words)):
+        mx.bayes(f"{left} ~ x + (1 | g)", bad, family=name)
 
 
-def test_weights_go_with_a_scale_only(people):
-    with pytest.raises((ModelError, OptionError, DataError), match="weights"):
-        mx.bayes("count ~ x + (1 | g)", people, family="poisson", weights="m")
+def test_priors_of_parameters_that_a_family_does_not_have_are_refused(people):
+    given = {"shape": priors.exponential(1.0)}
+    with pytest.raises(OptionError, match="'shape', but the model has no shape\nIts family has phi"):
+        mx.bayes("share ~ x + (1 | g)", people, family="beta", priors=given)
+    with pytest.raises(OptionError, match="no parameter of this kind"):
+        mx.stan_code("count ~ x", people, "poisson", given)
+    assert "shape ~ exponential" in mx.stan_code("count ~ x", people, "negbinomial", given)
+
+
+def test_three_categories_are_not_bernoulli(people):
+    with pytest.raises(DataError, match=r"'choice' has 3: 'A', 'B', 'C'; 'C' is in rows \d+, \d+, "):
+        mx.bayes("choice ~ x", people, family="bernoulli")
+
+
+@pytest.mark.parametrize("name", [name for name, known in FAMILIES.items() if not known.weights])
+def test_weights_go_with_a_scale_only(people, name):
+    with pytest.raises(OptionError, match=f"weights= divide a residual variance, and the {name} family has none"):
+        mx.bayes(f"{RESPONSES[name]} ~ x + (1 | g)", people, family=name, weights="m")
+
+
+def test_warnings_about_the_data_point_to_the_line_of_the_user(people):
+    twice = people.assign(w=2 * people["x"])
+    for ask in (
+        lambda: mx.bayes("y ~ x + w + (1 | g)", twice, draws=500, seed=1),
+        lambda: mx.stan_code("y ~ x + w", twice),
+    ):
+        with pytest.warns(RankDeficiencyWarning, match="w: a combination of x") as caught:
+            ask()
+        assert [each.filename for each in caught] == [__file__]
 
 
 def test_formulas_without_random_terms(people):

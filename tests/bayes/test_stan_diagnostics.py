@@ -54,6 +54,21 @@ def test_each_concern_has_a_warning_that_says_what_to_do(fit, change, kind, word
     assert str(caught[0].message) in " ".join(bad.diagnostics().text().split()).replace("Verdict: ", "")
 
 
+def test_advice_fits_the_model(fit):
+    """Another parametrisation of random terms is no advice where there are none."""
+    bad = replace(GOOD, divergences=3, r_hat=1.05, ess=50.0, energy=(0.1, 0.9, 0.9, 0.9))
+    said = [text for _, text in diagnose.concerns(replace(fit, sampling=bad))]
+    assert len(said) == 4
+    assert all("centred=" in text for text in said)
+    alone = replace(fit, sampling=bad, design=replace(fit.design, random=()))
+    assert not any("centred=" in text for _, text in diagnose.concerns(alone))
+
+
+def test_what_is_above_the_limit_is_not_shown_as_the_limit(fit):
+    (_, text), *_ = diagnose.concerns(replace(fit, sampling=replace(GOOD, r_hat=1.0101)))
+    assert text.startswith("R-hat is 1.011 for 'sigma', above 1.01")
+
+
 def test_good_chains_are_no_concern(fit):
     good = replace(fit, sampling=GOOD)
     with warnings.catch_warnings():

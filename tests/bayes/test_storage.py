@@ -76,6 +76,9 @@ def test_a_fit_comes_back_as_it_was(data, name, tmp_path):
     assert again.design.rows.used.tolist() == fit.design.rows.used.tolist()
     assert again.design.rows.dropped_missing == 2 or name in ("probit",)
     assert [p.name for p in tmp_path.iterdir()] == ["fit.mfx"]
+    assert (again.transitions is None) == (fit.transitions is None) == (name == "collapsed")
+    for what, values in (fit.transitions or {}).items():
+        assert np.array_equal(again.transitions[what], values)
     if fit.design.random and name != "nominal":
         unseen = new.assign(g="new")
         with pytest.warns(UnseenLevelsWarning):

@@ -1,15 +1,19 @@
 """Rows in blocks: the same numbers as all at once, in bounded memory."""
 
+import subprocess
+import sys
 import tracemalloc
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import mixedfx as mx
-from mixedfx.bayes import estimate
+from mixedfx.bayes import engine, estimate
 from mixedfx.bayes.estimate import blocks
+from mixedfx.bayes.joint import JointDraws, Predictor
 from mixedfx.bayes.responses import together
 from mixedfx.errors import MemoryForecastError, MixedfxWarning
 
@@ -81,13 +85,42 @@ def test_memory_is_that_of_a_block(fit, data, monkeypatch):
     assert total / len(rows) == pytest.approx(fit.epred(data).mean(axis=1))
 
 
-def test_all_at_once_is_refused_where_it_would_not_fit(fit, rows, monkeypatch):
-    from mixedfx.bayes import prediction
+QUESTIONS = """
+import resource, sys, warnings
+import numpy as np, pandas as pd, mixedfx as mx
+warnings.simplefilter("ignore")
+fit, rng = mx.load(sys.argv[1]), np.random.default_rng(2)
+n = 10_000
+new = pd.DataFrame({"x": rng.normal(size=n), "g": rng.choice(list("abcdef"), n), "h": rng.choice(list("uvw"), n)})
+unit = 1 if sys.platform == "darwin" else 1024
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+before = peak()
+table = mx.effects(fit, "x", by=["g", "h"], newdata=new).table
+assert len(table) == 18 and fit.n_draws == 4000
+effects = peak() - before
+fit.predict(new)
+print(effects, peak() - before)
+"""
 
-    def refuse(draws, width):
-        raise MemoryForecastError(f"{draws} x {width}")
 
-    monkeypatch.setattr(prediction, "check_memory", refuse)
-    with pytest.raises(MemoryForecastError, match="100 x 12"):
-        fit.expected(rows)
-    assert len(fit.predict()) == 200
+def test_memory_of_the_process_stays_within_a_few_blocks(fit, tmp_path):
+    """4,000 draws of 10,000 rows under two values of x are 640 MB; the process grows by a few blocks of 64 MB.
+
+    python -m benchmarks.epred_memory asks the same of a million rows.
+    """
+    again = np.resize(np.arange(100), 4000)
+    one = fit.joint.predictors[0]
+    many = Predictor(one.beta[again], one.u[again], tuple(factor[again] for factor in one.factors))
+    path = replace(fit, joint=JointDraws((many,)), transitions=None).save(tmp_path / "fit.mfx")
+    done = subprocess.run([sys.executable, "-c", QUESTIONS, str(path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert all(float(grown) < 400 for grown in done.stdout.split()), done.stdout
+
+
+def test_all_at_once_is_refused_where_it_would_not_fit(fit, data, monkeypatch):
+    monkeypatch.setattr(engine, "LARGEST_DRAWS", 1e-9)
+    for ask in (fit.epred, fit.linpred):
+        with pytest.raises(MemoryForecastError, match=r"100 draws of 200 quantities[\s\S]*fit\.stream"):
+            ask(data)
+    assert len(fit.predict(data)) == 200

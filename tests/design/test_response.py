@@ -75,6 +75,13 @@ def test_offsets_work_in_every_family_and_weights_only_where_they_mean_something
             built(LEFT[name], frame.assign(m=20), name, weights="s")
 
 
+@pytest.mark.parametrize("fit", [mx.lmer, mx.bayes, mx.stan_code, mx.design])
+def test_weights_beside_known_standard_deviations_are_refused_by_everyone(frame, fit):
+    """Known standard deviations leave no variance to scale: weights would be left out without a word."""
+    with pytest.raises(ModelError, match=r"weights= have nothing to scale\nLeave one of them out; se\(s / sqrt\(w\)\)"):
+        fit("real | se(s) ~ x + (1 | g)", frame, weights="m")
+
+
 @pytest.mark.parametrize(
     ("left", "categories"),
     [("passed", None), ("true", None), ("answer", ("no", "yes")), ("I(answer == 'yes')", None)],
@@ -159,6 +166,8 @@ def test_the_intercept_of_thresholds_counts_where_parts_explain_the_same(frame):
 
 
 BAD = {
+    "gaussian": ("real", 8, np.inf, r"'real' .*in row 8 "),
+    "student": ("real", 0, -np.inf, r"'real' .*in row 0 "),
     "poisson": ("count", 5, -2, r"poisson responses are counts .* is -2 in row 5 "),
     "negbinomial": ("count", 3, 0.5, r"negbinomial responses are counts .* is 0.5 in row 3 "),
     "gamma": ("positive", 0, 0.0, r"gamma responses are greater than 0, .* is 0 in row 0 "),

@@ -4,9 +4,9 @@
 
 Nominal coverage is guaranteed only where the truth, variances included, is drawn from the prior the fit uses. For each
 data set sigma, the standard deviations, beta and u are new; the simulator shares no code with the package. Every cell
-of the census, empty ones too, is asked for its effect, and every level of the second factor, and contrasts of pairs
-of cells. Answers come from the exact posterior, from REML, and from two mutants: all unseen cells with the draws of
-one, and contrasts from independently permuted columns of draws. Root-mean-square errors are held against raw
+of the census, empty ones too, is asked for its effect, and pairs of cells for their contrast, any pairs and pairs that
+differ in one factor. Answers come from the exact posterior, from REML, and from two mutants: all unseen cells with the
+draws of one, and contrasts from independently permuted columns of draws. Root-mean-square errors are held against raw
 differences of means in each cell and against unpooled interactions (least squares with all levels as fixed effects).
 """
 
@@ -74,6 +74,17 @@ def simulate(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray, np.nda
     return data, effect, np.bincount(cell, minlength=len(cells))
 
 
+def neighbours(rng: np.random.Generator) -> np.ndarray:
+    """(PAIRS, 2) cells of the census that differ in one factor: what they share is most of what they are."""
+    sizes = np.array(list(SIZES.values()))
+    one = np.column_stack([rng.integers(0, k, PAIRS) for k in sizes])
+    other = one.copy()
+    which = rng.integers(0, len(sizes), PAIRS)
+    rows = np.arange(PAIRS)
+    other[rows, which] = (one[rows, which] + 1 + rng.integers(0, sizes[which] - 1)) % sizes[which]
+    return np.column_stack([np.ravel_multi_index(tuple(part.T), tuple(sizes)) for part in (one, other)])
+
+
 def size_class(n: np.ndarray) -> np.ndarray:
     """Name of the class of each cell size."""
     names = np.empty(len(n), dtype=object)
@@ -109,9 +120,9 @@ def one_data_set(index: int) -> list[dict]:
         finally:
             estimate.new_effects = original
     place = _places(answers["posterior"].table, cells)
-    pairs = rng.choice(len(cells), (PAIRS, 2))
-    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    difference = truth[pairs[:, 0]] - truth[pairs[:, 1]]
+    anywhere = rng.choice(len(cells), (PAIRS, 2))
+    contrasts = {"contrasts of cells": anywhere[anywhere[:, 0] != anywhere[:, 1]]}
+    contrasts["contrasts of neighbours"] = neighbours(rng)
     for name, answer in answers.items():
         draws = answer.draws(4000, seed=index)[:, place] if name == "REML" else answer.draws()[:, place]
         quantiles = _quantiles(draws)
@@ -119,12 +130,14 @@ def one_data_set(index: int) -> list[dict]:
             at = classes == chosen
             inside = {level: (low[at], high[at]) for level, (low, high) in quantiles.items()}
             report(name, f"cells: {chosen}", truth[at], draws.mean(axis=0)[at], inside)
-        gap = draws[:, pairs[:, 0]] - draws[:, pairs[:, 1]]
-        report(name, "contrasts of cells", difference, gap.mean(axis=0), _quantiles(gap))
+        tried = {name: draws}
         if name == "posterior":
-            scrambled = np.column_stack([rng.permutation(draws[:, j]) for j in range(draws.shape[1])])
-            gap = scrambled[:, pairs[:, 0]] - scrambled[:, pairs[:, 1]]
-            report("mutant: independent columns", "contrasts of cells", difference, gap.mean(axis=0), _quantiles(gap))
+            tried["mutant: independent columns"] = rng.permuted(draws, axis=0)
+        for what, pairs in contrasts.items():
+            a, b = pairs.T
+            for method, values in tried.items():
+                gap = values[:, a] - values[:, b]
+                report(method, what, truth[a] - truth[b], gap.mean(axis=0), _quantiles(gap))
         empty = classes == "empty"
         if empty.any():
             for method, values in ((name, draws), ("mutant: one draw for unseen", shared[:, place])):

@@ -36,7 +36,7 @@ def check(table: pd.DataFrame, rung: int, data_sets: int) -> None:
 
 @pytest.mark.parametrize("rung", sorted(LADDER))
 def test_coverage_on_every_rung(rung):
-    check(coverage(rung, 20), rung, 20)
+    check(coverage(rung, 10), rung, 10)
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from mixedfx.effects.effects import effects
 from mixedfx.effects.outcome import normal_rule
 from mixedfx.effects.poststratify import poststratify
 from mixedfx.effects.progress import progress
-from mixedfx.errors import EffectsError, UnseenLevelsWarning
+from mixedfx.errors import EffectsError, IdentifiabilityWarning, UnseenLevelsWarning
 from mixedfx.families.links import LINKS
 from tests.effects.drawn_fit import draw_fit
 
@@ -488,6 +488,18 @@ def test_the_normal_rule_is_good_to_1e_6_for_every_spread(link, sd):
                 assert found == pytest.approx(weight @ inverse(eta + s * fine) / weight.sum(), abs=2e-6)
 
 
+def test_an_aliased_column_counts_where_it_does_not_cancel(small):
+    """Months that are not twelve times the age: outcomes need their coefficient, differences of logits do not."""
+    with pytest.warns(Warning, match="rank deficient"):
+        fit = draw_fit("y ~ age + months + z", small.assign(months=12 * small["age"]), "bernoulli", draws=20)
+    new = small.assign(months=0.0)
+    with pytest.warns(IdentifiabilityWarning, match="'months'"):
+        effects(fit, "z", newdata=new)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        effects(fit, "z", newdata=new, scale="link")
+
+
 def test_progress_is_shown_on_a_terminal_only(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
@@ -499,3 +511,27 @@ def test_progress_is_shown_on_a_terminal_only(monkeypatch):
     assert "averaging cells: 50%" in screen.getvalue()
     assert list(progress(range(4), 4, "averaging cells", file)) == [0, 1, 2, 3]
     assert file.getvalue() == ""
+    screen = Terminal()
+    list(progress([1, 1, 2], 4, "averaging cells", screen, size=float))
+    assert [s.split(": ")[1] for s in screen.getvalue().split("\r") if "%" in s] == ["0%", "25%", "50%"]
+
+
+def test_progress_moves_within_a_block_of_cells(logit, small, monkeypatch):
+    monkeypatch.setattr(progress_module, "PATIENCE", -1.0)
+    monkeypatch.setattr(averages_module, "NUMBERS", 50 * 10)
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    effects(logit, "z", newdata=small)
+    shares = [float(s.split(": ")[1].rstrip("%")) for s in screen.getvalue().split("\r") if "%" in s]
+    assert len(shares) >= 10
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert 80 < shares[-1] < 100
+    screen.truncate(0)
+    effects(logit, "z", newdata=small, groups="average")
+    assert screen.getvalue().count("%") >= 2

@@ -42,6 +42,31 @@ def test_rank_shares_sum_to_one_and_agree_with_the_table(crossing):
         assert first[f"{race}, {gender}"] == pytest.approx(best, abs=1e-12)
 
 
+def test_labels_name_what_differs(crossing):
+    data = mx.datasets.load("flipped_classroom")
+    eff = mx.effects(mx.lmer("score ~ style + (1 | professor)", data), "style")
+    expected = ["Some Flipped - Fully Flipped", "No Flipped - Fully Flipped"]
+    assert eff.row_labels == expected
+    assert [t.get_text().replace("\n", " ") for t in eff.plot("ridges").get_yticklabels()] == expected
+    assert mx.effects(crossing.fit, "small").row_labels == ["overall"]
+    assert crossing.row_labels[0] == "Black, boy"
+
+
+def test_an_excess_is_called_one(crossing):
+    excess = crossing.interaction_excess()
+    assert excess.plot().get_xlabel().startswith("interaction excess of the effect of small on math")
+    assert repr(excess).startswith("Interaction excesses of effects of small on math")
+    contrast = excess.contrast(("Black", "boy"), ("White", "boy"))
+    assert repr(contrast).startswith("Differences between interaction excesses of effects of small on math")
+
+
+def test_the_matrix_shows_two_digits_of_the_sd(star):
+    scaled = star.assign(math=star["math"] / 1000)
+    eff = mx.effects(mx.lmer("math ~ small * race * gender + (1 | sch)", scaled), "small", by=["race", "gender"])
+    shown = [t.get_text() for t in eff.plot("matrix").texts]
+    assert f"{eff.table['estimate'][0]:.4f}" in shown
+
+
 def test_arrows_end_at_the_estimates(crossing):
     ends = sorted(a.xy[0] for a in crossing.plot("pooling").texts)
     np.testing.assert_allclose(ends, sorted(crossing.table["estimate"]))
@@ -115,6 +140,71 @@ class TestReport:
         exec(code(eff, "star").replace("print(eff.table)", ""), scope)
         pd.testing.assert_frame_equal(scope["eff"].table, eff.table)
 
+    @pytest.mark.parametrize(
+        ("treatment", "options"),
+        [
+            ({"style": "pairwise"}, {}),
+            ({"style": "sequential"}, {"by": "professor"}),
+            ("style", {"comparison": "lift", "seed": 3, "groups": "average"}),
+            ("style", {"newdata": True, "weights": "N", "new_levels": "population"}),
+            ("style", {"weights": True}),
+        ],
+    )
+    def test_the_code_writes_down_pairs_options_and_what_was_given(self, treatment, options):
+        from mixedfx.effects.report import code
+
+        data = mx.datasets.load("flipped_classroom")
+        newdata = pd.DataFrame({"professor": ["A", "B", "nobody"], "N": [1, 2, 3]})
+        weights = np.arange(len(data)) + 1.0
+        options = options | ({"newdata": newdata} if "newdata" in options else {})
+        options = options | ({"weights": weights} if options.get("weights") is True else {})
+        fit = mx.lmer("score ~ style + (1 + style || professor)", data, weights=1 + data.index % 3, REML=False)
+        eff = mx.effects(fit, treatment, **options)
+        text = code(eff)
+        assert "# weights= as in the original fit" in text
+        assert ("as in the original question" in text) == ("newdata" in options or "weights" in options)
+        scope = {"data": data, "newdata": newdata, "weights": weights}
+        text = text.replace(", REML=False)", ", REML=False, weights=1 + data.index % 3)")
+        exec(text.replace("print(eff.table)", ""), scope)
+        pd.testing.assert_frame_equal(scope["eff"].table, eff.table)
+
+    def test_the_code_of_averages_and_of_excesses(self, star, fit, crossing):
+        from mixedfx.effects.report import code
+
+        cells = star.groupby(["race", "gender", "small"], observed=True).size().rename("N").reset_index()
+        for eff in (
+            mx.poststratify(fit, cells, "N", by="race"),
+            mx.poststratify(fit, None, by=[[], ["race"]]),
+            crossing.interaction_excess(),
+        ):
+            scope = {"data": star, "newdata": cells}
+            exec(code(eff).replace("print(eff.table)", ""), scope)
+            pd.testing.assert_frame_equal(scope["eff"].table, eff.table)
+        assert "eff.contrast(...)" in code(crossing.contrast(against="overall"))
+
+    def test_the_code_of_a_posterior(self, star):
+        from mixedfx.effects.report import code
+
+        data = star.head(400)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = mx.bayes("math ~ small * gender + (1 | sch)", data, draws=500, seed=4, priors="rstanarm")
+            eff = mx.effects(fit, "small", by="gender")
+            scope = {"data": data}
+            exec(code(eff).replace("print(eff.table)", ""), scope)
+        pd.testing.assert_frame_equal(scope["eff"].table, eff.table)
+
+    def test_warnings_are_in_the_page_and_in_the_answer(self, star):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = mx.lmer("math ~ small + (1 | race) + (1 | sch)", star)
+        with pytest.warns(mx.errors.NoVariationWarning) as caught:
+            eff = mx.effects(fit, "small", by="race")
+        assert caught[0].filename == __file__
+        assert eff.warnings == (str(caught[0].message),)
+        assert eff.contrast("Black", "White").warnings == eff.warnings
+        assert "Warning: the effect of &#x27;small&#x27; cannot vary over &#x27;race&#x27;" in eff.to_html()
+
     def test_a_posterior_shows_priors_and_diagnostics(self, star):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -127,6 +217,15 @@ class TestReport:
     def test_pictures_left_out_are_named(self, fit):
         page = mx.effects(fit, "small").to_html()
         assert "Not drawn, matrix" in page
+
+    def test_a_table_too_long_for_pictures_has_the_funnel_alone(self, star):
+        long = star.head(1500).assign(block=lambda d: np.arange(len(d)) % 160 + 1000)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = mx.lmer("math ~ small + (1 + small | block)", long.astype({"block": str}))
+        page = mx.effects(fit, "small", by="block").to_html()
+        assert page.count("data:image/png;base64,") == 1
+        assert "Not drawn, forest: the table has 160 rows" in page
 
     def test_the_file_is_written_whole_or_not_at_all(self, crossing, tmp_path):
         target = tmp_path / "report.html"

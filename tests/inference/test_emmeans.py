@@ -86,7 +86,7 @@ MINE = {
 
 def same(found, reference, quantity="estimate"):
     """Compare the rows in their order; intervals on the scale of their widths."""
-    theirs = {k: np.array(v, dtype=float) for k, v in reference.items() if _numeric(v)}
+    theirs = {k: np.atleast_1d(np.array(v, dtype=float)) for k, v in reference.items() if _numeric(v)}
     name = next(c for c in theirs if c in ("emmean", "estimate") or c.endswith(".trend"))
     known = ~np.isnan(theirs["SE"])
     assert np.array_equal(known, ~found[quantity].isna())
@@ -165,6 +165,46 @@ def test_slopes_of_a_curve(fits, ddf):
     """The generator asks for a step of 1e-5, whose forward difference is off by some 1e-7 of the slope."""
     trends = mx.emtrends(fits["quadratic"], "Days", "~ set * Days", at={"Days": [2, 7]}, ddf=ddf)
     same(trends.table, REFERENCE[ddf]["quadratic"]["trends"], "trend")
+
+
+def test_cluster_robust_means_contrasts_and_slopes(fits):
+    """CR2 and its own df are clubSandwich's, Tukey's adjustment of it emmeans' (gen_emmeans_robust.R).
+
+    Standard errors and df to 1e-4: a sandwich moves with theta more than a model's covariance.
+    """
+    reference = json.loads((HERE / "reference" / "emmeans" / "emmeans_robust.json").read_text())
+    fit = fits["flipped"]
+    means = mx.emmeans(fit, "style", vcov=fit.vcov_robust("CR2"))
+    same(means.table, reference["flipped"]["means"], "emmean")
+    same(means.pairs(adjust="none").table, reference["flipped"]["pairs"])
+    joint, wald = means.pairs().joint().iloc[0], reference["flipped"]["joint"]
+    for mine, theirs in {"df1": "df1", "df2": "df2", "statistic": "F.ratio", "p_value": "p.value"}.items():
+        assert joint[mine] == pytest.approx(wald[theirs], rel=1e-3)
+    normal = mx.emmeans(fit, "style", vcov=fit.vcov_robust("CR2"), ddf="normal").pairs()
+    assert np.isinf(normal.table["df"]).all()
+    same(normal.table, reference["flipped"]["tukey"])
+    fit = fits["sleep"]
+    trends = mx.emtrends(fit, "Days", "set", vcov=fit.vcov_robust("CR2"))
+    same(trends.table, reference["sleep"]["means"], "trend")
+    same(trends.pairs().table, reference["sleep"]["pairs"])
+
+
+def test_a_joint_test_with_infinite_df_is_chi_square(fits):
+    joint = mx.emmeans(fits["flipped"], "style", ddf="normal").joint().iloc[0]
+    assert np.isinf(joint["df2"])
+    from scipy import stats
+
+    assert joint["p_value"] == pytest.approx(stats.chi2.sf(2 * joint["statistic"], 2), rel=1e-10)
+
+
+def test_numbers_and_truth_values_are_named_in_contrasts_and_text_is_not():
+    data = sleep().query("Days in [1, 8]").assign(late=lambda d: d["Subject"] > 340)
+    fit = mx.lmer("Reaction ~ C(Days) + set + late + (1 | Subject)", data)
+    assert mx.emmeans(fit, "Days").pairs().table["contrast"].tolist() == ["Days 1 - Days 8"]
+    assert mx.emmeans(fit, "late").pairs().table["contrast"].tolist() == ["late False - late True"]
+    both = mx.emmeans(fit, ["Days", "set"]).contrast("trt.vs.ctrl", base=(8, "odd"))
+    assert both.table["contrast"][0] == "Days 1, even - Days 8, odd"
+    assert mx.emmeans(fit, "Days").contrast("trt.vs.ctrl", base=8.0).table["contrast"][0] == "Days 1 - Days 8"
 
 
 @pytest.mark.parametrize("ddf", DDF)
@@ -339,9 +379,9 @@ def test_booleans_ordered_categories_and_names_with_blanks():
     fit = mx.lmer("Reaction ~ late * third + `my set` + (1 | Subject)", data)
     means = mx.emmeans(fit, "~ late | third", ddf="normal")
     assert means.table["third"].dtype == "category"
-    assert means.pairs().table["contrast"].unique().tolist() == ["False - True"]
+    assert means.pairs().table["contrast"].unique().tolist() == ["late False - late True"]
     two = mx.emmeans(fit, ["my set", "late"], ddf="normal").contrast("trt.vs.ctrl", base=("odd", True))
-    assert two.table["contrast"][0] == "even, False - odd, True"
+    assert two.table["contrast"][0] == "even, late False - odd, late True"
 
 
 def test_a_link_is_named():

@@ -12,7 +12,7 @@ import pytest
 import mixedfx as mx
 from mixedfx.errors import DegreesOfFreedomWarning, ModelError, OptionError
 from mixedfx.inference.hypotheses import contrast_matrix
-from mixedfx.reml import inference, testing
+from mixedfx.reml import inference
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ def test_labels_of_contrasts():
     ("hypothesis", "message"),
     [
         ("style", "no coefficient 'style'"),
+        (f"{SOME} = 0", r'written test\(\{"a": 1, "b": -1\}, rhs=1\)'),
         (np.eye(2), "does not fit 3 coefficients"),
         ([[np.nan, 0, 0]], "not finite"),
         ({SOME: 0.0}, "nothing to test"),
@@ -125,11 +126,17 @@ def test_the_summary_says_what_its_tests_rest_on(fit):
     assert "Tests:       Satterthwaite's degrees of freedom, CR2 standard errors" in shown
 
 
+def test_a_model_without_random_terms_has_exact_tests(course):
+    plain = mx.lmer("score ~ style", course)
+    assert "Tests:       n - p degrees of freedom" in plain.summary().text()
+
+
 def test_a_summary_that_would_take_long_leaves_df_out_and_says_so(course, monkeypatch):
-    monkeypatch.setattr(testing, "LARGE", 0)
     monkeypatch.setattr(inference, "SUMMARY_SECONDS", 0.0)
     fit = mx.lmer("score ~ style + (1 | professor)", course)
-    assert "left out: Satterthwaite's df would take about 0 s; fit.tidy() has them" in fit.summary().text()
+    text = " ".join(fit.summary().text().split())
+    assert "left out: by the sizes of the model Satterthwaite's df take about 0 s; fit.tidy() computes them" in text
+    assert " df " not in text.split("Fixed effects")[1].split("Scaled residuals")[0]
     fit.tidy()
     assert "Satterthwaite's degrees of freedom" in fit.summary().text()
 
@@ -145,6 +152,17 @@ def test_type_three_is_refused_where_cells_are_empty():
     with pytest.raises(ModelError, match='type="II"'):
         fit.anova("III")
     assert fit.anova("II")["num_df"].tolist() == [2.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("number", "roman"), [(1, "I"), (2, "II"), (3, "III")])
+def test_types_are_roman_or_numbers(fit, number, roman):
+    pd.testing.assert_frame_equal(fit.anova(number), fit.anova(roman))
+
+
+@pytest.mark.parametrize("type", [4, "3"])
+def test_other_types_are_refused(fit, type):
+    with pytest.raises(OptionError, match="'III'"):
+        fit.anova(type)
 
 
 def test_a_formula_with_nothing_but_an_intercept_has_an_empty_anova(course):

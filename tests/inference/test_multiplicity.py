@@ -43,6 +43,19 @@ def test_p_values_and_intervals_agree(adjust):
     np.testing.assert_allclose(p, 0.1, atol=2e-4)
 
 
+@pytest.mark.parametrize("df", [20.0, 300.0, np.inf])
+@pytest.mark.parametrize("adjust", ["tukey", "mvt"])
+def test_far_out_no_adjusted_p_value_is_below_its_own(adjust, df):
+    """And none above Bonferroni's over the six pairs, however small; the larger of two is never the smaller one."""
+    t = np.array([2.0, 6.0, 9.0, 12.0, 20.0, 30.0])
+    _, K = contrast_family("pairwise", list("abcd"))
+    p = adjusted_p_values(t, np.full(6, df), adjust, means=4, correlation=correlation(K))
+    own = 2 * stats.t.sf(t, df)
+    assert (p >= own).all()
+    assert (p <= 6 * own * (1 + 1e-12)).all()
+    assert (np.diff(p) < 0).all()
+
+
 def test_holm_by_hand():
     t = stats.t.isf(np.array([0.01, 0.04, 0.03]) / 2, 9)
     p = adjusted_p_values(t, np.full(3, 9.0), "holm", means=3)

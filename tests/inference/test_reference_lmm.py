@@ -8,6 +8,7 @@ import pytest
 from mixedfx.inference.satterthwaite import satterthwaite, second_derivatives
 from mixedfx.pls.evaluate import evaluate
 from tests.oracles import dense_inference
+from tests.reml.test_profile import RECORDED as PROFILED
 from tests.reml.test_reference_lme4 import CASES, fit, ours, reference
 
 SATTERTHWAITE = [case for case in CASES if "df" in reference(case)["coef_table"][0]]
@@ -21,9 +22,24 @@ def coefficients(case, table, ddf):
     return fit(case).tidy(ddf=ddf).set_index("term").loc[names]
 
 
-def test_the_cases_were_found():
-    assert len(SATTERTHWAITE) >= 11
-    assert len(KENWARD_ROGER) >= 7
+def test_every_recorded_number_is_compared():
+    """Whatever a file records of df, F tests or profiles is in one of the lists that tests run over."""
+    profiles = [case for case in CASES if "confint_profile_95" in reference(case)]
+    assert profiles == [f"lmm_{name}" for name in PROFILED]
+    assert [case for case in CASES if "anova_III_satterthwaite" in reference(case)] == SATTERTHWAITE
+    assert [case for case in CASES if "anova_III_kenward_roger" in reference(case)] == KENWARD_ROGER
+    # the generator asked neither for STAR's crossed demography, nor for Kenward and Roger's method where the fit is
+    # by ML, singular, weighted or has thousands of rows
+    assert sorted(set(CASES) - set(SATTERTHWAITE)) == ["lmm_star_crossed_demography"]
+    left = sorted(set(SATTERTHWAITE) - set(KENWARD_ROGER))
+    assert left == [
+        "lmm_dyestuff2_singular",
+        "lmm_dyestuff_ml",
+        "lmm_sleepstudy_ml",
+        "lmm_sleepstudy_weights_offset",
+        "lmm_star_varying_effect",
+    ]
+    assert (len(CASES), len(SATTERTHWAITE), len(KENWARD_ROGER)) == (13, 12, 7)
 
 
 @pytest.mark.parametrize("case", SATTERTHWAITE)

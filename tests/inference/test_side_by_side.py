@@ -44,9 +44,15 @@ def test_intervals_stars_and_covariances(fits):
     assert numbers == pytest.approx([tidy["estimate"], tidy["conf_low"], tidy["conf_high"]], abs=0.006)
     assert "***" in shown
     assert any("90 % intervals" in note for note in found.notes)
+    assert "Degrees of freedom: Kenward-Roger, with its adjusted covariance." in found.notes
+    assert not any("Degrees" in note for note in mx.table(fit).notes)
     robust = fit.vcov_robust("CR2")
     se = cell(mx.table(fit, vcov=[robust]).frame, "Fixed effects", "Intercept", "(1)")
     assert float(se.split("(")[1][:-1]) == pytest.approx(np.sqrt(robust.vcov[0, 0]), abs=0.006)
+    both = mx.table(fit, fit, vcov=[robust, robust]).notes
+    assert "Covariance of the fixed effects: CR2, clusters professor." in both
+    one = mx.table(fit, fit, names=["a", "b"], vcov=[None, robust]).notes
+    assert "Covariance of the fixed effects of b: CR2, clusters professor." in one
     assert cell(mx.table(fit, show="none").frame, "Fixed effects", "Intercept", "(1)") == "67.19"
 
 

@@ -48,11 +48,14 @@ def test_against_performance(name):
             assert mine[":".join(sorted(group.split(":")))] == pytest.approx(value, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["sleepstudy_intercept", "flipped"])
+@pytest.mark.parametrize("name", ["sleepstudy_intercept", "flipped", "cake"])
 def test_r2_by_level_against_performance(name):
     fit = mx.lmer(REFERENCE[name]["formula"], load(name))
+    theirs = np.array(REFERENCE[name]["r2_by_level"]["R2"], dtype=float)
+    theirs = theirs[~np.isnan(theirs)]  # of cake's recipe:replicate performance knows the first level only
+    assert len(theirs) == (1 if name == "cake" else 2)
     # the optimisers of two fits enter, and a difference of nearly equal variances
-    np.testing.assert_allclose(fit.r2(by="level")["r2"], REFERENCE[name]["r2_by_level"]["R2"], rtol=2e-4)
+    np.testing.assert_allclose(fit.r2(by="level")["r2"][: len(theirs)], theirs, rtol=2e-4)
 
 
 @pytest.mark.parametrize("formula", ["Reaction ~ Days + (Days | Subject)", "Reaction ~ Days + (Days || Subject)"])

@@ -54,6 +54,24 @@ def test_prior_and_posterior_share_an_axis():
         prior_posterior({})
 
 
+def test_a_wide_prior_leaves_the_posterior_legible():
+    """The axis is cut at four widths of the posterior to each side, and says how far the prior reaches."""
+    rng = np.random.default_rng(1)
+    axes = prior_posterior({"a": (rng.normal(0, 500, 4000), rng.normal(1, 1.0, 4000))}, xlabel="effect")
+    low, high = axes.get_xlim()
+    assert -30 < low < -18
+    assert 20 < high < 32
+    label = axes.get_xlabel()
+    assert label.startswith("effect\n(95 % of the prior: -")
+    near = prior_posterior({"a": (rng.normal(0, 2, 4000), rng.normal(1, 1.0, 4000))})
+    assert near.get_xlabel() == ""
+    # Both curves are as high as each other.
+    prior = near.lines[0].get_ydata()
+    posterior = near.collections[0].get_paths()[0].vertices[:, 1]
+    assert prior.max() == pytest.approx(posterior.max(), rel=1e-6)
+    assert inside(axes)
+
+
 @pytest.fixture
 def pooled():
     return pd.DataFrame(
@@ -74,6 +92,8 @@ def test_arrows_run_from_raw_to_pooled_and_the_largest_is_on_top(pooled):
     assert [t.get_text() for t in axes.get_yticklabels()] == ["large (200)", "small (10)", "none (0)"]
     assert axes.get_yticks()[0] == 2
     assert inside(axes)
+    # Labels that leave little room for the axes do not cut off the legend.
+    assert inside(pooling_arrows(pooled.assign(label="a label of some length"), overall=4.5))
 
 
 def test_the_funnel_is_what_noise_alone_gives(pooled):
@@ -120,6 +140,9 @@ def test_ranks_are_ordered_by_the_expected_one():
     assert inside(axes)
     many = pd.DataFrame(np.full((30, 30), 1 / 30), index=[f"group {i}" for i in range(30)], columns=range(1, 31))
     assert inside(rank_heatmap(many))
+    hundred = pd.DataFrame(np.full((100, 100), 1 / 100), index=range(100), columns=range(1, 101))
+    width, height = rank_heatmap(hundred).figure.get_size_inches()
+    assert max(width, height) < 9.5
 
 
 def test_lines_have_bands_and_one_style_each():

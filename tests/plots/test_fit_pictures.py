@@ -84,9 +84,21 @@ def test_every_kind_and_the_page(fit):
     for kind in KINDS:
         assert fit.plot(kind) is not None
     page = fit.plot()
-    assert sum(axes.get_visible() for axes in page.axes) == 6
+    assert sum(axes.get_visible() for axes in page.axes) == 7
     plain = mx.lmer("Reaction ~ Days", pd.read_csv(DATA / "sleepstudy.csv"))
-    assert sum(axes.get_visible() for axes in plain.plot().axes) == 3
+    assert sum(axes.get_visible() for axes in plain.plot().axes) == 4
+
+
+def test_observed_values_and_profiles_of_a_fit(fit):
+    axes = fit.plot("observed")
+    assert axes.get_ylabel() == "observed Reaction"
+    drawn = np.asarray(axes.collections[0].get_offsets())
+    np.testing.assert_allclose(drawn, np.column_stack([fit.fitted, fit.design.y]))
+    assert fit.plot("residuals").get_ylabel() == "residual / sigma"
+    titles = [a.get_title(loc="left") for a in fit.plot("profile", parm="fixed").axes if a.get_visible()]
+    assert titles == ["Intercept", "Days"]
+    with pytest.raises(OptionError, match="Leave ax= out"):
+        fit.plot("profile", ax=axes)
 
 
 def test_what_cannot_be_drawn(fit, means):

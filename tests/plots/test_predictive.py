@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mixedfx.plots.predictive import bars, frequencies, rootogram
+from mixedfx.plots.predictive import bars, frequencies, predictive_check, rootogram
 
 
 @pytest.fixture
@@ -19,6 +19,21 @@ def test_frequencies_count_each_value():
     assert found.tolist() == [[0, 2, 1, 0], [2, 0, 0, 1]]
     _, data, found = frequencies(np.array([0, 9]), np.array([[1, 7]]), 3)
     assert (data.tolist(), found.tolist()) == ([1, 0, 0], [[0, 1, 0]])
+
+
+def test_densities_end_at_the_bounds_and_keep_their_mass():
+    """Areas by the trapezoidal rule on 200 points; what lies beyond the 99.9 % quantiles is not drawn."""
+    rng = np.random.default_rng(2)
+    y = rng.beta(0.8, 0.6, size=2000)
+    for bounds, least in (((0.0, 1.0), 0.99), ((-np.inf, np.inf), 0.97)):
+        axes = predictive_check(y, rng.beta(0.8, 0.6, size=(5, 2000)), bounds=bounds)
+        for line in axes.lines:
+            x, height = (np.asarray(values, dtype=float) for values in line.get_data())
+            assert x.min() >= bounds[0]
+            assert x.max() <= bounds[1]
+            assert least < np.trapezoid(height, x) < 1.01
+    at_zero = np.asarray(predictive_check(y, y[None], bounds=(0.0, np.inf)).lines[-1].get_ydata(), dtype=float)[0]
+    assert at_zero > 1.5 * np.asarray(predictive_check(y, y[None]).lines[-1].get_ydata(), dtype=float)[20]
 
 
 def test_bars_are_as_high_as_the_data(counts):

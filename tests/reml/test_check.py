@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mx
+from mixedfx.inference.findings import CheckReport, Finding
 
 STATISTICAL = (
     "normality of residuals",
@@ -71,6 +72,27 @@ def test_unequal_groups_are_found():
         wide = data["g"].astype(int) % 3 == 0
         data.loc[wide, "y"] += np.random.default_rng(seed + 1000).normal(size=int(wide.sum())) * 2.0
         assert checked(data)["variance between groups"].status == "problem"
+
+
+def test_advice_fits_the_design_and_small_departures_are_called_small():
+    """A robust covariance is offered where clusters exist; what is certain but small is no problem."""
+    wild = simulated(2, noise=lambda rng, n, x: rng.normal(size=n) * np.exp(0.4 * x))
+    assert "vcov=fit.vcov_robust()" in checked(wild)["constant variance"].consequence
+    wild["h"] = np.random.default_rng(0).integers(0, 12, len(wild)).astype(str)
+    crossed = checked(wild, "y ~ x + (1 | g) + (1 | h)")["constant variance"]
+    assert "vcov_robust" not in crossed.consequence
+    assert "weights=" in crossed.consequence
+    slight = simulated(5, q=100, n=60, noise=lambda rng, n, x: rng.normal(size=n) * np.exp(0.06 * x))
+    finding = checked(slight)["constant variance"]
+    assert finding.status == "ok"
+    assert finding.p_value < 0.005
+    assert finding.seen.endswith("seen for certain, but too little to change conclusions")
+
+
+def test_tiny_p_values_are_written_as_bounds():
+    report = CheckReport("x", (Finding("a", "ok", "seen", p_value=0.0), Finding("b", "ok", "seen", p_value=0.5)), {})
+    assert "seen (p < 1e-300)" in report.text()
+    assert "seen (p = 0.500)" in report.text()
 
 
 def test_collinearity_is_found_and_named():

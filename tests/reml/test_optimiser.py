@@ -17,7 +17,7 @@ from mixedfx.pls.problem import build_problem
 from mixedfx.reml.lmer import lmer
 from mixedfx.reml.optimization import Outcome
 from mixedfx.reml.solve import solve
-from mixedfx.reml.starting import moment_start
+from mixedfx.reml.starting import RANGE, moment_start
 from mixedfx.reml.trust_region import minimise, trust_region_step
 from tests.oracles import dense_lmm
 from tests.oracles.random_designs import make_design, shapes
@@ -149,3 +149,18 @@ def test_trust_region_step_is_the_minimum_in_the_ball(seed, r, radius, definite)
     points *= (radius * rng.random(2000) ** (1 / r) / np.linalg.norm(points, axis=1))[:, None]
     values = points @ g + 0.5 * np.einsum("ni,ij,nj->n", points, H, points)
     assert model <= values.min() + 1e-9 * max(1.0, abs(model))
+
+
+@quiet
+def test_a_term_within_the_span_of_the_fixed_effects_does_not_stop_the_start():
+    """With a mean for each level in X, the moments of (1 | g) are zero but for rounding; it starts at the lower end."""
+    rng = np.random.default_rng(7)
+    g, h = np.repeat(np.arange(8), 20), np.tile(np.arange(20), 8)
+    x = rng.normal(size=160)
+    data = pd.DataFrame({"y": x + rng.normal(size=160) + rng.normal(size=20)[h], "x": x, "g": g.astype(str), "h": h})
+    problem = build_problem(build_design("y ~ g * x + (1 + x | g) + (1 | h)", data))
+    start = dict(zip(problem.entries, moment_start(problem), strict=True))
+    small = {(f, a, b): value for (f, a, b), value in start.items() if problem.factors[f].k == 2 and a == b}
+    assert list(small.values()) == [RANGE[0], RANGE[0]]
+    best, _ = minimise(problem, moment_start(problem))
+    assert np.isfinite(best.criterion)

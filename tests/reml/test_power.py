@@ -104,7 +104,9 @@ def test_the_curve_has_a_point_for_each_design(sleepstudy):
         "Days = 3, 8 rows in a group",
     ]
     assert found.plot("n_per_group").get_xlabel() == "rows in a group"
-    assert "Power of a 5 % test (normal)" in repr(found)
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["6", "12"]
+    assert "Power of a 5 % test (df: normal), 20 data sets for each design" in repr(found)
+    assert found._repr_html_().count("<tr") == 5
     with pytest.raises(DataError, match="power curve needs rows"):
         power_curve(found.table.drop(columns="power"))
 

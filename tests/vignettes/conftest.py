@@ -38,6 +38,18 @@ def build() -> Any:
     return module
 
 
+def cells_of(name: str) -> list[tuple[str, str]]:
+    """(header, body) of the cells of a vignette, without running it."""
+    pieces = re.split(r"(?m)^# %%(.*)$", (FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    return list(zip(pieces[1::2], pieces[2::2], strict=True))
+
+
+@pytest.fixture(scope="session")
+def read_vignette() -> Callable[[str], list[tuple[str, str]]]:
+    """Give a function that reads the cells of a vignette by its name."""
+    return cells_of
+
+
 @pytest.fixture(scope="session")
 def run_vignette(build: Any) -> Callable[[str], Vignette]:
     """Give a function that runs a vignette by its name, cell after cell, as a notebook would."""
@@ -46,9 +58,7 @@ def run_vignette(build: Any) -> Callable[[str], Vignette]:
 
     @cache
     def run(name: str) -> Vignette:
-        text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
-        pieces = re.split(r"(?m)^# %%(.*)$", text)
-        cells = list(zip(pieces[1::2], pieces[2::2], strict=True))
+        cells = cells_of(name)
         names: dict[str, Any] = {"__name__": name}
         prose = []
         plt.switch_backend("Agg")

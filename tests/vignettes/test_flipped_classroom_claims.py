@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +132,89 @@ def test_with_one_style_each_the_dummies_cannot_answer_and_the_mixed_model_print
 def test_the_mixed_model_comes_nearer_to_the_truth_in_this_course(names):
     assert names["misses"]["mixed model"] < names["misses"]["ignoring professors"]
     assert names["true_difference"] == -3.5
+
+
+def test_degrees_of_freedom_are_many_in_one_plan_and_professors_less_means_in_the_other(names):
+    tests, crossed, nested = names["tests"], *names["MIXED"]
+    for method in ("Satterthwaite", "Kenward-Roger"):
+        # A balanced nested plan: an analysis of variance of 15 means.
+        assert tests.loc[(nested, method), "df"] == pytest.approx(12, rel=1e-5)
+        assert tests.loc[(crossed, method), "df"] > 300
+    assert names["longer"] == pytest.approx(stats.t.ppf(0.975, 12) / stats.norm.ppf(0.975), rel=1e-5)
+
+
+def test_courses_without_an_effect_are_tested_as_means_of_professors_would_be(names):
+    scores, style = names["scores_without_effect"], names["nested_course"].groupby("professor", observed=True)["style"]
+    of_professor = np.eye(15)[names["own_professor"]].T @ scores / 25
+    styles = style.first().to_numpy()
+    found = stats.f_oneway(*(of_professor[styles == one] for one in names["STYLES"])).pvalue
+    # The same test, as no estimated variance of professors is zero in these courses; no p value lies within rounding
+    # of 0.05.
+    assert np.abs(found - 0.05).min() > 1e-5
+    rejected = names["rejected"][list(names["HYPOTHESES"])[1]]
+    for method in ("Satterthwaite", "Kenward-Roger"):
+        assert rejected[method] == np.mean(found < 0.05)
+
+
+def test_only_wald_z_rejects_more_often_than_it_says(names):
+    rejected, error = names["rejected"].unstack(), names["monte_carlo"]
+    assert error == pytest.approx(np.sqrt(0.05 * 0.95 / 400))
+    assert ((rejected[["Satterthwaite", "Kenward-Roger"]] - 0.05).abs() < 2 * error).all(axis=None)
+    assert (rejected["Wald z"] > 0.05 + 2 * error).all()
+    assert (rejected["Satterthwaite"] == rejected["Kenward-Roger"]).all()
+
+
+def test_pairwise_contrasts_have_tukeys_p_values_and_all_differ(names):
+    table = names["pair_table"]
+    expected = stats.studentized_range.sf(table["statistic"].abs() * np.sqrt(2), 3, table["df"])
+    # Both integrate numerically; scipy's absolute error is about 1e-9.
+    np.testing.assert_allclose(table["p_value"], expected, rtol=1e-4, atol=1e-8)
+    assert (table["p_value"] < 0.05).all()
+    np.testing.assert_allclose(
+        names["unadjusted"]["p_value"], 2 * stats.t.sf(table["statistic"].abs(), table["df"]), rtol=1e-9
+    )
+    assert (table["p_value"] > names["unadjusted"]["p_value"]).all()
+    assert names["closest"] == "Fully Flipped - Some Flipped"
+
+
+def test_the_profile_interval_of_professors_reaches_further_up_and_percentiles_lie_lower(names):
+    intervals, sd = names["intervals"], names["sd_professor"]
+    assert names["high"] - sd > sd - names["low"]
+    profile, boot = (intervals.loc[(method, "professor")] for method in ("profile", "bootstrap"))
+    assert boot["conf_low"] < profile["conf_low"]
+    assert boot["conf_high"] < profile["conf_high"]
+    length = intervals["conf_high"] - intervals["conf_low"]
+    assert length["profile", "professor"] > 2 * length["profile", "Residual"]
+    mixed = names["mixed"]
+    refits = mixed.refits(mixed.simulate(1000, seed=2))
+    # More often too small than too large; the standard error of this share is 0.016.
+    assert np.mean(refits.theta[:, 0] * refits.sigma < sd) > 0.5
+
+
+def test_the_profile_interval_ends_where_the_likelihood_ratio_test_rejects(names):
+    course, mixed = names["course"], names["mixed"]
+    y, X = course["score"].to_numpy(), mixed.design.X
+    same = np.equal.outer(course["professor"].to_numpy(), course["professor"].to_numpy()).astype(float)
+
+    def deviance(sd: float, sigma: float) -> float:
+        V = sd**2 * same + sigma**2 * np.eye(len(y))
+        L = np.linalg.cholesky(V)
+        A, b = np.linalg.solve(L, X), np.linalg.solve(L, y)
+        left = b - A @ np.linalg.lstsq(A, b, rcond=None)[0]
+        return 2 * np.log(np.diag(L)).sum() + left @ left
+
+    sigmas = np.linspace(9.0, 9.6, 7)
+
+    def profiled(sd: float) -> float:
+        # A parabola through the lowest of a grid: the error is below 1e-3 of the deviance.
+        values = np.array([deviance(sd, sigma) for sigma in sigmas])
+        a, b, c = np.polyfit(sigmas, values, 2)
+        return c - b**2 / (4 * a)
+
+    lowest = profiled(names["intervals"].loc[("profile", "professor"), "estimate"])
+    for end in (names["low"], names["high"]):
+        assert profiled(end) - lowest == pytest.approx(stats.chi2.ppf(0.95, 1), abs=0.02)
+
+
+def test_the_check_of_the_course_finds_nothing(names):
+    assert names["checked"].problems == ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mixedfx.bayes.engines.base import Engine, require
+from mixedfx.bayes.engines.base import ALGORITHMS, Engine, require
 from mixedfx.bayes.engines.cmdstan import CmdStan
 from mixedfx.bayes.engines.stanli import Stanli
 from mixedfx.errors import check_option
@@ -55,6 +55,8 @@ def choose(numbers: int, threads: int = 1, algorithm: str = "nuts") -> str:
 
     Raises
     ------
+    OptionError
+        An algorithm that no engine has.
     MissingPackageError
         What is needed is not installed; the message has the command that installs it.
 
@@ -64,8 +66,10 @@ def choose(numbers: int, threads: int = 1, algorithm: str = "nuts") -> str:
     >>> choose(numbers=1200)
     'stanli'
     """
+    check_option("algorithm", algorithm, ALGORITHMS)
     if algorithm != "nuts":
         return get_engine("cmdstan").name
     wanted = ("cmdstan", "stanli") if numbers >= LARGE and threads > 1 else ("stanli", "cmdstan")
-    usable = [name for name in wanted if ENGINES[name].available() is None]
-    return usable[0] if usable else get_engine("stanli").name
+    # One after the other: to ask whether CmdStan is there takes half a second the first time.
+    usable = (name for name in wanted if ENGINES[name].available() is None)
+    return next(usable, None) or get_engine("stanli").name

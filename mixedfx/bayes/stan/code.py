@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from mixedfx.bayes.context import scales_of
+from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.program import program_text
 from mixedfx.bayes.stan.shape import Centred, ModelShape, model_shape
 from mixedfx.design.design import Design
-from mixedfx.errors import FewLevelsWarning, OptionError
+from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.priors.distributions import Prior
@@ -139,17 +139,10 @@ def _model(
     options: Mapping[str, Any], centred: Centred, threads: int, log_lik: bool, y_rep: bool,
 ) -> tuple[Design, Family, ResolvedPriors, ModelShape]:  # fmt: skip
     """Design, family, priors and shape of a model."""
-    from mixedfx.design.build import build_design
-    from mixedfx.formula.parse import parse_formula
-
     if threads < 1:
         raise OptionError(f"threads={threads}", mend="Use 1, or the number of threads of each chain.")
     found = find_family(family)
-    parsed = parse_formula(formula)
-    known = any(addition.name == "se" for addition in parsed.additions)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FewLevelsWarning)
-        design = build_design(parsed, data, sigma_free=not known, family=found, **options)
+    design = model_design(formula, data, found, stacklevel=4, **options)
     resolved = resolve(prior_set(priors), scales_of(design, found))
     shape = model_shape(design, found, resolved, centred=centred, threads=threads, log_lik=log_lik, y_rep=y_rep)
     return design, found, resolved, shape

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ModelError, OptionError
+from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.priors.distributions import (
     Decov,
@@ -165,8 +165,6 @@ def model_shape(
     ------
     OptionError
         For a name in `centred` that is no random term.
-    ModelError
-        For weights beside known standard deviations.
     """
     names = term_names(design.random)
     labels = {*names, *(term.label for term in design.random)}
@@ -176,7 +174,6 @@ def model_shape(
             f"centred= names {sorted(chosen - labels)[0]!r}, which is no random term",
             mend=f"There {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names)) or 'none'}.",
         )
-    _check_rows(design)
     coefficients = dict(zip(design.fixed_names, resolved.coefficients, strict=True))
     intercept = coefficients.pop("Intercept", None)
     alpha = resolved.threshold if resolved.threshold is not None else intercept
@@ -218,12 +215,3 @@ def _sd_kinds(prior: TermPrior) -> tuple[str, ...]:
     if isinstance(prior.sd, Decov):
         return ("decov",)
     return tuple(sorted({KINDS[type(sd)] for sd in prior.sd}))
-
-
-def _check_rows(design: Design) -> None:
-    """Refuse weights where there is no sigma for them to scale; the design has refused families without one."""
-    if design.weights is not None and design.known_sd is not None:
-        raise ModelError(
-            "se() fixes the standard deviation of each row, so that weights have nothing to scale",
-            mend="Leave one of them out; se(s / sqrt(w)) combines them.",
-        )

@@ -3,7 +3,7 @@
 import pytest
 
 from mixedfx.bayes.engines import registry
-from mixedfx.errors import MissingPackageError
+from mixedfx.errors import MissingPackageError, OptionError
 
 SMALL = registry.LARGE - 1
 LARGE = registry.LARGE
@@ -31,6 +31,11 @@ def test_an_approximation_needs_cmdstan(monkeypatch):
     monkeypatch.setattr(type(registry.ENGINES["cmdstan"]), "available", lambda self: "no CmdStan\ninstall it")
     with pytest.raises(MissingPackageError, match="no CmdStan\ninstall it"):
         registry.choose(SMALL, algorithm="laplace")
+
+
+def test_a_misspelt_algorithm_is_no_missing_package():
+    with pytest.raises(OptionError, match="algorithm='lapalce' is not known\nUse 'nuts', 'pathfinder'"):
+        registry.choose(SMALL, algorithm="lapalce")
 
 
 def test_nothing_is_chosen_where_nothing_is_installed(monkeypatch):

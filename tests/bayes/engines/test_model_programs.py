@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import mixedfx as mx
 from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.engines.base import Settings
 from mixedfx.bayes.engines.registry import ENGINES
@@ -11,6 +12,7 @@ from mixedfx.bayes.stan.code import stan_code, stan_data
 from mixedfx.bayes.stan.parameters import joint_draws, variables
 from mixedfx.bayes.stan.shape import model_shape
 from mixedfx.design.build import build_design
+from mixedfx.errors import ApproximationWarning, MissingPackageError
 from mixedfx.families.registry import find_family
 from mixedfx.formula.parse import parse_formula
 from mixedfx.priors.resolve import resolve
@@ -51,3 +53,47 @@ def test_a_model_comes_back_from_its_program(frame, engine):
     error = np.abs(predictor.beta.mean(0) - [0.5, 1.0]) / predictor.beta.std(0)
     assert (error < 4).all()
     assert not found.sampler.divergent.any()
+
+
+@pytest.fixture(scope="module")
+def fits(frame):
+    """A fit by every engine that is usable here."""
+    options = {"chains": 2, "warmup": 400, "draws": 2000, "seed": 1, "progress": False}
+    return {name: mx.bayes(FORMULA, frame, "bernoulli", engine=name, **options) for name in USABLE}
+
+
+@pytest.mark.parametrize("engine", USABLE)
+def test_a_fit_is_the_same_from_every_engine(frame, fits, engine):
+    """Names and shapes; and posterior means within five Monte Carlo errors of 400 effective draws each."""
+    fit, first = fits[engine], fits["stanli"]
+    assert fit.sampling.engine == engine
+    assert f"NUTS on all parameters by {engine}" in fit.diagnostics().text()
+    ours, theirs = fit.draws(), first.draws()
+    assert ours.names == theirs.names
+    assert ours.array.shape == theirs.array.shape == (2, 1000, 2 + 2 + 1 + 2 * GROUPS)
+    error = np.sqrt(2 * theirs.array.var((0, 1)) / 400)
+    assert (np.abs(ours.array.mean((0, 1)) - theirs.array.mean((0, 1))) < 5 * error).all()
+    effects = [mx.effects(one, "x", by="g").table["estimate"].to_numpy() for one in (fit, first)]
+    assert effects[0] == pytest.approx(effects[1], abs=0.03)
+
+
+@pytest.mark.parametrize("algorithm", ["pathfinder", "laplace", "variational"])
+def test_an_approximation_says_that_it_is_one(frame, fits, algorithm):
+    """Where CmdStan is installed; elsewhere the error has the command that installs it."""
+    if "cmdstan" not in USABLE:
+        with pytest.raises(MissingPackageError, match="install"):
+            mx.bayes(FORMULA, frame, "bernoulli", algorithm=algorithm)
+        return
+    with pytest.warns(ApproximationWarning, match=f"Draws by {algorithm}"):
+        fit = mx.bayes(FORMULA, frame, "bernoulli", algorithm=algorithm, draws=400, seed=1)
+    assert fit.sampling.engine == "cmdstan"
+    assert fit.draws().array.shape == (4, 100, 29)
+    error = np.abs(fit.fixef - fits["stanli"].fixef) / np.sqrt(np.diag(fits["stanli"].vcov))
+    assert (error < 1.5).all()
+    assert "an approximation" in fit.diagnostics().text()
+
+
+def test_an_engine_that_is_missing_is_named_with_its_command(frame, monkeypatch):
+    monkeypatch.setattr(type(ENGINES["cmdstan"]), "available", lambda self: "CmdStan is not installed\nthe command")
+    with pytest.raises(MissingPackageError, match="CmdStan is not installed\nthe command"):
+        mx.bayes(FORMULA, frame, "bernoulli", engine="cmdstan")

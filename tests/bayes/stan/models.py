@@ -14,7 +14,7 @@ from mixedfx.design.build import build_design
 from mixedfx.families.registry import find_family
 from mixedfx.priors.distributions import Decov
 from mixedfx.priors.resolve import resolve
-from mixedfx.priors.sets import prior_set
+from mixedfx.priors.sets import AUXILIARY, prior_set
 from tests.oracles.stan_model import Model, Term
 
 RESPONSE = {
@@ -106,8 +106,10 @@ def designed(formula, family, **options):
 
 
 def modelled(family, right, priors, **options):
-    """Design, family and resolved priors."""
+    """Design, family and resolved priors; those of auxiliary parameters that the family does not have are left out."""
     family = find_family(family)
+    if isinstance(priors, dict):
+        priors = {key: prior for key, prior in priors.items() if key not in AUXILIARY or key in family.auxiliary}
     left = options.pop("left", RESPONSE[family.name])
     design = designed(f"{left} ~ {right}", family, **options)
     return design, family, resolve(prior_set(priors), scales_of(design, family))

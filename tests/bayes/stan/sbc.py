@@ -3,9 +3,11 @@
 If data come from the model and its prior, the rank of the truth among posterior draws is uniform. Priors are fixed, so
 that nothing is scaled from y, and the simulators share no code with the package. Ranked are the coefficients, each sd,
 the correlation, and subgroup effects on the response scale as `effects` answers them: of one group, of the groups of
-one region, and the mean over six groups that the fit has not seen.
+one region, of one group that the fit has not seen, and the mean over six such groups.
 
-A mutant is ranked beside the truth: the same fit by a program in which the varying slope has 1.6 times its scale.
+A mutant is ranked beside the truth: the same fit by a program in which the varying slope has three times its scale.
+What it says of groups that it has seen is right for all that, as the data speak; what it says of the sd, and of the
+effect in a group not seen, is not.
 
 NUTS draws are thinned, since ranks among correlated draws are not uniform.
 """
@@ -32,7 +34,7 @@ GROUPS, ROWS, UNSEEN = 10, 12, 6
 TREATED = 2 / 3
 WARMUP, DRAWS, THIN = 400, 800, 4
 FORMULA = "y ~ t + (1 + t | g)"
-RIGHT, WRONG = "diag_pre_multiply(sd_1, L_1)", "diag_pre_multiply([1, 1.6]' .* sd_1, L_1)"
+RIGHT, WRONG = "diag_pre_multiply(sd_1, L_1)", "diag_pre_multiply([1, 3]' .* sd_1, L_1)"
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,14 @@ def simulate(study: Study, rng: np.random.Generator) -> tuple[pd.DataFrame, dict
     truth = drawn | {
         "group": effect(np.array([0])),
         "region": effect(np.arange(4)),
+        "newcomer": effect(np.array([GROUPS])),
         "unseen": effect(np.arange(GROUPS, GROUPS + UNSEEN)),
     }
     names = np.array([f"g{j:02d}" for j in range(GROUPS + UNSEEN)])
     rows = {
         "group": pd.DataFrame({"t": [0.0], "g": ["g00"]}),
         "region": pd.DataFrame({"t": 0.0, "g": names[:4]}),
+        "newcomer": pd.DataFrame({"t": 0.0, "g": names[GROUPS : GROUPS + 1]}),
         "unseen": pd.DataFrame({"t": 0.0, "g": names[GROUPS:]}),
     }
     return pd.DataFrame({"y": y, "t": t, "g": names[g]}), rows, truth

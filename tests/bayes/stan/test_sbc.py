@@ -36,7 +36,7 @@ def test_ranks_of_one_data_set_are_kept_and_not_done_again(tmp_path, monkeypatch
     table = sbc.run(study, 1, tmp_path)
     assert len(table) == 1
     names = [column for column in table.columns if column != "index"]
-    assert len(names) == 16
+    assert len(names) == 18
     assert table[names].to_numpy().min() > 0
     assert table[names].to_numpy().max() < 1
     honest = table[[n for n in names if not n.startswith("mutant")]].to_numpy()
