@@ -126,6 +126,10 @@ class SingularFitWarning(MixedfxWarning):
     """A variance is zero or a correlation is one: an answer, but one to know about."""
 
 
+class SingularEffectsWarning(SingularFitWarning):
+    """Effects of single groups rest on a variance of zero or a correlation of one, which intervals take as known."""
+
+
 class ConvergenceWarning(MixedfxWarning):
     """The optimiser stopped before it could certify a minimum."""
 

@@ -31,6 +31,7 @@ from mixedfx.effects.grid import Grid, WeightsLike, build_grid
 from mixedfx.effects.outcome import is_identity
 from mixedfx.effects.quantities import Drawn, Exact, Quantities
 from mixedfx.effects.result import Effects
+from mixedfx.effects.singular import warn_singular
 from mixedfx.effects.state import Overall, Question
 from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, block_diagonal, everybody, find_subgroups, read_plan
 from mixedfx.effects.treatment import NO_TREATMENT, Treatment
@@ -120,6 +121,11 @@ def _answer(
             warn_no_variation(design, treated, plan.columns, grid, first, groups=groups)
         else:
             notes += _variation(fit, treated, plan.columns, grid, comparison, groups=groups, linear=linear)
+    if groups == "fitted":
+        if isinstance(numbers, Exact):
+            warn_singular(fit, numbers.take(per * np.arange(s)).functional, asked.labels)
+        elif isinstance(averages.quantities, Exact):
+            warn_singular(fit, averages.quantities.take(averages.rows()[0, :s, 0]).functional, asked.labels)
     table = _table(asked, averages, treated, comparison, numbers.take(rows), level)
     table.attrs = {"level": level, "uncertainty": fit.uncertainty, "notes": list(notes)}
     return Effects(
