@@ -146,7 +146,8 @@ def missing(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
         values = column(frame, name)
         if values.dtype.kind in "iub" and isinstance(values.dtype, np.dtype):
             continue
-        mask = values.isna().to_numpy(dtype=bool)
+        numeric = isinstance(values.dtype, np.dtype) and values.dtype.kind == "f"
+        mask = np.isnan(values.to_numpy()) if numeric else values.isna().to_numpy(dtype=bool)
         if mask.any():
             masks[str(name)] = mask
     return masks

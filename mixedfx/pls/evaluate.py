@@ -113,7 +113,9 @@ def evaluate(problem: Problem, par: Vector, derivatives: bool = True) -> Evaluat
 
 def _inner(a: Pair, b: Pair) -> Vector:
     """(r, s) products a'b in the space of the random effects."""
-    return np.tensordot(a[0], b[0], axes=([0, 1], [0, 1])) + a[1].T @ b[1]
+    rows = a[0].shape[0] * a[0].shape[1]
+    first = a[0].reshape(rows, a[0].shape[2]).T @ b[0].reshape(rows, b[0].shape[2])
+    return first + a[1].T @ b[1] if len(a[1]) else first
 
 
 def _by_factor(problem: Problem, b: Pair) -> list[Vector]:

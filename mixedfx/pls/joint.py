@@ -52,7 +52,7 @@ class Joint:
         return factorization.solve(factorization.scale_transposed((self.problem.zw1, self.problem.zw2)))
 
     @cached_property
-    def _selection(self) -> list[sparse.csr_array]:
+    def _positions(self) -> list[NDArray[np.intp]]:
         return random_index(self.design, self.problem)
 
     @cached_property
@@ -106,19 +106,19 @@ class Joint:
 
     def _to_design(self, u: Pair) -> Vector:
         """(q, s) effects in the order of the design from (q1, k1, s), (q2, s) of scaled columns."""
-        out = np.zeros((self.design.n_random, u[0].shape[-1]))
+        out = np.empty((self.design.n_random, u[0].shape[-1]))
         parts = [u[0]] + ([] if self.problem.coupling is None else [u[1][x] for x in self.problem.coupling.positions])
-        for group, selection, part in zip(self.problem.factors, self._selection, parts, strict=True):
-            out += selection.T @ (part / group.scale[:, None]).reshape(-1, part.shape[-1])
+        for group, positions, part in zip(self.problem.factors, self._positions, parts, strict=True):
+            out[positions] = (part / group.scale[:, None]).reshape(-1, part.shape[-1])
         return out
 
     def _from_design(self, random: sparse.csr_array) -> Pair:
         """Coefficients (s, q) of u as (q1, k1, s), (q2, s) coefficients of the scaled effects."""
         s = shape_of(random)[0]
-        columns = sparse.csc_array(random.T)
+        effects = sparse.csr_array(random.T)
         parts = [
-            cast("sparse.csr_array", selection @ columns).toarray().reshape(-1, group.k, s) / group.scale[:, None]
-            for group, selection in zip(self.problem.factors, self._selection, strict=True)
+            cast("sparse.csr_array", effects[positions]).toarray().reshape(-1, group.k, s) / group.scale[:, None]
+            for group, positions in zip(self.problem.factors, self._positions, strict=True)
         ]
         second = np.zeros((0 if self.problem.coupling is None else self.problem.coupling.size, s))
         if self.problem.coupling is not None:

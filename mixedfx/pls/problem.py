@@ -28,7 +28,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import linalg
 
 from mixedfx.covariance.structures import Structure, structure_for
 from mixedfx.design.design import Design, RandomTerm
@@ -190,11 +190,12 @@ def group_factors(design: Design, root_weights: Vector | None) -> tuple[GroupFac
 def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], root_weights: Vector | None) -> GroupFactor:
     z = terms[0].z if len(terms) == 1 else np.hstack([t.z for t in terms])
     scale = _column_scale(z)
-    if not np.all(scale == 1.0):
-        z = z / scale
-    if root_weights is not None:
-        z = z * root_weights[:, None]
-    return GroupFactor(blocks, terms[0].codes, np.ascontiguousarray(z), terms[0].n_levels, scale)
+    scaled = np.empty(z.shape)
+    for a in range(z.shape[1]):  # NumPy loops over rows of two or three numbers are four times slower
+        np.divide(z[:, a], scale[a], out=scaled[:, a])
+        if root_weights is not None:
+            scaled[:, a] *= root_weights
+    return GroupFactor(blocks, terms[0].codes, scaled, terms[0].n_levels, scale)
 
 
 def build_problem(design: Design, REML: bool = True) -> Problem:
@@ -230,17 +231,14 @@ def build_problem(design: Design, REML: bool = True) -> Problem:
     )  # fmt: skip
 
 
-def random_index(design: Design, problem: Problem) -> list[sparse.csr_array]:
-    """For each factor, the (q_f * k_f, q) selection that takes u in the order of the design to the factor's order."""
+def random_index(design: Design, problem: Problem) -> list[NDArray[np.intp]]:
+    """For each factor the positions (q_f * k_f,) in u, as the design orders it, of the factor's effects."""
     out = []
     starts = design.starts
     for group in problem.factors:
         index = np.empty((group.n_levels, group.k), dtype=np.intp)
         for block in group.blocks:
             k = block.structure.k
-            size = group.n_levels * k
-            index[:, block.first : block.first + k] = (starts[block.term] + np.arange(size)).reshape(-1, k)
-        flat = index.ravel()
-        shape = (flat.size, design.n_random)
-        out.append(sparse.csr_array((np.ones(flat.size), (np.arange(flat.size), flat)), shape=shape))
+            index[:, block.first : block.first + k] = starts[block.term] + np.arange(group.n_levels * k).reshape(-1, k)
+        out.append(index.ravel())
     return out

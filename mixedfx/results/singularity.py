@@ -155,7 +155,7 @@ def _null_mixtures(factor: NDArray[np.float64], zero: NDArray[np.bool_]) -> list
     rows = np.flatnonzero(~zero)
     sd = np.sqrt((factor[rows] ** 2).sum(axis=1))
     correlation_root = factor[rows] / sd[:, None]
-    values, vectors = linalg.eigh(correlation_root @ correlation_root.T)
+    values, vectors = np.linalg.eigh(correlation_root @ correlation_root.T)
     null = vectors[:, values < NULL]
     out = []
     for direction in _reduced(null).T:
