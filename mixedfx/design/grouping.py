@@ -191,3 +191,9 @@ def regroup(frame: pd.DataFrame, grouping: Grouping) -> NewCodes:
         unseen_values,
         tuple(labels[i] for i in lacking_levels if not fresh[i]),
     )
+
+
+def rows_of(codes: NDArray[np.intp], n_levels: int = 0) -> list[NDArray[np.intp]]:
+    """Rows of each level, in their order; levels beyond the largest code, up to `n_levels`, have none."""
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(codes, minlength=n_levels))[:-1])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from mixedfx.errors import DataError
-from mixedfx.families.family import Array, Auxiliary, Family, Outcome, link_of, refuse, times
+from mixedfx.families.family import Array, Auxiliary, Family, Outcome, refuse, times
 
 
 class _Successes(Family):
@@ -153,9 +153,9 @@ def bernoulli(link: str = "logit") -> Bernoulli:
     >>> mx.families.bernoulli(link="probit")
     bernoulli(link='probit')
     """
-    return Bernoulli(link_of(link, Bernoulli.links, "bernoulli"))
+    return Bernoulli.linked(link)
 
 
 def binomial(link: str = "logit") -> Binomial:
     """Successes out of m trials, written ``k | trials(m) ~ ...``. Links as in `bernoulli`."""
-    return Binomial(link_of(link, Binomial.links, "binomial"))
+    return Binomial.linked(link)

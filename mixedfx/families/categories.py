@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mixedfx.families.family import Array, Auxiliary, Family, Outcome, link_of, refuse
+from mixedfx.families.family import Array, Auxiliary, Family, Outcome, refuse
 from mixedfx.families.links import log1mexp
 
 
@@ -158,9 +158,9 @@ def cumulative(link: str = "logit") -> Cumulative:
     >>> mx.families.cumulative().mean(np.zeros((1, 1)), {"threshold": thresholds}).round(3)
     array([[[0.269, 0.462, 0.269]]])
     """
-    return Cumulative(link_of(link, Cumulative.links, "cumulative"))
+    return Cumulative.linked(link)
 
 
 def categorical(link: str = "logit") -> Categorical:
     """Categories without order: one linear predictor for each but the first, which is the reference."""
-    return Categorical(link_of(link, Categorical.links, "categorical"))
+    return Categorical.linked(link)

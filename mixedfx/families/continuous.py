@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mixedfx.families.family import Array, Auxiliary, Family, Outcome, across, link_of, refuse
+from mixedfx.families.family import Array, Auxiliary, Family, Outcome, across, refuse
 from mixedfx.families.links import saturating_square
 
 _LOG_2PI = float(np.log(2 * np.pi))
@@ -300,7 +300,7 @@ def gaussian(link: str = "identity") -> Gaussian:
     >>> mx.families.gaussian()
     gaussian(link='identity')
     """
-    return Gaussian(link_of(link, Gaussian.links, "gaussian"))
+    return Gaussian.linked(link)
 
 
 def student(link: str = "identity") -> Student:
@@ -308,12 +308,12 @@ def student(link: str = "identity") -> Student:
 
     Links ``"identity"``, ``"log"``, ``"inverse"``.
     """
-    return Student(link_of(link, Student.links, "student"))
+    return Student.linked(link)
 
 
 def lognormal(link: str = "identity") -> LogNormal:
     """Log-normal response: log y ~ N(eta, sigma^2). Coefficients are effects on the mean of log y."""
-    return LogNormal(link_of(link, LogNormal.links, "lognormal"))
+    return LogNormal.linked(link)
 
 
 def gamma(link: str = "log") -> Gamma:
@@ -321,7 +321,7 @@ def gamma(link: str = "log") -> Gamma:
 
     Links ``"log"``, ``"inverse"``, ``"identity"``; under the last two a linear predictor below zero has no density.
     """
-    return Gamma(link_of(link, Gamma.links, "gamma"))
+    return Gamma.linked(link)
 
 
 def beta(link: str = "logit") -> Beta:
@@ -329,4 +329,4 @@ def beta(link: str = "logit") -> Beta:
 
     Links ``"logit"``, ``"probit"``, ``"cloglog"``, ``"cauchit"``.
     """
-    return Beta(link_of(link, Beta.links, "beta"))
+    return Beta.linked(link)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mixedfx.families.family import Array, Auxiliary, Family, Outcome, across, link_of, refuse, times
+from mixedfx.families.family import Array, Auxiliary, Family, Outcome, across, refuse, times
 
 # Beyond this the integers of double precision run out, and so does NumPy's generator.
 _LARGEST_COUNT = 1e15
@@ -142,9 +142,9 @@ def poisson(link: str = "log") -> Poisson:
     >>> mx.families.poisson().mean(np.log([[2.0, 3.0]]), {}).round(6)
     array([[2., 3.]])
     """
-    return Poisson(link_of(link, Poisson.links, "poisson"))
+    return Poisson.linked(link)
 
 
 def negbinomial(link: str = "log") -> NegativeBinomial:
     """Count with mean mu and variance mu + mu^2 / shape. Links as in `poisson`."""
-    return NegativeBinomial(link_of(link, NegativeBinomial.links, "negbinomial"))
+    return NegativeBinomial.linked(link)

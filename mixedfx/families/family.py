@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,10 +52,25 @@ class Family(ABC):
     weights: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.link.name not in self.links:
-            raise OptionError(
-                f"{self.name} has no link {self.link.name!r}", mend=f"Use {', '.join(map(repr, self.links))}."
-            )
+        self._check_link(self.link.name)
+
+    @classmethod
+    def linked(cls, link: str | None = None) -> Self:
+        """Make the family with one of its links, by name; with the first where None.
+
+        Raises
+        ------
+        OptionError
+            For a link that the family does not have.
+        """
+        name = cls.links[0] if link is None else link
+        cls._check_link(name)
+        return cls(LINKS[name])
+
+    @classmethod
+    def _check_link(cls, name: str) -> None:
+        if name not in cls.links:
+            raise OptionError(f"{cls.name} has no link {name!r}", mend=f"Use {', '.join(map(repr, cls.links))}.")
 
     def __repr__(self) -> str:
         return f"{self.name}(link={self.link.name!r})"
@@ -149,13 +164,6 @@ class Family(ABC):
         known_sd: Array | None = None,
     ) -> Array:
         """(D, m) new responses, one for each row and draw; arguments as in `log_density`, codes for categories."""
-
-
-def link_of(name: str, links: tuple[str, ...], family: str) -> Link:
-    """Find the link a user named (`OptionError` where the family does not have it)."""
-    if name not in links:
-        raise OptionError(f"{family} has no link {name!r}", mend=f"Use {', '.join(map(repr, links))}.")
-    return LINKS[name]
 
 
 def across(aux: Auxiliary, name: str) -> Array:

@@ -9,7 +9,7 @@ from mixedfx.families.binary import Bernoulli, Binomial
 from mixedfx.families.categories import Categorical, Cumulative
 from mixedfx.families.continuous import Beta, Gamma, Gaussian, LogNormal, Student
 from mixedfx.families.counts import NegativeBinomial, Poisson
-from mixedfx.families.family import Family, link_of
+from mixedfx.families.family import Family
 
 _TYPES: tuple[type[Family], ...] = (
     Gaussian,
@@ -25,7 +25,7 @@ _TYPES: tuple[type[Family], ...] = (
     Categorical,
 )
 
-FAMILIES: dict[str, Family] = {kind.name: kind(link_of(kind.links[0], kind.links, kind.name)) for kind in _TYPES}
+FAMILIES: dict[str, Family] = {kind.name: kind.linked() for kind in _TYPES}
 """Each family under its name, with its default link."""
 
 
@@ -62,7 +62,7 @@ def family(name: str, link: str | None = None) -> Family:
             mend=f"Did you mean '{near[0]}'?" if near else f"Use {', '.join(map(repr, FAMILIES))}.",
         )
     found = FAMILIES[name]
-    return found if link is None else type(found)(link_of(link, found.links, name))
+    return found if link is None else type(found).linked(link)
 
 
 def find_family(name_or_family: str | Family) -> Family:

@@ -26,9 +26,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.grouping import rows_of
 from mixedfx.errors import OptionError
 from mixedfx.inference.findings import Finding
-from mixedfx.inference.influence import rows_of
 from mixedfx.inference.robust import cluster_codes
 from mixedfx.pls.projection import Projection
 

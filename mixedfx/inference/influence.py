@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.grouping import rows_of
 from mixedfx.pls.projection import Projection
 
 Vector = NDArray[np.float64]
@@ -112,12 +113,6 @@ def group_influence(
     changes = np.array([projection.change_of_beta(rows) for rows in rows_of(codes, len(levels))])
     sizes = pd.Series(np.bincount(codes, minlength=len(levels)), index=index, name="n")
     return influence_from_changes(projection, changes.reshape(len(levels), -1), names, index, sizes, by)
-
-
-def rows_of(codes: NDArray[np.intp], n_levels: int) -> list[NDArray[np.intp]]:
-    """Rows of each level."""
-    order = np.argsort(codes, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(codes, minlength=n_levels))[:-1])
 
 
 def influence_from_changes(

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from mixedfx.design.design import Design
+from mixedfx.design.grouping import rows_of
 from mixedfx.errors import DegreesOfFreedomWarning, ModelError, OptionError, check_option
 from mixedfx.inference.satterthwaite import independent_contrasts
 
@@ -216,8 +217,7 @@ def robust_covariance(
     check_option("kind", kind, KINDS)
     codes, name = cluster_codes(design, cluster)
     residual = design.y - design.offset - design.X @ beta
-    order = np.argsort(codes, kind="stable")
-    pieces = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    pieces = [rows for rows in rows_of(codes) if len(rows)]
     m, p = len(pieces), len(beta)
     if m < 2:
         raise ModelError("one cluster carries no information on the variation between clusters")

@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.functional import Functional
+from mixedfx.design.grouping import rows_of
 from mixedfx.errors import ModelError, OptionError
 from mixedfx.inference import checks
 from mixedfx.inference.findings import CheckReport, Finding
-from mixedfx.inference.influence import Influence, group_influence, row_influence, rows_of
+from mixedfx.inference.influence import Influence, group_influence, row_influence
 from mixedfx.pls.projection import Projection
 from mixedfx.reml.deletion import refitted_influence
 from mixedfx.reml.least_squares import LeastSquares

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.grouping import rows_of
 from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_option
 from mixedfx.inference.replicates import check_count, run_blocks
 from mixedfx.inference.satterthwaite import satterthwaite
@@ -28,7 +29,7 @@ from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import cross_products, refit_problem, with_response
-from mixedfx.reml.resampling import cluster_of, nested_in, take_rows
+from mixedfx.reml.resampling import cluster_of, take_copies
 from mixedfx.reml.rows import draw_effects, simulate_responses
 
 if TYPE_CHECKING:
@@ -230,25 +231,10 @@ def sized_design(
     rng
         Decides which groups and rows are taken where fewer are needed than there are.
     """
-    order = np.argsort(codes, kind="stable")
-    own = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    own = rows_of(codes)
     drawn = np.arange(len(own)) if groups is None else _cycled(len(own), groups, rng)
-    rows, copy = [], []
-    for number, g in enumerate(drawn):
-        taken = own[g] if per_group is None else own[g][_cycled(len(own[g]), per_group, rng)]
-        rows.append(taken)
-        copy.append(np.full(len(taken), number))
-    at, copies = np.concatenate(rows), np.concatenate(copy)
-    keys = [
-        copies * term.n_levels + term.codes[at] if nested_in(term.codes, codes) else term.codes[at]
-        for term in design.random
-    ]
-    return take_rows(replace(design, frame=_no_frame()), at, keys)
-
-
-def _no_frame() -> Any:
-    """No data frame stands behind a design made of another's rows."""
-    return None
+    rows = [own[g] if per_group is None else own[g][_cycled(len(own[g]), per_group, rng)] for g in drawn]
+    return take_copies(replace(design, frame=cast(Any, None)), rows, codes)  # the frame is needed by no refit
 
 
 def _cycled(n: int, size: int, rng: np.random.Generator) -> Codes:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design, RandomTerm, RowReport
+from mixedfx.design.grouping import rows_of
 from mixedfx.errors import ModelError, OptionError
 from mixedfx.reml.rows import fitted_values
 
@@ -80,12 +81,21 @@ def resample_rows(design: Design, codes: Codes, drawn: Codes) -> Design:
     ModelError
         If the columns of X are linearly dependent on the rows drawn.
     """
-    order = np.argsort(codes, kind="stable")
-    sizes = np.bincount(codes)
-    starts = np.cumsum(sizes) - sizes
-    rows = np.concatenate([order[starts[g] : starts[g] + sizes[g]] for g in drawn])
-    copy = np.repeat(np.arange(len(drawn)), sizes[drawn])
-    return take_rows(design, rows, [_copied(term, rows, copy, codes) for term in design.random])
+    own = rows_of(codes)
+    return take_copies(design, [own[g] for g in drawn], codes)
+
+
+def take_copies(design: Design, rows: list[Codes], codes: Codes) -> Design:
+    """A design of these rows of one group after the other, each a group of its own: levels nested in it are new.
+
+    Raises
+    ------
+    ModelError
+        If the columns of X are linearly dependent on these rows.
+    """
+    at = np.concatenate(rows)
+    copy = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+    return take_rows(design, at, [_copied(term, at, copy, codes) for term in design.random])
 
 
 def take_rows(design: Design, rows: Codes, keys: list[Codes]) -> Design:

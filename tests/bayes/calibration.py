@@ -10,8 +10,6 @@ Two mutants are ranked beside the truth: all unseen levels with the draws of one
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-import mixedfx
 from mixedfx import priors
 from mixedfx.bayes import estimate
 from mixedfx.bayes.bayes import bayes
 from mixedfx.effects.effects import effects
 from mixedfx.errors import UnseenLevelsWarning
+from tests.resumable import resumed
 
 DRAWS = 400
 UNSEEN = 6
@@ -136,24 +134,5 @@ def _effect(fit, newdata: pd.DataFrame) -> np.ndarray:
 
 
 def run(study: Study, count: int, folder: Path) -> pd.DataFrame:
-    """Ranks of `count` data sets; what an earlier run of the same code has done is read, not done again."""
-    path = folder / f"{study.name}-{_fingerprint()}.csv"
-    done = pd.read_csv(path) if path.exists() else pd.DataFrame({"index": []})
-    for index in range(count):
-        if (done["index"] == index).any():
-            continue
-        row = {"index": index, **ranks(study, index)}
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(row)
-    return pd.read_csv(path).query("index < @count")
-
-
-def _fingerprint() -> str:
-    """Hash of the code whose calibration is measured."""
-    root = Path(mixedfx.__file__).parent
-    rooms = ("bayes", "priors", "pls", "linalg", "effects", "design")
-    sources = sorted(p for room in rooms for p in (root / room).glob("*.py"))
-    return hashlib.sha256(b"".join([*(p.read_bytes() for p in sources), Path(__file__).read_bytes()])).hexdigest()[:12]
+    """Ranks of `count` data sets, and their numbers in the column index."""
+    return resumed(study.name, __file__, count, folder, lambda index: [ranks(study, index)])

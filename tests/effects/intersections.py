@@ -12,7 +12,6 @@ differences of means in each cell and against unpooled interactions (least squar
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import warnings
 from dataclasses import replace
@@ -21,13 +20,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-import mixedfx
 from mixedfx import priors
 from mixedfx.bayes import estimate
 from mixedfx.bayes.bayes import bayes
 from mixedfx.effects.effects import effects
 from mixedfx.errors import MixedfxWarning
 from mixedfx.reml.lmer import lmer
+from tests.resumable import resumed
 
 FORMULA = "y ~ z * a + (1 + z || b) + (1 + z || c) + (1 + z || d) + (1 + z || a:b:c:d)"
 SIZES = {"a": 2, "b": 5, "c": 4, "d": 6}
@@ -187,24 +186,8 @@ def unpooled(data: pd.DataFrame, cells: pd.DataFrame) -> np.ndarray:
 
 
 def run(count: int, folder: Path) -> pd.DataFrame:
-    """Results of `count` data sets; those an earlier run of the same code has done are read, not done again."""
-    path = folder / f"intersections-{_fingerprint()}.csv"
-    done = pd.read_csv(path) if path.exists() else pd.DataFrame({"data": []})
-    for index in sorted(set(range(count)) - set(done["data"])):
-        part = pd.DataFrame(one_data_set(index))
-        done = pd.concat([done, part], ignore_index=True)
-        scratch = path.with_suffix(".tmp")
-        done.to_csv(scratch, index=False)
-        scratch.replace(path)
-    return done[done["data"] < count]
-
-
-def _fingerprint() -> str:
-    folder = Path(mixedfx.__file__).parent
-    text = Path(__file__).read_bytes()
-    for room in ("bayes", "pls", "effects", "reml", "priors", "design"):
-        text += b"".join(path.read_bytes() for path in sorted((folder / room).rglob("*.py")))
-    return hashlib.sha256(text).hexdigest()[:12]
+    """Results of `count` data sets, whose numbers are in the column data."""
+    return resumed("intersections", __file__, count, folder, one_data_set)
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:

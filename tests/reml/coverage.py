@@ -6,14 +6,13 @@ on where it stopped: data set i has seed i, and the file holds what is done.
 
 from __future__ import annotations
 
-import csv
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mixedfx.reml.lmer import lmer
+from tests.resumable import resumed
 
 GROUPS, ROWS = 15, 6
 TRUTH = {
@@ -57,24 +56,17 @@ def intervals(seed):
     return out
 
 
+def covered(seed):
+    """method:parameter -> 1 where the truth is covered, 0 where not, NaN where there is no interval."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = intervals(seed)
+    return {
+        f"{method}:{name}": np.nan if np.isnan([low, high]).any() else int(low <= TRUTH[name] <= high)
+        for (method, name), (low, high) in found.items()
+    }
+
+
 def run(data_sets, folder):
-    """(data sets, method:parameter) 1 where the truth is covered, 0 where not, NaN where there is no interval."""
-    path = Path(folder) / "coverage.csv"
-    columns = [f"wald:{p}" for p in ("Intercept", "x")] + [f"{m}:{p}" for m in METHODS[1:] for p in TRUTH]
-    done = len(pd.read_csv(path)) if path.exists() else 0
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if not done:
-            writer.writerow(columns)
-        for seed in range(done, data_sets):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                found = intervals(seed)
-            row = []
-            for column in columns:
-                method, name = column.split(":")
-                low, high = found[method, name]
-                row.append("" if np.isnan(low) or np.isnan(high) else int(low <= TRUTH[name] <= high))
-            writer.writerow(row)
-            file.flush()
-    return pd.read_csv(path).iloc[:data_sets]
+    """(data sets, method:parameter) `covered` of each data set."""
+    return resumed("coverage", __file__, data_sets, folder, lambda seed: [covered(seed)]).drop(columns="index")

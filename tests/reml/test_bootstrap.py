@@ -29,11 +29,6 @@ def data(name):
 
 
 @pytest.fixture(scope="module")
-def sleepstudy():
-    return lmer("Reaction ~ Days + (Days | Subject)", data("sleepstudy"))
-
-
-@pytest.fixture(scope="module")
 def pastes():
     return lmer("strength ~ 1 + (1 | batch/cask)", data("pastes"))
 

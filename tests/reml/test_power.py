@@ -23,11 +23,6 @@ def data(name):
     return pd.read_csv(DATA / f"{name}.csv")
 
 
-@pytest.fixture(scope="module")
-def sleepstudy():
-    return lmer("Reaction ~ Days + (Days | Subject)", data("sleepstudy"))
-
-
 def test_power_of_a_balanced_design_is_that_of_the_noncentral_t(sleepstudy):
     """In a balanced design the slope is tested by the t of one slope for each subject, with 17 df.
 

@@ -30,11 +30,6 @@ def data(name):
 
 
 @pytest.fixture(scope="module")
-def sleepstudy():
-    return lmer("Reaction ~ Days + (Days | Subject)", data("sleepstudy"))
-
-
-@pytest.fixture(scope="module")
 def weighted():
     return lmer("Reaction ~ Days + (Days | Subject)", data("sleepstudy_weighted"), weights="w", offset="off")
 

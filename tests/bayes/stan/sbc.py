@@ -14,8 +14,6 @@ NUTS draws are thinned, since ranks among correlated draws are not uniform.
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -29,6 +27,7 @@ from scipy import special
 import mixedfx as mx
 from mixedfx.bayes.stan import program
 from mixedfx.errors import MixedfxWarning
+from tests.resumable import resumed
 
 GROUPS, ROWS, UNSEEN = 10, 12, 6
 TREATED = 2 / 3
@@ -157,22 +156,5 @@ def ranks(study: Study, index: int) -> dict[str, float]:
 
 
 def run(study: Study, count: int, folder: Path) -> pd.DataFrame:
-    """Ranks of `count` data sets; what an earlier run of the same code has done is read, not done again."""
-    path = folder / f"{study.name}-{fingerprint()}.csv"
-    done = pd.read_csv(path)["index"].tolist() if path.exists() else []
-    for index in sorted(set(range(count)) - set(done)):
-        row = {"index": index, **ranks(study, index)}
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(row)
-    return pd.read_csv(path).query("index < @count").reset_index(drop=True)
-
-
-def fingerprint() -> str:
-    """Hash of the code whose calibration is measured."""
-    root = Path(mx.__file__).parent
-    rooms = ("bayes", "priors", "families", "effects", "design", "_stan")
-    sources = sorted(p for room in rooms for p in (root / room).rglob("*") if p.suffix in (".py", ".stan"))
-    return hashlib.sha256(b"".join([*(p.read_bytes() for p in sources), Path(__file__).read_bytes()])).hexdigest()[:12]
+    """Ranks of `count` data sets, and their numbers in the column index."""
+    return resumed(study.name, __file__, count, folder, lambda index: [ranks(study, index)])
