@@ -15,7 +15,6 @@ from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.prior_draws import prior_sample
 from mixedfx.bayes.propriety import check_proper
-from mixedfx.bayes.target import build_target
 from mixedfx.design.design import Design
 from mixedfx.errors import ImproperPosteriorError, OptionError
 from mixedfx.families.family import Family
@@ -23,6 +22,7 @@ from mixedfx.families.registry import find_family
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import ResolvedPriors, resolve
 from mixedfx.priors.sets import Key, PriorSet, prior_set
+from mixedfx.sampling.target import build_target
 
 Priors = str | Mapping[Key, Prior] | PriorSet | None
 

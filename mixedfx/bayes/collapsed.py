@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.bayes.coordinates import Variances
 from mixedfx.bayes.engine import PosteriorSample, Sampling
 from mixedfx.bayes.joint import JointDraws, Predictor
-from mixedfx.bayes.target import Target
 from mixedfx.errors import DataDependentPriorWarning, ImproperPosteriorError, ModelError
 from mixedfx.priors.resolve import ResolvedPriors
+from mixedfx.sampling.coordinates import Variances
+from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
 

@@ -6,12 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
-from mixedfx.pls.collapsed import CoefficientPrior
-from mixedfx.priors.distributions import Flat, Share, StudentT
-from mixedfx.priors.resolve import ResolvedPriors, ResponseScale, Scales, TermScales
+from mixedfx.priors.resolve import ResponseScale, Scales, TermScales
 from mixedfx.results.tables import term_names
 
 
@@ -110,36 +107,3 @@ def _sd(columns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard deviations of columns, 1 for constant ones."""
     sd = columns.std(axis=0, ddof=1) if len(columns) > 1 else np.zeros(columns.shape[1])
     return np.where(sd > 1e-12 * np.abs(columns).max(axis=0, initial=1.0), sd, 1.0)
-
-
-def coefficient_prior(design: Design, priors: ResolvedPriors) -> tuple[CoefficientPrior, NDArray[np.float64]]:
-    """Normal priors of combinations of beta, and for each the degrees of freedom of its t (infinite: normal).
-
-    The intercept's prior is that of intercept + centring' beta; flat priors have no row.
-
-    Raises
-    ------
-    OptionError
-        For a horseshoe or R2D2 prior, which cannot be integrated out.
-    """
-    if priors.sparse is not None:
-        raise OptionError(
-            f"the {priors.sparse.name} prior cannot be integrated out by the exact engine",
-            mend='Use engine="stanli", or normal, student_t or cauchy priors.',
-        )
-    p = len(design.fixed_names)
-    rows, loc, scale, df = [], [], [], []
-    for j, (name, prior) in enumerate(zip(design.fixed_names, priors.coefficients, strict=True)):
-        if isinstance(prior, Flat | Share):
-            continue
-        row = np.zeros(p)
-        if name == "Intercept":
-            row += priors.centring
-        row[j] = 1.0
-        rows.append(row)
-        loc.append(prior.loc)
-        scale.append(prior.scale)
-        df.append(prior.df if isinstance(prior, StudentT) else np.inf)
-    return CoefficientPrior(
-        np.array(rows, dtype=np.float64).reshape(len(rows), p), np.array(loc), np.array(scale)
-    ), np.array(df)

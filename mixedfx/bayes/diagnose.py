@@ -9,7 +9,6 @@ import numpy as np
 
 from mixedfx.bayes.course import StanSampling
 from mixedfx.bayes.engine import Sampling
-from mixedfx.bayes.importance import RELIABLE
 from mixedfx.draws import Key
 from mixedfx.errors import (
     ApproximationWarning,
@@ -22,6 +21,7 @@ from mixedfx.errors import (
     TreedepthWarning,
 )
 from mixedfx.results.render import SummaryContent, SummaryFacts
+from mixedfx.sampling.importance import RELIABLE
 
 if TYPE_CHECKING:
     from mixedfx.bayes.state import PosteriorState

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.bayes import nuts
-from mixedfx.bayes.importance import RELIABLE, ImportanceSample, Proposal, adapt, at_mode, refit, resample, smooth
-from mixedfx.bayes.mode import Mode, find_mode
-from mixedfx.bayes.target import Target
 from mixedfx.errors import MemoryForecastError
+from mixedfx.sampling.importance import RELIABLE, ImportanceSample, Proposal, adapt, at_mode, refit, resample, smooth
+from mixedfx.sampling.mode import Mode, find_mode
+from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.bayes.mode import Mode
-from mixedfx.bayes.target import Target
 from mixedfx.errors import MissingPackageError
+from mixedfx.sampling.mode import Mode
+from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
 

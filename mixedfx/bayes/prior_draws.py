@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixedfx.bayes.engine import PosteriorSample, Sampling
-from mixedfx.bayes.target import Target
+from mixedfx.sampling.target import Target
 
 
 def prior_sample(target: Target, n: int, rng: np.random.Generator) -> PosteriorSample:

@@ -30,9 +30,9 @@ from mixedfx.results.protocol import NewLevels
 
 if TYPE_CHECKING:
     from mixedfx.bayes.collapsed import CollapsedPart
-    from mixedfx.bayes.coordinates import Variances
     from mixedfx.bayes.course import StanSampling
-    from mixedfx.bayes.target import Target
+    from mixedfx.sampling.coordinates import Variances
+    from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
 

@@ -121,7 +121,7 @@ def load(path: str | Path) -> PosteriorFit:
         sampling, priors = plain_values.decode(head["sampling"]), plain_values.decode(head["priors"])
         part = None
         if "phi" in arrays:
-            from mixedfx.bayes.target import build_target
+            from mixedfx.sampling.target import build_target
 
             part = CollapsedPart(build_target(design, priors), arrays["phi"])
         names = head.get("transitions")

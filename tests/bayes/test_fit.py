@@ -173,7 +173,7 @@ def test_the_same_seed_gives_the_same_draws(sleepstudy):
 
 def test_large_and_small_models_take_different_ways_to_one_posterior(crossed, crossed_fit, monkeypatch):
     """Point by point, as large models go, the same posterior comes out as by many points at once."""
-    from mixedfx.bayes import target
+    from mixedfx.sampling import target
 
     monkeypatch.setattr(target, "batch", lambda _: None)
     slow = mx.bayes("y ~ z + (1 + z | school) + (0 + z | gender)", crossed, draws=1000, seed=4)

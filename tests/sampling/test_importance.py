@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mixedfx.bayes.importance import (
+from mixedfx.sampling.importance import (
     ImportanceSample,
     Proposal,
     adapt,

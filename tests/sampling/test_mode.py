@@ -9,13 +9,13 @@ from scipy import optimize
 
 import mixedfx as mx
 from mixedfx import priors
-from mixedfx.bayes import target as target_module
 from mixedfx.bayes.context import scales_of
-from mixedfx.bayes.mode import find_mode
-from mixedfx.bayes.target import build_target
 from mixedfx.design.build import build_design
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
+from mixedfx.sampling import target as target_module
+from mixedfx.sampling.mode import find_mode
+from mixedfx.sampling.target import build_target
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 FLAT = {"intercept": priors.flat(), "coef": priors.flat(), "sd": priors.flat(), "sigma": priors.flat()}

@@ -8,13 +8,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.bayes.context import coefficient_prior
-from mixedfx.bayes.coordinates import Coordinates
 from mixedfx.design.design import Design
 from mixedfx.pls.collapsed import Collapsed, CollapsedEvaluation
 from mixedfx.pls.collapsed_batch import CollapsedBatch, batch
 from mixedfx.pls.problem import build_problem
 from mixedfx.priors.resolve import ResolvedPriors
+from mixedfx.sampling.coefficients import coefficient_prior
+from mixedfx.sampling.coordinates import Coordinates
 
 Array = NDArray[np.float64]
 

@@ -276,7 +276,7 @@ def correlation_factor(y: Array, k: int) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> from mixedfx.bayes.coordinates import correlation_factor
+    >>> from mixedfx.sampling.coordinates import correlation_factor
     >>> L = correlation_factor(np.arctanh([[0.6]]), 2)[0]
     >>> np.round(L @ L.T, 12)
     array([[1. , 0.6],

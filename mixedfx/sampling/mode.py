@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.bayes.target import Target
 from mixedfx.errors import ModelError
+from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
 
