@@ -266,7 +266,9 @@ class _Resolution:
 
     def sigma(self, prior: Positive) -> Positive:
         """Scale the prior of sigma, which is that of a row of average weight, and describe it."""
-        final = prior.rescaled(self.root_weight * (self.response.sigma if prior.autoscale else 1.0))
+        final = prior.rescaled(self.response.sigma) if prior.autoscale else prior
+        if self.root_weight != 1.0:
+            final = final.times(self.root_weight)
         self.scaled.append(prior.autoscale)
         words = [str(prior), *(["autoscale"] if prior.autoscale else [])]
         words += ["for a row of average weight"] if self.root_weight != 1.0 else []
