@@ -18,6 +18,7 @@ terms of one column, are sampled as they are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -195,32 +196,44 @@ class Coordinates:
         """(D, k, k) relative factors of one term in the columns used, which are those sampled, but for their size."""
         return at.sampled[t] * (self.terms[t].size[:, None] / at.sigma[:, None, None])
 
-    def from_factors(self, sigma: float, factors: list[Array], least: float = 1e-3, steepest: float = 3.0) -> Array:
-        """(size,) the point with given covariances; one where phi is infinite is moved inside.
+    def from_factors(self, sigma: float, factors: Sequence[Array], least: float = 1e-3, steepest: float = 3.0) -> Array:
+        """(size,) the point with given covariances of the effects as the formula names them.
 
         Parameters
         ----------
         sigma
             Residual standard deviation; not looked at where it is known.
         factors
-            For each term a (k, k) factor F of the covariance F F' of a level's effects, as the formula names them;
-            singular ones too.
+            For each term a (k, k) factor F of the covariance F F' of a level's effects; singular ones too, which are
+            moved inside.
         least
-            Smallest standard deviation in phi, in those of the residual of a typical row, per unit of the covariate.
+            Smallest standard deviation, in units of sigma: of an effect times the root mean square of its covariate.
         steepest
-            Largest atanh of a partial correlation in phi.
+            Largest atanh of a partial correlation.
 
         Returns
         -------
         ndarray
             phi, the precision factors of coefficients with t priors at one.
         """
-        phi = np.zeros(self.size)
-        sigma = sigma if self.has_sigma else float(self.problem.sigma or 1.0)
-        if self.has_sigma:
-            phi[0] = np.log(sigma)
-        for term, factor in zip(self.terms, factors, strict=True):
-            log_sd, y = coordinates_of((factor if term.basis is None else term.basis @ factor)[None])
+        sampled = [F if term.basis is None else term.basis @ F for term, F in zip(self.terms, factors, strict=True)]
+        return self._point(sigma, sampled, least, steepest)
+
+    def from_used(self, sigma: float, factors: Sequence[Array], least: float = 1e-3, steepest: float = 3.0) -> Array:
+        """The same from the (k, k) relative factors T of each factor of the problem, in the columns that it uses."""
+        scale = sigma if self.has_sigma else float(self.problem.sigma or 1.0)
+        sampled: list[Array] = [np.zeros((0, 0))] * len(self.terms)
+        for group, T in zip(self.problem.factors, factors, strict=True):
+            for block in group.blocks:
+                own = T[block.columns, block.columns]
+                sampled[block.term] = scale * own / self.terms[block.term].size[:, None]
+        return self._point(sigma, sampled, least, steepest)
+
+    def _point(self, sigma: float, sampled: list[Array], least: float, steepest: float) -> Array:
+        """Phi of one factor for each term, in the basis that is sampled."""
+        phi, sigma = self._start(sigma)
+        for term, factor in zip(self.terms, sampled, strict=True):
+            log_sd, y = coordinates_of(factor[None])
             phi[term.sds] = np.maximum(log_sd[0], np.log(least * sigma / term.size))
             if term.correlated:
                 phi[term.partials] = np.clip(y[0], -steepest, steepest)
@@ -231,13 +244,18 @@ class Coordinates:
 
         Root mean squares over rows and levels; no correlations in the basis that is sampled.
         """
-        phi = np.zeros(self.size)
-        sigma = sigma if self.has_sigma else float(self.problem.sigma or 1.0)
-        if self.has_sigma:
-            phi[0] = np.log(sigma)
+        phi, sigma = self._start(sigma)
         for term in self.terms:
             phi[term.sds] = np.log(share * sigma / term.size)
         return phi
+
+    def _start(self, sigma: float) -> tuple[Array, float]:
+        """Phi of zeros but for sigma, and sigma itself where it is known."""
+        phi = np.zeros(self.size)
+        if not self.has_sigma:
+            return phi, float(self.problem.sigma or 1.0)
+        phi[0] = np.log(sigma)
+        return phi, sigma
 
     # --- gradients ---------------------------------------------------------------------------------------------------
 
