@@ -16,7 +16,7 @@ from mixedfx.bayes.context import scales_of
 from mixedfx.design.build import build_design
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
-from mixedfx.sampling.coordinates import correlation_factor
+from mixedfx.covariance.unconstrained import correlation_factor
 from mixedfx.sampling.target import build_target
 
 DATA = Path(__file__).resolve().parents[1] / "data"
