@@ -106,7 +106,7 @@ def test_effects_of_unseen_levels_have_the_covariance_of_their_draw(fit, group):
 
 
 def test_unseen_levels_are_the_same_one_by_one_in_blocks_and_through_a_functional(fit):
-    """The numbers of a level depend on its name: not on the rows it is asked with, nor on their order or their blocks."""
+    """The numbers of a level depend on its name: not on the rows it is asked with, their order or their blocks."""
     rng = np.random.default_rng(2)
     frame = pd.DataFrame({"x": rng.normal(size=14), "w": rng.normal(size=14)})
     for column, q in (("f", 3), ("g", 4), ("h", 3)):
