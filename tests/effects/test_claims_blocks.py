@@ -1,8 +1,8 @@
 """Averages over many blocks of cells are those of one block, whatever the weights, the levels and the kind of fit.
 
 Cells pass by a few at a time, and draws times cells a few numbers at a time. Each case here is answered with blocks so
-small that every one of them ends inside a subgroup and between levels that no data have; what is expected is written out
-as loops over draws and cells, or is the answer of one block where that has been compared with loops already.
+small that every one of them ends inside a subgroup and between levels that no data have; what is expected is written
+out as loops over draws and cells, or is the answer of one block where that has been compared with loops already.
 """
 
 from __future__ import annotations

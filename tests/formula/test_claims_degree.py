@@ -1,7 +1,7 @@
 """What a formula may expand to is bounded from above, and the bound is met to the factor where it can be.
 
-Each operator multiplies or adds what its operands expand to. The bound on the number of factors in one interaction and on
-the number of terms is found without expanding; formulaic's own expansion of short formulas is what it is compared with.
+Each operator multiplies or adds what its operands expand to. The bounds on the number of terms and of factors in one of
+them are found without expanding; formulaic's own expansion of short formulas is what they are compared with.
 """
 
 import pytest
@@ -24,7 +24,8 @@ def accepted(right):
     try:
         parse_formula.__wrapped__(f"y ~ {right}")  # which remembers nothing, whatever the limits are
     except FormulaError as error:
-        assert "too large to expand" in str(error)
+        if "too large to expand" not in str(error):
+            raise
         return False
     return True
 

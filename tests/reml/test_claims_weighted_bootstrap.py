@@ -1,8 +1,7 @@
 """Weights in resampled data: var(e_i) = sigma^2 / w_i, whatever draws the residuals.
 
-A new response is X beta + e* / sqrt(w). Residuals with the variance of their row, sqrt(w) (y - fitted), are exchangeable
-between rows; centred and reflated to sigma they are what is drawn from, so every drawn response shows which of them it
-took.
+A new response is X beta + e* / sqrt(w). Residuals in units of their row, sqrt(w) (y - fitted), are exchangeable between
+rows; centred and reflated to sigma they are what is drawn from, so every drawn response shows which of them it took.
 """
 
 import numpy as np
