@@ -15,9 +15,10 @@ import mixedfx as mx
 from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, read_subgroups
 from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
-from mixedfx.cli.files import check_output, read_table, write_file
+from mixedfx.cli.files import check_output, read_table
 from mixedfx.cli.show import as_text, say, show_summary, show_table, working
 from mixedfx.effects.render import content
+from mixedfx.output import write_whole
 
 if TYPE_CHECKING:
     from mixedfx.reml.fit import LmerFit
@@ -138,7 +139,7 @@ def effects(
     if plot is not None:
         with working("drawing"):
             drawn = picture(answers, plot.suffix)
-        write_file(plot, drawn)
+        write_whole(plot, drawn)
         say(f"\nforest plot: {plot}")
 
 
@@ -195,7 +196,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
             return json.loads(str(value.to_json(orient="records", double_precision=15)))
         raise TypeError(f"{type(value).__name__} has no form in JSON")
 
-    write_file(path, (json.dumps(content, indent=2, ensure_ascii=False, default=encode) + "\n").encode())
+    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False, default=encode) + "\n").encode())
 
 
 def _make_folder(folder: Path) -> None:

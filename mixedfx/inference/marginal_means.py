@@ -18,6 +18,7 @@ from mixedfx.inference.answers import Answer, Asker, Rows
 from mixedfx.inference.contrast_families import contrast_family
 from mixedfx.inference.hypotheses import f_probability
 from mixedfx.inference.multiplicity import Adjust, Side, adjusted_p_values, check_adjust, critical_values
+from mixedfx.plots.picture import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -285,7 +286,7 @@ class MarginalMeans:
         usual = "none" if self.asker.posterior else DEFAULT_ADJUST.get(family, "none")
         return replace(made, adjust=made._adjustment(usual if adjust is None else adjust))
 
-    def plot(self, comparisons: bool = False, ax: Axes | None = None, **options: Any) -> Axes:
+    def plot(self, comparisons: bool = False, ax: Axes | None = None, **options: Any) -> Picture:
         """Draw the table: a point and an interval for each row; see `mixedfx.plots.marginal_means`.
 
         Parameters
@@ -308,7 +309,7 @@ class MarginalMeans:
         what = {"emmean": f"mean of {response}", "trend": f"slope of {response}"}.get(self.quantity, "difference")
         options.setdefault("xlabel", what)
         options.setdefault("null", None if self.quantity == "emmean" else 0.0)
-        return marginal_means(table, list(self.cells.columns), self.by, level=self.level, ax=ax, **options)
+        return Picture(marginal_means(table, list(self.cells.columns), self.by, level=self.level, ax=ax, **options))
 
     @cached_property
     def _families(self) -> tuple[NDArray[np.intp], ...]:

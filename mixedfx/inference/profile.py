@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import check_level
 from mixedfx.inference.parameters import Names, Parameter, choose, interval_frame
+from mixedfx.plots.picture import Picture
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 Vector = NDArray[np.float64]
 # value -> (d(c) - d-hat, d'(c)); the second is of no use on a boundary
@@ -267,8 +268,8 @@ class Profile:
     def _intervals(self) -> pd.DataFrame:
         return self.confint(self._shown)
 
-    def plot(self, density: bool = False) -> Figure:
+    def plot(self, density: bool = False) -> Picture:
         """Draw zeta of each parameter, or its density; see `mixedfx.plots.profile.profile`."""
         from mixedfx.plots.profile import profile
 
-        return profile(self.table, density=density)
+        return Picture(profile(self.table, density=density))

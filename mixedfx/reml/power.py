@@ -24,6 +24,7 @@ from mixedfx.design.grouping import rows_of
 from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_option
 from mixedfx.inference.replicates import check_count, run_blocks
 from mixedfx.inference.satterthwaite import satterthwaite
+from mixedfx.plots.picture import Picture
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
@@ -64,11 +65,11 @@ class Power:
     alpha: float
     ddf: str
 
-    def plot(self, x: Literal["n_groups", "n_per_group"] | None = None, ax: Axes | None = None) -> Axes:
+    def plot(self, x: Literal["n_groups", "n_per_group"] | None = None, ax: Axes | None = None) -> Picture:
         """Draw power against the number of groups or of rows in a group; see `mixedfx.plots.power.power_curve`."""
         from mixedfx.plots.power import power_curve
 
-        return power_curve(self.table, x=x, alpha=self.alpha, ax=ax)
+        return Picture(power_curve(self.table, x=x, alpha=self.alpha, ax=ax))
 
     def __repr__(self) -> str:
         return f"{self._title}:\n{self._shown.to_string(index=False)}"
