@@ -1,4 +1,4 @@
-"""The commands: `mixedfx fit`, `mixedfx effects`, `mixedfx demo`, `mixedfx datasets`; `main` is the entry point."""
+"""The commands, `mixedfx fit`, `effects`, `demo`, `datasets`, `cache`; `main` is the entry point."""
 
 from __future__ import annotations
 
@@ -164,6 +164,17 @@ def datasets() -> None:
         say(f"Source: {about.source}.")
         for caveat in about.caveats:
             say(f"- {caveat}")
+
+
+@app.command()
+def cache(clear: Annotated[bool, typer.Option("--clear", help="Remove the compiled programs.")] = False) -> None:
+    """Show where compiled Stan programs are kept, and how many; they can always be made again."""
+    from mixedfx.bayes.engines.cache import cache_table, clear_cache, programs_folder
+
+    table = cache_table()
+    say(f"{programs_folder()}: {len(table)} compiled programs, {table['bytes'].sum() / 2**20:.1f} MiB")
+    if clear:
+        say(f"removed: {clear_cache() / 2**20:.1f} MiB")
 
 
 def _read(source: str) -> pd.DataFrame:
