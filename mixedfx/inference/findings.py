@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixedfx.plots.picture import Picture
 from mixedfx.results.numbers import p_values
-from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
+from mixedfx.results.render import Shown, SummaryContent, SummaryFacts, SummaryTable
 
 if TYPE_CHECKING:
     pass
@@ -44,7 +44,7 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CheckReport:
+class CheckReport(Shown):
     """All findings about one fit, and the tables behind its pictures.
 
     Attributes
@@ -98,16 +98,6 @@ class CheckReport:
         from mixedfx.plots.diagnostics import check_panels
 
         return Picture(check_panels(self.pictures))
-
-    def text(self) -> str:
-        """The page in words as plain text."""
-        return self.content().text()
-
-    def __repr__(self) -> str:
-        return self.text()
-
-    def _repr_html_(self) -> str:
-        return self.content().html()
 
 
 def _listed(problems: tuple[Finding, ...]) -> str:

@@ -19,11 +19,11 @@ from mixedfx.inference.contrast_families import contrast_family
 from mixedfx.inference.hypotheses import f_probability
 from mixedfx.inference.multiplicity import Adjust, Side, adjusted_p_values, check_adjust, critical_values
 from mixedfx.plots.picture import Picture
+from mixedfx.results.render import Shown, SummaryContent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mixedfx.results.render import SummaryContent
 
 Array = NDArray[np.float64]
 DEFAULT_ADJUST: Mapping[str, Adjust] = {
@@ -35,7 +35,7 @@ DEFAULT_ADJUST: Mapping[str, Adjust] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MarginalMeans:
+class MarginalMeans(Shown):
     """Marginal means, trends, or contrasts of them, of one fit.
 
     Attributes
@@ -338,15 +338,13 @@ class MarginalMeans:
 
     def summary(self) -> SummaryContent:
         """Table and notes; prints as text, shows as HTML in a notebook."""
+        return self.content()
+
+    def content(self) -> SummaryContent:
+        """Table and notes."""
         from mixedfx.inference.wording import content
 
         return content(self)
-
-    def __repr__(self) -> str:
-        return self.summary().text()
-
-    def _repr_html_(self) -> str:
-        return self.summary().html()
 
 
 def _control(base: Any, rows: Sequence[tuple[Any, ...]], labels: Sequence[str]) -> Any:
