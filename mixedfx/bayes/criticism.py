@@ -42,7 +42,7 @@ def pointwise_log_likelihood(fit: PosteriorChecking) -> Array:
     check_memory(fit.n_draws, 2 * fit.nobs)
     y, facts, parameters = fit.design.y, row_facts(fit.design), fit.joint.family_parameters()
     found = (
-        (at, fit.family.log_density(y[at], eta, parameters, **facts.take(at)))
+        (at, fit.family.log_density(y[at], eta, parameters, facts.take(at)))
         for at, eta in blocks(fit.design_for(), fit.joint, fit.seed)
     )
     return together(found, fit.n_draws, fit.nobs, ())
