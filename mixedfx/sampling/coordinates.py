@@ -9,7 +9,7 @@ to the right (a power of sd); a multivariate t proposal is heavier than both.
 
 **Basis.** The standard deviations and partial correlations of a correlated term are those of effects S u, u the
 effects as the formula names them: S u are those that the prior is stated for, the intercept at the means of the
-covariates, say, but for covariates that stand close to others (`mixedfx.sampling.basis`).
+covariates, say, or at zero, if the covariates are not far from there (`mixedfx.sampling.basis`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scipy import linalg, special
 from mixedfx.covariance.unconstrained import coordinates_of, correlation_factor, partial_gradient
 from mixedfx.pls.problem import Problem
 from mixedfx.priors.resolve import ResolvedPriors
-from mixedfx.sampling.basis import SampledBasis, independent_basis, sampled_basis
+from mixedfx.sampling.basis import SampledBasis, sampled_basis
 from mixedfx.sampling.covariance_prior import CovariancePrior
 
 Array = NDArray[np.float64]
@@ -125,7 +125,7 @@ class Coordinates:
             group, block = used[t]
             structure, own = block.structure, group.basis[block.columns, block.columns]
             correlated = structure.n_parameters > structure.k
-            basis = sampled_basis(prior, own) if correlated else independent_basis(own)
+            basis = sampled_basis(prior, own)
             density = CovariancePrior(prior, structure.k, correlated, basis.stated)
             term = TermCoordinates(at, structure.k, correlated, basis, density)
             out.append(term)
