@@ -14,6 +14,9 @@ column is centred, q_j = z_j - m_j, and the covariance of S u sampled,
 
 in which the density of the prior is that of `mixedfx.covariance.unconstrained`.
 
+Where the data say little of the slopes and the prior much, as decov() far from zero, the standard deviation that gets
+near zero is that of the intercept at zero, and the basis of the prior the better one: `sampled_basis` gives that too.
+
 Covariates close to each other, a year and its square, are left alone. Were the residual of one to take its place, a
 zero standard deviation in P u would be a correlation of one in S u: importance sampling had k-hat 0.4 and half of its
 points effective for ``(x + I(x**2) | site)`` from 0 to 100 standard deviations away, and 0.6 and a tenth with residuals.
@@ -60,9 +63,9 @@ class SampledBasis:
         return np.sqrt((self.used**2).sum(axis=0))
 
 
-def sampled_basis(prior: TermPrior, basis: Array) -> SampledBasis:
-    """The basis for one term with a (k, k) basis B of the columns used."""
-    if not prior.means:
+def sampled_basis(prior: TermPrior, basis: Array, as_stated: bool = False) -> SampledBasis:
+    """The basis for one term with a (k, k) basis B of the columns used; that of its prior if asked for."""
+    if not prior.means or (as_stated and not prior.at_means):
         return SampledBasis(None, None, basis)
     k, means = len(basis), np.array(prior.means)
     if not prior.at_means:

@@ -105,11 +105,14 @@ class Coordinates:
         Scaled priors.
     df
         (m,) degrees of freedom of the coefficients' priors, infinite for normal ones.
+    as_stated
+        Whether covariances are sampled in the basis that their priors are stated for, wherever the covariates are.
     """
 
     problem: Problem
     priors: ResolvedPriors
     df: Array
+    as_stated: bool = False
 
     @property
     def has_sigma(self) -> bool:
@@ -125,7 +128,7 @@ class Coordinates:
             group, block = used[t]
             structure, own = block.structure, group.basis[block.columns, block.columns]
             correlated = structure.n_parameters > structure.k
-            basis = sampled_basis(prior, own)
+            basis = sampled_basis(prior, own, self.as_stated)
             density = CovariancePrior(prior, structure.k, correlated, basis.stated)
             term = TermCoordinates(at, structure.k, correlated, basis, density)
             out.append(term)
@@ -225,6 +228,16 @@ class Coordinates:
             if term.correlated:
                 phi[term.partials] = np.clip(y[0], -steepest, steepest)
         return phi
+
+    def translated(self, phi: Array, other: Coordinates) -> Array:
+        """(D, size) points of these coordinates that describe the same as points `phi` of `other` ones."""
+        out, at = phi.copy(), other.variances(phi)
+        for t, term in enumerate(self.terms):
+            if not np.array_equal(term.basis.used, other.terms[t].basis.used):
+                natural = at.factors(t)
+                sampled = natural if term.basis.natural is None else np.linalg.solve(term.basis.natural, natural)
+                out[:, term.sds], out[:, term.partials] = coordinates_of(sampled)
+        return out
 
     def even(self, sigma: float, share: float) -> Array:
         """(size,) the point where each effect moves the response by `share` residual standard deviations.

@@ -202,3 +202,21 @@ def test_the_natural_density_is_that_of_the_sampled_one_times_the_jacobian():
     )
     found = term.prior.log_density(phi[:, term.sds], phi[:, term.partials], at.sampled[0], np.log(at.sigma))
     np.testing.assert_allclose(found, plain + moved, rtol=0, atol=1e-9)
+
+
+def test_the_basis_of_the_prior_is_another_way_to_the_same_posterior():
+    """The density there is that here times the Jacobian of the translation, by differences; and the way back."""
+    data = frame(10)
+    data["x"] += 9.0
+    target = target_of(FORMULAS[0], data, "rstanarm")
+    other = target.as_stated
+    assert other is not None
+    assert other.as_stated is None
+    phi = target.coordinates.even(1.0, 0.5)[None] + 0.1
+    there = other.coordinates.translated(phi, target.coordinates)
+    np.testing.assert_allclose(target.coordinates.translated(there, other.coordinates), phi, rtol=0, atol=1e-11)
+    steps = 1e-5 * np.eye(target.size)
+    J = [other.coordinates.translated(phi + s * steps, target.coordinates) for s in (1, -1)]
+    jacobian = np.linalg.slogdet((J[0] - J[1]) / 2e-5)[1]
+    assert target.log_density(phi)[0] == pytest.approx(other.log_density(there)[0] + jacobian, abs=1e-6)
+    assert target_of(FORMULAS[0], data).as_stated is None
