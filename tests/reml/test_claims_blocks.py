@@ -44,18 +44,19 @@ def rows(data):
     return new.assign(x=np.linspace(-2, 2, 60))
 
 
+def predictions(fit, data):
+    asked = {"interval": "prediction", "uncertainty": ["beta", "u", "residual"], "new_levels": "sample"}
+    return np.concatenate([fit.predict(new, **asked).to_numpy() for new in (None, rows(data))])
+
+
+def estimates(fit, data):
+    return np.concatenate([fit.fixef, fit.theta, [fit.sigma, fit.criterion], fit.vcov.to_numpy().ravel()])
+
+
 QUESTIONS = {
-    "fit": lambda fit, data: np.concatenate(
-        [fit.fixef, fit.theta, [fit.sigma, fit.criterion], fit.vcov.to_numpy().ravel()]
-    ),
+    "fit": estimates,
     "modes": lambda fit, data: np.concatenate([fit.solution.u, fit.fitted]),
-    "predictions": lambda fit, data: np.concatenate(
-        [
-            fit.predict(new, new_levels="sample", interval=interval, uncertainty=["beta", "u", "residual"]).to_numpy()
-            for new in (None, rows(data))
-            for interval in ("prediction",)
-        ]
-    ),
+    "predictions": predictions,
     "variances": lambda fit, data: fit.apply(fit.design_for(rows(data), "sample")).variances,
     "covariance": lambda fit, data: fit.apply(fit.design_for(rows(data), "sample")).cov,
     "errors of modes": lambda fit, data: np.concatenate([table.to_numpy().ravel() for table in fit.ranef_sd.values()]),
