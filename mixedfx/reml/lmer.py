@@ -97,7 +97,8 @@ def lmer(
     if design.formula.additions:
         raise ModelError(
             f"lmer estimates one residual variance, but the formula gives {design.formula.additions[0].name}(...)",
-            mend="Leave the addition out; rows of different precision are weights=.",
+            mend=f"mx.bayes({str(formula)!r}, data) fits known standard errors. weights=1 / s**2 is another "
+            "model here: it multiplies the known variances by a residual variance that is estimated.",
         )
     call = Call(formula, data, REML, weights, offset, na, contrasts, env)
     fit = LmerFit(design, solve(design, REML) if design.random else least_squares(design, REML), call)
