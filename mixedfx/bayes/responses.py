@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mixedfx.bayes.estimate import blocks
 from mixedfx.design.additions import addition, addition_columns
 from mixedfx.design.functional import Functional
-from mixedfx.design.row_weights import row_weights, weights_columns
+from mixedfx.design.rows_used import row_weights, weights_columns
 from mixedfx.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def row_facts(design: Design, frame: pd.DataFrame | None = None, weights: Any = 
     frame
         New rows, as `fetch` gives them; those of the fit where None.
     weights, labels
-        Precision weights of the rows and labels of these, as `mixedfx.design.row_weights` has them.
+        Precision weights of the rows and labels of these, as `mixedfx.design.rows_used` has them.
 
     Raises
     ------

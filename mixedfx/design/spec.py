@@ -213,7 +213,7 @@ class DesignSpec:
             given = column(frame, name)
             labels = name in self.text_categories or was == "text"
             if labels and name in values and now != "text" and not has_text_categories(given):
-                changed[name] = _by_label(given)
+                changed[name] = by_label(given)
                 continue
             # Levels of grouping factors are matched by their labels, whatever the type of the column.
             if was == now or {was, now} <= {"text", "category"} or name not in values:
@@ -249,7 +249,7 @@ def refuse_missing(frame: pd.DataFrame) -> None:
         )
 
 
-def _by_label(values: pd.Series) -> pd.Series:
+def by_label(values: pd.Series) -> pd.Series:
     """Levels as their text: where some codes of a survey are labelled, rows of other codes alone come as numbers."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return values.cat.rename_categories(level_label)

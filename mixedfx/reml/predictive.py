@@ -27,7 +27,7 @@ from scipy import sparse
 
 from mixedfx.design.alignment import row_labels
 from mixedfx.design.functional import Functional
-from mixedfx.design.row_weights import row_weights, weights_columns
+from mixedfx.design.rows_used import row_weights, weights_columns
 from mixedfx.errors import OptionError, check_option
 from mixedfx.inference.profile import quantile
 from mixedfx.pls.evaluate import Evaluation, evaluate

@@ -1,4 +1,4 @@
-"""Precision weights of rows whose responses are predicted: those of the fit, a column of new data, or values given."""
+"""What a fit knows of its own rows: their labels, their weights; and values given later for them or for new ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.alignment import per_row
+from mixedfx.design.alignment import aligned, per_row
 from mixedfx.design.frame import column, nearest
 from mixedfx.errors import DataError, UnweightedRowsWarning
 
@@ -35,6 +35,45 @@ def labels_used(design: Design) -> pd.Index | None:
     """(n,) labels of the rows of the fit in the data they came from; None where these had none."""
     labels = design.rows.labels
     return None if labels is None else labels[design.rows.used]
+
+
+def in_order(design: Design, values: Any, what: str) -> Any:
+    """Values for the rows of the fit in their order: pandas by its index, anything else by position.
+
+    The index may be that of the data, of all their rows or of those used, or the number of each row used, which fitted
+    values and simulations have.
+
+    Parameters
+    ----------
+    design
+        The design of the fit, n rows.
+    values
+        A Series or frame of pandas, or anything else, which is returned as it is.
+    what
+        The argument, for messages.
+
+    Raises
+    ------
+    DataError
+        Where the index does not say which value belongs to which row.
+    """
+    if not isinstance(values, pd.Series | pd.DataFrame):
+        return values
+    n, own, positions = len(design.y), values.index, design.frame.index
+    every = len(values) == design.rows.total != n
+    labels = design.rows.labels if every else labels_used(design)
+    if own.equals(positions if labels is None else labels) or (not every and own.equals(positions)):
+        return values.iloc[design.rows.used] if every else values
+    if not every and own.isin(positions).all():
+        if labels is not None and own.isin(labels).all() and not labels.equals(positions):
+            raise DataError(
+                f"the index of {what} may be that of the data or count their rows, which stand in another order",
+                mend=f"Pass {what} as an array in the order of the rows.",
+            )
+        labels = positions
+    order = aligned(pd.Series(np.arange(len(values)), index=own), labels, design.rows.total if every else n, what)
+    values = values.iloc[order.to_numpy()]
+    return values.iloc[design.rows.used] if every else values
 
 
 def row_weights(
