@@ -1,8 +1,8 @@
 """Every kind of data frame gives the answers that pandas gives, in every function and method that takes one.
 
-A lazy frame is a query: it is answered anew at each collection, and nothing promises that its rows come in the same order
-again. The sources here count how often they are asked, and hand out their rows in reverse from the second time on, so that
-a method that reads the columns of a prediction in two goes pairs the values of different rows.
+A lazy frame is a query: it is answered anew at each collection, and nothing promises that its rows come in the same
+order again. The sources here count how often they are asked, and hand out their rows in reverse from the second time
+on, so that a method that reads the columns of a prediction in two goes pairs the values of different rows.
 """
 
 import inspect
@@ -179,7 +179,9 @@ def test_every_frame_gives_the_answer_that_pandas_gives(question, kind, fits, ex
         assert found == right
     else:
         # Floating point alone: the sums of a fit run over rows that are equal to the last bit.
-        np.testing.assert_allclose(np.asarray(found, dtype=float), np.asarray(right, dtype=float), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            np.asarray(found, dtype=float), np.asarray(right, dtype=float), rtol=1e-9, atol=1e-12
+        )
     if kind in LAZY:
         assert source.collected == 1
     if kind == "pandas" and hasattr(found, "index") and "predict" in question and len(found) == 120:
@@ -212,13 +214,13 @@ def test_a_question_reads_only_the_columns_that_it_needs(fits):
     # A column of lists or of 128 bits that no question names must not stop an answer.
     data = people()
     frame = pl.from_pandas(data).cast({"dose": pl.Enum(LEVELS)})
-    odd = frame.with_columns(
-        tags=pl.Series([[1]] * len(data)), id=pl.Series([2**80] * len(data), dtype=pl.Int128)
-    )
+    odd = frame.with_columns(tags=pl.Series([[1]] * len(data)), id=pl.Series([2**80] * len(data), dtype=pl.Int128))
     wanted = fits["lmer"].predict(data, interval="prediction")
     np.testing.assert_allclose(fits["lmer"].predict(odd, interval="prediction"), wanted, rtol=1e-9)
     right = mx.effects(fits["lmer"], "z", by="dose", newdata=data).table["estimate"]
-    np.testing.assert_allclose(mx.effects(fits["lmer"], "z", by="dose", newdata=odd).table["estimate"], right, rtol=1e-9)
+    np.testing.assert_allclose(
+        mx.effects(fits["lmer"], "z", by="dose", newdata=odd).table["estimate"], right, rtol=1e-9
+    )
 
 
 def test_new_responses_of_a_lazy_frame_pair_trials_with_their_own_rows():

@@ -1,8 +1,8 @@
 """One value for each row, given beside the data: by the index where it is a pandas Series, by position otherwise.
 
-A pandas Series carries the names of its rows. Taken by position it would give rows the values of others, without a word,
-wherever it was sorted, sampled or filtered apart from the data; so its values go to the rows of the same label, and
-where labels do not tell which rows these are the Series is refused. Lists, arrays and the columns of libraries without
+A pandas Series carries the names of its rows. Taken by position it would give rows the values of others, without a
+word, wherever it was sorted, sampled or filtered apart from the data; so its values go to the rows of the same label,
+and where labels do not tell which rows these are the Series is refused. Lists, arrays and the columns of libraries without
 an index have positions only, and are taken by them.
 """
 

@@ -127,7 +127,7 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[
         if name not in known:
             raise DataError(f"the data have no column '{name}'", mend=nearest(name, names))
     if isinstance(frame, pd.DataFrame):
-        fetched = pd.DataFrame({name: _own(frame[name]) for name in wanted}, index=frame.index, copy=_COPY)
+        fetched = pd.DataFrame({name: _own(column(frame, name)) for name in wanted}, index=frame.index, copy=_COPY)
         fetched.index = pd.RangeIndex(len(frame))
         return fetched
     import narwhals as nw
@@ -212,7 +212,9 @@ def _from_dictionary(column: Any) -> pd.Series:
     if isinstance(column, pa.ChunkedArray):
         column = column.unify_dictionaries()
         dictionary = column.chunk(0).dictionary if column.num_chunks else pa.array([], column.type.value_type)
-        codes = pa.chunked_array([chunk.indices for chunk in column.chunks], pa.int64() if not column.num_chunks else None)
+        codes = pa.chunked_array(
+            [chunk.indices for chunk in column.chunks], pa.int64() if not column.num_chunks else None
+        )
     else:
         dictionary, codes = column.dictionary, column.indices
     categories = pd.Index(dictionary.to_pandas())

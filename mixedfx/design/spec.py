@@ -152,8 +152,8 @@ class DesignSpec:
         if self.offset_is_own and name == self.given_offset:
             return DataError(
                 "the fit has an offset given as numbers, which belong to its own rows and to no others",
-                mend="Fit with a column of the data, offset='log_exposure', and give the new data that column; or write "
-                "offset(log_exposure) in the formula.",
+                mend="Fit with a column of the data, offset='log_exposure', and give the new data that column; or "
+                "write offset(log_exposure) in the formula.",
             )
         return DataError(f"the model needs '{name}', which the new data do not have", mend=nearest(name, names))
 

@@ -28,6 +28,7 @@ from mixedfx.effects.row_counts import WeightsLike, counting_columns, no_such_co
 from mixedfx.effects.treatment import Treatment
 from mixedfx.errors import EffectsError
 
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """Distinct cells and what they weigh.

@@ -1,7 +1,7 @@
 """What each row averaged over counts for: once, its trials, or the weights that the caller gives.
 
-A row of ``k | trials(m)`` stands for m people. Counted once, rows that hold forty people weigh as much as rows that hold
-four thousand, and an average over them can have another sign than the same average over the people; the same data
+A row of ``k | trials(m)`` stands for m people. Counted once, rows that hold forty people weigh as much as rows that
+hold four thousand, and an average over them can have another sign than the same average over the people; the same data
 written as m rows of zeros and ones would not have it. So such rows count by their trials, unless weights are given:
 population counts replace the counts of the sample.
 """
@@ -9,7 +9,7 @@ population counts replace the counts of the sample.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -83,7 +83,7 @@ def read_counts(
         what, meaning = "weights", "A weight is the number of people a row stands for: zero or more."
     if array.ndim != 2 or array.shape[1] != n or not len(array):
         raise EffectsError(
-            f"weights have shape {np.shape(weights)}; the rows averaged over number {n}",
+            f"weights have shape {np.shape(cast(Any, weights))}; the rows averaged over number {n}",
             mend=f"One number for each row, or draws of uncertain weights as an array (draws, {n}).",
         )
     bad = ~np.isfinite(array) | (array < 0)
@@ -97,7 +97,9 @@ def read_counts(
     return array, notes
 
 
-def _trials(frame: pd.DataFrame, design: Design, names: Sequence[Any], *, from_fit: bool) -> tuple[Array, tuple[str, ...]]:
+def _trials(
+    frame: pd.DataFrame, design: Design, names: Sequence[Any], *, from_fit: bool
+) -> tuple[Array, tuple[str, ...]]:
     """(1, n) trials of the rows, where the formula has such and the rows say them; else ones."""
     once = np.ones((1, len(frame)))
     if getattr(design, "trials", None) is None:
@@ -128,7 +130,9 @@ def _given(
     if from_fit:
         given = design.rows.labels if every else labels_used(design)
     if isinstance(weights, pd.DataFrame):
-        columns = aligned(pd.Series(np.arange(weights.shape[1]), weights.columns), given, total if every else n, "weights")
+        columns = aligned(
+            pd.Series(np.arange(weights.shape[1]), weights.columns), given, total if every else n, "weights"
+        )
         weights = weights.iloc[:, columns.to_numpy()]
     elif isinstance(weights, pd.Series):
         weights = aligned(weights, given, total if every else n, "weights")

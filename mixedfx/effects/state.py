@@ -79,7 +79,8 @@ class EffectsState:
         (after `margin` where there are several margins) or `subgroup`; contrast (which values of the treatment);
         category (where the response has categories); n (rows averaged over); weight (their weights, or trials);
         estimate; sd; lower; upper; null; prob_above_null; unseen (share of the weight in cells the fit has no data
-        for). Average outcomes have no contrast, null and prob_above_null. ``table.attrs`` holds level, uncertainty and notes.
+        for). Average outcomes have no contrast, null and prob_above_null. ``table.attrs`` holds level, uncertainty and
+        notes.
     quantities
         The rows of the table with their joint distribution: linear functionals of (beta, u), or joint draws.
     fit

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -256,7 +256,7 @@ def _counts(design: Design, frame: pd.DataFrame, factors: Sequence[str]) -> NDAr
         return np.full(len(frame), size.sum(), dtype=np.int64)
     keys = list(range(len(factors)))  # not names, of which one may be that of the counts
     tally = pd.Series(size).groupby([column(design.frame, name).array for name in factors], observed=True, sort=False)
-    known = tally.sum().to_frame().reset_index().set_axis([*keys, "count"], axis=1)
+    known = cast(pd.Series, tally.sum()).to_frame().reset_index().set_axis([*keys, "count"], axis=1)
     found = frame.loc[:, list(factors)].set_axis(keys, axis=1).merge(known, on=keys, how="left", sort=False)["count"]
     return found.fillna(0).to_numpy(dtype=np.int64)
 
