@@ -2,8 +2,8 @@
 
 A pandas Series carries the names of its rows. Taken by position it would give rows the values of others, without a
 word, wherever it was sorted, sampled or filtered apart from the data; so its values go to the rows of the same label,
-and where labels do not tell which rows these are the Series is refused. Lists, arrays and the columns of libraries without
-an index have positions only, and are taken by them.
+and where labels do not tell which rows these are the Series is refused. Lists, arrays and the columns of libraries
+without an index have positions only, and are taken by them.
 """
 
 from __future__ import annotations
