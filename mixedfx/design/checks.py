@@ -14,8 +14,8 @@ so exactly, whatever the response:
   z' Sigma z, and Sigma is determined only if the products of the entries of z, over the levels, span all k (k + 1) /
   2 of them.
 
-Every check is linear in the number of rows. A term whose effects another one has is compared with no more terms, so that
-copies of a term cost no more than their number.
+Every check is linear in the number of rows. A term whose effects another one has is compared with no more terms, so
+that copies of a term cost no more than their number.
 """
 
 from __future__ import annotations
