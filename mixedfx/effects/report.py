@@ -195,8 +195,7 @@ def _fit_line(fit: Any, data: str) -> str:
         options.append("REML=False")
     given = {
         "weights": design.weights is not None,
-        "offset": len(design.spec.offsets) > len(design.formula.offsets)
-        or (not design.spec.offsets and bool(design.offset.any())),
+        "offset": design.spec.given_offset is not None,
         "contrasts": bool(design.spec.contrasts),
         "env": bool(design.spec.env),
     }

@@ -25,9 +25,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixedfx.design.frame import to_pandas
+from mixedfx.design.alignment import row_labels
 from mixedfx.design.functional import Functional
-from mixedfx.errors import DataError, OptionError, check_option
+from mixedfx.design.rows_used import row_weights, weights_columns
+from mixedfx.errors import OptionError, check_option
 from mixedfx.inference.profile import quantile
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.joint import Joint
@@ -179,6 +180,9 @@ def predict_table(
 ) -> pd.DataFrame:
     """Estimate, se, lower and upper for each row; see `LmerFit.predict`."""
     asked, z = check_sources(uncertainty, interval, level)
+    labels = row_labels(newdata)
+    if newdata is not None:
+        newdata = fit.design.spec.fetch(newdata, also=weights_columns(fit.design, weights))
     joint = cast(JointUncertainty, fit.solution.joint)
     theta = theta_error(fit) if "theta" in asked else None
     parts: list[Vector] = []
@@ -201,14 +205,14 @@ def predict_table(
         variances.append(variance)
     estimate, variance = np.concatenate(parts), np.concatenate(variances)
     if "residual" in asked:
-        variance = variance + fit.sigma**2 / residual_weights(fit, newdata, weights, len(estimate))
+        variance = variance + fit.sigma**2 / row_weights(fit.design, newdata, weights, labels, len(estimate))
     se = np.sqrt(variance)
     table = pd.DataFrame({"estimate": estimate, "se": se, "lower": estimate - z * se, "upper": estimate + z * se})
     table.attrs["level"] = level
     return table
 
 
-def _blocks(fit: LmerState, newdata: Any, new_levels: NewLevels) -> Iterator[Functional]:
+def _blocks(fit: LmerState, newdata: pd.DataFrame | None, new_levels: NewLevels) -> Iterator[Functional]:
     """Functionals of the rows, a block at a time."""
     if newdata is None:
         whole = fit.design_for(None)
@@ -219,35 +223,5 @@ def _blocks(fit: LmerState, newdata: Any, new_levels: NewLevels) -> Iterator[Fun
             random = sparse.csr_array(whole.random[part])
             yield Functional(fixed, random, none, (), whole.offset[part], whole.unseen[part])
         return
-    frame = newdata if isinstance(newdata, pd.DataFrame) else to_pandas(newdata)
-    for begin in range(0, max(len(frame), 1), ROWS):
-        yield fit.design_for(frame.iloc[begin : begin + ROWS], new_levels)
-
-
-def residual_weights(fit: LmerState, newdata: Any, weights: Any, n: int) -> Vector:
-    """(n,) precision weights of the rows to predict.
-
-    Those given (values, or a column of the new data); else those of the fit for its own rows, the column that the fit
-    was weighted by where the new data have it, and 1 otherwise.
-
-    Raises
-    ------
-    DataError
-        Weights that are not n positive numbers.
-    """
-    if weights is None:
-        if newdata is None:
-            return np.ones(n) if fit.design.weights is None else fit.design.weights
-        name = None if fit.call is None else fit.call.weights
-        if not (isinstance(name, str) and name in newdata.columns):
-            return np.ones(n)
-        weights = name
-    if isinstance(weights, str):
-        frame = fit.design.frame if newdata is None else to_pandas(newdata)
-        if weights not in frame.columns:
-            raise DataError(f"the data have no column {weights!r} of weights")
-        weights = frame[weights]
-    out = np.asarray(weights, dtype=np.float64).reshape(-1)
-    if len(out) != n or not np.all(out > 0) or not np.all(np.isfinite(out)):
-        raise DataError(f"weights must be {n} positive numbers, one for each row", mend="The default is 1.")
-    return out
+    for begin in range(0, max(len(newdata), 1), ROWS):
+        yield fit.design_for(newdata.iloc[begin : begin + ROWS], new_levels)
