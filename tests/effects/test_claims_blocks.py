@@ -264,3 +264,27 @@ def test_a_table_of_many_rows_is_summarised_in_blocks(fits, seen, cells, dense_f
             pd.testing.assert_frame_equal(parts.table, whole.table, rtol=1e-9)
             inner = parts.prob(greater=0.1)
         pd.testing.assert_frame_equal(inner, whole.prob(greater=0.1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("groups", ["fitted", "average", "integrate"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cells_that_differ_by_their_offset_alone_are_counted_apart(seen, cells, counts, groups, weighted):
+    """Expected counts with an exposure of their own; without random effects, cells of one fixed part are few."""
+    rng = np.random.default_rng(3)
+    data = seen.assign(e=rng.uniform(-1, 1, len(seen)))
+    fit = draw_fit("y ~ z + offset(e) + (1 + z | school)", data, "poisson", draws=D, scale=0.3)
+    frame = cells.assign(e=rng.uniform(-1, 1, len(cells)), school="s1")
+    found = poststratify(fit, frame, by="gender", groups=groups, weights=counts if weighted else "N")
+    rows = fit.design_for(frame)
+    p = rows.fixed.shape[1]
+    eta = fit.sample[:, :p] @ rows.fixed.T + rows.offset
+    if groups == "fitted":
+        eta = eta + (rows.random @ fit.sample[:, p:].T).T
+    elif groups == "integrate":
+        Z, F = np.column_stack([np.ones(len(frame)), frame["z"]]), fit.covariance_factors[0]
+        eta = eta + 0.5 * np.einsum("na,dab,nb->dn", Z, F @ F.transpose(0, 2, 1), Z)
+    for i, gender in enumerate(["boy", "girl"]):
+        mine = (frame["gender"] == gender).to_numpy()
+        w = counts[:, mine] if weighted else frame["N"].to_numpy()[mine]
+        # The expectation of a lognormal variable: what quadrature is good to, elsewhere rounding.
+        np.testing.assert_allclose(found.draws()[:, i], average(np.exp(eta[:, mine]), w), rtol=1e-6)
