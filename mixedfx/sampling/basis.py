@@ -62,6 +62,14 @@ class SampledBasis:
         """(k,) root mean squares of the covariates that go with S u."""
         return np.sqrt((self.used**2).sum(axis=0))
 
+    def to_natural(self, sampled: Array) -> Array:
+        """(..., k, m) effects or factors of u from those of S u."""
+        return sampled if self.natural is None else self.natural @ sampled
+
+    def to_sampled(self, natural: Array) -> Array:
+        """(..., k, m) effects or factors of S u from those of u."""
+        return natural if self.natural is None else np.asarray(np.linalg.solve(self.natural, natural), dtype=np.float64)
+
 
 def sampled_basis(prior: TermPrior, basis: Array, as_stated: bool = False) -> SampledBasis:
     """The basis for one term with a (k, k) basis B of the columns used; that of its prior if asked for."""
