@@ -139,7 +139,7 @@ def kenward_roger(problem: Problem, theta: Vector) -> KenwardRoger:
     DegreesOfFreedomWarning
         Where the data carry no information on some combination of the (co)variances, which is then left out.
     """
-    at = evaluate(problem, theta * problem.parameter_scale)
+    at = evaluate(problem, problem.parameters(theta))
     found = products(problem, at)
     pairs = covariance_pairs(problem)
     phi = at.sigma2 * (found.unrotate @ found.S_inverse @ found.unrotate.T)

@@ -98,7 +98,7 @@ def satterthwaite(problem: Problem, theta: Vector) -> Satterthwaite:
     DegreesOfFreedomWarning
         Where the criterion does not bend upwards in some direction of theta.
     """
-    par = theta * problem.parameter_scale
+    par = problem.parameters(theta)
     at = evaluate(problem, par)
     found = products(problem, at)
     dvcov, dresidual = theta_directions(problem, at, found)

@@ -84,7 +84,7 @@ class GroupProducts:
         problem = self.problem
         beta = linalg.solve_triangular(problem.R, gamma.T).T if problem.p else gamma
         out.beta[at] = beta + problem.shift
-        out.theta[at] = canonical_rows(problem, par) / problem.parameter_scale
+        out.theta[at] = problem.theta(canonical_rows(problem, par))
         out.sigma[at], out.good[at] = np.sqrt(sigma2), good
 
     def _together(self, counts: Vector, sums: Vector) -> tuple[Vector, Vector, Vector, NDArray[np.bool_]]:
@@ -133,4 +133,4 @@ def group_products(design: Design, problem: Problem, theta: Vector) -> GroupProd
     pieces = np.split(W[order], np.cumsum(np.bincount(codes, minlength=q))[:-1])
     ww = np.array([piece.T @ piece for piece in pieces])
     logs = np.asarray(np.bincount(codes, 2.0 * np.log(root), q), dtype=np.float64)
-    return GroupProducts(problem, theta * problem.parameter_scale, ww, np.bincount(codes, minlength=q), logs)
+    return GroupProducts(problem, problem.parameters(theta), ww, np.bincount(codes, minlength=q), logs)

@@ -295,7 +295,7 @@ def _reference(study: Study, problem: Problem, theta: Vector, ddf: str) -> tuple
             warnings.simplefilter("ignore")  # a caveat of one simulated data set says nothing of the power
             found = (satterthwaite if ddf == "satterthwaite" else kenward_roger)(problem, theta)
         return found.vcov, found.t_df(np.eye(p)[study.index])
-    at = evaluate(problem, theta * problem.parameter_scale, derivatives=False)
+    at = evaluate(problem, problem.parameters(theta), derivatives=False)
     vcov = Joint(study.design, problem, at).vcov
     return vcov, None if ddf == "normal" else np.full(len(study.index), float(problem.n - p))
 

@@ -68,7 +68,7 @@ def theta_error(fit: LmerState) -> ThetaError:
     if isinstance(solution, LeastSquares) or len(solution.theta) == 0:
         return ThetaError(np.zeros((p, 0)), np.zeros((q, 0)))
     problem = replace(solution.problem, orders={})
-    par = solution.theta * problem.parameter_scale
+    par = problem.parameters(solution.theta)
     free = _free(problem, par)
     hessian, change = np.zeros((len(free), len(free))), np.zeros((p + q, len(free)))
     for m, k in enumerate(free):

@@ -181,7 +181,7 @@ def optimum(fit: LmerInference) -> Optimum | PlainOptimum:
             fit.nobs, solution.beta, np.sqrt(np.diag(solution.vcov)) * shrink, solution.sigma * float(shrink)
         )
     problem = replace(solution.problem, REML=False, orders={})
-    start = solution.theta * problem.parameter_scale
+    start = problem.parameters(solution.theta)
     found = minimise(problem, start)[0] if fit.REML else evaluate(problem, start)
     p = problem.p
     beta = problem.shift + (linalg.solve_triangular(problem.R, found.gamma) if p else found.gamma)

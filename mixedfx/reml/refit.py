@@ -171,7 +171,7 @@ def refit_problem(
 ) -> Refits:
     """Fit `design` to each column of `Y` (n, B), starting from `theta` (r,)."""
     Y = check_responses(design, Y)
-    par = theta * problem.parameter_scale
+    par = problem.parameters(theta)
     together = problem.coupling is None and problem.n_parameters > 0
     size = max(1, BATCH_NUMBERS // (problem.gram1.size + 1)) if together else 256
     parts = []
@@ -182,7 +182,7 @@ def refit_problem(
     p = problem.p
     beta = (linalg.solve_triangular(problem.R, gamma.T).T if p else gamma) + shift
     return Refits(
-        canonical_rows(problem, values) / problem.parameter_scale, np.sqrt(sigma2), beta, criterion, converged,
+        problem.theta(canonical_rows(problem, values)), np.sqrt(sigma2), beta, criterion, converged,
         theta_names, design.fixed_names,
     )  # fmt: skip
 

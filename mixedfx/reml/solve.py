@@ -96,9 +96,9 @@ def solve_problem(design: Design, problem: Problem, start: Vector | None = None)
             "the fixed part reproduces the response exactly, so there is no variance to estimate",
             mend="Look for a column of the fixed part that was computed from the response.",
         )
-    par = moment_start(problem) if start is None else np.asarray(start, dtype=np.float64) * problem.parameter_scale
+    par = moment_start(problem) if start is None else problem.parameters(start)
     evaluation, optimization = minimise(problem, par)
-    raw = _by_term(design, problem, evaluation.par / problem.parameter_scale)
+    raw = _by_term(design, problem, problem.theta(evaluation.par))
     factors = tuple(structure.canonical(factor(structure, values)) for structure, values in raw)
     theta = np.concatenate([parameters(s, T) for (s, _), T in zip(raw, factors, strict=True)])
     joint = Joint(design, problem, evaluation)

@@ -112,9 +112,9 @@ def _record(problem: Problem, evaluation: Evaluation, radius: float, accepted: b
     assert evaluation.gradient is not None
     largest = float(np.abs(evaluation.gradient).max(initial=0.0))
     if problem.orders:
-        theta = unpivoted(problem, evaluation.par) / replace(problem, orders={}).parameter_scale
+        theta = problem.theta(unpivoted(problem, evaluation.par))
     else:
-        theta = evaluation.par / problem.parameter_scale
+        theta = problem.theta(evaluation.par)
     return Step(theta, evaluation.criterion, largest, radius, accepted)
 
 
