@@ -134,6 +134,10 @@ class ConvergenceWarning(MixedfxWarning):
     """The optimiser stopped before it could certify a minimum."""
 
 
+class ThetaUncertaintyWarning(MixedfxWarning):
+    """Intervals include that variances are estimated by an approximation only; the message says which and why."""
+
+
 class DegreesOfFreedomWarning(MixedfxWarning):
     """Degrees of freedom that leave something out or are not defined; the message says what."""
 

@@ -36,8 +36,8 @@ from mixedfx.effects.state import Overall, Question
 from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, block_diagonal, everybody, find_subgroups, read_plan
 from mixedfx.effects.treatment import NO_TREATMENT, Treatment
 from mixedfx.effects.wording import listed
-from mixedfx.errors import MixedfxWarning
-from mixedfx.results.protocol import Fit, NewLevels
+from mixedfx.errors import MixedfxWarning, OptionError, check_option
+from mixedfx.results.protocol import UNCERTAINTIES, AnswersByUncertainty, Fit, NewLevels, Uncertainty
 
 
 def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: Any) -> Effects:
@@ -63,12 +63,14 @@ def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: 
     heard: list[str] = []
     for warning in caught:
         if issubclass(warning.category, MixedfxWarning):
+            if str(warning.message) in heard:
+                continue
             heard.append(str(warning.message))
             # At the line that called `effects`, whichever function found the reason.
             warnings.warn(warning.message, stacklevel=3)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return replace(answer, warnings=tuple(dict.fromkeys(heard)))
+    return replace(answer, warnings=tuple(heard))
 
 
 def _answer(
@@ -85,8 +87,10 @@ def _answer(
     level: float,
     new_levels: NewLevels,
     seed: int | None,
+    uncertainty: Uncertainty,
 ) -> Effects:
     check_options(scale, groups, new_levels, level)
+    fit = _answering(fit, uncertainty)
     design = fit.design
     linear = scale == "link" or is_identity(fit)
     check_comparison(fit, comparison, scale)
@@ -115,6 +119,8 @@ def _answer(
         needs=aliased if concerned[-1] else (),
     )
     notes = _notes(fit, grid, averages, treated, comparison, scale=scale, groups=groups, new_levels=new_levels)
+    if isinstance(numbers, Exact):
+        notes += numbers.notes
     if comparison is not None:
         if isinstance(numbers, Exact):
             first = numbers.take(per * np.arange(s)).functional
@@ -134,13 +140,23 @@ def _answer(
         fit=fit,
         labels=tuple(np.repeat(np.array(asked.labels, dtype=object), per)),
         keys=tuple(asked.keys.columns),
-        question=Question(treated, plan, comparison, scale, groups, new_levels, newdata is not None, _named(weights)),
+        question=Question(treated, plan, comparison, scale, groups, new_levels, newdata is not None, _named(weights), uncertainty),
         level=level,
         notes=notes,
         overall=overall,
         averages=averages,
         seed=seed,
     )
+
+
+def _answering(fit: Fit, uncertainty: Uncertainty) -> Fit:
+    """The fit as the one who answers with the uncertainty that is asked for."""
+    check_option("uncertainty", uncertainty, UNCERTAINTIES)
+    if isinstance(fit, AnswersByUncertainty):
+        return fit.with_uncertainty(uncertainty)
+    if uncertainty != "full":
+        raise OptionError(f"uncertainty={uncertainty!r}: this fit has one kind of uncertainty", mend="Leave it out.")
+    return fit
 
 
 def _named(weights: WeightsLike) -> str | None:

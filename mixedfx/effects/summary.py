@@ -1,7 +1,8 @@
 """Intervals and probabilities of linear functionals, from whatever a fit answers.
 
-A fit whose `LinearEstimate` is exact gives a mean and a covariance of a normal distribution: intervals are mean +- z
-sd. One that answers from draws says so with an attribute ``exact = False``, and intervals are quantiles of its draws.
+An estimate that knows its intervals is asked for them (`IntervalEstimate`). Of another, mean and covariance are those of
+a normal distribution, and intervals are mean +- z sd; or it answers from draws, says so with an attribute ``exact =
+False``, and intervals are quantiles of its draws.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.functional import Functional
-from mixedfx.results.protocol import Fit, LinearEstimate
+from mixedfx.results.protocol import Fit, IntervalEstimate, LinearEstimate
 
 # The covariance of the whole table is never needed at once; blocks keep it small when a table has thousands of rows.
 BLOCK = 1024
@@ -63,6 +64,8 @@ def probabilities(
 
 def moments(estimate: LinearEstimate) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(s,) means and standard deviations."""
+    if isinstance(estimate, IntervalEstimate):
+        return np.asarray(estimate.mean), estimate.sd
     # Where an effect is a constant, rounding may leave a variance of -1e-20.
     return np.asarray(estimate.mean), np.sqrt(np.clip(np.diag(estimate.cov), 0.0, None))
 
@@ -71,6 +74,9 @@ def interval(
     estimate: LinearEstimate, level: float, seed: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(s,) lower and upper ends of central intervals."""
+    if isinstance(estimate, IntervalEstimate):
+        lower, upper = estimate.interval(level).T
+        return lower, upper
     if is_exact(estimate):
         mean, sd = moments(estimate)
         z = NormalDist().inv_cdf(0.5 + level / 2)
@@ -83,6 +89,8 @@ def probability(
     estimate: LinearEstimate, seed: int | None, greater: float | None = None, less: float | None = None
 ) -> NDArray[np.float64]:
     """(s,) probability of lying above `greater` and below `less`."""
+    if isinstance(estimate, IntervalEstimate):
+        return estimate.probability(greater, less)
     from scipy.special import ndtr
 
     low = -np.inf if greater is None else greater

@@ -89,16 +89,9 @@ def rows_of(collapsed: Collapsed, fixed: Vector, random: sparse.csr_array) -> Ro
         by_column = sparse.csc_array(random)
         for group, where, position in zip(rest, collapsed.effect_index[1:], problem.coupling.positions, strict=True):
             part = by_column[:, where.ravel()].toarray().reshape(s, group.n_levels, group.k)
-            second[:, position] = _used(group, part.transpose(1, 2, 0)).transpose(2, 0, 1)
-    return Rows(
-        constant, gamma, levels.astype(np.intp), _used(first, coefficients[:, :, None])[..., 0],
-        starts.astype(np.intp), second,
-    )  # fmt: skip
-
-
-def _used(group, coefficients: Vector) -> Vector:
-    """(n, k, m) coefficients of the effects of the scaled columns."""
-    return coefficients / group.scale[:, None]
+            second[:, position] = group.coefficients(part.transpose(1, 2, 0)).transpose(2, 0, 1)
+    used = first.coefficients(coefficients[:, :, None])[..., 0]
+    return Rows(constant, gamma, levels.astype(np.intp), used, starts.astype(np.intp), second)
 
 
 def conditional_moments(

@@ -131,17 +131,18 @@ class TermPrior:
     centring
         For each column the mean at which the priors hold, 0 for the intercept, which comes first: they are those of
         the covariance of C u, u the effects at zero and C the identity with these means in its first row. Empty where
-        the priors hold at zero.
+        the priors hold at zero. None: they are those of the orthogonal columns that engines use.
     """
 
     sd: tuple[Positive | Share, ...] | Decov
     eta: float | None
-    centring: tuple[float, ...] = ()
+    centring: tuple[float, ...] | None = ()
 
     def to_means(self) -> Array:
         """(k, k) C, from effects at zero to effects where the priors hold."""
-        C = np.eye(len(self.centring))
-        C[0] += self.centring
+        means = self.centring or ()
+        C = np.eye(len(means))
+        C[0] += means
         return C
 
 

@@ -338,13 +338,15 @@ class Coordinates:
         return phi
 
 
-def _across(prior: TermPrior, basis: Array) -> Array:
-    """(k, k) A from S u to the effects that the prior is stated for: C S^-1 at the means, S^-1 at zero.
+def _across(prior: TermPrior, basis: Array) -> Array | None:
+    """(k, k) A from S u to the effects that the prior is stated for: C S^-1 at the means, S^-1 at zero, None for S u.
 
     C is the identity with the means in its first row. S C^-1 has them cancelled one by one, so that A is computed from
     numbers of its own size, and not from those of a covariate far from zero.
     """
     k = len(basis)
+    if prior.centring is None:
+        return None
     if not prior.centring:
         return np.asarray(linalg.solve_triangular(basis, np.eye(k), check_finite=False))
     centred = basis.copy()
