@@ -8,6 +8,7 @@ False``, and intervals are quantiles of its draws.
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -64,7 +65,7 @@ def probabilities(
 
 def moments(estimate: LinearEstimate) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(s,) means and standard deviations."""
-    if isinstance(estimate, IntervalEstimate):
+    if knows_intervals(estimate):
         return np.asarray(estimate.mean), estimate.sd
     # Where an effect is a constant, rounding may leave a variance of -1e-20.
     return np.asarray(estimate.mean), np.sqrt(np.clip(np.diag(estimate.cov), 0.0, None))
@@ -74,7 +75,7 @@ def interval(
     estimate: LinearEstimate, level: float, seed: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(s,) lower and upper ends of central intervals."""
-    if isinstance(estimate, IntervalEstimate):
+    if knows_intervals(estimate):
         lower, upper = estimate.interval(level).T
         return lower, upper
     if is_exact(estimate):
@@ -89,7 +90,7 @@ def probability(
     estimate: LinearEstimate, seed: int | None, greater: float | None = None, less: float | None = None
 ) -> NDArray[np.float64]:
     """(s,) probability of lying above `greater` and below `less`."""
-    if isinstance(estimate, IntervalEstimate):
+    if knows_intervals(estimate):
         return estimate.probability(greater, less)
     from scipy.special import ndtr
 
@@ -104,6 +105,11 @@ def probability(
         return np.where(sd > 0, inside, (mean > low) & (mean < high))
     draws = estimate.draws(None, seed)
     return np.mean((draws > low) & (draws < high), axis=0)
+
+
+def knows_intervals(estimate: LinearEstimate) -> TypeGuard[IntervalEstimate]:
+    """Whether an estimate says itself what its intervals are; its properties are not looked at, which may cost much."""
+    return callable(getattr(estimate, "interval", None)) and callable(getattr(estimate, "probability", None))
 
 
 def is_exact(estimate: LinearEstimate) -> bool:

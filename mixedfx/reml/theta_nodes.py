@@ -16,7 +16,7 @@ transformed correlations, and have equal weights. Whoever asks is told (`ThetaUn
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,7 +27,7 @@ from mixedfx.design.functional import Functional
 from mixedfx.inference.forecast import evaluation_seconds
 from mixedfx.pls.collapsed import CollapsedEvaluation
 from mixedfx.pls.conditional_moments import conditional_moments, rows_of
-from mixedfx.pls.evaluate import Evaluation
+from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.joint import Joint
 from mixedfx.reml.new_levels import NewLevelRows
 from mixedfx.reml.predictive import row_variances
@@ -35,7 +35,7 @@ from mixedfx.reml.solve import RemlSolution
 from mixedfx.reml.theta_prior import starting_point, theta_density
 from mixedfx.sampling.coordinates import Variances
 from mixedfx.sampling.importance import at_mode, resample
-from mixedfx.sampling.nearby import mode_near
+from mixedfx.sampling.nearby import bounded, mode_near
 from mixedfx.sampling.nodes import Nodes, evenly_spread, place_nodes
 from mixedfx.sampling.target import Target
 
@@ -45,6 +45,8 @@ TOGETHER, WELL_KNOWN = 512, 128  # nodes where many points cost little more than
 WELL = 0.3  # standard deviation of the logarithm of a standard deviation below which it counts as well known
 FEWEST, MOST = 32, 128  # nodes where each point takes a factorisation of its own
 SECONDS = 1.5  # what one round of these may take, by forecast
+CHEAP = 0.01  # forecast of one evaluation up to which the mode and its curvature are searched for with care
+DIFFERENCE = 1e-5  # step of the differences of maps that cost nothing
 MOST_COORDINATES = 24  # beyond, importance weights in so many dimensions are hopeless
 BATCH = 256  # joint draws held at once
 SMALL = 2e7  # numbers: draws times effects up to which functionals are drawn through all effects
@@ -247,21 +249,23 @@ def joint_given(target: Target, at: CollapsedEvaluation) -> Joint:
 
 def theta_nodes(solution: RemlSolution) -> ThetaNodes:
     """Nodes of a fit with random terms."""
-    joint = solution.joint
-    target = theta_density(joint.design, solution.problem, solution.sigma)
+    joint, problem = solution.joint, solution.problem
+    target = theta_density(joint.design, problem, solution.sigma)
     start = starting_point(target, solution.sigma, joint.evaluation.factorization.T)
-    mode, covariance = mode_near(target, start)
     together = target.batch is not None
+    seconds = evaluation_seconds(problem)
+    cheap = together or seconds < CHEAP
+    mode, covariance = mode_near(target, start, None if cheap else guessed_covariance(target, start))
     if together:
         sds = np.sqrt(np.diag(covariance)[np.concatenate([np.r_[t.sds] for t in target.coordinates.terms])])
         count = WELL_KNOWN if sds.max(initial=0.0) < WELL else TOGETHER
     else:
-        allowed = SECONDS / max(evaluation_seconds(solution.problem), 1e-9)
-        count = 2 ** int(np.clip(np.log2(max(allowed, 1.0)), np.log2(FEWEST), np.log2(MOST)))
+        allowed = np.log2(max(SECONDS / max(seconds, 1e-9), 1.0))
+        count = 2 ** int(np.clip(allowed, np.log2(FEWEST), np.log2(MOST)))
     affordable = 0 if together or count == MOST else count
     if target.size <= MOST_COORDINATES:
-        rounds, attempts = (5, 3) if together else (3, 1)
-        nodes = place_nodes(target.log_density, at_mode(mode, covariance), count, rounds=rounds, attempts=attempts)
+        effort = {"rounds": 5, "attempts": 3} if together else {"rounds": 3, "attempts": 1, "even": 0.3}
+        nodes = place_nodes(target.log_density, at_mode(mode, covariance), count, **effort)  # type: ignore[arg-type]
         if nodes.reliable:
             return ThetaNodes(target, nodes, True, affordable)
     else:
@@ -269,3 +273,26 @@ def theta_nodes(solution: RemlSolution) -> ThetaNodes:
     normal = mode + special.ndtri(evenly_spread(count, len(mode))) @ np.linalg.cholesky(covariance).T
     equal = Nodes(normal, np.full(count, 1.0 / count), nodes.k_hat, float(count), nodes.evaluations)
     return ThetaNodes(target, equal, False, affordable)
+
+
+def guessed_covariance(target: Target, phi: Array) -> Array:
+    """(d, d) inverse of the negative Hessian of a density, from the average information at one point.
+
+    Second derivatives of the map from phi to the parameters of the problem are left out, which count where the
+    gradient is not zero; so is the curvature that sigma and T share beyond T being relative to sigma.
+    """
+    coordinates, problem = target.coordinates, target.collapsed.problem
+
+    def parameters(points: Array) -> Array:
+        T = coordinates.relative_factors(coordinates.variances(points))
+        return np.column_stack([T[f][:, a, b] for f, a, b in problem.entries])
+
+    steps = DIFFERENCE * np.eye(len(phi))
+    J = ((parameters(phi + steps) - parameters(phi - steps)) / (2 * DIFFERENCE)).T
+    information = evaluate(replace(problem, orders={}, REML=True), parameters(phi[None])[0]).information
+    assert information is not None
+    hessian = J.T @ information @ J / 2
+    if coordinates.has_sigma:
+        hessian[0, 0] += 2.0 * (problem.n - problem.p)
+    ends = coordinates.prior_gradient(phi + steps) - coordinates.prior_gradient(phi - steps)
+    return bounded(hessian - (ends + ends.T) / (4 * DIFFERENCE))

@@ -35,7 +35,6 @@ class LinearEstimate(Protocol):
         ...
 
 
-@runtime_checkable
 class IntervalEstimate(Protocol):
     """A `LinearEstimate` that says itself what its intervals are.
 

@@ -18,7 +18,7 @@ from scipy import special
 Array = NDArray[np.float64]
 
 NARROWEST = 1e-9  # standard deviation that stands for zero, relative to the spread of the mixture
-ACCURACY = 1e-8  # of a quantile, relative to the spread of the mixture
+SMALL = 1e-6  # Newton's step, relative to the spread of the mixture, that leaves an error of its square
 MOST_STEPS = 200  # bisection alone needs some sixty
 
 
@@ -90,5 +90,6 @@ def quantiles(weights: Array, means: Array, sds: Array, q: Array | float) -> Arr
         inside = (step > low[rows]) & (step < high[rows])
         moved = np.where(inside, step, (low[rows] + high[rows]) / 2)
         out[rows] = moved
-        rows = rows[np.abs(moved - x) > ACCURACY * unit[rows]]
+        last = inside & (np.abs(moved - x) <= SMALL * unit[rows])
+        rows = rows[~last & (high[rows] - low[rows] > 1e-12 * unit[rows])]
     return out

@@ -16,14 +16,15 @@ Array = NDArray[np.float64]
 
 TOLERANCE = 0.02  # of the gradient of the log density
 MOST_STEPS = 100
+LOOSE, FEW_STEPS = 0.3, 6  # the same where evaluations are expensive
 FLATTEST = 1 / 9  # smallest eigenvalue of the negative Hessian: a spread of 3 on the logarithmic scale
 STEP = 1e-4  # of first differences
 SECOND_STEP = 3e-3  # of second differences of the density
 NOWHERE = 1e10  # stands for minus the log of a density that is zero
 
 
-def mode_near(target: Target, start: Array) -> tuple[Array, Array]:
-    """(d,) mode and (d, d) inverse of the negative Hessian there, its eigenvalues bounded from below.
+def mode_near(target: Target, start: Array, guess: Array | None = None) -> tuple[Array, Array]:
+    """(d,) mode and (d, d) inverse of the negative Hessian there, its eigenvalues bounded from above.
 
     Parameters
     ----------
@@ -31,19 +32,31 @@ def mode_near(target: Target, start: Array) -> tuple[Array, Array]:
         The density.
     start
         (d,) point where it is positive.
+    guess
+        (d, d) approximation of the inverse of the negative Hessian, where evaluations are expensive: the search begins
+        with it, and what the search has learnt of the curvature takes the place of differences.
     """
     from scipy import optimize
 
+    options: dict[str, object] = {"gtol": TOLERANCE, "maxiter": MOST_STEPS}
+    if guess is not None:
+        options |= {"gtol": LOOSE, "maxiter": FEW_STEPS, "hess_inv0": guess}
     found = optimize.minimize(
-        _minus_log_density, start, args=(target,), jac=True, method="BFGS",
-        options={"gtol": TOLERANCE, "maxiter": MOST_STEPS},
+        _minus_log_density, start, args=(target,), jac=True, method="BFGS", options=options
     )  # fmt: skip
     phi = np.asarray(found.x) if found.fun < NOWHERE else start
-    hessian = _negative_hessian(target, phi)
+    if guess is not None:
+        return phi, bounded(np.linalg.inv(np.asarray(found.hess_inv)))
+    return phi, bounded(_negative_hessian(target, phi))
+
+
+def bounded(hessian: Array) -> Array:
+    """(d, d) inverse of a negative Hessian with eigenvalues of `FLATTEST` at least."""
     if not np.isfinite(hessian).all():
-        hessian = FLATTEST * np.eye(len(phi))
+        return np.eye(len(hessian)) / FLATTEST
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
-    return phi, (vectors / np.maximum(values, FLATTEST)) @ vectors.T
+    inverse = (vectors / np.maximum(values, FLATTEST)) @ vectors.T
+    return (inverse + inverse.T) / 2  # symmetric to the last digit, as the search insists on
 
 
 def _minus_log_density(phi: Array, target: Target) -> tuple[float, Array]:

@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 
 SHIFT = 20260711  # seed of the shift: a part of the method, not of a question
 EVEN = 0.6  # share of effective points at which a proposal needs no further round
+FEWEST_EFFECTIVE, LEAST_SHARE = 10.0, 0.04  # effective points, and their share, that an answer needs
 ROUNDS = 5
 ATTEMPTS = 3  # with twice as many points each, before the weights are given up
 BROADER = 1.3  # factor of the spread of a proposal after an attempt that failed
@@ -54,8 +55,8 @@ class Nodes:
 
     @property
     def reliable(self) -> bool:
-        """Whether the weights can be trusted."""
-        return self.k_hat <= RELIABLE
+        """Whether the weights can be trusted, and are not those of a few points."""
+        return self.k_hat <= RELIABLE and self.ess >= max(FEWEST_EFFECTIVE, LEAST_SHARE * len(self.points))
 
 
 def evenly_spread(n: int, d: int) -> Array:
@@ -68,7 +69,7 @@ def evenly_spread(n: int, d: int) -> Array:
 
 def place_nodes(
     log_density: Callable[[Array], Array], proposal: Proposal, count: int, *, rounds: int = ROUNDS,
-    attempts: int = ATTEMPTS,
+    attempts: int = ATTEMPTS, even: float = EVEN,
 ) -> Nodes:  # fmt: skip
     """Nodes of a density that may have long tails.
 
@@ -84,6 +85,8 @@ def place_nodes(
         Largest number of rounds that adapt the proposal, the last included.
     attempts
         Largest number of times that the points are doubled where k-hat is too large.
+    even
+        Share of effective points at which a proposal needs no further round.
 
     Returns
     -------
@@ -96,18 +99,22 @@ def place_nodes(
         uniform = evenly_spread(n, len(proposal.centre) + 2)
         for _ in range(rounds):
             points = proposal.place(uniform)
-            weights, k_hat = smooth(log_density(points) - proposal.log_density(points))
+            with np.errstate(all="ignore"):  # where one point has all the weight
+                weights, k_hat = smooth(log_density(points) - proposal.log_density(points))
             evaluations += n
+            if not (np.isfinite(weights).all() and weights.any()):
+                break
             found = Nodes(points, weights, k_hat, float(1 / np.sum(weights**2)), evaluations)
             if best is None or (found.reliable, found.ess) >= (best.reliable, best.ess):
                 best = found
-            if found.reliable and found.ess > EVEN * n:
+            if found.reliable and found.ess > even * n:
                 break
             proposal = refit(proposal, points, weights, found.ess)
         if best is not None and best.reliable:
             break
         proposal = replace(proposal, scale=proposal.scale * BROADER)
-    assert best is not None
+    if best is None:
+        return Nodes(proposal.centre[None], np.ones(1), np.inf, 1.0, evaluations)
     return replace(_without_negligible(best), evaluations=evaluations)
 
 
