@@ -47,7 +47,7 @@ from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
 
-TURN = 4.0  # c: variances below c D are taken as equally likely, above as equally likely in their logarithm
+TURN = 10.0  # variances below this times sigma^2 / n are equally likely, above it they are so in their logarithm
 FARTHEST = 30.0  # times the residual spread of the response: where the prior of a standard deviation falls off
 NEAREST = 1e-4  # times the same: where the prior of sigma does
 ETA = 2.0  # of the LKJ prior of correlations
@@ -107,7 +107,7 @@ def theta_density(design: Design, problem: Problem, sigma: float) -> Target:
     spread = np.sqrt(problem.ww[-1, -1] / max(problem.n - problem.p, 1))
     terms: list[TermPrior] = [TermPrior((), None)] * len(design.random)
     for group in problem.factors:
-        turn = np.sqrt(TURN * group.n_levels / problem.n) * sigma
+        turn = np.sqrt(TURN / problem.n) * sigma
         for block in group.blocks:
             k = block.structure.k
             correlated = block.structure.n_parameters > k

@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 NARROWEST = 1e-9  # standard deviation that stands for zero, relative to the spread of the mixture
 SMALL = 1e-6  # Newton's step, relative to the spread of the mixture, that leaves an error of its square
 MOST_STEPS = 200  # bisection alone needs some sixty
+CHUNK = 2**16  # numbers of one temporary array
 
 
 def moments(weights: Array, means: Array, sds: Array) -> tuple[Array, Array]:
@@ -67,6 +68,13 @@ def quantiles(weights: Array, means: Array, sds: Array, q: Array | float) -> Arr
     """
     s = means.shape[1]
     q = np.broadcast_to(np.asarray(q, dtype=np.float64), (s,))
+    step = max(1, CHUNK // max(len(weights), 1))
+    parts = [slice(begin, begin + step) for begin in range(0, s, step)]
+    return np.concatenate([np.zeros(0), *(_quantiles(weights, means[:, at], sds[:, at], q[at]) for at in parts)])
+
+
+def _quantiles(weights: Array, means: Array, sds: Array, q: Array) -> Array:
+    """Quantiles of a few mixtures, all of whose numbers fit near the processor."""
     centre, variance = moments(weights, means, sds)
     unit = np.sqrt(variance)
     # where nothing varies the quantile is the constant
@@ -80,9 +88,11 @@ def quantiles(weights: Array, means: Array, sds: Array, q: Array | float) -> Arr
         if len(rows) == 0:
             break
         x = out[rows]
-        standard = (x - means[:, rows]) / used[:, rows]
+        every = len(rows) == len(out)
+        m, sd = (means, used) if every else (means[:, rows], used[:, rows])
+        standard = (x - m) / sd
         gap = weights @ special.ndtr(standard) - q[rows]
-        density = weights @ (np.exp(-0.5 * standard**2) / used[:, rows]) / np.sqrt(2 * np.pi)
+        density = weights @ (np.exp(-0.5 * standard**2) / sd) / np.sqrt(2 * np.pi)
         high[rows] = np.where(gap > 0, x, high[rows])
         low[rows] = np.where(gap > 0, low[rows], x)
         with np.errstate(divide="ignore", invalid="ignore"):
