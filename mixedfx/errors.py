@@ -127,7 +127,7 @@ class SingularFitWarning(MixedfxWarning):
 
 
 class SingularEffectsWarning(SingularFitWarning):
-    """Effects of single groups rest on a variance of zero or a correlation of one, which intervals take as known."""
+    """Effects of single groups rest on a variance of zero or a correlation of one that REML has estimated."""
 
 
 class ConvergenceWarning(MixedfxWarning):

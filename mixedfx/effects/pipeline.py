@@ -129,9 +129,10 @@ def _answer(
             notes += _variation(fit, treated, plan.columns, grid, comparison, groups=groups, linear=linear)
     if groups == "fitted":
         if isinstance(numbers, Exact):
-            warn_singular(fit, numbers.take(per * np.arange(s)).functional, asked.labels)
+            warn_singular(fit, numbers.take(per * np.arange(s)).functional, asked.labels, uncertainty)
         elif isinstance(averages.quantities, Exact):
-            warn_singular(fit, averages.quantities.take(averages.rows()[0, :s, 0]).functional, asked.labels)
+            first = averages.quantities.take(averages.rows()[0, :s, 0]).functional
+            warn_singular(fit, first, asked.labels, uncertainty)
     table = _table(asked, averages, treated, comparison, numbers.take(rows), level)
     table.attrs = {"level": level, "uncertainty": fit.uncertainty, "notes": list(notes)}
     return Effects(

@@ -14,8 +14,10 @@ One rule decides by what a row holds.
   difference says): the mean square of truth - c is V + b^2. It matters where theta-hat is on its boundary: an effect that
   is estimated as pooled altogether, whose own rows say otherwise, has an interval that reaches them.
 
-Covariances and draws keep both: rows of fixed effects alone have in a table with others the dependence of the mixture,
-and standard deviations and quantiles of their t.
+**Draws** are joint draws of the mixture for rows of either kind, so that every linear relation between rows holds in
+every draw: what is asked of differences, ranks or shares is answered from one joint distribution. For fixed effects
+alone their quantiles are close to those of t and not the same: where the data determine the variances the weak prior
+is chosen to agree with Satterthwaite's degrees of freedom. Without random effects draws are multivariate t, exactly.
 """
 
 from __future__ import annotations
@@ -109,16 +111,13 @@ class FullEstimate:
         weights, means, _ = self._moments
         return self.mean - weights @ means
 
-    def _about_estimates(self, at: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
-        """Weights (K,), means (K, r) and standard deviations (K, r) of some rows, moved to their estimates."""
-        weights, means, variances = self._moments
-        gap = self._gap[at]
-        return weights, means[:, at] + gap, np.sqrt(np.clip(variances[:, at] + gap**2, 0.0, None))
-
     @cached_property
     def _mixture(self) -> tuple[Array, Array, Array]:
-        """The same of the rows that hold random effects."""
-        return self._about_estimates(~self.of_beta)
+        """Weights (K,), means (K, r) and sds (K, r) of the rows that hold random effects, moved to their estimates."""
+        weights, means, variances = self._moments
+        at = slice(None) if not self.of_beta.any() else ~self.of_beta
+        gap = self._gap[at]
+        return weights, means[:, at] + gap, np.sqrt(np.clip(variances[:, at] + gap**2, 0.0, None))
 
     @cached_property
     def sd(self) -> Array:
@@ -173,37 +172,18 @@ class FullEstimate:
         """(n, s) joint draws, 1,000 where `n` is None."""
         n = 1000 if n is None else n
         rng = np.random.default_rng(seed)
-        if self.of_beta.all():
+        if self.functional.random.shape[1] == 0:
             return self._t_draws(n, rng)
-        out = self.theta().draws(self.functional, n, rng)
         gap = self._gap
-        out += gap + rng.standard_normal((n, 1)) * gap
-        if self.of_beta.any():
-            out[:, self.of_beta] = self._as_t(out[:, self.of_beta])
-        return out
+        return self.theta().draws(self.functional, n, rng) + (1.0 + rng.standard_normal((n, 1))) * gap
 
     def _t_draws(self, n: int, rng: np.random.Generator) -> Array:
-        """Draws of rows of fixed effects alone: multivariate t where degrees of freedom agree.
-
-        Each row's chi square is the quantile of its own degrees of freedom at a probability common to all rows.
-        """
-        L = self.functional.fixed
+        """Draws where there are no random effects: one chi square for all rows."""
+        L, df = self.functional.fixed, float(self._t[1][0]) if len(self.mean) else np.inf
         values, vectors = np.linalg.eigh(L @ self.reference().vcov @ L.T)
         normal = rng.standard_normal((n, len(L))) @ (vectors * np.sqrt(np.clip(values, 0.0, None))).T
-        df, u = self._t[1], rng.random((n, 1))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            finite = np.isfinite(df)
-            scale = np.ones((n, len(L)))
-            half = df[finite] / 2
-            scale[:, finite] = np.sqrt(half / special.gammaincinv(half, u))
+        scale = 1.0 if np.isinf(df) else np.sqrt(df / rng.chisquare(df, (n, 1)))
         return self.mean + normal * scale
-
-    def _as_t(self, values: Array) -> Array:
-        """Draws of the mixture moved, each by a monotone map, to the t distribution of their row."""
-        mixed, mean = self._about_estimates(self.of_beta), self.mean[self.of_beta]
-        below = np.array([mixture.share_between(*mixed, -np.inf, row) for row in values])
-        se, df = self._t
-        return np.where(se > 0, mean + se * _t_quantile(df, np.clip(below, 1e-15, 1 - 1e-15)), mean)
 
 
 def _t_between(mean: Array, se: Array, df: Array, low: float, high: float) -> Array:
@@ -216,7 +196,3 @@ def _t_between(mean: Array, se: Array, df: Array, low: float, high: float) -> Ar
 
 def _t_below(df: Array, t: Array) -> Array:
     return np.where(np.isinf(df), special.ndtr(t), special.stdtr(np.where(np.isinf(df), 1.0, df), t))
-
-
-def _t_quantile(df: Array, p: Array) -> Array:
-    return np.where(np.isinf(df), special.ndtri(p), special.stdtrit(np.where(np.isinf(df), 1.0, df), p))
