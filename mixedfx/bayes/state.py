@@ -271,7 +271,7 @@ class PosteriorState:
         return PRIOR if self.sampling.method == "prior" else POSTERIOR
 
     def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
-        """This fit: a posterior has all its uncertainty, and no estimate of the variances that it could be given.
+        """The fit itself: a posterior has all its uncertainty, and no estimate of variances that it could be given.
 
         Raises
         ------

@@ -141,7 +141,9 @@ def _answer(
         fit=fit,
         labels=tuple(np.repeat(np.array(asked.labels, dtype=object), per)),
         keys=tuple(asked.keys.columns),
-        question=Question(treated, plan, comparison, scale, groups, new_levels, newdata is not None, _named(weights), uncertainty),
+        question=Question(
+            treated, plan, comparison, scale, groups, new_levels, newdata is not None, _named(weights), uncertainty
+        ),
         level=level,
         notes=notes,
         overall=overall,

@@ -2,8 +2,8 @@
 
 Where REML puts a correlation at one or a variance at zero, the estimated effect of the treatment in a group follows
 from the estimated variances and the group's other effects, whatever its own rows say. Intervals that include theta's
-uncertainty reach what the rows say; given theta-hat they are far too short, however few groups there are. With 20 groups
-and effects that do not differ, such intervals report several "significant" groups in most data sets (section on
+uncertainty reach what the rows say; given theta-hat they are far too short, however few groups there are. With 20
+groups and effects that do not differ, such intervals report several "significant" groups in most data sets (section on
 multiple comparisons of the vignette on varying effects).
 """
 

@@ -1,7 +1,7 @@
 """Intervals and probabilities of linear functionals, from whatever a fit answers.
 
-An estimate that knows its intervals is asked for them (`IntervalEstimate`). Of another, mean and covariance are those of
-a normal distribution, and intervals are mean +- z sd; or it answers from draws, says so with an attribute ``exact =
+An estimate that knows its intervals is asked for them (`IntervalEstimate`). Of another, mean and covariance are those
+of a normal distribution, and intervals are mean +- z sd; or it answers from draws, says so with an attribute ``exact =
 False``, and intervals are quantiles of its draws.
 """
 

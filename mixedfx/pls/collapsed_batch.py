@@ -168,6 +168,7 @@ class CollapsedBatch:
         return [rows[i : i + size] for i in range(0, len(rows), size)]
 
     def solve(self, factors: list[Vector], sigma: Vector, mixing: Vector) -> Solved:
+        """Log likelihood and what is solved for on the way, at D points; arguments as those of `loglik`."""
         problem, prior, T = self.collapsed.problem, self.collapsed.prior, factors[0]
         C, location = self.collapsed.rotated
         p, D, q2, (k, _, blocks) = problem.p, len(sigma), self.q2, self.gram.shape

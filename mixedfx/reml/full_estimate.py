@@ -11,8 +11,8 @@ One rule decides by what a row holds.
 
   The estimate stays where REML puts it. That it is not the mean of the mixture is an error of known size, b, and enters
   as one more source, normal and common to all rows (they share its factor, so that a contrast of two rows is what their
-  difference says): the mean square of truth - c is V + b^2. It matters where theta-hat is on its boundary: an effect that
-  is estimated as pooled altogether, whose own rows say otherwise, has an interval that reaches them.
+  difference says): the mean square of truth - c is V + b^2. It matters where theta-hat is on its boundary: an effect
+  that is estimated as pooled altogether, whose own rows say otherwise, has an interval that reaches them.
 
 **Draws** are joint draws of the mixture for rows of either kind, so that every linear relation between rows holds in
 every draw: what is asked of differences, ranks or shares is answered from one joint distribution. For fixed effects
@@ -32,6 +32,7 @@ from scipy import special
 
 from mixedfx.design.functional import Functional
 from mixedfx.inference.hypotheses import Reference
+from mixedfx.linalg.shape import shape_of
 from mixedfx.reml.theta_nodes import ThetaNodes
 from mixedfx.results.tables import t_test
 from mixedfx.sampling import mixture
@@ -115,7 +116,7 @@ class FullEstimate:
     def _mixture(self) -> tuple[Array, Array, Array]:
         """Weights (K,), means (K, r) and sds (K, r) of the rows that hold random effects, moved to their estimates."""
         weights, means, variances = self._moments
-        at = slice(None) if not self.of_beta.any() else ~self.of_beta
+        at = np.flatnonzero(~self.of_beta)
         gap = self._gap[at]
         return weights, means[:, at] + gap, np.sqrt(np.clip(variances[:, at] + gap**2, 0.0, None))
 
@@ -172,7 +173,7 @@ class FullEstimate:
         """(n, s) joint draws, 1,000 where `n` is None."""
         n = 1000 if n is None else n
         rng = np.random.default_rng(seed)
-        if self.functional.random.shape[1] == 0:
+        if shape_of(self.functional.random)[1] == 0:
             return self._t_draws(n, rng)
         gap = self._gap
         return self.theta().draws(self.functional, n, rng) + (1.0 + rng.standard_normal((n, 1))) * gap

@@ -1,8 +1,8 @@
 r"""Effects of levels a fit has not seen, in linear functionals: variances, covariances and draws.
 
 The levels l are independent of everything observed and of each other, with effects g_l ~ N(0, Sigma) of their term. A
-row adds sum_l b_l'g_l, so that rows r and s have the covariance sum over terms of tr(Sigma K_rs), with K_rs = sum_l b_rl
-b_sl': once the K are formed, a distribution of Sigma costs nothing more, however many levels there are.
+row adds sum_l b_l'g_l, so that rows r and s have the covariance sum over terms of tr(Sigma K_rs), with K_rs = sum_l
+b_rl b_sl': once the K are formed, a distribution of Sigma costs nothing more, however many levels there are.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.functional import Functional
+from mixedfx.linalg.shape import shape_of
 
 Array = NDArray[np.float64]
 
@@ -67,7 +68,7 @@ class NewLevelRows:
         """(n, s) draws, the nth with the nth of the (n, k, k) roots of each term."""
         total: Array | float = 0.0
         for t, columns in self.parts:
-            n, levels = len(factors[t]), columns[0].shape[1]  # pyright: ignore[reportGeneralTypeIssues]
+            n, levels = len(factors[t]), shape_of(columns[0])[1]
             effects = np.einsum("nab,nlb->anl", factors[t], rng.standard_normal((n, levels, len(columns))))
             for column, values in zip(columns, effects, strict=True):
                 total = total + (column @ values.T).T

@@ -21,9 +21,9 @@ from scipy import sparse
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws
+from mixedfx.errors import ThetaUncertaintyWarning, check_option
 from mixedfx.families.continuous import gaussian
 from mixedfx.families.family import Family
-from mixedfx.errors import ThetaUncertaintyWarning, check_option
 from mixedfx.reml.estimate import RemlEstimate, estimate
 from mixedfx.results import tables
 from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
@@ -66,7 +66,7 @@ class LmerState:
     design: Design
     solution: RemlSolution | LeastSquares
     call: Call | None = None
-    # What `apply` and `draws` answer with, where `with_uncertainty` made this fit from another: the two share their work.
+    # What `apply` and `draws` answer with, and the fit that `with_uncertainty` made this one of, whose work it shares.
     _answers: Uncertainty = field(default="given theta", init=False)
     _original: LmerState | None = field(default=None, init=False)
 

@@ -32,6 +32,7 @@ the restricted one, whether the fit is by REML or by maximum likelihood.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,14 +114,11 @@ def theta_density(design: Design, problem: Problem, sigma: float) -> Target:
             correlated = block.structure.n_parameters > k
             # independent effects are sampled as the formula names them, correlated ones in orthogonal columns
             size = np.ones(k) if correlated else np.diag(group.basis)[block.columns]
-            sds = tuple(LevelScale(float(turn / s), float(FARTHEST * spread / s)) for s in size)
+            sds: Any = tuple(LevelScale(float(turn / s), float(FARTHEST * spread / s)) for s in size)
             terms[block.term] = TermPrior(sds, ETA if correlated else None, None)
     p = problem.p
-    known = problem.sigma is not None
-    priors = ResolvedPriors(
-        "weak", (Flat(),) * p, np.zeros(p), None if known else ResidualScale(float(NEAREST * spread)), tuple(terms),
-        True, (),
-    )  # fmt: skip
+    residual: Any = None if problem.sigma is not None else ResidualScale(float(NEAREST * spread))
+    priors = ResolvedPriors("weak", (Flat(),) * p, np.zeros(p), residual, tuple(terms), True, ())
     coefficients, df = coefficient_prior(design, priors)
     return Target(Coordinates(problem, priors, df), Collapsed(design, problem, coefficients))
 
