@@ -110,6 +110,10 @@ class RowsDroppedWarning(MixedfxWarning):
     """Rows with a weight of zero were left out."""
 
 
+class UnweightedRowsWarning(MixedfxWarning):
+    """New responses of a weighted fit were predicted without weights of their own, as rows of weight 1."""
+
+
 class RankDeficiencyWarning(MixedfxWarning):
     """Aliased columns of the fixed part were dropped; the message names them."""
 

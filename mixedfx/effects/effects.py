@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from mixedfx.effects.comparisons import find_comparison
-from mixedfx.effects.grid import WeightsLike
 from mixedfx.effects.pipeline import ask
 from mixedfx.effects.result import Effects
+from mixedfx.effects.row_counts import WeightsLike
 from mixedfx.effects.subgroups import ByLike
 from mixedfx.effects.treatment import TreatmentLike, read_treatment
 from mixedfx.results.protocol import Fit, NewLevels, Uncertainty
@@ -62,11 +62,13 @@ def effects(
         Rows to average over instead of the data of the fit: other people, or the cells of a census. A grouping column
         of the model may be missing: its effects are then set to the population mean, and a note says so.
     weights
-        What each row counts for: a column, or one number per row. Population counts for poststratification, survey
-        weights, or the weights of `mixedfx.rake`. Where None, each row counts once; precision weights of the fit say
-        how exact a row is, not how many people it stands for. Uncertain counts are given as draws: an array or frame
-        (draws, rows). Draw d of an average uses draw d of the weights; where the fit has another number of draws, the
-        weights of each are chosen at random.
+        What each row counts for: a column, one number per row (a pandas Series is aligned with the index of the rows,
+        anything else is taken by position), or one number for all. Population counts for poststratification, survey
+        weights, or the weights of `mixedfx.rake`; they take the place of the counts of the sample. Where None, each
+        row counts once, a row of ``k | trials(m)`` as often as it has trials, and a note says so; precision weights of
+        the fit say how exact a row is, not how many people it stands for. Uncertain counts are given as draws: an
+        array or frame (draws, rows). Draw d of an average uses draw d of the weights; where the fit has another number
+        of draws, the weights of each are chosen at random.
     comparison
         Of the two averages: ``"difference"``, ``"risk_difference"`` (the same, for probabilities), ``"ratio"``,
         ``"lnratio"``, ``"lift"`` (in percent), ``"odds_ratio"``, ``"log_odds_ratio"``. A ratio is one of weighted
@@ -122,6 +124,11 @@ def effects(
     Comparisons that are not linear, and response scales other than the identity, are taken within joint draws of the
     averages, and intervals are quantiles. Estimates are means of the draws for differences, and medians for the
     others, so that ``lnratio`` is the logarithm of ``ratio``.
+
+    In the table n counts rows and weight what they stand for: trials of ``k | trials(m)``, or the weights given. So the
+    same data give the same effects as counts of cells and as rows of zeros and ones. New data without the column of
+    the trials count each row once, and a note says so. ``newdata=census, weights="N"`` counts people of the census,
+    whatever trials it may hold.
 
     Draws of an unseen level depend on its name and the seed of the fit, and so agree between questions. Where averages
     on the identity link rest on thousands of unseen levels, what these add to all rows of the table is drawn at once,

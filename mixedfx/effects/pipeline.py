@@ -27,10 +27,11 @@ from mixedfx.effects.checks import (
     warn_not_estimable,
 )
 from mixedfx.effects.comparisons import Comparison
-from mixedfx.effects.grid import Grid, WeightsLike, build_grid
+from mixedfx.effects.grid import Grid, build_grid
 from mixedfx.effects.outcome import is_identity
 from mixedfx.effects.quantities import Drawn, Exact, Quantities
 from mixedfx.effects.result import Effects
+from mixedfx.effects.row_counts import WeightsLike
 from mixedfx.effects.singular import warn_singular
 from mixedfx.effects.state import Overall, Question
 from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, block_diagonal, everybody, find_subgroups, read_plan
@@ -162,8 +163,8 @@ def _answering(fit: Fit, uncertainty: Uncertainty) -> Fit:
     return fit
 
 
-def _named(weights: WeightsLike) -> str | None:
-    return weights if weights is None or isinstance(weights, str) else "weights"
+def _named(weights: WeightsLike) -> str | float | None:
+    return weights if weights is None or isinstance(weights, str | int | float) else "weights"
 
 
 def _table(
@@ -257,6 +258,7 @@ def _notes(
             if linear or groups != "average"
             else f"newdata does not hold {names}, whose effects are zero here."
         )
+    notes += grid.notes
     if grid.left_out:
         left = "row was" if grid.left_out == 1 else "rows were"
         notes.append(f"{grid.left_out} {left} left out because of a weight of zero.")

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mixedfx.effects.grid import WeightsLike
 from mixedfx.effects.pipeline import ask
 from mixedfx.effects.result import Effects
+from mixedfx.effects.row_counts import WeightsLike
 from mixedfx.effects.subgroups import ByLike
 from mixedfx.effects.treatment import NO_TREATMENT
 from mixedfx.results.protocol import Fit, NewLevels, Uncertainty
@@ -43,7 +43,7 @@ def poststratify(
         population of its groups, and a note says so.
     weights
         People in each cell: a column, one number per row (`mixedfx.rake` makes them from margins), or draws of
-        uncertain counts (draws, rows).
+        uncertain counts (draws, rows). None: one for each row, or its trials; see `mixedfx.effects`.
     by, subgroups, scale, groups, level, new_levels, seed, uncertainty
         As in `mixedfx.effects`.
 

@@ -275,7 +275,8 @@ class EffectsQuestions(EffectsState):
         -------
         Decision
             With `table` (whom to treat) and `policies` (what that gains), each policy judged on draws that did not
-            choose it. `weight` is the number of people: give census counts as `weights` of the effects.
+            choose it. `weight` is the number of people: rows, or trials of ``k | trials(m)``; for those of a population
+            give census counts as `weights` of the effects.
 
         Raises
         ------

@@ -75,7 +75,7 @@ class LmerPrediction(LmerState):
         Parameters
         ----------
         newdata
-            Any frame narwhals understands; the data of the fit where None.
+            Any frame narwhals understands, a lazy one too; the data of the fit where None.
         new_levels
             What to do with levels of a grouping factor that the fit has not seen. ``"error"``: raise. ``"population"``:
             their effects are 0, the population mean. ``"sample"``: each gets effects drawn from the population.
@@ -95,7 +95,9 @@ class LmerPrediction(LmerState):
             levels too where ``new_levels="sample"``), ``"theta"`` (that the variances are estimated), ``"residual"``.
             None: beta, u and theta, and for ``interval="prediction"`` the residual as well. Naming any gives a table.
         weights
-            Precision weights of the rows, for the residual: values or a column; a row has weight 1, or that of the fit.
+            Precision weights of the rows, for the residual: values (a pandas Series is aligned with the index of
+            `newdata`) or a column. None: those of the fit; for new rows the column that the fit was weighted by, and 1
+            where they do not have it.
 
         Returns
         -------
@@ -110,8 +112,16 @@ class LmerPrediction(LmerState):
         ------
         UnseenLevelError
             For an unseen level in the fixed part, or in a grouping factor where ``new_levels="error"``.
+        DataError
+            New data without a column that the model needs; a fit whose ``offset=`` was given as numbers knows that of
+            its own rows only.
         OptionError
             For a source of uncertainty or an interval that there is not.
+
+        Warns
+        -----
+        UnweightedRowsWarning
+            Where the residual of new rows is asked for, the fit is weighted, and nothing says the weights of the rows.
 
         Examples
         --------

@@ -22,9 +22,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixedfx.design.frame import to_pandas
+from mixedfx.design.alignment import row_labels
 from mixedfx.design.functional import Functional
-from mixedfx.errors import DataError, OptionError, check_option
+from mixedfx.design.rows_used import row_weights, weights_columns
+from mixedfx.errors import OptionError, check_option
 from mixedfx.inference.profile import quantile
 from mixedfx.pls.joint import Joint
 from mixedfx.reml.estimate import JointUncertainty, new_level_root
@@ -123,12 +124,15 @@ def predict_table(
 ) -> pd.DataFrame:
     """Estimate, se, lower and upper for each row; see `LmerFit.predict`."""
     asked, z = check_sources(uncertainty, interval, level)
+    labels = row_labels(newdata)
+    if newdata is not None:
+        newdata = fit.design.spec.fetch(newdata, also=weights_columns(fit.design, weights))
     parts: list[Vector] = []
     done = 0
     residual = None
     if "residual" in asked:
-        n = fit.nobs if newdata is None else len(to_pandas(newdata))
-        residual = residual_weights(fit, newdata, weights, n)
+        n = fit.nobs if newdata is None else len(newdata)
+        residual = row_weights(fit.design, newdata, weights, labels, n)
     for rows in _blocks(fit, newdata, "population" if groups == "average" else new_levels):
         if groups == "average":
             rows = replace(rows, random=sparse.csr_array(rows.random.shape))
@@ -180,7 +184,7 @@ def _of_least_squares(
     return np.column_stack([mean, se, mean - half, mean + half])
 
 
-def _blocks(fit: LmerState, newdata: Any, new_levels: NewLevels) -> Iterator[Functional]:
+def _blocks(fit: LmerState, newdata: pd.DataFrame | None, new_levels: NewLevels) -> Iterator[Functional]:
     """Functionals of the rows, a block at a time."""
     if newdata is None:
         whole = fit.design_for(None)
@@ -191,35 +195,5 @@ def _blocks(fit: LmerState, newdata: Any, new_levels: NewLevels) -> Iterator[Fun
             random = sparse.csr_array(whole.random[part])
             yield Functional(fixed, random, none, (), whole.offset[part], whole.unseen[part])
         return
-    frame = newdata if isinstance(newdata, pd.DataFrame) else to_pandas(newdata)
-    for begin in range(0, max(len(frame), 1), ROWS):
-        yield fit.design_for(frame.iloc[begin : begin + ROWS], new_levels)
-
-
-def residual_weights(fit: LmerState, newdata: Any, weights: Any, n: int) -> Vector:
-    """(n,) precision weights of the rows to predict.
-
-    Those given (values, or a column of the new data); else those of the fit for its own rows, the column that the fit
-    was weighted by where the new data have it, and 1 otherwise.
-
-    Raises
-    ------
-    DataError
-        Weights that are not n positive numbers.
-    """
-    if weights is None:
-        if newdata is None:
-            return np.ones(n) if fit.design.weights is None else fit.design.weights
-        name = None if fit.call is None else fit.call.weights
-        if not (isinstance(name, str) and name in newdata.columns):
-            return np.ones(n)
-        weights = name
-    if isinstance(weights, str):
-        frame = fit.design.frame if newdata is None else to_pandas(newdata)
-        if weights not in frame.columns:
-            raise DataError(f"the data have no column {weights!r} of weights")
-        weights = frame[weights]
-    out = np.asarray(weights, dtype=np.float64).reshape(-1)
-    if len(out) != n or not np.all(out > 0) or not np.all(np.isfinite(out)):
-        raise DataError(f"weights must be {n} positive numbers, one for each row", mend="The default is 1.")
-    return out
+    for begin in range(0, max(len(newdata), 1), ROWS):
+        yield fit.design_for(newdata.iloc[begin : begin + ROWS], new_levels)

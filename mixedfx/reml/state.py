@@ -22,8 +22,8 @@ from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws
 from mixedfx.errors import ThetaUncertaintyWarning, check_option
-from mixedfx.families.continuous import gaussian
 from mixedfx.families.family import Family
+from mixedfx.families.location import gaussian
 from mixedfx.reml.estimate import RemlEstimate, estimate
 from mixedfx.results import tables
 from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
@@ -173,7 +173,7 @@ class LmerState:
     @cached_property
     def singularity(self) -> SingularityReport:
         """Directions in which the random effects do not vary, and the smaller formula to try."""
-        return singularity(self.design, self.solution.factors)
+        return singularity(self.design, self.solution.factors, self.solution.bases)
 
     @property
     def singular(self) -> bool:

@@ -289,7 +289,7 @@ def guessed_covariance(target: Target, phi: Array) -> Array:
 
     steps = DIFFERENCE * np.eye(len(phi))
     J = ((parameters(phi + steps) - parameters(phi - steps)) / (2 * DIFFERENCE)).T
-    information = evaluate(replace(problem, orders={}, REML=True), parameters(phi[None])[0]).information
+    information = evaluate(replace(problem, REML=True), parameters(phi[None])[0]).information
     assert information is not None
     hessian = J.T @ information @ J / 2
     if coordinates.has_sigma:

@@ -106,16 +106,20 @@ def theta_density(design: Design, problem: Problem, sigma: float) -> Target:
         Estimated residual standard deviation, which the prior's D is made from.
     """
     spread = np.sqrt(problem.ww[-1, -1] / max(problem.n - problem.p, 1))
+    turn = np.sqrt(TURN / problem.n) * sigma
     terms: list[TermPrior] = [TermPrior((), None)] * len(design.random)
     for group in problem.factors:
-        turn = np.sqrt(TURN / problem.n) * sigma
         for block in group.blocks:
-            k = block.structure.k
-            correlated = block.structure.n_parameters > k
-            # independent effects are sampled as the formula names them, correlated ones in orthogonal columns
-            size = np.ones(k) if correlated else np.diag(group.basis)[block.columns]
+            correlated = block.structure.n_parameters > block.structure.k
+            basis = group.basis[block.columns, block.columns].copy()
+            means = np.zeros(len(basis))
+            if correlated:  # what is left of the covariates when their mean, or multiple of the first, is taken out
+                means[1:] = basis[0, 1:] / basis[0, 0]
+                basis[0, 1:] = 0.0
+            size = np.sqrt((basis**2).sum(axis=0))
             sds: Any = tuple(LevelScale(float(turn / s), float(FARTHEST * spread / s)) for s in size)
-            terms[block.term] = TermPrior(sds, ETA if correlated else None, None)
+            centre = tuple(map(float, means)) if correlated else ()
+            terms[block.term] = TermPrior(sds, ETA if correlated else None, centre, correlated)
     p = problem.p
     residual: Any = None if problem.sigma is not None else ResidualScale(float(NEAREST * spread))
     priors = ResolvedPriors("weak", (Flat(),) * p, np.zeros(p), residual, tuple(terms), True, ())

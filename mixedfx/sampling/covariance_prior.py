@@ -59,7 +59,7 @@ class CovariancePrior:
 
     @cached_property
     def log_across(self) -> float:
-        """log |A|."""
+        """Log |A|."""
         return 0.0 if self.across is None else float(np.linalg.slogdet(self.across)[1])
 
     @cached_property
