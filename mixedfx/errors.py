@@ -131,11 +131,15 @@ class SingularFitWarning(MixedfxWarning):
 
 
 class SingularEffectsWarning(SingularFitWarning):
-    """Effects of single groups rest on a variance of zero or a correlation of one, which intervals take as known."""
+    """Effects of single groups rest on a variance of zero or a correlation of one that REML has estimated."""
 
 
 class ConvergenceWarning(MixedfxWarning):
     """The optimiser stopped before it could certify a minimum."""
+
+
+class ThetaUncertaintyWarning(MixedfxWarning):
+    """Intervals include that variances are estimated by an approximation only; the message says which and why."""
 
 
 class DegreesOfFreedomWarning(MixedfxWarning):

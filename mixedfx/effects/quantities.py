@@ -52,6 +52,11 @@ class Exact:
         """(s,) share of the weight in cells the fit has no data for."""
         return self.functional.unseen
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the fit has to say about how it answers these rows."""
+        return tuple(getattr(self.fit.apply(self.functional), "notes", ()))
+
     def summary(self, level: float, null: float) -> pd.DataFrame:
         """(s,) estimate, sd, lower, upper, null, prob_above_null."""
         return summarize(self.fit, self.functional, level, null, self.seed)

@@ -104,7 +104,9 @@ class LmerPrediction(LmerState):
         Series or DataFrame
             One prediction for each row, in the units of the response; indexed as `newdata` if that is a pandas frame.
             A table (estimate, se, lower, upper) where `se`, `interval` or `uncertainty` is given; its estimate is the
-            mean, so unseen levels are at 0 and nothing is drawn. Intervals are normal.
+            mean, so unseen levels are at 0 and nothing is drawn. Intervals are those of `tidy` and `mixedfx.effects`
+            for the same number: t with Satterthwaite's degrees of freedom where it holds fixed effects alone, averaged
+            over nodes of theta where it holds random effects or the residual, normal where theta is left out.
 
         Raises
         ------
@@ -144,7 +146,7 @@ class LmerPrediction(LmerState):
         rows = self.design_for(newdata, "population" if groups == "average" else new_levels)
         if groups == "average":
             rows = replace(rows, random=0 * rows.random)
-        found = self.apply(rows)
+        found = self._given_theta(rows)
         mean = found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0]
         return pd.Series(mean, index=self._row_index(newdata, len(mean)), name="predicted")
 
