@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError
-from mixedfx.inference.satterthwaite import independent_contrasts
+from mixedfx.inference.canonical_contrasts import independent_contrasts
 from mixedfx.results.tables import TIDY_COLUMNS, t_test
 
 Vector = NDArray[np.float64]

@@ -37,7 +37,7 @@ from scipy import linalg
 from mixedfx.design.design import Design
 from mixedfx.design.grouping import rows_of
 from mixedfx.errors import DegreesOfFreedomWarning, ModelError, OptionError, check_option
-from mixedfx.inference.satterthwaite import independent_contrasts
+from mixedfx.inference.canonical_contrasts import independent_contrasts
 
 Vector = NDArray[np.float64]
 

@@ -161,7 +161,7 @@ def _marginal(design: Design, tested: list[Term]) -> dict[str, Vector]:
     factors = frozenset().union(*(t.factors for t in tested))
     if not factors:
         return {t.text: np.eye(design.X.shape[1])[list(t.columns)] for t in tested}
-    coded, part = _recoded(design, design.spec.fixed.text, dict.fromkeys(factors, "sum"))
+    coded, part = recoded(design, design.spec.fixed.text, dict.fromkeys(factors, "sum"))
     M = np.linalg.lstsq(coded, design.X, rcond=None)[0]
     if not np.allclose(coded @ M, design.X, atol=RANK * max(1.0, float(np.abs(design.X).max()))):
         raise ModelError("the sum-coded columns do not span those of the fit, so type III tests are not defined")
@@ -170,7 +170,7 @@ def _marginal(design: Design, tested: list[Term]) -> dict[str, Vector]:
     return {t.text: M[names[t.text]] for t in tested}
 
 
-def _recoded(design: Design, text: str, contrasts: Mapping[str, object]) -> tuple[Vector, Part]:
+def recoded(design: Design, text: str, contrasts: Mapping[str, object]) -> tuple[Vector, Part]:
     """Columns of another right-hand side on the rows of the design."""
     from mixedfx.design.expressions import Scope
     from mixedfx.design.parts import build_part
@@ -195,7 +195,7 @@ def without_term(design: Design, term: Term) -> tuple[Vector, tuple[str, ...]]:
     if text == "0":
         return np.zeros((len(design.y), 0)), ()
     used = {v for t in part_terms(design.spec.fixed) if t.text != term.text for v in t.variables}
-    X, part = _recoded(design, text, {k: v for k, v in design.spec.contrasts.items() if k in used})
+    X, part = recoded(design, text, {k: v for k, v in design.spec.contrasts.items() if k in used})
     kept = independent_columns(X)
     return np.ascontiguousarray(X[:, kept]), tuple(part.columns[int(c)] for c in kept)
 
