@@ -59,7 +59,7 @@ def warn_singular(fit: Fit, functional: Functional, labels: Sequence[str]) -> No
     warnings.warn(
         f"the fit is singular: {'; '.join(found)}. Effects for {which} follow from these estimates, which their "
         "intervals take as known: they are too short, and too many subgroups seem to differ.\n"
-        f"mx.bayes keeps that uncertainty; among REML fits, try {report.to_try}.",
+        f"mx.bayes keeps that uncertainty{f'; among REML fits, try {report.to_try}' if report.to_try else ''}.",
         SingularEffectsWarning,
         stacklevel=4,
     )

@@ -2,7 +2,7 @@ r"""One way of writing a hypothesis: a basis of the row space of L that does not
 
 A hypothesis L beta = 0 is its row space. F, and everything else that is a function of L'(L V L')^{-1}L, sees only that;
 Fai and Cornelius's df do not: they are made from the df of the single rows of U'L with L V L' = U diag(d) U', and A L
-has other eigenvectors than L. Two forms on the row space fix a rotation: the rows are first made orthonormal in a metric
+has other eigenvectors than L. Two forms on the row space fix a rotation: rows are first made orthonormal in a metric
 that is given by the design, then rotated to the eigenvectors of V. With L V L' = U diag(d) U' for one such L, any other
 one is O L with O orthogonal, its eigenvectors are O U, and (O U)'(O L) = U'L: the rows are the same up to sign. Equal
 eigenvalues leave a rotation open; at an estimate they come from the symmetry of a balanced layout, in which all rows

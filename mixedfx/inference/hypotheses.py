@@ -6,6 +6,7 @@ A reference (`Reference`) is a covariance of the fixed effects with the degrees 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import OptionError
+from mixedfx.errors import IgnoredGroupsWarning, OptionError
 from mixedfx.inference.canonical_contrasts import independent_contrasts
 from mixedfx.results.tables import TIDY_COLUMNS, t_test
 
@@ -55,6 +56,20 @@ class Constant:
         """Wald's F with the same number as denominator df."""
         t2 = independent_contrasts(L, self.vcov, difference)[1]
         return float(np.mean(t2)), float(len(t2)), self.df
+
+
+def coefficient_df(reference: Reference, names: Sequence[str]) -> Vector:
+    """(p,) degrees of freedom of the coefficients, for a table of all of them.
+
+    The intercept is a mean over groups, and its df are rarely read: beside other coefficients it is not warned about.
+    """
+    eye, df = np.eye(len(names)), np.empty(len(names))
+    alone = np.array([name == "Intercept" and len(names) > 1 for name in names], dtype=bool)
+    df[~alone] = reference.t_df(eye[~alone])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IgnoredGroupsWarning)
+        df[alone] = reference.t_df(eye[alone])
+    return df
 
 
 def contrast_matrix(hypothesis: Any, names: Sequence[str]) -> tuple[Vector, tuple[str, ...]]:

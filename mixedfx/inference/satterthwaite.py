@@ -28,7 +28,8 @@ y or z, or on how much groups differ.
 
 **Boundary.** Where a column of T is zero, its entries enter V by their squares: dV = 0 and the cross derivatives of the
 criterion vanish. Such directions say nothing about v to first order and are dropped, as if the variance were known to
-be zero. Any other direction in which the criterion is flat or bends downwards is dropped with a warning
+be zero; contrasts whose df then act as if groups did not exist are warned about (`IgnoredGroupsWarning`,
+`mixedfx.inference.ignored_groups`). Any other direction in which the criterion is flat or bends downwards is dropped with a warning
 (`DegreesOfFreedomWarning`).
 
 **Several contrasts.** With L vcov L' = U diag(d) U' the rows of U'L are uncorrelated, each t_m^2 has df nu_m, and the F
@@ -47,9 +48,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import DegreesOfFreedomWarning
+from mixedfx.errors import DegreesOfFreedomWarning, IgnoredGroupsWarning
 from mixedfx.inference.canonical_contrasts import contrast_metric, independent_contrasts
 from mixedfx.inference.covariance_derivatives import products, theta_directions
+from mixedfx.inference.ignored_groups import IgnoredGroups, ignored_groups
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
 
@@ -75,33 +77,93 @@ class Satterthwaite:
     nu
         Degrees of freedom of the residual variance; infinite where it is known.
     design
-        What was fitted: it says how hypotheses are written. None: in units of standard errors.
+        What was fitted: it says how hypotheses are written, and the names in warnings. None: hypotheses in units of
+        standard errors, and no warnings.
+    ignored
+        Directions in which the estimated variance between groups is zero.
     """
 
     vcov: Vector
     derivatives: Vector
     nu: float
     design: Design | None = None
+    ignored: tuple[IgnoredGroups, ...] = ()
 
     @cached_property
     def _metric(self) -> Vector | None:
         return None if self.design is None else contrast_metric(self.design)
 
     def t_df(self, contrasts: Vector) -> Vector:
-        """(s,) degrees of freedom of the rows of (s, p) contrasts; residual ones where a variance is zero."""
+        """(s,) degrees of freedom of the rows of (s, p) contrasts; residual ones where a variance is zero.
+
+        Warns
+        -----
+        IgnoredGroupsWarning
+            Where they act as if groups did not exist.
+        """
+        df = self._t_df(contrasts)
+        self._warn_ignored(contrasts, df)
+        return df
+
+    def f_test(self, L: Vector, difference: Vector) -> tuple[float, float, float]:
+        """F statistic, numerator and denominator df of L beta = rhs; `difference` (m,) is L beta-hat - rhs.
+
+        Warns
+        -----
+        IgnoredGroupsWarning
+            Where these act as if groups did not exist.
+        """
+        t2 = independent_contrasts(L, self.vcov, difference)[1]
+        if len(t2) == 0:
+            return np.nan, 0.0, np.nan
+        rows = independent_contrasts(L, self.vcov, difference, self._metric if len(t2) > 1 else None)[0]
+        if self.ignored and self.design is not None:
+            most = np.concatenate([groups.most_dependent(rows, self.vcov) for groups in self.ignored])
+            self._warn_ignored(most, self._t_df(most))
+        return float(np.mean(t2)), float(len(t2)), combined_df(self._t_df(rows))
+
+    def coefficients_without_groups(self) -> dict[str, tuple[str, ...]]:
+        """Grouping factor -> coefficients whose df act as if it did not exist; empty without a design."""
+        eye = np.eye(len(self.vcov))
+        return self._without_groups(eye, self._t_df(eye))
+
+    def _t_df(self, contrasts: Vector) -> Vector:
         v = np.einsum("sp,pr,sr->s", contrasts, self.vcov, contrasts)
         g = np.einsum("sp,mpr,sr->sm", contrasts, self.derivatives, contrasts, optimize=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             inverse = 1.0 / self.nu + np.where(v > 0, (g**2).sum(axis=1) / v**2, 0.0)
             return 1.0 / inverse
 
-    def f_test(self, L: Vector, difference: Vector) -> tuple[float, float, float]:
-        """F statistic, numerator and denominator df of L beta = rhs; `difference` (m,) is L beta-hat - rhs."""
-        t2 = independent_contrasts(L, self.vcov, difference)[1]
-        if len(t2) == 0:
-            return np.nan, 0.0, np.nan
-        rows = independent_contrasts(L, self.vcov, difference, self._metric if len(t2) > 1 else None)[0]
-        return float(np.mean(t2)), float(len(t2)), combined_df(self.t_df(rows))
+    def _without_groups(self, contrasts: Vector, df: Vector) -> dict[str, tuple[str, ...]]:
+        """Grouping factor -> coefficients in contrasts whose df act as if it did not exist."""
+        found: dict[str, tuple[str, ...]] = {}
+        if self.design is None:
+            return found
+        sd = np.sqrt(np.diag(self.vcov))
+        for groups in self.ignored:
+            rows = contrasts[groups.concerns(contrasts, self.vcov, df)] * sd
+            if not len(rows):
+                continue
+            takes_part = (np.abs(rows) > 1e-8 * np.abs(rows).max(axis=1, keepdims=True)).any(axis=0)
+            own = takes_part & groups.concerns(np.eye(len(sd)), self.vcov, self._t_df(np.eye(len(sd))))
+            names = [
+                n for n, part in zip(self.design.fixed_names, own if own.any() else takes_part, strict=True) if part
+            ]
+            label = self.design.random[groups.term].label
+            found[label] = tuple(dict.fromkeys([*found.get(label, ()), *names]))
+        return found
+
+    def _warn_ignored(self, contrasts: Vector, df: Vector) -> None:
+        for label, names in (self._without_groups(contrasts, df) if self.ignored else {}).items():
+            listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            warnings.warn(
+                f"an estimated variance between levels of '{label}' is zero, and Satterthwaite's degrees of freedom for "
+                f"{listed} act as if these levels did not exist: intervals are too short and p values too small.\n"
+                'Say ddf="kenward-roger" (a REML fit), which counts them, or fit mx.bayes; do not drop the levels from '
+                "the model.",
+                IgnoredGroupsWarning,
+                stacklevel=4,
+            )
 
 
 def satterthwaite(problem: Problem, theta: Vector, design: Design | None = None) -> Satterthwaite:
@@ -138,8 +200,9 @@ def satterthwaite(problem: Problem, theta: Vector, design: Design | None = None)
             DegreesOfFreedomWarning,
             stacklevel=2,
         )
+    ignored = ignored_groups(problem, at, found)
     if not active.any():
-        return Satterthwaite(vcov, np.zeros((0, *vcov.shape)), nu, design)
+        return Satterthwaite(vcov, np.zeros((0, *vcov.shape)), nu, design, ignored)
     H = second_derivatives(problem, at, np.flatnonzero(active))
     # what is well informed in units of its standard error, what is not in its own
     scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(H)), parameter_units(at)[active] ** -2.0))
@@ -153,7 +216,7 @@ def satterthwaite(problem: Problem, theta: Vector, design: Design | None = None)
             stacklevel=2,
         )
     root = (vectors[:, good] / np.sqrt(values[good])).T * scale
-    return Satterthwaite(vcov, np.tensordot(root, dvcov[active], axes=(1, 0)), nu, design)
+    return Satterthwaite(vcov, np.tensordot(root, dvcov[active], axes=(1, 0)), nu, design, ignored)
 
 
 def informed(at: Evaluation) -> NDArray[np.bool_]:
