@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import IgnoredGroupsWarning, OptionError
 from mixedfx.inference.canonical_contrasts import independent_contrasts
+from mixedfx.inference.single_clusters import SingleClusters
 from mixedfx.results.tables import TIDY_COLUMNS, t_test
 
 Vector = NDArray[np.float64]
@@ -43,17 +44,25 @@ class Reference(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """One number of degrees of freedom for everything: n - p, or infinity for the normal and chi square."""
+    """One number of degrees of freedom for everything: n - p, or infinity for the normal and chi square.
+
+    `single`: what one cluster alone determines, where `vcov` is cluster-robust.
+    """
 
     vcov: Vector
     df: float
+    single: SingleClusters | None = None
 
     def t_df(self, contrasts: Vector) -> Vector:
         """(s,) the same number for every row."""
+        if self.single is not None:
+            self.single.warn(contrasts, stacklevel=4)
         return np.full(len(contrasts), self.df)
 
     def f_test(self, L: Vector, difference: Vector) -> tuple[float, float, float]:
         """Wald's F with the same number as denominator df."""
+        if self.single is not None:
+            self.single.warn(L, stacklevel=4)
         t2 = independent_contrasts(L, self.vcov, difference)[1]
         return float(np.mean(t2)), float(len(t2)), self.df
 

@@ -272,6 +272,12 @@ class LmerInference(LmerPrediction):
         RobustCovariance
             ``table`` is the covariance as a data frame.
 
+        Warns
+        -----
+        SingleClusterWarning
+            Where one cluster alone tells a coefficient, such as that of a treatment only it was given: the standard
+            error then holds the spread of the other clusters only.
+
         Examples
         --------
         >>> import mixedfx as mx

@@ -76,7 +76,7 @@ def _given(
     if isinstance(vcov, RobustCovariance):
         if vcov.vcov.shape != (p, p):
             raise OptionError("vcov= comes from a fit with other coefficients")
-        return vcov if ddf == "satterthwaite" else Constant(vcov.vcov, constants[ddf])
+        return vcov if ddf == "satterthwaite" else Constant(vcov.vcov, constants[ddf], vcov.single)
     if ddf == "satterthwaite":
         raise OptionError(
             "a covariance given as numbers has no Satterthwaite degrees of freedom",
