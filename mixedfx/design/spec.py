@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.estimable import Null, NullSpace
 from mixedfx.design.expressions import Scope, columns_read, number
 from mixedfx.design.frame import Kind, column, column_names, examples, kind, missing, nearest, plain, to_pandas
 from mixedfx.design.grouping import Grouping, NewCodes, regroup
@@ -57,11 +58,15 @@ class ReplayedTerm:
 
 @dataclass(frozen=True)
 class Replay:
-    """The design on m new rows: X (m, p), offset (m,) from ``offset(...)`` terms, and each random term."""
+    """The design on m new rows: X (m, p), offset (m,) from ``offset(...)`` terms, and each random term.
+
+    `null`: what each row needs of columns that were dropped; None where none were.
+    """
 
     X: NDArray[np.float64]
     offset: NDArray[np.float64]
     terms: tuple[ReplayedTerm, ...]
+    null: Null | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class DesignSpec:
         Positions of the columns of `fixed` that X keeps.
     random
         One entry for each random term.
+    null
+        The columns that were dropped as aliased, None where none were.
     offsets
         Offsets of the formula, and the one that ``offset=`` gave by name; an offset given as an array has no values for
         new rows and is left out.
@@ -95,6 +102,7 @@ class DesignSpec:
     offsets: tuple[OffsetSpec, ...] = ()
     env: Mapping[str, Any] = field(default_factory=dict)
     contrasts: Mapping[str, Any] = field(default_factory=dict)
+    null: NullSpace | None = None
 
     def replay(self, newdata: Any) -> Replay:
         """Make the same columns for new rows.
@@ -131,7 +139,8 @@ class DesignSpec:
                 matrices[part.text] = part.matrix(frame, scope, rows)
             return matrices[part.text]
 
-        X = np.ascontiguousarray(matrix(self.fixed)[:, self.kept])
+        full = matrix(self.fixed)
+        X = np.ascontiguousarray(full[:, self.kept])
         offset = np.zeros(len(frame))
         for spec in self.offsets:
             offset += number(spec.expression, frame, scope, spec.state, rows, "offset")
@@ -139,7 +148,7 @@ class DesignSpec:
             ReplayedTerm(None, None, lacking) if lacking else ReplayedTerm(matrix(r.part), regroup(frame, r.grouping))
             for r, lacking in zip(self.random, absent, strict=True)
         )
-        return Replay(X, offset, terms)
+        return Replay(X, offset, terms, None if self.null is None else self.null.coordinates(full))
 
     def _refuse_missing(self, frame: pd.DataFrame) -> None:
         masks = missing(frame)

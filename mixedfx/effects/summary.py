@@ -113,12 +113,4 @@ def _blocks(fit: Fit, functional: Functional) -> list[LinearEstimate]:
 
 def take_rows(functional: Functional, rows: NDArray[np.intp]) -> Functional:
     """Take some rows of a functional, in the order given."""
-    return Functional(
-        functional.fixed[rows],
-        functional.random[rows],
-        functional.new[rows],
-        functional.new_levels,
-        functional.offset[rows],
-        functional.unseen[rows],
-        functional.averaged,
-    )
+    return functional.take(rows)
