@@ -166,15 +166,16 @@ class Satterthwaite:
             )
 
 
-def satterthwaite(problem: Problem, theta: Vector, design: Design | None = None) -> Satterthwaite:
+def satterthwaite(problem: Problem, par: Vector, design: Design | None = None) -> Satterthwaite:
     """Pieces of Satterthwaite's method at the estimate.
 
     Parameters
     ----------
     problem
         Cross-products of the fit, REML or ML.
-    theta
-        (r,) the estimate, as users see it.
+    par
+        (r,) the estimate in the parameters of `problem`: in the columns as given, a covariate far from zero would cost
+        the digits that second differences need.
     design
         What was fitted, for hypotheses of several contrasts.
 
@@ -183,7 +184,6 @@ def satterthwaite(problem: Problem, theta: Vector, design: Design | None = None)
     DegreesOfFreedomWarning
         Where the criterion does not bend upwards in some direction of theta.
     """
-    par = theta * problem.parameter_scale
     at = evaluate(problem, par)
     found = products(problem, at)
     dvcov, dresidual = theta_directions(problem, at, found)
@@ -227,8 +227,10 @@ def informed(at: Evaluation) -> NDArray[np.bool_]:
 
 def parameter_units(at: Evaluation) -> Vector:
     """(r,) the size of a change of each scaled parameter that matters: 1, or the length of its row of T if larger."""
-    T = at.factorization.T
-    return np.array([max(1.0, float(np.linalg.norm(T[f][a]))) for f, a, _ in at.factorization.problem.entries])
+    problem = at.factorization.problem
+    pairs = zip(at.factorization.T, problem.turns, strict=True)
+    row = [np.linalg.norm(T if C is None else C.T @ T, axis=1) for T, C in pairs]  # of L, with T = C L
+    return np.array([max(1.0, float(row[f][a])) for f, a, _ in problem.entries])
 
 
 def rounding(at: Evaluation) -> float:

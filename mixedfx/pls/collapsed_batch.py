@@ -27,6 +27,7 @@ Vector = NDArray[np.float64]
 LARGEST_TABLE = 2**22  # numbers in the table of products, beyond which points are better taken one by one
 LARGEST_SECOND = 80  # random effects of the second level up to which dense matrices for every point pay
 CHUNK = 2**19  # numbers of one temporary array
+ALIKE = 13  # decimals, relative to the largest entry, to which blocks of Z'Z are compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ class CollapsedBatch:
         Parameters
         ----------
         factors
-            For each factor of the problem, (D, k, k) scaled relative factors T.
+            For each factor of the problem, (D, k, k) relative factors T_used, triangular or not.
         sigma
             (D,) residual standard deviations.
         mixing
@@ -152,14 +153,14 @@ class CollapsedBatch:
         half = np.einsum("cadq,adq->cdq", J, np.einsum("dca,cdq->adq", T, residual))
         half += sigma[:, None] * rng.standard_normal((k, D, levels))
         effects = np.einsum("dab,cbdq,cdq->dqa", T, J, half, optimize=True)
-        u[rows[:, None, None], self.collapsed.effect_index[0]] = effects / problem.factors[0].scale
+        u[rows[:, None, None], self.collapsed.effect_index[0]] = effects @ problem.factors[0].inverse.T
 
     def _place(self, first: int, effects: Vector, rows: NDArray[np.intp], u: Vector) -> None:
         problem = self.collapsed.problem
         assert problem.coupling is not None
         groups, index = problem.factors[first:], self.collapsed.effect_index[first:]
         for group, where, position in zip(groups, index, problem.coupling.positions, strict=True):
-            u[rows[:, None, None], where] = effects[:, position] / group.scale
+            u[rows[:, None, None], where] = effects[:, position] @ group.inverse.T
 
     def _chunks(self, rows: NDArray[np.intp], width: int = 0) -> list[NDArray[np.intp]]:
         k, blocks = self.gram.shape[0], self.gram.shape[2]
@@ -208,7 +209,7 @@ class CollapsedBatch:
         for T, position in zip(factors[1:], coupling.positions, strict=True):
             k = position.shape[1]
             for a in range(k):
-                for b in range(a + 1):
+                for b in range(k):
                     out[:, position[:, a], position[:, b]] = T[:, None, a, b]
         return out
 
@@ -225,10 +226,13 @@ def batch(collapsed: Collapsed) -> CollapsedBatch | None:
     if problem.coupling is not None:
         cross = problem.coupling.cross.toarray().reshape(q, k, q2).transpose(1, 0, 2)
         products = np.block([[problem.coupling.gram.toarray(), problem.zw2], [problem.zw2.T, problem.ww]])
-    # levels are alike where their blocks are
-    distinct, block_of, counts = np.unique(
-        problem.gram1.reshape(k * k, q).T, axis=0, return_inverse=True, return_counts=True
-    )
+    # levels are alike where their blocks are, but for the rounding of sums taken in another order
+    blocks = problem.gram1.reshape(k * k, q).T
+    _, first, block_of, counts = np.unique(
+        np.round(blocks / max(float(np.abs(blocks).max(initial=0.0)), 1e-300), ALIKE),
+        axis=0, return_index=True, return_inverse=True, return_counts=True,
+    )  # fmt: skip
+    distinct = blocks[first]
     if len(distinct) * k * k * width**2 > LARGEST_TABLE:
         return None
     block_of = block_of.reshape(-1)

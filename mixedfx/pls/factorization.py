@@ -46,7 +46,7 @@ class Factorization:
     problem
         Cross-products.
     T
-        The (k, k) relative covariance factor of each factor of `problem`, columns of z scaled.
+        The (k, k) relative covariance factor of each factor of `problem`, of the columns used; triangular or not.
 
     Raises
     ------

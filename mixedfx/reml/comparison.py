@@ -13,9 +13,11 @@ from pandas import DataFrame
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import DataError, NestingWarning, OptionError, RefittedWarning
 from mixedfx.inference.likelihood_ratio import comparison_table
+from mixedfx.pls.problem import build_problem
 from mixedfx.reml.fit import LmerFit
 from mixedfx.reml.least_squares import LeastSquares, least_squares
-from mixedfx.reml.solve import RemlSolution, solve
+from mixedfx.reml.refit import SNAP
+from mixedfx.reml.solve import RemlSolution, solve_problem
 
 Vector = NDArray[np.float64]
 
@@ -104,8 +106,11 @@ def maximum_likelihood(design: Design, start: RemlSolution | LeastSquares) -> Re
     """Fit `design` by maximum likelihood, from the parameters of another fit of it where they are known."""
     if not design.random:
         return least_squares(design, REML=False)
-    theta = start.theta if len(start.theta) else None
-    return solve(design, False, theta if theta is not None and np.all(theta != 0) else None)
+    problem = build_problem(design, REML=False)
+    if isinstance(start, LeastSquares):
+        return solve_problem(design, problem)
+    par = problem.parameters(start.theta)
+    return solve_problem(design, problem, None if np.any(par[problem.diagonal] < SNAP) else par)
 
 
 def _check_same_data(fits: list[LmerFit]) -> None:

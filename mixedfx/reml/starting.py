@@ -20,6 +20,7 @@ from mixedfx.pls.problem import Problem
 Vector = NDArray[np.float64]
 
 RANGE = (0.05, 20.0)  # relative standard deviations outside this range are not trusted as a start
+WARM = 0.1  # relative standard deviation from which a variance that another fit put at zero starts
 SPANNED = 1e-10  # share of |Z'Z|^2 that the projection on X leaves, below which a column counts as within its span
 
 
@@ -50,6 +51,11 @@ def moment_start(problem: Problem) -> Vector:
     ratio = np.clip(ratio, *RANGE)
     firsts = np.cumsum([0, *(g.k for g in problem.factors)])
     return np.array([ratio[firsts[f] + a] if a == b else 0.0 for f, a, b in problem.entries])
+
+
+def off_boundary(problem: Problem, par: Vector) -> Vector:
+    """A start from the estimate of another fit: zero is stationary by symmetry, and no place to start from."""
+    return np.where(problem.diagonal & (np.abs(par) < 1e-3 * WARM), WARM, par)
 
 
 def _products(

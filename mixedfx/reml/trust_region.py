@@ -21,7 +21,7 @@ from mixedfx.linalg.threads import blas_threads
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
 from mixedfx.reml.optimization import Optimization, Outcome, Step
-from mixedfx.reml.pivoting import SMALL_START, pivot, unpivoted
+from mixedfx.reml.pivoting import SMALL_START, pivot
 
 Vector = NDArray[np.float64]
 
@@ -37,12 +37,23 @@ ROUNDING = 2e-15  # relative rounding error of the criterion
 
 
 @dataclass(frozen=True)
+class Trial:
+    """One evaluation of the course: a `Step`, its theta still as the factors T of the columns used."""
+
+    T: list[Vector]
+    criterion: float
+    max_gradient: float
+    radius: float
+    accepted: bool
+
+
+@dataclass(frozen=True)
 class State:
     """Where the iteration stands: best evaluation, radius of trust, and the course so far."""
 
     best: Evaluation
     radius: float
-    steps: tuple[Step, ...]
+    trials: tuple[Trial, ...]
 
 
 def trust_region_step(gradient: Vector, information: Vector, radius: float) -> tuple[Vector, float]:
@@ -98,31 +109,25 @@ def trust_region_steps(gradient: Vector, information: Vector, radius: Vector) ->
     return np.einsum("bij,bj->bi", vectors, s), decrease
 
 
-def diagonal_parameters(problem: Problem) -> NDArray[np.bool_]:
-    """(r,) which parameters stand on the diagonal of their T."""
-    out = np.zeros(problem.n_parameters, dtype=bool)
-    for group in problem.factors:
-        for block in group.blocks:
-            rows, columns = block.structure.entries
-            out[block.par : block.par + block.structure.n_parameters] = rows == columns
-    return out
-
-
-def _record(problem: Problem, evaluation: Evaluation, radius: float, accepted: bool) -> Step:
+def _record(evaluation: Evaluation, radius: float, accepted: bool) -> Trial:
     assert evaluation.gradient is not None
     largest = float(np.abs(evaluation.gradient).max(initial=0.0))
-    if problem.orders:
-        theta = unpivoted(problem, evaluation.par) / replace(problem, orders={}).parameter_scale
-    else:
-        theta = evaluation.par / problem.parameter_scale
-    return Step(theta, evaluation.criterion, largest, radius, accepted)
+    return Trial(evaluation.factorization.T, evaluation.criterion, largest, radius, accepted)
+
+
+def _steps(problem: Problem, trials: tuple[Trial, ...]) -> tuple[Step, ...]:
+    """The course as users read it, its thetas found together."""
+    theta = problem.natural_theta([np.array(T) for T in zip(*(trial.T for trial in trials), strict=True)])
+    return tuple(
+        Step(row, t.criterion, t.max_gradient, t.radius, t.accepted) for row, t in zip(theta, trials, strict=True)
+    )
 
 
 def start(problem: Problem, par: Vector) -> State:
     """First evaluation."""
     first = evaluate(problem, par)
     radius = START_RADIUS * max(float(np.linalg.norm(par)), 0.2)
-    return State(first, radius, (_record(problem, first, radius, True),))
+    return State(first, radius, (_record(first, radius, True),))
 
 
 def predicted(state: State) -> tuple[Vector, float]:
@@ -137,7 +142,7 @@ def finished(state: State, step: Vector, decrease: float) -> bool:
     rounding = ROUNDING * abs(state.best.criterion)
     if float(np.linalg.norm(step)) < 0.99 * state.radius and decrease <= TOLERANCE + rounding:
         return True
-    earlier = [s.criterion for s in state.steps[:-PATIENCE] if s.accepted]
+    earlier = [t.criterion for t in state.trials[:-PATIENCE] if t.accepted]
     if not earlier:
         return False
     assert state.best.gradient is not None
@@ -163,8 +168,8 @@ def advance(problem: Problem, state: State, step: Vector, decrease: float) -> St
     elif ratio > 0.75 and length > 0.9 * radius:
         radius = 2.0 * radius
     accepted = gain > -noise
-    steps = (*state.steps, _record(problem, trial, state.radius, accepted))
-    return State(trial if accepted else state.best, radius, steps)
+    trials = (*state.trials, _record(trial, state.radius, accepted))
+    return State(trial if accepted else state.best, radius, trials)
 
 
 def minimise(problem: Problem, par: Vector) -> tuple[Evaluation, Optimization]:
@@ -181,7 +186,7 @@ def _iterate(problem: Problem, state: State) -> tuple[Problem, State, Outcome]:
     """Step until there is nothing to gain, and say why the iteration stopped."""
     stopped = Outcome.EVALUATIONS
     pivots = MOST_PIVOTS
-    while len(state.steps) < MAX_EVALUATIONS:
+    while len(state.trials) < MAX_EVALUATIONS:
         if problem.sigma is None and state.best.residual < EXACT_FIT * problem.ww[-1, -1]:
             stopped = Outcome.EXACT
             break
@@ -197,7 +202,7 @@ def _iterate(problem: Problem, state: State) -> tuple[Problem, State, Outcome]:
             pivots -= 1
             problem, par = better
             again = evaluate(problem, par)
-            state = State(again, state.radius, (*state.steps, _record(problem, again, state.radius, True)))
+            state = State(again, state.radius, (*state.trials, _record(again, state.radius, True)))
             continue
         state = advance(problem, state, step, decrease)
     return problem, state, stopped
@@ -205,12 +210,12 @@ def _iterate(problem: Problem, state: State) -> tuple[Problem, State, Outcome]:
 
 def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluation, Optimization]:
     """Put diagonal entries within rounding of zero on zero, and judge the point by its curvature."""
-    best, steps = state.best, state.steps
-    near = diagonal_parameters(problem) & (np.abs(best.par) < NEAR_ZERO)
+    best, trials = state.best, state.trials
+    near = problem.diagonal & (np.abs(best.par) < NEAR_ZERO)
     if near.any():
         zero = evaluate(problem, np.where(near, 0.0, best.par))
         if zero.criterion <= best.criterion + TOLERANCE + 10.0 * ROUNDING * abs(best.criterion):
-            steps = (*steps, _record(problem, zero, state.radius, True))
+            trials = (*trials, _record(zero, state.radius, True))
             best = zero
     assert best.gradient is not None
     assert best.information is not None
@@ -219,9 +224,9 @@ def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluatio
     if stopped is Outcome.INTERIOR:
         if values[0] < -1e-6 * max(1.0, float(values[-1])):
             outcome = Outcome.SADDLE
-        elif np.any(best.par[diagonal_parameters(problem)] == 0.0):
+        elif np.any(best.par[problem.diagonal] == 0.0):
             outcome = Outcome.BOUNDARY
-    course = Optimization(steps, outcome, best.gradient, float(values[0]))
-    if problem.orders:  # derivatives belong to the order the optimiser worked in
-        best = replace(best, par=unpivoted(problem, best.par), gradient=None, information=None)
+    course = Optimization(_steps(problem, trials), outcome, best.gradient, float(values[0]))
+    if problem.frames:  # derivatives belong to the order the optimiser worked in
+        best = replace(best, par=problem.lower(best.factorization.T), gradient=None, information=None)
     return best, course

@@ -148,43 +148,29 @@ class Coordinates:
         return Variances(sigma, sd, tuple(correlation_factor(phi[:, t.partials], t.k) for t in self.terms), mixing)
 
     def relative_factors(self, at: Variances) -> list[Array]:
-        """For each factor of the problem (D, k, k) scaled relative covariance factors T."""
-        out = []
-        for group in self.problem.factors:
-            T = np.zeros((len(at.sigma), group.k, group.k))
-            for block in group.blocks:
-                columns = slice(block.first, block.first + block.structure.k)
-                T[:, columns, columns] = at.factors(block.term) / at.sigma[:, None, None]
-            out.append(T * group.scale[:, None])
-        return out
+        """For each factor of the problem (D, k, k) relative covariance factors of the columns used."""
+        return self.problem.used_factors([at.factors(t) / at.sigma[:, None, None] for t in range(len(self.terms))])
 
-    def parameters(self, T: list[Array], d: int) -> Array:
-        """(r,) scaled parameters of the problem at point d of `relative_factors`."""
-        return np.array([T[f][d, a, b] for f, a, b in self.problem.entries])
+    def chain(self, phi: Array, at: Variances, gradient: list[Array], of_sigma: float, of_precision: Array) -> Array:
+        """(size,) gradient in phi of a function of (T_used of each factor, log sigma at fixed T, log precisions).
 
-    def chain(self, phi: Array, at: Variances, gradient: Array, of_sigma: float, of_precision: Array) -> Array:
-        """(size,) gradient in phi of a function of (scaled parameters, log sigma at fixed parameters, log precisions).
-
-        `phi` and `at` hold one point. T = diag(sd) L / sigma, so d T / d log sd_c is row c of T and d T / d log sigma
-        is -T.
+        `phi` and `at` hold one point. T_used = B T, so that the gradient in T is B' times that in T_used; T = diag(sd)
+        L / sigma, so that d T / d log sd_c is row c of T and d T / d log sigma is -T.
         """
         out = np.zeros(self.size)
-        scale = self.problem.parameter_scale
-        T = self.relative_factors(at)
-        products = gradient * self.parameters(T, 0)
         if self.has_sigma:
-            out[0] = of_sigma - products.sum()
-        blocks = {block.term: (f, block) for f, g in enumerate(self.problem.factors) for block in g.blocks}
-        for t, term in enumerate(self.terms):
-            _, block = blocks[t]
-            rows, cols = block.structure.entries
-            span = slice(block.par, block.par + block.structure.n_parameters)
-            np.add.at(out, term.first + rows, products[span])
-            if term.correlated:
-                G = np.zeros((term.k, term.k))
-                G[rows, cols] = gradient[span] * scale[span]
-                G *= at.sd[t][0][:, None] / at.sigma[0]
-                out[term.partials] = _partial_gradient(phi[0, term.partials], at.L[t][0], G)
+            out[0] = of_sigma
+        for group, G in zip(self.problem.factors, gradient, strict=True):
+            natural = group.basis.T @ G
+            for block in group.blocks:
+                t, term = block.term, self.terms[block.term]
+                scaled = natural[block.columns, block.columns] * at.sd[t][0][:, None] / at.sigma[0]  # gradient in L
+                products = (scaled * at.L[t][0]).sum(axis=1)
+                out[term.sds] = products
+                if self.has_sigma:
+                    out[0] -= products.sum()
+                if term.correlated:
+                    out[term.partials] = _partial_gradient(phi[0, term.partials], at.L[t][0], scaled)
         out[self.mixing_first :] = of_precision[self.mixed]
         return out
 

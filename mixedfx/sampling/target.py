@@ -67,7 +67,7 @@ class Target:
 
     def _one(self, T: list[Array], at, d: int) -> float:
         try:
-            return self.collapsed.evaluate(self.coordinates.parameters(T, d), at.sigma[d], at.mixing[d]).value
+            return self.collapsed.evaluate([one[d] for one in T], at.sigma[d], at.mixing[d]).value
         except np.linalg.LinAlgError:
             return -np.inf
 
@@ -80,8 +80,8 @@ class Target:
             If the factorisation breaks down.
         """
         at = self.coordinates.variances(phi[None])
-        par = self.coordinates.parameters(self.coordinates.relative_factors(at), 0)
-        return self.collapsed.evaluate(par, float(at.sigma[0]), at.mixing[0], derivatives)
+        T = [one[0] for one in self.coordinates.relative_factors(at)]
+        return self.collapsed.evaluate(T, float(at.sigma[0]), at.mixing[0], derivatives)
 
     def value_and_gradient(self, phi: Array) -> tuple[float, Array]:
         """Log density and its (size,) gradient at one point; minus infinity and zeros where it underflows."""

@@ -187,14 +187,12 @@ def test_slope_and_information_are_those_of_the_dense_model(seed, weighted, REML
     """Against V written out, with another factor whose variance is not zero."""
     design = make_design(seed, [(6, 1, True, "g"), (5, 1, True, "h")], n=40, p=3, weighted=weighted)
     problem = build_problem(design, REML)
-    theta = np.array([0.0, 0.8])
-    at = evaluate(problem, theta * problem.parameter_scale)
+    at = evaluate(problem, problem.parameters(np.array([0.0, 0.8])))
     (found,) = ignored_groups(problem, at, products(problem, at))
     root = np.ones(40) if design.weights is None else np.sqrt(design.weights)
     X = design.X * root[:, None]
     Z = [root[:, None] * t.z * (t.codes[:, None] == np.arange(t.n_levels)) for t in design.random]
-    scale = problem.parameter_scale[0]
-    G = Z[0] @ Z[0].T / scale**2
+    G = Z[0] @ Z[0].T / problem.factors[problem.entries[0][0]].basis[0, 0] ** 2  # of the column as the engine scales it
     V = np.eye(40) + 0.64 * Z[1] @ Z[1].T
 
     def vcov(gamma):
