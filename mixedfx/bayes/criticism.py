@@ -42,7 +42,7 @@ def pointwise_log_likelihood(fit: PosteriorChecking) -> Array:
     check_memory(fit.n_draws, 2 * fit.nobs)
     y, facts, parameters = fit.design.y, row_facts(fit.design), fit.joint.family_parameters()
     found = (
-        (at, fit.family.log_density(y[at], eta, parameters, **facts.take(at)))
+        (at, fit.family.log_density(y[at], eta, parameters, facts.take(at)))
         for at, eta in blocks(fit.design_for(), fit.joint, fit.seed)
     )
     return together(found, fit.n_draws, fit.nobs, ())
@@ -118,7 +118,11 @@ def to_arviz(fit: PosteriorChecking, log_likelihood: bool = True, posterior_pred
 
 
 def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along: str, mend: str) -> Any:
-    """ArviZ's PSIS cross-validation of (D, m) log likelihoods, with our warning where k-hat is too large."""
+    """ArviZ's PSIS cross-validation of (D, m) log likelihoods, with our warning where k-hat is too large.
+
+    Where the log likelihood is the same in every draw, as of a row without trials, all importance ratios are alike:
+    there is no tail to fit, ArviZ's k-hat is infinite, and leaving the row out changes nothing. Its k-hat is 0 here.
+    """
     az = arviz()
     data = az.from_dict(
         posterior={"lp": np.zeros((fit.chains, len(log_likelihood) // fit.chains))},
@@ -129,7 +133,11 @@ def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says below the same in words that name the mend
         found = az.loo(data, pointwise=True, reff=_relative_efficiency(fit))
-    bad = int(np.sum(np.asarray(found.pareto_k) > found.good_k))
+    size = np.abs(log_likelihood).max(axis=0)
+    silent = np.ptp(log_likelihood, axis=0) <= 1e-12 * np.where(np.isfinite(size), size, 0.0)
+    found.pareto_k.values[silent] = 0.0
+    bad = int(np.sum(~(np.asarray(found.pareto_k) <= found.good_k)))
+    found["warning"] = bad > 0
     if bad:
         warnings.warn(
             f"k-hat is above {found.good_k:.2f} for {bad} of {len(labels)} {along}s (largest "

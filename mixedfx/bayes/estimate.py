@@ -85,7 +85,7 @@ def estimate(functional: Functional, beta: Array, u: Array, factors: Sequence[Ar
     beta, u
         (D, p) and (D, q) draws.
     factors
-        For each random term (D, k, k) lower factors of the covariance of a level's effects.
+        For each random term (D, k, k) factors F of the covariance F F' of a level's effects.
     seed
         Of the effects of unseen levels.
     """

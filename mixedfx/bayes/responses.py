@@ -6,7 +6,7 @@ Everything that takes draws times rows numbers is done a block of rows at a time
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mixedfx.bayes.estimate import blocks
 from mixedfx.design.functional import Functional
 from mixedfx.errors import DataError, OptionError
+from mixedfx.families.facts import RowFacts
 
 if TYPE_CHECKING:
     from mixedfx.bayes.state import PosteriorState
@@ -24,28 +25,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Scale = Literal["response", "link"]
 Kind = Literal["response", "link", "predictive"]
-
-
-@dataclass(frozen=True, eq=False)
-class RowFacts:
-    """What the distribution of a response needs for each of m rows besides the linear predictor; None where nothing.
-
-    Attributes
-    ----------
-    trials, weights, known_sd
-        (m,) numbers of trials, precision weights, known standard deviations.
-    """
-
-    trials: Array | None = None
-    weights: Array | None = None
-    known_sd: Array | None = None
-
-    def take(self, rows: slice | NDArray[np.intp]) -> dict[str, Array | None]:
-        """Of some rows, by name."""
-        return {
-            name: None if values is None else values[rows]
-            for name, values in (("trials", self.trials), ("weights", self.weights), ("known_sd", self.known_sd))
-        }
 
 
 def row_facts(design: Design, newdata: Any = None) -> RowFacts:
@@ -124,7 +103,7 @@ def new_responses(
     """Draws of new responses of rows, a block at a time; codes for categories."""
     parameters = fit.joint.family_parameters(slice(None) if chosen is None else chosen)
     for at, eta in blocks(functional, fit.joint, fit.seed, chosen, rows):
-        yield at, fit.family.draw(rng, eta, parameters, **facts.take(at))
+        yield at, fit.family.draw(rng, eta, parameters, facts.take(at))
 
 
 def summaries(found: Iterator[tuple[slice, Array]], m: int, last: tuple[int, ...], level: float) -> dict[str, Array]:

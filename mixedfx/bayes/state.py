@@ -113,7 +113,7 @@ class PosteriorState:
 
     @property
     def covariance_factors(self) -> tuple[Array, ...]:
-        """For each random term (D, k, k) lower factors of the covariance of a level's effects."""
+        """For each random term (D, k, k) factors F of the covariance F F' of a level's effects."""
         return self.predictor.factors
 
     @property

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 import warnings
 import zipfile
 from dataclasses import replace
@@ -34,6 +32,7 @@ from mixedfx.bayes.joint import JointDraws, Predictor
 from mixedfx.design.design import Design, RowReport
 from mixedfx.errors import DataError, MixedfxWarning, OptionError
 from mixedfx.families.family import Family
+from mixedfx.output import whole_file
 
 Array = NDArray[np.float64]
 
@@ -45,7 +44,6 @@ def save(fit: PosteriorFit, path: str | Path) -> Path:
     """Write a fit; see `PosteriorFit.save`."""
     from importlib.metadata import version
 
-    target = Path(path)
     arrays = _arrays(fit)
     head = {
         "format": FORMAT,
@@ -69,16 +67,10 @@ def save(fit: PosteriorFit, path: str | Path) -> Path:
         "data.parquet": _parquet(_frame(fit.design)),
         "draws.parquet": _draws_parquet(arrays),
     }
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for member, content in members.items():
-                archive.writestr(member, content)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return target
+    with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    return Path(path)
 
 
 def load(path: str | Path) -> PosteriorFit:

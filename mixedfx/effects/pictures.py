@@ -12,6 +12,7 @@ from mixedfx.effects.questions import EffectsQuestions
 from mixedfx.effects.ranks import competitions, rank_draws
 from mixedfx.effects.render import places
 from mixedfx.errors import EffectsError, check_option
+from mixedfx.plots.picture import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ Kind = Literal["forest", "ridges", "pooling", "funnel", "ranks", "matrix", "line
 class EffectsPictures(EffectsQuestions):
     """What can be seen of an answer."""
 
-    def plot(self, kind: Kind = "forest", **options: Any) -> Axes:
+    def plot(self, kind: Kind = "forest", **options: Any) -> Picture:
         """Draw the table.
 
         Parameters
@@ -42,8 +43,8 @@ class EffectsPictures(EffectsQuestions):
 
         Returns
         -------
-        Axes
-            Its figure is ``axes.figure``; save it with ``axes.figure.savefig("effects.png")``.
+        Picture
+            Shows itself in a notebook; ``.save("effects.png")``, ``.ax`` and ``.figure`` (matplotlib's).
 
         Raises
         ------
@@ -55,12 +56,12 @@ class EffectsPictures(EffectsQuestions):
         >>> import mixedfx as mx
         >>> fit = mx.lmer("math ~ small*race*gender + (1 | sch)", mx.datasets.load("star"))
         >>> eff = mx.effects(fit, "small", by=["race", "gender"])
-        >>> ax = eff.plot("matrix")
+        >>> ax = eff.plot("matrix").ax
         >>> ax.get_xlabel(), ax.get_ylabel()
         ('gender', 'race')
         """
         check_option("kind", kind, tuple(_DRAW))
-        return _DRAW[kind](self, options)
+        return Picture(_DRAW[kind](self, options))
 
     @property
     def what(self) -> str:

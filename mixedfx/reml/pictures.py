@@ -201,7 +201,7 @@ def _profile(
 ) -> Figure:
     if ax is not None:
         raise OptionError("'profile' draws a panel for each parameter on a figure of its own", mend="Leave ax= out.")
-    return fit.profile(parm, level).plot(density=density)
+    return fit.profile(parm, level).plot(density=density).figure
 
 
 def _scaled(fit: LmerDiagnostics) -> pd.DataFrame:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws
-from mixedfx.families.continuous import gaussian
 from mixedfx.families.family import Family
+from mixedfx.families.location import gaussian
 from mixedfx.reml.estimate import RemlEstimate, estimate
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels

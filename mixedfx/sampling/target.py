@@ -94,10 +94,12 @@ class Target:
         assert found.gradient is not None
         assert found.sigma_gradient is not None
         assert found.precision_gradient is not None
-        at = self.coordinates.variances(phi[None])
-        gradient = self.coordinates.chain(phi[None], at, found.gradient, found.sigma_gradient, found.precision_gradient)
-        value = found.value + float(self.coordinates.log_prior(phi[None])[0])
-        return value, gradient + self.coordinates.prior_gradient(phi)
+        points = phi[None]
+        of_factors, of_precision = [G[None] for G in found.gradient], found.precision_gradient[None]
+        at = self.coordinates.variances(points)
+        gradient = self.coordinates.chain(points, at, of_factors, found.sigma_gradient, of_precision)
+        value = found.value + float(self.coordinates.log_prior(points)[0])
+        return value, (gradient + self.coordinates.prior_gradient(points))[0]
 
 
 def build_target(design: Design, priors: ResolvedPriors) -> Target:

@@ -9,6 +9,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx import priors
+from mixedfx.bayes.responses import row_facts
 from mixedfx.errors import (
     DataError,
     MixedfxWarning,
@@ -138,7 +139,7 @@ def test_simulated_responses_can_be_responses(fit, people):
         assert set(np.unique(simulated.to_numpy().astype(str))) <= set(fit.categories)
         return
     for column in simulated:
-        fit.family.check(simulated[column].to_numpy(), fit.design.trials, np.arange(180))
+        fit.family.check(simulated[column].to_numpy(), row_facts(fit.design), np.arange(180))
     table = fit.predict(people.iloc[:20], kind="predictive", seed=1)
     assert (table["sd"] > fit.predict(people.iloc[:20])["sd"]).mean() > 0.9
 
@@ -205,7 +206,7 @@ def test_criticism_needs_no_more_than_the_fit(fit):
 
 
 def test_predictive_checks_choose_a_plot_that_suits_the_response(fit):
-    axes = fit.ppc(10)
+    axes = fit.ppc(10).ax
     continuous = fit.family.outcome in ("real", "positive", "unit")
     assert bool(axes.patches) != continuous
     assert axes.get_xlabel() == fit.design.response_name

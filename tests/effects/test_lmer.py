@@ -95,10 +95,10 @@ def test_draws_of_a_reml_fit_are_joint(star):
 
 
 def test_the_plot_of_an_answer(star):
-    axes = effects(star, "small", by=["race", "lunch"]).plot()
+    axes = effects(star, "small", by=["race", "lunch"]).plot().ax
     assert axes.get_xlabel() == "effect of small on math\n(50 and 95 % intervals)"
     assert [t.get_text().strip() for t in axes.get_yticklabels()] == ["Black", "free", "paid", "White", "free", "paid"]
-    contrasts = effects(star, "small", by="race").contrast(against="complement").plot()
+    contrasts = effects(star, "small", by="race").contrast(against="complement").plot().ax
     assert [t.get_text() for t in contrasts.get_yticklabels()] == ["Black", "White"]
     label = contrasts.get_xlabel().replace("\n", " ")
     assert label == "difference in the effect of small on math, against complement (50 and 95 % intervals)"

@@ -58,7 +58,7 @@ def test_averages_answer_the_questions_of_effects(people, census, dense_fit):
     text = repr(out)
     assert text.startswith("Averages of y")
     assert "average outcome, 95% intervals" in text
-    assert out.plot().get_xlabel().startswith("average y")
+    assert out.plot().ax.get_xlabel().startswith("average y")
 
 
 def test_a_logit_average_is_a_sum_of_probabilities(people, census):
