@@ -27,6 +27,7 @@ from mixedfx.families.family import Family
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
+from mixedfx.results.undetermined import determined
 
 if TYPE_CHECKING:
     from mixedfx.bayes.collapsed import CollapsedPart
@@ -289,7 +290,7 @@ class PosteriorState:
         """
         check_memory(self.n_draws, len(functional))
         one = self.predictor
-        return estimate(functional, one.beta, one.u, one.factors, self.seed)
+        return determined(estimate(functional, one.beta, one.u, one.factors, self.seed), functional)
 
 
 def _factor(covariance: Array) -> Array:

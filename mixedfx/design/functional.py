@@ -64,11 +64,6 @@ class Functional:
         """(m,) whether the data determine each row; see `mixedfx.design.estimable`."""
         return np.ones(len(self), dtype=bool) if self.null is None else self.null.estimable
 
-    def determined(self) -> Functional:
-        """The same rows, with an offset of NaN, and so an answer of NaN, where the data do not determine them."""
-        known = self.estimable
-        return self if known.all() else replace(self, offset=np.where(known, self.offset, np.nan), null=None)
-
     def take(self, rows: NDArray[np.intp] | slice) -> Functional:
         """Some rows, in the order given."""
         return replace(

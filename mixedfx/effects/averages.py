@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.estimable import Null
 from mixedfx.design.functional import Functional, NewLevel
 from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.grid import Grid
@@ -278,6 +279,7 @@ def _add(parts: list[tuple[Functional, Array]], pass_by: _Cells) -> Functional:
         np.sum([part.offset for part, _ in parts], axis=0),
         np.clip(np.sum([share for _, share in parts], axis=0), 0.0, 1.0),
         pass_by.averaged,
+        Null.total([part.null for part, _ in parts]),
     )
 
 

@@ -15,6 +15,7 @@ from mixedfx.errors import check_option
 from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
 from mixedfx.reml.state import LmerState
 from mixedfx.results.protocol import NewLevels
+from mixedfx.results.undetermined import warn_rows
 
 if TYPE_CHECKING:
     from mixedfx.reml.predictive import IntervalKind, Source
@@ -110,6 +111,11 @@ class LmerPrediction(LmerState):
             For an unseen level in the fixed part, or in a grouping factor where ``new_levels="error"``.
         OptionError
             For a source of uncertainty or an interval that there is not.
+
+        Warns
+        -----
+        NotEstimableWarning
+            Where the data do not determine the mean of a row, such as one in a cell without rows; it is NaN.
 
         Examples
         --------

@@ -25,6 +25,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.estimable import Null
 from mixedfx.design.frame import to_pandas
 from mixedfx.design.functional import Functional
 from mixedfx.errors import DataError, OptionError, check_option
@@ -34,6 +35,7 @@ from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem
 from mixedfx.reml.estimate import JointUncertainty, new_level_root
 from mixedfx.reml.least_squares import LeastSquares
+from mixedfx.results.undetermined import warn_rows
 
 if TYPE_CHECKING:
     from mixedfx.reml.state import LmerState
@@ -182,10 +184,12 @@ def predict_table(
     joint = cast(JointUncertainty, fit.solution.joint)
     theta = theta_error(fit) if "theta" in asked else None
     parts: list[Vector] = []
+    needs: list[Null | None] = []
     variances: list[Vector] = []
     for rows in _blocks(fit, newdata, "population" if groups == "average" else new_levels):
         if groups == "average":
             rows = replace(rows, random=sparse.csr_array(rows.random.shape))
+        needs.append(rows.null)
         solution = fit.solution
         parts.append(rows.fixed @ solution.beta + rows.random @ solution.u + rows.offset)
         variance = np.zeros(len(rows))
@@ -204,6 +208,10 @@ def predict_table(
         variance = variance + fit.sigma**2 / residual_weights(fit, newdata, weights, len(estimate))
     se = np.sqrt(variance)
     table = pd.DataFrame({"estimate": estimate, "se": se, "lower": estimate - z * se, "upper": estimate + z * se})
+    null = Null.stack(needs, [len(part) for part in parts])
+    if null is not None:
+        table[~null.estimable] = np.nan
+        warn_rows(fit.design, null, stacklevel=4)
     table.attrs["level"] = level
     return table
 

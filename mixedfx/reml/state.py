@@ -24,6 +24,7 @@ from mixedfx.reml.estimate import RemlEstimate, estimate
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
 from mixedfx.results.singularity import SingularityReport, singularity
+from mixedfx.results.undetermined import determined
 
 if TYPE_CHECKING:
     from mixedfx.reml.least_squares import LeastSquares
@@ -207,7 +208,7 @@ class LmerState:
         (array([63.03]), array([0.48]))
         """
         fit = self.solution
-        return estimate(functional, fit.beta, fit.u, fit.factors, fit.sigma, fit.joint)
+        return determined(estimate(functional, fit.beta, fit.u, fit.factors, fit.sigma, fit.joint), functional)
 
     def expected(self, functional: Functional, chosen: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
         """Draws of the mean response of rows; the mean response of a linear mixed model is its linear predictor.
