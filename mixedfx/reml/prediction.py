@@ -141,6 +141,7 @@ class LmerPrediction(LmerState):
         if groups == "average":
             rows = replace(rows, random=0 * rows.random)
         found = self.apply(rows)
+        warn_rows(self.design, rows.null)
         mean = found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0]
         return pd.Series(mean, index=self._row_index(newdata, len(mean)), name="predicted")
 

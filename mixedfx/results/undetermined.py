@@ -98,7 +98,7 @@ class UndeterminedIntervals(Undetermined):
 def determined(found: Any, functional: Functional) -> Any:
     """`found`, with NaN where the data do not determine a functional."""
     known = functional.estimable
-    if known.all():
+    if known.all() or isinstance(found, Undetermined):
         return found
     return (UndeterminedIntervals if hasattr(found, "interval") else Undetermined)(found, known)
 
