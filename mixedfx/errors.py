@@ -159,7 +159,7 @@ class ResamplingWarning(MixedfxWarning):
 
 
 class NotEstimableWarning(MixedfxWarning):
-    """Means or contrasts that these data cannot tell, given as NaN; the message names them."""
+    """Numbers that these data do not determine, given as NaN; the message names them and the columns they need."""
 
 
 class NotDrawableWarning(MixedfxWarning):

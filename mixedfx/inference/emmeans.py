@@ -24,6 +24,7 @@ from mixedfx.inference.averaging import Weights, asked, averages
 from mixedfx.inference.marginal_means import MarginalMeans
 from mixedfx.inference.reference_grid import ReferenceGrid, reference_grid
 from mixedfx.results.protocol import Fit
+from mixedfx.results.undetermined import needed_columns, reason
 
 Array = NDArray[np.float64]
 # Central differences of five points are exact for polynomials up to degree 4, whatever the step; this share of the
@@ -185,9 +186,12 @@ def _means(
     lost = ~rows.answerable
     if lost.any():
         which = ["; ".join(f"{c} = {level_label(v)}" for c, v in row.items()) for _, row in cells[lost].iterrows()]
+        columns = needed_columns(asker.fit.design, rows.functional.null)
+        why = [reason(columns)] if columns else []
+        why += ["cells without rows have no weights"] if void.any() else []
         warnings.warn(
-            f"{lost.sum()} of {len(lost)} cannot be estimated from these data and are NaN: {quoted(which)}. Their "
-            "cells have no data, or rest on coefficients that were dropped from the model as aliased",
+            f"{lost.sum()} of {len(lost)} cannot be estimated and are NaN{f': {quoted(which)}' if which[0] else ''}. "
+            + "; ".join(f"{one[0].upper()}{one[1:]}" for one in why),
             NotEstimableWarning,
             stacklevel=3,
         )
