@@ -1,8 +1,8 @@
 r"""What the data determine of the fixed part: rows of new data as seen by the columns that were dropped as aliased.
 
-Let X = [X1, X2] be all columns of the fixed part, X2 = X1 R those dropped as linear combinations of others. A functional
-c'beta is estimable, the same for every solution of the normal equations, exactly where c lies in the row space of X
-(Searle 1971, chapter 5), that is where c'N = 0 for the null vectors N = [-R; I] of X:
+Let X = [X1, X2] be all columns of the fixed part, X2 = X1 R those dropped as linear combinations of others. A
+functional c'beta is estimable, the same for every solution of the normal equations, exactly where c lies in the row
+space of X (Searle 1971, chapter 5), that is where c'N = 0 for the null vectors N = [-R; I] of X:
 
     c2' - c1' R = 0.
 

@@ -6,8 +6,8 @@ It differs from formulaic's own in these ways, each of which a test pins down:
 * booleans are factors with two levels, as in R;
 * ``contrasts=`` applies to a factor by its name, whichever part of the formula it stands in;
 * a level that the specification does not know is an error, where formulaic warns and codes it as a row of zeros;
-* splines whose columns sum to one (``cr``, ``cs``, ``cc``, ``bs`` with ``include_intercept=True``) hold the intercept as the
-  levels of a factor do, and leave their last column out where there is one already;
+* splines whose columns sum to one (``cr``, ``cs``, ``cc``, ``bs`` with ``include_intercept=True``) hold the intercept
+  as the levels of a factor do, and leave their last column out where there is one already;
 * numbers are float64 before columns are multiplied, so that small integer types cannot wrap around;
 * treatment-coded columns are called ``race[White]``; other codings keep their mark, ``race[S.White]``.
 

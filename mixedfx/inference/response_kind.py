@@ -39,10 +39,10 @@ def response_kind(y: Vector, name: str) -> Finding:
         code = "" if (low, high) == ("0", "1") else f" (recode {low} and {high} to 0 and 1)"
         return Finding(
             CHECK, "problem", f"{name} takes two values only, {low} and {high}",
-            "This is a linear probability model: its effects are differences of proportions, but fitted values can leave "
-            f"the range and the residual variance changes with them. Fit mx.bayes(..., family='bernoulli'){code}, whose "
-            "mx.effects are differences of probabilities too; where the linear model is wanted, give tests "
-            "vcov=fit.vcov_robust().",
+            "This is a linear probability model: its effects are differences of proportions, but fitted values can "
+            "leave the range and the residual variance changes with them. Fit mx.bayes(..., "
+            f"family='bernoulli'){code}, whose mx.effects are differences of probabilities too; where the linear model "
+            "is wanted, give tests vcov=fit.vcov_robust().",
         )  # fmt: skip
     values = np.unique(y) if _whole(y) else np.empty(0)
     if 2 < len(values) <= FEW:

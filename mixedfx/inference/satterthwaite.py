@@ -29,8 +29,8 @@ y or z, or on how much groups differ.
 **Boundary.** Where a column of T is zero, its entries enter V by their squares: dV = 0 and the cross derivatives of the
 criterion vanish. Such directions say nothing about v to first order and are dropped, as if the variance were known to
 be zero; contrasts whose df then act as if groups did not exist are warned about (`IgnoredGroupsWarning`,
-`mixedfx.inference.ignored_groups`). Any other direction in which the criterion is flat or bends downwards is dropped with a warning
-(`DegreesOfFreedomWarning`).
+`mixedfx.inference.ignored_groups`). Any other direction in which the criterion is flat or bends downwards is dropped
+with a warning (`DegreesOfFreedomWarning`).
 
 **Several contrasts.** With L vcov L' = U diag(d) U' the rows of U'L are uncorrelated, each t_m^2 has df nu_m, and the F
 statistic, the mean of the t_m^2, gets the df whose mean is the mean of nu_m / (nu_m - 2) (Fai & Cornelius 1996). The
@@ -157,8 +157,8 @@ class Satterthwaite:
         for label, names in (self._without_groups(contrasts, df) if self.ignored else {}).items():
             listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
             warnings.warn(
-                f"an estimated variance between levels of '{label}' is zero, and Satterthwaite's degrees of freedom for "
-                f"{listed} act as if these levels did not exist: intervals are too short and p values too small.\n"
+                f"an estimated variance between levels of '{label}' is zero, and Satterthwaite's degrees of freedom "
+                f"for {listed} act as if these levels did not exist: intervals are too short and p values too small.\n"
                 'Say ddf="kenward-roger" (a REML fit), which counts them, or fit mx.bayes; do not drop the levels from '
                 "the model.",
                 IgnoredGroupsWarning,

@@ -2,14 +2,14 @@ r"""Contrasts that one cluster alone determines, whose cluster-robust standard e
 
 With information I_j = X_j'Phi_j^{-1}X_j of each cluster and M = (sum_j I_j)^{-1}, the eigenvalues of R'I_jR, M = R R',
 lie between 0 and 1. An eigenvalue of 1 with vector n is a direction in which all information is the cluster's own:
-without it X has the null vector R n. The fit then follows that cluster exactly in this direction, G_j'e_j = 0 there, and
-the sandwich holds the spread of the other clusters only. For a treatment of one cluster of a few it is about a third of
-the true standard error, whatever the correction (MacKinnon & Webb 2018, Econometrics Journal 21:114), and its
-degrees of freedom are those of the others.
+without it X has the null vector R n. The fit then follows that cluster exactly in this direction, G_j'e_j = 0 there,
+and the sandwich holds the spread of the other clusters only. For a treatment of one cluster of a few it is about a
+third of the true standard error, whatever the correction (MacKinnon & Webb 2018, Econometrics Journal 21:114), and
+its degrees of freedom are those of the others.
 
 A contrast c'beta has the share |N'R'c|^2 / |R'c|^2 of its variance in such directions N. With two clusters no
-direction has eigenvalue 1, and CR2 is unbiased under the model. Eigenvalues of one cluster sum to the trace of M I_j and
-those of all clusters to p, so that at most p clusters have to be looked at.
+direction has eigenvalue 1, and CR2 is unbiased under the model. Eigenvalues of one cluster sum to the trace of M I_j
+and those of all clusters to p, so that at most p clusters have to be looked at.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ class SingleClusters:
             names = [n for j, n in enumerate(self.names) if part[j] and (j in coefficients or not coefficients)]
             listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
             warnings.warn(
-                f"{self.cluster} {label} alone tells {listed}: the other clusters say nothing about it, so its {self.kind} "
-                "standard error holds their spread only and is far too small, whatever the correction.\n"
-                "Use the standard error of the model (without vcov=), and say that the conclusion rests on one cluster.",
+                f"{self.cluster} {label} alone tells {listed}: the other clusters say nothing about it, so its "
+                f"{self.kind} standard error holds their spread only and is far too small, whatever the correction.\n"
+                "Use the standard error of the model (without vcov=), and say that all rests on one cluster.",
                 SingleClusterWarning,
                 stacklevel=stacklevel,
             )

@@ -8,11 +8,11 @@ Every hypothesis is "X beta lies in a smaller space", so that it does not depend
   contain it. A term contains another if it has all its variables and differs from it by factors only.
 * **Type III** (marginal): the term's coefficients under sum-to-zero coding, in which the average over the levels of
   every other factor, each level counted once, is at zero. With X_s the sum-coded columns and X = X_s M, these are
-  M beta, whatever coding X has. Numeric columns, and whole terms, that were dropped as aliased are no part of the model.
-  Null vectors of X_s that are left, N, come from cells without data or from numbers that a factor determines. A term
-  that N does not touch has M beta all the same; one that it touches is tested as X beta in the span of the other terms,
-  which is the same hypothesis where that is defined, unless it is averaged over another factor, or another term over
-  it: then there is no average, and an error.
+  M beta, whatever coding X has. Numeric columns, and whole terms, that were dropped as aliased are no part of the
+  model. Null vectors of X_s that are left, N, come from cells without data or from numbers that a factor determines. A
+  term that N does not touch has M beta all the same; one that it touches is tested as X beta in the span of the other
+  terms, which is the same hypothesis where that is defined, unless it is averaged over another factor, or another term
+  over it: then there is no average, and an error.
 * **Single deletion**: the columns of the formula without the term span X_0; the rows of L span the row space of
   (I - P_0) X.
 

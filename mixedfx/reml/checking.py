@@ -174,8 +174,8 @@ def _singularity(fit: LmerState, without_groups: Mapping[str, tuple[str, ...]]) 
             f"{report.to_try}, or {bayes}.",
         )  # fmt: skip
     told = [
-        f"Satterthwaite's degrees of freedom for {', '.join(names)} act as if the levels of {label} did not exist: their "
-        "intervals are too short and their p values too small."
+        f"Satterthwaite's degrees of freedom for {', '.join(names)} act as if the levels of {label} did not exist: "
+        "their intervals are too short and their p values too small."
         for label, names in without_groups.items()
     ]
     if report.kept:

@@ -114,9 +114,9 @@ def needed_columns(design: Design, null: Null | None) -> tuple[str, ...]:
 def reason(columns: Sequence[str]) -> str:
     """Why numbers are NaN, and the way out."""
     return (
-        f"the data do not determine what needs {quoted(columns)}, dropped from the fixed part as aliased: in these data "
-        "a combination of other columns, as that of a cell without rows is. Leave it out of the question, or fit a "
-        "fixed part without that interaction or column."
+        f"the data do not determine what needs {quoted(columns)}, dropped from the fixed part as aliased: in these "
+        "data a combination of other columns, as that of a cell without rows is. Leave it out of the question, or fit "
+        "a fixed part without that interaction or column."
     )
 
 

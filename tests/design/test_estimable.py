@@ -15,7 +15,10 @@ from mixedfx.design.build import build_design
 from mixedfx.design.estimable import Null, null_space
 from mixedfx.design.rows import functional_for
 
-TERMS = ("f", "f * h", "f * h + x", "x + twice", "f:h", "0 + f * h", "f * x", "f * x + twice", "cell + f * h", "poly(x, 3)")
+TERMS = (
+    "f", "f * h", "f * h + x", "x + twice", "f:h", "0 + f * h", "f * x",
+    "f * x + twice", "cell + f * h", "poly(x, 3)",
+)  # fmt: skip
 CODINGS = ("treatment", "sum", "helmert", "poly", "diff")
 
 
@@ -101,7 +104,7 @@ def test_units_and_columns_that_are_nearly_aliased_do_not_matter(seed, unit, shi
     found = null_space(full, np.array([0, 1]), ["Intercept", "x", "other"])
     assert found is not None
     assert found.coordinates(full).estimable.all()
-    moved = full[:2] + [[0.0, 0.0, 10.0**unit], [0.0, 1.0, 2.0 * 10.0**unit]]
+    moved = full[:2] + np.array([[0.0, 0.0, 10.0**unit], [0.0, 1.0, 2.0 * 10.0**unit]])
     assert found.coordinates(moved).estimable.tolist() == [False, True]
 
 

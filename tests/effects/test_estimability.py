@@ -99,7 +99,7 @@ def test_every_kind_of_prediction_is_nan_where_it_is_not_estimable(fits):
 
 @pytest.mark.filterwarnings("error::mixedfx.errors.NotEstimableWarning")
 def test_what_cancels_is_estimable_in_every_verb(fit):
-    """The effect of C inside the empty cell, and with covariates that break x2 = 2 x: the same unknown on both sides."""
+    """The effect of C inside the empty cell, with covariates that break x2 = 2 x: the same unknown on both sides."""
     scale = {"scale": "link"}
     inside = mx.effects(fit, "C", newdata=cells(x2=9.0), by=["A", "B"], **scale).table
     whole = mx.effects(fit, "C", **scale).table

@@ -1,4 +1,4 @@
-"""A variance estimated at zero: Satterthwaite's df act as if groups did not exist, and that is said where it matters."""
+"""A variance estimated at zero: Satterthwaite's df act as if groups did not exist, which is said where it matters."""
 
 from __future__ import annotations
 

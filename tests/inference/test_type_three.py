@@ -1,4 +1,4 @@
-"""Type III tests where columns of the fixed part say the same twice: refused where an average is lost, and only there."""
+"""Type III tests where columns of the fixed part say the same twice: refused where an average is lost, only there."""
 
 from __future__ import annotations
 
