@@ -48,7 +48,7 @@ class Null:
     @property
     def needed(self) -> NDArray[np.bool_]:
         """(m, a) which dropped columns each functional needs."""
-        return np.abs(self.coordinates) > ROUNDING * self.size
+        return np.greater(np.abs(self.coordinates), ROUNDING * self.size)
 
     @property
     def estimable(self) -> NDArray[np.bool_]:

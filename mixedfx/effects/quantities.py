@@ -117,7 +117,7 @@ class Drawn:
     @property
     def lost(self) -> NDArray[np.bool_]:
         """(s,) rows that the data do not determine, whose numbers are NaN."""
-        unknown = np.isnan(self.values).any(axis=0)
+        unknown = np.asarray(np.isnan(self.values).any(axis=0))
         return unknown if self.null is None else unknown | ~self.null.estimable
 
     @cached_property

@@ -253,7 +253,7 @@ def robust_covariance(
         scores[j] = e @ G
         within[j], across[j] = G.T @ Phi @ G, X.T @ G
     half = scores @ model
-    found = single_directions(information, model)
+    found = single_directions(list(information), model)
     labels = tuple(_label(design, cluster, name, int(pieces[j][0])) for j, _ in found)
     single = SingleClusters(kind, name, design.fixed_names, labels, tuple(N for _, N in found), model)
     single.warn(np.eye(p), stacklevel=5)

@@ -107,7 +107,7 @@ def needed_columns(design: Design, null: Null | None) -> tuple[str, ...]:
     """Columns dropped as aliased that some of the functionals need."""
     if null is None or design.spec.null is None:
         return ()
-    needed = null.needed.any(axis=0)
+    needed = np.asarray(null.needed.any(axis=0))
     return tuple(name for name, part in zip(design.spec.null.names, needed, strict=True) if part)
 
 

@@ -50,7 +50,7 @@ PREDICTORS = {
 
 @settings(max_examples=20)
 @given(
-    st.integers(0, 10_000), st.sampled_from(list(PREDICTORS)), st.sets(st.integers(0, 8), min_size=1, max_size=3),
+    st.integers(0, 10_000), st.sampled_from(list(PREDICTORS)), st.sets(st.integers(0, 8), min_size=1, max_size=2),
     st.sampled_from(["z + x", "z * x"]),
 )  # fmt: skip
 def test_a_predictor_of_one_cluster_is_named_and_one_of_two_is_not(seed, what, own, fixed):
