@@ -110,6 +110,10 @@ class RowsDroppedWarning(MixedfxWarning):
     """Rows with a weight of zero were left out."""
 
 
+class UnweightedRowsWarning(MixedfxWarning):
+    """New responses of a weighted fit were predicted without weights of their own, as rows of weight 1."""
+
+
 class RankDeficiencyWarning(MixedfxWarning):
     """Aliased columns of the fixed part were dropped; the message names them."""
 
@@ -127,11 +131,15 @@ class SingularFitWarning(MixedfxWarning):
 
 
 class SingularEffectsWarning(SingularFitWarning):
-    """Effects of single groups rest on a variance of zero or a correlation of one, which intervals take as known."""
+    """Effects of single groups rest on a variance of zero or a correlation of one that REML has estimated."""
 
 
 class ConvergenceWarning(MixedfxWarning):
     """The optimiser stopped before it could certify a minimum."""
+
+
+class ThetaUncertaintyWarning(MixedfxWarning):
+    """Intervals include that variances are estimated by an approximation only; the message says which and why."""
 
 
 class DegreesOfFreedomWarning(MixedfxWarning):

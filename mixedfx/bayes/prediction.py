@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mixedfx.bayes import responses
 from mixedfx.bayes.engine import check_memory
 from mixedfx.bayes.state import PosteriorState
+from mixedfx.design.alignment import row_labels
 from mixedfx.design.functional import Functional
 from mixedfx.errors import check_level, check_option
 from mixedfx.results.protocol import NewLevels
@@ -168,6 +169,7 @@ class PosteriorPrediction(PosteriorState):
         level: float = 0.95,
         kind: responses.Kind = "response",
         seed: int | None = None,
+        weights: Any = None,
     ) -> pd.DataFrame:
         """Expected responses, linear predictors or new responses, with intervals.
 
@@ -183,10 +185,13 @@ class PosteriorPrediction(PosteriorState):
         kind
             ``"response"``: the expected response, residual variation left out (binomial: the probability of success;
             categories: the probability of each). ``"link"``: the linear predictor. ``"predictive"``: a new response,
-            residual variation included; new data need the columns of ``trials(...)`` and ``se(...)``, and have weight
-            1.
+            residual variation included; new data need the columns of ``trials(...)`` and ``se(...)``.
         seed
             Of the residual variation; the fit's where None.
+        weights
+            Precision weights of the rows, for ``kind="predictive"``: values (a pandas Series is aligned with the index
+            of `newdata`) or a column. None: those of the fit; for new rows the column that the fit was weighted by, and
+            1 where they do not have it.
 
         Returns
         -------
@@ -198,11 +203,17 @@ class PosteriorPrediction(PosteriorState):
         ------
         UnseenLevelError
             For an unseen level in the fixed part, or in a grouping factor where ``new_levels="error"``.
+        DataError
+            New data without a column that the model needs; a fit whose ``offset=`` was given as numbers knows that of
+            its own rows only.
         OptionError
-            ``kind="predictive"`` for categories.
+            ``kind="predictive"`` for categories; `weights` where there is no residual variance, or none is asked for.
 
         Warns
         -----
+        UnweightedRowsWarning
+            Where new responses of new rows are asked for, the fit is weighted, and nothing says the weights of the
+            rows.
         NotEstimableWarning
             Where the data do not determine the mean of a row, such as one in a cell without rows; it is NaN.
 
@@ -216,11 +227,14 @@ class PosteriorPrediction(PosteriorState):
         """
         check_level(level)
         check_option("kind", kind, ("response", "link", "predictive"))
-        rows = self._told_rows(newdata, new_levels)
+        if weights is not None:
+            responses.refuse_weights(self, kind)
+        frame = responses.fetch(self.design, newdata, weights)
+        rows = self._told_rows(frame, new_levels)
         last = self._last("link" if kind == "predictive" else kind)
         if kind == "predictive":
             responses.refuse_categories(self, "intervals of new responses")
-            facts = responses.row_facts(self.design, newdata)
+            facts = responses.row_facts(self.design, frame, weights, row_labels(newdata))
             rng = np.random.default_rng(self.seed if seed is None else seed)
             found = responses.new_responses(self, rows, facts, rng)
         else:

@@ -6,7 +6,6 @@ Everything that takes draws times rows numbers is done a block of rows at a time
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.bayes.estimate import blocks
+from mixedfx.design.additions import addition, addition_columns
 from mixedfx.design.functional import Functional
+from mixedfx.design.rows_used import row_weights, weights_columns
 from mixedfx.errors import DataError, OptionError
 from mixedfx.families.facts import RowFacts
 
@@ -27,41 +28,48 @@ Scale = Literal["response", "link"]
 Kind = Literal["response", "link", "predictive"]
 
 
-def row_facts(design: Design, newdata: Any = None) -> RowFacts:
-    """Trials, weights and known standard deviations of the rows of the fit, or of new data.
+def fetch(design: Design, newdata: Any, weights: Any = None) -> pd.DataFrame | None:
+    """All that a prediction may read of new data, once; None for the rows of the fit."""
+    if newdata is None:
+        return None
+    return design.spec.fetch(newdata, also=(*addition_columns(design), *weights_columns(design, weights)))
 
-    New data have the trials and standard deviations that their own columns say; their weights are 1.
+
+def row_facts(design: Design, frame: pd.DataFrame | None = None, weights: Any = None, labels: Any = None) -> RowFacts:
+    """Trials, weights and known standard deviations of the rows of the fit, or of new rows.
+
+    Parameters
+    ----------
+    design
+        The design of the fit.
+    frame
+        New rows, as `fetch` gives them; those of the fit where None.
+    weights, labels
+        Precision weights of the rows and labels of these, as `mixedfx.design.rows_used` has them.
 
     Raises
     ------
     DataError
-        New data without a column that the left side of the formula needs.
+        New data without a column that the left side of the formula needs; weights that are none.
+
+    Warns
+    -----
+    UnweightedRowsWarning
+        Where the fit has weights, and nothing says those of the new rows.
     """
-    if newdata is None:
-        return RowFacts(design.trials, design.weights, design.known_sd)
-    found = {
-        addition.name: _left(design, newdata, addition.name, addition.argument) for addition in design.formula.additions
-    }
-    return RowFacts(found.get("trials"), None, found.get("se"))
-
-
-def _left(design: Design, newdata: Any, name: str, expression: str) -> Array:
-    """Evaluate what an addition on the left side says for new rows."""
-    from mixedfx.design.expressions import Scope, columns_read, number
-    from mixedfx.design.frame import column_names, plain, to_pandas
-
-    names = [n for n in column_names(newdata) if isinstance(n, str)]
-    alone = replace(design.formula, response=None, additions=(), fixed="1", random=(), offsets=(expression,))
-    needed = list(columns_read(alone, design.spec.env, design.spec.kinds))
-    lacking = [column for column in needed if column not in names]
-    if lacking:
-        raise DataError(
-            f"new responses need {name}({expression}), and the new data have no column '{lacking[0]}'",
-            mend="Add the column, or ask for kind='response'.",
-        )
-    frame = plain(to_pandas(newdata, needed or names[:1]))
-    scope = Scope.of(design.spec.env, design.spec.contrasts)
-    return number(expression, frame, scope, {}, np.arange(len(frame), dtype=np.intp), name)
+    n = len(design.y) if frame is None else len(frame)
+    used = row_weights(design, frame, weights, labels, n) if design.weights is not None or weights is not None else None
+    if frame is None:
+        return RowFacts(design.trials, used, design.known_sd)
+    for name in ("trials", "se"):
+        lacking = [column for column in addition_columns(design, name) if column not in frame.columns]
+        if lacking:
+            expression = next(a.argument for a in design.formula.additions if a.name == name)
+            raise DataError(
+                f"new responses need {name}({expression}), and the new data have no column '{lacking[0]}'",
+                mend="Add the column, or ask for kind='response'.",
+            )
+    return RowFacts(addition(design, frame, "trials"), used, addition(design, frame, "se"))
 
 
 def stream(
@@ -149,3 +157,14 @@ def refuse_categories(fit: PosteriorState, what: str) -> None:
             f"{what} have no meaning for the categories of a {fit.family.name} response",
             mend="Use kind='response' for the probability of each category, or fit.simulate().",
         )
+
+
+def refuse_weights(fit: PosteriorState, kind: Kind) -> None:
+    """Refuse precision weights where there is no residual variance for them to divide."""
+    if kind != "predictive":
+        raise OptionError(
+            "weights= divide the residual variance, which only new responses have", mend='Use kind="predictive".'
+        )
+    if not fit.family.weights or fit.design.known_sd is not None:
+        what = "se(...) says what it is" if fit.family.weights else f"the {fit.family.name} family has none"
+        raise OptionError(f"weights= divide a residual variance that is estimated, and {what}", mend="Leave them out.")

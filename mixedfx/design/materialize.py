@@ -66,6 +66,7 @@ class DesignMaterializer(PandasMaterializer):
     @override
     def _evaluate(self, expr: str, metadata: Any, spec: Any) -> tuple[Any, set[Variable]]:
         value = evaluate(expr, self.frame, self.scope, spec.transform_state, spec)
+        _refuse_tables(expr, value)
         return self._coded(expr, _without_intercept(expr, value)), set()
 
     def _coded(self, name: str, value: Any) -> Any:
@@ -191,8 +192,27 @@ def _unknown_levels(factor: Any, known: Any) -> list[str]:
     return [level_label(v) for v in values if v not in levels]
 
 
+def _refuse_tables(expression: str, value: Any) -> None:
+    """Refuse columns that are tables themselves: a transform into several columns of several columns.
+
+    Raises
+    ------
+    DataError
+        Naming the expression.
+    """
+    raw = getattr(value, "__wrapped__", value)
+    if not isinstance(raw, dict):
+        return
+    if any(np.ndim(getattr(v, "__wrapped__", v)) > 1 for k, v in raw.items() if not str(k).startswith("__")):
+        raise DataError(
+            f"'{expression}' makes several columns of each of several",
+            mend="Transform one column, or make the columns beforehand and name them.",
+        )
+
+
 def _numbers(values: Any) -> NDArray[np.float64]:
+    """Columns of an evaluated factor; those of a spline of several columns are in dictionaries of dictionaries."""
     raw = getattr(values, "__wrapped__", values)
     if isinstance(raw, dict):
-        raw = np.column_stack([np.asarray(v, dtype=np.float64) for k, v in raw.items() if not str(k).startswith("__")])
+        raw = np.column_stack([_numbers(v) for k, v in raw.items() if not str(k).startswith("__")])
     return np.atleast_1d(np.asarray(raw, dtype=np.float64))

@@ -26,17 +26,18 @@ from mixedfx.effects.checks import (
     warn_not_estimable,
 )
 from mixedfx.effects.comparisons import Comparison
-from mixedfx.effects.grid import Grid, WeightsLike, build_grid
+from mixedfx.effects.grid import Grid, build_grid
 from mixedfx.effects.outcome import is_identity
 from mixedfx.effects.quantities import Drawn, Exact, Quantities
 from mixedfx.effects.result import Effects
+from mixedfx.effects.row_counts import WeightsLike
 from mixedfx.effects.singular import warn_singular
 from mixedfx.effects.state import Overall, Question
 from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, everybody, find_subgroups, read_plan
 from mixedfx.effects.treatment import NO_TREATMENT, Treatment
 from mixedfx.effects.wording import listed
-from mixedfx.errors import MixedfxWarning
-from mixedfx.results.protocol import Fit, NewLevels
+from mixedfx.errors import MixedfxWarning, OptionError, check_option
+from mixedfx.results.protocol import UNCERTAINTIES, AnswersByUncertainty, Fit, NewLevels, Uncertainty
 
 
 def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: Any) -> Effects:
@@ -62,12 +63,14 @@ def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: 
     heard: list[str] = []
     for warning in caught:
         if issubclass(warning.category, MixedfxWarning):
+            if str(warning.message) in heard:
+                continue
             heard.append(str(warning.message))
             # At the line that called `effects`, whichever function found the reason.
             warnings.warn(warning.message, stacklevel=3)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return replace(answer, warnings=tuple(dict.fromkeys(heard)))
+    return replace(answer, warnings=tuple(heard))
 
 
 def _answer(
@@ -84,8 +87,10 @@ def _answer(
     level: float,
     new_levels: NewLevels,
     seed: int | None,
+    uncertainty: Uncertainty,
 ) -> Effects:
     check_options(scale, groups, new_levels, level)
+    fit = _answering(fit, uncertainty)
     design = fit.design
     linear = scale == "link" or is_identity(fit)
     check_comparison(fit, comparison, scale)
@@ -113,6 +118,8 @@ def _answer(
         weight=float(grid.weight.sum()),
     )
     notes = _notes(fit, grid, averages, treated, comparison, scale=scale, groups=groups, new_levels=new_levels) + lost
+    if isinstance(numbers, Exact):
+        notes += numbers.notes
     if comparison is not None:
         if isinstance(numbers, Exact):
             first = numbers.take(per * np.arange(s)).functional
@@ -121,9 +128,10 @@ def _answer(
             notes += _variation(fit, treated, plan.columns, grid, comparison, groups=groups, linear=linear)
     if groups == "fitted":
         if isinstance(numbers, Exact):
-            warn_singular(fit, numbers.take(per * np.arange(s)).functional, asked.labels)
+            warn_singular(fit, numbers.take(per * np.arange(s)).functional, asked.labels, uncertainty)
         elif isinstance(averages.quantities, Exact):
-            warn_singular(fit, averages.quantities.take(averages.rows()[0, :s, 0]).functional, asked.labels)
+            first = averages.quantities.take(averages.rows()[0, :s, 0]).functional
+            warn_singular(fit, first, asked.labels, uncertainty)
     table = _table(asked, averages, treated, comparison, numbers.take(rows), level)
     table.attrs = {"level": level, "uncertainty": fit.uncertainty, "notes": list(notes)}
     return Effects(
@@ -132,7 +140,9 @@ def _answer(
         fit=fit,
         labels=by_row,
         keys=tuple(asked.keys.columns),
-        question=Question(treated, plan, comparison, scale, groups, new_levels, newdata is not None, _named(weights)),
+        question=Question(
+            treated, plan, comparison, scale, groups, new_levels, newdata is not None, _named(weights), uncertainty
+        ),
         level=level,
         notes=notes,
         overall=overall,
@@ -141,8 +151,18 @@ def _answer(
     )
 
 
-def _named(weights: WeightsLike) -> str | None:
-    return weights if weights is None or isinstance(weights, str) else "weights"
+def _answering(fit: Fit, uncertainty: Uncertainty) -> Fit:
+    """The fit as the one who answers with the uncertainty that is asked for."""
+    check_option("uncertainty", uncertainty, UNCERTAINTIES)
+    if isinstance(fit, AnswersByUncertainty):
+        return fit.with_uncertainty(uncertainty)
+    if uncertainty != "full":
+        raise OptionError(f"uncertainty={uncertainty!r}: this fit has one kind of uncertainty", mend="Leave it out.")
+    return fit
+
+
+def _named(weights: WeightsLike) -> str | float | None:
+    return weights if weights is None or isinstance(weights, str | int | float) else "weights"
 
 
 def _table(
@@ -212,6 +232,7 @@ def _notes(
             if linear or groups != "average"
             else f"newdata does not hold {names}, whose effects are zero here."
         )
+    notes += grid.notes
     if grid.left_out:
         left = "row was" if grid.left_out == 1 else "rows were"
         notes.append(f"{grid.left_out} {left} left out because of a weight of zero.")

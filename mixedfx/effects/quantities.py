@@ -60,6 +60,11 @@ class Exact:
         """(s,) rows that the data do not determine, whose numbers are NaN."""
         return ~self.functional.estimable
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the fit has to say about how it answers these rows."""
+        return tuple(getattr(self.fit.apply(self.functional), "notes", ()))
+
     def summary(self, level: float, null: float) -> pd.DataFrame:
         """(s,) estimate, sd, lower, upper, null, prob_above_null."""
         return summarize(self.fit, self.functional, level, null, self.seed)

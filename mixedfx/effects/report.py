@@ -144,6 +144,7 @@ def code(effects: Effects, data: str = "data") -> str:
         ("groups", question.groups, "fitted"),
         ("new_levels", question.new_levels, "sample"),
         ("level", effects.level, 0.95),
+        ("uncertainty", question.uncertainty, "full"),
         ("seed", effects.seed, None),
     ):
         if value != default:
@@ -195,8 +196,7 @@ def _fit_line(fit: Any, data: str) -> str:
         options.append("REML=False")
     given = {
         "weights": design.weights is not None,
-        "offset": len(design.spec.offsets) > len(design.formula.offsets)
-        or (not design.spec.offsets and bool(design.offset.any())),
+        "offset": design.spec.given_offset is not None,
         "contrasts": bool(design.spec.contrasts),
         "env": bool(design.spec.env),
     }

@@ -62,7 +62,8 @@ def emmeans(
     weights
         Average over the other factors with equal weights; ``"proportional"``: as often as their combinations occur in
         the data; ``"outer"``: with the product of their margins; ``"cells"``: as often as they occur with the levels
-        that the mean is for. Rows of the data are counted, whatever their precision weights.
+        that the mean is for. Rows of the data are counted, whatever their precision weights; trials where rows are
+        ``k | trials(m)``, of which the means of numbers are taken too.
     ddf
         ``"satterthwaite"`` (where None), ``"kenward-roger"``, ``"residual"`` or ``"normal"``.
     vcov
@@ -210,6 +211,8 @@ def _notes(grid: ReferenceGrid, named: tuple[str, ...], weights: Weights, asker:
     link = getattr(getattr(asker.fit, "family", None), "link", None)
     if link is not None and link.name != "identity":
         notes.append(f"on the scale of the linear predictor ({link.name})")
+    if asker.fit.design.trials is not None and (weights != "equal" or fixed):
+        notes.append("rows count by their trials")
     if asker.fit.design.random:
         notes.append("random effects at their population mean of zero")
     return tuple(notes)

@@ -36,6 +36,7 @@ from scipy import linalg
 
 from mixedfx.design.design import Design
 from mixedfx.design.grouping import rows_of
+from mixedfx.design.rows_used import in_order
 from mixedfx.errors import DegreesOfFreedomWarning, ModelError, OptionError, check_option
 from mixedfx.inference.canonical_contrasts import independent_contrasts
 from mixedfx.inference.single_clusters import SingleClusters, single_directions
@@ -186,7 +187,7 @@ def cluster_codes(design: Design, cluster: Any) -> tuple[NDArray[np.intp], str]:
         codes = labels[cluster] if cluster in labels else pd.factorize(design.frame[cluster])[0].astype(np.intp)
         name = cluster
     else:
-        values = np.asarray(cluster)
+        values = np.asarray(in_order(design, cluster, "cluster"))
         if values.shape != (len(design.y),):
             raise OptionError(
                 f"cluster= has shape {values.shape}, the fit used {len(design.y)} rows",

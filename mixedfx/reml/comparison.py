@@ -21,7 +21,8 @@ from mixedfx.reml.solve import RemlSolution, solve_problem
 
 Vector = NDArray[np.float64]
 
-SPAN = 1e-7  # part of a column outside a span, relative to its size, that is rounding
+SPAN = 1e-7  # part of a column outside a span, relative to what it varies about its mean, that is rounding
+ROUNDING = 1e-10  # and relative to its whole size, for one that hardly varies
 
 
 def anova(*fits: LmerFit, refit: bool = True) -> DataFrame:
@@ -136,11 +137,13 @@ def in_span(inner: Vector, outer: Vector) -> bool:
         return True
     if outer.shape[1] == 0:
         return not np.any(inner)
-    size = np.sqrt(np.einsum("na,na->a", inner, inner))
+    size = np.linalg.norm(inner, axis=0)
     size[size == 0] = 1.0
     Q = np.linalg.qr(outer)[0]
-    rest = inner / size - Q @ (Q.T @ (inner / size))
-    return bool(np.einsum("na,na->a", rest, rest).max() < SPAN**2)
+    scaled = inner / size
+    rest = np.linalg.norm(scaled - Q @ (Q.T @ scaled), axis=0)
+    varies = np.linalg.norm(scaled - scaled.mean(axis=0), axis=0)
+    return bool(np.all(rest < np.maximum(SPAN * varies, ROUNDING)))
 
 
 def same_span(first: Vector, second: Vector) -> bool:

@@ -171,12 +171,10 @@ def singularity(
     far: list[str] = []
     kept: dict[str, tuple[str, ...]] = {}
     for t, (term, part, T, B) in enumerate(zip(design.random, design.formula.random, factors, bases, strict=True)):
-        zero = (T**2).sum(axis=1) * _own_scale(term, B) ** 2 < NULL
-        mixtures: list[NDArray[np.float64]] = []
         if term.correlated:
-            singular = _null_directions(B @ T).shape[1] > 0
-            zero &= singular
-            mixtures = _null_mixtures(T, B, zero) if singular else []
+            T = _without_null(T, B)
+        zero = (T**2).sum(axis=1) * _own_scale(term, B) ** 2 < NULL
+        mixtures = _null_mixtures(T, B, zero) if term.correlated else []
         directions += [_zero_direction(t, term, c) for c in range(term.n_columns) if zero[c]]
         directions += [_mixture_direction(t, term, T, a) for a in mixtures]
         can_go = zero.copy()
@@ -187,7 +185,7 @@ def singularity(
                 can_go[term.columns.index("Intercept")] = False
         parts += smaller_parts(term, part, can_go, bool(mixtures))
         if mixtures:
-            far += [term.columns[c] for c in np.flatnonzero(~zero) if _is_far(term, B, c)]
+            far += [term.columns[c] for c in np.flatnonzero(~zero & _far(term, B))]
     random = tuple(dict.fromkeys(parts))
     smaller = _with_random(design.formula, random) if directions and random != design.formula.random else None
     return SingularityReport(tuple(directions), smaller, tuple(dict.fromkeys(far)), tuple(kept.items()))
@@ -224,8 +222,9 @@ def _own_scale(term: RandomTerm, B: NDArray[np.float64]) -> NDArray[np.float64]:
     return scale
 
 
-def _is_far(term: RandomTerm, B: NDArray[np.float64], column: int) -> bool:
-    return _intercept_first(term) and column > 0 and abs(B[0, column]) > FAR * _own_scale(term, B)[column]
+def _far(term: RandomTerm, B: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(k,) whether a column is far from zero, in standard deviations, beside an intercept."""
+    return _intercept_first(term) & (np.arange(len(B)) > 0) & (np.abs(B[0]) > FAR * _own_scale(term, B))
 
 
 def _null_directions(U: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -238,6 +237,13 @@ def _null_directions(U: NDArray[np.float64]) -> NDArray[np.float64]:
     mixtures = np.zeros((len(U), int((values < NULL).sum())))
     mixtures[rows] = vectors[:, values < NULL] / np.sqrt(share[rows])[:, None]
     return np.hstack([zero, mixtures])
+
+
+def _without_null(T: NDArray[np.float64], B: NDArray[np.float64]) -> NDArray[np.float64]:
+    """T with what it has along null directions taken out: far from zero, a trace of it is a large sd at zero."""
+    U = B @ T
+    null = _null_directions(U)
+    return T - linalg.solve_triangular(B, null @ np.linalg.lstsq(null, U, rcond=None)[0]) if null.size else T
 
 
 def _null_mixtures(

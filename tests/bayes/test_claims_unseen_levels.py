@@ -105,6 +105,20 @@ def test_effects_of_unseen_levels_have_the_covariance_of_their_draw(fit, group):
         assert np.abs(np.einsum("dla,dlb->ab", *whites) / n).max() < 5 / np.sqrt(n)
 
 
+def test_levels_of_one_name_are_others_in_other_terms(fit):
+    """A teacher "new 3" and a school "new 3" have nothing to do with each other."""
+    frame = pd.DataFrame({"x": 0.0, "w": 0.0, "f": "0", "g": "0", "h": "0"}, index=range(LEVELS))
+    whites = []
+    for group in COLUMNS:
+        new = frame.assign(**{group: [f"new {i}" for i in range(LEVELS)]})
+        drawn, known = (fit.linpred(new, new_levels=how) for how in ("sample", "population"))
+        effect = (drawn - known).reshape(fit.n_draws, LEVELS, -1)[..., 0]
+        sd = np.ravel(fit.draws()[("sd", *categories(fit)[0], group, "Intercept")])
+        whites.append(effect / sd[:, None])
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert abs(np.mean(whites[i] * whites[j])) < 5 / np.sqrt(whites[0].size)
+
+
 def test_unseen_levels_are_the_same_one_by_one_in_blocks_and_through_a_functional(fit):
     """The numbers of a level depend on its name: not on the rows it is asked with, their order or their blocks."""
     rng = np.random.default_rng(2)

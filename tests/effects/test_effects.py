@@ -421,3 +421,26 @@ def test_a_treatment_with_one_value_is_an_error(people, dense_fit):
     fit = dense_fit("y ~ 0 + z + age", people.assign(z=1))
     with pytest.raises(EffectsError, match="single value 1"):
         effects(fit, "z")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint16", "float32", "int8[pyarrow]"])
+@pytest.mark.parametrize("values", [[0, 200], [-10, 10], [0, 70_000], [0.5, 2]])
+def test_the_values_of_a_numeric_treatment_need_not_fit_the_type_of_the_data(dtype, values, people, dense_fit):
+    frame = people.assign(dose=(people["age"] % 100).astype(int))
+    right = effects(dense_fit("y ~ dose * z", frame), {"dose": values}, by="z").table["estimate"]
+    small = frame.assign(dose=frame["dose"].astype(dtype))
+    found = effects(dense_fit("y ~ dose * z", small), {"dose": values}, by="z").table["estimate"]
+    np.testing.assert_allclose(found, right, rtol=1e-9)
+
+
+def test_a_partly_labelled_column_has_one_name_for_each_level(people, dense_fit):
+    frame = people.assign(educ=pd.Categorical((["Low", 2.0, "High"] * 500)[: len(people)], ["Low", 2.0, "High"]))
+    fit = dense_fit("y ~ z * educ", frame)
+    eff = effects(fit, "z", by="educ")
+    assert eff.table["educ"].tolist() == ["Low", "2", "High"]
+    assert eff.contrast("Low", "2").table["estimate"].item() == pytest.approx(-fit.mean[4], rel=1e-9)
+    for newdata in (None, frame):
+        query = effects(fit, "z", subgroups={"low": "educ == 'Low'", "two": "educ == '2'"}, newdata=newdata)
+        np.testing.assert_allclose(query.table["estimate"], eff.table["estimate"][:2], rtol=1e-9)
+    alone = frame[frame["educ"] == 2.0].assign(educ=2.0)  # without labels at all
+    assert effects(fit, "z", by="educ", newdata=alone).table["educ"].tolist() == ["2"]

@@ -60,6 +60,14 @@ def test_nesting_upon_nesting_counts_all_its_factors():
         assert accepted("/".join(NAMES[:n])) is good
 
 
+def test_a_power_of_interactions_multiplies_their_factors():
+    """Three interactions of m names cubed hold one of 3 m."""
+    for m, good in ((21, True), (22, False)):
+        sums = " + ".join(interaction(m, m * i) for i in range(3))
+        assert accepted(f"({sums})^3") is good
+        assert accepted(f"({sums})^2")
+
+
 def test_five_thousand_terms_and_no_more():
     """The intercept counts twice: written out, and as the one that formulaic puts before every formula."""
     one, other = "+".join(NAMES[:49]), "+".join(f"z{i}" for i in range(102))

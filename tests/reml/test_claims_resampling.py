@@ -1,4 +1,4 @@
-"""Weights in resampled data: var(e_i) = sigma^2 / w_i, whatever draws the residuals.
+"""Resampled data are rows of the data, and drawn residuals and modes have the variances of the model.
 
 A new response is X beta + e* / sqrt(w). Residuals in units of their row, sqrt(w) (y - fitted), are exchangeable between
 rows; centred and reflated to sigma they are what is drawn from, so every drawn response shows which of them it took.
@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mixedfx.design.build import build_design
 from mixedfx.reml.lmer import lmer
+from mixedfx.reml.resampling import cluster_of, reflated, resample_rows
 
 WEIGHTS = np.array([0.04, 1.0, 25.0])
 
@@ -94,3 +96,39 @@ def test_simulated_responses_vary_as_their_weights_say(frame):
         expected = tau2 + fit.sigma**2 / w
         error = np.sqrt(2 * (tau2**2 / 30 + 2 * tau2 * fit.sigma**2 / w / 120 + (fit.sigma**2 / w) ** 2 / 120) / 400)
         assert abs(found - expected) < 4.5 * error
+
+
+def test_modes_are_centred_where_no_fixed_effect_centres_them():
+    """Slopes around one that is not in the fixed part: their mean is in the modes, and must not be drawn from."""
+    rng = np.random.default_rng(9)
+    g, x = np.repeat(np.arange(25), 8), rng.normal(size=200)
+    y = rng.normal(size=25)[g] + (2.0 + 0.5 * rng.normal(size=25))[g] * x + rng.normal(size=200)
+    fit = lmer("y ~ 1 + (1 + x | g)", pd.DataFrame({"y": y, "x": x, "g": g}))
+    modes = fit.ranef["g"].to_numpy()
+    assert modes[:, 1].mean() > 1.5
+    effects, _ = reflated(fit.design, fit.solution)
+    np.testing.assert_allclose(effects[0].mean(axis=0), 0.0, atol=1e-10)
+    T = fit.solution.factors[0]
+    np.testing.assert_allclose(effects[0].T @ effects[0] / 25, fit.sigma**2 * T @ T.T, rtol=1e-9)
+
+
+def test_resampled_rows_take_all_that_belongs_to_them(frame):
+    """Response, X, covariates, offset, known standard errors and the frame: row for row those of the row drawn."""
+    data = frame.assign(s=np.linspace(0.5, 2.0, len(frame)), row=np.arange(len(frame)))
+    for formula, options in (
+        ("y | se(s) ~ x + row + (1 + x | g)", {"offset": "o"}),
+        ("y ~ x + row + (1 + x | g)", {"offset": "o", "weights": "w"}),
+    ):
+        design = build_design(formula, data, sigma_free=False, **options)
+        drawn = np.array([4, 4, 17, 0, 29])
+        found = resample_rows(design, cluster_of(design), drawn)
+        at = found.X[:, design.fixed_names.index("row")].astype(int)
+        np.testing.assert_array_equal(at, np.concatenate([np.arange(12 * g, 12 * g + 12) for g in drawn]))
+        for name in ("y", "X", "offset", "weights", "known_sd"):
+            before, after = getattr(design, name), getattr(found, name)
+            assert (before is None) == (after is None)
+            if before is not None:
+                np.testing.assert_array_equal(after, before[at])
+        np.testing.assert_array_equal(found.random[0].z, design.random[0].z[at])
+        np.testing.assert_array_equal(found.frame["row"], at)
+        np.testing.assert_array_equal(found.random[0].codes, np.repeat(np.arange(5), 12))
