@@ -146,6 +146,14 @@ class DegreesOfFreedomWarning(MixedfxWarning):
     """Degrees of freedom that leave something out or are not defined; the message says what."""
 
 
+class IgnoredGroupsWarning(DegreesOfFreedomWarning):
+    """A variance is estimated at zero, and degrees of freedom act as if its groups did not exist."""
+
+
+class SingleClusterWarning(MixedfxWarning):
+    """A cluster-robust standard error of what one cluster alone tells, which the other clusters say nothing about."""
+
+
 class RefittedWarning(MixedfxWarning):
     """Fits were made again by another criterion, because theirs cannot be compared."""
 
@@ -159,7 +167,7 @@ class ResamplingWarning(MixedfxWarning):
 
 
 class NotEstimableWarning(MixedfxWarning):
-    """Means or contrasts that these data cannot tell, given as NaN; the message names them."""
+    """Numbers that these data do not determine, given as NaN; the message names them and the columns they need."""
 
 
 class NotDrawableWarning(MixedfxWarning):

@@ -27,6 +27,7 @@ from mixedfx.families.family import Family
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.results import tables
 from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
+from mixedfx.results.undetermined import determined
 
 if TYPE_CHECKING:
     from mixedfx.bayes.collapsed import CollapsedPart
@@ -305,7 +306,7 @@ class PosteriorState:
         """
         check_memory(self.n_draws, len(functional))
         one = self.predictor
-        return estimate(functional, one.beta, one.u, one.factors, self.seed)
+        return determined(estimate(functional, one.beta, one.u, one.factors, self.seed), functional)
 
 
 def _factor(covariance: Array) -> Array:

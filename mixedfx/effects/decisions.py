@@ -80,6 +80,13 @@ def decide(
     """Choose whom to treat; see `Effects.decide`."""
     check_option("benefit", benefit, ("higher", "lower"))
     rows = _rows(effects, contrast)
+    lost = effects.quantities.lost[rows]
+    if lost.any():
+        names = listed([effects.labels[i] for i in rows[lost]])
+        raise EffectsError(
+            f"the data do not determine the effect for {names}, so that nothing can be decided about these people",
+            mend="Ask about the others, with subgroups= or newdata=, or fit a smaller fixed part.",
+        )
     table = effects.table.iloc[rows].reset_index(drop=True)
     weight = table["weight"].to_numpy(dtype=float)
     if cost is None:

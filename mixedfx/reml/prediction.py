@@ -15,6 +15,7 @@ from mixedfx.errors import check_option
 from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
 from mixedfx.reml.state import LmerState
 from mixedfx.results.protocol import NewLevels
+from mixedfx.results.undetermined import determined, warn_rows
 
 if TYPE_CHECKING:
     from mixedfx.reml.predictive import IntervalKind, Source
@@ -122,6 +123,8 @@ class LmerPrediction(LmerState):
         -----
         UnweightedRowsWarning
             Where the residual of new rows is asked for, the fit is weighted, and nothing says the weights of the rows.
+        NotEstimableWarning
+            Where the data do not determine the mean of a row, such as one in a cell without rows; it is NaN.
 
         Examples
         --------
@@ -146,7 +149,8 @@ class LmerPrediction(LmerState):
         rows = self.design_for(newdata, "population" if groups == "average" else new_levels)
         if groups == "average":
             rows = replace(rows, random=0 * rows.random)
-        found = self._given_theta(rows)
+        found = determined(self._given_theta(rows), rows)
+        warn_rows(self.design, rows.null)
         mean = found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0]
         return pd.Series(mean, index=self._row_index(newdata, len(mean)), name="predicted")
 

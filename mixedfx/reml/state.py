@@ -28,6 +28,7 @@ from mixedfx.reml.estimate import RemlEstimate, estimate
 from mixedfx.results import tables
 from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
 from mixedfx.results.singularity import SingularityReport, singularity
+from mixedfx.results.undetermined import determined
 
 if TYPE_CHECKING:
     from mixedfx.reml.full_estimate import FullEstimate
@@ -287,9 +288,8 @@ class LmerState:
         >>> found.mean.round(2), found.sd.round(2)
         (array([63.03]), array([0.48]))
         """
-        if self._answers == "full":
-            return self.full_estimate(functional)
-        return self._given_theta(functional)
+        found = self.full_estimate(functional) if self._answers == "full" else self._given_theta(functional)
+        return determined(found, functional)
 
     def _given_theta(self, functional: Functional) -> RemlEstimate:
         fit = self.solution
