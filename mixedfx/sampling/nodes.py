@@ -1,8 +1,8 @@
 """Fixed nodes that stand for what is not known of variance parameters: weighted points without a random number.
 
-The points are a Sobol' sequence, shifted modulo one by fixed numbers (Cranley & Patterson 1976, SIAM Journal on
-Numerical Analysis 13:904), and taken through the map of the importance sampler's proposal, which is adapted to its own
-weighted points a few times. Weights are ratios of the density to that of the proposal, their tail smoothed; k-hat says
+The points are a Sobol' sequence, its digits scrambled once and for all (Owen 1997, Annals of Statistics 25:1541), and
+taken through the map of the importance sampler's proposal, which is adapted to its own weighted points a few times.
+Weights are ratios of the density to that of the proposal, their tail smoothed; k-hat says
 whether they can be trusted. Where it says no, the proposal is broadened and twice as many points are tried. As the
 sequence is evenly spread, K points are worth several times as many random ones in the few dimensions there are, and
 the same question always has the same answer.
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from inspect import signature
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from mixedfx.sampling.importance import RELIABLE, Proposal, refit, smooth
 
 Array = NDArray[np.float64]
 
-SHIFT = 20260711  # seed of the shift: a part of the method, not of a question
+SCRAMBLING = 20260711  # seed of the scrambling: a part of the method, not of a question
 EVEN = 0.6  # share of effective points at which a proposal needs no further round
 FEWEST_EFFECTIVE, LEAST_SHARE = 10.0, 0.04  # effective points, and their share, that an answer needs
 ROUNDS = 5
@@ -63,8 +65,10 @@ def evenly_spread(n: int, d: int) -> Array:
     """(n, d) numbers strictly between 0 and 1, n a power of two; the same at every call."""
     from scipy.stats import qmc
 
-    shift = np.random.default_rng(SHIFT).random(d)
-    return np.clip((qmc.Sobol(d, scramble=False).random(n) + shift) % 1.0, 2.0**-33, 1 - 2.0**-33)
+    # SciPy before 1.15 knows the generator by another name
+    generator: Any = {"rng" if "rng" in signature(qmc.Sobol).parameters else "seed": np.random.default_rng(SCRAMBLING)}
+    points = qmc.Sobol(d, scramble=True, **generator).random(n)
+    return np.clip(points, 2.0**-33, 1 - 2.0**-33)
 
 
 def place_nodes(
