@@ -96,7 +96,9 @@ def bayes(
         Seed of everything random; the same seed and engine give the same draws.
     weights
         Precision weights, var = sigma^2 / weight: the name of a column or an array with a value for each row of `data`.
-        Not beside ``se(...)``, which knows the variances.
+        Their unit is that of sigma and of nothing else: every prior of sigma, and those that count in sigmas (decov,
+        R2D2), are for a row of average weight, sigma over the root of the weights' mean. To state one for a row of
+        weight one, give weights whose mean is one. Not beside ``se(...)``, which knows the variances.
     offset
         Name of a column or an array, added to the linear predictor.
     na
