@@ -119,15 +119,15 @@ def _moments(rows: Vector, phi: Vector, derivatives: Vector) -> tuple[float, flo
     return float(df), float(scale)
 
 
-def kenward_roger(problem: Problem, theta: Vector) -> KenwardRoger:
+def kenward_roger(problem: Problem, par: Vector) -> KenwardRoger:
     """Adjustment at the REML estimate.
 
     Parameters
     ----------
     problem
         Cross-products of a REML fit.
-    theta
-        (r,) the estimate, as users see it.
+    par
+        (r,) the estimate in the parameters of `problem`.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def kenward_roger(problem: Problem, theta: Vector) -> KenwardRoger:
     DegreesOfFreedomWarning
         Where the data carry no information on some combination of the (co)variances, which is then left out.
     """
-    at = evaluate(problem, problem.parameters(theta))
+    at = evaluate(problem, par)
     found = products(problem, at)
     pairs = covariance_pairs(problem)
     phi = at.sigma2 * (found.unrotate @ found.S_inverse @ found.unrotate.T)

@@ -83,22 +83,22 @@ class Satterthwaite:
         return float(np.mean(t2)), float(len(t2)), combined_df(self.t_df(rows))
 
 
-def satterthwaite(problem: Problem, theta: Vector) -> Satterthwaite:
+def satterthwaite(problem: Problem, par: Vector) -> Satterthwaite:
     """Pieces of Satterthwaite's method at the estimate.
 
     Parameters
     ----------
     problem
         Cross-products of the fit, REML or ML.
-    theta
-        (r,) the estimate, as users see it.
+    par
+        (r,) the estimate in the parameters of `problem`: in the columns as given, a covariate far from zero would cost
+        the digits that second differences need.
 
     Warns
     -----
     DegreesOfFreedomWarning
         Where the criterion does not bend upwards in some direction of theta.
     """
-    par = problem.parameters(theta)
     at = evaluate(problem, par)
     found = products(problem, at)
     dvcov, dresidual = theta_directions(problem, at, found)

@@ -34,7 +34,6 @@ from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem
 from mixedfx.reml.estimate import JointUncertainty, new_level_root
 from mixedfx.reml.least_squares import LeastSquares
-from mixedfx.reml.trust_region import diagonal_parameters
 
 if TYPE_CHECKING:
     from mixedfx.reml.state import LmerState
@@ -67,8 +66,7 @@ def theta_error(fit: LmerState) -> ThetaError:
     p, q = len(solution.beta), fit.design.n_random
     if isinstance(solution, LeastSquares) or len(solution.theta) == 0:
         return ThetaError(np.zeros((p, 0)), np.zeros((q, 0)))
-    problem = replace(solution.problem, orders={})
-    par = problem.parameters(solution.theta)
+    problem, par = solution.problem, solution.par
     free = _free(problem, par)
     hessian, change = np.zeros((len(free), len(free))), np.zeros((p + q, len(free)))
     for m, k in enumerate(free):
@@ -96,8 +94,7 @@ def _gradient(evaluation: Evaluation) -> Vector:
 
 def _free(problem: Problem, par: Vector) -> NDArray[np.intp]:
     """Parameters off the boundary: those whose column of T has a diagonal entry that is not zero."""
-    diagonal = diagonal_parameters(problem)
-    null = {(f, b) for (f, a, b), d, value in zip(problem.entries, diagonal, par, strict=True) if d and value == 0.0}
+    null = {(f, b) for (f, a, b), value in zip(problem.entries, par, strict=True) if a == b and value == 0.0}
     return np.array([m for m, (f, _, b) in enumerate(problem.entries) if (f, b) not in null], dtype=np.intp)
 
 

@@ -158,7 +158,7 @@ class LmerState:
     @cached_property
     def singularity(self) -> SingularityReport:
         """Directions in which the random effects do not vary, and the smaller formula to try."""
-        return singularity(self.design, self.solution.factors)
+        return singularity(self.design, self.solution.factors, self.solution.bases)
 
     @property
     def singular(self) -> bool:

@@ -58,10 +58,10 @@ def reference(fit: LmerInference, ddf: DegreesOfFreedom | None, vcov: Vcov | Non
     if isinstance(solution, LeastSquares):  # exact
         return Constant(solution.vcov, float(fit.nobs - len(solution.beta)))
     if ddf == "satterthwaite":
-        return satterthwaite(solution.problem, solution.theta)
+        return satterthwaite(solution.problem, solution.par)
     from mixedfx.inference.kenward_roger import kenward_roger
 
-    return kenward_roger(solution.problem, solution.theta)
+    return kenward_roger(solution.problem, solution.par)
 
 
 def _given(

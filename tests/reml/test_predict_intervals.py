@@ -111,7 +111,7 @@ def test_theta_is_the_delta_method_on_finer_differences(sleepstudy):
     """d(beta-hat, u-hat) / dtheta and the Hessian, from differences of the criterion itself."""
     error = theta_error(sleepstudy)
     problem = sleepstudy.solution.problem
-    par = sleepstudy.solution.theta * problem.parameter_scale
+    par = sleepstudy.solution.par
 
     def criterion(x):
         return evaluate(problem, x, derivatives=False).criterion

@@ -99,7 +99,7 @@ def brute_force(fit, parameter, value):
     r = problem.n_parameters
 
     def deviance(x):
-        return evaluate(replace(problem, sigma=float(np.exp(x[r]))), x[:r] * problem.parameter_scale, False).criterion
+        return evaluate(replace(problem, sigma=float(np.exp(x[r]))), problem.parameters(x[:r]), False).criterion
 
     def gap(x):
         at = values_of(fit.design, [parameter], np.zeros((1, 1)), x[None, :r], np.exp(x[r:]))
@@ -157,11 +157,12 @@ def test_a_held_coefficient_equals_a_fit_with_an_offset():
 def test_slopes_are_the_derivatives_of_the_deviance():
     """The envelope theorem against central differences of the minimised deviance."""
     fit = sleepstudy(REML=False)
-    problem, par = fit.solution.problem, fit.solution.joint.evaluation.par
-    sd = term_chart(problem, par, 0, (1,))
+    problem, par = fit.solution.problem, fit.solution.par
+    T = problem.matrices(par)
+    sd = term_chart(problem, T, 0, (1,))
     at = sd.start.copy()
     at[sd.first] = np.log(fit.sigma)
-    cor = term_chart(problem, par, 0, (0, 1))
+    cor = term_chart(problem, T, 0, (0, 1))
     rho, free = correlation_start(cor)
     days = hold_coefficient(problem, 1)
     cases = [
