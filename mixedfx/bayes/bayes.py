@@ -97,7 +97,9 @@ def bayes(
     weights
         Precision weights, var = sigma^2 / weight: the name of a column or a value for each row of `data`; a pandas
         Series is aligned with the index of `data`, an array is taken by position.
-        Not beside ``se(...)``, which knows the variances.
+        Their unit is that of sigma and of nothing else: every prior of sigma, and those that count in sigmas (decov,
+        R2D2), are for a row of average weight, sigma over the root of the weights' mean. To state one for a row of
+        weight one, give weights whose mean is one. Not beside ``se(...)``, which knows the variances.
     offset
         Name of a column or values as for `weights`, added to the linear predictor. Values belong to the rows of `data`:
         predictions for others need a column.
