@@ -16,7 +16,7 @@ from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.prior_draws import prior_sample
 from mixedfx.bayes.propriety import check_proper
 from mixedfx.design.design import Design
-from mixedfx.errors import ImproperPosteriorError, OptionError
+from mixedfx.errors import ImproperPosteriorError, OptionError, check_count, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.priors.distributions import Prior
@@ -178,6 +178,7 @@ def bayes(
     given |= {"inits": inits, "centred": centred, "progress": progress, "cores": cores, "proposals": proposals}
     options = check_options(choice, given)
     check_proper(design, resolved)
+    check_count("warmup", warmup, 0)
     seed = _seed(seed)
     if choice.engine in COLLAPSED:
         fit = _collapsed_fit(design, family, resolved, choice, n_draws, chains, warmup, seed, proposals)
@@ -283,6 +284,5 @@ def _rounded(draws: int, chains: int) -> int:
 def _seed(seed: int | None) -> int:
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise OptionError(f"seed={seed!r} is not a whole number from 0", mend="Use seed=1, say.")
+    check_seed(seed)
     return int(seed)

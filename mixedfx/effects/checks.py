@@ -25,7 +25,7 @@ from mixedfx.effects.modifiers import categorical_columns, effect_modifiers, for
 from mixedfx.effects.quantities import Exact, Quantities
 from mixedfx.effects.treatment import Treatment
 from mixedfx.effects.wording import did_you_mean, listed
-from mixedfx.errors import EffectsError, NotEstimableWarning, NoVariationWarning
+from mixedfx.errors import EffectsError, NotEstimableWarning, NoVariationWarning, check_seed
 from mixedfx.results.protocol import Fit
 from mixedfx.results.undetermined import needed_columns, reason
 
@@ -34,7 +34,7 @@ GROUPS = ("fitted", "average", "integrate")
 NEW_LEVELS = ("sample", "population", "error")
 
 
-def check_options(scale: str, groups: str, new_levels: str, level: float) -> None:
+def check_options(scale: str, groups: str, new_levels: str, level: float, seed: int | None) -> None:
     """Refuse options that `effects` does not have.
 
     Raises
@@ -51,6 +51,7 @@ def check_options(scale: str, groups: str, new_levels: str, level: float) -> Non
             raise EffectsError(f"{name}={value!r} is not known", mend=did_you_mean(value, allowed, all_of="Values"))
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
         raise EffectsError(f"level must lie between 0 and 1, not {level!r}", mend="Write level=0.95.")
+    check_seed(seed)
 
 
 def check_comparison(fit: Fit, comparison: Comparison | None, scale: str) -> None:

@@ -89,7 +89,7 @@ def _answer(
     seed: int | None,
     uncertainty: Uncertainty,
 ) -> Effects:
-    check_options(scale, groups, new_levels, level)
+    check_options(scale, groups, new_levels, level, seed)
     fit = _answering(fit, uncertainty)
     design = fit.design
     linear = scale == "link" or is_identity(fit)

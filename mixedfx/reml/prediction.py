@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import check_option
+from mixedfx.errors import check_count, check_flag, check_option, check_seed
 from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
 from mixedfx.reml.state import LmerState
 from mixedfx.results.protocol import NewLevels
@@ -140,6 +140,8 @@ class LmerPrediction(LmerState):
         1      73.2  9.5   54.6   91.9
         """
         check_option("groups", groups, ("fitted", "average"))
+        check_flag("se", se)
+        check_seed(seed)
         if se or interval is not None or uncertainty is not None:
             from mixedfx.reml.predictive import predict_table
 
@@ -177,6 +179,9 @@ class LmerPrediction(LmerState):
         DataFrame
             (nobs, n), a column for each simulation; on the scale of the left side of the formula.
         """
+        check_count("n", n)
+        check_flag("use_u", use_u)
+        check_seed(seed)
         rng = np.random.default_rng(seed)
         fit = self.solution
         u = np.tile(fit.u, (n, 1)) if use_u else draw_effects(self.design, fit.factors, fit.sigma, n, rng)
