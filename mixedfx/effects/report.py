@@ -144,6 +144,7 @@ def code(effects: Effects, data: str = "data") -> str:
         ("groups", question.groups, "fitted"),
         ("new_levels", question.new_levels, "sample"),
         ("level", effects.level, 0.95),
+        ("uncertainty", question.uncertainty, "full"),
         ("seed", effects.seed, None),
     ):
         if value != default:

@@ -15,7 +15,7 @@ from mixedfx.effects.quantities import Exact, Quantities
 from mixedfx.effects.subgroups import Plan
 from mixedfx.effects.treatment import Treatment
 from mixedfx.errors import EffectsError
-from mixedfx.results.protocol import Fit
+from mixedfx.results.protocol import Fit, Uncertainty
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,8 @@ class Question:
         Whether it was asked about other rows than those of the fit.
     weights
         The column, or the number that all rows have; ``"weights"`` where numbers were given, None for none.
+    uncertainty
+        As in `mixedfx.effects.effects.effects`.
     """
 
     treated: Treatment
@@ -46,6 +48,7 @@ class Question:
     new_levels: str = "sample"
     newdata: bool = False
     weights: str | float | None = None
+    uncertainty: Uncertainty = "full"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +61,11 @@ class Overall:
         One row for each contrast of treatment values and category.
     count, weight
         Rows averaged over, and their summed weights.
-    needs
-        Columns it needs that were dropped from the fit as aliased: where there are any, the data do not determine it.
     """
 
     quantities: Quantities
     count: int
     weight: float
-    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -103,7 +103,7 @@ def group_influence(
     index = pd.Index(list(levels), name=by)
     changes = np.array([projection.change_of_beta(rows) for rows in rows_of(codes, len(levels))])
     sizes = pd.Series(np.bincount(codes, minlength=len(levels)), index=index, name="n")
-    return influence_from_changes(projection, changes.reshape(len(levels), -1), names, index, sizes, by)
+    return influence_from_changes(projection, changes.reshape(len(levels), len(names)), names, index, sizes, by)
 
 
 def influence_from_changes(

@@ -55,7 +55,7 @@ class LmerDiagnostics(LmerIntervals):
         """
         from mixedfx.reml.checking import check
 
-        return check(self, self.projection)
+        return check(self, self.projection, self.coefficients_without_groups())
 
     def influence(self, by: str | None = None, refit: bool = False) -> Influence:
         """What leaving out each row, or each group, does to the estimates.

@@ -15,6 +15,7 @@ from mixedfx.errors import check_option
 from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
 from mixedfx.reml.state import LmerState
 from mixedfx.results.protocol import NewLevels
+from mixedfx.results.undetermined import determined, warn_rows
 
 if TYPE_CHECKING:
     from mixedfx.reml.predictive import IntervalKind, Source
@@ -104,7 +105,9 @@ class LmerPrediction(LmerState):
         Series or DataFrame
             One prediction for each row, in the units of the response; indexed as `newdata` if that is a pandas frame.
             A table (estimate, se, lower, upper) where `se`, `interval` or `uncertainty` is given; its estimate is the
-            mean, so unseen levels are at 0 and nothing is drawn. Intervals are normal.
+            mean, so unseen levels are at 0 and nothing is drawn. Intervals are those of `tidy` and `mixedfx.effects`
+            for the same number: t with Satterthwaite's degrees of freedom where it holds fixed effects alone, averaged
+            over nodes of theta where it holds random effects or the residual, normal where theta is left out.
 
         Raises
         ------
@@ -120,6 +123,8 @@ class LmerPrediction(LmerState):
         -----
         UnweightedRowsWarning
             Where the residual of new rows is asked for, the fit is weighted, and nothing says the weights of the rows.
+        NotEstimableWarning
+            Where the data do not determine the mean of a row, such as one in a cell without rows; it is NaN.
 
         Examples
         --------
@@ -144,7 +149,8 @@ class LmerPrediction(LmerState):
         rows = self.design_for(newdata, "population" if groups == "average" else new_levels)
         if groups == "average":
             rows = replace(rows, random=0 * rows.random)
-        found = self.apply(rows)
+        found = determined(self._given_theta(rows), rows)
+        warn_rows(self.design, rows.null)
         mean = found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0]
         return pd.Series(mean, index=self._row_index(newdata, len(mean)), name="predicted")
 
