@@ -73,7 +73,7 @@ def sample(target: Target, mode: Mode, draws: int, chains: int, warmup: int, rng
             count += 1
             value, gradient = target.value_and_gradient(mode.phi + root @ x)
             if not np.isfinite(value):
-                raise ArithmeticError("the density underflows")
+                return -np.inf, np.zeros(d)
             return value, root.T @ gradient
 
         return log_density

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.pls.collapsed import Collapsed, CollapsedEvaluation
 from mixedfx.pls.collapsed_batch import CollapsedBatch, batch
+from mixedfx.pls.collapsed_gradient import CollapsedGradient, gradients
 from mixedfx.pls.problem import build_problem
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.sampling.coefficients import coefficient_prior
@@ -45,6 +46,11 @@ class Target:
     def batch(self) -> CollapsedBatch | None:
         """Evaluation at many points at once, where the model allows it."""
         return batch(self.collapsed)
+
+    @cached_property
+    def gradients(self) -> CollapsedGradient | None:
+        """Evaluation of value and gradient at many points at once, where the model allows it."""
+        return gradients(self.collapsed)
 
     def log_density(self, phi: Array) -> Array:
         """(D,) log of likelihood times prior at (D, size) points, Jacobians included.
@@ -100,6 +106,28 @@ class Target:
         gradient = self.coordinates.chain(points, at, of_factors, found.sigma_gradient, of_precision)
         value = found.value + float(self.coordinates.log_prior(points)[0])
         return value, (gradient + self.coordinates.prior_gradient(points))[0]
+
+
+    def values_and_gradients(self, phi: Array) -> tuple[Array, Array]:
+        """(D,) log densities and (D, size) gradients at (D, size) points; minus infinity and zeros where it underflows.
+
+        The gradient is that of the likelihood and the prior, exact; points are evaluated together where that pays.
+        """
+        values, out = np.full(len(phi), -np.inf), np.zeros(phi.shape)
+        inside = np.flatnonzero((np.abs(phi) < FARTHEST).all(axis=1))
+        if self.gradients is None or len(inside) == 0:
+            for d in inside:
+                values[d], out[d] = self.value_and_gradient(phi[d])
+            return values, out
+        points = phi[inside]
+        at = self.coordinates.variances(points)
+        found = self.gradients.evaluate(self.coordinates.relative_factors(at), at.sigma, at.mixing)
+        of_likelihood = self.coordinates.chain(points, at, found.of_factors, found.of_sigma, found.of_precision)
+        value = found.value + self.coordinates.log_prior(points)
+        gradient = of_likelihood + self.coordinates.prior_gradient(points)
+        fine = np.isfinite(value) & np.isfinite(gradient).all(axis=1)
+        values[inside[fine]], out[inside[fine]] = value[fine], gradient[fine]
+        return values, out
 
 
 def build_target(design: Design, priors: ResolvedPriors) -> Target:

@@ -1,0 +1,324 @@
+r"""NUTS for a few chains that move together, on a density whose gradient costs little more at many points than at one.
+
+Each transition doubles a trajectory of Hamiltonian dynamics forwards or backwards until it turns back on itself, and
+draws the next state from its points in proportion to their densities, preferring the later half (Hoffman & Gelman 2014,
+JMLR 15:1593; multinomial weights: Betancourt 2017, arXiv:1701.02434). A subtree of 2^j leapfrog steps is built in a loop
+rather than by recursion: the left ends of its open sub-subtrees are kept, at most j of them, at the place that the
+number of one bits of the leaf's index names (Phan, Pradhan & Jankowiak 2019, arXiv:1912.11554). All chains at the
+same depth are at the same leaf, so that their gradients are one call; a chain that has turned leaves the others to go on.
+
+A trajectory with momenta r_1 ... r_n turns where r_1 or r_n has a negative product with the sum of the momenta, the two
+ends counted half. A density that is zero or not a number ends a trajectory as a divergence, no more.
+
+**Metric.** x = W z, and z moves under the identity. W first is the factor of the covariance that is handed in, and then
+that of the chains' own draws: of windows of the warm-up that double in length, all chains pooled, correlations shrunk
+towards zero by as much as few draws ask for. One step size serves all chains, by dual averaging of their mean
+acceptance rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Density = Callable[[Array], tuple[Array, Array]]
+Report = Callable[[int, str], None]
+
+ACCEPTANCE = 0.8  # that the step size is adapted to
+DEEPEST = 8  # doublings of a trajectory
+DIVERGENT = 1000.0  # loss of log density and kinetic energy that no step of a stable trajectory has
+FIRST_SHARE, LAST_SHARE = 0.15, 0.1  # of the warm-up: before the first window and after the last
+FIRST_WINDOW = 25  # iterations of the first window
+TRUST = 5.0  # correlations of n draws in d dimensions are multiplied by n / (n + TRUST d)
+
+
+@dataclass(frozen=True, eq=False)
+class Chains:
+    """Draws of c chains, d coordinates, and how the transitions that led to them went.
+
+    Attributes
+    ----------
+    x
+        (c, draws, d).
+    log_density, energy
+        (c, draws): at each draw, and minus it with the kinetic energy that the transition began with.
+    acceptance
+        (c, draws) mean acceptance probabilities along the trajectories.
+    depth, steps
+        (c, draws) doublings and leapfrog steps.
+    divergent
+        (c, draws).
+    step
+        The step size.
+    evaluations
+        Evaluations of density and gradient, warm-up included.
+    """
+
+    x: Array
+    log_density: Array
+    energy: Array
+    acceptance: Array
+    depth: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    divergent: NDArray[np.bool_]
+    step: float
+    evaluations: int
+
+
+def sample(
+    density: Density, starts: Array, covariance: Array, warmup: int, draws: int, rng: np.random.Generator,
+    report: Report | None = None,
+) -> Chains:  # fmt: skip
+    """Run the chains.
+
+    Parameters
+    ----------
+    density
+        Maps (m, d) points to (m,) log densities and (m, d) gradients, m up to the number of chains; minus infinity
+        where there is no density.
+    starts
+        (c, d) a first point for each chain, of finite density.
+    covariance
+        (d, d) a guess at the covariance.
+    warmup, draws
+        Iterations of each chain, dropped and kept.
+    rng
+        Random numbers.
+    report
+        Called before each iteration with the number of those done and the phase.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.sampling import nuts
+    >>> def normal(x):
+    ...     return -0.5 * (x**2).sum(axis=1), -x
+    >>> chains = nuts.sample(normal, np.ones((4, 2)), np.eye(2), 200, 500, np.random.default_rng(1))
+    >>> chains.x.shape, abs(chains.x.mean()) < 0.1, bool(chains.divergent.any())
+    ((4, 500, 2), np.True_, False)
+    """
+    c, d = starts.shape
+    space = _Whitened(density, np.linalg.cholesky(covariance))
+    z = space.whiten(starts)
+    state = _State(z, *space(z))
+    adaptation, seen = _StepSize(), []
+    ends = _windows(warmup)
+    kept = Chains(
+        np.empty((c, draws, d)), *(np.empty((c, draws)) for _ in range(3)),
+        *(np.zeros((c, draws), dtype=np.int64) for _ in range(2)), np.zeros((c, draws), dtype=bool), 0.0, 0,
+    )  # fmt: skip
+    for turn in range(warmup + draws):
+        warm = turn < warmup
+        if report is not None:
+            report(turn, "warm-up" if warm else "sampling")
+        state, way = _transition(space, state, adaptation.step if warm else adaptation.final, rng)
+        if not warm:
+            at = turn - warmup
+            kept.x[:, at] = space.unwhiten(state.z)
+            kept.log_density[:, at], kept.energy[:, at], kept.acceptance[:, at] = state.value, way.energy, way.acceptance
+            kept.depth[:, at], kept.steps[:, at], kept.divergent[:, at] = way.depth, way.steps, way.divergent
+            continue
+        adaptation.learn(float(way.acceptance.mean()))
+        if ends and ends[0] <= turn <= ends[-1]:
+            seen.append(space.unwhiten(state.z))
+            if turn in ends[1:]:
+                x = space.unwhiten(state.z)
+                space.root = np.linalg.cholesky(pooled_covariance(np.concatenate(seen)))
+                z = space.whiten(x)
+                state, seen = _State(z, *space(z)), []
+                adaptation.restart()
+    return Chains(
+        kept.x, kept.log_density, kept.energy, kept.acceptance, kept.depth, kept.steps, kept.divergent,
+        adaptation.final, space.count,
+    )  # fmt: skip
+
+
+def pooled_covariance(x: Array) -> Array:
+    """(d, d) covariance of (n, d) draws, correlations shrunk towards zero: positive definite for any n.
+
+    Coordinates that did not move keep a small variance.
+    """
+    n, d = x.shape
+    centred = x - x.mean(axis=0)
+    sd = np.maximum(np.sqrt((centred**2).mean(axis=0)), 1e-6)
+    R = (centred / sd).T @ (centred / sd) / n * (n / (n + TRUST * d))
+    R[np.arange(d), np.arange(d)] = 1.0
+    return R * np.outer(sd, sd)
+
+
+def _windows(warmup: int) -> list[int]:
+    """First iteration of the first window, then the last one of each; the last takes what cannot make one of its own."""
+    first, last = int(FIRST_SHARE * warmup), warmup - int(LAST_SHARE * warmup)
+    if last - first < FIRST_WINDOW:
+        return []
+    out, size, at = [first], FIRST_WINDOW, first
+    while at + size < last:
+        at, size = at + size, 2 * size
+        if at + size > last:
+            at = last
+        out.append(at - 1)
+        at = out[-1] + 1
+    return out if out[1:] else [first, last - 1]
+
+
+class _Whitened:
+    """The density as one of z, x = W z, counting evaluations."""
+
+    def __init__(self, density: Density, root: Array) -> None:
+        self.density = density
+        self.root = np.asarray(root, dtype=np.float64)
+        self.count = 0
+
+    def __call__(self, z: Array) -> tuple[Array, Array]:
+        self.count += len(z)
+        value, gradient = self.density(self.unwhiten(z))
+        return value, gradient @ self.root
+
+    def unwhiten(self, z: Array) -> Array:
+        return z @ self.root.T
+
+    def whiten(self, x: Array) -> Array:
+        return np.linalg.solve(self.root, x.T).T
+
+
+@dataclass(eq=False)
+class _State:
+    """Where c chains are: (c, d) z, (c,) log densities, (c, d) gradients in z."""
+
+    z: Array
+    value: Array
+    gradient: Array
+
+    def put(self, rows: NDArray[np.intp], other: _State, taken: NDArray[np.intp] | NDArray[np.bool_]) -> None:
+        """Take over some chains of another state."""
+        self.z[rows] = other.z[taken]
+        self.value[rows] = other.value[taken]
+        self.gradient[rows] = other.gradient[taken]
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """How a transition went, (c,) each."""
+
+    energy: Array
+    acceptance: Array
+    depth: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    divergent: NDArray[np.bool_]
+
+
+def _transition(space: _Whitened, state: _State, step: float, rng: np.random.Generator) -> tuple[_State, _Way]:
+    """The next state of every chain."""
+    c, d = state.z.shape
+    r = rng.standard_normal((c, d))
+    level = state.value - 0.5 * (r**2).sum(axis=1)
+    end_z, end_r, end_g = (np.stack([a, a]) for a in (state.z, r, state.gradient))
+    new = _State(state.z.copy(), state.value.copy(), state.gradient.copy())
+    total_r, weight = r.copy(), np.zeros(c)
+    accepted, steps, depth = np.zeros(c), np.zeros(c, dtype=np.int64), np.zeros(c, dtype=np.int64)
+    divergent = np.zeros(c, dtype=bool)
+    growing = np.arange(c)
+    for doubling in range(DEEPEST):
+        side = rng.integers(0, 2, len(growing))
+        tree = _Subtree(end_z[side, growing], end_r[side, growing], end_g[side, growing])
+        tree.grow(space, (2.0 * side - 1.0) * step, level[growing], doubling, rng)
+        accepted[growing] += tree.accepted
+        steps[growing] += tree.steps
+        depth[growing] += 1
+        divergent[growing] |= tree.divergent
+        whole = ~(tree.turned | tree.divergent)
+        rows = growing[whole]
+        take = np.log(rng.random(len(rows))) < tree.weight[whole] - weight[rows]
+        new.put(rows[take], tree.chosen, np.flatnonzero(whole)[take])
+        end_z[side[whole], rows], end_r[side[whole], rows] = tree.z[whole], tree.r[whole]
+        end_g[side[whole], rows] = tree.g[whole]
+        weight[rows] = np.logaddexp(weight[rows], tree.weight[whole])
+        total_r[rows] += tree.sum_r[whole]
+        growing = rows[~_turns(end_r[0, rows], end_r[1, rows], total_r[rows])]
+        if len(growing) == 0:
+            break
+    return new, _Way(-level, accepted / np.maximum(steps, 1), depth, steps, divergent)
+
+
+class _Subtree:
+    """2^j leapfrog steps onwards from one end of each trajectory."""
+
+    def __init__(self, z: Array, r: Array, g: Array) -> None:
+        n = len(z)
+        self.z, self.r, self.g = z, r, g
+        self.chosen = _State(z.copy(), np.full(n, -np.inf), g.copy())
+        self.weight = np.full(n, -np.inf)
+        self.sum_r = np.zeros_like(r)
+        self.turned, self.divergent = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.accepted, self.steps = np.zeros(n), np.zeros(n, dtype=np.int64)
+
+    def grow(self, space: _Whitened, step: Array, level: Array, doublings: int, rng: np.random.Generator) -> None:
+        """Take the steps; `level` is the log density less kinetic energy that the trajectory began with."""
+        n, d = self.z.shape
+        left_r, left_sum = np.zeros((doublings + 1, n, d)), np.zeros((doublings + 1, n, d))
+        alive = np.arange(n)
+        for leaf in range(2**doublings):
+            e = step[alive, None]
+            half = self.r[alive] + 0.5 * e * self.g[alive]
+            z = self.z[alive] + e * half
+            value, g = space(z)
+            r = half + 0.5 * e * g
+            gain = value - 0.5 * (r**2).sum(axis=1) - level[alive]
+            gain = np.where(np.isnan(gain), -np.inf, gain)
+            self.z[alive], self.r[alive], self.g[alive] = z, r, g
+            self.accepted[alive] += np.exp(np.minimum(gain, 0.0))
+            self.steps[alive] += 1
+            gone = gain < -DIVERGENT
+            weight = np.where(gone, self.weight[alive], np.logaddexp(self.weight[alive], gain))
+            take = ~gone & (np.log(rng.random(len(alive))) < gain - weight)
+            self.chosen.put(alive[take], _State(z, value, g), take)
+            self.weight[alive] = weight
+            self.sum_r[alive] += r
+            place = (leaf >> 1).bit_count()
+            turned = np.zeros(len(alive), dtype=bool)
+            if leaf % 2 == 0:
+                left_r[place, alive], left_sum[place, alive] = r, self.sum_r[alive]
+            else:
+                # sub-subtrees that end here: as many as the index has trailing ones
+                for at in range(place, place - (~leaf & (leaf + 1)).bit_length() + 1, -1):
+                    between = self.sum_r[alive] - left_sum[at, alive] + left_r[at, alive]
+                    turned |= _turns(left_r[at, alive], r, between)
+            self.turned[alive[turned]], self.divergent[alive[gone]] = True, True
+            alive = alive[~(turned | gone)]
+            if len(alive) == 0:
+                return
+
+
+def _turns(first: Array, last: Array, total: Array) -> NDArray[np.bool_]:
+    """Whether trajectories with these momenta at the ends and this sum turn back."""
+    inner = total - 0.5 * (first + last)
+    return ((first * inner).sum(axis=1) <= 0) | ((last * inner).sum(axis=1) <= 0)
+
+
+class _StepSize:
+    """Dual averaging towards the wanted acceptance rate (Hoffman & Gelman 2014, section 3.2)."""
+
+    SHRINKAGE, DELAY, FORGETTING = 0.05, 10.0, 0.75
+
+    def __init__(self) -> None:
+        self.step = self.final = 0.5
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew around the present step."""
+        self.centre = np.log(2.0 * self.step)
+        self.count, self.error, self.log_mean = 0, 0.0, 0.0
+
+    def learn(self, acceptance: float) -> None:
+        """Take note of the mean acceptance rate of one iteration."""
+        self.count += 1
+        rate = 1.0 / (self.count + self.DELAY)
+        self.error = (1.0 - rate) * self.error + rate * (ACCEPTANCE - acceptance)
+        log_step = self.centre - np.sqrt(self.count) / self.SHRINKAGE * self.error
+        memory = self.count**-self.FORGETTING
+        self.log_mean = memory * log_step + (1.0 - memory) * self.log_mean
+        self.step, self.final = float(np.exp(log_step)), float(np.exp(self.log_mean))
