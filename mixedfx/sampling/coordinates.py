@@ -7,13 +7,9 @@ lambda_k, and lambda_k ~ Gamma(df / 2, rate df / 2). On the logarithmic scale a 
 has an exponential tail to the left (the density of sd is finite at zero), and one with few levels an exponential tail
 to the right (a power of sd); a multivariate t proposal is heavier than both.
 
-**Basis.** The standard deviations and partial correlations of a correlated term are those of S u, u the effects as the
-formula names them and S an upper triangle, chosen so that the likelihood of (log sd, partial correlations) is that of
-columns which do not stand close to one another. With a calendar year as the covariate, u is the level in the year 0 and
-the slope: the correlation of the two is minus one to six digits whatever the data, and the posterior a thread that no
-proposal follows. What the prior is stated for, effects with the predictors at their means or at zero, is reached from S
-u by another matrix, and its density by the Jacobian of that (`mixedfx.covariance.unconstrained`). Independent terms, and
-terms of one column, are sampled as they are.
+**Basis.** The standard deviations and partial correlations of a correlated term are those of effects S u, u the
+effects as the formula names them: S u are those that the prior is stated for, the intercept at the means of the
+covariates, say, but for covariates that stand close to others (`mixedfx.sampling.basis`).
 """
 
 from __future__ import annotations
@@ -28,7 +24,8 @@ from scipy import linalg, special
 
 from mixedfx.covariance.unconstrained import coordinates_of, correlation_factor, partial_gradient
 from mixedfx.pls.problem import Problem
-from mixedfx.priors.resolve import ResolvedPriors, TermPrior
+from mixedfx.priors.resolve import ResolvedPriors
+from mixedfx.sampling.basis import SampledBasis, independent_basis, sampled_basis
 from mixedfx.sampling.covariance_prior import CovariancePrior
 
 Array = NDArray[np.float64]
@@ -42,20 +39,17 @@ class TermCoordinates:
     ----------
     first, k, correlated
         Its place and shape.
+    basis
+        What its standard deviations and partial correlations are those of.
     prior
         Density of its coordinates.
-    basis
-        (k, k) S: the standard deviations in phi are those of S u; None for those of u.
-    size
-        (k,) root mean squares of the covariates that go with S u, rows weighted as the variances ask for.
     """
 
     first: int
     k: int
     correlated: bool
+    basis: SampledBasis
     prior: CovariancePrior
-    basis: Array | None
-    size: Array
 
     @property
     def sds(self) -> slice:
@@ -67,17 +61,6 @@ class TermCoordinates:
         """Positions of the transformed partial correlations, row by row of the lower triangle."""
         count = self.k * (self.k - 1) // 2 if self.correlated else 0
         return slice(self.first + self.k, self.first + self.k + count)
-
-    @cached_property
-    def inverse(self) -> Array | None:
-        """(k, k) S^-1."""
-        if self.basis is None:
-            return None
-        return np.asarray(linalg.solve_triangular(self.basis, np.eye(self.k), check_finite=False))
-
-    def natural(self, sampled: Array) -> Array:
-        """(D, k, k) factors of the covariance of u from those of S u."""
-        return sampled if self.inverse is None else self.inverse @ sampled
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +89,8 @@ class Variances:
 
         Triangular where the term is sampled as it is.
         """
-        return self.terms[term].natural(self.sampled[term])
+        natural = self.terms[term].basis.natural
+        return self.sampled[term] if natural is None else natural @ self.sampled[term]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,11 +123,11 @@ class Coordinates:
         at, out = int(self.has_sigma), []
         for t, prior in enumerate(self.priors.terms):
             group, block = used[t]
-            structure, basis = block.structure, group.basis[block.columns, block.columns]
+            structure, own = block.structure, group.basis[block.columns, block.columns]
             correlated = structure.n_parameters > structure.k
-            size = np.ones(structure.k) if correlated else np.diag(basis)
-            density = CovariancePrior(prior, structure.k, correlated, _across(prior, basis) if correlated else None)
-            term = TermCoordinates(at, structure.k, correlated, density, basis if correlated else None, size)
+            basis = sampled_basis(prior, own) if correlated else independent_basis(own)
+            density = CovariancePrior(prior, structure.k, correlated, basis.stated)
+            term = TermCoordinates(at, structure.k, correlated, basis, density)
             out.append(term)
             at = term.partials.stop
         return tuple(out)
@@ -193,8 +177,8 @@ class Coordinates:
         return out
 
     def _used(self, t: int, at: Variances) -> Array:
-        """(D, k, k) relative factors of one term in the columns used, which are those sampled, but for their size."""
-        return at.sampled[t] * (self.terms[t].size[:, None] / at.sigma[:, None, None])
+        """(D, k, k) relative factors of one term in the columns used."""
+        return self.terms[t].basis.used @ (at.sampled[t] / at.sigma[:, None, None])
 
     def from_factors(self, sigma: float, factors: Sequence[Array], least: float = 1e-3, steepest: float = 3.0) -> Array:
         """(size,) the point with given covariances of the effects as the formula names them.
@@ -216,7 +200,10 @@ class Coordinates:
         ndarray
             phi, the precision factors of coefficients with t priors at one.
         """
-        sampled = [F if term.basis is None else term.basis @ F for term, F in zip(self.terms, factors, strict=True)]
+        sampled = [
+            F if term.basis.natural is None else np.linalg.solve(term.basis.natural, F)
+            for term, F in zip(self.terms, factors, strict=True)
+        ]
         return self._point(sigma, sampled, least, steepest)
 
     def from_used(self, sigma: float, factors: Sequence[Array], least: float = 1e-3, steepest: float = 3.0) -> Array:
@@ -226,7 +213,7 @@ class Coordinates:
         for group, T in zip(self.problem.factors, factors, strict=True):
             for block in group.blocks:
                 own = T[block.columns, block.columns]
-                sampled[block.term] = scale * own / self.terms[block.term].size[:, None]
+                sampled[block.term] = scale * linalg.solve_triangular(self.terms[block.term].basis.used, own)
         return self._point(sigma, sampled, least, steepest)
 
     def _point(self, sigma: float, sampled: list[Array], least: float, steepest: float) -> Array:
@@ -234,7 +221,7 @@ class Coordinates:
         phi, sigma = self._start(sigma)
         for term, factor in zip(self.terms, sampled, strict=True):
             log_sd, y = coordinates_of(factor[None])
-            phi[term.sds] = np.maximum(log_sd[0], np.log(least * sigma / term.size))
+            phi[term.sds] = np.maximum(log_sd[0], np.log(least * sigma / term.basis.size))
             if term.correlated:
                 phi[term.partials] = np.clip(y[0], -steepest, steepest)
         return phi
@@ -246,7 +233,7 @@ class Coordinates:
         """
         phi, sigma = self._start(sigma)
         for term in self.terms:
-            phi[term.sds] = np.log(share * sigma / term.size)
+            phi[term.sds] = np.log(share * sigma / term.basis.size)
         return phi
 
     def _start(self, sigma: float) -> tuple[Array, float]:
@@ -264,23 +251,24 @@ class Coordinates:
     ) -> Array:
         """(D, size) gradients in phi of a function of (T of each factor, log sigma at fixed T, log precisions).
 
-        `gradient` has (D, k, k) for each factor of the problem. In the columns used T = diag(size) diag(sd) L / sigma,
-        so that d T / d log sd_c is row c of T and d T / d log sigma is -T.
+        `gradient` has (D, k, k) for each factor of the problem. T = U diag(sd) L / sigma, U from the effects sampled to
+        those used, so that the gradient in T_s = diag(sd) L / sigma is U' times that in T; d T_s / d log sd_c is row c
+        of T_s, and d T_s / d log sigma is -T_s.
         """
         out = np.zeros(phi.shape)
         if self.has_sigma:
             out[:, 0] = of_sigma
         for group, G in zip(self.problem.factors, gradient, strict=True):
             for block in group.blocks:
-                term, T = self.terms[block.term], self._used(block.term, at)
-                own = G[:, block.columns, block.columns]
+                term, T = self.terms[block.term], at.sampled[block.term] / at.sigma[:, None, None]
+                own = term.basis.used.T @ G[:, block.columns, block.columns]
                 products = (own * T).sum(axis=2)
                 out[:, term.sds] = products
                 if self.has_sigma:
                     out[:, 0] -= products.sum(axis=1)
                 if term.correlated:
                     L = correlation_factor(phi[:, term.partials], term.k)
-                    scale = np.exp(phi[:, term.sds]) * term.size / at.sigma[:, None]
+                    scale = np.exp(phi[:, term.sds]) / at.sigma[:, None]
                     out[:, term.partials] = partial_gradient(phi[:, term.partials], L, own * scale[:, :, None])
         out[:, self.mixing_first :] = of_precision[:, self.mixed]
         return out
@@ -337,16 +325,3 @@ class Coordinates:
         phi[:, self.mixing_first :] = np.log(rng.gamma(half, 1 / half, (n, len(half))))
         return phi
 
-
-def _across(prior: TermPrior, basis: Array) -> Array:
-    """(k, k) A from S u to the effects that the prior is stated for: C S^-1 at the means, S^-1 at zero.
-
-    C is the identity with the means in its first row. S C^-1 has them cancelled one by one, so that A is computed from
-    numbers of its own size, and not from those of a covariate far from zero.
-    """
-    k = len(basis)
-    if not prior.centring:
-        return np.asarray(linalg.solve_triangular(basis, np.eye(k), check_finite=False))
-    centred = basis.copy()
-    centred[0] -= basis[0, 0] * np.array(prior.centring)
-    return np.asarray(linalg.solve_triangular(centred, np.eye(k), check_finite=False))
