@@ -266,7 +266,9 @@ def _collapsed_fit(
     target = build_target(design, resolved)
     found = sample(target, draws, chains, warmup, np.random.default_rng(seed), choice.engine, proposals)
     joint, part = collapsed.joint_draws(target, found)
-    return PosteriorFit(design, family, resolved, joint, found.sampling, chains, seed, part)
+    return PosteriorFit(
+        design, family, resolved, joint, found.sampling, chains, seed, part, transitions=found.transitions
+    )
 
 
 def _rounded(draws: int, chains: int) -> int:

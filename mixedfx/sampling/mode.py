@@ -28,6 +28,7 @@ FLATTEST = 1 / 9  # smallest eigenvalue of the negative Hessian: a spread of 3 o
 STEP = 1e-4  # of first differences of the gradient
 SAME = 1.5  # modes closer than this, in standard deviations of the better one's curvature, are one
 RELEVANT = 8.0  # modes with this much less log mass than the best hold less than a thousandth of the probability
+LEAST, STEEPEST = 1e-2, 2.0  # of a singular estimate: effects' sd in units of sigma, atanh of a partial correlation
 NEAR_ENOUGH = 0.1  # largest derivative at the maximum of the likelihood, which is a starting point only
 
 
@@ -86,12 +87,10 @@ class Modes:
 
 def starting_points(target: Target) -> list[Array]:
     """The variation of the response shared between sigma and the random effects in three ways."""
-    collapsed = target.collapsed
-    problem, design = collapsed.problem, collapsed.design
-    spread = np.sqrt(problem.ww[-1, -1] / max(problem.n - problem.p, 1))
+    problem = target.collapsed.problem
+    spread = float(np.sqrt(problem.ww[-1, -1] / max(problem.n - problem.p, 1)))
     if not spread > 0:
         spread = 1.0
-    del design
     return [target.coordinates.even(0.7 * spread, share / 0.7) for share in SHARES]
 
 
@@ -113,12 +112,14 @@ def find_modes(target: Target) -> Modes:
     def likelihood(phi: Array) -> tuple[Array, Array]:
         nonlocal count
         count += len(phi)
-        return target.values_and_gradients(phi, prior=False)
+        value, gradient = target.values_and_gradients(phi, prior=False)
+        gradient[:, target.coordinates.mixing_first :] = 0.0  # precisions of the coefficients' priors stay at one
+        return value, gradient
 
     starts, scale = starting_points(target), _first_scale(target)
     estimate = ascend(likelihood, np.array(starts[:1]), scale, NEAR_ENOUGH)
     if np.isfinite(estimate.value[0]):
-        starts.append(target.coordinates.inside(estimate.phi[0]))
+        starts.append(_moved_inside(target, estimate.phi[0]))
     tops = ascend(posterior, np.array(starts), scale)
     order = np.argsort(-tops.value)
     order = order[np.isfinite(tops.value[order])]
@@ -135,6 +136,16 @@ def find_modes(target: Target) -> Modes:
     modes.sort(key=lambda mode: -mode.log_mass)
     kept = tuple(mode for mode in modes if mode.log_mass > modes[0].log_mass - RELEVANT)
     return Modes(kept, len(starts), count)
+
+
+def _moved_inside(target: Target, phi: Array) -> Array:
+    """A maximum of the likelihood, where it may have run off towards sd = 0 or a correlation of one."""
+    out, coordinates = phi.copy(), target.coordinates
+    log_sigma = phi[0] if coordinates.has_sigma else np.log(target.collapsed.problem.sigma or 1.0)
+    for term in coordinates.terms:
+        out[term.sds] = np.maximum(phi[term.sds], np.log(LEAST / term.basis.size) + log_sigma)
+        out[term.partials] = np.clip(phi[term.partials], -STEEPEST, STEEPEST)
+    return out
 
 
 def _first_scale(target: Target) -> Array:

@@ -7,18 +7,25 @@ rather than by recursion: the left ends of its open sub-subtrees are kept, at mo
 number of one bits of the leaf's index names (Phan, Pradhan & Jankowiak 2019, arXiv:1912.11554). All chains at the
 same depth are at the same leaf, so that their gradients are one call; a chain that has turned leaves the others to go on.
 
-A trajectory with momenta r_1 ... r_n turns where r_1 or r_n has a negative product with the sum of the momenta, the two
-ends counted half. A density that is zero or not a number ends a trajectory as a divergence, no more.
+A density that is zero or not a number ends a trajectory as a divergence, no more.
 
 **Metric.** x = W z, and z moves under the identity. W first is the factor of the covariance that is handed in, and then
 that of the chains' own draws: of windows of the warm-up that double in length, all chains pooled, correlations shrunk
 towards zero by as much as few draws ask for. One step size serves all chains, by dual averaging of their mean
 acceptance rate.
+
+**When a trajectory has turned.** Under a metric that nobody has checked, where its first or last momentum has a negative
+product with the sum of all of them (the two ends counted half): half a period of the slowest direction. Once the metric
+is that of the draws, all directions have much the same period, and a quarter of it leads to the state that depends least
+on where it began: the trajectory ends where its first and last momenta are at right angles. Any condition on the ends of
+a subtree serves, as long as it reads the same backwards. In the normal distribution of 100 dimensions with learned
+metric, that gives twice as many effective draws of squares for each gradient, and half as many of means, which have many
+more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,8 +57,8 @@ class Chains:
         (c, draws) mean acceptance probabilities along the trajectories.
     depth, steps
         (c, draws) doublings and leapfrog steps.
-    divergent
-        (c, draws).
+    divergent, cut
+        (c, draws) whether a trajectory lost its energy, and whether it had not turned after `DEEPEST` doublings.
     step
         The step size.
     evaluations
@@ -65,13 +72,14 @@ class Chains:
     depth: NDArray[np.int64]
     steps: NDArray[np.int64]
     divergent: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
     step: float
     evaluations: int
 
 
 def sample(
     density: Density, starts: Array, covariance: Array, warmup: int, draws: int, rng: np.random.Generator,
-    report: Report | None = None,
+    folded: Sequence[int] | NDArray[np.intp] = (), report: Report | None = None,
 ) -> Chains:  # fmt: skip
     """Run the chains.
 
@@ -84,6 +92,8 @@ def sample(
         (c, d) a first point for each chain, of finite density.
     covariance
         (d, d) a guess at the covariance.
+    folded
+        Coordinates in which the density is symmetric about zero, whose signs are dropped after each transition.
     warmup, draws
         Iterations of each chain, dropped and kept.
     rng
@@ -102,37 +112,38 @@ def sample(
     ((4, 500, 2), np.True_, False)
     """
     c, d = starts.shape
-    space = _Whitened(density, np.linalg.cholesky(covariance))
-    z = space.whiten(starts)
-    state = _State(z, *space(z))
+    space = _Whitened(density, np.linalg.cholesky(covariance), np.asarray(folded, dtype=np.intp))
+    state = space.at(starts)
     adaptation, seen = _StepSize(), []
     ends = _windows(warmup)
     kept = Chains(
         np.empty((c, draws, d)), *(np.empty((c, draws)) for _ in range(3)),
-        *(np.zeros((c, draws), dtype=np.int64) for _ in range(2)), np.zeros((c, draws), dtype=bool), 0.0, 0,
+        *(np.zeros((c, draws), dtype=np.int64) for _ in range(2)),
+        *(np.zeros((c, draws), dtype=bool) for _ in range(2)), 0.0, 0,
     )  # fmt: skip
     for turn in range(warmup + draws):
         warm = turn < warmup
         if report is not None:
             report(turn, "warm-up" if warm else "sampling")
         state, way = _transition(space, state, adaptation.step if warm else adaptation.final, rng)
+        space.fold(state)
         if not warm:
             at = turn - warmup
             kept.x[:, at] = space.unwhiten(state.z)
             kept.log_density[:, at], kept.energy[:, at], kept.acceptance[:, at] = state.value, way.energy, way.acceptance
-            kept.depth[:, at], kept.steps[:, at], kept.divergent[:, at] = way.depth, way.steps, way.divergent
+            kept.depth[:, at], kept.steps[:, at] = way.depth, way.steps
+            kept.divergent[:, at], kept.cut[:, at] = way.divergent, way.cut
             continue
         adaptation.learn(float(way.acceptance.mean()))
         if ends and ends[0] <= turn <= ends[-1]:
             seen.append(space.unwhiten(state.z))
             if turn in ends[1:]:
                 x = space.unwhiten(state.z)
-                space.root = np.linalg.cholesky(pooled_covariance(np.concatenate(seen)))
-                z = space.whiten(x)
-                state, seen = _State(z, *space(z)), []
+                space.root, space.learned = np.linalg.cholesky(pooled_covariance(np.concatenate(seen))), True
+                state, seen = space.at(x), []
                 adaptation.restart()
     return Chains(
-        kept.x, kept.log_density, kept.energy, kept.acceptance, kept.depth, kept.steps, kept.divergent,
+        kept.x, kept.log_density, kept.energy, kept.acceptance, kept.depth, kept.steps, kept.divergent, kept.cut,
         adaptation.final, space.count,
     )  # fmt: skip
 
@@ -168,9 +179,11 @@ def _windows(warmup: int) -> list[int]:
 class _Whitened:
     """The density as one of z, x = W z, counting evaluations."""
 
-    def __init__(self, density: Density, root: Array) -> None:
+    def __init__(self, density: Density, root: Array, folded: NDArray[np.intp]) -> None:
         self.density = density
         self.root = np.asarray(root, dtype=np.float64)
+        self.folded = folded
+        self.learned = False
         self.count = 0
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
@@ -181,8 +194,28 @@ class _Whitened:
     def unwhiten(self, z: Array) -> Array:
         return z @ self.root.T
 
-    def whiten(self, x: Array) -> Array:
-        return np.linalg.solve(self.root, x.T).T
+    def at(self, x: Array) -> _State:
+        """The state at points x."""
+        z = np.linalg.solve(self.root, x.T).T
+        return _State(z, *self(z))
+
+    def fold(self, state: _State) -> None:
+        """Drop the signs of coordinates in which the density is symmetric."""
+        x = self.unwhiten(state.z)
+        sign = np.ones(x.shape)
+        sign[:, self.folded] = np.where(x[:, self.folded] < 0, -1.0, 1.0)
+        rows = np.flatnonzero((sign < 0).any(axis=1))
+        if len(rows):
+            gradient = np.linalg.solve(self.root.T, state.gradient[rows].T).T
+            state.z[rows] = np.linalg.solve(self.root, (sign[rows] * x[rows]).T).T
+            state.gradient[rows] = (sign[rows] * gradient) @ self.root
+
+    def turns(self, first: Array, last: Array, total: Array) -> NDArray[np.bool_]:
+        """Whether trajectories with these momenta at the ends and this sum have gone far enough."""
+        if self.learned:
+            return (first * last).sum(axis=1) <= 0
+        inner = total - 0.5 * (first + last)
+        return ((first * inner).sum(axis=1) <= 0) | ((last * inner).sum(axis=1) <= 0)
 
 
 @dataclass(eq=False)
@@ -209,6 +242,7 @@ class _Way:
     depth: NDArray[np.int64]
     steps: NDArray[np.int64]
     divergent: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
 
 
 def _transition(space: _Whitened, state: _State, step: float, rng: np.random.Generator) -> tuple[_State, _Way]:
@@ -238,10 +272,11 @@ def _transition(space: _Whitened, state: _State, step: float, rng: np.random.Gen
         end_g[side[whole], rows] = tree.g[whole]
         weight[rows] = np.logaddexp(weight[rows], tree.weight[whole])
         total_r[rows] += tree.sum_r[whole]
-        growing = rows[~_turns(end_r[0, rows], end_r[1, rows], total_r[rows])]
+        growing = rows[~space.turns(end_r[0, rows], end_r[1, rows], total_r[rows])]
         if len(growing) == 0:
             break
-    return new, _Way(-level, accepted / np.maximum(steps, 1), depth, steps, divergent)
+    cut = np.isin(np.arange(c), growing)
+    return new, _Way(-level, accepted / np.maximum(steps, 1), depth, steps, divergent, cut)
 
 
 class _Subtree:
@@ -286,17 +321,11 @@ class _Subtree:
                 # sub-subtrees that end here: as many as the index has trailing ones
                 for at in range(place, place - (~leaf & (leaf + 1)).bit_length() + 1, -1):
                     between = self.sum_r[alive] - left_sum[at, alive] + left_r[at, alive]
-                    turned |= _turns(left_r[at, alive], r, between)
+                    turned |= space.turns(left_r[at, alive], r, between)
             self.turned[alive[turned]], self.divergent[alive[gone]] = True, True
             alive = alive[~(turned | gone)]
             if len(alive) == 0:
                 return
-
-
-def _turns(first: Array, last: Array, total: Array) -> NDArray[np.bool_]:
-    """Whether trajectories with these momenta at the ends and this sum turn back."""
-    inner = total - 0.5 * (first + last)
-    return ((first * inner).sum(axis=1) <= 0) | ((last * inner).sum(axis=1) <= 0)
 
 
 class _StepSize:
