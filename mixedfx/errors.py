@@ -166,6 +166,10 @@ class ImportanceWarning(SamplingWarning):
     """A few importance weights dominate the draws (k-hat above 0.7)."""
 
 
+class ModeWarning(SamplingWarning):
+    """Several modes that the chains do not go between, or mass near a starting point that the draws do not stand for."""
+
+
 class DivergenceWarning(SamplingWarning):
     """Divergent transitions: the sampler could not follow the density everywhere."""
 

@@ -37,7 +37,7 @@ from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, block_diagonal
 from mixedfx.effects.treatment import NO_TREATMENT, Treatment
 from mixedfx.effects.wording import listed
 from mixedfx.errors import MixedfxWarning
-from mixedfx.results.protocol import Fit, NewLevels
+from mixedfx.results.protocol import Fit, NewLevels, SaysConcerns
 
 
 def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: Any) -> Effects:
@@ -68,7 +68,7 @@ def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: 
             warnings.warn(warning.message, stacklevel=3)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return replace(answer, warnings=tuple(dict.fromkeys(heard)))
+    return replace(answer, warnings=tuple(text for text in dict.fromkeys(heard) if text not in answer.notes))
 
 
 def _answer(
@@ -127,6 +127,7 @@ def _answer(
         elif isinstance(averages.quantities, Exact):
             warn_singular(fit, averages.quantities.take(averages.rows()[0, :s, 0]).functional, asked.labels)
     table = _table(asked, averages, treated, comparison, numbers.take(rows), level)
+    notes += _concerns(fit)
     table.attrs = {"level": level, "uncertainty": fit.uncertainty, "notes": list(notes)}
     return Effects(
         table=table,
@@ -141,6 +142,15 @@ def _answer(
         averages=averages,
         seed=seed,
     )
+
+
+def _concerns(fit: Fit) -> tuple[str, ...]:
+    """What speaks against the numbers of the fit; warned of here too, since the fit may come from a file."""
+    if not isinstance(fit, SaysConcerns):
+        return ()
+    for kind, text in fit.concerns:
+        warnings.warn(text, kind, stacklevel=2)
+    return tuple(text for _, text in fit.concerns)
 
 
 def _named(weights: WeightsLike) -> str | None:

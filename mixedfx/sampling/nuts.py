@@ -309,7 +309,7 @@ class _Subtree:
             self.steps[alive] += 1
             gone = gain < -DIVERGENT
             weight = np.where(gone, self.weight[alive], np.logaddexp(self.weight[alive], gain))
-            take = ~gone & (np.log(rng.random(len(alive))) < gain - weight)
+            take = np.log(rng.random(len(alive))) < np.where(gone, -np.inf, gain) - np.where(gone, 0.0, weight)
             self.chosen.put(alive[take], _State(z, value, g), take)
             self.weight[alive] = weight
             self.sum_r[alive] += r
