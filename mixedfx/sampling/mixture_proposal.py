@@ -68,10 +68,10 @@ class MixtureProposal:
     def refit(self, points: Array, weights: Array) -> MixtureProposal:
         """The mixture moved to weighted points."""
         own = weights[:, None] * self.responsibilities(points)
-        shares = own.sum(axis=0)
+        shares, total = own.sum(axis=0), 1 / np.sum(weights**2)
         components = []
         for one, w, share in zip(self.components, own.T, shares, strict=True):
-            ess = share**2 / np.sum(w**2) if share > 0 else 0.0
+            ess = min(share**2 / np.sum(w**2), share * total) if share > 0 else 0.0
             components.append(refit(one, points, w / share, ess) if ess > FEWEST else one)
         least = LEAST_SHARE / len(shares)
         return MixtureProposal(tuple(components), np.maximum(shares, least) / np.maximum(shares, least).sum())

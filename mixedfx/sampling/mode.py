@@ -87,11 +87,14 @@ class Modes:
 
 def starting_points(target: Target) -> list[Array]:
     """The variation of the response shared between sigma and the random effects in three ways."""
+    return [_shared(target, share) for share in SHARES]
+
+
+def _shared(target: Target, share: float) -> Array:
+    """The point where effects move the response by a share of its residual standard deviation under least squares."""
     problem = target.collapsed.problem
     spread = float(np.sqrt(problem.ww[-1, -1] / max(problem.n - problem.p, 1)))
-    if not spread > 0:
-        spread = 1.0
-    return [target.coordinates.even(0.7 * spread, share / 0.7) for share in SHARES]
+    return target.coordinates.even(0.7 * (spread if spread > 0 else 1.0), share / 0.7)
 
 
 def find_modes(target: Target) -> Modes:
@@ -116,8 +119,8 @@ def find_modes(target: Target) -> Modes:
         gradient[:, target.coordinates.mixing_first :] = 0.0  # precisions of the coefficients' priors stay at one
         return value, gradient
 
-    starts, scale = starting_points(target), _first_scale(target)
-    estimate = ascend(likelihood, np.array(starts[:1]), scale, NEAR_ENOUGH)
+    starts, scale = [*starting_points(target)], _first_scale(target)
+    estimate = ascend(likelihood, _shared(target, SHARES[0])[None], scale, NEAR_ENOUGH)
     if np.isfinite(estimate.value[0]):
         starts.append(_moved_inside(target, estimate.phi[0]))
     tops = ascend(posterior, np.array(starts), scale)

@@ -40,6 +40,7 @@ DEEPEST = 8  # doublings of a trajectory
 DIVERGENT = 1000.0  # loss of log density and kinetic energy that no step of a stable trajectory has
 FIRST_SHARE, LAST_SHARE = 0.15, 0.1  # of the warm-up: before the first window and after the last
 FIRST_WINDOW = 25  # iterations of the first window
+NEAR_ZERO = 3.0  # mean size of a symmetric coordinate, in standard deviations, below which it is on both sides of zero
 TRUST = 5.0  # correlations of n draws in d dimensions are multiplied by n / (n + TRUST d)
 
 
@@ -79,7 +80,7 @@ class Chains:
 
 def sample(
     density: Density, starts: Array, covariance: Array, warmup: int, draws: int, rng: np.random.Generator,
-    folded: Sequence[int] | NDArray[np.intp] = (), report: Report | None = None,
+    symmetric: Sequence[int] | NDArray[np.intp] = (), report: Report | None = None,
 ) -> Chains:  # fmt: skip
     """Run the chains.
 
@@ -92,8 +93,8 @@ def sample(
         (c, d) a first point for each chain, of finite density.
     covariance
         (d, d) a guess at the covariance.
-    folded
-        Coordinates in which the density is symmetric about zero, whose signs are dropped after each transition.
+    symmetric
+        Coordinates in each of which the density is symmetric about zero: the metric is learned from their sizes.
     warmup, draws
         Iterations of each chain, dropped and kept.
     rng
@@ -112,7 +113,7 @@ def sample(
     ((4, 500, 2), np.True_, False)
     """
     c, d = starts.shape
-    space = _Whitened(density, np.linalg.cholesky(covariance), np.asarray(folded, dtype=np.intp))
+    space = _Whitened(density, np.linalg.cholesky(covariance))
     state = space.at(starts)
     adaptation, seen = _StepSize(), []
     ends = _windows(warmup)
@@ -126,7 +127,6 @@ def sample(
         if report is not None:
             report(turn, "warm-up" if warm else "sampling")
         state, way = _transition(space, state, adaptation.step if warm else adaptation.final, rng)
-        space.fold(state)
         if not warm:
             at = turn - warmup
             kept.x[:, at] = space.unwhiten(state.z)
@@ -139,7 +139,8 @@ def sample(
             seen.append(space.unwhiten(state.z))
             if turn in ends[1:]:
                 x = space.unwhiten(state.z)
-                space.root, space.learned = np.linalg.cholesky(pooled_covariance(np.concatenate(seen))), True
+                space.root = np.linalg.cholesky(pooled_covariance(np.concatenate(seen), symmetric))
+                space.learned = True
                 state, seen = space.at(x), []
                 adaptation.restart()
     return Chains(
@@ -148,15 +149,22 @@ def sample(
     )  # fmt: skip
 
 
-def pooled_covariance(x: Array) -> Array:
+def pooled_covariance(x: Array, symmetric: Sequence[int] | NDArray[np.intp] = ()) -> Array:
     """(d, d) covariance of (n, d) draws, correlations shrunk towards zero: positive definite for any n.
 
-    Coordinates that did not move keep a small variance.
+    Coordinates that did not move keep a small variance. Of those in which the density is symmetric about zero the sizes
+    count; one whose size comes near zero is on either side of it, and what it has to do with others on one side is the
+    opposite on the other: it is taken as uncorrelated.
     """
     n, d = x.shape
-    centred = x - x.mean(axis=0)
-    sd = np.maximum(np.sqrt((centred**2).mean(axis=0)), 1e-6)
-    R = (centred / sd).T @ (centred / sd) / n * (n / (n + TRUST * d))
+    x, two_sided, at = x.copy(), np.zeros(d, dtype=bool), np.asarray(symmetric, dtype=np.intp)
+    x[:, at] = np.abs(x[:, at])
+    mean = x.mean(axis=0)
+    sd = np.maximum(np.sqrt(((x - mean) ** 2).mean(axis=0)), 1e-6)
+    two_sided[at] = (mean < NEAR_ZERO * sd)[at]
+    standard = (x - mean) / sd
+    R = standard.T @ standard / n * (n / (n + TRUST * d))
+    R[two_sided], R[:, two_sided] = 0.0, 0.0
     R[np.arange(d), np.arange(d)] = 1.0
     return R * np.outer(sd, sd)
 
@@ -166,23 +174,20 @@ def _windows(warmup: int) -> list[int]:
     first, last = int(FIRST_SHARE * warmup), warmup - int(LAST_SHARE * warmup)
     if last - first < FIRST_WINDOW:
         return []
-    out, size, at = [first], FIRST_WINDOW, first
-    while at + size < last:
-        at, size = at + size, 2 * size
-        if at + size > last:
-            at = last
-        out.append(at - 1)
-        at = out[-1] + 1
-    return out if out[1:] else [first, last - 1]
+    out, size = [first], FIRST_WINDOW
+    while first + 3 * size <= last:  # this window and the next one of twice its length
+        first += size
+        out.append(first - 1)
+        size *= 2
+    return [*out, last - 1]
 
 
 class _Whitened:
     """The density as one of z, x = W z, counting evaluations."""
 
-    def __init__(self, density: Density, root: Array, folded: NDArray[np.intp]) -> None:
+    def __init__(self, density: Density, root: Array) -> None:
         self.density = density
         self.root = np.asarray(root, dtype=np.float64)
-        self.folded = folded
         self.learned = False
         self.count = 0
 
@@ -198,17 +203,6 @@ class _Whitened:
         """The state at points x."""
         z = np.linalg.solve(self.root, x.T).T
         return _State(z, *self(z))
-
-    def fold(self, state: _State) -> None:
-        """Drop the signs of coordinates in which the density is symmetric."""
-        x = self.unwhiten(state.z)
-        sign = np.ones(x.shape)
-        sign[:, self.folded] = np.where(x[:, self.folded] < 0, -1.0, 1.0)
-        rows = np.flatnonzero((sign < 0).any(axis=1))
-        if len(rows):
-            gradient = np.linalg.solve(self.root.T, state.gradient[rows].T).T
-            state.z[rows] = np.linalg.solve(self.root, (sign[rows] * x[rows]).T).T
-            state.gradient[rows] = (sign[rows] * gradient) @ self.root
 
     def turns(self, first: Array, last: Array, total: Array) -> NDArray[np.bool_]:
         """Whether trajectories with these momenta at the ends and this sum have gone far enough."""
