@@ -68,13 +68,8 @@ def _of_collapsed(s: Sampling) -> tuple[Concern, ...]:
         )
         found.append((ModeWarning, text))
     if s.method == "importance" and s.k_hat > RELIABLE:
-        found.append(
-            (
-                ImportanceWarning,
-    ModeWarning,
-                f"k-hat is {s.k_hat:.2f}, above {RELIABLE}: a few draws dominate, and intervals may be wrong.",
-            )
-        )
+        text = f"k-hat is {s.k_hat:.2f}, above {RELIABLE}: a few draws dominate, and intervals may be wrong."
+        found.append((ImportanceWarning, text))
     if s.method == "nuts" and s.r_hat > CONVERGED:
         text = (
             f"R-hat is {_upwards(s.r_hat)}, above {CONVERGED}: the chains disagree; ask for more iterations (draws=, "

@@ -1,7 +1,7 @@
 """One line that says how far the exact engine has come, where it takes long enough for anybody to wonder.
 
-It appears after a second on standard error, and goes away when the draws are there; so that the fits that are done by then show nothing and do not load what
-draws the line; by default only where that is a terminal.
+It appears after a second on standard error, so that fits that are done by then show nothing and do not load what draws
+the line; by default only where that is a terminal, from which it goes away again.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def _bar() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeElapsedColumn(),
-        console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False,
+        console=console, auto_refresh=False, transient=console.is_terminal, redirect_stdout=False,
+        redirect_stderr=False,
     )  # fmt: skip
