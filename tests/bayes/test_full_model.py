@@ -26,17 +26,17 @@ def test_the_full_model_runs_and_says_how_far_it_is(formula, coordinates):
     design = mx.design(formula, draw_data(400))
     target = build_target(design, resolve(prior_set(pooled_interactions()), scales_of(design)))
     heard = []
-    found = sample(target, 160, 4, 60, np.random.default_rng(1), report=lambda *said: heard.append(said))
+    found = sample(target, 80, 4, 40, np.random.default_rng(1), report=lambda *said: heard.append(said))
     assert target.size == coordinates
     assert found.sampling.reason == f"{coordinates} coordinates, more than 24"
     assert found.sampling.divergences == 0
     assert found.sampling.at_max_treedepth == 0
     assert np.isfinite(found.phi).all()
-    assert found.u.shape == (160, 8 * (4 + 5 + 20))
+    assert found.u.shape == (80, 8 * (4 + 5 + 20))
     assert heard[0] == ("searching for modes", 0, 0)
-    assert [done for stage, done, total in heard if stage == "NUTS, warm-up"] == list(range(60))
-    assert [done for stage, done, total in heard if stage == "NUTS, sampling"] == list(range(60, 100))
-    assert heard[-1] == ("drawing the effects", 0, 160)
+    assert [done for stage, done, total in heard if stage == "NUTS, warm-up"] == list(range(40))
+    assert [done for stage, done, total in heard if stage == "NUTS, sampling"] == list(range(40, 60))
+    assert heard[-1] == ("drawing the effects", 0, 80)
 
 
 def test_its_effects_in_subgroups_come_with_it():
