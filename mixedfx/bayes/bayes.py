@@ -61,11 +61,11 @@ def bayes(
     The linear predictor is eta = X beta + Z u + offset with u ~ N(0, Sigma) for each level of a grouping factor, and
     the response follows the family given eta. Gaussian models with random terms are sampled by the collapsed engine:
     given the variances, beta and u have a normal posterior and are integrated out exactly; the few variance parameters
-    are sampled by importance sampling from an adapted multivariate t distribution with Pareto-smoothed weights (a mixture
-    of them where there are several modes), and each draw of them is completed by an exact draw of (beta, u). Draws are
-    independent. Where the weights cannot be trusted (k-hat above 0.7), or where there are more than two dozen variance
-    parameters, NUTS samples the same low-dimensional density. All other models are written as Stan programs and sampled
-    by NUTS. `PosteriorFit.diagnostics` says what happened. An interrupt (Ctrl-C) ends every engine with
+    are sampled by importance sampling from an adapted multivariate t distribution (a mixture of them where there are
+    several modes) with Pareto-smoothed weights, and each draw of them is completed by an exact draw of (beta, u). Draws
+    are independent. Where the weights cannot be trusted (k-hat above 0.7), or where there are more than two dozen
+    variance parameters, NUTS samples the same low-dimensional density. All other models are written as Stan programs
+    and sampled by NUTS. `PosteriorFit.diagnostics` says what happened. An interrupt (Ctrl-C) ends every engine with
     KeyboardInterrupt, and leaves no draws behind.
 
     Parameters
@@ -100,10 +100,12 @@ def bayes(
     seed
         Seed of everything random; the same seed and engine give the same draws.
     weights
-        Precision weights, var = sigma^2 / weight: the name of a column or an array with a value for each row of `data`.
+        Precision weights, var = sigma^2 / weight: the name of a column or a value for each row of `data`; a pandas
+        Series is aligned with the index of `data`, an array is taken by position.
         Not beside ``se(...)``, which knows the variances.
     offset
-        Name of a column or an array, added to the linear predictor.
+        Name of a column or values as for `weights`, added to the linear predictor. Values belong to the rows of `data`:
+        predictions for others need a column.
     na
         ``"drop"``: rows with a missing value are left out. ``"raise"``: a missing value is an error.
     contrasts

@@ -56,15 +56,16 @@ def _of_collapsed(s: Sampling) -> tuple[Concern, ...]:
     missed = missed_mass(s)
     if missed > 0:
         text = (
-            f"Near one of the {s.starts} starting points lies {_times(missed)} the mass that the draws stand for there: "
-            "they left out a part of the posterior. Ask for engine='nuts' or engine='stanli', or give narrower priors."
+            f"Near one of the {s.starts} starting points lies {_times(missed)} the mass that the draws stand for "
+            "there: they left out a part of the posterior. Ask for engine='nuts' or engine='stanli', or give narrower "
+            "priors."
         )
         found.append((ModeWarning, text))
     elif s.method == "nuts" and s.modes > 1:
         text = (
-            f"The posterior has {s.modes} modes, with about {_percentages(s.log_mass)} of its mass; chains hardly go from "
-            f"one to another, and {_percentages(s.drawn)} of the draws are near them: intervals depend on where chains "
-            "began. Give narrower priors, or ask for more draws by engine='collapsed'."
+            f"The posterior has {s.modes} modes, with about {_percentages(s.log_mass)} of its mass; chains hardly go "
+            f"from one to another, and {_percentages(s.drawn)} of the draws are near them: intervals depend on where "
+            f"chains began. {_way_out(s)}"
         )
         found.append((ModeWarning, text))
     if s.method == "importance" and s.k_hat > RELIABLE:
@@ -82,8 +83,8 @@ def _of_collapsed(s: Sampling) -> tuple[Concern, ...]:
     slow = [value for value in s.energy if value < SLOW_ENERGY]
     if slow:
         text = (
-            f"E-BFMI is {min(slow):.2f} in {len(slow)} of {len(s.energy)} chains, below {SLOW_ENERGY}: the sampler hardly "
-            "reaches the tails, as where a prior has a heavy tail. Give narrower priors, or ask for more draws."
+            f"E-BFMI is {min(slow):.2f} in {len(slow)} of {len(s.energy)} chains, below {SLOW_ENERGY}: the sampler "
+            "hardly reaches the tails, as where a prior has a heavy tail. Give narrower priors, or ask for more draws."
         )
         found.append((EnergyWarning, text))
     if s.at_max_treedepth:
@@ -181,13 +182,20 @@ def _percentages(log_mass: tuple[float, ...]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def _way_out(s: Sampling) -> str:
+    """Advice where chains do not go between modes."""
+    if s.reason == "asked for":
+        return "engine='collapsed' covers all modes at once, if its weights can be trusted; or give narrower priors."
+    return "Give narrower priors."
+
+
 def _modes(s: Sampling) -> str:
     """Where the starting points led."""
     if s.modes == 1:
         return f"one, to which all {s.starts} starting points lead, the REML estimate among them"
     return (
-        f"{s.modes}, from {s.starts} starting points, the REML estimate among them, with {_percentages(s.log_mass)} of the "
-        f"mass and {_percentages(s.drawn)} of the draws"
+        f"{s.modes}, from {s.starts} starting points, the REML estimate among them, with {_percentages(s.log_mass)} of "
+        f"the mass and {_percentages(s.drawn)} of the draws"
     )
 
 

@@ -1,9 +1,9 @@
 """The engine: modes, proposal, weights, the decision whether they can be trusted, then exact (beta, u) for each draw.
 
 Importance sampling serves up to two dozen coordinates: in models of Project STAR with 11, 19 and 21 of them, 40 %, 30 %
-and 9 % of the points were effective, and k-hat was about 0.5. Several modes are covered by a mixture of proposals. Beyond
-that, or where k-hat says that the weights cannot be trusted, NUTS samples the same low-dimensional density with its
-exact gradient.
+and 9 % of the points were effective, and k-hat was about 0.5. Several modes are covered by a mixture of proposals.
+Beyond that, or where k-hat says that the weights cannot be trusted, NUTS samples the same low-dimensional density with
+its exact gradient.
 
 **What k-hat cannot see** is a part of the posterior that was never proposed. So the mass near each mode to which the
 starting points lead, the REML estimate among them, is compared with the mass that the draws stand for there.
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from mixedfx.bayes import nuts
 from mixedfx.errors import MemoryForecastError
 from mixedfx.sampling.importance import RELIABLE, ImportanceSample, resample, smooth
-from mixedfx.sampling.mode import Modes, find_modes
 from mixedfx.sampling.mixture_proposal import Adapted, MixtureProposal, adapt, at_modes, log_masses
+from mixedfx.sampling.mode import Modes, find_modes
 from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
@@ -208,7 +208,7 @@ def _why_not_importance(target: Target, engine: str) -> str:
 
 
 def _mass_of_draws(modes: Modes, phi: Array) -> tuple[float, ...]:
-    """Log mass near each mode if the draws are right about its shares: each draw belongs to the mode it is nearest to."""
+    """Log mass near each mode if the draws are right about shares; a draw belongs to the mode that it is nearest to."""
     log_mass = np.array([mode.log_mass for mode in modes.found])
     total = float(np.logaddexp.reduce(log_mass))
     if len(log_mass) == 1:
@@ -252,9 +252,7 @@ def _weighted(
             break
         # so many points know the tails better than a round of adaptation did
         proposal = proposal.refit(points, weights)
-    found = ImportanceSample(
-        points, log_ratios, weights, k_hat, float(1 / np.sum(weights**2)), adapted.rounds, spent
-    )
+    found = ImportanceSample(points, log_ratios, weights, k_hat, float(1 / np.sum(weights**2)), adapted.rounds, spent)
     return _Weighted(found, first, adapted, beta, u)
 
 

@@ -1,4 +1,4 @@
-r"""A covariance matrix on an unconstrained scale: logarithms of standard deviations and transformed partial correlations.
+r"""A covariance matrix on an unconstrained scale: log standard deviations and transformed partial correlations.
 
     Sigma = D R D,   D = diag(s),   R = L L',   coordinates (log s_i, y_ij), z_ij = tanh(y_ij), j < i,
 
@@ -133,7 +133,7 @@ def coordinates_of(F: Array) -> tuple[Array, Array]:
     k = F.shape[1]
     size = np.sqrt((F**2).sum(axis=2))
     with np.errstate(divide="ignore", invalid="ignore"):
-        R = np.linalg.qr((F / np.where(size > 0, size, 1.0)[:, :, None]).transpose(0, 2, 1), mode="r")
+        R = np.asarray(np.linalg.qr((F / np.where(size > 0, size, 1.0)[:, :, None]).transpose(0, 2, 1), mode="r"))
         L = (R * np.where(np.diagonal(R, axis1=1, axis2=2) < 0, -1.0, 1.0)[:, :, None]).transpose(0, 2, 1)
         columns = []
         for i in range(1, k):

@@ -10,13 +10,16 @@ There the sum is a product with one table; here it is formed anew at each point,
 of the first factor meets where factors are nested (`touched`). So it costs more for each point, but has no table that
 grows with the fourth power of the number of columns.
 
-**Gradient.** In `mixedfx.pls.collapsed` the derivative of log p in T_f is -P_f T_f, P_f the sum over the levels of f of
-the diagonal blocks of Z'V^{-1}Z - Z'V^{-1}Q S~^{-1} Q'V^{-1}Z - h h' / sigma^2, h = Z'V^{-1}(y - Q gamma). Eliminating Z2
-first, with N2 = Lambda2 (I + Lambda2'E22 Lambda2)^{-1} Lambda2', all three terms are quadratic in products with F:
+**Gradient.** In `mixedfx.pls.collapsed` the derivative of log p in T_f is -P_f T_f, P_f the sum over the levels of f
+of the diagonal blocks of Z'V^{-1}Z - Z'V^{-1}Q S~^{-1} Q'V^{-1}Z - h h' / sigma^2, h = Z'V^{-1}(y - Q gamma).
+Eliminating Z2 first, with N2 = Lambda2 (I + Lambda2'E22 Lambda2)^{-1} Lambda2', all three terms are quadratic in
+products with F:
 
     P_2 = E22 - E2F Omega EF2,      P_1 = sum_j K_j'G_j - K_j' (Z_j'F) Omega (F'Z_j) K_j,     K_j' = I - G_j N_j,
 
-    Omega = [N2, 0; 0, 0] + B S~^{-1} B' + g g' / sigma^2,   B = [-N2 E2Q; I; 0],   g = [-N2 (E2y - E2Q gamma); -gamma; 1].
+    Omega = [N2, 0; 0, 0] + B S~^{-1} B' + g g' / sigma^2,
+
+    B = [-N2 E2Q; I; 0],   g = [-N2 (E2y - E2Q gamma); -gamma; 1].
 
 That is Fisher's identity: Omega is the second moment, over sigma^2, of what multiplies the columns of F, given y.
 """
@@ -26,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,7 +178,7 @@ class CollapsedPoints:
             self._draw(_at(factors, rows), sigma[rows], mixing[rows], rng, rows, beta, u)
         return beta, u
 
-    # --- elimination ---------------------------------------------------------------------------------------------------
+    # --- elimination -------------------------------------------------------------------------------------------------
     def _solve(self, factors: list[Vector], sigma: Vector, mixing: Vector) -> _Solved:
         problem, prior = self.collapsed.problem, self.collapsed.prior
         C, location = self.collapsed.rotated
@@ -242,7 +246,7 @@ class CollapsedPoints:
         coupling = self.collapsed.problem.coupling
         return () if coupling is None else coupling.positions
 
-    # --- gradients -----------------------------------------------------------------------------------------------------
+    # --- gradients ---------------------------------------------------------------------------------------------------
     def _gradients(self, factors: list[Vector], sigma: Vector, mixing: Vector) -> Gradients:
         problem, prior = self.collapsed.problem, self.collapsed.prior
         C, location = self.collapsed.rotated
@@ -295,7 +299,7 @@ class CollapsedPoints:
         inner = left @ self.ZF.transpose(0, 2, 1)
         return (K @ (G - inner @ K.transpose(0, 1, 3, 2))).sum(axis=1)
 
-    # --- draws ---------------------------------------------------------------------------------------------------------
+    # --- draws -------------------------------------------------------------------------------------------------------
     def _draw(
         self, factors: list[Vector], sigma: Vector, mixing: Vector, rng: np.random.Generator, rows: NDArray[np.intp],
         beta: Vector, u: Vector,
@@ -322,12 +326,12 @@ class CollapsedPoints:
             ):
                 u[rows[:, None, None], where] = _natural(group, effects[:, position])
         # u_j = J_j'(J_j Z_j'(y - Q gamma - Z2 u2) + sigma e)
-        right = (self.ZF @ weight[:, self.touched][..., None])
+        right = self.ZF @ weight[:, self.touched][..., None]
         inner = at.half @ right + sigma[:, None, None, None] * rng.standard_normal((D, q, k, 1))
         effects = (at.half.transpose(0, 1, 3, 2) @ inner)[..., 0]
         u[rows[:, None, None], self.collapsed.effect_index[0]] = _natural(problem.factors[0], effects)
 
-    # --- parts of the points ---------------------------------------------------------------------------------------------
+    # --- parts of the points -----------------------------------------------------------------------------------------
     def _chunks(self, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         size = max(1, CHUNK // max(self.touched.size * self.touched.shape[1], len(self.products) ** 2))
         return [rows[i : i + size] for i in range(0, len(rows), size)]
@@ -381,9 +385,9 @@ def one_by_one(collapsed: Collapsed, factors: list[Vector], sigma: Vector, mixin
 
 
 def _met(cross, q: int, k: int, q2: int) -> tuple[NDArray[np.intp], Vector]:
-    """Columns of Z2 that each level of the first factor meets, (q, m), padded, and its products with them, (q, k, m)."""
+    """(q, m) columns of Z2 that each level of the first factor meets, padded, and its (q, k, m) products with them."""
     starts, columns = cross.indptr[::k], cross.indices
-    met = [np.unique(columns[a:b]) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    met = [np.unique(columns[a:b]) for a, b in pairwise(starts)]
     most = max(map(len, met), default=0)
     if 2 * most > q2:  # little is saved: take all of them
         return np.broadcast_to(np.arange(q2), (q, q2)), cross.toarray().reshape(q, k, q2)
@@ -413,7 +417,7 @@ def _side_by_side(X: Vector, position: NDArray[np.intp]) -> Vector:
     return X[:, position].transpose(0, 2, 1, 3).reshape(len(X), position.shape[1], -1)
 
 
-# --- Cholesky algebra on dense matrices: LAPACK, one call for each -------------------------------------------------------
+# --- Cholesky algebra on dense matrices: LAPACK, one call for each ---------------------------------------------------
 def _cholesky(A: Vector) -> tuple[list[Vector], Vector]:
     """Lower factors of D matrices, what is above the diagonal left as it was, and (D,) logarithms of determinants."""
     out, logdet = [], np.zeros(len(A))

@@ -109,7 +109,7 @@ class Joint:
         out = np.empty((self.design.n_random, u[0].shape[-1]))
         parts = [u[0]] + ([] if self.problem.coupling is None else [u[1][x] for x in self.problem.coupling.positions])
         for group, positions, part in zip(self.problem.factors, self._positions, parts, strict=True):
-            out[positions] = group.natural(part).reshape(-1, part.shape[-1])
+            out[positions] = group.natural(part).reshape(len(positions), part.shape[-1])
         return out
 
     def _from_design(self, random: sparse.csr_array) -> Pair:
@@ -117,8 +117,8 @@ class Joint:
         s = shape_of(random)[0]
         effects = sparse.csr_array(random.T)
         parts = [
-            group.coefficients(cast("sparse.csr_array", effects[positions]).toarray().reshape(-1, group.k, s))
-            for group, positions in zip(self.problem.factors, self._positions, strict=True)
+            group.coefficients(cast("sparse.csr_array", effects[at]).toarray().reshape(group.n_levels, group.k, s))
+            for group, at in zip(self.problem.factors, self._positions, strict=True)
         ]
         second = np.zeros((0 if self.problem.coupling is None else self.problem.coupling.size, s))
         if self.problem.coupling is not None:

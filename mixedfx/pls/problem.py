@@ -22,7 +22,7 @@ columns may be permuted (`Coupling.permutation`) to keep its Cholesky factor spa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -137,10 +137,10 @@ class Problem:
         The residual standard deviation where it is known, else None.
     n_parameters
         Length of theta.
-    orders
-        Random term -> order in which its columns are taken: the rows of T in this order are lower triangular. Terms
-        that are not named keep their own order. Every order describes the same covariances; see
-        `mixedfx.reml.pivoting`.
+    frames
+        Random term -> orthogonal (k, k) C: T = C L, L the lower triangle that the parameters fill. A permutation is an
+        order in which the columns are taken. Terms that are not named have L = T. Every frame describes the same
+        covariances; see `mixedfx.reml.pivoting` and `mixedfx.reml.constrained`.
     """
 
     factors: tuple[GroupFactor, ...]
@@ -156,7 +156,7 @@ class Problem:
     REML: bool
     sigma: float | None
     n_parameters: int
-    orders: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    frames: Mapping[int, Vector] = field(default_factory=dict)
 
     @property
     def p(self) -> int:
@@ -170,35 +170,54 @@ class Problem:
 
     @cached_property
     def entries(self) -> list[tuple[int, int, int]]:
-        """Factor, row and column in its T of each parameter."""
+        """Factor, row and column in its L of each parameter; T = L where there are no frames."""
         out: list[tuple[int, int, int]] = [(0, 0, 0)] * self.n_parameters
         for f, group in enumerate(self.factors):
             for block in group.blocks:
-                order = self.orders.get(block.term, tuple(range(block.structure.k)))
                 for m, (a, b) in enumerate(zip(*block.structure.entries, strict=True)):
-                    out[block.par + m] = (f, block.first + order[int(a)], block.first + int(b))
+                    out[block.par + m] = (f, block.first + int(a), block.first + int(b))
         return out
 
-    def parameters(self, theta: Vector) -> Vector:
-        """(..., r) parameters `par`, in the columns' own order, of theta as users see it."""
-        return self._translated(np.asarray(theta, dtype=np.float64), lambda group, rows: group.basis[rows, rows])
+    @cached_property
+    def diagonal(self) -> NDArray[np.bool_]:
+        """(r,) which parameters stand on the diagonal of their L."""
+        return np.array([a == b for _, a, b in self.entries], dtype=bool)
 
-    def theta(self, par: Vector) -> Vector:
-        """(..., r) theta as users see it of parameters `par` in the columns' own order: lme4's, diagonals of T >= 0."""
-        return self._translated(np.asarray(par, dtype=np.float64), lambda group, rows: group.inverse[rows, rows])
-
-    def _translated(self, values: Vector, move: Callable[[GroupFactor, slice], Vector]) -> Vector:
-        """The lower factor of each block times a matrix on the left, made lower again."""
-        out = np.empty(values.shape)
+    @cached_property
+    def turns(self) -> list[Vector | None]:
+        """For each factor the (k, k) orthogonal C with T = C L; None where it is the identity."""
+        out: list[Vector | None] = []
         for group in self.factors:
+            C = None
             for block in group.blocks:
-                at, structure = block.parameters, block.structure
-                moved = move(group, block.columns) @ factor(structure, values[..., at])
-                out[..., at] = parameters(structure, structure.canonical(moved))
+                if block.term in self.frames:
+                    C = np.eye(group.k) if C is None else C
+                    C[block.columns, block.columns] = self.frames[block.term]
+            out.append(C)
         return out
+
+    def matrices(self, par: Vector) -> list[Vector]:
+        """The (..., k, k) T of each factor, of the columns used, at parameters `par` (..., r)."""
+        T = [np.zeros((*par.shape[:-1], group.k, group.k)) for group in self.factors]
+        for m, (f, a, b) in enumerate(self.entries):
+            T[f][..., a, b] = par[..., m]
+        return [one if C is None else C @ one for one, C in zip(T, self.turns, strict=True)]
+
+    def lower(self, T: Sequence[Vector]) -> Vector:
+        """(..., r) the parameters of the same covariances without frames, diagonals of L not negative."""
+        out = np.empty((*T[0].shape[:-2], self.n_parameters))
+        for group, one in zip(self.factors, T, strict=True):
+            for block in group.blocks:
+                L = block.structure.canonical(one[..., block.columns, block.columns])
+                out[..., block.parameters] = parameters(block.structure, L)
+        return out
+
+    def natural_theta(self, T: Sequence[Vector]) -> Vector:
+        """(..., r) theta as users see it, lme4's lower triangles of the columns as given, of the covariances of T."""
+        return self.lower([group.natural(one) for group, one in zip(self.factors, T, strict=True)])
 
     def used_factors(self, natural: Sequence[Vector]) -> list[Vector]:
-        """For each factor (..., k, k) T_used = B T; `natural` holds (..., k, k) factors T of each random term."""
+        """For each factor (..., k, k) T = B T_natural; `natural` holds (..., k, k) factors of each random term."""
         out = []
         for group in self.factors:
             first = natural[group.blocks[0].term]
@@ -208,12 +227,15 @@ class Problem:
             out.append(group.basis @ T)
         return out
 
-    def matrices(self, par: Vector) -> list[Vector]:
-        """The (k, k) T_used of each factor at parameters `par` (r,)."""
-        T = [np.zeros((group.k, group.k)) for group in self.factors]
-        for value, (f, a, b) in zip(par, self.entries, strict=True):
-            T[f][a, b] = value
-        return T
+    def parameters(self, theta: Vector) -> Vector:
+        """(..., r) parameters, without frames, of theta (..., r) as users see it."""
+        theta = np.asarray(theta, dtype=np.float64)
+        blocks = sorted((block for group in self.factors for block in group.blocks), key=lambda block: block.term)
+        return self.lower(self.used_factors([factor(b.structure, theta[..., b.parameters]) for b in blocks]))
+
+    def theta(self, par: Vector) -> Vector:
+        """(..., r) theta as users see it, diagonals not negative, of parameters `par` (..., r)."""
+        return self.natural_theta(self.matrices(par))
 
 
 def group_factors(design: Design, root_weights: Vector | None) -> tuple[GroupFactor, ...]:

@@ -10,7 +10,7 @@ where x is constant its sd counts as 1; off the identity link the linear predict
 centre median(y), both rounded to one decimal, as `brms` does. The prior of the intercept is that of the intercept at
 the mean of the predictors, alpha = intercept + mean(x)' beta, as in rstanarm and brms: without centring its meaning
 would hang on where zero is. The default set treats a varying intercept alike: in a correlated term that contains it,
-the priors are those of v_0 = u_0 + mean(z)' u_rest and the other effects (`TermPrior.centring`).
+the priors are those of v_0 = u_0 + mean(z)' u_rest and the other effects (`TermPrior.at_means`).
 
 **Weights.** A row has variance sigma^2 / w, so that weights c w with c^(1/2) sigma are the same model. Priors of sigma,
 and those that count in sigmas (decov, R2D2), are therefore those of sigma / mean(w)^(1/2), the standard deviation of a
@@ -128,21 +128,18 @@ class TermPrior:
         One prior for each column, or a `Decov` for all of them; a `Share` under the model's sparse prior.
     eta
         Parameter of the LKJ prior; None where there are no correlations.
-    centring
-        For each column the mean at which the priors hold, 0 for the intercept, which comes first: they are those of
-        the covariance of C u, u the effects at zero and C the identity with these means in its first row. Empty where
-        the priors hold at zero.
+    means
+        Of a term with an intercept and correlations the mean of each covariate, 0 for the intercept, which comes first;
+        empty for other terms.
+    at_means
+        Whether the priors hold there: they are those of the covariance of C u, u the effects at zero and C the identity
+        with the means in its first row; else of that of u.
     """
 
     sd: tuple[Positive | Share, ...] | Decov
     eta: float | None
-    centring: tuple[float, ...] = ()
-
-    def to_means(self) -> Array:
-        """(k, k) C, from effects at zero to effects where the priors hold."""
-        C = np.eye(len(self.centring))
-        C[0] += self.centring
-        return C
+    means: tuple[float, ...] = ()
+    at_means: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +261,7 @@ class _Resolution:
         self.described.append((label, given, str(final)))
         return final
 
-    def sigma(self, prior: Positive) -> Positive:
+    def sigma(self, prior: Any) -> Any:
         """Scale the prior of sigma, which is that of a row of average weight, and describe it."""
         final = prior.rescaled(self.response.sigma) if prior.autoscale else prior
         if self.root_weight != 1.0:
@@ -292,8 +289,8 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
     assert isinstance(cor, LKJ)
     whole = _entry(priors, ("sd", term.group))
     single = [priors.entries.get(("sd", term.group, c)) for c in term.columns]
-    moved = work.at_means and term.has_correlations and term.columns[0] == "Intercept"
-    centring = (0.0, *term.mean[1:]) if moved else ()
+    lines = term.has_correlations and term.columns[0] == "Intercept"
+    means, moved = (0.0, *term.mean[1:]) if lines else (), lines and work.at_means
     where = ", predictors at their means" if moved else ""
     if isinstance(whole, Decov) and not any(single):
         if sigma_known:
@@ -303,7 +300,7 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
             )
         final = replace(whole, scale=whole.scale / work.root_weight)
         work.described.append((f"covariance of {term.group} over sigma^2{where}", str(whole), str(final)))
-        return TermPrior(final, whole.regularization if term.has_correlations else None, centring)
+        return TermPrior(final, whole.regularization if term.has_correlations else None, means, moved)
     if isinstance(whole, Decov):
         raise OptionError(
             f"the covariance of '{term.group}' has a decov() prior and one of its sds another",
@@ -322,7 +319,7 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
     if not term.has_correlations:
         return TermPrior(tuple(sds), None)
     work.described.append((f"correlations over {term.group}{where}", str(cor), str(cor)))
-    return TermPrior(tuple(sds), cor.eta, centring)
+    return TermPrior(tuple(sds), cor.eta, means, moved)
 
 
 def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | None = None) -> Prior:

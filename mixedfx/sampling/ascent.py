@@ -1,9 +1,9 @@
 r"""Quasi-Newton ascent from several starting points at once.
 
-BFGS (Nocedal & Wright 2006, section 6.1) with a backtracking line search, each start with a curvature of its own: where a
-density at many points costs little more than at one, all of them cost little more than the slowest. Steps are bounded,
-since on logarithmic scales a step of many units leads to where nothing is known; curvature is learned only from steps
-along which the gradient fell.
+BFGS (Nocedal & Wright 2006, section 6.1) with a backtracking line search, each start with a curvature of its own:
+where a density at many points costs little more than at one, all of them cost little more than the slowest. Steps are
+bounded, since on logarithmic scales a step of many units leads to where nothing is known; curvature is learned only
+from steps along which the gradient fell.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def ascend(density: Density, starts: Array, scale: Array, tolerance: float = 1e-
            [ 1.]])
     """
     phi = np.array(starts, dtype=np.float64)
-    s, d = phi.shape
+    s = len(phi)
     value, gradient = (np.array(a) for a in density(phi))
     H = np.tile(np.diag(scale), (s, 1, 1))
     climbing = np.flatnonzero(np.isfinite(value))

@@ -9,7 +9,7 @@ to the right (a power of sd); a multivariate t proposal is heavier than both.
 
 **Basis.** The standard deviations and partial correlations of a correlated term are those of effects S u, u the
 effects as the formula names them: S u are those that the prior is stated for, the intercept at the means of the
-covariates, say, but for covariates that stand close to others (`mixedfx.sampling.basis`).
+covariates, say, or at zero, if the covariates are not far from there (`mixedfx.sampling.basis`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scipy import linalg, special
 from mixedfx.covariance.unconstrained import coordinates_of, correlation_factor, partial_gradient
 from mixedfx.pls.problem import Problem
 from mixedfx.priors.resolve import ResolvedPriors
-from mixedfx.sampling.basis import SampledBasis, independent_basis, sampled_basis
+from mixedfx.sampling.basis import SampledBasis, sampled_basis
 from mixedfx.sampling.covariance_prior import CovariancePrior
 
 Array = NDArray[np.float64]
@@ -89,8 +89,7 @@ class Variances:
 
         Triangular where the term is sampled as it is.
         """
-        natural = self.terms[term].basis.natural
-        return self.sampled[term] if natural is None else natural @ self.sampled[term]
+        return self.terms[term].basis.to_natural(self.sampled[term])
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +104,14 @@ class Coordinates:
         Scaled priors.
     df
         (m,) degrees of freedom of the coefficients' priors, infinite for normal ones.
+    as_stated
+        Whether covariances are sampled in the basis that their priors are stated for, wherever the covariates are.
     """
 
     problem: Problem
     priors: ResolvedPriors
     df: Array
+    as_stated: bool = False
 
     @property
     def has_sigma(self) -> bool:
@@ -125,7 +127,7 @@ class Coordinates:
             group, block = used[t]
             structure, own = block.structure, group.basis[block.columns, block.columns]
             correlated = structure.n_parameters > structure.k
-            basis = sampled_basis(prior, own) if correlated else independent_basis(own)
+            basis = sampled_basis(prior, own, self.as_stated)
             density = CovariancePrior(prior, structure.k, correlated, basis.stated)
             term = TermCoordinates(at, structure.k, correlated, basis, density)
             out.append(term)
@@ -200,10 +202,7 @@ class Coordinates:
         ndarray
             phi, the precision factors of coefficients with t priors at one.
         """
-        sampled = [
-            F if term.basis.natural is None else np.linalg.solve(term.basis.natural, F)
-            for term, F in zip(self.terms, factors, strict=True)
-        ]
+        sampled = [term.basis.to_sampled(F) for term, F in zip(self.terms, factors, strict=True)]
         return self._point(sigma, sampled, least, steepest)
 
     def from_used(self, sigma: float, factors: Sequence[Array], least: float = 1e-3, steepest: float = 3.0) -> Array:
@@ -225,6 +224,14 @@ class Coordinates:
             if term.correlated:
                 phi[term.partials] = np.clip(y[0], -steepest, steepest)
         return phi
+
+    def translated(self, phi: Array, other: Coordinates) -> Array:
+        """(D, size) points of these coordinates that describe the same as points `phi` of `other` ones."""
+        out, at = phi.copy(), other.variances(phi)
+        for t, term in enumerate(self.terms):
+            if not np.array_equal(term.basis.used, other.terms[t].basis.used):
+                out[:, term.sds], out[:, term.partials] = coordinates_of(term.basis.to_sampled(at.factors(t)))
+        return out
 
     def even(self, sigma: float, share: float) -> Array:
         """(size,) the point where each effect moves the response by `share` residual standard deviations.
@@ -324,4 +331,3 @@ class Coordinates:
         half = self.df[self.mixed] / 2
         phi[:, self.mixing_first :] = np.log(rng.gamma(half, 1 / half, (n, len(half))))
         return phi
-

@@ -59,13 +59,13 @@ class CovariancePrior:
 
     @cached_property
     def log_across(self) -> float:
-        """log |A|."""
+        """Log |A|."""
         return 0.0 if self.across is None else float(np.linalg.slogdet(self.across)[1])
 
     @cached_property
     def back(self) -> Array | None:
         """(k, k) inverse of A."""
-        return None if self.across is None else np.linalg.inv(self.across)
+        return None if self.across is None else np.asarray(np.linalg.inv(self.across), dtype=np.float64)
 
     @property
     def eta(self) -> float:

@@ -2,15 +2,16 @@ r"""Importance sampling around several modes at once: a mixture of proposals, on
 
 Weights are ratios of the density to that of the whole mixture, so that a point counts the same whichever component it
 came from, and a mode that is covered is weighted right however much of the mass it holds. In each round a component
-takes the points in proportion to its share in their density under the mixture (population Monte Carlo with weights that
-are integrated over the choice of the component; Cappé, Douc, Guillin, Marin & Robert 2008, Statistics and Computing
-18:447); none loses its place altogether. With one mode this is adaptive importance sampling as in
+takes the points in proportion to its share in their density under the mixture (population Monte Carlo with weights
+that are integrated over the choice of the component; Cappé, Douc, Guillin, Marin & Robert 2008, Statistics and
+Computing 18:447); none loses its place altogether. With one mode this is adaptive importance sampling as in
 `mixedfx.sampling.importance`.
 
 **Mass near a mode.** With r_c(x) the share of component c, as it is first made from the curvature at its mode, in the
 density of the mixture at x, the integral of the density near mode c is that of density times r_c: the mean of weight
-times r_c over the points. It is estimated twice, by the first round, whose proposals stand at the modes by construction,
-and by the points that draws are taken from. If adaptation has drifted from a mode, the first estimate is the larger one.
+times r_c over the points. It is estimated twice, by the first round, whose proposals stand at the modes by
+construction, and by the points that draws are taken from. If adaptation has drifted from a mode, the first estimate is
+the larger one.
 """
 
 from __future__ import annotations

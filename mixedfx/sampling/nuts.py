@@ -1,26 +1,27 @@
 r"""NUTS for a few chains that move together, on a density whose gradient costs little more at many points than at one.
 
 Each transition doubles a trajectory of Hamiltonian dynamics forwards or backwards until it turns back on itself, and
-draws the next state from its points in proportion to their densities, preferring the later half (Hoffman & Gelman 2014,
-JMLR 15:1593; multinomial weights: Betancourt 2017, arXiv:1701.02434). A subtree of 2^j leapfrog steps is built in a loop
-rather than by recursion: the left ends of its open sub-subtrees are kept, at most j of them, at the place that the
-number of one bits of the leaf's index names (Phan, Pradhan & Jankowiak 2019, arXiv:1912.11554). All chains at the
-same depth are at the same leaf, so that their gradients are one call; a chain that has turned leaves the others to go on.
+draws the next state from its points in proportion to their densities, preferring the later half (Hoffman & Gelman
+2014, JMLR 15:1593; multinomial weights: Betancourt 2017, arXiv:1701.02434). A subtree of 2^j leapfrog steps is built
+in a loop rather than by recursion: the left ends of its open sub-subtrees are kept, at most j of them, at the place
+that the number of one bits of the leaf's index names (Phan, Pradhan & Jankowiak 2019, arXiv:1912.11554). All chains at
+the same depth are at the same leaf, so that their gradients are one call; a chain that has turned leaves the others to
+go on.
 
 A density that is zero or not a number ends a trajectory as a divergence, no more.
 
-**Metric.** x = W z, and z moves under the identity. W first is the factor of the covariance that is handed in, and then
-that of the chains' own draws: of windows of the warm-up that double in length, all chains pooled, correlations shrunk
-towards zero by as much as few draws ask for. One step size serves all chains, by dual averaging of their mean
+**Metric.** x = W z, and z moves under the identity. W first is the factor of the covariance that is handed in, and
+then that of the chains' own draws: of windows of the warm-up that double in length, all chains pooled, correlations
+shrunk towards zero by as much as few draws ask for. One step size serves all chains, by dual averaging of their mean
 acceptance rate.
 
-**When a trajectory has turned.** Under a metric that nobody has checked, where its first or last momentum has a negative
-product with the sum of all of them (the two ends counted half): half a period of the slowest direction. Once the metric
-is that of the draws, all directions have much the same period, and a quarter of it leads to the state that depends least
-on where it began: the trajectory ends where its first and last momenta are at right angles. Any condition on the ends of
-a subtree serves, as long as it reads the same backwards. In the normal distribution of 100 dimensions with learned
-metric, that gives twice as many effective draws of squares for each gradient, and half as many of means, which have many
-more.
+**When a trajectory has turned.** Under a metric that nobody has checked, where its first or last momentum has a
+negative product with the sum of all of them (the two ends counted half): half a period of the slowest direction. Once
+the metric is that of the draws, all directions have much the same period, and a quarter of it leads to the state that
+depends least on where it began: the trajectory ends where its first and last momenta are at right angles. Any
+condition on the ends of a subtree serves, as long as it reads the same backwards. In the normal distribution of 100
+dimensions with learned metric, that gives twice as many effective draws of squares for each gradient, and half as many
+of means, which have many more.
 """
 
 from __future__ import annotations
@@ -130,7 +131,11 @@ def sample(
         if not warm:
             at = turn - warmup
             kept.x[:, at] = space.unwhiten(state.z)
-            kept.log_density[:, at], kept.energy[:, at], kept.acceptance[:, at] = state.value, way.energy, way.acceptance
+            kept.log_density[:, at], kept.energy[:, at], kept.acceptance[:, at] = (
+                state.value,
+                way.energy,
+                way.acceptance,
+            )
             kept.depth[:, at], kept.steps[:, at] = way.depth, way.steps
             kept.divergent[:, at], kept.cut[:, at] = way.divergent, way.cut
             continue
@@ -170,7 +175,7 @@ def pooled_covariance(x: Array, symmetric: Sequence[int] | NDArray[np.intp] = ()
 
 
 def _windows(warmup: int) -> list[int]:
-    """First iteration of the first window, then the last one of each; the last takes what cannot make one of its own."""
+    """First iteration of the first window, then the last one of each; the last takes what is left over."""
     first, last = int(FIRST_SHARE * warmup), warmup - int(LAST_SHARE * warmup)
     if last - first < FIRST_WINDOW:
         return []

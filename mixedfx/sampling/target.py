@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -41,6 +41,17 @@ class Target:
     def size(self) -> int:
         """Number of coordinates."""
         return self.coordinates.size
+
+    @cached_property
+    def as_stated(self) -> Target | None:
+        """The same posterior in the basis that its priors are stated for; None where that is the one it is in.
+
+        `Coordinates.translated` takes points from one to the other, and log densities differ by its Jacobian.
+        """
+        other = replace(self.coordinates, as_stated=True)
+        if all(term.basis.stated is None for term in self.coordinates.terms):
+            return None
+        return Target(other, self.collapsed)
 
     @cached_property
     def batch(self) -> CollapsedBatch | None:

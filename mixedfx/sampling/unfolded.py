@@ -1,4 +1,4 @@
-r"""Standard deviations on a line that goes on through zero, where a sampler that follows gradients moves with long steps.
+r"""Standard deviations on a line that goes on through zero, where a sampler that follows gradients takes long steps.
 
 The posterior of a small standard deviation s has a density that is finite at zero: in log s that is a tail as long as
 e^{log s}, and the few draws that go far out there set the pace of all others. On the scale of s itself the density
@@ -8,8 +8,9 @@ a power of s. With
     s = s_0 |sinh v|,      log p(v) = log p(log s) + log coth |v|,
 
 v is proportional to s below s_0 and to log s above it, and both tails are short. The density is symmetric in v: a
-trajectory that passes through zero comes out with the same variances, and the sign has no meaning. It must not be dropped
-on the way, though: under a metric with correlations what comes next depends on it. s_0 is the s of the mode. The derivative in v is (d / d log s) coth v - 2 / sinh 2v; its two terms cancel at zero.
+trajectory that passes through zero comes out with the same variances, and the sign has no meaning. It must not be
+dropped on the way, though: under a metric with correlations what comes next depends on it. s_0 is the s of the mode.
+The derivative in v is (d / d log s) coth v - 2 / sinh 2v; its two terms cancel at zero.
 """
 
 from __future__ import annotations

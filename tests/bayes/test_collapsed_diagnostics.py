@@ -25,7 +25,7 @@ def fit():
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
-        ({"log_mass": (-40.0,), "drawn": (-60.0,)}, errors.ModeWarning, r"e\^20 times the mass that the draws stand for"),
+        ({"log_mass": (-40.0,), "drawn": (-60.0,)}, errors.ModeWarning, r"e\^20 times the mass that the draws stand"),
         ({"log_mass": (-40.0, -43.0), "drawn": (-40.0, -49.0)}, errors.ModeWarning, "403 times the mass"),
         (NUTS | {"modes": 2, "log_mass": (-40.0, -41.0), "drawn": (-40.4, -40.4)}, errors.ModeWarning,
          "2 modes, with about 73% and 27% of its mass.*50% and 50% of the draws"),

@@ -42,9 +42,7 @@ def test_the_full_model_runs_and_says_how_far_it_is(formula, coordinates):
 def test_its_effects_in_subgroups_come_with_it():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)
-        fit = mx.bayes(
-            INDEPENDENT, draw_data(400), priors=pooled_interactions(), draws=80, chains=2, warmup=40, seed=1
-        )
+        fit = mx.bayes(INDEPENDENT, draw_data(400), priors=pooled_interactions(), draws=80, chains=2, warmup=40, seed=1)
         effects = mx.effects(fit, "z", by=[["x1"], ["x1", "x2"], ["x3", "x4"]])
     assert len(effects.table) == 2 + 4 + 20
     assert np.isfinite(effects.draws()).all()

@@ -91,7 +91,9 @@ def test_variances_near_zero_are_no_error():
     """Twenty-eight coordinates, data that vary by nothing but noise, priors of sds a hundredth of it."""
     rng = np.random.default_rng(5)
     columns = {f"x{j}": rng.normal(size=80) for j in range(5)}
-    data = pd.DataFrame({"y": rng.normal(size=80), "g": rng.integers(8, size=80), "h": rng.integers(5, size=80), **columns})
+    data = pd.DataFrame(
+        {"y": rng.normal(size=80), "g": rng.integers(8, size=80), "h": rng.integers(5, size=80), **columns}
+    )
     slopes = " + ".join(columns)
     formula = f"y ~ 1 + (1 + {slopes} | g) + (1 + {slopes} || h)"
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""A posterior whose sampler failed says so wherever its effects are shown: table, contrasts, report, and after loading."""
+"""A posterior whose sampler failed says so wherever its effects are shown: table, contrasts, report, after loading."""
 
 import warnings
 from dataclasses import replace
@@ -56,7 +56,9 @@ def test_a_loaded_fit_still_says_it(failed, tmp_path):
 
 def test_average_outcomes_say_it_too(failed):
     with pytest.warns(errors.RHatWarning):
-        averages = mx.poststratify(failed, pd.DataFrame({"g": ["a", "b"], "z": [0, 1], "N": [2, 3]}), by="g", weights="N")
+        averages = mx.poststratify(
+            failed, pd.DataFrame({"g": ["a", "b"], "z": [0, 1], "N": [2, 3]}), by="g", weights="N"
+        )
     assert any("R-hat" in note for note in averages.notes)
 
 

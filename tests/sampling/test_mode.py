@@ -15,8 +15,8 @@ from mixedfx.design.build import build_design
 from mixedfx.errors import ModelError
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
-from mixedfx.sampling import target as target_module
 from mixedfx.sampling import mode as mode_module
+from mixedfx.sampling import target as target_module
 from mixedfx.sampling.mode import find_modes
 from mixedfx.sampling.target import build_target
 

@@ -1,7 +1,7 @@
-"""Chains that move together draw from the density that they are given; walls are divergences, and interrupts interrupts.
+"""Chains that move together draw from the density they are given; walls are divergences, interrupts interrupts.
 
-Moments are compared with known ones within 4.5 Monte Carlo errors, effective draws counted by `mixedfx.bayes.convergence`,
-which is compared with arviz-stats in its own tests.
+Moments are compared with known ones within 4.5 Monte Carlo errors, effective draws counted by
+`mixedfx.bayes.convergence`, which is compared with arviz-stats in its own tests.
 """
 
 import numpy as np
@@ -45,7 +45,7 @@ def test_a_correlated_normal_distribution_of_many_scales():
 
 @pytest.mark.parametrize("learned", [True, False])
 def test_skewed_and_heavy_tails_have_their_quantiles(learned, monkeypatch):
-    """Log of a gamma variable, and Student's t with five degrees of freedom: both ways of turning leave them invariant."""
+    """Log of a gamma variable, and Student's t with five degrees of freedom, by both ways of turning."""
     if not learned:
         monkeypatch.setattr(nuts, "_windows", lambda _: [])
     shape, df = 1.5, 5.0
@@ -151,6 +151,6 @@ def test_a_pooled_covariance_of_few_draws_can_be_factored():
     S = nuts.pooled_covariance(x, [0])
     np.testing.assert_allclose(np.diag(S), [1 - 2 / np.pi, 2 - 2 / np.pi], rtol=0.1)
     assert S[0, 1] == 0
-    assert nuts.pooled_covariance(x + [5, 0], [0])[0, 1] != 0
+    assert nuts.pooled_covariance(x + np.array([5, 0]), [0])[0, 1] != 0
     many = np.random.default_rng(8).multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 100_000)
     np.testing.assert_allclose(nuts.pooled_covariance(many), [[1, 0.8], [0.8, 1]], atol=0.02)

@@ -76,7 +76,7 @@ def joint_draws(
             correlation = of(f"L_{t}", category) if term.correlated else np.eye(sd.shape[1])
             factor = sd[:, :, None] * correlation
             if term.at_means:
-                means = np.array(priors.terms[t - 1].centring)
+                means = np.array(priors.terms[t - 1].means)
                 effects, factor = effects.copy(), factor.copy()
                 effects[:, :, 0] -= effects @ means
                 factor[:, 0] -= means @ factor

@@ -197,7 +197,7 @@ def model_shape(
                 correlated=term.correlated and term.n_columns > 1,
                 centred=bool({name, term.label} & chosen),
                 sd=_sd_kinds(prior),
-                at_means=bool(prior.centring),
+                at_means=prior.at_means,
             )
             for name, term, prior in zip(names, design.random, resolved.terms, strict=True)
         ),
