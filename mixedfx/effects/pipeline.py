@@ -37,7 +37,14 @@ from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, everybody, fin
 from mixedfx.effects.treatment import NO_TREATMENT, Treatment
 from mixedfx.effects.wording import listed
 from mixedfx.errors import MixedfxWarning, OptionError, check_option
-from mixedfx.results.protocol import UNCERTAINTIES, AnswersByUncertainty, Fit, NewLevels, Uncertainty
+from mixedfx.results.protocol import (
+    UNCERTAINTIES,
+    AnswersByUncertainty,
+    Fit,
+    NewLevels,
+    SaysConcerns,
+    Uncertainty,
+)
 
 
 def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: Any) -> Effects:
@@ -70,7 +77,7 @@ def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: 
             warnings.warn(warning.message, stacklevel=3)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return replace(answer, warnings=tuple(heard))
+    return replace(answer, warnings=tuple(text for text in heard if text not in answer.notes))
 
 
 def _answer(
@@ -133,6 +140,7 @@ def _answer(
             first = averages.quantities.take(averages.rows()[0, :s, 0]).functional
             warn_singular(fit, first, asked.labels, uncertainty)
     table = _table(asked, averages, treated, comparison, numbers.take(rows), level)
+    notes += _concerns(fit)
     table.attrs = {"level": level, "uncertainty": fit.uncertainty, "notes": list(notes)}
     return Effects(
         table=table,
@@ -149,6 +157,15 @@ def _answer(
         averages=averages,
         seed=seed,
     )
+
+
+def _concerns(fit: Fit) -> tuple[str, ...]:
+    """What speaks against the numbers of the fit; warned of here too, since the fit may come from a file."""
+    if not isinstance(fit, SaysConcerns):
+        return ()
+    for kind, text in fit.concerns:
+        warnings.warn(text, kind, stacklevel=2)
+    return tuple(text for _, text in fit.concerns)
 
 
 def _answering(fit: Fit, uncertainty: Uncertainty) -> Fit:
