@@ -56,7 +56,7 @@ def _response(design: Design, family: Family) -> ResponseScale:
     if mean <= 0 and link != "identity":  # all counts zero, say: nothing to take a centre from
         return ResponseScale(0.0, 1.0, sd)
     centre = float(family.link.link(np.array(mean))) - float(design.offset.mean())
-    unit = 1.0 if link == "log" else sd / abs(float(family.link.derivative(np.array(family.link.link(np.array(mean))))))
+    unit = 1.0 if link == "log" else sd / abs(float(family.link.derivatives(family.link.link(np.array(mean)), 1)[0]))
     return ResponseScale(centre, unit, sd)
 
 

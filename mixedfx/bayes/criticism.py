@@ -27,13 +27,31 @@ KINDS: dict[str, type] = {"diverging": bool, "tree_depth": int, "n_steps": int} 
 
 
 def arviz() -> Any:
-    """The package ArviZ, or the line that installs it."""
+    """The package ArviZ.
+
+    Raises
+    ------
+    MissingPackageError
+        Where it is not installed, cannot be imported, or has the interface of 1.0 and later, with the line that mends
+        it.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # arviz announces its next release
             import arviz
     except ImportError as error:
         raise MissingPackageError("ArviZ is not installed", mend="pip install 'mixedfx[bayes]'") from error
+    except Exception as error:  # it imports arviz-plots where that is installed, and that parts of matplotlib
+        raise MissingPackageError(
+            f"ArviZ is installed and cannot be imported: {type(error).__name__}: {error}",
+            mend="If arviz_plots stands in the traceback, it does not go with this matplotlib: pip uninstall "
+            "arviz-plots, or install the two in versions that do.",
+        ) from error
+    if int(arviz.__version__.split(".")[0]) >= 1:
+        raise MissingPackageError(
+            f"ArviZ {arviz.__version__} has another interface than the one that is known here",
+            mend="pip install 'arviz<1', which mixedfx[bayes] asks for.",
+        )
     return arviz
 
 
@@ -42,7 +60,7 @@ def pointwise_log_likelihood(fit: PosteriorChecking) -> Array:
     check_memory(fit.n_draws, 2 * fit.nobs)
     y, facts, parameters = fit.design.y, row_facts(fit.design), fit.joint.family_parameters()
     found = (
-        (at, fit.family.log_density(y[at], eta, parameters, **facts.take(at)))
+        (at, fit.family.log_density(y[at], eta, parameters, facts.take(at)))
         for at, eta in blocks(fit.design_for(), fit.joint, fit.seed)
     )
     return together(found, fit.n_draws, fit.nobs, ())

@@ -14,7 +14,8 @@ so exactly, whatever the response:
   z' Sigma z, and Sigma is determined only if the products of the entries of z, over the levels, span all k (k + 1) /
   2 of them.
 
-Every check is linear in the number of rows.
+Every check is linear in the number of rows. A term whose effects another one has is compared with no more terms, so
+that copies of a term cost no more than their number.
 """
 
 from __future__ import annotations
@@ -110,9 +111,17 @@ def unidentified(design: Design) -> list[str]:
     for t, term in enumerate(design.random):
         messages += _within_term(design, t, term)
         messages += _in_fixed_part(design, t, term)
-    for a in range(len(design.random)):
-        for b in range(a + 1, len(design.random)):
-            messages += _between_terms(design, a, b)
+    distinct: list[int] = []  # terms none of which has all its effects in one before
+    for b, term in enumerate(design.random):
+        again = False
+        for a in distinct:
+            message, shared = _between_terms(design, a, b)
+            messages += message
+            again |= shared == term.columns
+            if again:  # said once; against others it would say no more than the term that has its effects
+                break
+        if not again:
+            distinct.append(b)
     return messages
 
 
@@ -164,8 +173,8 @@ def _within_levels(term: RandomTerm) -> NDArray[np.float64] | None:
 
 def _distinct_directions(z: NDArray[np.float64]) -> bool:
     """Whether no two columns are multiples of each other, and none is zero."""
-    k = z.shape[1]
-    return all(len(independent_columns(z[:, [a, b]])) == 2 for a in range(k) for b in range(a)) and z.any(axis=0).all()
+    pairs = [(a, b) for a in range(z.shape[1]) for b in range(a)]
+    return bool(z.any(axis=0).all()) and all(len(independent_columns(z[:, list(pair)])) == 2 for pair in pairs)
 
 
 def _in_fixed_part(design: Design, t: int, term: RandomTerm) -> list[str]:
@@ -215,23 +224,22 @@ def _same_partition(a: RandomTerm, b: RandomTerm) -> bool:
     return bool((match[a.codes] == b.codes).all())
 
 
-def _between_terms(design: Design, a: int, b: int) -> list[str]:
-    """Columns that two terms over the same groups of rows have in common."""
+def _between_terms(design: Design, a: int, b: int) -> tuple[list[str], tuple[str, ...]]:
+    """What two terms over the same groups have in common, as text; columns of the second that the first has."""
     first, second = design.random[a], design.random[b]
     if not _same_partition(first, second):
-        return []
-    shared = [c for j, c in enumerate(second.columns) if _contains(first, second.z[:, j])]
+        return [], ()
+    found = tuple(c for j, c in enumerate(second.columns) if _contains(first, second.z[:, j]))
+    shared = found or tuple(c for j, c in enumerate(first.columns) if _contains(second, first.z[:, j]))
     if not shared:
-        shared = [c for j, c in enumerate(first.columns) if _contains(second, first.z[:, j])]
-    if not shared:
-        return []
+        return [], ()
     same_name = first.label == second.label
     groups = "" if same_name else f" ('{first.label}' and '{second.label}' group the rows identically)"
     mend = "Write one term for both" if same_name else "Keep one of the two grouping factors"
     return [
         f"{_shown(design, a)} and {_shown(design, b)} both have effects of {', '.join(shared)} for the same groups of "
         f"rows{groups}: only the sum of their variances is determined. {mend}."
-    ]
+    ], found
 
 
 def _contains(term: RandomTerm, column: NDArray[np.float64]) -> bool:

@@ -133,8 +133,10 @@ def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
     elif not by_level:
         return Treatment(name, "unit", (0, 1), ((1, 0),), column.dtype)
     dtype = column.dtype
-    if numeric and not by_level and any(float(v) != int(v) for v in levels):
-        dtype = np.dtype(float)
+    if numeric and not by_level:
+        # Of 64 bits, since the type that holds the data, such as int8, need not hold the values asked for.
+        whole = all(float(v).is_integer() and abs(v) < 2**63 for v in levels)
+        dtype = np.dtype(np.int64 if whole and column.dtype.kind in "iu" else np.float64)
     return Treatment(name, "levels", tuple(levels), pairs_of(len(levels), style), dtype)
 
 

@@ -31,7 +31,7 @@ ALIKE = 13  # decimals, relative to the largest entry, to which blocks of Z'Z ar
 
 
 @dataclass(frozen=True, eq=False)
-class _Solved:
+class Solved:
     """D points: log likelihood, factor of S~, mean of gamma, and what draws of u need.
 
     `inverse` (k, k, D * b) are the inverse factors of M's first blocks; `factor` (D, q2, q2) those of C, `scale` (D,
@@ -105,11 +105,11 @@ class CollapsedBatch:
             fine &= np.isfinite(T).all(axis=(1, 2)) & (np.abs(T).max(axis=(1, 2), initial=0.0) < 1e7)
         for rows in self._chunks(np.flatnonzero(fine)):
             try:
-                out[rows] = self._solve(_at(factors, rows), sigma[rows], mixing[rows]).loglik
+                out[rows] = self.solve(_at(factors, rows), sigma[rows], mixing[rows]).loglik
             except np.linalg.LinAlgError:
                 for row in rows[:, None]:
                     try:
-                        out[row] = self._solve(_at(factors, row), sigma[row], mixing[row]).loglik
+                        out[row] = self.solve(_at(factors, row), sigma[row], mixing[row]).loglik
                     except np.linalg.LinAlgError:
                         continue
         return np.where(np.isnan(out), -np.inf, out)
@@ -132,7 +132,7 @@ class CollapsedBatch:
         """Draw (beta, u) for some rows and put them where they belong."""
         problem, T = self.collapsed.problem, factors[0]
         k, p, levels, D = len(self.gram), problem.p, problem.factors[0].n_levels, len(sigma)
-        at = self._solve(factors, sigma, mixing)
+        at = self.solve(factors, sigma, mixing)
         gamma = at.gamma
         if p:
             gamma = gamma + sigma[:, None] * _solve_upper(at.L, rng.standard_normal((D, p)))
@@ -167,7 +167,8 @@ class CollapsedBatch:
         size = max(1, CHUNK // max(k * k * max(blocks, width), len(self.products) ** 2))
         return [rows[i : i + size] for i in range(0, len(rows), size)]
 
-    def _solve(self, factors: list[Vector], sigma: Vector, mixing: Vector) -> _Solved:
+    def solve(self, factors: list[Vector], sigma: Vector, mixing: Vector) -> Solved:
+        """Log likelihood and what is solved for on the way, at D points; arguments as those of `loglik`."""
         problem, prior, T = self.collapsed.problem, self.collapsed.prior, factors[0]
         C, location = self.collapsed.rotated
         p, D, q2, (k, _, blocks) = problem.p, len(sigma), self.q2, self.gram.shape
@@ -199,7 +200,7 @@ class CollapsedBatch:
         square = (SW[:, p, p] + weighted @ location**2 - np.einsum("da,da->d", b, gamma)) / sigma2
         log_scale = (problem.n - p) * np.log(sigma2) - np.log(d).sum(axis=1)
         deviance = self.collapsed.constant + log_scale + logdet + _logdet(L) + square
-        return _Solved(-0.5 * deviance, L, gamma, inverse, factor, scale, right)
+        return Solved(-0.5 * deviance, L, gamma, inverse, factor, scale, right)
 
     def _second_scale(self, factors: list[Vector]) -> Vector:
         """(D, q2, q2) Lambda2."""

@@ -24,6 +24,7 @@ from mixedfx.design.grouping import rows_of
 from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_option
 from mixedfx.inference.replicates import check_count, run_blocks
 from mixedfx.inference.satterthwaite import satterthwaite
+from mixedfx.plots.picture import Picture
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
@@ -32,6 +33,8 @@ from mixedfx.reml.refit import cross_products, refit_problem, with_response
 from mixedfx.reml.resampling import cluster_of, take_copies
 from mixedfx.reml.rows import draw_effects, simulate_responses
 from mixedfx.reml.starting import off_boundary
+from mixedfx.results.frames import frame_table
+from mixedfx.results.render import Shown, SummaryContent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +51,7 @@ BLOCK = 50  # data sets that are fitted together
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Power:
+class Power(Shown):
     """Power of a test in designs of several sizes, as `mixedfx.power` returns it.
 
     Attributes
@@ -65,26 +68,18 @@ class Power:
     alpha: float
     ddf: str
 
-    def plot(self, x: Literal["n_groups", "n_per_group"] | None = None, ax: Axes | None = None) -> Axes:
+    def plot(self, x: Literal["n_groups", "n_per_group"] | None = None, ax: Axes | None = None) -> Picture:
         """Draw power against the number of groups or of rows in a group; see `mixedfx.plots.power.power_curve`."""
         from mixedfx.plots.power import power_curve
 
-        return power_curve(self.table, x=x, alpha=self.alpha, ax=ax)
+        return Picture(power_curve(self.table, x=x, alpha=self.alpha, ax=ax))
 
-    def __repr__(self) -> str:
-        return f"{self._title}:\n{self._shown.to_string(index=False)}"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{self._title}</p>{self._shown.to_html(index=False)}"
-
-    @property
-    def _title(self) -> str:
+    def content(self) -> SummaryContent:
+        """The designs with their power."""
         sets = f"{self.table['n_sim'].max()} data sets for each design"
-        return f"Power of a {100 * self.alpha:g} % test (df: {self.ddf}), {sets}"
-
-    @property
-    def _shown(self) -> pd.DataFrame:
-        return self.table.loc[:, ["effect", "size", "n_groups", "n_per_group", "power", "mc_error"]].round(3)
+        title = f"Power of a {100 * self.alpha:g} % test (df: {self.ddf}), {sets}"
+        shown = self.table.loc[:, ["effect", "size", "n_groups", "n_per_group", "power", "mc_error"]]
+        return SummaryContent(title, (frame_table(shown, "", digits=2),))
 
 
 def power(

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import check_option
+from mixedfx.errors import check_count, check_flag, check_option, check_seed
 from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
 from mixedfx.reml.state import LmerState
 from mixedfx.results.protocol import NewLevels
+from mixedfx.results.undetermined import determined, warn_rows
 
 if TYPE_CHECKING:
     from mixedfx.reml.predictive import IntervalKind, Source
@@ -75,7 +76,7 @@ class LmerPrediction(LmerState):
         Parameters
         ----------
         newdata
-            Any frame narwhals understands; the data of the fit where None.
+            Any frame narwhals understands, a lazy one too; the data of the fit where None.
         new_levels
             What to do with levels of a grouping factor that the fit has not seen. ``"error"``: raise. ``"population"``:
             their effects are 0, the population mean. ``"sample"``: each gets effects drawn from the population.
@@ -95,21 +96,35 @@ class LmerPrediction(LmerState):
             levels too where ``new_levels="sample"``), ``"theta"`` (that the variances are estimated), ``"residual"``.
             None: beta, u and theta, and for ``interval="prediction"`` the residual as well. Naming any gives a table.
         weights
-            Precision weights of the rows, for the residual: values or a column; a row has weight 1, or that of the fit.
+            Precision weights of the rows, for the residual: values (a pandas Series is aligned with the index of
+            `newdata`) or a column. None: those of the fit; for new rows the column that the fit was weighted by, and 1
+            where they do not have it.
 
         Returns
         -------
         Series or DataFrame
             One prediction for each row, in the units of the response; indexed as `newdata` if that is a pandas frame.
             A table (estimate, se, lower, upper) where `se`, `interval` or `uncertainty` is given; its estimate is the
-            mean, so unseen levels are at 0 and nothing is drawn. Intervals are normal.
+            mean, so unseen levels are at 0 and nothing is drawn. Intervals are those of `tidy` and `mixedfx.effects`
+            for the same number: t with Satterthwaite's degrees of freedom where it holds fixed effects alone, averaged
+            over nodes of theta where it holds random effects or the residual, normal where theta is left out.
 
         Raises
         ------
         UnseenLevelError
             For an unseen level in the fixed part, or in a grouping factor where ``new_levels="error"``.
+        DataError
+            New data without a column that the model needs; a fit whose ``offset=`` was given as numbers knows that of
+            its own rows only.
         OptionError
             For a source of uncertainty or an interval that there is not.
+
+        Warns
+        -----
+        UnweightedRowsWarning
+            Where the residual of new rows is asked for, the fit is weighted, and nothing says the weights of the rows.
+        NotEstimableWarning
+            Where the data do not determine the mean of a row, such as one in a cell without rows; it is NaN.
 
         Examples
         --------
@@ -125,6 +140,8 @@ class LmerPrediction(LmerState):
         1      73.2  9.5   54.6   91.9
         """
         check_option("groups", groups, ("fitted", "average"))
+        check_flag("se", se)
+        check_seed(seed)
         if se or interval is not None or uncertainty is not None:
             from mixedfx.reml.predictive import predict_table
 
@@ -134,7 +151,8 @@ class LmerPrediction(LmerState):
         rows = self.design_for(newdata, "population" if groups == "average" else new_levels)
         if groups == "average":
             rows = replace(rows, random=0 * rows.random)
-        found = self.apply(rows)
+        found = determined(self._given_theta(rows), rows)
+        warn_rows(self.design, rows.null)
         mean = found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0]
         return pd.Series(mean, index=self._row_index(newdata, len(mean)), name="predicted")
 
@@ -161,6 +179,9 @@ class LmerPrediction(LmerState):
         DataFrame
             (nobs, n), a column for each simulation; on the scale of the left side of the formula.
         """
+        check_count("n", n)
+        check_flag("use_u", use_u)
+        check_seed(seed)
         rng = np.random.default_rng(seed)
         fit = self.solution
         u = np.tile(fit.u, (n, 1)) if use_u else draw_effects(self.design, fit.factors, fit.sigma, n, rng)

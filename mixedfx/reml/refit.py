@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from mixedfx.design.design import Design
+from mixedfx.design.rows_used import in_order
 from mixedfx.errors import DataError, ModelError
 from mixedfx.pls.batch import Resamples, Responses, evaluate_batch
 from mixedfx.pls.crossproducts import level_products
@@ -89,14 +90,14 @@ class Refits:
 
 
 def check_responses(design: Design, Y: Vector | pd.DataFrame) -> Vector:
-    """(n, B) finite responses.
+    """(n, B) finite responses; those of pandas in the order of their index.
 
     Raises
     ------
     DataError
-        If the number of rows is not the fit's, or a value is not finite.
+        If the number of rows is not the fit's, the index is not that of its rows, or a value is not finite.
     """
-    Y = np.asarray(Y, dtype=np.float64)
+    Y = np.asarray(in_order(design, Y, "the new responses"), dtype=np.float64)
     if Y.ndim == 1:
         Y = Y[:, None]
     n = len(design.y)

@@ -158,7 +158,7 @@ def _products(
             traces[k1 + m] = diagonal[position].sum()
             spread = np.zeros((coupling.size, p))
             spread[position] = B[k1 + m]
-            up = (coupling.cross @ spread).reshape(-1, k1, p)
+            up = (coupling.cross @ spread).reshape(len(B[0]), k1, p)
             across = coupling.gram @ spread
             for a in range(k1):
                 put(a, k1 + m, by_row[a, m], float((up[:, a] * B[a]).sum()))

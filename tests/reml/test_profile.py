@@ -271,10 +271,8 @@ def test_a_profile_knows_how_far_it_was_traced():
 
 def test_a_profile_prints_its_intervals():
     text = repr(sleepstudy().profile("Days", level=0.99))
-    assert text.splitlines()[0] == "Profile of -2 log L up to 99 %; ML estimates and 95 % intervals:"
-    term, estimate, low, high = text.splitlines()[2].split()
+    assert text.splitlines()[0] == "Profile of -2 log L up to 99 %; ML estimates and 95 % intervals"
     # lme4's confint of the same fit: 7.358653, 13.575919
-    assert (term, float(estimate)) == ("Days", pytest.approx(10.467286, abs=1e-5))
-    assert (float(low), float(high)) == (pytest.approx(7.358653, abs=1e-3), pytest.approx(13.575919, abs=1e-3))
+    assert text.splitlines()[3].split() == ["Days", "10.47", "7.359", "13.58"]
     assert "90 % intervals" in repr(sleepstudy().profile("Days", level=0.9))
     assert sleepstudy().profile("fixed")._repr_html_().count("<tr") == 3

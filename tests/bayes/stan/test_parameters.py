@@ -5,6 +5,7 @@ import pytest
 
 from mixedfx.bayes.engines.base import Settings
 from mixedfx.bayes.engines.registry import ENGINES
+from mixedfx.bayes.responses import row_facts
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.parameters import joint_draws, variables
 from mixedfx.bayes.stan.program import program_text
@@ -47,7 +48,7 @@ def assert_same_likelihood(model, drawn, joint):
     design, known, _ = model
     eta = [linear_predictor(design, one) for one in joint.predictors]
     eta = np.stack(eta, axis=2) if known.name == "categorical" else eta[0]
-    found = known.log_density(design.y, eta, joint.family_parameters(), design.trials, design.weights, design.known_sd)
+    found = known.log_density(design.y, eta, joint.family_parameters(), row_facts(design))
     want = drawn["log_lik"].reshape(found.shape)
     np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-9)
     assert np.ptp(want) > 0.1
@@ -126,7 +127,7 @@ def test_replicated_responses_have_the_mean_of_the_family(name):
     design, known, _ = model
     eta = [linear_predictor(design, one) for one in joint.predictors]
     eta = np.stack(eta, axis=2) if name == "categorical" else eta[0]
-    mean = known.mean(eta, joint.family_parameters(), design.trials)
+    mean = known.mean(eta, joint.family_parameters(), row_facts(design))
     drawn_anew = drawn["y_rep"].reshape(30, -1)
     if known.categories:
         assert set(np.unique(drawn_anew)) <= set(range(1, mean.shape[2] + 1))
