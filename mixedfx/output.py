@@ -54,7 +54,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
             yield file
         os.replace(draft, target)
     except OSError as error:
-        raise DataError(f"{shown}: cannot be written ({error.strerror or type(error).__name__})") from error
+        raise DataError(f"{shown}: cannot be written ({error.strerror or error or type(error).__name__})") from error
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

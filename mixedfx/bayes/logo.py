@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from mixedfx.bayes.criticism import psis
 from mixedfx.bayes.engine import check_memory
-from mixedfx.bayes.estimate import blocks, take
+from mixedfx.bayes.estimate import blocks
 from mixedfx.bayes.responses import row_facts
 from mixedfx.errors import ModelError, check_option
 
@@ -73,7 +73,7 @@ def group_log_likelihood(fit: PosteriorChecking, group: str) -> Array:
     for g in range(levels):
         at = order[ends[g] : ends[g + 1]]
         Z, places, factor = _own_effects(fit, nested, at)
-        functional = take(rows, at)
+        functional = rows.take(at)
         random = functional.random.tolil()
         random[:, places] = 0.0
         eta = next(values for _, values in blocks(_with(functional, random), fit.joint, fit.seed, rows=len(at)))

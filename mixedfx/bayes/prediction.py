@@ -16,6 +16,7 @@ from mixedfx.design.alignment import row_labels
 from mixedfx.design.functional import Functional
 from mixedfx.errors import check_level, check_option
 from mixedfx.results.protocol import NewLevels
+from mixedfx.results.undetermined import warn_rows
 
 Array = NDArray[np.float64]
 
@@ -98,7 +99,7 @@ class PosteriorPrediction(PosteriorState):
         ndarray
             (D, m); (D, m, K - 1) for a categorical response, for all of `categories` but the first.
         """
-        return self._rows(self.design_for(newdata, new_levels), "link", None)
+        return self._rows(self._told_rows(newdata, new_levels), "link", None)
 
     def epred(self, newdata: Any = None, new_levels: NewLevels = "error") -> Array:
         """Draws of the expected response: `expected` for rows of data.
@@ -109,7 +110,13 @@ class PosteriorPrediction(PosteriorState):
             (D, m) in the units of the response (binomial: probability of success); (D, m, K) probabilities for K
             `categories`.
         """
-        return self.expected(self.design_for(newdata, new_levels))
+        return self.expected(self._told_rows(newdata, new_levels))
+
+    def _told_rows(self, newdata: Any, new_levels: NewLevels) -> Functional:
+        """Rows of new data, with a warning of those that the data of the fit do not determine."""
+        rows = self.design_for(newdata, new_levels)
+        warn_rows(self.design, rows.null, stacklevel=4)
+        return rows
 
     def _rows(self, functional: Functional, scale: responses.Scale, chosen: NDArray[np.intp] | None) -> Array:
         n = self.n_draws if chosen is None else len(chosen)
@@ -207,6 +214,8 @@ class PosteriorPrediction(PosteriorState):
         UnweightedRowsWarning
             Where new responses of new rows are asked for, the fit is weighted, and nothing says the weights of the
             rows.
+        NotEstimableWarning
+            Where the data do not determine the mean of a row, such as one in a cell without rows; it is NaN.
 
         Examples
         --------
@@ -221,7 +230,7 @@ class PosteriorPrediction(PosteriorState):
         if weights is not None:
             responses.refuse_weights(self, kind)
         frame = responses.fetch(self.design, newdata, weights)
-        rows = self.design_for(frame, new_levels)
+        rows = self._told_rows(frame, new_levels)
         last = self._last("link" if kind == "predictive" else kind)
         if kind == "predictive":
             responses.refuse_categories(self, "intervals of new responses")

@@ -85,7 +85,18 @@ def stream(
         n = fit.n_draws if chosen is None else len(chosen)
         rows = max(1, 2**23 // (max(n, 1) * len(fit.categories)))
     for at, eta in blocks(functional, fit.joint, fit.seed, chosen, rows):
-        yield at, eta if scale == "link" else fit.family.mean(eta, parameters)
+        yield at, _blanked(eta if scale == "link" else fit.family.mean(eta, parameters), functional, at)
+
+
+def _blanked(values: Array, functional: Functional, at: slice) -> Array:
+    """(D, b, ...) draws of a block of rows, NaN where the data do not determine the row."""
+    if functional.null is None:
+        return values
+    lost = ~functional.null.take(at).estimable
+    if lost.any():
+        values = np.array(values, dtype=np.float64)
+        values[:, lost] = np.nan
+    return values
 
 
 def together(found: Iterator[tuple[slice, Array]], n_draws: int, m: int, last: tuple[int, ...]) -> Array:
@@ -111,7 +122,7 @@ def new_responses(
     """Draws of new responses of rows, a block at a time; codes for categories."""
     parameters = fit.joint.family_parameters(slice(None) if chosen is None else chosen)
     for at, eta in blocks(functional, fit.joint, fit.seed, chosen, rows):
-        yield at, fit.family.draw(rng, eta, parameters, facts.take(at))
+        yield at, _blanked(fit.family.draw(rng, eta, parameters, facts.take(at)), functional, at)
 
 
 def summaries(found: Iterator[tuple[slice, Array]], m: int, last: tuple[int, ...], level: float) -> dict[str, Array]:

@@ -22,11 +22,12 @@ from mixedfx.bayes.joint import JointDraws, Predictor
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws, Key
-from mixedfx.errors import ModelError, OptionError, check_option
+from mixedfx.errors import MixedfxWarning, ModelError, OptionError, check_option
 from mixedfx.families.family import Family
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.results import tables
 from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
+from mixedfx.results.undetermined import determined
 
 if TYPE_CHECKING:
     from mixedfx.bayes.collapsed import CollapsedPart
@@ -270,6 +271,13 @@ class PosteriorState:
         """What the intervals of this fit include and what they leave out."""
         return PRIOR if self.sampling.method == "prior" else POSTERIOR
 
+    @property
+    def concerns(self) -> tuple[tuple[type[MixedfxWarning], str], ...]:
+        """What speaks against the draws, the class of its warning first; empty where all is well."""
+        from mixedfx.bayes.diagnose import concerns
+
+        return concerns(self)
+
     def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
         """The fit itself: a posterior has all its uncertainty, and no estimate of variances that it could be given.
 
@@ -305,7 +313,7 @@ class PosteriorState:
         """
         check_memory(self.n_draws, len(functional))
         one = self.predictor
-        return estimate(functional, one.beta, one.u, one.factors, self.seed)
+        return determined(estimate(functional, one.beta, one.u, one.factors, self.seed), functional)
 
 
 def _factor(covariance: Array) -> Array:

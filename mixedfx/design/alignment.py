@@ -87,6 +87,14 @@ def aligned(values: Any, labels: pd.Index | None, n: int, what: str) -> Any:
     return values.iloc[at]
 
 
+def beside(values: Any, data: Any, what: str) -> Any:
+    """`aligned` with the rows of a frame; how many these are where they have no labels is left to its reader."""
+    labels = row_labels(data)
+    if not isinstance(values, pd.Series):
+        return values
+    return aligned(values, labels, len(values) if labels is None else len(labels), what)
+
+
 def per_row(values: Any, labels: pd.Index | None, n: int, what: str) -> Array:
     """(n,) float64 from what the caller gave for each row of the data; missing values become NaN.
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mixedfx.design.alignment import per_row, row_labels
 from mixedfx.design.checks import check_estimable, warn_few_levels, warn_unidentified
 from mixedfx.design.design import Design, RandomTerm
+from mixedfx.design.estimable import null_space
 from mixedfx.design.expressions import Scope, columns_read, number
 from mixedfx.design.frame import column, column_names, has_text_categories, kind, nearest, opened, plain, to_pandas
 from mixedfx.design.grouping import Codes, Grouping, group
@@ -226,6 +227,7 @@ def build_design(
 
     full, fixed = part(parsed.fixed)
     kept, aliased = _full_rank(full, fixed)
+    null = null_space(full, kept, fixed.columns)
     if ordered:
         kept = kept[np.array([fixed.columns[j] != "Intercept" for j in kept], dtype=bool)]
     X = full if len(kept) == full.shape[1] else np.ascontiguousarray(full[:, kept])
@@ -245,6 +247,7 @@ def build_design(
         text_categories=frozenset(c for c in frame.columns if has_text_categories(column(frame, c))),
         env=dict(env or {}),
         contrasts=dict(contrasts or {}),
+        null=null,
     )
     built = Design(
         formula=parsed,

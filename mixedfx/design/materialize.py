@@ -6,6 +6,8 @@ It differs from formulaic's own in these ways, each of which a test pins down:
 * booleans are factors with two levels, as in R;
 * ``contrasts=`` applies to a factor by its name, whichever part of the formula it stands in;
 * a level that the specification does not know is an error, where formulaic warns and codes it as a row of zeros;
+* splines whose columns sum to one (``cr``, ``cs``, ``cc``, ``bs`` with ``include_intercept=True``) hold the intercept
+  as the levels of a factor do, and leave their last column out where there is one already;
 * numbers are float64 before columns are multiplied, so that small integer types cannot wrap around;
 * treatment-coded columns are called ``race[White]``; other codings keep their mark, ``race[S.White]``.
 
@@ -65,7 +67,7 @@ class DesignMaterializer(PandasMaterializer):
     def _evaluate(self, expr: str, metadata: Any, spec: Any) -> tuple[Any, set[Variable]]:
         value = evaluate(expr, self.frame, self.scope, spec.transform_state, spec)
         _refuse_tables(expr, value)
-        return self._coded(expr, value), set()
+        return self._coded(expr, _without_intercept(expr, value)), set()
 
     def _coded(self, name: str, value: Any) -> Any:
         """`value` as a factor coded by ``contrasts=`` where the caller named it there."""
@@ -162,6 +164,23 @@ class DesignMaterializer(PandasMaterializer):
                     finite(expression, _numbers(factor.values), rows)
             finite(" + ".join(str(t) for t in result.model_spec.formula), matrix, rows)
         return np.ascontiguousarray(matrix), result.model_spec
+
+
+def _without_intercept(expr: str, value: Any) -> Any:
+    """Say of a spline basis that its columns sum to one, so that they and an intercept are not all needed.
+
+    formulaic then treats it as a factor: beside an intercept, or a factor that spans one, its last column goes.
+    """
+    metadata = getattr(value, "__formulaic_metadata__", None)
+    text = expr.replace(" ", "")
+    natural = text.startswith(("cr(", "cs(", "cc(")) and "extrapolation" not in text
+    if metadata is None or not (natural or (text.startswith("bs(") and "include_intercept=True" in text)):
+        return value
+    columns = {k: np.asarray(v, dtype=np.float64) for k, v in value.items()}
+    if len(columns) < 2 or not np.allclose(sum(columns.values()), 1.0, rtol=0.0, atol=1e-8):
+        return value  # centred by constraints=
+    last = list(columns)[-1]
+    return FactorValues(columns, metadata=metadata.replace(spans_intercept=True, drop_field=last))
 
 
 def _unknown_levels(factor: Any, known: Any) -> list[str]:

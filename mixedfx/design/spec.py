@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.estimable import Null, NullSpace
 from mixedfx.design.expressions import Scope, columns_read, number
 from mixedfx.design.frame import (
     Kind,
@@ -69,11 +70,15 @@ class ReplayedTerm:
 
 @dataclass(frozen=True)
 class Replay:
-    """The design on m new rows: X (m, p), offset (m,) from ``offset(...)`` terms, and each random term."""
+    """The design on m new rows: X (m, p), offset (m,) from ``offset(...)`` terms, and each random term.
+
+    `null`: what each row needs of columns that were dropped; None where none were.
+    """
 
     X: NDArray[np.float64]
     offset: NDArray[np.float64]
     terms: tuple[ReplayedTerm, ...]
+    null: Null | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class DesignSpec:
         Positions of the columns of `fixed` that X keeps.
     random
         One entry for each random term.
+    null
+        The columns that were dropped as aliased, None where none were.
     offsets
         Offsets of the formula, then the one that ``offset=`` gave.
     given_offset
@@ -118,6 +125,7 @@ class DesignSpec:
     text_categories: frozenset[str] = frozenset()
     env: Mapping[str, Any] = field(default_factory=dict)
     contrasts: Mapping[str, Any] = field(default_factory=dict)
+    null: NullSpace | None = None
 
     def fetch(self, newdata: Any, also: Collection[str] = ()) -> pd.DataFrame:
         """Fetch the columns of new data that the design needs, once, as a frame that `replay` takes.
@@ -186,7 +194,8 @@ class DesignSpec:
                 matrices[part.text] = part.matrix(frame, scope, rows)
             return matrices[part.text]
 
-        X = np.ascontiguousarray(matrix(self.fixed)[:, self.kept])
+        full = matrix(self.fixed)
+        X = np.ascontiguousarray(full[:, self.kept])
         offset = np.zeros(len(frame))
         for spec in self.offsets:
             offset += number(spec.expression, frame, scope, spec.state, rows, "offset")
@@ -194,7 +203,7 @@ class DesignSpec:
             ReplayedTerm(None, None, lacking) if lacking else ReplayedTerm(matrix(r.part), regroup(frame, r.grouping))
             for r, lacking in zip(self.random, absent, strict=True)
         )
-        return Replay(X, offset, terms)
+        return Replay(X, offset, terms, None if self.null is None else self.null.coordinates(full))
 
     def _variables(self, random: Sequence[RandomSpec]) -> tuple[str, ...]:
         """Name the data columns that the fixed part, the offsets and the left sides of `random` read."""

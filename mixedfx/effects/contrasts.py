@@ -16,12 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.estimable import Null
 from mixedfx.design.frame import column as fetch
-from mixedfx.effects.averages import compared
+from mixedfx.effects.averages import Averages, compared
 from mixedfx.effects.checks import warn_not_estimable
 from mixedfx.effects.quantities import Drawn, Quantities, stack, with_unseen
 from mixedfx.effects.state import EffectsState
-from mixedfx.effects.subgroups import EVERY, OVERALL
+from mixedfx.effects.subgroups import EVERY
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import EffectsError
 
@@ -52,8 +53,6 @@ def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> S
     overall = effects.overall
     if overall is None:
         raise EffectsError("a table of contrasts has no overall effect", mend="Ask the table of effects itself.")
-    if overall.needs:
-        warn_not_estimable([OVERALL], overall.needs, stacklevel=4)
     table = effects.table
     rows = np.arange(len(effects)) if a is None else find_rows(effects, a)
     weight, n = table["weight"].to_numpy()[rows], table["n"].to_numpy()[rows]
@@ -75,9 +74,8 @@ def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> S
     quantities: Quantities
     if what == "complement" and isinstance(effects.quantities, Drawn):
         rest = _rest(effects, rows // per).take(np.arange(len(rows)) * per + rows % per)
-        quantities = Drawn(
-            effects.quantities.values[:, rows] - rest.draws(), np.zeros(len(rows)), effects.quantities.center
-        )
+        one = sparse.eye_array(len(rows))
+        quantities = stack(effects.quantities.take(rows), rest).combine(sparse.csr_array(sparse.hstack([one, -one])))
     else:
         # Against the complement: tau_S - tau_rest = W / (W - w) (tau_S - tau_all).
         factor = overall.weight / rest_weight if what == "complement" else np.ones(len(rows))
@@ -102,16 +100,33 @@ def _rest(effects: EffectsState, subgroups: NDArray[np.intp]) -> Quantities:
     if averages is None:
         raise EffectsError("this table does not hold the averages that a complement needs")
     V, s, K = averages.shape
-    draws = averages.quantities.draws().reshape(-1, V, s, K)
+    known = averages.quantities
+    draws = (known.values if isinstance(known, Drawn) else known.draws()).reshape(-1, V, s, K)
     total = averages.weight[:, None, -1:, None]
     own = averages.weight[:, None, subgroups, None]
     rest = (total * draws[:, :, -1:] - own * draws[:, :, subgroups]) / (total - own)
     shape = (V, len(subgroups), K)
-    found = Drawn(rest.reshape(len(rest), -1), np.zeros(V * len(subgroups) * K))
+    unseen = np.zeros(V * len(subgroups) * K)
+    found = Drawn(rest.reshape(len(rest), -1), unseen, null=_null_of_rest(averages, subgroups))
     if question.comparison is None:
         return found
     labels = [effects.labels[i * effects.per_subgroup] for i in subgroups]
     return compared(found, shape, question.treated.pairs, question.comparison, labels)
+
+
+def _null_of_rest(averages: Averages, subgroups: NDArray[np.intp]) -> Null | None:
+    """What the averages of the rest need of columns that were dropped from the fit, the weights at their means."""
+    known = averages.quantities
+    if not isinstance(known, Drawn) or known.null is None:
+        return None
+    V, _, K = averages.shape
+    total = float(averages.weight[:, -1].mean())
+    own = np.tile(np.repeat(averages.weight[:, subgroups].mean(axis=0), K), V)
+    rows = averages.rows()
+    at, everybody = rows[:, subgroups].ravel(), np.repeat(rows[:, -1:], len(subgroups), axis=1).ravel()
+    count = np.arange(len(at))
+    entries = (np.concatenate([np.full(len(at), total), -own]), (np.tile(count, 2), np.concatenate([everybody, at])))
+    return known.null.combine(sparse.csr_array(entries, shape=(len(at), rows.size)))
 
 
 def find_rows(effects: EffectsState, subgroup: Any) -> NDArray[np.intp]:
@@ -176,6 +191,9 @@ def _answer(
     if unseen is not None:
         quantities = with_unseen(quantities, unseen)
     names = [c for c in ("contrast", "category") if c in kept]
+    labels = tuple(f"({effects.labels[i]}) - ({text})" for i, text in zip(rows, other["against"], strict=True))
+    needed = effects.averages.needed if effects.averages is not None else ()
+    notes = (*notes, *warn_not_estimable(effects.fit.design, quantities, labels, needed, stacklevel=5))
     summary = quantities.summary(effects.level, 0.0)
     table = pd.concat(
         [
@@ -191,7 +209,6 @@ def _answer(
         axis=1,
     )
     table.attrs = {**effects.table.attrs, "notes": list(notes)}
-    labels = tuple(f"({effects.labels[i]}) - ({text})" for i, text in zip(rows, other["against"], strict=True))
     return replace(
         effects,
         table=table,

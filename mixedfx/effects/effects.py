@@ -114,8 +114,9 @@ def effects(
     -----
     NoVariationWarning
         The formula does not let the effect vary over the subgroups asked about; the message holds one that does.
-    IdentifiabilityWarning
-        An effect needs columns that were dropped from the fit as aliased: the data do not determine it.
+    NotEstimableWarning
+        A number needs columns that were dropped from the fit as aliased (a cell without rows, a column that is a
+        combination of others): the data do not determine it, and it is NaN.
     UnseenLevelsWarning
         Levels of grouping factors that the fit has not seen, listed.
 

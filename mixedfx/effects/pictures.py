@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.effects.questions import EffectsQuestions
-from mixedfx.effects.ranks import competitions, rank_draws
+from mixedfx.effects.ranks import comparable, rank_draws
 from mixedfx.effects.render import places
 from mixedfx.errors import EffectsError, check_option
 from mixedfx.plots.picture import Picture
@@ -101,7 +101,7 @@ def _forest(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
 def _ridges(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
     from mixedfx.plots.ridges import ridgelines
 
-    draws = pd.DataFrame(effects.draws(), columns=pd.Index(effects.row_labels))
+    draws = pd.DataFrame(effects.draws(), columns=pd.Index(effects.row_labels)).loc[:, ~effects.quantities.lost]
     null = float(effects.table["null"].iloc[0]) if "null" in effects.table else None
     return ridgelines(draws, **({"null": null, "level": effects.level, "xlabel": effects.what} | options))
 
@@ -135,7 +135,7 @@ def _ranks(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
 
     best = options.pop("best", "highest")
     check_option("best", best, ("highest", "lowest"))
-    groups = [rows for rows in competitions(effects) if len(rows) > 1]
+    groups = [rows for rows in comparable(effects) if len(rows) > 1]
     if len(groups) != 1:
         raise EffectsError(
             f"the table has {len(groups)} competitions of two or more subgroups; one can be drawn",
@@ -207,7 +207,8 @@ def _prior(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
     if prior.row_labels != effects.row_labels:
         raise EffectsError("the prior was asked another question: its rows are not those of this table")
     before, after = prior.draws(), effects.draws()
-    pairs = {label: (before[:, j], after[:, j]) for j, label in enumerate(effects.row_labels)}
+    known = ~effects.quantities.lost
+    pairs = {label: (before[:, j], after[:, j]) for j, label in enumerate(effects.row_labels) if known[j]}
     options = {"xlabel": effects.what} | options
     return prior_posterior(pairs, **options)
 

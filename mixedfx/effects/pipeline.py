@@ -22,7 +22,6 @@ from mixedfx.effects.checks import (
     check_comparison,
     check_options,
     constant_over,
-    not_estimable,
     warn_no_variation,
     warn_not_estimable,
 )
@@ -34,11 +33,18 @@ from mixedfx.effects.result import Effects
 from mixedfx.effects.row_counts import WeightsLike
 from mixedfx.effects.singular import warn_singular
 from mixedfx.effects.state import Overall, Question
-from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, block_diagonal, everybody, find_subgroups, read_plan
+from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, everybody, find_subgroups, read_plan
 from mixedfx.effects.treatment import NO_TREATMENT, Treatment
 from mixedfx.effects.wording import listed
 from mixedfx.errors import MixedfxWarning, OptionError, check_option
-from mixedfx.results.protocol import UNCERTAINTIES, AnswersByUncertainty, Fit, NewLevels, Uncertainty
+from mixedfx.results.protocol import (
+    UNCERTAINTIES,
+    AnswersByUncertainty,
+    Fit,
+    NewLevels,
+    SaysConcerns,
+    Uncertainty,
+)
 
 
 def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: Any) -> Effects:
@@ -71,7 +77,7 @@ def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: 
             warnings.warn(warning.message, stacklevel=3)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return replace(answer, warnings=tuple(heard))
+    return replace(answer, warnings=tuple(text for text in heard if text not in answer.notes))
 
 
 def _answer(
@@ -90,7 +96,7 @@ def _answer(
     seed: int | None,
     uncertainty: Uncertainty,
 ) -> Effects:
-    check_options(scale, groups, new_levels, level)
+    check_options(scale, groups, new_levels, level, seed)
     fit = _answering(fit, uncertainty)
     design = fit.design
     linear = scale == "link" or is_identity(fit)
@@ -111,15 +117,14 @@ def _answer(
     per = max(len(treated.pairs), 1) * averages.shape[2]
     s = len(asked.labels)
     rows = np.arange(s * per)
-    concerned, aliased = _not_estimable(fit, grid, treated, asked, comparison if linear else None)
-    warn_not_estimable((asked.labels[i] for i in np.flatnonzero(concerned[:-1])), aliased)
+    by_row = tuple(np.repeat(np.array(asked.labels, dtype=object), per))
+    lost = warn_not_estimable(design, numbers.take(rows), by_row, averages.needed)
     overall = Overall(
         numbers.take(s * per + np.arange(per)),
         count=int(grid.count.sum()),
         weight=float(grid.weight.sum()),
-        needs=aliased if concerned[-1] else (),
     )
-    notes = _notes(fit, grid, averages, treated, comparison, scale=scale, groups=groups, new_levels=new_levels)
+    notes = _notes(fit, grid, averages, treated, comparison, scale=scale, groups=groups, new_levels=new_levels) + lost
     if isinstance(numbers, Exact):
         notes += numbers.notes
     if comparison is not None:
@@ -135,12 +140,13 @@ def _answer(
             first = averages.quantities.take(averages.rows()[0, :s, 0]).functional
             warn_singular(fit, first, asked.labels, uncertainty)
     table = _table(asked, averages, treated, comparison, numbers.take(rows), level)
+    notes += _concerns(fit)
     table.attrs = {"level": level, "uncertainty": fit.uncertainty, "notes": list(notes)}
     return Effects(
         table=table,
         quantities=numbers.take(rows),
         fit=fit,
-        labels=tuple(np.repeat(np.array(asked.labels, dtype=object), per)),
+        labels=by_row,
         keys=tuple(asked.keys.columns),
         question=Question(
             treated, plan, comparison, scale, groups, new_levels, newdata is not None, _named(weights), uncertainty
@@ -151,6 +157,15 @@ def _answer(
         averages=averages,
         seed=seed,
     )
+
+
+def _concerns(fit: Fit) -> tuple[str, ...]:
+    """What speaks against the numbers of the fit; warned of here too, since the fit may come from a file."""
+    if not isinstance(fit, SaysConcerns):
+        return ()
+    for kind, text in fit.concerns:
+        warnings.warn(text, kind, stacklevel=2)
+    return tuple(text for _, text in fit.concerns)
 
 
 def _answering(fit: Fit, uncertainty: Uncertainty) -> Fit:
@@ -189,30 +204,6 @@ def _table(
     if comparison is None:
         summary = summary.drop(columns=["null", "prob_above_null"])
     return pd.concat([table, summary, pd.DataFrame({"unseen": numbers.unseen})], axis=1)
-
-
-def _not_estimable(
-    fit: Fit, grid: Grid, treated: Treatment, asked: Subgroups, comparison: Comparison | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """For each subgroup, everybody last, whether it needs columns that were dropped as aliased; these columns.
-
-    A linear comparison of linear predictors needs the difference of two averages only; any other number (`comparison`
-    is None) needs both averages.
-    """
-    s, V = len(asked.labels) + 1, len(treated.values)
-    if not fit.design.aliased:
-        return np.zeros(s, dtype=bool), ()
-    average = sparse.vstack([asked.averaging(grid.weight), everybody(grid).averaging(grid.weight)])
-    averaging = block_diagonal(sparse.csr_array(average), V)
-    if comparison is not None and comparison.coefficients is not None:
-        across = np.zeros((len(treated.pairs), V))
-        for k, (high, low) in enumerate(treated.pairs):
-            across[k, [high, low]] = comparison.coefficients
-    else:
-        across = np.eye(V)
-    comparing = sparse.csr_array(sparse.kron(across, sparse.eye_array(s)))
-    concerned, columns = not_estimable(fit.design, grid.counterfactual(treated), comparing, averaging)
-    return np.asarray(concerned.reshape(-1, s).any(axis=0)), columns
 
 
 def _variation(

@@ -8,6 +8,7 @@ joint distribution kept: a contrast of two rows is one row of a matrix, never tw
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -15,9 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.estimable import Null
 from mixedfx.design.functional import Functional
-from mixedfx.effects.summary import inner_interval, is_exact, probabilities, summarize, take_rows
+from mixedfx.effects.summary import inner_interval, is_exact, probabilities, share_between, summarize, take_rows
 from mixedfx.results.protocol import Fit
+from mixedfx.results.undetermined import determined
 
 Array = NDArray[np.float64]
 Matrix = NDArray[np.float64] | sparse.sparray
@@ -53,6 +56,11 @@ class Exact:
         return self.functional.unseen
 
     @property
+    def lost(self) -> NDArray[np.bool_]:
+        """(s,) rows that the data do not determine, whose numbers are NaN."""
+        return ~self.functional.estimable
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the fit has to say about how it answers these rows."""
         return tuple(getattr(self.fit.apply(self.functional), "notes", ()))
@@ -71,7 +79,7 @@ class Exact:
 
     def draws(self, n: int | None = None, seed: int | None = None) -> Array:
         """(n, s) joint draws; those a posterior has where `n` is None, else 4,000, the same at every call."""
-        estimate = self.fit.apply(self.functional)
+        estimate = determined(self.fit.apply(self.functional), self.functional)
         seed = self.seed if seed is None else seed
         if n is None and is_exact(estimate):
             n = DRAWS
@@ -98,23 +106,39 @@ class Drawn:
         (s,) share of the weight in cells the fit has no data for.
     center
         What the column `estimate` is of the draws.
+    null
+        What linear averages need of columns that were dropped from the fit; None where they need none. Of others the
+        draws are NaN.
     """
 
     values: Array
     unseen: Array
     center: Literal["mean", "median"] = "mean"
+    null: Null | None = None
 
     def __len__(self) -> int:
         return self.values.shape[1]
 
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """(s,) rows that the data do not determine, whose numbers are NaN."""
+        unknown = np.asarray(np.isnan(self.values).any(axis=0))
+        return unknown if self.null is None else unknown | ~self.null.estimable
+
+    @cached_property
+    def known(self) -> Array:
+        """(D, s) draws, NaN where the data do not determine the row."""
+        lost = self.lost
+        return np.where(lost, np.nan, self.values) if lost.any() else self.values
+
     def summary(self, level: float, null: float) -> pd.DataFrame:
         """(s,) estimate, sd, lower, upper, null, prob_above_null."""
         lower, upper = self.interval(level).T
-        center = self.values.mean(axis=0) if self.center == "mean" else np.median(self.values, axis=0)
+        center = self.known.mean(axis=0) if self.center == "mean" else np.median(self.known, axis=0)
         return pd.DataFrame(
             {
                 "estimate": center,
-                "sd": self.values.std(axis=0, ddof=1),
+                "sd": self.known.std(axis=0, ddof=1),
                 "lower": lower,
                 "upper": upper,
                 "null": null,
@@ -124,31 +148,33 @@ class Drawn:
 
     def interval(self, level: float) -> Array:
         """(s, 2) quantiles that hold the middle `level` of the draws."""
-        return np.quantile(self.values, [0.5 - level / 2, 0.5 + level / 2], axis=0).T
+        return np.quantile(self.known, [0.5 - level / 2, 0.5 + level / 2], axis=0).T
 
     def probability(self, greater: float | None = None, less: float | None = None) -> Array:
         """(s,) share of the draws above `greater` and below `less`."""
         low = -np.inf if greater is None else greater
         high = np.inf if less is None else less
-        return np.mean((self.values > low) & (self.values < high), axis=0)
+        return share_between(self.known, low, high)
 
     def draws(self, n: int | None = None, seed: int | None = None) -> Array:
         """(n, s) joint draws: all there are where `n` is None, else n of them chosen at random."""
         if n is None:
-            return self.values
+            return self.known
         D = len(self.values)
-        return self.values[np.random.default_rng(seed).choice(D, n, replace=n > D)]
+        return self.known[np.random.default_rng(seed).choice(D, n, replace=n > D)]
 
     def combine(self, weights: Matrix) -> Drawn:
         """Rows that are linear combinations of these rows, (r, s) `weights`."""
         W = sparse.csr_array(weights)
         size = np.asarray(abs(W).sum(axis=1))
         share = np.asarray(abs(W) @ self.unseen) / np.where(size > 0, size, 1.0)
-        return Drawn(np.asarray((W @ self.values.T).T), share, self.center)
+        null = None if self.null is None else self.null.combine(W)
+        return Drawn(np.asarray((W @ self.values.T).T), share, self.center, null)
 
     def take(self, rows: NDArray[np.intp]) -> Drawn:
         """Some of the rows, in the order given."""
-        return Drawn(self.values[:, rows], self.unseen[rows], self.center)
+        null = None if self.null is None else self.null.take(rows)
+        return Drawn(self.values[:, rows], self.unseen[rows], self.center, null)
 
 
 Quantities = Exact | Drawn
@@ -158,7 +184,8 @@ def stack(first: Quantities, second: Quantities) -> Quantities:
     """Put the rows of one below those of the other; both from one question, so over the same unseen levels or draws."""
     if isinstance(first, Drawn) and isinstance(second, Drawn):
         values = np.concatenate([first.values, second.values], axis=1)
-        return Drawn(values, np.concatenate([first.unseen, second.unseen]), first.center)
+        null = Null.stack([first.null, second.null], [len(first), len(second)])
+        return Drawn(values, np.concatenate([first.unseen, second.unseen]), first.center, null)
     if not (isinstance(first, Exact) and isinstance(second, Exact)):
         raise TypeError("exact functionals and draws cannot be stacked")
     a, b = first.functional, second.functional
@@ -170,6 +197,7 @@ def stack(first: Quantities, second: Quantities) -> Quantities:
         np.concatenate([a.offset, b.offset]),
         np.concatenate([a.unseen, b.unseen]),
         a.averaged,
+        Null.stack([a.null, b.null], [len(a), len(b)]),
     )
     return Exact(first.fit, functional, first.seed)
 

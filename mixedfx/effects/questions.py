@@ -261,9 +261,9 @@ class EffectsQuestions(EffectsState):
         Parameters
         ----------
         cost
-            Of one treatment: a number, one for each subgroup, or a dictionary by subgroup. Without `budget` in units
-            of the outcome (default 0); with `budget` in its currency (default 1, so that the budget is a number of
-            treatments).
+            Of one treatment: a number, one for each subgroup, or a dictionary or pandas Series by subgroup. Without
+            `budget` in units of the outcome (default 0); with `budget` in its currency (default 1, so that the budget
+            is a number of treatments).
         budget
             What may be spent in all; None for no limit.
         benefit

@@ -84,6 +84,9 @@ def rake(
     >>> w.round(6).tolist()
     [15.0, 15.0, 35.0, 35.0]
     """
+    from mixedfx.design.alignment import beside
+
+    weights = beside(weights, cells, "weights")
     frame = to_pandas(cells)
     if not margins:
         raise EffectsError("rake needs at least one margin", mend='Write {"race": {"Black": 30, "White": 70}}.')

@@ -70,7 +70,8 @@ def warn_singular(fit: Fit, functional: Functional, labels: Sequence[str], uncer
             'short, and too many subgroups seem to differ.\nuncertainty="full" and mx.bayes keep that uncertainty'
         )
     warnings.warn(
-        f"the fit is singular: {'; '.join(found)}. {consequence}; among REML fits, try {report.to_try}.",
+        f"the fit is singular: {'; '.join(found)}. {consequence}"
+        f"{f'; among REML fits, try {report.to_try}' if report.to_try else ''}.",
         SingularEffectsWarning,
         stacklevel=4,
     )

@@ -61,14 +61,11 @@ class Overall:
         One row for each contrast of treatment values and category.
     count, weight
         Rows averaged over, and their summed weights.
-    needs
-        Columns it needs that were dropped from the fit as aliased: where there are any, the data do not determine it.
     """
 
     quantities: Quantities
     count: int
     weight: float
-    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False, eq=False)

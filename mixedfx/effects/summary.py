@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.functional import Functional
 from mixedfx.results.protocol import Fit, IntervalEstimate, LinearEstimate
+from mixedfx.results.undetermined import determined
 
 # The covariance of the whole table is never needed at once; blocks keep it small when a table has thousands of rows.
 BLOCK = 1024
@@ -102,9 +103,13 @@ def probability(
         # As differences of upper tails where both bounds lie above the mean: no cancellation far out.
         a, b = (low - mean) / safe, (high - mean) / safe
         inside = np.where(a > 0, ndtr(-a) - ndtr(-b), ndtr(b) - ndtr(a))
-        return np.where(sd > 0, inside, (mean > low) & (mean < high))
-    draws = estimate.draws(None, seed)
-    return np.mean((draws > low) & (draws < high), axis=0)
+        return np.where(sd > 0, inside, np.where(np.isnan(mean), np.nan, (mean > low) & (mean < high)))
+    return share_between(estimate.draws(None, seed), low, high)
+
+
+def share_between(draws: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    """(s,) share of the draws (D, s) between two numbers; NaN where draws are NaN."""
+    return np.where(np.isnan(draws).any(axis=0), np.nan, np.mean((draws > low) & (draws < high), axis=0))
 
 
 def knows_intervals(estimate: LinearEstimate) -> TypeGuard[IntervalEstimate]:
@@ -120,19 +125,12 @@ def is_exact(estimate: LinearEstimate) -> bool:
 def _blocks(fit: Fit, functional: Functional) -> list[LinearEstimate]:
     m = len(functional)
     if m <= BLOCK:
-        return [fit.apply(functional)]
+        return [determined(fit.apply(functional), functional)]
     pieces = [np.arange(start, min(start + BLOCK, m)) for start in range(0, m, BLOCK)]
-    return [fit.apply(take_rows(functional, piece)) for piece in pieces]
+    parts = [take_rows(functional, piece) for piece in pieces]
+    return [determined(fit.apply(part), part) for part in parts]
 
 
 def take_rows(functional: Functional, rows: NDArray[np.intp]) -> Functional:
     """Take some rows of a functional, in the order given."""
-    return Functional(
-        functional.fixed[rows],
-        functional.random[rows],
-        functional.new[rows],
-        functional.new_levels,
-        functional.offset[rows],
-        functional.unseen[rows],
-        functional.averaged,
-    )
+    return functional.take(rows)

@@ -22,8 +22,9 @@ from mixedfx.errors import NotEstimableWarning, OptionError, check_level
 from mixedfx.inference.answers import Asker, Ddf, Rows
 from mixedfx.inference.averaging import Weights, asked, averages
 from mixedfx.inference.marginal_means import MarginalMeans
-from mixedfx.inference.reference_grid import ReferenceGrid, every_column, reference_grid
+from mixedfx.inference.reference_grid import ReferenceGrid, reference_grid
 from mixedfx.results.protocol import Fit
+from mixedfx.results.undetermined import needed_columns, reason
 
 Array = NDArray[np.float64]
 # Central differences of five points are exact for polynomials up to degree 4, whatever the step; this share of the
@@ -103,7 +104,7 @@ def emmeans(
     check_level(level)
     asker = Asker.of(fit, ddf, vcov)
     grid = reference_grid(fit, at, (*names, *groups))
-    return _means(asker, grid, grid.rows(fit), grid.full, names, groups, weights, "emmean", level)
+    return _means(asker, grid, grid.rows(fit), names, groups, weights, "emmean", level)
 
 
 def emtrends(
@@ -158,24 +159,22 @@ def emtrends(
     if kind(values) != "number" or var in grid.coded:
         raise OptionError(f"{var!r} is a factor in this model and has no slope", mend="Compare its means: mx.emmeans.")
     step = STEP * float(values.max() - values.min())
-    functional, full = _derivative(fit, grid, var, step)
-    return _means(asker, grid, functional, full, names, groups, weights, "trend", level)
+    return _means(asker, grid, _derivative(fit, grid, var, step), names, groups, weights, "trend", level)
 
 
-def _derivative(fit: Fit, grid: ReferenceGrid, var: str, step: float) -> tuple[Functional, Array]:
-    """Functionals (m rows) and full columns (m, k) of the derivative with respect to `var` at each point."""
+def _derivative(fit: Fit, grid: ReferenceGrid, var: str, step: float) -> Functional:
+    """Functionals (m rows) of the derivative with respect to `var` at each point."""
     m = len(grid.frame)
     shifted = [grid.frame.assign(**{var: grid.frame[var].astype(float) + k * step}) for k, _ in STENCIL]
     moved = pd.concat(shifted, ignore_index=True)
     W = sparse.csr_array(sparse.hstack([sparse.eye_array(m) * (c / step) for _, c in STENCIL]))
-    return grid.rows(fit, moved).combine(W), W @ every_column(grid.design, moved)
+    return grid.rows(fit, moved).combine(W)
 
 
 def _means(
     asker: Asker,
     grid: ReferenceGrid,
     functional: Functional,
-    full: Array,
     names: tuple[str, ...],
     groups: tuple[str, ...],
     weights: Weights,
@@ -184,13 +183,16 @@ def _means(
 ) -> MarginalMeans:
     """Average the points of the grid, and warn of means that the data cannot tell."""
     cells, W, void = averages(grid, (*names, *groups), weights)
-    rows = Rows(functional.combine(W), W @ full, void, grid.null_basis)
+    rows = Rows(functional.combine(W), void)
     lost = ~rows.answerable
     if lost.any():
         which = ["; ".join(f"{c} = {level_label(v)}" for c, v in row.items()) for _, row in cells[lost].iterrows()]
+        columns = needed_columns(asker.fit.design, rows.functional.null)
+        why = [reason(columns)] if columns else []
+        why += ["cells without rows have no weights"] if void.any() else []
         warnings.warn(
-            f"{lost.sum()} of {len(lost)} cannot be estimated from these data and are NaN: {quoted(which)}. Their "
-            "cells have no data, or rest on coefficients that were dropped from the model as aliased",
+            f"{lost.sum()} of {len(lost)} cannot be estimated and are NaN{f': {quoted(which)}' if which[0] else ''}. "
+            + "; ".join(f"{one[0].upper()}{one[1:]}" for one in why),
             NotEstimableWarning,
             stacklevel=3,
         )

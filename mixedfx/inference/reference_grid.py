@@ -6,15 +6,13 @@ Statistician 34:216). Random effects are at their population mean of zero at eve
 number of rows of the data that have its factor levels. Where a row stands for several trials, ``k | trials(m)``, rows
 and values are counted once for each trial, as they would be were the trials rows.
 
-A mean l'beta is estimable where l is a combination of the rows of X, that is l'N = 0 for every null vector N of X with
-all its columns, aliased ones included. For an aliased column j with X_j = X_kept a the null vector is e_j - a.
+Which means the data determine, `mixedfx.design.estimable` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -72,27 +70,6 @@ class ReferenceGrid:
         """Linear predictor at the points (or at those of another frame like it), random effects zero."""
         found = fit.design_for(self.frame if frame is None else frame, "population")
         return replace(found, random=0 * found.random, offset=found.offset + self.constant)
-
-    @cached_property
-    def full(self) -> Array:
-        """(m, k) fixed-effects matrix at the points, aliased columns included."""
-        return every_column(self.design, self.frame)
-
-    @cached_property
-    def null_basis(self) -> Array:
-        """(k, aliased) null vectors of the full fixed-effects matrix of the data; no columns where X has full rank."""
-        k, dropped = len(self.design.spec.fixed.columns), self.design.dropped
-        if not len(dropped):
-            return np.empty((k, 0))
-        kept = np.setdiff1d(np.arange(k), dropped)
-        X = every_column(self.design, self.design.frame)
-        scale = np.linalg.norm(X[:, kept], axis=0)
-        R = np.asarray(np.linalg.qr(np.hstack([X[:, kept] / scale, X[:, dropped]]), mode="r"))
-        coefficients = np.linalg.lstsq(R[:, : len(kept)], R[:, len(kept) :], rcond=None)[0] / scale[:, None]
-        basis = np.zeros((k, len(dropped)))
-        basis[kept] = -coefficients
-        basis[dropped, np.arange(len(dropped))] = 1.0
-        return basis / np.linalg.norm(basis, axis=0)
 
 
 def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequence[str] = ()) -> ReferenceGrid:
@@ -259,10 +236,3 @@ def _counts(design: Design, frame: pd.DataFrame, factors: Sequence[str]) -> NDAr
     known = cast(pd.Series, tally.sum()).to_frame().reset_index().set_axis([*keys, "count"], axis=1)
     found = frame.loc[:, list(factors)].set_axis(keys, axis=1).merge(known, on=keys, how="left", sort=False)["count"]
     return found.fillna(0).to_numpy(dtype=np.int64)
-
-
-def every_column(design: Design, frame: pd.DataFrame) -> Array:
-    """Fixed-effects matrix with the aliased columns in it."""
-    spec = design.spec
-    whole = replace(spec, kept=np.arange(len(spec.fixed.columns), dtype=np.intp), random=(), offsets=())
-    return whole.replay(frame).X

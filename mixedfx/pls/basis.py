@@ -71,7 +71,7 @@ def term_basis(z: Vector, correlated: bool, root_weights: Vector | None = None) 
 
 def _from_rows(rows: Vector, correlated: bool) -> Vector:
     """The same without forming squares of what may be nearly dependent, or out of range."""
-    n, k = rows.shape
+    n = len(rows)
     largest = np.abs(rows).max(axis=0, initial=0.0)
     largest[largest == 0.0] = 1.0
     scaled = rows / largest

@@ -261,7 +261,7 @@ class _Resolution:
         self.described.append((label, given, str(final)))
         return final
 
-    def sigma(self, prior: Positive) -> Positive:
+    def sigma(self, prior: Any) -> Any:
         """Scale the prior of sigma, which is that of a row of average weight, and describe it."""
         final = prior.rescaled(self.response.sigma) if prior.autoscale else prior
         if self.root_weight != 1.0:

@@ -138,12 +138,13 @@ def default() -> PriorSet:
     >>> data = mx.datasets.load("star").head(400)
     >>> formula = "math ~ small + (1 + small | gender)"
     >>> for sd in ({}, {"sd": mx.priors.half_cauchy(100.0)}):
-    ...     fit = mx.bayes(formula, data, priors=sd, seed=1)
+    ...     fit = mx.bayes(formula, data, priors=sd, seed=1, draws=8000)
     ...     table = mx.effects(fit, "small", by="gender").table
-    ...     upper = fit.tidy("ran_pars").set_index("term").loc["sd__small", "conf_high"]
-    ...     print(f"width {(table['upper'] - table['lower']).mean():.0f}, sd below {10 * round(upper / 10):.0f}")
-    width 25, sd below 50
-    width 26, sd below 210
+    ...     upper = fit.tidy("ran_pars").set_index("term").loc["sd__small", "conf_high"] / data["math"].std()
+    ...     half = (table["upper"] - table["lower"]).mean() / 2
+    ...     print(f"effects +- {half:.0f}, their sd between genders below {upper:.0f} sd of math")
+    effects +- 12, their sd between genders below 1 sd of math
+    effects +- 13, their sd between genders below 5 sd of math
     """
     return PriorSet(
         "default",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from mixedfx.errors import check_flag
 from mixedfx.plots.picture import Picture
 from mixedfx.reml.intervals import LmerIntervals
 
@@ -55,7 +56,7 @@ class LmerDiagnostics(LmerIntervals):
         """
         from mixedfx.reml.checking import check
 
-        return check(self, self.projection)
+        return check(self, self.projection, self.coefficients_without_groups())
 
     def influence(self, by: str | None = None, refit: bool = False) -> Influence:
         """What leaving out each row, or each group, does to the estimates.
@@ -80,6 +81,7 @@ class LmerDiagnostics(LmerIntervals):
         >>> fit.influence(by="professor").table.index[0]
         'F'
         """
+        check_flag("refit", refit)
         from mixedfx.reml.checking import influence_of
 
         return influence_of(self, self.projection, by, refit)

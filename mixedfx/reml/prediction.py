@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import check_option
+from mixedfx.errors import check_count, check_flag, check_option, check_seed
 from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
 from mixedfx.reml.state import LmerState
 from mixedfx.results.protocol import NewLevels
+from mixedfx.results.undetermined import determined, warn_rows
 
 if TYPE_CHECKING:
     from mixedfx.reml.predictive import IntervalKind, Source
@@ -122,6 +123,8 @@ class LmerPrediction(LmerState):
         -----
         UnweightedRowsWarning
             Where the residual of new rows is asked for, the fit is weighted, and nothing says the weights of the rows.
+        NotEstimableWarning
+            Where the data do not determine the mean of a row, such as one in a cell without rows; it is NaN.
 
         Examples
         --------
@@ -137,6 +140,8 @@ class LmerPrediction(LmerState):
         1      73.2  9.5   54.6   91.9
         """
         check_option("groups", groups, ("fitted", "average"))
+        check_flag("se", se)
+        check_seed(seed)
         if se or interval is not None or uncertainty is not None:
             from mixedfx.reml.predictive import predict_table
 
@@ -146,7 +151,8 @@ class LmerPrediction(LmerState):
         rows = self.design_for(newdata, "population" if groups == "average" else new_levels)
         if groups == "average":
             rows = replace(rows, random=0 * rows.random)
-        found = self._given_theta(rows)
+        found = determined(self._given_theta(rows), rows)
+        warn_rows(self.design, rows.null)
         mean = found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0]
         return pd.Series(mean, index=self._row_index(newdata, len(mean)), name="predicted")
 
@@ -173,6 +179,9 @@ class LmerPrediction(LmerState):
         DataFrame
             (nobs, n), a column for each simulation; on the scale of the left side of the formula.
         """
+        check_count("n", n)
+        check_flag("use_u", use_u)
+        check_seed(seed)
         rng = np.random.default_rng(seed)
         fit = self.solution
         u = np.tile(fit.u, (n, 1)) if use_u else draw_effects(self.design, fit.factors, fit.sigma, n, rng)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.alignment import row_labels
+from mixedfx.design.estimable import Null
 from mixedfx.design.functional import Functional
 from mixedfx.design.rows_used import row_weights, weights_columns
 from mixedfx.errors import OptionError, check_option
@@ -31,6 +32,7 @@ from mixedfx.pls.joint import Joint
 from mixedfx.reml.estimate import JointUncertainty, new_level_root
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.results.tables import t_test
+from mixedfx.results.undetermined import warn_rows
 
 if TYPE_CHECKING:
     from mixedfx.reml.state import LmerState
@@ -128,6 +130,7 @@ def predict_table(
     if newdata is not None:
         newdata = fit.design.spec.fetch(newdata, also=weights_columns(fit.design, weights))
     parts: list[Vector] = []
+    needs: list[Null | None] = []
     done = 0
     residual = None
     if "residual" in asked:
@@ -138,6 +141,7 @@ def predict_table(
             rows = replace(rows, random=sparse.csr_array(rows.random.shape))
         noise = None if residual is None else 1.0 / residual[done : done + len(rows)]
         done += len(rows)
+        needs.append(rows.null)
         if isinstance(fit.solution, LeastSquares):
             parts.append(_of_least_squares(fit.solution, rows, noise, asked, level, fit.nobs))
         elif "theta" in asked:
@@ -147,6 +151,10 @@ def predict_table(
             mean, se = _given_theta(fit, rows, noise, asked)
             parts.append(np.column_stack([mean, se, mean - z * se, mean + z * se]))
     table = pd.DataFrame(np.concatenate(parts), columns=["estimate", "se", "lower", "upper"])
+    null = Null.stack(needs, [len(part) for part in parts])
+    if null is not None:
+        table[~null.estimable] = np.nan
+        warn_rows(fit.design, null, stacklevel=4)
     table.attrs["level"] = level
     return table
 

@@ -29,7 +29,7 @@ Vector = NDArray[np.float64]
 RANGE = (0.05, 20.0)  # relative standard deviations outside this range are not trusted as a start
 WARM = 0.1  # relative standard deviation from which a variance that another fit put at zero starts
 INSIDE = 0.05  # smallest eigenvalue of correlations that are taken as they are
-WITHIN = 0.3  # the one to which correlations nearer the boundary, or beyond it, are drawn in
+WITHIN = 0.5  # the one to which correlations nearer the boundary, or beyond it, are drawn in
 SPANNED = 1e-10  # share of |Z'Z|^2 that the projection on X leaves, below which a column counts as within its span
 
 
@@ -106,9 +106,10 @@ def _correlations(G: Vector, B: Vector, h: Vector, sd: Vector) -> Vector:
     from_variances = np.einsum("abcb,b->ac", inner, sd**2)[a, c]
     left = (h @ h.T)[a, c] - D.sum(axis=2)[a, c] - from_variances
     system = inner[a[:, None], a, c[:, None], c] + inner[a[:, None], c, c[:, None], a]
-    size = np.sqrt(np.diag(system))
+    squares = np.einsum("aaj,aaj->a", G, G)
     R = np.eye(k)
-    if (size > SPANNED * size.max()).all():
+    if (np.diag(system) > SPANNED * np.sqrt(squares[a] * squares[c])).all():  # else X spans a column
+        size = np.sqrt(np.diag(system))
         covariance = np.linalg.lstsq(system / np.outer(size, size), left / size, rcond=1e-10)[0] / size
         R[a, c] = R[c, a] = covariance / (sd[a] * sd[c])
     smallest = float(np.linalg.eigvalsh(R)[0])
@@ -157,7 +158,7 @@ def _products(
             traces[k1 + m] = diagonal[position].sum()
             spread = np.zeros((coupling.size, p))
             spread[position] = B[k1 + m]
-            up = (coupling.cross @ spread).reshape(-1, k1, p)
+            up = (coupling.cross @ spread).reshape(len(B[0]), k1, p)
             across = coupling.gram @ spread
             for a in range(k1):
                 put(a, k1 + m, by_row[a, m], float((up[:, a] * B[a]).sum()))

@@ -21,13 +21,14 @@ from scipy import sparse
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws
-from mixedfx.errors import ThetaUncertaintyWarning, check_option
+from mixedfx.errors import ThetaUncertaintyWarning, check_count, check_option, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
 from mixedfx.reml.estimate import RemlEstimate, estimate
 from mixedfx.results import tables
 from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
 from mixedfx.results.singularity import SingularityReport, singularity
+from mixedfx.results.undetermined import determined
 
 if TYPE_CHECKING:
     from mixedfx.reml.full_estimate import FullEstimate
@@ -287,9 +288,8 @@ class LmerState:
         >>> found.mean.round(2), found.sd.round(2)
         (array([63.03]), array([0.48]))
         """
-        if self._answers == "full":
-            return self.full_estimate(functional)
-        return self._given_theta(functional)
+        found = self.full_estimate(functional) if self._answers == "full" else self._given_theta(functional)
+        return determined(found, functional)
 
     def _given_theta(self, functional: Functional) -> RemlEstimate:
         fit = self.solution
@@ -339,7 +339,10 @@ class LmerState:
         >>> fit.draws(200, seed=1)["u", "professor", "A", "Intercept"].shape
         (1, 200)
         """
-        n, rng = 1000 if n is None else n, np.random.default_rng(seed)
+        n = 1000 if n is None else n
+        check_count("n", n)
+        check_seed(seed)
+        rng = np.random.default_rng(seed)
         if self._answers == "full":
             beta, u = self._full_draws(n, rng)
         else:

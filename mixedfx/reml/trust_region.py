@@ -13,6 +13,7 @@ minimum; once the iteration has stopped, diagonal entries within rounding of zer
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,18 @@ class State:
     radius: float
     trials: tuple[Trial, ...]
 
+    @cached_property
+    def _spectrum(self) -> tuple[Vector, Vector]:
+        assert self.best.information is not None
+        return np.linalg.eigh(self.best.information)
+
+    def within(self, radius: float) -> tuple[Vector, float]:
+        """The step of the quadratic model at the best point within a radius, and the decrease it promises."""
+        assert self.best.gradient is not None
+        values, vectors = self._spectrum
+        step, decrease = _steps_within(self.best.gradient[None], values[None], vectors[None], np.array([radius]))
+        return step[0], float(decrease[0])
+
 
 def trust_region_step(gradient: Vector, information: Vector, radius: float) -> tuple[Vector, float]:
     """Minimiser (r,) of g's + s'Hs / 2 within the radius, and the decrease it predicts.
@@ -83,7 +96,11 @@ def trust_region_steps(gradient: Vector, information: Vector, radius: Vector) ->
     gradient, information, radius
         (B, r), (B, r, r) and (B,).
     """
-    values, vectors = np.linalg.eigh(information)
+    return _steps_within(gradient, *np.linalg.eigh(information), radius)
+
+
+def _steps_within(gradient: Vector, values: Vector, vectors: Vector, radius: Vector) -> tuple[Vector, Vector]:
+    """The same from eigenvalues (B, r) and eigenvectors (B, r, r) of the information."""
     g = np.einsum("bij,bi->bj", vectors, gradient)
     smallest = values[:, 0]
     tiny = 1e-12 * np.maximum(1.0, np.abs(values).max(axis=1))
@@ -132,9 +149,7 @@ def start(problem: Problem, par: Vector) -> State:
 
 def predicted(state: State) -> tuple[Vector, float]:
     """The next step and the decrease it promises."""
-    assert state.best.gradient is not None
-    assert state.best.information is not None
-    return trust_region_step(state.best.gradient, state.best.information, state.radius)
+    return state.within(state.radius)
 
 
 def finished(state: State, step: Vector, decrease: float) -> bool:
@@ -145,18 +160,17 @@ def finished(state: State, step: Vector, decrease: float) -> bool:
     earlier = [t.criterion for t in state.trials[:-PATIENCE] if t.accepted]
     if not earlier:
         return False
-    assert state.best.gradient is not None
-    assert state.best.information is not None
-    far = 0.1 * max(1.0, float(np.linalg.norm(state.best.par)))
-    _, promised = trust_region_step(state.best.gradient, state.best.information, far)
+    _, promised = state.within(0.1 * max(1.0, float(np.linalg.norm(state.best.par))))
     return earlier[-1] - state.best.criterion <= SLOW and promised <= SLOW + rounding
 
 
-def advance(problem: Problem, state: State, step: Vector, decrease: float) -> State:
-    """Try a step: move if the criterion falls, and adapt the radius to how well it was predicted."""
-    length = float(np.linalg.norm(step))
+def advance(problem: Problem, state: State, at: Vector, length: float, decrease: float) -> State:
+    """Try the point `at`, a step of some length away: move if the criterion falls, and adapt the radius.
+
+    `problem` may have other frames than that of the best point: the covariances are those the step led to.
+    """
     try:
-        trial = evaluate(problem, state.best.par + step)
+        trial = evaluate(problem, at)
     except np.linalg.LinAlgError:
         return replace(state, radius=0.25 * length)
     noise = 10.0 * ROUNDING * abs(trial.criterion)
@@ -169,7 +183,7 @@ def advance(problem: Problem, state: State, step: Vector, decrease: float) -> St
         radius = 2.0 * radius
     accepted = gain > -noise
     trials = (*state.trials, _record(trial, state.radius, accepted))
-    return State(trial if accepted else state.best, radius, trials)
+    return State(trial, radius, trials) if accepted else replace(state, radius=radius, trials=trials)
 
 
 def minimise(problem: Problem, par: Vector) -> tuple[Evaluation, Optimization]:
@@ -197,14 +211,13 @@ def _iterate(problem: Problem, state: State) -> tuple[Problem, State, Outcome]:
         if state.radius < 1e-10:
             stopped = Outcome.STALLED
             break
-        better = pivot(problem, state.best.par) if pivots else None
-        if better is not None:
-            pivots -= 1
-            problem, par = better
-            again = evaluate(problem, par)
-            state = State(again, state.radius, (*state.trials, _record(again, state.radius, True)))
-            continue
-        state = advance(problem, state, step, decrease)
+        at = state.best.par + step
+        better = pivot(problem, at) if pivots else None
+        turned, at = better or (problem, at)
+        after = advance(turned, state, at, float(np.linalg.norm(step)), decrease)
+        if after.best is not state.best and better is not None:
+            problem, pivots = turned, pivots - 1
+        state = after
     return problem, state, stopped
 
 
@@ -212,7 +225,7 @@ def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluatio
     """Put diagonal entries within rounding of zero on zero, and judge the point by its curvature."""
     best, trials = state.best, state.trials
     near = problem.diagonal & (np.abs(best.par) < NEAR_ZERO)
-    if near.any():
+    if best.par[near].any():
         zero = evaluate(problem, np.where(near, 0.0, best.par))
         if zero.criterion <= best.criterion + TOLERANCE + 10.0 * ROUNDING * abs(best.criterion):
             trials = (*trials, _record(zero, state.radius, True))

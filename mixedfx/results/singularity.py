@@ -16,6 +16,10 @@ the slope of the years 2015 to 2019 are correlated to seven decimals whatever th
 What is null is told in the columns as given, a = B'n for a null direction n: first the columns that do not vary
 themselves, by the same line on their share (of the mean square about the intercept, where the term has one), then the
 null space of the others, in reduced form: each pivot column as a combination of the others.
+
+An intercept that does not vary stays in the smaller formula where a predictor varies between the levels of its grouping
+factor only, as a treatment given to whole clusters does: without the term the rows of a cluster would count as so many
+independent pieces of information on it, which the design of the study denies whatever was estimated.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ from mixedfx.pls.basis import term_basis
 from mixedfx.results.smaller import smaller_parts
 
 NULL = 1e-8
+BETWEEN = 0.1  # share of a predictor's variance that lies within levels, below which it varies between them only
 FAR = 10.0  # standard deviations from zero at which independence of intercept and slope is no idea of anybody's
 
 
@@ -70,14 +75,18 @@ class SingularityReport:
     directions
         The null directions; empty for a fit that is not singular.
     smaller
-        The formula to try, or None where the fit is not singular.
+        The formula to try, or None where the fit is not singular or nothing should be left out.
     far
         Columns far from zero that should be centred before effects are made independent by ``||``.
+    kept
+        Grouping factors whose intercept does not vary but stays in the model, each with the columns of the fixed part
+        that vary between its levels only.
     """
 
     directions: tuple[NullDirection, ...]
     smaller: MixedFormula | None
     far: tuple[str, ...] = ()
+    kept: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def singular(self) -> bool:
@@ -92,8 +101,18 @@ class SingularityReport:
         return "; ".join(direction.text for direction in self.directions)
 
     @property
+    def to_keep(self) -> str:
+        """Which terms have to stay although they do not vary, and how to test what they are for; else empty."""
+        return " ".join(
+            f"Keep the random intercept of {_shown(label)}: {_listed(names)} between its levels only, and without it "
+            'rows of one level would count as independent. Test with ddf="kenward-roger", which counts the levels; '
+            "Satterthwaite's df act as if they did not exist."
+            for label, names in self.kept
+        )
+
+    @property
     def to_try(self) -> str:
-        """The smaller formula, and what it is where no random term is left; empty where the fit is not singular."""
+        """The smaller formula, and what it is where no random term is left; empty where there is none."""
         if self.smaller is None:
             return ""
         if not self.smaller.random:
@@ -105,8 +124,11 @@ class SingularityReport:
 
     @property
     def text(self) -> str:
-        """What is null and what to try, in one or two sentences."""
-        return f"singular fit: {self.found}. Try the smaller model {self.to_try}" if self.singular else self.found
+        """What is null, what to keep and what to try, in a few sentences."""
+        if not self.singular:
+            return self.found
+        mend = [self.to_keep, f"Try the smaller model {self.to_try}" if self.smaller is not None else ""]
+        return " ".join([f"singular fit: {self.found}.", *filter(None, mend)])
 
 
 def singularity(
@@ -147,6 +169,7 @@ def singularity(
     directions: list[NullDirection] = []
     parts: list[RandomPart] = []
     far: list[str] = []
+    kept: dict[str, tuple[str, ...]] = {}
     for t, (term, part, T, B) in enumerate(zip(design.random, design.formula.random, factors, bases, strict=True)):
         if term.correlated:
             T = _without_null(T, B)
@@ -154,11 +177,32 @@ def singularity(
         mixtures = _null_mixtures(T, B, zero) if term.correlated else []
         directions += [_zero_direction(t, term, c) for c in range(term.n_columns) if zero[c]]
         directions += [_mixture_direction(t, term, T, a) for a in mixtures]
-        parts += smaller_parts(term, part, zero, bool(mixtures))
+        can_go = zero.copy()
+        if zero.any() and "Intercept" in term.columns and zero[term.columns.index("Intercept")]:
+            between = _between(design, term)
+            if between:
+                kept[term.label] = between
+                can_go[term.columns.index("Intercept")] = False
+        parts += smaller_parts(term, part, can_go, bool(mixtures))
         if mixtures:
             far += [term.columns[c] for c in np.flatnonzero(~zero & _far(term, B))]
-    smaller = _with_random(design.formula, tuple(dict.fromkeys(parts))) if directions else None
-    return SingularityReport(tuple(directions), smaller, tuple(dict.fromkeys(far)))
+    random = tuple(dict.fromkeys(parts))
+    smaller = _with_random(design.formula, random) if directions and random != design.formula.random else None
+    return SingularityReport(tuple(directions), smaller, tuple(dict.fromkeys(far)), tuple(kept.items()))
+
+
+def _between(design: Design, term: RandomTerm) -> tuple[str, ...]:
+    """Columns of the fixed part that vary between the levels of a term only, or nearly so."""
+    n, q = len(term.codes), term.n_levels
+    size = np.maximum(np.bincount(term.codes, minlength=q), 1)
+    found = []
+    for j, name in enumerate(design.fixed_names):
+        x = design.X[:, j] - design.X[:, j].mean()
+        total = float(x @ x) / max(n - 1, 1)
+        within = x - (np.bincount(term.codes, weights=x, minlength=q) / size)[term.codes]
+        if total > 0 and float(within @ within) <= BETWEEN * total * max(n - q, 0):
+            found.append(name)
+    return tuple(found)
 
 
 def _with_random(formula: MixedFormula, random: tuple[RandomPart, ...]) -> MixedFormula:
@@ -231,6 +275,12 @@ def _reduced(null: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _shown(column: str) -> str:
     return column if column == "Intercept" else f"`{column}`"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """``"`a` varies"``, ``"`a` and `b` vary"``."""
+    shown = [_shown(name) for name in names[:4]] + (["others"] if len(names) > 4 else [])
+    return f"{shown[0]} varies" if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]} vary"
 
 
 def _zero_direction(t: int, term: RandomTerm, column: int) -> NullDirection:

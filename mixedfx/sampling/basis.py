@@ -19,7 +19,7 @@ near zero is that of the intercept at zero, and the basis of the prior the bette
 
 Covariates close to each other, a year and its square, are left alone. Were the residual of one to take its place, a
 zero standard deviation in P u would be a correlation of one in S u: importance sampling had k-hat 0.4 and half of its
-points effective for ``(x + I(x**2) | site)`` from 0 to 100 standard deviations away, and 0.6 and a tenth with residuals.
+points effective for ``(x + I(x**2) | site)`` from 0 to 100 standard deviations away, 0.6 and a tenth with residuals.
 
 **Digits.** With z = q_used B (`mixedfx.pls.basis`) the columns z S^-1 have the triangle B S^-1, whose first row is that
 of B less the means: what is left of it after the subtraction is taken before anything is multiplied.
@@ -61,6 +61,14 @@ class SampledBasis:
     def size(self) -> Array:
         """(k,) root mean squares of the covariates that go with S u."""
         return np.sqrt((self.used**2).sum(axis=0))
+
+    def to_natural(self, sampled: Array) -> Array:
+        """(..., k, m) effects or factors of u from those of S u."""
+        return sampled if self.natural is None else self.natural @ sampled
+
+    def to_sampled(self, natural: Array) -> Array:
+        """(..., k, m) effects or factors of S u from those of u."""
+        return natural if self.natural is None else np.asarray(np.linalg.solve(self.natural, natural), dtype=np.float64)
 
 
 def sampled_basis(prior: TermPrior, basis: Array, as_stated: bool = False) -> SampledBasis:

@@ -89,8 +89,7 @@ class Variances:
 
         Triangular where the term is sampled as it is.
         """
-        natural = self.terms[term].basis.natural
-        return self.sampled[term] if natural is None else natural @ self.sampled[term]
+        return self.terms[term].basis.to_natural(self.sampled[term])
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,10 +202,7 @@ class Coordinates:
         ndarray
             phi, the precision factors of coefficients with t priors at one.
         """
-        sampled = [
-            F if term.basis.natural is None else np.linalg.solve(term.basis.natural, F)
-            for term, F in zip(self.terms, factors, strict=True)
-        ]
+        sampled = [term.basis.to_sampled(F) for term, F in zip(self.terms, factors, strict=True)]
         return self._point(sigma, sampled, least, steepest)
 
     def from_used(self, sigma: float, factors: Sequence[Array], least: float = 1e-3, steepest: float = 3.0) -> Array:
@@ -234,9 +230,7 @@ class Coordinates:
         out, at = phi.copy(), other.variances(phi)
         for t, term in enumerate(self.terms):
             if not np.array_equal(term.basis.used, other.terms[t].basis.used):
-                natural = at.factors(t)
-                sampled = natural if term.basis.natural is None else np.linalg.solve(term.basis.natural, natural)
-                out[:, term.sds], out[:, term.partials] = coordinates_of(sampled)
+                out[:, term.sds], out[:, term.partials] = coordinates_of(term.basis.to_sampled(at.factors(t)))
         return out
 
     def even(self, sigma: float, share: float) -> Array:
@@ -337,4 +331,3 @@ class Coordinates:
         half = self.df[self.mixed] / 2
         phi[:, self.mixing_first :] = np.log(rng.gamma(half, 1 / half, (n, len(half))))
         return phi
-

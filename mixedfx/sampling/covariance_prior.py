@@ -65,7 +65,7 @@ class CovariancePrior:
     @cached_property
     def back(self) -> Array | None:
         """(k, k) inverse of A."""
-        return None if self.across is None else np.linalg.inv(self.across)
+        return None if self.across is None else np.asarray(np.linalg.inv(self.across), dtype=np.float64)
 
     @property
     def eta(self) -> float:

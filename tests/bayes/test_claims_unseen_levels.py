@@ -26,6 +26,9 @@ GIVEN = {
 }
 
 
+GIVEN_SD = {"sd": priors.half_normal(1.0)}
+
+
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(5)
@@ -103,6 +106,21 @@ def test_effects_of_unseen_levels_have_the_covariance_of_their_draw(fit, group):
     if len(whites) > 1:  # predictors have effects of their own
         n = fit.n_draws * LEVELS
         assert np.abs(np.einsum("dla,dlb->ab", *whites) / n).max() < 5 / np.sqrt(n)
+
+
+def test_levels_of_one_name_are_others_in_other_terms(data):
+    """A teacher "new 3" and a school "new 3" have nothing to do with each other, nor have their slopes."""
+    fit = mx.prior_predictive("y ~ x + (1 + x | f) + (1 + x | h)", data, priors=GIVEN_SD, seed=1, draws=500)
+    new = pd.DataFrame({"x": 0.0, "f": "0", "h": "0"}, index=range(LEVELS))
+    whites = []
+    for group in ("f", "h"):
+        frame = new.assign(**{group: [f"new {i}" for i in range(LEVELS)]})
+        for x in (0.0, 1.0):
+            drawn, known = (fit.linpred(frame.assign(x=x), new_levels=how) for how in ("sample", "population"))
+            whites.append((drawn - known) / np.std(drawn - known, axis=1, keepdims=True))
+    for one in whites[:2]:
+        for other in whites[2:]:
+            assert abs(np.mean(one * other)) < 5 / np.sqrt(one.size)
 
 
 def test_unseen_levels_are_the_same_one_by_one_in_blocks_and_through_a_functional(fit):

@@ -10,7 +10,10 @@ from mixedfx.bayes.criticism import psis
 from mixedfx.errors import ParetoKWarning
 
 FIT = SimpleNamespace(
-    chains=2, n_draws=400, design=SimpleNamespace(response_name="y"), sampling=SimpleNamespace(ess=400.0, method="prior")
+    chains=2,
+    n_draws=400,
+    design=SimpleNamespace(response_name="y"),
+    sampling=SimpleNamespace(ess=400.0, method="prior"),
 )
 
 

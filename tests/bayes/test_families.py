@@ -145,7 +145,10 @@ def test_simulated_responses_can_be_responses(fit, people):
 
 
 def test_effects_are_on_the_response_scale(fit, people):
-    """Against expected responses of every row with x one higher and as it is, averaged within each half of the rows."""
+    """Against expected responses of every row with x one higher and as it is, averaged within each half of the rows.
+
+    A binomial row is as many people as it has trials.
+    """
     new = people.assign(side=np.where(np.arange(180) < 100, "left", "right"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -153,7 +156,8 @@ def test_effects_are_on_the_response_scale(fit, people):
         found = mx.effects(fit, "x", by="side", newdata=new)
     difference = fit.epred(new.assign(x=new["x"] + 1)) - fit.epred(new)
     for side, rows in (("left", slice(0, 100)), ("right", slice(100, 180))):
-        wanted = difference[:, rows].mean(axis=1).reshape(160, -1)
+        people_in = np.ones(180) if fit.design.trials is None else fit.design.trials
+        wanted = np.average(difference[:, rows], axis=1, weights=people_in[rows]).reshape(160, -1)
         at = np.flatnonzero(found.table["side"] == side)
         assert len(at) == max(1, len(fit.categories))
         np.testing.assert_allclose(found.draws()[:, at], wanted, rtol=1e-9, atol=1e-12)

@@ -41,7 +41,8 @@ def test_partial_correlations_are_partial_correlations(k):
     """By their definition: correlations of what is left of two columns after regression on those before."""
     log_sd, y = points(k, 1)
     S = (factor(log_sd, y) @ factor(log_sd, y).transpose(0, 2, 1))[0]
-    for (i, j), value in zip([(i, j) for i in range(1, k) for j in range(i)], y[0], strict=True):
+    pairs = [(row, column) for row in range(1, k) for column in range(row)]
+    for (i, j), value in zip(pairs, y[0], strict=True):
         given, pair = list(range(j)), [j, i]
         left = S[np.ix_(pair, pair)]
         if given:
@@ -103,9 +104,7 @@ def test_lkj_is_its_determinant_to_a_power_and_integrates_to_one(k):
     y = np.arctanh(2 * rng.beta(a, a, (40_000, len(a))) - 1)
     R = correlation_factor(y, k) @ correlation_factor(y, k).transpose(0, 2, 1)
     by_definition = (
-        (eta - 1) * np.linalg.slogdet(R)[1]
-        - layout.log_lkj_constant(eta)
-        + log_one_minus_square(y) @ layout.powers
+        (eta - 1) * np.linalg.slogdet(R)[1] - layout.log_lkj_constant(eta) + log_one_minus_square(y) @ layout.powers
     )
     normal = stats.multivariate_normal(np.zeros(len(a)), np.eye(len(a)) * 0.1)
     ratio = np.exp(normal.logpdf(y).reshape(-1) - by_definition)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import mixedfx as mx
 from mixedfx.design.alignment import aligned, per_row
-from mixedfx.errors import DataError, UnweightedRowsWarning
+from mixedfx.errors import DataError, EffectsError, UnweightedRowsWarning
 
 N = 40
 
@@ -140,6 +140,19 @@ def test_simulated_responses_count_rows_and_are_taken_so():
         fit.refits(simulated.iloc[::-1])
     apart = mx.lmer("y ~ x + (1 | g)", data.set_axis(range(100, 100 + N)))
     np.testing.assert_array_equal(apart.refits(simulated.iloc[::-1]).beta, right)
+
+
+def test_costs_of_a_decision_are_those_of_the_subgroups_they_name():
+    data = labelled(range(N))
+    eff = mx.effects(mx.lmer("y ~ x * z * g + (1 | x)", data.assign(x=data["x"].round(1))), "z", by="g")
+    costs = pd.Series(np.linspace(0, 2, 8), index=list("abcdefgh"))
+    right = eff.decide(cost=costs.tolist())
+    for given_costs in (costs, costs.iloc[::-1], costs.to_dict()):
+        pd.testing.assert_frame_equal(eff.decide(cost=given_costs).table, right.table)
+    with pytest.raises(EffectsError, match="no entry for 'a'"):
+        eff.decide(cost=costs.reset_index(drop=True))
+    with pytest.raises(EffectsError, match="names a subgroup twice"):
+        eff.decide(cost=pd.concat([costs, costs]))
 
 
 def test_new_rows_of_a_weighted_fit_have_weights_or_a_warning():

@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from mixedfx.effects import averages, summary
 from mixedfx.effects.effects import effects
+from mixedfx.effects.grid import distinct
 from mixedfx.effects.poststratify import poststratify
 from tests.effects.dense_fit import DenseFit
 from tests.effects.drawn_fit import draw_fit
@@ -217,6 +218,9 @@ def test_an_exact_fit_answers_every_draw_of_the_weights_over_all_blocks(
             a = np.where(cells["gender"] == gender, counts[d], 0.0)
             a /= a.sum()
             assert out.draws()[d, i] == pytest.approx(a @ mean + np.sqrt(a @ cov @ a), rel=1e-9)
+    for i, gender in enumerate(["boy", "girl"]):
+        w = np.where(cells["gender"] == gender, counts.mean(axis=0), 0.0)
+        assert out.table["unseen"][i] == pytest.approx(w @ rows.unseen / w.sum(), rel=1e-9)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -264,3 +268,58 @@ def test_a_table_of_many_rows_is_summarised_in_blocks(fits, seen, cells, dense_f
             pd.testing.assert_frame_equal(parts.table, whole.table, rtol=1e-9)
             inner = parts.prob(greater=0.1)
         pd.testing.assert_frame_equal(inner, whole.prob(greater=0.1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("groups", ["fitted", "average", "integrate"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cells_that_differ_by_their_offset_alone_are_counted_apart(seen, cells, counts, groups, weighted):
+    """Expected counts with an exposure of their own; without random effects, cells of one fixed part are few."""
+    rng = np.random.default_rng(3)
+    data = seen.assign(e=rng.uniform(-1, 1, len(seen)))
+    fit = draw_fit("y ~ z + offset(e) + (1 + z | school)", data, "poisson", draws=D, scale=0.3)
+    frame = cells.assign(e=rng.uniform(-1, 1, len(cells)), school="s1")
+    found = poststratify(fit, frame, by="gender", groups=groups, weights=counts if weighted else "N")
+    rows = fit.design_for(frame)
+    p = rows.fixed.shape[1]
+    eta = fit.sample[:, :p] @ rows.fixed.T + rows.offset
+    if groups == "fitted":
+        eta = eta + (rows.random @ fit.sample[:, p:].T).T
+    elif groups == "integrate":
+        Z, F = np.column_stack([np.ones(len(frame)), frame["z"]]), fit.covariance_factors[0]
+        eta = eta + 0.5 * np.einsum("na,dab,nb->dn", Z, F @ F.transpose(0, 2, 1), Z)
+    for i, gender in enumerate(["boy", "girl"]):
+        mine = (frame["gender"] == gender).to_numpy()
+        w = counts[:, mine] if weighted else frame["N"].to_numpy()[mine]
+        # The expectation of a lognormal variable: what quadrature is good to, elsewhere rounding.
+        np.testing.assert_allclose(found.draws()[:, i], average(np.exp(eta[:, mine]), w), rtol=1e-6)
+
+
+@pytest.mark.parametrize("groups", ["average", "integrate"])
+def test_cells_that_differ_by_the_variance_of_their_groups_alone_are_counted_apart(seen, cells, groups):
+    """A slope that varies and has no mean of its own: cells of one fixed part with another population variance."""
+    fit = draw_fit("y ~ z + (1 + dose | school)", seen, "poisson", draws=D, scale=0.3)
+    found = poststratify(fit, cells, by="gender", groups=groups, weights="N")
+    rows = fit.design_for(cells, "sample")
+    Z, F = np.column_stack([np.ones(len(cells)), cells["dose"]]), fit.covariance_factors[0]
+    eta = fit.sample[:, : rows.fixed.shape[1]] @ rows.fixed.T
+    if groups == "integrate":
+        eta = eta + 0.5 * np.einsum("na,dab,nb->dn", Z, F @ F.transpose(0, 2, 1), Z)
+    for i, gender in enumerate(["boy", "girl"]):
+        mine = (cells["gender"] == gender).to_numpy()
+        expected = average(np.exp(eta[:, mine]), cells["N"].to_numpy()[mine])
+        np.testing.assert_allclose(found.draws()[:, i], expected, rtol=1e-6)
+
+
+def test_rows_of_many_wide_columns_are_told_apart():
+    """Nine columns of 256 values have more combinations than a whole number holds; rows may differ in one alone."""
+    rng = np.random.default_rng(1)
+    base = pd.DataFrame({f"c{j}": rng.permutation(256) for j in range(9)})
+    other = base.iloc[rng.integers(0, 256, 300)].reset_index(drop=True)
+    for i in range(300):
+        column = f"c{i % 9}"
+        other.loc[i, column] = (other.loc[i, column] + 1 + i // 9) % 256
+    frame = pd.concat([base, other, base.iloc[::2]], ignore_index=True)
+    first, cell, _ = distinct(frame)
+    known = frame.groupby(list(frame.columns), sort=False).ngroup().to_numpy()
+    np.testing.assert_array_equal(cell, known)
+    np.testing.assert_array_equal(first, [np.flatnonzero(known == k)[0] for k in range(known.max() + 1)])

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from mixedfx.effects.effects import effects
-from mixedfx.errors import EffectsError, IdentifiabilityWarning, UnseenLevelsWarning
+from mixedfx.errors import EffectsError, NotEstimableWarning, UnseenLevelsWarning
 
 NUMBERS = ["contrast", "n", "weight", "estimate", "sd", "lower", "upper", "null", "prob_above_null", "unseen"]
 
@@ -307,22 +307,28 @@ def test_new_data_without_a_grouping_column_average_over_its_population(people, 
     np.testing.assert_allclose(eff.table["estimate"], by_hand, rtol=1e-10)
 
 
-def test_effects_the_data_do_not_determine_are_named(people, dense_fit):
-    """No treated Asians: the interaction is aliased, and the effect there would be that of the reference race."""
+def test_effects_the_data_do_not_determine_are_nan_and_named(people, dense_fit):
+    """No treated Whites: the interaction is aliased, and the effect there would be that of the reference race."""
     holed = people[~((people["race"] == "White") & (people["z"] == 1))]
     with pytest.warns(Warning, match="rank deficient"):
         fit = dense_fit("y ~ z*race", holed)
-    with pytest.warns(IdentifiabilityWarning, match=r"for 'race=White': it needs 'z:race\[White\]'") as caught:
+    with pytest.warns(NotEstimableWarning, match=r"for 'race=White' is not estimable.*'z:race\[White\]'") as caught:
         eff = effects(fit, "z", by="race")
     assert len(caught) == 1
-    assert len(eff) == 3
-    with pytest.warns(IdentifiabilityWarning, match="overall"):
-        effects(fit, "z")
-    with pytest.warns(IdentifiabilityWarning, match="overall"):
-        eff.contrast("Asian", against="complement")
+    numbers = eff.table.set_index("race")[["estimate", "sd", "lower", "upper", "prob_above_null"]]
+    assert numbers.loc["White"].isna().all()
+    assert numbers.drop("White").notna().all(axis=None)
+    assert any(note.startswith("Not estimable, NaN: 'race=White'.") for note in eff.notes)
+    with pytest.warns(NotEstimableWarning, match="overall"):
+        assert np.isnan(effects(fit, "z").table["estimate"][0])
+    # the rest of Asians are Blacks and Whites, for whom the effect is not known either
+    with pytest.warns(NotEstimableWarning, match="complement"):
+        assert np.isnan(eff.contrast("Asian", against="complement").table["estimate"][0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        effects(fit, "z", subgroups={"others": "race != 'White'"})
+        known = effects(fit, "z", subgroups={"others": "race != 'White'"})
+        assert np.isfinite(known.table["estimate"][0])
+        assert np.isfinite(eff.contrast("Asian", "Black").table["estimate"][0])
 
 
 @pytest.mark.filterwarnings("error")

@@ -11,8 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import mixedfx as mx
+from mixedfx.inference.canonical_contrasts import independent_contrasts
 from mixedfx.inference.covariance_derivatives import products, theta_directions
-from mixedfx.inference.satterthwaite import combined_df, independent_contrasts, satterthwaite, second_derivatives
+from mixedfx.inference.satterthwaite import combined_df, satterthwaite, second_derivatives
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.problem import build_problem
 from mixedfx.reml.solve import solve

@@ -168,7 +168,9 @@ def test_no_scale_of_the_default_sees_where_zero_is(sleepstudy, shift):
 
 @pytest.mark.parametrize("formula", ["y ~ z + (1 | g)", "y ~ z + (1 + z || g)", "y ~ z + (1 | g) + (0 + z | g)"])
 def test_priors_of_correlations_that_are_not_there_are_refused(formula):
-    data = pd.DataFrame({"y": np.arange(24.0) ** 0.5, "z": np.resize([0.0, 1, 1], 24), "g": np.resize(list("abcdef"), 24)})
+    data = pd.DataFrame(
+        {"y": np.arange(24.0) ** 0.5, "z": np.resize([0.0, 1, 1], 24), "g": np.resize(list("abcdef"), 24)}
+    )
     with pytest.raises(OptionError, match="no correlations"):
         resolved(data, {("cor", "g"): priors.lkj(5)}, formula)
     resolved(data, {"cor": priors.lkj(5)}, formula)  # of all correlations there are: none

@@ -42,7 +42,9 @@ COLLAPSED = ["default", "rstanarm", "brms", "fixed sigma", "decov"]
 def frame():
     rng = np.random.default_rng(21)
     n = 40
-    data = pd.DataFrame({"x": 30 + rng.normal(size=n), "g": np.resize(list("abcdefgh"), n), "w": rng.gamma(1.0, size=n)})
+    data = pd.DataFrame(
+        {"x": 30 + rng.normal(size=n), "g": np.resize(list("abcdefgh"), n), "w": rng.gamma(1.0, size=n)}
+    )
     data["y"] = np.exp(0.3 * rng.normal(size=n) + 1)
     return data
 

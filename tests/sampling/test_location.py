@@ -141,7 +141,9 @@ def test_prior_draws_are_the_same_whatever_is_sampled(shift, given):
     data["x"] += shift
     if given == "brms":
         given = named(priors.normal(0.0, 3.0))
-        given = priors.PriorSet("zero", {**given.entries, "coef": priors.normal(0, 1)}, "mad", varying_intercepts="zero")
+        given = priors.PriorSet(
+            "zero", {**given.entries, "coef": priors.normal(0, 1)}, "mad", varying_intercepts="zero"
+        )
     target = target_of(FORMULAS[0], data, given)
     found = prior_sample(target, 4000, np.random.default_rng(6))
     at = target.coordinates.variances(found.phi)
@@ -169,8 +171,8 @@ def test_points_from_covariances_and_back():
     """Named factors, used factors and phi are one; what is singular comes inside."""
     data = frame(7)
     data["x"] += 50.0
-    for given in (None, "brms"):
-        coordinates = target_of(FORMULAS[1], data, given).coordinates
+    for prior in (None, "brms"):
+        coordinates = target_of(FORMULAS[1], data, prior).coordinates
         phi = 0.5 * np.random.default_rng(8).normal(size=(1, coordinates.size))
         at = coordinates.variances(phi)
         factors = [at.factors(t)[0] for t in range(2)]

@@ -1,4 +1,4 @@
-"""The collapsed density is that of the Stan program with beta and u integrated out, wherever covariates have their zero.
+"""The collapsed density is that of the Stan program, beta and u integrated out, wherever covariates have their zero.
 
 Given the variances the log density of a program is a quadratic in (alpha, beta, std_u): its values at the origin, along
 each axis and in each plane give the integral, exactly but for rounding. Both are compared on the program's scale, log
@@ -29,7 +29,9 @@ INTEGRABLE = {"intercept": p.normal(0, 2.5, autoscale=True), "coef": p.normal(0,
 SETS = {
     "default": None,
     "rstanarm": "rstanarm",
-    "brms": p.PriorSet("brms, normal coefficients", {**p.brms().entries, **INTEGRABLE}, "mad", varying_intercepts="zero"),
+    "brms": p.PriorSet(
+        "brms, normal coefficients", {**p.brms().entries, **INTEGRABLE}, "mad", varying_intercepts="zero"
+    ),
     "decov at the means": {"sd": p.decov(2.0, 1.5, 1.2, 0.7)},
 }
 
@@ -40,7 +42,9 @@ def frame(shift):
     g = np.repeat(list("abcde"), EACH)
     slope = np.repeat(rng.normal(size=LEVELS), EACH)
     y = 2 + slope * x + np.repeat(rng.normal(size=LEVELS), EACH) + 0.5 * rng.normal(size=LEVELS * EACH)
-    return pd.DataFrame({"y": y, "x": x + shift, "g": g, "w": rng.gamma(2.0, size=len(y)), "o": rng.normal(size=len(y))})
+    return pd.DataFrame(
+        {"y": y, "x": x + shift, "g": g, "w": rng.gamma(2.0, size=len(y)), "o": rng.normal(size=len(y))}
+    )
 
 
 def integrated(text, data, point, gaussian):
@@ -74,7 +78,10 @@ def by_stan(target, text, data, phi, decov):
     point = STANLI.unconstrain(text, data, values | {"std_u_1": np.zeros((2, LEVELS))})
     gaussian = np.array([1, 2, *range(len(point) - 2 * LEVELS, len(point))])
     point[gaussian] = 0.0
-    volume = [Layout(2).log_volume(a, log_one_minus_square(b))[0] for a, b in ((log_sd, y), (phi[:, term.sds], phi[:, term.partials]))]
+    volume = [
+        Layout(2).log_volume(a, log_one_minus_square(b))[0]
+        for a, b in ((log_sd, y), (phi[:, term.sds], phi[:, term.partials]))
+    ]
     return integrated(text, data, point, gaussian), volume[0] - volume[1]
 
 
