@@ -34,6 +34,8 @@ Codes = NDArray[np.intp]
 PASSES = 50
 # Levels beyond which the Hessian is too large for a dense factorisation; proportional fitting goes on alone.
 LARGEST = 1000
+# Steps of Newton's method without halving the error after which margins are suspected of a conflict.
+PATIENCE = 30
 # Relative size of the eigenvalues of the scaled Hessian that are its null space.
 NULL = 1e-12
 # Largest change of the logarithm of a weight in one step.
@@ -96,12 +98,15 @@ def fit_margins(weight: Array, codes: Codes, target: Array, tol: float, max_iter
         error, done = largest_error(weight, codes, target), done + 1
     if error > tol and L <= LARGEST:
         A = _incidence(codes, L)
-        while done < max_iter and error > tol:
+        best, since = error, 0
+        while done < max_iter and error > tol and since < PATIENCE:
             step = _newton(weight, A, target)
             if step is None:
                 break
-            weight, done = step, done + 1
+            weight, done, since = step, done + 1, since + 1
             error = largest_error(weight, codes, target)
+            if error < best / 2:
+                best, since = error, 0
     return Fitted(weight, done, error)
 
 
