@@ -140,6 +140,7 @@ def _answer(
         overall=overall,
         averages=averages,
         seed=seed,
+        overlap=asked.overlap(grid.count) if plan.queries is not None or len(plan.margins) > 1 else None,
     )
 
 

@@ -12,7 +12,7 @@ from mixedfx.design.functional import Functional
 from mixedfx.effects.averages import Averages
 from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.quantities import Exact, Quantities
-from mixedfx.effects.subgroups import Plan
+from mixedfx.effects.subgroups import Overlap, Plan
 from mixedfx.effects.treatment import Treatment
 from mixedfx.errors import EffectsError
 from mixedfx.results.protocol import Fit
@@ -102,6 +102,8 @@ class EffectsState:
         The average outcomes that were compared.
     seed
         Passed to fits that need random numbers to answer.
+    overlap
+        The two subgroups of the table with most members in common; None where no two have any.
     aspect
         What of the effects or averages the numbers are; empty where they are these themselves.
     """
@@ -118,6 +120,7 @@ class EffectsState:
     overall: Overall | None = None
     averages: Averages | None = None
     seed: int | None = None
+    overlap: Overlap | None = None
     aspect: str = ""
 
     def __len__(self) -> int:
