@@ -6,12 +6,8 @@ posterior draw d,
 
     average over the population = E g^-1(eta + sqrt(v) x),  x ~ N(0, 1),
 
-because a sum of normal effects is one scalar normal. The expectation is a sum over nodes x_j with weights w_j:
-Gauss-Hermite nodes (Abramowitz & Stegun 1972, 25.4.46) up to a standard deviation of 1. Beyond, g^-1 is steep in x and
-polynomials follow it badly, while the trapezoidal rule still converges geometrically (Trefethen & Weideman 2014, SIAM
-Review 56:385): its error falls as exp(-2 pi a / h), with a the half width of the strip of analyticity, of order
-1 / sqrt(v). Errors stay below 1e-6. For the probit link the closed form Phi(eta / sqrt(1 + v)) is the oracle of its
-test.
+because a sum of normal effects is one scalar normal. The expectation is a sum over nodes x_j with weights w_j, see
+`mixedfx.linalg.quadrature`. For the probit link the closed form Phi(eta / sqrt(1 + v)) is the oracle of its test.
 """
 
 from __future__ import annotations
@@ -31,6 +27,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.effects.summary import take_rows
 from mixedfx.errors import EffectsError, UnseenLevelsWarning
+from mixedfx.linalg.quadrature import normal_rule
 from mixedfx.results.protocol import Fit
 
 Array = NDArray[np.float64]
@@ -101,27 +98,6 @@ class Outcome:
     def _thresholds(self) -> int:
         ordered = self.fit.family.outcome == "ordered"
         return len(self.fit.design.categories) - 1 if ordered else 0
-
-
-def normal_rule(sd: float) -> tuple[Array, Array]:
-    """Nodes and weights for the expectation of g^-1(eta + s x) over a standard normal x, for every s up to `sd`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mixedfx.effects.outcome import normal_rule
-    >>> x, w = normal_rule(3.0)
-    >>> bool(abs(w @ np.exp(3 * x) / np.exp(4.5) - 1) < 1e-6)
-    True
-    """
-    if sd <= 1:
-        x, w = np.polynomial.hermite_e.hermegauss(11 if sd <= 0.5 else 21)
-    else:
-        # Under a log link the mass lies about x = sd.
-        reach = 6.5 + sd
-        x = np.linspace(-reach, reach, 1 + int(np.ceil(2 * reach * np.sqrt(1 + sd**2) / 0.7)))
-        w = np.exp(-0.5 * x**2)
-    return x, w / w.sum()
 
 
 def distinct_rows(rows: Functional, spread: Sequence[Array]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -17,7 +17,7 @@ from mixedfx.effects import averages as averages_module
 from mixedfx.effects import progress as progress_module
 from mixedfx.effects.comparisons import COMPARISONS
 from mixedfx.effects.effects import effects
-from mixedfx.effects.outcome import normal_rule
+from mixedfx.linalg.quadrature import normal_rule
 from mixedfx.effects.poststratify import poststratify
 from mixedfx.effects.progress import progress
 from mixedfx.errors import EffectsError, IdentifiabilityWarning, UnseenLevelsWarning
