@@ -5,6 +5,11 @@ its cells, and the fit is asked about C_S (beta, u) once, however many cells the
 cells within each draw. The cells then pass by in blocks: D draws of a block of expected outcomes, times the weights,
 added to the (D, subgroups) sums; D x cells is never held.
 
+The response may be a transformation of a variable, such as a logarithm. The average of the model's predictions is then
+taken back through the inverse (a generalised mean: the geometric one of a logarithm), or, where arithmetic means are
+asked for, every cell contributes the mean of the variable itself, which takes draws. For a numeric treatment "per unit"
+the second of its two values is an increment, formed without subtracting large numbers (`mixedfx.effects.increments`).
+
 Where weights are uncertain too, draw d of an average uses draw d of the weights: sum w_di m_di / sum w_di. An exact
 fit then gives, for each draw of the weights, one draw from the joint normal distribution of its averages.
 """
@@ -13,7 +18,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -21,9 +26,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.frame import column as fetch
 from mixedfx.design.functional import Functional, NewLevel
+from mixedfx.design.transforms import Transformation
 from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.grid import Grid
+from mixedfx.effects.increments import affine_in, far_from, increments
 from mixedfx.effects.outcome import (
     Outcome,
     categories_of,
@@ -34,7 +42,8 @@ from mixedfx.effects.outcome import (
     without_random,
 )
 from mixedfx.effects.progress import progress
-from mixedfx.effects.quantities import Drawn, Exact, Quantities
+from mixedfx.effects.quantities import Drawn, Exact, Monotone, Quantities, shifted
+from mixedfx.effects.sampled import sampled
 from mixedfx.effects.subgroups import block_diagonal
 from mixedfx.effects.summary import is_exact, take_rows
 from mixedfx.effects.treatment import Treatment
@@ -49,6 +58,49 @@ Array = NDArray[np.float64]
 CELLS = 2**16
 # Numbers (draws x cells x categories) of expected outcomes held at once: 64 MB, and a few copies of them.
 NUMBERS = 2**23
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How averages are to be read before they are compared.
+
+    Attributes
+    ----------
+    back
+        The transformation to undo; None where averages are in the units that the answer is in.
+    increments
+        Whether the second value of a numeric treatment holds what a unit adds to the first.
+    step
+        How many units lie between the two values otherwise.
+    """
+
+    back: Transformation | None = None
+    increments: bool = False
+    step: float = 1.0
+
+    @property
+    def factor(self) -> float | None:
+        """What a difference of averages is multiplied with; None where it is not that simple."""
+        if self.back is None:
+            return 1.0
+        return None if self.back.affine is None else self.back.affine.factor
+
+    def rate(self, comparison: Comparison) -> float | None:
+        """What the logarithm behind a comparison is of a difference of averages, where it is a multiple of that."""
+        if self.back is None:
+            return None
+        return {"ratio": self.back.rate, "odds": self.back.odds}.get(comparison.through)
+
+    def only_difference(self, comparison: Comparison | None) -> bool:
+        """Whether a comparison takes nothing of two averages but their difference."""
+        if comparison is None:
+            return False
+        if comparison.coefficients is not None:
+            return self.factor is not None
+        return self.rate(comparison) is not None
+
+
+AS_THEY_ARE = Reading()
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +122,8 @@ class Averages:
         Whether some cell rests on a level the fit has not seen.
     weight
         (D, s + 1) draws of the total weights where these are uncertain, else (1, s + 1).
+    reading
+        How they are to be read.
     """
 
     quantities: Quantities
@@ -78,6 +132,7 @@ class Averages:
     averaged: tuple[str, ...]
     any_unseen: bool
     weight: Array
+    reading: Reading = AS_THEY_ARE
 
     def rows(self) -> NDArray[np.intp]:
         """(V, s + 1, K) positions in `quantities`."""
@@ -94,6 +149,8 @@ def subgroup_averages(
     groups: str,
     new_levels: NewLevels,
     seed: int | None,
+    back: Transformation | None = None,
+    bias_adjust: bool = False,
 ) -> Averages:
     """Average outcomes of subgroups under every value of the treatment.
 
@@ -107,16 +164,22 @@ def subgroup_averages(
         Which values of the treatment are compared.
     membership
         (s + 1, m) ones where a cell belongs to a subgroup; the last row is everybody.
-    scale, groups, new_levels, seed
+    scale, groups, new_levels, seed, bias_adjust
         As `mixedfx.effects.effects.effects` has them.
+    back
+        The transformation of the response that is to be undone.
 
     Raises
     ------
     EffectsError
         A subgroup that weighs nothing in some draw of the weights.
     """
-    linear = scale == "link" or is_identity(fit)
-    pass_by = _Cells(fit, grid, treated, new_levels, zero=(linear and groups != "fitted") or groups == "average")
+    means = back if bias_adjust and back is not None and back.affine is None else None
+    linear = means is None and (scale == "link" or is_identity(fit))
+    if means is not None and is_exact(fit.apply(fit.design_for().combine(_first(len(fit.design.y))))):
+        fit = sampled(fit, 0 if seed is None else seed)
+    zero = (linear and groups != "fitted") or groups == "average"
+    pass_by = _Cells(fit, grid, treated, new_levels, zero=zero, linear=linear)
     totals = np.atleast_2d((membership @ grid.weight_draws.T).T)
     if (totals <= 0).any():
         raise EffectsError(
@@ -138,11 +201,28 @@ def subgroup_averages(
         quantities = Drawn(values, unseen)
     else:
         values, unseen, totals = _streamed(
-            pass_by, membership, averaging, totals, Outcome(fit, linear), (V, s, K), groups, seed=seed
+            pass_by, membership, averaging, totals, Outcome(fit, linear, means), (V, s, K), groups, seed=seed
         )
         quantities = Drawn(values, unseen)
     pass_by.warn()
-    return Averages(quantities, (V, s, K), categories, pass_by.averaged, bool((unseen > 0).any()), totals)
+    reading = Reading(back if means is None else None, pass_by.increments, treated.step)
+    return Averages(quantities, (V, s, K), categories, pass_by.averaged, bool((unseen > 0).any()), totals, reading)
+
+
+def _first(n: int) -> sparse.csr_array:
+    """(1, n) the first row."""
+    return sparse.csr_array(([1.0], ([0], [0])), shape=(1, n))
+
+
+def outcomes(averages: Averages) -> Quantities:
+    """The averages themselves, in the units of the answer."""
+    back, quantities = averages.reading.back, averages.quantities
+    if back is None or isinstance(quantities, Monotone):
+        return quantities
+    if back.affine is None:
+        return Monotone(quantities, back)
+    whole = quantities.combine(sparse.csr_array(back.affine.factor * sparse.eye_array(len(quantities))))
+    return shifted(whole, back.affine.shift)
 
 
 def compared(
@@ -151,6 +231,7 @@ def compared(
     pairs: Sequence[tuple[int, int]],
     comparison: Comparison,
     labels: Sequence[str],
+    reading: Reading = AS_THEY_ARE,
 ) -> Quantities:
     """Compare average outcomes.
 
@@ -166,35 +247,57 @@ def compared(
         How two averages become one number.
     labels
         Names of the r subgroups, for errors.
+    reading
+        How the averages are to be read.
 
     Returns
     -------
-    Exact or Drawn
-        r * P * K rows: for each subgroup each contrast, for each of those each category. Exact where `quantities` are
-        and the comparison is linear.
+    Exact, Drawn or Monotone
+        r * P * K rows: for each subgroup each contrast, for each of those each category. Exact, or a monotone function
+        of something exact, where `quantities` are exact and the comparison depends on their difference only.
     """
     rows = np.arange(int(np.prod(shape))).reshape(shape)
     high = np.stack([rows[h] for h, _ in pairs], axis=1).ravel()
     low = np.stack([rows[base] for _, base in pairs], axis=1).ravel()
-    if comparison.coefficients is not None:
-        a, b = comparison.coefficients
+    if reading.only_difference(comparison):
+        factor, rate = reading.factor, reading.rate(comparison)
+        a, b = comparison.coefficients or (1.0, -1.0)
+        scale = (rate if rate is not None else factor or 1.0) / (1.0 if reading.increments else reading.step)
         at = np.arange(len(high))
-        entries = (np.repeat([a, b], len(high)), (np.concatenate([at, at]), np.concatenate([high, low])))
-        W = sparse.coo_array(entries, shape=(len(high), rows.size))
-        return quantities.combine(sparse.csr_array(W))
+        # Of a value and an increment the sum is the higher average.
+        values = np.repeat([a, a + b if reading.increments else b], len(high)) * scale
+        entries = (values, (np.concatenate([at, at]), np.concatenate([high, low])))
+        difference = quantities.combine(sparse.csr_array(sparse.coo_array(entries, shape=(len(high), rows.size))))
+        if comparison.coefficients is not None or comparison.of_log is None or isinstance(difference, Monotone):
+            return difference
+        return Monotone(difference, comparison.of_log)
     draws = quantities.draws()
+    above, below = draws[:, high], draws[:, low]
+    if reading.increments:
+        above = below + reading.step * above
+    if reading.back is not None:
+        above, below = reading.back.inverse(above), reading.back.inverse(below)
     names = [label for label in labels for _ in range(len(pairs) * shape[2])]
-    for side in (high, low):
-        comparison.check(draws[:, side], names)
-    unseen = (quantities.unseen[high] + quantities.unseen[low]) / 2
-    return Drawn(comparison.compare(draws[:, high], draws[:, low]), unseen, center="median")
+    for side in (above, below):
+        comparison.check(side, names)
+    values = comparison.compare(above, below)
+    if reading.step != 1:
+        values = comparison.per_unit(values, reading.step)
+    return Drawn(values, (quantities.unseen[high] + quantities.unseen[low]) / 2, center="median")
 
 
 class _Cells:
     """The cells of a grid under every value of the treatment, block by block, with one warning in the end."""
 
-    def __init__(self, fit: Fit, grid: Grid, treated: Treatment, new_levels: NewLevels, *, zero: bool) -> None:
-        self.fit, self.grid, self.treated, self.zero = fit, grid, treated, zero
+    def __init__(
+        self, fit: Fit, grid: Grid, treated: Treatment, new_levels: NewLevels, *, zero: bool, linear: bool
+    ) -> None:
+        self.fit, self.grid, self.zero = fit, grid, zero
+        # Where outcomes are linear predictors, what a unit adds is a row of its own.
+        self.increments = linear and treated.kind == "unit"
+        if self.increments and affine_in(fit.design, treated.column):
+            treated = replace(treated, far=far_from(fetch(grid.frame, treated.column).to_numpy(dtype=float)))
+        self.treated = treated
         self.new_levels: NewLevels = new_levels
         self.averaged: tuple[str, ...] = ()
         self._unseen: dict[NewLevel, None] = {}
@@ -219,6 +322,9 @@ class _Cells:
             rows = self.fit.design_for(frame, new_levels=self.new_levels)
         for warning in caught:
             self._said.setdefault(str(warning.message), warning)
+        if self.increments:
+            x = fetch(frame, self.treated.column).to_numpy(dtype=float).reshape(2, -1)
+            rows = increments(rows, x[1] - x[0])
         self._unseen |= dict.fromkeys(rows.new_levels)
         self.averaged = rows.averaged
         return cells, frame, without_random(rows) if self.zero else rows

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.frame import column as fetch
-from mixedfx.effects.averages import compared
+from mixedfx.effects.averages import compared, outcomes
 from mixedfx.effects.checks import warn_not_estimable
-from mixedfx.effects.quantities import Drawn, Quantities, stack, with_unseen
+from mixedfx.effects.quantities import Drawn, Exact, Quantities, stack, with_unseen
 from mixedfx.effects.state import EffectsState
 from mixedfx.effects.subgroups import EVERY, OVERALL
 from mixedfx.effects.wording import did_you_mean
@@ -73,11 +73,11 @@ def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> S
     per = len(overall.quantities)
     s = len(effects)
     quantities: Quantities
-    if what == "complement" and isinstance(effects.quantities, Drawn):
-        rest = _rest(effects, rows // per).take(np.arange(len(rows)) * per + rows % per)
-        quantities = Drawn(
-            effects.quantities.values[:, rows] - rest.draws(), np.zeros(len(rows)), effects.quantities.center
-        )
+    if what == "complement" and not isinstance(effects.quantities, Exact):
+        own, rest = _own_and_rest(effects, rows // per)
+        at = np.arange(len(rows)) * per + rows % per
+        center = effects.quantities.center if isinstance(effects.quantities, Drawn) else "median"
+        quantities = Drawn(own[:, at] - rest[:, at], np.zeros(len(rows)), center)
     else:
         # Against the complement: tau_S - tau_rest = W / (W - w) (tau_S - tau_all).
         factor = overall.weight / rest_weight if what == "complement" else np.ones(len(rows))
@@ -92,8 +92,10 @@ def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> S
     return _answer(effects, rows, quantities, other, notes, unseen=(unseen + unseen_all) / 2)
 
 
-def _rest(effects: EffectsState, subgroups: NDArray[np.intp]) -> Quantities:
-    """Numbers of all rows but those of a subgroup, for each of `subgroups`, from draws of averages.
+def _own_and_rest(
+    effects: EffectsState, subgroups: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Joint draws of the numbers of each of `subgroups`, and of all rows but those of it.
 
     A ratio or an average over uncertain weights is not linear in the averages: the averages of the rest are formed
     within each draw, and compared then.
@@ -106,12 +108,17 @@ def _rest(effects: EffectsState, subgroups: NDArray[np.intp]) -> Quantities:
     total = averages.weight[:, None, -1:, None]
     own = averages.weight[:, None, subgroups, None]
     rest = (total * draws[:, :, -1:] - own * draws[:, :, subgroups]) / (total - own)
-    shape = (V, len(subgroups), K)
-    found = Drawn(rest.reshape(len(rest), -1), np.zeros(V * len(subgroups) * K))
-    if question.comparison is None:
-        return found
     labels = [effects.labels[i * effects.per_subgroup] for i in subgroups]
-    return compared(found, shape, question.treated.pairs, question.comparison, labels)
+
+    def numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = Drawn(values.reshape(len(values), -1), np.zeros(V * len(subgroups) * K))
+        part = replace(averages, quantities=found, shape=(V, len(subgroups), K))
+        if question.comparison is None:
+            return outcomes(part).draws()
+        pairs = question.treated.pairs
+        return compared(found, part.shape, pairs, question.comparison, labels, averages.reading).draws()
+
+    return numbers(draws[:, :, subgroups]), numbers(rest)
 
 
 def find_rows(effects: EffectsState, subgroup: Any) -> NDArray[np.intp]:

@@ -177,6 +177,14 @@ def _rows(effects: EffectsState, contrast: str | None) -> NDArray[np.intp]:
         raise EffectsError(
             "a decision needs effects that add up over people", mend='Ask for effects(..., comparison="difference").'
         )
+    back = effects.question.back
+    if back is not None and back.affine is None and not effects.question.bias_adjust:
+        raise EffectsError(
+            f"a decision needs effects that add up over people, and a {back.kind} does not",
+            mend="Ask for effects(..., bias_adjust=True), which are differences of arithmetic means."
+            if back.has_mean
+            else f'Ask with scale="link", for sums of {back.text}.',
+        )
     if "category" in effects.table:
         raise EffectsError("a decision needs one outcome, and this response has categories")
     if effects.aspect:
@@ -221,7 +229,7 @@ def _prices(cost: CostLike, effects: EffectsState, rows: NDArray[np.intp]) -> Ar
 
 
 def _notes(effects: EffectsState, budget: float | None, policies: pd.DataFrame) -> tuple[str, ...]:
-    response = effects.fit.design.response_name
+    response = effects.response
     notes = [
         f"Gains are sums of {response} over people, each policy judged on draws that did not choose it; random treats "
         + ("as many people as the chosen policy." if budget is None else "people at random with the same money."),

@@ -8,6 +8,9 @@ posterior draw d,
 
 because a sum of normal effects is one scalar normal. The expectation is a sum over nodes x_j with weights w_j, see
 `mixedfx.linalg.quadrature`. For the probit link the closed form Phi(eta / sqrt(1 + v)) is the oracle of its test.
+
+The mean of a variable y behind a transformed response f(y) = eta + e is an expectation of the same kind, with the
+residual variance added: E f^-1(eta + sqrt(v + sigma^2) x).
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from scipy import sparse
 
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
+from mixedfx.design.transforms import Transformation
 from mixedfx.effects.summary import take_rows
 from mixedfx.errors import EffectsError, UnseenLevelsWarning
 from mixedfx.linalg.quadrature import normal_rule
@@ -46,10 +50,13 @@ class Outcome:
         A fit that answers from draws.
     linear
         Whether the outcome is the linear predictor itself.
+    means
+        The transformation of the response whose variable is averaged, of a gaussian response; None for the response.
     """
 
     fit: Any
     linear: bool
+    means: Transformation | None = None
 
     def draws(self, rows: Functional, variance: Sequence[Array] | None = None) -> Array:
         """(D, m) draws of the expected outcome, or (D, m, K) probabilities of categories.
@@ -64,6 +71,9 @@ class Outcome:
         if self.linear:
             return self.fit.apply(rows).draws()
         spread = None if variance is None else self._variance(variance)
+        if self.means is not None:
+            total = np.ravel(self.fit.draws()[("sigma",)])[:, None] ** 2 + (0.0 if spread is None else spread)
+            return self.means.mean(self.fit.apply(rows).draws(), np.sqrt(total))
         if spread is None or not spread.any():
             return np.asarray(self.fit.expected(rows))
         eta, scale = self.fit.apply(rows).draws(), np.sqrt(spread)

@@ -29,6 +29,7 @@ def poststratify(
     level: float = 0.95,
     new_levels: NewLevels = "sample",
     seed: int | None = None,
+    bias_adjust: bool = False,
 ) -> Effects:
     """Average outcomes of a population, for everybody or for subgroups.
 
@@ -43,7 +44,7 @@ def poststratify(
     weights
         People in each cell: a column, one number per row (`mixedfx.rake` makes them from margins), or draws of
         uncertain counts (draws, rows).
-    by, subgroups, scale, groups, level, new_levels, seed
+    by, subgroups, scale, groups, level, new_levels, seed, bias_adjust
         As in `mixedfx.effects`.
 
     Returns
@@ -86,4 +87,5 @@ def poststratify(
         level=level,
         new_levels=new_levels,
         seed=seed,
+        bias_adjust=bias_adjust,
     )

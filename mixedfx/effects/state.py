@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.functional import Functional
+from mixedfx.design.transforms import Transformation
 from mixedfx.effects.averages import Averages
 from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.quantities import Exact, Quantities
@@ -36,6 +37,10 @@ class Question:
         Whether it was asked about other rows than those of the fit.
     weights
         The column, ``"weights"`` where numbers were given, None for none.
+    back
+        The transformation of the response that the answer undoes; None where it is in units of the response.
+    bias_adjust
+        Whether arithmetic means were asked for.
     """
 
     treated: Treatment
@@ -46,6 +51,8 @@ class Question:
     new_levels: str = "sample"
     newdata: bool = False
     weights: str | None = None
+    back: Transformation | None = None
+    bias_adjust: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +137,12 @@ class EffectsState:
     def treatment(self) -> str:
         """Column of the treatment; empty for average outcomes."""
         return self.question.treated.column
+
+    @property
+    def response(self) -> str:
+        """What the numbers are about: the response, or the variable that it is a transformation of."""
+        back = self.question.back
+        return self.fit.design.response_name if back is None else back.variable
 
     @property
     def comparison(self) -> Comparison | None:

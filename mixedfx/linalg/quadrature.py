@@ -1,9 +1,10 @@
 """Nodes and weights for expectations over a normal distribution.
 
 Gauss-Hermite nodes (Abramowitz & Stegun 1972, 25.4.46) serve up to a standard deviation of 1. Beyond, the functions
-averaged here (inverse links, back-transformations) are steep in the standard normal x and polynomials follow them badly,
-while the trapezoidal rule still converges geometrically (Trefethen & Weideman 2014, SIAM Review 56:385): its error falls
-as exp(-2 pi a / h), with a the half width of the strip of analyticity, of order 1 / sd. Errors stay below 1e-6.
+averaged here (inverse links, transformations undone) are steep in the standard normal x and polynomials follow them
+badly, while the trapezoidal rule still converges geometrically (Trefethen & Weideman 2014, SIAM Review 56:385): its
+error falls as exp(-2 pi a / h), with a the half width of the strip of analyticity, of order 1 / sd. Errors stay below
+1e-6.
 """
 
 from __future__ import annotations
