@@ -15,7 +15,6 @@ residual variance added: E f^-1(eta + sqrt(v + sigma^2) x).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,16 +27,14 @@ from scipy import sparse
 
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
+from mixedfx.design.population import population_covariates, population_variance
 from mixedfx.design.transforms import Transformation
 from mixedfx.effects.summary import take_rows
-from mixedfx.errors import EffectsError, UnseenLevelsWarning
+from mixedfx.errors import EffectsError
 from mixedfx.linalg.quadrature import normal_rule
 from mixedfx.results.protocol import Fit
 
 Array = NDArray[np.float64]
-
-# A level that no data have: what stands in a grouping column whose effects are integrated out.
-ANYBODY = "(population)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +67,7 @@ class Outcome:
         """
         if self.linear:
             return self.fit.apply(rows).draws()
-        spread = None if variance is None else self._variance(variance)
+        spread = None if variance is None else population_variance(self.fit.covariance_factors, tuple(variance))
         if self.means is not None:
             total = np.ravel(self.fit.draws()[("sigma",)])[:, None] ** 2 + (0.0 if spread is None else spread)
             return self.means.mean(self.fit.apply(rows).draws(), np.sqrt(total))
@@ -81,16 +78,6 @@ class Outcome:
         for node, weight in zip(*normal_rule(float(scale.max())), strict=True):
             total = total + weight * self.fit.family.mean(eta + scale * node, self._auxiliary)
         return np.asarray(total)
-
-    def _variance(self, covariates: Sequence[Array]) -> Array:
-        """(D, m) population variance of the random part of each cell."""
-        total: Any = 0.0
-        for z, factor in zip(covariates, self.fit.covariance_factors, strict=True):
-            if z.any():
-                covariance = factor @ factor.transpose(0, 2, 1)
-                square = (z[:, :, None] * z[:, None, :]).reshape(len(z), -1)
-                total = total + covariance.reshape(len(factor), -1) @ square.T
-        return np.clip(np.atleast_2d(total), 0.0, None)
 
     @cached_property
     def _auxiliary(self) -> Mapping[str, Array]:
@@ -169,31 +156,9 @@ def integrated(fit: Fit, frame: pd.DataFrame, rows: Functional, groups: str) -> 
             "an average over the population of groups is not available for a nominal response",
             mend='Use groups="average", or newdata that hold the grouping columns.',
         )
-    columns = dict.fromkeys(c for part in design.formula.random for c in part.group if c not in frame)
-    filled = frame.assign(**dict.fromkeys(columns, ANYBODY))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnseenLevelsWarning)
-        whole = fit.design_for(filled, new_levels="sample")
     absent = [term.label in rows.averaged for term in design.random]
-    found = covariates(design, whole)
+    found = population_covariates(design, frame)
     return tuple(z if groups == "integrate" or gone else 0 * z for z, gone in zip(found, absent, strict=True))
-
-
-def covariates(design: Design, rows: Functional) -> tuple[Array, ...]:
-    """For each random term the (m, k) covariates of its effects, whichever level each cell belongs to."""
-    m = len(rows)
-    out = [np.zeros((m, term.n_columns)) for term in design.random]
-    for t, (start, stop) in enumerate(zip(design.starts[:-1], design.starts[1:], strict=True)):
-        part = sparse.coo_array(rows.random[:, start:stop])
-        np.add.at(out[t], (part.coords[0], part.coords[1] % out[t].shape[1]), part.data)
-    if rows.new_levels:
-        term = np.concatenate([[n.term] * out[n.term].shape[1] for n in rows.new_levels])
-        place = np.concatenate([np.arange(out[n.term].shape[1]) for n in rows.new_levels])
-        part = sparse.coo_array(rows.new)
-        for t in range(len(out)):
-            mine = term[part.coords[1]] == t
-            np.add.at(out[t], (part.coords[0][mine], place[part.coords[1][mine]]), part.data[mine])
-    return tuple(out)
 
 
 def compact(design: Design, rows: Functional, chosen: NDArray[np.intp]) -> Functional:
