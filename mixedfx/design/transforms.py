@@ -274,9 +274,17 @@ class Transformation:
             found = curve.mean(outer.inverse(center), np.abs(outer.factor * sd))
             return inner.inverse(found)
         total: Array = np.zeros(np.broadcast_shapes(np.shape(center), np.shape(sd)))
-        spread = np.abs(outer.factor) * float(np.max(sd, initial=0.0))
+        spread = abs(outer.factor) * float(np.max(sd, initial=0.0))
         for node, weight in zip(*normal_rule(spread), strict=True):
             total = total + weight * self.inverse(center + sd * node)
+        return total
+
+    def mean_slope(self, center: Array, sd: Array) -> Array:
+        """Derivative of `mean` with respect to `center`."""
+        total: Array = np.zeros(np.broadcast_shapes(np.shape(center), np.shape(sd)))
+        spread = abs(self._parts[0].factor) * float(np.max(sd, initial=0.0))
+        for node, weight in zip(*normal_rule(spread), strict=True):
+            total = total + weight * self.slope(center + sd * node)
         return total
 
     @property
