@@ -13,7 +13,9 @@ from mixedfx.bayes import responses
 from mixedfx.bayes.engine import check_memory
 from mixedfx.bayes.state import PosteriorState
 from mixedfx.design.functional import Functional
-from mixedfx.errors import check_level, check_option
+from mixedfx.design.transforms import Transformation
+from mixedfx.errors import OptionError, check_level, check_option
+from mixedfx.inference.original_scale import transformation_to_undo
 from mixedfx.results.protocol import NewLevels
 
 Array = NDArray[np.float64]
@@ -161,6 +163,9 @@ class PosteriorPrediction(PosteriorState):
         level: float = 0.95,
         kind: responses.Kind = "response",
         seed: int | None = None,
+        *,
+        back_transform: bool = False,
+        bias_adjust: bool = False,
     ) -> pd.DataFrame:
         """Expected responses, linear predictors or new responses, with intervals.
 
@@ -180,6 +185,13 @@ class PosteriorPrediction(PosteriorState):
             1.
         seed
             Of the residual variation; the fit's where None.
+        back_transform
+            Of a transformed response: whether predictions are in the units of the variable, days under ``log(days) ~
+            ...``. Draws are taken through the inverse: of ``kind="response"`` they are geometric means (of a logarithm)
+            or medians, of ``"predictive"`` new values of the variable. False: as modelled, log(days).
+        bias_adjust
+            With `back_transform` and ``kind="response"``: the arithmetic mean of the variable, which takes the residual
+            variance into account.
 
         Returns
         -------
@@ -204,6 +216,10 @@ class PosteriorPrediction(PosteriorState):
         """
         check_level(level)
         check_option("kind", kind, ("response", "link", "predictive"))
+        back = transformation_to_undo(self, back_transform, bias_adjust)
+        if back is not None and (kind == "link" or (bias_adjust and kind != "response")):
+            what = "back_transform=True" if kind == "link" else "bias_adjust=True"
+            raise OptionError(f"{what} and kind={kind!r} ask for different scales", mend='Use kind="response".')
         rows = self.design_for(newdata, new_levels)
         last = self._last("link" if kind == "predictive" else kind)
         if kind == "predictive":
@@ -213,11 +229,23 @@ class PosteriorPrediction(PosteriorState):
             found = responses.new_responses(self, rows, facts, rng)
         else:
             found = self.stream(rows, kind)
+        if back is not None:
+            found = (
+                self._taken_back(found, back, newdata) if bias_adjust else ((at, back.inverse(v)) for at, v in found)
+            )
         index = self.design.frame.index if newdata is None else getattr(newdata, "index", None)
         usable = index if isinstance(index, pd.Index) and len(index) == len(rows) else None
         table = responses.summaries(found, len(rows), last, level)
         names = self.categories if kind == "response" else self._predicted if last else ()
         return responses.prediction_table(table, usable, names, "category")
+
+    def _taken_back(
+        self, found: Iterator[tuple[slice, Array]], back: Transformation, newdata: Any
+    ) -> Iterator[tuple[slice, Array]]:
+        """Draws of the mean of the variable behind a transformed response, a block of rows at a time."""
+        sigma, weights = self.joint.auxiliary["sigma"][:, None], self.design.weights if newdata is None else None
+        for at, values in found:
+            yield at, back.mean(values, sigma if weights is None else sigma / np.sqrt(weights[at]))
 
     @property
     def _predicted(self) -> tuple[str, ...]:

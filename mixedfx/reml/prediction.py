@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.errors import check_option
+from mixedfx.inference.original_scale import taken_back, transformation_to_undo
 from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
 from mixedfx.reml.state import LmerState
 from mixedfx.results.protocol import NewLevels
@@ -69,6 +70,8 @@ class LmerPrediction(LmerState):
         level: float = 0.95,
         uncertainty: Collection[Source] | None = None,
         weights: Any = None,
+        back_transform: bool = False,
+        bias_adjust: bool = False,
     ) -> pd.Series | pd.DataFrame:
         """Predicted responses, with standard errors and intervals where they are asked for.
 
@@ -96,11 +99,18 @@ class LmerPrediction(LmerState):
             None: beta, u and theta, and for ``interval="prediction"`` the residual as well. Naming any gives a table.
         weights
             Precision weights of the rows, for the residual: values or a column; a row has weight 1, or that of the fit.
+        back_transform
+            Of a transformed response: whether predictions are in the units of the variable, days under ``log(days) ~
+            ...``, by the inverse of the transformation (the median of a new response; intervals go through the inverse
+            too). False: as modelled, log(days).
+        bias_adjust
+            With `back_transform`: predict the arithmetic mean of the variable, which takes the residual variance into
+            account, instead of the median. Intervals for a mean are then those of that mean.
 
         Returns
         -------
         Series or DataFrame
-            One prediction for each row, in the units of the response; indexed as `newdata` if that is a pandas frame.
+            One prediction for each row, in the units of the response as modelled, or of its variable; indexed as `newdata` if that is a pandas frame.
             A table (estimate, se, lower, upper) where `se`, `interval` or `uncertainty` is given; its estimate is the
             mean, so unseen levels are at 0 and nothing is drawn. Intervals are normal.
 
@@ -123,8 +133,21 @@ class LmerPrediction(LmerState):
            estimate   se  lower  upper
         0      73.2  9.5   54.6   91.9
         1      73.2  9.5   54.6   91.9
+
+        A median and its interval, where the response was a logarithm:
+
+        >>> fit = mx.lmer("log(score) ~ style + (1 | professor)", course)
+        >>> fit.predict(course.iloc[:1], interval="prediction", back_transform=True).round(1)
+           estimate    se  lower  upper
+        0      72.7  14.3   49.5  106.9
         """
         check_option("groups", groups, ("fitted", "average"))
+        back = transformation_to_undo(self, back_transform, bias_adjust)
+        if back is not None:
+            options: dict[str, Any] = {"se": se, "interval": interval, "level": level, "uncertainty": uncertainty}
+            values = self.predict(newdata, new_levels, groups, seed, weights=weights, **options)
+            sd = self._residual_sd(newdata, weights, len(values)) if bias_adjust else None
+            return taken_back(values, back, sd, prediction=interval == "prediction")
         if se or interval is not None or uncertainty is not None:
             from mixedfx.reml.predictive import predict_table
 
@@ -137,6 +160,11 @@ class LmerPrediction(LmerState):
         found = self.apply(rows)
         mean = found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0]
         return pd.Series(mean, index=self._row_index(newdata, len(mean)), name="predicted")
+
+    def _residual_sd(self, newdata: Any, weights: Any, n: int) -> NDArray[np.float64]:
+        from mixedfx.reml.predictive import residual_weights
+
+        return self.sigma / np.sqrt(residual_weights(self, newdata, weights, n))
 
     def _row_index(self, newdata: Any, n: int) -> pd.Index | None:
         index = self.design.frame.index if newdata is None else getattr(newdata, "index", None)
