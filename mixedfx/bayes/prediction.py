@@ -216,7 +216,7 @@ class PosteriorPrediction(PosteriorState):
         """
         check_level(level)
         check_option("kind", kind, ("response", "link", "predictive"))
-        back = transformation_to_undo(self, back_transform, bias_adjust)
+        back = transformation_to_undo(self.design, self.family, back_transform, bias_adjust)
         if back is not None and (kind == "link" or (bias_adjust and kind != "response")):
             what = "back_transform=True" if kind == "link" else "bias_adjust=True"
             raise OptionError(f"{what} and kind={kind!r} ask for different scales", mend='Use kind="response".')
@@ -230,9 +230,7 @@ class PosteriorPrediction(PosteriorState):
         else:
             found = self.stream(rows, kind)
         if back is not None:
-            found = (
-                self._taken_back(found, back, newdata) if bias_adjust else ((at, back.inverse(v)) for at, v in found)
-            )
+            found = self._taken_back(found, back, newdata, bias_adjust)
         index = self.design.frame.index if newdata is None else getattr(newdata, "index", None)
         usable = index if isinstance(index, pd.Index) and len(index) == len(rows) else None
         table = responses.summaries(found, len(rows), last, level)
@@ -240,12 +238,16 @@ class PosteriorPrediction(PosteriorState):
         return responses.prediction_table(table, usable, names, "category")
 
     def _taken_back(
-        self, found: Iterator[tuple[slice, Array]], back: Transformation, newdata: Any
+        self, found: Iterator[tuple[slice, Array]], back: Transformation, newdata: Any, bias_adjust: bool
     ) -> Iterator[tuple[slice, Array]]:
-        """Draws of the mean of the variable behind a transformed response, a block of rows at a time."""
-        sigma, weights = self.joint.auxiliary["sigma"][:, None], self.design.weights if newdata is None else None
+        """Draws of the variable behind a transformed response, or of its mean, a block of rows at a time."""
+        weights = self.design.weights if newdata is None else None
         for at, values in found:
-            yield at, back.mean(values, sigma if weights is None else sigma / np.sqrt(weights[at]))
+            if bias_adjust and back.affine is None:
+                sigma = self.joint.auxiliary["sigma"][:, None]
+                yield at, back.mean(values, sigma if weights is None else sigma / np.sqrt(weights[at]))
+            else:
+                yield at, back.inverse(values)
 
     @property
     def _predicted(self) -> tuple[str, ...]:

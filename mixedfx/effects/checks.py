@@ -100,11 +100,6 @@ def check_transformation(
     if not isinstance(bias_adjust, bool):
         raise EffectsError(f"bias_adjust must be True or False, not {bias_adjust!r}")
     if found is None:
-        if bias_adjust:
-            raise EffectsError(
-                f"bias_adjust=True gives means of a transformed response, and {fit.design.response_name} is none",
-                mend="Leave it out: averages are means already.",
-            )
         return None
     if scale == "link":
         if bias_adjust or (comparison is not None and comparison.name != "difference"):

@@ -9,14 +9,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.backtransform import Unknown, read_transformation
+from mixedfx.design.design import Design
 from mixedfx.design.transforms import Transformation
 from mixedfx.errors import OptionError
-from mixedfx.results.protocol import Fit
+from mixedfx.families.family import Family
 
 Array = NDArray[np.float64]
 
 
-def transformation_to_undo(fit: Fit, back_transform: bool, bias_adjust: bool) -> Transformation | None:
+def transformation_to_undo(
+    design: Design, family: Family, back_transform: bool, bias_adjust: bool
+) -> Transformation | None:
     """The transformation that predictions are asked to undo; None where there is nothing to undo.
 
     Raises
@@ -26,11 +29,9 @@ def transformation_to_undo(fit: Fit, back_transform: bool, bias_adjust: bool) ->
     """
     if not back_transform:
         if bias_adjust:
-            raise OptionError(
-                "bias_adjust=True is about a variable that is taken back", mend="Add back_transform=True."
-            )
+            raise OptionError("bias_adjust=True is about a variable taken back", mend="Add back_transform=True.")
         return None
-    found = read_transformation(fit.design, fit.family)
+    found = read_transformation(design, family)
     if isinstance(found, Unknown):
         raise OptionError(
             f"the response {found.text} cannot be taken back to the scale of a variable: {found.reason}",
@@ -41,14 +42,14 @@ def transformation_to_undo(fit: Fit, back_transform: bool, bias_adjust: bool) ->
     mend = f"Leave bias_adjust out: predictions are then {found.kind}s of {found.variable}."
     if not found.has_mean:
         raise OptionError(f"under a normal distribution of {found.text}, {found.variable} has no mean", mend=mend)
-    if fit.design.known_sd is not None:
+    if design.known_sd is not None:
         raise OptionError(
             "se(...) is the error of each row's own estimate, and no part of what varies in the population", mend=mend
         )
-    if not (fit.family.name == "gaussian" and fit.family.identity):
+    if not (family.name == "gaussian" and family.identity):
         raise OptionError(
             f"means behind {found.text} are known for the gaussian family with the identity link, not for "
-            f"{fit.family.name} ({fit.family.link.name})",
+            f"{family.name} ({family.link.name})",
             mend=mend,
         )
     return found

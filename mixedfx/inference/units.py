@@ -140,8 +140,6 @@ def units_of(fit: Fit, grid: ReferenceGrid, W: sparse.csr_array, bias_adjust: bo
     link = _of_link(family)
     steps = (*((link,) if link is not None else ()), *(found.steps if found is not None else ()))
     if not steps:
-        if bias_adjust:
-            raise OptionError(f"{name} is not transformed and has no link", mend=LEAVE_OUT)
         return None
     whole = Transformation(name, name if found is None else found.variable, steps)
     scale = name

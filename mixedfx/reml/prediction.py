@@ -110,7 +110,8 @@ class LmerPrediction(LmerState):
         Returns
         -------
         Series or DataFrame
-            One prediction for each row, in the units of the response as modelled, or of its variable; indexed as `newdata` if that is a pandas frame.
+            One prediction for each row, in the units of the response as modelled, or of its variable; indexed as
+            `newdata` if that is a pandas frame.
             A table (estimate, se, lower, upper) where `se`, `interval` or `uncertainty` is given; its estimate is the
             mean, so unseen levels are at 0 and nothing is drawn. Intervals are normal.
 
@@ -139,10 +140,10 @@ class LmerPrediction(LmerState):
         >>> fit = mx.lmer("log(score) ~ style + (1 | professor)", course)
         >>> fit.predict(course.iloc[:1], interval="prediction", back_transform=True).round(1)
            estimate    se  lower  upper
-        0      72.7  14.3   49.5  106.9
+        0      73.8  12.1   53.5  101.9
         """
         check_option("groups", groups, ("fitted", "average"))
-        back = transformation_to_undo(self, back_transform, bias_adjust)
+        back = transformation_to_undo(self.design, self.family, back_transform, bias_adjust)
         if back is not None:
             options: dict[str, Any] = {"se": se, "interval": interval, "level": level, "uncertainty": uncertainty}
             values = self.predict(newdata, new_levels, groups, seed, weights=weights, **options)
