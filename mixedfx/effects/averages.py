@@ -17,7 +17,7 @@ fit then gives, for each draw of the weights, one draw from the joint normal dis
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -29,7 +29,6 @@ from scipy import sparse
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.functional import Functional, NewLevel
 from mixedfx.design.transforms import Transformation
-from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.grid import Grid
 from mixedfx.effects.increments import affine_in, far_from, increments
 from mixedfx.effects.outcome import (
@@ -42,7 +41,8 @@ from mixedfx.effects.outcome import (
     without_random,
 )
 from mixedfx.effects.progress import progress
-from mixedfx.effects.quantities import Drawn, Exact, Monotone, Quantities, shifted
+from mixedfx.effects.quantities import Drawn, Exact, Quantities
+from mixedfx.effects.reading import AS_THEY_ARE, Reading
 from mixedfx.effects.sampled import sampled
 from mixedfx.effects.subgroups import block_diagonal
 from mixedfx.effects.summary import is_exact, take_rows
@@ -58,49 +58,6 @@ Array = NDArray[np.float64]
 CELLS = 2**16
 # Numbers (draws x cells x categories) of expected outcomes held at once: 64 MB, and a few copies of them.
 NUMBERS = 2**23
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How averages are to be read before they are compared.
-
-    Attributes
-    ----------
-    back
-        The transformation to undo; None where averages are in the units that the answer is in.
-    increments
-        Whether the second value of a numeric treatment holds what a unit adds to the first.
-    step
-        How many units lie between the two values otherwise.
-    """
-
-    back: Transformation | None = None
-    increments: bool = False
-    step: float = 1.0
-
-    @property
-    def factor(self) -> float | None:
-        """What a difference of averages is multiplied with; None where it is not that simple."""
-        if self.back is None:
-            return 1.0
-        return None if self.back.affine is None else self.back.affine.factor
-
-    def rate(self, comparison: Comparison) -> float | None:
-        """What the logarithm behind a comparison is of a difference of averages, where it is a multiple of that."""
-        if self.back is None:
-            return None
-        return {"ratio": self.back.rate, "odds": self.back.odds}.get(comparison.through)
-
-    def only_difference(self, comparison: Comparison | None) -> bool:
-        """Whether a comparison takes nothing of two averages but their difference."""
-        if comparison is None:
-            return False
-        if comparison.coefficients is not None:
-            return self.factor is not None
-        return self.rate(comparison) is not None
-
-
-AS_THEY_ARE = Reading()
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,78 +169,6 @@ def subgroup_averages(
 def _first(n: int) -> sparse.csr_array:
     """(1, n) the first row."""
     return sparse.csr_array(([1.0], ([0], [0])), shape=(1, n))
-
-
-def outcomes(averages: Averages) -> Quantities:
-    """The averages themselves, in the units of the answer."""
-    back, quantities = averages.reading.back, averages.quantities
-    if back is None or isinstance(quantities, Monotone):
-        return quantities
-    if back.affine is None:
-        return Monotone(quantities, back)
-    whole = quantities.combine(sparse.csr_array(back.affine.factor * sparse.eye_array(len(quantities))))
-    return shifted(whole, back.affine.shift)
-
-
-def compared(
-    quantities: Quantities,
-    shape: tuple[int, int, int],
-    pairs: Sequence[tuple[int, int]],
-    comparison: Comparison,
-    labels: Sequence[str],
-    reading: Reading = AS_THEY_ARE,
-) -> Quantities:
-    """Compare average outcomes.
-
-    Parameters
-    ----------
-    quantities
-        V * r * K averages, ordered as in `Averages`.
-    shape
-        (V, r, K).
-    pairs
-        (higher, lower) values of the treatment of each of the P contrasts.
-    comparison
-        How two averages become one number.
-    labels
-        Names of the r subgroups, for errors.
-    reading
-        How the averages are to be read.
-
-    Returns
-    -------
-    Exact, Drawn or Monotone
-        r * P * K rows: for each subgroup each contrast, for each of those each category. Exact, or a monotone function
-        of something exact, where `quantities` are exact and the comparison depends on their difference only.
-    """
-    rows = np.arange(int(np.prod(shape))).reshape(shape)
-    high = np.stack([rows[h] for h, _ in pairs], axis=1).ravel()
-    low = np.stack([rows[base] for _, base in pairs], axis=1).ravel()
-    if reading.only_difference(comparison):
-        factor, rate = reading.factor, reading.rate(comparison)
-        a, b = comparison.coefficients or (1.0, -1.0)
-        scale = (rate if rate is not None else factor or 1.0) / (1.0 if reading.increments else reading.step)
-        at = np.arange(len(high))
-        # Of a value and an increment the sum is the higher average.
-        values = np.repeat([a, a + b if reading.increments else b], len(high)) * scale
-        entries = (values, (np.concatenate([at, at]), np.concatenate([high, low])))
-        difference = quantities.combine(sparse.csr_array(sparse.coo_array(entries, shape=(len(high), rows.size))))
-        if comparison.coefficients is not None or comparison.of_log is None or isinstance(difference, Monotone):
-            return difference
-        return Monotone(difference, comparison.of_log)
-    draws = quantities.draws()
-    above, below = draws[:, high], draws[:, low]
-    if reading.increments:
-        above = below + reading.step * above
-    if reading.back is not None:
-        above, below = reading.back.inverse(above), reading.back.inverse(below)
-    names = [label for label in labels for _ in range(len(pairs) * shape[2])]
-    for side in (above, below):
-        comparison.check(side, names)
-    values = comparison.compare(above, below)
-    if reading.step != 1:
-        values = comparison.per_unit(values, reading.step)
-    return Drawn(values, (quantities.unseen[high] + quantities.unseen[low]) / 2, center="median")
 
 
 class _Cells:

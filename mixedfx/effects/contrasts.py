@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.frame import column as fetch
-from mixedfx.effects.averages import compared, outcomes
 from mixedfx.effects.checks import warn_not_estimable
 from mixedfx.effects.quantities import Drawn, Exact, Quantities, stack, with_unseen
+from mixedfx.effects.reading import compared, outcomes
 from mixedfx.effects.state import EffectsState
 from mixedfx.effects.subgroups import EVERY, OVERALL
 from mixedfx.effects.wording import did_you_mean
@@ -112,11 +112,10 @@ def _own_and_rest(
 
     def numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
         found = Drawn(values.reshape(len(values), -1), np.zeros(V * len(subgroups) * K))
-        part = replace(averages, quantities=found, shape=(V, len(subgroups), K))
         if question.comparison is None:
-            return outcomes(part).draws()
-        pairs = question.treated.pairs
-        return compared(found, part.shape, pairs, question.comparison, labels, averages.reading).draws()
+            return outcomes(found, averages.reading).draws()
+        shape, pairs = (V, len(subgroups), K), question.treated.pairs
+        return compared(found, shape, pairs, question.comparison, labels, averages.reading).draws()
 
     return numbers(draws[:, :, subgroups]), numbers(rest)
 

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.transforms import Transformation
-from mixedfx.effects.averages import Averages, Reading, compared, outcomes, subgroup_averages
+from mixedfx.effects.averages import Averages, subgroup_averages
 from mixedfx.effects.checks import (
     check_comparison,
     check_options,
@@ -34,6 +34,7 @@ from mixedfx.effects.grid import Grid, WeightsLike, build_grid
 from mixedfx.effects.increments import affine_in, unit_step
 from mixedfx.effects.outcome import is_identity
 from mixedfx.effects.quantities import Drawn, Exact, Quantities, functional_of
+from mixedfx.effects.reading import Reading, compared, outcomes
 from mixedfx.effects.result import Effects
 from mixedfx.effects.singular import warn_singular
 from mixedfx.effects.state import Overall, Question
@@ -118,7 +119,7 @@ def _answer(
     )
     labels = (*asked.labels, OVERALL)
     if comparison is None:
-        numbers: Quantities = outcomes(averages)
+        numbers: Quantities = outcomes(averages.quantities, averages.reading)
     else:
         numbers = compared(averages.quantities, averages.shape, treated.pairs, comparison, labels, averages.reading)
     per = max(len(treated.pairs), 1) * averages.shape[2]
