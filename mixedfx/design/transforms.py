@@ -343,6 +343,21 @@ class Transformation:
         return outer, middle, inner
 
 
+def argument_of(curve: Curve | Transformation, value: float) -> float:
+    """Where the inverse of a curve has a value; NaN where it nowhere does.
+
+    Examples
+    --------
+    >>> from mixedfx.design.transforms import CURVES, argument_of
+    >>> argument_of(CURVES["square"], 3.0), argument_of(CURVES["square"], -3.0)
+    (9.0, nan)
+    """
+    with np.errstate(all="ignore"):
+        found = curve.forward(np.array([float(value)]))
+        same = np.isclose(curve.inverse(found), value, rtol=1e-6, atol=0.0)
+    return float(found[0]) if same[0] else float("nan")
+
+
 def _together(steps: tuple[Affine | Curve, ...]) -> Affine:
     """Shifts and factors as one; outermost first."""
     shift, factor = 0.0, 1.0

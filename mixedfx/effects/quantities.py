@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.functional import Functional
-from mixedfx.design.transforms import Curve, Transformation
+from mixedfx.design.transforms import Curve, Transformation, argument_of
 from mixedfx.effects.summary import inner_interval, is_exact, probabilities, summarize, take_rows
 from mixedfx.results.protocol import Fit
 
@@ -213,12 +213,12 @@ class Monotone:
 
     def _argument(self, value: float) -> float:
         """Where the function has a value; infinite beyond all its values."""
-        with np.errstate(all="ignore"):
-            found = float(self.curve.forward(np.array([float(value)]))[0])
+        found = argument_of(self.curve, value)
         if not np.isnan(found):
             return found
         # Every value of the function lies on one side of this one.
-        above = float(self.curve.inverse(np.array([0.0]))[0]) > value
+        with np.errstate(all="ignore"):
+            above = float(self.curve.inverse(np.array([0.0]))[0]) > value
         return -np.inf if above != self.curve.falls else np.inf
 
 

@@ -20,7 +20,7 @@ from scipy import sparse
 
 from mixedfx.design.backtransform import Unknown, read_transformation
 from mixedfx.design.population import population_covariates, population_variance
-from mixedfx.design.transforms import CURVES, Affine, Curve, Transformation
+from mixedfx.design.transforms import CURVES, Affine, Curve, Transformation, argument_of
 from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.inference.reference_grid import ReferenceGrid
@@ -90,7 +90,7 @@ class Units:
                 "null= of adjusted means has no counterpart on the scale of the linear predictor",
                 mend="Test the means without bias_adjust.",
             )
-        found = float(self.curve.forward(np.array([float(value)]))[0])
+        found = argument_of(self.curve, value)
         if np.isnan(found):
             raise OptionError(f"null={value!r} is no value that {self.variable} can have")
         return found
