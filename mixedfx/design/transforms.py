@@ -354,7 +354,9 @@ def argument_of(curve: Curve | Transformation, value: float) -> float:
     """
     with np.errstate(all="ignore"):
         found = curve.forward(np.array([float(value)]))
-        same = np.isclose(curve.inverse(found), value, rtol=1e-6, atol=0.0)
+        # A shift leaves rounding of its own size.
+        shift = float(np.abs(curve.inverse(np.zeros(1)))[0])
+        same = np.isclose(curve.inverse(found), value, rtol=1e-6, atol=1e-9 * shift if np.isfinite(shift) else 0.0)
     return float(found[0]) if same[0] else float("nan")
 
 

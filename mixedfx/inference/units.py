@@ -189,7 +189,8 @@ def _variance(fit: Any, grid: ReferenceGrid, W: sparse.csr_array, whole: Transfo
         z = population_covariates(design, grid.with_left_sides())
         total = total + population_variance(fit.covariance_factors, z)
     if residual:
-        sigma = fit.sigma if hasattr(fit, "sigma") else np.ravel(fit.draws()[("sigma",)])
+        # A fit by REML or ML has one value of sigma, a posterior its draws.
+        sigma = fit.sigma if hasattr(fit, "reference") else np.ravel(fit.draws()[("sigma",)])
         total = total + np.atleast_1d(sigma)[:, None] ** 2
     return np.asarray((W @ total.T).T)
 
