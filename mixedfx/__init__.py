@@ -22,6 +22,7 @@ from mixedfx import errors
 if TYPE_CHECKING:
     from mixedfx import datasets, families, priors
     from mixedfx.bayes.bayes import bayes, prior_predictive
+    from mixedfx.bayes.engines.cache import clear_cache
     from mixedfx.bayes.stan.code import stan_code, stan_data
     from mixedfx.bayes.storage import load
     from mixedfx.design.build import design
@@ -39,6 +40,7 @@ __all__ = [
     "__version__",
     "anova",
     "bayes",
+    "clear_cache",
     "datasets",
     "design",
     "effects",
@@ -61,6 +63,7 @@ __all__ = [
 _FUNCTIONS = {
     "anova": "mixedfx.reml.comparison",
     "bayes": "mixedfx.bayes.bayes",
+    "clear_cache": "mixedfx.bayes.engines.cache",
     "design": "mixedfx.design.build",
     "effects": "mixedfx.effects.effects",
     "emmeans": "mixedfx.inference.emmeans",

@@ -110,6 +110,10 @@ class RowsDroppedWarning(MixedfxWarning):
     """Rows with a weight of zero were left out."""
 
 
+class UnweightedRowsWarning(MixedfxWarning):
+    """New responses of a weighted fit were predicted without weights of their own, as rows of weight 1."""
+
+
 class RankDeficiencyWarning(MixedfxWarning):
     """Aliased columns of the fixed part were dropped; the message names them."""
 
@@ -127,15 +131,27 @@ class SingularFitWarning(MixedfxWarning):
 
 
 class SingularEffectsWarning(SingularFitWarning):
-    """Effects of single groups rest on a variance of zero or a correlation of one, which intervals take as known."""
+    """Effects of single groups rest on a variance of zero or a correlation of one that REML has estimated."""
 
 
 class ConvergenceWarning(MixedfxWarning):
     """The optimiser stopped before it could certify a minimum."""
 
 
+class ThetaUncertaintyWarning(MixedfxWarning):
+    """Intervals include that variances are estimated by an approximation only; the message says which and why."""
+
+
 class DegreesOfFreedomWarning(MixedfxWarning):
     """Degrees of freedom that leave something out or are not defined; the message says what."""
+
+
+class IgnoredGroupsWarning(DegreesOfFreedomWarning):
+    """A variance is estimated at zero, and degrees of freedom act as if its groups did not exist."""
+
+
+class SingleClusterWarning(MixedfxWarning):
+    """A cluster-robust standard error of what one cluster alone tells, which the other clusters say nothing about."""
 
 
 class RefittedWarning(MixedfxWarning):
@@ -151,7 +167,7 @@ class ResamplingWarning(MixedfxWarning):
 
 
 class NotEstimableWarning(MixedfxWarning):
-    """Means or contrasts that these data cannot tell, given as NaN; the message names them."""
+    """Numbers that these data do not determine, given as NaN; the message names them and the columns they need."""
 
 
 class NotDrawableWarning(MixedfxWarning):

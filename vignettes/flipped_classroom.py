@@ -637,9 +637,7 @@ pairs = means.pairs()
 pairs
 
 # %% alt="Estimated mean score of each style with its 95 % interval, and an arrow each: styles differ where arrows do not overlap. The three arrows do not overlap."
-picture = means.plot(comparisons=True, width=5).figure
-picture.set_dpi(120)
-picture
+means.plot(comparisons=True, width=5)
 
 # %% tags=["fold"]
 pair_table = pairs.table.set_index("contrast")

@@ -66,12 +66,6 @@ plt.rcParams.update(
 BLUE, RED, ORANGE, GREY = "#0072B2", "#B2182B", "#E69F00", "#6B6B6B"
 
 
-def picture(axes):
-    """The figure of a picture by mixedfx, at the size of this page."""
-    axes.figure.set_dpi(120)
-    return axes.figure
-
-
 def said(caught):
     """Print warnings that were caught."""
     for warning in caught:
@@ -230,7 +224,7 @@ print(eff.uncertainty)
 eff.table[["race", "gender", "lunch", "n", "estimate", "sd", "lower", "upper", "prob_above_null"]].round(2)
 
 # %% alt="Effect of a small class in eight subgroups of race, gender and school lunch, with 50 and 95 percent intervals. All estimates are positive; those for Black pupils with paid lunch are the least certain."
-picture(eff.plot(width=5))
+eff.plot(width=5)
 
 # %% tags=["fold"]
 by_group = {
@@ -316,13 +310,13 @@ star["home"] = star["lunch"].astype(str) + ", " + star["schtype"].astype(str)
 crossing = mx.effects(posterior, "small", by=["who", "home"], newdata=star)
 
 # %% alt="Matrix of effects with race and gender as rows, lunch and place as columns; each cell holds the effect and its standard deviation, coloured by the effect. Most cells are positive; the few negative ones are small squares, which are uncertain."
-picture(crossing.plot("matrix", width=6.5))
+crossing.plot("matrix", width=6.5)
 
 # %% [markdown]
 # What did pooling do? Here is the effect in each group from its own pupils alone (raw) and from the model:
 
 # %% alt="Raw and pooled effect of each group against its number of pupils, over the funnel that noise alone would fill. Nearly all raw effects lie inside the funnel; pooled ones are closer together."
-picture(mx.effects(posterior, "small", by="group").plot("funnel", width=6))
+mx.effects(posterior, "small", by="group").plot("funnel", width=6)
 
 # %% tags=["fold"]
 shrinkage = mx.effects(posterior, "small", by="group").shrinkage()

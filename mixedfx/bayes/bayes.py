@@ -95,10 +95,12 @@ def bayes(
     seed
         Seed of everything random; the same seed and engine give the same draws.
     weights
-        Precision weights, var = sigma^2 / weight: the name of a column or an array with a value for each row of `data`.
+        Precision weights, var = sigma^2 / weight: the name of a column or a value for each row of `data`; a pandas
+        Series is aligned with the index of `data`, an array is taken by position.
         Not beside ``se(...)``, which knows the variances.
     offset
-        Name of a column or an array, added to the linear predictor.
+        Name of a column or values as for `weights`, added to the linear predictor. Values belong to the rows of `data`:
+        predictions for others need a column.
     na
         ``"drop"``: rows with a missing value are left out. ``"raise"``: a missing value is an error.
     contrasts

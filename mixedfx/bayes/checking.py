@@ -8,6 +8,7 @@ import numpy as np
 
 from mixedfx.bayes.prediction import PosteriorPrediction
 from mixedfx.errors import check_option
+from mixedfx.plots.picture import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +90,7 @@ class PosteriorChecking(PosteriorPrediction):
 
         return waic(self)
 
-    def ppc(self, n: int = 50, seed: int | None = 0, ax: Axes | None = None, kind: str = "auto") -> Axes:
+    def ppc(self, n: int = 50, seed: int | None = 0, ax: Axes | None = None, kind: str = "auto") -> Picture:
         """Posterior predictive check: the response against `n` simulated ones.
 
         Parameters
@@ -112,11 +113,11 @@ class PosteriorChecking(PosteriorPrediction):
         kind = self._ppc_kind(simulated) if kind == "auto" else kind
         if kind == "density":
             bounds = SUPPORT.get(self.family.outcome, (-np.inf, np.inf))
-            return predictive.predictive_check(y, simulated, name, ax, bounds)
+            return Picture(predictive.predictive_check(y, simulated, name, ax, bounds))
         if kind == "rootogram":
-            return predictive.rootogram(y, simulated, name=name, ax=ax)
+            return Picture(predictive.rootogram(y, simulated, name=name, ax=ax))
         labels = self.categories or (("0", "1") if self.family.outcome == "binary" else None)
-        return predictive.bars(y, simulated, labels=labels, name=name, ax=ax)
+        return Picture(predictive.bars(y, simulated, labels=labels, name=name, ax=ax))
 
     def _ppc_kind(self, simulated: np.ndarray) -> str:
         if self.family.outcome in ("count", "trials"):

@@ -13,10 +13,10 @@ from mixedfx.results.tables import term_names
 
 
 def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
-    """Scales of a design under a family, rows unweighted."""
+    """Scales of a design under a family. Those of predictors are of rows unweighted."""
     family = find_family(family)
     terms = tuple(
-        TermScales(name, term.columns, tuple(_sd(term.z)), term.correlated)
+        TermScales(name, term.columns, tuple(map(float, term.z.mean(axis=0))), tuple(_sd(term.z)), term.correlated)
         for name, term in zip(term_names(design.random), design.random, strict=True)
     )
     known = design.known_sd is not None
@@ -30,6 +30,7 @@ def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
         auxiliary=tuple(name for name in family.auxiliary if not (known and name == "sigma")),
         sigma_known=known,
         thresholds=family.outcome == "ordered",
+        weight=1.0 if design.weights is None else float(design.weights.mean()),
     )
 
 
@@ -38,47 +39,54 @@ PROBIT = float(np.sqrt(2 * np.pi)) / 4
 
 
 def _response(design: Design, family: Family) -> ResponseScale:
-    """Means and standard deviations of y, by the delta method where the link is neither identity nor logarithm."""
-    y, link = _numbers(design, family), family.link.name
+    """Means and standard deviations of y, by the delta method where the link is neither identity nor logarithm.
+
+    Weighted where there are precision weights: then the residual's part of sd(y)^2 is sigma^2 / mean(w), that of a row
+    of average weight, and a row that is nearly nothing but noise counts for nearly nothing.
+    """
+    y, link, weights = _numbers(design, family), family.link.name, design.weights
     if _linear(family):
         y = y - design.offset
-        sd = _spread(y)
-        return ResponseScale(float(y.mean()), sd, sd)
-    sd = _spread(y)
+        sd = _spread(y, weights)
+        return ResponseScale(float(np.average(y, weights=weights)), sd, sd)
+    sd = _spread(y, weights)
     if link in ("logit", "cloglog", "cauchit", "probit"):
         return ResponseScale(0.0, PROBIT if link == "probit" else 1.0, sd)
-    mean = float(np.mean(y))
+    mean = float(np.average(y, weights=weights))
     if mean <= 0 and link != "identity":  # all counts zero, say: nothing to take a centre from
         return ResponseScale(0.0, 1.0, sd)
     centre = float(family.link.link(np.array(mean))) - float(design.offset.mean())
-    unit = 1.0 if link == "log" else sd / abs(float(family.link.derivative(np.array(family.link.link(np.array(mean))))))
+    unit = 1.0 if link == "log" else sd / abs(float(family.link.derivatives(family.link.link(np.array(mean)), 1)[0]))
     return ResponseScale(centre, unit, sd)
 
 
 def _response_rstanarm(design: Design, family: Family) -> ResponseScale:
-    """rstanarm's: those of y for a Gaussian response on the identity link, zero and one else."""
+    """rstanarm's: those of y for a Gaussian response on the identity link, zero and one else.
+
+    As it does, of y itself, whatever the offset; unweighted.
+    """
+    y = _numbers(design, family)
+    sd = _spread(y)
     if _linear(family):
-        return _response(design, family)
-    sd = _spread(_numbers(design, family)) if family.name in ("gaussian", "student") else 1.0
-    return ResponseScale(0.0, 1 / PROBIT if family.link.name == "probit" else 1.0, sd)
+        return ResponseScale(float(y.mean()), sd, sd)
+    sigma = sd if family.name in ("gaussian", "student") else 1.0
+    return ResponseScale(0.0, 1 / PROBIT if family.link.name == "probit" else 1.0, sigma)
 
 
 def _response_mad(design: Design, family: Family) -> ResponseScale:
-    """brms's: median and MAD of link(y), rounded to one decimal."""
+    """brms's: median and MAD of link(y), rounded to one decimal; the mean of the offset is taken from the median."""
     if family.outcome in ("binary", "trials", "unit", "ordered", "nominal"):
         return ResponseScale(0.0, 2.5, 2.5)
     y, link = _numbers(design, family), family.link
-    if _linear(family):
-        y, shift = y - design.offset, 0.0
-    else:
+    if not _linear(family):
         if link.name in ("log", "inverse"):
             y = np.where(y == 0, 0.1, y)
-        y, shift = np.asarray(link.link(y), dtype=np.float64), float(design.offset.mean())
+        y = np.asarray(link.link(y), dtype=np.float64)
         y = y[np.isfinite(y)] if np.isfinite(y).any() else np.zeros(1)
     median = float(np.median(y))
     mad = 1.4826 * float(np.median(np.abs(y - median)))
     unit = max(2.5, round(mad, 1))
-    return ResponseScale(round(median, 1) - shift, unit, unit)
+    return ResponseScale(round(median, 1) - float(design.offset.mean()), unit, unit)
 
 
 _RESPONSE = {"sd": _response, "rstanarm": _response_rstanarm, "mad": _response_mad}
@@ -97,10 +105,11 @@ def _numbers(design: Design, family: Family) -> NDArray[np.float64]:
     return design.y / np.maximum(trials, 1) if trials is not None else design.y
 
 
-def _spread(y: NDArray[np.float64]) -> float:
-    """Standard deviation; 1 where it cannot be had."""
-    sd = float(y.std(ddof=1)) if len(y) > 1 else 0.0
-    return sd if sd > 0 else 1.0
+def _spread(y: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:
+    """Standard deviation, weighted by rows; 1 where it cannot be had."""
+    n = len(y)
+    square = np.average((y - np.average(y, weights=weights)) ** 2, weights=weights) * n / max(n - 1, 1)
+    return float(np.sqrt(square)) if square > 0 else 1.0
 
 
 def _sd(columns: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -27,13 +27,31 @@ KINDS: dict[str, type] = {"diverging": bool, "tree_depth": int, "n_steps": int} 
 
 
 def arviz() -> Any:
-    """The package ArviZ, or the line that installs it."""
+    """The package ArviZ.
+
+    Raises
+    ------
+    MissingPackageError
+        Where it is not installed, cannot be imported, or has the interface of 1.0 and later, with the line that mends
+        it.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # arviz announces its next release
             import arviz
     except ImportError as error:
         raise MissingPackageError("ArviZ is not installed", mend="pip install 'mixedfx[bayes]'") from error
+    except Exception as error:  # it imports arviz-plots where that is installed, and that parts of matplotlib
+        raise MissingPackageError(
+            f"ArviZ is installed and cannot be imported: {type(error).__name__}: {error}",
+            mend="If arviz_plots stands in the traceback, it does not go with this matplotlib: pip uninstall "
+            "arviz-plots, or install the two in versions that do.",
+        ) from error
+    if int(arviz.__version__.split(".")[0]) >= 1:
+        raise MissingPackageError(
+            f"ArviZ {arviz.__version__} has another interface than the one that is known here",
+            mend="pip install 'arviz<1', which mixedfx[bayes] asks for.",
+        )
     return arviz
 
 
@@ -42,7 +60,7 @@ def pointwise_log_likelihood(fit: PosteriorChecking) -> Array:
     check_memory(fit.n_draws, 2 * fit.nobs)
     y, facts, parameters = fit.design.y, row_facts(fit.design), fit.joint.family_parameters()
     found = (
-        (at, fit.family.log_density(y[at], eta, parameters, **facts.take(at)))
+        (at, fit.family.log_density(y[at], eta, parameters, facts.take(at)))
         for at, eta in blocks(fit.design_for(), fit.joint, fit.seed)
     )
     return together(found, fit.n_draws, fit.nobs, ())
@@ -118,7 +136,11 @@ def to_arviz(fit: PosteriorChecking, log_likelihood: bool = True, posterior_pred
 
 
 def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along: str, mend: str) -> Any:
-    """ArviZ's PSIS cross-validation of (D, m) log likelihoods, with our warning where k-hat is too large."""
+    """ArviZ's PSIS cross-validation of (D, m) log likelihoods, with our warning where k-hat is too large.
+
+    Where the log likelihood is the same in every draw, as of a row without trials, all importance ratios are alike:
+    there is no tail to fit, ArviZ's k-hat is infinite, and leaving the row out changes nothing. Its k-hat is 0 here.
+    """
     az = arviz()
     data = az.from_dict(
         posterior={"lp": np.zeros((fit.chains, len(log_likelihood) // fit.chains))},
@@ -129,7 +151,11 @@ def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says below the same in words that name the mend
         found = az.loo(data, pointwise=True, reff=_relative_efficiency(fit))
-    bad = int(np.sum(np.asarray(found.pareto_k) > found.good_k))
+    size = np.abs(log_likelihood).max(axis=0)
+    silent = np.ptp(log_likelihood, axis=0) <= 1e-12 * np.where(np.isfinite(size), size, 0.0)
+    found.pareto_k.values[silent] = 0.0
+    bad = int(np.sum(~(np.asarray(found.pareto_k) <= found.good_k)))
+    found["warning"] = bad > 0
     if bad:
         warnings.warn(
             f"k-hat is above {found.good_k:.2f} for {bad} of {len(labels)} {along}s (largest "

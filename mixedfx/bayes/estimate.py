@@ -11,7 +11,7 @@ predictors, each has random numbers of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from zlib import crc32
 
@@ -85,7 +85,7 @@ def estimate(functional: Functional, beta: Array, u: Array, factors: Sequence[Ar
     beta, u
         (D, p) and (D, q) draws.
     factors
-        For each random term (D, k, k) lower factors of the covariance of a level's effects.
+        For each random term (D, k, k) factors F of the covariance F F' of a level's effects.
     seed
         Of the effects of unseen levels.
     """
@@ -139,7 +139,7 @@ def blocks(
     columns = _columns_of_levels(functional, joint.predictors[0])
     for start in range(0, len(functional), width):
         at = slice(start, min(start + width, len(functional)))
-        block = take(functional, at)
+        block = functional.take(at)
         known, random = _used(block.random)
         levels, places = _levels_in(block.new, columns)
         found = []
@@ -153,18 +153,6 @@ def blocks(
             eta += block.offset[:, None]
             found.append(eta.T)
         yield at, found[0] if len(found) == 1 else np.stack(found, axis=2)
-
-
-def take(functional: Functional, rows: slice | NDArray[np.intp]) -> Functional:
-    """Some rows of a functional."""
-    return replace(
-        functional,
-        fixed=functional.fixed[rows],
-        random=sparse.csr_array(functional.random[rows]),
-        new=sparse.csr_array(functional.new[rows]),
-        offset=functional.offset[rows],
-        unseen=functional.unseen[rows],
-    )
 
 
 def _used(random: sparse.csr_array) -> tuple[NDArray[np.intp], sparse.csr_array]:

@@ -32,7 +32,7 @@ class Predictor:
     u
         (D, q) random effects, ordered as `Design` orders them.
     factors
-        For each random term (D, k, k) lower factors of the covariance of a level's effects.
+        For each random term (D, k, k) factors F of the covariance F F' of a level's effects; not always triangular.
     category
         The category this is the predictor of; None where there is one predictor only.
     """

@@ -11,8 +11,7 @@ those of the grouping factor and of factors nested in it. Effects of crossed fac
 are conditioned on.
 
 Gaussian with identity link: y_g ~ N(mean, Z Sigma Z' + R) exactly, by k x k matrices. Otherwise the integrand is
-centred at its mode m with curvature H (Newton steps, derivatives of the log density in the linear predictor by central
-differences), and with H^-1 = L L'
+centred at its mode m with curvature H (Newton steps), and with H^-1 = L L'
 
     p = |L| (2 pi)^(k/2) \sum_j w_j exp(h(m + L x_j) + x_j'x_j / 2),
 
@@ -29,7 +28,7 @@ from numpy.typing import NDArray
 
 from mixedfx.bayes.criticism import psis
 from mixedfx.bayes.engine import check_memory
-from mixedfx.bayes.estimate import blocks, take
+from mixedfx.bayes.estimate import blocks
 from mixedfx.bayes.responses import row_facts
 from mixedfx.errors import ModelError, check_option
 
@@ -41,7 +40,6 @@ Array = NDArray[np.float64]
 NODES = {1: 15, 2: 9, 3: 7}  # Gauss-Hermite nodes in each dimension
 POINTS = 512  # of the sequence, in more dimensions
 STEPS, DAMPED, SMALL = 12, 20.0, 1e-4
-H = 1e-3  # of the central differences: h^2 against 1e-16 / h^2
 LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -75,7 +73,7 @@ def group_log_likelihood(fit: PosteriorChecking, group: str) -> Array:
     for g in range(levels):
         at = order[ends[g] : ends[g + 1]]
         Z, places, factor = _own_effects(fit, nested, at)
-        functional = take(rows, at)
+        functional = rows.take(at)
         random = functional.random.tolil()
         random[:, places] = 0.0
         eta = next(values for _, values in blocks(_with(functional, random), fit.joint, fit.seed, rows=len(at)))
@@ -84,8 +82,13 @@ def group_log_likelihood(fit: PosteriorChecking, group: str) -> Array:
             sd = fit.residual_sd()[at].T
             out[:, g] = _gaussian(design.y[at] - eta, Z @ factor, sd)
         else:
+            y = design.y[at]
             out[:, g] = _integrated(
-                lambda eta, y=design.y[at], known=known: family.log_density(y, eta, parameters, **known), eta, Z, factor
+                lambda eta, y=y, known=known: family.log_density(y, eta, parameters, known),
+                lambda eta, y=y, known=known: family.derivatives(y, eta, parameters, known, order=2),
+                eta,
+                Z,
+                factor,
             )
     return out
 
@@ -139,7 +142,7 @@ def _gaussian(residual: Array, F: Array, sd: Array) -> Array:
     return -0.5 * (r.shape[1] * LOG_2PI + log_det + (r * r).sum(axis=1) - (a * a).sum(axis=1))
 
 
-def _integrated(log_density: Any, eta: Array, Z: Array, factor: Array) -> Array:
+def _integrated(log_density: Any, derivatives: Any, eta: Array, Z: Array, factor: Array) -> Array:
     """(D,) log of the integral over standardised effects b, u = factor b, of the rows' density times N(b; 0, I)."""
     ZF = Z @ factor
     D, _, k = ZF.shape
@@ -154,9 +157,8 @@ def _integrated(log_density: Any, eta: Array, Z: Array, factor: Array) -> Array:
     value = height(b)
     L = np.broadcast_to(np.eye(k), (D, k, k))
     for _ in range(STEPS):
-        middle = at(b)
-        up, centre, down = log_density(middle + H), log_density(middle), log_density(middle - H)
-        slope, curvature = (up - down) / (2 * H), np.minimum((up - 2 * centre + down) / H**2, 0.0)
+        slope, curvature = derivatives(at(b))
+        curvature = np.minimum(curvature, 0.0)
         gradient = np.einsum("dnk,dn->dk", ZF, slope) - b
         precision = np.einsum("dnk,dn,dnl->dkl", ZF, -curvature, ZF) + np.eye(k)
         step = np.linalg.solve(precision, gradient[:, :, None])[:, :, 0]

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from mixedfx.bayes import responses
 from mixedfx.bayes.engine import check_memory
 from mixedfx.bayes.state import PosteriorState
+from mixedfx.design.alignment import row_labels
 from mixedfx.design.functional import Functional
 from mixedfx.design.transforms import Transformation
 from mixedfx.errors import OptionError, check_level, check_option
 from mixedfx.inference.original_scale import transformation_to_undo
 from mixedfx.results.protocol import NewLevels
+from mixedfx.results.undetermined import warn_rows
 
 Array = NDArray[np.float64]
 
@@ -99,7 +101,7 @@ class PosteriorPrediction(PosteriorState):
         ndarray
             (D, m); (D, m, K - 1) for a categorical response, for all of `categories` but the first.
         """
-        return self._rows(self.design_for(newdata, new_levels), "link", None)
+        return self._rows(self._told_rows(newdata, new_levels), "link", None)
 
     def epred(self, newdata: Any = None, new_levels: NewLevels = "error") -> Array:
         """Draws of the expected response: `expected` for rows of data.
@@ -110,7 +112,13 @@ class PosteriorPrediction(PosteriorState):
             (D, m) in the units of the response (binomial: probability of success); (D, m, K) probabilities for K
             `categories`.
         """
-        return self.expected(self.design_for(newdata, new_levels))
+        return self.expected(self._told_rows(newdata, new_levels))
+
+    def _told_rows(self, newdata: Any, new_levels: NewLevels) -> Functional:
+        """Rows of new data, with a warning of those that the data of the fit do not determine."""
+        rows = self.design_for(newdata, new_levels)
+        warn_rows(self.design, rows.null, stacklevel=4)
+        return rows
 
     def _rows(self, functional: Functional, scale: responses.Scale, chosen: NDArray[np.intp] | None) -> Array:
         n = self.n_draws if chosen is None else len(chosen)
@@ -163,6 +171,7 @@ class PosteriorPrediction(PosteriorState):
         level: float = 0.95,
         kind: responses.Kind = "response",
         seed: int | None = None,
+        weights: Any = None,
         *,
         back_transform: bool = False,
         bias_adjust: bool = False,
@@ -181,10 +190,13 @@ class PosteriorPrediction(PosteriorState):
         kind
             ``"response"``: the expected response, residual variation left out (binomial: the probability of success;
             categories: the probability of each). ``"link"``: the linear predictor. ``"predictive"``: a new response,
-            residual variation included; new data need the columns of ``trials(...)`` and ``se(...)``, and have weight
-            1.
+            residual variation included; new data need the columns of ``trials(...)`` and ``se(...)``.
         seed
             Of the residual variation; the fit's where None.
+        weights
+            Precision weights of the rows, for ``kind="predictive"`` and `bias_adjust`: values (a pandas Series is
+            aligned with the index of `newdata`) or a column. None: those of the fit; for new rows the column that the
+            fit was weighted by, and 1 where they do not have it.
         back_transform
             Of a transformed response: whether predictions are in the units of the variable, days under ``log(days) ~
             ...``. Draws are taken through the inverse: of ``kind="response"`` they are geometric means (of a logarithm)
@@ -203,8 +215,19 @@ class PosteriorPrediction(PosteriorState):
         ------
         UnseenLevelError
             For an unseen level in the fixed part, or in a grouping factor where ``new_levels="error"``.
+        DataError
+            New data without a column that the model needs; a fit whose ``offset=`` was given as numbers knows that of
+            its own rows only.
         OptionError
-            ``kind="predictive"`` for categories.
+            ``kind="predictive"`` for categories; `weights` where there is no residual variance, or none is asked for.
+
+        Warns
+        -----
+        UnweightedRowsWarning
+            Where new responses of new rows are asked for, the fit is weighted, and nothing says the weights of the
+            rows.
+        NotEstimableWarning
+            Where the data do not determine the mean of a row, such as one in a cell without rows; it is NaN.
 
         Examples
         --------
@@ -220,17 +243,22 @@ class PosteriorPrediction(PosteriorState):
         if back is not None and (kind == "link" or (bias_adjust and kind != "response")):
             what = "back_transform=True" if kind == "link" else "bias_adjust=True"
             raise OptionError(f"{what} and kind={kind!r} ask for different scales", mend='Use kind="response".')
-        rows = self.design_for(newdata, new_levels)
+        adjust = back is not None and bias_adjust
+        if weights is not None and not adjust:
+            responses.refuse_weights(self, kind)
+        frame = responses.fetch(self.design, newdata, weights)
+        rows = self._told_rows(frame, new_levels)
         last = self._last("link" if kind == "predictive" else kind)
         if kind == "predictive":
             responses.refuse_categories(self, "intervals of new responses")
-            facts = responses.row_facts(self.design, newdata)
+            facts = responses.row_facts(self.design, frame, weights, row_labels(newdata))
             rng = np.random.default_rng(self.seed if seed is None else seed)
             found = responses.new_responses(self, rows, facts, rng)
         else:
             found = self.stream(rows, kind)
         if back is not None:
-            found = self._taken_back(found, back, newdata, bias_adjust)
+            used = responses.used_weights(self.design, frame, weights, row_labels(newdata)) if bias_adjust else None
+            found = self._taken_back(found, back, used, bias_adjust)
         index = self.design.frame.index if newdata is None else getattr(newdata, "index", None)
         usable = index if isinstance(index, pd.Index) and len(index) == len(rows) else None
         table = responses.summaries(found, len(rows), last, level)
@@ -238,10 +266,9 @@ class PosteriorPrediction(PosteriorState):
         return responses.prediction_table(table, usable, names, "category")
 
     def _taken_back(
-        self, found: Iterator[tuple[slice, Array]], back: Transformation, newdata: Any, bias_adjust: bool
+        self, found: Iterator[tuple[slice, Array]], back: Transformation, weights: Array | None, bias_adjust: bool
     ) -> Iterator[tuple[slice, Array]]:
         """Draws of the variable behind a transformed response, or of its mean, a block of rows at a time."""
-        weights = self.design.weights if newdata is None else None
         for at, values in found:
             if bias_adjust and back.affine is None:
                 sigma = self.joint.auxiliary["sigma"][:, None]

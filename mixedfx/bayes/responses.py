@@ -6,7 +6,6 @@ Everything that takes draws times rows numbers is done a block of rows at a time
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,8 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.bayes.estimate import blocks
+from mixedfx.design.additions import addition, addition_columns
 from mixedfx.design.functional import Functional
+from mixedfx.design.rows_used import row_weights, weights_columns
 from mixedfx.errors import DataError, OptionError
+from mixedfx.families.facts import RowFacts
 
 if TYPE_CHECKING:
     from mixedfx.bayes.state import PosteriorState
@@ -26,63 +28,56 @@ Scale = Literal["response", "link"]
 Kind = Literal["response", "link", "predictive"]
 
 
-@dataclass(frozen=True, eq=False)
-class RowFacts:
-    """What the distribution of a response needs for each of m rows besides the linear predictor; None where nothing.
+def fetch(design: Design, newdata: Any, weights: Any = None) -> pd.DataFrame | None:
+    """All that a prediction may read of new data, once; None for the rows of the fit."""
+    if newdata is None:
+        return None
+    return design.spec.fetch(newdata, also=(*addition_columns(design), *weights_columns(design, weights)))
 
-    Attributes
+
+def row_facts(design: Design, frame: pd.DataFrame | None = None, weights: Any = None, labels: Any = None) -> RowFacts:
+    """Trials, weights and known standard deviations of the rows of the fit, or of new rows.
+
+    Parameters
     ----------
-    trials, weights, known_sd
-        (m,) numbers of trials, precision weights, known standard deviations.
-    """
-
-    trials: Array | None = None
-    weights: Array | None = None
-    known_sd: Array | None = None
-
-    def take(self, rows: slice | NDArray[np.intp]) -> dict[str, Array | None]:
-        """Of some rows, by name."""
-        return {
-            name: None if values is None else values[rows]
-            for name, values in (("trials", self.trials), ("weights", self.weights), ("known_sd", self.known_sd))
-        }
-
-
-def row_facts(design: Design, newdata: Any = None) -> RowFacts:
-    """Trials, weights and known standard deviations of the rows of the fit, or of new data.
-
-    New data have the trials and standard deviations that their own columns say; their weights are 1.
+    design
+        The design of the fit.
+    frame
+        New rows, as `fetch` gives them; those of the fit where None.
+    weights, labels
+        Precision weights of the rows and labels of these, as `mixedfx.design.rows_used` has them.
 
     Raises
     ------
     DataError
-        New data without a column that the left side of the formula needs.
+        New data without a column that the left side of the formula needs; weights that are none.
+
+    Warns
+    -----
+    UnweightedRowsWarning
+        Where the fit has weights, and nothing says those of the new rows.
     """
-    if newdata is None:
-        return RowFacts(design.trials, design.weights, design.known_sd)
-    found = {
-        addition.name: _left(design, newdata, addition.name, addition.argument) for addition in design.formula.additions
-    }
-    return RowFacts(found.get("trials"), None, found.get("se"))
+    used = used_weights(design, frame, weights, labels)
+    if frame is None:
+        return RowFacts(design.trials, used, design.known_sd)
+    for name in ("trials", "se"):
+        lacking = [column for column in addition_columns(design, name) if column not in frame.columns]
+        if lacking:
+            expression = next(a.argument for a in design.formula.additions if a.name == name)
+            raise DataError(
+                f"new responses need {name}({expression}), and the new data have no column '{lacking[0]}'",
+                mend="Add the column, or ask for kind='response'.",
+            )
+    return RowFacts(addition(design, frame, "trials"), used, addition(design, frame, "se"))
 
 
-def _left(design: Design, newdata: Any, name: str, expression: str) -> Array:
-    """Evaluate what an addition on the left side says for new rows."""
-    from mixedfx.design.expressions import Scope, columns_read, number
-    from mixedfx.design.frame import column_names, plain, to_pandas
-
-    names = [n for n in column_names(newdata) if isinstance(n, str)]
-    alone = replace(design.formula, response=None, additions=(), fixed="1", random=(), offsets=(expression,))
-    needed = list(columns_read(alone, design.spec.env, design.spec.kinds))
-    lacking = [column for column in needed if column not in names]
-    if lacking:
-        raise DataError(
-            f"new responses need {name}({expression}), and the new data have no column '{lacking[0]}'",
-            mend="Add the column, or ask for kind='response'.",
-        )
-    frame = plain(to_pandas(newdata, needed or names[:1]))
-    scope = Scope.of(design.spec.env, design.spec.contrasts)
-    return number(expression, frame, scope, {}, np.arange(len(frame), dtype=np.intp), name)
+def used_weights(
+    design: Design, frame: pd.DataFrame | None, weights: Any = None, labels: pd.Index | None = None
+) -> Array | None:
+    """Precision weights of the rows to predict, as `row_facts` has them; None where all are 1."""
+    if design.weights is None and weights is None:
+        return None
+    return row_weights(design, frame, weights, labels, len(design.y) if frame is None else len(frame))
 
 
 def stream(
@@ -98,7 +93,18 @@ def stream(
         n = fit.n_draws if chosen is None else len(chosen)
         rows = max(1, 2**23 // (max(n, 1) * len(fit.categories)))
     for at, eta in blocks(functional, fit.joint, fit.seed, chosen, rows):
-        yield at, eta if scale == "link" else fit.family.mean(eta, parameters)
+        yield at, _blanked(eta if scale == "link" else fit.family.mean(eta, parameters), functional, at)
+
+
+def _blanked(values: Array, functional: Functional, at: slice) -> Array:
+    """(D, b, ...) draws of a block of rows, NaN where the data do not determine the row."""
+    if functional.null is None:
+        return values
+    lost = ~functional.null.take(at).estimable
+    if lost.any():
+        values = np.array(values, dtype=np.float64)
+        values[:, lost] = np.nan
+    return values
 
 
 def together(found: Iterator[tuple[slice, Array]], n_draws: int, m: int, last: tuple[int, ...]) -> Array:
@@ -124,7 +130,7 @@ def new_responses(
     """Draws of new responses of rows, a block at a time; codes for categories."""
     parameters = fit.joint.family_parameters(slice(None) if chosen is None else chosen)
     for at, eta in blocks(functional, fit.joint, fit.seed, chosen, rows):
-        yield at, fit.family.draw(rng, eta, parameters, **facts.take(at))
+        yield at, _blanked(fit.family.draw(rng, eta, parameters, facts.take(at)), functional, at)
 
 
 def summaries(found: Iterator[tuple[slice, Array]], m: int, last: tuple[int, ...], level: float) -> dict[str, Array]:
@@ -159,3 +165,14 @@ def refuse_categories(fit: PosteriorState, what: str) -> None:
             f"{what} have no meaning for the categories of a {fit.family.name} response",
             mend="Use kind='response' for the probability of each category, or fit.simulate().",
         )
+
+
+def refuse_weights(fit: PosteriorState, kind: Kind) -> None:
+    """Refuse precision weights where there is no residual variance for them to divide."""
+    if kind != "predictive":
+        raise OptionError(
+            "weights= divide the residual variance, which only new responses have", mend='Use kind="predictive".'
+        )
+    if not fit.family.weights or fit.design.known_sd is not None:
+        what = "se(...) says what it is" if fit.family.weights else f"the {fit.family.name} family has none"
+        raise OptionError(f"weights= divide a residual variance that is estimated, and {what}", mend="Leave them out.")

@@ -62,7 +62,7 @@ def stan_fit(
     settings = Settings(seed=seed % (LARGEST_SEED + 1), chains=chains, warmup=warmup, draws=draws, **options)
     data = program_data(design, family, priors, shape, prior_only=prior_only)
     found = engine.sample(program_text(shape), data, settings, variables(shape))
-    joint = joint_draws(found.variables, design, family, shape)
+    joint = joint_draws(found.variables, design, family, priors, shape)
     method = "prior" if prior_only else found.algorithm
     sampling = _sampling(joint, design, found, settings, method, choice.reason)
     transitions = transitions_of(found.sampler) if method == "nuts" else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,12 @@ from mixedfx.bayes.joint import JointDraws, Predictor
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws, Key
-from mixedfx.errors import ModelError
+from mixedfx.errors import ModelError, OptionError, check_option
 from mixedfx.families.family import Family
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.results import tables
-from mixedfx.results.protocol import NewLevels
+from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
+from mixedfx.results.undetermined import determined
 
 if TYPE_CHECKING:
     from mixedfx.bayes.collapsed import CollapsedPart
@@ -113,7 +114,7 @@ class PosteriorState:
 
     @property
     def covariance_factors(self) -> tuple[Array, ...]:
-        """For each random term (D, k, k) lower factors of the covariance of a level's effects."""
+        """For each random term (D, k, k) factors F of the covariance F F' of a level's effects."""
         return self.predictor.factors
 
     @property
@@ -270,6 +271,22 @@ class PosteriorState:
         """What the intervals of this fit include and what they leave out."""
         return PRIOR if self.sampling.method == "prior" else POSTERIOR
 
+    def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
+        """The fit itself: a posterior has all its uncertainty, and no estimate of variances that it could be given.
+
+        Raises
+        ------
+        OptionError
+            For anything but ``"full"``.
+        """
+        check_option("uncertainty", uncertainty, UNCERTAINTIES)
+        if uncertainty != "full":
+            raise OptionError(
+                f"uncertainty={uncertainty!r} is for fits by REML or ML: draws of a posterior hold the variances too",
+                mend='Leave it out, or use uncertainty="full".',
+            )
+        return self
+
     # --- linear functionals ----------------------------------------------------------------------------------------
     def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
         """Rows of the linear predictor over (beta, u) for `newdata`, or for the data of the fit."""
@@ -289,7 +306,7 @@ class PosteriorState:
         """
         check_memory(self.n_draws, len(functional))
         one = self.predictor
-        return estimate(functional, one.beta, one.u, one.factors, self.seed)
+        return determined(estimate(functional, one.beta, one.u, one.factors, self.seed), functional)
 
 
 def _factor(covariance: Array) -> Array:

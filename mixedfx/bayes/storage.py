@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 import warnings
 import zipfile
 from dataclasses import replace
@@ -34,6 +32,7 @@ from mixedfx.bayes.joint import JointDraws, Predictor
 from mixedfx.design.design import Design, RowReport
 from mixedfx.errors import DataError, MixedfxWarning, OptionError
 from mixedfx.families.family import Family
+from mixedfx.output import whole_file
 
 Array = NDArray[np.float64]
 
@@ -45,7 +44,6 @@ def save(fit: PosteriorFit, path: str | Path) -> Path:
     """Write a fit; see `PosteriorFit.save`."""
     from importlib.metadata import version
 
-    target = Path(path)
     arrays = _arrays(fit)
     head = {
         "format": FORMAT,
@@ -69,16 +67,10 @@ def save(fit: PosteriorFit, path: str | Path) -> Path:
         "data.parquet": _parquet(_frame(fit.design)),
         "draws.parquet": _draws_parquet(arrays),
     }
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for member, content in members.items():
-                archive.writestr(member, content)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return target
+    with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    return Path(path)
 
 
 def load(path: str | Path) -> PosteriorFit:
@@ -211,38 +203,34 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 
 
 def _frame(design: Design) -> pd.DataFrame:
-    """The data that build the design again: its columns, and an offset that was given by the name of a column."""
-    name = _named_offset(design)
-    if name is None or name in design.frame.columns:
-        return design.frame
-    return design.frame.assign(**{name: _given_offset(design)})
+    """The data that build the design again; an offset given as numbers is no column of them."""
+    spec = design.spec
+    return design.frame.drop(columns=[spec.given_offset]) if spec.offset_is_own else design.frame
 
 
-def _named_offset(design: Design) -> str | None:
-    from mixedfx.design.expressions import column_of
+def _labels(design: Design) -> Any:
+    """Labels of the rows of the data, for Series that are given beside them; None where a file of data has no such."""
+    labels = design.rows.labels
+    if isinstance(labels, pd.RangeIndex):
+        return {"range": [labels.start, labels.stop, labels.step]}
+    if labels is None or isinstance(labels, pd.MultiIndex) or labels.inferred_type not in ("integer", "string"):
+        return None
+    return labels.tolist()
 
-    extra = design.spec.offsets[len(design.formula.offsets) :]
-    return column_of(extra[0].expression) if extra else None
 
-
-def _given_offset(design: Design) -> Array:
-    """The part of the offset that the formula does not say."""
-    from mixedfx.design.expressions import Scope, number
-
-    scope = Scope.of(design.spec.env, design.spec.contrasts)
-    total = design.offset.copy()
-    for expression in design.formula.offsets:
-        total -= number(expression, design.frame, scope, {}, design.rows.used, "offset")
-    return total
+def _index(labels: Any) -> pd.Index | None:
+    """Labels as `_labels` wrote them."""
+    return pd.RangeIndex(*labels["range"]) if isinstance(labels, dict) else None if labels is None else pd.Index(labels)
 
 
 def _design_facts(design: Design) -> dict[str, Any]:
-    named = _named_offset(design)
-    given = None if named is not None else _given_offset(design)
+    spec = design.spec
+    own = design.frame[spec.given_offset].to_numpy(dtype=float).tolist() if spec.offset_is_own else None
     return {
-        "offset": named,
-        "offset_values": None if given is None or not given.any() else given.tolist(),
+        "offset": None if spec.offset_is_own else spec.given_offset,
+        "offset_values": own,
         "weights": None if design.weights is None else design.weights.tolist(),
+        "weights_column": spec.weights,
         "env": {name: _constant(name, value) for name, value in design.spec.env.items()},
         "contrasts": {name: _coding(name, value) for name, value in design.spec.contrasts.items()},
         "index": [int(i) for i in design.frame.index],
@@ -252,6 +240,7 @@ def _design_facts(design: Design) -> dict[str, Any]:
             "missing": {str(name): int(n) for name, n in design.rows.missing.items()},
             "dropped_missing": int(design.rows.dropped_missing),
             "dropped_zero_weight": int(design.rows.dropped_zero_weight),
+            "labels": _labels(design),
         },
         "fingerprint": _fingerprint(design),
     }
@@ -311,4 +300,10 @@ def _rebuilt(head: dict[str, Any], frame: pd.DataFrame, kind: Family) -> Design:
             mend=f"Read the file with mixedfx {head['mixedfx']}, which wrote it.",
         )
     rows = facts["rows"] | {"used": np.array(facts["rows"]["used"], dtype=np.intp)}
-    return replace(design, frame=design.frame.set_axis(facts["index"], axis=0), rows=RowReport(**rows))
+    rows |= {"labels": _index(rows.get("labels"))}
+    return replace(
+        design,
+        frame=design.frame.set_axis(facts["index"], axis=0),
+        rows=RowReport(**rows),
+        spec=replace(design.spec, weights=facts.get("weights_column")),
+    )

@@ -1,4 +1,4 @@
-"""The commands: `mixedfx fit`, `mixedfx effects`, `mixedfx demo`, `mixedfx datasets`; `main` is the entry point."""
+"""The commands, `mixedfx fit`, `effects`, `demo`, `datasets`, `cache`; `main` is the entry point."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import mixedfx as mx
 from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, read_subgroups
 from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
-from mixedfx.cli.files import check_output, read_table, write_file
+from mixedfx.cli.files import check_output, read_table
 from mixedfx.cli.show import as_text, say, show_summary, show_table, working
 from mixedfx.effects.render import content
+from mixedfx.output import write_whole
 
 if TYPE_CHECKING:
     from mixedfx.reml.fit import LmerFit
@@ -138,7 +139,7 @@ def effects(
     if plot is not None:
         with working("drawing"):
             drawn = picture(answers, plot.suffix)
-        write_file(plot, drawn)
+        write_whole(plot, drawn)
         say(f"\nforest plot: {plot}")
 
 
@@ -163,6 +164,17 @@ def datasets() -> None:
         say(f"Source: {about.source}.")
         for caveat in about.caveats:
             say(f"- {caveat}")
+
+
+@app.command()
+def cache(clear: Annotated[bool, typer.Option("--clear", help="Remove the compiled programs.")] = False) -> None:
+    """Show where compiled Stan programs are kept, and how many; they can always be made again."""
+    from mixedfx.bayes.engines.cache import cache_table, clear_cache, programs_folder
+
+    table = cache_table()
+    say(f"{programs_folder()}: {len(table)} compiled programs, {table['bytes'].sum() / 2**20:.1f} MiB")
+    if clear:
+        say(f"removed: {clear_cache() / 2**20:.1f} MiB")
 
 
 def _read(source: str) -> pd.DataFrame:
@@ -195,7 +207,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
             return json.loads(str(value.to_json(orient="records", double_precision=15)))
         raise TypeError(f"{type(value).__name__} has no form in JSON")
 
-    write_file(path, (json.dumps(content, indent=2, ensure_ascii=False, default=encode) + "\n").encode())
+    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False, default=encode) + "\n").encode())
 
 
 def _make_folder(folder: Path) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,11 +13,11 @@ from mixedfx.effects.query import parse_query
 from mixedfx.effects.result import Effects
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import EffectsError
+from mixedfx.plots.picture import Picture
 from mixedfx.results.protocol import Fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -175,10 +174,8 @@ def picture(answers: Mapping[str, Effects], suffix: str) -> bytes:
     suffix
         One of `PICTURES`.
     """
-    axes = next(iter(answers.values())).plot() if len(answers) == 1 else _together(answers)
-    file = io.BytesIO()
-    cast("Figure", axes.figure).savefig(file, format=suffix.lower().lstrip("."))
-    return file.getvalue()
+    drawn = next(iter(answers.values())).plot() if len(answers) == 1 else Picture(_together(answers))
+    return drawn.render(suffix.lower().lstrip("."))
 
 
 def _together(answers: Mapping[str, Effects]) -> Axes:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import mixedfx as mx
 from mixedfx.cli.ask import picture
-from mixedfx.cli.files import write_file
 from mixedfx.cli.show import say, show_summary, working
 from mixedfx.effects.render import content
+from mixedfx.output import write_whole
 
 PICTURE = Path("demo-output") / "star_forest.png"
 FORMULA = "math ~ small * race + small * gender + small * lunch + (1 + small | sch)"
@@ -26,7 +26,7 @@ The same in Python:
     import mixedfx as mx
     fit = mx.lmer("{formula}", mx.datasets.load("star"))
     eff = mx.effects(fit, "small", by={by})
-    eff.plot().figure.savefig("star_forest.png")
+    eff.plot().save("star_forest.png")
 """
 
 
@@ -49,6 +49,6 @@ def run_demo(plot: Path) -> None:
     show_summary(content(eff))
     with working("drawing"):
         drawn = picture({"by": eff}, plot.suffix)
-    write_file(plot, drawn)
+    write_whole(plot, drawn)
     say(f"\nforest plot: {plot.resolve()}")
     say(IN_PYTHON.format(formula=FORMULA, by=str(BY).replace("'", '"')))

@@ -7,7 +7,6 @@ appears whole or not at all: it is written under another name in the same folder
 from __future__ import annotations
 
 import os
-import uuid
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,33 +121,3 @@ def check_output(path: Path, suffixes: Sequence[str]) -> None:
         raise DataError(f"{path}: there is no folder {str(folder)!r}")
     if not os.access(folder, os.W_OK):
         raise DataError(f"{path}: the folder {str(folder)!r} cannot be written to")
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all; an older file of that name is replaced.
-
-    Raises
-    ------
-    DataError
-        If the folder or the disk refuses.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from mixedfx.cli.files import write_file
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_file(Path(folder, "out.json"), b"{}")
-    ...     [file.name for file in Path(folder).iterdir()]
-    ['out.json']
-    """
-    path = path.resolve()
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        try:
-            draft.write_bytes(content)
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or _one_line(error)})") from error

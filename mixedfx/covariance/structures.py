@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+NULL = 1e-12  # share of a row of T that the rows above leave, below which its pivot is zero
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,26 @@ class Unconstrained:
         return self.k * (self.k + 1) // 2
 
     def canonical(self, T: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(k, k) lower-triangular factor of the same covariance with a non-negative diagonal.
+        """(..., k, k) lower-triangular factors of the same covariances with a non-negative diagonal.
 
-        From the QR decomposition T' = Q R, since then T T' = R' R. Where a pivot is zero the factor is not unique, and
-        the semidefinite Cholesky factor is taken, whose column is zero wherever its pivot is.
+        From the QR decomposition T' = Q R, since then T T' = R' R: no product of T with itself is formed, so that a
+        column whose scale, or whose location, is far from the others' keeps its digits. A pivot is zero where the
+        columns before leave less than `NULL` of its row; the factor is not unique then, and that of the semidefinite
+        Cholesky decomposition is taken, whose column is zero wherever its pivot is.
         """
-        R = cast("NDArray[np.float64]", np.linalg.qr(T.T, mode="r"))
-        L = (R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]).T
-        null = np.abs(np.diag(L)) <= 1e-12 * np.abs(L).max(initial=0.0)
-        if null[:-1].any():
-            return _semidefinite_cholesky(L @ L.T)
-        L[null, null] = 0.0
+        if self.k == 1:
+            return np.abs(T)
+        R = np.asarray(np.linalg.qr(np.swapaxes(T, -1, -2), mode="r"))
+        pivot = np.diagonal(R, axis1=-2, axis2=-1)
+        L = np.swapaxes(R * np.where(pivot < 0, -1.0, 1.0)[..., None], -1, -2)
+        null = np.abs(pivot) <= NULL * np.sqrt((T**2).sum(axis=-1))
+        if null.any():
+            L = L.copy()
+            for at in np.ndindex(null.shape[:-1]):
+                if null[at][:-1].any():
+                    L[at] = _semidefinite_factor(T[at])
+                elif null[at][-1]:
+                    L[at][-1, -1] = 0.0
         return L
 
 
@@ -70,18 +80,24 @@ class Diagonal:
         return self.k
 
     def canonical(self, T: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(k, k) the same factor with a non-negative diagonal."""
+        """(..., k, k) the same factors with non-negative diagonals."""
         return np.abs(T)
 
 
-def _semidefinite_cholesky(A: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(k, k) lower factor of a semidefinite matrix; a pivot that is zero to rounding leaves its column zero."""
-    k = A.shape[0]
-    L = np.zeros_like(A)
+def _semidefinite_factor(T: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k, k) lower factor of T T' of deficient rank: a row that those above span leaves its column zero."""
+    k = T.shape[0]
+    L, Q = np.zeros((k, k)), np.zeros((T.shape[1], k))
     for j in range(k):
-        pivot = A[j, j] - L[j, :j] @ L[j, :j]
-        if pivot > 1e-12 * A[j, j]:
-            L[j:, j] = (A[j:, j] - L[j:, :j] @ L[j, :j]) / np.sqrt(pivot)
+        rest = T[j]
+        for _ in range(2):  # twice is enough for orthogonality to machine precision
+            share = Q.T @ rest
+            L[j] += share
+            rest = rest - Q @ share
+        left = np.linalg.norm(rest)
+        if left > NULL * np.linalg.norm(T[j]):
+            L[j, j] = left
+            Q[:, j] = rest / left
     return L
 
 
@@ -96,7 +112,7 @@ def structure_for(k: int, correlated: bool) -> Structure:
 
 
 def factor(structure: Structure, par: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(k, k) relative covariance factor T at `par` (n_parameters,).
+    """(..., k, k) relative covariance factors T at `par` (..., n_parameters).
 
     Examples
     --------
@@ -106,11 +122,13 @@ def factor(structure: Structure, par: NDArray[np.float64]) -> NDArray[np.float64
     array([[1. , 0. ],
            [0.5, 2. ]])
     """
-    T = np.zeros((structure.k, structure.k))
-    T[structure.entries] = par
+    T = np.zeros((*np.shape(par)[:-1], structure.k, structure.k))
+    rows, columns = structure.entries
+    T[..., rows, columns] = par
     return T
 
 
 def parameters(structure: Structure, T: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n_parameters,) the parameters whose factor is T; the inverse of `factor`."""
-    return np.asarray(T[structure.entries], dtype=np.float64)
+    """(..., n_parameters) the parameters whose factor is T; the inverse of `factor`."""
+    rows, columns = structure.entries
+    return np.asarray(T[..., rows, columns], dtype=np.float64)

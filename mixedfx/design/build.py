@@ -8,7 +8,7 @@ this on new data, and run the checks that hold for the model.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -16,15 +16,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.alignment import per_row, row_labels
 from mixedfx.design.checks import check_estimable, warn_few_levels, warn_unidentified
 from mixedfx.design.design import Design, RandomTerm
+from mixedfx.design.estimable import null_space
 from mixedfx.design.expressions import Scope, columns_read, number
-from mixedfx.design.frame import column, column_names, kind, nearest, plain, to_pandas
+from mixedfx.design.frame import column, column_names, has_text_categories, kind, nearest, opened, plain, to_pandas
 from mixedfx.design.grouping import Codes, Grouping, group
 from mixedfx.design.parts import Part, build_part
 from mixedfx.design.rank import combination, independent_columns
 from mixedfx.design.response import check_varies, check_weights, read_response
-from mixedfx.design.select import choose_rows, per_row
+from mixedfx.design.select import choose_rows
 from mixedfx.design.spec import DesignSpec, OffsetSpec, RandomSpec
 from mixedfx.errors import DataError, FormulaError, RankDeficiencyWarning
 from mixedfx.families.family import Family
@@ -116,12 +118,13 @@ def build_design(
     data
         Any data frame narwhals understands; only the columns the formula needs are read.
     weights
-        Precision weights (var = sigma^2 / w): a column name or one value for each row of `data`, by position. Rows of
-        weight zero are dropped with a warning.
+        Precision weights (var = sigma^2 / w): a column name or one value for each row of `data`. A pandas Series is
+        aligned with the index of `data`, anything else is taken by position. Rows of weight zero are dropped with a
+        warning.
     offset
-        Added to the ``offset(...)`` terms of the formula: a column name, or one value for each row of `data`, by
-        position. A name is looked up again in new data; values given as an array have none for new rows, which then
-        get zero.
+        Added to the ``offset(...)`` terms of the formula: a column name, or one value for each row of `data`, aligned
+        as `weights` are. A name is looked up again in new data; values belong to the rows of `data`, and questions
+        about others that need an offset are refused.
     na
         What to do with rows in which a column that is needed is missing: ``"drop"`` leaves them out (`Design.rows`
         says how many, because of which columns), ``"raise"`` refuses.
@@ -176,6 +179,7 @@ def build_design(
     if na not in ("drop", "raise"):
         raise DataError(f"na='{na}' is not known", mend="Use na='drop' or na='raise'.")
     family = None if family is None else find_family(family)
+    labels, data = row_labels(data), opened(data)
     names = column_names(data)
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
     parsed = expand_dot(parsed, [c for c in names if isinstance(c, str)])
@@ -193,16 +197,24 @@ def build_design(
     frame = to_pandas(data, [*used, *extra])
     total = len(frame)
     given = {"weights": weights, "offset": offset}
-    arrays = {k: per_row(v, total, k) for k, v in given.items() if v is not None and not isinstance(v, str)}
+    arrays = {k: per_row(v, labels, total, k) for k, v in given.items() if v is not None and not isinstance(v, str)}
     all_weights = (
-        per_row(column(frame, weights), total, "weights") if isinstance(weights, str) else arrays.get("weights")
+        per_row(column(frame, weights), frame.index, total, "weights")
+        if isinstance(weights, str)
+        else arrays.get("weights")
     )
     rows, kept_weights = choose_rows(frame, all_weights, arrays, na)
+    rows = replace(rows, labels=labels)
     frame = plain(frame if len(rows.used) == total else frame.take(rows.used))
+    offset_column = offset if isinstance(offset, str) else None
+    if "offset" in arrays:
+        offset_column = _free_name("(offset)", names)
+        frame = frame.assign(**{offset_column: arrays["offset"][rows.used]})
 
     response = read_response(parsed, family, frame, scope, rows.used)
-    offsets = tuple(OffsetSpec(e, {}) for e in (*parsed.offsets, *([f"`{offset}`"] if isinstance(offset, str) else [])))
-    total_offset = arrays["offset"][rows.used] if "offset" in arrays else np.zeros(len(frame))
+    outside = [] if offset_column is None else [f"`{offset_column}`"]
+    offsets = tuple(OffsetSpec(e, {}) for e in (*parsed.offsets, *outside))
+    total_offset = np.zeros(len(frame))
     for spec in offsets:
         total_offset += number(spec.expression, frame, scope, spec.state, rows.used, "offset")
 
@@ -215,6 +227,7 @@ def build_design(
 
     full, fixed = part(parsed.fixed)
     kept, aliased = _full_rank(full, fixed)
+    null = null_space(full, kept, fixed.columns)
     if ordered:
         kept = kept[np.array([fixed.columns[j] != "Intercept" for j in kept], dtype=bool)]
     X = full if len(kept) == full.shape[1] else np.ascontiguousarray(full[:, kept])
@@ -228,8 +241,13 @@ def build_design(
         kept=kept,
         random=random_specs,
         offsets=offsets,
+        given_offset=offset_column,
+        offset_is_own="offset" in arrays,
+        weights=weights if isinstance(weights, str) else None,
+        text_categories=frozenset(c for c in frame.columns if has_text_categories(column(frame, c))),
         env=dict(env or {}),
         contrasts=dict(contrasts or {}),
+        null=null,
     )
     built = Design(
         formula=parsed,
@@ -239,7 +257,7 @@ def build_design(
         random=random,
         weights=kept_weights,
         offset=total_offset,
-        frame=frame.loc[:, list(used)] if extra else frame,
+        frame=frame.drop(columns=[c for c in frame.columns if c not in (*used, offset_column)]),
         spec=spec,
         rows=rows,
         aliased=aliased,
@@ -260,6 +278,13 @@ def build_design(
     if free and family is None:
         warn_few_levels(built)
     return built
+
+
+def _free_name(name: str, taken: Sequence[Any]) -> str:
+    """`name`, with a mark where a column of the data has it already."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _refuse_no_intercept(formula: MixedFormula) -> None:

@@ -14,7 +14,8 @@ so exactly, whatever the response:
   z' Sigma z, and Sigma is determined only if the products of the entries of z, over the levels, span all k (k + 1) /
   2 of them.
 
-Every check is linear in the number of rows.
+Every check is linear in the number of rows. A term whose effects another one has is compared with no more terms, so
+that copies of a term cost no more than their number.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError
 
 FEW_LEVELS = 5
 _EXACT = 1e-10
+_NEAR = 1e-6  # share of a squared length up to which the distance from X is measured row by row
+_ROUNDING = 1e-24  # share of a squared length below which a column is constant, to rounding
 _PREFIX = 4096
 
 
@@ -108,9 +111,17 @@ def unidentified(design: Design) -> list[str]:
     for t, term in enumerate(design.random):
         messages += _within_term(design, t, term)
         messages += _in_fixed_part(design, t, term)
-    for a in range(len(design.random)):
-        for b in range(a + 1, len(design.random)):
-            messages += _between_terms(design, a, b)
+    distinct: list[int] = []  # terms none of which has all its effects in one before
+    for b, term in enumerate(design.random):
+        again = False
+        for a in distinct:
+            message, shared = _between_terms(design, a, b)
+            messages += message
+            again |= shared == term.columns
+            if again:  # said once; against others it would say no more than the term that has its effects
+                break
+        if not again:
+            distinct.append(b)
     return messages
 
 
@@ -131,16 +142,20 @@ def _within_term(design: Design, t: int, term: RandomTerm) -> list[str]:
     first = _within_levels(term)
     if first is None:
         return []
-    rows, columns = np.tril_indices(term.n_columns)
-    products = first[:, rows] * first[:, columns]
-    if len(independent_columns(products)) == len(rows):
+    needed = term.n_columns * (term.n_columns + 1) // 2
+    combined = np.linalg.qr(first)[0]  # the same combinations of effects, free of location and scale
+    rows, columns = np.tril_indices(combined.shape[1])
+    products = combined[:, rows] * combined[:, columns]
+    size = np.linalg.norm(products, axis=0)
+    products[:, size < _EXACT * size.max()] = 0.0  # two columns that no level has both of
+    if len(independent_columns(products)) == needed:
         return []
     constant = [c for c in term.columns if c != "Intercept"]
     names, verb = ", ".join(constant), "does" if len(constant) == 1 else "do"
     return [
-        f"{names} {verb} not vary within the levels of '{term.label}': {shown} has {len(rows)} variances and "
+        f"{names} {verb} not vary within the levels of '{term.label}': {shown} has {needed} variances and "
         f"covariances, but each level shows one combination of its effects only, and these determine fewer than "
-        f"{len(rows)}. Take {names} out of the left side, or write "
+        f"{needed}. Take {names} out of the left side, or write "
         f"({design.formula.random[t].left} || {term.label}) for effects without correlation."
     ]
 
@@ -158,11 +173,8 @@ def _within_levels(term: RandomTerm) -> NDArray[np.float64] | None:
 
 def _distinct_directions(z: NDArray[np.float64]) -> bool:
     """Whether no two columns are multiples of each other, and none is zero."""
-    length = np.sqrt((z * z).sum(axis=0))
-    if (length == 0).any():
-        return False
-    cosine = np.abs((z / length).T @ (z / length))
-    return bool((cosine - np.eye(z.shape[1]) < 1 - _EXACT).all())
+    k = z.shape[1]
+    return all(len(independent_columns(z[:, [a, b]])) == 2 for a in range(k) for b in range(a)) and z.any(axis=0).all()
 
 
 def _in_fixed_part(design: Design, t: int, term: RandomTerm) -> list[str]:
@@ -172,23 +184,22 @@ def _in_fixed_part(design: Design, t: int, term: RandomTerm) -> list[str]:
     if q > p:
         return []
     found = []
-    scaled = X / np.sqrt((X * X).sum(axis=0))
-    gram = scaled.T @ scaled
+    basis, R = np.linalg.qr(X / np.sqrt((X * X).sum(axis=0)))
     for c, column in enumerate(term.columns):
         z = term.z[:, c]
         length2 = np.bincount(term.codes, weights=z * z, minlength=q)
         if not (length2 > 0).all():
             continue
-        cross = np.stack([np.bincount(term.codes, weights=z * scaled[:, j], minlength=q) for j in range(p)])
-        coefficients = np.linalg.solve(gram, cross)
-        distance2 = length2 - np.einsum("pq,pq->q", cross, coefficients)
-        if (distance2 > 1e-6 * length2).any():
-            continue
-        # X'X has half the digits of X: what is this close is measured again with an orthonormal basis.
-        basis = np.linalg.qr(scaled)[0]
         along = np.stack([np.bincount(term.codes, weights=z * basis[:, j], minlength=q) for j in range(p)])
-        if (length2 - (along * along).sum(axis=0) <= _EXACT * length2).all():
-            part = np.flatnonzero(np.abs(coefficients).max(axis=1) > 1e-6)
+        if (length2 - (along * along).sum(axis=0) > _NEAR * length2).any():
+            continue
+        # What is this close is measured row by row: the difference of two squares has half the digits. And it is
+        # measured against what z varies within the level, since a constant far from zero says nothing of a slope.
+        mean = np.bincount(term.codes, weights=z, minlength=q) / np.bincount(term.codes, minlength=q)
+        about2 = np.bincount(term.codes, weights=(z - mean[term.codes]) ** 2, minlength=q)
+        distance2 = np.array([np.sum((np.where(term.codes == j, z, 0.0) - basis @ along[:, j]) ** 2) for j in range(q)])
+        if (distance2 <= _EXACT * np.where(about2 > _ROUNDING * length2, about2, length2)).all():
+            part = np.flatnonzero(np.abs(np.linalg.solve(R, along)).max(axis=1) > 1e-6)
             found.append((column, [design.fixed_names[j] for j in part]))
     messages = []
     for column, names in found:
@@ -213,23 +224,22 @@ def _same_partition(a: RandomTerm, b: RandomTerm) -> bool:
     return bool((match[a.codes] == b.codes).all())
 
 
-def _between_terms(design: Design, a: int, b: int) -> list[str]:
-    """Columns that two terms over the same groups of rows have in common."""
+def _between_terms(design: Design, a: int, b: int) -> tuple[list[str], tuple[str, ...]]:
+    """What two terms over the same groups have in common, as text; columns of the second that the first has."""
     first, second = design.random[a], design.random[b]
     if not _same_partition(first, second):
-        return []
-    shared = [c for j, c in enumerate(second.columns) if _contains(first, second.z[:, j])]
+        return [], ()
+    found = tuple(c for j, c in enumerate(second.columns) if _contains(first, second.z[:, j]))
+    shared = found or tuple(c for j, c in enumerate(first.columns) if _contains(second, first.z[:, j]))
     if not shared:
-        shared = [c for j, c in enumerate(first.columns) if _contains(second, first.z[:, j])]
-    if not shared:
-        return []
+        return [], ()
     same_name = first.label == second.label
     groups = "" if same_name else f" ('{first.label}' and '{second.label}' group the rows identically)"
     mend = "Write one term for both" if same_name else "Keep one of the two grouping factors"
     return [
         f"{_shown(design, a)} and {_shown(design, b)} both have effects of {', '.join(shared)} for the same groups of "
         f"rows{groups}: only the sum of their variances is determined. {mend}."
-    ]
+    ], found
 
 
 def _contains(term: RandomTerm, column: NDArray[np.float64]) -> bool:
@@ -237,11 +247,9 @@ def _contains(term: RandomTerm, column: NDArray[np.float64]) -> bool:
 
     These are multiples of one of its columns and, where they are correlated, any combination of them.
     """
-    length2 = float(column @ column)
-    if length2 == 0:
+    if not column.any():
         return False
     if not term.correlated:
-        along = (term.z.T @ column) ** 2
-        return bool((along >= (1 - _EXACT) * length2 * (term.z * term.z).sum(axis=0)).any())
+        return any(len(independent_columns(np.column_stack([z, column]))) < 2 for z in term.z.T if z.any())
     both = np.column_stack([term.z, column])
     return term.n_columns not in independent_columns(both).tolist()

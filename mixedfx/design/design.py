@@ -75,6 +75,8 @@ class RowReport:
         Rows dropped because something was missing.
     dropped_zero_weight
         Rows dropped because their weight was zero.
+    labels
+        (total,) index of the data as given; None where they were no pandas frame.
     """
 
     total: int
@@ -82,6 +84,7 @@ class RowReport:
     missing: Mapping[str, int] = field(default_factory=dict)
     dropped_missing: int = 0
     dropped_zero_weight: int = 0
+    labels: pd.Index | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +108,8 @@ class Design:
     offset
         (n,) offset, zeros where there is none.
     frame
-        The columns of the data that the formula uses, rows as in `y` (pandas; the index is the data's own row
-        position).
+        The columns of the data that the formula and ``offset=`` use, rows as in `y` (pandas; the index is the data's
+        own row position).
     spec
         What replays the same design on new data.
     rows

@@ -3,11 +3,14 @@
 Three steps, in the order `mixedfx.design.build` takes them: `to_pandas` fetches the columns and nothing else, `missing`
 says which rows lack something, and `plain` turns what is left into one of five kinds of column: number, boolean, text,
 category (with its own order) and time. Everything after that can rely on the five.
+
+`to_pandas` is the one door. A lazy frame is a question that is answered anew, perhaps with its rows in another order,
+each time it is asked: whoever reads several things from a frame fetches them in one call and works on the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, cast
 
@@ -15,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.labels import level_label
 from mixedfx.errors import DataError
 
 Kind = Literal["number", "boolean", "text", "category", "time"]
@@ -35,47 +39,70 @@ def nearest(name: str, names: Iterable[Any]) -> str | None:
     return "Did you mean " + (quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + f" or {quoted[-1]}") + "?"
 
 
-def _native(data: Any) -> Any:
-    """Wrap `data` as a narwhals frame; pandas frames never come here."""
+def opened(data: Any) -> Any:
+    """`data` as a pandas or narwhals frame, which `column_names` and `to_pandas` take; nothing is read yet.
+
+    Raises
+    ------
+    DataError
+        Where it is no frame.
+    """
+    if isinstance(data, pd.DataFrame):
+        return data
     import narwhals as nw
 
     try:
         return nw.from_native(data)
     except TypeError:
+        if any(hasattr(data, name) for name in ("__arrow_c_stream__", "__arrow_c_array__")):
+            return nw.from_native(_arrow_table(data))
         raise DataError(
             f"data is a {type(data).__module__}.{type(data).__qualname__}, which is no data frame",
             mend="Pass a pandas, polars or pyarrow frame; pandas.DataFrame(data) makes one from a dict or an array.",
         ) from None
 
 
+def _arrow_table(data: Any) -> Any:
+    """A table from what speaks Arrow's C interface without being a frame, such as a record batch or a reader."""
+    import pyarrow as pa
+
+    try:
+        return pa.table(data)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise DataError(f"data cannot be read as a table of Arrow: {error}") from error
+
+
 def column_names(data: Any) -> list[Any]:
     """Names of the columns of any frame, in its order."""
-    if isinstance(data, pd.DataFrame):
-        return list(data.columns)
-    return list(_native(data).collect_schema().names())
+    frame = opened(data)
+    return list(frame.columns) if isinstance(frame, pd.DataFrame) else list(frame.collect_schema().names())
 
 
-def to_pandas(data: Any, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[str] = ()) -> pd.DataFrame:
     """Fetch columns of any frame narwhals understands as a pandas frame with a fresh index.
 
     Parameters
     ----------
     data
-        A pandas, polars (eager or lazy), pyarrow or other frame; not a path.
+        A pandas, polars (eager or lazy), pyarrow, DuckDB or other frame; not a path. A lazy one is collected once.
     columns
         The columns to fetch; all of them where None. Nothing else is read or copied, and under pandas' copy-on-write
         the fetched columns share their memory with `data`.
+    also
+        More columns to fetch, where there are such.
 
     Returns
     -------
     pandas.DataFrame
-        The columns in the order asked for, index 0 to n - 1. Categories keep their order; polars categoricals, which
-        have none of their own, get sorted categories (a polars Enum keeps its order).
+        The columns in the order asked for, index 0 to n - 1. Categories keep their order, those of Arrow dictionaries
+        too; polars categoricals, which have none of their own, get sorted categories (an Enum keeps its order).
+        Categories that are neither text, numbers, booleans nor dates throughout, such as intervals, become text.
 
     Raises
     ------
     DataError
-        Where a column does not exist (the nearest names are offered) or exists twice, or `data` is no frame.
+        Where a column does not exist (the nearest names are offered) or exists twice, or holds whole numbers beyond 64
+        bits, or `data` is no frame.
 
     Examples
     --------
@@ -87,9 +114,9 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None) -> pd.DataFrame:
     0  Black
     1  White
     """
-    frame = data if isinstance(data, pd.DataFrame) else _native(data)
-    names = list(frame.columns) if isinstance(data, pd.DataFrame) else list(frame.collect_schema().names())
-    wanted = list(names) if columns is None else list(dict.fromkeys(columns))
+    frame = opened(data)
+    names = column_names(frame)
+    wanted = list(names) if columns is None else list(dict.fromkeys([*columns, *(c for c in also if c in names)]))
     if len(set(names)) != len(names):
         for name in wanted:
             if names.count(name) > 1:
@@ -99,23 +126,24 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None) -> pd.DataFrame:
     for name in wanted:
         if name not in known:
             raise DataError(f"the data have no column '{name}'", mend=nearest(name, names))
-    if isinstance(data, pd.DataFrame):
-        fetched = pd.DataFrame({name: data[name] for name in wanted}, index=data.index, copy=_COPY)
-        fetched.index = pd.RangeIndex(len(data))
+    if isinstance(frame, pd.DataFrame):
+        fetched = pd.DataFrame({name: _own(column(frame, name)) for name in wanted}, index=frame.index, copy=_COPY)
+        fetched.index = pd.RangeIndex(len(frame))
         return fetched
     import narwhals as nw
 
     selected = frame.select(wanted or names[:1])  # a selection of no columns would have no rows either
+    schema = selected.collect_schema()  # of the source: Arrow, in which some collect, has no types such as Enum
     if isinstance(selected, nw.LazyFrame):
         selected = selected.collect()
-    return pd.DataFrame({c: _series(selected[c]) for c in wanted}, index=pd.RangeIndex(len(selected)), copy=False)
+    series = {c: _own(_series(selected[c], schema[c])) for c in wanted}
+    return pd.DataFrame(series, index=pd.RangeIndex(len(selected)), copy=False)
 
 
-def _series(column: Any) -> pd.Series:
+def _series(column: Any, dtype: Any) -> pd.Series:
     """One narwhals column as pandas, keeping whole numbers and booleans what they are where some are missing."""
     import narwhals as nw
 
-    dtype = column.dtype
     if isinstance(dtype, nw.Enum):
         return pd.Series(
             pd.Categorical(column.cast(nw.String).to_pandas(), categories=list(dtype.categories), ordered=True)
@@ -123,15 +151,100 @@ def _series(column: Any) -> pd.Series:
     if isinstance(dtype, nw.Categorical):
         if column.implementation.is_polars():
             return pd.Series(pd.Categorical(column.cast(nw.String).to_pandas()))
-        native = column.to_native() if column.implementation.is_pyarrow() else column
-        return native.to_pandas().reset_index(drop=True)
+        return _from_dictionary(column.to_native()) if column.implementation.is_pyarrow() else _reset(column)
+    if isinstance(dtype, nw.Int128 | nw.UInt128):
+        column = _narrow(column)
+        dtype = column.dtype
+    if isinstance(dtype, nw.Decimal):
+        return pd.Series(column.cast(nw.Float64).to_numpy())
     if (dtype.is_integer() or isinstance(dtype, nw.Boolean)) and column.null_count():
         known = ~column.is_null().to_numpy()
         target = "boolean" if isinstance(dtype, nw.Boolean) else str(dtype)
         values = pd.array([pd.NA] * len(column), dtype=target)
         values[known] = column.drop_nulls().to_numpy()
         return pd.Series(values)
+    return _reset(column)
+
+
+def _reset(column: Any) -> pd.Series:
     return column.to_pandas().reset_index(drop=True)
+
+
+def _narrow(column: Any) -> Any:
+    """Whole numbers of 128 bits (or decimals, as which Arrow has them) in 64 bits, where they fit."""
+    import narwhals as nw
+
+    least, most = column.min(), column.max()
+    if least is None:
+        return column.cast(nw.Int64)
+    return column.cast(nw.Int64 if _whole(column.name, least, most) == np.int64 else nw.UInt64)
+
+
+def _whole(name: str, least: Any, most: Any) -> type[np.int64 | np.uint64]:
+    """The type of 64 bits that holds whole numbers from `least` to `most`."""
+    for dtype in (np.int64, np.uint64):
+        if int(np.iinfo(dtype).min) <= least and most <= int(np.iinfo(dtype).max):
+            return dtype
+    raise DataError(
+        f"column '{name}' holds whole numbers from {least} to {most}, more than 64 bits hold",
+        mend="Convert it first: to text if they are names, to floating point if they are amounts.",
+    )
+
+
+def _own(values: pd.Series) -> pd.Series:
+    """Columns that pandas has and the rest of the package does not know: Arrow dictionaries, categories of any type."""
+    dtype = values.dtype
+    if isinstance(dtype, pd.ArrowDtype) and _is_dictionary(dtype.pyarrow_dtype):
+        values = _from_dictionary(cast(Any, values.array).__arrow_array__()).set_axis(values.index)
+    return _with_plain_categories(values) if isinstance(values.dtype, pd.CategoricalDtype) else values
+
+
+def _is_dictionary(dtype: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_dictionary(dtype)
+
+
+def _from_dictionary(column: Any) -> pd.Series:
+    """An Arrow dictionary, in one piece or several, as categories in its own order."""
+    import pyarrow as pa
+
+    if isinstance(column, pa.ChunkedArray):
+        column = column.unify_dictionaries()
+        dictionary = column.chunk(0).dictionary if column.num_chunks else pa.array([], column.type.value_type)
+        codes = pa.chunked_array(
+            [chunk.indices for chunk in column.chunks], pa.int64() if not column.num_chunks else None
+        )
+    else:
+        dictionary, codes = column.dictionary, column.indices
+    categories = pd.Index(dictionary.to_pandas())
+    kept = categories[~categories.isna()].unique()  # a dictionary may hold a missing value, or one value twice
+    position = np.append(np.where(categories.isna(), -1, kept.get_indexer(categories)), -1)
+    numbers = codes.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)  # -1: the last of `position`
+    return pd.Series(pd.Categorical.from_codes(position[numbers], kept, ordered=column.type.ordered))
+
+
+def _with_plain_categories(values: pd.Series) -> pd.Series:
+    """Categories as text where they are of several kinds (as where only some codes of a survey are labelled) or odd.
+
+    Raises
+    ------
+    DataError
+        Where two of them would be written alike.
+    """
+    categories = values.cat.categories
+    if categories.dtype != object and not isinstance(categories.dtype, pd.IntervalDtype | pd.PeriodDtype):
+        return values
+    if categories.inferred_type in ("string", "empty", "boolean"):
+        return values
+    labels = [level_label(v) for v in categories]
+    if len(set(labels)) < len(labels):
+        values = values.cat.remove_unused_categories()
+        labels = [level_label(v) for v in values.cat.categories]
+    if len(set(labels)) < len(labels):
+        twice = next(v for v in labels if labels.count(v) > 1)
+        raise DataError(f"two levels of '{values.name}' are both written '{twice}'", mend="Give them different names.")
+    return values.cat.rename_categories(labels)
 
 
 def column(frame: pd.DataFrame, name: str) -> pd.Series:
@@ -204,11 +317,14 @@ def _from_objects(name: str, given: pd.Series) -> pd.Series:
         return pd.Series(values, index=given.index, name=name, dtype=object)
     if found == "boolean":
         return pd.Series(values.astype(bool), index=given.index, name=name)
-    if found in ("integer", "floating", "mixed-integer-float", "decimal"):
-        numbers = values.astype(np.int64 if found == "integer" else np.float64)
-        return pd.Series(numbers, index=given.index, name=name)
+    if found == "integer":
+        return pd.Series(values.astype(_whole(name, min(values), max(values))), index=given.index, name=name)
+    if found in ("floating", "mixed-integer-float", "decimal"):
+        return pd.Series(values.astype(np.float64), index=given.index, name=name)
     if found in ("datetime", "datetime64", "date"):
         return pd.Series(pd.to_datetime(values), index=given.index, name=name)
+    if found in ("timedelta", "timedelta64"):
+        return pd.Series(pd.to_timedelta(values), index=given.index, name=name)
     types = sorted({type(v).__name__ for v in values})
     raise DataError(
         f"column '{name}' holds values of type {', '.join(types)}, which is neither number, boolean, text nor category",
@@ -225,6 +341,11 @@ def kind(values: pd.Series) -> Kind:
     if values.dtype.kind == "b":
         return "boolean"
     return "time" if values.dtype.kind in "Mm" else "text"
+
+
+def has_text_categories(values: pd.Series) -> bool:
+    """Whether a column is a category whose levels are text."""
+    return isinstance(values.dtype, pd.CategoricalDtype) and values.cat.categories.inferred_type == "string"
 
 
 def examples(values: pd.Series) -> str:

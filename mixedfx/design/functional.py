@@ -9,11 +9,13 @@ difference between two treatments, a contrast of subgroups) is a multiplication 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+from mixedfx.design.estimable import Null
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Functional:
         (m,) share of each row's weight that rests on cells the fit has no data for, 0 to 1.
     averaged
         Labels of grouping factors missing from the new data, whose effects were set to their population mean of 0.
+    null
+        What each row needs of the columns that were dropped as aliased; None where no row needs any.
     """
 
     fixed: NDArray[np.float64]
@@ -53,6 +57,24 @@ class Functional:
     offset: NDArray[np.float64]
     unseen: NDArray[np.float64]
     averaged: tuple[str, ...] = ()
+    null: Null | None = None
+
+    @property
+    def estimable(self) -> NDArray[np.bool_]:
+        """(m,) whether the data determine each row; see `mixedfx.design.estimable`."""
+        return np.ones(len(self), dtype=bool) if self.null is None else self.null.estimable
+
+    def take(self, rows: NDArray[np.intp] | slice) -> Functional:
+        """Some rows, in the order given."""
+        return replace(
+            self,
+            fixed=self.fixed[rows],
+            random=sparse.csr_array(self.random[rows]),
+            new=sparse.csr_array(self.new[rows]),
+            offset=self.offset[rows],
+            unseen=self.unseen[rows],
+            null=None if self.null is None else self.null.take(rows),
+        )
 
     def __len__(self) -> int:
         return self.fixed.shape[0]
@@ -91,4 +113,5 @@ class Functional:
             np.asarray(W @ self.offset),
             np.asarray(share),
             self.averaged,
+            None if self.null is None else self.null.combine(W),
         )

@@ -6,6 +6,8 @@ It differs from formulaic's own in these ways, each of which a test pins down:
 * booleans are factors with two levels, as in R;
 * ``contrasts=`` applies to a factor by its name, whichever part of the formula it stands in;
 * a level that the specification does not know is an error, where formulaic warns and codes it as a row of zeros;
+* splines whose columns sum to one (``cr``, ``cs``, ``cc``, ``bs`` with ``include_intercept=True``) hold the intercept
+  as the levels of a factor do, and leave their last column out where there is one already;
 * numbers are float64 before columns are multiplied, so that small integer types cannot wrap around;
 * treatment-coded columns are called ``race[White]``; other codings keep their mark, ``race[S.White]``.
 
@@ -64,7 +66,8 @@ class DesignMaterializer(PandasMaterializer):
     @override
     def _evaluate(self, expr: str, metadata: Any, spec: Any) -> tuple[Any, set[Variable]]:
         value = evaluate(expr, self.frame, self.scope, spec.transform_state, spec)
-        return self._coded(expr, value), set()
+        _refuse_tables(expr, value)
+        return self._coded(expr, _without_intercept(expr, value)), set()
 
     def _coded(self, name: str, value: Any) -> Any:
         """`value` as a factor coded by ``contrasts=`` where the caller named it there."""
@@ -163,6 +166,23 @@ class DesignMaterializer(PandasMaterializer):
         return np.ascontiguousarray(matrix), result.model_spec
 
 
+def _without_intercept(expr: str, value: Any) -> Any:
+    """Say of a spline basis that its columns sum to one, so that they and an intercept are not all needed.
+
+    formulaic then treats it as a factor: beside an intercept, or a factor that spans one, its last column goes.
+    """
+    metadata = getattr(value, "__formulaic_metadata__", None)
+    text = expr.replace(" ", "")
+    natural = text.startswith(("cr(", "cs(", "cc(")) and "extrapolation" not in text
+    if metadata is None or not (natural or (text.startswith("bs(") and "include_intercept=True" in text)):
+        return value
+    columns = {k: np.asarray(v, dtype=np.float64) for k, v in value.items()}
+    if len(columns) < 2 or not np.allclose(sum(columns.values()), 1.0, rtol=0.0, atol=1e-8):
+        return value  # centred by constraints=
+    last = list(columns)[-1]
+    return FactorValues(columns, metadata=metadata.replace(spans_intercept=True, drop_field=last))
+
+
 def _unknown_levels(factor: Any, known: Any) -> list[str]:
     """Labels of the levels of an evaluated factor that are not among `known`; none where `known` is None."""
     if known is None:
@@ -172,8 +192,27 @@ def _unknown_levels(factor: Any, known: Any) -> list[str]:
     return [level_label(v) for v in values if v not in levels]
 
 
+def _refuse_tables(expression: str, value: Any) -> None:
+    """Refuse columns that are tables themselves: a transform into several columns of several columns.
+
+    Raises
+    ------
+    DataError
+        Naming the expression.
+    """
+    raw = getattr(value, "__wrapped__", value)
+    if not isinstance(raw, dict):
+        return
+    if any(np.ndim(getattr(v, "__wrapped__", v)) > 1 for k, v in raw.items() if not str(k).startswith("__")):
+        raise DataError(
+            f"'{expression}' makes several columns of each of several",
+            mend="Transform one column, or make the columns beforehand and name them.",
+        )
+
+
 def _numbers(values: Any) -> NDArray[np.float64]:
+    """Columns of an evaluated factor; those of a spline of several columns are in dictionaries of dictionaries."""
     raw = getattr(values, "__wrapped__", values)
     if isinstance(raw, dict):
-        raw = np.column_stack([np.asarray(v, dtype=np.float64) for k, v in raw.items() if not str(k).startswith("__")])
+        raw = np.column_stack([_numbers(v) for k, v in raw.items() if not str(k).startswith("__")])
     return np.atleast_1d(np.asarray(raw, dtype=np.float64))

@@ -1,8 +1,10 @@
 """Which columns of X are linear combinations of the columns before them.
 
 R's rule (the pivoted LINPACK QR behind ``lm``): going from left to right, a column is aliased where its distance from
-the space of the columns kept so far is less than 1e-7 of its own length. With the columns scaled to unit length that
-distance is the diagonal of the Cholesky factor of X'X, which costs one pass over the rows. Forming X'X halves the
+the space of the columns kept so far is less than 1e-7 of its own length. Here the length is that of the column about
+its mean: a Julian day is mostly constant, and what is measured of it is how far the days differ. So that rounding is
+not taken for a difference, the distance must also be 1e-12 of the whole length. With the columns scaled to unit length
+the distance is the diagonal of the Cholesky factor of X'X, which costs one pass over the rows. Forming X'X halves the
 digits, so the factor is trusted only where it is far from singular; otherwise X is reduced to its p x p factor R by
 one QR, and the rule is applied to the columns of R, which have the same lengths and angles as those of X.
 """
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOLERANCE = 1e-7
+ROUNDING = 1e-12
 _TRUSTED = 1e-3
 
 
@@ -35,8 +38,11 @@ def independent_columns(X: NDArray[np.float64], tolerance: float = TOLERANCE) ->
         return every
     largest = np.abs(X).max(axis=0, initial=0.0)
     scale = np.where(largest > 0, largest, 1.0)  # squares of the entries would else overflow before the QR does
-    R = np.linalg.qr(X / scale, mode="r")
-    return np.array(_left_to_right(np.asarray(R), tolerance), dtype=np.intp)
+    scaled = X / scale
+    least = np.maximum(
+        tolerance * np.linalg.norm(scaled - scaled.mean(axis=0), axis=0), ROUNDING * np.linalg.norm(scaled, axis=0)
+    )
+    return np.array(_left_to_right(np.asarray(np.linalg.qr(scaled, mode="r")), least), dtype=np.intp)
 
 
 def _far_from_singular(X: NDArray[np.float64]) -> bool:
@@ -52,17 +58,17 @@ def _far_from_singular(X: NDArray[np.float64]) -> bool:
         return False
 
 
-def _left_to_right(R: NDArray[np.float64], tolerance: float) -> list[int]:
+def _left_to_right(R: NDArray[np.float64], least: NDArray[np.float64]) -> list[int]:
+    """Columns whose distance from those kept before is at least `least` (p,), and not zero."""
     kept: list[int] = []
     basis = np.empty((R.shape[0], 0))
     for j in range(R.shape[1]):
         column = R[:, j]
-        length = float(np.linalg.norm(column))
         rest = column
         for _ in range(2):  # twice is enough for orthogonality to machine precision
             rest = rest - basis @ (basis.T @ rest)
         distance = float(np.linalg.norm(rest))
-        if length > 0 and distance >= tolerance * length and len(kept) < R.shape[0]:
+        if distance > 0 and distance >= least[j] and len(kept) < R.shape[0]:
             kept.append(j)
             basis = np.column_stack([basis, rest / distance])
     return kept

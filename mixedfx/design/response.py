@@ -25,6 +25,7 @@ from mixedfx.design.expressions import Scope, column_of, number, value_of
 from mixedfx.design.frame import examples, kind
 from mixedfx.design.labels import level_label, quoted
 from mixedfx.errors import DataError, FormulaError, ModelError, OptionError, some_rows
+from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family, refuse
 from mixedfx.formula.mixed_formula import Addition, MixedFormula
 
@@ -87,7 +88,7 @@ def read_response(
     else:
         y, categories = _number(text, family, frame, scope, rows), None
     if family is not None:
-        family.check(y, trials, rows)
+        family.check(y, RowFacts(trials), rows)
     return Response(y, categories, trials, known_sd)
 
 

@@ -44,7 +44,7 @@ def functional_for(
     Returns
     -------
     Functional
-        m rows.
+        m rows. Those that need columns dropped from the fixed part say so in `Functional.estimable`.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def functional_for(
     if new_levels == "sample":
         columns, levels = _new_columns(replay.terms, m)
     averaged = tuple(dict.fromkeys(t.label for t, r in zip(design.random, replay.terms, strict=True) if r.absent))
-    return Functional(replay.X, random, columns, levels, replay.offset, unseen, averaged)
+    return Functional(replay.X, random, columns, levels, replay.offset, unseen, averaged, replay.null)
 
 
 def _sparse(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,24 +15,6 @@ from mixedfx.design.frame import missing
 from mixedfx.errors import DataError, RowsDroppedWarning, some_rows
 
 Array = NDArray[np.float64]
-
-
-def per_row(values: Any, n: int, what: str) -> Array:
-    """(n,) float64 from what the caller gave for each row of the data; missing values become NaN.
-
-    Raises
-    ------
-    DataError
-        Where it is not one number for each row.
-    """
-    try:
-        series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
-        array = series.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        raise DataError(f"{what} must be numbers, one for each row, or the name of a column") from None
-    if array.shape != (n,) or np.ndim(values) == 0:
-        raise DataError(f"{what} has {len(array)} values, the data have {n} rows", mend="Give one value for each row.")
-    return array
 
 
 def choose_rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,8 +10,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.estimable import Null, NullSpace
 from mixedfx.design.expressions import Scope, columns_read, number
-from mixedfx.design.frame import Kind, column, column_names, examples, kind, missing, nearest, plain, to_pandas
+from mixedfx.design.frame import (
+    Kind,
+    column,
+    column_names,
+    examples,
+    has_text_categories,
+    kind,
+    missing,
+    nearest,
+    opened,
+    plain,
+    to_pandas,
+)
 from mixedfx.design.grouping import Grouping, NewCodes, regroup
 from mixedfx.design.labels import level_label
 from mixedfx.design.parts import Part
@@ -57,11 +70,15 @@ class ReplayedTerm:
 
 @dataclass(frozen=True)
 class Replay:
-    """The design on m new rows: X (m, p), offset (m,) from ``offset(...)`` terms, and each random term."""
+    """The design on m new rows: X (m, p), offset (m,) from ``offset(...)`` terms, and each random term.
+
+    `null`: what each row needs of columns that were dropped; None where none were.
+    """
 
     X: NDArray[np.float64]
     offset: NDArray[np.float64]
     terms: tuple[ReplayedTerm, ...]
+    null: Null | None = None
 
 
 @dataclass(frozen=True)
@@ -80,9 +97,18 @@ class DesignSpec:
         Positions of the columns of `fixed` that X keeps.
     random
         One entry for each random term.
+    null
+        The columns that were dropped as aliased, None where none were.
     offsets
-        Offsets of the formula, and the one that ``offset=`` gave by name; an offset given as an array has no values for
-        new rows and is left out.
+        Offsets of the formula, then the one that ``offset=`` gave.
+    given_offset
+        Column of what ``offset=`` gave; None where it gave nothing.
+    offset_is_own
+        Whether these were numbers, which belong to the rows of the fit and which new data do not have.
+    weights
+        Column that ``weights=`` named; None where it named none.
+    text_categories
+        Columns that are categories with text for levels; the levels of new data are matched by their text.
     env, contrasts
         As the caller passed them.
     """
@@ -93,8 +119,51 @@ class DesignSpec:
     kept: NDArray[np.intp]
     random: tuple[RandomSpec, ...]
     offsets: tuple[OffsetSpec, ...] = ()
+    given_offset: str | None = None
+    offset_is_own: bool = False
+    weights: str | None = None
+    text_categories: frozenset[str] = frozenset()
     env: Mapping[str, Any] = field(default_factory=dict)
     contrasts: Mapping[str, Any] = field(default_factory=dict)
+    null: NullSpace | None = None
+
+    def fetch(self, newdata: Any, also: Collection[str] = ()) -> pd.DataFrame:
+        """Fetch the columns of new data that the design needs, once, as a frame that `replay` takes.
+
+        Parameters
+        ----------
+        newdata
+            Any frame; needs neither the response nor every grouping column.
+        also
+            More columns to fetch, where there are such.
+
+        Raises
+        ------
+        DataError
+            Where a column is missing.
+        """
+        frame = opened(newdata)
+        return to_pandas(frame, self._needs(column_names(frame))[0], also)
+
+    def _needs(self, names: Sequence[Any]) -> tuple[list[str], tuple[str, ...], list[tuple[str, ...]]]:
+        """What new data with these columns have to hold; those of it that X or Z read; for each term what is absent."""
+        absent = [tuple(c for c in r.grouping.columns if c not in names) for r in self.random]
+        present = [r for r, lacking in zip(self.random, absent, strict=True) if not lacking]
+        values = self._variables(present)
+        needed = list(dict.fromkeys([*values, *(c for r in present for c in r.grouping.columns)]))
+        for name in needed:
+            if name not in names:
+                raise self._lacking(name, names)
+        return needed, values, absent
+
+    def _lacking(self, name: str, names: Sequence[Any]) -> DataError:
+        if self.offset_is_own and name == self.given_offset:
+            return DataError(
+                "the fit has an offset given as numbers, which belong to its own rows and to no others",
+                mend="Fit with a column of the data, offset='log_exposure', and give the new data that column; or "
+                "write offset(log_exposure) in the formula.",
+            )
+        return DataError(f"the model needs '{name}', which the new data do not have", mend=nearest(name, names))
 
     def replay(self, newdata: Any) -> Replay:
         """Make the same columns for new rows.
@@ -111,16 +180,10 @@ class DesignSpec:
         DataError
             Where a column is missing, has missing values, or holds another kind of values than in the fit.
         """
-        names = column_names(newdata)
-        absent = [tuple(c for c in r.grouping.columns if c not in names) for r in self.random]
-        present = [r for r, lacking in zip(self.random, absent, strict=True) if not lacking]
-        values = self._variables(present)
-        needed = list(dict.fromkeys([*values, *(c for r in present for c in r.grouping.columns)]))
-        for name in needed:
-            if name not in names:
-                raise DataError(f"the model needs '{name}', which the new data do not have", mend=nearest(name, names))
-        frame = to_pandas(newdata, needed)
-        self._refuse_missing(frame)
+        given = opened(newdata)
+        needed, values, absent = self._needs(column_names(given))
+        frame = to_pandas(given, needed)
+        refuse_missing(frame)
         frame = self._as_in_fit(plain(frame), values)
         scope = Scope.of(self.env, self.contrasts)
         rows = np.arange(len(frame), dtype=np.intp)
@@ -131,7 +194,8 @@ class DesignSpec:
                 matrices[part.text] = part.matrix(frame, scope, rows)
             return matrices[part.text]
 
-        X = np.ascontiguousarray(matrix(self.fixed)[:, self.kept])
+        full = matrix(self.fixed)
+        X = np.ascontiguousarray(full[:, self.kept])
         offset = np.zeros(len(frame))
         for spec in self.offsets:
             offset += number(spec.expression, frame, scope, spec.state, rows, "offset")
@@ -139,15 +203,7 @@ class DesignSpec:
             ReplayedTerm(None, None, lacking) if lacking else ReplayedTerm(matrix(r.part), regroup(frame, r.grouping))
             for r, lacking in zip(self.random, absent, strict=True)
         )
-        return Replay(X, offset, terms)
-
-    def _refuse_missing(self, frame: pd.DataFrame) -> None:
-        masks = missing(frame)
-        if masks:
-            where = "; ".join(f"'{name}' in {some_rows(np.flatnonzero(mask))}" for name, mask in masks.items())
-            raise DataError(
-                f"the new data have missing values: {where} (counted from 0)", mend="Fill them in or drop these rows."
-            )
+        return Replay(X, offset, terms, None if self.null is None else self.null.coordinates(full))
 
     def _variables(self, random: Sequence[RandomSpec]) -> tuple[str, ...]:
         """Name the data columns that the fixed part, the offsets and the left sides of `random` read."""
@@ -163,18 +219,20 @@ class DesignSpec:
         changed: dict[str, pd.Series] = {}
         for name in frame.columns:
             was, now = self.kinds[name], kind(column(frame, name))
+            given = column(frame, name)
+            labels = name in self.text_categories or was == "text"
+            if labels and name in values and now != "text" and not has_text_categories(given):
+                changed[name] = by_label(given)
+                continue
             # Levels of grouping factors are matched by their labels, whatever the type of the column.
             if was == now or {was, now} <= {"text", "category"} or name not in values:
                 continue
-            given = column(frame, name)
             if was == "number" and now == "boolean":
                 changed[name] = given.astype(np.float64)
             elif was == "boolean" and now == "number" and bool(given.isin([0, 1]).all()):
                 changed[name] = given.astype(bool)
             elif was == "category":
                 changed[name] = given.astype("category")
-            elif was == "text":
-                changed[name] = given.map(level_label)
             else:
                 raise DataError(
                     f"column '{name}' was {was} in the data of the fit; the new data hold {now} values such as "
@@ -182,3 +240,26 @@ class DesignSpec:
                     mend=f"Convert it before, so that '{name}' has the type it had.",
                 )
         return frame.assign(**changed) if changed else frame
+
+
+def refuse_missing(frame: pd.DataFrame) -> None:
+    """Refuse new rows without a value that they need.
+
+    Raises
+    ------
+    DataError
+        Naming columns and rows.
+    """
+    masks = missing(frame)
+    if masks:
+        where = "; ".join(f"'{name}' in {some_rows(np.flatnonzero(mask))}" for name, mask in masks.items())
+        raise DataError(
+            f"the new data have missing values: {where} (counted from 0)", mend="Fill them in or drop these rows."
+        )
+
+
+def by_label(values: pd.Series) -> pd.Series:
+    """Levels as their text: where some codes of a survey are labelled, rows of other codes alone come as numbers."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.cat.rename_categories(level_label)
+    return values.map(level_label)

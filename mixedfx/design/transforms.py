@@ -141,6 +141,10 @@ def _probit(p: Array) -> Array:
     return np.asarray(ndtri(p))
 
 
+def _cloglog(p: Array) -> Array:
+    return np.log(-np.log1p(-p))
+
+
 def _arc(eta: Array) -> Array:
     return np.clip(eta, -np.pi / 2, np.pi / 2)
 
@@ -203,13 +207,20 @@ CURVES: dict[str, Curve] = {
         _exponential("expm1", np.expm1, np.log1p, 1.0, -1.0),
         Curve("logit", _logit, _expit, lambda eta: _expit(eta) * _expit(-eta), odds=1.0),
         Curve("probit", _probit, _normal, lambda eta: np.exp(-(eta**2) / 2) / np.sqrt(2 * np.pi)),
+        Curve("cloglog", _cloglog, lambda eta: -np.expm1(-np.exp(eta)), lambda eta: np.exp(eta - np.exp(eta))),
+        Curve(
+            "cauchit",
+            lambda p: np.tan(np.pi * (p - 0.5)),
+            lambda eta: np.arctan2(1.0, -eta) / np.pi,
+            lambda eta: 1 / (np.pi * (1 + eta**2)),
+        ),
         Curve("arcsinh", np.arcsinh, np.sinh, np.cosh, lambda m, s: np.sinh(m) * np.exp(s**2 / 2)),
         Curve("arctanh", np.arctanh, np.tanh, lambda eta: 1 / np.cosh(eta) ** 2),
         Curve("arcsin", np.arcsin, lambda eta: np.sin(_arc(eta)), lambda eta: np.cos(_arc(eta))),
         Curve("sinh", np.sinh, np.arcsinh, lambda eta: 1 / np.sqrt(1 + eta**2)),
     )
 }
-"""Functions of a formula that can be undone, by the name they are written with."""
+"""Functions that can be undone, by the name they are written with in a formula, or that of a link."""
 
 
 @dataclass(frozen=True)

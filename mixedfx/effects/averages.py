@@ -26,6 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.estimable import Null
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.functional import Functional, NewLevel
 from mixedfx.design.transforms import Transformation
@@ -51,6 +52,7 @@ from mixedfx.effects.unseen import condensed
 from mixedfx.effects.wording import listed
 from mixedfx.errors import EffectsError, UnseenLevelsWarning
 from mixedfx.results.protocol import Fit, NewLevels
+from mixedfx.results.undetermined import needed_columns
 
 Array = NDArray[np.float64]
 
@@ -79,6 +81,8 @@ class Averages:
         Whether some cell rests on a level the fit has not seen.
     weight
         (D, s + 1) draws of the total weights where these are uncertain, else (1, s + 1).
+    needed
+        Columns dropped from the fit as aliased that some of the cells need.
     reading
         How they are to be read.
     """
@@ -89,6 +93,7 @@ class Averages:
     averaged: tuple[str, ...]
     any_unseen: bool
     weight: Array
+    needed: tuple[str, ...] = ()
     reading: Reading = AS_THEY_ARE
 
     def rows(self) -> NDArray[np.intp]:
@@ -154,16 +159,17 @@ def subgroup_averages(
         quantities: Quantities = Exact(fit, condensed(_functional(pass_by, averaging, V), fit.design), seed)
         unseen = quantities.unseen
     elif linear and is_exact(fit.apply(pass_by.first())):
-        values, unseen = _one_for_each_weighting(pass_by, membership, averaging, V, 0 if seed is None else seed)
-        quantities = Drawn(values, unseen)
+        values, unseen, null = _one_for_each_weighting(pass_by, membership, averaging, V, 0 if seed is None else seed)
+        quantities = Drawn(values, unseen, null=null)
     else:
-        values, unseen, totals = _streamed(
+        values, unseen, totals, null = _streamed(
             pass_by, membership, averaging, totals, Outcome(fit, linear, means), (V, s, K), groups, seed=seed
         )
-        quantities = Drawn(values, unseen)
+        quantities = Drawn(values, unseen, null=null)
     pass_by.warn()
+    needed, any_unseen = tuple(pass_by.needed), bool((unseen > 0).any())
     reading = Reading(back if means is None else None, pass_by.increments, treated.step)
-    return Averages(quantities, (V, s, K), categories, pass_by.averaged, bool((unseen > 0).any()), totals, reading)
+    return Averages(quantities, (V, s, K), categories, pass_by.averaged, any_unseen, totals, needed, reading)
 
 
 def _first(n: int) -> sparse.csr_array:
@@ -185,6 +191,7 @@ class _Cells:
         self.treated = treated
         self.new_levels: NewLevels = new_levels
         self.averaged: tuple[str, ...] = ()
+        self.needed: dict[str, None] = {}
         self._unseen: dict[NewLevel, None] = {}
         self._said: dict[str, warnings.WarningMessage] = {}
 
@@ -207,6 +214,7 @@ class _Cells:
             rows = self.fit.design_for(frame, new_levels=self.new_levels)
         for warning in caught:
             self._said.setdefault(str(warning.message), warning)
+        self.needed |= dict.fromkeys(needed_columns(self.fit.design, rows.null))
         if self.increments:
             x = fetch(frame, self.treated.column).to_numpy(dtype=float).reshape(2, -1)
             rows = increments(rows, x[1] - x[0])
@@ -269,14 +277,16 @@ def _add(parts: list[tuple[Functional, Array]], pass_by: _Cells) -> Functional:
         np.sum([part.offset for part, _ in parts], axis=0),
         np.clip(np.sum([share for _, share in parts], axis=0), 0.0, 1.0),
         pass_by.averaged,
+        Null.total([part.null for part, _ in parts]),
     )
 
 
 def _one_for_each_weighting(
     pass_by: _Cells, membership: sparse.csr_array, averaging: sparse.csr_array, V: int, seed: int
-) -> tuple[Array, Array]:
-    """(D, V * s) draws of an exact fit, one for each draw of the weights; (V * s,) shares of unseen cells."""
-    blocks = list(pass_by)
+) -> tuple[Array, Array, Null | None]:
+    """(D, V * s) draws of an exact fit, one for each draw of the weights; (V * s,) shares of unseen cells; null."""
+    whole = list(pass_by)
+    blocks = [(cells, frame, replace(rows, null=None)) for cells, frame, rows in whole]
     s = cast(tuple[int, int], membership.shape)[0]
     draws = pass_by.grid.weight_draws
     values = np.empty((len(draws), V * s))
@@ -289,10 +299,12 @@ def _one_for_each_weighting(
             parts.append((rows.combine(A), np.asarray(A @ rows.unseen)))
         own = int(np.random.SeedSequence([seed, d]).generate_state(1)[0])
         values[d] = pass_by.fit.apply(_add(parts, pass_by)).draws(1, own)[0]
-    unseen = np.zeros(V * s)
-    for cells, _, rows in blocks:
-        unseen += block_diagonal(sparse.csr_array(averaging[:, cells]), V) @ rows.unseen
-    return values, unseen
+    unseen, nulls = np.zeros(V * s), []
+    for cells, _, rows in whole:
+        A = block_diagonal(sparse.csr_array(averaging[:, cells]), V)
+        unseen += A @ rows.unseen
+        nulls.append(None if rows.null is None else rows.null.combine(A))
+    return values, unseen, Null.total(nulls)
 
 
 def _streamed(
@@ -305,8 +317,11 @@ def _streamed(
     groups: str,
     *,
     seed: int | None,
-) -> tuple[Array, Array, Array]:
-    """(D, V * s * K) draws of averages; (V * s * K,) shares of unseen cells; totals of the weights, draw by draw."""
+) -> tuple[Array, Array, Array, Null | None]:
+    """(D, V * s * K) draws of averages; (V * s * K,) shares of unseen cells; totals of weights, draw by draw; null.
+
+    Where outcomes are linear, what averages need of dropped columns is averaged too; of others the draws are NaN.
+    """
     V, s, K = shape
     fit, weights = pass_by.fit, pass_by.grid.weight_draws
     certain = len(weights) == 1
@@ -315,6 +330,7 @@ def _streamed(
     chosen = _paired(len(weights), D, seed)
     sums = np.zeros((D, V, s, K))
     unseen = np.zeros((V, s))
+    nulls: list[Null | None] = []
 
     def pieces() -> Iterator[float]:
         """Add up block by block; yields the number of rows (cells times values) that each piece has done."""
@@ -323,6 +339,9 @@ def _streamed(
             if groups == "integrate":
                 rows = without_random(rows)
             b = len(cells)
+            if outcome.linear and rows.null is not None:
+                nulls.append(rows.null.combine(block_diagonal(sparse.csr_array(by_cell[:, cells]), V)))
+                rows = replace(rows, null=None)
             unseen[...] += (by_cell[:, cells] @ rows.unseen.reshape(V, b).T).T
             for v in range(V):
                 own = v * b + np.arange(b)
@@ -350,7 +369,7 @@ def _streamed(
     if not certain:
         totals = totals[chosen]
         sums /= totals[:, None, :, None]
-    return sums.reshape(D, -1), np.clip(np.repeat(unseen.ravel(), K), 0.0, 1.0), totals
+    return sums.reshape(D, -1), np.clip(np.repeat(unseen.ravel(), K), 0.0, 1.0), totals, Null.total(nulls)
 
 
 def _paired(weightings: int, draws: int, seed: int | None) -> NDArray[np.intp]:

@@ -10,13 +10,10 @@ reader is warned.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import cast
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.backtransform import Unknown, read_transformation
@@ -27,10 +24,12 @@ from mixedfx.design.transforms import Transformation
 from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.grid import Grid
 from mixedfx.effects.modifiers import categorical_columns, effect_modifiers, formula_with_variation
+from mixedfx.effects.quantities import Quantities, null_of
 from mixedfx.effects.treatment import Treatment
 from mixedfx.effects.wording import did_you_mean, listed
-from mixedfx.errors import EffectsError, IdentifiabilityWarning, NoVariationWarning
+from mixedfx.errors import EffectsError, NotEstimableWarning, NoVariationWarning
 from mixedfx.results.protocol import Fit
+from mixedfx.results.undetermined import needed_columns, reason
 
 SCALES = ("response", "link")
 GROUPS = ("fitted", "average", "integrate")
@@ -140,53 +139,38 @@ def _check_means(fit: Fit, found: Transformation) -> None:
         )
 
 
-def not_estimable(
-    design: Design, stacked: pd.DataFrame, comparing: sparse.csr_array, averaging: sparse.csr_array
-) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """Find effects that need columns which were dropped because they are aliased.
-
-    With X = [X1, X2] and the dropped columns X2 = X1 R, the data determine c'beta only if c2' = c1' R. Otherwise the
-    fit answers as if the coefficients of X2 were zero, which depends on the order of the terms and not on the data.
+def warn_not_estimable(
+    design: Design, quantities: Quantities, labels: Sequence[str], needed: Sequence[str], *, stacklevel: int = 3
+) -> tuple[str, ...]:
+    """Warn of numbers that the data do not determine, and say so in a note.
 
     Parameters
     ----------
     design
         The design of the fit.
-    stacked
-        The counterfactual rows.
-    comparing, averaging
-        Their product (s, rows) combines these rows to the s effects.
+    quantities
+        The rows of a table.
+    labels
+        Name of each.
+    needed
+        Dropped columns that something behind the table needs; what rows need themselves is found from them.
 
     Returns
     -------
-    concerned : (s,) booleans
-    columns : labels of the dropped columns that are needed
+    tuple of str
+        The note, or nothing.
     """
-    spec = design.spec
-    total = len(spec.fixed.columns)
-    dropped = design.dropped
-    kept = np.setdiff1d(np.arange(total), dropped)
-    if dropped.size == 0:
-        return np.zeros(cast(tuple[int, int], comparing.shape)[0], dtype=bool), ()
-    whole = replace(spec, kept=np.arange(total), random=())
-    X, C = whole.replay(design.frame).X, comparing @ (averaging @ whole.replay(stacked).X)
-    R = np.linalg.lstsq(X[:, kept], X[:, dropped], rcond=None)[0]
-    scale = np.max(np.abs(C), axis=1, initial=1.0)
-    gap = np.abs(C[:, dropped] - C[:, kept] @ R) > 1e-6 * scale[:, None]
-    return gap.any(axis=1), tuple(str(c) for c in np.array(spec.fixed.columns)[dropped[gap.any(axis=0)]])
-
-
-def warn_not_estimable(labels: Iterable[str], columns: Sequence[str], *, stacklevel: int = 3) -> None:
-    """Warn that the effects for some subgroups rest on the coding and not on data."""
-    concerned = list(dict.fromkeys(labels))
-    if concerned:
-        warnings.warn(
-            f"the data do not determine the effect for {listed(concerned)}: it needs {listed(columns)}, dropped from "
-            "the fit as aliased, and is given as if that were zero.\nLeave these subgroups out, or fit a smaller fixed "
-            "part.",
-            IdentifiabilityWarning,
-            stacklevel=stacklevel,
-        )
+    lost = quantities.lost
+    if not lost.any():
+        return ()
+    columns = needed_columns(design, null_of(quantities)) or tuple(needed)
+    which = listed(list(dict.fromkeys(label for label, gone in zip(labels, lost, strict=True) if gone)))
+    warnings.warn(
+        f"the answer for {which} is not estimable and is NaN: {reason(columns)}",
+        NotEstimableWarning,
+        stacklevel=stacklevel,
+    )
+    return (f"Not estimable, NaN: {which}. It needs {listed(list(columns))}, dropped from the fit as aliased.",)
 
 
 def warn_no_variation(
@@ -271,6 +255,8 @@ def rows_identical(functional: Functional) -> bool:
     s = len(functional)
     first = sparse.csr_array((np.ones(s), (np.arange(s), np.zeros(s, dtype=np.intp))), shape=(s, s))
     gap = functional.combine(sparse.csr_array(sparse.eye_array(s) - first))
+    if gap.null is not None and gap.null.needed.any():
+        return False
     pairs = (
         (gap.fixed, functional.fixed),
         (gap.random.data, functional.random.data),

@@ -16,12 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.estimable import Null
 from mixedfx.design.frame import column as fetch
+from mixedfx.effects.averages import Averages
 from mixedfx.effects.checks import warn_not_estimable
 from mixedfx.effects.quantities import Drawn, Exact, Quantities, stack, with_unseen
 from mixedfx.effects.reading import compared, outcomes
 from mixedfx.effects.state import EffectsState
-from mixedfx.effects.subgroups import EVERY, OVERALL
+from mixedfx.effects.subgroups import EVERY
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import EffectsError
 
@@ -52,8 +54,6 @@ def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> S
     overall = effects.overall
     if overall is None:
         raise EffectsError("a table of contrasts has no overall effect", mend="Ask the table of effects itself.")
-    if overall.needs:
-        warn_not_estimable([OVERALL], overall.needs, stacklevel=4)
     table = effects.table
     rows = np.arange(len(effects)) if a is None else find_rows(effects, a)
     weight, n = table["weight"].to_numpy()[rows], table["n"].to_numpy()[rows]
@@ -76,8 +76,9 @@ def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> S
     if what == "complement" and not isinstance(effects.quantities, Exact):
         own, rest = _own_and_rest(effects, rows // per)
         at = np.arange(len(rows)) * per + rows % per
-        center = effects.quantities.center if isinstance(effects.quantities, Drawn) else "median"
-        quantities = Drawn(own[:, at] - rest[:, at], np.zeros(len(rows)), center)
+        one = sparse.eye_array(len(rows))
+        whole = stack(own.take(at), rest.take(at))
+        quantities = whole.combine(sparse.csr_array(sparse.hstack([one, -one])))
     else:
         # Against the complement: tau_S - tau_rest = W / (W - w) (tau_S - tau_all).
         factor = overall.weight / rest_weight if what == "complement" else np.ones(len(rows))
@@ -92,10 +93,8 @@ def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> S
     return _answer(effects, rows, quantities, other, notes, unseen=(unseen + unseen_all) / 2)
 
 
-def _own_and_rest(
-    effects: EffectsState, subgroups: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Joint draws of the numbers of each of `subgroups`, and of all rows but those of it.
+def _own_and_rest(effects: EffectsState, subgroups: NDArray[np.intp]) -> tuple[Quantities, Quantities]:
+    """Numbers of each of `subgroups`, and of all rows but those of it, from joint draws of averages.
 
     A ratio or an average over uncertain weights is not linear in the averages: the averages of the rest are formed
     within each draw, and compared then.
@@ -104,20 +103,39 @@ def _own_and_rest(
     if averages is None:
         raise EffectsError("this table does not hold the averages that a complement needs")
     V, s, K = averages.shape
-    draws = averages.quantities.draws().reshape(-1, V, s, K)
+    known = averages.quantities
+    draws = (known.values if isinstance(known, Drawn) else known.draws()).reshape(-1, V, s, K)
     total = averages.weight[:, None, -1:, None]
     own = averages.weight[:, None, subgroups, None]
     rest = (total * draws[:, :, -1:] - own * draws[:, :, subgroups]) / (total - own)
     labels = [effects.labels[i * effects.per_subgroup] for i in subgroups]
 
-    def numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = Drawn(values.reshape(len(values), -1), np.zeros(V * len(subgroups) * K))
+    def numbers(values: NDArray[np.float64], null: Null | None) -> Quantities:
+        found = Drawn(values.reshape(len(values), -1), np.zeros(V * len(subgroups) * K), null=null)
         if question.comparison is None:
-            return outcomes(found, averages.reading).draws()
+            return outcomes(found, averages.reading)
         shape, pairs = (V, len(subgroups), K), question.treated.pairs
-        return compared(found, shape, pairs, question.comparison, labels, averages.reading).draws()
+        return compared(found, shape, pairs, question.comparison, labels, averages.reading)
 
-    return numbers(draws[:, :, subgroups]), numbers(rest)
+    null = None
+    if isinstance(known, Drawn) and known.null is not None:
+        null = known.null.take(averages.rows()[:, subgroups].ravel())
+    return numbers(draws[:, :, subgroups], null), numbers(rest, _null_of_rest(averages, subgroups))
+
+
+def _null_of_rest(averages: Averages, subgroups: NDArray[np.intp]) -> Null | None:
+    """What the averages of the rest need of columns that were dropped from the fit, the weights at their means."""
+    known = averages.quantities
+    if not isinstance(known, Drawn) or known.null is None:
+        return None
+    V, _, K = averages.shape
+    total = float(averages.weight[:, -1].mean())
+    own = np.tile(np.repeat(averages.weight[:, subgroups].mean(axis=0), K), V)
+    rows = averages.rows()
+    at, everybody = rows[:, subgroups].ravel(), np.repeat(rows[:, -1:], len(subgroups), axis=1).ravel()
+    count = np.arange(len(at))
+    entries = (np.concatenate([np.full(len(at), total), -own]), (np.tile(count, 2), np.concatenate([everybody, at])))
+    return known.null.combine(sparse.csr_array(entries, shape=(len(at), rows.size)))
 
 
 def find_rows(effects: EffectsState, subgroup: Any) -> NDArray[np.intp]:
@@ -182,6 +200,9 @@ def _answer(
     if unseen is not None:
         quantities = with_unseen(quantities, unseen)
     names = [c for c in ("contrast", "category") if c in kept]
+    labels = tuple(f"({effects.labels[i]}) - ({text})" for i, text in zip(rows, other["against"], strict=True))
+    needed = effects.averages.needed if effects.averages is not None else ()
+    notes = (*notes, *warn_not_estimable(effects.fit.design, quantities, labels, needed, stacklevel=5))
     summary = quantities.summary(effects.level, 0.0)
     table = pd.concat(
         [
@@ -197,7 +218,6 @@ def _answer(
         axis=1,
     )
     table.attrs = {**effects.table.attrs, "notes": list(notes)}
-    labels = tuple(f"({effects.labels[i]}) - ({text})" for i, text in zip(rows, other["against"], strict=True))
     return replace(
         effects,
         table=table,

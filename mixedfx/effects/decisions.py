@@ -26,7 +26,7 @@ from mixedfx.errors import EffectsError, check_option
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 
 Array = NDArray[np.float64]
-CostLike = float | Mapping[Any, float] | Sequence[float]
+CostLike = float | Mapping[Any, float] | pd.Series | Sequence[float]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -80,6 +80,13 @@ def decide(
     """Choose whom to treat; see `Effects.decide`."""
     check_option("benefit", benefit, ("higher", "lower"))
     rows = _rows(effects, contrast)
+    lost = effects.quantities.lost[rows]
+    if lost.any():
+        names = listed([effects.labels[i] for i in rows[lost]])
+        raise EffectsError(
+            f"the data do not determine the effect for {names}, so that nothing can be decided about these people",
+            mend="Ask about the others, with subgroups= or newdata=, or fit a smaller fixed part.",
+        )
     table = effects.table.iloc[rows].reset_index(drop=True)
     weight = table["weight"].to_numpy(dtype=float)
     if cost is None:
@@ -210,6 +217,12 @@ def _rows(effects: EffectsState, contrast: str | None) -> NDArray[np.intp]:
 def _prices(cost: CostLike, effects: EffectsState, rows: NDArray[np.intp]) -> Array:
     """Cost of one treatment in each subgroup."""
     labels = [effects.labels[i] for i in rows]
+    if isinstance(cost, pd.Series):  # its index names the subgroups, as the keys of a dictionary do
+        if not cost.index.is_unique:
+            raise EffectsError(
+                "cost is a pandas Series that names a subgroup twice", mend="Give each subgroup one cost."
+            )
+        cost = dict(cost.items())
     if isinstance(cost, Mapping):
         single = effects.keys[0] if len(effects.keys) == 1 else None
         known = [effects.table[single].iloc[i] if single else label for i, label in zip(rows, labels, strict=True)]

@@ -3,6 +3,8 @@
 Rows that agree in every column that matters (those the model uses and those that define subgroups) have the same
 effect and belong to the same subgroups. They are collapsed into one cell with the sum of their weights before any
 matrix is built, so that a table of 10^6 rows in 500 cells costs what 500 rows cost.
+
+What a row counts for is read in row_counts.py.
 """
 
 from __future__ import annotations
@@ -15,17 +17,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.alignment import row_labels
 from mixedfx.design.design import Design
-from mixedfx.design.expressions import column_of
 from mixedfx.design.frame import column as fetch
+from mixedfx.design.frame import column_names, has_text_categories, opened, to_pandas
 from mixedfx.design.frame import missing as find_missing
-from mixedfx.design.frame import to_pandas
+from mixedfx.design.spec import by_label
 from mixedfx.effects.modifiers import model_columns
+from mixedfx.effects.row_counts import WeightsLike, counting_columns, no_such_column, read_counts
 from mixedfx.effects.treatment import Treatment
-from mixedfx.effects.wording import did_you_mean, listed
 from mixedfx.errors import EffectsError
-
-WeightsLike = str | Sequence[float] | NDArray[np.float64] | pd.DataFrame | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +50,10 @@ class Grid:
     left_out
         Rows with a weight of zero, which are in no cell.
     offsets
-        Columns that ``offset=`` named when the model was fitted. They are no part of the formula, so an offset is the
-        same under every treatment and cancels; any value serves.
+        Column of what ``offset=`` gave when the model was fitted, where it cancels: it is no part of the formula, so an
+        offset is the same under every treatment, and any value serves.
+    notes
+        What a reader must know of how rows are counted.
     """
 
     frame: pd.DataFrame
@@ -61,6 +64,7 @@ class Grid:
     weight_draws: NDArray[np.float64]
     left_out: int = 0
     offsets: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -104,8 +108,7 @@ def build_grid(
     newdata
         Rows to average over instead; any frame narwhals understands.
     weights
-        A column of the rows averaged over, or one number for each of them; each row counts once where None. Draws of
-        uncertain weights: (draws, rows).
+        What each row counts for; see `mixedfx.effects.row_counts.read_counts`.
     offsets_cancel
         Whether an offset given by ``offset=`` is the same on both sides of what is asked, as in a difference of linear
         predictors; otherwise its column is needed.
@@ -115,17 +118,17 @@ def build_grid(
     EffectsError
         A column that is not there, missing values, or weights that are no weights.
     """
-    frame = design.frame if newdata is None else to_pandas(newdata)
+    model = model_columns(design)
+    given = design.spec.given_offset
+    outside = () if given is None or given in model else (given,)
+    if not offsets_cancel:
+        model, outside = (*model, *outside), ()
+    names, frame = _rows(design, newdata, [*model, *columns, *counting_columns(design, weights)])
     if len(frame) == 0:
         raise EffectsError("newdata has no rows, so there is nothing to average over")
-    model = model_columns(design)
-    outside = tuple(c for c in map(column_of, _named_offsets(design)) if c not in model)
-    if not offsets_cancel:
-        _refuse_array_offset(design)
-        model, outside = (*model, *outside), ()
     for column in columns:
         if column not in frame.columns:
-            raise _no_such_column(column, frame, from_fit=newdata is None)
+            raise no_such_column(column, names, from_fit=newdata is None)
     if treatment.kind == "unit" and treatment.column not in frame.columns:
         raise EffectsError(
             f"newdata has no column {treatment.column!r}; the effect per unit starts from the value of each row",
@@ -136,7 +139,7 @@ def build_grid(
     needed = [c for c in model if c in frame.columns and (c != treatment.column or treatment.kind != "levels")]
     needed = list(dict.fromkeys([*needed, *columns]))
     _refuse_missing(frame, needed)
-    weight = _read_weights(weights, frame, design, from_fit=newdata is None)
+    weight, notes = read_counts(weights, frame, design, names, row_labels(newdata), from_fit=newdata is None)
 
     positive = weight.any(axis=0)
     if not positive.any():
@@ -163,7 +166,16 @@ def build_grid(
         weight_draws=draws,
         left_out=int(np.sum(~positive)),
         offsets=outside,
+        notes=notes,
     )
+
+
+def _rows(design: Design, newdata: Any, wanted: Sequence[str]) -> tuple[list[Any], pd.DataFrame]:
+    """Names of the columns of the rows averaged over; those wanted that are there, fetched once."""
+    if newdata is None:
+        return list(design.frame.columns), design.frame
+    given = opened(newdata)
+    return column_names(given), to_pandas(given, (), also=list(dict.fromkeys(wanted)))
 
 
 def _categories_of_fit(frame: pd.DataFrame, design: Design) -> pd.DataFrame:
@@ -175,7 +187,10 @@ def _categories_of_fit(frame: pd.DataFrame, design: Design) -> pd.DataFrame:
     for name in frame.columns:
         known = fetch(design.frame, name).dtype if name in design.frame.columns else None
         if isinstance(known, pd.CategoricalDtype):
-            values = fetch(frame, name).astype("category").cat.remove_unused_categories()
+            values = fetch(frame, name)
+            if name in design.spec.text_categories and not has_text_categories(values):
+                values = by_label(values)
+            values = values.astype("category").cat.remove_unused_categories()
             own = sorted((v for v in values.cat.categories if v not in known.categories), key=str)
             changed[name] = values.cat.set_categories([*known.categories, *own], ordered=known.ordered)
     return frame.assign(**changed)
@@ -207,52 +222,6 @@ def distinct(
     return first, cell.astype(np.intp), text
 
 
-def _read_weights(weights: WeightsLike, frame: pd.DataFrame, design: Design, *, from_fit: bool) -> NDArray[np.float64]:
-    """(D, n) draws of the weights; D is 1 where they are certain."""
-    n = len(frame)
-    if weights is None:
-        return np.ones((1, n))
-    if isinstance(weights, str):
-        if weights not in frame.columns:
-            raise _no_such_column(weights, frame, from_fit=from_fit, what="weights")
-        values: Any = frame[weights]
-    else:
-        values = weights
-    try:
-        array = np.atleast_2d(np.asarray(values, dtype=float))
-    except (TypeError, ValueError):
-        raise EffectsError("weights must be numbers, such as population counts") from None
-    if from_fit and array.ndim == 2 and array.shape[1] == design.rows.total != n:
-        # One weight for each row of the data as given; the fit dropped some of them.
-        array = array[:, design.rows.used]
-    if array.ndim != 2 or array.shape[1] != n or not len(array):
-        raise EffectsError(
-            f"weights have shape {np.shape(values)}; the rows averaged over number {n}",
-            mend=f"One number for each row, or draws of uncertain weights as an array (draws, {n}).",
-        )
-    bad = ~np.isfinite(array) | (array < 0)
-    if bad.any():
-        row = int(np.argmax(bad.any(axis=0)))
-        value = array[np.argmax(bad[:, row]), row]
-        raise EffectsError(
-            f"{int(bad.sum())} weights are negative, missing or infinite; the first is {value} in row {row}",
-            mend="A weight is the number of people a row stands for: zero or more.",
-        )
-    return array
-
-
-def _refuse_array_offset(design: Design) -> None:
-    if not design.spec.offsets and np.any(design.offset != 0):
-        raise EffectsError(
-            "the fit has an offset given as numbers, which belong to its own rows and to no others",
-            mend='Name a column: offset="log_exposure", or write offset(log_exposure) in the formula.',
-        )
-
-
-def _named_offsets(design: Design) -> list[str]:
-    return [offset.expression for offset in design.spec.offsets[len(design.formula.offsets) :]]
-
-
 def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str]) -> None:
     missing = {c: int(mask.sum()) for c, mask in find_missing(frame.loc[:, list(columns)]).items()}
     if missing:
@@ -261,15 +230,3 @@ def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str]) -> None:
             f"newdata has missing values: {counts}",
             mend=f"Leave these rows out: newdata.dropna(subset={list(missing)}).",
         )
-
-
-def _no_such_column(column: str, frame: pd.DataFrame, *, from_fit: bool, what: str = "by") -> EffectsError:
-    if not from_fit:
-        mend = did_you_mean(column, frame.columns, all_of="Columns of newdata")
-        return EffectsError(f"{what}: newdata has no column {column!r}", mend=mend)
-    return EffectsError(
-        f"{what}: the fit holds only the columns its formula uses, and {column!r} is not among them "
-        f"({listed(frame.columns)})",
-        mend=f"Pass the rows to average over, with that column: newdata=data. "
-        f"{did_you_mean(column, frame.columns, all_of='Columns of the fit')}",
-    )

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.effects.excess import crossed, projection
-from mixedfx.effects.ranks import competitions
+from mixedfx.effects.ranks import comparable
 from mixedfx.effects.state import EffectsState
 from mixedfx.errors import EffectsError
 
@@ -31,7 +31,7 @@ def heterogeneity_table(effects: EffectsState) -> pd.DataFrame:
     """Standard deviation of effects between subgroups, in all and by factor; see `Effects.heterogeneity`."""
     draws = effects.draws()
     parts = []
-    for rows in competitions(effects):
+    for rows in comparable(effects):
         if len(rows) < 2:
             continue
         first = effects.table.iloc[rows[0]]

@@ -56,7 +56,7 @@ class Outcome:
     means: Transformation | None = None
 
     def draws(self, rows: Functional, variance: Sequence[Array] | None = None) -> Array:
-        """(D, m) draws of the expected outcome, or (D, m, K) probabilities of categories.
+        """(D, m) draws of the expected outcome, or (D, m, K) probabilities of categories; NaN where not estimable.
 
         Parameters
         ----------
@@ -65,6 +65,13 @@ class Outcome:
         variance
             For each random term (m, k) covariates whose effects are averaged over their population; None for none.
         """
+        found, lost = self._draws(rows, variance), ~rows.estimable
+        if lost.any():
+            found = np.array(found)
+            found[:, lost] = np.nan
+        return found
+
+    def _draws(self, rows: Functional, variance: Sequence[Array] | None) -> Array:
         if self.linear:
             return self.fit.apply(rows).draws()
         spread = None if variance is None else population_variance(self.fit.covariance_factors, tuple(variance))
@@ -103,7 +110,8 @@ def distinct_rows(rows: Functional, spread: Sequence[Array]) -> tuple[NDArray[np
     Without effects of their own, cells of different groups have the same outcome; only the fixed part and the
     covariates of the population variance tell them apart.
     """
-    table = np.ascontiguousarray(np.column_stack([rows.fixed, rows.offset, *spread]) + 0.0)
+    needs = [] if rows.null is None else [rows.null.coordinates]
+    table = np.ascontiguousarray(np.column_stack([rows.fixed, rows.offset, *needs, *spread]) + 0.0)
     packed = table.view(np.dtype((np.void, table.dtype.itemsize * table.shape[1]))).ravel()
     _, first, which = np.unique(packed, return_index=True, return_inverse=True)
     return first.astype(np.intp), which.ravel().astype(np.intp)

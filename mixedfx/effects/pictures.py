@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.effects.questions import EffectsQuestions
-from mixedfx.effects.ranks import competitions, rank_draws
+from mixedfx.effects.ranks import comparable, rank_draws
 from mixedfx.effects.render import places
 from mixedfx.errors import EffectsError, check_option
+from mixedfx.plots.picture import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ Kind = Literal["forest", "ridges", "pooling", "funnel", "ranks", "matrix", "line
 class EffectsPictures(EffectsQuestions):
     """What can be seen of an answer."""
 
-    def plot(self, kind: Kind = "forest", **options: Any) -> Axes:
+    def plot(self, kind: Kind = "forest", **options: Any) -> Picture:
         """Draw the table.
 
         Parameters
@@ -42,8 +43,8 @@ class EffectsPictures(EffectsQuestions):
 
         Returns
         -------
-        Axes
-            Its figure is ``axes.figure``; save it with ``axes.figure.savefig("effects.png")``.
+        Picture
+            Shows itself in a notebook; ``.save("effects.png")``, ``.ax`` and ``.figure`` (matplotlib's).
 
         Raises
         ------
@@ -55,12 +56,12 @@ class EffectsPictures(EffectsQuestions):
         >>> import mixedfx as mx
         >>> fit = mx.lmer("math ~ small*race*gender + (1 | sch)", mx.datasets.load("star"))
         >>> eff = mx.effects(fit, "small", by=["race", "gender"])
-        >>> ax = eff.plot("matrix")
+        >>> ax = eff.plot("matrix").ax
         >>> ax.get_xlabel(), ax.get_ylabel()
         ('gender', 'race')
         """
         check_option("kind", kind, tuple(_DRAW))
-        return _DRAW[kind](self, options)
+        return Picture(_DRAW[kind](self, options))
 
     @property
     def what(self) -> str:
@@ -100,7 +101,7 @@ def _forest(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
 def _ridges(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
     from mixedfx.plots.ridges import ridgelines
 
-    draws = pd.DataFrame(effects.draws(), columns=pd.Index(effects.row_labels))
+    draws = pd.DataFrame(effects.draws(), columns=pd.Index(effects.row_labels)).loc[:, ~effects.quantities.lost]
     null = float(effects.table["null"].iloc[0]) if "null" in effects.table else None
     return ridgelines(draws, **({"null": null, "level": effects.level, "xlabel": effects.what} | options))
 
@@ -134,7 +135,7 @@ def _ranks(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
 
     best = options.pop("best", "highest")
     check_option("best", best, ("highest", "lowest"))
-    groups = [rows for rows in competitions(effects) if len(rows) > 1]
+    groups = [rows for rows in comparable(effects) if len(rows) > 1]
     if len(groups) != 1:
         raise EffectsError(
             f"the table has {len(groups)} competitions of two or more subgroups; one can be drawn",
@@ -206,7 +207,8 @@ def _prior(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
     if prior.row_labels != effects.row_labels:
         raise EffectsError("the prior was asked another question: its rows are not those of this table")
     before, after = prior.draws(), effects.draws()
-    pairs = {label: (before[:, j], after[:, j]) for j, label in enumerate(effects.row_labels)}
+    known = ~effects.quantities.lost
+    pairs = {label: (before[:, j], after[:, j]) for j, label in enumerate(effects.row_labels) if known[j]}
     options = {"xlabel": effects.what} | options
     return prior_posterior(pairs, **options)
 

@@ -25,24 +25,24 @@ from mixedfx.effects.checks import (
     check_options,
     check_transformation,
     constant_over,
-    not_estimable,
     warn_no_variation,
     warn_not_estimable,
 )
-from mixedfx.effects.comparisons import COMPARISONS, Comparison
-from mixedfx.effects.grid import Grid, WeightsLike, build_grid
+from mixedfx.effects.comparisons import Comparison
+from mixedfx.effects.grid import Grid, build_grid
 from mixedfx.effects.increments import affine_in, unit_step
 from mixedfx.effects.outcome import is_identity
 from mixedfx.effects.quantities import Drawn, Exact, Quantities, functional_of
 from mixedfx.effects.reading import Reading, compared, outcomes
 from mixedfx.effects.result import Effects
+from mixedfx.effects.row_counts import WeightsLike
 from mixedfx.effects.singular import warn_singular
 from mixedfx.effects.state import Overall, Question
-from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, block_diagonal, everybody, find_subgroups, read_plan
+from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, everybody, find_subgroups, read_plan
 from mixedfx.effects.treatment import NO_TREATMENT, Treatment
 from mixedfx.effects.wording import listed
-from mixedfx.errors import MixedfxWarning
-from mixedfx.results.protocol import Fit, NewLevels
+from mixedfx.errors import MixedfxWarning, OptionError, check_option
+from mixedfx.results.protocol import UNCERTAINTIES, AnswersByUncertainty, Fit, NewLevels, Uncertainty
 
 
 def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: Any) -> Effects:
@@ -68,12 +68,14 @@ def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: 
     heard: list[str] = []
     for warning in caught:
         if issubclass(warning.category, MixedfxWarning):
+            if str(warning.message) in heard:
+                continue
             heard.append(str(warning.message))
             # At the line that called `effects`, whichever function found the reason.
             warnings.warn(warning.message, stacklevel=3)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return replace(answer, warnings=tuple(dict.fromkeys(heard)))
+    return replace(answer, warnings=tuple(heard))
 
 
 def _answer(
@@ -90,9 +92,11 @@ def _answer(
     level: float,
     new_levels: NewLevels,
     seed: int | None,
+    uncertainty: Uncertainty,
     bias_adjust: bool,
 ) -> Effects:
     check_options(scale, groups, new_levels, level)
+    fit = _answering(fit, uncertainty)
     design = fit.design
     check_comparison(fit, comparison, scale)
     back = check_transformation(fit, comparison, scale, bias_adjust)
@@ -125,13 +129,12 @@ def _answer(
     per = max(len(treated.pairs), 1) * averages.shape[2]
     s = len(asked.labels)
     rows = np.arange(s * per)
-    concerned, aliased = _not_estimable(fit, grid, treated, asked, COMPARISONS["difference"] if cancels else None)
-    warn_not_estimable((asked.labels[i] for i in np.flatnonzero(concerned[:-1])), aliased)
+    by_row = tuple(np.repeat(np.array(asked.labels, dtype=object), per))
+    lost = warn_not_estimable(design, numbers.take(rows), by_row, averages.needed)
     overall = Overall(
         numbers.take(s * per + np.arange(per)),
         count=int(grid.count.sum()),
         weight=float(grid.weight.sum()),
-        needs=aliased if concerned[-1] else (),
     )
     notes = _notes(
         fit,
@@ -145,6 +148,9 @@ def _answer(
         back=back,
         bias_adjust=bias_adjust,
     )
+    notes += lost
+    if not isinstance(numbers, Drawn):
+        notes += numbers.notes
     first = functional_of(numbers.take(per * np.arange(s)))
     if comparison is not None:
         if first is not None:
@@ -155,16 +161,17 @@ def _answer(
             )
     if groups == "fitted":
         if first is not None:
-            warn_singular(fit, first, asked.labels)
+            warn_singular(fit, first, asked.labels, uncertainty)
         elif isinstance(averages.quantities, Exact):
-            warn_singular(fit, averages.quantities.take(averages.rows()[0, :s, 0]).functional, asked.labels)
+            first = averages.quantities.take(averages.rows()[0, :s, 0]).functional
+            warn_singular(fit, first, asked.labels, uncertainty)
     table = _table(asked, averages, treated, comparison, numbers.take(rows), level)
     table.attrs = {"level": level, "uncertainty": fit.uncertainty, "notes": list(notes)}
     return Effects(
         table=table,
         quantities=numbers.take(rows),
         fit=fit,
-        labels=tuple(np.repeat(np.array(asked.labels, dtype=object), per)),
+        labels=by_row,
         keys=tuple(asked.keys.columns),
         question=Question(
             treated,
@@ -175,6 +182,7 @@ def _answer(
             new_levels,
             newdata is not None,
             _named(weights),
+            uncertainty,
             back,
             bias_adjust,
         ),
@@ -202,8 +210,18 @@ def _units(fit: Fit, back: Transformation, comparison: Comparison | None, bias_a
     return f"{subject} {back.kind}s of {back.variable}, taken back from {back.text}{also}."
 
 
-def _named(weights: WeightsLike) -> str | None:
-    return weights if weights is None or isinstance(weights, str) else "weights"
+def _answering(fit: Fit, uncertainty: Uncertainty) -> Fit:
+    """The fit as the one who answers with the uncertainty that is asked for."""
+    check_option("uncertainty", uncertainty, UNCERTAINTIES)
+    if isinstance(fit, AnswersByUncertainty):
+        return fit.with_uncertainty(uncertainty)
+    if uncertainty != "full":
+        raise OptionError(f"uncertainty={uncertainty!r}: this fit has one kind of uncertainty", mend="Leave it out.")
+    return fit
+
+
+def _named(weights: WeightsLike) -> str | float | None:
+    return weights if weights is None or isinstance(weights, str | int | float) else "weights"
 
 
 def _table(
@@ -228,30 +246,6 @@ def _table(
     if comparison is None:
         summary = summary.drop(columns=["null", "prob_above_null"])
     return pd.concat([table, summary, pd.DataFrame({"unseen": numbers.unseen})], axis=1)
-
-
-def _not_estimable(
-    fit: Fit, grid: Grid, treated: Treatment, asked: Subgroups, comparison: Comparison | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """For each subgroup, everybody last, whether it needs columns that were dropped as aliased; these columns.
-
-    A linear comparison of linear predictors needs the difference of two averages only; any other number (`comparison`
-    is None) needs both averages.
-    """
-    s, V = len(asked.labels) + 1, len(treated.values)
-    if not fit.design.aliased:
-        return np.zeros(s, dtype=bool), ()
-    average = sparse.vstack([asked.averaging(grid.weight), everybody(grid).averaging(grid.weight)])
-    averaging = block_diagonal(sparse.csr_array(average), V)
-    if comparison is not None and comparison.coefficients is not None:
-        across = np.zeros((len(treated.pairs), V))
-        for k, (high, low) in enumerate(treated.pairs):
-            across[k, [high, low]] = comparison.coefficients
-    else:
-        across = np.eye(V)
-    comparing = sparse.csr_array(sparse.kron(across, sparse.eye_array(s)))
-    concerned, columns = not_estimable(fit.design, grid.counterfactual(treated), comparing, averaging)
-    return np.asarray(concerned.reshape(-1, s).any(axis=0)), columns
 
 
 def _variation(
@@ -300,6 +294,7 @@ def _notes(
             if linear or groups != "average"
             else f"newdata does not hold {names}, whose effects are zero here."
         )
+    notes += grid.notes
     if grid.left_out:
         left = "row was" if grid.left_out == 1 else "rows were"
         notes.append(f"{grid.left_out} {left} left out because of a weight of zero.")

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mixedfx.effects.grid import WeightsLike
 from mixedfx.effects.pipeline import ask
 from mixedfx.effects.result import Effects
+from mixedfx.effects.row_counts import WeightsLike
 from mixedfx.effects.subgroups import ByLike
 from mixedfx.effects.treatment import NO_TREATMENT
-from mixedfx.results.protocol import Fit, NewLevels
+from mixedfx.results.protocol import Fit, NewLevels, Uncertainty
 
 
 def poststratify(
@@ -29,6 +29,7 @@ def poststratify(
     level: float = 0.95,
     new_levels: NewLevels = "sample",
     seed: int | None = None,
+    uncertainty: Uncertainty = "full",
     bias_adjust: bool = False,
 ) -> Effects:
     """Average outcomes of a population, for everybody or for subgroups.
@@ -43,8 +44,8 @@ def poststratify(
         population of its groups, and a note says so.
     weights
         People in each cell: a column, one number per row (`mixedfx.rake` makes them from margins), or draws of
-        uncertain counts (draws, rows).
-    by, subgroups, scale, groups, level, new_levels, seed, bias_adjust
+        uncertain counts (draws, rows). None: one for each row, or its trials; see `mixedfx.effects`.
+    by, subgroups, scale, groups, level, new_levels, seed, uncertainty, bias_adjust
         As in `mixedfx.effects`.
 
     Returns
@@ -87,5 +88,6 @@ def poststratify(
         level=level,
         new_levels=new_levels,
         seed=seed,
+        uncertainty=uncertainty,
         bias_adjust=bias_adjust,
     )

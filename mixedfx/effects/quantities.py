@@ -9,6 +9,7 @@ joint distribution kept: a contrast of two rows is one row of a matrix, never tw
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,10 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.estimable import Null
 from mixedfx.design.functional import Functional
 from mixedfx.design.transforms import Curve, Transformation, argument_of
-from mixedfx.effects.summary import inner_interval, is_exact, probabilities, summarize, take_rows
+from mixedfx.effects.summary import inner_interval, is_exact, probabilities, share_between, summarize, take_rows
 from mixedfx.results.protocol import Fit
+from mixedfx.results.undetermined import determined
 
 Array = NDArray[np.float64]
 Matrix = NDArray[np.float64] | sparse.sparray
@@ -54,6 +57,16 @@ class Exact:
         """(s,) share of the weight in cells the fit has no data for."""
         return self.functional.unseen
 
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """(s,) rows that the data do not determine, whose numbers are NaN."""
+        return ~self.functional.estimable
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the fit has to say about how it answers these rows."""
+        return tuple(getattr(self.fit.apply(self.functional), "notes", ()))
+
     def summary(self, level: float, null: float) -> pd.DataFrame:
         """(s,) estimate, sd, lower, upper, null, prob_above_null."""
         return summarize(self.fit, self.functional, level, null, self.seed)
@@ -68,7 +81,7 @@ class Exact:
 
     def draws(self, n: int | None = None, seed: int | None = None) -> Array:
         """(n, s) joint draws; those a posterior has where `n` is None, else 4,000, the same at every call."""
-        estimate = self.fit.apply(self.functional)
+        estimate = determined(self.fit.apply(self.functional), self.functional)
         seed = self.seed if seed is None else seed
         if n is None and is_exact(estimate):
             n = DRAWS
@@ -95,23 +108,39 @@ class Drawn:
         (s,) share of the weight in cells the fit has no data for.
     center
         What the column `estimate` is of the draws.
+    null
+        What linear averages need of columns that were dropped from the fit; None where they need none. Of others the
+        draws are NaN.
     """
 
     values: Array
     unseen: Array
     center: Literal["mean", "median"] = "mean"
+    null: Null | None = None
 
     def __len__(self) -> int:
         return self.values.shape[1]
 
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """(s,) rows that the data do not determine, whose numbers are NaN."""
+        unknown = np.asarray(np.isnan(self.values).any(axis=0))
+        return unknown if self.null is None else unknown | ~self.null.estimable
+
+    @cached_property
+    def known(self) -> Array:
+        """(D, s) draws, NaN where the data do not determine the row."""
+        lost = self.lost
+        return np.where(lost, np.nan, self.values) if lost.any() else self.values
+
     def summary(self, level: float, null: float) -> pd.DataFrame:
         """(s,) estimate, sd, lower, upper, null, prob_above_null."""
         lower, upper = self.interval(level).T
-        center = self.values.mean(axis=0) if self.center == "mean" else np.median(self.values, axis=0)
+        center = self.known.mean(axis=0) if self.center == "mean" else np.median(self.known, axis=0)
         return pd.DataFrame(
             {
                 "estimate": center,
-                "sd": self.values.std(axis=0, ddof=1),
+                "sd": self.known.std(axis=0, ddof=1),
                 "lower": lower,
                 "upper": upper,
                 "null": null,
@@ -121,31 +150,33 @@ class Drawn:
 
     def interval(self, level: float) -> Array:
         """(s, 2) quantiles that hold the middle `level` of the draws."""
-        return np.quantile(self.values, [0.5 - level / 2, 0.5 + level / 2], axis=0).T
+        return np.quantile(self.known, [0.5 - level / 2, 0.5 + level / 2], axis=0).T
 
     def probability(self, greater: float | None = None, less: float | None = None) -> Array:
         """(s,) share of the draws above `greater` and below `less`."""
         low = -np.inf if greater is None else greater
         high = np.inf if less is None else less
-        return np.mean((self.values > low) & (self.values < high), axis=0)
+        return share_between(self.known, low, high)
 
     def draws(self, n: int | None = None, seed: int | None = None) -> Array:
         """(n, s) joint draws: all there are where `n` is None, else n of them chosen at random."""
         if n is None:
-            return self.values
+            return self.known
         D = len(self.values)
-        return self.values[np.random.default_rng(seed).choice(D, n, replace=n > D)]
+        return self.known[np.random.default_rng(seed).choice(D, n, replace=n > D)]
 
     def combine(self, weights: Matrix) -> Drawn:
         """Rows that are linear combinations of these rows, (r, s) `weights`."""
         W = sparse.csr_array(weights)
         size = np.asarray(abs(W).sum(axis=1))
         share = np.asarray(abs(W) @ self.unseen) / np.where(size > 0, size, 1.0)
-        return Drawn(np.asarray((W @ self.values.T).T), share, self.center)
+        null = None if self.null is None else self.null.combine(W)
+        return Drawn(np.asarray((W @ self.values.T).T), share, self.center, null)
 
     def take(self, rows: NDArray[np.intp]) -> Drawn:
         """Some of the rows, in the order given."""
-        return Drawn(self.values[:, rows], self.unseen[rows], self.center)
+        null = None if self.null is None else self.null.take(rows)
+        return Drawn(self.values[:, rows], self.unseen[rows], self.center, null)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +201,16 @@ class Monotone:
     def unseen(self) -> Array:
         """(s,) share of the weight in cells the fit has no data for."""
         return self.base.unseen
+
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """(s,) rows that the data do not determine, whose numbers are NaN."""
+        return self.base.lost
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the fit has to say about how it answers these rows."""
+        return self.base.notes if isinstance(self.base, Exact) else ()
 
     def summary(self, level: float, null: float) -> pd.DataFrame:
         """(s,) estimate, sd (by the delta method), lower, upper, null, prob_above_null."""
@@ -232,6 +273,13 @@ def functional_of(quantities: Quantities) -> Functional | None:
     return quantities.functional if isinstance(quantities, Exact) else None
 
 
+def null_of(quantities: Quantities) -> Null | None:
+    """What quantities need of columns that were dropped from the fit."""
+    if isinstance(quantities, Monotone):
+        return null_of(quantities.base)
+    return quantities.functional.null if isinstance(quantities, Exact) else quantities.null
+
+
 def shifted(quantities: Exact | Drawn, by: float) -> Exact | Drawn:
     """The same rows with a number added to each."""
     if isinstance(quantities, Drawn):
@@ -248,7 +296,8 @@ def stack(first: Quantities, second: Quantities) -> Quantities:
         return Monotone(base, first.curve)
     if isinstance(first, Drawn) and isinstance(second, Drawn):
         values = np.concatenate([first.values, second.values], axis=1)
-        return Drawn(values, np.concatenate([first.unseen, second.unseen]), first.center)
+        null = Null.stack([first.null, second.null], [len(first), len(second)])
+        return Drawn(values, np.concatenate([first.unseen, second.unseen]), first.center, null)
     if not (isinstance(first, Exact) and isinstance(second, Exact)):
         raise TypeError("exact functionals and draws cannot be stacked")
     a, b = first.functional, second.functional
@@ -260,6 +309,7 @@ def stack(first: Quantities, second: Quantities) -> Quantities:
         np.concatenate([a.offset, b.offset]),
         np.concatenate([a.unseen, b.unseen]),
         a.averaged,
+        Null.stack([a.null, b.null], [len(a), len(b)]),
     )
     return Exact(first.fit, functional, first.seed)
 

@@ -261,9 +261,9 @@ class EffectsQuestions(EffectsState):
         Parameters
         ----------
         cost
-            Of one treatment: a number, one for each subgroup, or a dictionary by subgroup. Without `budget` in units
-            of the outcome (default 0); with `budget` in its currency (default 1, so that the budget is a number of
-            treatments).
+            Of one treatment: a number, one for each subgroup, or a dictionary or pandas Series by subgroup. Without
+            `budget` in units of the outcome (default 0); with `budget` in its currency (default 1, so that the budget
+            is a number of treatments).
         budget
             What may be spent in all; None for no limit.
         benefit
@@ -275,7 +275,8 @@ class EffectsQuestions(EffectsState):
         -------
         Decision
             With `table` (whom to treat) and `policies` (what that gains), each policy judged on draws that did not
-            choose it. `weight` is the number of people: give census counts as `weights` of the effects.
+            choose it. `weight` is the number of people: rows, or trials of ``k | trials(m)``; for those of a population
+            give census counts as `weights` of the effects.
 
         Raises
         ------

@@ -83,6 +83,9 @@ def rake(
     >>> w.round(6).tolist()
     [15.0, 15.0, 35.0, 35.0]
     """
+    from mixedfx.design.alignment import beside
+
+    weights = beside(weights, cells, "weights")
     frame = to_pandas(cells)
     if not isinstance(margins, Mapping):
         raise EffectsError(

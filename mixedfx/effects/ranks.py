@@ -24,7 +24,7 @@ def rank_table(effects: EffectsState, best: Literal["highest", "lowest"]) -> pd.
     table = effects.table
     names = effects.names
     columns = {key: np.full(len(table), np.nan) for key in ("prob_best", "rank", "median", "lower", "upper")}
-    for rows in competitions(effects):
+    for rows in comparable(effects):
         if len(rows) < 2:
             raise EffectsError("a rank needs two or more subgroups", mend='Ask for them: by=["race", "gender"].')
         ranks, first = rank_draws(draws[:, rows] if best == "lowest" else -draws[:, rows])
@@ -68,3 +68,10 @@ def competitions(effects: EffectsState) -> list[NDArray[np.intp]]:
         return [np.arange(len(effects))]
     groups = effects.table.groupby(columns, sort=False).ngroup().to_numpy()
     return [np.flatnonzero(groups == g) for g in range(groups.max() + 1)]
+
+
+def comparable(effects: EffectsState) -> list[NDArray[np.intp]]:
+    """The same without rows that are not estimable, which take no part; no competition that has no other rows."""
+    lost = effects.quantities.lost
+    found = [rows[~lost[rows]] for rows in competitions(effects)]
+    return [rows for rows in found if len(rows)]

@@ -7,18 +7,14 @@ the code that asks the same question again. Nothing is loaded from elsewhere and
 from __future__ import annotations
 
 import base64
-import io
-import os
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixedfx.effects.render import content
 from mixedfx.effects.treatment import PER_UNIT, STYLES, Treatment, pairs_of
-from mixedfx.errors import EffectsError, MixedfxError
+from mixedfx.errors import MixedfxError
 from mixedfx.families.registry import find_family
 
 if TYPE_CHECKING:
@@ -88,20 +84,14 @@ def _pictures(effects: Effects) -> tuple[list[str], list[str]]:
             )
             continue
         try:
-            axes = effects.plot(kind)  # pyright: ignore[reportArgumentType]
+            picture = effects.plot(kind)  # pyright: ignore[reportArgumentType]
         except MixedfxError as error:
             left_out.append(f"Not drawn, {kind}: {getattr(error, 'message', error)}.")
             continue
-        source = base64.b64encode(_png(axes.figure)).decode("ascii")
+        source = base64.b64encode(picture.render(dpi=150)).decode("ascii")
         image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{source}">'
         drawn.append(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
     return drawn, left_out
-
-
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    return buffer.getvalue()
 
 
 def _model(effects: Effects) -> list[str]:
@@ -154,6 +144,7 @@ def code(effects: Effects, data: str = "data") -> str:
         ("groups", question.groups, "fitted"),
         ("new_levels", question.new_levels, "sample"),
         ("level", effects.level, 0.95),
+        ("uncertainty", question.uncertainty, "full"),
         ("seed", effects.seed, None),
         ("bias_adjust", question.bias_adjust, False),
     ):
@@ -206,8 +197,7 @@ def _fit_line(fit: Any, data: str) -> str:
         options.append("REML=False")
     given = {
         "weights": design.weights is not None,
-        "offset": len(design.spec.offsets) > len(design.formula.offsets)
-        or (not design.spec.offsets and bool(design.offset.any())),
+        "offset": design.spec.given_offset is not None,
         "contrasts": bool(design.spec.contrasts),
         "env": bool(design.spec.env),
     }
@@ -245,25 +235,3 @@ def _versions() -> str:
 
     names = ", ".join(f"{name} {version(name)}" for name in ("mixedfx", "numpy", "scipy", "pandas"))
     return f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with {names}, Python {sys.version.split()[0]}."
-
-
-def write_whole(path: str | Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises
-    ------
-    EffectsError
-        If the folder is not there or cannot be written to.
-    """
-    target = Path(path)
-    try:
-        handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(scratch, target)
-        except BaseException:
-            os.unlink(scratch)
-            raise
-    except OSError as error:
-        raise EffectsError(f"{target} cannot be written: {error.strerror}", mend="Name a folder that exists.") from None

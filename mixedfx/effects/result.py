@@ -42,11 +42,12 @@ class Effects(EffectsPictures):
         >>> "data:image/png;base64" in page and "mx.effects(fit, " in page
         True
         """
-        from mixedfx.effects.report import report, write_whole
+        from mixedfx.effects.report import report
+        from mixedfx.output import write_whole
 
         page = report(self, **options)
         if path is not None:
-            write_whole(path, page)
+            write_whole(path, page.encode())
         return page
 
     def __repr__(self) -> str:

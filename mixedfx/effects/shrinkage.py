@@ -51,6 +51,7 @@ def shrinkage_table(effects: EffectsState) -> pd.DataFrame:
         pooling = np.clip(1 - table["sd"].to_numpy() ** 2 / se**2, 0.0, 1.0)
     # One outcome in all rows, such as 3 of 3 successes, has a raw error of zero that means nothing.
     pooling = np.where(np.isnan(se), 1.0, np.where(se > 0, pooling, np.nan))
+    pooling[effects.quantities.lost] = np.nan
     return table[effects.names].assign(
         n=n.astype(np.int64),
         raw=raw,

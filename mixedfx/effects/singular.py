@@ -1,9 +1,10 @@
 """Caveat of effects in single groups under a singular fit.
 
-Where REML puts a correlation at one or a variance at zero, the effect of the treatment in a group follows from the
-estimated variances and the group's other effects; an interval that takes those variances as known is then far too
-short, however few groups there are. With 20 groups and effects that do not differ, such fits report several
-"significant" groups in most data sets (section on multiple comparisons of the vignette on varying effects).
+Where REML puts a correlation at one or a variance at zero, the estimated effect of the treatment in a group follows
+from the estimated variances and the group's other effects, whatever its own rows say. Intervals that include theta's
+uncertainty reach what the rows say; given theta-hat they are far too short, however few groups there are. With 20
+groups and effects that do not differ, such intervals report several "significant" groups in most data sets (section on
+multiple comparisons of the vignette on varying effects).
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from scipy import sparse
 from mixedfx.design.functional import Functional
 from mixedfx.effects.wording import listed
 from mixedfx.errors import SingularEffectsWarning
-from mixedfx.results.protocol import Fit
+from mixedfx.results.protocol import Fit, Uncertainty
 
 # Share of a subgroup's weight on random effects that one level must hold for the subgroup to rest on that level.
 MOSTLY = 0.5
 
 
-def warn_singular(fit: Fit, functional: Functional, labels: Sequence[str]) -> None:
+def warn_singular(fit: Fit, functional: Functional, labels: Sequence[str], uncertainty: Uncertainty) -> None:
     """Warn of subgroups that rest on one level of a singular term.
 
     Parameters
@@ -35,6 +36,8 @@ def warn_singular(fit: Fit, functional: Functional, labels: Sequence[str]) -> No
         One row for each subgroup.
     labels
         Names of the subgroups.
+    uncertainty
+        What their intervals include.
     """
     report = getattr(fit, "singularity", None)
     if report is None or not report.singular:
@@ -56,10 +59,19 @@ def warn_singular(fit: Fit, functional: Functional, labels: Sequence[str]) -> No
     if not found:
         return
     which = listed([label for label, c in zip(labels, concerned, strict=True) if c])
+    if uncertainty == "full":
+        consequence = (
+            f"Estimates for {which} follow from that more than from their own rows; their intervals include that "
+            "variances and correlations may be others.\nmx.bayes averages the estimates over them too"
+        )
+    else:
+        consequence = (
+            f"Effects for {which} follow from these estimates, which their intervals take as known: they are too "
+            'short, and too many subgroups seem to differ.\nuncertainty="full" and mx.bayes keep that uncertainty'
+        )
     warnings.warn(
-        f"the fit is singular: {'; '.join(found)}. Effects for {which} follow from these estimates, which their "
-        "intervals take as known: they are too short, and too many subgroups seem to differ.\n"
-        f"mx.bayes keeps that uncertainty; among REML fits, try {report.to_try}.",
+        f"the fit is singular: {'; '.join(found)}. {consequence}"
+        f"{f'; among REML fits, try {report.to_try}' if report.to_try else ''}.",
         SingularEffectsWarning,
         stacklevel=4,
     )

@@ -16,7 +16,7 @@ from mixedfx.effects.quantities import Exact, Quantities
 from mixedfx.effects.subgroups import Overlap, Plan
 from mixedfx.effects.treatment import Treatment
 from mixedfx.errors import EffectsError
-from mixedfx.results.protocol import Fit
+from mixedfx.results.protocol import Fit, Uncertainty
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +36,11 @@ class Question:
     newdata
         Whether it was asked about other rows than those of the fit.
     weights
-        The column, ``"weights"`` where numbers were given, None for none.
+        The column, or the number that all rows have; ``"weights"`` where numbers were given, None for none.
+    uncertainty, bias_adjust
+        As in `mixedfx.effects.effects.effects`.
     back
         The transformation of the response that the answer undoes; None where it is in units of the response.
-    bias_adjust
-        Whether arithmetic means were asked for.
     """
 
     treated: Treatment
@@ -50,7 +50,8 @@ class Question:
     groups: str = "fitted"
     new_levels: str = "sample"
     newdata: bool = False
-    weights: str | None = None
+    weights: str | float | None = None
+    uncertainty: Uncertainty = "full"
     back: Transformation | None = None
     bias_adjust: bool = False
 
@@ -65,14 +66,11 @@ class Overall:
         One row for each contrast of treatment values and category.
     count, weight
         Rows averaged over, and their summed weights.
-    needs
-        Columns it needs that were dropped from the fit as aliased: where there are any, the data do not determine it.
     """
 
     quantities: Quantities
     count: int
     weight: float
-    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -84,9 +82,10 @@ class EffectsState:
     table
         One row for each subgroup, contrast of treatment values and category of the response. Columns: the `by` columns
         (after `margin` where there are several margins) or `subgroup`; contrast (which values of the treatment);
-        category (where the response has categories); n (rows averaged over); weight (their weights); estimate; sd;
-        lower; upper; null; prob_above_null; unseen (share of the weight in cells the fit has no data for). Average
-        outcomes have no contrast, null and prob_above_null. ``table.attrs`` holds level, uncertainty and notes.
+        category (where the response has categories); n (rows averaged over); weight (their weights, or trials);
+        estimate; sd; lower; upper; null; prob_above_null; unseen (share of the weight in cells the fit has no data
+        for). Average outcomes have no contrast, null and prob_above_null. ``table.attrs`` holds level, uncertainty and
+        notes.
     quantities
         The rows of the table with their joint distribution: linear functionals of (beta, u), or joint draws.
     fit

@@ -1,19 +1,22 @@
 """Intervals and probabilities of linear functionals, from whatever a fit answers.
 
-A fit whose `LinearEstimate` is exact gives a mean and a covariance of a normal distribution: intervals are mean +- z
-sd. One that answers from draws says so with an attribute ``exact = False``, and intervals are quantiles of its draws.
+An estimate that knows its intervals is asked for them (`IntervalEstimate`). Of another, mean and covariance are those
+of a normal distribution, and intervals are mean +- z sd; or it answers from draws, says so with an attribute ``exact =
+False``, and intervals are quantiles of its draws.
 """
 
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import TypeGuard
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.functional import Functional
-from mixedfx.results.protocol import Fit, LinearEstimate
+from mixedfx.results.protocol import Fit, IntervalEstimate, LinearEstimate
+from mixedfx.results.undetermined import determined
 
 # The covariance of the whole table is never needed at once; blocks keep it small when a table has thousands of rows.
 BLOCK = 1024
@@ -63,6 +66,8 @@ def probabilities(
 
 def moments(estimate: LinearEstimate) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(s,) means and standard deviations."""
+    if knows_intervals(estimate):
+        return np.asarray(estimate.mean), estimate.sd
     # Where an effect is a constant, rounding may leave a variance of -1e-20.
     return np.asarray(estimate.mean), np.sqrt(np.clip(np.diag(estimate.cov), 0.0, None))
 
@@ -71,6 +76,9 @@ def interval(
     estimate: LinearEstimate, level: float, seed: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(s,) lower and upper ends of central intervals."""
+    if knows_intervals(estimate):
+        lower, upper = estimate.interval(level).T
+        return lower, upper
     if is_exact(estimate):
         mean, sd = moments(estimate)
         z = NormalDist().inv_cdf(0.5 + level / 2)
@@ -83,6 +91,8 @@ def probability(
     estimate: LinearEstimate, seed: int | None, greater: float | None = None, less: float | None = None
 ) -> NDArray[np.float64]:
     """(s,) probability of lying above `greater` and below `less`."""
+    if knows_intervals(estimate):
+        return estimate.probability(greater, less)
     from scipy.special import ndtr
 
     low = -np.inf if greater is None else greater
@@ -93,9 +103,18 @@ def probability(
         # As differences of upper tails where both bounds lie above the mean: no cancellation far out.
         a, b = (low - mean) / safe, (high - mean) / safe
         inside = np.where(a > 0, ndtr(-a) - ndtr(-b), ndtr(b) - ndtr(a))
-        return np.where(sd > 0, inside, (mean > low) & (mean < high))
-    draws = estimate.draws(None, seed)
-    return np.mean((draws > low) & (draws < high), axis=0)
+        return np.where(sd > 0, inside, np.where(np.isnan(mean), np.nan, (mean > low) & (mean < high)))
+    return share_between(estimate.draws(None, seed), low, high)
+
+
+def share_between(draws: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    """(s,) share of the draws (D, s) between two numbers; NaN where draws are NaN."""
+    return np.where(np.isnan(draws).any(axis=0), np.nan, np.mean((draws > low) & (draws < high), axis=0))
+
+
+def knows_intervals(estimate: LinearEstimate) -> TypeGuard[IntervalEstimate]:
+    """Whether an estimate says itself what its intervals are; its properties are not looked at, which may cost much."""
+    return callable(getattr(estimate, "interval", None)) and callable(getattr(estimate, "probability", None))
 
 
 def is_exact(estimate: LinearEstimate) -> bool:
@@ -106,19 +125,12 @@ def is_exact(estimate: LinearEstimate) -> bool:
 def _blocks(fit: Fit, functional: Functional) -> list[LinearEstimate]:
     m = len(functional)
     if m <= BLOCK:
-        return [fit.apply(functional)]
+        return [determined(fit.apply(functional), functional)]
     pieces = [np.arange(start, min(start + BLOCK, m)) for start in range(0, m, BLOCK)]
-    return [fit.apply(take_rows(functional, piece)) for piece in pieces]
+    parts = [take_rows(functional, piece) for piece in pieces]
+    return [determined(fit.apply(part), part) for part in parts]
 
 
 def take_rows(functional: Functional, rows: NDArray[np.intp]) -> Functional:
     """Take some rows of a functional, in the order given."""
-    return Functional(
-        functional.fixed[rows],
-        functional.random[rows],
-        functional.new[rows],
-        functional.new_levels,
-        functional.offset[rows],
-        functional.unseen[rows],
-        functional.averaged,
-    )
+    return functional.take(rows)

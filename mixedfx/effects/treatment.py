@@ -151,8 +151,11 @@ def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
         levels = _check_chosen(name, chosen, levels, column, any_number=not by_level)
     elif not by_level and len(levels) > 2:
         return Treatment(name, "unit", (0, 1), ((1, 0),), column.dtype)
-    # Any number may be asked about, whatever the column is stored as.
-    dtype = column.dtype if by_level else np.dtype(float)
+    dtype = column.dtype
+    if numeric and not by_level:
+        # Of 64 bits, since the type that holds the data, such as int8, need not hold the values asked for.
+        whole = all(float(v).is_integer() and abs(v) < 2**63 for v in levels)
+        dtype = np.dtype(np.int64 if whole and column.dtype.kind in "iu" else np.float64)
     return Treatment(name, "levels", tuple(levels), pairs_of(len(levels), style), dtype)
 
 

@@ -6,8 +6,10 @@ them are `continuous`, `counts`, `binary` and `categories`; `registry` finds a f
 
 from mixedfx.families.binary import bernoulli, binomial
 from mixedfx.families.categories import categorical, cumulative
-from mixedfx.families.continuous import beta, gamma, gaussian, lognormal, student
 from mixedfx.families.counts import negbinomial, poisson
+from mixedfx.families.location import gaussian, student
+from mixedfx.families.positive import gamma, lognormal
+from mixedfx.families.unit import beta
 
 __all__ = [
     "bernoulli",

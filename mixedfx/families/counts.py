@@ -9,6 +9,7 @@ where log C(y + k - 1, y) = -log(y + k) - log B(k, y + 1): as k grows this is th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from mixedfx.families.derivatives import HIGHEST, Ladder, compose, stacked
+from mixedfx.families.facts import NO_FACTS, RowFacts
 from mixedfx.families.family import Array, Auxiliary, Family, Outcome, across, refuse, times
+from mixedfx.families.link_derivatives import logistic
+from mixedfx.families.links import saturating_square
 
 # Beyond this the integers of double precision run out, and so does NumPy's generator.
 _LARGEST_COUNT = 1e15
@@ -29,13 +34,18 @@ def _poisson(rng: np.random.Generator, mu: Array) -> Array:
     return np.where(usable, drawn, np.where(mu >= 0, np.round(mu), np.nan))
 
 
+def _softplus(x: Array, order: int) -> Ladder:
+    """Derivatives of log(1 + exp(x)): the logistic function and its derivatives."""
+    return (special.expit(x), *logistic(x, order - 1))
+
+
 class _Count(Family):
     """A response 0, 1, 2, ..."""
 
     links = ("log", "sqrt", "identity")
     outcome: ClassVar[Outcome] = "count"
 
-    def check(self, y: Array, trials: Array | None, rows: NDArray[np.intp]) -> None:
+    def check(self, y: Array, facts: RowFacts, rows: NDArray[np.intp]) -> None:
         """Refuse negative numbers and fractions."""
         refuse(
             ~(y >= 0) | np.isinf(y),
@@ -52,7 +62,7 @@ class _Count(Family):
             "A rate is a count with offset(log(exposure)); positive real numbers are family='gamma'.",
         )
 
-    def mean(self, eta: Array, aux: Auxiliary, trials: Array | None = None) -> Array:
+    def mean(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """The mean mu."""
         return self.link.inverse(eta)
 
@@ -63,30 +73,35 @@ class Poisson(_Count):
 
     name = "poisson"
 
-    def log_density(
-        self,
-        y: Array,
-        eta: Array,
-        aux: Auxiliary,
-        trials: Array | None = None,
-        weights: Array | None = None,
-        known_sd: Array | None = None,
-    ) -> Array:
+    def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """The sum y log mu - mu - log y!."""
         mu = self.link.inverse(eta)
         with np.errstate(invalid="ignore"):
             found = times(y, self.link.log_inverse(eta)) - mu - special.gammaln(y + 1)
         return np.where(mu >= 0, found, -np.inf)
 
-    def draw(
-        self,
-        rng: np.random.Generator,
-        eta: Array,
-        aux: Auxiliary,
-        trials: Array | None = None,
-        weights: Array | None = None,
-        known_sd: Array | None = None,
+    def derivatives(
+        self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS, order: int = HIGHEST
     ) -> Array:
+        """Those of y log mu - mu."""
+        of_log, of_mu = self.link.log_inverse_derivatives(eta, order), self.link.derivatives(eta, order)
+        return stacked(tuple(times(y, one) - other for one, other in zip(of_log, of_mu, strict=True)), np.shape(eta))
+
+    def auxiliary_derivatives(
+        self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS
+    ) -> Mapping[str, Array]:
+        """There are no auxiliary parameters."""
+        return {}
+
+    def information(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
+        """(d mu)^2 / mu, from the derivative of log mu."""
+        return self.link.derivatives(eta, 1)[0] * self.link.log_inverse_derivatives(eta, 1)[0]
+
+    def variance(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
+        """The mean mu."""
+        return self.link.inverse(eta)
+
+    def draw(self, rng: np.random.Generator, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Poisson draws."""
         return _poisson(rng, self.link.inverse(eta))
 
@@ -98,15 +113,7 @@ class NegativeBinomial(_Count):
     name = "negbinomial"
     auxiliary = ("shape",)
 
-    def log_density(
-        self,
-        y: Array,
-        eta: Array,
-        aux: Auxiliary,
-        trials: Array | None = None,
-        weights: Array | None = None,
-        known_sd: Array | None = None,
-    ) -> Array:
+    def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Log density of neg_binomial_2(mu, shape)."""
         shape, log_mu = across(aux, "shape"), self.link.log_inverse(eta)
         choose = -np.log(y + shape) - special.betaln(shape, y + 1)
@@ -115,15 +122,44 @@ class NegativeBinomial(_Count):
             found = choose + times(y, -np.logaddexp(0.0, -log_odds)) - shape * np.logaddexp(0.0, log_odds)
         return np.where(np.isnan(found), -np.inf, found)
 
-    def draw(
-        self,
-        rng: np.random.Generator,
-        eta: Array,
-        aux: Auxiliary,
-        trials: Array | None = None,
-        weights: Array | None = None,
-        known_sd: Array | None = None,
+    def derivatives(
+        self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS, order: int = HIGHEST
     ) -> Array:
+        """Of y l - (y + k) log(mu + k) in l = log mu, where mu / (mu + k) is logistic in l - log k; composed with l."""
+        shape = across(aux, "shape")
+        of_log_sum = _softplus(self.link.log_inverse(eta) - np.log(shape), order)
+        outer = (y - (y + shape) * of_log_sum[0], *(-(y + shape) * rung for rung in of_log_sum[1:]))
+        return stacked(compose(outer, self.link.log_inverse_derivatives(eta, order)), np.shape(eta))
+
+    def auxiliary_derivatives(
+        self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS
+    ) -> Mapping[str, Array]:
+        """Of the log density, in log k: k {psi(y + k) - psi(k) - log(1 + mu / k) + 1 - (y + k) / (mu + k)}.
+
+        With p = mu / (mu + k) the last two are (mu - y) / (mu + k) = p - y (1 - p) / k.
+        """
+        shape, log_odds = across(aux, "shape"), self.link.log_inverse(eta) - np.log(across(aux, "shape"))
+        p, v, t = _softplus(log_odds, 3)
+        own = shape * (
+            special.digamma(y + shape) - special.digamma(shape) - np.logaddexp(0.0, log_odds) + p - y * (1 - p) / shape
+        )
+        # in l: -k p + (k + y) v, and its derivative
+        outer = ((shape + y) * v - shape * p, (shape + y) * t - shape * v)
+        rest = compose(outer, self.link.log_inverse_derivatives(eta, 2))
+        return {"shape": stacked((own, *rest), np.shape(eta))}
+
+    def information(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
+        """(d log mu)^2 mu k / (mu + k)."""
+        log_mu, shape = self.link.log_inverse(eta), across(aux, "shape")
+        weight = shape * special.expit(log_mu - np.log(shape))
+        return weight * self.link.log_inverse_derivatives(eta, 1)[0] ** 2
+
+    def variance(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
+        """The sum mu + mu^2 / k."""
+        mu = self.link.inverse(eta)
+        return mu + saturating_square(mu) / across(aux, "shape")
+
+    def draw(self, rng: np.random.Generator, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Poisson draws around gamma draws."""
         shape, mu = across(aux, "shape"), self.link.inverse(eta)
         return _poisson(rng, mu * rng.standard_gamma(np.broadcast_to(shape, np.shape(eta))) / shape)

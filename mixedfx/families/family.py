@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.errors import DataError, OptionError, some_rows
+from mixedfx.families.derivatives import HIGHEST
+from mixedfx.families.facts import NO_FACTS, RowFacts
 from mixedfx.families.links import LINKS, Link
 
 Array = NDArray[np.float64]
@@ -91,15 +93,15 @@ class Family(ABC):
         return self.outcome in ("ordered", "nominal")
 
     @abstractmethod
-    def check(self, y: Array, trials: Array | None, rows: NDArray[np.intp]) -> None:
+    def check(self, y: Array, facts: RowFacts, rows: NDArray[np.intp]) -> None:
         """Refuse responses that this family cannot have.
 
         Parameters
         ----------
         y
             (n,) responses; codes 0 to K - 1 of categories.
-        trials
-            (n,) numbers of trials, for binomial only.
+        facts
+            What is known of each row.
         rows
             (n,) positions of the rows in the data as given, for the message.
 
@@ -110,15 +112,7 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def log_density(
-        self,
-        y: Array,
-        eta: Array,
-        aux: Auxiliary,
-        trials: Array | None = None,
-        weights: Array | None = None,
-        known_sd: Array | None = None,
-    ) -> Array:
+    def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Log density of each row in each draw, all constants included.
 
         Parameters
@@ -129,12 +123,8 @@ class Family(ABC):
             (D, m) linear predictor; (D, m, K - 1) for categorical.
         aux
             Name -> (D,) draws of the auxiliary parameters; ``"threshold"`` -> (D, K - 1) for cumulative.
-        trials
-            (m,) numbers of trials (binomial).
-        weights
-            (m,) precision weights: the scale of a row is sigma / sqrt(weight).
-        known_sd
-            (m,) known standard deviations, which take the place of sigma.
+        facts
+            What else is known of each row: trials, weights, known standard deviations.
 
         Returns
         -------
@@ -143,27 +133,64 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def mean(self, eta: Array, aux: Auxiliary, trials: Array | None = None) -> Array:
+    def mean(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Mean response.
 
         Returns
         -------
         (D, m) array
             In the units of the response. Binomial: the probability of success, or the expected number of successes
-            where `trials` is given. Cumulative, categorical: (D, m, K) probabilities.
+            where `facts` gives the trials. Cumulative, categorical: (D, m, K) probabilities.
         """
 
     @abstractmethod
-    def draw(
-        self,
-        rng: np.random.Generator,
-        eta: Array,
-        aux: Auxiliary,
-        trials: Array | None = None,
-        weights: Array | None = None,
-        known_sd: Array | None = None,
-    ) -> Array:
+    def draw(self, rng: np.random.Generator, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """(D, m) new responses, one for each row and draw; arguments as in `log_density`, codes for categories."""
+
+    @abstractmethod
+    def derivatives(
+        self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS, order: int = HIGHEST
+    ) -> Array:
+        """Derivatives of the log density in the linear predictor.
+
+        Parameters
+        ----------
+        y, eta, aux, facts
+            As in `log_density`.
+        order
+            Highest order, 1 to 4.
+
+        Returns
+        -------
+        (order, D, m) array
+            Orders 1, 2, ...; no number where the parameters do not allow the response.
+
+        Raises
+        ------
+        OptionError
+            For a family with several linear predictors (categorical).
+        """
+
+    @abstractmethod
+    def auxiliary_derivatives(
+        self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS
+    ) -> Mapping[str, Array]:
+        """Derivatives of the log density, and of its first two derivatives in eta, in the auxiliary parameters.
+
+        Returns
+        -------
+        Mapping
+            Name -> (3, D, m): d / d log(parameter) of the log density, of its first and of its second derivative in
+            eta. ``"threshold"`` -> (K - 1, 3, D, m), in the thresholds themselves. Without sigma where it is known.
+        """
+
+    @abstractmethod
+    def information(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
+        """(D, m) expected information about eta: the mean of minus the second derivative of the log density."""
+
+    @abstractmethod
+    def variance(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
+        """(D, m) variance of the response; of each category's indicator, (D, m, K), where the mean is (D, m, K)."""
 
 
 def across(aux: Auxiliary, name: str) -> Array:

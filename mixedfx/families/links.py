@@ -18,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from mixedfx.families.derivatives import Ladder
+from mixedfx.families.link_derivatives import LINK_DERIVATIVES
+
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
@@ -36,8 +39,6 @@ class Link:
         mu -> eta.
     inverse
         eta -> mu.
-    derivative
-        eta -> d mu / d eta.
     log_inverse
         eta -> log mu, without forming mu.
     log_complement
@@ -55,9 +56,20 @@ class Link:
     name: str
     link: Function = field(compare=False, repr=False)
     inverse: Function = field(compare=False, repr=False)
-    derivative: Function = field(compare=False, repr=False)
     log_inverse: Function = field(compare=False, repr=False)
     log_complement: Function = field(compare=False, repr=False)
+
+    def derivatives(self, eta: Array, order: int = 2) -> Ladder:
+        """Derivatives of mu in eta of orders 1 to `order`, at most four."""
+        return LINK_DERIVATIVES[self.name][0](eta, order)
+
+    def log_inverse_derivatives(self, eta: Array, order: int = 2) -> Ladder:
+        """Derivatives of log mu."""
+        return LINK_DERIVATIVES[self.name][1](eta, order)
+
+    def log_complement_derivatives(self, eta: Array, order: int = 2) -> Ladder:
+        """Derivatives of log(1 - mu)."""
+        return LINK_DERIVATIVES[self.name][2](eta, order)
 
 
 def saturating_exp(eta: Array) -> Array:
@@ -87,10 +99,6 @@ def _same(eta: Array) -> Array:
     return np.asarray(eta, dtype=np.float64)
 
 
-def _one(eta: Array) -> Array:
-    return np.ones_like(eta, dtype=np.float64)
-
-
 def _unknown(eta: Array) -> Array:
     return np.full_like(eta, np.nan, dtype=np.float64)
 
@@ -100,10 +108,6 @@ def _log1m(mu: Array) -> Array:
         return np.log1p(-mu)
 
 
-def _logistic_density(eta: Array) -> Array:
-    return special.expit(eta) * special.expit(-eta)
-
-
 def _log_expit(eta: Array) -> Array:
     # -log(1 + exp(-eta)) without overflow; more than twice as fast as logaddexp.
     return np.minimum(eta, 0.0) - np.log1p(np.exp(-np.abs(eta)))
@@ -111,10 +115,6 @@ def _log_expit(eta: Array) -> Array:
 
 def _log_expit_complement(eta: Array) -> Array:
     return _log_expit(np.negative(eta))
-
-
-def _normal_density(eta: Array) -> Array:
-    return np.exp(-0.5 * np.square(np.clip(eta, -40.0, 40.0))) / np.sqrt(2 * np.pi)
 
 
 def _log_normal_upper(eta: Array) -> Array:
@@ -127,10 +127,6 @@ def _cloglog(mu: Array) -> Array:
 
 def _gumbel(eta: Array) -> Array:
     return -np.expm1(-saturating_exp(eta))
-
-
-def _gumbel_density(eta: Array) -> Array:
-    return np.exp(np.minimum(eta, _LARGEST) - saturating_exp(eta))
 
 
 def _log_gumbel(eta: Array) -> Array:
@@ -154,10 +150,6 @@ def _cauchy(eta: Array) -> Array:
     return np.arctan2(1.0, -np.asarray(eta, dtype=np.float64)) / np.pi
 
 
-def _cauchy_density(eta: Array) -> Array:
-    return 1.0 / (np.pi * (1.0 + saturating_square(eta)))
-
-
 def _log_cauchy(eta: Array) -> Array:
     return _log(_cauchy(eta))
 
@@ -171,16 +163,8 @@ def _reciprocal(eta: Array) -> Array:
         return 1.0 / np.asarray(eta, dtype=np.float64)
 
 
-def _reciprocal_derivative(eta: Array) -> Array:
-    return -np.square(_reciprocal(eta))
-
-
 def _log_reciprocal(eta: Array) -> Array:
     return -_log(eta)
-
-
-def _twice(eta: Array) -> Array:
-    return 2.0 * np.asarray(eta, dtype=np.float64)
 
 
 def _log_square(eta: Array) -> Array:
@@ -195,14 +179,14 @@ def _sqrt(mu: Array) -> Array:
 LINKS: dict[str, Link] = {
     link.name: link
     for link in (
-        Link("identity", _same, _same, _one, _log, _log1m),
-        Link("log", _log, saturating_exp, saturating_exp, _same, _unknown),
-        Link("logit", special.logit, special.expit, _logistic_density, _log_expit, _log_expit_complement),
-        Link("probit", special.ndtri, special.ndtr, _normal_density, special.log_ndtr, _log_normal_upper),
-        Link("cloglog", _cloglog, _gumbel, _gumbel_density, _log_gumbel, _log_gumbel_complement),
-        Link("cauchit", _cauchit, _cauchy, _cauchy_density, _log_cauchy, _log_cauchy_complement),
-        Link("inverse", _reciprocal, _reciprocal, _reciprocal_derivative, _log_reciprocal, _unknown),
-        Link("sqrt", _sqrt, saturating_square, _twice, _log_square, _unknown),
+        Link("identity", _same, _same, _log, _log1m),
+        Link("log", _log, saturating_exp, _same, _unknown),
+        Link("logit", special.logit, special.expit, _log_expit, _log_expit_complement),
+        Link("probit", special.ndtri, special.ndtr, special.log_ndtr, _log_normal_upper),
+        Link("cloglog", _cloglog, _gumbel, _log_gumbel, _log_gumbel_complement),
+        Link("cauchit", _cauchit, _cauchy, _log_cauchy, _log_cauchy_complement),
+        Link("inverse", _reciprocal, _reciprocal, _log_reciprocal, _unknown),
+        Link("sqrt", _sqrt, saturating_square, _log_square, _unknown),
     )
 }
 """Every link by its name."""

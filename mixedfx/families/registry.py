@@ -7,9 +7,11 @@ from difflib import get_close_matches
 from mixedfx.errors import OptionError
 from mixedfx.families.binary import Bernoulli, Binomial
 from mixedfx.families.categories import Categorical, Cumulative
-from mixedfx.families.continuous import Beta, Gamma, Gaussian, LogNormal, Student
 from mixedfx.families.counts import NegativeBinomial, Poisson
 from mixedfx.families.family import Family
+from mixedfx.families.location import Gaussian, Student
+from mixedfx.families.positive import Gamma, LogNormal
+from mixedfx.families.unit import Beta
 
 _TYPES: tuple[type[Family], ...] = (
     Gaussian,

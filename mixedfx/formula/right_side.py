@@ -19,6 +19,9 @@ from mixedfx.formula.terms import Side, Summand, at_top, canonical_side, is_grou
 STRUCTURES = ("us", "diag", "cs", "homcs", "homdiag", "ar1", "hetar1", "toep", "ou", "rr")
 """Covariance structures that other packages write as calls, ``diag(x | g)``."""
 
+MAX_RANDOM = 200
+"""Most random terms of a formula, after `/` and `*` between grouping factors are expanded."""
+
 
 @dataclass
 class RightSide:
@@ -69,6 +72,7 @@ def _sort(tokens: Sequence[Token], formula: str, parts: RightSide) -> None:
                 raise _subtracted(summand, formula)
             if any(t.kind is Kind.BAR for t in at_top(inside)):
                 parts.random += read_random(summand.tokens, formula)
+                _refuse_many(parts.random, formula)
             else:
                 _refuse_inner_minus(inside, formula)
                 _sort(inside, formula, parts)
@@ -78,6 +82,16 @@ def _sort(tokens: Sequence[Token], formula: str, parts: RightSide) -> None:
             parts.offsets.append(single_argument(summand.tokens[0], formula))
         else:
             raise _combined(summand, formula)
+
+
+def _refuse_many(random: Sequence[RandomPart], formula: str) -> None:
+    if len(random) > MAX_RANDOM:
+        raise FormulaError(
+            f"more than {MAX_RANDOM} random terms",
+            formula=formula,
+            column=random[MAX_RANDOM].column,
+            mend="Write effects of the same groups as one term: (1 + x1 + x2 || g).",
+        )
 
 
 def read_random(tokens: Sequence[Token], formula: str) -> list[RandomPart]:

@@ -6,7 +6,7 @@ cannot be estimated are answered NaN.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -22,8 +22,6 @@ from mixedfx.results.protocol import Fit
 Array = NDArray[np.float64]
 Ddf = Literal["satterthwaite", "kenward-roger", "residual", "normal"]
 DDF = ("satterthwaite", "kenward-roger", "residual", "normal")
-# Part of a question that lies along a null vector of X, relative to its length; rounding leaves some 1e-14.
-ESTIMABLE = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,18 +32,12 @@ class Rows:
     ----------
     functional
         The s rows over beta, random effects zero.
-    full
-        (s, k) the same over all columns of the fixed part, aliased ones included.
     void
         (s,) questions without meaning in these data, such as a mean over cells without rows.
-    null_basis
-        (k, a) null vectors of the fixed part.
     """
 
     functional: Functional
-    full: Array
     void: NDArray[np.bool_]
-    null_basis: Array
 
     def __len__(self) -> int:
         return len(self.functional)
@@ -53,15 +45,12 @@ class Rows:
     def combine(self, K: Array | sparse.csr_array) -> Rows:
         """Linear combinations of the questions, (c, s) coefficients."""
         touched = abs(sparse.csr_array(K)) @ self.void.astype(float) > 0
-        return replace(self, functional=self.functional.combine(K), full=np.asarray(K @ self.full), void=touched)
+        return Rows(self.functional.combine(K), touched)
 
     @cached_property
     def answerable(self) -> NDArray[np.bool_]:
         """(s,) whether each can be estimated from these data."""
-        if not self.null_basis.shape[1]:
-            return ~self.void
-        size = np.maximum(np.linalg.norm(self.full, axis=1, keepdims=True), 1.0)
-        return ~self.void & (np.abs(self.full @ self.null_basis) <= ESTIMABLE * size).all(axis=1)
+        return ~self.void & self.functional.estimable
 
 
 @dataclass(frozen=True, eq=False)

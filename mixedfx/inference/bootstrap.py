@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from mixedfx.errors import check_option
 from mixedfx.inference.parameters import Names, Parameter, choose, interval_frame
 from mixedfx.inference.profile import quantile
+from mixedfx.results.frames import frame_table
+from mixedfx.results.render import Shown, SummaryContent
 
 Interval = Literal["percentile", "basic", "normal"]
 INTERVALS = ("percentile", "basic", "normal")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Bootstrap:
+class Bootstrap(Shown):
     """Replicates, as `LmerFit.bootstrap` returns them.
 
     Attributes
@@ -113,11 +115,9 @@ class Bootstrap:
                 low, high = 2 * estimate - high, 2 * estimate - low
         return interval_frame(chosen, estimate, low, high, level, names)
 
-    def __repr__(self) -> str:
-        return f"{self._counts}\n{self.tidy().to_string(index=False)}"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{self._counts}</p>{self.tidy().to_html(index=False)}"
+    def content(self) -> SummaryContent:
+        """Estimates, biases and standard errors."""
+        return SummaryContent(self._counts, (frame_table(self.tidy(), "", whole=".tidy()"),))
 
     @property
     def _counts(self) -> str:

@@ -29,6 +29,7 @@ from scipy import sparse
 from mixedfx.design.grouping import rows_of
 from mixedfx.errors import OptionError
 from mixedfx.inference.findings import Finding
+from mixedfx.inference.response_kind import other_model, two_valued
 from mixedfx.inference.robust import cluster_codes
 from mixedfx.pls.projection import Projection
 
@@ -40,6 +41,7 @@ UNEQUAL = 1.3  # ratio of residual standard deviations from which conclusions ma
 INFLATED = 10.0  # variance inflation factor worth a note
 MOST_LEVELS = 2000  # of a grouping factor whose omitted slopes are tested with its dense (q, q) matrix
 SIMULATIONS = 4000
+TWO = "a response of two values has residuals of two: see the kind of response"
 SMALL = "; seen for certain, but too little to change conclusions"
 
 
@@ -60,6 +62,11 @@ class CheckInput:
     projection: Projection
     sigma: float
     factors: Sequence[Vector]
+
+    @property
+    def response(self) -> Vector:
+        """(n,) the response as modelled."""
+        return self.projection.design.y
 
     @cached_property
     def residual(self) -> Vector:
@@ -98,6 +105,8 @@ def residual_shape(given: CheckInput) -> Finding:
     r = given.residual
     if len(r) < 20:
         return Finding("normality of residuals", "ok", f"{len(r)} rows are too few to tell")
+    if two_valued(given.response):
+        return Finding("normality of residuals", "ok", TWO)
     skew, kurtosis = float(stats.skew(r)), float(stats.kurtosis(r))
     p = min(1.0, 2 * min(float(stats.skewtest(r).pvalue), float(stats.kurtosistest(r).pvalue)))
     seen = f"skewness {skew:.2f}, excess kurtosis {kurtosis:.2f}"
@@ -109,7 +118,7 @@ def residual_shape(given: CheckInput) -> Finding:
     return Finding(
         "normality of residuals", "problem", f"{what}: {seen}",
         "Averages are little affected, but prediction intervals and single outlying rows are. Look at the rows with "
-        "the largest residuals; transform the response, or fit mx.bayes(..., family='student').",
+        f"the largest residuals; {other_model(given.response)}.",
         p,
     )  # fmt: skip
 
@@ -118,6 +127,8 @@ def spread(given: CheckInput) -> Finding:
     """Whether the residual variance changes with the fitted values or a column of X."""
     from scipy import stats
 
+    if two_valued(given.response):
+        return Finding("constant variance", "ok", TWO)
     design, squares = given.projection.design, given.residual**2
     places = [("fitted values", given.fitted)]
     places += [(name, design.X[:, j]) for j, name in enumerate(design.fixed_names) if np.ptp(design.X[:, j]) > 0]
@@ -162,6 +173,8 @@ def spread_between_groups(given: CheckInput) -> Finding:
     """Whether the residual variance differs between the levels of a grouping factor."""
     from scipy import stats
 
+    if two_valued(given.response):
+        return Finding("variance between groups", "ok", TWO)
     r = given.residual
     p_values: dict[str, float] = {}
     ratio: dict[str, float] = {}
@@ -205,7 +218,7 @@ def outlying_groups(given: CheckInput) -> Finding:
             p = _outlier_p_value(float(distance[worst]), len(known))
             places.append((p, float(distance[worst]), f"{term.label} {term.levels[known[worst]]}", column))
     if not places:
-        return Finding("outlying groups", "ok", "fewer than six levels in every grouping factor")
+        return Finding("outlying groups", "ok", _untold(given, 6))
     p, distance, level, column = min(places)
     p = min(1.0, p * len(places))
     seen = f"the farthest is {level} ({column}), {distance:.1f} robust standard deviations from the median"
@@ -217,6 +230,22 @@ def outlying_groups(given: CheckInput) -> Finding:
         "it: fit.influence(by=...) says what changes.",
         p,
     )  # fmt: skip
+
+
+def _untold(given: CheckInput, least: int) -> str:
+    """Why no column of a random term has `least` modes to look at: too few levels, or effects that do not vary."""
+    zero: dict[str, None] = {}
+    few: dict[str, int] = {}
+    for term, modes in zip(given.projection.design.random, given.modes, strict=True):
+        for column, known in zip(term.columns, np.isfinite(modes).sum(axis=0), strict=True):
+            if known == 0:
+                zero[f"{term.label} ({column})"] = None
+            else:
+                few[term.label] = max(few.get(term.label, 0), int(known))
+    parts = [f"fewer than {least} levels to look at: {', '.join(f'{g} ({n})' for g, n in few.items())}"] if few else []
+    if zero:
+        parts.append(f"the estimated variance of {', '.join(zero)} is zero, so there are no effects to look at")
+    return "; ".join(parts)
 
 
 def _robust_distance(z: Vector) -> Vector:
@@ -254,7 +283,7 @@ def mode_shape(given: CheckInput) -> Finding:
                 what = f"{term.label} ({column}): skewness {stats.skew(z):.2f}, excess kurtosis {stats.kurtosis(z):.2f}"
                 places.append((p, what))
     if not places:
-        return Finding("normality of random effects", "ok", "fewer than 20 levels are too few to tell")
+        return Finding("normality of random effects", "ok", _untold(given, 20))
     p, seen = min(places)
     p = min(1.0, p * len(places))
     if p >= ALPHA:

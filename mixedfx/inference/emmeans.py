@@ -23,9 +23,10 @@ from mixedfx.errors import NotEstimableWarning, OptionError, check_level, check_
 from mixedfx.inference.answers import Asker, Ddf, Rows
 from mixedfx.inference.averaging import Weights, asked, averages
 from mixedfx.inference.marginal_means import MarginalMeans
-from mixedfx.inference.reference_grid import ReferenceGrid, every_column, reference_grid
+from mixedfx.inference.reference_grid import ReferenceGrid, reference_grid
 from mixedfx.inference.units import units_of
 from mixedfx.results.protocol import Fit
+from mixedfx.results.undetermined import needed_columns, reason
 
 Array = NDArray[np.float64]
 # Central differences of five points are exact for polynomials up to degree 4, whatever the step; this share of the
@@ -65,7 +66,8 @@ def emmeans(
     weights
         Average over the other factors with equal weights; ``"proportional"``: as often as their combinations occur in
         the data; ``"outer"``: with the product of their margins; ``"cells"``: as often as they occur with the levels
-        that the mean is for. Rows of the data are counted, whatever their precision weights.
+        that the mean is for. Rows of the data are counted, whatever their precision weights; trials where rows are
+        ``k | trials(m)``, of which the means of numbers are taken too.
     ddf
         ``"satterthwaite"`` (where None), ``"kenward-roger"``, ``"residual"`` or ``"normal"``.
     vcov
@@ -124,7 +126,7 @@ def emmeans(
     if bias_adjust and scale == "link":
         raise OptionError("bias_adjust=True is about means of the response", mend='Ask with scale="response".')
     grid = reference_grid(fit, at, (*names, *groups))
-    means = _means(asker, grid, grid.rows(fit), grid.full, names, groups, weights, "emmean", level)
+    means = _means(asker, grid, grid.rows(fit), names, groups, weights, "emmean", level)
     if scale == "link":
         return means
     units = units_of(fit, grid, averages(grid, (*names, *groups), weights)[1], bias_adjust)
@@ -183,24 +185,22 @@ def emtrends(
     if kind(values) != "number" or var in grid.coded:
         raise OptionError(f"{var!r} is a factor in this model and has no slope", mend="Compare its means: mx.emmeans.")
     step = STEP * float(values.max() - values.min())
-    functional, full = _derivative(fit, grid, var, step)
-    return _means(asker, grid, functional, full, names, groups, weights, "trend", level)
+    return _means(asker, grid, _derivative(fit, grid, var, step), names, groups, weights, "trend", level)
 
 
-def _derivative(fit: Fit, grid: ReferenceGrid, var: str, step: float) -> tuple[Functional, Array]:
-    """Functionals (m rows) and full columns (m, k) of the derivative with respect to `var` at each point."""
+def _derivative(fit: Fit, grid: ReferenceGrid, var: str, step: float) -> Functional:
+    """Functionals (m rows) of the derivative with respect to `var` at each point."""
     m = len(grid.frame)
     shifted = [grid.frame.assign(**{var: grid.frame[var].astype(float) + k * step}) for k, _ in STENCIL]
     moved = pd.concat(shifted, ignore_index=True)
     W = sparse.csr_array(sparse.hstack([sparse.eye_array(m) * (c / step) for _, c in STENCIL]))
-    return grid.rows(fit, moved).combine(W), W @ every_column(grid.design, moved)
+    return grid.rows(fit, moved).combine(W)
 
 
 def _means(
     asker: Asker,
     grid: ReferenceGrid,
     functional: Functional,
-    full: Array,
     names: tuple[str, ...],
     groups: tuple[str, ...],
     weights: Weights,
@@ -209,13 +209,16 @@ def _means(
 ) -> MarginalMeans:
     """Average the points of the grid, and warn of means that the data cannot tell."""
     cells, W, void = averages(grid, (*names, *groups), weights)
-    rows = Rows(functional.combine(W), W @ full, void, grid.null_basis)
+    rows = Rows(functional.combine(W), void)
     lost = ~rows.answerable
     if lost.any():
         which = ["; ".join(f"{c} = {level_label(v)}" for c, v in row.items()) for _, row in cells[lost].iterrows()]
+        columns = needed_columns(asker.fit.design, rows.functional.null)
+        why = [reason(columns)] if columns else []
+        why += ["cells without rows have no weights"] if void.any() else []
         warnings.warn(
-            f"{lost.sum()} of {len(lost)} cannot be estimated from these data and are NaN: {quoted(which)}. Their "
-            "cells have no data, or rest on coefficients that were dropped from the model as aliased",
+            f"{lost.sum()} of {len(lost)} cannot be estimated and are NaN{f': {quoted(which)}' if which[0] else ''}. "
+            + "; ".join(f"{one[0].upper()}{one[1:]}" for one in why),
             NotEstimableWarning,
             stacklevel=3,
         )
@@ -242,6 +245,8 @@ def _notes(grid: ReferenceGrid, named: tuple[str, ...], weights: Weights, asker:
     link = getattr(getattr(asker.fit, "family", None), "link", None)
     if link is not None and link.name != "identity":
         notes.append(f"{ON_LINK} ({link.name})")
+    if asker.fit.design.trials is not None and (weights != "equal" or fixed):
+        notes.append("rows count by their trials")
     if asker.fit.design.random:
         notes.append("random effects at their population mean of zero")
     return tuple(notes)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from mixedfx.plots.picture import Picture
 from mixedfx.results.numbers import p_values
-from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
+from mixedfx.results.render import Shown, SummaryContent, SummaryFacts, SummaryTable
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 Status = Literal["ok", "note", "problem"]
 
@@ -43,7 +44,7 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CheckReport:
+class CheckReport(Shown):
     """All findings about one fit, and the tables behind its pictures.
 
     Attributes
@@ -92,21 +93,11 @@ class CheckReport:
             blocks.append(SummaryFacts(advice))
         return SummaryContent(self.title, tuple(blocks))
 
-    def plot(self) -> Figure:
+    def plot(self) -> Picture:
         """The page in pictures: residuals, their spread and quantiles, quantiles of the modes, influence of groups."""
         from mixedfx.plots.diagnostics import check_panels
 
-        return check_panels(self.pictures)
-
-    def text(self) -> str:
-        """The page in words as plain text."""
-        return self.content().text()
-
-    def __repr__(self) -> str:
-        return self.text()
-
-    def _repr_html_(self) -> str:
-        return self.content().html()
+        return Picture(check_panels(self.pictures))
 
 
 def _listed(problems: tuple[Finding, ...]) -> str:

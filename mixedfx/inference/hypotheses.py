@@ -6,6 +6,7 @@ A reference (`Reference`) is a covariance of the fixed effects with the degrees 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,8 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import OptionError
-from mixedfx.inference.satterthwaite import independent_contrasts
+from mixedfx.errors import IgnoredGroupsWarning, OptionError
+from mixedfx.inference.canonical_contrasts import independent_contrasts
+from mixedfx.inference.single_clusters import SingleClusters
 from mixedfx.results.tables import TIDY_COLUMNS, t_test
 
 Vector = NDArray[np.float64]
@@ -42,19 +44,41 @@ class Reference(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """One number of degrees of freedom for everything: n - p, or infinity for the normal and chi square."""
+    """One number of degrees of freedom for everything: n - p, or infinity for the normal and chi square.
+
+    `single`: what one cluster alone determines, where `vcov` is cluster-robust.
+    """
 
     vcov: Vector
     df: float
+    single: SingleClusters | None = None
 
     def t_df(self, contrasts: Vector) -> Vector:
         """(s,) the same number for every row."""
+        if self.single is not None:
+            self.single.warn(contrasts, stacklevel=4)
         return np.full(len(contrasts), self.df)
 
     def f_test(self, L: Vector, difference: Vector) -> tuple[float, float, float]:
         """Wald's F with the same number as denominator df."""
+        if self.single is not None:
+            self.single.warn(L, stacklevel=4)
         t2 = independent_contrasts(L, self.vcov, difference)[1]
         return float(np.mean(t2)), float(len(t2)), self.df
+
+
+def coefficient_df(reference: Reference, names: Sequence[str]) -> Vector:
+    """(p,) degrees of freedom of the coefficients, for a table of all of them.
+
+    The intercept is a mean over groups, and its df are rarely read: beside other coefficients it is not warned about.
+    """
+    eye, df = np.eye(len(names)), np.empty(len(names))
+    alone = np.array([name == "Intercept" and len(names) > 1 for name in names], dtype=bool)
+    df[~alone] = reference.t_df(eye[~alone])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IgnoredGroupsWarning)
+        df[alone] = reference.t_df(eye[alone])
+    return df
 
 
 def contrast_matrix(hypothesis: Any, names: Sequence[str]) -> tuple[Vector, tuple[str, ...]]:

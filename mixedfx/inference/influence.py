@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 
 from mixedfx.design.grouping import rows_of
 from mixedfx.pls.projection import Projection
+from mixedfx.results.frames import frame_table
+from mixedfx.results.render import Shown, SummaryContent
 
 Vector = NDArray[np.float64]
 
 SHOWN = 10  # sets that are printed
-WIDTH = 100  # columns of a printed table
 
 
-@dataclass(frozen=True, eq=False)
-class Influence:
+@dataclass(frozen=True, eq=False, repr=False)
+class Influence(Shown):
     """What leaving out each row, or each group of rows, does to a fit.
 
     Attributes
@@ -69,22 +70,12 @@ class Influence:
             parts.append(self.varcorr)
         return pd.concat(parts, axis=1).sort_values("cooks_distance", ascending=False, kind="stable")
 
-    def __repr__(self) -> str:
-        shown = self.table.head(SHOWN).to_string(float_format=_short, line_width=WIDTH)
-        return f"{self._title}\n{shown}"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{self._title}</p>{self.table.head(SHOWN).to_html(float_format=_short)}"
-
-    @property
-    def _title(self) -> str:
+    def content(self) -> SummaryContent:
+        """The most influential sets."""
         how = "theta estimated anew" if self.refitted else "theta held fixed"
         most = f"the {SHOWN} most influential of {len(self.n)}" if len(self.n) > SHOWN else str(len(self.n))
-        return f"Influence of each {self.by} ({most}; {how})"
-
-
-def _short(value: float) -> str:
-    return f"{value:.4g}"
+        title = f"Influence of each {self.by} ({most}; {how})"
+        return SummaryContent(title, (frame_table(self.table.rename_axis(self.by), "", most=SHOWN),))
 
 
 def row_influence(projection: Projection, names: Sequence[str], index: pd.Index) -> Influence:
@@ -112,7 +103,7 @@ def group_influence(
     index = pd.Index(list(levels), name=by)
     changes = np.array([projection.change_of_beta(rows) for rows in rows_of(codes, len(levels))])
     sizes = pd.Series(np.bincount(codes, minlength=len(levels)), index=index, name="n")
-    return influence_from_changes(projection, changes.reshape(len(levels), -1), names, index, sizes, by)
+    return influence_from_changes(projection, changes.reshape(len(levels), len(names)), names, index, sizes, by)
 
 
 def influence_from_changes(

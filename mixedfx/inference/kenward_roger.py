@@ -36,16 +36,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.errors import DegreesOfFreedomWarning
+from mixedfx.inference.canonical_contrasts import independent_contrasts
 from mixedfx.inference.covariance_derivatives import Products, covariance_pairs, products, to_beta
 from mixedfx.inference.kernel_traces import kernel_traces
-from mixedfx.inference.satterthwaite import independent_contrasts
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.factorization import Factorization, Pair
 from mixedfx.pls.problem import Problem
 
 Vector = NDArray[np.float64]
 
-UNINFORMED = 1e-10  # eigenvalue of the scaled information below which a combination of (co)variances is not estimable
+UNINFORMED = 1e-10  # information, in units of the (co)variances, below which a combination of them is not estimable
 
 
 @dataclass(frozen=True)
@@ -119,15 +119,15 @@ def _moments(rows: Vector, phi: Vector, derivatives: Vector) -> tuple[float, flo
     return float(df), float(scale)
 
 
-def kenward_roger(problem: Problem, theta: Vector) -> KenwardRoger:
+def kenward_roger(problem: Problem, par: Vector) -> KenwardRoger:
     """Adjustment at the REML estimate.
 
     Parameters
     ----------
     problem
         Cross-products of a REML fit.
-    theta
-        (r,) the estimate, as users see it.
+    par
+        (r,) the estimate in the parameters of `problem`.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def kenward_roger(problem: Problem, theta: Vector) -> KenwardRoger:
     DegreesOfFreedomWarning
         Where the data carry no information on some combination of the (co)variances, which is then left out.
     """
-    at = evaluate(problem, theta * problem.parameter_scale)
+    at = evaluate(problem, par)
     found = products(problem, at)
     pairs = covariance_pairs(problem)
     phi = at.sigma2 * (found.unrotate @ found.S_inverse @ found.unrotate.T)
@@ -148,7 +148,7 @@ def kenward_roger(problem: Problem, theta: Vector) -> KenwardRoger:
     information = _information(problem, at.factorization, found, pairs, moved, middle)
     # derivatives of Phi; V itself multiplies it
     derivatives = np.concatenate([to_beta(moved, at.sigma2, found), phi[None]])
-    root = _root_of_inverse(information)
+    root = _root_of_inverse(information, _units(at.factorization.T, pairs))
     W = 2.0 * (root.T @ root)[: len(pairs), : len(pairs)]
     bracket = np.einsum("ij,ijab->ab", W, middle - _fixed_part(found, moved))
     adjusted = phi + 2.0 * to_beta((bracket + bracket.T)[None] / 2.0, at.sigma2, found)[0]
@@ -216,12 +216,18 @@ def _information(
     return (out + out.T) / 2.0
 
 
-def _root_of_inverse(information: Vector) -> Vector:
+def _units(T: list[Vector], pairs: list[tuple[int, int, int]]) -> Vector:
+    """(m + 1,) size of a change of each (co)variance that matters, V last: products of the units of two rows of T."""
+    row = [np.maximum(1.0, np.linalg.norm(factor, axis=1)) for factor in T]
+    return np.array([*(row[f][a] * row[f][c] for f, a, c in pairs), 1.0])
+
+
+def _root_of_inverse(information: Vector, units: Vector) -> Vector:
     """Rows whose gram matrix is the inverse of the information, directions without information left out."""
     known = np.isinf(np.diag(information))
     A = np.where(known[:, None] | known, 0.0, information)
-    scale = np.sqrt(np.maximum(np.diag(A), 0.0))
-    scale[scale == 0] = 1.0
+    # what is well informed in units of its standard error, what is not in its own
+    scale = np.sqrt(np.maximum(np.diag(A), units**-2.0))
     values, vectors = np.linalg.eigh(A / np.outer(scale, scale))
     good = values > UNINFORMED
     if (~good).sum() > known.sum():

@@ -32,6 +32,7 @@ from mixedfx.pls.factorization import Factorization, SecondLevel
 Vector = NDArray[np.float64]
 PatternOf = tuple[int, int, int]
 
+HELD = 9  # matrices over the second level at the largest, and one more for each pattern of the first factor
 DENSE_NUMBERS = 2e7  # size of Y up to which it is laid out densely where a twentieth of it is filled
 
 
@@ -72,7 +73,7 @@ def _check_memory(second: SecondLevel, count: int) -> None:
     import psutil
 
     q2 = second.coupling.size
-    needed, free = 8.0 * q2**2 * (5 + count) / 2**20, psutil.virtual_memory().available / 2**20
+    needed, free = 8.0 * q2**2 * (HELD + count) / 2**20, psutil.virtual_memory().available / 2**20
     if needed > 0.9 * free:
         raise MemoryForecastError(
             f"Kenward and Roger's method needs {needed:,.0f} MB for {q2:,} crossed random effects; {free:,.0f} MB are "

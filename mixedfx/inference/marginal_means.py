@@ -18,12 +18,13 @@ from mixedfx.inference.answers import Answer, Asker, Rows
 from mixedfx.inference.contrast_families import contrast_family
 from mixedfx.inference.hypotheses import f_probability
 from mixedfx.inference.multiplicity import Adjust, Side, adjusted_p_values, check_adjust, critical_values
+from mixedfx.plots.picture import Picture
+from mixedfx.results.render import Shown, SummaryContent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mixedfx.inference.units import Units
-    from mixedfx.results.render import SummaryContent
 
 Array = NDArray[np.float64]
 DEFAULT_ADJUST: Mapping[str, Adjust] = {
@@ -35,7 +36,7 @@ DEFAULT_ADJUST: Mapping[str, Adjust] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MarginalMeans:
+class MarginalMeans(Shown):
     """Marginal means, trends, or contrasts of them, of one fit.
 
     Attributes
@@ -308,7 +309,7 @@ class MarginalMeans:
         usual = "none" if self.asker.posterior else DEFAULT_ADJUST.get(family, "none")
         return replace(made, adjust=made._adjustment(usual if adjust is None else adjust))
 
-    def plot(self, comparisons: bool = False, ax: Axes | None = None, **options: Any) -> Axes:
+    def plot(self, comparisons: bool = False, ax: Axes | None = None, **options: Any) -> Picture:
         """Draw the table: a point and an interval for each row; see `mixedfx.plots.marginal_means`.
 
         Parameters
@@ -336,7 +337,7 @@ class MarginalMeans:
         what = self.column.replace("_", " ") if ratio else names.get(self.column, "difference")
         options.setdefault("xlabel", what)
         options.setdefault("null", None if self.quantity == "emmean" else 1.0 if ratio else 0.0)
-        return marginal_means(table, list(self.cells.columns), self.by, level=self.level, ax=ax, **options)
+        return Picture(marginal_means(table, list(self.cells.columns), self.by, level=self.level, ax=ax, **options))
 
     @property
     def column(self) -> str:
@@ -386,15 +387,13 @@ class MarginalMeans:
 
     def summary(self) -> SummaryContent:
         """Table and notes; prints as text, shows as HTML in a notebook."""
+        return self.content()
+
+    def content(self) -> SummaryContent:
+        """Table and notes."""
         from mixedfx.inference.wording import content
 
         return content(self)
-
-    def __repr__(self) -> str:
-        return self.summary().text()
-
-    def _repr_html_(self) -> str:
-        return self.summary().html()
 
 
 def _control(base: Any, rows: Sequence[tuple[Any, ...]], labels: Sequence[str]) -> Any:

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.covariance.structures import structure_for
+from mixedfx.covariance.structures import factor, structure_for
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError
+from mixedfx.pls.problem import Problem
 from mixedfx.results.tables import term_names
 
 Vector = NDArray[np.float64]
@@ -129,7 +130,7 @@ def values_of(design: Design, parameters: Sequence[Parameter], beta: Vector, the
     A correlation is NaN where one of its standard deviations is zero.
     """
     out = np.empty((len(sigma), len(parameters)))
-    factors = _factors(design, theta)
+    factors = factors_of(design, theta)
     for c, parameter in enumerate(parameters):
         if parameter.kind == "beta":
             out[:, c] = beta[:, parameter.position]
@@ -146,29 +147,23 @@ def values_of(design: Design, parameters: Sequence[Parameter], beta: Vector, the
     return out
 
 
-def _factors(design: Design, theta: Vector) -> list[Vector]:
-    """(B, k, k) factor T of each term."""
+def factors_of(design: Design, theta: Vector) -> list[Vector]:
+    """(..., k, k) relative factor T of each random term at theta (..., r)."""
     out, at = [], 0
     for term in design.random:
         structure = structure_for(term.n_columns, term.correlated)
-        T = np.zeros((len(theta), term.n_columns, term.n_columns))
-        rows, columns = structure.entries
-        T[:, rows, columns] = theta[:, at : at + structure.n_parameters]
+        out.append(factor(structure, theta[..., at : at + structure.n_parameters]))
         at += structure.n_parameters
-        out.append(T)
     return out
 
 
-def singular_rows(design: Design, theta: Vector, tolerance: float = 1e-4) -> NDArray[np.bool_]:
-    """(B,) whether a variance is zero or a correlation is one; lme4's rule, a diagonal entry of T below 1e-4.
+def singular_rows(problem: Problem, theta: Vector, tolerance: float = 1e-4) -> NDArray[np.bool_]:
+    """(B,) whether a variance is zero or a correlation is one at theta (B, r).
 
-    Entries are taken relative to the scale of their column, so that units do not matter.
+    lme4's rule, a diagonal entry of T below 1e-4, for the columns the engine uses: orthogonal and of unit mean square,
+    so that neither the location nor the unit of a covariate matters (`mixedfx.pls.basis`).
     """
-    out = np.zeros(len(theta), dtype=bool)
-    for term, T in zip(design.random, _factors(design, theta), strict=True):
-        scale = np.sqrt((term.z**2).mean(axis=0))
-        out |= (np.abs(np.einsum("bii->bi", T)) * scale < tolerance).any(axis=1)
-    return out
+    return np.any(problem.parameters(theta)[:, problem.diagonal] < tolerance, axis=1)
 
 
 def interval_frame(

@@ -26,9 +26,12 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import check_level
 from mixedfx.inference.parameters import Names, Parameter, choose, interval_frame
+from mixedfx.plots.picture import Picture
+from mixedfx.results.frames import frame_table
+from mixedfx.results.render import Shown, SummaryContent
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 Vector = NDArray[np.float64]
 # value -> (d(c) - d-hat, d'(c)); the second is of no use on a boundary
@@ -188,7 +191,7 @@ def quantile(level: float) -> float:
 
 
 @dataclass(frozen=True, repr=False)
-class Profile:
+class Profile(Shown):
     """Profiles of the ML deviance, as `LmerFit.profile` returns them.
 
     Attributes
@@ -249,26 +252,14 @@ class Profile:
         edge = self.limits[k].low if side < 0 else self.limits[k].high
         return edge if last.value == edge and abs(last.zeta) <= z else interpolate(nodes, side * z)
 
-    def __repr__(self) -> str:
-        return f"{self._title}\n{self._intervals.to_string(index=False)}"
+    def content(self) -> SummaryContent:
+        """ML estimates and intervals, at 95 % or as far as the profiles go."""
+        level = min(0.95, self.level)
+        title = f"Profile of -2 log L up to {100 * self.level:g} %; ML estimates and {100 * level:g} % intervals"
+        return SummaryContent(title, (frame_table(self.confint(level), "", whole=".confint()"),))
 
-    def _repr_html_(self) -> str:
-        return f"<p>{self._title}</p>{self._intervals.to_html(index=False)}"
-
-    @property
-    def _title(self) -> str:
-        return f"Profile of -2 log L up to {100 * self.level:g} %; ML estimates and {100 * self._shown:g} % intervals:"
-
-    @property
-    def _shown(self) -> float:
-        return min(0.95, self.level)
-
-    @property
-    def _intervals(self) -> pd.DataFrame:
-        return self.confint(self._shown)
-
-    def plot(self, density: bool = False) -> Figure:
+    def plot(self, density: bool = False) -> Picture:
         """Draw zeta of each parameter, or its density; see `mixedfx.plots.profile.profile`."""
         from mixedfx.plots.profile import profile
 
-        return profile(self.table, density=density)
+        return Picture(profile(self.table, density=density))

@@ -3,25 +3,24 @@
 Every factor of the fixed part stands at all its levels, every numeric predictor at its mean (one with only two distinct
 values, such as a 0/1 dummy, at both), and the grid is their crossing (Searle, Speed & Milliken 1980, The American
 Statistician 34:216). Random effects are at their population mean of zero at every point. The count of a point is the
-number of rows of the data that have its factor levels.
+number of rows of the data that have its factor levels. Where a row stands for several trials, ``k | trials(m)``, rows
+and values are counted once for each trial, as they would be were the trials rows.
 
-A mean l'beta is estimable where l is a combination of the rows of X, that is l'N = 0 for every null vector N of X with
-all its columns, aliased ones included. For an aliased column j with X_j = X_kept a the null vector is e_j - a.
+Which means the data determine, `mixedfx.design.estimable` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.design.expressions import column_of, columns_read
+from mixedfx.design.expressions import columns_read
 from mixedfx.design.frame import column, kind, nearest
 from mixedfx.design.functional import Functional
 from mixedfx.design.labels import level_label
@@ -49,7 +48,7 @@ class ReferenceGrid:
     coded
         Numbers that are factors by way of an expression, such as ``C(x)``.
     count
-        (m,) rows of the data with the factor levels of the point.
+        (m,) rows of the data with the factor levels of the point; trials where rows have such.
     constant
         Mean of what ``offset=`` added in the data; offsets written in the formula are evaluated at the points.
     """
@@ -83,27 +82,6 @@ class ReferenceGrid:
                     values = column(self.design.frame, name)
                     frame = frame.assign(**{name: values.mean() if kind(values) == "number" else values.iloc[0]})
         return frame
-
-    @cached_property
-    def full(self) -> Array:
-        """(m, k) fixed-effects matrix at the points, aliased columns included."""
-        return every_column(self.design, self.frame)
-
-    @cached_property
-    def null_basis(self) -> Array:
-        """(k, aliased) null vectors of the full fixed-effects matrix of the data; no columns where X has full rank."""
-        k, dropped = len(self.design.spec.fixed.columns), self.design.dropped
-        if not len(dropped):
-            return np.empty((k, 0))
-        kept = np.setdiff1d(np.arange(k), dropped)
-        X = every_column(self.design, self.design.frame)
-        scale = np.linalg.norm(X[:, kept], axis=0)
-        R = np.asarray(np.linalg.qr(np.hstack([X[:, kept] / scale, X[:, dropped]]), mode="r"))
-        coefficients = np.linalg.lstsq(R[:, : len(kept)], R[:, len(kept) :], rcond=None)[0] / scale[:, None]
-        basis = np.zeros((k, len(dropped)))
-        basis[kept] = -coefficients
-        basis[dropped, np.arange(len(dropped))] = 1.0
-        return basis / np.linalg.norm(basis, axis=0)
 
 
 def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequence[str] = ()) -> ReferenceGrid:
@@ -146,7 +124,7 @@ def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequen
     values: dict[str, tuple[Any, ...]] = {}
     factors = []
     for name in predictors:
-        found, factor = _values_of(column(design.frame, name), name in coded)
+        found, factor = _values_of(column(design.frame, name), name in coded, design.trials)
         values[name] = _settled(name, found, factor, at[name]) if name in at else found
         if factor or (len(found) == 2 and name not in at):
             factors.append(name)
@@ -159,17 +137,15 @@ def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequen
         )
     frame = _crossing(design, values)
     counts = _counts(design, frame, factors)
-    given, constant = _given_offset(design)
+    given, constant = _given_offset(design, predictors)
     frame = _with_left_sides(design, frame).assign(**dict.fromkeys(given, 0.0))
     return ReferenceGrid(design, frame, values, tuple(factors), frozenset(coded), counts, constant)
 
 
 def fixed_predictors(design: Design) -> tuple[str, ...]:
-    """Columns of the data that the fixed part and the offsets read, in the order of the formula."""
+    """Columns of the data that the fixed part and the offsets of the formula read, in its order."""
     spec = design.spec
-    bare = replace(
-        design.formula, response=None, additions=(), random=(), offsets=tuple(o.expression for o in spec.offsets)
-    )
+    bare = replace(design.formula, response=None, additions=(), random=())
     read = columns_read(bare, spec.env, list(spec.kinds))
     return tuple(name for name in read if name in design.frame.columns)
 
@@ -184,7 +160,7 @@ def _coded_as_factors(design: Design, predictors: Sequence[str]) -> set[str]:
     return found
 
 
-def _values_of(values: pd.Series, coded: bool) -> tuple[tuple[Any, ...], bool]:
+def _values_of(values: pd.Series, coded: bool, trials: Array | None) -> tuple[tuple[Any, ...], bool]:
     """Values that a predictor takes, and whether it is a factor."""
     what = kind(values)
     if what == "category":
@@ -192,7 +168,13 @@ def _values_of(values: pd.Series, coded: bool) -> tuple[tuple[Any, ...], bool]:
     distinct = sorted(pd.unique(values).tolist())
     if what != "number" or coded:
         return tuple(distinct), True
-    return (tuple(distinct), False) if len(distinct) <= 2 else ((float(values.mean()),), False)
+    return (tuple(distinct), False) if len(distinct) <= 2 else (_mean(values, trials), False)
+
+
+def _mean(values: pd.Series, trials: Array | None) -> tuple[float]:
+    """Mean over rows, or over trials where rows have such."""
+    counted = trials is not None and trials.any()
+    return (float(np.average(values.to_numpy(dtype=float), weights=trials)) if counted else float(values.mean()),)
 
 
 def _settled(name: str, known: tuple[Any, ...], factor: bool, given: Any) -> tuple[Any, ...]:
@@ -233,16 +215,12 @@ def _crossing(design: Design, values: Mapping[str, tuple[Any, ...]]) -> pd.DataF
     return pd.DataFrame(columns, index=pd.RangeIndex(codes.shape[1]))
 
 
-def _given_offset(design: Design) -> tuple[tuple[str, ...], float]:
-    """Columns that ``offset=`` named, and the mean of what it added to the rows of the data."""
-    spec, written = design.spec, len(design.formula.offsets)
-    names = tuple(column_of(offset.expression) for offset in spec.offsets[written:])
-    if not np.any(design.offset):
-        return names, 0.0
-    by_formula = replace(spec, offsets=spec.offsets[:written], random=()).replay(design.frame).offset
-    if any(name in design.frame for name in names):  # a predictor as well: evaluated at the points like one
+def _given_offset(design: Design, predictors: Sequence[str]) -> tuple[tuple[str, ...], float]:
+    """Column of what ``offset=`` gave, and the mean of that over the rows of the data."""
+    name = design.spec.given_offset
+    if name is None or name in predictors:  # a predictor as well: evaluated at the points like one
         return (), 0.0
-    return names, float(np.mean(design.offset - by_formula))
+    return (name,), _mean(column(design.frame, name), design.trials)[0]
 
 
 def _with_left_sides(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
@@ -261,17 +239,12 @@ def _with_left_sides(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counts(design: Design, frame: pd.DataFrame, factors: Sequence[str]) -> NDArray[np.int64]:
-    """Rows of the data that agree with each point in all factors."""
+    """Rows of the data that agree with each point in all factors; their trials where rows have such."""
+    size = np.ones(len(design.y)) if design.trials is None else design.trials
     if not factors:
-        return np.full(len(frame), len(design.y), dtype=np.int64)
-    names = list(factors)
-    tally = design.frame.groupby(names, observed=True, sort=False).size().to_frame("count").reset_index()
-    found = frame.loc[:, names].merge(tally, on=names, how="left", sort=False)["count"]
+        return np.full(len(frame), size.sum(), dtype=np.int64)
+    keys = list(range(len(factors)))  # not names, of which one may be that of the counts
+    tally = pd.Series(size).groupby([column(design.frame, name).array for name in factors], observed=True, sort=False)
+    known = cast(pd.Series, tally.sum()).to_frame().reset_index().set_axis([*keys, "count"], axis=1)
+    found = frame.loc[:, list(factors)].set_axis(keys, axis=1).merge(known, on=keys, how="left", sort=False)["count"]
     return found.fillna(0).to_numpy(dtype=np.int64)
-
-
-def every_column(design: Design, frame: pd.DataFrame) -> Array:
-    """Fixed-effects matrix with the aliased columns in it."""
-    spec = design.spec
-    whole = replace(spec, kept=np.arange(len(spec.fixed.columns), dtype=np.intp), random=(), offsets=())
-    return whole.replay(frame).X

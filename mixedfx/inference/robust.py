@@ -36,8 +36,10 @@ from scipy import linalg
 
 from mixedfx.design.design import Design
 from mixedfx.design.grouping import rows_of
+from mixedfx.design.rows_used import in_order
 from mixedfx.errors import DegreesOfFreedomWarning, ModelError, OptionError, check_option
-from mixedfx.inference.satterthwaite import independent_contrasts
+from mixedfx.inference.canonical_contrasts import independent_contrasts
+from mixedfx.inference.single_clusters import SingleClusters, single_directions
 
 Vector = NDArray[np.float64]
 
@@ -65,6 +67,8 @@ class RobustCovariance:
         (m, p, p) G_j'Phi_j G_j of each cluster.
     across
         (m, p, p) X_j'G_j of each cluster.
+    single
+        What one cluster alone determines.
     """
 
     kind: str
@@ -74,6 +78,7 @@ class RobustCovariance:
     model: Vector
     within: Vector
     across: Vector
+    single: SingleClusters
 
     @property
     def n_clusters(self) -> int:
@@ -90,7 +95,14 @@ class RobustCovariance:
         return f"<{self.kind} covariance of {size}>"
 
     def t_df(self, contrasts: Vector) -> Vector:
-        """(s,) Satterthwaite degrees of freedom of the rows of (s, p) contrasts."""
+        """(s,) Satterthwaite degrees of freedom of the rows of (s, p) contrasts.
+
+        Warns
+        -----
+        SingleClusterWarning
+            Where one cluster alone tells a contrast.
+        """
+        self.single.warn(contrasts, stacklevel=4)
         return np.array([self._hotelling(row[None]) for row in contrasts])
 
     def f_test(self, L: Vector, difference: Vector) -> tuple[float, float, float]:
@@ -100,7 +112,10 @@ class RobustCovariance:
         -----
         DegreesOfFreedomWarning
             With too few clusters for so many contrasts; F and its df are then NaN.
+        SingleClusterWarning
+            Where one cluster alone tells a contrast.
         """
+        self.single.warn(L, stacklevel=4)
         t2 = independent_contrasts(L, self.vcov, difference)[1]
         rows = independent_contrasts(L, self.model, difference)[0]
         q = len(rows)
@@ -172,7 +187,7 @@ def cluster_codes(design: Design, cluster: Any) -> tuple[NDArray[np.intp], str]:
         codes = labels[cluster] if cluster in labels else pd.factorize(design.frame[cluster])[0].astype(np.intp)
         name = cluster
     else:
-        values = np.asarray(cluster)
+        values = np.asarray(in_order(design, cluster, "cluster"))
         if values.shape != (len(design.y),):
             raise OptionError(
                 f"cluster= has shape {values.shape}, the fit used {len(design.y)} rows",
@@ -213,6 +228,11 @@ def robust_covariance(
         ``"CR0"``, ``"CR1"`` or ``"CR2"``.
     cluster
         See `cluster_codes`.
+
+    Warns
+    -----
+    SingleClusterWarning
+        Where one cluster alone tells a coefficient.
     """
     check_option("kind", kind, KINDS)
     codes, name = cluster_codes(design, cluster)
@@ -221,11 +241,12 @@ def robust_covariance(
     m, p = len(pieces), len(beta)
     if m < 2:
         raise ModelError("one cluster carries no information on the variation between clusters")
-    scores, within, across = np.empty((m, p)), np.empty((m, p, p)), np.empty((m, p, p))
+    scores, within, across, information = np.empty((m, p)), *np.empty((3, m, p, p))
     for j, rows in enumerate(pieces):
         Phi, X, e = _cluster(design, factors, sigma, residual, rows)
         root = linalg.cholesky(Phi)  # upper: Phi = D'D
         G = linalg.cho_solve((root, False), X)
+        information[j] = X.T @ G
         if kind == "CR1":
             G = G * np.sqrt(m / (m - 1))
         elif kind == "CR2":
@@ -233,7 +254,19 @@ def robust_covariance(
         scores[j] = e @ G
         within[j], across[j] = G.T @ Phi @ G, X.T @ G
     half = scores @ model
-    return RobustCovariance(kind, name, design.fixed_names, half.T @ half, model, within, across)
+    found = single_directions(list(information), model)
+    labels = tuple(_label(design, cluster, name, int(pieces[j][0])) for j, _ in found)
+    single = SingleClusters(kind, name, design.fixed_names, labels, tuple(N for _, N in found), model)
+    single.warn(np.eye(p), stacklevel=5)
+    return RobustCovariance(kind, name, design.fixed_names, half.T @ half, model, within, across, single)
+
+
+def _label(design: Design, cluster: Any, name: str, row: int) -> str:
+    """Name of the cluster of one row."""
+    for term in design.random:
+        if term.label == name:
+            return term.levels[term.codes[row]]
+    return str(design.frame[name].iloc[row] if isinstance(cluster, str) else np.asarray(cluster)[row])
 
 
 def _cluster(

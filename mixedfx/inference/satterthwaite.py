@@ -14,40 +14,53 @@ criterion, and with v(theta) = c'C c along the profile (s moves with theta)
     df = 1 / (1 / nu + g_p'Hp^{-1}g_p / v^2).
 
 At a minimum the quadratic form is the same in every parametrisation. **g_p is exact**
-(`mixedfx.inference.covariance_derivatives`). **Hp** is the central difference of the engine's exact gradient with steps
-of `STEP` standard errors of theta: the criterion varies over standard errors, so the relative error of order STEP^2 is
-below 1e-6, and rounding, about 1e-12 of the gradient's terms over the step, is below that. Tests compare it with the
-analytical second derivatives of a dense V.
+(`mixedfx.inference.covariance_derivatives`). **Hp** is the central difference of the engine's exact gradient. The
+criterion varies over standard errors of theta, so a step of h of them has an error of order h^2; the gradient is a
+difference of terms that are as large as M is beside the identity, so its rounding is about epsilon = |M| times that of
+a number, and adds epsilon / h. The step is the larger of `STEP`, with which both are below 1e-6, and epsilon^(1/3),
+where the two errors meet: groups that differ 10^5 times as much as repeats within them cost two digits, not the answer.
+Tests compare Hp with the analytical second derivatives of a dense V.
+
+**Scale.** The unit of a parameter of T is the largest of 1 (a standard deviation between groups as large as the
+residual one, z of unit mean square) and the length of its row of T, the standard deviation that it is part of. The
+criterion itself has no unit, so second derivatives in these units are plain numbers: nothing here depends on units of
+y or z, or on how much groups differ.
 
 **Boundary.** Where a column of T is zero, its entries enter V by their squares: dV = 0 and the cross derivatives of the
 criterion vanish. Such directions say nothing about v to first order and are dropped, as if the variance were known to
-be zero. Any other direction in which the criterion is flat or bends downwards is dropped with a warning
-(`DegreesOfFreedomWarning`).
+be zero; contrasts whose df then act as if groups did not exist are warned about (`IgnoredGroupsWarning`,
+`mixedfx.inference.ignored_groups`). Any other direction in which the criterion is flat or bends downwards is dropped
+with a warning (`DegreesOfFreedomWarning`).
 
 **Several contrasts.** With L vcov L' = U diag(d) U' the rows of U'L are uncorrelated, each t_m^2 has df nu_m, and the F
-statistic, the mean of the t_m^2, gets the df whose mean is the mean of nu_m / (nu_m - 2) (Fai & Cornelius 1996). F is
-the same however the rows of L are written; this df is not quite, since another L is rotated otherwise.
+statistic, the mean of the t_m^2, gets the df whose mean is the mean of nu_m / (nu_m - 2) (Fai & Cornelius 1996). The
+rotation U, and with it this df, would depend on how the rows of L are written; they are written in one way first, see
+`mixedfx.inference.canonical_contrasts`.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.errors import DegreesOfFreedomWarning
+from mixedfx.design.design import Design
+from mixedfx.errors import DegreesOfFreedomWarning, IgnoredGroupsWarning
+from mixedfx.inference.canonical_contrasts import contrast_metric, independent_contrasts
 from mixedfx.inference.covariance_derivatives import products, theta_directions
+from mixedfx.inference.ignored_groups import IgnoredGroups, ignored_groups
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
 
 Vector = NDArray[np.float64]
 
 STEP = 3e-4  # of a standard error of theta
-LARGEST_STEP = 1e-3  # of the parameters' unit, where the criterion is nearly flat
-SCALES = 1e3  # ratio of standard errors of contrasts up to which they are rotated as they are
-FLAT = 1e-8  # eigenvalue of the scaled second derivatives below which a direction is not informed
+LARGEST_STEP = 1e-3  # of the parameter's unit, where the criterion is nearly flat
+LOST = 1e-2  # rounding of the gradient's terms from which degrees of freedom are no longer good for a tenth
+FLAT = 1e-8  # second derivative in units of the parameters below which a direction is not informed
 
 
 @dataclass(frozen=True)
@@ -63,42 +76,114 @@ class Satterthwaite:
         variance of c'vcov c is 2 (v^2 / nu + the sum of squares of c'derivatives c).
     nu
         Degrees of freedom of the residual variance; infinite where it is known.
+    design
+        What was fitted: it says how hypotheses are written, and the names in warnings. None: hypotheses in units of
+        standard errors, and no warnings.
+    ignored
+        Directions in which the estimated variance between groups is zero.
     """
 
     vcov: Vector
     derivatives: Vector
     nu: float
+    design: Design | None = None
+    ignored: tuple[IgnoredGroups, ...] = ()
+
+    @cached_property
+    def _metric(self) -> Vector | None:
+        return None if self.design is None else contrast_metric(self.design)
 
     def t_df(self, contrasts: Vector) -> Vector:
-        """(s,) degrees of freedom of the rows of (s, p) contrasts; residual ones where a variance is zero."""
+        """(s,) degrees of freedom of the rows of (s, p) contrasts; residual ones where a variance is zero.
+
+        Warns
+        -----
+        IgnoredGroupsWarning
+            Where they act as if groups did not exist.
+        """
+        df = self._t_df(contrasts)
+        self._warn_ignored(contrasts, df)
+        return df
+
+    def f_test(self, L: Vector, difference: Vector) -> tuple[float, float, float]:
+        """F statistic, numerator and denominator df of L beta = rhs; `difference` (m,) is L beta-hat - rhs.
+
+        Warns
+        -----
+        IgnoredGroupsWarning
+            Where these act as if groups did not exist.
+        """
+        t2 = independent_contrasts(L, self.vcov, difference)[1]
+        if len(t2) == 0:
+            return np.nan, 0.0, np.nan
+        rows = independent_contrasts(L, self.vcov, difference, self._metric if len(t2) > 1 else None)[0]
+        if self.ignored and self.design is not None:
+            most = np.concatenate([groups.most_dependent(rows, self.vcov) for groups in self.ignored])
+            self._warn_ignored(most, self._t_df(most))
+        return float(np.mean(t2)), float(len(t2)), combined_df(self._t_df(rows))
+
+    def coefficients_without_groups(self) -> dict[str, tuple[str, ...]]:
+        """Grouping factor -> coefficients whose df act as if it did not exist; empty without a design."""
+        eye = np.eye(len(self.vcov))
+        return self._without_groups(eye, self._t_df(eye))
+
+    def _t_df(self, contrasts: Vector) -> Vector:
         v = np.einsum("sp,pr,sr->s", contrasts, self.vcov, contrasts)
         g = np.einsum("sp,mpr,sr->sm", contrasts, self.derivatives, contrasts, optimize=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             inverse = 1.0 / self.nu + np.where(v > 0, (g**2).sum(axis=1) / v**2, 0.0)
             return 1.0 / inverse
 
-    def f_test(self, L: Vector, difference: Vector) -> tuple[float, float, float]:
-        """F statistic, numerator and denominator df of L beta = rhs; `difference` (m,) is L beta-hat - rhs."""
-        rows, t2 = independent_contrasts(L, self.vcov, difference)
-        return float(np.mean(t2)), float(len(t2)), combined_df(self.t_df(rows))
+    def _without_groups(self, contrasts: Vector, df: Vector) -> dict[str, tuple[str, ...]]:
+        """Grouping factor -> coefficients in contrasts whose df act as if it did not exist."""
+        found: dict[str, tuple[str, ...]] = {}
+        if self.design is None:
+            return found
+        sd = np.sqrt(np.diag(self.vcov))
+        for groups in self.ignored:
+            rows = contrasts[groups.concerns(contrasts, self.vcov, df)] * sd
+            if not len(rows):
+                continue
+            takes_part = (np.abs(rows) > 1e-8 * np.abs(rows).max(axis=1, keepdims=True)).any(axis=0)
+            own = takes_part & groups.concerns(np.eye(len(sd)), self.vcov, self._t_df(np.eye(len(sd))))
+            names = [
+                n for n, part in zip(self.design.fixed_names, own if own.any() else takes_part, strict=True) if part
+            ]
+            label = self.design.random[groups.term].label
+            found[label] = tuple(dict.fromkeys([*found.get(label, ()), *names]))
+        return found
+
+    def _warn_ignored(self, contrasts: Vector, df: Vector) -> None:
+        for label, names in (self._without_groups(contrasts, df) if self.ignored else {}).items():
+            listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            warnings.warn(
+                f"an estimated variance between levels of '{label}' is zero, and Satterthwaite's degrees of freedom "
+                f"for {listed} act as if these levels did not exist: intervals are too short and p values too small.\n"
+                'Say ddf="kenward-roger" (a REML fit), which counts them, or fit mx.bayes; do not drop the levels from '
+                "the model.",
+                IgnoredGroupsWarning,
+                stacklevel=4,
+            )
 
 
-def satterthwaite(problem: Problem, theta: Vector) -> Satterthwaite:
+def satterthwaite(problem: Problem, par: Vector, design: Design | None = None) -> Satterthwaite:
     """Pieces of Satterthwaite's method at the estimate.
 
     Parameters
     ----------
     problem
         Cross-products of the fit, REML or ML.
-    theta
-        (r,) the estimate, as users see it.
+    par
+        (r,) the estimate in the parameters of `problem`: in the columns as given, a covariate far from zero would cost
+        the digits that second differences need.
+    design
+        What was fitted, for hypotheses of several contrasts.
 
     Warns
     -----
     DegreesOfFreedomWarning
         Where the criterion does not bend upwards in some direction of theta.
     """
-    par = theta * problem.parameter_scale
     at = evaluate(problem, par)
     found = products(problem, at)
     dvcov, dresidual = theta_directions(problem, at, found)
@@ -108,12 +193,21 @@ def satterthwaite(problem: Problem, theta: Vector) -> Satterthwaite:
         nu = float(problem.dof)
         dvcov = dvcov + (dresidual / (nu * at.sigma2))[:, None, None] * vcov
     active = informed(at)
+    if rounding(at) > LOST:
+        warnings.warn(
+            "groups differ so much more than repeats within them that the criterion's second derivatives are lost in "
+            "rounding; Satterthwaite's degrees of freedom may be wrong",
+            DegreesOfFreedomWarning,
+            stacklevel=2,
+        )
+    ignored = ignored_groups(problem, at, found)
     if not active.any():
-        return Satterthwaite(vcov, np.zeros((0, *vcov.shape)), nu)
+        return Satterthwaite(vcov, np.zeros((0, *vcov.shape)), nu, design, ignored)
     H = second_derivatives(problem, at, np.flatnonzero(active))
-    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(H)), 1e-300))
+    # what is well informed in units of its standard error, what is not in its own
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(H)), parameter_units(at)[active] ** -2.0))
     values, vectors = np.linalg.eigh(H * np.outer(scale, scale))
-    good = values > FLAT * max(1.0, values[-1])
+    good = values > max(FLAT, rounding(at) ** (2 / 3)) * max(1.0, values[-1])
     if not good.all():
         warnings.warn(
             f"the criterion does not bend upwards in {int((~good).sum())} direction(s) of theta; Satterthwaite's "
@@ -122,7 +216,7 @@ def satterthwaite(problem: Problem, theta: Vector) -> Satterthwaite:
             stacklevel=2,
         )
     root = (vectors[:, good] / np.sqrt(values[good])).T * scale
-    return Satterthwaite(vcov, np.tensordot(root, dvcov[active], axes=(1, 0)), nu)
+    return Satterthwaite(vcov, np.tensordot(root, dvcov[active], axes=(1, 0)), nu, design, ignored)
 
 
 def informed(at: Evaluation) -> NDArray[np.bool_]:
@@ -131,16 +225,35 @@ def informed(at: Evaluation) -> NDArray[np.bool_]:
     return np.array([bool(np.any(T[f][:, b] != 0.0)) for f, _, b in at.factorization.problem.entries], dtype=bool)
 
 
+def parameter_units(at: Evaluation) -> Vector:
+    """(r,) the size of a change of each scaled parameter that matters: 1, or the length of its row of T if larger."""
+    problem = at.factorization.problem
+    pairs = zip(at.factorization.T, problem.turns, strict=True)
+    row = [np.linalg.norm(T if C is None else C.T @ T, axis=1) for T, C in pairs]  # of L, with T = C L
+    return np.array([max(1.0, float(row[f][a])) for f, a, _ in problem.entries])
+
+
+def rounding(at: Evaluation) -> float:
+    """Relative rounding of the gradient's terms: that of one number times the largest entry of M."""
+    T, problem = at.factorization.T, at.factorization.problem
+    largest = [float(np.max(np.diagonal(problem.gram1), initial=0.0))]
+    if problem.coupling is not None:
+        largest += [float(problem.coupling.gram.diagonal().max(initial=0.0))] * (len(T) - 1)
+    grown = [float(np.linalg.norm(factor, 2)) ** 2 * most for factor, most in zip(T, largest, strict=True)]
+    return float(np.finfo(np.float64).eps) * (1.0 + max(grown))
+
+
 def second_derivatives(problem: Problem, at: Evaluation, which: NDArray[np.intp]) -> Vector:
     """(m, m) second derivatives of the profiled criterion in the scaled parameters `which`.
 
     Central differences of the exact gradient, 2 m evaluations.
     """
     assert at.information is not None
-    columns = []
+    columns, units, lost = [], parameter_units(at), rounding(at) ** (1 / 3)
     for k in which:
         bend = at.information[k, k]
-        step = min(STEP / np.sqrt(bend), LARGEST_STEP) if bend > 0 else LARGEST_STEP
+        largest = max(LARGEST_STEP, lost) * units[k]
+        step = min(max(STEP, lost) / np.sqrt(bend), largest) if bend > 0 else largest
         sides = []
         for sign in (1.0, -1.0):
             moved = np.array(at.par)
@@ -156,36 +269,6 @@ def _gradient(problem: Problem, par: Vector) -> Vector:
     gradient = evaluate(problem, par).gradient
     assert gradient is not None
     return gradient
-
-
-def independent_contrasts(L: Vector, vcov: Vector, difference: Vector) -> tuple[Vector, Vector]:
-    """Uncorrelated rows that span those of L, and the squared t statistic of each.
-
-    Parameters
-    ----------
-    L
-        (m, p) contrasts; rows may be linearly dependent.
-    vcov
-        (p, p).
-    difference
-        (m,) L beta-hat - rhs.
-
-    Returns
-    -------
-    rows : (rank, p)
-    t2 : (rank,)
-    """
-    covariance = L @ vcov @ L.T
-    size = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    size[size == 0] = 1.0
-    # The rotation, and with it Fai and Cornelius's df, depends on the scale of the rows; it is lmerTest's, the rows as
-    # they are given, unless their scales are so far apart that digits would be lost.
-    if size.max() < SCALES * size.min():
-        size[:] = 1.0
-    values, vectors = np.linalg.eigh(covariance / np.outer(size, size))
-    keep = values > max(1e-10, len(L) * 1e-12) * max(float(values[-1]), 0.0)
-    turn = (vectors[:, keep] / size[:, None]).T
-    return turn @ L, (turn @ difference) ** 2 / values[keep]
 
 
 def combined_df(nu: Vector) -> float:

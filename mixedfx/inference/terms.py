@@ -8,7 +8,11 @@ Every hypothesis is "X beta lies in a smaller space", so that it does not depend
   contain it. A term contains another if it has all its variables and differs from it by factors only.
 * **Type III** (marginal): the term's coefficients under sum-to-zero coding, in which the average over the levels of
   every other factor, each level counted once, is at zero. With X_s the sum-coded columns and X = X_s M, these are
-  M beta, whatever coding X has. Cells without data leave no such average: then an error.
+  M beta, whatever coding X has. Numeric columns, and whole terms, that were dropped as aliased are no part of the
+  model. Null vectors of X_s that are left, N, come from cells without data or from numbers that a factor determines. A
+  term that N does not touch has M beta all the same; one that it touches is tested as X beta in the span of the other
+  terms, which is the same hypothesis where that is defined, unless it is averaged over another factor, or another term
+  over it: then there is no average, and an error.
 * **Single deletion**: the columns of the formula without the term span X_0; the rows of L span the row space of
   (I - P_0) X.
 
@@ -26,6 +30,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.design.parts import FormulaicPart, Part
+from mixedfx.design.rank import TOLERANCE, independent_columns
 from mixedfx.errors import ModelError, check_option
 
 Vector = NDArray[np.float64]
@@ -107,7 +112,7 @@ def term_contrasts(design: Design, type: str = "III") -> dict[str, Vector]:
     OptionError
         For another type.
     ModelError
-        For type III where columns were dropped, so that some cell of the factors has no data.
+        For type III of terms that interact, where cells of their factors have no data.
 
     Examples
     --------
@@ -152,25 +157,61 @@ def _sequential(X: Vector, order: list[Term], wanted: list[Term]) -> list[Vector
 
 
 def _marginal(design: Design, tested: list[Term]) -> dict[str, Vector]:
-    if design.aliased:
-        raise ModelError(
-            "type III tests average over all cells of the factors, but some have no data: the columns "
-            f"{', '.join(design.aliased)} were dropped",
-            mend='Use type="II", or leave out the interaction whose cells are empty.',
-        )
     factors = frozenset().union(*(t.factors for t in tested))
     if not factors:
         return {t.text: np.eye(design.X.shape[1])[list(t.columns)] for t in tested}
-    coded, part = _recoded(design, design.spec.fixed.text, dict.fromkeys(factors, "sum"))
+    coded, part = recoded(design, design.spec.fixed.text, dict.fromkeys(factors, "sum"))
+    coded, names = _without_dropped(design, coded, part)
     M = np.linalg.lstsq(coded, design.X, rcond=None)[0]
     if not np.allclose(coded @ M, design.X, atol=RANK * max(1.0, float(np.abs(design.X).max()))):
         raise ModelError("the sum-coded columns do not span those of the fit, so type III tests are not defined")
-    names = {t.text: list(t.columns) for t in part_terms(part)}
+    touched = _touched_by_null_vectors(coded)
+    linked = [t for t in tested if touched[names[t.text]].any()]
+    for term in linked:
+        others = [t for t in tested if contains(term, t) or contains(t, term)]
+        if others:
+            raise ModelError(
+                "type III tests average over all cells of the factors, but the data do not determine all cells of "
+                f"{max((term, *others), key=lambda t: len(t.variables)).text}: the columns {', '.join(design.aliased)} "
+                "were dropped",
+                mend='Use type="II", or leave out the interaction whose cells are empty.',
+            )
     M = np.where(np.abs(M) < 1e-10 * np.abs(M).max(), 0.0, M)
-    return {t.text: M[names[t.text]] for t in tested}
+    out = {}
+    for term in tested:
+        L = M[names[term.text]]
+        if term in linked:
+            L = deletion_contrast(design.X, _spanning(np.delete(coded, names[term.text], axis=1)))
+        if len(L):
+            out[term.text] = L
+    return out
 
 
-def _recoded(design: Design, text: str, contrasts: Mapping[str, object]) -> tuple[Vector, Part]:
+def _without_dropped(design: Design, coded: Vector, part: Part) -> tuple[Vector, dict[str, list[int]]]:
+    """Sum-coded columns without what the fit dropped of numbers alone, or as a whole; positions of each term's."""
+    alone = {c for t in part_terms(part) if not t.factors for c in t.columns if part.columns[c] in design.aliased}
+    left = {t.text for t in fixed_terms(design)}
+    gone = alone | {c for t in part_terms(part) if t.text not in left for c in t.columns}
+    kept = [j for j in range(coded.shape[1]) if j not in gone]
+    place = {c: j for j, c in enumerate(kept)}
+    return coded[:, kept], {t.text: [place[c] for c in t.columns if c in place] for t in part_terms(part)}
+
+
+def _touched_by_null_vectors(X: Vector) -> NDArray[np.bool_]:
+    """(k,) columns with a part in a null vector of X."""
+    size = np.sqrt(np.einsum("np,np->p", X, X))
+    scaled = X / np.where(size > 0, size, 1.0)
+    values, vectors = np.linalg.svd(np.linalg.qr(scaled, mode="r"))[1:]
+    null = vectors[int((values > TOLERANCE * values[0]).sum()) :]
+    return (np.abs(null) > 1e-6).any(axis=0) | (size == 0)
+
+
+def _spanning(X: Vector) -> Vector:
+    """Columns of full rank with the same span."""
+    return X[:, independent_columns(X)]
+
+
+def recoded(design: Design, text: str, contrasts: Mapping[str, object]) -> tuple[Vector, Part]:
     """Columns of another right-hand side on the rows of the design."""
     from mixedfx.design.expressions import Scope
     from mixedfx.design.parts import build_part
@@ -187,15 +228,13 @@ def droppable(design: Design) -> tuple[Term, ...]:
 
 def without_term(design: Design, term: Term) -> tuple[Vector, tuple[str, ...]]:
     """Columns of full rank, and their names, of the fixed part without one term."""
-    from mixedfx.design.rank import independent_columns
-
     rest = [t.text for t in part_terms(design.spec.fixed) if t.text != term.text]
     intercept = "Intercept" in rest
     text = " + ".join(["1" if intercept else "0", *(t for t in rest if t != "Intercept")])
     if text == "0":
         return np.zeros((len(design.y), 0)), ()
     used = {v for t in part_terms(design.spec.fixed) if t.text != term.text for v in t.variables}
-    X, part = _recoded(design, text, {k: v for k, v in design.spec.contrasts.items() if k in used})
+    X, part = recoded(design, text, {k: v for k, v in design.spec.contrasts.items() if k in used})
     kept = independent_columns(X)
     return np.ascontiguousarray(X[:, kept]), tuple(part.columns[int(c)] for c in kept)
 

@@ -144,7 +144,8 @@ def units_of(fit: Fit, grid: ReferenceGrid, W: sparse.csr_array, bias_adjust: bo
     whole = Transformation(name, name if found is None else found.variable, steps)
     scale = name
     if link is not None:
-        scale = f"the linear predictor ({link.name})" if found is None else f"{link.name}({name})"
+        own = "inverse" if link.name == "reciprocal" else link.name
+        scale = f"the linear predictor ({own})" if found is None else f"{own}({name})"
     kind = "means" if whole.affine is not None or link is not None else f"{whole.kind}s"
     note, variance = f"{kind} of {whole.variable}, taken back from {scale}", None
     if bias_adjust and whole.affine is None:
@@ -201,12 +202,8 @@ def _of_link(family: Family | None) -> Curve | None:
         return None
     if _lognormal(family):
         return CURVES["log"]
-    link = family.link
-    if link.name == "identity":
-        return None
-    mean = None if link.name in ("inverse", "sqrt") else "quadrature"
-    falls = link.name == "inverse"
-    return CURVES.get(link.name) or Curve(link.name, link.link, link.inverse, link.derivative, mean, falls=falls)
+    name = family.link.name
+    return None if name == "identity" else CURVES["reciprocal" if name == "inverse" else name]
 
 
 def _lognormal(family: Family | None) -> bool:

@@ -10,16 +10,17 @@ columns `start`, `row`, `data`, rows ascending and the diagonal first), the rest
 The loops run column by column, so that the column of the large matrix that is read or written stays in the first cache:
 `order` lists the entries of the coupling by column, `row_of` is the row of an entry and `row_end` where its row ends.
 
-Compiled code is cached on disk beside this file, or in the user's cache where that is not writable.
+Compiled code is kept on disk where that can be written (`mixedfx.linalg.compiled`).
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from mixedfx.linalg.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def downdate(tail, split, start, row, data, column_start, order, row_of, row_end, indices, values, weights):
     """Subtract sum_i V_i W_i V_i' in place; W_i (k1, k1) are in `weights` (q1, k1, k1)."""
     k = values.shape[1]
@@ -55,7 +56,7 @@ def downdate(tail, split, start, row, data, column_start, order, row_of, row_end
                 work[row[s]] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def quadratic_forms(tail, split, start, row, data, column_start, order, row_of, row_end, indices, values, out):
     """Add V_i' N V_i (k1, k1) of each row to `out` (q1, k1, k1); every pair meeting in a row is in N's pattern."""
     k = values.shape[1]
@@ -92,7 +93,7 @@ def quadratic_forms(tail, split, start, row, data, column_start, order, row_of, 
                         out[i, c, d] += v * (diagonal * values[entry, d] + total[d]) + total[c] * values[entry, d]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def symbolic(start, row):
     """Pattern of the Cholesky factor of a symmetric matrix from its lower triangle, columns merged up the tree.
 
@@ -139,7 +140,7 @@ def symbolic(start, row):
     return out_start, out_row[:used].copy()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def factorise_head(tail, split, start, row, data):
     """Left-looking Cholesky of the sparse columns in place; the tail becomes its Schur complement.
 
@@ -189,7 +190,7 @@ def factorise_head(tail, split, start, row, data):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def solve_head(split, start, row, data, x):
     """Forward substitution with the sparse columns of L, in place on x (n, r)."""
     for j in range(split):
@@ -201,7 +202,7 @@ def solve_head(split, start, row, data, x):
                 x[row[s], c] -= data[s] * x[j, c]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def solve_head_transposed(split, start, row, data, x):
     """Back substitution with the sparse columns of L', in place on x (n, r)."""
     for j in range(split - 1, -1, -1):
@@ -213,7 +214,7 @@ def solve_head_transposed(split, start, row, data, x):
             x[j, c] /= pivot
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def selected_inverse(tail, split, start, row, data, out):
     """The inverse on the pattern of the sparse columns, from the last to the first (Takahashi et al. 1973).
 

@@ -4,16 +4,17 @@ NumPy needs a pass over the memory for each of Q = X R^{-1}, the residual of y, 
 with hundreds of thousands of rows these passes are most of a fit. The twin is the sequence of these products in
 `mixedfx.pls.crossproducts`, for all smaller data and as the oracle of the tests.
 
-Compiled code is cached on disk beside this file, or in the user's cache where that is not writable.
+Compiled code is kept on disk where that can be written (`mixedfx.linalg.compiled`).
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from mixedfx.linalg.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def row_products(X, inverse, gamma, y, z, codes, ww, products):
     """Add W'W (p + 1, p + 1), lower triangle, to `ww` and z'[W, z] of each level (q, k, p + 1 + k) to `products`.
 

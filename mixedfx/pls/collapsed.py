@@ -75,7 +75,8 @@ class CollapsedEvaluation:
     value
         log p(y | T, sigma, d).
     gradient
-        (r,) with respect to the scaled parameters of T, or None.
+        For each factor of the problem (k, k) with respect to every entry of T_used, or None. Where T_used = B T, the
+        gradient with respect to T is B' times it.
     sigma_gradient
         With respect to log sigma, or None.
     precision_gradient
@@ -93,7 +94,7 @@ class CollapsedEvaluation:
     """
 
     value: float
-    gradient: Vector | None
+    gradient: list[Vector] | None
     sigma_gradient: float | None
     precision_gradient: Vector | None
     sigma: float
@@ -141,19 +142,20 @@ class Collapsed:
             for block in group.blocks:
                 k = block.structure.k
                 positions = starts[block.term] + np.arange(group.n_levels * k)
-                index[:, block.first : block.first + k] = positions.reshape(-1, k)
+                index[:, block.columns] = positions.reshape(-1, k)
             out.append(index)
         return out
 
     def evaluate(
-        self, par: Vector, sigma: float, mixing: Vector | None = None, derivatives: bool = False
+        self, factors: list[Vector], sigma: float, mixing: Vector | None = None, derivatives: bool = False
     ) -> CollapsedEvaluation:
         """The log likelihood at one point.
 
         Parameters
         ----------
-        par
-            (r,) scaled parameters of the relative factors.
+        factors
+            For each factor of the problem the (k, k) relative factor T_used of the columns used (`GroupFactor.basis`),
+            triangular or not.
         sigma
             Residual standard deviation.
         mixing
@@ -169,7 +171,7 @@ class Collapsed:
         problem, p = self.problem, self.problem.p
         C, location = self.rotated
         d = self.prior.scale**-2.0 if mixing is None else mixing * self.prior.scale**-2.0
-        factorization = Factorization(problem, problem.matrices(par))
+        factorization = Factorization(problem, factors)
         zw: Pair = (problem.zw1, problem.zw2)
         scaled = factorization.scale_transposed(zw)
         solved = factorization.solve(scaled)
@@ -200,7 +202,7 @@ class Collapsed:
 
     def _gradient(
         self, factorization: Factorization, zw: Pair, solved: Pair, inverse: Vector, gamma: Vector, sigma2: float
-    ) -> Vector:
+    ) -> list[Vector]:
         problem, p = self.problem, self.problem.p
         ZVW = random_effect_products(problem, factorization, zw, solved)
         H_by = _by_factor(problem, (ZVW[0][..., :p], ZVW[1][..., :p]))
@@ -210,8 +212,8 @@ class Collapsed:
             outer = np.einsum("jao,jbo->ab", h_by[f], h_by[f]) / sigma2
             if p:
                 outer += np.einsum("jac,cd,jbd->ab", H_by[f], inverse, H_by[f], optimize=True)
-            scores[f] = scores[f] - outer @ T
-        return -np.array([scores[f][a, b] for f, a, b in problem.entries])
+            scores[f] = outer @ T - scores[f]
+        return scores
 
     def draw(self, at: CollapsedEvaluation, n: int, rng: np.random.Generator) -> tuple[Vector, Vector]:
         """Exact draws of (beta, u) given T, sigma and the precisions of the prior.
@@ -233,7 +235,7 @@ class Collapsed:
         parts = _by_factor(problem, at.factorization.scale(v))
         u = np.empty((n, self.design.n_random))
         for group, index, part in zip(problem.factors, self.effect_index, parts, strict=True):
-            u[:, index] = (part / group.scale[:, None]).transpose(2, 0, 1)
+            u[:, index] = group.natural(part).transpose(2, 0, 1)
         return self.beta(gamma.T), u
 
     def beta(self, gamma: Vector) -> Vector:

@@ -27,10 +27,11 @@ Vector = NDArray[np.float64]
 LARGEST_TABLE = 2**22  # numbers in the table of products, beyond which points are better taken one by one
 LARGEST_SECOND = 80  # random effects of the second level up to which dense matrices for every point pay
 CHUNK = 2**19  # numbers of one temporary array
+ALIKE = 13  # decimals, relative to the largest entry, to which blocks of Z'Z are compared
 
 
 @dataclass(frozen=True, eq=False)
-class _Solved:
+class Solved:
     """D points: log likelihood, factor of S~, mean of gamma, and what draws of u need.
 
     `inverse` (k, k, D * b) are the inverse factors of M's first blocks; `factor` (D, q2, q2) those of C, `scale` (D,
@@ -87,7 +88,7 @@ class CollapsedBatch:
         Parameters
         ----------
         factors
-            For each factor of the problem, (D, k, k) scaled relative factors T.
+            For each factor of the problem, (D, k, k) relative factors T_used, triangular or not.
         sigma
             (D,) residual standard deviations.
         mixing
@@ -104,11 +105,11 @@ class CollapsedBatch:
             fine &= np.isfinite(T).all(axis=(1, 2)) & (np.abs(T).max(axis=(1, 2), initial=0.0) < 1e7)
         for rows in self._chunks(np.flatnonzero(fine)):
             try:
-                out[rows] = self._solve(_at(factors, rows), sigma[rows], mixing[rows]).loglik
+                out[rows] = self.solve(_at(factors, rows), sigma[rows], mixing[rows]).loglik
             except np.linalg.LinAlgError:
                 for row in rows[:, None]:
                     try:
-                        out[row] = self._solve(_at(factors, row), sigma[row], mixing[row]).loglik
+                        out[row] = self.solve(_at(factors, row), sigma[row], mixing[row]).loglik
                     except np.linalg.LinAlgError:
                         continue
         return np.where(np.isnan(out), -np.inf, out)
@@ -131,7 +132,7 @@ class CollapsedBatch:
         """Draw (beta, u) for some rows and put them where they belong."""
         problem, T = self.collapsed.problem, factors[0]
         k, p, levels, D = len(self.gram), problem.p, problem.factors[0].n_levels, len(sigma)
-        at = self._solve(factors, sigma, mixing)
+        at = self.solve(factors, sigma, mixing)
         gamma = at.gamma
         if p:
             gamma = gamma + sigma[:, None] * _solve_upper(at.L, rng.standard_normal((D, p)))
@@ -152,21 +153,22 @@ class CollapsedBatch:
         half = np.einsum("cadq,adq->cdq", J, np.einsum("dca,cdq->adq", T, residual))
         half += sigma[:, None] * rng.standard_normal((k, D, levels))
         effects = np.einsum("dab,cbdq,cdq->dqa", T, J, half, optimize=True)
-        u[rows[:, None, None], self.collapsed.effect_index[0]] = effects / problem.factors[0].scale
+        u[rows[:, None, None], self.collapsed.effect_index[0]] = effects @ problem.factors[0].inverse.T
 
     def _place(self, first: int, effects: Vector, rows: NDArray[np.intp], u: Vector) -> None:
         problem = self.collapsed.problem
         assert problem.coupling is not None
         groups, index = problem.factors[first:], self.collapsed.effect_index[first:]
         for group, where, position in zip(groups, index, problem.coupling.positions, strict=True):
-            u[rows[:, None, None], where] = effects[:, position] / group.scale
+            u[rows[:, None, None], where] = effects[:, position] @ group.inverse.T
 
     def _chunks(self, rows: NDArray[np.intp], width: int = 0) -> list[NDArray[np.intp]]:
         k, blocks = self.gram.shape[0], self.gram.shape[2]
         size = max(1, CHUNK // max(k * k * max(blocks, width), len(self.products) ** 2))
         return [rows[i : i + size] for i in range(0, len(rows), size)]
 
-    def _solve(self, factors: list[Vector], sigma: Vector, mixing: Vector) -> _Solved:
+    def solve(self, factors: list[Vector], sigma: Vector, mixing: Vector) -> Solved:
+        """Log likelihood and what is solved for on the way, at D points; arguments as those of `loglik`."""
         problem, prior, T = self.collapsed.problem, self.collapsed.prior, factors[0]
         C, location = self.collapsed.rotated
         p, D, q2, (k, _, blocks) = problem.p, len(sigma), self.q2, self.gram.shape
@@ -198,7 +200,7 @@ class CollapsedBatch:
         square = (SW[:, p, p] + weighted @ location**2 - np.einsum("da,da->d", b, gamma)) / sigma2
         log_scale = (problem.n - p) * np.log(sigma2) - np.log(d).sum(axis=1)
         deviance = self.collapsed.constant + log_scale + logdet + _logdet(L) + square
-        return _Solved(-0.5 * deviance, L, gamma, inverse, factor, scale, right)
+        return Solved(-0.5 * deviance, L, gamma, inverse, factor, scale, right)
 
     def _second_scale(self, factors: list[Vector]) -> Vector:
         """(D, q2, q2) Lambda2."""
@@ -208,7 +210,7 @@ class CollapsedBatch:
         for T, position in zip(factors[1:], coupling.positions, strict=True):
             k = position.shape[1]
             for a in range(k):
-                for b in range(a + 1):
+                for b in range(k):
                     out[:, position[:, a], position[:, b]] = T[:, None, a, b]
         return out
 
@@ -225,10 +227,13 @@ def batch(collapsed: Collapsed) -> CollapsedBatch | None:
     if problem.coupling is not None:
         cross = problem.coupling.cross.toarray().reshape(q, k, q2).transpose(1, 0, 2)
         products = np.block([[problem.coupling.gram.toarray(), problem.zw2], [problem.zw2.T, problem.ww]])
-    # levels are alike where their blocks are
-    distinct, block_of, counts = np.unique(
-        problem.gram1.reshape(k * k, q).T, axis=0, return_inverse=True, return_counts=True
-    )
+    # levels are alike where their blocks are, but for the rounding of sums taken in another order
+    blocks = problem.gram1.reshape(k * k, q).T
+    _, first, block_of, counts = np.unique(
+        np.round(blocks / max(float(np.abs(blocks).max(initial=0.0)), 1e-300), ALIKE),
+        axis=0, return_index=True, return_inverse=True, return_counts=True,
+    )  # fmt: skip
+    distinct = blocks[first]
     if len(distinct) * k * k * width**2 > LARGEST_TABLE:
         return None
     block_of = block_of.reshape(-1)

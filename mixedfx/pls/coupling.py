@@ -30,6 +30,7 @@ SPARSE_COST = 4e-9  # seconds for each squared column count, compiled loops (mea
 DENSE_COST = 4e-11  # seconds for each cubed dimension, LAPACK (measured, one core)
 TWIN_LIMIT = 3e7  # multiplications up to which one NumPy product beats loading the compiled kernels
 TWIN_SHARE = 0.3  # share of filled entries of the coupling above which a matrix product beats the loops over them
+FACTORS_HELD = 3.5  # times the memory of the factor that a fit takes
 TWIN_NUMBERS = 1e7  # and the size up to which the coupling is laid out densely for it
 
 
@@ -267,7 +268,10 @@ def choose_split(counts: NDArray[np.int64]) -> int:
 
 
 def check_memory(layout: Layout) -> None:
-    """Refuse a factor that does not fit in the memory that is free.
+    """Refuse a model whose fit does not fit in the memory that is free.
+
+    A fit holds the factor of the best point and that of the one it tries, and works on a third; half a one is for the
+    rest.
 
     Raises
     ------
@@ -277,11 +281,12 @@ def check_memory(layout: Layout) -> None:
     import psutil
 
     available = psutil.virtual_memory().available / 2**20
-    if layout.megabytes > 0.9 * available:
+    needed = FACTORS_HELD * layout.megabytes
+    if needed > 0.9 * available:
         tail = len(layout.permutation) - layout.split
         raise MemoryForecastError(
-            f"the factor of this model needs {layout.megabytes:,.0f} MB ({tail:,} crossed random effects fill in); "
-            f"{available:,.0f} MB are free",
+            f"a fit of this model needs {needed:,.0f} MB ({tail:,} crossed random effects fill in); {available:,.0f} "
+            "MB are free",
             mend="Drop levels with few rows, move the second largest grouping factor to the fixed part, or fit on a "
             "machine with more memory.",
         )

@@ -156,7 +156,8 @@ def _derivatives(
             outer += np.tensordot(H_by[f] @ S_inverse, H_by[f], axes=([0, 2], [0, 2]))
         QT.append(ZVZT[f] - outer @ Tf)
         Q.append(ZVZ[f] - outer)
-    gradient = np.array([2.0 * QT[f][a, b] for f, a, b in problem.entries])
+    QL = [one if C is None else C.T @ one for one, C in zip(QT, problem.turns, strict=True)]
+    gradient = np.array([2.0 * QL[f][a, b] for f, a, b in problem.entries])
     information = _information(problem, factorization, H, h_by, S_inverse, Q, sigma2)
     return gradient, information, Q
 
@@ -165,14 +166,17 @@ def _information(
     problem: Problem, factorization: Factorization, H: Pair, h_by: list[Vector], S_inverse: Vector, Q: list[Vector],
     sigma2: float,
 ) -> Vector:  # fmt: skip
-    T, r = factorization.T, problem.n_parameters
+    T, r, turns = factorization.T, problem.n_parameters, problem.turns
     v: Pair = (np.zeros((*problem.zw1.shape[:2], r)), np.zeros((problem.zw2.shape[0], r)))
     vPy = np.zeros(r)
     for m, (f, a, b) in enumerate(problem.entries):
-        hf = h_by[f][:, :, 0]
-        # D h with D = dT T' + T dT', dT the unit matrix at (a, b)
-        Dh = hf[:, [a]] * T[f][:, b]
-        Dh[:, a] += hf @ T[f][:, b]
+        hf, C = h_by[f][:, :, 0], turns[f]
+        # D h with D = dT T' + T dT', dT the unit matrix at (a, b), or C times it
+        if C is None:
+            Dh = hf[:, [a]] * T[f][:, b]
+            Dh[:, a] += hf @ T[f][:, b]
+        else:
+            Dh = np.outer(hf @ C[:, a], T[f][:, b]) + np.outer(hf @ T[f][:, b], C[:, a])
         vPy[m] = np.einsum("ja,ja->", Dh, hf)
         if f == 0:
             v[0][:, :, m] = Dh
@@ -187,8 +191,9 @@ def _information(
     information = inner / sigma2
     if problem.sigma is None:
         information -= np.outer(vPy, vPy) / (problem.dof * sigma2**2)
+    curvature = [one if C is None else C.T @ one @ C for one, C in zip(Q, turns, strict=True)]
     for m, (f, a, b) in enumerate(problem.entries):
         for l, (g, c, d) in enumerate(problem.entries):  # noqa: E741
             if f == g and b == d:
-                information[m, l] += 2.0 * Q[f][a, c]
+                information[m, l] += 2.0 * curvature[f][a, c]
     return (information + information.T) / 2.0

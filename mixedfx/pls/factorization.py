@@ -46,7 +46,7 @@ class Factorization:
     problem
         Cross-products.
     T
-        The (k, k) relative covariance factor of each factor of `problem`, columns of z scaled.
+        The (k, k) relative covariance factor of each factor of `problem`, of the columns used; triangular or not.
 
     Raises
     ------
@@ -90,7 +90,7 @@ class Factorization:
         if self.second is None:
             return b1, b[1]
         coupling = self.second.coupling
-        flat = b[0].reshape(-1, b[0].shape[-1])
+        flat = b[0].reshape(b[0].shape[0] * b[0].shape[1], b[0].shape[2])
         return b1 + (coupling.cross @ b[1]).reshape(b1.shape), coupling.cross.T @ flat + coupling.gram @ b[1]
 
     # --- solves ----------------------------------------------------------------------------------------------------
@@ -121,14 +121,14 @@ class Factorization:
     def _couple_down(self, c1: Vector) -> Vector:
         """Lambda2' Z2'Z1 T1 c1."""
         assert self.second is not None
-        product = self.second.coupling.cross.T @ _apply(self.T[0], c1).reshape(-1, c1.shape[-1])
+        product = self.second.coupling.cross.T @ _apply(self.T[0], c1).reshape(c1.shape[0] * c1.shape[1], c1.shape[2])
         return self.second.scale(product, transposed=True)
 
     def _couple_up(self, x2: Vector) -> Vector:
         """T1' Z1'Z2 Lambda2 x2."""
         assert self.second is not None
         product = self.second.coupling.cross @ self.second.scale(x2)
-        return _apply(self.T[0].T, product.reshape(-1, self.T[0].shape[0], x2.shape[-1]))
+        return _apply(self.T[0].T, product.reshape(len(product) // len(self.T[0]), len(self.T[0]), x2.shape[-1]))
 
     # --- the blocks of the inverse that are needed -------------------------------------------------------------------
     def inverse_blocks(self) -> list[Vector]:

@@ -105,20 +105,20 @@ class Joint:
         return linalg.solve_triangular(self.problem.R, gamma, check_finite=False) if self.problem.p else gamma
 
     def _to_design(self, u: Pair) -> Vector:
-        """(q, s) effects in the order of the design from (q1, k1, s), (q2, s) of scaled columns."""
+        """(q, s) effects in the order of the design from (q1, k1, s), (q2, s) of the columns used."""
         out = np.empty((self.design.n_random, u[0].shape[-1]))
         parts = [u[0]] + ([] if self.problem.coupling is None else [u[1][x] for x in self.problem.coupling.positions])
         for group, positions, part in zip(self.problem.factors, self._positions, parts, strict=True):
-            out[positions] = (part / group.scale[:, None]).reshape(-1, part.shape[-1])
+            out[positions] = group.natural(part).reshape(len(positions), part.shape[-1])
         return out
 
     def _from_design(self, random: sparse.csr_array) -> Pair:
-        """Coefficients (s, q) of u as (q1, k1, s), (q2, s) coefficients of the scaled effects."""
+        """Coefficients (s, q) of u as (q1, k1, s), (q2, s) coefficients of the effects used."""
         s = shape_of(random)[0]
         effects = sparse.csr_array(random.T)
         parts = [
-            cast("sparse.csr_array", effects[positions]).toarray().reshape(-1, group.k, s) / group.scale[:, None]
-            for group, positions in zip(self.problem.factors, self._positions, strict=True)
+            group.coefficients(cast("sparse.csr_array", effects[at]).toarray().reshape(group.n_levels, group.k, s))
+            for group, at in zip(self.problem.factors, self._positions, strict=True)
         ]
         second = np.zeros((0 if self.problem.coupling is None else self.problem.coupling.size, s))
         if self.problem.coupling is not None:
@@ -224,9 +224,9 @@ class Joint:
         for f, (group, N) in enumerate(
             zip(self.problem.factors, self.evaluation.factorization.inverse_blocks(), strict=True)
         ):
-            T = self.evaluation.factorization.T[f] / group.scale[:, None]
+            T = group.natural(self.evaluation.factorization.T[f])
             for block in group.blocks:
                 if block.term == term:
-                    rows = T[block.first : block.first + block.structure.k]
+                    rows = T[block.columns]
                     return self.evaluation.sigma2 * np.einsum("ac,cdj,bd->jab", rows, N, rows, optimize=True)
         raise IndexError(f"no random term {term}")

@@ -12,8 +12,8 @@ Before they are formed,
   squares;
 * X is replaced by Q = X R^{-1} with R from the Cholesky factor of X'X: gamma = R beta, and
   log|X'V^{-1}X| = log|Q'V^{-1}Q| + 2 log|R|;
-* each column of z is divided by its root mean square s, T becomes diag(s) T: the optimiser sees parameters
-  without units.
+* the columns of a random term are made orthogonal and of unit mean square, z = q B (`mixedfx.pls.basis`): T becomes
+  B T, u becomes B u, and the optimiser sees parameters without location and without units.
 
 Random terms over the same grouping are amalgamated into one factor, whose T is block diagonal. The factor with the
 most random effects is eliminated first: its block of Z'Z is block diagonal. The others form the second level, whose
@@ -22,7 +22,7 @@ columns may be permuted (`Coupling.permutation`) to keep its Cholesky factor spa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -30,8 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from mixedfx.covariance.structures import Structure, structure_for
+from mixedfx.covariance.structures import Structure, factor, parameters, structure_for
 from mixedfx.design.design import Design, RandomTerm
+from mixedfx.pls.basis import term_basis, used_columns
 from mixedfx.pls.coupling import Coupling, couple
 from mixedfx.pls.crossproducts import cross_products
 
@@ -47,6 +48,16 @@ class Block:
     par: int
     structure: Structure
 
+    @property
+    def columns(self) -> slice:
+        """Its columns in the factor."""
+        return slice(self.first, self.first + self.structure.k)
+
+    @property
+    def parameters(self) -> slice:
+        """Its parameters."""
+        return slice(self.par, self.par + self.structure.n_parameters)
+
 
 @dataclass(frozen=True)
 class GroupFactor:
@@ -57,23 +68,43 @@ class GroupFactor:
     blocks
         Its random terms.
     codes, z
-        (n,) levels and (n, k) covariates, divided by `scale`, times the roots of the weights.
+        (n,) levels and (n, k) covariates z_used, times the roots of the weights.
     n_levels
         Number of levels q.
-    scale
-        (k,) root mean squares of the columns of z as given.
+    basis
+        (k, k) upper triangle B, block diagonal over the terms, with z_used B the columns as the design gives them:
+        T_used = B T, u_used = B u. Any factor with the same T_used T_used' describes the same covariances.
     """
 
     blocks: tuple[Block, ...]
     codes: NDArray[np.intp]
     z: Vector
     n_levels: int
-    scale: Vector
+    basis: Vector
 
     @property
     def k(self) -> int:
         """Number of columns."""
         return self.z.shape[1]
+
+    @cached_property
+    def inverse(self) -> Vector:
+        """(k, k) B^{-1}."""
+        return np.asarray(linalg.solve_triangular(self.basis, np.eye(self.k), check_finite=False))
+
+    def natural(self, used: Vector) -> Vector:
+        """(..., k, m) effects or factors of the columns as given, B^{-1} used."""
+        return used / self.basis[0, 0] if self.k == 1 else np.matmul(self.inverse, used)
+
+    def coefficients(self, of_natural: Vector) -> Vector:
+        """(q, k, m) coefficients of u_used from those of u: B'^{-1} times them, by substitution.
+
+        For an intercept and a slope that is (x - mean) / sd, which the inverse would form from two large numbers.
+        """
+        q, k, m = of_natural.shape
+        flat = of_natural.transpose(1, 0, 2).reshape(k, q * m)
+        found = linalg.solve_triangular(self.basis, flat, trans=1, check_finite=False)
+        return np.asarray(found).reshape(k, q, m).transpose(1, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -106,10 +137,10 @@ class Problem:
         The residual standard deviation where it is known, else None.
     n_parameters
         Length of theta.
-    orders
-        Random term -> order in which its columns are taken: the rows of T in this order are lower triangular. Terms
-        that are not named keep their own order. Every order describes the same covariances; see
-        `mixedfx.reml.pivoting`.
+    frames
+        Random term -> orthogonal (k, k) C: T = C L, L the lower triangle that the parameters fill. A permutation is an
+        order in which the columns are taken. Terms that are not named have L = T. Every frame describes the same
+        covariances; see `mixedfx.reml.pivoting` and `mixedfx.reml.constrained`.
     """
 
     factors: tuple[GroupFactor, ...]
@@ -125,7 +156,7 @@ class Problem:
     REML: bool
     sigma: float | None
     n_parameters: int
-    orders: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    frames: Mapping[int, Vector] = field(default_factory=dict)
 
     @property
     def p(self) -> int:
@@ -139,38 +170,76 @@ class Problem:
 
     @cached_property
     def entries(self) -> list[tuple[int, int, int]]:
-        """Factor, row and column in its T of each parameter."""
+        """Factor, row and column in its L of each parameter; T = L where there are no frames."""
         out: list[tuple[int, int, int]] = [(0, 0, 0)] * self.n_parameters
         for f, group in enumerate(self.factors):
             for block in group.blocks:
-                order = self.orders.get(block.term, tuple(range(block.structure.k)))
                 for m, (a, b) in enumerate(zip(*block.structure.entries, strict=True)):
-                    out[block.par + m] = (f, block.first + order[int(a)], block.first + int(b))
+                    out[block.par + m] = (f, block.first + int(a), block.first + int(b))
         return out
 
     @cached_property
-    def parameter_scale(self) -> Vector:
-        """(r,) factors that turn theta as users see it into the scaled parameters: the scale of the row of T."""
-        return np.array([self.factors[f].scale[a] for f, a, _ in self.entries])
+    def diagonal(self) -> NDArray[np.bool_]:
+        """(r,) which parameters stand on the diagonal of their L."""
+        return np.array([a == b for _, a, b in self.entries], dtype=bool)
+
+    @cached_property
+    def turns(self) -> list[Vector | None]:
+        """For each factor the (k, k) orthogonal C with T = C L; None where it is the identity."""
+        out: list[Vector | None] = []
+        for group in self.factors:
+            C = None
+            for block in group.blocks:
+                if block.term in self.frames:
+                    C = np.eye(group.k) if C is None else C
+                    C[block.columns, block.columns] = self.frames[block.term]
+            out.append(C)
+        return out
 
     def matrices(self, par: Vector) -> list[Vector]:
-        """The (k, k) T of each factor at scaled parameters `par` (r,)."""
-        T = [np.zeros((group.k, group.k)) for group in self.factors]
-        for value, (f, a, b) in zip(par, self.entries, strict=True):
-            T[f][a, b] = value
-        return T
+        """The (..., k, k) T of each factor, of the columns used, at parameters `par` (..., r)."""
+        T = [np.zeros((*par.shape[:-1], group.k, group.k)) for group in self.factors]
+        for m, (f, a, b) in enumerate(self.entries):
+            T[f][..., a, b] = par[..., m]
+        return [one if C is None else C @ one for one, C in zip(T, self.turns, strict=True)]
 
+    def lower(self, T: Sequence[Vector]) -> Vector:
+        """(..., r) the parameters of the same covariances without frames, diagonals of L not negative."""
+        out = np.empty((*T[0].shape[:-2], self.n_parameters))
+        for group, one in zip(self.factors, T, strict=True):
+            for block in group.blocks:
+                L = block.structure.canonical(one[..., block.columns, block.columns])
+                out[..., block.parameters] = parameters(block.structure, L)
+        return out
 
-def _column_scale(z: Vector) -> Vector:
-    scale = np.sqrt(np.diag(z.T @ z) / max(z.shape[0], 1))
-    return np.where(scale > 0, scale, 1.0)
+    def natural_theta(self, T: Sequence[Vector]) -> Vector:
+        """(..., r) theta as users see it, lme4's lower triangles of the columns as given, of the covariances of T."""
+        return self.lower([group.natural(one) for group, one in zip(self.factors, T, strict=True)])
+
+    def used_factors(self, natural: Sequence[Vector]) -> list[Vector]:
+        """For each factor (..., k, k) T = B T_natural; `natural` holds (..., k, k) factors of each random term."""
+        out = []
+        for group in self.factors:
+            first = natural[group.blocks[0].term]
+            T = np.zeros((*first.shape[:-2], group.k, group.k))
+            for block in group.blocks:
+                T[..., block.columns, block.columns] = natural[block.term]
+            out.append(group.basis @ T)
+        return out
+
+    def parameters(self, theta: Vector) -> Vector:
+        """(..., r) parameters, without frames, of theta (..., r) as users see it."""
+        theta = np.asarray(theta, dtype=np.float64)
+        blocks = sorted((block for group in self.factors for block in group.blocks), key=lambda block: block.term)
+        return self.lower(self.used_factors([factor(b.structure, theta[..., b.parameters]) for b in blocks]))
+
+    def theta(self, par: Vector) -> Vector:
+        """(..., r) theta as users see it, diagonals not negative, of parameters `par` (..., r)."""
+        return self.natural_theta(self.matrices(par))
 
 
 def group_factors(design: Design, root_weights: Vector | None) -> tuple[GroupFactor, ...]:
-    """Random terms over the same grouping, amalgamated; the factor with the most random effects first.
-
-    The scale of a column is its unweighted root mean square, so that weights do not change the meaning of a step.
-    """
+    """Random terms over the same grouping, amalgamated; the factor with the most random effects first."""
     by_label: dict[str, list[int]] = {}
     for t, term in enumerate(design.random):
         by_label.setdefault(term.label, []).append(t)
@@ -188,14 +257,10 @@ def group_factors(design: Design, root_weights: Vector | None) -> tuple[GroupFac
 
 
 def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], root_weights: Vector | None) -> GroupFactor:
-    z = terms[0].z if len(terms) == 1 else np.hstack([t.z for t in terms])
-    scale = _column_scale(z)
-    scaled = np.empty(z.shape)
-    for a in range(z.shape[1]):  # NumPy loops over rows of two or three numbers are four times slower
-        np.divide(z[:, a], scale[a], out=scaled[:, a])
-        if root_weights is not None:
-            scaled[:, a] *= root_weights
-    return GroupFactor(blocks, terms[0].codes, scaled, terms[0].n_levels, scale)
+    bases = [term_basis(term.z, term.correlated, root_weights) for term in terms]
+    used = [used_columns(term.z, R, root_weights) for term, R in zip(terms, bases, strict=True)]
+    z = used[0] if len(used) == 1 else np.hstack(used)
+    return GroupFactor(blocks, terms[0].codes, z, terms[0].n_levels, np.asarray(linalg.block_diag(*bases)))
 
 
 def build_problem(design: Design, REML: bool = True) -> Problem:
@@ -239,6 +304,6 @@ def random_index(design: Design, problem: Problem) -> list[NDArray[np.intp]]:
         index = np.empty((group.n_levels, group.k), dtype=np.intp)
         for block in group.blocks:
             k = block.structure.k
-            index[:, block.first : block.first + k] = starts[block.term] + np.arange(group.n_levels * k).reshape(-1, k)
+            index[:, block.columns] = starts[block.term] + np.arange(group.n_levels * k).reshape(-1, k)
         out.append(index.ravel())
     return out

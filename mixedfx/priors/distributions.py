@@ -63,6 +63,10 @@ class Normal:
         """The same prior in the units of the data."""
         return replace(self, loc=self.loc + centre, scale=self.scale * unit, autoscale=False)
 
+    def times(self, factor: float) -> Normal:
+        """The distribution of `factor` times what has this one."""
+        return replace(self, loc=self.loc * factor, scale=self.scale * factor)
+
     def __str__(self) -> str:
         if self.half:
             return f"half_normal({self.scale:.4g})"
@@ -105,6 +109,10 @@ class StudentT:
         """The same prior in the units of the data."""
         return replace(self, loc=self.loc + centre, scale=self.scale * unit, autoscale=False)
 
+    def times(self, factor: float) -> StudentT:
+        """The distribution of `factor` times what has this one."""
+        return replace(self, loc=self.loc * factor, scale=self.scale * factor)
+
     def __str__(self) -> str:
         prefix = "half_" if self.half else ""
         numbers = [self.scale] if self.half else [self.loc, self.scale]
@@ -136,6 +144,10 @@ class Exponential:
         """The same prior in the units of the data."""
         return Exponential(self.rate / unit)
 
+    def times(self, factor: float) -> Exponential:
+        """The distribution of `factor` times what has this one."""
+        return self.rescaled(factor)
+
     def __str__(self) -> str:
         return f"exponential({self.rate:.4g})"
 
@@ -164,6 +176,10 @@ class Gamma:
     def rescaled(self, unit: float, centre: float = 0.0) -> Gamma:
         """The same prior in the units of the data."""
         return Gamma(self.shape, self.rate / unit)
+
+    def times(self, factor: float) -> Gamma:
+        """The distribution of `factor` times what has this one."""
+        return self.rescaled(factor)
 
     def __str__(self) -> str:
         return f"gamma({self.shape:.4g}, {self.rate:.4g})"
@@ -194,6 +210,10 @@ class InverseGamma:
         """The same prior in the units of the data."""
         return InverseGamma(self.shape, self.scale * unit)
 
+    def times(self, factor: float) -> InverseGamma:
+        """The distribution of `factor` times what has this one."""
+        return self.rescaled(factor)
+
     def __str__(self) -> str:
         return f"inv_gamma({self.shape:.4g}, {self.scale:.4g})"
 
@@ -211,6 +231,10 @@ class Flat:
     def score_positive(self, x: Array) -> Array:
         """Zero everywhere."""
         return np.zeros_like(x)
+
+    def times(self, factor: float) -> Flat:
+        """The constant 1 in any unit."""
+        return self
 
     def __str__(self) -> str:
         return "flat()"

@@ -9,7 +9,12 @@ where x is constant its sd counts as 1; off the identity link the linear predict
 (`ResponseScale`, worked out in `mixedfx.bayes.context`). For brms's set the unit is max(2.5, MAD(y)) throughout and the
 centre median(y), both rounded to one decimal, as `brms` does. The prior of the intercept is that of the intercept at
 the mean of the predictors, alpha = intercept + mean(x)' beta, as in rstanarm and brms: without centring its meaning
-would hang on where zero is.
+would hang on where zero is. The default set treats a varying intercept alike: in a correlated term that contains it,
+the priors are those of v_0 = u_0 + mean(z)' u_rest and the other effects (`TermPrior.at_means`).
+
+**Weights.** A row has variance sigma^2 / w, so that weights c w with c^(1/2) sigma are the same model. Priors of sigma,
+and those that count in sigmas (decov, R2D2), are therefore those of sigma / mean(w)^(1/2), the standard deviation of a
+row of average weight, whoever states them: the posterior does not hang on the units of the weights.
 """
 
 from __future__ import annotations
@@ -35,19 +40,25 @@ from mixedfx.priors.distributions import (
     SparsePrior,
     StudentT,
 )
-from mixedfx.priors.sets import PriorSet
+from mixedfx.priors.sets import AUXILIARY, PriorSet
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class TermScales:
-    """One random term: its name, columns, their sds, whether they are correlated, and its order of interaction."""
+    """One random term: its name, its columns with their means and sds, and whether its effects are correlated."""
 
     group: str
     columns: tuple[str, ...]
+    mean: tuple[float, ...]
     sd: tuple[float, ...]
     correlated: bool
+
+    @property
+    def has_correlations(self) -> bool:
+        """Whether there are two effects or more, and they are correlated."""
+        return self.correlated and len(self.columns) > 1
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,8 @@ class Scales:
         Whether sigma is known for each row, so that it has no prior.
     thresholds
         Whether thresholds take the place of the intercept.
+    weight
+        Mean of the precision weights, 1 where there are none.
     """
 
     response: Mapping[str, ResponseScale]
@@ -102,6 +115,7 @@ class Scales:
     auxiliary: tuple[str, ...] = ("sigma",)
     sigma_known: bool = False
     thresholds: bool = False
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -114,10 +128,18 @@ class TermPrior:
         One prior for each column, or a `Decov` for all of them; a `Share` under the model's sparse prior.
     eta
         Parameter of the LKJ prior; None where there are no correlations.
+    means
+        Of a term with an intercept and correlations the mean of each covariate, 0 for the intercept, which comes first;
+        empty for other terms.
+    at_means
+        Whether the priors hold there: they are those of the covariance of C u, u the effects at zero and C the identity
+        with the means in its first row; else of that of u.
     """
 
     sd: tuple[Positive | Share, ...] | Decov
     eta: float | None
+    means: tuple[float, ...] = ()
+    at_means: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +212,7 @@ def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
         shrink = priors.interaction_ratio ** (_order(name) - 1)
         coefficients.append(work.use(name, _entry(priors, ("coef", name)), work.width(sd), shrink=shrink, sd=sd))
     auxiliary = {
-        name: work.use(name, priors.entries[name], work.response.sigma if name == "sigma" else 1.0)
+        name: work.sigma(priors.entries[name]) if name == "sigma" else work.use(name, priors.entries[name], 1.0)
         for name in scales.auxiliary
     }
     terms = tuple(_term_prior(priors, term, scales.sigma_known, work) for term in scales.terms)
@@ -210,6 +232,8 @@ class _Resolution:
         self.response = scales.response[priors.unit]
         self.unit = self.response.unit
         self.plain = priors.unit == "mad"
+        self.at_means = priors.varying_intercepts == "means"
+        self.root_weight = float(np.sqrt(scales.weight))
         self.described: list[tuple[str, str, str]] = []
         self.scaled: list[bool] = []
         self.sparse: SparsePrior | None = None
@@ -224,15 +248,28 @@ class _Resolution:
     ) -> Any:
         """Scale one prior and describe it."""
         if isinstance(prior, Horseshoe | R2D2):
-            if isinstance(prior, R2D2):
-                unit = 1.0 / sd
-            final: Any = Share((unit if prior.autoscale else 1.0) * shrink)
+            final: Any
+            if isinstance(prior, R2D2):  # in units of the residual standard deviation of a row of average weight
+                final = Share((1.0 / sd if prior.autoscale else 1.0) * shrink / self.root_weight)
+            else:
+                final = Share((unit if prior.autoscale else 1.0) * shrink)
             self._share(prior)
         else:
             final = prior.rescaled(unit * shrink, centre) if prior.autoscale else _shrunk(prior, shrink)
         self.scaled.append(prior.autoscale)
         given = f"{prior}, autoscale" if prior.autoscale else str(prior)
         self.described.append((label, given, str(final)))
+        return final
+
+    def sigma(self, prior: Any) -> Any:
+        """Scale the prior of sigma, which is that of a row of average weight, and describe it."""
+        final = prior.rescaled(self.response.sigma) if prior.autoscale else prior
+        if self.root_weight != 1.0:
+            final = final.times(self.root_weight)
+        self.scaled.append(prior.autoscale)
+        words = [str(prior), *(["autoscale"] if prior.autoscale else [])]
+        words += ["for a row of average weight"] if self.root_weight != 1.0 else []
+        self.described.append(("sigma", ", ".join(words), str(final)))
         return final
 
     def _share(self, prior: SparsePrior) -> None:
@@ -248,19 +285,22 @@ class _Resolution:
 
 def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Resolution) -> TermPrior:
     """Prior of one term."""
-    eta = None
     cor = _entry(priors, ("cor", term.group))
     assert isinstance(cor, LKJ)
     whole = _entry(priors, ("sd", term.group))
     single = [priors.entries.get(("sd", term.group, c)) for c in term.columns]
+    lines = term.has_correlations and term.columns[0] == "Intercept"
+    means, moved = (0.0, *term.mean[1:]) if lines else (), lines and work.at_means
+    where = ", predictors at their means" if moved else ""
     if isinstance(whole, Decov) and not any(single):
         if sigma_known:
             raise OptionError(
                 "decov() scales the covariance of random effects by sigma, which is known here",
                 mend="Use half_normal, half_student_t, half_cauchy or exponential for 'sd'.",
             )
-        work.described.append((f"covariance of {term.group} over sigma^2", str(whole), str(whole)))
-        return TermPrior(whole, whole.regularization if term.correlated and len(term.columns) > 1 else None)
+        final = replace(whole, scale=whole.scale / work.root_weight)
+        work.described.append((f"covariance of {term.group} over sigma^2{where}", str(whole), str(final)))
+        return TermPrior(final, whole.regularization if term.has_correlations else None, means, moved)
     if isinstance(whole, Decov):
         raise OptionError(
             f"the covariance of '{term.group}' has a decov() prior and one of its sds another",
@@ -274,11 +314,12 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
             prior = priors.entries.get("sd_slope", whole) if not constant else whole
         shrink = priors.interaction_ratio ** (_order(column) + _order(term.group) - 2)
         width = work.unit if constant else work.width(sd)
-        sds.append(work.use(f"sd of {column} over {term.group}", prior, width, shrink=shrink, sd=sd))
-    if term.correlated and len(term.columns) > 1:
-        eta = cor.eta
-        work.described.append((f"correlations over {term.group}", str(cor), str(cor)))
-    return TermPrior(tuple(sds), eta)
+        label = f"sd of {column} over {term.group}{where if constant else ''}"
+        sds.append(work.use(label, prior, width, shrink=shrink, sd=sd))
+    if not term.has_correlations:
+        return TermPrior(tuple(sds), None)
+    work.described.append((f"correlations over {term.group}{where}", str(cor), str(cor)))
+    return TermPrior(tuple(sds), cor.eta, means, moved)
 
 
 def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | None = None) -> Prior:
@@ -301,7 +342,7 @@ def _order(label: str) -> int:
 def _check_names(priors: PriorSet, scales: Scales) -> None:
     """Refuse priors for coefficients, groups and auxiliary parameters that the model does not have."""
     for name in priors.asked:
-        if name not in scales.auxiliary:
+        if name in AUXILIARY and name not in scales.auxiliary:
             raise OptionError(
                 f"priors has the key {name!r}, but the model has no {name}",
                 mend=f"Its family has {' and '.join(scales.auxiliary) or 'no parameter of this kind'}.",
@@ -322,4 +363,34 @@ def _check_names(priors: PriorSet, scales: Scales) -> None:
             raise OptionError(
                 f"priors has the key {key!r}, but no effect of '{key[2]}' varies over '{key[1]}'",
                 mend=f"There are {', '.join(repr(('sd', *c)) for c in sorted(columns))}.",
+            )
+    _check_correlations(priors, scales.terms)
+
+
+def _check_correlations(priors: PriorSet, terms: tuple[TermScales, ...]) -> None:
+    """Refuse priors of correlations that would do nothing.
+
+    A bare ``"cor"`` is for all correlations there are, if there are any; under decov() they have a prior already.
+    """
+    for group in dict.fromkeys(term.group for term in terms):
+        if ("cor", group) not in priors.entries:
+            continue
+        of_group = [term for term in terms if term.group == group]
+        if not any(term.has_correlations for term in of_group):
+            effects = [column for term in of_group for column in term.columns]
+            why = f"the effects {', '.join(effects)} are independent" if len(effects) > 1 else "it has one effect"
+            raise OptionError(
+                f"priors has the key ('cor', {group!r}), but '{group}' has no correlations: {why}",
+                mend=f"Leave it out, or let effects be correlated, as in (1 + x | {group}).",
+            )
+    for key in priors.entries:
+        asked = key[0] == "cor" if isinstance(key, tuple) else key == "cor" and key in priors.asked
+        if not asked:
+            continue
+        correlated = [term for term in terms if term.has_correlations and (key == "cor" or term.group == key[1])]
+        if correlated and all(isinstance(_entry(priors, ("sd", term.group)), Decov) for term in correlated):
+            raise OptionError(
+                f"priors has the key {key!r}, but decov() is the prior of the correlations over "
+                f"{' and '.join(repr(term.group) for term in correlated)} too",
+                mend="Use its own parameter: decov(regularization=2) has the correlations of lkj(2).",
             )

@@ -63,7 +63,12 @@ class PriorSet:
     interaction_ratio
         Scale of an interaction over that of its parents, for each order; 1 treats all alike.
     asked
-        Auxiliary parameters that the user named, which the model has to have.
+        Bare keys that the user named: auxiliary parameters, which the model has to have, and kinds of priors.
+    varying_intercepts
+        Where the priors hold of a correlated term that contains the intercept, ``(1 + x | g)``: of the standard
+        deviation of the varying intercept and of the correlations. ``"means"``: the predictors of the term at their
+        means over the rows, as for the fixed intercept (see `default`). ``"zero"``: the predictors at zero, as in
+        rstanarm and brms. Draws and summaries are of effects at zero either way.
     """
 
     name: str
@@ -71,6 +76,7 @@ class PriorSet:
     unit: Literal["sd", "rstanarm", "mad"] = "sd"
     interaction_ratio: float = 1.0
     asked: tuple[str, ...] = ()
+    varying_intercepts: Literal["means", "zero"] = "means"
 
 
 def default() -> PriorSet:
@@ -78,8 +84,11 @@ def default() -> PriorSet:
 
     * intercept, at the mean of the predictors: normal(mean(y), 2.5 sd(y)); coefficients: normal(0, 2.5 sd(y) / sd(x)).
       A change of one sd of x would have to move y by several of its own sds before these priors resisted.
-    * sigma: exponential with mean sd(y), which the residual cannot much exceed.
-    * standard deviation of varying intercepts: half-normal, scale sd(y), since it too is a part of sd(y).
+    * sigma: exponential with mean sd(y), which the residual cannot much exceed. With precision weights, var = sigma^2 /
+      weight, it is the prior of sigma over the root of the weights' mean, the residual standard deviation of a row of
+      average weight, and mean(y) and sd(y) are weighted: a row's squared residual, so weighted, has that mean.
+    * standard deviation of varying intercepts, at the mean of the predictors: half-normal, scale sd(y), since it too is
+      a part of sd(y).
     * standard deviation of a varying coefficient of x: half-normal, scale sd(y) / (4 sd(x)). For a treatment given to
       half of the people that is sd(y) / 2: two thirds of the prior hold that the effects of groups have a standard
       deviation below half a sd of the outcome, which is a very large effect in most trials.
@@ -101,6 +110,21 @@ def default() -> PriorSet:
 
     sigma keeps the unit of y itself, for lognormal responses that of log(y).
 
+    **Offsets.** Where the linear predictor is in the units of y, mean(y) and sd(y) are those of y - offset; off the
+    identity link the mean of the offset is taken from the centre.
+
+    **Where a varying intercept is.** In ``y ~ year + (1 + year | site)`` the intercept of a site is its level in the
+    year 0. How far levels are apart in the year 0 follows from the slopes, two thousand times their spread, and has
+    nothing to do with sd(y); a prior that holds it below sd(y) holds the sd of the slopes below sd(y) / 2000. Counted
+    from 2015 instead, the same lines would have another prior, and another posterior. So the priors of a term
+    ``(1 + ... | g)`` hold for its lines as they are at the mean of its predictors over the rows, where the levels are
+    those of the data at hand: the sd of the varying intercept, and the correlations with it. The sds of slopes are the
+    same anywhere. Means are those of the columns of the term, products and the 0/1 columns of factors like any other;
+    for covariates that stand in no product the posterior then is the same from wherever, and in whatever unit, they
+    are counted. Draws, `varcorr` and `ranef` are of effects at zero, as in lme4. Terms without an intercept, ``(0 + x |
+    g)``, have none to place; in ``(1 + x || g)`` independence itself is of the intercept at zero, so that the prior
+    holds there too.
+
     **Why not a heavier tail.** With J levels the likelihood of the sd of a random term falls off like its power 1 - J
     only. Two genders or five races hardly limit it from above, and under a half-Cauchy or flat prior it runs to
     values that nobody believes (Gelman 2006 shows it for J = 3). The example asks how the effect of small classes
@@ -114,12 +138,13 @@ def default() -> PriorSet:
     >>> data = mx.datasets.load("star").head(400)
     >>> formula = "math ~ small + (1 + small | gender)"
     >>> for sd in ({}, {"sd": mx.priors.half_cauchy(100.0)}):
-    ...     fit = mx.bayes(formula, data, priors=sd, seed=1)
+    ...     fit = mx.bayes(formula, data, priors=sd, seed=1, draws=8000)
     ...     table = mx.effects(fit, "small", by="gender").table
-    ...     upper = fit.tidy("ran_pars").set_index("term").loc["sd__small", "conf_high"]
-    ...     print(f"width {(table['upper'] - table['lower']).mean():.0f}, sd below {10 * round(upper / 10):.0f}")
-    width 25, sd below 50
-    width 26, sd below 210
+    ...     upper = fit.tidy("ran_pars").set_index("term").loc["sd__small", "conf_high"] / data["math"].std()
+    ...     half = (table["upper"] - table["lower"]).mean() / 2
+    ...     print(f"effects +- {half:.0f}, their sd between genders below {upper:.0f} sd of math")
+    effects +- 12, their sd between genders below 1 sd of math
+    effects +- 13, their sd between genders below 5 sd of math
     """
     return PriorSet(
         "default",
@@ -143,6 +168,10 @@ def rstanarm() -> PriorSet:
     Off the Gaussian family scales count in units of one, 1.596 for probit links; shape and phi are exponential(1), and
     decov() takes 1 for sigma (rstanarm takes the shape of a gamma response instead). nu, which rstanarm does not have,
     is that of `default`.
+
+    As there, mean(y) and sd(y) are those of the response whatever the offset, and the covariance of a random term is
+    that of its effects where the predictors are zero. Precision weights, which rstanarm does not have, scale sigma as
+    in `default`, and with it decov().
     """
     return PriorSet(
         "rstanarm",
@@ -157,6 +186,7 @@ def rstanarm() -> PriorSet:
             "phi": exponential(1.0),
         },
         unit="rstanarm",
+        varying_intercepts="zero",
     )
 
 
@@ -166,6 +196,10 @@ def brms() -> PriorSet:
     The half of that t distribution, around zero, is the prior of sigma and of each standard deviation. For links of
     probabilities it is student_t(3, 0, 2.5) throughout. nu: gamma(2, 0.1), shape: inv_gamma(0.4, 0.3), phi:
     gamma(0.01, 0.01).
+
+    As there, median and MAD are those of the response whatever the offset, whose mean is taken from the median; and the
+    standard deviation of a varying intercept is that where the predictors are zero. Precision weights, which brms does
+    not have, scale sigma as in `default`.
     """
     return PriorSet(
         "brms",
@@ -180,6 +214,7 @@ def brms() -> PriorSet:
             "phi": gamma(0.01, 0.01),
         },
         unit="mad",
+        varying_intercepts="zero",
     )
 
 
@@ -236,7 +271,7 @@ def prior_set(priors: str | Mapping[Key, Prior] | PriorSet | None) -> PriorSet:
     entries = dict(base.entries)
     if "sd" in own:
         del entries["sd_slope"]
-    return PriorSet("user", entries | own, asked=tuple(name for name in AUXILIARY if name in own))
+    return PriorSet("user", entries | own, asked=tuple(key for key in own if isinstance(key, str)))
 
 
 def _checked_key(key: Key) -> Key:

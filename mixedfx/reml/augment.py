@@ -35,7 +35,8 @@ def augment(fit: LmerDiagnostics) -> pd.DataFrame:
         ".weights": weights,
         ".wtres": np.sqrt(weights) * residual,
     }
-    frame = design.frame.copy()
+    spec = design.spec
+    frame = design.frame.drop(columns=[spec.given_offset] if spec.offset_is_own else [])  # that is `.offset` below
     if design.response_name not in frame:
         frame.insert(0, design.response_name, design.y)
     return frame.assign(**columns)

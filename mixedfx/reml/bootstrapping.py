@@ -154,8 +154,9 @@ class Plan:
         """Draw and fit `size` replicates."""
         rng = np.random.default_rng(seeds)
         found = self._clusters(size, rng) if self.kind == "cluster" else self._responses(size, rng)
-        singular = singular_rows(self.design, found.theta)
-        return Found(self.values(found.beta, found.theta, found.sigma), found.good, singular)
+        return Found(
+            self.values(found.beta, found.theta, found.sigma), found.good, _singular(self.solution, found.theta)
+        )
 
     def _responses(self, size: int, rng: np.random.Generator) -> Estimates:
         design, solution = self.design, self.solution
@@ -166,7 +167,7 @@ class Plan:
             return Estimates(np.array([f.beta for f in fits]), np.zeros((size, 0)), sigma, np.ones(size, dtype=bool))
         names = tuple(map(str, range(len(solution.theta))))
         try:
-            many = refit_problem(design, solution.problem, Y, solution.theta, names)
+            many = refit_problem(design, solution.problem, Y, solution.par, names)
             return Estimates(many.beta, many.theta, many.sigma, many.converged)
         except np.linalg.LinAlgError:  # one of them: find out which
             return _stack([self._alone(y, names) for y in Y.T], design, solution)
@@ -174,7 +175,7 @@ class Plan:
     def _alone(self, y: Vector, names: tuple[str, ...]) -> tuple[Vector, Vector, float, bool] | None:
         assert isinstance(self.solution, RemlSolution)
         try:
-            one = refit_problem(self.design, self.solution.problem, y[:, None], self.solution.theta, names)
+            one = refit_problem(self.design, self.solution.problem, y[:, None], self.solution.par, names)
         except np.linalg.LinAlgError:
             return None
         return one.beta[0], one.theta[0], float(one.sigma[0]), bool(one.converged[0])
@@ -209,7 +210,14 @@ class Plan:
             or not np.array_equal(problem.factors[0].codes, self.codes)
         ):
             return None
-        return group_products(self.design, self.solution.problem, self.solution.theta)
+        return group_products(self.design, problem, self.solution.par)
+
+
+def _singular(solution: RemlSolution | LeastSquares, theta: Vector) -> NDArray[np.bool_]:
+    """(b,) whether replicates with theta (b, r) are singular, in the columns that the fit used."""
+    if isinstance(solution, LeastSquares):
+        return np.zeros(len(theta), dtype=bool)
+    return singular_rows(solution.problem, theta)
 
 
 def solve_design(design: Design, REML: bool) -> RemlSolution | LeastSquares:
@@ -247,5 +255,5 @@ def _own_block(
             continue
         values[b] = np.atleast_1d(np.asarray(statistic(again), dtype=np.float64))
         good[b] = again.converged
-        singular[b] = bool(singular_rows(again.design, again.solution.theta.reshape(1, -1)).any())
+        singular[b] = bool(_singular(again.solution, again.solution.theta[None])[0])
     return Found(values, good, singular)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from mixedfx.errors import ModelError, OptionError
 from mixedfx.inference import checks
 from mixedfx.inference.findings import CheckReport, Finding
 from mixedfx.inference.influence import Influence, group_influence, row_influence
+from mixedfx.inference.response_kind import response_kind
 from mixedfx.pls.projection import Projection
 from mixedfx.reml.deletion import refitted_influence
 from mixedfx.reml.least_squares import LeastSquares
@@ -106,14 +107,20 @@ def least_confounded(projection: Projection, sigma: float) -> pd.DataFrame:
     return table.iloc[::-1].reset_index(drop=True)
 
 
-def check(fit: LmerState, projection: Projection) -> CheckReport:
-    """Every check of a fit, and the tables of its pictures."""
+def check(
+    fit: LmerState, projection: Projection, without_groups: Mapping[str, tuple[str, ...]] | None = None
+) -> CheckReport:
+    """Every check of a fit, and the tables of its pictures.
+
+    `without_groups`: coefficients whose degrees of freedom act as if a grouping factor did not exist.
+    """
     given = checks.CheckInput(projection, fit.sigma, fit.solution.factors)
     largest = max(fit.design.random, key=lambda t: len(t.levels) if len(t.levels) < len(fit.design.y) / 2 else 0)
     influence = group_influence(projection, fit.design.fixed_names, largest.codes, largest.levels, largest.label)
     findings = (
         _convergence(fit),
-        _singularity(fit),
+        _singularity(fit, without_groups or {}),
+        response_kind(fit.design.y, fit.design.response_name),
         checks.residual_shape(given),
         checks.mode_shape(given),
         checks.spread(given),
@@ -151,12 +158,28 @@ def _convergence(fit: LmerState) -> Finding:
     )  # fmt: skip
 
 
-def _singularity(fit: LmerState) -> Finding:
+def _singularity(fit: LmerState, without_groups: Mapping[str, tuple[str, ...]]) -> Finding:
+    """Null directions, and whether degrees of freedom act as if groups did not exist.
+
+    `without_groups`: grouping factor -> coefficients concerned.
+    """
     report = fit.singularity
     if not report.singular:
         return Finding("singularity", "ok", report.found)
-    return Finding(
-        "singularity", "note", report.found,
-        "The estimate lies on the boundary: fixed effects stand, but tests of this variance do not. Try "
-        f"{report.to_try}, or mx.bayes, whose prior keeps it away from zero.",
-    )  # fmt: skip
+    bayes = "mx.bayes, whose prior keeps the variance away from zero"
+    if not without_groups and not report.kept:
+        return Finding(
+            "singularity", "note", report.found,
+            "The estimate lies on the boundary: fixed effects stand, but tests of this variance do not. Try "
+            f"{report.to_try}, or {bayes}.",
+        )  # fmt: skip
+    told = [
+        f"Satterthwaite's degrees of freedom for {', '.join(names)} act as if the levels of {label} did not exist: "
+        "their intervals are too short and their p values too small."
+        for label, names in without_groups.items()
+    ]
+    if report.kept:
+        told += [report.to_keep, *([f"Try {report.to_try}."] if report.to_try else [])]
+    else:
+        told.append('Use ddf="kenward-roger", which counts the levels.')
+    return Finding("singularity", "problem", report.found, " ".join([*told, f"Or fit {bayes}."]))

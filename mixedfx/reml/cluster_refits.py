@@ -15,7 +15,7 @@ from scipy import linalg
 from mixedfx.design.design import Design
 from mixedfx.pls.batch import Resamples, Responses
 from mixedfx.pls.problem import Problem
-from mixedfx.reml.refit import BATCH_NUMBERS, canonical_rows, fit_together
+from mixedfx.reml.refit import BATCH_NUMBERS, fit_together, off_rounding
 from mixedfx.reml.trust_region import minimise
 
 Vector = NDArray[np.float64]
@@ -84,7 +84,7 @@ class GroupProducts:
         problem = self.problem
         beta = linalg.solve_triangular(problem.R, gamma.T).T if problem.p else gamma
         out.beta[at] = beta + problem.shift
-        out.theta[at] = canonical_rows(problem, par) / problem.parameter_scale
+        out.theta[at] = problem.theta(off_rounding(problem, par))
         out.sigma[at], out.good[at] = np.sqrt(sigma2), good
 
     def _together(self, counts: Vector, sums: Vector) -> tuple[Vector, Vector, Vector, NDArray[np.bool_]]:
@@ -115,15 +115,15 @@ class GroupProducts:
         self._fill(out, np.array([b]), *row)
 
 
-def group_products(design: Design, problem: Problem, theta: Vector) -> GroupProducts:
+def group_products(design: Design, problem: Problem, par: Vector) -> GroupProducts:
     """Cut the cross-products W'W of a problem with one factor into those of its levels.
 
     Parameters
     ----------
     design, problem
         Of the fit.
-    theta
-        (r,) where the optimiser starts, as users see it.
+    par
+        (r,) parameters where the optimiser starts.
     """
     root = np.ones(len(design.y)) if design.weights is None else np.sqrt(design.weights)
     Q = linalg.solve_triangular(problem.R, (design.X * root[:, None]).T, trans=1).T if problem.p else design.X
@@ -133,4 +133,4 @@ def group_products(design: Design, problem: Problem, theta: Vector) -> GroupProd
     pieces = np.split(W[order], np.cumsum(np.bincount(codes, minlength=q))[:-1])
     ww = np.array([piece.T @ piece for piece in pieces])
     logs = np.asarray(np.bincount(codes, 2.0 * np.log(root), q), dtype=np.float64)
-    return GroupProducts(problem, theta * problem.parameter_scale, ww, np.bincount(codes, minlength=q), logs)
+    return GroupProducts(problem, par, ww, np.bincount(codes, minlength=q), logs)

@@ -13,13 +13,16 @@ from pandas import DataFrame
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import DataError, NestingWarning, OptionError, RefittedWarning
 from mixedfx.inference.likelihood_ratio import comparison_table
+from mixedfx.pls.problem import build_problem
 from mixedfx.reml.fit import LmerFit
 from mixedfx.reml.least_squares import LeastSquares, least_squares
-from mixedfx.reml.solve import RemlSolution, solve
+from mixedfx.reml.refit import SNAP
+from mixedfx.reml.solve import RemlSolution, solve_problem
 
 Vector = NDArray[np.float64]
 
-SPAN = 1e-7  # part of a column outside a span, relative to its size, that is rounding
+SPAN = 1e-7  # part of a column outside a span, relative to what it varies about its mean, that is rounding
+ROUNDING = 1e-10  # and relative to its whole size, for one that hardly varies
 
 
 def anova(*fits: LmerFit, refit: bool = True) -> DataFrame:
@@ -104,8 +107,11 @@ def maximum_likelihood(design: Design, start: RemlSolution | LeastSquares) -> Re
     """Fit `design` by maximum likelihood, from the parameters of another fit of it where they are known."""
     if not design.random:
         return least_squares(design, REML=False)
-    theta = start.theta if len(start.theta) else None
-    return solve(design, False, theta if theta is not None and np.all(theta != 0) else None)
+    problem = build_problem(design, REML=False)
+    if isinstance(start, LeastSquares):
+        return solve_problem(design, problem)
+    par = problem.parameters(start.theta)
+    return solve_problem(design, problem, None if np.any(par[problem.diagonal] < SNAP) else par)
 
 
 def _check_same_data(fits: list[LmerFit]) -> None:
@@ -131,11 +137,13 @@ def in_span(inner: Vector, outer: Vector) -> bool:
         return True
     if outer.shape[1] == 0:
         return not np.any(inner)
-    size = np.sqrt(np.einsum("na,na->a", inner, inner))
+    size = np.linalg.norm(inner, axis=0)
     size[size == 0] = 1.0
     Q = np.linalg.qr(outer)[0]
-    rest = inner / size - Q @ (Q.T @ (inner / size))
-    return bool(np.einsum("na,na->a", rest, rest).max() < SPAN**2)
+    scaled = inner / size
+    rest = np.linalg.norm(scaled - Q @ (Q.T @ scaled), axis=0)
+    varies = np.linalg.norm(scaled - scaled.mean(axis=0), axis=0)
+    return bool(np.all(rest < np.maximum(SPAN * varies, ROUNDING)))
 
 
 def same_span(first: Vector, second: Vector) -> bool:

@@ -5,15 +5,20 @@ with X_j = Q R_j, U an orthonormal basis of the other columns of R and v the uni
 other columns of X and y - delta r Q v, r = v'R_j, is the response from which delta X_j was taken: cross-products are
 all it takes.
 
-*An sd*, sd_i = sigma |T_i|: the columns of the term are ordered with i first, so that |T_i| = T_11 alone, and the free
-parameters are the other entries of T and l = log sigma, with T_11 = c / sigma. Given sigma the derivatives in
-theta are those of `mixedfx.pls.evaluate`; with f = log|V| + n log(2 pi sigma^2) + r^2 / sigma^2,
+*An sd*, that of the effect of column i as given: the effect is g_i'u_used, g_i = B^{-1}'e_i, so that sd_i = sigma
+|g_i'T|. In a frame C, orthogonal with g_i / |g_i| for its first column, T = C L and sd_i = sigma |g_i| L_11 alone; the
+free parameters are the other entries of L and l = log sigma, with L_11 = c / (sigma |g_i|). Given sigma the derivatives
+in L are those of `mixedfx.pls.evaluate`; with f = log|V| + n log(2 pi sigma^2) + r^2 / sigma^2,
 
-    f_l = 2 n - 2 r^2 / sigma^2,    f_ll = 4 r^2 / sigma^2,    f_lk = -2 (dr^2/dtheta_k) / sigma^2,
-    dr^2/dtheta = -2 h h'T,
+    f_l = 2 n - 2 r^2 / sigma^2,    f_ll = 4 r^2 / sigma^2,    f_lk = -2 (dr^2/dL_k) / sigma^2,
+    dr^2/dL = -2 C'h h'T,
 
-and the chain rule takes in T_11(l). *A correlation*: with columns i, j first, T_11 = x, T_21 = rho y,
-T_22 = sqrt(1 - rho^2) y and x, y >= 0 free: linear for a given rho, regular at rho = +-1.
+and the chain rule takes in L_11(l). *A correlation* of columns i and j: with the second column of C in the span of g_i
+and g_j, and p, q the coordinates of g_j, the effect of j has the row p L_1 + q L_2, of length q y. With L_11 = x,
+
+    L_21 = rho y - (p / q) x,    L_22 = sqrt(1 - rho^2) y,    x, y >= 0 free:
+
+linear for a given rho, regular at rho = +-1.
 
 Every criterion is -2 log L: profiles of a REML fit are those of its ML fit, as in lme4, for the restricted likelihood
 says nothing of the fixed effects. The derivative of the smallest deviance with respect to the value held comes with it.
@@ -28,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from mixedfx.covariance.structures import parameters
 from mixedfx.pls.evaluate import Evaluation, evaluate, less_fixed, random_effect_products
 from mixedfx.pls.problem import Block, GroupFactor, Problem
 from mixedfx.reml.trust_region import ROUNDING, minimise, trust_region_step
@@ -103,7 +109,7 @@ def _derivatives(evaluation: Evaluation) -> tuple[Vector, Vector]:
 
 
 def hold_sigma(problem: Problem, value: float, start: Vector) -> Held:
-    """Hold sigma; `start` (r,) scaled parameters."""
+    """Hold sigma; `start` (r,) parameters."""
     found, _ = minimise(replace(problem, sigma=value), start)
     slope = 2.0 * problem.n / value - 2.0 * found.residual / value**3
     return Held(found.criterion, slope, found.par)
@@ -132,7 +138,7 @@ class HeldCoefficient:
     index: int
 
     def at(self, value: float, start: Vector) -> Held:
-        """Hold the coefficient at `value`; `start` (r,) scaled parameters."""
+        """Hold the coefficient at `value`; `start` (r,) parameters."""
         p, old = self.problem.p, self.problem
         delta = (value - old.shift[self.index]) * self.length
         zv1, zv2, wv = old.zw1[:, :, :p] @ self.v, old.zw2[:, :p] @ self.v, old.ww[:, :p] @ self.v
@@ -187,27 +193,37 @@ def hold_coefficient(problem: Problem, index: int) -> HeldCoefficient:
 
 @dataclass(frozen=True)
 class TermChart:
-    """A problem whose columns of one term stand in an order that makes an sd or a correlation a coordinate.
+    """A problem in a frame that makes an sd or a correlation of one term a coordinate.
 
     Attributes
     ----------
     problem
-        With `orders` set.
+        With a frame for the term.
     start
-        (r,) scaled parameters of the estimate in that order.
+        (r,) parameters of the estimate in that frame.
     first
-        Parameter of T_11.
+        Parameter of L_11.
     pair
-        Parameters of T_21 and T_22; None for a term of independent columns.
+        Parameters of L_21 and L_22; None for a term of independent columns.
     scale
-        Scale of the first two columns in this order.
+        L_11 for a relative sd of one, 1 / |g_i|.
+    lean
+        p / q, what the effect of the second column has of the first coordinate; 0 for an sd.
     """
 
     problem: Problem
     start: Vector
     first: int
     pair: tuple[int, int] | None
-    scale: tuple[float, ...]
+    scale: float
+    lean: float
+
+    @property
+    def perfect(self) -> bool:
+        """Whether the correlation is one to rounding: 1 - |r| below 1e-8 for columns that are orthogonal."""
+        assert self.pair is not None
+        lower, corner = self.start[list(self.pair)]
+        return bool(abs(corner) < np.sqrt(2e-8) * np.hypot(lower, corner))
 
 
 def _block(problem: Problem, term: int) -> tuple[int, GroupFactor, Block]:
@@ -218,27 +234,32 @@ def _block(problem: Problem, term: int) -> tuple[int, GroupFactor, Block]:
     raise IndexError(f"no random term {term}")
 
 
-def term_chart(problem: Problem, par: Vector, term: int, columns: tuple[int, ...]) -> TermChart:
-    """Order the columns of a term with `columns` first; `par` (r,) is the estimate in the design's own order."""
+def term_chart(problem: Problem, T: list[Vector], term: int, columns: tuple[int, ...]) -> TermChart:
+    """A frame with the effects of `columns`, one or two, first; `T` are the factors at the estimate."""
     f, group, block = _block(problem, term)
     k, structure = block.structure.k, block.structure
-    start = np.array(par)
-    scale = tuple(float(group.scale[block.first + c]) for c in columns)
+    start = problem.lower(T)
     if structure.name == "diagonal":
-        return TermChart(problem, np.array(par), block.par + columns[0], None, scale)
-    order = (*columns, *(c for c in range(k) if c not in columns))
-    rows = slice(block.first, block.first + k)
-    T = structure.canonical(problem.matrices(par)[f][rows, rows][list(order)])
-    where = slice(block.par, block.par + structure.n_parameters)
-    start[where] = T[structure.entries]
+        column = columns[0]
+        scale = float(group.basis[block.first + column, block.first + column])
+        return TermChart(problem, start, block.par + column, None, scale, 0.0)
+    g = group.inverse[block.columns, block.columns][list(columns)].T
+    C, R = linalg.qr(g)
+    sign = np.where(np.diag(R) < 0.0, -1.0, 1.0)
+    C[:, : len(columns)] *= sign
+    R = R[: len(columns)] * sign[:, None]
+    start[block.parameters] = parameters(structure, structure.canonical(C.T @ T[f][block.columns, block.columns]))
     pair = (block.par + 1, block.par + k) if k > 1 else None
-    return TermChart(replace(problem, orders={**problem.orders, term: order}), start, block.par, pair, scale)
+    lean = float(R[0, 1] / R[1, 1]) if len(columns) == 2 else 0.0
+    return TermChart(
+        replace(problem, frames={**problem.frames, term: C}), start, block.par, pair, float(1.0 / R[0, 0]), lean
+    )
 
 
 def hold_sd(chart: TermChart, value: float, at: Vector) -> Held:
-    """Hold an sd at `value` >= 0; `at` (r,) the other scaled parameters, log sigma in the place of T_11."""
+    """Hold an sd at `value` >= 0; `at` (r,) the other parameters, log sigma in the place of L_11."""
     problem, first, n = chart.problem, chart.first, chart.problem.n
-    scaled = value * chart.scale[0]
+    scaled = value * chart.scale
 
     def criterion(x: Vector) -> Local:
         if not -300.0 < x[first] < 300.0:
@@ -254,24 +275,24 @@ def hold_sd(chart: TermChart, value: float, at: Vector) -> Held:
         gradient[first] = 2.0 * n - 2.0 * ratio - top * g
         curvature[first] = curvature[:, first] = mixed - top * column
         curvature[first, first] = 4.0 * ratio - 2.0 * top * mixed[first] + top**2 * column[first] + g * top
-        return Local(found.criterion, gradient, curvature, g * chart.scale[0] / sigma)
+        return Local(found.criterion, gradient, curvature, g * chart.scale / sigma)
 
     x, found = descend(criterion, at, np.zeros(len(at), dtype=bool))
     return Held(found.value, found.slope, x)
 
 
 def hold_correlation(chart: TermChart, value: float, at: Vector) -> Held:
-    """Hold a correlation in [-1, 1]; `at` (r - 1,) scaled parameters with y in the place of T_21 and without T_22.
+    """Hold a correlation in [-1, 1]; `at` (r - 1,) parameters with y in the place of L_21 and without L_22.
 
-    The lengths x and y keep their sign: with T_11 below zero the correlation would be -rho.
+    The lengths x and y keep their sign: with L_11 below zero the correlation would be -rho.
     """
     assert chart.pair is not None
     problem, (lower, corner) = chart.problem, chart.pair
     r = problem.n_parameters
-    rest = float(np.sqrt(max(1.0 - value**2, 0.0)))
+    rest = float(np.sqrt(max((1.0 - value) * (1.0 + value), 0.0)))
     A = np.delete(np.eye(r), corner, axis=1)
-    y = lower  # T_21 stands before T_22 in theta
-    A[lower, y], A[corner, y] = value, rest
+    y = lower  # L_21 stands before L_22
+    A[lower, y], A[corner, y], A[lower, chart.first] = value, rest, -chart.lean
     bounded = np.zeros(r - 1, dtype=bool)
     bounded[[chart.first, y]] = True
 
@@ -289,14 +310,15 @@ def correlation_start(chart: TermChart) -> tuple[float, Vector]:
     """The correlation at the estimate, and the free parameters there."""
     assert chart.pair is not None
     lower, corner = chart.pair
-    length = float(np.hypot(chart.start[lower], chart.start[corner]))
+    along = float(chart.start[lower] + chart.lean * chart.start[chart.first])
+    length = float(np.hypot(along, chart.start[corner]))
     x = np.delete(chart.start, corner)
     x[lower] = length
-    return float(chart.start[lower] / length) if length > 0 else np.nan, x
+    return along / length if length > 0 else np.nan, x
 
 
 def residual_gradient(problem: Problem, evaluation: Evaluation) -> Vector:
-    """(r,) derivatives of r^2 = y'Py: -2 sum_j h_j h_j'T, h = Z'Py."""
+    """(r,) derivatives of r^2 = y'Py: -2 C' sum_j h_j h_j'T, h = Z'Py."""
     factorization = evaluation.factorization
     zw = (problem.zw1, problem.zw2)
     solved = factorization.solve(factorization.scale_transposed(zw))
@@ -305,4 +327,5 @@ def residual_gradient(problem: Problem, evaluation: Evaluation) -> Vector:
     if problem.coupling is not None:
         parts += [h[1][position, 0] for position in problem.coupling.positions]
     outer = [part.T @ (part @ T) for part, T in zip(parts, factorization.T, strict=True)]
+    outer = [one if C is None else C.T @ one for one, C in zip(outer, problem.turns, strict=True)]
     return np.array([-2.0 * outer[f][a, b] for f, a, b in problem.entries])

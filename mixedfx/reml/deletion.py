@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError
 from mixedfx.inference.influence import Influence, influence_from_changes
+from mixedfx.pls.problem import build_problem
 from mixedfx.pls.projection import Projection
 from mixedfx.reml.resampling import take_rows
-from mixedfx.reml.solve import RemlSolution, solve
+from mixedfx.reml.solve import RemlSolution, solve_problem
+from mixedfx.reml.starting import off_boundary
 from mixedfx.results import tables
 
 Vector = NDArray[np.float64]
-
-RESTART = 1e-2  # theta = 0 is stationary by symmetry: a warm start must not stand there
 
 
 def without(design: Design, solution: RemlSolution, rows: NDArray[np.intp]) -> RemlSolution | None:
@@ -34,7 +34,8 @@ def without(design: Design, solution: RemlSolution, rows: NDArray[np.intp]) -> R
         left = take_rows(design, kept, [term.codes[kept] for term in design.random])
         if any(term.n_levels < 2 or term.n_levels * term.n_columns >= len(kept) for term in left.random):
             return None
-        return solve(left, solution.REML, np.where(solution.theta == 0.0, RESTART, solution.theta))
+        problem = build_problem(left, solution.REML)
+        return solve_problem(left, problem, off_boundary(problem, problem.parameters(solution.theta)))
     except (ModelError, np.linalg.LinAlgError):
         return None
 

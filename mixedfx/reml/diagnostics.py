@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from mixedfx.plots.picture import Picture
 from mixedfx.reml.intervals import LmerIntervals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from mixedfx.inference.findings import CheckReport
     from mixedfx.inference.influence import Influence
@@ -55,7 +55,7 @@ class LmerDiagnostics(LmerIntervals):
         """
         from mixedfx.reml.checking import check
 
-        return check(self, self.projection)
+        return check(self, self.projection, self.coefficients_without_groups())
 
     def influence(self, by: str | None = None, refit: bool = False) -> Influence:
         """What leaving out each row, or each group, does to the estimates.
@@ -162,7 +162,7 @@ class LmerDiagnostics(LmerIntervals):
 
         return augment(self)
 
-    def plot(self, kind: str | None = None, ax: Axes | None = None, **options: Any) -> Axes | Figure:
+    def plot(self, kind: str | None = None, ax: Axes | None = None, **options: Any) -> Picture:
         """Draw the fit.
 
         Parameters
@@ -180,16 +180,16 @@ class LmerDiagnostics(LmerIntervals):
 
         Returns
         -------
-        Axes or Figure
-            Figure for ``"fitted"``, ``"profile"`` and the page. Save an Axes with ``axes.figure.savefig("plot.png")``.
+        Picture
+            Shows itself in a notebook; ``.save("plot.png")``, ``.ax``, ``.axes`` and ``.figure`` (matplotlib's).
 
         Examples
         --------
         >>> import mixedfx as mx
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
-        >>> len(fit.plot("caterpillar").get_yticklabels())
+        >>> len(fit.plot("caterpillar").ax.get_yticklabels())
         15
         """
         from mixedfx.reml.pictures import plot
 
-        return plot(self, kind, ax, **options)
+        return Picture(plot(self, kind, ax, **options))

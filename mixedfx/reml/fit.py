@@ -42,7 +42,10 @@ class LmerFit(LmerDiagnostics):
     """
 
     def refit(self, y: NDArray[np.float64]) -> LmerFit:
-        """The same model fitted to another response, (n,) values for the rows of the design; see `refits` for many."""
+        """The same model fitted to another response, (n,) values for the rows of the design; see `refits` for many.
+
+        A pandas Series is aligned by its index: that of the data, or the number of each row, as `simulate` has it.
+        """
         from mixedfx.reml.refit import refit
 
         return refit(self, y)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from mixedfx.errors import check_option
+from mixedfx.errors import DegreesOfFreedomWarning, check_option
 from mixedfx.inference.forecast import satterthwaite_seconds
-from mixedfx.inference.hypotheses import Reference
+from mixedfx.inference.hypotheses import Reference, coefficient_df
 from mixedfx.inference.robust import RobustCovariance
+from mixedfx.inference.satterthwaite import Satterthwaite
 from mixedfx.reml import testing
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.prediction import LmerPrediction
@@ -92,6 +93,10 @@ class LmerInference(LmerPrediction):
         -----
         DegreesOfFreedomWarning
             Where the data leave the uncertainty of a variance unknown.
+        IgnoredGroupsWarning
+            Where a variance is estimated at zero, and Satterthwaite's df act as if its groups did not exist.
+        SingleClusterWarning
+            Where `vcov` is cluster-robust and a coefficient rests on one cluster.
 
         Examples
         --------
@@ -107,11 +112,27 @@ class LmerInference(LmerPrediction):
         df = tables.degrees_of_freedom(ddf, self.nobs - len(self.solution.beta))
         if effects == "fixed":
             used = self.reference(ddf, vcov)
-            every = used.t_df(np.eye(len(self.solution.beta)))
-            return tables.fixed_table(self.design.fixed_names, self.solution.beta, used.vcov, every, level)
+            names = self.design.fixed_names
+            return tables.fixed_table(names, self.solution.beta, used.vcov, coefficient_df(used, names), level)
         if effects == "ran_pars":
             return tables.ran_pars_table(self.varcorr)
         return tables.ran_vals_table(self.ranef, self.ranef_sd, df, level)
+
+    def coefficients_without_groups(self) -> dict[str, tuple[str, ...]]:
+        """Grouping factor -> coefficients whose Satterthwaite df act as if its levels did not exist.
+
+        That is so where a variance is estimated at zero and the coefficient depends on it; a random intercept and a
+        treatment of whole groups, say. The intercept is named where it is the only coefficient.
+        """
+        if not self.singular:
+            return {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DegreesOfFreedomWarning)
+            used = self.reference("satterthwaite")
+        found = used.coefficients_without_groups() if isinstance(used, Satterthwaite) else {}
+        alone = len(self.solution.beta) == 1
+        rest = {group: tuple(n for n in names if n != "Intercept" or alone) for group, names in found.items()}
+        return {group: names for group, names in rest.items() if names}
 
     def test(
         self,
@@ -188,7 +209,7 @@ class LmerInference(LmerPrediction):
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> print(fit.anova().round(2).to_string(index=False))
          term  sum_sq  mean_sq  num_df  den_df  f_value  p_value
-        style 3927.52  1963.76     2.0  366.12    22.73      0.0
+        style 3927.52  1963.76     2.0  366.51    22.73      0.0
         """
         return testing.anova(self, type, ddf, vcov)
 
@@ -251,6 +272,12 @@ class LmerInference(LmerPrediction):
         RobustCovariance
             ``table`` is the covariance as a data frame.
 
+        Warns
+        -----
+        SingleClusterWarning
+            Where one cluster alone tells a coefficient, such as that of a treatment only it was given: the standard
+            error then holds the spread of the other clusters only.
+
         Examples
         --------
         >>> import mixedfx as mx
@@ -299,6 +326,9 @@ class LmerInference(LmerPrediction):
                     f"left out: by the sizes of the model Satterthwaite's df take about {seconds:.0f} s; "
                     "fit.tidy() computes them"
                 )
+        if ddf == "satterthwaite" and vcov is None:
+            for group, names in self.coefficients_without_groups().items():
+                tests += f"; those of {', '.join(names)} act as if {group} did not exist"
         return lmm_summary(
             self.design,
             REML=self.REML,

@@ -58,6 +58,7 @@ class LeastSquares:
     REML: bool
     dof: int
     joint: FixedJoint
+    bases: tuple[Vector, ...] = ()
 
 
 def least_squares(design: Design, REML: bool = True) -> LeastSquares:

@@ -37,10 +37,12 @@ def lmer(
     REML
         True for the restricted likelihood, False for the likelihood.
     weights
-        Precision weights: the name of a column or an array with a value for each row of `data`. The residual variance
-        of a row is sigma^2 / weight. A weight of zero drops the row and says so.
+        Precision weights: the name of a column or a value for each row of `data`; a pandas Series is aligned with the
+        index of `data`, an array is taken by position. The residual variance of a row is sigma^2 / weight. A weight of
+        zero drops the row and says so.
     offset
-        Name of a column or an array, added to the linear predictor, besides any ``offset(...)`` in the formula.
+        Name of a column or values as for `weights`, added to the linear predictor, besides any ``offset(...)`` in the
+        formula. Values belong to the rows of `data`: predictions for others need a column.
     na
         ``"drop"``: rows with a missing value in a column of the formula are left out, and the summary says how many.
         ``"raise"``: a missing value is an error.
@@ -97,7 +99,8 @@ def lmer(
     if design.formula.additions:
         raise ModelError(
             f"lmer estimates one residual variance, but the formula gives {design.formula.additions[0].name}(...)",
-            mend="Leave the addition out; rows of different precision are weights=.",
+            mend=f"mx.bayes({str(formula)!r}, data) fits known standard errors. weights=1 / s**2 is another "
+            "model here: it multiplies the known variances by a residual variance that is estimated.",
         )
     call = Call(formula, data, REML, weights, offset, na, contrasts, env)
     fit = LmerFit(design, solve(design, REML) if design.random else least_squares(design, REML), call)

@@ -38,7 +38,8 @@ class Step:
     criterion
         REML criterion or -2 log likelihood at `theta`.
     max_gradient
-        Largest absolute derivative of the criterion with respect to theta, columns of z scaled to unit mean square.
+        Largest absolute derivative of the criterion in the optimiser's parameters: the lower triangle of T for columns
+        of z made orthogonal and of unit mean square (`mixedfx.pls.basis`).
     radius
         Radius of the trust region the step was taken in.
     accepted
@@ -63,7 +64,7 @@ class Optimization:
     outcome
         Why it stopped.
     gradient
-        (r,) final gradient, columns of z scaled to unit mean square, in the order the optimiser took them.
+        (r,) final gradient in the optimiser's parameters, in the order the optimiser took the columns.
     curvature
         Smallest eigenvalue of the information at the end; on the boundary it holds the derivative in theta squared.
     """

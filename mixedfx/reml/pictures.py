@@ -107,7 +107,8 @@ def slope_tables(
         grouping = {c for r in fit.design.spec.random for c in r.grouping.columns}
         extra = {c: row[c] for c in (*left, *columns) if c in columns or c not in grouping}
         rows = fit.design_for(grid.frame.assign(**extra), "population")
-        lines.append(pd.DataFrame({"group": term.levels[level], "x": x, "y": fit.apply(rows.combine(W)).mean}))
+        y = fit.apply(rows.combine(W)).mean + grid.constant
+        lines.append(pd.DataFrame({"group": term.levels[level], "x": x, "y": y}))
     return pd.concat(lines, ignore_index=True), pd.DataFrame({"x": x, "y": population}), variable, label
 
 
@@ -201,7 +202,7 @@ def _profile(
 ) -> Figure:
     if ax is not None:
         raise OptionError("'profile' draws a panel for each parameter on a figure of its own", mend="Leave ax= out.")
-    return fit.profile(parm, level).plot(density=density)
+    return fit.profile(parm, level).plot(density=density).figure
 
 
 def _scaled(fit: LmerDiagnostics) -> pd.DataFrame:

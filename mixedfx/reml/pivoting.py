@@ -5,7 +5,7 @@ equally good to optimise in. Where a column that comes early has no variance of 
 entries below it are free to rotate into the columns behind, and the criterion has a long curved valley. Pivoted
 Cholesky takes the column with the largest remaining variance first: what is near zero comes last, with nothing behind.
 
-The optimiser works in such an order and returns to the user's in the end.
+The optimiser works in such an order, which is a frame of the problem (`Problem.frames`), and leaves it in the end.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 from mixedfx.covariance.structures import Unconstrained
 from mixedfx.pls.problem import Problem
@@ -24,46 +25,22 @@ SMALL_PIVOT = 0.05  # a pivot this small beside a later one asks for another ord
 SMALL_START = 0.5  # the same before the first step, when another order costs nothing
 
 
-def pivoted_cholesky(A: Vector) -> tuple[tuple[int, ...], Vector]:
-    """Order of the columns, largest remaining variance first, and the lower factor of A in that order.
+def pivoted_factor(T: Vector) -> tuple[tuple[int, ...], Vector]:
+    """Order of the columns, largest remaining variance first, and the lower factor of T T' in that order.
+
+    Pivoted Cholesky of T T' is the pivoted QR decomposition of T', which keeps the digits that the product would lose.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from mixedfx.reml.pivoting import pivoted_cholesky
-    >>> pivoted_cholesky(np.diag([1.0, 4.0]))
+    >>> from mixedfx.reml.pivoting import pivoted_factor
+    >>> pivoted_factor(np.diag([1.0, 2.0]))
     ((1, 0), array([[2., 0.],
            [0., 1.]]))
     """
-    k = A.shape[0]
-    rest = A.copy()
-    order: list[int] = []
-    columns = np.zeros((k, k))
-    for j in range(k):
-        left = [c for c in range(k) if c not in order]
-        best = max(left, key=lambda c: rest[c, c])
-        order.append(best)
-        if rest[best, best] > 0.0:
-            columns[:, j] = rest[:, best] / np.sqrt(rest[best, best])
-            columns[order[:j], j] = 0.0
-            rest = rest - np.outer(columns[:, j], columns[:, j])
-    return tuple(order), columns[order]
-
-
-def unpivoted(problem: Problem, par: Vector) -> Vector:
-    """(r,) parameters in the columns' own order, diagonals of T not negative, of the covariances at `par`."""
-    plain = replace(problem, orders={})
-    out = np.array(par)
-    T = problem.matrices(par)
-    for f, group in enumerate(problem.factors):
-        for block in group.blocks:
-            if block.term in problem.orders:
-                rows = slice(block.first, block.first + block.structure.k)
-                canonical = block.structure.canonical(T[f][rows, rows])
-                for m in range(block.structure.n_parameters):
-                    _, a, b = plain.entries[block.par + m]
-                    out[block.par + m] = canonical[a - block.first, b - block.first]
-    return out
+    R, order = linalg.qr(T.T, mode="r", pivoting=True, check_finite=False)
+    L = np.asarray(R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None], dtype=np.float64).T
+    return tuple(int(c) for c in order), L + 0.0  # no minus zeros
 
 
 def pivot(problem: Problem, par: Vector, small: float = SMALL_PIVOT) -> tuple[Problem, Vector] | None:
@@ -77,7 +54,7 @@ def pivot(problem: Problem, par: Vector, small: float = SMALL_PIVOT) -> tuple[Pr
         Pivots below this share of a later one ask for another order.
     """
     T = problem.matrices(par)
-    orders = dict(problem.orders)
+    frames = dict(problem.frames)
     out = np.array(par)
     changed = False
     for f, group in enumerate(problem.factors):
@@ -85,18 +62,17 @@ def pivot(problem: Problem, par: Vector, small: float = SMALL_PIVOT) -> tuple[Pr
             k = block.structure.k
             if k == 1 or not isinstance(block.structure, Unconstrained):
                 continue
-            rows = slice(block.first, block.first + k)
-            natural = T[f][rows, rows]
-            old = orders.get(block.term, tuple(range(k)))
-            pivots = np.abs(np.diag(natural[list(old)]))
+            of_columns = T[f][block.columns, block.columns]
+            diagonal = [m for m, (a, b) in enumerate(zip(*block.structure.entries, strict=True)) if a == b]
+            pivots = np.abs(par[block.parameters][diagonal])
             later = np.array([np.max(pivots[b + 1 :], initial=0.0) for b in range(k)])
             if not np.any(pivots < small * later):
                 continue
-            order, L = pivoted_cholesky(natural @ natural.T)
-            if order == old:
+            order, L = pivoted_factor(of_columns)
+            C = np.eye(k)[:, list(order)]
+            if np.array_equal(C, frames.get(block.term, np.eye(k))):
                 continue
-            orders[block.term] = order
-            where = slice(block.par, block.par + block.structure.n_parameters)
-            out[where] = L[block.structure.entries]
+            frames[block.term] = C
+            out[block.parameters] = L[block.structure.entries]
             changed = True
-    return (replace(problem, orders=orders), out) if changed else None
+    return (replace(problem, frames=frames), out) if changed else None

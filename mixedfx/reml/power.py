@@ -24,6 +24,7 @@ from mixedfx.design.grouping import rows_of
 from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_option
 from mixedfx.inference.replicates import check_count, run_blocks
 from mixedfx.inference.satterthwaite import satterthwaite
+from mixedfx.plots.picture import Picture
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
@@ -31,6 +32,9 @@ from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import cross_products, refit_problem, with_response
 from mixedfx.reml.resampling import cluster_of, take_copies
 from mixedfx.reml.rows import draw_effects, simulate_responses
+from mixedfx.reml.starting import off_boundary
+from mixedfx.results.frames import frame_table
+from mixedfx.results.render import Shown, SummaryContent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +51,7 @@ BLOCK = 50  # data sets that are fitted together
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Power:
+class Power(Shown):
     """Power of a test in designs of several sizes, as `mixedfx.power` returns it.
 
     Attributes
@@ -64,26 +68,18 @@ class Power:
     alpha: float
     ddf: str
 
-    def plot(self, x: Literal["n_groups", "n_per_group"] | None = None, ax: Axes | None = None) -> Axes:
+    def plot(self, x: Literal["n_groups", "n_per_group"] | None = None, ax: Axes | None = None) -> Picture:
         """Draw power against the number of groups or of rows in a group; see `mixedfx.plots.power.power_curve`."""
         from mixedfx.plots.power import power_curve
 
-        return power_curve(self.table, x=x, alpha=self.alpha, ax=ax)
+        return Picture(power_curve(self.table, x=x, alpha=self.alpha, ax=ax))
 
-    def __repr__(self) -> str:
-        return f"{self._title}:\n{self._shown.to_string(index=False)}"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{self._title}</p>{self._shown.to_html(index=False)}"
-
-    @property
-    def _title(self) -> str:
+    def content(self) -> SummaryContent:
+        """The designs with their power."""
         sets = f"{self.table['n_sim'].max()} data sets for each design"
-        return f"Power of a {100 * self.alpha:g} % test (df: {self.ddf}), {sets}"
-
-    @property
-    def _shown(self) -> pd.DataFrame:
-        return self.table.loc[:, ["effect", "size", "n_groups", "n_per_group", "power", "mc_error"]].round(3)
+        title = f"Power of a {100 * self.alpha:g} % test (df: {self.ddf}), {sets}"
+        shown = self.table.loc[:, ["effect", "size", "n_groups", "n_per_group", "power", "mc_error"]]
+        return SummaryContent(title, (frame_table(shown, "", digits=2),))
 
 
 def power(
@@ -269,23 +265,24 @@ def p_values(study: Study, alpha: float, size: int, seeds: np.random.SeedSequenc
     out = np.full((size, len(study.index)), np.nan)
     names = tuple(map(str, range(len(solution.theta))))
     try:
-        found = refit_problem(design, study.problem, Y, solution.theta, names)
-        theta, beta, good = found.theta, found.beta, found.converged
+        start = off_boundary(study.problem, study.problem.parameters(solution.theta))
+        found = refit_problem(design, study.problem, Y, start, names)
+        par, beta, good = found.par, found.beta, found.converged
     except np.linalg.LinAlgError:
         return out
     products = cross_products(design, study.problem, Y)
     for b in np.flatnonzero(good):
         one = with_response(study.problem, products, int(b))
-        plain = _reference(study, one, theta[b], "normal" if study.ddf == "satterthwaite" else study.ddf)
+        plain = _reference(study, one, par[b], "normal" if study.ddf == "satterthwaite" else study.ddf)
         t = beta[b, study.index] / np.sqrt(np.diag(plain[0])[study.index])
         needed = study.ddf == "satterthwaite" and np.any(2.0 * special.ndtr(-np.abs(t)) < alpha)
-        df = _reference(study, one, theta[b], study.ddf)[1] if needed else plain[1]
+        df = _reference(study, one, par[b], study.ddf)[1] if needed else plain[1]
         tail = special.ndtr(-np.abs(t)) if df is None else special.stdtr(df, -np.abs(t))
         out[b] = 2.0 * tail
     return out
 
 
-def _reference(study: Study, problem: Problem, theta: Vector, ddf: str) -> tuple[Vector, Vector | None]:
+def _reference(study: Study, problem: Problem, par: Vector, ddf: str) -> tuple[Vector, Vector | None]:
     """Covariance of the fixed effects, and the df of each tested coefficient (None: normal)."""
     p = problem.p
     if ddf in ("satterthwaite", "kenward-roger"):
@@ -293,9 +290,9 @@ def _reference(study: Study, problem: Problem, theta: Vector, ddf: str) -> tuple
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a caveat of one simulated data set says nothing of the power
-            found = (satterthwaite if ddf == "satterthwaite" else kenward_roger)(problem, theta)
+            found = (satterthwaite if ddf == "satterthwaite" else kenward_roger)(problem, par)
         return found.vcov, found.t_df(np.eye(p)[study.index])
-    at = evaluate(problem, theta * problem.parameter_scale, derivatives=False)
+    at = evaluate(problem, par, derivatives=False)
     vcov = Joint(study.design, problem, at).vcov
     return vcov, None if ddf == "normal" else np.full(len(study.index), float(problem.n - p))
 

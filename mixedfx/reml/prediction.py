@@ -11,11 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.alignment import row_labels
+from mixedfx.design.rows_used import row_weights, weights_columns
 from mixedfx.errors import check_option
 from mixedfx.inference.original_scale import taken_back, transformation_to_undo
 from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
 from mixedfx.reml.state import LmerState
 from mixedfx.results.protocol import NewLevels
+from mixedfx.results.undetermined import determined, warn_rows
 
 if TYPE_CHECKING:
     from mixedfx.reml.predictive import IntervalKind, Source
@@ -78,7 +81,7 @@ class LmerPrediction(LmerState):
         Parameters
         ----------
         newdata
-            Any frame narwhals understands; the data of the fit where None.
+            Any frame narwhals understands, a lazy one too; the data of the fit where None.
         new_levels
             What to do with levels of a grouping factor that the fit has not seen. ``"error"``: raise. ``"population"``:
             their effects are 0, the population mean. ``"sample"``: each gets effects drawn from the population.
@@ -98,7 +101,9 @@ class LmerPrediction(LmerState):
             levels too where ``new_levels="sample"``), ``"theta"`` (that the variances are estimated), ``"residual"``.
             None: beta, u and theta, and for ``interval="prediction"`` the residual as well. Naming any gives a table.
         weights
-            Precision weights of the rows, for the residual: values or a column; a row has weight 1, or that of the fit.
+            Precision weights of the rows, for the residual: values (a pandas Series is aligned with the index of
+            `newdata`) or a column. None: those of the fit; for new rows the column that the fit was weighted by, and 1
+            where they do not have it.
         back_transform
             Of a transformed response: whether predictions are in the units of the variable, days under ``log(days) ~
             ...``, by the inverse of the transformation (the median of a new response; intervals go through the inverse
@@ -113,14 +118,26 @@ class LmerPrediction(LmerState):
             One prediction for each row, in the units of the response as modelled, or of its variable; indexed as
             `newdata` if that is a pandas frame.
             A table (estimate, se, lower, upper) where `se`, `interval` or `uncertainty` is given; its estimate is the
-            mean, so unseen levels are at 0 and nothing is drawn. Intervals are normal.
+            mean, so unseen levels are at 0 and nothing is drawn. Intervals are those of `tidy` and `mixedfx.effects`
+            for the same number: t with Satterthwaite's degrees of freedom where it holds fixed effects alone, averaged
+            over nodes of theta where it holds random effects or the residual, normal where theta is left out.
 
         Raises
         ------
         UnseenLevelError
             For an unseen level in the fixed part, or in a grouping factor where ``new_levels="error"``.
+        DataError
+            New data without a column that the model needs; a fit whose ``offset=`` was given as numbers knows that of
+            its own rows only.
         OptionError
             For a source of uncertainty or an interval that there is not.
+
+        Warns
+        -----
+        UnweightedRowsWarning
+            Where the residual of new rows is asked for, the fit is weighted, and nothing says the weights of the rows.
+        NotEstimableWarning
+            Where the data do not determine the mean of a row, such as one in a cell without rows; it is NaN.
 
         Examples
         --------
@@ -158,14 +175,16 @@ class LmerPrediction(LmerState):
         rows = self.design_for(newdata, "population" if groups == "average" else new_levels)
         if groups == "average":
             rows = replace(rows, random=0 * rows.random)
-        found = self.apply(rows)
+        found = determined(self._given_theta(rows), rows)
+        warn_rows(self.design, rows.null)
         mean = found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0]
         return pd.Series(mean, index=self._row_index(newdata, len(mean)), name="predicted")
 
     def _residual_sd(self, newdata: Any, weights: Any, n: int) -> NDArray[np.float64]:
-        from mixedfx.reml.predictive import residual_weights
-
-        return self.sigma / np.sqrt(residual_weights(self, newdata, weights, n))
+        labels = row_labels(newdata)
+        if newdata is not None:
+            newdata = self.design.spec.fetch(newdata, also=weights_columns(self.design, weights))
+        return self.sigma / np.sqrt(row_weights(self.design, newdata, weights, labels, n))
 
     def _row_index(self, newdata: Any, n: int) -> pd.Index | None:
         index = self.design.frame.index if newdata is None else getattr(newdata, "index", None)

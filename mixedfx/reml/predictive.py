@@ -1,14 +1,11 @@
 r"""Standard errors and intervals of predictions, with the sources of uncertainty that are asked for.
 
-For a row c = (x, z) over (beta, u) the error of the prediction has variance
-
-    Var(x'(beta-hat - beta) + z'(u-hat - u))  +  new G new'  +  2 d' Sigma_theta d  +  sigma^2 / w,
-
-the parts named beta and u (both given theta; alone, each is its block of the joint covariance), u of unseen levels,
-theta, and residual. d = d(c'(beta-hat, u-hat)) / dtheta, by central differences, and Sigma_theta is twice the inverse
-Hessian of the criterion, sigma profiled out. d' Sigma_theta d is what estimating theta adds to the variance
-(Kackar & Harville 1984, JASA 79:853), and once more as much corrects the first part, which is biased down by it to
-the same order (Prasad & Rao 1990, JASA 85:163; Datta & Lahiri 2000 for REML). A theta on its boundary is held there.
+For a row c = (x, z) over (beta, u) the sources are: beta and u, both given theta (alone, each is its block of the joint
+covariance of their errors); u of unseen levels, new G new'; theta, that the variances are estimated; and the residual
+of a new response, sigma^2 / w. The rule for theta is that of effects, `mixedfx.reml.full_estimate`: the mean of a row
+that holds fixed effects alone has the standard error and the t interval that `tidy` and `emmeans` give it, everything
+else is averaged over nodes of theta and sigma. So one number has one interval, whoever is asked. Without random
+effects everything is t with n - p degrees of freedom, and exact; with theta left out, intervals are normal.
 
 Rows are worked off in blocks, and rows with the same levels share the covariance of their effects, so that memory does
 not grow with the number of rows.
@@ -17,7 +14,7 @@ not grow with the number of rows.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -25,16 +22,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixedfx.design.frame import to_pandas
+from mixedfx.design.alignment import row_labels
+from mixedfx.design.estimable import Null
 from mixedfx.design.functional import Functional
-from mixedfx.errors import DataError, OptionError, check_option
+from mixedfx.design.rows_used import row_weights, weights_columns
+from mixedfx.errors import OptionError, check_option
 from mixedfx.inference.profile import quantile
-from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.joint import Joint
-from mixedfx.pls.problem import Problem
 from mixedfx.reml.estimate import JointUncertainty, new_level_root
 from mixedfx.reml.least_squares import LeastSquares
-from mixedfx.reml.trust_region import diagonal_parameters
+from mixedfx.results.tables import t_test
+from mixedfx.results.undetermined import warn_rows
 
 if TYPE_CHECKING:
     from mixedfx.reml.state import LmerState
@@ -44,61 +42,7 @@ Vector = NDArray[np.float64]
 Source = Literal["beta", "u", "theta", "residual"]
 SOURCES = ("beta", "u", "theta", "residual")
 IntervalKind = Literal["confidence", "prediction"]
-ROWS = 50_000  # rows in one block
-DIFFERENCE = 1e-4  # step of the central differences, relative to theta
-
-
-@dataclass(frozen=True)
-class ThetaError:
-    """What not knowing theta does to (beta-hat, u-hat): root (p + q, r) with root root' their covariance."""
-
-    fixed: Vector
-    random: Vector
-
-    def variances(self, rows: Functional) -> Vector:
-        """(s,) twice the variance that the estimation of theta adds."""
-        change = rows.fixed @ self.fixed + rows.random @ self.random
-        return 2.0 * (change**2).sum(axis=1)
-
-
-def theta_error(fit: LmerState) -> ThetaError:
-    """Derivatives of (beta-hat, u-hat) with respect to theta, times a root of the covariance of theta-hat."""
-    solution = fit.solution
-    p, q = len(solution.beta), fit.design.n_random
-    if isinstance(solution, LeastSquares) or len(solution.theta) == 0:
-        return ThetaError(np.zeros((p, 0)), np.zeros((q, 0)))
-    problem = replace(solution.problem, orders={})
-    par = solution.theta * problem.parameter_scale
-    free = _free(problem, par)
-    hessian, change = np.zeros((len(free), len(free))), np.zeros((p + q, len(free)))
-    for m, k in enumerate(free):
-        step = DIFFERENCE * max(abs(float(par[k])), 0.1)
-        moved = par.copy()
-        ends: list[tuple[Evaluation, Joint]] = []
-        for sign in (1.0, -1.0):
-            moved[k] = par[k] + sign * step
-            found = evaluate(problem, moved)
-            ends.append((found, Joint(fit.design, problem, found)))
-        (up, above), (down, below) = ends
-        hessian[m] = (_gradient(up) - _gradient(down))[free] / (2.0 * step)
-        change[:p, m] = (above.beta - below.beta) / (2.0 * step)
-        change[p:, m] = (above.u - below.u) / (2.0 * step)
-    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2.0)
-    kept = values > 1e-8 * max(float(values.max(initial=0.0)), 1e-300)  # the others: flat, or a boundary
-    root = vectors[:, kept] * np.sqrt(2.0 / values[kept])
-    return ThetaError(change[:p] @ root, change[p:] @ root)
-
-
-def _gradient(evaluation: Evaluation) -> Vector:
-    assert evaluation.gradient is not None
-    return evaluation.gradient
-
-
-def _free(problem: Problem, par: Vector) -> NDArray[np.intp]:
-    """Parameters off the boundary: those whose column of T has a diagonal entry that is not zero."""
-    diagonal = diagonal_parameters(problem)
-    null = {(f, b) for (f, a, b), d, value in zip(problem.entries, diagonal, par, strict=True) if d and value == 0.0}
-    return np.array([m for m, (f, _, b) in enumerate(problem.entries) if (f, b) not in null], dtype=np.intp)
+ROWS = 10_000  # rows in one block, each of them at every node of theta
 
 
 def row_variances(joint: JointUncertainty, fixed: Vector, random: sparse.csr_array) -> Vector:
@@ -182,75 +126,82 @@ def predict_table(
 ) -> pd.DataFrame:
     """Estimate, se, lower and upper for each row; see `LmerFit.predict`."""
     asked, z = check_sources(uncertainty, interval, level)
-    joint = cast(JointUncertainty, fit.solution.joint)
-    theta = theta_error(fit) if "theta" in asked else None
+    labels = row_labels(newdata)
+    if newdata is not None:
+        newdata = fit.design.spec.fetch(newdata, also=weights_columns(fit.design, weights))
     parts: list[Vector] = []
-    variances: list[Vector] = []
+    needs: list[Null | None] = []
+    done = 0
+    residual = None
+    if "residual" in asked:
+        n = fit.nobs if newdata is None else len(newdata)
+        residual = row_weights(fit.design, newdata, weights, labels, n)
     for rows in _blocks(fit, newdata, "population" if groups == "average" else new_levels):
         if groups == "average":
             rows = replace(rows, random=sparse.csr_array(rows.random.shape))
-        solution = fit.solution
-        parts.append(rows.fixed @ solution.beta + rows.random @ solution.u + rows.offset)
-        variance = np.zeros(len(rows))
-        if asked & {"beta", "u"}:
-            fixed = rows.fixed if "beta" in asked else np.zeros_like(rows.fixed)
-            random = rows.random if "u" in asked else sparse.csr_array(rows.random.shape)
-            variance += row_variances(joint, fixed, random)
-        if "u" in asked and rows.new_levels:
-            new = sparse.csr_array(rows.new @ new_level_root(rows.new_levels, solution.factors, solution.sigma))
-            variance += np.asarray(new.multiply(new).sum(axis=1)).ravel()
-        if theta is not None:
-            variance += theta.variances(rows)
-        variances.append(variance)
-    estimate, variance = np.concatenate(parts), np.concatenate(variances)
-    if "residual" in asked:
-        variance = variance + fit.sigma**2 / residual_weights(fit, newdata, weights, len(estimate))
-    se = np.sqrt(variance)
-    table = pd.DataFrame({"estimate": estimate, "se": se, "lower": estimate - z * se, "upper": estimate + z * se})
+        noise = None if residual is None else 1.0 / residual[done : done + len(rows)]
+        done += len(rows)
+        needs.append(rows.null)
+        if isinstance(fit.solution, LeastSquares):
+            parts.append(_of_least_squares(fit.solution, rows, noise, asked, level, fit.nobs))
+        elif "theta" in asked:
+            found = fit.full_estimate(rows, residual=noise, fixed="beta" in asked, random="u" in asked)
+            parts.append(np.column_stack([found.mean, found.sd, found.interval(level)]))
+        else:
+            mean, se = _given_theta(fit, rows, noise, asked)
+            parts.append(np.column_stack([mean, se, mean - z * se, mean + z * se]))
+    table = pd.DataFrame(np.concatenate(parts), columns=["estimate", "se", "lower", "upper"])
+    null = Null.stack(needs, [len(part) for part in parts])
+    if null is not None:
+        table[~null.estimable] = np.nan
+        warn_rows(fit.design, null, stacklevel=4)
     table.attrs["level"] = level
     return table
 
 
-def _blocks(fit: LmerState, newdata: Any, new_levels: NewLevels) -> Iterator[Functional]:
+def _given_theta(
+    fit: LmerState, rows: Functional, noise: Vector | None, asked: frozenset[str]
+) -> tuple[Vector, Vector]:  # fmt: skip
+    """(s,) predictions and standard errors with theta and sigma taken as known; `noise` as multiples of sigma^2."""
+    solution, joint = fit.solution, cast(JointUncertainty, fit.solution.joint)
+    variance = np.zeros(len(rows))
+    if asked & {"beta", "u"}:
+        fixed = rows.fixed if "beta" in asked else np.zeros_like(rows.fixed)
+        random = rows.random if "u" in asked else sparse.csr_array(rows.random.shape)
+        variance += row_variances(joint, fixed, random)
+    if "u" in asked and rows.new_levels:
+        new = sparse.csr_array(rows.new @ new_level_root(rows.new_levels, solution.factors, solution.sigma))
+        variance += np.asarray(new.multiply(new).sum(axis=1)).ravel()
+    if noise is not None:
+        variance += solution.sigma**2 * noise
+    return rows.fixed @ solution.beta + rows.random @ solution.u + rows.offset, np.sqrt(variance)
+
+
+def _of_least_squares(
+    solution: LeastSquares, rows: Functional, noise: Vector | None, asked: frozenset[str], level: float, n: int
+) -> Vector:
+    """(s, 4) prediction, standard error and ends where there are no random effects."""
+    mean, variance = rows.fixed @ solution.beta + rows.offset, np.zeros(len(rows))
+    if "beta" in asked:
+        variance += solution.joint.variances(rows.fixed, rows.random)
+    if noise is not None:
+        variance += solution.sigma**2 * noise
+    se = np.sqrt(variance)
+    df = float(n - len(solution.beta)) if "theta" in asked else np.inf
+    half = t_test(np.zeros_like(se), se, np.full(len(se), df), level)[1]
+    return np.column_stack([mean, se, mean - half, mean + half])
+
+
+def _blocks(fit: LmerState, newdata: pd.DataFrame | None, new_levels: NewLevels) -> Iterator[Functional]:
     """Functionals of the rows, a block at a time."""
     if newdata is None:
         whole = fit.design_for(None)
-        for begin in range(0, len(whole), ROWS):
+        for begin in range(0, max(len(whole), 1), ROWS):
             part = slice(begin, begin + ROWS)
             fixed = whole.fixed[part]
             none = sparse.csr_array((len(fixed), 0))
             random = sparse.csr_array(whole.random[part])
             yield Functional(fixed, random, none, (), whole.offset[part], whole.unseen[part])
         return
-    frame = newdata if isinstance(newdata, pd.DataFrame) else to_pandas(newdata)
-    for begin in range(0, max(len(frame), 1), ROWS):
-        yield fit.design_for(frame.iloc[begin : begin + ROWS], new_levels)
-
-
-def residual_weights(fit: LmerState, newdata: Any, weights: Any, n: int) -> Vector:
-    """(n,) precision weights of the rows to predict.
-
-    Those given (values, or a column of the new data); else those of the fit for its own rows, the column that the fit
-    was weighted by where the new data have it, and 1 otherwise.
-
-    Raises
-    ------
-    DataError
-        Weights that are not n positive numbers.
-    """
-    if weights is None:
-        if newdata is None:
-            return np.ones(n) if fit.design.weights is None else fit.design.weights
-        name = None if fit.call is None else fit.call.weights
-        if not (isinstance(name, str) and name in newdata.columns):
-            return np.ones(n)
-        weights = name
-    if isinstance(weights, str):
-        frame = fit.design.frame if newdata is None else to_pandas(newdata)
-        if weights not in frame.columns:
-            raise DataError(f"the data have no column {weights!r} of weights")
-        weights = frame[weights]
-    out = np.asarray(weights, dtype=np.float64).reshape(-1)
-    if len(out) != n or not np.all(out > 0) or not np.all(np.isfinite(out)):
-        raise DataError(f"weights must be {n} positive numbers, one for each row", mend="The default is 1.")
-    return out
+    for begin in range(0, max(len(newdata), 1), ROWS):
+        yield fit.design_for(newdata.iloc[begin : begin + ROWS], new_levels)

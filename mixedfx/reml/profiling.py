@@ -117,11 +117,11 @@ class Optimum:
                 return hold_sigma(self.problem, value, start)
 
             return Curve(self.sigma, limits, WarmDeviance(hold, lowest, "sigma", {self.sigma: par}))
-        chart = term_chart(self.problem, par, parameter.position, parameter.columns)
+        chart = term_chart(self.problem, self.evaluation.factorization.T, parameter.position, parameter.columns)
         levels = self.levels[parameter.position]
         if parameter.kind == "sd":
-            estimate = self.sigma * abs(float(chart.start[chart.first])) / chart.scale[0]
-            step = estimate / np.sqrt(2.0 * levels) if estimate > 0 else 0.2 * self.sigma / chart.scale[0]
+            estimate = self.sigma * abs(float(chart.start[chart.first])) / chart.scale
+            step = estimate / np.sqrt(2.0 * levels) if estimate > 0 else 0.2 * self.sigma / chart.scale
             at = chart.start.copy()
             at[chart.first] = np.log(self.sigma)
             warm = WarmDeviance(lambda c, x: hold_sd(chart, c, x), lowest, parameter.label, {estimate: at})
@@ -129,9 +129,9 @@ class Optimum:
         estimate, at = correlation_start(chart)
         if not (at[chart.first] != 0.0 and np.isfinite(estimate)):
             return Curve(np.nan, Range(-1.0, 1.0, 0.1), None)
-        if abs(estimate) > 1.0 - 1e-8:
+        if chart.perfect:
             estimate = float(np.sign(estimate))
-        step = max((1.0 - estimate**2) / np.sqrt(levels), 0.01)
+        step = max((1.0 - estimate) * (1.0 + estimate) / np.sqrt(levels), 0.01 / (1.0 + chart.lean**2))
         warm = WarmDeviance(lambda c, x: hold_correlation(chart, c, x), lowest, parameter.label, {estimate: at})
         return Curve(estimate, Range(-1.0, 1.0, step), warm)
 
@@ -180,9 +180,8 @@ def optimum(fit: LmerInference) -> Optimum | PlainOptimum:
         return PlainOptimum(
             fit.nobs, solution.beta, np.sqrt(np.diag(solution.vcov)) * shrink, solution.sigma * float(shrink)
         )
-    problem = replace(solution.problem, REML=False, orders={})
-    start = solution.theta * problem.parameter_scale
-    found = minimise(problem, start)[0] if fit.REML else evaluate(problem, start)
+    problem = replace(solution.problem, REML=False)
+    found = minimise(problem, solution.par)[0] if fit.REML else evaluate(problem, solution.par)
     p = problem.p
     beta = problem.shift + (linalg.solve_triangular(problem.R, found.gamma) if p else found.gamma)
     half = linalg.solve_triangular(problem.R, linalg.inv(np.linalg.cholesky(found.S)).T) if p else np.zeros((0, 0))

@@ -21,11 +21,11 @@ from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import ModelError, OptionError
 from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
 from mixedfx.inference.terms import part_terms
-from mixedfx.pls.problem import build_problem
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.refit import refit_problem
 from mixedfx.reml.rows import draw_effects, simulate_responses
 from mixedfx.reml.solve import RemlSolution, solve
+from mixedfx.reml.starting import off_boundary
 from mixedfx.results.tables import aic, theta_names
 
 if TYPE_CHECKING:
@@ -159,24 +159,17 @@ def null_statistics(
         B = min(step, count - begin)
         u = draw_effects(small, null.factors, null.sigma, B, rng)
         Y = simulate_responses(small, null.beta, u, null.sigma, rng).T
-        # from a start with positive variances: one on zero is a stationary point
-        theta = np.where(fitted.theta == 0.0, 0.1 * _diagonal(fitted), fitted.theta)
         names = theta_names(large.random)
-        above = refit_problem(large, fitted.problem, Y, theta, names).criterion
-        out.append(_criteria(small, null, Y, fitted.REML) - above)
+        above = refit_problem(large, fitted.problem, Y, off_boundary(fitted.problem, fitted.par), names).criterion
+        out.append(_criteria(small, null, Y) - above)
     return np.maximum(np.concatenate(out), 0.0)
 
 
-def _diagonal(fitted: RemlSolution) -> Vector:
-    """(r,) 1 for parameters on the diagonal of a factor."""
-    return np.array([float(a == b) for _, a, b in fitted.problem.entries])
-
-
-def _criteria(small: Design, null: RemlSolution | LeastSquares, Y: Vector, REML: bool) -> Vector:
+def _criteria(small: Design, null: RemlSolution | LeastSquares, Y: Vector) -> Vector:
     """(B,) criteria of the smaller model for the columns of Y (n, B)."""
     if isinstance(null, RemlSolution):
-        theta = np.where(null.theta == 0.0, 0.1 * _diagonal(null), null.theta)
-        return refit_problem(small, build_problem(small, REML), Y, theta, theta_names(small.random)).criterion
+        start = off_boundary(null.problem, null.par)
+        return refit_problem(small, null.problem, Y, start, theta_names(small.random)).criterion
     root = np.ones(len(small.y)) if small.weights is None else np.sqrt(small.weights)
     X = small.X * root[:, None]
     Y = (Y - small.offset[:, None]) * root[:, None]

@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg
 
-from mixedfx.covariance.structures import factor, parameters
 from mixedfx.design.design import Design
+from mixedfx.design.rows_used import in_order
 from mixedfx.errors import DataError, ModelError
 from mixedfx.pls.batch import Resamples, Responses, evaluate_batch
 from mixedfx.pls.crossproducts import level_products
@@ -27,7 +27,6 @@ from mixedfx.reml.trust_region import (
     ROUNDING,
     START_RADIUS,
     TOLERANCE,
-    diagonal_parameters,
     minimise,
     trust_region_steps,
 )  # fmt: skip
@@ -49,6 +48,8 @@ class Refits:
     ----------
     theta
         (B, r) relative covariance parameters.
+    par
+        (B, r) the same in the engine's columns (`Problem.parameters`).
     sigma
         (B,) residual standard deviations.
     beta
@@ -70,6 +71,7 @@ class Refits:
     """
 
     theta: Vector
+    par: Vector
     sigma: Vector
     beta: Vector
     criterion: Vector
@@ -88,14 +90,14 @@ class Refits:
 
 
 def check_responses(design: Design, Y: Vector | pd.DataFrame) -> Vector:
-    """(n, B) finite responses.
+    """(n, B) finite responses; those of pandas in the order of their index.
 
     Raises
     ------
     DataError
-        If the number of rows is not the fit's, or a value is not finite.
+        If the number of rows is not the fit's, the index is not that of its rows, or a value is not finite.
     """
-    Y = np.asarray(Y, dtype=np.float64)
+    Y = np.asarray(in_order(design, Y, "the new responses"), dtype=np.float64)
     if Y.ndim == 1:
         Y = Y[:, None]
     n = len(design.y)
@@ -163,15 +165,14 @@ def refits(fit: LmerFit, Y: Vector | pd.DataFrame) -> Refits:
     """
     if isinstance(fit.solution, LeastSquares):
         raise ModelError("a fit without random terms has nothing to optimise", mend="Use numpy.linalg.lstsq.")
-    return refit_problem(fit.design, fit.solution.problem, Y, fit.solution.theta, tuple(fit.theta.index))
+    return refit_problem(fit.design, fit.solution.problem, Y, fit.solution.par, tuple(fit.theta.index))
 
 
 def refit_problem(
-    design: Design, problem: Problem, Y: Vector | pd.DataFrame, theta: Vector, theta_names: tuple[str, ...]
+    design: Design, problem: Problem, Y: Vector | pd.DataFrame, par: Vector, theta_names: tuple[str, ...]
 ) -> Refits:
-    """Fit `design` to each column of `Y` (n, B), starting from `theta` (r,)."""
+    """Fit `design` to each column of `Y` (n, B), starting from parameters `par` (r,) of `problem`."""
     Y = check_responses(design, Y)
-    par = theta * problem.parameter_scale
     together = problem.coupling is None and problem.n_parameters > 0
     size = max(1, BATCH_NUMBERS // (problem.gram1.size + 1)) if together else 256
     parts = []
@@ -181,24 +182,16 @@ def refit_problem(
     values, sigma2, gamma, criterion, converged, shift = (np.concatenate(x) for x in zip(*parts, strict=True))
     p = problem.p
     beta = (linalg.solve_triangular(problem.R, gamma.T).T if p else gamma) + shift
+    values = off_rounding(problem, values)
     return Refits(
-        canonical_rows(problem, values) / problem.parameter_scale, np.sqrt(sigma2), beta, criterion, converged,
-        theta_names, design.fixed_names,
-    )  # fmt: skip
+        problem.theta(values), values, np.sqrt(sigma2), beta, criterion, converged, theta_names, design.fixed_names
+    )
 
 
-def canonical_rows(problem: Problem, par: Vector) -> Vector:
-    """The same covariances with non-negative diagonals of T, row by row."""
-    out = par.copy()
-    for group in problem.factors:
-        for block in group.blocks:
-            where = slice(block.par, block.par + block.structure.n_parameters)
-            diagonal = np.array([a == b for a, b in zip(*block.structure.entries, strict=True)])
-            for row in np.flatnonzero(np.any(par[:, where][:, diagonal] < 0, axis=1)):
-                T = block.structure.canonical(factor(block.structure, par[row, where]))
-                out[row, where] = parameters(block.structure, T)
-    near_zero = diagonal_parameters(problem) & (np.abs(out) < SNAP)
-    return np.where(near_zero, 0.0, out)
+def off_rounding(problem: Problem, par: Vector) -> Vector:
+    """(B, r) the same covariances with diagonals of L that are not negative, and zero where they are nearly so."""
+    out = problem.lower(problem.matrices(par))
+    return np.where(problem.diagonal & (out < SNAP), 0.0, out)
 
 
 def _one_by_one(problem: Problem, responses: Responses, par: Vector) -> tuple[Vector, ...]:

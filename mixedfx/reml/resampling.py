@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design, RandomTerm, RowReport
 from mixedfx.design.grouping import rows_of
+from mixedfx.design.rank import independent_columns
 from mixedfx.errors import ModelError, OptionError
 from mixedfx.reml.rows import fitted_values
 
@@ -107,7 +108,7 @@ def take_rows(design: Design, rows: Codes, keys: list[Codes]) -> Design:
         If the columns of X are linearly dependent on these rows.
     """
     X = np.ascontiguousarray(design.X[rows])
-    if X.shape[1] and np.linalg.matrix_rank(X) < X.shape[1]:
+    if len(independent_columns(X)) < X.shape[1]:
         raise ModelError("the fixed part cannot be estimated from the rows drawn")
     terms = []
     for term, key in zip(design.random, keys, strict=True):

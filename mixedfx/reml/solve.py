@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.covariance.structures import factor, parameters
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError
+from mixedfx.inference.parameters import factors_of
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
 from mixedfx.reml.optimization import Optimization
@@ -67,6 +68,18 @@ class RemlSolution:
     joint: Joint
     problem: Problem
 
+    @cached_property
+    def par(self) -> Vector:
+        """(r,) the estimate in the parameters of `problem`; theta says the same of the columns as given."""
+        return self.problem.lower(self.joint.evaluation.factorization.T)
+
+    @property
+    def bases(self) -> tuple[Vector, ...]:
+        """For each random term the triangle B of the columns its engine used."""
+        blocks = {block.term: (group, block) for group in self.problem.factors for block in group.blocks}
+        found = [blocks[t] for t in range(len(blocks))]
+        return tuple(group.basis[block.columns, block.columns] for group, block in found)
+
 
 def solve(design: Design, REML: bool = True, start: Vector | None = None) -> RemlSolution:
     """Fit `design` by REML or maximum likelihood.
@@ -80,11 +93,12 @@ def solve(design: Design, REML: bool = True, start: Vector | None = None) -> Rem
     start
         (r,) starting theta; by default from moments.
     """
-    return solve_problem(design, build_problem(design, REML), start)
+    problem = build_problem(design, REML)
+    return solve_problem(design, problem, None if start is None else problem.parameters(start))
 
 
 def solve_problem(design: Design, problem: Problem, start: Vector | None = None) -> RemlSolution:
-    """Optimise a problem whose cross-products are there already.
+    """Optimise a problem whose cross-products are there already, from parameters `start` (r,) of it.
 
     Raises
     ------
@@ -96,23 +110,11 @@ def solve_problem(design: Design, problem: Problem, start: Vector | None = None)
             "the fixed part reproduces the response exactly, so there is no variance to estimate",
             mend="Look for a column of the fixed part that was computed from the response.",
         )
-    par = moment_start(problem) if start is None else np.asarray(start, dtype=np.float64) * problem.parameter_scale
-    evaluation, optimization = minimise(problem, par)
-    raw = _by_term(design, problem, evaluation.par / problem.parameter_scale)
-    factors = tuple(structure.canonical(factor(structure, values)) for structure, values in raw)
-    theta = np.concatenate([parameters(s, T) for (s, _), T in zip(raw, factors, strict=True)])
+    evaluation, optimization = minimise(problem, moment_start(problem) if start is None else start)
+    theta = problem.natural_theta(evaluation.factorization.T)
+    factors = tuple(factors_of(design, theta))
     joint = Joint(design, problem, evaluation)
     return RemlSolution(
         evaluation.criterion, joint.sigma, joint.beta, joint.u, factors, theta, joint.vcov,
         optimization, problem.REML, problem.dof, joint, problem,
     )  # fmt: skip
-
-
-def _by_term(design: Design, problem: Problem, theta: Vector):
-    """Structure and parameters of each random term, in the order of the design."""
-    blocks = {block.term: block for group in problem.factors for block in group.blocks}
-    out = []
-    for t in range(len(design.random)):
-        structure, first = blocks[t].structure, blocks[t].par
-        out.append((structure, theta[first : first + structure.n_parameters]))
-    return out

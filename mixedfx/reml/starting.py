@@ -8,6 +8,13 @@ section 11.3): with Z_k'P0 Z_l = Z_k'Z_l - B_k B_l' and B_k = Z_k'Q,
     E |y0|^2     = sigma^2 (n - p)        + sum_l sigma_l^2 tr(Z_l'P0 Z_l).
 
 Cross-products suffice. The solution is consistent but can be negative; it only has to be within reach of the optimiser.
+
+Covariances within a term follow from its own quadratic forms, the variances given: with A_ab = Z_a'P0 Z_b for columns a
+and b of one factor,
+
+    E sum_j h_ja h_jc = sigma^2 tr A_ac + sum_b,d Sigma_bd <A_ab, A_cd>,     h_a = Z_a'y0.
+
+What other factors add is left out; it vanishes in a balanced design, where the start is the estimate.
 """
 
 from __future__ import annotations
@@ -15,16 +22,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.pls.problem import Problem
+from mixedfx.pls.problem import Block, Problem
 
 Vector = NDArray[np.float64]
 
 RANGE = (0.05, 20.0)  # relative standard deviations outside this range are not trusted as a start
+WARM = 0.1  # relative standard deviation from which a variance that another fit put at zero starts
+INSIDE = 0.05  # smallest eigenvalue of correlations that are taken as they are
+WITHIN = 0.5  # the one to which correlations nearer the boundary, or beyond it, are drawn in
 SPANNED = 1e-10  # share of |Z'Z|^2 that the projection on X leaves, below which a column counts as within its span
 
 
 def moment_start(problem: Problem) -> Vector:
-    """(r,) scaled parameters: T diagonal, with relative standard deviations from moments."""
+    """(r,) parameters: relative standard deviations and correlations from moments."""
     B, h, squares, cross_with_b, traces = _products(problem)
     count = len(B)
     p = problem.p
@@ -49,7 +59,66 @@ def moment_start(problem: Problem) -> Vector:
     ratio = np.sqrt(np.clip(solution[:count], 0.0, None) / sigma2) if sigma2 > 0 else np.ones(count)
     ratio = np.clip(ratio, *RANGE)
     firsts = np.cumsum([0, *(g.k for g in problem.factors)])
-    return np.array([ratio[firsts[f] + a] if a == b else 0.0 for f, a, b in problem.entries])
+    T = []
+    for f, group in enumerate(problem.factors):
+        sd = ratio[firsts[f] : firsts[f + 1]]
+        T.append(np.diag(sd))
+        for block in group.blocks:
+            if block.structure.n_parameters > block.structure.k:
+                columns = np.arange(firsts[f], firsts[f + 1])[block.columns]
+                R = _correlations(
+                    _own_blocks(problem, f, block), np.array([B[c] for c in columns]),
+                    np.array([h[c] for c in columns]) / np.sqrt(sigma2), sd[block.columns],
+                )  # fmt: skip
+                T[f][block.columns, block.columns] = sd[block.columns, None] * np.linalg.cholesky(R)
+    return problem.lower(T)
+
+
+def _own_blocks(problem: Problem, f: int, block: Block) -> Vector:
+    """(k, k, q) diagonal blocks of Z'Z of one term."""
+    if f == 0:
+        return problem.gram1[block.columns, block.columns]
+    assert problem.coupling is not None
+    position = problem.coupling.positions[f - 1][:, block.columns]
+    k = position.shape[1]
+    gram = problem.coupling.gram
+    return np.array([[np.asarray(gram[position[:, a], position[:, b]]).ravel() for b in range(k)] for a in range(k)])
+
+
+def _correlations(G: Vector, B: Vector, h: Vector, sd: Vector) -> Vector:
+    """(k, k) correlations of the effects of a term, far enough from the boundary.
+
+    Parameters
+    ----------
+    G, B, h
+        (k, k, q) blocks of Z'Z, (k, q, p) products Z'Q and (k, q) products Z'y0 / sigma.
+    sd
+        (k,) relative standard deviations.
+    """
+    k = len(sd)
+    BB = np.einsum("ajp,bjp->abj", B, B)
+    D = G - BB
+    across = np.einsum("ajp,cjr->acpr", B, B)
+    flat, own = D.reshape(k * k, -1), BB.reshape(k * k, -1)
+    inner = (flat @ flat.T - own @ own.T).reshape(k, k, k, k)
+    inner += np.einsum("acpr,bdpr->abcd", across, across, optimize=True)  # <A_ab, A_cd>
+    a, c = np.triu_indices(k, 1)
+    from_variances = np.einsum("abcb,b->ac", inner, sd**2)[a, c]
+    left = (h @ h.T)[a, c] - D.sum(axis=2)[a, c] - from_variances
+    system = inner[a[:, None], a, c[:, None], c] + inner[a[:, None], c, c[:, None], a]
+    squares = np.einsum("aaj,aaj->a", G, G)
+    R = np.eye(k)
+    if (np.diag(system) > SPANNED * np.sqrt(squares[a] * squares[c])).all():  # else X spans a column
+        size = np.sqrt(np.diag(system))
+        covariance = np.linalg.lstsq(system / np.outer(size, size), left / size, rcond=1e-10)[0] / size
+        R[a, c] = R[c, a] = covariance / (sd[a] * sd[c])
+    smallest = float(np.linalg.eigvalsh(R)[0])
+    return R if smallest >= INSIDE else np.eye(k) + (R - np.eye(k)) * (1.0 - WITHIN) / (1.0 - smallest)
+
+
+def off_boundary(problem: Problem, par: Vector) -> Vector:
+    """A start from the estimate of another fit: zero is stationary by symmetry, and no place to start from."""
+    return np.where(problem.diagonal & (np.abs(par) < 1e-3 * WARM), WARM, par)
 
 
 def _products(
@@ -89,7 +158,7 @@ def _products(
             traces[k1 + m] = diagonal[position].sum()
             spread = np.zeros((coupling.size, p))
             spread[position] = B[k1 + m]
-            up = (coupling.cross @ spread).reshape(-1, k1, p)
+            up = (coupling.cross @ spread).reshape(len(B[0]), k1, p)
             across = coupling.gram @ spread
             for a in range(k1):
                 put(a, k1 + m, by_row[a, m], float((up[:, a] * B[a]).sum()))

@@ -7,30 +7,43 @@ work is done by functions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws
-from mixedfx.families.continuous import gaussian
+from mixedfx.errors import ThetaUncertaintyWarning, check_option
 from mixedfx.families.family import Family
+from mixedfx.families.location import gaussian
 from mixedfx.reml.estimate import RemlEstimate, estimate
 from mixedfx.results import tables
-from mixedfx.results.protocol import NewLevels
+from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
 from mixedfx.results.singularity import SingularityReport, singularity
+from mixedfx.results.undetermined import determined
 
 if TYPE_CHECKING:
+    from mixedfx.reml.full_estimate import FullEstimate
     from mixedfx.reml.least_squares import LeastSquares
     from mixedfx.reml.optimization import Optimization
     from mixedfx.reml.solve import RemlSolution
+    from mixedfx.reml.theta_nodes import ThetaNodes
     from mixedfx.reml.update import Call
 
+ALL_INCLUDED = (
+    "That theta and sigma are estimated is included. Numbers of fixed effects alone: t with Satterthwaite's degrees of "
+    "freedom, as in tidy() and emmeans(). Numbers with random effects: averages over fixed nodes of theta and sigma, "
+    "weighted by the restricted likelihood and a weak prior."
+)
+EXACT_T = "t with n - p degrees of freedom, as in tidy(): exact, as there are no random effects."
 THETA_GIVEN = (
     "Given the estimated variances: the uncertainty of the fixed effects, the random effects and unseen levels is "
     "included, that of theta and sigma is left out."
@@ -54,6 +67,9 @@ class LmerState:
     design: Design
     solution: RemlSolution | LeastSquares
     call: Call | None = None
+    # What `apply` and `draws` answer with, and the fit that `with_uncertainty` made this one of, whose work it shares.
+    _answers: Uncertainty = field(default="given theta", init=False)
+    _original: LmerState | None = field(default=None, init=False)
 
     @property
     def formula(self) -> str:
@@ -158,7 +174,7 @@ class LmerState:
     @cached_property
     def singularity(self) -> SingularityReport:
         """Directions in which the random effects do not vary, and the smaller formula to try."""
-        return singularity(self.design, self.solution.factors)
+        return singularity(self.design, self.solution.factors, self.solution.bases)
 
     @property
     def singular(self) -> bool:
@@ -173,7 +189,72 @@ class LmerState:
     @property
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
-        return THETA_GIVEN
+        if self._original is not None and self._answers == "given theta":
+            return THETA_GIVEN
+        return ALL_INCLUDED if self.design.random else EXACT_T
+
+    def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
+        """The same fit, answering linear questions with all its uncertainty or with that given theta-hat.
+
+        Parameters
+        ----------
+        uncertainty
+            ``"full"``: `apply`, `draws` and `expected` include that theta and sigma are estimated; see
+            `mixedfx.reml.full_estimate` for the rule. ``"given theta"``: they take them as known.
+
+        Returns
+        -------
+        LmerFit
+            For ``mx.effects`` and the like. Tables, tests and predictions are those of this fit.
+
+        Examples
+        --------
+        With 15 professors the standard error of one professor's mean grows by a few percent:
+
+        >>> import mixedfx as mx
+        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+        >>> row = fit.design_for(fit.design.frame.iloc[:1])
+        >>> full, given = (fit.with_uncertainty(u).apply(row) for u in ("full", "given theta"))
+        >>> bool(1 < full.sd[0] / given.sd[0] < 1.05)
+        True
+        """
+        check_option("uncertainty", uncertainty, UNCERTAINTIES)
+        return self._original_fit._views[uncertainty]
+
+    @property
+    def _original_fit(self) -> Self:
+        return self if self._original is None else cast(Any, self._original)
+
+    @cached_property
+    def _views(self) -> dict[str, Self]:
+        out = {}
+        for answers in UNCERTAINTIES:
+            out[answers] = view = replace(self)
+            object.__setattr__(view, "_answers", answers)
+            object.__setattr__(view, "_original", self)
+        return out
+
+    @cached_property
+    def _theta_nodes(self) -> ThetaNodes:
+        """Nodes of theta and sigma, made when they are first needed."""
+        from mixedfx.reml.theta_nodes import theta_nodes
+
+        return theta_nodes(cast(Any, self.solution))
+
+    def full_estimate(self, functional: Functional, **parts: Any) -> FullEstimate:
+        """Linear functionals with the uncertainty of theta and sigma; `parts` as `FullEstimate` has them."""
+        from mixedfx.reml.full_estimate import FullEstimate
+
+        original: Any = self._original_fit
+        reference: Callable[[], Any] = lambda: original.reference("satterthwaite")  # noqa: E731
+        mean = functional.fixed @ self.solution.beta + functional.random @ self.solution.u + functional.offset
+        return FullEstimate(functional, mean, reference, original._told_theta_nodes, **parts)
+
+    def _told_theta_nodes(self) -> ThetaNodes:
+        """The nodes, with a warning where they are not what they should be."""
+        if not self._theta_nodes.trusted:
+            warnings.warn(self._theta_nodes.caveat, ThetaUncertaintyWarning, stacklevel=4)
+        return self._theta_nodes
 
     def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
         """Rows of the linear predictor over (beta, u) for `newdata`, or for the data of the fit.
@@ -189,11 +270,12 @@ class LmerState:
         """For each random term (1, k, k) a lower factor of the covariance of a level's effects."""
         return tuple(self.sigma * factor[None] for factor in self.solution.factors)
 
-    def apply(self, functional: Functional) -> RemlEstimate:
+    def apply(self, functional: Functional) -> RemlEstimate | FullEstimate:
         """Estimate linear functionals of (beta, u).
 
-        Mean, covariance and draws are exact given theta-hat and sigma-hat, see `uncertainty`; nothing is computed
-        before it is asked for, and the cost is that of the s rows, never of a (q, q) inverse.
+        Mean, covariance and draws are exact given theta-hat and sigma-hat; nothing is computed before it is asked for,
+        and the cost is that of the s rows, never of a (q, q) inverse. ``fit.with_uncertainty("full").apply(...)``
+        includes that theta and sigma are estimated, as `mx.effects` does.
 
         Parameters
         ----------
@@ -211,6 +293,10 @@ class LmerState:
         >>> found.mean.round(2), found.sd.round(2)
         (array([63.03]), array([0.48]))
         """
+        found = self.full_estimate(functional) if self._answers == "full" else self._given_theta(functional)
+        return determined(found, functional)
+
+    def _given_theta(self, functional: Functional) -> RemlEstimate:
         fit = self.solution
         return estimate(functional, fit.beta, fit.u, fit.factors, fit.sigma, fit.joint)
 
@@ -227,7 +313,7 @@ class LmerState:
         Returns
         -------
         ndarray
-            (D, m) draws given theta-hat; see `uncertainty`.
+            (D, m) draws, given theta-hat as those of `apply` are.
         """
         found = self.apply(functional).draws(seed=0)
         return found if chosen is None else found[chosen]
@@ -236,7 +322,8 @@ class LmerState:
         """Joint draws of (beta, u) around their estimates.
 
         The draws hold theta and sigma at their estimates: the uncertainty of the variances is left out, so intervals
-        from few groups are too narrow. A posterior fit includes it.
+        from few groups are too narrow. Those of ``fit.with_uncertainty("full")`` include it: each comes from a node of
+        theta and sigma that is chosen by its weight, and their means are the estimates. So do draws of a posterior.
 
         Parameters
         ----------
@@ -257,5 +344,24 @@ class LmerState:
         >>> fit.draws(200, seed=1)["u", "professor", "A", "Intercept"].shape
         (1, 200)
         """
-        beta, u = self.solution.joint.draw(1000 if n is None else n, np.random.default_rng(seed))
-        return Draws(tables.draw_keys(self.design), np.concatenate([beta, u], axis=1)[None], THETA_GIVEN)
+        n, rng = 1000 if n is None else n, np.random.default_rng(seed)
+        if self._answers == "full":
+            beta, u = self._full_draws(n, rng)
+        else:
+            beta, u = self.solution.joint.draw(n, rng)
+        note = self.uncertainty if self._answers == "full" else THETA_GIVEN
+        return Draws(tables.draw_keys(self.design), np.concatenate([beta, u], axis=1)[None], note)
+
+    def _full_draws(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Draws of the mixture about the estimates; see `mixedfx.reml.full_estimate`."""
+        fit = self.solution
+        if not self.design.random:
+            p, none = len(fit.beta), sparse.csr_array((len(fit.beta), 0))
+            rows = Functional(np.eye(p), none, none, (), np.zeros(p), np.zeros(p))
+            return self.full_estimate(rows).draws(n, rng), np.zeros((n, 0))
+        nodes = self._original_fit._told_theta_nodes()
+        draws = nodes.effects(n, rng)
+        push = 1.0 + rng.standard_normal((n, 1))
+        pairs = zip(draws, (fit.beta, fit.u), nodes.mean_effects, strict=True)
+        beta, u = (drawn + push * (estimate - mean) for drawn, estimate, mean in pairs)
+        return beta, u

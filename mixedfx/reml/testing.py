@@ -58,10 +58,10 @@ def reference(fit: LmerInference, ddf: DegreesOfFreedom | None, vcov: Vcov | Non
     if isinstance(solution, LeastSquares):  # exact
         return Constant(solution.vcov, float(fit.nobs - len(solution.beta)))
     if ddf == "satterthwaite":
-        return satterthwaite(solution.problem, solution.theta)
+        return satterthwaite(solution.problem, solution.par, fit.design)
     from mixedfx.inference.kenward_roger import kenward_roger
 
-    return kenward_roger(solution.problem, solution.theta)
+    return kenward_roger(solution.problem, solution.par)
 
 
 def _given(
@@ -76,7 +76,7 @@ def _given(
     if isinstance(vcov, RobustCovariance):
         if vcov.vcov.shape != (p, p):
             raise OptionError("vcov= comes from a fit with other coefficients")
-        return vcov if ddf == "satterthwaite" else Constant(vcov.vcov, constants[ddf])
+        return vcov if ddf == "satterthwaite" else Constant(vcov.vcov, constants[ddf], vcov.single)
     if ddf == "satterthwaite":
         raise OptionError(
             "a covariance given as numbers has no Satterthwaite degrees of freedom",

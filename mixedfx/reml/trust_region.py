@@ -13,6 +13,7 @@ minimum; once the iteration has stopped, diagonal entries within rounding of zer
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from mixedfx.linalg.threads import blas_threads
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
 from mixedfx.reml.optimization import Optimization, Outcome, Step
-from mixedfx.reml.pivoting import SMALL_START, pivot, unpivoted
+from mixedfx.reml.pivoting import SMALL_START, pivot
 
 Vector = NDArray[np.float64]
 
@@ -37,12 +38,35 @@ ROUNDING = 2e-15  # relative rounding error of the criterion
 
 
 @dataclass(frozen=True)
+class Trial:
+    """One evaluation of the course: a `Step`, its theta still as the factors T of the columns used."""
+
+    T: list[Vector]
+    criterion: float
+    max_gradient: float
+    radius: float
+    accepted: bool
+
+
+@dataclass(frozen=True)
 class State:
     """Where the iteration stands: best evaluation, radius of trust, and the course so far."""
 
     best: Evaluation
     radius: float
-    steps: tuple[Step, ...]
+    trials: tuple[Trial, ...]
+
+    @cached_property
+    def _spectrum(self) -> tuple[Vector, Vector]:
+        assert self.best.information is not None
+        return np.linalg.eigh(self.best.information)
+
+    def within(self, radius: float) -> tuple[Vector, float]:
+        """The step of the quadratic model at the best point within a radius, and the decrease it promises."""
+        assert self.best.gradient is not None
+        values, vectors = self._spectrum
+        step, decrease = _steps_within(self.best.gradient[None], values[None], vectors[None], np.array([radius]))
+        return step[0], float(decrease[0])
 
 
 def trust_region_step(gradient: Vector, information: Vector, radius: float) -> tuple[Vector, float]:
@@ -72,7 +96,11 @@ def trust_region_steps(gradient: Vector, information: Vector, radius: Vector) ->
     gradient, information, radius
         (B, r), (B, r, r) and (B,).
     """
-    values, vectors = np.linalg.eigh(information)
+    return _steps_within(gradient, *np.linalg.eigh(information), radius)
+
+
+def _steps_within(gradient: Vector, values: Vector, vectors: Vector, radius: Vector) -> tuple[Vector, Vector]:
+    """The same from eigenvalues (B, r) and eigenvectors (B, r, r) of the information."""
     g = np.einsum("bij,bi->bj", vectors, gradient)
     smallest = values[:, 0]
     tiny = 1e-12 * np.maximum(1.0, np.abs(values).max(axis=1))
@@ -98,38 +126,30 @@ def trust_region_steps(gradient: Vector, information: Vector, radius: Vector) ->
     return np.einsum("bij,bj->bi", vectors, s), decrease
 
 
-def diagonal_parameters(problem: Problem) -> NDArray[np.bool_]:
-    """(r,) which parameters stand on the diagonal of their T."""
-    out = np.zeros(problem.n_parameters, dtype=bool)
-    for group in problem.factors:
-        for block in group.blocks:
-            rows, columns = block.structure.entries
-            out[block.par : block.par + block.structure.n_parameters] = rows == columns
-    return out
-
-
-def _record(problem: Problem, evaluation: Evaluation, radius: float, accepted: bool) -> Step:
+def _record(evaluation: Evaluation, radius: float, accepted: bool) -> Trial:
     assert evaluation.gradient is not None
     largest = float(np.abs(evaluation.gradient).max(initial=0.0))
-    if problem.orders:
-        theta = unpivoted(problem, evaluation.par) / replace(problem, orders={}).parameter_scale
-    else:
-        theta = evaluation.par / problem.parameter_scale
-    return Step(theta, evaluation.criterion, largest, radius, accepted)
+    return Trial(evaluation.factorization.T, evaluation.criterion, largest, radius, accepted)
+
+
+def _steps(problem: Problem, trials: tuple[Trial, ...]) -> tuple[Step, ...]:
+    """The course as users read it, its thetas found together."""
+    theta = problem.natural_theta([np.array(T) for T in zip(*(trial.T for trial in trials), strict=True)])
+    return tuple(
+        Step(row, t.criterion, t.max_gradient, t.radius, t.accepted) for row, t in zip(theta, trials, strict=True)
+    )
 
 
 def start(problem: Problem, par: Vector) -> State:
     """First evaluation."""
     first = evaluate(problem, par)
     radius = START_RADIUS * max(float(np.linalg.norm(par)), 0.2)
-    return State(first, radius, (_record(problem, first, radius, True),))
+    return State(first, radius, (_record(first, radius, True),))
 
 
 def predicted(state: State) -> tuple[Vector, float]:
     """The next step and the decrease it promises."""
-    assert state.best.gradient is not None
-    assert state.best.information is not None
-    return trust_region_step(state.best.gradient, state.best.information, state.radius)
+    return state.within(state.radius)
 
 
 def finished(state: State, step: Vector, decrease: float) -> bool:
@@ -137,21 +157,20 @@ def finished(state: State, step: Vector, decrease: float) -> bool:
     rounding = ROUNDING * abs(state.best.criterion)
     if float(np.linalg.norm(step)) < 0.99 * state.radius and decrease <= TOLERANCE + rounding:
         return True
-    earlier = [s.criterion for s in state.steps[:-PATIENCE] if s.accepted]
+    earlier = [t.criterion for t in state.trials[:-PATIENCE] if t.accepted]
     if not earlier:
         return False
-    assert state.best.gradient is not None
-    assert state.best.information is not None
-    far = 0.1 * max(1.0, float(np.linalg.norm(state.best.par)))
-    _, promised = trust_region_step(state.best.gradient, state.best.information, far)
+    _, promised = state.within(0.1 * max(1.0, float(np.linalg.norm(state.best.par))))
     return earlier[-1] - state.best.criterion <= SLOW and promised <= SLOW + rounding
 
 
-def advance(problem: Problem, state: State, step: Vector, decrease: float) -> State:
-    """Try a step: move if the criterion falls, and adapt the radius to how well it was predicted."""
-    length = float(np.linalg.norm(step))
+def advance(problem: Problem, state: State, at: Vector, length: float, decrease: float) -> State:
+    """Try the point `at`, a step of some length away: move if the criterion falls, and adapt the radius.
+
+    `problem` may have other frames than that of the best point: the covariances are those the step led to.
+    """
     try:
-        trial = evaluate(problem, state.best.par + step)
+        trial = evaluate(problem, at)
     except np.linalg.LinAlgError:
         return replace(state, radius=0.25 * length)
     noise = 10.0 * ROUNDING * abs(trial.criterion)
@@ -163,8 +182,8 @@ def advance(problem: Problem, state: State, step: Vector, decrease: float) -> St
     elif ratio > 0.75 and length > 0.9 * radius:
         radius = 2.0 * radius
     accepted = gain > -noise
-    steps = (*state.steps, _record(problem, trial, state.radius, accepted))
-    return State(trial if accepted else state.best, radius, steps)
+    trials = (*state.trials, _record(trial, state.radius, accepted))
+    return State(trial, radius, trials) if accepted else replace(state, radius=radius, trials=trials)
 
 
 def minimise(problem: Problem, par: Vector) -> tuple[Evaluation, Optimization]:
@@ -181,7 +200,7 @@ def _iterate(problem: Problem, state: State) -> tuple[Problem, State, Outcome]:
     """Step until there is nothing to gain, and say why the iteration stopped."""
     stopped = Outcome.EVALUATIONS
     pivots = MOST_PIVOTS
-    while len(state.steps) < MAX_EVALUATIONS:
+    while len(state.trials) < MAX_EVALUATIONS:
         if problem.sigma is None and state.best.residual < EXACT_FIT * problem.ww[-1, -1]:
             stopped = Outcome.EXACT
             break
@@ -192,25 +211,24 @@ def _iterate(problem: Problem, state: State) -> tuple[Problem, State, Outcome]:
         if state.radius < 1e-10:
             stopped = Outcome.STALLED
             break
-        better = pivot(problem, state.best.par) if pivots else None
-        if better is not None:
-            pivots -= 1
-            problem, par = better
-            again = evaluate(problem, par)
-            state = State(again, state.radius, (*state.steps, _record(problem, again, state.radius, True)))
-            continue
-        state = advance(problem, state, step, decrease)
+        at = state.best.par + step
+        better = pivot(problem, at) if pivots else None
+        turned, at = better or (problem, at)
+        after = advance(turned, state, at, float(np.linalg.norm(step)), decrease)
+        if after.best is not state.best and better is not None:
+            problem, pivots = turned, pivots - 1
+        state = after
     return problem, state, stopped
 
 
 def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluation, Optimization]:
     """Put diagonal entries within rounding of zero on zero, and judge the point by its curvature."""
-    best, steps = state.best, state.steps
-    near = diagonal_parameters(problem) & (np.abs(best.par) < NEAR_ZERO)
-    if near.any():
+    best, trials = state.best, state.trials
+    near = problem.diagonal & (np.abs(best.par) < NEAR_ZERO)
+    if best.par[near].any():
         zero = evaluate(problem, np.where(near, 0.0, best.par))
         if zero.criterion <= best.criterion + TOLERANCE + 10.0 * ROUNDING * abs(best.criterion):
-            steps = (*steps, _record(problem, zero, state.radius, True))
+            trials = (*trials, _record(zero, state.radius, True))
             best = zero
     assert best.gradient is not None
     assert best.information is not None
@@ -219,9 +237,9 @@ def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluatio
     if stopped is Outcome.INTERIOR:
         if values[0] < -1e-6 * max(1.0, float(values[-1])):
             outcome = Outcome.SADDLE
-        elif np.any(best.par[diagonal_parameters(problem)] == 0.0):
+        elif np.any(best.par[problem.diagonal] == 0.0):
             outcome = Outcome.BOUNDARY
-    course = Optimization(steps, outcome, best.gradient, float(values[0]))
-    if problem.orders:  # derivatives belong to the order the optimiser worked in
-        best = replace(best, par=unpivoted(problem, best.par), gradient=None, information=None)
+    course = Optimization(_steps(problem, trials), outcome, best.gradient, float(values[0]))
+    if problem.frames:  # derivatives belong to the order the optimiser worked in
+        best = replace(best, par=problem.lower(best.factorization.T), gradient=None, information=None)
     return best, course

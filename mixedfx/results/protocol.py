@@ -13,6 +13,8 @@ from mixedfx.design.functional import Functional
 from mixedfx.families.family import Family
 
 NewLevels = Literal["error", "population", "sample"]
+Uncertainty = Literal["full", "given theta"]
+UNCERTAINTIES: tuple[Uncertainty, ...] = ("full", "given theta")
 
 
 class LinearEstimate(Protocol):
@@ -30,6 +32,47 @@ class LinearEstimate(Protocol):
 
     def draws(self, n: int | None = None, seed: int | None = None) -> NDArray[np.float64]:
         """(n, s) joint draws; a posterior ignores `seed` and returns its own draws when `n` is None."""
+        ...
+
+
+class IntervalEstimate(Protocol):
+    """A `LinearEstimate` that says itself what its intervals are.
+
+    Of one that does not, mean and covariance are those of a normal distribution, or (where its attribute `exact` is
+    False) its draws say everything.
+    """
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """(s,) point estimates."""
+        ...
+
+    @property
+    def sd(self) -> NDArray[np.float64]:
+        """(s,) standard errors."""
+        ...
+
+    def interval(self, level: float) -> NDArray[np.float64]:
+        """(s, 2) ends of central intervals."""
+        ...
+
+    def probability(self, greater: float | None = None, less: float | None = None) -> NDArray[np.float64]:
+        """(s,) probability of lying above `greater` and below `less`."""
+        ...
+
+
+@runtime_checkable
+class AnswersByUncertainty(Protocol):
+    """A fit that can leave a part of its uncertainty out."""
+
+    def with_uncertainty(self, uncertainty: Uncertainty) -> Fit:
+        """The same fit, answering with all its uncertainty or with that given theta-hat.
+
+        Raises
+        ------
+        OptionError
+            Where there is only one of them.
+        """
         ...
 
 

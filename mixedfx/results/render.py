@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from html import escape
 
 WIDTH = 100
+MOST_ROWS = 60  # of a printed table; a longer one is not read
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,23 @@ class SummaryTable:
         Cells, one tuple for each row.
     align
         One character for each column: ``l`` for text, which may be folded, ``r`` for numbers.
+    more
+        Rows that are not shown.
+    whole
+        Where they are.
     """
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     align: str
+    more: int = 0
+    whole: str = ".table"
+
+    @property
+    def rest(self) -> str:
+        """How many rows are not shown, in words; empty where there are none."""
+        return f"{self.more:,} more row{'' if self.more == 1 else 's'} in {self.whole}" if self.more else ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,28 @@ class SummaryContent:
         return self.html()
 
 
+class Shown(ABC):
+    """What prints as a page of facts and tables: text at a prompt, HTML in a notebook, both from `content`."""
+
+    @abstractmethod
+    def content(self) -> SummaryContent:
+        """What is shown."""
+
+    def text(self, width: int = WIDTH) -> str:
+        """Plain text."""
+        return self.content().text(width)
+
+    def html(self) -> str:
+        """HTML fragment."""
+        return self.content().html()
+
+    def __repr__(self) -> str:
+        return self.content().text()
+
+    def _repr_html_(self) -> str:
+        return self.content().html()
+
+
 def _facts_text(facts: SummaryFacts, width: int) -> str:
     indent = max(len(label) for label, _ in facts.items) + 2
     lines = []
@@ -85,6 +120,37 @@ def _facts_text(facts: SummaryFacts, width: int) -> str:
 
 
 def _table_text(table: SummaryTable, width: int) -> str:
+    lines = [table.title] if table.title else []
+    for part in _side_by_side(table, width):
+        lines += _part_lines(part, width)
+    if table.more:
+        lines.append(f" {table.rest}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _side_by_side(table: SummaryTable, width: int) -> list[SummaryTable]:
+    """The table, or where its numbers are wider than a line, parts of it that all begin with the columns of text."""
+    texts = [i for i, side in enumerate(table.align) if side == "l"]
+    numbers = [i for i, side in enumerate(table.align) if side == "r"]
+    wide = {i: max(len(row[i]) for row in (table.header, *table.rows)) + 2 for i in numbers}
+    room = width - sum(max(len(table.header[i]), 12) + 2 for i in texts)
+    if not numbers or sum(wide.values()) <= room:
+        return [table]
+    parts: list[list[int]] = [[]]
+    for i in numbers:
+        if parts[-1] and sum(wide[j] for j in parts[-1]) + wide[i] > room:
+            parts.append([])
+        parts[-1].append(i)
+    return [_columns(table, sorted([*texts, *part])) for part in parts]
+
+
+def _columns(table: SummaryTable, chosen: list[int]) -> SummaryTable:
+    rows = tuple(tuple(row[i] for i in chosen) for row in table.rows)
+    header, align = tuple(table.header[i] for i in chosen), "".join(table.align[i] for i in chosen)
+    return SummaryTable(table.title, header, rows, align)
+
+
+def _part_lines(table: SummaryTable, width: int) -> list[str]:
     widths = [max(len(row[i]) for row in (table.header, *table.rows)) for i in range(len(table.header))]
     room = width - (2 * len(widths) - 1)
     texts = [i for i, side in enumerate(table.align) if side == "l"]
@@ -92,10 +158,10 @@ def _table_text(table: SummaryTable, width: int) -> str:
         excess = sum(widths) - room
         if excess > 0:
             widths[i] = max(len(table.header[i]), 12, widths[i] - excess)
-    lines = [table.title, *_row_lines(table.header, widths, table.align)]
+    lines = _row_lines(table.header, widths, table.align)
     for row in table.rows:
         lines += _row_lines(row, widths, table.align)
-    return "\n".join(line.rstrip() for line in lines)
+    return lines
 
 
 def _row_lines(row: tuple[str, ...], widths: list[int], align: str) -> list[str]:
@@ -144,5 +210,8 @@ def _table_html(table: SummaryTable) -> str:
         return f"<tr>{''.join(shown)}</tr>"
 
     body = "".join(line(row, "td") for row in table.rows)
+    if table.more:
+        body += f'<tr><td colspan="{len(table.header)}" style="text-align:left">{escape(table.rest)}</td></tr>'
     head = line(table.header, "th")
-    return f"<table><caption>{escape(table.title)}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
+    caption = f"<caption>{escape(table.title)}</caption>" if table.title else ""
+    return f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table>"

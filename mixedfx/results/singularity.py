@@ -1,17 +1,25 @@
 """Singular fits in words: which direction of a random term has no variance, and the smaller formula to try.
 
-The covariance of a level's k effects relative to sigma^2 is C = T T'. Columns of z carry units, so each is first
-scaled by the root of its weighted mean square, s_c^2 = mean(w z_c^2): C_cc s_c^2 is then what the column adds to the
-variance of a row, as a share of the residual variance of that row, and no longer depends on units.
+The covariance of a level's k effects relative to sigma^2 is C = T T'. Columns of z carry units and a location, so it is
+judged in the columns that the engine uses (`mixedfx.pls.basis`): orthogonal, of unit weighted mean square, with the
+covariance B C B'. There a diagonal entry is what a column adds to the variance of a row, as a share of the residual
+variance of that row, and a correlation says nothing of where a covariate has its zero: an intercept at the year 0 and
+the slope of the years 2015 to 2019 are correlated to seven decimals whatever the data say.
 
-* A column is null when that share is below 1e-8, a standard deviation below 1e-4 of the residual's (lme4's
+* A column used is null when its share is below 1e-8, a standard deviation below 1e-4 of the residual's (lme4's
   ``isSingular`` draws its line at the same 1e-4, on theta). A data set would need some 10^8 rows on one level to tell
   it from zero.
 * Among the other columns of an unconstrained term, a direction is null when an eigenvalue of their correlation matrix
   is below 1e-8: for two columns, 1 - |r| < 1e-8. Correlations, unlike C, have no units, so a small but real variance
   is never mistaken for a perfect correlation.
 
-A null space of several correlated columns is shown in reduced form: each pivot column as a combination of the others.
+What is null is told in the columns as given, a = B'n for a null direction n: first the columns that do not vary
+themselves, by the same line on their share (of the mean square about the intercept, where the term has one), then the
+null space of the others, in reduced form: each pivot column as a combination of the others.
+
+An intercept that does not vary stays in the smaller formula where a predictor varies between the levels of its grouping
+factor only, as a treatment given to whole clusters does: without the term the rows of a cluster would count as so many
+independent pieces of information on it, which the design of the study denies whatever was estimated.
 """
 
 from __future__ import annotations
@@ -25,9 +33,12 @@ from scipy import linalg
 
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.formula.mixed_formula import MixedFormula, RandomPart
+from mixedfx.pls.basis import term_basis
 from mixedfx.results.smaller import smaller_parts
 
 NULL = 1e-8
+BETWEEN = 0.1  # share of a predictor's variance that lies within levels, below which it varies between them only
+FAR = 10.0  # standard deviations from zero at which independence of intercept and slope is no idea of anybody's
 
 
 @dataclass(frozen=True)
@@ -64,11 +75,18 @@ class SingularityReport:
     directions
         The null directions; empty for a fit that is not singular.
     smaller
-        The formula to try, or None where the fit is not singular.
+        The formula to try, or None where the fit is not singular or nothing should be left out.
+    far
+        Columns far from zero that should be centred before effects are made independent by ``||``.
+    kept
+        Grouping factors whose intercept does not vary but stays in the model, each with the columns of the fixed part
+        that vary between its levels only.
     """
 
     directions: tuple[NullDirection, ...]
     smaller: MixedFormula | None
+    far: tuple[str, ...] = ()
+    kept: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def singular(self) -> bool:
@@ -83,19 +101,39 @@ class SingularityReport:
         return "; ".join(direction.text for direction in self.directions)
 
     @property
+    def to_keep(self) -> str:
+        """Which terms have to stay although they do not vary, and how to test what they are for; else empty."""
+        return " ".join(
+            f"Keep the random intercept of {_shown(label)}: {_listed(names)} between its levels only, and without it "
+            'rows of one level would count as independent. Test with ddf="kenward-roger", which counts the levels; '
+            "Satterthwaite's df act as if they did not exist."
+            for label, names in self.kept
+        )
+
+    @property
     def to_try(self) -> str:
-        """The smaller formula, and what it is where no random term is left; empty where the fit is not singular."""
+        """The smaller formula, and what it is where no random term is left; empty where there is none."""
         if self.smaller is None:
             return ""
-        return f"{self.smaller}{'' if self.smaller.random else ' (a linear model: no random term is left)'}"
+        if not self.smaller.random:
+            return f"{self.smaller} (a linear model: no random term is left)"
+        if self.far:
+            names = ", ".join(map(_shown, self.far))
+            return f"{self.smaller} with {names} centred (|| makes effects independent at the zero of a covariate)"
+        return str(self.smaller)
 
     @property
     def text(self) -> str:
-        """What is null and what to try, in one or two sentences."""
-        return f"singular fit: {self.found}. Try the smaller model {self.to_try}" if self.singular else self.found
+        """What is null, what to keep and what to try, in a few sentences."""
+        if not self.singular:
+            return self.found
+        mend = [self.to_keep, f"Try the smaller model {self.to_try}" if self.smaller is not None else ""]
+        return " ".join([f"singular fit: {self.found}.", *filter(None, mend)])
 
 
-def singularity(design: Design, factors: Sequence[NDArray[np.float64]]) -> SingularityReport:
+def singularity(
+    design: Design, factors: Sequence[NDArray[np.float64]], bases: Sequence[NDArray[np.float64]] | None = None
+) -> SingularityReport:
     """Find the null directions of a fit.
 
     Parameters
@@ -104,6 +142,8 @@ def singularity(design: Design, factors: Sequence[NDArray[np.float64]]) -> Singu
         The design that was fitted.
     factors
         For each random term its (k, k) relative covariance factor T.
+    bases
+        For each random term its (k, k) triangle B; found from the rows where None.
 
     Returns
     -------
@@ -123,17 +163,46 @@ def singularity(design: Design, factors: Sequence[NDArray[np.float64]]) -> Singu
     >>> print(singularity(design, [np.array([[0.9, 0.0], [-0.2, 0.0]])]).directions[0].text)
     Intercept and `x` within `g` are perfectly correlated (r = -1)
     """
+    if bases is None:
+        root = None if design.weights is None else np.sqrt(design.weights)
+        bases = [term_basis(term.z, term.correlated, root) for term in design.random]
     directions: list[NullDirection] = []
     parts: list[RandomPart] = []
-    for t, (term, part, factor) in enumerate(zip(design.random, design.formula.random, factors, strict=True)):
-        scale = _column_scales(term, design.weights)
-        zero = _zero_columns(factor, scale)
-        mixtures = _null_mixtures(factor, zero) if term.correlated else []
+    far: list[str] = []
+    kept: dict[str, tuple[str, ...]] = {}
+    for t, (term, part, T, B) in enumerate(zip(design.random, design.formula.random, factors, bases, strict=True)):
+        if term.correlated:
+            T = _without_null(T, B)
+        zero = (T**2).sum(axis=1) * _own_scale(term, B) ** 2 < NULL
+        mixtures = _null_mixtures(T, B, zero) if term.correlated else []
         directions += [_zero_direction(t, term, c) for c in range(term.n_columns) if zero[c]]
-        directions += [_mixture_direction(t, term, factor, a) for a in mixtures]
-        parts += smaller_parts(term, part, zero, bool(mixtures))
-    smaller = _with_random(design.formula, tuple(dict.fromkeys(parts))) if directions else None
-    return SingularityReport(tuple(directions), smaller)
+        directions += [_mixture_direction(t, term, T, a) for a in mixtures]
+        can_go = zero.copy()
+        if zero.any() and "Intercept" in term.columns and zero[term.columns.index("Intercept")]:
+            between = _between(design, term)
+            if between:
+                kept[term.label] = between
+                can_go[term.columns.index("Intercept")] = False
+        parts += smaller_parts(term, part, can_go, bool(mixtures))
+        if mixtures:
+            far += [term.columns[c] for c in np.flatnonzero(~zero & _far(term, B))]
+    random = tuple(dict.fromkeys(parts))
+    smaller = _with_random(design.formula, random) if directions and random != design.formula.random else None
+    return SingularityReport(tuple(directions), smaller, tuple(dict.fromkeys(far)), tuple(kept.items()))
+
+
+def _between(design: Design, term: RandomTerm) -> tuple[str, ...]:
+    """Columns of the fixed part that vary between the levels of a term only, or nearly so."""
+    n, q = len(term.codes), term.n_levels
+    size = np.maximum(np.bincount(term.codes, minlength=q), 1)
+    found = []
+    for j, name in enumerate(design.fixed_names):
+        x = design.X[:, j] - design.X[:, j].mean()
+        total = float(x @ x) / max(n - 1, 1)
+        within = x - (np.bincount(term.codes, weights=x, minlength=q) / size)[term.codes]
+        if total > 0 and float(within @ within) <= BETWEEN * total * max(n - q, 0):
+            found.append(name)
+    return tuple(found)
 
 
 def _with_random(formula: MixedFormula, random: tuple[RandomPart, ...]) -> MixedFormula:
@@ -141,25 +210,55 @@ def _with_random(formula: MixedFormula, random: tuple[RandomPart, ...]) -> Mixed
     return replace(changed, text=str(changed))
 
 
-def _column_scales(term: RandomTerm, weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    z = term.z if weights is None else term.z * np.sqrt(weights)[:, None]
-    return np.sqrt(np.diag(z.T @ z) / len(z))
+def _intercept_first(term: RandomTerm) -> bool:
+    return term.correlated and term.columns[0] == "Intercept"
 
 
-def _zero_columns(factor: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return (factor**2).sum(axis=1) * scale**2 < NULL
+def _own_scale(term: RandomTerm, B: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k,) root mean square of each column; about the intercept, where the term has one."""
+    scale = np.sqrt((B**2).sum(axis=0))
+    if _intercept_first(term):
+        scale[1:] = np.sqrt((B[1:, 1:] ** 2).sum(axis=0))
+    return scale
 
 
-def _null_mixtures(factor: NDArray[np.float64], zero: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+def _far(term: RandomTerm, B: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(k,) whether a column is far from zero, in standard deviations, beside an intercept."""
+    return _intercept_first(term) & (np.arange(len(B)) > 0) & (np.abs(B[0]) > FAR * _own_scale(term, B))
+
+
+def _null_directions(U: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k, d) directions n with var(n'u) = 0 for columns used, with the relative factor U."""
+    share = (U**2).sum(axis=1)
+    rows = np.flatnonzero(share >= NULL)
+    zero = np.eye(len(U))[:, share < NULL]
+    root = U[rows] / np.sqrt(share[rows])[:, None]
+    values, vectors = np.linalg.eigh(root @ root.T)
+    mixtures = np.zeros((len(U), int((values < NULL).sum())))
+    mixtures[rows] = vectors[:, values < NULL] / np.sqrt(share[rows])[:, None]
+    return np.hstack([zero, mixtures])
+
+
+def _without_null(T: NDArray[np.float64], B: NDArray[np.float64]) -> NDArray[np.float64]:
+    """T with what it has along null directions taken out: far from zero, a trace of it is a large sd at zero."""
+    U = B @ T
+    null = _null_directions(U)
+    return T - linalg.solve_triangular(B, null @ np.linalg.lstsq(null, U, rcond=None)[0]) if null.size else T
+
+
+def _null_mixtures(
+    T: NDArray[np.float64], B: NDArray[np.float64], zero: NDArray[np.bool_]
+) -> list[NDArray[np.float64]]:
     """Null directions among the columns that do vary, as (k,) coefficients in the units of the columns."""
     rows = np.flatnonzero(~zero)
-    sd = np.sqrt((factor[rows] ** 2).sum(axis=1))
-    correlation_root = factor[rows] / sd[:, None]
-    values, vectors = np.linalg.eigh(correlation_root @ correlation_root.T)
-    null = vectors[:, values < NULL]
+    if len(rows) < 2:
+        return []
+    own = np.asarray(np.linalg.qr(B[:, rows], mode="r"))
+    sd = np.sqrt((T[rows] ** 2).sum(axis=1))
+    null = (own.T @ _null_directions(own @ T[rows])) * sd[:, None]  # in sd units, so that pivots mean something
     out = []
     for direction in _reduced(null).T:
-        a = np.zeros(len(factor))
+        a = np.zeros(len(T))
         a[rows] = direction / sd
         out.append(a / np.abs(a).max())
     return out
@@ -176,6 +275,12 @@ def _reduced(null: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _shown(column: str) -> str:
     return column if column == "Intercept" else f"`{column}`"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """``"`a` varies"``, ``"`a` and `b` vary"``."""
+    shown = [_shown(name) for name in names[:4]] + (["others"] if len(names) > 4 else [])
+    return f"{shown[0]} varies" if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]} vary"
 
 
 def _zero_direction(t: int, term: RandomTerm, column: int) -> NullDirection:

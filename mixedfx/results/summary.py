@@ -68,7 +68,9 @@ def lmm_summary(
     conclusions.append(("Convergence", convergence))
     if design.random:
         conclusions.append(("Singularity", singularity.found))
-    if singularity.singular:
+    if singularity.to_keep:
+        conclusions.append(("Design", singularity.to_keep))
+    if singularity.to_try:
         conclusions.append(("Smaller model", singularity.to_try))
     method = "REML" if REML else "maximum likelihood"
     title = f"Linear {'mixed ' if design.random else ''}model fit by {method}"

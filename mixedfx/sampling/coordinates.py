@@ -7,39 +7,49 @@ lambda_k, and lambda_k ~ Gamma(df / 2, rate df / 2). On the logarithmic scale a 
 has an exponential tail to the left (the density of sd is finite at zero), and one with few levels an exponential tail
 to the right (a power of sd); a multivariate t proposal is heavier than both.
 
-**Correlations.** With z_ij = tanh(y_ij), j < i, the partial correlation of columns i and j given columns 0 to j - 1,
-the Cholesky factor of the correlation matrix is L_ij = z_ij prod_{l<j} (1 - z_il^2)^(1/2), L_ii = prod_{l<i} (1 -
-z_il^2)^(1/2). Under LKJ(eta) the z_ij are independent, z_ij ~ Beta(a, a) on (-1, 1) with a = eta + (k - 2 - j) / 2
-(Lewandowski, Kurowicka & Joe 2009), so that the density of y_ij is proportional to (1 - z_ij^2)^a.
-
-**decov.** With variances s_c^2, trace k (tau sigma)^2 and shares pi_c = s_c^2 / trace, the density of the log s is,
-Jacobian included, 2^(k-1) tau p(tau) Dirichlet-constant prod pi_c^concentration.
+**Basis.** The standard deviations and partial correlations of a correlated term are those of effects S u, u the
+effects as the formula names them: S u are those that the prior is stated for, the intercept at the means of the
+covariates, say, or at zero, if the covariates are not far from there (`mixedfx.sampling.basis`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import linalg, special
 
+from mixedfx.covariance.unconstrained import coordinates_of, correlation_factor, partial_gradient
 from mixedfx.pls.problem import Problem
-from mixedfx.priors.distributions import Decov, Share
-from mixedfx.priors.resolve import ResolvedPriors, TermPrior
+from mixedfx.priors.resolve import ResolvedPriors
+from mixedfx.sampling.basis import SampledBasis, sampled_basis
+from mixedfx.sampling.covariance_prior import CovariancePrior
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TermCoordinates:
-    """Where one term stands in phi: `k` columns from `first` on, then its partial correlations if `correlated`."""
+    """Where one term stands in phi: `k` columns from `first` on, then its partial correlations if `correlated`.
+
+    Attributes
+    ----------
+    first, k, correlated
+        Its place and shape.
+    basis
+        What its standard deviations and partial correlations are those of.
+    prior
+        Density of its coordinates.
+    """
 
     first: int
     k: int
     correlated: bool
-    prior: TermPrior
+    basis: SampledBasis
+    prior: CovariancePrior
 
     @property
     def sds(self) -> slice:
@@ -52,13 +62,6 @@ class TermCoordinates:
         count = self.k * (self.k - 1) // 2 if self.correlated else 0
         return slice(self.first + self.k, self.first + self.k + count)
 
-    @property
-    def decov_blocks(self) -> tuple[slice, ...]:
-        """Positions that share one decov prior: all columns, or each alone where they are independent."""
-        if self.correlated:
-            return (self.sds,)
-        return tuple(slice(j, j + 1) for j in range(self.sds.start, self.sds.stop))
-
 
 @dataclass(frozen=True, eq=False)
 class Variances:
@@ -68,22 +71,25 @@ class Variances:
     ----------
     sigma
         (D,) residual standard deviations.
-    sd
-        For each term (D, k) standard deviations.
-    L
-        For each term (D, k, k) Cholesky factors of its correlation matrix.
+    sampled
+        For each term (D, k, k) lower factors of the covariance of a level's effects in the basis that is sampled.
     mixing
         (D, m) factors of the precisions of the coefficients' priors.
+    terms
+        The terms.
     """
 
     sigma: Array
-    sd: tuple[Array, ...]
-    L: tuple[Array, ...]
+    sampled: tuple[Array, ...]
     mixing: Array
+    terms: tuple[TermCoordinates, ...]
 
     def factors(self, term: int) -> Array:
-        """(D, k, k) lower factors of the covariance of a level's effects."""
-        return self.sd[term][:, :, None] * self.L[term]
+        """(D, k, k) factors F of the covariance F F' of a level's effects as the formula names them.
+
+        Triangular where the term is sampled as it is.
+        """
+        return self.terms[term].basis.to_natural(self.sampled[term])
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +104,14 @@ class Coordinates:
         Scaled priors.
     df
         (m,) degrees of freedom of the coefficients' priors, infinite for normal ones.
+    as_stated
+        Whether covariances are sampled in the basis that their priors are stated for, wherever the covariates are.
     """
 
     problem: Problem
     priors: ResolvedPriors
     df: Array
+    as_stated: bool = False
 
     @property
     def has_sigma(self) -> bool:
@@ -112,11 +121,15 @@ class Coordinates:
     @cached_property
     def terms(self) -> tuple[TermCoordinates, ...]:
         """One for each random term, in the order of the design."""
-        blocks = {block.term: block for group in self.problem.factors for block in group.blocks}
+        used = {block.term: (group, block) for group in self.problem.factors for block in group.blocks}
         at, out = int(self.has_sigma), []
         for t, prior in enumerate(self.priors.terms):
-            structure = blocks[t].structure
-            term = TermCoordinates(at, structure.k, structure.n_parameters > structure.k, prior)
+            group, block = used[t]
+            structure, own = block.structure, group.basis[block.columns, block.columns]
+            correlated = structure.n_parameters > structure.k
+            basis = sampled_basis(prior, own, self.as_stated)
+            density = CovariancePrior(prior, structure.k, correlated, basis.stated)
+            term = TermCoordinates(at, structure.k, correlated, basis, density)
             out.append(term)
             at = term.partials.stop
         return tuple(out)
@@ -136,57 +149,138 @@ class Coordinates:
         """Number of coordinates."""
         return self.mixing_first + len(self.mixed)
 
+    # --- from phi to the model and back ------------------------------------------------------------------------------
+
     def variances(self, phi: Array) -> Variances:
         """(D, size) coordinates in the terms of the model."""
         D = len(phi)
         known = self.problem.sigma
         with np.errstate(over="ignore"):
             sigma = np.exp(phi[:, 0]) if known is None else np.full(D, known)
-            sd = tuple(np.exp(phi[:, t.sds]) for t in self.terms)
+            sampled = tuple(
+                np.exp(phi[:, t.sds])[:, :, None] * correlation_factor(phi[:, t.partials], t.k) for t in self.terms
+            )
             mixing = np.ones((D, len(self.df)))
             mixing[:, self.mixed] = np.exp(phi[:, self.mixing_first :])
-        return Variances(sigma, sd, tuple(correlation_factor(phi[:, t.partials], t.k) for t in self.terms), mixing)
+        return Variances(sigma, sampled, mixing, self.terms)
 
     def relative_factors(self, at: Variances) -> list[Array]:
-        """For each factor of the problem (D, k, k) scaled relative covariance factors T."""
+        """For each factor of the problem (D, k, k) relative covariance factors of the columns used."""
         out = []
         for group in self.problem.factors:
+            parts = [self._used(block.term, at) for block in group.blocks]
+            if len(parts) == 1:
+                out.append(parts[0])
+                continue
             T = np.zeros((len(at.sigma), group.k, group.k))
-            for block in group.blocks:
-                columns = slice(block.first, block.first + block.structure.k)
-                T[:, columns, columns] = at.factors(block.term) / at.sigma[:, None, None]
-            out.append(T * group.scale[:, None])
+            for block, part in zip(group.blocks, parts, strict=True):
+                T[:, block.columns, block.columns] = part
+            out.append(T)
         return out
 
-    def parameters(self, T: list[Array], d: int) -> Array:
-        """(r,) scaled parameters of the problem at point d of `relative_factors`."""
-        return np.array([T[f][d, a, b] for f, a, b in self.problem.entries])
+    def _used(self, t: int, at: Variances) -> Array:
+        """(D, k, k) relative factors of one term in the columns used."""
+        return self.terms[t].basis.used @ (at.sampled[t] / at.sigma[:, None, None])
 
-    def chain(self, phi: Array, at: Variances, gradient: Array, of_sigma: float, of_precision: Array) -> Array:
-        """(size,) gradient in phi of a function of (scaled parameters, log sigma at fixed parameters, log precisions).
+    def from_factors(self, sigma: float, factors: Sequence[Array], least: float = 1e-3, steepest: float = 3.0) -> Array:
+        """(size,) the point with given covariances of the effects as the formula names them.
 
-        `phi` and `at` hold one point. T = diag(sd) L / sigma, so d T / d log sd_c is row c of T and d T / d log sigma
-        is -T.
+        Parameters
+        ----------
+        sigma
+            Residual standard deviation; not looked at where it is known.
+        factors
+            For each term a (k, k) factor F of the covariance F F' of a level's effects; singular ones too, which are
+            moved inside.
+        least
+            Smallest standard deviation, in units of sigma: of an effect times the root mean square of its covariate.
+        steepest
+            Largest atanh of a partial correlation.
+
+        Returns
+        -------
+        ndarray
+            phi, the precision factors of coefficients with t priors at one.
         """
-        out = np.zeros(self.size)
-        scale = self.problem.parameter_scale
-        T = self.relative_factors(at)
-        products = gradient * self.parameters(T, 0)
-        if self.has_sigma:
-            out[0] = of_sigma - products.sum()
-        blocks = {block.term: (f, block) for f, g in enumerate(self.problem.factors) for block in g.blocks}
-        for t, term in enumerate(self.terms):
-            _, block = blocks[t]
-            rows, cols = block.structure.entries
-            span = slice(block.par, block.par + block.structure.n_parameters)
-            np.add.at(out, term.first + rows, products[span])
+        sampled = [term.basis.to_sampled(F) for term, F in zip(self.terms, factors, strict=True)]
+        return self._point(sigma, sampled, least, steepest)
+
+    def from_used(self, sigma: float, factors: Sequence[Array], least: float = 1e-3, steepest: float = 3.0) -> Array:
+        """The same from the (k, k) relative factors T of each factor of the problem, in the columns that it uses."""
+        scale = sigma if self.has_sigma else float(self.problem.sigma or 1.0)
+        sampled: list[Array] = [np.zeros((0, 0))] * len(self.terms)
+        for group, T in zip(self.problem.factors, factors, strict=True):
+            for block in group.blocks:
+                own = T[block.columns, block.columns]
+                sampled[block.term] = scale * linalg.solve_triangular(self.terms[block.term].basis.used, own)
+        return self._point(sigma, sampled, least, steepest)
+
+    def _point(self, sigma: float, sampled: list[Array], least: float, steepest: float) -> Array:
+        """Phi of one factor for each term, in the basis that is sampled."""
+        phi, sigma = self._start(sigma)
+        for term, factor in zip(self.terms, sampled, strict=True):
+            log_sd, y = coordinates_of(factor[None])
+            phi[term.sds] = np.maximum(log_sd[0], np.log(least * sigma / term.basis.size))
             if term.correlated:
-                G = np.zeros((term.k, term.k))
-                G[rows, cols] = gradient[span] * scale[span]
-                G *= at.sd[t][0][:, None] / at.sigma[0]
-                out[term.partials] = _partial_gradient(phi[0, term.partials], at.L[t][0], G)
-        out[self.mixing_first :] = of_precision[self.mixed]
+                phi[term.partials] = np.clip(y[0], -steepest, steepest)
+        return phi
+
+    def translated(self, phi: Array, other: Coordinates) -> Array:
+        """(D, size) points of these coordinates that describe the same as points `phi` of `other` ones."""
+        out, at = phi.copy(), other.variances(phi)
+        for t, term in enumerate(self.terms):
+            if not np.array_equal(term.basis.used, other.terms[t].basis.used):
+                out[:, term.sds], out[:, term.partials] = coordinates_of(term.basis.to_sampled(at.factors(t)))
         return out
+
+    def even(self, sigma: float, share: float) -> Array:
+        """(size,) the point where each effect moves the response by `share` residual standard deviations.
+
+        Root mean squares over rows and levels; no correlations in the basis that is sampled.
+        """
+        phi, sigma = self._start(sigma)
+        for term in self.terms:
+            phi[term.sds] = np.log(share * sigma / term.basis.size)
+        return phi
+
+    def _start(self, sigma: float) -> tuple[Array, float]:
+        """Phi of zeros but for sigma, and sigma itself where it is known."""
+        phi = np.zeros(self.size)
+        if not self.has_sigma:
+            return phi, float(self.problem.sigma or 1.0)
+        phi[0] = np.log(sigma)
+        return phi, sigma
+
+    # --- gradients ---------------------------------------------------------------------------------------------------
+
+    def chain(
+        self, phi: Array, at: Variances, gradient: list[Array], of_sigma: float | Array, of_precision: Array
+    ) -> Array:
+        """(D, size) gradients in phi of a function of (T of each factor, log sigma at fixed T, log precisions).
+
+        `gradient` has (D, k, k) for each factor of the problem. T = U diag(sd) L / sigma, U from the effects sampled to
+        those used, so that the gradient in T_s = diag(sd) L / sigma is U' times that in T; d T_s / d log sd_c is row c
+        of T_s, and d T_s / d log sigma is -T_s.
+        """
+        out = np.zeros(phi.shape)
+        if self.has_sigma:
+            out[:, 0] = of_sigma
+        for group, G in zip(self.problem.factors, gradient, strict=True):
+            for block in group.blocks:
+                term, T = self.terms[block.term], at.sampled[block.term] / at.sigma[:, None, None]
+                own = term.basis.used.T @ G[:, block.columns, block.columns]
+                products = (own * T).sum(axis=2)
+                out[:, term.sds] = products
+                if self.has_sigma:
+                    out[:, 0] -= products.sum(axis=1)
+                if term.correlated:
+                    L = correlation_factor(phi[:, term.partials], term.k)
+                    scale = np.exp(phi[:, term.sds]) / at.sigma[:, None]
+                    out[:, term.partials] = partial_gradient(phi[:, term.partials], L, own * scale[:, :, None])
+        out[:, self.mixing_first :] = of_precision[:, self.mixed]
+        return out
+
+    # --- the prior ---------------------------------------------------------------------------------------------------
 
     def log_prior(self, phi: Array) -> Array:
         """(D,) log density of the prior of phi, Jacobians included, all constants kept."""
@@ -196,18 +290,8 @@ class Coordinates:
             if self.has_sigma:
                 assert self.priors.sigma is not None
                 total += self.priors.sigma.log_positive(at.sigma) + phi[:, 0]
-            for t, term in enumerate(self.terms):
-                if isinstance(term.prior.sd, Decov):
-                    for columns in term.decov_blocks:
-                        total += _decov_log_density(term.prior.sd, phi[:, columns], phi[:, 0])
-                else:
-                    for c, prior in enumerate(term.prior.sd):
-                        assert not isinstance(prior, Share), "shared priors go to Stan"
-                        total += prior.log_positive(at.sd[t][:, c]) + phi[:, term.first + c]
-                if term.correlated:
-                    assert term.prior.eta is not None
-                    a = _beta_shapes(term.k, term.prior.eta)
-                    total += (a * _log_one_minus_square(phi[:, term.partials]) - _log_beta_constant(a)).sum(axis=1)
+            for term, factors in zip(self.terms, at.sampled, strict=True):
+                total += term.prior.log_density(phi[:, term.sds], phi[:, term.partials], factors, np.log(at.sigma))
             half = self.df[self.mixed] / 2
             log_factor = phi[:, self.mixing_first :]
             total += (half * np.log(half) - special.gammaln(half) + half * (log_factor - np.exp(log_factor))).sum(
@@ -216,124 +300,34 @@ class Coordinates:
         return total
 
     def prior_gradient(self, phi: Array) -> Array:
-        """(size,) gradient of `log_prior` at one point phi (size,)."""
-        at = self.variances(phi[None])
-        out = np.zeros(self.size)
+        """(D, size) gradients of `log_prior`."""
+        at = self.variances(phi)
+        out = np.zeros(phi.shape)
         if self.has_sigma:
             assert self.priors.sigma is not None
-            out[0] = float(self.priors.sigma.score_positive(at.sigma)[0]) + 1.0
-        for t, term in enumerate(self.terms):
-            sd = at.sd[t][0]
-            if isinstance(term.prior.sd, Decov):
-                for columns in term.decov_blocks:
-                    prior, square = term.prior.sd, np.exp(2 * phi[columns])
-                    tau = np.sqrt(np.mean(square)) / at.sigma[0]
-                    share = square / np.sum(square)
-                    radial = prior.shape - tau / prior.scale
-                    out[columns] = radial * share + 2 * prior.concentration * (1 - len(share) * share)
-                    out[0] -= radial
-            else:
-                for c, prior in enumerate(term.prior.sd):
-                    assert not isinstance(prior, Share), "shared priors go to Stan"
-                    out[term.sds.start + c] = float(prior.score_positive(sd[c])) + 1.0
-            if term.correlated:
-                assert term.prior.eta is not None
-                out[term.partials] = -2 * _beta_shapes(term.k, term.prior.eta) * np.tanh(phi[term.partials])
+            out[:, 0] = self.priors.sigma.score_positive(at.sigma) + 1.0
+        for term, factors in zip(self.terms, at.sampled, strict=True):
+            of_sd, of_partial, of_sigma = term.prior.gradient(
+                phi[:, term.sds], phi[:, term.partials], factors, np.log(at.sigma)
+            )
+            out[:, term.sds] = of_sd
+            out[:, term.partials] = of_partial
+            if self.has_sigma:
+                out[:, 0] += of_sigma
         half = self.df[self.mixed] / 2
-        out[self.mixing_first :] = half * (1 - np.exp(phi[self.mixing_first :]))
+        out[:, self.mixing_first :] = half * (1 - np.exp(phi[:, self.mixing_first :]))
         return out
 
     def draw_prior(self, rng: np.random.Generator, n: int) -> Array:
         """(n, size) draws from the prior, which must be proper."""
         phi = np.empty((n, self.size))
+        log_sigma = np.zeros(n)
         if self.has_sigma:
             assert self.priors.sigma is not None
-            phi[:, 0] = np.log(self.priors.sigma.draw(rng, n, positive=True))  # type: ignore[union-attr]
+            log_sigma = np.log(self.priors.sigma.draw(rng, n, positive=True))  # type: ignore[union-attr]
+            phi[:, 0] = log_sigma
         for term in self.terms:
-            if isinstance(term.prior.sd, Decov):
-                for columns in term.decov_blocks:
-                    prior, k = term.prior.sd, columns.stop - columns.start
-                    tau = rng.gamma(prior.shape, prior.scale, n)
-                    share = rng.dirichlet(np.full(k, prior.concentration), n)
-                    phi[:, columns] = (np.log(tau) + phi[:, 0])[:, None] + 0.5 * np.log(k * share)
-            else:
-                for c, prior in enumerate(term.prior.sd):
-                    phi[:, term.first + c] = np.log(prior.draw(rng, n, positive=True))  # type: ignore[union-attr]
-            if term.correlated:
-                assert term.prior.eta is not None
-                a = _beta_shapes(term.k, term.prior.eta)
-                phi[:, term.partials] = np.arctanh(2 * rng.beta(a, a, (n, len(a))) - 1)
+            phi[:, term.sds], phi[:, term.partials] = term.prior.draw(rng, log_sigma)
         half = self.df[self.mixed] / 2
         phi[:, self.mixing_first :] = np.log(rng.gamma(half, 1 / half, (n, len(half))))
         return phi
-
-
-def correlation_factor(y: Array, k: int) -> Array:
-    """(D, k, k) Cholesky factors of correlation matrices from transformed partial correlations (D, k (k - 1) / 2).
-
-    An empty `y` gives the identity.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mixedfx.sampling.coordinates import correlation_factor
-    >>> L = correlation_factor(np.arctanh([[0.6]]), 2)[0]
-    >>> np.round(L @ L.T, 12)
-    array([[1. , 0.6],
-           [0.6, 1. ]])
-    """
-    L = np.zeros((len(y), k, k))
-    L[:, np.arange(k), np.arange(k)] = 1.0
-    if y.shape[1] == 0:
-        return L
-    at = 0
-    for i in range(1, k):
-        left = np.ones(len(y))
-        for j in range(i):
-            L[:, i, j] = np.tanh(y[:, at]) * left
-            left = left / np.cosh(np.clip(y[:, at], -350, 350))
-            at += 1
-        L[:, i, i] = left
-    return L
-
-
-def _partial_gradient(y: Array, L: Array, G: Array) -> Array:
-    """(k (k - 1) / 2,) derivative in y of the sum of G * L at one point."""
-    out = np.empty(len(y))
-    at = 0
-    for i in range(1, len(L)):
-        row = y[at : at + i]
-        left = np.concatenate([[1.0], np.cumprod(1 / np.cosh(np.clip(row, -350, 350)))])
-        for j in range(i):
-            z = np.tanh(row[j])
-            out[at + j] = G[i, j] * (1 - z**2) * left[j] - z * (G[i, j + 1 : i + 1] @ L[i, j + 1 : i + 1])
-        at += i
-    return out
-
-
-def _beta_shapes(k: int, eta: float) -> Array:
-    """Shapes a of the partial correlations, row by row of the lower triangle."""
-    return np.array([eta + (k - 2 - j) / 2 for i in range(1, k) for j in range(i)])
-
-
-def _log_one_minus_square(y: Array) -> Array:
-    """log(1 - tanh(y)^2) without cancellation."""
-    size = np.abs(y)
-    return 2 * (np.log(2) - size - np.log1p(np.exp(-2 * size)))
-
-
-def _log_beta_constant(a: Array) -> Array:
-    """Log of the integral of (1 - z^2)^(a - 1) over (-1, 1)."""
-    return special.betaln(a, a) + (2 * a - 1) * np.log(2)
-
-
-def _decov_log_density(prior: Decov, log_sd: Array, log_sigma: Array) -> Array:
-    """(D,) log density of (D, k) log standard deviations; the correlations' part is added by the caller."""
-    k, c = log_sd.shape[1], prior.concentration
-    log_total = np.asarray(special.logsumexp(2 * log_sd, axis=1))
-    log_tau = 0.5 * (log_total - np.log(k)) - log_sigma
-    of_tau = (
-        prior.shape * (log_tau - np.log(prior.scale)) - np.exp(log_tau) / prior.scale - special.gammaln(prior.shape)
-    )
-    of_share = special.gammaln(k * c) - k * special.gammaln(c) + c * (2 * log_sd - log_total[:, None]).sum(axis=1)
-    return (k - 1) * np.log(2) + of_tau + of_share

@@ -57,7 +57,20 @@ class Proposal:
         wide = rng.random((n, 1)) < DEFENCE
         df = np.where(wide, WIDE_DF, self.df)
         radius = np.where(wide, WIDE, 1.0) * np.sqrt(df / rng.chisquare(df))
-        z = self.mean + (rng.standard_normal((n, len(self.mean))) @ self.root.T) * radius
+        return self._bent(rng.standard_normal((n, len(self.mean))), radius)
+
+    def place(self, uniform: Array) -> Array:
+        """(n, d) points at (n, d + 2) numbers between 0 and 1, evenly spread points for evenly spread numbers.
+
+        The first number chooses the component, the second the radius, the others the direction.
+        """
+        wide = uniform[:, :1] < DEFENCE
+        df = np.where(wide, WIDE_DF, self.df)
+        chi_square = 2.0 * special.gammaincinv(df / 2, uniform[:, 1:2])
+        return self._bent(special.ndtri(uniform[:, 2:]), np.where(wide, WIDE, 1.0) * np.sqrt(df / chi_square))
+
+    def _bent(self, standard: Array, radius: Array) -> Array:
+        z = self.mean + (standard @ self.root.T) * radius
         return self.centre + self.scale * (z + self.skew * (np.sqrt(1 + z**2) - 1))
 
     def straighten(self, x: Array) -> Array:

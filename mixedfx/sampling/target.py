@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -42,6 +42,17 @@ class Target:
         return self.coordinates.size
 
     @cached_property
+    def as_stated(self) -> Target | None:
+        """The same posterior in the basis that its priors are stated for; None where that is the one it is in.
+
+        `Coordinates.translated` takes points from one to the other, and log densities differ by its Jacobian.
+        """
+        other = replace(self.coordinates, as_stated=True)
+        if all(term.basis.stated is None for term in self.coordinates.terms):
+            return None
+        return Target(other, self.collapsed)
+
+    @cached_property
     def batch(self) -> CollapsedBatch | None:
         """Evaluation at many points at once, where the model allows it."""
         return batch(self.collapsed)
@@ -67,7 +78,7 @@ class Target:
 
     def _one(self, T: list[Array], at, d: int) -> float:
         try:
-            return self.collapsed.evaluate(self.coordinates.parameters(T, d), at.sigma[d], at.mixing[d]).value
+            return self.collapsed.evaluate([one[d] for one in T], at.sigma[d], at.mixing[d]).value
         except np.linalg.LinAlgError:
             return -np.inf
 
@@ -80,8 +91,8 @@ class Target:
             If the factorisation breaks down.
         """
         at = self.coordinates.variances(phi[None])
-        par = self.coordinates.parameters(self.coordinates.relative_factors(at), 0)
-        return self.collapsed.evaluate(par, float(at.sigma[0]), at.mixing[0], derivatives)
+        T = [one[0] for one in self.coordinates.relative_factors(at)]
+        return self.collapsed.evaluate(T, float(at.sigma[0]), at.mixing[0], derivatives)
 
     def value_and_gradient(self, phi: Array) -> tuple[float, Array]:
         """Log density and its (size,) gradient at one point; minus infinity and zeros where it underflows."""
@@ -94,10 +105,12 @@ class Target:
         assert found.gradient is not None
         assert found.sigma_gradient is not None
         assert found.precision_gradient is not None
-        at = self.coordinates.variances(phi[None])
-        gradient = self.coordinates.chain(phi[None], at, found.gradient, found.sigma_gradient, found.precision_gradient)
-        value = found.value + float(self.coordinates.log_prior(phi[None])[0])
-        return value, gradient + self.coordinates.prior_gradient(phi)
+        points = phi[None]
+        of_factors, of_precision = [G[None] for G in found.gradient], found.precision_gradient[None]
+        at = self.coordinates.variances(points)
+        gradient = self.coordinates.chain(points, at, of_factors, found.sigma_gradient, of_precision)
+        value = found.value + float(self.coordinates.log_prior(points)[0])
+        return value, (gradient + self.coordinates.prior_gradient(points))[0]
 
 
 def build_target(design: Design, priors: ResolvedPriors) -> Target:

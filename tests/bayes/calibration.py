@@ -1,11 +1,14 @@
-"""Simulation-based calibration (Talts et al. 2018): two model shapes, truths drawn from the prior by plain NumPy.
+"""Simulation-based calibration (Talts et al. 2018): three model shapes, truths drawn from the prior by plain NumPy.
 
 If data come from the model and its prior, the rank of the truth among posterior draws is uniform. Priors are fixed, so
-that nothing is scaled from y, and the simulators share no code with the package. Ranked are sigma, each sd,
+that nothing is scaled from y, and the simulators share no code with the package. As those of the default set they hold
+for the lines of the groups at the mean of the covariate: sd of the intercept there, and its correlation with the slope;
+the truths are those at zero, as draws are. One study has its covariate a hundred standard deviations from zero. Ranked are sigma, each sd,
 correlations, fixed effects, and subgroup effects as `effects` answers them: one of groups that were seen, and the mean
 over six groups that were not, which comes out too wide where all unseen levels share one draw.
 
-Two mutants are ranked beside the truth: all unseen levels with the draws of one level, and sigma inflated by 10 %.
+Two mutants are ranked beside the truth: all unseen levels with the draws of one level, and sigma inflated by 10 %. Far
+from zero a third: the same priors stated there.
 """
 
 from __future__ import annotations
@@ -22,21 +25,24 @@ from mixedfx import priors
 from mixedfx.bayes import estimate
 from mixedfx.bayes.bayes import bayes
 from mixedfx.effects.effects import effects
-from mixedfx.errors import UnseenLevelsWarning
+from mixedfx.errors import MixedfxWarning, UnseenLevelsWarning
+from mixedfx.priors.sets import prior_set
 from tests.resumable import resumed
 
+CORRELATION = ("cor", "g", "Intercept", "z")
 DRAWS = 400
 UNSEEN = 6
 
 
 @dataclass(frozen=True)
 class Study:
-    """A model shape, its fixed priors, and a simulator of data with the truth."""
+    """A model shape, its fixed priors, a simulator of data with the truth, and the priors of a mutant."""
 
     name: str
     formula: str
     priors: dict
     simulate: Callable[[np.random.Generator], tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict]]
+    wrong: priors.PriorSet | None = None
 
 
 PRIORS = {
@@ -46,32 +52,45 @@ PRIORS = {
     "cor": priors.lkj(2.0),
     "sigma": priors.exponential(1.0),
 }
+AT_ZERO = replace(prior_set(PRIORS), varying_intercepts="zero")
 
 
-def correlated(rng):
-    """y ~ z + (1 + z | g): 12 groups of 8."""
-    g = np.repeat(np.arange(12), 8)
-    z = np.tile([0.0, 1.0], 48)
+def lines(rng, z, g):
+    """Data of y ~ z + (1 + z | g), all that `Study.simulate` returns: 12 groups, priors at the mean of z."""
     sd, sigma = np.abs(rng.normal(size=2)), rng.exponential()
     r = 2 * rng.beta(2, 2) - 1
-    slope = rng.normal()
-    intercept = rng.normal(1, 2) - z.mean() * slope
+    slope, middle, mean = rng.normal(), rng.normal(1, 2), z.mean()
     noise = rng.normal(size=(12 + UNSEEN, 2))
-    u = np.column_stack([sd[0] * noise[:, 0], sd[1] * (r * noise[:, 0] + np.sqrt(1 - r**2) * noise[:, 1])])
-    y = intercept + slope * z + u[g, 0] + u[g, 1] * z + sigma * rng.normal(size=96)
+    at_mean = sd[0] * noise[:, 0]
+    u = sd[1] * (r * noise[:, 0] + np.sqrt(1 - r**2) * noise[:, 1])
+    y = middle + at_mean[g] + (slope + u[g]) * (z - mean) + sigma * rng.normal(size=len(z))
+    at_zero = np.sqrt(sd[0] ** 2 - 2 * mean * r * sd.prod() + (mean * sd[1]) ** 2)
     truth = {
         ("sigma",): sigma,
-        ("sd", "g", "Intercept"): sd[0],
+        ("sd", "g", "Intercept"): at_zero,
         ("sd", "g", "z"): sd[1],
-        ("cor", "g", "Intercept", "z"): r,
-        ("beta", "Intercept"): intercept,
+        CORRELATION: (r * sd[0] - mean * sd[1]) / at_zero,
+        ("beta", "Intercept"): middle - mean * slope,
         ("beta", "z"): slope,
-        "seen": slope + u[0, 1],
-        "unseen": slope + u[12:, 1].mean(),
+        "sd at the mean": sd[0],
+        "cor at the mean": r,
+        "seen": slope + u[0],
+        "unseen": slope + u[12:].mean(),
     }
     seen = pd.DataFrame({"z": [0.0], "g": ["g00"]})
     unseen = pd.DataFrame({"z": 0.0, "g": [f"new{j}" for j in range(UNSEEN)]})
     return pd.DataFrame({"y": y, "z": z, "g": [f"g{j:02d}" for j in g]}), seen, unseen, truth
+
+
+def correlated(rng):
+    """y ~ z + (1 + z | g): 12 groups of 8, z zero or one."""
+    return lines(rng, np.tile([0.0, 1.0], 48), np.repeat(np.arange(12), 8))
+
+
+def uncentred(rng):
+    """The same with a covariate a hundred of its standard deviations from zero, unbalanced over the groups."""
+    z = rng.normal(size=96)
+    return lines(rng, 100 + (z - z.mean()) / z.std(), np.repeat(np.arange(12), 8))
 
 
 def crossed(rng):
@@ -104,6 +123,7 @@ def crossed(rng):
 STUDIES = {
     "correlated": Study("correlated", "y ~ z + (1 + z | g)", PRIORS, correlated),
     "crossed": Study("crossed", "y ~ x + z + (1 | g) + (1 + z || h)", PRIORS, crossed),
+    "uncentred": Study("uncentred", "y ~ z + (1 + z | g)", PRIORS, uncentred, AT_ZERO),
 }
 
 
@@ -114,6 +134,12 @@ def ranks(study: Study, index: int) -> dict[str, float]:
     fit = bayes(study.formula, data, priors=study.priors, draws=DRAWS, seed=index)
     draws = fit.draws()
     values = {" ".join(k): (draws[k].ravel(), truth[k]) for k in truth if isinstance(k, tuple)}
+    if "sd at the mean" in truth:
+        sd, cor = at_the_mean(draws, data["z"].mean())
+        values["sd at the mean"], values["cor at the mean"] = (
+            (sd, truth["sd at the mean"]),
+            (cor, truth["cor at the mean"]),
+        )
     values["effect, seen group"] = _effect(fit, seen), truth["seen"]
     values["effect, unseen groups"] = _effect(fit, unseen), truth["unseen"]
     original = estimate.new_effects
@@ -123,7 +149,19 @@ def ranks(study: Study, index: int) -> dict[str, float]:
     finally:
         estimate.new_effects = original
     values["mutant: sigma inflated by 10 %"] = 1.1 * draws["sigma"].ravel(), truth["sigma",]
+    if study.wrong is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MixedfxWarning)  # the prior is against the data
+            wrong = bayes(study.formula, data, priors=study.wrong, draws=DRAWS, seed=index).draws()
+        values["mutant: priors at zero"] = wrong["sd", "g", "z"].ravel(), truth["sd", "g", "z"]
     return {name: (np.sum(d < t) + rng.random()) / (DRAWS + 1) for name, (d, t) in values.items()}
+
+
+def at_the_mean(draws, mean: float) -> tuple[np.ndarray, np.ndarray]:
+    """(D,) sds of the groups' levels at the mean of z and correlations with their slopes, from those at zero."""
+    sd, slope, r = (draws[key].ravel() for key in (("sd", "g", "Intercept"), ("sd", "g", "z"), CORRELATION))
+    there = np.sqrt(sd**2 + 2 * mean * r * sd * slope + (mean * slope) ** 2)
+    return there, (r * sd + mean * slope) / there
 
 
 def _effect(fit, newdata: pd.DataFrame) -> np.ndarray:

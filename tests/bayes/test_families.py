@@ -9,6 +9,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx import priors
+from mixedfx.bayes.responses import row_facts
 from mixedfx.errors import (
     DataError,
     MixedfxWarning,
@@ -138,13 +139,16 @@ def test_simulated_responses_can_be_responses(fit, people):
         assert set(np.unique(simulated.to_numpy().astype(str))) <= set(fit.categories)
         return
     for column in simulated:
-        fit.family.check(simulated[column].to_numpy(), fit.design.trials, np.arange(180))
+        fit.family.check(simulated[column].to_numpy(), row_facts(fit.design), np.arange(180))
     table = fit.predict(people.iloc[:20], kind="predictive", seed=1)
     assert (table["sd"] > fit.predict(people.iloc[:20])["sd"]).mean() > 0.9
 
 
 def test_effects_are_on_the_response_scale(fit, people):
-    """Against expected responses of every row with x one higher and as it is, averaged within each half of the rows."""
+    """Against expected responses of every row with x one higher and as it is, averaged within each half of the rows.
+
+    A binomial row is as many people as it has trials.
+    """
     new = people.assign(side=np.where(np.arange(180) < 100, "left", "right"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -152,7 +156,8 @@ def test_effects_are_on_the_response_scale(fit, people):
         found = mx.effects(fit, "x", by="side", newdata=new)
     difference = fit.epred(new.assign(x=new["x"] + 1)) - fit.epred(new)
     for side, rows in (("left", slice(0, 100)), ("right", slice(100, 180))):
-        wanted = difference[:, rows].mean(axis=1).reshape(160, -1)
+        people_in = np.ones(180) if fit.design.trials is None else fit.design.trials
+        wanted = np.average(difference[:, rows], axis=1, weights=people_in[rows]).reshape(160, -1)
         at = np.flatnonzero(found.table["side"] == side)
         assert len(at) == max(1, len(fit.categories))
         np.testing.assert_allclose(found.draws()[:, at], wanted, rtol=1e-9, atol=1e-12)
@@ -205,7 +210,7 @@ def test_criticism_needs_no_more_than_the_fit(fit):
 
 
 def test_predictive_checks_choose_a_plot_that_suits_the_response(fit):
-    axes = fit.ppc(10)
+    axes = fit.ppc(10).ax
     continuous = fit.family.outcome in ("real", "positive", "unit")
     assert bool(axes.patches) != continuous
     assert axes.get_xlabel() == fit.design.response_name

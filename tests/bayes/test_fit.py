@@ -312,7 +312,7 @@ def test_flat_priors_have_no_prior_predictive(crossed):
 
 
 def test_ppc_draws_the_data_over_simulations(sleep_fit):
-    axes = sleep_fit.ppc(n=10)
+    axes = sleep_fit.ppc(n=10).ax
     assert len(axes.lines) == 11
     assert axes.get_xlabel() == "Reaction"
     x, y = axes.lines[-1].get_data()

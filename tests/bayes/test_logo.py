@@ -28,7 +28,14 @@ def test_quadrature_gives_the_gaussian_integral(k):
     rng = np.random.default_rng(k)
     Z, factor, eta = rng.normal(size=(6, k)), np.tril(rng.normal(size=(3, k, k))), rng.normal(size=(3, 6))
     y = rng.normal(size=6)
-    found = logo._integrated(lambda eta: stats.norm.logpdf(y, eta, 0.8), eta, Z, factor)
+    normal, aux = mx.families.gaussian(), {"sigma": np.full(3, 0.8)}
+    found = logo._integrated(
+        lambda eta: normal.log_density(y, eta, aux),
+        lambda eta: normal.derivatives(y, eta, aux, order=2),
+        eta,
+        Z,
+        factor,
+    )
     assert found == pytest.approx(logo._gaussian(y - eta, Z @ factor, np.full((3, 6), 0.8)), abs=1e-4)
 
 
@@ -45,7 +52,13 @@ def test_quadrature_gives_the_integral_over_an_intercept(name, sd):
         total = family.log_density(y, eta + sd * b, aux).sum()
         return np.exp(total) * stats.norm.pdf(b)
 
-    found = logo._integrated(lambda eta: family.log_density(y, eta, aux), eta, Z, np.full((1, 1, 1), sd))
+    found = logo._integrated(
+        lambda eta: family.log_density(y, eta, aux),
+        lambda eta: family.derivatives(y, eta, aux, order=2),
+        eta,
+        Z,
+        np.full((1, 1, 1), sd),
+    )
     assert np.exp(found[0]) == pytest.approx(integrate.quad(density, -9, 9, epsabs=0, limit=200)[0], rel=1e-5)
 
 
@@ -71,7 +84,11 @@ def _left_out(data, formula, group, level, **options):
     parameters = rest.joint.family_parameters()
     y = own[str(rest.design.response_name)].to_numpy(dtype=float)
     values = logo._integrated(
-        lambda eta: rest.family.log_density(y, eta, parameters), eta, np.ones((len(own), 1)), rest.covariance_factors[0]
+        lambda eta: rest.family.log_density(y, eta, parameters),
+        lambda eta: rest.family.derivatives(y, eta, parameters, order=2),
+        eta,
+        np.ones((len(own), 1)),
+        rest.covariance_factors[0],
     )
     return np.logaddexp.reduce(values) - np.log(len(values))
 

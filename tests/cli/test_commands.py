@@ -197,3 +197,17 @@ def test_demo_shows_every_intersection_and_says_where_the_picture_is(capsys, tmp
     for row in table.itertuples():
         numbers = [f"{value:.1f}" for value in (row.estimate, row.sd, row.lower, row.upper)]
         assert [row.race, row.gender, row.lunch, f"{row.n:,}", *numbers] in [line[:8] for line in lines]
+
+
+def test_the_cache_is_shown_and_emptied(tmp_path, monkeypatch, capsys):
+    """Each entry is a folder under $MIXEDFX_CACHE/stan."""
+    monkeypatch.setenv("MIXEDFX_CACHE", str(tmp_path))
+    entry = tmp_path / "stan" / "0123"
+    entry.mkdir(parents=True)
+    (entry / "program").write_bytes(b"0" * 2**20)
+    assert run(["cache"]) == 0
+    assert "1 compiled programs, 1.0 MiB" in capsys.readouterr().out
+    assert entry.is_dir()
+    assert run(["cache", "--clear"]) == 0
+    assert "removed: 1.0 MiB" in capsys.readouterr().out
+    assert not entry.exists()

@@ -1,13 +1,11 @@
 """Tables in, whole files out; whatever is wrong with a file is said in one line."""
 
-import os
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from mixedfx.cli.files import check_output, read_table, write_file
+from mixedfx.cli.files import check_output, read_table
 from mixedfx.datasets import load, names
 from mixedfx.errors import DataError
 
@@ -80,49 +78,3 @@ def test_an_output_that_cannot_work_is_refused_beforehand(tmp_path):
     ]:
         with pytest.raises(DataError, match=re.escape(message)):
             check_output(path, [".png", ".svg"])
-
-
-def test_a_file_is_replaced_as_a_whole(tmp_path):
-    path = tmp_path / "out.json"
-    path.write_text("old")
-    write_file(path, b"new")
-    assert path.read_text() == "new"
-    assert os.listdir(tmp_path) == ["out.json"]
-
-
-def test_a_link_stays_a_link(tmp_path):
-    target, link = tmp_path / "target.json", tmp_path / "link.json"
-    target.write_text("old")
-    link.symlink_to(target)
-    write_file(link, b"new")
-    assert link.is_symlink()
-    assert target.read_text() == "new"
-
-
-@pytest.mark.parametrize("step", ["write", "replace"])
-def test_after_a_failure_the_old_file_stands_and_nothing_else(tmp_path, monkeypatch, step):
-    path = tmp_path / "out.json"
-    path.write_text("old")
-
-    def refuse(*_):
-        raise OSError(28, "No space left on device")
-
-    def write_half(draft, content):
-        with open(draft, "wb") as file:
-            file.write(content[:1])
-        refuse()
-
-    if step == "write":
-        monkeypatch.setattr(Path, "write_bytes", write_half)
-    else:
-        monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(DataError, match="No space left on device"):
-        write_file(path, b"new")
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["out.json"]
-
-
-def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path):
-    (tmp_path / "plain").touch()
-    write_file(tmp_path / "out.json", b"{}")
-    assert (tmp_path / "out.json").stat().st_mode == (tmp_path / "plain").stat().st_mode

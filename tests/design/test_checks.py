@@ -168,6 +168,18 @@ class TestBetweenTerms:
         assert f"both have effects of {shared} for the same groups of rows: only the sum" in message
         assert "Write one term for both" in message
 
+    @pytest.mark.parametrize("copies", [3, 60])
+    def test_copies_are_said_once_each(self, classes, copies):
+        # Against every other copy they would say 1,770 times what 59 sentences say, and take as long to find.
+        messages = findings("y ~ x + " + " + ".join(["(1 + x | school)"] * copies), classes)
+        assert len(messages) == copies - 1
+        assert all("both have effects of Intercept, x for the same groups" in message for message in messages)
+
+    def test_a_term_that_shares_one_effect_with_each_of_two(self, classes):
+        intercept, slope = findings("y ~ x + (1 | school) + (0 + x | school) + (1 + x | school)", classes)
+        assert "(1 | school) and (1 + x | school) both have effects of Intercept" in intercept
+        assert "(0 + x | school) and (1 + x | school) both have effects of x" in slope
+
     @pytest.mark.parametrize(
         "formula",
         [

@@ -5,6 +5,7 @@ import decimal
 import subprocess
 import sys
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -86,6 +87,91 @@ def test_categories_keep_their_order():
         assert column.tolist() == ["high", "low", "mid", "low"]
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_arrow_dictionaries_in_pandas_are_categories_in_their_order(ordered):
+    given = pd.Series(pd.Categorical(["mid", "low", None, "mid"], ["low", "mid", "high"], ordered=ordered))
+    arrow = pa.Table.from_pandas(given.to_frame("dose"), preserve_index=False)
+    frame = arrow.to_pandas(types_mapper=pd.ArrowDtype)
+    assert isinstance(frame["dose"].dtype, pd.ArrowDtype)
+    for source in (frame, frame.set_axis([3, 3, 0, 1]), arrow):
+        column = to_pandas(source)["dose"]
+        pd.testing.assert_series_equal(column, given, check_names=False)
+        assert column.cat.ordered == ordered
+
+
+def test_arrow_dictionaries_of_several_pieces_and_with_odd_entries():
+    pieces = pa.chunked_array(
+        [pa.array(["z", None, "a"]).dictionary_encode(), pa.array(["m", "z"]).dictionary_encode()]
+    )
+    odd = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, None, 3]), pa.array(["b", None, "a", "b"]))
+    for column, values, levels in (
+        (pieces, ["z", None, "a", "m", "z"], ["z", "a", "m"]),
+        (odd, ["b", None, "a", None, "b"], ["b", "a"]),
+        (pa.chunked_array([], pa.dictionary(pa.int8(), pa.string())), [], []),
+    ):
+        table = pa.table({"f": column})
+        for source in (table, table.to_pandas(types_mapper=pd.ArrowDtype)):
+            found = to_pandas(source)["f"]
+            assert found.astype(object).where(found.notna(), None).tolist() == values
+            assert list(found.cat.categories) == levels
+
+
+def test_whole_numbers_of_128_bits():
+    # DuckDB sums whole numbers as such; they are identifiers and counts like any other where 64 bits hold them.
+    sums = duckdb.sql(
+        "SELECT sum(i) AS s, g FROM (SELECT range AS i, range % 3 AS g FROM range(9)) GROUP BY g ORDER BY g"
+    )
+    assert to_pandas(sums)["s"].tolist() == [9, 12, 15]
+    assert to_pandas(sums)["s"].dtype == np.int64
+    wide = pl.Series([1, None, 2**63 - 1], dtype=pl.Int128)
+    found = to_pandas(
+        pl.DataFrame({"a": wide, "b": wide.fill_null(2**63), "c": pl.Series([None] * 3, dtype=pl.Int128)})
+    )
+    assert found["a"].isna().tolist() == [False, True, False]
+    assert (found["a"][2], found["b"][1], found["c"].isna().all()) == (2**63 - 1, 2**63, True)
+    for beyond in (
+        pl.DataFrame({"id": [2**64]}, schema={"id": pl.Int128}),
+        pd.DataFrame({"id": [2**64]}, dtype=object),
+    ):
+        with pytest.raises(DataError, match="column 'id' holds whole numbers from 18446744073709551616"):
+            plain(to_pandas(beyond))
+
+
+@pytest.mark.parametrize("code", [2, 2.0])
+def test_categories_of_several_kinds_become_text(code):
+    # As read_stata and pyreadstat make them where only some codes have labels.
+    survey = pd.DataFrame({"educ": pd.Categorical(["Low", code, "High", code], ["Low", code, "High"], ordered=True)})
+    column = to_pandas(survey)["educ"]
+    assert (list(column.cat.categories), column.cat.ordered) == (["Low", "2", "High"], True)
+    assert column.tolist() == ["Low", "2", "High", "2"]
+    twice = pd.DataFrame({"educ": pd.Categorical(["2", code, "Low"], ["2", code, "Low"])})
+    with pytest.raises(DataError, match="two levels of 'educ' are both written '2'"):
+        to_pandas(twice)
+    assert to_pandas(twice.iloc[1:])["educ"].tolist() == ["2", "Low"]
+
+
+def test_new_rows_of_a_partly_labelled_column_are_known_by_their_labels(data):
+    data["educ"] = pd.Categorical((["Low", 2.0, "High"] * 500)[: len(data)], ["Low", 2.0, "High"])
+    design = build_design("y ~ educ + (1 | g)", data, sigma_free=False)
+    assert design.fixed_names == ("Intercept", "educ[2]", "educ[High]")
+    rows = data[data["educ"] == 2.0]
+    for column in (
+        rows["educ"],
+        [2.0] * len(rows),
+        [2] * len(rows),
+        ["2"] * len(rows),
+        pd.Categorical([2.0] * len(rows)),
+    ):
+        new = functional_for(design, rows.assign(educ=column))
+        np.testing.assert_array_equal(new.fixed, [[1.0, 1.0, 0.0]] * len(rows))
+
+
+def test_what_speaks_arrow_is_read():
+    batch = pa.record_batch({"x": [1, 2]})
+    for source in (batch, pa.RecordBatchReader.from_batches(batch.schema, [batch])):
+        assert to_pandas(source)["x"].tolist() == [1, 2]
+
+
 def test_a_polars_categorical_has_no_order_of_its_own_and_gets_the_sorted_one():
     # Its physical order is that of first appearance in the process, which would make the reference a matter of luck.
     column = to_pandas(pl.DataFrame({"f": pl.Series(["z", "a", None, "z"], dtype=pl.Categorical)}))["f"]
@@ -134,6 +220,9 @@ def test_column_names(data):
         (pd.to_datetime(["2024-01-01", "2024-01-02"]).tz_localize("Europe/Berlin"), "time", None),
         ([datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)], "time", None),
         (pd.to_timedelta([1, 2], unit="D"), "time", None),
+        (pd.to_timedelta([1, 2], unit="D").astype(pd.ArrowDtype(pa.duration("ns"))), "time", None),
+        (pd.to_datetime(["2024-01-01", "2024-01-02"]).astype(pd.ArrowDtype(pa.timestamp("us", "UTC"))), "time", None),
+        (pd.array([decimal.Decimal(1), decimal.Decimal(2)], pd.ArrowDtype(pa.decimal128(5, 1))), "number", [1.0, 2.0]),
     ],
 )
 def test_plain_columns_are_of_five_kinds(values, expected, values_of):

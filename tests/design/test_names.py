@@ -119,14 +119,14 @@ def test_names_that_are_no_text_do_not_matter(data):
 def test_the_index_does_not_matter(data, index):
     data.loc[8, "x"] = np.nan
     plain = built("y ~ center(x)*race + I(w > 2) + (race | g)", data, weights=data["w"], offset=data["w"])
-    other = built(
-        "y ~ center(x)*race + I(w > 2) + (race | g)", data.set_axis(index), weights=data["w"], offset=data["w"]
-    )
+    moved = data.set_axis(index)
+    other = built("y ~ center(x)*race + I(w > 2) + (race | g)", moved, weights=moved["w"], offset=moved["w"])
     for a, b in [(plain.y, other.y), (plain.X, other.X), (plain.weights, other.weights), (plain.offset, other.offset)]:
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(plain.random[0].z, other.random[0].z)
     assert other.frame.index.tolist() == plain.frame.index.tolist()
-    new = functional_for(other, data.dropna().set_axis(index[1:], axis=0))
+    named = built("y ~ center(x)*race + I(w > 2) + (race | g)", moved, weights=moved["w"], offset="w")
+    new = functional_for(named, data.dropna().set_axis(index[1:], axis=0))
     np.testing.assert_array_equal(new.fixed, plain.X)
 
 

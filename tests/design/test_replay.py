@@ -207,14 +207,17 @@ def test_levels_of_grouping_factors_are_matched_by_their_text(data):
         np.testing.assert_array_equal(rows.random.toarray(), np.eye(6)[[4, 5]])
 
 
-def test_offsets_of_the_formula_are_evaluated_anew_and_an_array_is_not(data):
+def test_offsets_of_the_formula_are_evaluated_anew_and_an_array_is_of_its_own_rows(data):
     by_text = built("y ~ x + offset(w)", data)
     assert functional_for(by_text, data.head(3)).offset.tolist() == data["w"].head(3).tolist()
     by_name = built("y ~ x", data, offset="w")
     assert functional_for(by_name, data.head(3)).offset.tolist() == data["w"].head(3).tolist()
     by_array = built("y ~ x", data, offset=data["w"].to_numpy())
     assert functional_for(by_array).offset.tolist() == data["w"].tolist()
-    assert functional_for(by_array, data.head(3)).offset.tolist() == [0, 0, 0]
+    # Other rows have none: zero would be an answer to another question.
+    with pytest.raises(DataError, match="an offset given as numbers, which belong to its own rows"):
+        functional_for(by_array, data.head(3))
+    assert functional_for(by_array, by_array.frame.head(3)).offset.tolist() == data["w"].head(3).tolist()
     with pytest.raises(DataError, match="needs 'w'"):
         functional_for(by_text, data.drop(columns="w"))
 

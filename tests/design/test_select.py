@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from mixedfx.design.build import build_design
@@ -58,8 +60,8 @@ def test_na_is_drop_or_raise(data):
         built("y ~ x", data, na="omit")
 
 
-@pytest.mark.parametrize("form", [lambda v: v, pd.Series, list, lambda v: pd.Series(v, index=range(60)[::-1])])
-def test_weights_are_taken_by_position(data, form):
+@pytest.mark.parametrize("form", [lambda v: v, pd.Series, list, pl.Series, lambda v: pa.chunked_array([v])])
+def test_weights_without_labels_of_their_own_are_taken_by_position(data, form):
     weights = np.linspace(1, 2, 60)
     np.testing.assert_array_equal(built("y ~ x", data, weights=form(weights)).weights, weights)
 

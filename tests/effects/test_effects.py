@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from mixedfx.effects.effects import effects
-from mixedfx.errors import EffectsError, IdentifiabilityWarning, UnseenLevelsWarning
+from mixedfx.errors import EffectsError, NotEstimableWarning, UnseenLevelsWarning
 
 NUMBERS = ["contrast", "n", "weight", "estimate", "sd", "lower", "upper", "null", "prob_above_null", "unseen"]
 
@@ -310,22 +310,28 @@ def test_new_data_without_a_grouping_column_average_over_its_population(people, 
     np.testing.assert_allclose(eff.table["estimate"], by_hand, rtol=1e-10)
 
 
-def test_effects_the_data_do_not_determine_are_named(people, dense_fit):
-    """No treated Asians: the interaction is aliased, and the effect there would be that of the reference race."""
+def test_effects_the_data_do_not_determine_are_nan_and_named(people, dense_fit):
+    """No treated Whites: the interaction is aliased, and the effect there would be that of the reference race."""
     holed = people[~((people["race"] == "White") & (people["z"] == 1))]
     with pytest.warns(Warning, match="rank deficient"):
         fit = dense_fit("y ~ z*race", holed)
-    with pytest.warns(IdentifiabilityWarning, match=r"for 'race=White': it needs 'z:race\[White\]'") as caught:
+    with pytest.warns(NotEstimableWarning, match=r"for 'race=White' is not estimable.*'z:race\[White\]'") as caught:
         eff = effects(fit, "z", by="race")
     assert len(caught) == 1
-    assert len(eff) == 3
-    with pytest.warns(IdentifiabilityWarning, match="overall"):
-        effects(fit, "z")
-    with pytest.warns(IdentifiabilityWarning, match="overall"):
-        eff.contrast("Asian", against="complement")
+    numbers = eff.table.set_index("race")[["estimate", "sd", "lower", "upper", "prob_above_null"]]
+    assert numbers.loc["White"].isna().all()
+    assert numbers.drop("White").notna().all(axis=None)
+    assert any(note.startswith("Not estimable, NaN: 'race=White'.") for note in eff.notes)
+    with pytest.warns(NotEstimableWarning, match="overall"):
+        assert np.isnan(effects(fit, "z").table["estimate"][0])
+    # the rest of Asians are Blacks and Whites, for whom the effect is not known either
+    with pytest.warns(NotEstimableWarning, match="complement"):
+        assert np.isnan(eff.contrast("Asian", against="complement").table["estimate"][0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        effects(fit, "z", subgroups={"others": "race != 'White'"})
+        known = effects(fit, "z", subgroups={"others": "race != 'White'"})
+        assert np.isfinite(known.table["estimate"][0])
+        assert np.isfinite(eff.contrast("Asian", "Black").table["estimate"][0])
 
 
 @pytest.mark.filterwarnings("error")
@@ -418,3 +424,26 @@ def test_a_treatment_with_one_value_is_an_error(people, dense_fit):
     fit = dense_fit("y ~ 0 + z + age", people.assign(z=1))
     with pytest.raises(EffectsError, match="single value 1"):
         effects(fit, "z")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint16", "float32", "int8[pyarrow]"])
+@pytest.mark.parametrize("values", [[0, 200], [-10, 10], [0, 70_000], [0.5, 2]])
+def test_the_values_of_a_numeric_treatment_need_not_fit_the_type_of_the_data(dtype, values, people, dense_fit):
+    frame = people.assign(dose=(people["age"] % 100).astype(int))
+    right = effects(dense_fit("y ~ dose * z", frame), {"dose": values}, by="z").table["estimate"]
+    small = frame.assign(dose=frame["dose"].astype(dtype))
+    found = effects(dense_fit("y ~ dose * z", small), {"dose": values}, by="z").table["estimate"]
+    np.testing.assert_allclose(found, right, rtol=1e-9)
+
+
+def test_a_partly_labelled_column_has_one_name_for_each_level(people, dense_fit):
+    frame = people.assign(educ=pd.Categorical((["Low", 2.0, "High"] * 500)[: len(people)], ["Low", 2.0, "High"]))
+    fit = dense_fit("y ~ z * educ", frame)
+    eff = effects(fit, "z", by="educ")
+    assert eff.table["educ"].tolist() == ["Low", "2", "High"]
+    assert eff.contrast("Low", "2").table["estimate"].item() == pytest.approx(-fit.mean[4], rel=1e-9)
+    for newdata in (None, frame):
+        query = effects(fit, "z", subgroups={"low": "educ == 'Low'", "two": "educ == '2'"}, newdata=newdata)
+        np.testing.assert_allclose(query.table["estimate"], eff.table["estimate"][:2], rtol=1e-9)
+    alone = frame[frame["educ"] == 2.0].assign(educ=2.0)  # without labels at all
+    assert effects(fit, "z", by="educ", newdata=alone).table["educ"].tolist() == ["2"]

@@ -36,7 +36,7 @@ def test_the_blocked_answer_is_the_dense_one(formula, data, question):
         warnings.simplefilter("ignore", MixedfxWarning)
         fit = lmer(formula, data)
         dense = LmerFit(fit.design, dense_lmm.solution_at(fit.design, fit.theta.to_numpy()))
-        blocked, textbook = effects(fit, **question), effects(dense, **question)
+        blocked, textbook = (effects(one, **question, uncertainty="given theta") for one in (fit, dense))
         # Two ways to solve the same equations at the same theta.
         pd.testing.assert_frame_equal(blocked.table, textbook.table, rtol=1e-6)
         np.testing.assert_allclose(
@@ -78,27 +78,38 @@ def test_star_without_schools_has_the_fixed_slope_and_that_of_the_cell(star):
     assert "does not hold sch" in eff.notes[0]
 
 
-def test_a_reml_table_says_what_it_leaves_out(star):
-    eff = effects(star, "small")
-    assert "theta" in eff.table.attrs["uncertainty"]
-    assert "left out" in repr(eff)
+def test_a_reml_table_says_what_it_includes_and_what_it_leaves_out(star):
+    full, given = effects(star, "small"), effects(star, "small", uncertainty="given theta")
+    for eff, says in ((full, "That theta and sigma are estimated is included"), (given, "theta and sigma is left out")):
+        assert says in eff.table.attrs["uncertainty"]
+        assert says in " ".join(repr(eff).split())
+        assert says in eff.to_html()
+    assert full.uncertainty == star.uncertainty
+    assert "uncertainty='given theta'" in given.to_html().replace("&#x27;", "'")
+    assert "uncertainty=" not in full.to_html()
 
 
-def test_draws_of_a_reml_fit_are_joint(star):
-    eff = effects(star, "small", by=["race", "lunch"])
+@pytest.mark.parametrize("uncertainty", ["full", "given theta"])
+def test_draws_of_a_reml_fit_are_joint(star, uncertainty):
+    eff = effects(star, "small", by=["race", "lunch"], uncertainty=uncertainty)
     draws = eff.draws(4000, seed=3)
     assert draws.shape == (4000, 4)
-    cov = star.apply(eff.functional).cov
-    # Sampling error of a covariance of normal draws, five standard errors.
-    error = np.sqrt((cov**2 + np.outer(np.diag(cov), np.diag(cov))) / 4000)
-    np.testing.assert_array_less(np.abs(np.cov(draws.T) - cov), 5 * error)
+    cov = eff.fit.apply(eff.functional).cov
+    np.testing.assert_allclose(np.sqrt(np.diag(cov)), eff.table["sd"], rtol=1e-8)
+    # Sampling error of a covariance, five standard errors: those of normal draws, and of the mixture by its own fourth
+    # moments.
+    deviation = draws - draws.mean(axis=0)
+    products = deviation[:, :, None] * deviation[:, None]
+    np.testing.assert_array_less(np.abs(np.cov(draws.T) - cov), 5 * products.std(axis=0) / np.sqrt(4000))
+    error = eff.table["sd"] / np.sqrt(4000)
+    np.testing.assert_array_less(np.abs(draws.mean(axis=0) - eff.table["estimate"]), 5 * error)
 
 
 def test_the_plot_of_an_answer(star):
-    axes = effects(star, "small", by=["race", "lunch"]).plot()
+    axes = effects(star, "small", by=["race", "lunch"]).plot().ax
     assert axes.get_xlabel() == "effect of small on math\n(50 and 95 % intervals)"
     assert [t.get_text().strip() for t in axes.get_yticklabels()] == ["Black", "free", "paid", "White", "free", "paid"]
-    contrasts = effects(star, "small", by="race").contrast(against="complement").plot()
+    contrasts = effects(star, "small", by="race").contrast(against="complement").plot().ax
     assert [t.get_text() for t in contrasts.get_yticklabels()] == ["Black", "White"]
     label = contrasts.get_xlabel().replace("\n", " ")
     assert label == "difference in the effect of small on math, against complement (50 and 95 % intervals)"

@@ -19,7 +19,7 @@ from mixedfx.effects.comparisons import COMPARISONS
 from mixedfx.effects.effects import effects
 from mixedfx.effects.poststratify import poststratify
 from mixedfx.effects.progress import progress
-from mixedfx.errors import EffectsError, IdentifiabilityWarning, UnseenLevelsWarning
+from mixedfx.errors import EffectsError, NotEstimableWarning, UnseenLevelsWarning
 from mixedfx.families.links import LINKS
 from mixedfx.linalg.quadrature import normal_rule
 from tests.effects.drawn_fit import draw_fit
@@ -493,11 +493,13 @@ def test_an_aliased_column_counts_where_it_does_not_cancel(small):
     with pytest.warns(Warning, match="rank deficient"):
         fit = draw_fit("y ~ age + months + z", small.assign(months=12 * small["age"]), "bernoulli", draws=20)
     new = small.assign(months=0.0)
-    with pytest.warns(IdentifiabilityWarning, match="'months'"):
-        effects(fit, "z", newdata=new)
+    with pytest.warns(NotEstimableWarning, match="'months'"):
+        lost = effects(fit, "z", newdata=new)
+    assert lost.table[["estimate", "sd", "lower", "upper", "prob_above_null"]].isna().all(axis=None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        effects(fit, "z", newdata=new, scale="link")
+        known = effects(fit, "z", newdata=new, scale="link")
+    assert np.isfinite(known.table["estimate"]).all()
 
 
 def test_progress_is_shown_on_a_terminal_only(monkeypatch):

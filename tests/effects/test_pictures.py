@@ -27,13 +27,13 @@ def crossing(fit):
 
 @pytest.mark.parametrize("kind", ["forest", "ridges", "pooling", "funnel", "ranks", "matrix"])
 def test_every_kind_draws_this_table(crossing, kind):
-    axes = crossing.plot(kind)
+    axes = crossing.plot(kind).ax
     axes.figure.canvas.draw()
     assert axes.has_data() or axes.patches
 
 
 def test_rank_shares_sum_to_one_and_agree_with_the_table(crossing):
-    axes = crossing.plot("ranks")
+    axes = crossing.plot("ranks").ax
     shares = np.asarray(axes.images[0].get_array())
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
     first = dict(zip([t.get_text() for t in axes.get_yticklabels()], shares[:, 0], strict=True))
@@ -47,14 +47,14 @@ def test_labels_name_what_differs(crossing):
     eff = mx.effects(mx.lmer("score ~ style + (1 | professor)", data), "style")
     expected = ["Some Flipped - Fully Flipped", "No Flipped - Fully Flipped"]
     assert eff.row_labels == expected
-    assert [t.get_text().replace("\n", " ") for t in eff.plot("ridges").get_yticklabels()] == expected
+    assert [t.get_text().replace("\n", " ") for t in eff.plot("ridges").ax.get_yticklabels()] == expected
     assert mx.effects(crossing.fit, "small").row_labels == ["overall"]
     assert crossing.row_labels[0] == "Black, boy"
 
 
 def test_an_excess_is_called_one(crossing):
     excess = crossing.interaction_excess()
-    assert excess.plot().get_xlabel().startswith("interaction excess of the effect of small on math")
+    assert excess.plot().ax.get_xlabel().startswith("interaction excess of the effect of small on math")
     assert repr(excess).startswith("Interaction excesses of effects of small on math")
     contrast = excess.contrast(("Black", "boy"), ("White", "boy"))
     assert repr(contrast).startswith("Differences between interaction excesses of effects of small on math")
@@ -63,12 +63,12 @@ def test_an_excess_is_called_one(crossing):
 def test_the_matrix_shows_two_digits_of_the_sd(star):
     scaled = star.assign(math=star["math"] / 1000)
     eff = mx.effects(mx.lmer("math ~ small * race * gender + (1 | sch)", scaled), "small", by=["race", "gender"])
-    shown = [t.get_text() for t in eff.plot("matrix").texts]
+    shown = [t.get_text() for t in eff.plot("matrix").ax.texts]
     assert f"{eff.table['estimate'][0]:.4f}" in shown
 
 
 def test_arrows_end_at_the_estimates(crossing):
-    ends = sorted(a.xy[0] for a in crossing.plot("pooling").texts)
+    ends = sorted(a.xy[0] for a in crossing.plot("pooling").ax.texts)
     np.testing.assert_allclose(ends, sorted(crossing.table["estimate"]))
 
 
@@ -83,7 +83,7 @@ def test_lines_run_over_a_numeric_column():
         fit = mx.lmer("y ~ z * age * sex + (1 | g)", data.astype({"g": str}))
     grid = pd.MultiIndex.from_product([[20, 40, 60], ["f", "m"]], names=["age", "sex"]).to_frame(index=False)
     eff = mx.effects(fit, "z", by=["age", "sex"], newdata=grid.assign(z=0, g="1"))
-    lines = [line for line in eff.plot("lines").lines if line.get_label() in ("f", "m")]
+    lines = [line for line in eff.plot("lines").ax.lines if line.get_label() in ("f", "m")]
     for line in lines:
         expected = eff.table[eff.table["sex"] == line.get_label()]
         np.testing.assert_allclose(line.get_ydata(), expected["estimate"])
@@ -96,7 +96,7 @@ def test_prior_against_posterior(star):
         warnings.simplefilter("ignore")
         prior, posterior = mx.prior_predictive(formula, small, seed=1), mx.bayes(formula, small, seed=1)
         before, after = (mx.effects(f, "small", by="gender") for f in (prior, posterior))
-    axes = after.plot("prior", prior=before)
+    axes = after.plot("prior", prior=before).ax
     assert [t.get_text() for t in axes.get_yticklabels()] == ["boy", "girl"]
     with pytest.raises(mx.errors.EffectsError, match="another question"):
         after.plot("prior", prior=mx.effects(prior, "small"))
@@ -232,5 +232,5 @@ class TestReport:
         page = crossing.to_html(target)
         assert target.read_text(encoding="utf-8") == page
         assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
-        with pytest.raises(mx.errors.EffectsError, match="cannot be written"):
+        with pytest.raises(mx.errors.DataError, match="there is no folder"):
             crossing.to_html(tmp_path / "nowhere" / "report.html")

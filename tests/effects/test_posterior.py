@@ -72,7 +72,7 @@ def test_contrasts_are_taken_draw_by_draw(sampled):
 
 def test_the_thick_line_of_the_plot_holds_half_of_the_draws(sampled):
     fit, draws = sampled
-    axes = effects(fit, "z", by="race").plot()
+    axes = effects(fit, "z", by="race").plot().ax
     thick = [line.get_xdata() for line in axes.lines if line.get_linewidth() > 2]
     effect = draws[:, list(fit.design.fixed_names).index("z")]
     np.testing.assert_allclose(thick[0], np.quantile(effect, [0.25, 0.75]), rtol=1e-9)

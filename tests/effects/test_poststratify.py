@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mx
-from mixedfx.errors import EffectsError, UnseenLevelsWarning
+from mixedfx.errors import DataError, EffectsError, UnseenLevelsWarning
 from tests.effects.drawn_fit import draw_fit
 
 FORMULA = "y ~ z*race + age + (1 + z | school)"
@@ -58,7 +58,7 @@ def test_averages_answer_the_questions_of_effects(people, census, dense_fit):
     text = repr(out)
     assert text.startswith("Averages of y")
     assert "average outcome, 95% intervals" in text
-    assert out.plot().get_xlabel().startswith("average y")
+    assert out.plot().ax.get_xlabel().startswith("average y")
 
 
 def test_a_logit_average_is_a_sum_of_probabilities(people, census):
@@ -112,12 +112,15 @@ def test_a_census_without_schools_and_with_new_ones(people, census, dense_fit):
     assert new.table["sd"].item() ** 2 == pytest.approx(without.table["sd"].item() ** 2 + extra, rel=1e-9)
 
 
-def test_an_offset_column_is_needed_and_numbers_are_refused(people, dense_fit):
+def test_an_offset_is_known_for_the_rows_of_the_fit_and_numbers_for_no_others(people, dense_fit):
     named = dense_fit("y ~ z", people, offset="age")
     out = mx.poststratify(named, people[["z", "age"]])
     assert out.table["estimate"].item() == pytest.approx(people["y"].mean(), rel=1e-9)
     given = dense_fit("y ~ z", people, offset=people["age"].to_numpy(dtype=float))
-    with pytest.raises(EffectsError, match="offset given as numbers"):
+    for fit in (named, given):
+        own = mx.poststratify(fit, None)
+        assert own.table["estimate"].item() == pytest.approx(people["y"].mean(), rel=1e-9)
+    with pytest.raises(DataError, match="offset given as numbers"):
         mx.poststratify(given, people)
 
 

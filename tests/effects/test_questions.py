@@ -22,6 +22,8 @@ from mixedfx.effects.poststratify import poststratify
 from mixedfx.errors import EffectsError, OptionError
 from mixedfx.reml import estimate as estimate_of_reml
 from mixedfx.reml.lmer import lmer
+from mixedfx.reml.new_levels import NewLevelRows
+from mixedfx.reml.theta_nodes import ThetaNodes
 from tests.effects.drawn_fit import draw_fit
 
 FORMULA = "y ~ z*race*gender + (1 + z | school)"
@@ -150,7 +152,8 @@ def test_additive_effects_have_no_excess(people, dense_fit):
 
 def test_three_factors_and_contrasts_of_excesses(people, dense_fit):
     by = ["race", "gender", "treated"]
-    eff = effects(dense_fit("y ~ z*race*gender*treated", people), "z", by=by)
+    eff = effects(dense_fit("y ~ z*(race*gender + race*treated + gender*treated)", people), "z", by=by)
+    assert eff.table["estimate"].notna().all()  # some cell of the four-way crossing is empty in these data
     found = eff.interaction_excess()
     by_hand = excess_by_hand(eff.table["estimate"].to_numpy(), eff.table[by], eff.table["weight"].to_numpy())
     np.testing.assert_allclose(found.table["estimate"], by_hand, atol=1e-10)
@@ -424,13 +427,14 @@ def test_contrasts_from_independent_columns_are_caught(people, monkeypatch):
         check_contrasts_are_joint(eff)
 
 
-def check_unseen_levels_are_independent(fit, people):
+def check_unseen_levels_are_independent(fit, people, uncertainty="full"):
     """Over k unseen schools the variance that they add to the average falls as 1 / k; with one shared draw it stays."""
-    seen = poststratify(fit, people.iloc[[0]].drop(columns="school")).table["sd"].item()
+    answered = {"uncertainty": uncertainty}
+    seen = poststratify(fit, people.iloc[[0]].drop(columns="school"), **answered).table["sd"].item()
     added = []
     for k in (1, 16):
         cells = people.iloc[[0] * k].assign(school=[f"new {i}" for i in range(k)])
-        table = poststratify(fit, cells).table
+        table = poststratify(fit, cells, **answered).table
         assert table["unseen"].item() == pytest.approx(1.0)
         added.append(table["sd"].item() ** 2 - seen**2)
     # A posterior has 2,000 draws: the variances have a relative error of 3 %.
@@ -454,17 +458,25 @@ def test_one_draw_shared_by_unseen_levels_of_a_posterior_is_caught(schools, monk
         check_unseen_levels_are_independent(fit, schools)
 
 
-def test_one_draw_shared_by_unseen_levels_of_a_reml_fit_is_caught(schools, monkeypatch):
+@pytest.mark.parametrize("uncertainty", ["full", "given theta"])
+def test_one_draw_shared_by_unseen_levels_of_a_reml_fit_is_caught(schools, monkeypatch, uncertainty):
     fit = lmer("y ~ age + (1 | school)", schools)
-    check_unseen_levels_are_independent(fit, schools)
+    check_unseen_levels_are_independent(fit, schools, uncertainty)
     own = estimate_of_reml.new_level_root
 
     def shared(levels, factors, sigma):
         return sparse.csr_array(sparse.vstack([own(levels[:1], factors, sigma)] * len(levels)))
 
+    def one_level(rows, columns):
+        """All levels of a term as one."""
+        parts = NewLevelRows.of(rows, columns).parts
+        summed = [(t, tuple(sparse.csr_array(c.sum(axis=1)[:, None]) for c in part)) for t, part in parts]
+        return NewLevelRows(tuple(summed))
+
     monkeypatch.setattr(estimate_of_reml, "new_level_root", lambda *a: shared(*a) if a[0] else own(*a))
+    monkeypatch.setattr(ThetaNodes, "_new", lambda self, rows: one_level(rows, [1]))
     with pytest.raises(AssertionError):
-        check_unseen_levels_are_independent(fit, schools)
+        check_unseen_levels_are_independent(fit, schools, uncertainty)
 
 
 def test_one_draw_shared_by_unseen_levels_off_the_identity_link_is_caught(schools, monkeypatch):

@@ -41,7 +41,8 @@ def star():
     ],
 )
 def test_estimates_and_standard_errors_are_those_of_lme4_by_hand(groups, by, star):
-    table = effects(star, "small", by=by, groups=groups).table
+    # the formulas of lme4's vcov and condVar take theta-hat for theta
+    table = effects(star, "small", by=by, groups=groups, uncertainty="given theta").table
     expected = pd.DataFrame(REFERENCE[groups]["_".join(by)])
     assert (table[by].astype(str).agg(":".join, axis=1) == expected["subgroup"]).all()
     assert table["n"].tolist() == expected["n"].tolist()
@@ -58,7 +59,7 @@ def test_estimates_and_standard_errors_are_those_of_emmeans(star):
 
 
 def test_joint_draws_agree_with_the_exact_covariance(star):
-    eff = effects(star, "small", by=["race", "gender"])
+    eff = effects(star, "small", by=["race", "gender"], uncertainty="given theta")
     cov = np.array(REFERENCE["covariance"])
     np.testing.assert_allclose(star.apply(eff.functional).cov, cov, rtol=1e-5)
     draws = eff.draws(20_000, seed=3)

@@ -32,14 +32,15 @@ def fitted(singular: bool):
 
 
 @pytest.mark.parametrize("comparison", ["difference", "lift"])
-def test_single_levels_of_a_singular_term_are_named(comparison):
+@pytest.mark.parametrize(("uncertainty", "says"), [("full", "include that"), ("given theta", "too short")])
+def test_single_levels_of_a_singular_term_are_named(comparison, uncertainty, says):
     fit = fitted(singular=True)
     data = fit.design.frame.assign(y=fit.design.y + 20)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)
         fit = fit.update(data=data)  # a positive outcome, so that percentages have a meaning
-    with pytest.warns(SingularEffectsWarning, match=r"(?s)within `g` are perfectly correlated.*mx\.bayes"):
-        answer = mx.effects(fit, "z", by="g", comparison=comparison)
+    with pytest.warns(SingularEffectsWarning, match=rf"(?s)within `g` are perfectly correlated.*{says}.*mx\.bayes"):
+        answer = mx.effects(fit, "z", by="g", comparison=comparison, uncertainty=uncertainty)
     assert any("singular" in text for text in answer.warnings)
 
 
@@ -51,16 +52,19 @@ def test_averages_over_many_levels_and_regular_fits_are_not():
             mx.effects(fit, "z", by=by, newdata=experiment(0, 0.0))
 
 
-def test_the_intervals_are_too_short_indeed():
-    """Without any differences, 95 % intervals of a singular fit miss the common effect far oftener than in 5 %."""
-    missed = []
+def test_the_intervals_are_too_short_given_theta_and_not_by_default():
+    """Without any differences, 95 % intervals of a singular fit given theta miss the common effect far too often."""
+    missed = {"full": [], "given theta": []}
     for seed in range(30):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MixedfxWarning)
             fit = mx.lmer(FORMULA, experiment(seed, 0.0))
             if not fit.singular or fit.varcorr["sdcor"].iloc[1] < 1e-6:
                 continue  # r = 1 or -1 only
-            table = mx.effects(fit, "z", by="g").table
-        missed.append(((table["lower"] > 0.3) | (table["upper"] < 0.3)).mean())
-    assert len(missed) >= 5
-    assert np.mean(missed) > 0.1
+            for uncertainty, found in missed.items():
+                table = mx.effects(fit, "z", by="g", uncertainty=uncertainty).table
+                found.append(((table["lower"] > 0.3) | (table["upper"] < 0.3)).mean())
+    assert len(missed["full"]) >= 5
+    assert np.mean(missed["given theta"]) > 0.1
+    # nothing varies, and intervals that allow for variation are on the wide side of 5 %
+    assert np.mean(missed["full"]) < 0.05

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from mixedfx.families.facts import NO_FACTS, RowFacts
 from mixedfx.families.family import Family
 from mixedfx.families.registry import FAMILIES, family
 
@@ -21,7 +22,7 @@ class Case:
     family: Family
     eta: np.ndarray
     aux: dict
-    trials: np.ndarray | None = None
+    facts: RowFacts = NO_FACTS
 
 
 def case(name: str, link: str) -> Case:
@@ -33,7 +34,7 @@ def case(name: str, link: str) -> Case:
         aux["threshold"] = np.array([[-1.0, 0.2, 1.4], [-0.6, 0.0, 0.5]])
     if name == "categorical":
         eta = np.stack([eta, -0.5 * eta, 0.3 + eta], axis=2)
-    return Case(found, eta, aux, np.array([7.0, 3.0, 12.0]) if name == "binomial" else None)
+    return Case(found, eta, aux, RowFacts(np.array([7.0, 3.0, 12.0])) if name == "binomial" else NO_FACTS)
 
 
 CASES = {f"{name}-{link}": case(name, link) for name, known in FAMILIES.items() for link in known.links}

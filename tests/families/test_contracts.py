@@ -8,6 +8,7 @@ import pytest
 from scipy import integrate
 
 from mixedfx.errors import DataError
+from mixedfx.families.facts import NO_FACTS, RowFacts
 from mixedfx.families.family import Family
 
 ROWS = np.array([10, 20, 30, 40], dtype=np.intp)
@@ -27,13 +28,13 @@ def moments(case, draw, row):
     """Total, mean and variance of the density of one row in one draw, by a sum or by quadrature."""
     family, eta = case.family, case.eta[draw : draw + 1, row : row + 1]
     aux = {name: values[draw : draw + 1] for name, values in case.aux.items()}
-    trials = None if case.trials is None else case.trials[row : row + 1]
+    trials = case.facts.trials if case.facts.trials is None else case.facts.trials[row : row + 1]
 
     def density(y):
         y = np.atleast_1d(y)
         wide = np.repeat(eta, len(y), axis=1)
         m = None if trials is None else np.repeat(trials, len(y))
-        return np.exp(family.log_density(y, wide, aux, trials=m))[0]
+        return np.exp(family.log_density(y, wide, aux, RowFacts(m)))[0]
 
     if family.outcome not in ("real", "positive", "unit"):
         y = support(case)
@@ -57,7 +58,7 @@ def moments(case, draw, row):
 def test_the_density_is_one_in_all_and_its_mean_is_the_mean(each, draw, row):
     total, mean, _ = moments(each, draw, row)
     assert total == pytest.approx(1, abs=1e-7)  # the accuracy quad promises; sums are far better
-    answer = each.family.mean(each.eta, each.aux, each.trials)[draw, row]
+    answer = each.family.mean(each.eta, each.aux, each.facts)[draw, row]
     if each.family.categories:
         answer = answer @ np.arange(4)
     assert answer == pytest.approx(mean, rel=1e-6)
@@ -69,8 +70,7 @@ def test_draws_have_that_mean_and_variance(each):
     for draw, row in ((0, 1), (1, 0)):
         eta = np.repeat(each.eta[draw : draw + 1, row : row + 1], n, axis=1)
         aux = {name: values[draw : draw + 1] for name, values in each.aux.items()}
-        trials = None if each.trials is None else np.full(n, each.trials[row])
-        y = each.family.draw(rng, eta, aux, trials=trials)
+        y = each.family.draw(rng, eta, aux, each.facts.take(np.full(n, row)))
         assert y.shape == (1, n)
         _, mean, variance = moments(each, draw, row)
         assert y.mean() == pytest.approx(mean, abs=4.5 * np.sqrt(variance / n))
@@ -79,12 +79,12 @@ def test_draws_have_that_mean_and_variance(each):
 
 def test_draws_are_responses_that_the_family_accepts(each):
     rng = np.random.default_rng(1)
-    for y in each.family.draw(rng, each.eta, each.aux, trials=each.trials):
-        each.family.check(y, each.trials, ROWS[:3])
+    for y in each.family.draw(rng, each.eta, each.aux, each.facts):
+        each.family.check(y, each.facts, ROWS[:3])
 
 
 def test_probabilities_of_categories_sum_to_one(each):
-    mean = each.family.mean(each.eta, each.aux, each.trials)
+    mean = each.family.mean(each.eta, each.aux, each.facts)
     if each.family.categories:
         assert mean.shape == (2, 3, 4)
         np.testing.assert_allclose(mean.sum(axis=2), 1, rtol=1e-14)
@@ -97,10 +97,10 @@ def test_far_out_the_density_is_a_number(each):
     """No NaN and no warning at any linear predictor; for probabilities a finite density as well."""
     for eta in (-500.0, -60.0, 60.0, 500.0):
         at = np.full_like(each.eta, eta)
-        mean = each.family.mean(at, each.aux, each.trials)
+        mean = each.family.mean(at, each.aux, each.facts)
         assert np.isfinite(mean).all()
         y = {"unit": 0.3, "positive": 0.7, "real": 0.1}.get(each.family.outcome, 1.0)
-        found = each.family.log_density(np.full(3, y), at, each.aux, trials=each.trials)
+        found = each.family.log_density(np.full(3, y), at, each.aux, each.facts)
         assert not np.isnan(found).any()
         assert (found < 50).all()
         if each.family.outcome in ("binary", "trials", "ordered", "nominal", "unit"):
@@ -117,7 +117,7 @@ def test_a_family_can_be_compared_copied_and_hashed(each):
 
 def test_only_the_identity_link_of_a_location_family_is_linear(each):
     same = not each.family.categories and np.array_equal(
-        each.family.mean(each.eta, each.aux, each.trials), each.eta, equal_nan=True
+        each.family.mean(each.eta, each.aux, each.facts), each.eta, equal_nan=True
     )
     linear = each.family.name in ("gaussian", "student")
     assert each.family.identity == (same and linear)
@@ -136,6 +136,6 @@ BAD = {
 
 
 def test_bad_responses_are_refused_by_row(each):
-    trials = None if each.trials is None else np.full(4, 3.0)
+    facts = NO_FACTS if each.facts.trials is None else RowFacts(np.full(4, 3.0))
     with pytest.raises(DataError, match="in row 30 "):
-        each.family.check(np.array(BAD[each.family.outcome]), trials, ROWS)
+        each.family.check(np.array(BAD[each.family.outcome]), facts, ROWS)

@@ -6,6 +6,7 @@ from scipy import special, stats
 
 import mixedfx as mx
 from mixedfx.errors import DataError, OptionError
+from mixedfx.families.facts import NO_FACTS, RowFacts
 from mixedfx.families.registry import FAMILIES, family, find_family
 
 ETA = np.array([[-0.8, 0.3, 1.1], [0.5, -0.2, 0.9]])
@@ -44,7 +45,7 @@ KNOWN = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_density_is_that_of_scipy(name):
     y, aux, known = KNOWN[name]
-    found = family(name).log_density(y, ETA, aux, trials=TRIALS)
+    found = family(name).log_density(y, ETA, aux, RowFacts(TRIALS))
     np.testing.assert_allclose(found, known(y), rtol=1e-11, atol=1e-13)
 
 
@@ -95,18 +96,20 @@ def test_weights_divide_the_variance_and_known_deviations_replace_sigma(name):
     for row in range(3):
         scaled = {**aux, "sigma": aux["sigma"] / np.sqrt(w[row])}
         alone = found.log_density(y, ETA, scaled)[:, row]
-        np.testing.assert_allclose(found.log_density(y, ETA, aux, weights=w)[:, row], alone, rtol=1e-14)
+        np.testing.assert_allclose(found.log_density(y, ETA, aux, RowFacts(weights=w))[:, row], alone, rtol=1e-14)
     known = {k: v for k, v in aux.items() if k != "sigma"}
     se = np.array([0.3, 0.6, 2.0])
     ones = {**known, "sigma": np.ones(2)}
     np.testing.assert_allclose(
-        found.log_density(y, ETA, known, known_sd=se), found.log_density(y, ETA, ones, weights=se**-2.0), rtol=1e-13
+        found.log_density(y, ETA, known, RowFacts(known_sd=se)),
+        found.log_density(y, ETA, ones, RowFacts(weights=se**-2.0)),
+        rtol=1e-13,
     )
     drawn = found.draw(
         np.random.default_rng(2),
         np.zeros((20_000, 3)),
         {k: np.full(20_000, v[1]) for k, v in known.items()},
-        known_sd=se,
+        RowFacts(known_sd=se),
     )
     spread = se * (1 if name == "gaussian" else np.sqrt(30 / 28))
     np.testing.assert_allclose(drawn.std(axis=0), spread, rtol=0.03)  # its own error is 0.5 %
@@ -172,15 +175,15 @@ def test_binomial_checks_both_sides():
     rows = np.arange(3, dtype=np.intp)
     found, three = mx.families.binomial(), np.full(3, 3.0)
     with pytest.raises(DataError, match=r"k \| trials\(m\)"):
-        found.check(COUNT, None, rows)
+        found.check(COUNT, NO_FACTS, rows)
     with pytest.raises(DataError, match=r"more successes than trials in row 2 .*has 6 successes"):
-        found.check(COUNT, three, rows)
+        found.check(COUNT, RowFacts(three), rows)
     with pytest.raises(DataError, match=r"numbers of trials are counts .* 2.5 in row 1"):
-        found.check(COUNT, np.array([3, 2.5, 8]), rows)
+        found.check(COUNT, RowFacts(np.array([3, 2.5, 8])), rows)
     with pytest.raises(DataError, match=r"responses are counts .* 0.5 in rows 0 and 2 "):
-        found.check(np.array([0.5, 1, 0.1]), three, rows)
+        found.check(np.array([0.5, 1, 0.1]), RowFacts(three), rows)
 
 
 def test_many_bad_rows_are_counted():
     with pytest.raises(DataError, match=r"-1 in rows 0, 1, 2, 3, 4, ... \(20 in all\) \(counted from 0\)"):
-        mx.families.poisson().check(np.full(20, -1.0), None, np.arange(20, dtype=np.intp))
+        mx.families.poisson().check(np.full(20, -1.0), NO_FACTS, np.arange(20, dtype=np.intp))

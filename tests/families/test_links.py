@@ -34,7 +34,7 @@ def test_the_derivative_is_the_finite_difference(name):
     link, eta, step = LINKS[name], inside(name), 1e-5
     slope = (link.inverse(eta + step) - link.inverse(eta - step)) / (2 * step)
     # Truncation step^2 f''' / 6 and rounding 1e-16 / step.
-    np.testing.assert_allclose(link.derivative(eta), slope, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(link.derivatives(eta, 1)[0], slope, rtol=1e-6, atol=1e-9)
 
 
 @links
@@ -49,7 +49,7 @@ def test_the_logarithms_are_those_of_the_mean(name):
 def test_probabilities_are_the_distribution_functions_of_scipy(name):
     eta, link, known = np.array([-30.0, -5.0, -0.3, 0.0, 0.4, 3.0, 6.0]), LINKS[name], PROBABILITY[name]
     np.testing.assert_allclose(link.inverse(eta), known.cdf(eta), rtol=1e-11)
-    np.testing.assert_allclose(link.derivative(eta), known.pdf(eta), rtol=1e-11)
+    np.testing.assert_allclose(link.derivatives(eta, 1)[0], known.pdf(eta), rtol=1e-11)
     np.testing.assert_allclose(link.log_inverse(eta), known.logcdf(eta), rtol=1e-10, atol=1e-14)
     np.testing.assert_allclose(link.log_complement(eta), known.logsf(eta), rtol=1e-10, atol=1e-14)
 
@@ -60,7 +60,7 @@ def test_far_out_nothing_overflows(name):
     eta = np.array([-1e4, -800.0, 800.0, 1e4])
     link = LINKS[name]
     assert np.isfinite(link.inverse(eta)).all()
-    assert np.isfinite(link.derivative(eta)).all()
+    assert np.isfinite(link.derivatives(eta, 1)[0]).all()
     if name in PROBABILITY:
         assert np.isfinite(link.log_inverse(eta)).all()
         assert np.isfinite(link.log_complement(eta)).all()

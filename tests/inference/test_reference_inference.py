@@ -42,19 +42,20 @@ DATA = {
 }
 
 
-def check_terms(found, expected, f=2e-5, p=1e-3):
+def check_terms(found, expected, f=2e-5, p=1e-3, df=5e-3):
     """Tables of F tests.
 
     F to 2e-5, since both optimisers stop at about 1e-6 of theta. Fai and Cornelius's df of several contrasts depends a
-    little on how the rows of L are written, and lmerTest writes other rows of the same hypothesis: 0.5 % (the issue
-    asks for 1 %); for a single contrast 1e-4.
+    little on how the rows of L are written. lmerTest's for type III are the canonical ones, so that df agree to 1e-4
+    there, as they do for a single contrast; for types I and II and single deletions it writes other rows of the same
+    hypothesis: 0.5 %.
     """
     found = found.set_index("term")
     assert found.index.tolist() == [row["term"] for row in expected]
     for row in expected:
         ours = found.loc[row["term"]]
         assert ours["num_df"] == row["NumDF"]
-        assert ours["den_df"] == pytest.approx(row["DenDF"], rel=1e-4 if row["NumDF"] == 1 else 5e-3)
+        assert ours["den_df"] == pytest.approx(row["DenDF"], rel=1e-4 if row["NumDF"] == 1 else df)
         for name, theirs in {"f_value": "F value", "sum_sq": "Sum Sq", "mean_sq": "Mean Sq"}.items():
             assert ours[name] == pytest.approx(row[theirs], rel=f)
         assert ours["p_value"] == pytest.approx(row["Pr(>F)"], rel=p)
@@ -70,7 +71,7 @@ def terms(request):
 def test_anova_is_lmertests_for_every_type_and_coding(terms, type, coding):
     factors = {name: CODINGS[coding] for name in ("recipe", "temperature") if name in terms["formula"].split("(1")[0]}
     fit = mx.lmer(terms["formula"], DATA["cake"], contrasts=factors)
-    check_terms(fit.anova(type), terms[f"satterthwaite_{type}"][coding])
+    check_terms(fit.anova(type), terms[f"satterthwaite_{type}"][coding], df=1e-4 if type == "III" else 5e-3)
 
 
 @pytest.mark.parametrize("type", ["I", "II", "III"])

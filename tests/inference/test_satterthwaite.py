@@ -11,8 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import mixedfx as mx
+from mixedfx.inference.canonical_contrasts import independent_contrasts
 from mixedfx.inference.covariance_derivatives import products, theta_directions
-from mixedfx.inference.satterthwaite import combined_df, independent_contrasts, satterthwaite, second_derivatives
+from mixedfx.inference.satterthwaite import combined_df, satterthwaite, second_derivatives
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.problem import build_problem
 from mixedfx.reml.solve import solve
@@ -28,20 +29,18 @@ def test_the_derivatives_of_the_covariance_are_exact(shapes, seed, weighted, REM
     rng = np.random.default_rng(seed)
     theta = rng.uniform(0.2, 1.0, len(diagonal_of_theta(design)))
     problem = build_problem(design, REML)
-    at = evaluate(problem, theta * problem.parameter_scale)
+    par = problem.parameters(theta)
+    at = evaluate(problem, par)
     found, dresidual = theta_directions(problem, at, products(problem, at))
-    for k in range(len(theta)):
-        step = 1e-5 * np.eye(len(theta))[k]
-        high, low = (solution_at(design, theta + sign * step, REML) for sign in (1, -1))
+    for k in range(len(par)):
+        step = 1e-5 * np.eye(len(par))[k]
+        high, low = (solution_at(design, problem.theta(par + sign * step), REML) for sign in (1, -1))
         vcov = [at.sigma2 * s.vcov / s.sigma**2 for s in (high, low)]
         residual = [s.sigma**2 * s.dof for s in (high, low)]
-        scale = problem.parameter_scale[k]
         # a central difference of 1e-5 is good for about 1e-7 of the largest entry
         numeric = (vcov[0] - vcov[1]) / 2e-5
-        np.testing.assert_allclose(scale * found[k], numeric, rtol=1e-5, atol=1e-5 * np.abs(vcov).max())
-        assert scale * dresidual[k] == pytest.approx(
-            (residual[0] - residual[1]) / 2e-5, rel=1e-5, abs=1e-5 * residual[0]
-        )
+        np.testing.assert_allclose(found[k], numeric, rtol=1e-5, atol=1e-5 * np.abs(vcov).max())
+        assert dresidual[k] == pytest.approx((residual[0] - residual[1]) / 2e-5, rel=1e-5, abs=1e-5 * residual[0])
 
 
 @settings(max_examples=30)  # a second derivative by n x n matrices takes a twentieth of a second
@@ -51,8 +50,9 @@ def test_the_second_derivatives_are_those_of_the_dense_criterion(seed, weighted,
     design = make_design(seed, [(8, 2, True, "g"), (6, 1, True, "h")], n=80, p=2, weighted=weighted)
     problem = build_problem(design, REML)
     theta = np.array([0.9, 0.2, 0.7, 0.8])
-    at = evaluate(problem, theta * problem.parameter_scale)
-    found = second_derivatives(problem, at, np.arange(4)) * np.outer(problem.parameter_scale, problem.parameter_scale)
+    par = problem.parameters(theta)
+    at = evaluate(problem, par)
+    found = second_derivatives(problem, at, np.arange(4))
 
     sigma = np.sqrt(at.sigma2)
     H = dense_inference.observed_second_derivatives(design, theta, sigma, REML)
@@ -61,10 +61,10 @@ def test_the_second_derivatives_are_those_of_the_dense_criterion(seed, weighted,
     first = P if REML else inverse
     Py = P @ (design.y - design.offset)
     gradient = np.array([np.sum(first * A) - Py @ A @ Py for A in G])
-    x = np.append(theta, sigma)
+    x = np.append(par, sigma)
 
     def gammas(x):
-        return dense_inference.gammas(design, x[:-1], x[-1])
+        return dense_inference.gammas(design, problem.theta(x[:-1]), x[-1])
 
     step = 1e-4
     eye = step * np.eye(5)
@@ -121,7 +121,7 @@ def test_a_model_without_random_terms_has_its_residual_df():
 def test_f_of_a_single_row_is_t_squared_and_the_scale_of_rows_does_not_matter(seed):
     design = make_design(seed, [(6, 1, True, "g")], n=40, p=3)
     problem = build_problem(design)
-    used = satterthwaite(problem, np.array([max(0.1, float(solve(design).theta[0]))]))
+    used = satterthwaite(problem, np.array([max(0.1, float(solve(design).par[0]))]))
     rng = np.random.default_rng(seed)
     L, difference = rng.normal(size=(2, 3)), rng.normal(size=2)
     F, q, df = used.f_test(L[:1], difference[:1])

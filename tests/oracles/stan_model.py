@@ -4,8 +4,9 @@
     eta = alpha + (X - mean X) beta + offset + sum over terms of z_i' u[level of i]
     u_j = D L s_j,  s_j ~ N(0, I)            (or, centred, u_j ~ N(0, D L L' D) itself),  D = diag(standard deviations)
 
-Without an intercept X is not centred; thresholds of an ordinal response take the place of alpha. A categorical response
-has one such eta for each category but the first, with parameters of its own.
+where the covariates z of a term but the first, its constant, are less their means if its priors hold there. Without an
+intercept X is not centred; thresholds of an ordinal response take the place of alpha. A categorical response has one
+such eta for each category but the first, with parameters of its own.
 
 A model is given in plain terms: arrays, and priors as tuples such as ``("student_t", 3, 0, 2.5)``. A point is a mapping
 from names of parameters to values on their own scale; the names are those of the generated programs. Distributions
@@ -35,7 +36,10 @@ of a term ``("decov", concentration, shape, scale)``."""
 
 @dataclass(frozen=True)
 class Term:
-    """One random term: levels of the rows, covariates (n, k), priors of its k standard deviations, LKJ parameter."""
+    """One random term: levels of the rows, covariates (n, k), priors of its k standard deviations, LKJ parameter.
+
+    `at_means`: whether these priors are of effects where the covariates are at their means; the first is the constant.
+    """
 
     codes: np.ndarray
     z: np.ndarray
@@ -43,6 +47,7 @@ class Term:
     centred: bool
     sd: tuple
     eta: float = 1.0
+    at_means: bool = False
 
     @property
     def shape(self):
@@ -255,7 +260,8 @@ def predictor(model, values):
         sd, density, first = standard_deviations(model, t, values, scales, first)
         u, effects = random_effects(model, t, sd, values)
         total += density + effects
-        eta += (term.z * u[term.codes]).sum(axis=1)
+        z = term.z - (np.append(0.0, term.z[:, 1:].mean(axis=0)) if term.at_means else 0.0)
+        eta += (z * u[term.codes]).sum(axis=1)
     return eta, total
 
 

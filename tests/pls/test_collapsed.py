@@ -15,6 +15,7 @@ from mixedfx.pls.collapsed import CoefficientPrior, Collapsed
 from mixedfx.pls.collapsed_batch import batch
 from mixedfx.pls.problem import build_problem
 from tests.oracles.dense_lmm import dense_Z, factors_of
+from tests.oracles.natural import used_factors
 
 FORMULAS = [
     "y ~ x + (x | g)",
@@ -69,30 +70,36 @@ def dense(collapsed, theta, sigma, mixing):
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_the_value_is_the_normal_density_of_y(formula, weights):
     collapsed, theta, mixing = setting(formula, weights)
-    par = theta * collapsed.problem.parameter_scale
+    T = used_factors(collapsed.design, collapsed.problem, theta)
     mean, V, *_ = dense(collapsed, theta, 0.8, mixing)
     expected = stats.multivariate_normal.logpdf(collapsed.design.y, mean, V)
-    assert collapsed.evaluate(par, 0.8, mixing).value == pytest.approx(expected, abs=1e-9)
+    assert collapsed.evaluate(T, 0.8, mixing).value == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_the_gradient_is_that_of_the_value(formula):
     collapsed, theta, mixing = setting(formula)
-    par = theta * collapsed.problem.parameter_scale
-    at = collapsed.evaluate(par, 0.8, mixing, derivatives=True)
+    T = used_factors(collapsed.design, collapsed.problem, theta)
+    T = [one + 0.1 * np.random.default_rng(f).normal(size=one.shape) for f, one in enumerate(T)]  # not triangular
+    at = collapsed.evaluate(T, 0.8, mixing, derivatives=True)
     h = 1e-5
 
     def difference(f):
         return (f(h) - f(-h)) / (2 * h)
 
-    steps = np.eye(len(par))
-    numeric = [difference(lambda t, e=e: collapsed.evaluate(par + t * e, 0.8, mixing).value) for e in steps]
-    np.testing.assert_allclose(at.gradient, numeric, rtol=1e-6, atol=1e-6)
-    of_sigma = difference(lambda t: collapsed.evaluate(par, 0.8 * np.exp(t), mixing).value)
+    def moved(t, f, a, b):
+        out = [one.copy() for one in T]
+        out[f][a, b] += t
+        return collapsed.evaluate(out, 0.8, mixing).value
+
+    for f, slope in enumerate(at.gradient):
+        numeric = [[difference(lambda t, f=f, a=a, b=b: moved(t, f, a, b)) for b in range(len(slope))]
+                   for a in range(len(slope))]  # fmt: skip
+        np.testing.assert_allclose(slope, numeric, rtol=1e-6, atol=1e-6)
+    of_sigma = difference(lambda t: collapsed.evaluate(T, 0.8 * np.exp(t), mixing).value)
     assert at.sigma_gradient == pytest.approx(of_sigma, rel=1e-6)
     numeric = [
-        difference(lambda t, e=e: collapsed.evaluate(par, 0.8, mixing * np.exp(t * e)).value)
-        for e in np.eye(len(mixing))
+        difference(lambda t, e=e: collapsed.evaluate(T, 0.8, mixing * np.exp(t * e)).value) for e in np.eye(len(mixing))
     ]
     np.testing.assert_allclose(at.precision_gradient, numeric, rtol=1e-6, atol=1e-6)
 
@@ -103,20 +110,20 @@ def test_many_points_at_once_are_the_points_one_by_one(formula, balanced):
     collapsed, _, mixing = setting(formula, balanced=balanced)
     problem, together = collapsed.problem, batch(collapsed)
     rng = np.random.default_rng(3)
-    pars, sigmas = rng.normal(size=(25, problem.n_parameters)), rng.uniform(0.2, 2, 25)
-    factors = [np.array([problem.matrices(par)[f] for par in pars]) for f in range(len(problem.factors))]
+    sigmas = rng.uniform(0.2, 2, 25)
+    factors = [rng.normal(size=(25, group.k, group.k)) for group in problem.factors]  # full, not triangular
     found = together.loglik(factors, sigmas, np.tile(mixing, (25, 1)))
-    expected = [collapsed.evaluate(par, s, mixing).value for par, s in zip(pars, sigmas, strict=True)]
+    expected = [collapsed.evaluate([T[d] for T in factors], s, mixing).value for d, s in enumerate(sigmas)]
     np.testing.assert_allclose(found, expected, rtol=1e-11)
 
 
 def test_points_without_a_density_do_not_spoil_their_neighbours():
     collapsed, theta, mixing = setting("y ~ x + (x | g)")
-    par = theta * collapsed.problem.parameter_scale
-    T = np.array([collapsed.problem.matrices(par)[0]] * 3)
+    (one,) = used_factors(collapsed.design, collapsed.problem, theta)
+    T = np.array([one] * 3)
     T[1, 0, 0] = np.inf
     found = batch(collapsed).loglik([T], np.array([0.8, 0.8, 0.0]), np.tile(mixing, (3, 1)))
-    assert found[0] == pytest.approx(collapsed.evaluate(par, 0.8, mixing).value)
+    assert found[0] == pytest.approx(collapsed.evaluate([one], 0.8, mixing).value)
     assert found[1:].tolist() == [-np.inf, -np.inf]
 
 
@@ -124,16 +131,16 @@ def test_points_without_a_density_do_not_spoil_their_neighbours():
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_draws_have_the_exact_conditional_mean_and_covariance(formula, way):
     collapsed, theta, mixing = setting(formula)
-    par = theta * collapsed.problem.parameter_scale
+    at = used_factors(collapsed.design, collapsed.problem, theta)
     mean_y, V, mean, both, prior_cov = dense(collapsed, theta, 0.8, mixing)
     gain = prior_cov @ both.T @ np.linalg.inv(V)
     expected = np.concatenate([mean, np.zeros(both.shape[1] - len(mean))]) + gain @ (collapsed.design.y - mean_y)
     covariance = prior_cov - gain @ both @ prior_cov
     n, rng = 20_000, np.random.default_rng(11)
     if way == "one":
-        beta, u = collapsed.draw(collapsed.evaluate(par, 0.8, mixing), n, rng)
+        beta, u = collapsed.draw(collapsed.evaluate(at, 0.8, mixing), n, rng)
     else:
-        factors = [np.tile(T, (n, 1, 1)) for T in collapsed.problem.matrices(par)]
+        factors = [np.tile(T, (n, 1, 1)) for T in at]
         beta, u = batch(collapsed).draw(factors, np.full(n, 0.8), np.tile(mixing, (n, 1)), rng)
     draws = np.hstack([beta, u])
     sd = np.sqrt(np.diag(covariance))
@@ -147,8 +154,10 @@ def test_without_a_prior_it_is_minus_half_the_reml_criterion():
     from mixedfx.pls.evaluate import evaluate
 
     collapsed, theta, _ = setting("y ~ x + w + (x | g) + (1 | h)")
-    par = theta * collapsed.problem.parameter_scale
+    par = collapsed.problem.parameters(theta)
     flat = CoefficientPrior(np.zeros((0, 3)), np.zeros(0), np.zeros(0))
     at = evaluate(collapsed.problem, par)
-    found = Collapsed(collapsed.design, collapsed.problem, flat).evaluate(par, np.sqrt(at.sigma2))
+    found = Collapsed(collapsed.design, collapsed.problem, flat).evaluate(
+        collapsed.problem.matrices(par), np.sqrt(at.sigma2)
+    )
     assert found.value == pytest.approx(-at.criterion / 2, abs=1e-9)

@@ -97,5 +97,5 @@ def test_memory_is_forecast_before_it_is_taken(monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20))
     rng = np.random.default_rng(2)
     design = crossed(rng.integers(0, 900, 60_000), rng.integers(0, 600, 60_000))
-    with pytest.raises(MemoryForecastError, match=r"needs 3 MB \(600 crossed random effects fill in\); 1 MB are free"):
+    with pytest.raises(MemoryForecastError, match=r"needs 10 MB \(600 crossed random effects fill in\); 1 MB are free"):
         build_problem(design)

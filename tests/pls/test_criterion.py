@@ -9,6 +9,7 @@ from mixedfx.pls import coupling
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.problem import build_problem
 from tests.oracles import dense_lmm
+from tests.oracles.natural import natural_gradient
 from tests.oracles.random_designs import make_design, shapes
 
 PATHS = ["numpy", "compiled dense", "compiled sparse head"]
@@ -63,12 +64,11 @@ def test_criterion_and_gradient_equal_dense_V(name, seed, shapes, REML, kind):
         design = make_design(seed, shapes)
         problem = build_problem(design, REML)
         theta = theta_at(seed, problem.n_parameters, kind)
-        result = evaluate(problem, theta * problem.parameter_scale)
+        result = evaluate(problem, problem.parameters(theta))
     # the profiled criterion sums n = 50 terms of order 10: 1e-10 is rounding
     assert result.criterion == pytest.approx(dense_lmm.criterion(design, theta, REML), abs=1e-10, rel=1e-12)
     expected = numerical_gradient(lambda t: dense_lmm.criterion(design, t, REML), theta)
-    assert result.gradient is not None
-    gradient = result.gradient * problem.parameter_scale
+    gradient = natural_gradient(design, problem, theta, result)
     # relative to the largest slope; where all are zero, to the rounding of the differences (1e-13 / 1e-3)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6 * max(1e-3, np.abs(expected).max()))
 
@@ -79,7 +79,7 @@ def test_score_matrix_is_the_derivative_in_theta_squared(path):
     design = make_design(3, shapes)
     problem = build_problem(design)
     theta = np.array([0.7, 0.0, 0.4, 0.0])
-    result = evaluate(problem, theta * problem.parameter_scale)
+    result = evaluate(problem, problem.parameters(theta))
     assert result.Q is not None
     for m in (1, 3):
         f, a, b = problem.entries[m]
@@ -88,7 +88,7 @@ def test_score_matrix_is_the_derivative_in_theta_squared(path):
         e[m] = 1e-3
         at_zero = dense_lmm.criterion(design, theta)
         # f(eps) - f(0) = Q eps^2 + O(eps^4): the remainder is below 1e-4 of Q here
-        slope = (dense_lmm.criterion(design, theta + e) - at_zero) / (1e-3 * problem.parameter_scale[m]) ** 2
+        slope = (dense_lmm.criterion(design, theta + e) - at_zero) / (1e-3 * problem.factors[f].basis[a, a]) ** 2
         assert result.Q[f][a, a] == pytest.approx(slope, rel=2e-3, abs=2e-3)
 
 
@@ -100,15 +100,15 @@ def test_information_has_the_expectation_of_the_second_derivatives():
     theta = np.array([0.8, 0.1, 0.6, 0.7])
     rng = np.random.default_rng(0)
     root = np.hstack([np.eye(80), dense_lmm.dense_Z(design) @ block_factor(design, theta)])
-    scale = build_problem(design).parameter_scale
+    par = build_problem(design).parameters(theta)
     differences = []
     for _ in range(300):
         design.y[:] = design.offset + root @ rng.normal(size=root.shape[1])
         problem = build_problem(design)
-        ends = [evaluate(problem, theta * scale + s * e).gradient for e in 1e-5 * np.eye(4) for s in (1, -1)]
+        ends = [evaluate(problem, par + s * e).gradient for e in 1e-5 * np.eye(4) for s in (1, -1)]
         numeric = (np.array(ends[::2]) - np.array(ends[1::2])) / 2e-5
         np.testing.assert_allclose(numeric, numeric.T, rtol=1e-4, atol=1e-4 * np.abs(numeric).max())
-        information = evaluate(problem, theta * scale).information
+        information = evaluate(problem, par).information
         assert information is not None
         differences.append((information - numeric)[np.triu_indices(4)])
     z = np.mean(differences, axis=0) / (np.std(differences, axis=0) / np.sqrt(300))
@@ -133,7 +133,7 @@ def test_paths_agree_to_rounding(monkeypatch):
         with monkeypatch.context() as patch:
             force(name, patch)
             problem = build_problem(design)
-            results.append(evaluate(problem, theta * problem.parameter_scale))
+            results.append(evaluate(problem, problem.parameters(theta)))
     for other in results[1:]:
         assert other.criterion == pytest.approx(results[0].criterion, rel=1e-13)
         np.testing.assert_allclose(other.gradient, results[0].gradient, rtol=1e-9, atol=1e-9)
@@ -146,7 +146,7 @@ def test_terms_over_one_grouping_are_one_factor():
     assert len(problem.factors) == 1
     assert problem.coupling is None
     theta = np.array([0.5, 0.3, 0.8])
-    result = evaluate(problem, theta * problem.parameter_scale)
+    result = evaluate(problem, problem.parameters(theta))
     assert result.criterion == pytest.approx(dense_lmm.criterion(split, theta), rel=1e-12)
 
 
@@ -154,7 +154,9 @@ def test_known_variances_fix_sigma():
     """y | se(s): V = diag(s^2) + Z D Z', no sigma left to profile."""
     design = make_design(8, [(20, 1, True, "g")], weighted=False, known_sd=True)
     assert design.known_sd is not None
-    result = evaluate(build_problem(design), np.array([0.9]))
+    problem = build_problem(design)
+    par = problem.parameters(np.array([0.9]))
+    result = evaluate(problem, par)
     Z = dense_lmm.dense_Z(design)
     V = np.diag(design.known_sd**2) + 0.81 * Z @ Z.T
     inverse = np.linalg.inv(V)
@@ -164,7 +166,7 @@ def test_known_variances_fix_sigma():
     n, p = design.X.shape
     expected = np.linalg.slogdet(V)[1] + np.linalg.slogdet(S)[1] + r @ inverse @ r + (n - p) * np.log(2 * np.pi)
     assert result.criterion == pytest.approx(expected, rel=1e-12)
-    numeric = numerical_gradient(lambda t: evaluate(build_problem(design), t, derivatives=False).criterion, [0.9])
+    numeric = numerical_gradient(lambda t: evaluate(problem, t, derivatives=False).criterion, par)
     assert result.gradient == pytest.approx(numeric, rel=1e-7)
 
 

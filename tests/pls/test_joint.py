@@ -15,7 +15,7 @@ from tests.oracles.random_designs import make_design, shapes
 
 def joint_at(design, theta, REML=True):
     problem = build_problem(design, REML)
-    return Joint(design, problem, evaluate(problem, theta * problem.parameter_scale, derivatives=False))
+    return Joint(design, problem, evaluate(problem, problem.parameters(theta), derivatives=False))
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

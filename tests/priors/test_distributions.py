@@ -102,3 +102,12 @@ def test_numbers_that_make_no_distribution_are_refused(make):
 )
 def test_priors_print_as_they_are_written(prior, text):
     assert str(prior) == text
+
+
+@pytest.mark.parametrize("name", POSITIVE)
+def test_times_is_the_distribution_of_a_multiple(name):
+    """Density of f X at f x: that of X at x over f."""
+    prior, x, factor = POSITIVE[name][0], np.array([0.3, 1.0, 4.0]), 3.7
+    expected = prior.log_positive(x) - np.log(factor)
+    np.testing.assert_allclose(prior.times(factor).log_positive(factor * x), expected, rtol=1e-12)
+    assert Flat().times(factor) == Flat()

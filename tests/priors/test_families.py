@@ -85,6 +85,44 @@ def test_an_offset_moves_the_centre_only():
     assert moved.coefficients[0].scale == plain.coefficients[0].scale
 
 
+OFFSET = DATA["o"]
+
+
+@pytest.mark.parametrize(("name", "link"), [(name, link) for name, f in FAMILIES.items() for link in f.links])
+def test_offsets_and_the_named_sets(name, link):
+    """brms: scale of link(y), location less the mean of the offset (R/priors.R); probabilities: neither. rstanarm: of y
+    itself. The default: y - offset on the identity link, else the centre less the mean of the offset."""
+    brms, without = (resolved(name, "brms", link, **o) for o in ({"offset": "o"}, {}))
+    probability = FAMILIES[name].outcome in ("binary", "trials", "unit", "ordered", "nominal")
+    (at, unit), (plain, plain_unit) = centre_and_unit(brms), centre_and_unit(without)
+    assert at == pytest.approx(plain if probability else plain - OFFSET.mean(), abs=1e-12)
+    assert unit == plain_unit
+    assert brms.terms[0].sd == without.terms[0].sd
+    rstanarm, without = (resolved(name, "rstanarm", link, **o) for o in ({"offset": "o"}, {}))
+    assert centre_and_unit(rstanarm) == centre_and_unit(without)
+    assert rstanarm.auxiliary == without.auxiliary
+    default, without = (resolved(name, None, link, **o) for o in ({"offset": "o"}, {}))
+    if name in ("gaussian", "student", "lognormal") and link == "identity":
+        y = DATA["real"] if name != "lognormal" else np.log(DATA["positive"])
+        assert centre_and_unit(default) == (pytest.approx((y - OFFSET).mean()), pytest.approx((y - OFFSET).std()))
+    elif link in ("logit", "probit", "cloglog", "cauchit"):
+        assert centre_and_unit(default) == centre_and_unit(without)
+    else:
+        (at, unit), (plain, plain_unit) = centre_and_unit(default), centre_and_unit(without)
+        assert (at, unit) == (pytest.approx(plain - OFFSET.mean()), plain_unit)
+
+
+def test_brms_and_rstanarm_on_the_identity_link_as_r_has_them():
+    """student_t(3, 500, 2.5) by brms 2.23 and normal(3300, 3813) by rstanarm 2.32: get_prior and prior_summary in R."""
+    y = 1000 * np.array([3.0] * 15 + [1, 2, 4, 5, 9])
+    data = pd.DataFrame({"y": y, "g": list("abcde") * 4, "x": np.arange(20.0), "o": [1000.0, 2000, 3000, 4000] * 5})
+    design = build_design("y ~ x + offset(o) + (1 | g)", data)
+    brms, rstanarm = (resolve(prior_set(name), scales_of(design)) for name in ("brms", "rstanarm"))
+    assert str(brms.coefficients[0]) == "student_t(3, 500, 2.5)"
+    assert str(brms.terms[0].sd[0]) == "half_student_t(3, 2.5)"
+    assert str(rstanarm.coefficients[0]) == "normal(3300, 3813)"
+
+
 def test_rstanarm_counts_in_ones_off_the_gaussian_family():
     for name in ("bernoulli", "poisson", "negbinomial", "gamma"):
         assert centre_and_unit(resolved(name, "rstanarm")) == (0.0, 1.0)

@@ -135,3 +135,55 @@ def test_decov_needs_a_sigma():
     design = build_design("y | se(s) ~ 1 + (1 | g)", data, sigma_free=False)
     with pytest.raises(OptionError, match="sigma, which is known"):
         resolve(prior_set("rstanarm"), scales_of(design))
+
+
+def test_priors_of_varying_intercepts_hold_at_the_means_where_the_set_says_so():
+    """Of terms with an intercept and correlations; products and dummies have means like any other column."""
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame({"y": rng.normal(size=60), "x": rng.normal(5, 1, 60), "w": rng.normal(2, 1, 60)})
+    data["f"], data["g"] = np.resize(list("klm"), 60), np.resize(list("abcdefgh"), 60)
+    formula = "y ~ 1 + (1 + x * w + f | g) + (1 + x || f) + (0 + x + w | f:g) + (1 | w)"
+    design = build_design(formula, data, sigma_free=False)
+    means = design.random[0].z.mean(axis=0)
+    told = {"sd of Intercept over g, predictors at their means", "correlations over g, predictors at their means"}
+    whole = {"covariance of g over sigma^2, predictors at their means"}
+    for given, labels in ((None, told), (priors.pooled_interactions(), told), ({"cor": priors.lkj(1)}, told),
+                          ({"sd": priors.decov()}, whole), ("brms", set()), ("rstanarm", set())):  # fmt: skip
+        found = resolve(prior_set(given), scales_of(design))
+        assert [term.at_means for term in found.terms] == [bool(labels), False, False, False]
+        assert found.terms[0].means == (0.0, *map(pytest.approx, means[1:]))
+        assert [term.means for term in found.terms[1:]] == [(), (), ()]
+        assert {what for what, *_ in found.described if what in told | whole} == labels
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+def test_no_scale_of_the_default_sees_where_zero_is(sleepstudy, shift):
+    plain, moved = (resolved(sleepstudy.assign(Days=sleepstudy["Days"] + s), None) for s in (0.0, shift))
+    for one, other in zip(plain.terms[0].sd, moved.terms[0].sd, strict=True):
+        assert other.scale == pytest.approx(one.scale, rel=1e-9)
+    assert moved.coefficients[0] == plain.coefficients[0]
+    assert moved.coefficients[1].scale == pytest.approx(plain.coefficients[1].scale, rel=1e-9)
+    assert moved.terms[0].means[1] == pytest.approx(4.5 + shift)
+
+
+@pytest.mark.parametrize("formula", ["y ~ z + (1 | g)", "y ~ z + (1 + z || g)", "y ~ z + (1 | g) + (0 + z | g)"])
+def test_priors_of_correlations_that_are_not_there_are_refused(formula):
+    data = pd.DataFrame(
+        {"y": np.arange(24.0) ** 0.5, "z": np.resize([0.0, 1, 1], 24), "g": np.resize(list("abcdef"), 24)}
+    )
+    with pytest.raises(OptionError, match="no correlations"):
+        resolved(data, {("cor", "g"): priors.lkj(5)}, formula)
+    resolved(data, {"cor": priors.lkj(5)}, formula)  # of all correlations there are: none
+    found = resolved(data, {("cor", "g"): priors.lkj(5)}, "y ~ z + (1 + z | g) + (1 | z)")
+    assert found.terms[0].eta == 5
+
+
+@pytest.mark.parametrize("key", ["cor", ("cor", "Subject")])
+def test_correlations_under_decov_have_no_second_prior(sleepstudy, key):
+    with pytest.raises(OptionError, match="regularization=2"):
+        resolved(sleepstudy, {"sd": priors.decov(), key: priors.lkj(3)})
+    # one term of each kind: the prior has something to do
+    data = sleepstudy.assign(h=np.resize(list("abcdefgh"), len(sleepstudy)))
+    given = {("sd", "h"): priors.decov(), key: priors.lkj(3)}
+    found = resolved(data, given, "Reaction ~ Days + (Days | Subject) + (Days | h)")
+    assert [term.eta for term in found.terms] == [3, 1]

@@ -145,3 +145,36 @@ def test_the_score_of_an_omitted_slope_has_its_distribution():
 
     p = [checked(simulated(seed, q=12, n=8))["omitted slopes"].p_value for seed in range(200)]
     assert stats.kstest(p, "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize("values", [(0, 1), (1, 2), (-1, 1), (0, 100), (False, True)])
+def test_a_response_of_two_values_is_sent_to_a_model_of_its_probability(values):
+    """Residuals of two values cannot be normal, of equal spread, or mended by a transformation or heavy tails."""
+    rng = np.random.default_rng(3)
+    g, z = rng.integers(0, 12, 1500), rng.integers(0, 2, 1500)
+    yes = rng.random(1500) < 1 / (1 + np.exp(2.0 - 0.5 * z - 0.4 * (g % 6)))
+    data = pd.DataFrame({"g": g, "z": z, "y": np.where(yes, *values[::-1])})
+    report = mx.lmer("y ~ z + (1 | g)", data).check()
+    found = report["kind of response"]
+    assert found.status == "problem"
+    assert "bernoulli" in found.consequence
+    assert ("recode" in found.consequence) == (values not in ((0, 1), (False, True)))
+    for check in ("normality of residuals", "constant variance", "variance between groups"):
+        assert report[check].status == "ok"
+    assert not any(word in report.text() for word in ("student", "weights=", "transform"))
+
+
+def test_counts_shares_and_few_ordered_answers_are_told_the_family_made_for_them():
+    rng = np.random.default_rng(4)
+    g = np.repeat(np.arange(30), 20)
+    mean = np.exp(0.4 * rng.normal(size=30)[g])
+    counts = mx.lmer(
+        "y ~ 1 + (1 | g)", pd.DataFrame({"g": g, "y": rng.poisson(mean * rng.gamma(0.5, 2.0, 600))})
+    ).check()
+    assert counts["kind of response"].status == "ok"
+    assert "negbinomial" in counts["normality of residuals"].consequence
+    shares = mx.lmer("y ~ 1 + (1 | g)", pd.DataFrame({"g": g, "y": rng.beta(0.5, 3.0, 600)})).check()
+    assert "'beta'" in shares["normality of residuals"].consequence
+    answers = mx.lmer("y ~ 1 + (1 | g)", pd.DataFrame({"g": g, "y": rng.integers(1, 6, 600) + (g > 15)})).check()
+    assert answers["kind of response"].status == "note"
+    assert "cumulative" in answers["kind of response"].consequence

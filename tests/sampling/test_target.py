@@ -13,10 +13,10 @@ from scipy import integrate, stats
 
 from mixedfx import priors
 from mixedfx.bayes.context import scales_of
+from mixedfx.covariance.unconstrained import correlation_factor
 from mixedfx.design.build import build_design
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
-from mixedfx.sampling.coordinates import correlation_factor
 from mixedfx.sampling.target import build_target
 
 DATA = Path(__file__).resolve().parents[1] / "data"

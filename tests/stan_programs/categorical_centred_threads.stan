@@ -10,13 +10,13 @@ functions {
   // Log likelihood of the rows from start to end.
   real partial_log_lik_lpmf(array[] int slice, int start, int end,
       data array[] int y, data int C, data matrix Xc, data array[] int g_1,
-      data matrix Z_1, data array[] int g_2, array[] real alpha,
+      data matrix Zc_1, data array[] int g_2, array[] real alpha,
       array[] vector beta, array[] matrix u_1, array[] vector u_2) {
     matrix[end - start + 1, C] eta = rep_matrix(0, end - start + 1, C);  // zero for the first category
     for (c in 1:(C - 1)) {
       eta[, c + 1] = alpha[c]
                    + Xc[start:end] * beta[c]
-                   + rows_dot_product(Z_1[start:end], u_1[c][g_1[start:end]])
+                   + rows_dot_product(Zc_1[start:end], u_1[c][g_1[start:end]])
                    + u_2[c][g_2[start:end]];
     }
     real total = 0;
@@ -41,7 +41,7 @@ data {
   vector[K] prior_beta_loc;
   vector<lower=0>[K] prior_beta_scale;
 
-  // random term 1: correlated effects of each level, centred
+  // random term 1: correlated effects of each level, centred, covariates at their means
   int<lower=1> J_1;  // levels
   array[N] int<lower=1, upper=J_1> g_1;  // level of each row
   int<lower=2> M_1;  // effects of a level
@@ -69,6 +69,10 @@ transformed data {
     x_bar[k] = mean(X[, k]);
     Xc[, k] = X[, k] - x_bar[k];
   }
+  matrix[N, M_1] Zc_1 = Z_1;  // covariates less their means, which the effects and their priors are for
+  for (m in 2:M_1) {
+    Zc_1[, m] = Z_1[, m] - mean(Z_1[, m]);
+  }
 }
 
 parameters {
@@ -76,7 +80,7 @@ parameters {
   array[C - 1] real alpha;  // intercept, the predictors at their means
   array[C - 1] vector[K] beta;  // coefficients
 
-  // random term 1: correlated effects of each level, centred
+  // random term 1: correlated effects of each level, centred, covariates at their means
   array[C - 1] vector<lower=0>[M_1] sd_1;  // standard deviations between levels
   array[C - 1] cholesky_factor_corr[M_1] L_1;  // factor of the correlation matrix
   array[C - 1] matrix[J_1, M_1] u_1;  // effects of the levels
@@ -96,7 +100,7 @@ transformed parameters {
 model {
   if (!prior_only) {
     target += reduce_sum(partial_log_lik_lupmf, row_numbers, grainsize, y, C, Xc,
-        g_1, Z_1, g_2, alpha, beta, u_1, u_2);
+        g_1, Zc_1, g_2, alpha, beta, u_1, u_2);
   }
   for (c in 1:(C - 1)) {
     alpha[c] ~ normal(prior_alpha_loc, prior_alpha_scale);

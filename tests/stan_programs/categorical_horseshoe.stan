@@ -37,7 +37,7 @@ data {
   real prior_alpha_loc;
   real<lower=0> prior_alpha_scale;
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   int<lower=1> J_1;  // levels
   array[N] int<lower=1, upper=J_1> g_1;  // level of each row
   int<lower=2> M_1;  // effects of a level
@@ -66,6 +66,10 @@ transformed data {
     x_bar[k] = mean(X[, k]);
     Xc[, k] = X[, k] - x_bar[k];
   }
+  matrix[N, M_1] Zc_1 = Z_1;  // covariates less their means, which the effects and their priors are for
+  for (m in 2:M_1) {
+    Zc_1[, m] = Z_1[, m] - mean(Z_1[, m]);
+  }
 }
 
 parameters {
@@ -78,7 +82,7 @@ parameters {
   array[C - 1] real alpha;  // intercept, the predictors at their means
   array[C - 1] vector[K] std_beta;  // coefficients over their scales
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   array[C - 1] vector<lower=0>[M_own_1] own_sd_1;  // standard deviations with priors of their own
   array[C - 1] cholesky_factor_corr[M_1] L_1;  // factor of the correlation matrix
   array[C - 1] matrix[M_1, J_1] std_u_1;  // effects, uncorrelated and over their standard deviations
@@ -112,7 +116,7 @@ model {
     for (c in 1:(C - 1)) {
       eta[, c + 1] = alpha[c]
                    + Xc * beta[c]
-                   + rows_dot_product(Z_1, u_1[c][g_1])
+                   + rows_dot_product(Zc_1, u_1[c][g_1])
                    + u_2[c][g_2];
     }
     for (n in 1:N) {

@@ -10,7 +10,7 @@ data {
   int<lower=1> K;  // predictors
   matrix[N, K] X;
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   int<lower=1> J_1;  // levels
   array[N] int<lower=1, upper=J_1> g_1;  // level of each row
   int<lower=2> M_1;  // effects of a level
@@ -30,6 +30,10 @@ transformed data {
     x_bar[k] = mean(X[, k]);
     Xc[, k] = X[, k] - x_bar[k];
   }
+  matrix[N, M_1] Zc_1 = Z_1;  // covariates less their means, which the effects and their priors are for
+  for (m in 2:M_1) {
+    Zc_1[, m] = Z_1[, m] - mean(Z_1[, m]);
+  }
 }
 
 parameters {
@@ -40,7 +44,7 @@ parameters {
   real alpha;  // intercept, the predictors at their means
   vector[K] beta;  // coefficients
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   vector<lower=0>[M_1] sd_1;  // standard deviations between levels
   cholesky_factor_corr[M_1] L_1;  // factor of the correlation matrix
   matrix[M_1, J_1] std_u_1;  // effects, uncorrelated and over their standard deviations
@@ -53,7 +57,7 @@ transformed parameters {
 model {
   if (!prior_only) {
     // X beta is left to the likelihood
-    vector[N] eta = alpha + rows_dot_product(Z_1, u_1[g_1]);
+    vector[N] eta = alpha + rows_dot_product(Zc_1, u_1[g_1]);
     y ~ normal_id_glm(Xc, eta, beta, sigma);
   }
   sd_1 ~ normal(prior_sd_1_loc, prior_sd_1_scale);

@@ -20,7 +20,7 @@ data {
   real prior_alpha_loc;
   real<lower=0> prior_alpha_scale;
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   int<lower=1> J_1;  // levels
   array[N] int<lower=1, upper=J_1> g_1;  // level of each row
   int<lower=2> M_1;  // effects of a level
@@ -41,6 +41,10 @@ transformed data {
     Xc[, k] = X[, k] - x_bar[k];
   }
   real<lower=0> alpha_unit = 0.4 * prior_alpha_scale;  // unit that alpha is sampled in
+  matrix[N, M_1] Zc_1 = Z_1;  // covariates less their means, which the effects and their priors are for
+  for (m in 2:M_1) {
+    Zc_1[, m] = Z_1[, m] - mean(Z_1[, m]);
+  }
 }
 
 parameters {
@@ -55,7 +59,7 @@ parameters {
   real<offset=prior_alpha_loc, multiplier=alpha_unit> alpha;  // intercept, the predictors at their means
   vector[K] std_beta;  // coefficients over their scales
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   vector<lower=0>[M_1] sd_1;  // standard deviations between levels
   cholesky_factor_corr[M_1] L_1;  // factor of the correlation matrix
   matrix[M_1, J_1] std_u_1;  // effects, uncorrelated and over their standard deviations
@@ -70,7 +74,7 @@ transformed parameters {
 model {
   if (!prior_only) {
     // X beta is left to the likelihood
-    vector[N] eta = alpha + rows_dot_product(Z_1, u_1[g_1]);
+    vector[N] eta = alpha + rows_dot_product(Zc_1, u_1[g_1]);
     y ~ normal_id_glm(Xc, eta, beta, sigma);
   }
   sigma ~ exponential(prior_sigma_rate);

@@ -36,7 +36,7 @@ data {
   vector[K_own] prior_own_beta_loc;
   vector<lower=0>[K_own] prior_own_beta_scale;
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   int<lower=1> J_1;  // levels
   array[N] int<lower=1, upper=J_1> g_1;  // level of each row
   int<lower=2> M_1;  // effects of a level
@@ -68,6 +68,10 @@ transformed data {
   }
   real<lower=0> alpha_unit = 0.4 * prior_alpha_scale;  // unit that alpha is sampled in
   vector<lower=0>[K_own] own_beta_unit = 0.4 * prior_own_beta_scale;  // unit that own_beta is sampled in
+  matrix[N, M_1] Zc_1 = Z_1;  // covariates less their means, which the effects and their priors are for
+  for (m in 2:M_1) {
+    Zc_1[, m] = Z_1[, m] - mean(Z_1[, m]);
+  }
 }
 
 parameters {
@@ -83,7 +87,7 @@ parameters {
   vector[K_share] std_beta;  // coefficients under the joint prior over their scales,
   vector<offset=prior_own_beta_loc, multiplier=own_beta_unit>[K_own] own_beta;  // and the others
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   vector<lower=0>[M_own_1] own_sd_1;  // standard deviations with priors of their own
   cholesky_factor_corr[M_1] L_1;  // factor of the correlation matrix
   matrix[M_1, J_1] std_u_1;  // effects, uncorrelated and over their standard deviations
@@ -105,7 +109,7 @@ transformed parameters {
 model {
   if (!prior_only) {
     // X beta is left to the likelihood
-    vector[N] eta = alpha + rows_dot_product(Z_1, u_1[g_1]) + u_2[g_2];
+    vector[N] eta = alpha + rows_dot_product(Zc_1, u_1[g_1]) + u_2[g_2];
     y ~ normal_id_glm(Xc, eta, beta, sigma);
   }
   sigma ~ exponential(prior_sigma_rate);

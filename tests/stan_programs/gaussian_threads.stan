@@ -5,11 +5,11 @@ functions {
   // Log likelihood of the rows from start to end.
   real partial_log_lik_lpmf(array[] int slice, int start, int end, data vector y,
       data vector relative_sd, data matrix Xc, data array[] int g_1,
-      data matrix Z_1, data array[] int g_2, real alpha, vector beta, real sigma,
+      data matrix Zc_1, data array[] int g_2, real alpha, vector beta, real sigma,
       matrix u_1, vector u_2) {
     // X beta is left to the likelihood
     vector[end - start + 1] eta = alpha
-                                + rows_dot_product(Z_1[start:end], u_1[g_1[start:end]])
+                                + rows_dot_product(Zc_1[start:end], u_1[g_1[start:end]])
                                 + u_2[g_2[start:end]];
     return normal_id_glm_lupdf(y[start:end] | Xc[start:end], eta, beta, sigma * relative_sd[start:end]);
   }
@@ -30,7 +30,7 @@ data {
   vector[K] prior_beta_loc;
   vector<lower=0>[K] prior_beta_scale;
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   int<lower=1> J_1;  // levels
   array[N] int<lower=1, upper=J_1> g_1;  // level of each row
   int<lower=2> M_1;  // effects of a level
@@ -61,6 +61,10 @@ transformed data {
   }
   real<lower=0> alpha_unit = 0.4 * prior_alpha_scale;  // unit that alpha is sampled in
   vector<lower=0>[K] beta_unit = 0.4 * prior_beta_scale;  // unit that beta is sampled in
+  matrix[N, M_1] Zc_1 = Z_1;  // covariates less their means, which the effects and their priors are for
+  for (m in 2:M_1) {
+    Zc_1[, m] = Z_1[, m] - mean(Z_1[, m]);
+  }
 }
 
 parameters {
@@ -71,7 +75,7 @@ parameters {
   real<offset=prior_alpha_loc, multiplier=alpha_unit> alpha;  // intercept, the predictors at their means
   vector<offset=prior_beta_loc, multiplier=beta_unit>[K] beta;  // coefficients
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   vector<lower=0>[M_1] sd_1;  // standard deviations between levels
   cholesky_factor_corr[M_1] L_1;  // factor of the correlation matrix
   matrix[M_1, J_1] std_u_1;  // effects, uncorrelated and over their standard deviations
@@ -89,7 +93,7 @@ transformed parameters {
 model {
   if (!prior_only) {
     target += reduce_sum(partial_log_lik_lupmf, row_numbers, grainsize, y,
-        relative_sd, Xc, g_1, Z_1, g_2, alpha, beta, sigma, u_1, u_2);
+        relative_sd, Xc, g_1, Zc_1, g_2, alpha, beta, sigma, u_1, u_2);
   }
   sigma ~ exponential(prior_sigma_rate);
   alpha ~ normal(prior_alpha_loc, prior_alpha_scale);

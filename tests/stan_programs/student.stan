@@ -17,7 +17,7 @@ data {
   vector[K] prior_beta_loc;
   vector<lower=0>[K] prior_beta_scale;
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   int<lower=1> J_1;  // levels
   array[N] int<lower=1, upper=J_1> g_1;  // level of each row
   int<lower=2> M_1;  // effects of a level
@@ -45,6 +45,10 @@ transformed data {
   }
   real<lower=0> alpha_unit = 0.4 * prior_alpha_scale;  // unit that alpha is sampled in
   vector<lower=0>[K] beta_unit = 0.4 * prior_beta_scale;  // unit that beta is sampled in
+  matrix[N, M_1] Zc_1 = Z_1;  // covariates less their means, which the effects and their priors are for
+  for (m in 2:M_1) {
+    Zc_1[, m] = Z_1[, m] - mean(Z_1[, m]);
+  }
 }
 
 parameters {
@@ -56,7 +60,7 @@ parameters {
   real<offset=prior_alpha_loc, multiplier=alpha_unit> alpha;  // intercept, the predictors at their means
   vector<offset=prior_beta_loc, multiplier=beta_unit>[K] beta;  // coefficients
 
-  // random term 1: correlated effects of each level
+  // random term 1: correlated effects of each level, covariates at their means
   vector<lower=0>[M_1] sd_1;  // standard deviations between levels
   cholesky_factor_corr[M_1] L_1;  // factor of the correlation matrix
   matrix[M_1, J_1] std_u_1;  // effects, uncorrelated and over their standard deviations
@@ -73,7 +77,7 @@ transformed parameters {
 
 model {
   if (!prior_only) {
-    vector[N] eta = alpha + Xc * beta + rows_dot_product(Z_1, u_1[g_1]) + u_2[g_2];
+    vector[N] eta = alpha + Xc * beta + rows_dot_product(Zc_1, u_1[g_1]) + u_2[g_2];
     y ~ student_t(nu, eta, sigma);
   }
   nu ~ gamma(prior_nu_shape, prior_nu_rate);

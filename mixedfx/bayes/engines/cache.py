@@ -108,7 +108,19 @@ def cache_table() -> pd.DataFrame:
 
 
 def clear_cache() -> int:
-    """Remove every compiled program that is not being built at this moment; returns the number of bytes freed."""
+    """Remove the compiled programs that CmdStan left in the user's cache; they are compiled again when needed.
+
+    Returns
+    -------
+    int
+        Number of bytes freed. What another process is building at this moment stays.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> mx.clear_cache() >= 0
+    True
+    """
     folder = programs_folder()
     freed = 0
     keys = {path.name.partition(".")[0] for path in folder.iterdir()} if folder.is_dir() else set()

@@ -119,7 +119,7 @@ def _summands(shape: ModelShape, at: str, *, predictors: bool) -> list[tuple[boo
     for t, term in enumerate(shape.terms, start=1):
         effects = f"u_{t}{each}[g_{t}{at}]"
         if term.several:
-            effects = f"rows_dot_product(Z_{t}{at}, {effects})"
+            effects = f"rows_dot_product({covariates_name(shape, t)}{at}, {effects})"
         elif not term.constant:
             effects = f"Z_{t}{at} .* {effects}"
         parts.append((True, effects))
@@ -145,6 +145,11 @@ def _declared(name: str, summed: str) -> list[str]:
 def matrix_name(shape: ModelShape) -> str:
     """Name of the matrix of predictors in the likelihood."""
     return "Xc" if shape.centring else "X"
+
+
+def covariates_name(shape: ModelShape, t: int) -> str:
+    """Name of the covariates of random term t, from one, in the likelihood."""
+    return f"Zc_{t}" if shape.terms[t - 1].at_means else f"Z_{t}"
 
 
 def _scale(shape: ModelShape, at: str) -> str:
@@ -223,6 +228,6 @@ def _arguments(shape: ModelShape) -> list[tuple[str, str]]:
     for t, term in enumerate(shape.terms, start=1):
         data.append(("data array[] int", f"g_{t}"))
         if not term.constant:
-            data.append((f"data {'matrix' if term.several else 'vector'}", f"Z_{t}"))
+            data.append((f"data {'matrix' if term.several else 'vector'}", covariates_name(shape, t)))
         parameters.append((f"{each}{'matrix' if term.several else 'vector'}", f"u_{t}"))
     return data + parameters

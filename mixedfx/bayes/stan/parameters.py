@@ -16,6 +16,7 @@ from mixedfx.bayes.stan.shape import ModelShape
 from mixedfx.design.design import Design
 from mixedfx.draws import Key
 from mixedfx.families.family import Family
+from mixedfx.priors.resolve import ResolvedPriors
 
 Array = NDArray[np.float64]
 
@@ -39,14 +40,19 @@ def variables(shape: ModelShape) -> tuple[str, ...]:
     return tuple(names)
 
 
-def joint_draws(drawn: Mapping[str, Array], design: Design, family: Family, shape: ModelShape) -> JointDraws:
+def joint_draws(
+    drawn: Mapping[str, Array], design: Design, family: Family, priors: ResolvedPriors, shape: ModelShape
+) -> JointDraws:
     """Arrange the draws of a program as joint draws of the model.
+
+    Where a program has the covariates of a term at their means, its effects v = C u, and their factor, are taken back
+    to the effects u of covariates at zero: the first less the means times the others.
 
     Parameters
     ----------
     drawn
         Variable -> (chains, draws, ...) draws, at least those of `variables`.
-    design, family, shape
+    design, family, priors, shape
         The model.
 
     Returns
@@ -66,10 +72,16 @@ def joint_draws(drawn: Mapping[str, Array], design: Design, family: Family, shap
         u, factors = [], []
         for t, term in enumerate(shape.terms, start=1):
             effects, sd = of(f"u_{t}", category), of(f"sd_{t}", category)
-            u.append(effects.reshape(len(effects), -1))
             sd = sd.reshape(len(sd), -1)
             correlation = of(f"L_{t}", category) if term.correlated else np.eye(sd.shape[1])
-            factors.append(sd[:, :, None] * correlation)
+            factor = sd[:, :, None] * correlation
+            if term.at_means:
+                means = np.array(priors.terms[t - 1].means)
+                effects, factor = effects.copy(), factor.copy()
+                effects[:, :, 0] -= effects @ means
+                factor[:, 0] -= means @ factor
+            u.append(effects.reshape(len(effects), -1))
+            factors.append(factor)
         D = flat(variables(shape)[0]).shape[0]
         beta = np.zeros((D, len(design.fixed_names)))
         at = np.array([name != "Intercept" for name in design.fixed_names], dtype=bool)

@@ -128,10 +128,13 @@ def _term(blocks: Blocks, shape: ModelShape, term: TermShape, t: str) -> None:
     """Add one random term: its levels, standard deviations, correlations and effects."""
     structure = "correlated" if term.correlated else "diagonal" if term.several else "one"
     words = {"correlated": "correlated effects", "diagonal": "independent effects", "one": "one effect"}[structure]
-    blocks.head(f"random term {t}: {words} of each level{', centred' if term.centred else ''}")
+    where = ", covariates at their means" if term.at_means else ""
+    blocks.head(f"random term {t}: {words} of each level{', centred' if term.centred else ''}{where}")
     blocks.add("random/levels", t=t)
     if not term.constant:
         blocks.add("random/covariates" if term.several else "random/covariate", t=t)
+    if term.at_means:
+        blocks.add("random/centring", t=t)
     count, size = ("several", f"M_{t}") if term.several else ("one", "")
     own = tuple(kind for kind in term.sd if kind != "share")
     if term.sd == ("decov",):

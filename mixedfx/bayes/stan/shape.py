@@ -61,6 +61,8 @@ class TermShape:
         Whether the effects themselves are parameters, instead of standard normal ones that are scaled.
     sd
         Sorted kinds of the priors of the standard deviations; ``("decov",)`` for a decov prior.
+    at_means
+        Whether covariates are centred, so that the priors hold at their means. The first covariate is the constant.
     """
 
     several: bool
@@ -68,6 +70,7 @@ class TermShape:
     correlated: bool
     centred: bool
     sd: tuple[str, ...]
+    at_means: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,7 @@ def model_shape(
                 correlated=term.correlated and term.n_columns > 1,
                 centred=bool({name, term.label} & chosen),
                 sd=_sd_kinds(prior),
+                at_means=prior.at_means,
             )
             for name, term, prior in zip(names, design.random, resolved.terms, strict=True)
         ),

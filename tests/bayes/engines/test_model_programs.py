@@ -46,7 +46,7 @@ def test_a_model_comes_back_from_its_program(frame, engine):
     settings = Settings(seed=1, chains=2, warmup=400, draws=800)
     found = ENGINES[engine].sample(text, data, settings, variables(shape))
     assert set(found.variables) == set(variables(shape))
-    joint = joint_draws(found.variables, design, family, shape)
+    joint = joint_draws(found.variables, design, family, resolved, shape)
     (predictor,) = joint.predictors
     assert predictor.beta.shape == (800, 2)
     assert predictor.u.shape == (800, 2 * GROUPS)

@@ -131,8 +131,8 @@ def plain_prior(prior):
     return (kind, *(getattr(prior, name) for name in names))
 
 
-def plain(design, family, resolved, centred=False):
-    """The model in the oracle's terms."""
+def plain(design, family, resolved, centred=False, at_means=True):
+    """The model in the oracle's terms; `at_means`: what the set says of terms with an intercept and correlations."""
     at = [name != "Intercept" for name in design.fixed_names]
     priors = dict(zip(design.fixed_names, resolved.coefficients, strict=True))
     intercept = priors.pop("Intercept", None)
@@ -145,6 +145,7 @@ def plain(design, family, resolved, centred=False):
             centred,
             plain_prior(prior.sd) if isinstance(prior.sd, Decov) else tuple(plain_prior(sd) for sd in prior.sd),
             prior.eta if prior.eta is not None else 1.0,
+            at_means and term.correlated and term.n_columns > 1 and term.columns[0] == "Intercept",
         )
         for term, prior in zip(design.random, resolved.terms, strict=True)
     )

@@ -1,7 +1,9 @@
 """Simulation-based calibration of generated Stan programs (Talts et al. 2018): bernoulli and poisson, varying slopes.
 
 If data come from the model and its prior, the rank of the truth among posterior draws is uniform. Priors are fixed, so
-that nothing is scaled from y, and the simulators share no code with the package. Ranked are the coefficients, each sd,
+that nothing is scaled from y, and the simulators share no code with the package. As those of the default set they hold
+for the lines of the groups at the mean of t: sd of the intercept there, and its correlation with the slope; the truths
+are those at zero, as draws are. Ranked are the coefficients, each sd,
 the correlation, and subgroup effects on the response scale as `effects` answers them: of one group, of the groups of
 one region, of one group that the fit has not seen, and the mean over six such groups.
 
@@ -68,8 +70,13 @@ STUDIES = {
 
 def parameters(study: Study, rng: np.random.Generator) -> dict:
     """Parameters from their prior, under the keys of draws."""
-    sd = study.sd * np.abs(rng.normal(size=2))
-    r = 2 * rng.beta(2, 2) - 1  # lkj(2) of a 2 x 2 matrix
+    at_mean = study.sd * np.abs(rng.normal(size=2))
+    r_mean = 2 * rng.beta(2, 2) - 1  # lkj(2) of a 2 x 2 matrix
+    # effects at zero are those at the mean, less the mean times the slope
+    covariance = np.outer(at_mean, at_mean) * [[1, r_mean], [r_mean, 1]]
+    covariance = np.array([[1, -TREATED], [0, 1]]) @ covariance @ np.array([[1, 0], [-TREATED, 1]])
+    sd = np.sqrt(np.diag(covariance))
+    r = covariance[0, 1] / sd.prod()
     slope = study.slope * rng.normal()
     intercept = study.intercept * rng.normal() - TREATED * slope  # the prior holds at the mean of t
     return {

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 import mixedfx as mx
+from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.engines.registry import ENGINES
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.program import program_text
 from mixedfx.bayes.stan.shape import model_shape
+from mixedfx.design.build import build_design
 from mixedfx.families.registry import FAMILIES, family
+from mixedfx.priors.resolve import resolve
+from mixedfx.priors.sets import prior_set
 from tests.bayes.stan.models import DATA, PRIORS, RESPONSE, STRUCTURES, modelled, plain, priors_of
 from tests.oracles import stan_model
 
@@ -21,11 +25,11 @@ STANLI = ENGINES["stanli"]
 WITH_SIGMA = {name for name, known in FAMILIES.items() if "sigma" in known.auxiliary}
 
 
-def differences(design, family, resolved, centred=False, points=2, seed=1, prior_only=False, **options):
+def differences(design, family, resolved, centred=False, points=2, seed=1, prior_only=False, at_means=True, **options):
     """Differences of the log density between points, (points - 1,): by Stan, and by the oracle."""
     shape = model_shape(design, family, resolved, centred=centred, **options)
     text, data = program_text(shape), program_data(design, family, resolved, shape, prior_only=prior_only)
-    model = plain(design, family, resolved, centred)
+    model = plain(design, family, resolved, centred, at_means)
     rng = np.random.default_rng(seed)
     values = [stan_model.random_point(model, rng) for _ in range(points)]
     found = STANLI.log_density(text, data, np.array([STANLI.unconstrain(text, data, point) for point in values]))
@@ -88,7 +92,22 @@ def test_weights_and_known_standard_deviations(name, right):
 @pytest.mark.parametrize("prior", ["rstanarm", "brms", mx.priors.pooled_interactions()])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_named_sets_of_priors(name, prior):
-    agree(*modelled(name, "x * w + (1 + x | g) + (1 | h)", prior))
+    """Those of rstanarm and brms have the priors of varying intercepts where the covariates are zero."""
+    agree(*modelled(name, "x * w + (1 + x | g) + (1 | h)", prior), at_means=prior not in ("rstanarm", "brms"))
+
+
+@pytest.mark.parametrize("prior", ["default", "rstanarm", "brms"])
+@pytest.mark.parametrize("shift", [5.0, -2017.0])
+def test_covariates_far_from_zero(shift, prior):
+    """The default's effects are at the means, and see nothing of the shift; the oracle knows from its data alone. Those
+    of named sets are at zero, where the sums are of numbers as large as the square of the shift: eight digits less
+    those of the square."""
+    far = DATA.assign(x=DATA["x"] + shift)
+    for name in ("gaussian", "bernoulli") if prior == "default" else ("gaussian",):
+        design = build_design(f"{RESPONSE[name]} ~ x + w + (1 + w + x | g) + (1 + x || h)", far, family=family(name))
+        model = (design, family(name), resolve(prior_set(prior), scales_of(design, family(name))))
+        found, known = differences(*model, at_means=prior == "default")
+        np.testing.assert_allclose(found, known, rtol=1e-12, atol=1e-8 + 1e-12 * shift**2)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

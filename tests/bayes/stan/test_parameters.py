@@ -5,6 +5,7 @@ import pytest
 
 from mixedfx.bayes.engines.base import Settings
 from mixedfx.bayes.engines.registry import ENGINES
+from mixedfx.bayes.responses import row_facts
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.parameters import joint_draws, variables
 from mixedfx.bayes.stan.program import program_text
@@ -24,7 +25,7 @@ def sampled(name, right, priors=None, left=None, weights=None, **options):
     found = ENGINES["stanli"].sample(
         program_text(shape), program_data(*model, shape), SETTINGS, [*variables(shape), *_more(shape)]
     )
-    return model, shape, found.variables, joint_draws(found.variables, model[0], model[1], shape)
+    return model, shape, found.variables, joint_draws(found.variables, *model, shape)
 
 
 def _more(shape):
@@ -47,7 +48,7 @@ def assert_same_likelihood(model, drawn, joint):
     design, known, _ = model
     eta = [linear_predictor(design, one) for one in joint.predictors]
     eta = np.stack(eta, axis=2) if known.name == "categorical" else eta[0]
-    found = known.log_density(design.y, eta, joint.family_parameters(), design.trials, design.weights, design.known_sd)
+    found = known.log_density(design.y, eta, joint.family_parameters(), row_facts(design))
     want = drawn["log_lik"].reshape(found.shape)
     np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-9)
     assert np.ptp(want) > 0.1
@@ -76,23 +77,30 @@ def test_rows_with_weights_and_known_deviations():
             assert_same_likelihood(model, drawn, joint)
 
 
-@pytest.mark.parametrize("prior", ["decov", "horseshoe on both", "r2d2 on both"])
+@pytest.mark.parametrize("prior", ["decov", "horseshoe on both", "r2d2 on both", "rstanarm"])
 @pytest.mark.parametrize("name", ["gaussian", "categorical"])
 def test_covariances_are_those_of_the_program(name, prior):
-    """Standard deviations from sd, correlations from the matrix that the program itself multiplies out."""
-    model, shape, drawn, joint = sampled(name, "x + w + (1 + w + x | g) + (0 + x | h)", PRIORS[prior])
+    """Standard deviations from sd, correlations from the matrix that the program itself multiplies out; with those of
+    the first term taken from the covariates' means to zero, but for a set whose priors hold there."""
+    model, shape, drawn, joint = sampled(name, "x + w + (1 + w + x | g) + (0 + x | h)", PRIORS.get(prior, prior))
     assert_same_likelihood(model, drawn, joint)
     for c, predictor in enumerate(joint.predictors):
         for t, term in enumerate(shape.terms):
             sd = drawn[f"sd_{t + 1}"].reshape(joint.n_draws, len(joint.predictors), -1)[:, c]
-            np.testing.assert_allclose(predictor.sd(t), sd, rtol=1e-12)
-            if term.correlated:
-                cor = drawn[f"Omega_{t + 1}"].reshape(joint.n_draws, len(joint.predictors), 3, 3)[:, c]
-                np.testing.assert_allclose(predictor.correlation(t), cor, atol=1e-12)
+            if not term.correlated:
+                np.testing.assert_allclose(predictor.sd(t), sd, rtol=1e-12)
+                continue
+            cor = drawn[f"Omega_{t + 1}"].reshape(joint.n_draws, len(joint.predictors), 3, 3)[:, c]
+            to_zero = np.eye(3)
+            if prior != "rstanarm":
+                to_zero[0, 1:] = -model[0].random[t].z[:, 1:].mean(axis=0)
+            covariance = to_zero @ (sd[:, :, None] * cor * sd[:, None, :]) @ to_zero.T
+            np.testing.assert_allclose(predictor.covariance(t), covariance, rtol=1e-9, atol=1e-12)
     keys = {
         "decov": [],
         "horseshoe on both": [("horseshoe", "tau"), ("horseshoe", "c2")],
         "r2d2 on both": [("r2d2", "R2")],
+        "rstanarm": [],
     }
     categories = [()] if name == "gaussian" else [("happy",), ("sad",)]
     assert list(joint.extra) == [(k[0], *c, *k[1:]) for k in keys[prior] for c in categories]
@@ -119,7 +127,7 @@ def test_replicated_responses_have_the_mean_of_the_family(name):
     design, known, _ = model
     eta = [linear_predictor(design, one) for one in joint.predictors]
     eta = np.stack(eta, axis=2) if name == "categorical" else eta[0]
-    mean = known.mean(eta, joint.family_parameters(), design.trials)
+    mean = known.mean(eta, joint.family_parameters(), row_facts(design))
     drawn_anew = drawn["y_rep"].reshape(30, -1)
     if known.categories:
         assert set(np.unique(drawn_anew)) <= set(range(1, mean.shape[2] + 1))

@@ -16,9 +16,17 @@ def test_the_truth_is_drawn_from_the_priors_that_the_fit_is_told():
     assert square["beta", "t"] == pytest.approx(0.25, rel=0.09)
     # t has mean 2 / 3: the intercept at zero is that at the mean, less 2 / 3 of the slope.
     assert square["beta", "Intercept"] == pytest.approx(0.49 + 4 / 9 * 0.25, rel=0.09)
-    for column in ("Intercept", "t"):
-        assert square["sd", "g", column] == pytest.approx(0.36, rel=0.09)
-    assert square["cor", "g", "Intercept", "t"] == pytest.approx(0.2, rel=0.09)  # of 2 beta(2, 2) - 1
+    assert square["sd", "g", "t"] == pytest.approx(0.36, rel=0.09)
+    # sd and correlation have their priors at the mean, where the intercepts are those at zero and 2 / 3 of the slopes
+    assert square["sd", "g", "Intercept"] == pytest.approx(0.36 * (1 + 4 / 9), rel=0.09)
+    sd, slope, r = (
+        np.array([truth[key] for truth in truths])
+        for key in (("sd", "g", "Intercept"), ("sd", "g", "t"), ("cor", "g", "Intercept", "t"))
+    )
+    at_mean = sd**2 + 4 / 3 * r * sd * slope + 4 / 9 * slope**2
+    assert np.mean(at_mean) == pytest.approx(0.36, rel=0.09)
+    correlation = (r * sd * slope + 2 / 3 * slope**2) / (np.sqrt(at_mean) * slope)
+    assert np.mean(correlation**2) == pytest.approx(0.2, rel=0.09)  # of 2 beta(2, 2) - 1
 
 
 def test_the_effect_on_the_response_scale_is_that_of_the_rows():

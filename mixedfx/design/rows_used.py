@@ -1,0 +1,135 @@
+"""What a fit knows of its own rows: their labels, their weights; and values given later for them or for new ones."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.alignment import aligned, per_row
+from mixedfx.design.frame import column, nearest
+from mixedfx.errors import DataError, UnweightedRowsWarning
+
+if TYPE_CHECKING:
+    from mixedfx.design.design import Design
+
+
+def weights_columns(design: Design, weights: Any = None) -> tuple[str, ...]:
+    """Columns of new data that may say the weights of their rows: the one named, else the one the fit was weighted by.
+
+    Parameters
+    ----------
+    design
+        The design of the fit.
+    weights
+        As the caller gave them: a name, values, or None.
+    """
+    name = design.spec.weights if weights is None else weights
+    return (name,) if isinstance(name, str) else ()
+
+
+def labels_used(design: Design) -> pd.Index | None:
+    """(n,) labels of the rows of the fit in the data they came from; None where these had none."""
+    labels = design.rows.labels
+    return None if labels is None else labels[design.rows.used]
+
+
+def in_order(design: Design, values: Any, what: str) -> Any:
+    """Values for the rows of the fit in their order: pandas by its index, anything else by position.
+
+    The index may be that of the data, of all their rows or of those used, or the number of each row used, which fitted
+    values and simulations have.
+
+    Parameters
+    ----------
+    design
+        The design of the fit, n rows.
+    values
+        A Series or frame of pandas, or anything else, which is returned as it is.
+    what
+        The argument, for messages.
+
+    Raises
+    ------
+    DataError
+        Where the index does not say which value belongs to which row.
+    """
+    if not isinstance(values, pd.Series | pd.DataFrame):
+        return values
+    n, own, positions = len(design.y), values.index, design.frame.index
+    every = len(values) == design.rows.total != n
+    labels = design.rows.labels if every else labels_used(design)
+    if own.equals(positions if labels is None else labels) or (not every and own.equals(positions)):
+        return values.iloc[design.rows.used] if every else values
+    if not every and own.isin(positions).all():
+        if labels is not None and own.isin(labels).all() and not labels.equals(positions):
+            raise DataError(
+                f"the index of {what} may be that of the data or count their rows, which stand in another order",
+                mend=f"Pass {what} as an array in the order of the rows.",
+            )
+        labels = positions
+    order = aligned(pd.Series(np.arange(len(values)), index=own), labels, design.rows.total if every else n, what)
+    values = values.iloc[order.to_numpy()]
+    return values.iloc[design.rows.used] if every else values
+
+
+def row_weights(
+    design: Design, frame: pd.DataFrame | None, weights: Any, labels: pd.Index | None, n: int
+) -> NDArray[np.float64]:
+    """(n,) precision weights of the rows to predict.
+
+    Parameters
+    ----------
+    design
+        The design of the fit.
+    frame
+        New rows, with the columns that `weights_columns` names where they have them; None for the rows of the fit.
+    weights
+        Values, or a column of the rows. None: those of the fit for its own rows; for others the column that the fit was
+        weighted by where they have it, and 1 otherwise.
+    labels
+        (n,) labels of the new rows, to which a pandas Series is aligned; None where they have none.
+    n
+        Number of rows.
+
+    Raises
+    ------
+    DataError
+        Weights that are not n positive numbers.
+
+    Warns
+    -----
+    UnweightedRowsWarning
+        Where the fit has weights and nothing says those of the new rows.
+    """
+    if weights is None:
+        if frame is None:
+            return np.ones(n) if design.weights is None else design.weights
+        weights = design.spec.weights
+        if weights is None or weights not in frame.columns:
+            if design.weights is not None:
+                _warn(weights)
+            return np.ones(n)
+    if isinstance(weights, str):
+        rows = design.frame if frame is None else frame
+        if weights not in rows.columns:
+            raise DataError(f"the data have no column {weights!r} of weights", mend=nearest(weights, rows.columns))
+        out = per_row(column(rows, weights), rows.index, n, "weights")
+    else:
+        out = per_row(weights, labels_used(design) if frame is None else labels, n, "weights")
+    if not np.all(out > 0) or not np.all(np.isfinite(out)):
+        raise DataError(f"weights must be {n} positive numbers, one for each row", mend="The default is 1.")
+    return out
+
+
+def _warn(name: str | None) -> None:
+    lacking = "given as numbers, which belong to its own rows" if name is None else f"in a column {name!r} they lack"
+    warnings.warn(
+        f"the fit has precision weights, {lacking}: new rows are predicted with weight 1, a residual variance of "
+        "sigma^2. Give theirs, as weights= or in that column.",
+        UnweightedRowsWarning,
+        stacklevel=5,
+    )

@@ -1,0 +1,66 @@
+"""Files that are written whole or not at all.
+
+A draft in the same folder takes the content and then the name; an older file of that name stays until then. All that
+can go wrong is said as a `DataError` about the file that was asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from mixedfx.errors import DataError
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a draft of the file; it becomes the file when the block ends without an error.
+
+    Parameters
+    ----------
+    path
+        Where; a link is followed, and the file it names replaced.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, the name is a folder's, or the system refuses (disk full, no permission).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from mixedfx.output import whole_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole_file(Path(folder, "out.json")) as file:
+    ...         _ = file.write(b"{}")
+    ...     [file.name for file in Path(folder).iterdir()]
+    ['out.json']
+    """
+    if not str(path):
+        raise DataError("the name of the file is empty", mend='Name one: "fit.mfx", say.')
+    shown, target = Path(path), Path(path).resolve()
+    if target.is_dir():
+        raise DataError(f"{shown}: is a folder", mend="Name a file in it.")
+    if not target.parent.is_dir():
+        raise DataError(f"{shown}: there is no folder '{shown.parent}'", mend="Name a folder that exists.")
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with draft.open("xb") as file:
+            yield file
+        os.replace(draft, target)
+    except OSError as error:
+        raise DataError(f"{shown}: cannot be written ({error.strerror or error or type(error).__name__})") from error
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write `content` to a file, whole or not at all; see `whole_file`."""
+    with whole_file(path) as file:
+        file.write(content)

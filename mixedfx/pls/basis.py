@@ -1,0 +1,120 @@
+r"""The basis in which the columns of a random term are used: orthogonal, of mean square one, rows weighted.
+
+The effects of a level enter a row as z'u. With z = R'q, R an upper triangle, they enter as q'(R u): the covariance of
+R u, relative to sigma^2, is (R T)(R T)'. Whatever R is, the model is the same; but it is not equally good to optimise
+or to sample in. A covariate far from zero (a calendar year, a Julian day) is nearly a multiple of the constant, so that
+in the columns as given the likelihood is nearly flat along one direction of T and steep across it: at a distance of d
+standard deviations the ratio of curvatures is d^4. With W = diag(weights) and
+
+    z'W z / n = R'R,
+
+the columns of q are orthogonal and of unit mean square, and neither the location and scale of a covariate nor the unit
+of the weights can be seen in q. The columns of an uncorrelated term (``||``) are only divided by their root mean
+squares: rotated effects would no longer be independent, and the model that says they are has a meaning at the zero of
+its covariates.
+
+**Digits.** R is the Cholesky factor of the column-scaled z'W z where its pivots are above `TRUSTED`: forming the
+product halves the digits, and eight are left. Elsewhere it is the QR decomposition's, which keeps them: at a distance
+of d the pivot is 1 / d and has a relative error of d times 1e-16 (Golub & Van Loan 2013, section 5.3). R need not be
+exact for q = R^{-T}z to be: q comes by substitution, column by column, and x - mean(x) loses no digit that x has.
+
+A column that is a combination of those before it stays as it is, divided by its root mean square.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+TRUSTED = 1e-3  # share of a column's length that others leave, from which a Cholesky factor has digits enough
+DEPENDENT = 1e-11  # the same below which the column is a combination of the others, to rounding
+
+
+def term_basis(z: Vector, correlated: bool, root_weights: Vector | None = None) -> Vector:
+    """Upper triangle R (k, k) that makes z R^{-1} orthogonal; diagonal where the columns are uncorrelated.
+
+    Parameters
+    ----------
+    z
+        (n, k) columns of a random term, as given.
+    correlated
+        Whether the covariance of its effects is unconstrained.
+    root_weights
+        (n,) square roots of the weights; None for ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.pls.basis import term_basis
+    >>> year = np.array([2015.0, 2016.0, 2017.0, 2018.0, 2019.0])
+    >>> term_basis(np.column_stack([np.ones(5), year]), True).round(4).tolist()
+    [[1.0, 2017.0], [0.0, 1.4142]]
+    """
+    rows = z if root_weights is None else z * root_weights[:, None]
+    n, k = rows.shape
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = rows.T @ rows
+    length = np.sqrt(np.diag(gram))
+    if not np.isfinite(gram).all() or (length < 1e-150).any():  # squares out of range, or a column of zeros
+        return _from_rows(rows, correlated)
+    size = length / np.sqrt(n)
+    if k == 1 or not correlated:
+        return np.diag(size)
+    try:
+        R = np.linalg.cholesky(gram / np.outer(length, length)).T
+    except np.linalg.LinAlgError:
+        return _from_rows(rows, correlated)
+    return np.asarray(R * size) if np.diag(R).min() > TRUSTED else _from_rows(rows, correlated)
+
+
+def _from_rows(rows: Vector, correlated: bool) -> Vector:
+    """The same without forming squares of what may be nearly dependent, or out of range."""
+    n = len(rows)
+    largest = np.abs(rows).max(axis=0, initial=0.0)
+    largest[largest == 0.0] = 1.0
+    scaled = rows / largest
+    if not correlated:
+        length = np.linalg.norm(scaled, axis=0)
+        return np.diag(np.where(length > 0.0, length / np.sqrt(max(n, 1)), 1.0) * largest)
+    reduced = np.asarray(np.linalg.qr(scaled, mode="r")) / np.sqrt(max(n, 1))
+    return left_to_right(reduced) * largest
+
+
+def left_to_right(A: Vector) -> Vector:
+    """(k, k) upper triangle R of the QR decomposition of A (m, k), diagonal positive.
+
+    A column that is a combination of those before it has its length on the diagonal and nothing above, and takes
+    nothing from those behind.
+    """
+    k = A.shape[1]
+    R, Q = np.zeros((k, k)), np.zeros(A.shape)
+    for j in range(k):
+        rest = A[:, j]
+        for _ in range(2):  # twice is enough for orthogonality to machine precision
+            share = Q.T @ rest
+            R[:, j] += share
+            rest = rest - Q @ share
+        length, left = np.linalg.norm(A[:, j]), np.linalg.norm(rest)
+        if left > DEPENDENT * length:
+            R[j, j] = left
+            Q[:, j] = rest / left
+        else:
+            R[:, j] = 0.0
+            R[j, j] = length if length > 0.0 else 1.0
+    return R
+
+
+def used_columns(z: Vector, R: Vector, root_weights: Vector | None = None) -> Vector:
+    """(n, k) columns z R^{-1}, rows times the roots of the weights."""
+    out = np.empty(z.shape)
+    for a in range(z.shape[1]):  # NumPy loops over rows of two or three numbers are four times slower
+        column = z[:, a]
+        for c in np.flatnonzero(R[:a, a]):
+            column = column - out[:, c] * R[c, a]
+        np.divide(column, R[a, a], out=out[:, a])
+    if root_weights is not None:
+        for a in range(z.shape[1]):
+            out[:, a] *= root_weights
+    return out

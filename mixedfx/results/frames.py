@@ -1,0 +1,61 @@
+"""Data frames as they are printed: one number of decimals a column, at most sixty rows, and how many were left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.results.numbers import column, p_values
+from mixedfx.results.render import MOST_ROWS, SummaryTable
+
+DIGITS = 4
+
+
+def frame_table(
+    frame: pd.DataFrame, title: str, most: int = MOST_ROWS, digits: int = DIGITS, whole: str = ".table"
+) -> SummaryTable:
+    """A frame as a table of a summary.
+
+    Parameters
+    ----------
+    frame
+        Text, whole numbers and numbers; columns called p_value are written as p values. Named indices come first.
+    title
+        Heading.
+    most
+        Rows shown; the table says how many there are besides.
+    digits
+        Significant digits of the smallest number of a column.
+    whole
+        Where all rows are.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.results.frames import frame_table
+    >>> from mixedfx.results.render import SummaryContent
+    >>> frame = pd.DataFrame({"group": ["a", "b"], "n": [1200, 7], "estimate": [251.40512, -10.46723]})
+    >>> print(SummaryContent("Means", (frame_table(frame, "By group", most=1),)))
+    Means
+    <BLANKLINE>
+    By group
+     group      n  estimate
+     a      1,200    251.41
+     1 more row in .table
+    """
+    if frame.index.nlevels > 1 or frame.index.name is not None:
+        frame = frame.reset_index()
+    cells, align = {}, ""
+    for name in frame.columns:
+        values = frame[name]
+        if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+            cells[str(name)], side = [str(v) for v in values], "l"
+        elif pd.api.types.is_integer_dtype(values):
+            cells[str(name)], side = [f"{v:,}" for v in values], "r"
+        elif name == "p_value":
+            cells[str(name)], side = p_values(values), "r"
+        else:
+            cells[str(name)], side = column(np.asarray(values, dtype=np.float64), digits), "r"
+        align += side
+    rows = tuple(zip(*cells.values(), strict=True))
+    return SummaryTable(title, tuple(cells), rows[:most], align, max(0, len(rows) - most), whole)

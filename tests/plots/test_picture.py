@@ -1,0 +1,109 @@
+"""Every plotting method returns one kind of object, which shows itself, saves itself and leaves nothing behind."""
+
+import gc
+import inspect
+import pkgutil
+import weakref
+from importlib import import_module
+
+import matplotlib.pyplot as plt
+import pytest
+
+import mixedfx as mx
+from mixedfx.errors import DataError, OptionError
+from mixedfx.plots.picture import FORMATS, Picture
+
+PNG, SVG, PDF = b"\x89PNG", b"<?xml", b"%PDF"
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+
+
+@pytest.fixture(scope="module")
+def pictures(fit):
+    """One picture of every plotting method there is, by class and name."""
+    posterior = mx.bayes("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"), seed=1, draws=400)
+    return {
+        "LmerDiagnostics.plot": fit.plot("caterpillar"),
+        "CheckReport.plot": fit.check().plot(),
+        "EffectsPictures.plot": mx.effects(fit, "style").plot(),
+        "MarginalMeans.plot": mx.emmeans(fit, "style").plot(),
+        "Profile.plot": fit.profile("sigma").plot(),
+        "Power.plot": mx.power(fit, "style[No Flipped]", n_sim=4, seed=1, n_groups=[10, 20]).plot(),
+        "PosteriorChecking.ppc": posterior.ppc(5),
+    }
+
+
+def plotting_methods():
+    """Methods called `plot`, and those annotated to return a picture."""
+    found = set()
+    for module in pkgutil.walk_packages(mx.__path__, "mixedfx."):
+        if module.name.endswith("__main__"):
+            continue
+        for owner in vars(import_module(module.name)).values():
+            if inspect.isclass(owner) and owner.__module__ == module.name:
+                for name, method in vars(owner).items():
+                    if inspect.isfunction(method) and (
+                        name == "plot" or method.__annotations__.get("return") == "Picture"
+                    ):
+                        found.add(f"{owner.__name__}.{name}")
+    return found
+
+
+def test_every_plotting_method_returns_a_picture_that_shows_itself(pictures):
+    assert plotting_methods() == set(pictures)
+    for name, picture in pictures.items():
+        assert isinstance(picture, Picture), name
+        content, size = picture._repr_png_()
+        assert content.startswith(PNG)
+        assert size["width"] == int(100 * picture.figure.get_size_inches()[0])
+
+
+def test_pyplot_lists_no_picture_and_nothing_keeps_one(fit):
+    before = plt.get_fignums()
+    seen = weakref.ref(fit.plot("caterpillar").figure)
+    gc.collect()
+    assert plt.get_fignums() == before
+    assert seen() is None
+
+
+def test_axes_of_the_caller_are_shown_once_by_pyplot(fit):
+    figure, axes = plt.subplots()
+    try:
+        picture = fit.plot("caterpillar", ax=axes)
+        assert picture.ax is axes
+        assert picture.figure is figure
+        assert picture._repr_png_() is None
+    finally:
+        plt.close(figure)
+
+
+@pytest.mark.parametrize(("ending", "start"), list(zip(FORMATS, (PNG, SVG, PDF), strict=True)))
+def test_saving(fit, tmp_path, ending, start):
+    path = fit.plot("caterpillar").save(tmp_path / f"a{ending}")
+    assert path.read_bytes().startswith(start)
+    assert [p.name for p in tmp_path.iterdir()] == [f"a{ending}"]
+
+
+def test_dots_per_inch(fit, tmp_path):
+    picture = fit.plot("caterpillar")
+    image = plt.imread(picture.save(tmp_path / "a.png", dpi=50))
+    assert image.shape[1] == round(50 * picture.figure.get_size_inches()[0])
+
+
+def test_other_endings_and_places_are_refused_in_words(fit, tmp_path):
+    picture = fit.plot("caterpillar")
+    with pytest.raises(OptionError, match=r"End it in \.png, \.svg, \.pdf"):
+        picture.save(tmp_path / "a.docx")
+    with pytest.raises(DataError, match="there is no folder"):
+        picture.save(tmp_path / "nowhere" / "a.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_panels(fit):
+    page = fit.plot()
+    assert len(page.axes) > 1
+    assert page.ax is page.axes[0]
+    assert repr(page).startswith(f"<Picture: {len(page.axes)} panels")
