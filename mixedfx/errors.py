@@ -184,6 +184,10 @@ class ImportanceWarning(SamplingWarning):
     """A few importance weights dominate the draws (k-hat above 0.7)."""
 
 
+class ModeWarning(SamplingWarning):
+    """Modes that chains do not go between, or mass near a starting point that the draws do not stand for."""
+
+
 class DivergenceWarning(SamplingWarning):
     """Divergent transitions: the sampler could not follow the density everywhere."""
 
