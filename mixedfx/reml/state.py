@@ -21,7 +21,7 @@ from scipy import sparse
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws
-from mixedfx.errors import ThetaUncertaintyWarning, check_option
+from mixedfx.errors import ThetaUncertaintyWarning, check_count, check_option, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
 from mixedfx.reml.estimate import RemlEstimate, estimate
@@ -265,6 +265,11 @@ class LmerState:
 
         return functional_for(self.design, newdata, new_levels)
 
+    @property
+    def covariance_factors(self) -> tuple[NDArray[np.float64], ...]:
+        """For each random term (1, k, k) a lower factor of the covariance of a level's effects."""
+        return tuple(self.sigma * factor[None] for factor in self.solution.factors)
+
     def apply(self, functional: Functional) -> RemlEstimate | FullEstimate:
         """Estimate linear functionals of (beta, u).
 
@@ -339,7 +344,10 @@ class LmerState:
         >>> fit.draws(200, seed=1)["u", "professor", "A", "Intercept"].shape
         (1, 200)
         """
-        n, rng = 1000 if n is None else n, np.random.default_rng(seed)
+        n = 1000 if n is None else n
+        check_count("n", n)
+        check_seed(seed)
+        rng = np.random.default_rng(seed)
         if self._answers == "full":
             beta, u = self._full_draws(n, rng)
         else:
