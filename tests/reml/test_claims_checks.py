@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mixedfx.inference.checks import CheckInput, quadratic_form_p_value
+from mixedfx.inference.checks import CheckInput, omitted_slopes, quadratic_form_p_value
 from mixedfx.reml.lmer import lmer
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.errors.MixedfxWarning")
@@ -61,7 +61,7 @@ def test_residuals_fitted_values_and_leverage_are_those_of_the_rows():
 def test_tails_of_sums_of_chi_squares(weights):
     """One weight or equal ones are chi square exactly; others against 200,000 draws, in which a share has an error.
 
-    Four moments are matched, so that beyond sampling error a tail of a few percent is right to a tenth of itself.
+    Three moments are matched, so that beyond sampling error a tail of a few percent is right to a tenth of itself.
     """
     draws = np.random.default_rng(1).chisquare(1, (200_000, len(weights))) @ weights
     for share in (0.5, 0.1, 0.02):
@@ -71,3 +71,22 @@ def test_tails_of_sums_of_chi_squares(weights):
         assert found == pytest.approx(share, abs=5 * error + 0.1 * share)
         if np.ptp(weights) == 0:
             assert found == pytest.approx(stats.chi2.sf(at / weights[0], len(weights)), rel=1e-6)
+
+
+def test_an_omitted_slope_is_tested_by_the_score_of_its_variance():
+    """With P of the fit, y'P Zx Zx'P y is a sum of chi squares times the eigenvalues of Zx'P Zx, sigma known."""
+    rng = np.random.default_rng(6)
+    g = np.repeat(np.arange(12), 6)
+    frame = pd.DataFrame({"x": 2 + rng.normal(size=72), "g": g, "w": rng.choice([0.2, 1.0, 5.0], 72)})
+    frame["y"] = frame["x"] * (1 + 0.3 * rng.normal(size=12)[g]) + rng.normal(size=12)[g] + rng.normal(size=72)
+    fit = lmer("y ~ x + (1 | g)", frame, weights="w")
+    Z = fit.design_for().random.toarray()
+    X = fit.design.X
+    tau2 = float(fit.varcorr["vcov"].iloc[0])
+    inverse = np.linalg.inv(tau2 * Z @ Z.T + fit.sigma**2 * np.diag(1 / frame["w"]))
+    P = inverse - inverse @ X @ np.linalg.solve(X.T @ inverse @ X, X.T @ inverse)
+    Zx = Z * (frame["x"] - frame["x"].mean()).to_numpy()[:, None]
+    value = np.sum((Zx.T @ P @ fit.design.y) ** 2)
+    expected = quadratic_form_p_value(float(value), np.linalg.eigvalsh(Zx.T @ P @ Zx))
+    assert 1e-4 < expected < 0.5
+    assert omitted_slopes(given(fit)).p_value == pytest.approx(expected, rel=1e-5)
