@@ -165,11 +165,11 @@ class TestMeans:
 
     def test_pictures_are_in_the_units_of_the_table(self, reml):
         means = mx.emmeans(reml, "drug", scale="response")
-        axes = means.plot(comparisons=True)
+        axes = means.plot(comparisons=True).ax
         assert axes.get_xlabel().startswith("mean of days")
         low, high = axes.get_xlim()
         assert low < means.table["lower"].min() < means.table["upper"].max() < high
-        assert means.pairs().plot().get_xlabel().startswith("ratio")
+        assert means.pairs().plot().ax.get_xlabel().startswith("ratio")
 
     @pytest.mark.parametrize(
         ("left", "options", "message"),
