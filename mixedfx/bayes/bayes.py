@@ -184,10 +184,10 @@ def bayes(
     given |= {"inits": inits, "centred": centred, "progress": progress, "cores": cores, "proposals": proposals}
     options = check_options(choice, given)
     check_proper(design, resolved)
-    check_count("warmup", warmup, 0)
     seed = _seed(seed)
     if warmup is None:
         warmup = COLLAPSED_WARMUP if choice.engine in COLLAPSED else STAN_WARMUP
+    check_count("warmup", warmup, 0)
     if choice.engine in COLLAPSED:
         check_quiet_options(progress, cores)
         with ProgressLine(progress) as report:

@@ -53,7 +53,7 @@ class Null:
     @property
     def estimable(self) -> NDArray[np.bool_]:
         """(m,) whether the data determine each functional."""
-        return ~self.needed.any(axis=1)
+        return np.asarray(~self.needed.any(axis=1))
 
     def combine(self, weights: sparse.csr_array) -> Null:
         """Of the rows of `weights` (s, m) times these functionals."""

@@ -33,9 +33,8 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
-from mixedfx.linalg import batched
+from mixedfx.linalg import batched, stacked
 from mixedfx.pls.collapsed import Collapsed
 
 Vector = NDArray[np.float64]
@@ -44,8 +43,6 @@ LARGEST_SECOND = 400  # random effects of the second level up to which dense mat
 LARGEST_BLOCKS = 2**20  # numbers of the products of one point, beyond which nothing is gained
 LARGEST_FACTOR = 1e7  # entry of T beyond which M cannot be factored
 CHUNK = 2**22  # numbers of one temporary array
-
-dpotrf, dpotri, dpotrs, dtrtrs = linalg.get_lapack_funcs(("potrf", "potri", "potrs", "trtrs"), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,15 +187,15 @@ class CollapsedPoints:
             A = self._second(factors, E[:, :q2], transposed=True)
             M2 = self._second(factors, A[:, :, :q2].transpose(0, 2, 1), transposed=True)
             M2[:, np.arange(q2), np.arange(q2)] += 1.0
-            second, more = _cholesky(M2)
-            NE = self._second(factors, _solved(second, A[:, :, q2:]))
+            second, more = stacked.cholesky(M2)
+            NE = self._second(factors, stacked.solved(second, A[:, :, q2:]))
             SW = SW - E[:, :q2, q2:].transpose(0, 2, 1) @ NE
             logdet = logdet + more
         sigma2 = sigma**2
         d = mixing * prior.scale**-2.0
         weighted = sigma2[:, None] * d
-        factor_S, log_S = _cholesky(SW[:, :p, :p] + (C.T * weighted[:, None, :]) @ C)
-        S_inverse = _inverses(factor_S, p)
+        factor_S, log_S = stacked.cholesky(SW[:, :p, :p] + (C.T * weighted[:, None, :]) @ C)
+        S_inverse = stacked.inverses(factor_S, p)
         right = SW[:, :p, p] + (weighted * location) @ C
         gamma = (S_inverse @ right[:, :, None])[:, :, 0]
         square = (SW[:, p, p] + weighted @ location**2 - (right * gamma).sum(axis=1)) / sigma2
@@ -281,7 +278,7 @@ class CollapsedPoints:
         middle[:, :p, :p], middle[:, p, p] = at.S_inverse, 1.0 / sigma2
         omega = B @ middle @ B.transpose(0, 2, 1)
         if q2:
-            left = self._second(factors, _inverses(at.second, q2))
+            left = self._second(factors, stacked.inverses(at.second, q2))
             omega[:, :q2, :q2] += self._second(factors, left.transpose(0, 2, 1))
         return omega
 
@@ -318,7 +315,7 @@ class CollapsedPoints:
         beta[rows] = self.collapsed.beta(gamma)
         if q2:
             # u2 = N2 (E2y - E2Q gamma) + sigma Lambda2 Lc^{-T} e
-            noise = self._second(factors, _half_solved(at.second, rng.standard_normal((D, q2, 1))))[:, :, 0]
+            noise = self._second(factors, stacked.half_solved(at.second, rng.standard_normal((D, q2, 1))))[:, :, 0]
             effects = _less_fixed(at.NE, gamma) + sigma[:, None] * noise
             weight[:, :q2] = -effects
             for group, where, position in zip(
@@ -415,38 +412,3 @@ def _less_fixed(products: Vector, gamma: Vector) -> Vector:
 def _side_by_side(X: Vector, position: NDArray[np.intp]) -> Vector:
     """(D, k, q r) rows of X (D, q2, r) for each column of a factor, all its levels in a row."""
     return X[:, position].transpose(0, 2, 1, 3).reshape(len(X), position.shape[1], -1)
-
-
-# --- Cholesky algebra on dense matrices: LAPACK, one call for each ---------------------------------------------------
-def _cholesky(A: Vector) -> tuple[list[Vector], Vector]:
-    """Lower factors of D matrices, what is above the diagonal left as it was, and (D,) logarithms of determinants."""
-    out, logdet = [], np.zeros(len(A))
-    if A.shape[1] == 0:
-        return list(A), logdet
-    for d, one in enumerate(A):
-        L, info = dpotrf(one.T, lower=1, clean=0)
-        if info:
-            raise np.linalg.LinAlgError("matrix is not positive definite")
-        logdet[d] = 2.0 * np.log(np.diagonal(L)).sum()
-        out.append(L)
-    return out, logdet
-
-
-def _solved(factors: list[Vector], B: Vector) -> Vector:
-    """(D, n, r) solutions of L L'x = B."""
-    return np.array([dpotrs(L, b, lower=1)[0] for L, b in zip(factors, B, strict=True)])
-
-
-def _half_solved(factors: list[Vector], B: Vector) -> Vector:
-    """(D, n, r) solutions of L'x = B."""
-    return np.array([dtrtrs(L, b, lower=1, trans=1)[0] for L, b in zip(factors, B, strict=True)])
-
-
-def _inverses(factors: list[Vector], n: int) -> Vector:
-    """(D, n, n) inverses of L L'."""
-    out = np.empty((len(factors), n, n))
-    above = np.triu_indices(n, 1)
-    for d, L in enumerate(factors if n else []):
-        out[d] = dpotri(L, lower=1)[0]
-        out[d][above] = out[d].T[above]
-    return out

@@ -149,7 +149,7 @@ def test_as_described_pictures_show(names):
 
 def test_stan_and_reml_answer_the_same_table(names):
     program = names["program"]
-    assert all(f"rows_dot_product(Z_{k}, u_{k}[g_{k}])" in program for k in (1, 2, 3))
+    assert all(f"rows_dot_product(Zc_{k}, u_{k}[g_{k}])" in program for k in (1, 2, 3))
     assert names["sampled"] == 10  # two sds and a correlation for each of three terms, and sigma
     assert names["coefficients"] == 8 + 2 * (79 + 32 + names["posterior"].ngroups["sch:group"])
     # Monte Carlo error of a mean of about 500 effective draws with sd 3: 0.13; four of them.
