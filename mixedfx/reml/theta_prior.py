@@ -14,15 +14,15 @@ n, and all of them of the mean sigma^2 / n. The prior is
   effect is its mean squared error to second order (Datta, Rao & Smith 2005, Biometrika 92:183; Ganesh & Lahiri 2008,
   Biometrika 95:514), recommended for coverage by Morris & Tang (2011, Statistical Science 26:271), and the gamma(2)
   penalty that keeps estimates off the boundary (Chung, Rabe-Hesketh, Dorie, Gelman & Liu 2013, Psychometrika 78:685).
-  A density that is positive at s = 0 shrinks too much: 90 % intervals cover 82 to 89 times in 100 on rung 5 of the
+  A density that is positive at s = 0 shrinks too much: 90 % intervals cover 83 to 89 times in 100 on rung 5 of the
   ladder (`mixedfx.datasets.varying_effects`).
 * Far above it is proportional to 1 / s: Jeffreys's prior of a scale. Where the data determine each level's effect, the
   interval of a new level then is the classical t interval with J - 1 degrees of freedom, and that of a mean agrees with
   Satterthwaite's. Flat in the variance throughout, it would have J - 3, and cover 100 times in 100 with 4 levels.
 * It turns from one to the other at c D / J. With ten levels that is D, where Jeffreys's prior of the variance turns if
   D is known; fewer levels know less of the variance and need more of the first kind, many need less. c was chosen by
-  simulation (benchmarks/studies.md): 90 % intervals of effects of 10 to 12 levels, of 120 cells with three rows each, of
-  differences and of cells without rows cover 88 to 93 times in 100, and change by 2 between c = 5 and c = 40.
+  simulation (benchmarks/studies.md): 90 % intervals of effects of 10 to 12 levels, of 120 cells with three rows each,
+  of differences and of cells without rows cover 88 to 93 times in 100, and by 2 more with c = 40.
 * Beyond `FARTHEST` times the spread of the response it falls off, so that a variance about which the data say nothing,
   as with a single level, has a distribution at all.
 
