@@ -11,7 +11,8 @@ from mixedfx.design.build import build_design
 from mixedfx.linalg import stacked
 from mixedfx.pls import collapsed_points
 from mixedfx.pls.collapsed import CoefficientPrior, Collapsed
-from mixedfx.pls.collapsed_points import one_by_one, points_of
+from mixedfx.pls.collapsed_gradients import one_by_one
+from mixedfx.pls.collapsed_points import points_of
 from mixedfx.pls.problem import build_problem
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.errors.FewLevelsWarning")
