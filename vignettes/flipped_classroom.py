@@ -404,7 +404,8 @@ by_hand_within = sd_student * np.sqrt(1 / n_some + 1 / n_fully)
 
 # %% [markdown]
 # For questions of this kind there is `mx.effects`, which also answers for subgroups and for groups that were never
-# seen. Here it gives the same difference, and that of No Flipped:
+# seen. Here it gives the same difference, and that of No Flipped. Its intervals count degrees of freedom, as
+# `mixed.tidy()` does, and are a little longer than 1.96 standard errors to either side:
 
 # %%
 effects = mx.effects(mixed, "style").table

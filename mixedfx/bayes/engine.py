@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,13 +220,13 @@ def _mass_of_draws(modes: Modes, phi: Array) -> tuple[float, ...]:
 
 @dataclass(frozen=True, eq=False)
 class _Weighted:
-    """Weighted points; where each took a factorisation of its own, with the draw of (beta, u) made there."""
+    """Weighted points, the proposals that stand at the modes, and what these found; (beta, u) as in `_Points`."""
 
     sample: ImportanceSample
     first: MixtureProposal
     adapted: Adapted
-    beta: Array | None = None
-    u: Array | None = None
+    beta: Array | None
+    u: Array | None
 
 
 def _weighted(
@@ -240,23 +240,42 @@ def _weighted(
     proposal = adapted.proposal
     if proposals is None:  # as many effective points as draws, if that can be had
         proposals = int(np.ceil(draws * np.clip(1 / max(adapted.share, 1e-3), *EXTRA[fast])))
-    n = max(draws, proposals)
-    spent = adapted.evaluations
-    for attempt in range(1, ATTEMPTS[fast] + 1):
-        points = proposal.draw(rng, n)
-        density, beta, u = _final_round(target, points, rng, report)
-        log_ratios = density - proposal.log_density(points)
-        weights, k_hat = smooth(log_ratios)
+    n, spent = max(draws, proposals), adapted.evaluations
+    found = _final_round(target, proposal, n, rng, report)
+    for _ in range(ATTEMPTS[fast] - 1):
         spent += n
-        if k_hat <= RELIABLE or attempt == ATTEMPTS[fast]:
+        if found.sample.k_hat <= RELIABLE:
             break
         # so many points know the tails better than a round of adaptation did
-        proposal = proposal.refit(points, weights)
-    found = ImportanceSample(points, log_ratios, weights, k_hat, float(1 / np.sum(weights**2)), adapted.rounds, spent)
-    return _Weighted(found, first, adapted, beta, u)
+        proposal = proposal.refit(found.sample.points, found.sample.weights)
+        found = _final_round(target, proposal, n, rng, report)
+    else:
+        spent += n
+    counted = replace(found.sample, rounds=adapted.rounds, evaluations=spent)
+    return _Weighted(counted, first, adapted, found.beta, found.u)
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """Weighted points; where each took a factorisation of its own, with the draw of (beta, u) made there."""
+
+    sample: ImportanceSample
+    beta: Array | None
+    u: Array | None
 
 
 def _final_round(
+    target: Target, proposal: MixtureProposal, n: int, rng: np.random.Generator, report: Report
+) -> _Points:  # fmt: skip
+    points = proposal.draw(rng, n)
+    density, beta, u = _densities(target, points, rng, report)
+    log_ratios = density - proposal.log_density(points)
+    weights, k_hat = smooth(log_ratios)
+    found = ImportanceSample(points, log_ratios, weights, k_hat, float(1 / np.sum(weights**2)), 0, n)
+    return _Points(found, beta, u)
+
+
+def _densities(
     target: Target, points: Array, rng: np.random.Generator, report: Report
 ) -> tuple[Array, Array | None, Array | None]:
     """Densities of points; where each takes a factorisation of its own, with a draw of (beta, u) while it is there."""

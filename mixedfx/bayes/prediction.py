@@ -14,7 +14,9 @@ from mixedfx.bayes.engine import check_memory
 from mixedfx.bayes.state import PosteriorState
 from mixedfx.design.alignment import row_labels
 from mixedfx.design.functional import Functional
-from mixedfx.errors import check_level, check_option
+from mixedfx.design.transforms import Transformation
+from mixedfx.errors import OptionError, check_level, check_option
+from mixedfx.inference.original_scale import transformation_to_undo
 from mixedfx.results.protocol import NewLevels
 from mixedfx.results.undetermined import warn_rows
 
@@ -170,6 +172,9 @@ class PosteriorPrediction(PosteriorState):
         kind: responses.Kind = "response",
         seed: int | None = None,
         weights: Any = None,
+        *,
+        back_transform: bool = False,
+        bias_adjust: bool = False,
     ) -> pd.DataFrame:
         """Expected responses, linear predictors or new responses, with intervals.
 
@@ -189,9 +194,16 @@ class PosteriorPrediction(PosteriorState):
         seed
             Of the residual variation; the fit's where None.
         weights
-            Precision weights of the rows, for ``kind="predictive"``: values (a pandas Series is aligned with the index
-            of `newdata`) or a column. None: those of the fit; for new rows the column that the fit was weighted by, and
-            1 where they do not have it.
+            Precision weights of the rows, for ``kind="predictive"`` and `bias_adjust`: values (a pandas Series is
+            aligned with the index of `newdata`) or a column. None: those of the fit; for new rows the column that the
+            fit was weighted by, and 1 where they do not have it.
+        back_transform
+            Of a transformed response: whether predictions are in the units of the variable, days under ``log(days) ~
+            ...``. Draws are taken through the inverse: of ``kind="response"`` they are geometric means (of a logarithm)
+            or medians, of ``"predictive"`` new values of the variable. False: as modelled, log(days).
+        bias_adjust
+            With `back_transform` and ``kind="response"``: the arithmetic mean of the variable, which takes the residual
+            variance into account.
 
         Returns
         -------
@@ -227,7 +239,12 @@ class PosteriorPrediction(PosteriorState):
         """
         check_level(level)
         check_option("kind", kind, ("response", "link", "predictive"))
-        if weights is not None:
+        back = transformation_to_undo(self.design, self.family, back_transform, bias_adjust)
+        if back is not None and (kind == "link" or (bias_adjust and kind != "response")):
+            what = "back_transform=True" if kind == "link" else "bias_adjust=True"
+            raise OptionError(f"{what} and kind={kind!r} ask for different scales", mend='Use kind="response".')
+        adjust = back is not None and bias_adjust
+        if weights is not None and not adjust:
             responses.refuse_weights(self, kind)
         frame = responses.fetch(self.design, newdata, weights)
         rows = self._told_rows(frame, new_levels)
@@ -239,11 +256,25 @@ class PosteriorPrediction(PosteriorState):
             found = responses.new_responses(self, rows, facts, rng)
         else:
             found = self.stream(rows, kind)
+        if back is not None:
+            used = responses.used_weights(self.design, frame, weights, row_labels(newdata)) if bias_adjust else None
+            found = self._taken_back(found, back, used, bias_adjust)
         index = self.design.frame.index if newdata is None else getattr(newdata, "index", None)
         usable = index if isinstance(index, pd.Index) and len(index) == len(rows) else None
         table = responses.summaries(found, len(rows), last, level)
         names = self.categories if kind == "response" else self._predicted if last else ()
         return responses.prediction_table(table, usable, names, "category")
+
+    def _taken_back(
+        self, found: Iterator[tuple[slice, Array]], back: Transformation, weights: Array | None, bias_adjust: bool
+    ) -> Iterator[tuple[slice, Array]]:
+        """Draws of the variable behind a transformed response, or of its mean, a block of rows at a time."""
+        for at, values in found:
+            if bias_adjust and back.affine is None:
+                sigma = self.joint.auxiliary["sigma"][:, None]
+                yield at, back.mean(values, sigma if weights is None else sigma / np.sqrt(weights[at]))
+            else:
+                yield at, back.inverse(values)
 
     @property
     def _predicted(self) -> tuple[str, ...]:

@@ -57,8 +57,7 @@ def row_facts(design: Design, frame: pd.DataFrame | None = None, weights: Any = 
     UnweightedRowsWarning
         Where the fit has weights, and nothing says those of the new rows.
     """
-    n = len(design.y) if frame is None else len(frame)
-    used = row_weights(design, frame, weights, labels, n) if design.weights is not None or weights is not None else None
+    used = used_weights(design, frame, weights, labels)
     if frame is None:
         return RowFacts(design.trials, used, design.known_sd)
     for name in ("trials", "se"):
@@ -70,6 +69,15 @@ def row_facts(design: Design, frame: pd.DataFrame | None = None, weights: Any = 
                 mend="Add the column, or ask for kind='response'.",
             )
     return RowFacts(addition(design, frame, "trials"), used, addition(design, frame, "se"))
+
+
+def used_weights(
+    design: Design, frame: pd.DataFrame | None, weights: Any = None, labels: pd.Index | None = None
+) -> Array | None:
+    """Precision weights of the rows to predict, as `row_facts` has them; None where all are 1."""
+    if design.weights is None and weights is None:
+        return None
+    return row_weights(design, frame, weights, labels, len(design.y) if frame is None else len(frame))
 
 
 def stream(

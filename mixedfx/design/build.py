@@ -234,9 +234,11 @@ def build_design(
     random, random_specs = _random_terms(parsed, frame, part)
     _check_contrasts(scope, parts)
 
+    columns = {c: column(frame, c) for c in frame.columns}
+    beside = [c for c in columns if c not in used and c != offset_column]
     spec = DesignSpec(
         formula=parsed,
-        kinds={c: kind(column(frame, c)) for c in frame.columns},
+        kinds={c: kind(values) for c, values in columns.items()},
         fixed=fixed,
         kept=kept,
         random=random_specs,
@@ -244,7 +246,7 @@ def build_design(
         given_offset=offset_column,
         offset_is_own="offset" in arrays,
         weights=weights if isinstance(weights, str) else None,
-        text_categories=frozenset(c for c in frame.columns if has_text_categories(column(frame, c))),
+        text_categories=frozenset(c for c, values in columns.items() if has_text_categories(values)),
         env=dict(env or {}),
         contrasts=dict(contrasts or {}),
         null=null,
@@ -257,7 +259,7 @@ def build_design(
         random=random,
         weights=kept_weights,
         offset=total_offset,
-        frame=frame.drop(columns=[c for c in frame.columns if c not in (*used, offset_column)]),
+        frame=frame.drop(columns=beside) if beside else frame,
         spec=spec,
         rows=rows,
         aliased=aliased,

@@ -53,7 +53,7 @@ class Null:
     @property
     def estimable(self) -> NDArray[np.bool_]:
         """(m,) whether the data determine each functional."""
-        return ~self.needed.any(axis=1)
+        return np.asarray(~self.needed.any(axis=1))
 
     def combine(self, weights: sparse.csr_array) -> Null:
         """Of the rows of `weights` (s, m) times these functionals."""
@@ -136,9 +136,9 @@ def null_space(full: Array, kept: NDArray[np.intp], columns: Sequence[str]) -> N
     >>> found.names, found.coordinates(np.array([[1.0, 0, 1], [1.0, 0, 0], [0.0, 1, -1]])).estimable.tolist()
     (('b',), [True, False, True])
     """
-    dropped = np.setdiff1d(np.arange(full.shape[1], dtype=np.intp), kept)
-    if not len(dropped):
+    if len(kept) == full.shape[1]:
         return None
+    dropped = np.setdiff1d(np.arange(full.shape[1], dtype=np.intp), kept)
     length = np.abs(full).max(axis=0, initial=0.0)
     scale = np.where(length > 0, length, 1.0)  # squares of large entries would else overflow
     R = np.asarray(np.linalg.qr(full[:, [*kept, *dropped]] / scale[[*kept, *dropped]], mode="r"))

@@ -5,6 +5,11 @@ its cells, and the fit is asked about C_S (beta, u) once, however many cells the
 cells within each draw. The cells then pass by in blocks: D draws of a block of expected outcomes, times the weights,
 added to the (D, subgroups) sums; D x cells is never held.
 
+The response may be a transformation of a variable, such as a logarithm. The average of the model's predictions is then
+taken back through the inverse (a generalised mean: the geometric one of a logarithm), or, where arithmetic means are
+asked for, every cell contributes the mean of the variable itself, which takes draws. For a numeric treatment "per unit"
+the second of its two values is an increment, formed without subtracting large numbers (`mixedfx.effects.increments`).
+
 Where weights are uncertain too, draw d of an average uses draw d of the weights: sum w_di m_di / sum w_di. An exact
 fit then gives, for each draw of the weights, one draw from the joint normal distribution of its averages.
 """
@@ -12,7 +17,7 @@ fit then gives, for each draw of the weights, one draw from the joint normal dis
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -22,9 +27,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.estimable import Null
+from mixedfx.design.frame import column as fetch
 from mixedfx.design.functional import Functional, NewLevel
-from mixedfx.effects.comparisons import Comparison
+from mixedfx.design.transforms import Transformation
 from mixedfx.effects.grid import Grid
+from mixedfx.effects.increments import affine_in, far_from, increments
 from mixedfx.effects.outcome import (
     Outcome,
     categories_of,
@@ -36,6 +43,8 @@ from mixedfx.effects.outcome import (
 )
 from mixedfx.effects.progress import progress
 from mixedfx.effects.quantities import Drawn, Exact, Quantities
+from mixedfx.effects.reading import AS_THEY_ARE, Reading
+from mixedfx.effects.sampled import sampled
 from mixedfx.effects.subgroups import block_diagonal
 from mixedfx.effects.summary import is_exact, take_rows
 from mixedfx.effects.treatment import Treatment
@@ -74,6 +83,8 @@ class Averages:
         (D, s + 1) draws of the total weights where these are uncertain, else (1, s + 1).
     needed
         Columns dropped from the fit as aliased that some of the cells need.
+    reading
+        How they are to be read.
     """
 
     quantities: Quantities
@@ -83,6 +94,7 @@ class Averages:
     any_unseen: bool
     weight: Array
     needed: tuple[str, ...] = ()
+    reading: Reading = AS_THEY_ARE
 
     def rows(self) -> NDArray[np.intp]:
         """(V, s + 1, K) positions in `quantities`."""
@@ -99,6 +111,8 @@ def subgroup_averages(
     groups: str,
     new_levels: NewLevels,
     seed: int | None,
+    back: Transformation | None = None,
+    bias_adjust: bool = False,
 ) -> Averages:
     """Average outcomes of subgroups under every value of the treatment.
 
@@ -112,16 +126,22 @@ def subgroup_averages(
         Which values of the treatment are compared.
     membership
         (s + 1, m) ones where a cell belongs to a subgroup; the last row is everybody.
-    scale, groups, new_levels, seed
+    scale, groups, new_levels, seed, bias_adjust
         As `mixedfx.effects.effects.effects` has them.
+    back
+        The transformation of the response that is to be undone.
 
     Raises
     ------
     EffectsError
         A subgroup that weighs nothing in some draw of the weights.
     """
-    linear = scale == "link" or is_identity(fit)
-    pass_by = _Cells(fit, grid, treated, new_levels, zero=(linear and groups != "fitted") or groups == "average")
+    means = back if bias_adjust and back is not None and back.affine is None else None
+    linear = means is None and (scale == "link" or is_identity(fit))
+    if means is not None and is_exact(fit.apply(fit.design_for().combine(_first(len(fit.design.y))))):
+        fit = sampled(fit, 0 if seed is None else seed)
+    zero = (linear and groups != "fitted") or groups == "average"
+    pass_by = _Cells(fit, grid, treated, new_levels, zero=zero, linear=linear)
     totals = np.atleast_2d((membership @ grid.weight_draws.T).T)
     if (totals <= 0).any():
         raise EffectsError(
@@ -143,64 +163,32 @@ def subgroup_averages(
         quantities = Drawn(values, unseen, null=null)
     else:
         values, unseen, totals, null = _streamed(
-            pass_by, membership, averaging, totals, Outcome(fit, linear), (V, s, K), groups, seed=seed
+            pass_by, membership, averaging, totals, Outcome(fit, linear, means), (V, s, K), groups, seed=seed
         )
         quantities = Drawn(values, unseen, null=null)
     pass_by.warn()
-    needed = tuple(pass_by.needed)
-    return Averages(quantities, (V, s, K), categories, pass_by.averaged, bool((unseen > 0).any()), totals, needed)
+    needed, any_unseen = tuple(pass_by.needed), bool((unseen > 0).any())
+    reading = Reading(back if means is None else None, pass_by.increments, treated.step)
+    return Averages(quantities, (V, s, K), categories, pass_by.averaged, any_unseen, totals, needed, reading)
 
 
-def compared(
-    quantities: Quantities,
-    shape: tuple[int, int, int],
-    pairs: Sequence[tuple[int, int]],
-    comparison: Comparison,
-    labels: Sequence[str],
-) -> Quantities:
-    """Compare average outcomes.
-
-    Parameters
-    ----------
-    quantities
-        V * r * K averages, ordered as in `Averages`.
-    shape
-        (V, r, K).
-    pairs
-        (higher, lower) values of the treatment of each of the P contrasts.
-    comparison
-        How two averages become one number.
-    labels
-        Names of the r subgroups, for errors.
-
-    Returns
-    -------
-    Exact or Drawn
-        r * P * K rows: for each subgroup each contrast, for each of those each category. Exact where `quantities` are
-        and the comparison is linear.
-    """
-    rows = np.arange(int(np.prod(shape))).reshape(shape)
-    high = np.stack([rows[h] for h, _ in pairs], axis=1).ravel()
-    low = np.stack([rows[base] for _, base in pairs], axis=1).ravel()
-    if comparison.coefficients is not None:
-        a, b = comparison.coefficients
-        at = np.arange(len(high))
-        entries = (np.repeat([a, b], len(high)), (np.concatenate([at, at]), np.concatenate([high, low])))
-        W = sparse.coo_array(entries, shape=(len(high), rows.size))
-        return quantities.combine(sparse.csr_array(W))
-    draws = quantities.draws()
-    names = [label for label in labels for _ in range(len(pairs) * shape[2])]
-    for side in (high, low):
-        comparison.check(draws[:, side], names)
-    unseen = (quantities.unseen[high] + quantities.unseen[low]) / 2
-    return Drawn(comparison.compare(draws[:, high], draws[:, low]), unseen, center="median")
+def _first(n: int) -> sparse.csr_array:
+    """(1, n) the first row."""
+    return sparse.csr_array(([1.0], ([0], [0])), shape=(1, n))
 
 
 class _Cells:
     """The cells of a grid under every value of the treatment, block by block, with one warning in the end."""
 
-    def __init__(self, fit: Fit, grid: Grid, treated: Treatment, new_levels: NewLevels, *, zero: bool) -> None:
-        self.fit, self.grid, self.treated, self.zero = fit, grid, treated, zero
+    def __init__(
+        self, fit: Fit, grid: Grid, treated: Treatment, new_levels: NewLevels, *, zero: bool, linear: bool
+    ) -> None:
+        self.fit, self.grid, self.zero = fit, grid, zero
+        # Where outcomes are linear predictors, what a unit adds is a row of its own.
+        self.increments = linear and treated.kind == "unit"
+        if self.increments and affine_in(fit.design, treated.column):
+            treated = replace(treated, far=far_from(fetch(grid.frame, treated.column).to_numpy(dtype=float)))
+        self.treated = treated
         self.new_levels: NewLevels = new_levels
         self.averaged: tuple[str, ...] = ()
         self.needed: dict[str, None] = {}
@@ -227,6 +215,9 @@ class _Cells:
         for warning in caught:
             self._said.setdefault(str(warning.message), warning)
         self.needed |= dict.fromkeys(needed_columns(self.fit.design, rows.null))
+        if self.increments:
+            x = fetch(frame, self.treated.column).to_numpy(dtype=float).reshape(2, -1)
+            rows = increments(rows, x[1] - x[0])
         self._unseen |= dict.fromkeys(rows.new_levels)
         self.averaged = rows.averaged
         return cells, frame, without_random(rows) if self.zero else rows

@@ -16,13 +16,15 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from mixedfx.design.backtransform import Unknown, read_transformation
 from mixedfx.design.design import Design
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.functional import Functional
+from mixedfx.design.transforms import Transformation
 from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.grid import Grid
 from mixedfx.effects.modifiers import categorical_columns, effect_modifiers, formula_with_variation
-from mixedfx.effects.quantities import Exact, Quantities
+from mixedfx.effects.quantities import Quantities, null_of
 from mixedfx.effects.treatment import Treatment
 from mixedfx.effects.wording import did_you_mean, listed
 from mixedfx.errors import EffectsError, NotEstimableWarning, NoVariationWarning, check_seed
@@ -82,6 +84,62 @@ def check_comparison(fit: Fit, comparison: Comparison | None, scale: str) -> Non
             )
 
 
+def check_transformation(
+    fit: Fit, comparison: Comparison | None, scale: str, bias_adjust: bool
+) -> Transformation | None:
+    """The transformation of the response that the answer undoes; None where it is in units of the response.
+
+    Raises
+    ------
+    EffectsError
+        A response that cannot be given in other units, a comparison without meaning on the scale of the model, or means
+        that do not exist.
+    """
+    family = getattr(fit, "family", None)
+    found = read_transformation(fit.design, family)
+    if not isinstance(bias_adjust, bool):
+        raise EffectsError(f"bias_adjust must be True or False, not {bias_adjust!r}")
+    if found is None:
+        return None
+    if scale == "link":
+        if bias_adjust or (comparison is not None and comparison.name != "difference"):
+            what = "bias_adjust=True" if bias_adjust else comparison.name if comparison else ""
+            raise EffectsError(
+                f'{what} is about a variable, and scale="link" about {found.text}, whose units and zero are others',
+                mend='Use comparison="difference".'
+                if isinstance(found, Unknown)
+                else f'Use scale="response", which is that of {found.variable}.',
+            )
+        return None
+    if isinstance(found, Unknown):
+        raise EffectsError(
+            f"the response {found.text} cannot be taken back to the scale of a variable: {found.reason}",
+            mend=f'Ask with scale="link", for averages and differences of {found.text} as it was modelled; or make it '
+            "a column of the data first, which is then the response.",
+        )
+    if bias_adjust and found.affine is None:
+        _check_means(fit, found)
+    return found
+
+
+def _check_means(fit: Fit, found: Transformation) -> None:
+    """Refuse arithmetic means that do not exist, or for which the residual variance is not known."""
+    family = getattr(fit, "family", None)
+    mend = f"Leave bias_adjust out: numbers are then {found.kind}s of {found.variable}."
+    if not found.has_mean:
+        raise EffectsError(f"under a normal distribution of {found.text}, {found.variable} has no mean", mend=mend)
+    if family is not None and not (family.name == "gaussian" and family.identity):
+        raise EffectsError(
+            f"means behind {found.text} are known for the gaussian family with the identity link, not for "
+            f"{family.name} ({family.link.name})",
+            mend=mend,
+        )
+    if fit.design.known_sd is not None:
+        raise EffectsError(
+            "se(...) is the error of each row's own estimate, and no part of what varies in the population", mend=mend
+        )
+
+
 def warn_not_estimable(
     design: Design, quantities: Quantities, labels: Sequence[str], needed: Sequence[str], *, stacklevel: int = 3
 ) -> tuple[str, ...]:
@@ -106,8 +164,7 @@ def warn_not_estimable(
     lost = quantities.lost
     if not lost.any():
         return ()
-    null = quantities.functional.null if isinstance(quantities, Exact) else quantities.null
-    columns = needed_columns(design, null) or tuple(needed)
+    columns = needed_columns(design, null_of(quantities)) or tuple(needed)
     which = listed(list(dict.fromkeys(label for label, gone in zip(labels, lost, strict=True) if gone)))
     warnings.warn(
         f"the answer for {which} is not estimable and is NaN: {reason(columns)}",

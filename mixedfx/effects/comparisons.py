@@ -23,8 +23,9 @@ scale (``scale="link"``), because odds ratios do not collapse over people.
 A comparison that is linear in the two averages is itself a linear functional of (beta, u) on the identity link, so
 its mean and covariance are exact wherever those of the fit are. Any other is taken draw by draw, and its estimate is
 the median of the draws: medians pass through monotone functions, so that ``lnratio`` is the logarithm of ``ratio``,
-and an average near zero in a few draws does not decide the estimate. `COMPARISONS` is the registry: a new comparison
-is a new entry.
+and an average near zero in a few draws does not decide the estimate. Where the response is a logarithm, the ratio of
+two geometric means is a function of the difference of two means, and so is an odds ratio of a logit: these are exact
+again. `COMPARISONS` is the registry: a new comparison is a new entry.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.design.transforms import CURVES, Affine, Curve, Transformation
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import EffectsError
 
@@ -62,6 +64,10 @@ class Comparison:
         Multipliers of the two averages where the comparison is linear in them; None where it is not.
     domain
         What the averages must be for the comparison to have a meaning.
+    through
+        The logarithm that it is a function of: that of the ratio of the averages or of their odds; empty for neither.
+    of_log
+        The curve whose inverse that function is; None where it is the logarithm itself.
     """
 
     name: str
@@ -71,6 +77,14 @@ class Comparison:
     slopes: Callable[[Array, Array], tuple[Array, Array]]
     coefficients: tuple[float, float] | None = None
     domain: Literal["any", "probability", "positive", "unit"] = "any"
+    through: Literal["", "ratio", "odds"] = ""
+    of_log: Curve | Transformation | None = None
+
+    def per_unit(self, values: Array, step: float) -> Array:
+        """Comparisons over `step` units as those of one: a part of a difference, a root of a ratio."""
+        if self.of_log is None:
+            return values / step
+        return self.of_log.inverse(self.of_log.forward(values) / step)
 
     @property
     def title(self) -> str:
@@ -149,17 +163,28 @@ def _log_odds_slopes(high: Array, low: Array) -> tuple[Array, Array]:
 
 
 _LINEAR = (1.0, -1.0)
+_RATIO = CURVES["log"]
+_PERCENT = Transformation("", "", (CURVES["log1p"], Affine(0.0, 100.0)))
 COMPARISONS: dict[str, Comparison] = {
     c.name: c
     for c in (
         Comparison("difference", 0.0, "{high} - {low}", np.subtract, _ones, _LINEAR),
         Comparison("risk_difference", 0.0, "{high} - {low}", np.subtract, _ones, _LINEAR, "probability"),
-        Comparison("ratio", 1.0, "{high} / {low}", np.divide, _ratio_slopes, None, "positive"),
-        Comparison("lnratio", 0.0, "ln({high} / {low})", _lnratio, _lnratio_slopes, None, "positive"),
-        Comparison("lift", 0.0, "{high} over {low}, %", _lift, _lift_slopes, None, "positive"),
-        Comparison("odds_ratio", 1.0, "odds({high}) / odds({low})", _odds_ratio, _odds_slopes, None, "unit"),
+        Comparison("ratio", 1.0, "{high} / {low}", np.divide, _ratio_slopes, None, "positive", "ratio", _RATIO),
+        Comparison("lnratio", 0.0, "ln({high} / {low})", _lnratio, _lnratio_slopes, None, "positive", "ratio"),
+        Comparison("lift", 0.0, "{high} over {low}, %", _lift, _lift_slopes, None, "positive", "ratio", _PERCENT),
         Comparison(
-            "log_odds_ratio", 0.0, "ln(odds({high}) / odds({low}))", _log_odds_ratio, _log_odds_slopes, None, "unit"
+            "odds_ratio", 1.0, "odds({high}) / odds({low})", _odds_ratio, _odds_slopes, None, "unit", "odds", _RATIO
+        ),
+        Comparison(
+            "log_odds_ratio",
+            0.0,
+            "ln(odds({high}) / odds({low}))",
+            _log_odds_ratio,
+            _log_odds_slopes,
+            None,
+            "unit",
+            "odds",
         ),
     )
 }

@@ -18,9 +18,10 @@ from scipy import sparse
 
 from mixedfx.design.estimable import Null
 from mixedfx.design.frame import column as fetch
-from mixedfx.effects.averages import Averages, compared
+from mixedfx.effects.averages import Averages
 from mixedfx.effects.checks import warn_not_estimable
-from mixedfx.effects.quantities import Drawn, Quantities, stack, with_unseen
+from mixedfx.effects.quantities import Drawn, Exact, Quantities, stack, with_unseen
+from mixedfx.effects.reading import compared, outcomes
 from mixedfx.effects.state import EffectsState
 from mixedfx.effects.subgroups import EVERY
 from mixedfx.effects.wording import did_you_mean
@@ -72,10 +73,12 @@ def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> S
     per = len(overall.quantities)
     s = len(effects)
     quantities: Quantities
-    if what == "complement" and isinstance(effects.quantities, Drawn):
-        rest = _rest(effects, rows // per).take(np.arange(len(rows)) * per + rows % per)
+    if what == "complement" and not isinstance(effects.quantities, Exact):
+        own, rest = _own_and_rest(effects, rows // per)
+        at = np.arange(len(rows)) * per + rows % per
         one = sparse.eye_array(len(rows))
-        quantities = stack(effects.quantities.take(rows), rest).combine(sparse.csr_array(sparse.hstack([one, -one])))
+        whole = stack(own.take(at), rest.take(at))
+        quantities = whole.combine(sparse.csr_array(sparse.hstack([one, -one])))
     else:
         # Against the complement: tau_S - tau_rest = W / (W - w) (tau_S - tau_all).
         factor = overall.weight / rest_weight if what == "complement" else np.ones(len(rows))
@@ -90,8 +93,8 @@ def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> S
     return _answer(effects, rows, quantities, other, notes, unseen=(unseen + unseen_all) / 2)
 
 
-def _rest(effects: EffectsState, subgroups: NDArray[np.intp]) -> Quantities:
-    """Numbers of all rows but those of a subgroup, for each of `subgroups`, from draws of averages.
+def _own_and_rest(effects: EffectsState, subgroups: NDArray[np.intp]) -> tuple[Quantities, Quantities]:
+    """Numbers of each of `subgroups`, and of all rows but those of it, from joint draws of averages.
 
     A ratio or an average over uncertain weights is not linear in the averages: the averages of the rest are formed
     within each draw, and compared then.
@@ -105,13 +108,19 @@ def _rest(effects: EffectsState, subgroups: NDArray[np.intp]) -> Quantities:
     total = averages.weight[:, None, -1:, None]
     own = averages.weight[:, None, subgroups, None]
     rest = (total * draws[:, :, -1:] - own * draws[:, :, subgroups]) / (total - own)
-    shape = (V, len(subgroups), K)
-    unseen = np.zeros(V * len(subgroups) * K)
-    found = Drawn(rest.reshape(len(rest), -1), unseen, null=_null_of_rest(averages, subgroups))
-    if question.comparison is None:
-        return found
     labels = [effects.labels[i * effects.per_subgroup] for i in subgroups]
-    return compared(found, shape, question.treated.pairs, question.comparison, labels)
+
+    def numbers(values: NDArray[np.float64], null: Null | None) -> Quantities:
+        found = Drawn(values.reshape(len(values), -1), np.zeros(V * len(subgroups) * K), null=null)
+        if question.comparison is None:
+            return outcomes(found, averages.reading)
+        shape, pairs = (V, len(subgroups), K), question.treated.pairs
+        return compared(found, shape, pairs, question.comparison, labels, averages.reading)
+
+    null = None
+    if isinstance(known, Drawn) and known.null is not None:
+        null = known.null.take(averages.rows()[:, subgroups].ravel())
+    return numbers(draws[:, :, subgroups], null), numbers(rest, _null_of_rest(averages, subgroups))
 
 
 def _null_of_rest(averages: Averages, subgroups: NDArray[np.intp]) -> Null | None:

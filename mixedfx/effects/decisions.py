@@ -184,15 +184,25 @@ def _rows(effects: EffectsState, contrast: str | None) -> NDArray[np.intp]:
         raise EffectsError(
             "a decision needs effects that add up over people", mend='Ask for effects(..., comparison="difference").'
         )
-    if "margin" in effects.keys:
-        raise EffectsError("a decision needs subgroups that do not overlap, and margins do", mend="Name one crossing.")
+    back = effects.question.back
+    if back is not None and back.affine is None and not effects.question.bias_adjust:
+        raise EffectsError(
+            f"a decision needs effects that add up over people, and a {back.kind} does not",
+            mend="Ask for effects(..., bias_adjust=True), which are differences of arithmetic means."
+            if back.has_mean
+            else f'Ask with scale="link", for sums of {back.text}.',
+        )
     if "category" in effects.table:
         raise EffectsError("a decision needs one outcome, and this response has categories")
-    if (
-        effects.overall is None
-        or effects.table["weight"].to_numpy().sum() > effects.overall.weight * effects.per_subgroup * 1.001
-    ):
-        raise EffectsError("a decision needs effects of subgroups that do not overlap")
+    if effects.aspect:
+        raise EffectsError(f"a decision needs effects, and these are {effects.aspect}es", mend="Ask the effects.")
+    if effects.overlap is not None:
+        pair = effects.overlap
+        raise EffectsError(
+            f"a decision needs subgroups that do not overlap: {pair.rows:,} rows belong to both {pair.first!r} and "
+            f"{pair.second!r}, and would be treated and paid for twice",
+            mend='Ask for one crossing, by=["race", "gender"], or leave the members of one out of the other\'s query.',
+        )
     options = list(dict.fromkeys(effects.table["contrast"]))
     if contrast is None and len(options) > 1:
         raise EffectsError(
@@ -232,7 +242,7 @@ def _prices(cost: CostLike, effects: EffectsState, rows: NDArray[np.intp]) -> Ar
 
 
 def _notes(effects: EffectsState, budget: float | None, policies: pd.DataFrame) -> tuple[str, ...]:
-    response = effects.fit.design.response_name
+    response = effects.response
     notes = [
         f"Gains are sums of {response} over people, each policy judged on draws that did not choose it; random treats "
         + ("as many people as the chosen policy." if budget is None else "people at random with the same money."),

@@ -34,6 +34,7 @@ def effects(
     new_levels: NewLevels = "sample",
     seed: int | None = None,
     uncertainty: Uncertainty = "full",
+    bias_adjust: bool = False,
 ) -> Effects:
     """Average effects of a treatment, for everybody or for subgroups.
 
@@ -46,11 +47,12 @@ def effects(
     fit
         Any fit.
     treatment
-        A column of the model. 0/1 or boolean: 1 minus 0. Text or categories: each level minus the first. A number:
-        one unit more than the value each row has, which is the slope where the model is linear in it. A dictionary of
-        one column chooses the values, the base first: ``{"style": ["Fully", "Some"]}`` is Some minus Fully,
-        ``{"dose": [0, 10]}`` is 10 minus 0. ``{"style": "pairwise"}`` compares every two levels, ``"sequential"`` each
-        level with the one before.
+        A column of the model. 0/1 or boolean: 1 minus 0. Text or categories: each level minus the first. A number with
+        two values, such as -0.5 and 0.5: the higher minus the lower. Any other number: one unit more than the value
+        each row has, which is the slope where the model is linear in it; ``{"dose": "per unit"}`` asks for that of any
+        number. A dictionary of one column chooses the values, the base first: ``{"style": ["Fully", "Some"]}`` is Some
+        minus Fully, ``{"dose": [0, 10]}`` is 10 minus 0. ``{"style": "pairwise"}`` compares every two levels,
+        ``"sequential"`` each level with the one before.
     by
         ``"race"``, or ``["race", "gender"]`` for one row per cell of the crossing, or ``[["race"], ["gender"]]`` for
         several margins in one table (``[]`` among them is everybody). Only combinations that occur have a row.
@@ -74,8 +76,12 @@ def effects(
         ``"lnratio"``, ``"lift"`` (in percent), ``"odds_ratio"``, ``"log_odds_ratio"``. A ratio is one of weighted
         means, sum w h / sum w l, and not the mean of each row's ratio.
     scale
-        ``"response"``, or ``"link"`` for differences of linear predictors; the same on the identity link. Where the
-        formula transforms the response, effects are in units of the transformed response.
+        ``"response"``, or ``"link"`` for differences of linear predictors; the same on the identity link, unless the
+        formula transforms the response. ``"response"`` takes a transformed response back to its variable: under
+        ``log(days) ~ ...`` a ratio is one of geometric means of days, a difference is in days; ``"link"`` keeps the
+        scale of the model, log(days). A note says which. Known are log, log2, log10, log1p, sqrt, logit and other
+        functions that can be undone, powers, ``scale``, ``center``, shifts and factors (``I(y / 1000)``), and what is
+        composed of them; an unknown function has answers on the scale of the model only.
     groups
         Three questions, and three answers off the identity link; on it, the last two agree. ``"fitted"`` keeps the
         random effects: the effect in the groups of the data, wanted where these groups are the subject. ``"average"``
@@ -95,6 +101,11 @@ def effects(
     uncertainty
         Of fits by REML or ML. ``"full"``: intervals include that the variances are estimated. ``"given theta"``: they
         take the estimated variances as known. A posterior is always full.
+    bias_adjust
+        Of a transformed response: compare arithmetic means of the variable, which take the residual variance into
+        account (and that of the groups that are averaged over), instead of taking back the means of the model's
+        predictions. exp(mean of log(days)) is the geometric mean, the median day count of a person; exp(mean + sigma^2
+        / 2) is the arithmetic one, what days add up to. For gaussian models.
 
     Returns
     -------
@@ -126,6 +137,10 @@ def effects(
     averages, and intervals are quantiles. Estimates are means of the draws for differences, and medians for the
     others, so that ``lnratio`` is the logarithm of ``ratio``.
 
+    Of a transformed response f(y) the average over a subgroup is f^-1 of the average of f(y): the generalised mean,
+    which does not depend on the unit of y. Ratios of a logarithm and odds ratios of a logit are then as exact as
+    differences; other comparisons are taken draw by draw, and estimates are medians. With ``bias_adjust=True`` means
+    of y in each row are averaged, within each draw.
     In the table n counts rows and weight what they stand for: trials of ``k | trials(m)``, or the weights given. So the
     same data give the same effects as counts of cells and as rows of zeros and ones. New data without the column of
     the trials count each row once, and a note says so. ``newdata=census, weights="N"`` counts people of the census,
@@ -145,6 +160,7 @@ def effects(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import mixedfx as mx
     >>> star = mx.datasets.load("star")
     >>> fit = mx.lmer("math ~ small*race + small*gender + (1 + small | sch)", star)
@@ -153,6 +169,13 @@ def effects(
     ['Black', 'boy', '1 - 0']
     >>> mx.effects(fit, "small", by="race", comparison="lift").table["contrast"].iloc[0]
     '1 over 0, %'
+
+    The ratio of two geometric means, from a model of logarithms:
+
+    >>> log_fit = mx.lmer("log(math) ~ small + (1 | sch)", star)
+    >>> ratio = mx.effects(log_fit, "small", comparison="ratio")
+    >>> round(float(ratio.table["estimate"].item()), 4), round(float(np.exp(log_fit.fixef["small"])), 4)
+    (1.018, 1.018)
     """
     return ask(
         fit,
@@ -168,4 +191,5 @@ def effects(
         new_levels=new_levels,
         seed=seed,
         uncertainty=uncertainty,
+        bias_adjust=bias_adjust,
     )

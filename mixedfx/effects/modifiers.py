@@ -29,10 +29,10 @@ def categorical_columns(design: Design) -> frozenset[str]:
     """Return the columns used as categories whatever their type: in ``C(...)`` or as a grouping factor."""
     found = {c for part in design.formula.random for c in part.group}
     for side in (design.formula.fixed, *(part.left for part in design.formula.random)):
-        for factors in _terms(side):
+        for factors in terms_of(side):
             for factor in factors:
                 if factor.replace(" ", "").startswith(("C(", "factor(")):
-                    found |= _columns((factor,), design)
+                    found |= columns_of((factor,), design)
     return frozenset(found)
 
 
@@ -54,16 +54,16 @@ def effect_modifiers(design: Design, treatment: str, *, random: bool = True) -> 
         Column names, without the treatment.
     """
     found: set[str] = set()
-    for factors in (*_terms(design.formula.fixed), *((offset,) for offset in design.formula.offsets)):
-        columns = _columns(factors, design)
+    for factors in (*terms_of(design.formula.fixed), *((offset,) for offset in design.formula.offsets)):
+        columns = columns_of(factors, design)
         if treatment in columns:
             found |= columns
     for part in design.formula.random if random else ():
         if treatment in part.group:
             found |= set(part.group) | _side_columns(part.left, design)
             continue
-        for factors in _terms(part.left):
-            columns = _columns(factors, design)
+        for factors in terms_of(part.left):
+            columns = columns_of(factors, design)
             if treatment in columns:
                 found |= columns | set(part.group)
     return frozenset(found - {treatment})
@@ -114,8 +114,8 @@ def formula_with_variation(design: Design, treatment: str, over: Iterable[str], 
 
 def _as_written(column: str, design: Design) -> str:
     """Return the factor of the fixed part that stands for a column: ``"C(dose)"`` where that is how it is written."""
-    for factors in _terms(design.formula.fixed):
-        if len(factors) == 1 and _columns(factors, design) == {column}:
+    for factors in terms_of(design.formula.fixed):
+        if len(factors) == 1 and columns_of(factors, design) == {column}:
             return factors[0] if factors[0] != column else _name(column)
     return _name(column)
 
@@ -125,7 +125,7 @@ def _name(column: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _terms(side: str) -> tuple[tuple[str, ...], ...]:
+def terms_of(side: str) -> tuple[tuple[str, ...], ...]:
     """Return the terms of one side of a formula after expansion, each as the texts of its factors."""
     from formulaic import SimpleFormula
 
@@ -133,10 +133,10 @@ def _terms(side: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _side_columns(side: str, design: Design) -> set[str]:
-    return {c for factors in _terms(side) for c in _columns(factors, design)}
+    return {c for factors in terms_of(side) for c in columns_of(factors, design)}
 
 
-def _columns(factors: Iterable[str], design: Design) -> set[str]:
+def columns_of(factors: Iterable[str], design: Design) -> set[str]:
     """Return the columns of the data that some factors read."""
     found: set[str] = set()
     for factor in factors:

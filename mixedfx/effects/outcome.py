@@ -6,17 +6,15 @@ posterior draw d,
 
     average over the population = E g^-1(eta + sqrt(v) x),  x ~ N(0, 1),
 
-because a sum of normal effects is one scalar normal. The expectation is a sum over nodes x_j with weights w_j:
-Gauss-Hermite nodes (Abramowitz & Stegun 1972, 25.4.46) up to a standard deviation of 1. Beyond, g^-1 is steep in x and
-polynomials follow it badly, while the trapezoidal rule still converges geometrically (Trefethen & Weideman 2014, SIAM
-Review 56:385): its error falls as exp(-2 pi a / h), with a the half width of the strip of analyticity, of order
-1 / sqrt(v). Errors stay below 1e-6. For the probit link the closed form Phi(eta / sqrt(1 + v)) is the oracle of its
-test.
+because a sum of normal effects is one scalar normal. The expectation is a sum over nodes x_j with weights w_j, see
+`mixedfx.linalg.quadrature`. For the probit link the closed form Phi(eta / sqrt(1 + v)) is the oracle of its test.
+
+The mean of a variable y behind a transformed response f(y) = eta + e is an expectation of the same kind, with the
+residual variance added: E f^-1(eta + sqrt(v + sigma^2) x).
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,14 +27,14 @@ from scipy import sparse
 
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
+from mixedfx.design.population import population_covariates, population_variance
+from mixedfx.design.transforms import Transformation
 from mixedfx.effects.summary import take_rows
-from mixedfx.errors import EffectsError, UnseenLevelsWarning
+from mixedfx.errors import EffectsError
+from mixedfx.linalg.quadrature import normal_rule
 from mixedfx.results.protocol import Fit
 
 Array = NDArray[np.float64]
-
-# A level that no data have: what stands in a grouping column whose effects are integrated out.
-ANYBODY = "(population)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +47,13 @@ class Outcome:
         A fit that answers from draws.
     linear
         Whether the outcome is the linear predictor itself.
+    means
+        The transformation of the response whose variable is averaged, of a gaussian response; None for the response.
     """
 
     fit: Any
     linear: bool
+    means: Transformation | None = None
 
     def draws(self, rows: Functional, variance: Sequence[Array] | None = None) -> Array:
         """(D, m) draws of the expected outcome, or (D, m, K) probabilities of categories; NaN where not estimable.
@@ -73,7 +74,10 @@ class Outcome:
     def _draws(self, rows: Functional, variance: Sequence[Array] | None) -> Array:
         if self.linear:
             return self.fit.apply(rows).draws()
-        spread = None if variance is None else self._variance(variance)
+        spread = None if variance is None else population_variance(self.fit.covariance_factors, tuple(variance))
+        if self.means is not None:
+            total = np.ravel(self.fit.draws()[("sigma",)])[:, None] ** 2 + (0.0 if spread is None else spread)
+            return self.means.mean(self.fit.apply(rows).draws(), np.sqrt(total))
         if spread is None or not spread.any():
             return np.asarray(self.fit.expected(rows))
         eta, scale = self.fit.apply(rows).draws(), np.sqrt(spread)
@@ -81,16 +85,6 @@ class Outcome:
         for node, weight in zip(*normal_rule(float(scale.max())), strict=True):
             total = total + weight * self.fit.family.mean(eta + scale * node, self._auxiliary)
         return np.asarray(total)
-
-    def _variance(self, covariates: Sequence[Array]) -> Array:
-        """(D, m) population variance of the random part of each cell."""
-        total: Any = 0.0
-        for z, factor in zip(covariates, self.fit.covariance_factors, strict=True):
-            if z.any():
-                covariance = factor @ factor.transpose(0, 2, 1)
-                square = (z[:, :, None] * z[:, None, :]).reshape(len(z), -1)
-                total = total + covariance.reshape(len(factor), -1) @ square.T
-        return np.clip(np.atleast_2d(total), 0.0, None)
 
     @cached_property
     def _auxiliary(self) -> Mapping[str, Array]:
@@ -108,27 +102,6 @@ class Outcome:
     def _thresholds(self) -> int:
         ordered = self.fit.family.outcome == "ordered"
         return len(self.fit.design.categories) - 1 if ordered else 0
-
-
-def normal_rule(sd: float) -> tuple[Array, Array]:
-    """Nodes and weights for the expectation of g^-1(eta + s x) over a standard normal x, for every s up to `sd`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mixedfx.effects.outcome import normal_rule
-    >>> x, w = normal_rule(3.0)
-    >>> bool(abs(w @ np.exp(3 * x) / np.exp(4.5) - 1) < 1e-6)
-    True
-    """
-    if sd <= 1:
-        x, w = np.polynomial.hermite_e.hermegauss(11 if sd <= 0.5 else 21)
-    else:
-        # Under a log link the mass lies about x = sd.
-        reach = 6.5 + sd
-        x = np.linspace(-reach, reach, 1 + int(np.ceil(2 * reach * np.sqrt(1 + sd**2) / 0.7)))
-        w = np.exp(-0.5 * x**2)
-    return x, w / w.sum()
 
 
 def distinct_rows(rows: Functional, spread: Sequence[Array]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -191,31 +164,9 @@ def integrated(fit: Fit, frame: pd.DataFrame, rows: Functional, groups: str) -> 
             "an average over the population of groups is not available for a nominal response",
             mend='Use groups="average", or newdata that hold the grouping columns.',
         )
-    columns = dict.fromkeys(c for part in design.formula.random for c in part.group if c not in frame)
-    filled = frame.assign(**dict.fromkeys(columns, ANYBODY))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnseenLevelsWarning)
-        whole = fit.design_for(filled, new_levels="sample")
     absent = [term.label in rows.averaged for term in design.random]
-    found = covariates(design, whole)
+    found = population_covariates(design, frame)
     return tuple(z if groups == "integrate" or gone else 0 * z for z, gone in zip(found, absent, strict=True))
-
-
-def covariates(design: Design, rows: Functional) -> tuple[Array, ...]:
-    """For each random term the (m, k) covariates of its effects, whichever level each cell belongs to."""
-    m = len(rows)
-    out = [np.zeros((m, term.n_columns)) for term in design.random]
-    for t, (start, stop) in enumerate(zip(design.starts[:-1], design.starts[1:], strict=True)):
-        part = sparse.coo_array(rows.random[:, start:stop])
-        np.add.at(out[t], (part.coords[0], part.coords[1] % out[t].shape[1]), part.data)
-    if rows.new_levels:
-        term = np.concatenate([[n.term] * out[n.term].shape[1] for n in rows.new_levels])
-        place = np.concatenate([np.arange(out[n.term].shape[1]) for n in rows.new_levels])
-        part = sparse.coo_array(rows.new)
-        for t in range(len(out)):
-            mine = term[part.coords[1]] == t
-            np.add.at(out[t], (part.coords[0][mine], place[part.coords[1][mine]]), part.data[mine])
-    return tuple(out)
 
 
 def compact(design: Design, rows: Functional, chosen: NDArray[np.intp]) -> Functional:

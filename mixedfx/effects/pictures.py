@@ -66,7 +66,7 @@ class EffectsPictures(EffectsQuestions):
     @property
     def what(self) -> str:
         """What the numbers are, for an axis: ``"effect of small on math"``."""
-        response = self.fit.design.response_name
+        response = self.response
         if self.comparison is None:
             text = f"average {response}"
         else:

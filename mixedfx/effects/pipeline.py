@@ -17,18 +17,23 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from mixedfx.effects.averages import Averages, compared, subgroup_averages
+from mixedfx.design.frame import column as fetch
+from mixedfx.design.transforms import Transformation
+from mixedfx.effects.averages import Averages, subgroup_averages
 from mixedfx.effects.checks import (
     check_comparison,
     check_options,
+    check_transformation,
     constant_over,
     warn_no_variation,
     warn_not_estimable,
 )
 from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.grid import Grid, build_grid
+from mixedfx.effects.increments import affine_in, unit_step
 from mixedfx.effects.outcome import is_identity
-from mixedfx.effects.quantities import Drawn, Exact, Quantities
+from mixedfx.effects.quantities import Drawn, Exact, Quantities, functional_of
+from mixedfx.effects.reading import Reading, compared, outcomes
 from mixedfx.effects.result import Effects
 from mixedfx.effects.row_counts import WeightsLike
 from mixedfx.effects.singular import warn_singular
@@ -95,25 +100,39 @@ def _answer(
     new_levels: NewLevels,
     seed: int | None,
     uncertainty: Uncertainty,
+    bias_adjust: bool,
 ) -> Effects:
     check_options(scale, groups, new_levels, level, seed)
     fit = _answering(fit, uncertainty)
     design = fit.design
-    linear = scale == "link" or is_identity(fit)
     check_comparison(fit, comparison, scale)
+    back = check_transformation(fit, comparison, scale, bias_adjust)
+    curved = back is not None and back.affine is None
+    linear = scale == "link" or (is_identity(fit) and not (curved and bias_adjust))
     plan = read_plan(by, subgroups)
-    cancels = linear and comparison is not None and comparison.coefficients is not None
+    cancels = linear and Reading(back).only_difference(comparison)
     grid = build_grid(design, treated, plan.columns, newdata, weights, offsets_cancel=cancels)
+    if treated.kind == "unit":
+        treated = replace(treated, step=unit_step(fetch(grid.frame, treated.column).to_numpy(dtype=float)))
     asked = find_subgroups(plan, grid)
     membership = sparse.csr_array(sparse.vstack([asked.membership, everybody(grid).membership]))
     averages = subgroup_averages(
-        fit, grid, treated, membership, scale=scale, groups=groups, new_levels=new_levels, seed=seed
+        fit,
+        grid,
+        treated,
+        membership,
+        scale=scale,
+        groups=groups,
+        new_levels=new_levels,
+        seed=seed,
+        back=back,
+        bias_adjust=bias_adjust,
     )
     labels = (*asked.labels, OVERALL)
     if comparison is None:
-        numbers: Quantities = averages.quantities
+        numbers: Quantities = outcomes(averages.quantities, averages.reading)
     else:
-        numbers = compared(averages.quantities, averages.shape, treated.pairs, comparison, labels)
+        numbers = compared(averages.quantities, averages.shape, treated.pairs, comparison, labels, averages.reading)
     per = max(len(treated.pairs), 1) * averages.shape[2]
     s = len(asked.labels)
     rows = np.arange(s * per)
@@ -124,18 +143,32 @@ def _answer(
         count=int(grid.count.sum()),
         weight=float(grid.weight.sum()),
     )
-    notes = _notes(fit, grid, averages, treated, comparison, scale=scale, groups=groups, new_levels=new_levels) + lost
-    if isinstance(numbers, Exact):
+    notes = _notes(
+        fit,
+        grid,
+        averages,
+        treated,
+        comparison,
+        scale=scale,
+        groups=groups,
+        new_levels=new_levels,
+        back=back,
+        bias_adjust=bias_adjust,
+    )
+    notes += lost
+    if not isinstance(numbers, Drawn):
         notes += numbers.notes
+    first = functional_of(numbers.take(per * np.arange(s)))
     if comparison is not None:
-        if isinstance(numbers, Exact):
-            first = numbers.take(per * np.arange(s)).functional
+        if first is not None:
             warn_no_variation(design, treated, plan.columns, grid, first, groups=groups)
         else:
-            notes += _variation(fit, treated, plan.columns, grid, comparison, groups=groups, linear=linear)
+            notes += _variation(
+                fit, treated, plan.columns, grid, comparison, groups=groups, linear=linear and not curved
+            )
     if groups == "fitted":
-        if isinstance(numbers, Exact):
-            warn_singular(fit, numbers.take(per * np.arange(s)).functional, asked.labels, uncertainty)
+        if first is not None:
+            warn_singular(fit, first, asked.labels, uncertainty)
         elif isinstance(averages.quantities, Exact):
             first = averages.quantities.take(averages.rows()[0, :s, 0]).functional
             warn_singular(fit, first, asked.labels, uncertainty)
@@ -149,13 +182,24 @@ def _answer(
         labels=by_row,
         keys=tuple(asked.keys.columns),
         question=Question(
-            treated, plan, comparison, scale, groups, new_levels, newdata is not None, _named(weights), uncertainty
+            treated,
+            plan,
+            comparison,
+            scale,
+            groups,
+            new_levels,
+            newdata is not None,
+            _named(weights),
+            uncertainty,
+            back,
+            bias_adjust,
         ),
         level=level,
         notes=notes,
         overall=overall,
         averages=averages,
         seed=seed,
+        overlap=asked.overlap(grid.count) if plan.queries is not None or len(plan.margins) > 1 else None,
     )
 
 
@@ -166,6 +210,21 @@ def _concerns(fit: Fit) -> tuple[str, ...]:
     for kind, text in fit.concerns:
         warnings.warn(text, kind, stacklevel=2)
     return tuple(text for _, text in fit.concerns)
+
+
+def _units(fit: Fit, back: Transformation, comparison: Comparison | None, bias_adjust: bool) -> str:
+    """Which averages of which variable an answer is about."""
+    subject = "Averages are" if comparison is None else "The averages compared are"
+    if back.affine is not None:
+        return f"{subject} means of {back.variable}, taken back from {back.text}."
+    if bias_adjust:
+        weight = " of a row of weight 1" if fit.design.weights is not None else ""
+        return (
+            f"{subject} arithmetic means of {back.variable}, under normal residuals{weight} of {back.text} with the "
+            "estimated variance."
+        )
+    also = f' (bias_adjust=True: arithmetic means; scale="link": {back.text} itself)' if back.has_mean else ""
+    return f"{subject} {back.kind}s of {back.variable}, taken back from {back.text}{also}."
 
 
 def _answering(fit: Fit, uncertainty: Uncertainty) -> Fit:
@@ -237,10 +296,13 @@ def _notes(
     scale: str,
     groups: str,
     new_levels: str,
+    back: Transformation | None,
+    bias_adjust: bool,
 ) -> tuple[str, ...]:
     """Collect what a reader must know to read the table."""
-    notes = []
-    linear = scale == "link" or is_identity(fit)
+    notes = [] if back is None else [_units(fit, back, comparison, bias_adjust)]
+    curved = back is not None and back.affine is None
+    linear = scale == "link" or (is_identity(fit) and not (curved and bias_adjust))
     what = "estimates" if treated is NO_TREATMENT else "effects"
     if averages.averaged:
         names = " and ".join(averages.averaged)
@@ -267,16 +329,23 @@ def _notes(
         notes.append('groups="average": all random effects are zero, as in an average group.')
     elif groups == "integrate":
         notes.append('groups="integrate": outcomes are averages over the population of groups.')
-    if comparison is not None and comparison.coefficients is None:
+    difference = averages.reading.only_difference(comparison)
+    if comparison is not None and not difference:
         notes.append(f"{comparison.title} is taken draw by draw: estimates are medians of joint draws.")
     elif isinstance(averages.quantities, Drawn) and len(grid.weight_draws) > 1 and linear:
         notes.append("Averages are taken draw by draw: estimates are means of joint draws.")
+    if treated.step != 1 and not (difference and linear and affine_in(fit.design, treated.column)):
+        notes.append(
+            f"Values of {treated.column} are so large that one unit is lost in them: effects per unit are those of "
+            f"{treated.step:,.0f} units, divided by {treated.step:,.0f}."
+        )
     response = fit.design.formula.response
     if scale == "link" and not is_identity(fit):
         link = cast(Any, fit).family.link.name
         notes.append(f"{what.capitalize()} are on the scale of the linear predictor ({link}).")
     elif (
-        response is not None
+        back is None
+        and response is not None
         and response not in fit.design.frame.columns
         and averages.categories is None
         and (comparison is None or comparison.name == "difference")

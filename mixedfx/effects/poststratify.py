@@ -30,6 +30,7 @@ def poststratify(
     new_levels: NewLevels = "sample",
     seed: int | None = None,
     uncertainty: Uncertainty = "full",
+    bias_adjust: bool = False,
 ) -> Effects:
     """Average outcomes of a population, for everybody or for subgroups.
 
@@ -44,7 +45,7 @@ def poststratify(
     weights
         People in each cell: a column, one number per row (`mixedfx.rake` makes them from margins), or draws of
         uncertain counts (draws, rows). None: one for each row, or its trials; see `mixedfx.effects`.
-    by, subgroups, scale, groups, level, new_levels, seed, uncertainty
+    by, subgroups, scale, groups, level, new_levels, seed, uncertainty, bias_adjust
         As in `mixedfx.effects`.
 
     Returns
@@ -88,4 +89,5 @@ def poststratify(
         new_levels=new_levels,
         seed=seed,
         uncertainty=uncertainty,
+        bias_adjust=bias_adjust,
     )

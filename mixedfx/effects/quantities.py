@@ -1,7 +1,8 @@
 """Joint knowledge about the numbers of a table: exactly, or as draws.
 
 `Exact` holds linear functionals of (beta, u) and asks the fit, so that means and covariances are exact where those of
-the fit are. `Drawn` holds joint draws. Both answer the same questions, and both are combined linearly with their
+the fit are. `Drawn` holds joint draws. `Monotone` holds a monotone function of either, whose intervals and
+probabilities are those of its argument. All answer the same questions, and all are combined linearly with their
 joint distribution kept: a contrast of two rows is one row of a matrix, never two intervals put together.
 """
 
@@ -18,6 +19,7 @@ from scipy import sparse
 
 from mixedfx.design.estimable import Null
 from mixedfx.design.functional import Functional
+from mixedfx.design.transforms import Curve, Transformation, argument_of
 from mixedfx.effects.summary import inner_interval, is_exact, probabilities, share_between, summarize, take_rows
 from mixedfx.results.protocol import Fit
 from mixedfx.results.undetermined import determined
@@ -177,11 +179,121 @@ class Drawn:
         return Drawn(self.values[:, rows], self.unseen[rows], self.center, null)
 
 
-Quantities = Exact | Drawn
+@dataclass(frozen=True, eq=False)
+class Monotone:
+    """A monotone function of other quantities, the same for all rows.
+
+    Attributes
+    ----------
+    base
+        (s) rows.
+    curve
+        Whose inverse is the function.
+    """
+
+    base: Exact | Drawn
+    curve: Curve | Transformation
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    @property
+    def unseen(self) -> Array:
+        """(s,) share of the weight in cells the fit has no data for."""
+        return self.base.unseen
+
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """(s,) rows that the data do not determine, whose numbers are NaN."""
+        return self.base.lost
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the fit has to say about how it answers these rows."""
+        return self.base.notes if isinstance(self.base, Exact) else ()
+
+    def summary(self, level: float, null: float) -> pd.DataFrame:
+        """(s,) estimate, sd (by the delta method), lower, upper, null, prob_above_null."""
+        found = self.base.summary(level, null)
+        center = found["estimate"].to_numpy()
+        lower, upper = self._in_order(found[["lower", "upper"]].to_numpy())
+        return found.assign(
+            estimate=self.curve.inverse(center),
+            sd=np.abs(self.curve.slope(center)) * found["sd"],
+            lower=lower,
+            upper=upper,
+            prob_above_null=self.probability(greater=null),
+        )
+
+    def interval(self, level: float) -> Array:
+        """(s, 2) ends of central intervals."""
+        return np.column_stack(self._in_order(self.base.interval(level)))
+
+    def probability(self, greater: float | None = None, less: float | None = None) -> Array:
+        """(s,) probability of lying above `greater` and below `less`."""
+        low, high = (np.nan if v is None else self._argument(v) for v in (greater, less))
+        if self.curve.falls:
+            low, high = high, low
+        return self.base.probability(None if np.isnan(low) else low, None if np.isnan(high) else high)
+
+    def draws(self, n: int | None = None, seed: int | None = None) -> Array:
+        """(n, s) joint draws."""
+        return self.curve.inverse(self.base.draws(n, seed))
+
+    def combine(self, weights: Matrix) -> Drawn:
+        """Rows that are linear combinations of these rows, (r, s) `weights`."""
+        return Drawn(self.draws(), self.unseen, "median").combine(weights)
+
+    def take(self, rows: NDArray[np.intp]) -> Monotone:
+        """Some of the rows, in the order given."""
+        return Monotone(self.base.take(rows), self.curve)
+
+    def _in_order(self, ends: Array) -> tuple[Array, Array]:
+        ends = np.sort(self.curve.inverse(ends), axis=1)
+        return ends[:, 0], ends[:, 1]
+
+    def _argument(self, value: float) -> float:
+        """Where the function has a value; infinite beyond all its values."""
+        found = argument_of(self.curve, value)
+        if not np.isnan(found):
+            return found
+        # Every value of the function lies on one side of this one.
+        with np.errstate(all="ignore"):
+            above = float(self.curve.inverse(np.array([0.0]))[0]) > value
+        return -np.inf if above != self.curve.falls else np.inf
+
+
+Quantities = Exact | Drawn | Monotone
+
+
+def functional_of(quantities: Quantities) -> Functional | None:
+    """The linear functionals that quantities are, or are a function of; None for draws."""
+    if isinstance(quantities, Monotone):
+        return functional_of(quantities.base)
+    return quantities.functional if isinstance(quantities, Exact) else None
+
+
+def null_of(quantities: Quantities) -> Null | None:
+    """What quantities need of columns that were dropped from the fit."""
+    if isinstance(quantities, Monotone):
+        return null_of(quantities.base)
+    return quantities.functional.null if isinstance(quantities, Exact) else quantities.null
+
+
+def shifted(quantities: Exact | Drawn, by: float) -> Exact | Drawn:
+    """The same rows with a number added to each."""
+    if isinstance(quantities, Drawn):
+        return replace(quantities, values=quantities.values + by)
+    functional = quantities.functional
+    return replace(quantities, functional=replace(functional, offset=functional.offset + by))
 
 
 def stack(first: Quantities, second: Quantities) -> Quantities:
     """Put the rows of one below those of the other; both from one question, so over the same unseen levels or draws."""
+    if isinstance(first, Monotone) and isinstance(second, Monotone):
+        base = stack(first.base, second.base)
+        assert not isinstance(base, Monotone)
+        return Monotone(base, first.curve)
     if isinstance(first, Drawn) and isinstance(second, Drawn):
         values = np.concatenate([first.values, second.values], axis=1)
         null = Null.stack([first.null, second.null], [len(first), len(second)])
@@ -206,4 +318,6 @@ def with_unseen(quantities: Quantities, unseen: Array) -> Quantities:
     """The same rows with other shares of unseen cells."""
     if isinstance(quantities, Drawn):
         return replace(quantities, unseen=unseen)
+    if isinstance(quantities, Monotone):
+        return replace(quantities, base=with_unseen(quantities.base, unseen))
     return replace(quantities, functional=replace(quantities.functional, unseen=unseen))

@@ -281,7 +281,7 @@ class EffectsQuestions(EffectsState):
         Raises
         ------
         EffectsError
-            Effects that do not add up over people (ratios), or subgroups that overlap.
+            Effects that do not add up over people (ratios), or two subgroups that have members in common.
 
         Examples
         --------

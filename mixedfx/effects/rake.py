@@ -1,15 +1,13 @@
 """`rake`: weights of cells that reproduce known margins.
 
-Iterative proportional fitting (Deming & Stephan 1940, Annals of Mathematical Statistics 11:427): the weights are
-multiplied by target / current within the levels of one margin, then of the next, until all margins hold. The limit,
-where there is one, is the table with these margins that is nearest to the starting weights in Kullback-Leibler
-divergence (Csiszar 1975, Annals of Probability 3:146). Where margins conflict with each other or with cells of weight
-zero there is none, and the iteration cycles: that is an error here, with the margin that fails.
+What a user gives is read, or refused with the column, the rows and the level concerned, here; the weights themselves
+are found in margins.py. Rows that agree in all margins are multiplied by one number, so the work is done on distinct
+cells, and cells that start at zero or belong to a level with a total of zero stay out of it with a weight of zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,27 +15,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.frame import to_pandas
+from mixedfx.design.frame import missing, to_pandas
+from mixedfx.effects.margins import conflict, fit_margins
 from mixedfx.effects.wording import did_you_mean, listed
-from mixedfx.errors import EffectsError
+from mixedfx.errors import EffectsError, some_rows
 
 Array = NDArray[np.float64]
-Margins = Mapping[str | tuple[str, ...], Mapping[Any, float] | pd.Series]
+Margins = Mapping[Any, Mapping[Any, float] | pd.Series]
+EXAMPLE = 'Write {"race": {"Black": 30, "White": 70}}.'
 
 
 @dataclass(frozen=True, eq=False)
 class _Margin:
-    """One margin: the level of each cell and the total of each level."""
+    """One margin: the level of each cell (-1 where the cell has no weight to give) and the total of each level."""
 
     name: str
     code: NDArray[np.intp]
     levels: list[Any]
     target: Array
-
-    def error(self, weight: Array) -> Array:
-        """Relative error of each level."""
-        now = np.bincount(self.code, weights=weight, minlength=len(self.target))
-        return np.abs(now - self.target) / np.where(self.target > 0, self.target, 1.0)
 
 
 def rake(
@@ -52,28 +47,32 @@ def rake(
     Parameters
     ----------
     cells
-        One row for each cell (or person); any frame narwhals understands.
+        One row for each cell (or person); any frame narwhals understands. A column that a margin is about has no
+        missing values in rows that have a weight.
     margins
-        Column -> totals of its levels, ``{"race": {"Black": 30, "White": 70}}``; a tuple of columns for a joint margin,
-        with tuples of levels. All margins have the same grand total.
+        Column -> totals of its levels, ``{"race": {"Black": 30, "White": 70}}``, a dictionary or a pandas Series; a
+        tuple of columns for a joint margin, with tuples of levels. Each level stands once. All margins have the same
+        grand total.
     weights
         Where to start: a column, or one number for each cell; what the margins do not say about the joint distribution
         stays as it is here. Cells start equal where None. Zero stays zero.
     tol
         Largest relative error of a total.
     max_iter
-        Passes over all margins.
+        Most iterations: passes over all margins, and steps of Newton's method where these converge too slowly.
 
     Returns
     -------
     Series
         One weight for each cell, named ``"weight"``, in the order of `cells`; ``attrs`` holds iterations and
-        largest_error. Give it as ``weights=`` to `mixedfx.effects` or `mixedfx.poststratify`.
+        largest_error. Give it as ``weights=`` to `mixedfx.effects` or `mixedfx.poststratify`. Of all weights that
+        reproduce the margins these are nearest to those at the start, whatever the order of rows.
 
     Raises
     ------
     EffectsError
-        Margins that conflict, levels without cells or cells without a total, or no convergence.
+        Margins that no weights reproduce (naming the levels in conflict), cells with a missing value, levels without
+        cells or cells without a total, a level given twice, totals or weights that are none; or no convergence.
 
     Examples
     --------
@@ -88,73 +87,143 @@ def rake(
 
     weights = beside(weights, cells, "weights")
     frame = to_pandas(cells)
+    if not isinstance(margins, Mapping):
+        raise EffectsError(
+            f"margins must be a dictionary of columns and the totals of their levels, not a {type(margins).__name__}",
+            mend=EXAMPLE,
+        )
     if not margins:
-        raise EffectsError("rake needs at least one margin", mend='Write {"race": {"Black": 30, "White": 70}}.')
-    weight = _start(weights, frame)
-    read = [_read(key, totals, frame, weight) for key, totals in margins.items()]
-    grand = [m.target.sum() for m in read]
-    for margin, total in zip(read[1:], grand[1:], strict=True):
-        if not np.isclose(total, grand[0], rtol=tol, atol=0.0):
-            raise EffectsError(
-                f"the margins conflict: {read[0].name} adds up to {grand[0]:,.10g}, {margin.name} to {total:,.10g}",
-                mend="Scale them to one total.",
+        raise EffectsError("rake needs at least one margin", mend=EXAMPLE)
+    if not (_is_number(tol) and 0 < tol < 1):
+        raise EffectsError(f"tol must be a number between 0 and 1, not {tol!r}", mend="The default is 1e-9.")
+    if not (_is_number(max_iter) and max_iter >= 1 and float(max_iter).is_integer()):
+        raise EffectsError(f"max_iter must be a whole number of 1 or more, not {max_iter!r}")
+    start = _start(weights, frame)
+    read = [_read(key, totals, frame, start > 0) for key, totals in margins.items()]
+    _check_grand_totals(read, tol)
+    weight, iterations, error = _solve(read, start, tol, int(max_iter))
+    index = getattr(cells, "index", None)
+    out = pd.Series(weight, index=index if isinstance(index, pd.Index) else None, name="weight")
+    out.attrs = {"iterations": iterations, "largest_error": error}
+    return out
+
+
+def _solve(read: list[_Margin], start: Array, tol: float, max_iter: int) -> tuple[Array, int, float]:
+    """Weights of all rows, iterations and the largest error, from distinct cells that have a weight."""
+    live = (start > 0) & np.all([m.target[m.code] > 0 for m in read], axis=0)
+    kept = [np.flatnonzero(m.target > 0) for m in read]
+    names = [(m.name, m.levels[i]) for m, levels in zip(read, kept, strict=True) for i in levels]
+    target = np.concatenate([m.target[levels] for m, levels in zip(read, kept, strict=True)])
+    codes, first = np.empty((len(read), int(live.sum())), dtype=np.intp), 0
+    for j, (margin, levels) in enumerate(zip(read, kept, strict=True)):
+        place = np.full(len(margin.target), -1, dtype=np.intp)
+        place[levels] = first + np.arange(len(levels))
+        codes[j], first = place[margin.code[live]], first + len(levels)
+    key = codes[0]
+    for code in codes[1:]:
+        key = np.unique(key * len(target) + code, return_inverse=True)[1].reshape(-1)
+    _, at, which = np.unique(key, return_index=True, return_inverse=True)
+    cells, which = codes[:, at], which.reshape(-1)
+    total = np.bincount(which, weights=start[live], minlength=cells.shape[1]).astype(np.float64)
+    reached = np.bincount(cells.ravel(), minlength=len(target)) > 0
+    if not reached.all():
+        empty = [names[i] for i in np.flatnonzero(~reached)]
+        raise _conflict([f"{name} = {level!r} has only cells whose other totals are zero" for name, level in empty])
+    found = fit_margins(total, cells, target, tol, max_iter)
+    if found.error > tol:
+        off = conflict(cells, target)
+        if off.any():
+            worst = np.argsort(-np.abs(off) / target, kind="stable")[:3]
+            raise _conflict(
+                [
+                    f"{names[i][0]} = {names[i][1]!r} is {abs(off[i]):,.6g} {'over' if off[i] > 0 else 'short'}"
+                    for i in worst
+                    if abs(off[i]) > 1e-9 * target.sum()
+                ]
             )
-    error = np.inf
-    for iteration in range(1, max_iter + 1):
-        for margin in read:
-            now = np.bincount(margin.code, weights=weight, minlength=len(margin.target))
-            weight = weight * (margin.target / np.where(now > 0, now, 1.0))[margin.code]
-        error = max(float(margin.error(weight).max()) for margin in read)
-        if error <= tol:
-            index = getattr(cells, "index", None)
-            out = pd.Series(weight, index=index if isinstance(index, pd.Index) else None, name="weight")
-            out.attrs = {"iterations": iteration, "largest_error": error}
-            return out
-    worst = max(read, key=lambda m: float(m.error(weight).max()))
-    level = worst.levels[int(np.argmax(worst.error(weight)))]
-    raise EffectsError(
-        f"the margins cannot all hold: after {max_iter} passes {worst.name} = {level!r} is still {error:.2g} off",
-        mend="Margins conflict, or cells of weight zero stand in their way; a small starting weight may help.",
+        raise EffectsError(
+            f"the weights did not converge: after {found.iterations} iterations the largest relative error of a total "
+            f"is {found.error:.2g}",
+            mend=f"The margins do not conflict: raise max_iter (now {max_iter}) or tol (now {tol:g}).",
+        )
+    weight = np.zeros(len(start))
+    weight[live] = start[live] * (found.weight / total)[which]
+    return weight, found.iterations, found.error
+
+
+def _conflict(reasons: list[str]) -> EffectsError:
+    return EffectsError(
+        "the margins cannot all hold: no weights of zero or more reproduce them. At best, " + "; ".join(reasons),
+        mend="Check these totals; where cells that start at zero stand in their way, start them from a small weight.",
     )
 
 
-def _start(weights: str | Sequence[float] | NDArray[np.float64] | None, frame: pd.DataFrame) -> Array:
+def _start(weights: Any, frame: pd.DataFrame) -> Array:
+    """(n,) starting weights."""
+    n, what = len(frame), "weights"
     if isinstance(weights, str):
         if weights not in frame.columns:
             mend = did_you_mean(weights, frame.columns, all_of="Columns")
             raise EffectsError(f"weights: the cells have no column {weights!r}", mend=mend)
-        weights = frame[weights].to_numpy()
-    weight = np.ones(len(frame)) if weights is None else np.array(weights, dtype=float)
-    if weight.shape != (len(frame),) or not np.isfinite(weight).all() or (weight < 0).any():
-        raise EffectsError(f"weights must be {len(frame)} numbers, one for each cell, zero or more")
+        what, weights = f"the column of weights {weights!r}", frame[weights]
+    if n == 0:
+        raise EffectsError("the table of cells has no rows")
+    if weights is None:
+        return np.ones(n)
+    try:
+        series = isinstance(weights, pd.Series)
+        weight = weights.to_numpy(dtype=np.float64, na_value=np.nan) if series else np.array(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise EffectsError(
+            f"{what} must be {n} numbers, one for each cell", mend="Make them numbers: pd.to_numeric(...)."
+        ) from None
+    if weight.shape != (n,):
+        raise EffectsError(f"weights must be {n} numbers, one for each cell, not an array of shape {np.shape(weights)}")
+    bad = ~np.isfinite(weight) | (weight < 0)
+    if bad.any():
+        raise EffectsError(
+            f"{what} must be zero or more, and none missing: they are not in {some_rows(np.flatnonzero(bad))} (counted "
+            "from 0)"
+        )
+    if not weight.any():
+        raise EffectsError(f"{what} are zero in every row, and zero stays zero", mend="Leave weights= out.")
     return weight
 
 
-def _read(
-    key: str | tuple[str, ...], totals: Mapping[Any, float] | pd.Series, frame: pd.DataFrame, weight: Array
-) -> _Margin:
-    """Match the levels of one margin with those of the cells."""
-    columns = [key] if isinstance(key, str) else list(key)
-    for name in columns:
-        if name not in frame.columns:
-            mend = did_you_mean(name, frame.columns, all_of="Columns")
-            raise EffectsError(f"margins: the cells have no column {name!r}", mend=mend)
-    wanted = dict(totals.items())
-    name = ":".join(columns)
-    target = np.array(list(wanted.values()), dtype=float)
-    if not len(target) or not np.isfinite(target).all() or (target < 0).any() or target.sum() <= 0:
-        raise EffectsError(f"the totals of {name} must be zero or more, and not all zero")
+def _read(key: Any, totals: Any, frame: pd.DataFrame, positive: NDArray[np.bool_]) -> _Margin:
+    """Match the levels of one margin with those of the cells that have a weight."""
+    columns = list(key) if isinstance(key, tuple) else [key]
+    for column in columns:
+        if not isinstance(column, Hashable) or column not in frame.columns:
+            mend = did_you_mean(column, frame.columns, all_of="Columns")
+            raise EffectsError(f"margins: the cells have no column {column!r}", mend=mend)
+    if len(set(columns)) < len(columns) or not columns:
+        raise EffectsError(f"margins: a joint margin is of different columns, not {key!r}")
+    name = ":".join(map(str, columns))
+    wanted = _totals(name, columns, totals)
+    absent = missing(frame.loc[:, columns])
+    for column, mask in absent.items():
+        rows = np.flatnonzero(mask & positive)
+        if len(rows):
+            raise EffectsError(
+                f"the margin {name} is about the column {column!r}, which is missing in {some_rows(rows)} (counted "
+                "from 0): nobody knows to which total these cells belong",
+                mend=f"Leave them out, cells.dropna(subset=[{column!r}]), or make them a level with a total of its "
+                f"own, cells[{column!r}].fillna('unknown').",
+            )
     place = {level: i for i, level in enumerate(wanted)}
+    target = np.array(list(wanted.values()))
     own = frame[columns[0]] if len(columns) == 1 else pd.MultiIndex.from_frame(frame.loc[:, columns])
     codes, levels = pd.factorize(own)
-    unknown = [level for level in levels if level not in place]
+    seen = np.bincount(codes[positive], minlength=len(levels))[: len(levels)] > 0 if len(levels) else np.zeros(0, bool)
+    unknown = [level for level, s in zip(levels, seen, strict=True) if s and level not in place]
     if unknown:
         raise EffectsError(
             f"the margin {name} has no total for {listed(unknown)}",
-            mend="Add one, zero included, or leave these cells out.",
+            mend=_as_other_type(unknown, place) or "Add one, zero included, or leave these cells out.",
         )
-    code = np.array([place[level] for level in levels], dtype=np.intp)[codes]
-    reached = np.bincount(code, weights=weight, minlength=len(target)) > 0
+    code = np.array([place.get(level, -1) for level in levels], dtype=np.intp)[codes]
+    reached = np.bincount(code[positive], minlength=len(target)) > 0
     empty = [level for level, i in place.items() if target[i] > 0 and not reached[i]]
     if empty:
         raise EffectsError(
@@ -162,3 +231,72 @@ def _read(
             mend="Add such cells, or start them from a small weight.",
         )
     return _Margin(name, code, list(wanted), target)
+
+
+def _totals(name: str, columns: list[Any], totals: Any) -> dict[Any, float]:
+    """Level -> total of one margin."""
+    if not isinstance(totals, Mapping | pd.Series):
+        by = repr(columns[0]) if len(columns) == 1 else repr(columns)
+        mend = "Give the totals by level: {level: total, ...}."
+        if isinstance(totals, pd.DataFrame):
+            mend = f"Make it a Series of totals by level: frame.groupby({by})['N'].sum()."
+        raise EffectsError(
+            f"the totals of {name} must be a dictionary or a Series by level, not a {type(totals).__name__}", mend=mend
+        )
+    pairs = list(totals.items())
+    if not pairs:
+        raise EffectsError(f"the margin {name} has no levels", mend=EXAMPLE)
+    found: dict[Any, float] = {}
+    for level, total in pairs:
+        if len(columns) > 1 and not (isinstance(level, tuple) and len(level) == len(columns)):
+            raise EffectsError(
+                f"the joint margin {name} has the level {level!r}, which is no tuple of {len(columns)} levels",
+                mend=f"Write {{({', '.join('...' for _ in columns)}): total, ...}}.",
+            )
+        if any(pd.isna(part) for part in (level if isinstance(level, tuple) else (level,))):
+            raise EffectsError(
+                f"the margin {name} has a total for a missing level",
+                mend="Give these cells a level of their own, such as 'unknown', in the cells and in the margin.",
+            )
+        if level in found:
+            raise EffectsError(
+                f"the margin {name} has the level {level!r} more than once",
+                mend="Where its lines are parts of one total, add them up: totals.groupby(level="
+                f"{0 if len(columns) == 1 else list(range(len(columns)))}).sum().",
+            )
+        try:
+            found[level] = float("nan" if isinstance(total, bool | str) else total)
+        except (TypeError, ValueError):
+            found[level] = np.nan
+        if not (np.isfinite(found[level]) and found[level] >= 0):
+            raise EffectsError(
+                f"the totals of {name} must be zero or more, and not all zero: that of {level!r} is {total!r}"
+            )
+    if not any(found.values()):
+        raise EffectsError(f"the totals of {name} must be zero or more, and not all zero")
+    return found
+
+
+def _as_other_type(unknown: list[Any], place: Mapping[Any, int]) -> str | None:
+    """What to do where the levels differ in their type only."""
+    names = {str(level): level for level in place}
+    level = unknown[0].item() if hasattr(unknown[0], "item") else unknown[0]
+    if str(level) not in names:
+        return None
+    other = names[str(level)]
+    return f"The cells hold the {type(level).__name__} {level!r}, the margin the {type(other).__name__} {other!r}."
+
+
+def _check_grand_totals(read: list[_Margin], tol: float) -> None:
+    first = read[0]
+    for margin in read[1:]:
+        if not np.isclose(margin.target.sum(), first.target.sum(), rtol=tol, atol=0.0):
+            raise EffectsError(
+                f"the margins conflict: {first.name} adds up to {first.target.sum():,.10g}, {margin.name} to "
+                f"{margin.target.sum():,.10g}",
+                mend="Scale them to one total.",
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

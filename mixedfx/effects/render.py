@@ -37,8 +37,7 @@ def content(effects: EffectsState, max_rows: int | None = MAX_ROWS) -> SummaryCo
     if left:
         items.append(("Rows", f"{left} more rows in .table."))
     items += [("Note", note) for note in effects.notes]
-    response = effects.fit.design.response_name
-    title = f"{what} of {response}" if outcomes else f"{what} of {effects.treatment} on {response}"
+    title = f"{what} of {effects.response}" if outcomes else f"{what} of {effects.treatment} on {effects.response}"
     return SummaryContent(title, (body, SummaryFacts(tuple(items))))
 
 

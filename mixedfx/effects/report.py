@@ -13,7 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from mixedfx.effects.render import content
-from mixedfx.effects.treatment import STYLES, Treatment, pairs_of
+from mixedfx.effects.treatment import PER_UNIT, STYLES, Treatment, pairs_of
 from mixedfx.errors import MixedfxError
 from mixedfx.families.registry import find_family
 
@@ -146,6 +146,7 @@ def code(effects: Effects, data: str = "data") -> str:
         ("level", effects.level, 0.95),
         ("uncertainty", question.uncertainty, "full"),
         ("seed", effects.seed, None),
+        ("bias_adjust", question.bias_adjust, False),
     ):
         if value != default:
             asked.append(f"{name}={value!r}")
@@ -210,7 +211,7 @@ def _fit_line(fit: Any, data: str) -> str:
 def _treatment(treated: Treatment) -> str:
     """The argument `treatment`."""
     if treated.kind != "levels":
-        return repr(treated.column)
+        return repr({treated.column: PER_UNIT})
     values = [_plain(v) for v in treated.values]
     for style in STYLES[1:]:
         if len(values) > 2 and treated.pairs == pairs_of(len(values), style):

@@ -82,6 +82,9 @@ def _responses(effects: EffectsState) -> list[Array]:
     if categories is not None:
         return [(design.y == k).astype(float) for k in range(len(categories))]
     trials = getattr(design, "trials", None)
+    back = effects.question.back
+    if back is not None and effects.question.bias_adjust:
+        return [back.inverse(design.y)]
     return [design.y if trials is None else design.y / trials]
 
 
@@ -94,7 +97,9 @@ def _raw(effects: EffectsState, y: Array, mask: NDArray[np.bool_], pair: tuple[i
     if treated.kind == "unit":
         if comparison.name != "difference":
             raise EffectsError(f"a raw {comparison.name} of a numeric treatment needs two of its values")
-        return _slope(column.to_numpy(dtype=float)[mask], y[mask])
+        slope, error, n = _slope(column.to_numpy(dtype=float)[mask], y[mask])
+        factor = _factor(effects)
+        return factor * slope, abs(factor) * error, n
     high, low = (_mean(effects, y, mask & (column == treated.values[v]).to_numpy(dtype=bool)) for v in pair)
     n = high[2] + low[2]
     if np.isnan(high[0]) or np.isnan(low[0]):
@@ -107,7 +112,27 @@ def _raw(effects: EffectsState, y: Array, mask: NDArray[np.bool_], pair: tuple[i
     return (value, se, n) if np.isfinite(value) else (np.nan, np.nan, n)
 
 
+def _factor(effects: EffectsState) -> float:
+    """What a slope of the response is multiplied with, to be one of the variable that it is a transformation of."""
+    back = effects.question.back
+    if back is None or effects.question.bias_adjust:
+        return 1.0
+    if back.affine is None:
+        raise EffectsError(f"a raw difference of {back.kind}s of a numeric treatment needs two of its values")
+    return back.affine.factor
+
+
 def _mean(effects: EffectsState, y: Array, mask: NDArray[np.bool_]) -> Raw:
+    """Mean of some rows in the units of the table, its standard error, their number."""
+    mean, se, n = _mean_of_response(effects, y, mask)
+    back = effects.question.back
+    if back is None or effects.question.bias_adjust:
+        return mean, se, n
+    at = np.array(mean)
+    return float(back.inverse(at)), float(np.abs(back.slope(at)) * se), n
+
+
+def _mean_of_response(effects: EffectsState, y: Array, mask: NDArray[np.bool_]) -> Raw:
     """Mean of some rows, its standard error (that of weighted rows where the fit has weights), their number."""
     design: Any = effects.fit.design
     n = int(mask.sum())

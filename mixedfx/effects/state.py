@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.functional import Functional
+from mixedfx.design.transforms import Transformation
 from mixedfx.effects.averages import Averages
 from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.quantities import Exact, Quantities
-from mixedfx.effects.subgroups import Plan
+from mixedfx.effects.subgroups import Overlap, Plan
 from mixedfx.effects.treatment import Treatment
 from mixedfx.errors import EffectsError
 from mixedfx.results.protocol import Fit, Uncertainty
@@ -36,8 +37,10 @@ class Question:
         Whether it was asked about other rows than those of the fit.
     weights
         The column, or the number that all rows have; ``"weights"`` where numbers were given, None for none.
-    uncertainty
+    uncertainty, bias_adjust
         As in `mixedfx.effects.effects.effects`.
+    back
+        The transformation of the response that the answer undoes; None where it is in units of the response.
     """
 
     treated: Treatment
@@ -49,6 +52,8 @@ class Question:
     newdata: bool = False
     weights: str | float | None = None
     uncertainty: Uncertainty = "full"
+    back: Transformation | None = None
+    bias_adjust: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +108,8 @@ class EffectsState:
         The average outcomes that were compared.
     seed
         Passed to fits that need random numbers to answer.
+    overlap
+        The two subgroups of the table with most members in common; None where no two have any.
     aspect
         What of the effects or averages the numbers are; empty where they are these themselves.
     """
@@ -119,6 +126,7 @@ class EffectsState:
     overall: Overall | None = None
     averages: Averages | None = None
     seed: int | None = None
+    overlap: Overlap | None = None
     aspect: str = ""
 
     def __len__(self) -> int:
@@ -128,6 +136,12 @@ class EffectsState:
     def treatment(self) -> str:
         """Column of the treatment; empty for average outcomes."""
         return self.question.treated.column
+
+    @property
+    def response(self) -> str:
+        """What the numbers are about: the response, or the variable that it is a transformation of."""
+        back = self.question.back
+        return self.fit.design.response_name if back is None else back.variable
 
     @property
     def comparison(self) -> Comparison | None:

@@ -66,6 +66,15 @@ class Plan:
         return tuple(dict.fromkeys(c for margin in self.margins for c in margin))
 
 
+@dataclass(frozen=True)
+class Overlap:
+    """Two subgroups, and how many rows of the data belong to both."""
+
+    first: str
+    second: str
+    rows: int
+
+
 @dataclass(frozen=True, eq=False)
 class Subgroups:
     """The subgroups of a grid.
@@ -89,6 +98,15 @@ class Subgroups:
     membership: sparse.csr_array
     count: NDArray[np.int64]
     weight: NDArray[np.float64]
+
+    def overlap(self, rows: NDArray[np.int64]) -> Overlap | None:
+        """Find two subgroups with members in common; `rows` are those of the data in each of the m cells."""
+        shared = sparse.coo_array(sparse.triu(self.membership @ sparse.csr_array(self.membership * rows).T, k=1))
+        if not shared.nnz:
+            return None
+        at = int(np.argmax(shared.data))
+        first, second = (self.labels[int(c[at])] for c in shared.coords)
+        return Overlap(first, second, round(float(shared.data[at])))
 
     def averaging(self, weight: NDArray[np.float64]) -> sparse.csr_array:
         """(s, m) rows that average over each subgroup."""

@@ -8,16 +8,21 @@ treatment           blocks                                          contrasts
 ==================  ==============================================  ===============================================
 0/1 or boolean      0, 1                                            1 - 0
 text or category    its levels; the first is the base               each other level - base
+two numbers         those two in the data of the fit                the higher - the lower
 number              the value x of each row, x + 1                  (x + 1) - x, "per unit"
 {column: values}    those values; the first is the base             each other value - base
 {column: style}     all levels                                      ``"reference"``: each other level - the first;
                                                                     ``"pairwise"``: each later level - each earlier;
                                                                     ``"sequential"``: each level - the one before
+{column:            the value x of each row, x + 1                  (x + 1) - x, also of a number with two values
+"per unit"}
 ==================  ==============================================  ===============================================
 
-A number that the formula uses as a category, in ``C(dose)`` or as a grouping factor, is treated as text is. Where the
-model is linear in a numeric treatment, "per unit" is its slope exactly; where it is not (``poly(dose, 2)``), it is
-the average effect of one unit more, starting from the value each row has.
+A number that the formula uses as a category, in ``C(dose)`` or as a grouping factor, is treated as text is. A number
+with two values, however they are coded (0/1, 1/2, -0.5/0.5, 0/10), is a group and another group: rows are set to these
+values and to none that nobody had. Where the model is linear in a numeric treatment, "per unit" is its slope exactly;
+where it is not (``poly(dose, 2)``), it is the average effect of one unit more, starting from the value each row has
+(see `mixedfx.effects.increments` for numbers so large that one unit is lost in them).
 """
 
 from __future__ import annotations
@@ -38,6 +43,7 @@ from mixedfx.errors import EffectsError
 
 TreatmentLike = str | Mapping[str, Sequence[Any] | str]
 STYLES = ("reference", "pairwise", "sequential")
+PER_UNIT = "per unit"
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ class Treatment:
         (higher, lower) blocks of each contrast.
     dtype
         Type of the column in the data of the fit.
+    step
+        How much more than its own value each row has in the second block of ``"unit"``: 1, or for large numbers what
+        is not lost in them. Effects are divided by it.
+    far
+        The value that all rows have in that block instead, where the model is affine in the treatment.
     """
 
     column: str
@@ -64,11 +75,13 @@ class Treatment:
     values: tuple[Any, ...]
     pairs: tuple[tuple[int, int], ...]
     dtype: Any
+    step: float = 1.0
+    far: float | None = None
 
     def label(self, pair: tuple[int, int], template: str) -> str:
         """Name of one contrast: ``"1 - 0"``, ``"Some - None"``; ``"per unit"`` for a number."""
         if self.kind == "unit":
-            return "per unit"
+            return PER_UNIT
         high, low = pair
         return template.format(high=level_label(self.values[high]), low=level_label(self.values[low]))
 
@@ -79,7 +92,8 @@ class Treatment:
         value = self.values[block]
         if self.kind == "unit":
             # As double precision: 127 + 1 is not -128, whatever the column is stored as.
-            column = fetch(frame, self.column).astype(np.float64) + value
+            own = fetch(frame, self.column).astype(np.float64)
+            column = own * 0.0 + self.far if block and self.far is not None else own + value * self.step
         elif isinstance(self.dtype, pd.CategoricalDtype):
             column = pd.Series(pd.Categorical([value], dtype=self.dtype).repeat(len(frame)), index=frame.index)
         else:
@@ -100,7 +114,7 @@ def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
         The design of the fit.
     treatment
         A column, or ``{column: [base, other, ...]}`` to choose the values compared and their base, or
-        ``{column: "pairwise"}`` for other pairs of its levels.
+        ``{column: "pairwise"}`` for other pairs of its levels, or ``{column: "per unit"}``.
 
     Raises
     ------
@@ -122,15 +136,20 @@ def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
             f"the treatment {name!r} has the single value {levels[0]!r} in the data of the fit",
             mend="An effect needs rows with another value: fit the model to data that have both.",
         )
-    by_level = not numeric or set(levels) == {0, 1} or name in categorical_columns(design)
-    if style is not None and not by_level:
+    category = not numeric or name in categorical_columns(design)
+    by_level = category or set(levels) == {0, 1}
+    if style == PER_UNIT:
+        if category:
+            raise EffectsError(f"{name!r} is used as a category, which has no unit", mend=f"Levels: {listed(levels)}.")
+        return Treatment(name, "unit", (0, 1), ((1, 0),), column.dtype)
+    if style is not None and not by_level and len(levels) > 2:
         raise EffectsError(
             f"{name!r} is a number and has no levels to compare {style!r}",
             mend=f"Name the values: treatment={{{name!r}: [0, 1]}}.",
         )
     if chosen is not None:
         levels = _check_chosen(name, chosen, levels, column, any_number=not by_level)
-    elif not by_level:
+    elif not by_level and len(levels) > 2:
         return Treatment(name, "unit", (0, 1), ((1, 0),), column.dtype)
     dtype = column.dtype
     if numeric and not by_level:
@@ -157,10 +176,10 @@ def _split(treatment: TreatmentLike) -> tuple[str, list[Any] | None, str | None]
         raise EffectsError("treatment must be a column, or a dictionary of one column and its values", mend=example)
     ((name, values),) = treatment.items()
     if isinstance(values, str):
-        if values not in STYLES:
+        if values not in (*STYLES, PER_UNIT):
             raise EffectsError(
                 f"the values of the treatment {name!r} must be a list, or how its levels are paired, not {values!r}",
-                mend=did_you_mean(values, STYLES, all_of="Pairings"),
+                mend=did_you_mean(values, (*STYLES, PER_UNIT), all_of="Pairings"),
             )
         return name, None, values
     if not isinstance(values, Sequence | np.ndarray | pd.Index):

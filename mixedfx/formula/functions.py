@@ -59,7 +59,7 @@ _CUBIC = Signature(
 )
 _FACTOR = Signature(("data", "contrasts", "levels", "spans_intercept"), positional=2, literals=True)
 
-PLAIN = ("log", "log2", "log10", "log1p", "exp", "exp2", "exp10", "expm1", "sqrt", "abs")
+PLAIN = ("log", "log2", "log10", "log1p", "exp", "exp2", "exp10", "expm1", "sqrt", "abs", "logit")
 """Elementwise functions that need no ``np.`` in front."""
 
 FUNCTIONS: MappingProxyType[str, Signature] = MappingProxyType(
@@ -154,6 +154,7 @@ TRANSLATIONS: MappingProxyType[str, str] = MappingProxyType(
         "hashed": "a column of hashed levels, made beforehand",
         "round": "np.round(x)",
         "pow": "np.power(x, y)",
+        "qlogis": "logit(x)",
         "us": "(x | g)",
         "diag": "(x || g)",
     }
@@ -185,8 +186,9 @@ def _functions() -> dict[str, Any]:
     # formulaic is slow to import, and text alone does not need it.
     import numpy as np
     from formulaic.transforms import TRANSFORMS
+    from scipy.special import logit
 
-    special = {"exp10": lambda x: np.power(10.0, x), "factor": TRANSFORMS["C"]}
+    special = {"exp10": lambda x: np.power(10.0, x), "factor": TRANSFORMS["C"], "logit": logit}
     numpy_names = {name: getattr(np, name) for name in (*NUMPY, *NUMPY_CONSTANTS)}
     contrasts = {name: getattr(TRANSFORMS["contr"], name) for name in CONTRASTS}
     own = {name: special.get(name) or (getattr(np, name) if name in PLAIN else TRANSFORMS[name]) for name in FUNCTIONS}

@@ -23,7 +23,7 @@ DEGREES = ("linear", "quadratic", "cubic", "quartic", "degree 5", "degree 6")
 
 
 def contrast_family(
-    method: str | Mapping[str, Sequence[float]], labels: Sequence[str], base: Any = None
+    method: str | Mapping[str, Sequence[float]], labels: Sequence[str], base: Any = None, joint: str = " - "
 ) -> tuple[tuple[str, ...], Array]:
     """Names and coefficients of a family.
 
@@ -37,6 +37,8 @@ def contrast_family(
         The k means.
     base
         Label of the control, for ``"trt.vs.ctrl"``; the first where None.
+    joint
+        What stands between the two means of a pair.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def contrast_family(
     K = np.zeros((len(pairs), k))
     for row, (i, j) in zip(K, pairs, strict=True):
         row[i], row[j] = 1.0, -1.0
-    return tuple(f"{labels[i]} - {labels[j]}" for i, j in pairs), K
+    return tuple(f"{labels[i]}{joint}{labels[j]}" for i, j in pairs), K
 
 
 def _position(base: Any, labels: Sequence[str]) -> int:

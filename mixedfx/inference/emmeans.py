@@ -1,14 +1,15 @@
 """Estimated marginal means and slopes: predictions of the fixed part on a reference grid, averaged over its factors.
 
-Random effects are at their population mean of zero. The means are on the scale of the response as modelled: of
-``log(y)`` where the formula has that on its left.
+Random effects are at their population mean of zero. The means are on the scale of the linear predictor, of ``log(y)``
+where the formula has that on its left, unless they are asked for in units of y (`mixedfx.inference.units`).
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,12 @@ from scipy import sparse
 from mixedfx.design.frame import column, kind
 from mixedfx.design.functional import Functional
 from mixedfx.design.labels import level_label, quoted
-from mixedfx.errors import NotEstimableWarning, OptionError, check_level
+from mixedfx.errors import NotEstimableWarning, OptionError, check_level, check_option
 from mixedfx.inference.answers import Asker, Ddf, Rows
 from mixedfx.inference.averaging import Weights, asked, averages
 from mixedfx.inference.marginal_means import MarginalMeans
 from mixedfx.inference.reference_grid import ReferenceGrid, reference_grid
+from mixedfx.inference.units import units_of
 from mixedfx.results.protocol import Fit
 from mixedfx.results.undetermined import needed_columns, reason
 
@@ -43,6 +45,8 @@ def emmeans(
     ddf: Ddf | None = None,
     vcov: Any = None,
     level: float = 0.95,
+    scale: Literal["link", "response"] = "link",
+    bias_adjust: bool = False,
 ) -> MarginalMeans:
     """Estimated marginal means.
 
@@ -71,6 +75,14 @@ def emmeans(
         which `ddf` has to be ``"residual"`` or ``"normal"``.
     level
         Probability inside the intervals.
+    scale
+        ``"link"``: of the linear predictor, log(days) under ``log(days) ~ ...``. ``"response"``: means are averaged
+        there and taken back to days (and through the inverse of the link, for a posterior with one); the column is
+        response. Contrasts of logarithms are then ratios of geometric means, of logits odds ratios, of shifted and
+        scaled responses differences; any others stay on the scale of the model.
+    bias_adjust
+        With ``scale="response"``: arithmetic means of a response drawn from the population, with the variance of
+        residuals and random effects, instead of the plain inverse.
 
     Returns
     -------
@@ -99,12 +111,26 @@ def emmeans(
     1      1  Black   477.4
     2      0  White   489.9
     3      1  White   497.8
+
+    Geometric means, and their ratio, from a model of logarithms:
+
+    >>> fit = mx.lmer("log(math) ~ small + (1 | sch)", mx.datasets.load("star"))
+    >>> means = mx.emmeans(fit, "small", scale="response")
+    >>> means.table["response"].round(1).tolist(), means.pairs().table[["contrast", "ratio"]].round(3).values.tolist()
+    ([480.7, 489.3], [['small 0 / small 1', 0.982]])
     """
     names, groups = asked(specs, by)
     check_level(level)
     asker = Asker.of(fit, ddf, vcov)
+    check_option("scale", scale, ("link", "response"))
+    if bias_adjust and scale == "link":
+        raise OptionError("bias_adjust=True is about means of the response", mend='Ask with scale="response".')
     grid = reference_grid(fit, at, (*names, *groups))
-    return _means(asker, grid, grid.rows(fit), names, groups, weights, "emmean", level)
+    means = _means(asker, grid, grid.rows(fit), names, groups, weights, "emmean", level)
+    if scale == "link":
+        return means
+    units = units_of(fit, grid, averages(grid, (*names, *groups), weights)[1], bias_adjust)
+    return means if units is None else replace(means, units=units, notes=without_link(means.notes))
 
 
 def emtrends(
@@ -121,8 +147,8 @@ def emtrends(
 ) -> MarginalMeans:
     """Slopes of a numeric predictor, by group.
 
-    The derivative of the mean with respect to `var`, at its mean or at the values of ``at=``, by central differences
-    that are exact for polynomials up to degree 4.
+    The derivative of the linear predictor with respect to `var`, at its mean or at the values of ``at=``, by central
+    differences that are exact for polynomials up to degree 4.
 
     Parameters
     ----------
@@ -136,7 +162,7 @@ def emtrends(
     Returns
     -------
     MarginalMeans
-        Its table has a column trend, in units of the response per unit of `var`.
+        Its table has a column trend, in units of the response as modelled per unit of `var`.
 
     Raises
     ------
@@ -200,6 +226,14 @@ def _means(
     return MarginalMeans(asker, rows, cells, groups, quantity, level, notes)
 
 
+ON_LINK = "on the scale of the linear predictor"
+
+
+def without_link(notes: tuple[str, ...]) -> tuple[str, ...]:
+    """Notes without that on the scale of the linear predictor."""
+    return tuple(note for note in notes if not note.startswith(ON_LINK))
+
+
 def _notes(grid: ReferenceGrid, named: tuple[str, ...], weights: Weights, asker: Asker) -> tuple[str, ...]:
     averaged = [name for name, values in grid.values.items() if name not in named and len(values) > 1]
     fixed = [f"{n} = {level_label(v[0])}" for n, v in _shown(grid).items() if n not in named and len(v) == 1]
@@ -210,7 +244,7 @@ def _notes(grid: ReferenceGrid, named: tuple[str, ...], weights: Weights, asker:
         notes.append(f"at {', '.join(fixed)}")
     link = getattr(getattr(asker.fit, "family", None), "link", None)
     if link is not None and link.name != "identity":
-        notes.append(f"on the scale of the linear predictor ({link.name})")
+        notes.append(f"{ON_LINK} ({link.name})")
     if asker.fit.design.trials is not None and (weights != "equal" or fixed):
         notes.append("rows count by their trials")
     if asker.fit.design.random:

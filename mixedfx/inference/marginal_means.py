@@ -24,6 +24,7 @@ from mixedfx.results.render import Shown, SummaryContent
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from mixedfx.inference.units import Units
 
 Array = NDArray[np.float64]
 DEFAULT_ADJUST: Mapping[str, Adjust] = {
@@ -60,6 +61,8 @@ class MarginalMeans(Shown):
         Number of means that a family compares.
     adjust
         How p values and intervals are adjusted within a family.
+    units
+        How the table reads on the scale of the response; None for that of the linear predictor.
 
     Examples
     --------
@@ -88,19 +91,21 @@ class MarginalMeans(Shown):
     family: str | None = None
     means: int = 1
     adjust: Adjust = "none"
+    units: Units | None = None
 
     @cached_property
     def answer(self) -> Answer:
-        """Estimates, standard errors, degrees of freedom and covariance, or draws, of all rows."""
+        """Estimates, standard errors, degrees of freedom and covariance, or draws, of all rows: linear predictors."""
         return self.asker.answer(self.rows)
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row for each mean or contrast.
 
-        The columns of `cells`, then emmean (or trend, or estimate), SE, df, lower, upper and, for contrasts, statistic
-        and p_value. Of a posterior: the posterior mean, sd, lower, upper (equal tails) and, for contrasts, prob_above,
-        the probability of a positive value.
+        The columns of `cells`, then emmean (or trend, or estimate; response, ratio or odds_ratio on the scale of the
+        response), SE, df, lower, upper and, for contrasts, statistic and p_value. Of a posterior: the posterior mean,
+        sd, lower, upper (equal tails) and, for contrasts, prob_above, the probability of a positive value (of a ratio
+        above 1).
         """
         table = self.confint()
         if self.family is None:
@@ -122,22 +127,26 @@ class MarginalMeans(Shown):
         adjust = self._adjustment(adjust)
         found = self.answer
         if found.draws is not None:
-            lower, upper = np.quantile(found.draws, [0.5 - level / 2, 0.5 + level / 2], axis=0)
-            return self._table(sd=found.SE, lower=lower, upper=upper)
+            draws = found.draws if self.units is None else self.units.value(found.draws)
+            lower, upper = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+            return self._table(sd=self._spread, lower=lower, upper=upper)
         half = np.full(len(self.cells), np.nan)
         for group in self._families:
             half[group] = found.SE[group] * critical_values(
                 found.df[group], adjust, level, means=self.means, correlation=self._correlation(group)
             )
-        return self._table(SE=found.SE, df=found.df, lower=found.estimate - half, upper=found.estimate + half)
+        ends = np.stack([found.estimate - half, found.estimate + half])
+        if self.units is not None:
+            ends = np.sort(np.stack([self.units.value(end) for end in ends]), axis=0)
+        return self._table(SE=self._spread, df=found.df, lower=ends[0], upper=ends[1])
 
-    def test(self, null: float = 0.0, side: Side = "two-sided", adjust: Adjust | None = None) -> pd.DataFrame:
+    def test(self, null: float | None = None, side: Side = "two-sided", adjust: Adjust | None = None) -> pd.DataFrame:
         """Test each row against a number.
 
         Parameters
         ----------
         null
-            The value tested, in units of the estimates.
+            The value tested, in units of the estimates; where None 0, or what a linear predictor of 0 is: a ratio of 1.
         side
             ``"two-sided"``, or the alternative: ``"greater"``, ``"less"``.
         adjust
@@ -157,11 +166,16 @@ class MarginalMeans(Shown):
         check_option("side", side, ("two-sided", "greater", "less"))
         adjust = self._adjustment(adjust, side)
         found = self.answer
+        falls = self.units is not None and self.units.curve.falls
+        if self.units is not None:
+            null = self.units.argument(null)
+        null = 0.0 if null is None else null
         if found.draws is not None:
-            above = np.where(np.isnan(found.estimate), np.nan, (found.draws > null).mean(axis=0))
-            return self._table(sd=found.SE, prob_above=above)
+            beyond = found.draws < null if falls else found.draws > null
+            above = np.where(np.isnan(found.estimate), np.nan, beyond.mean(axis=0))
+            return self._table(sd=self._spread, prob_above=above)
         with np.errstate(divide="ignore", invalid="ignore"):
-            t = (found.estimate - null) / found.SE
+            t = (found.estimate - null) / found.SE * (-1.0 if falls else 1.0)
         p = np.full(len(t), np.nan)
         for group in self._families:
             p[group] = adjusted_p_values(
@@ -172,7 +186,7 @@ class MarginalMeans(Shown):
                 correlation=self._correlation(group),
                 side=side,
             )
-        return self._table(SE=found.SE, df=found.df, statistic=t, p_value=p)
+        return self._table(SE=self._spread, df=found.df, statistic=t, p_value=p)
 
     def joint(self) -> pd.DataFrame:
         """F test in each group: of means or trends, that they are all equal; of contrasts, that they are all zero.
@@ -259,10 +273,12 @@ class MarginalMeans(Shown):
         while name in taken:
             name += ".1"
         means = 1
+        ratios = self.units is not None and self.units.contrasts is not None and self.units.contrasts.ratio
+        joint = " / " if ratios else " - "
         for group in positions(self.cells, groups):
             rows = list(self.cells.iloc[group][crossed].itertuples(index=False, name=None))
             labels = [", ".join(map(value_label, crossed, row)) for row in rows]
-            names, K = contrast_family(method, labels, _control(base, rows, labels))
+            names, K = contrast_family(method, labels, _control(base, rows, labels), joint)
             block = np.zeros((len(K), len(self.cells)))
             block[:, group] = K
             blocks.append(block)
@@ -273,15 +289,22 @@ class MarginalMeans(Shown):
         frame = pd.concat(cells, ignore_index=True)
         for c in groups:
             frame[c] = frame[c].astype(self.cells[c].dtype)
+        K = sparse.csr_array(np.concatenate(blocks))
+        units = None if self.units is None else self.units.of_contrasts(K)
+        notes = self.notes
+        if self.units is not None and units is None:
+            notes = (*notes, "contrasts are on the scale of the linear predictor: they do not pass through an inverse")
         made = replace(
             self,
-            rows=self.rows.combine(sparse.csr_array(np.concatenate(blocks))),
+            rows=self.rows.combine(K),
             cells=frame,
             by=groups,
             quantity="estimate",
+            notes=notes,
             family=family,
             means=means,
             adjust="none",
+            units=units,
         )
         usual = "none" if self.asker.posterior else DEFAULT_ADJUST.get(family, "none")
         return replace(made, adjust=made._adjustment(usual if adjust is None else adjust))
@@ -302,14 +325,39 @@ class MarginalMeans(Shown):
         from mixedfx.inference.comparison_arrows import with_arrows
         from mixedfx.plots.marginal_means import marginal_means
 
-        table = self.table.rename(columns={self.quantity: "estimate"})
+        table = self.table.rename(columns={self.column: "estimate"})
         if comparisons:
             table = with_arrows(self, table)
-        response = self.asker.fit.design.response_name
-        what = {"emmean": f"mean of {response}", "trend": f"slope of {response}"}.get(self.quantity, "difference")
+            if self.units is not None:
+                ends = {c: self.units.value(table[c].to_numpy()) for c in ("arrow_left", "arrow_right")}
+                table = table.assign(**ends)
+        mean = f"mean of {self.response}"
+        names = {"emmean": mean, "response": mean, "trend": f"slope of {self.response}"}
+        ratio = self.units is not None and self.units.ratio
+        what = self.column.replace("_", " ") if ratio else names.get(self.column, "difference")
         options.setdefault("xlabel", what)
-        options.setdefault("null", None if self.quantity == "emmean" else 0.0)
+        options.setdefault("null", None if self.quantity == "emmean" else 1.0 if ratio else 0.0)
         return Picture(marginal_means(table, list(self.cells.columns), self.by, level=self.level, ax=ax, **options))
+
+    @property
+    def column(self) -> str:
+        """Name of the column of estimates."""
+        return self.quantity if self.units is None else self.units.quantity
+
+    @property
+    def response(self) -> str:
+        """What the means are of: the response, or the variable that it is a transformation of."""
+        return self.asker.fit.design.response_name if self.units is None else self.units.variable
+
+    @property
+    def _spread(self) -> Array:
+        """Standard errors (by the delta method) or posterior standard deviations, in the units of the table."""
+        found = self.answer
+        if self.units is None:
+            return found.SE
+        if found.draws is not None:
+            return self.units.value(found.draws).std(axis=0, ddof=1)
+        return np.abs(self.units.slope(found.estimate)) * found.SE
 
     @cached_property
     def _families(self) -> tuple[NDArray[np.intp], ...]:
@@ -331,7 +379,8 @@ class MarginalMeans(Shown):
         return adjust
 
     def _table(self, **columns: Array) -> pd.DataFrame:
-        values = pd.DataFrame({self.quantity: self.answer.estimate, **columns})
+        estimate = self.answer.estimate if self.units is None else self.units.value(self.answer.estimate)
+        values = pd.DataFrame({self.column: estimate, **columns})
         table = pd.concat([self.cells, values], axis=1)
         table.attrs["level"] = self.level
         return table

@@ -71,6 +71,18 @@ class ReferenceGrid:
         found = fit.design_for(self.frame if frame is None else frame, "population")
         return replace(found, random=0 * found.random, offset=found.offset + self.constant)
 
+    def with_left_sides(self) -> pd.DataFrame:
+        """The points, with what left sides of random terms read beside them: numbers at their mean, else the first."""
+        spec = self.design.spec
+        bare = replace(self.design.formula, response=None, additions=(), random=(), offsets=())
+        frame = self.frame
+        for random in spec.random:
+            for name in columns_read(replace(bare, fixed=random.part.text), spec.env, list(spec.kinds)):
+                if name not in frame.columns:
+                    values = column(self.design.frame, name)
+                    frame = frame.assign(**{name: values.mean() if kind(values) == "number" else values.iloc[0]})
+        return frame
+
 
 def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequence[str] = ()) -> ReferenceGrid:
     """Lay out the reference grid of a fit.

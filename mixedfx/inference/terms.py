@@ -165,7 +165,7 @@ def _marginal(design: Design, tested: list[Term]) -> dict[str, Vector]:
     M = np.linalg.lstsq(coded, design.X, rcond=None)[0]
     if not np.allclose(coded @ M, design.X, atol=RANK * max(1.0, float(np.abs(design.X).max()))):
         raise ModelError("the sum-coded columns do not span those of the fit, so type III tests are not defined")
-    touched = _touched_by_null_vectors(coded)
+    touched = _touched_by_null_vectors(coded) if design.aliased else np.zeros(coded.shape[1], dtype=bool)
     linked = [t for t in tested if touched[names[t.text]].any()]
     for term in linked:
         others = [t for t in tested if contains(term, t) or contains(t, term)]

@@ -39,14 +39,15 @@ def content(means: MarginalMeans) -> SummaryContent:
     for group in means._families:
         part = table.iloc[group]
         columns = {c: [level_label(v) for v in part[c]] for c in labels}
-        columns |= {c: column(part[c], places=places) for c in (means.quantity, spread)}
+        columns |= {c: column(part[c], places=places) for c in (means.column, spread)}
         if "df" in part:
             columns["df"] = column(part["df"], places=1)
         columns |= {c: column(part[c], places=places) for c in ("lower", "upper")}
         if "statistic" in part:
             columns |= {"t": column(part["statistic"], places=2), "p": p_values(part["p_value"])}
         if "prob_above" in part:
-            columns["prob > 0"] = column(part["prob_above"], places=3)
+            null = 1 if means.units is not None and means.units.ratio else 0
+            columns[f"prob > {null}"] = column(part["prob_above"], places=3)
         rows = tuple(zip(*columns.values(), strict=True))
         first = means.cells.iloc[group[0]]
         title = ", ".join([_title(means), *(f"{c} = {level_label(first[c])}" for c in means.by)])
@@ -61,7 +62,7 @@ def covariance_words(vcov: Any) -> str:
 
 
 def _title(means: MarginalMeans) -> str:
-    return f"{TITLES[means.quantity]} of {means.asker.fit.design.response_name}"
+    return f"{TITLES[means.quantity]} of {means.response}"
 
 
 def _facts(means: MarginalMeans) -> tuple[tuple[str, str], ...]:
@@ -75,5 +76,9 @@ def _facts(means: MarginalMeans) -> tuple[tuple[str, str], ...]:
         facts.append(("Adjustment", words))
     if np.isnan(means.answer.estimate).any():
         facts.append(("Empty", "cannot be estimated from these data"))
+    if means.units is not None:
+        facts.append(("Scale", means.units.note))
+        if means.family is not None:
+            facts.append(("Tests", "on the scale of the linear predictor"))
     facts += [("Note", note) for note in means.notes]
     return tuple(facts)

@@ -54,13 +54,16 @@ def term_basis(z: Vector, correlated: bool, root_weights: Vector | None = None) 
     """
     rows = z if root_weights is None else z * root_weights[:, None]
     n, k = rows.shape
+    if k == 1:
+        square = float(rows[:, 0] @ rows[:, 0])
+        return np.array([[np.sqrt(square / n)]]) if 1e-300 < square < np.inf else _from_rows(rows, correlated)
     with np.errstate(over="ignore", invalid="ignore"):
         gram = rows.T @ rows
     length = np.sqrt(np.diag(gram))
     if not np.isfinite(gram).all() or (length < 1e-150).any():  # squares out of range, or a column of zeros
         return _from_rows(rows, correlated)
     size = length / np.sqrt(n)
-    if k == 1 or not correlated:
+    if not correlated:
         return np.diag(size)
     try:
         R = np.linalg.cholesky(gram / np.outer(length, length)).T
@@ -108,11 +111,13 @@ def left_to_right(A: Vector) -> Vector:
 
 def used_columns(z: Vector, R: Vector, root_weights: Vector | None = None) -> Vector:
     """(n, k) columns z R^{-1}, rows times the roots of the weights."""
-    out = np.empty(z.shape)
+    out, rest = np.empty(z.shape), np.empty(0)
     for a in range(z.shape[1]):  # NumPy loops over rows of two or three numbers are four times slower
         column = z[:, a]
         for c in np.flatnonzero(R[:a, a]):
-            column = column - out[:, c] * R[c, a]
+            rest = rest if len(rest) else np.empty(len(z))
+            np.subtract(column, np.multiply(out[:, c], R[c, a], out=out[:, a]), out=rest)
+            column = rest
         np.divide(column, R[a, a], out=out[:, a])
     if root_weights is not None:
         for a in range(z.shape[1]):

@@ -33,10 +33,10 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
-from mixedfx.linalg import batched
+from mixedfx.linalg import batched, stacked
 from mixedfx.pls.collapsed import Collapsed
+from mixedfx.pls.collapsed_gradients import Gradients
 
 Vector = NDArray[np.float64]
 
@@ -44,45 +44,6 @@ LARGEST_SECOND = 400  # random effects of the second level up to which dense mat
 LARGEST_BLOCKS = 2**20  # numbers of the products of one point, beyond which nothing is gained
 LARGEST_FACTOR = 1e7  # entry of T beyond which M cannot be factored
 CHUNK = 2**22  # numbers of one temporary array
-
-dpotrf, dpotri, dpotrs, dtrtrs = linalg.get_lapack_funcs(("potrf", "potri", "potrs", "trtrs"), dtype=np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Gradients:
-    """The collapsed likelihood at D points.
-
-    Attributes
-    ----------
-    value
-        (D,) log likelihoods, minus infinity where the factorisation breaks down; gradients are zero there.
-    of_factors
-        For each factor of the problem (D, k, k) derivatives in T.
-    of_sigma
-        (D,) derivatives in log sigma at fixed T.
-    of_precision
-        (D, m) derivatives in the log precisions of the coefficients' priors.
-    """
-
-    value: Vector
-    of_factors: list[Vector]
-    of_sigma: Vector
-    of_precision: Vector
-
-    @classmethod
-    def nowhere(cls, factors: list[Vector], mixing: Vector) -> Gradients:
-        """Points without a density, to be filled in."""
-        D = len(mixing)
-        return cls(np.full(D, -np.inf), [np.zeros(T.shape) for T in factors], np.zeros(D), np.zeros(mixing.shape))
-
-    def put(self, rows: NDArray[np.intp], other: Gradients) -> None:
-        """Fill in some of the points, those that are finite."""
-        parts = (other.value, *other.of_factors, other.of_sigma, other.of_precision)
-        fine = np.ones(len(rows), dtype=bool)
-        for part in parts:
-            fine &= np.isfinite(part.reshape(len(rows), -1)).all(axis=1)
-        for mine, part in zip((self.value, *self.of_factors, self.of_sigma, self.of_precision), parts, strict=True):
-            mine[rows[fine]] = part[fine]
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,15 +151,15 @@ class CollapsedPoints:
             A = self._second(factors, E[:, :q2], transposed=True)
             M2 = self._second(factors, A[:, :, :q2].transpose(0, 2, 1), transposed=True)
             M2[:, np.arange(q2), np.arange(q2)] += 1.0
-            second, more = _cholesky(M2)
-            NE = self._second(factors, _solved(second, A[:, :, q2:]))
+            second, more = stacked.cholesky(M2)
+            NE = self._second(factors, stacked.solved(second, A[:, :, q2:]))
             SW = SW - E[:, :q2, q2:].transpose(0, 2, 1) @ NE
             logdet = logdet + more
         sigma2 = sigma**2
         d = mixing * prior.scale**-2.0
         weighted = sigma2[:, None] * d
-        factor_S, log_S = _cholesky(SW[:, :p, :p] + (C.T * weighted[:, None, :]) @ C)
-        S_inverse = _inverses(factor_S, p)
+        factor_S, log_S = stacked.cholesky(SW[:, :p, :p] + (C.T * weighted[:, None, :]) @ C)
+        S_inverse = stacked.inverses(factor_S, p)
         right = SW[:, :p, p] + (weighted * location) @ C
         gamma = (S_inverse @ right[:, :, None])[:, :, 0]
         square = (SW[:, p, p] + weighted @ location**2 - (right * gamma).sum(axis=1)) / sigma2
@@ -281,7 +242,7 @@ class CollapsedPoints:
         middle[:, :p, :p], middle[:, p, p] = at.S_inverse, 1.0 / sigma2
         omega = B @ middle @ B.transpose(0, 2, 1)
         if q2:
-            left = self._second(factors, _inverses(at.second, q2))
+            left = self._second(factors, stacked.inverses(at.second, q2))
             omega[:, :q2, :q2] += self._second(factors, left.transpose(0, 2, 1))
         return omega
 
@@ -318,7 +279,7 @@ class CollapsedPoints:
         beta[rows] = self.collapsed.beta(gamma)
         if q2:
             # u2 = N2 (E2y - E2Q gamma) + sigma Lambda2 Lc^{-T} e
-            noise = self._second(factors, _half_solved(at.second, rng.standard_normal((D, q2, 1))))[:, :, 0]
+            noise = self._second(factors, stacked.half_solved(at.second, rng.standard_normal((D, q2, 1))))[:, :, 0]
             effects = _less_fixed(at.NE, gamma) + sigma[:, None] * noise
             weight[:, :q2] = -effects
             for group, where, position in zip(
@@ -369,21 +330,6 @@ def points_of(collapsed: Collapsed) -> CollapsedPoints | None:
     return CollapsedPoints(collapsed, problem.gram1, np.concatenate([cross, problem.zw1], axis=2), touched, products)
 
 
-def one_by_one(collapsed: Collapsed, factors: list[Vector], sigma: Vector, mixing: Vector) -> Gradients:
-    """Values and gradients by `Collapsed.evaluate`, point by point, for a model of any size."""
-    out = Gradients.nowhere(factors, mixing)
-    for d in range(len(sigma)):
-        try:
-            at = collapsed.evaluate([T[d] for T in factors], float(sigma[d]), mixing[d], derivatives=True)
-        except np.linalg.LinAlgError:
-            continue
-        assert at.gradient is not None
-        assert at.precision_gradient is not None
-        found = (np.array([at.value]), [G[None] for G in at.gradient], np.array([at.sigma_gradient]))
-        out.put(np.array([d]), Gradients(*found, at.precision_gradient[None]))
-    return out
-
-
 def _met(cross, q: int, k: int, q2: int) -> tuple[NDArray[np.intp], Vector]:
     """(q, m) columns of Z2 that each level of the first factor meets, padded, and its (q, k, m) products with them."""
     starts, columns = cross.indptr[::k], cross.indices
@@ -415,38 +361,3 @@ def _less_fixed(products: Vector, gamma: Vector) -> Vector:
 def _side_by_side(X: Vector, position: NDArray[np.intp]) -> Vector:
     """(D, k, q r) rows of X (D, q2, r) for each column of a factor, all its levels in a row."""
     return X[:, position].transpose(0, 2, 1, 3).reshape(len(X), position.shape[1], -1)
-
-
-# --- Cholesky algebra on dense matrices: LAPACK, one call for each ---------------------------------------------------
-def _cholesky(A: Vector) -> tuple[list[Vector], Vector]:
-    """Lower factors of D matrices, what is above the diagonal left as it was, and (D,) logarithms of determinants."""
-    out, logdet = [], np.zeros(len(A))
-    if A.shape[1] == 0:
-        return list(A), logdet
-    for d, one in enumerate(A):
-        L, info = dpotrf(one.T, lower=1, clean=0)
-        if info:
-            raise np.linalg.LinAlgError("matrix is not positive definite")
-        logdet[d] = 2.0 * np.log(np.diagonal(L)).sum()
-        out.append(L)
-    return out, logdet
-
-
-def _solved(factors: list[Vector], B: Vector) -> Vector:
-    """(D, n, r) solutions of L L'x = B."""
-    return np.array([dpotrs(L, b, lower=1)[0] for L, b in zip(factors, B, strict=True)])
-
-
-def _half_solved(factors: list[Vector], B: Vector) -> Vector:
-    """(D, n, r) solutions of L'x = B."""
-    return np.array([dtrtrs(L, b, lower=1, trans=1)[0] for L, b in zip(factors, B, strict=True)])
-
-
-def _inverses(factors: list[Vector], n: int) -> Vector:
-    """(D, n, n) inverses of L L'."""
-    out = np.empty((len(factors), n, n))
-    above = np.triu_indices(n, 1)
-    for d, L in enumerate(factors if n else []):
-        out[d] = dpotri(L, lower=1)[0]
-        out[d][above] = out[d].T[above]
-    return out

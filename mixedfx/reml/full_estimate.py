@@ -135,9 +135,13 @@ class FullEstimate:
         """(s,) variances of estimate minus truth."""
         return self.sd**2
 
-    @cached_property
+    @property
     def cov(self) -> Array:
         """(s, s) covariance of estimate minus truth."""
+        return self._cov
+
+    @cached_property
+    def _cov(self) -> Array:
         if self.of_beta.all():
             L = self.functional.fixed
             return L @ self.reference().vcov @ L.T

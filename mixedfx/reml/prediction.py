@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.alignment import row_labels
+from mixedfx.design.rows_used import row_weights, weights_columns
 from mixedfx.errors import check_count, check_flag, check_option, check_seed
+from mixedfx.inference.original_scale import taken_back, transformation_to_undo
 from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
 from mixedfx.reml.state import LmerState
 from mixedfx.results.protocol import NewLevels
@@ -70,6 +73,8 @@ class LmerPrediction(LmerState):
         level: float = 0.95,
         uncertainty: Collection[Source] | None = None,
         weights: Any = None,
+        back_transform: bool = False,
+        bias_adjust: bool = False,
     ) -> pd.Series | pd.DataFrame:
         """Predicted responses, with standard errors and intervals where they are asked for.
 
@@ -99,11 +104,19 @@ class LmerPrediction(LmerState):
             Precision weights of the rows, for the residual: values (a pandas Series is aligned with the index of
             `newdata`) or a column. None: those of the fit; for new rows the column that the fit was weighted by, and 1
             where they do not have it.
+        back_transform
+            Of a transformed response: whether predictions are in the units of the variable, days under ``log(days) ~
+            ...``, by the inverse of the transformation (the median of a new response; intervals go through the inverse
+            too). False: as modelled, log(days).
+        bias_adjust
+            With `back_transform`: predict the arithmetic mean of the variable, which takes the residual variance into
+            account, instead of the median. Intervals for a mean are then those of that mean.
 
         Returns
         -------
         Series or DataFrame
-            One prediction for each row, in the units of the response; indexed as `newdata` if that is a pandas frame.
+            One prediction for each row, in the units of the response as modelled, or of its variable; indexed as
+            `newdata` if that is a pandas frame.
             A table (estimate, se, lower, upper) where `se`, `interval` or `uncertainty` is given; its estimate is the
             mean, so unseen levels are at 0 and nothing is drawn. Intervals are those of `tidy` and `mixedfx.effects`
             for the same number: t with Satterthwaite's degrees of freedom where it holds fixed effects alone, averaged
@@ -138,10 +151,23 @@ class LmerPrediction(LmerState):
            estimate   se  lower  upper
         0      73.2  9.5   54.6   91.9
         1      73.2  9.5   54.6   91.9
+
+        A median and its interval, where the response was a logarithm:
+
+        >>> fit = mx.lmer("log(score) ~ style + (1 | professor)", course)
+        >>> fit.predict(course.iloc[:1], interval="prediction", back_transform=True).round(1)
+           estimate    se  lower  upper
+        0      73.8  12.1   53.5  101.9
         """
         check_option("groups", groups, ("fitted", "average"))
         check_flag("se", se)
         check_seed(seed)
+        back = transformation_to_undo(self.design, self.family, back_transform, bias_adjust)
+        if back is not None:
+            options: dict[str, Any] = {"se": se, "interval": interval, "level": level, "uncertainty": uncertainty}
+            values = self.predict(newdata, new_levels, groups, seed, weights=weights, **options)
+            sd = self._residual_sd(newdata, weights, len(values)) if bias_adjust else None
+            return taken_back(values, back, sd, prediction=interval == "prediction")
         if se or interval is not None or uncertainty is not None:
             from mixedfx.reml.predictive import predict_table
 
@@ -155,6 +181,12 @@ class LmerPrediction(LmerState):
         warn_rows(self.design, rows.null)
         mean = found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0]
         return pd.Series(mean, index=self._row_index(newdata, len(mean)), name="predicted")
+
+    def _residual_sd(self, newdata: Any, weights: Any, n: int) -> NDArray[np.float64]:
+        labels = row_labels(newdata)
+        if newdata is not None:
+            newdata = self.design.spec.fetch(newdata, also=weights_columns(self.design, weights))
+        return self.sigma / np.sqrt(row_weights(self.design, newdata, weights, labels, n))
 
     def _row_index(self, newdata: Any, n: int) -> pd.Index | None:
         index = self.design.frame.index if newdata is None else getattr(newdata, "index", None)

@@ -265,6 +265,11 @@ class LmerState:
 
         return functional_for(self.design, newdata, new_levels)
 
+    @property
+    def covariance_factors(self) -> tuple[NDArray[np.float64], ...]:
+        """For each random term (1, k, k) a lower factor of the covariance of a level's effects."""
+        return tuple(self.sigma * factor[None] for factor in self.solution.factors)
+
     def apply(self, functional: Functional) -> RemlEstimate | FullEstimate:
         """Estimate linear functionals of (beta, u).
 

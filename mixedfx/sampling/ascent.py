@@ -62,7 +62,7 @@ def ascend(density: Density, starts: Array, scale: Array, tolerance: float = 1e-
     >>> from mixedfx.sampling.ascent import ascend
     >>> def two_hills(x):
     ...     return -((x[:, 0] ** 2 - 1) ** 2), -4 * x * (x**2 - 1)
-    >>> ascend(two_hills, np.array([[-2.0], [0.5]]), np.ones(1)).phi.round(2)
+    >>> ascend(two_hills, np.array([[-1.5], [0.5]]), np.full(1, 0.1)).phi.round(2)
     array([[-1.],
            [ 1.]])
     """

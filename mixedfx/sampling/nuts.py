@@ -114,44 +114,45 @@ def sample(
     ((4, 500, 2), np.True_, False)
     """
     c, d = starts.shape
-    space = _Whitened(density, np.linalg.cholesky(covariance))
+    space = _Whitened(density, covariance)
     state = space.at(starts)
     adaptation, seen = _StepSize(), []
     ends = _windows(warmup)
-    kept = Chains(
-        np.empty((c, draws, d)), *(np.empty((c, draws)) for _ in range(3)),
-        *(np.zeros((c, draws), dtype=np.int64) for _ in range(2)),
-        *(np.zeros((c, draws), dtype=bool) for _ in range(2)), 0.0, 0,
-    )  # fmt: skip
+    kept = _Kept(c, draws, d)
     for turn in range(warmup + draws):
         warm = turn < warmup
         if report is not None:
             report(turn, "warm-up" if warm else "sampling")
         state, way = _transition(space, state, adaptation.step if warm else adaptation.final, rng)
         if not warm:
-            at = turn - warmup
-            kept.x[:, at] = space.unwhiten(state.z)
-            kept.log_density[:, at], kept.energy[:, at], kept.acceptance[:, at] = (
-                state.value,
-                way.energy,
-                way.acceptance,
-            )
-            kept.depth[:, at], kept.steps[:, at] = way.depth, way.steps
-            kept.divergent[:, at], kept.cut[:, at] = way.divergent, way.cut
+            kept.take(turn - warmup, space.unwhiten(state.z), state.value, way)
             continue
         adaptation.learn(float(way.acceptance.mean()))
         if ends and ends[0] <= turn <= ends[-1]:
             seen.append(space.unwhiten(state.z))
             if turn in ends[1:]:
                 x = space.unwhiten(state.z)
-                space.root = np.linalg.cholesky(pooled_covariance(np.concatenate(seen), symmetric))
-                space.learned = True
+                space.learn(pooled_covariance(np.concatenate(seen), symmetric))
                 state, seen = space.at(x), []
                 adaptation.restart()
-    return Chains(
-        kept.x, kept.log_density, kept.energy, kept.acceptance, kept.depth, kept.steps, kept.divergent, kept.cut,
-        adaptation.final, space.count,
-    )  # fmt: skip
+    return Chains(**vars(kept), step=adaptation.final, evaluations=space.count)
+
+
+class _Kept:
+    """Room for the draws of c chains, and for how they came about; its attributes are those of `Chains`."""
+
+    def __init__(self, c: int, draws: int, d: int) -> None:
+        self.x = np.empty((c, draws, d))
+        self.log_density, self.energy, self.acceptance = (np.empty((c, draws)) for _ in range(3))
+        self.depth, self.steps = (np.zeros((c, draws), dtype=np.int64) for _ in range(2))
+        self.divergent, self.cut = (np.zeros((c, draws), dtype=bool) for _ in range(2))
+
+    def take(self, at: int, x: Array, value: Array, way: _Way) -> None:
+        """Keep the state of every chain after one transition."""
+        self.x[:, at], self.log_density[:, at] = x, value
+        self.energy[:, at], self.acceptance[:, at] = way.energy, way.acceptance
+        self.depth[:, at], self.steps[:, at] = way.depth, way.steps
+        self.divergent[:, at], self.cut[:, at] = way.divergent, way.cut
 
 
 def pooled_covariance(x: Array, symmetric: Sequence[int] | NDArray[np.intp] = ()) -> Array:
@@ -190,11 +191,16 @@ def _windows(warmup: int) -> list[int]:
 class _Whitened:
     """The density as one of z, x = W z, counting evaluations."""
 
-    def __init__(self, density: Density, root: Array) -> None:
+    def __init__(self, density: Density, covariance: Array) -> None:
         self.density = density
-        self.root = np.asarray(root, dtype=np.float64)
+        self.root = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
         self.learned = False
         self.count = 0
+
+    def learn(self, covariance: Array) -> None:
+        """Take the metric from draws."""
+        self.root = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
+        self.learned = True
 
     def __call__(self, z: Array) -> tuple[Array, Array]:
         self.count += len(z)
@@ -206,7 +212,7 @@ class _Whitened:
 
     def at(self, x: Array) -> _State:
         """The state at points x."""
-        z = np.linalg.solve(self.root, x.T).T
+        z = np.asarray(np.linalg.solve(self.root, x.T).T, dtype=np.float64)
         return _State(z, *self(z))
 
     def turns(self, first: Array, last: Array, total: Array) -> NDArray[np.bool_]:
@@ -258,7 +264,7 @@ def _transition(space: _Whitened, state: _State, step: float, rng: np.random.Gen
     for doubling in range(DEEPEST):
         side = rng.integers(0, 2, len(growing))
         tree = _Subtree(end_z[side, growing], end_r[side, growing], end_g[side, growing])
-        tree.grow(space, (2.0 * side - 1.0) * step, level[growing], doubling, rng)
+        tree.grow(space, np.where(side == 1, step, -step), level[growing], doubling, rng)
         accepted[growing] += tree.accepted
         steps[growing] += tree.steps
         depth[growing] += 1

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.pls.collapsed import Collapsed, CollapsedEvaluation
 from mixedfx.pls.collapsed_batch import CollapsedBatch, batch
-from mixedfx.pls.collapsed_points import CollapsedPoints, one_by_one, points_of
+from mixedfx.pls.collapsed_gradients import one_by_one
+from mixedfx.pls.collapsed_points import CollapsedPoints, points_of
 from mixedfx.pls.problem import build_problem
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.sampling.coefficients import coefficient_prior

@@ -6,7 +6,8 @@ Nothing is integrated out and nothing is shared with the package. With u = F v, 
 
 priors: sigma ~ exponential(rate), sd ~ half-normal, correlation of two columns ~ LKJ(2), intercept at the mean of the
 predictors and slopes ~ normal. sd and correlation of a correlated term are those of the lines of its levels at the mean
-of the covariate: Z holds the covariate less its mean, and `Term.at_zero` takes u back. Sixty-four chains move at once; step size and scales are tuned in the warm-up only.
+of the covariate: Z holds the covariate less its mean, and `Term.at_zero` takes u back. Sixty-four chains move at
+once; step size and scales are tuned in the warm-up only.
 """
 
 from __future__ import annotations

@@ -267,3 +267,26 @@ def test_the_classic_models_pass_in_silence(data):
             "y ~ b + (b || g) + (1 | h)",
         ]:
             build_design(formula, data)
+
+
+FAR = [
+    ("y ~ when + x + (when | pupil)", 0),
+    ("y ~ when + (1 | school) + (0 + when | school)", 0),
+    ("y ~ when + (1 + when || school)", 0),
+    ("y ~ level_year + (level_year | school)", 0),  # constant in a school, but three products of z are seen
+    ("y ~ arm + when + (when | arm)", 1),  # the fixed part has the intercepts of the arms, and not their slopes
+    ("y ~ arm * when + (when | arm)", 2),
+    ("y ~ when + (when | school) + (1 | school)", 1),
+    ("y ~ when + (when | school) + (0 + other | school)", 1),  # other is a line in when
+]
+
+
+@pytest.mark.parametrize("shift", [0.0, 2017.0, 1e6])
+@pytest.mark.parametrize(("formula", "count"), FAR)
+def test_findings_do_not_depend_on_where_a_covariate_has_its_zero(classes, formula, count, shift):
+    rng = np.random.default_rng(7)
+    when = rng.normal(size=len(classes)) + shift
+    year = rng.normal(size=12)[classes["school"]] + shift
+    arm = np.where(np.arange(len(classes)) % 2 == 0, "new", "old")
+    frame = classes.assign(when=when, other=3 * when - 5, level_year=year, arm=arm)
+    assert len(findings(formula, frame)) == count

@@ -89,3 +89,24 @@ def test_combination_names_the_columns_that_take_part():
     assert combination(X, np.array([0, 1, 2, 3]), 4).tolist() == [1, 2]
     X[:, 4] = 0
     assert combination(X, np.array([0, 1, 2, 3]), 4).tolist() == []
+
+
+@pytest.mark.parametrize("shift", [0.0, 2017.0, 1e6, -1e8])
+def test_a_covariate_far_from_zero_is_no_intercept(shift):
+    """What it varies about its mean is what counts; another column of the same line is still seen to be one."""
+    rng = np.random.default_rng(3)
+    x, w = rng.normal(size=(2, 80))
+    far = x + shift
+    X = np.column_stack([np.ones(80), far, w + 0.9 * x - shift, 2 * far + 1, np.full(80, 0.1) * 3])
+    assert independent_columns(X).tolist() == [0, 1, 2]
+    dummies = np.eye(3)[rng.integers(0, 3, 80)]
+    assert independent_columns(np.column_stack([dummies, far])).tolist() == [0, 1, 2, 3]
+    assert independent_columns(np.column_stack([dummies, np.ones(80), far])).tolist() == [0, 1, 2, 4]
+
+
+def test_rounding_is_no_variation():
+    """Columns that are constant but for the last bit, and copies that were computed in another way."""
+    x = np.random.default_rng(4).normal(size=60) + 1e6
+    noisy = 1.0 + np.finfo(float).eps * np.arange(60)
+    celsius = (x * 1.8 + 32.0 - 32.0) / 1.8
+    assert independent_columns(np.column_stack([np.ones(60), x, noisy, celsius])).tolist() == [0, 1]

@@ -51,10 +51,10 @@ FEW = ((4, 0.6, 0.4), (4, 3.0, 2.0), (5, 0.3, 0.2), (5, 0.6, 0.4), (8, 0.3, 0.3)
 
 def names_of(rung: int) -> list[str]:
     """What is asked about on a rung, in order."""
-    names = [":".join(by) or OVERALL for by in QUESTIONS[rung]]
-    if rung >= 5:
-        names += [f"neighbours: {':'.join(by)}" for by in GROUPED] + ["empty cells"]
-    return names
+    names = []
+    for by in QUESTIONS[rung]:
+        names += [":".join(by) or OVERALL] + ([f"neighbours: {':'.join(by)}"] if by in GROUPED else [])
+    return names + (["empty cells"] if rung >= 5 else [])
 
 
 def one_data_set(rung: int, seed: int, n: int) -> list[dict]:

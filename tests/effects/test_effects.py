@@ -231,7 +231,10 @@ def test_an_offset_named_outside_the_formula_cancels(newdata, people, dense_fit)
 
 def test_a_transformed_response_is_said_in_the_notes(people, dense_fit):
     fit = dense_fit("np.exp(y) ~ z", people)
-    assert effects(fit, "z").notes == ("Effects are in units of np.exp(y).",)
+    assert effects(fit, "z", scale="link").notes == ("Effects are in units of np.exp(y).",)
+    assert effects(fit, "z").notes[0] == (
+        "The averages compared are back-transformed means of y, taken back from np.exp(y)."
+    )
 
 
 def test_by_the_treatment_itself_is_the_effect_on_the_treated(people, dense_fit):

@@ -15,9 +15,10 @@ from mixedfx.datasets.varying_effects import LADDER
 from tests.effects.ladder import FEW, LEVEL, as_text, coverage, coverage_of_few, names_of
 
 NEAR = 0.03  # 90 % intervals of REML hold 87 to 93 % of the effects, whatever it is that varies and over how many
-# Where a handful of levels hardly determine the variance, no prior is right for an effect of a level that is not among
-# them whatever the variance: 4 or 5 groups that hardly differ are covered 97 to 100 times in 100.
-NEW_GROUP = 0.10
+# Where a handful of levels hardly determine the variance (most fits are singular), no prior is right whatever the
+# variance is: effects of 4 to 8 groups that hardly differ are covered 88 to 95 times in 100, that of a group which is
+# not among them up to 100 times.
+FEW_GROUPS, NEW_GROUP = 0.06, 0.10
 # Taking theta-hat for theta costs coverage of effects by group where few groups say how much effects vary. With 12 and
 # 10 groups, 500 data sets showed a shortfall of 0.09 to 0.14; elsewhere none.
 SHORTFALL = 0.25
@@ -67,7 +68,7 @@ def test_coverage_of_few_groups_from_500_data_sets(groups, level, slope, request
     table = coverage_of_few(groups, (level, slope), 500, folder=request.config.cache.mkdir("few"))
     with capsys.disabled():
         print(f"\n{as_text(table, 500)}")
-    bound = np.where(table["by"] == "a new group", NEW_GROUP, NEAR)
+    bound = np.where(table["by"] == "a new group", NEW_GROUP, FEW_GROUPS)
     # 500 data sets have a standard error of half a percent to 1.4 percent here
     low = table["REML"] > LEVEL - NEAR - 2 * table["REML se"]
     high = table["REML"] < LEVEL + bound + 2 * table["REML se"]

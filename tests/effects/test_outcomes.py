@@ -17,11 +17,11 @@ from mixedfx.effects import averages as averages_module
 from mixedfx.effects import progress as progress_module
 from mixedfx.effects.comparisons import COMPARISONS
 from mixedfx.effects.effects import effects
-from mixedfx.effects.outcome import normal_rule
 from mixedfx.effects.poststratify import poststratify
 from mixedfx.effects.progress import progress
 from mixedfx.errors import EffectsError, NotEstimableWarning, UnseenLevelsWarning
 from mixedfx.families.links import LINKS
+from mixedfx.linalg.quadrature import normal_rule
 from tests.effects.drawn_fit import draw_fit
 
 FORMULA = "y ~ z*race + age + (1 + z | school)"

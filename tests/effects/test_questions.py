@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse
 from scipy.optimize import linprog
 from scipy.stats import norm
@@ -389,11 +392,8 @@ def test_decisions_that_make_no_sense_are_errors(people, dense_fit):
     fit = dense_fit("y ~ style*race + z*gender", people.assign(y=people["y"] + 20))
     with pytest.raises(EffectsError, match="add up over people"):
         effects(fit, "z", by="gender", comparison="ratio").decide()
-    with pytest.raises(EffectsError, match="do not overlap"):
-        effects(fit, "z", by=[["gender"], ["race", "gender"]]).decide()
-    overlapping = {"boys": "gender == 'boy'", "all": "age > 0"}
-    with pytest.raises(EffectsError, match="do not overlap"):
-        effects(fit, "z", subgroups=overlapping, newdata=people).decide()
+    with pytest.raises(EffectsError, match="are interaction excesses"):
+        effects(fit, "z", by=["race", "gender"]).interaction_excess().decide()
     eff = effects(fit, "style", by="race")
     with pytest.raises(EffectsError, match="several values"):
         eff.decide()
@@ -488,3 +488,53 @@ def test_one_draw_shared_by_unseen_levels_off_the_identity_link_is_caught(school
     monkeypatch.setattr(type(fit), "new_draws", lambda self, term, level: own(self, term, "the same for all"))
     with pytest.raises(AssertionError):
         check_unseen_levels_are_independent(fit, schools)
+
+
+CONDITIONS = {
+    "gender == 'girl'": lambda p: p["gender"] == "girl",
+    "gender == 'boy'": lambda p: p["gender"] == "boy",
+    "race == 'Black'": lambda p: p["race"] == "Black",
+    "race != 'Black' and age < 30": lambda p: (p["race"] != "Black") & (p["age"] < 30),
+    "age < 24": lambda p: p["age"] < 24,
+    "age >= 58": lambda p: p["age"] >= 58,
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    chosen=st.lists(st.sampled_from(sorted(CONDITIONS)), min_size=2, max_size=3, unique=True),
+    idle=st.booleans(),
+)
+def test_a_decision_is_refused_exactly_where_two_subgroups_share_rows(people, dense_fit, chosen, idle):
+    """However few they are: members are compared, not sums of weights, and rows of no weight are nobody's members."""
+    fit = dense_fit("y ~ z*gender", people)
+    weight = np.where(idle & (people["age"] < 40).to_numpy(), 0.0, people["w"])
+    masks = [CONDITIONS[text](people).to_numpy() & (weight > 0) for text in chosen]
+    if not all(mask.any() for mask in masks):
+        return
+    eff = effects(fit, "z", subgroups=dict(zip("abc", chosen, strict=False)), newdata=people, weights=weight)
+    shared = {
+        (f, s): int((masks[i] & masks[j]).sum())
+        for (i, f), (j, s) in itertools.combinations(enumerate("abc"[: len(masks)]), 2)
+    }
+    if not any(shared.values()):
+        assert len(eff.decide().table) == len(masks)
+        return
+    most = max(shared.values())
+    with pytest.raises(EffectsError, match=f"{most} rows belong to both '[abc]' and '[abc]'") as caught:
+        eff.decide()
+    assert any(f"both {f!r} and {s!r}" in str(caught.value) for (f, s), n in shared.items() if n == most)
+
+
+def test_margins_overlap_where_they_do(people, dense_fit):
+    fit = dense_fit("y ~ z*race + z*gender", people)
+    both = ((people["race"] == "White") & (people["gender"] == "girl")).sum()
+    boys = ((people["race"] == "White") & (people["gender"] == "boy")).sum()
+    girl = "girl" if both >= boys else "boy"
+    message = f"{max(both, boys)} rows belong to both 'race=White' and 'gender={girl}'"
+    with pytest.raises(EffectsError, match=message):
+        effects(fit, "z", by=[["race"], ["gender"]]).decide()
+    with pytest.raises(EffectsError, match="rows belong to both 'overall' and"):
+        effects(fit, "z", by=[[], ["race"]]).decide()
+    one = effects(fit, "z", by=[["race"]]).decide()
+    assert one.table["weight"].sum() == len(people)

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from mixedfx.design.build import build_design
+from mixedfx.linalg import stacked
 from mixedfx.pls import collapsed_points
 from mixedfx.pls.collapsed import CoefficientPrior, Collapsed
-from mixedfx.pls.collapsed_points import one_by_one, points_of
+from mixedfx.pls.collapsed_gradients import one_by_one
+from mixedfx.pls.collapsed_points import points_of
 from mixedfx.pls.problem import build_problem
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.errors.FewLevelsWarning")
@@ -107,14 +109,14 @@ def test_a_point_that_breaks_the_factorisation_breaks_alone(monkeypatch):
     """LAPACK refuses the matrix of one of three points: the other two are evaluated."""
     collapsed = setting("y ~ x + (x | g) + (1 | h)")
     points, at = points_of(collapsed), random_points(collapsed, 3)
-    expected, real = points.loglik(*at), collapsed_points.dpotrf
+    expected, real = points.loglik(*at), stacked.dpotrf
     refused = points._solve(*([T[1:2] for T in at[0]], at[1][1:2], at[2][1:2])).second[0]
 
     def choosy(A, **options):
         L, info = real(A, **options)
         return L, int(L.shape == refused.shape and np.allclose(np.tril(L), np.tril(refused))) or info
 
-    monkeypatch.setattr(collapsed_points, "dpotrf", choosy)
+    monkeypatch.setattr(stacked, "dpotrf", choosy)
     found = points.loglik(*at)
     assert found[1] == -np.inf
     np.testing.assert_allclose(found[[0, 2]], expected[[0, 2]], rtol=1e-13)

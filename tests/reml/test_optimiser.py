@@ -97,7 +97,7 @@ def test_zero_that_is_no_minimum_is_left():
 
 def test_balanced_designs_are_solved_by_their_moments():
     """The analysis of variance solves the REML equations of a balanced design: one evaluation certifies it."""
-    for name in ("dyestuff", "penicillin", "pastes"):
+    for name in ("dyestuff", "penicillin", "pastes", "sleepstudy"):
         design = build_design(CLASSICS[name], pd.read_csv(DATA / f"{name}.csv"))
         assert solve(design).optimization.evaluations == 1
 

@@ -99,13 +99,13 @@ def brute_force(fit, parameter, value):
     r = problem.n_parameters
 
     def deviance(x):
-        return evaluate(replace(problem, sigma=float(np.exp(x[r]))), problem.parameters(x[:r]), False).criterion
+        return evaluate(replace(problem, sigma=float(np.exp(x[r]))), x[:r], False).criterion
 
     def gap(x):
-        at = values_of(fit.design, [parameter], np.zeros((1, 1)), x[None, :r], np.exp(x[r:]))
+        at = values_of(fit.design, [parameter], np.zeros((1, 1)), problem.theta(x[:r])[None], np.exp(x[r:]))
         return float(at[0, 0] - value)
 
-    start = np.append(fit.theta.to_numpy(), np.log(fit.sigma))
+    start = np.append(fit.solution.par, np.log(fit.sigma))
     found = optimize.minimize(
         deviance, start, method="SLSQP", constraints={"type": "eq", "fun": gap}, options={"ftol": 1e-13, "maxiter": 500}
     )
@@ -114,11 +114,20 @@ def brute_force(fit, parameter, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "factor"),
-    [("sd__Intercept|Subject", 1.4), ("sd__Days|Subject", 0.7), ("cor__Intercept.Days|Subject", -4.0)],
+    ("name", "shift", "factor"),
+    [
+        ("sd__Intercept|Subject", 0.0, 1.4),
+        ("sd__Days|Subject", 0.0, 0.7),
+        ("cor__Intercept.Days|Subject", 0.0, -4.0),
+        # fifty standard deviations from the data the intercept is all slope, and they correlate to 0.9965
+        ("sd__Intercept|Subject", 150.0, 1.3),
+        ("sd__Days|Subject", 150.0, 0.7),
+        ("cor__Intercept.Days|Subject", 150.0, 0.9985),
+    ],
 )
-def test_held_variance_parameters_equal_a_general_optimiser(name, factor):
-    fit = sleepstudy(REML=False)
+def test_held_variance_parameters_equal_a_general_optimiser(name, shift, factor):
+    frame = data("sleepstudy")
+    fit = lmer("Reaction ~ Days + (Days | Subject)", frame.assign(Days=frame["Days"] + shift), REML=False)
     parameter = next(p for p in parameters_of(fit.design) if p.label == name)
     curve = optimum(fit).curve(parameter)
     value = factor * curve.estimate

@@ -1,0 +1,86 @@
+"""Predictions of a transformed response in the units of its variable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.backtransform import Unknown, read_transformation
+from mixedfx.design.design import Design
+from mixedfx.design.transforms import Transformation
+from mixedfx.errors import OptionError
+from mixedfx.families.family import Family
+
+Array = NDArray[np.float64]
+
+
+def transformation_to_undo(
+    design: Design, family: Family, back_transform: bool, bias_adjust: bool
+) -> Transformation | None:
+    """The transformation that predictions are asked to undo; None where there is nothing to undo.
+
+    Raises
+    ------
+    OptionError
+        A response that cannot be taken back to a variable, or a mean of it that does not exist.
+    """
+    if not back_transform:
+        if bias_adjust:
+            raise OptionError("bias_adjust=True is about a variable taken back", mend="Add back_transform=True.")
+        return None
+    found = read_transformation(design, family)
+    if isinstance(found, Unknown):
+        raise OptionError(
+            f"the response {found.text} cannot be taken back to the scale of a variable: {found.reason}",
+            mend="Leave back_transform out.",
+        )
+    if found is None or not bias_adjust or found.affine is not None:
+        return found
+    mend = f"Leave bias_adjust out: predictions are then {found.kind}s of {found.variable}."
+    if not found.has_mean:
+        raise OptionError(f"under a normal distribution of {found.text}, {found.variable} has no mean", mend=mend)
+    if design.known_sd is not None:
+        raise OptionError(
+            "se(...) is the error of each row's own estimate, and no part of what varies in the population", mend=mend
+        )
+    if not (family.name == "gaussian" and family.identity):
+        raise OptionError(
+            f"means behind {found.text} are known for the gaussian family with the identity link, not for "
+            f"{family.name} ({family.link.name})",
+            mend=mend,
+        )
+    return found
+
+
+def taken_back(values: Any, back: Transformation, residual_sd: Array | None, *, prediction: bool) -> Any:
+    """Predictions in units of the variable: a Series, or a table with estimate, se, lower and upper.
+
+    Parameters
+    ----------
+    values
+        Predictions on the scale of the response as modelled.
+    back
+        The transformation.
+    residual_sd
+        (n,) standard deviations of the residuals, for means of the variable; None for the plain inverse.
+    prediction
+        Whether intervals are for a new response, whose quantiles pass through the plain inverse whatever its mean is.
+    """
+    if isinstance(values, pd.Series):
+        return pd.Series(_value(back, values.to_numpy(), residual_sd), index=values.index, name=values.name)
+    center = values["estimate"].to_numpy()
+    slope = back.slope(center) if residual_sd is None else back.mean_slope(center, residual_sd)
+    ends = [_value(back, values[end].to_numpy(), None if prediction else residual_sd) for end in ("lower", "upper")]
+    return values.assign(
+        estimate=_value(back, center, residual_sd),
+        se=np.abs(slope) * values["se"],
+        lower=np.minimum(*ends),
+        upper=np.maximum(*ends),
+    )
+
+
+def _value(back: Transformation, center: Array, residual_sd: Array | None) -> Array:
+    return back.inverse(center) if residual_sd is None else back.mean(center, residual_sd)
