@@ -11,6 +11,7 @@ import pytest
 
 from mixedfx.reml import estimate
 from mixedfx.reml.lmer import lmer
+from mixedfx.reml.new_levels import NewLevelRows
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.errors.MixedfxWarning")
 
@@ -146,3 +147,54 @@ def test_responses_simulated_have_the_covariance_of_the_model(fit):
     g, h = frame["g"].to_numpy(), frame["h"].to_numpy()
     rows = np.flatnonzero(np.isin(g, g[:2]) | (h == h[0]))[:25]
     assert_covariance(draws[:, rows], population(fit, frame.iloc[rows]) + fit.sigma**2 * np.eye(len(rows)))
+
+
+def test_moments_and_draws_at_many_points_are_those_of_the_dense_covariance(fit):
+    """Factors that differ from point to point, as theta does where it is not known."""
+    frame = unseen(6, 15)
+    rows = fit.design_for(frame, new_levels="sample")
+    widths = [term.n_columns for term in fit.design.random]
+    rng = np.random.default_rng(7)
+    factors = [np.tril(rng.normal(size=(4, k, k))) * np.arange(1.0, k + 1)[:, None] for k in widths]
+    new, dense = NewLevelRows.of(rows, widths), []
+    for d in range(4):
+        G = np.zeros((rows.new.shape[1],) * 2)
+        at = 0
+        for level in rows.new_levels:
+            k = widths[level.term]
+            G[at : at + k, at : at + k] = factors[level.term][d] @ factors[level.term][d].T
+            at += k
+        dense.append(rows.new.toarray() @ G @ rows.new.toarray().T)
+    np.testing.assert_allclose(new.variances(factors), [np.diag(c) for c in dense], rtol=1e-10)
+    np.testing.assert_allclose(new.covariance([F[2] @ F[2].T for F in factors]), dense[2], rtol=1e-10, atol=1e-12)
+    draws = new.draws([np.repeat(F, 5000, axis=0) for F in factors], np.random.default_rng(8))
+    for d in range(4):
+        assert_covariance(draws[5000 * d : 5000 * (d + 1)], dense[d])
+
+
+def test_where_theta_is_not_known_unseen_levels_have_the_covariance_of_each_of_its_values(fit):
+    """The mean over theta of z_i' Sigma z_j within a level, on top of what levels that are known have."""
+    frame, data = unseen(9, 12), fit.design.frame
+    fit = lmer("y ~ x + w + (1 | f) + (1 + x | h)", data.assign(y=fit.design.y).head(300))
+    full = fit.with_uncertainty("full")
+    new, known = (full.apply(full.design_for(frame, new_levels=how)) for how in ("sample", "population"))
+    nodes = new.theta()
+    expected = np.zeros((12, 12))
+    for t, term in enumerate(fit.design.random):
+        names = COLUMNS[term.label]
+        z = np.column_stack([np.ones(12) if c == "Intercept" else frame[c] for c in names])
+        F = nodes.at.factors(t)
+        level = frame[term.label].to_numpy()
+        Sigma = np.einsum("k,kab,kcb->ac", nodes.weights, F, F)
+        # Twenty-five levels know their standard deviations to a sixth or so, eight to a third.
+        np.testing.assert_allclose(np.sqrt(np.diag(Sigma)), np.sqrt(np.diag(covariance(fit, term.label))), rtol=0.5)
+        expected += (z @ Sigma @ z.T) * (level[:, None] == level)
+    mixture = nodes.covariance(new.functional)
+    np.testing.assert_allclose(mixture - nodes.covariance(known.functional), expected, rtol=1e-7, atol=1e-9)
+    means, variances = nodes.moments(new.functional)
+    centred = means - nodes.weights @ means
+    total = nodes.weights @ variances + nodes.weights @ centred**2
+    np.testing.assert_allclose(total, np.diag(mixture), rtol=1e-7)
+    draws = nodes.draws(new.functional, 20_000, np.random.default_rng(10))
+    # A mixture of normal distributions with heavier tails than one: its covariances scatter half as much again.
+    assert_covariance(draws, mixture, errors=7.5)
