@@ -6,8 +6,10 @@ each has a class of its own, so that a user can silence or escalate exactly one 
 
 from __future__ import annotations
 
+import numbers
+import operator
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, cast
 
 
 class MixedfxError(Exception):
@@ -182,6 +184,10 @@ class ImportanceWarning(SamplingWarning):
     """A few importance weights dominate the draws (k-hat above 0.7)."""
 
 
+class ModeWarning(SamplingWarning):
+    """Modes that chains do not go between, or mass near a starting point that the draws do not stand for."""
+
+
 class DivergenceWarning(SamplingWarning):
     """Divergent transitions: the sampler could not follow the density everywhere."""
 
@@ -238,14 +244,46 @@ def check_option(name: str, value: object, allowed: Collection[object]) -> None:
     mixedfx.errors.OptionError: kind='deviance' is not known
     Use 'response', 'pearson'.
     """
-    if value not in allowed:
+    if not any(value is known or (isinstance(value, type(known)) and value == known) for known in allowed):
         raise OptionError(f"{name}={value!r} is not known", mend=f"Use {', '.join(map(repr, allowed))}.")
 
 
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False (`OptionError`).
+
+    Examples
+    --------
+    >>> from mixedfx.errors import check_flag
+    >>> check_flag("REML", "ML")
+    Traceback (most recent call last):
+    mixedfx.errors.OptionError: REML='ML' is neither True nor False
+    Use REML=True or REML=False.
+    """
+    if type(value).__name__ not in ("bool", "bool_"):  # of NumPy too, which is not imported here
+        raise OptionError(f"{name}={value!r} is neither True nor False", mend=f"Use {name}=True or {name}=False.")
+
+
+def check_count(name: str, value: object, least: int = 1) -> None:
+    """Refuse what is no whole number, or one that is too small (`OptionError`)."""
+    try:
+        whole = not isinstance(value, bool) and operator.index(cast(Any, value)) >= least
+    except TypeError:
+        whole = False
+    if not whole:
+        mend = f"Use {name}={max(least, 1)}, say."
+        raise OptionError(f"{name}={value!r} is not a whole number from {least}", mend=mend)
+
+
+def check_seed(seed: object) -> None:
+    """Refuse a seed that is neither None nor a whole number from 0 (`OptionError`)."""
+    if seed is not None:
+        check_count("seed", seed, 0)
+
+
 def check_level(level: float) -> None:
-    """Refuse a confidence level outside 0 to 1 (`OptionError`)."""
-    if not 0 < level < 1:
-        raise OptionError(f"level={level} is not a probability", mend="Use a number between 0 and 1, such as 0.95.")
+    """Refuse a confidence level that is no number between 0 and 1 (`OptionError`)."""
+    if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0 < level < 1:
+        raise OptionError(f"level={level!r} is not a probability", mend="Use a number between 0 and 1, such as 0.95.")
 
 
 def some_rows(rows: Sequence[Any] | Any, limit: int = 5) -> str:

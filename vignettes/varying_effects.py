@@ -205,15 +205,16 @@ reml_sds = top.varcorr.query("var1 == 'small' and var2.isna()", engine="python")
 # %% [markdown]
 # ## 2. How do I get intervals?
 #
-# Every table of `mx.effects` has them. The question is what they leave out, and every table says so:
+# Every table of `mx.effects` has them. The question is what they include, and every table says so:
 
 # %%
 print(answers[-1].uncertainty)
 
 # %% [markdown]
-# REML estimates how much effects vary, and then treats that as known. `mx.bayes` takes the same formula and averages
-# over what is not known; the intervals of the same table then have it all. (Priors are weak defaults;
-# `posterior.prior_summary()` lists them.)
+# REML estimates how much effects vary, with one number for each variance. Much software then treats these numbers as
+# known (here: `uncertainty="given theta"`); the intervals above do not. The estimates themselves still rest on the one
+# number. `mx.bayes` takes the same formula and averages estimates and intervals over what is not known. (Priors are weak
+# defaults; `posterior.prior_summary()` lists them.)
 
 # %%
 began = time.perf_counter()
@@ -228,8 +229,8 @@ eff.plot(width=5)
 
 # %% tags=["fold"]
 by_group = {
-    name: mx.effects(fit, "small", by="group").table.set_index("group")
-    for name, fit in (("REML", top), ("Bayes", posterior))
+    "REML": mx.effects(top, "small", by="group", uncertainty="given theta").table.set_index("group"),
+    "Bayes": mx.effects(posterior, "small", by="group").table.set_index("group"),
 }
 ratio = by_group["Bayes"]["sd"] / by_group["REML"]["sd"]
 draws = posterior.draws()
@@ -237,9 +238,10 @@ slope_sds = {name: draws["sd", name, "small"].ravel() for name in ("sch", "group
 group_low, group_high = np.quantile(slope_sds["group"], [0.025, 0.975])
 
 # %% [markdown]
-# How much longer are they? It depends on how well the data know by how much effects vary:
+# How much longer are they than intervals that take the variances as known? It depends on how well the data know by how
+# much effects vary:
 
-# %% tags=["fold"] alt="Left: posterior of the standard deviation of the effect between schools, between groups, and between groups within schools, with the estimate of REML as a line; those for groups are wide. Right: standard deviation of the posterior over that of REML for each group, mostly above one."
+# %% tags=["fold"] alt="Left: posterior of the standard deviation of the effect between schools, between groups, and between groups within schools, with the estimate of REML as a line; those for groups are wide. Right: standard deviation of the posterior over that of REML given theta for each group, mostly above one."
 figure, (axes, scatter) = plt.subplots(1, 2, figsize=(7.6, 3.0), width_ratios=[1.25, 1])
 WORDS = {"sch": "schools", "group": "groups", "sch:group": "groups within\nschools"}
 for (name, values), color in zip(slope_sds.items(), (GREY, BLUE, ORANGE), strict=True):
@@ -256,7 +258,7 @@ scatter.axhline(1, color="black", lw=0.8)
 scatter.plot(per_group[ratio.index], ratio, "o", color=BLUE, ms=5)
 scatter.set_xscale("log")
 scatter.set_xlabel("pupils in the group")
-scatter.set_title("sd of the posterior / sd of REML")
+scatter.set_title("sd of the posterior / sd given theta")
 figure.tight_layout()
 
 # %% [markdown]
@@ -450,9 +452,9 @@ axes.set_ylim(-0.5, 2.5)
 axes.set_xlabel("effect for Black boys in suburbs (points), 95 % interval")
 
 # %% [markdown]
-# The prediction is known to ± {{1.96 * predicted["sd"]:.0f}} points (by REML, so a little more), the raw difference of
-# the {{int(missing.sum())}} pupils themselves to ± {{1.96 * raw_error:.0f}}, and the two are compatible. Seeing these
-# pupils *and* pooling is better than either: ± {{1.96 * with_data["sd"]:.0f}}.
+# The prediction is known to ± {{1.96 * predicted["sd"]:.0f}} points, the raw difference of the
+# {{int(missing.sum())}} pupils themselves to ± {{1.96 * raw_error:.0f}}, and the two are compatible. Seeing these pupils
+# *and* pooling is better than either: ± {{1.96 * with_data["sd"]:.0f}}.
 
 # %% [markdown]
 # ## 6. Many subgroups, many chances to be wrong
@@ -464,7 +466,8 @@ axes.set_xlabel("effect for Black boys in suburbs (points), 95 % interval")
 #
 # * **separate**: each subgroup's own difference of means, no pooling.
 # * **Bonferroni**: the same with intervals made longer for the number of subgroups.
-# * **REML**: `mx.lmer` with `y ~ z + (1 + z | g)`, the estimated variances plugged in.
+# * **REML**: `mx.lmer` with `y ~ z + (1 + z | g)`, the estimated variances plugged in: intervals given theta, as most
+#   software has them.
 # * **REML ||**: the same with `(1 + z || g)`, which has no correlation of levels and effects.
 # * **posterior**: `mx.bayes` with the formula of REML.
 
@@ -626,7 +629,8 @@ as_percent = 100 * errors
 # next to no length. `SingularFitWarning` names the smaller model, **REML ||**, and it is right: false claims in
 # {{as_percent.loc[("no", "REML ||"), "reports with a false claim"]:.0f}} % of reports. It still treats the variances as
 # known, and its intervals hold the truth in {{as_percent.loc[("some", "REML ||"), "coverage of all"]:.0f}} % with some
-# heterogeneity. So for intervals of many subgroups heed the warning, and better still, ask `mx.bayes`.
+# heterogeneity. So for intervals of many subgroups do not take the variances as known: `mx.effects` does not unless it
+# is asked to, nor does `mx.bayes`.
 
 # %% [markdown]
 # ## 7. What is left out, even so

@@ -8,21 +8,24 @@ from typing import Any, Literal
 import numpy as np
 
 from mixedfx.bayes import collapsed, diagnose
-from mixedfx.bayes.choice import COLLAPSED, Choice, check_options, choose
+from mixedfx.bayes.choice import COLLAPSED, Choice, check_options, check_quiet_options, choose
 from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.engine import check_memory, sample
 from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.prior_draws import prior_sample
+from mixedfx.bayes.progress_line import ProgressLine
 from mixedfx.bayes.propriety import check_proper
 from mixedfx.design.design import Design
-from mixedfx.errors import ImproperPosteriorError, OptionError
+from mixedfx.errors import ImproperPosteriorError, OptionError, check_count, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import ResolvedPriors, resolve
 from mixedfx.priors.sets import Key, PriorSet, prior_set
 from mixedfx.sampling.target import build_target
+
+COLLAPSED_WARMUP, STAN_WARMUP = 300, 1000  # iterations of each chain
 
 Priors = str | Mapping[Key, Prior] | PriorSet | None
 
@@ -35,7 +38,7 @@ def bayes(
     engine: str = "auto",
     draws: int = 4000,
     chains: int = 4,
-    warmup: int = 1000,
+    warmup: int | None = None,
     seed: int | None = None,
     weights: Any = None,
     offset: Any = None,
@@ -58,11 +61,12 @@ def bayes(
     The linear predictor is eta = X beta + Z u + offset with u ~ N(0, Sigma) for each level of a grouping factor, and
     the response follows the family given eta. Gaussian models with random terms are sampled by the collapsed engine:
     given the variances, beta and u have a normal posterior and are integrated out exactly; the few variance parameters
-    are sampled by importance sampling from an adapted multivariate t distribution with Pareto-smoothed weights, and
-    each draw of them is completed by an exact draw of (beta, u). Draws are independent. Where the weights cannot be
-    trusted (k-hat above 0.7), where there are more than two dozen variance parameters, or several modes, NUTS samples
-    the same low-dimensional density. All other models are written as Stan programs and sampled by NUTS.
-    `PosteriorFit.diagnostics` says what happened.
+    are sampled by importance sampling from an adapted multivariate t distribution (a mixture of them where there are
+    several modes) with Pareto-smoothed weights, and each draw of them is completed by an exact draw of (beta, u). Draws
+    are independent. Where the weights cannot be trusted (k-hat above 0.7), or where there are more than two dozen
+    variance parameters, NUTS samples the same low-dimensional density. All other models are written as Stan programs
+    and sampled by NUTS. `PosteriorFit.diagnostics` says what happened. An interrupt (Ctrl-C) ends every engine with
+    KeyboardInterrupt, and leaves no draws behind.
 
     Parameters
     ----------
@@ -91,13 +95,16 @@ def bayes(
     chains
         Chains of NUTS, and the layout of the draws.
     warmup
-        Warm-up iterations of each chain of NUTS.
+        Warm-up iterations of each chain of NUTS: by default 1000 for Stan programs, and 300 for chains on the collapsed
+        density, which start around its modes and adapt together.
     seed
         Seed of everything random; the same seed and engine give the same draws.
     weights
         Precision weights, var = sigma^2 / weight: the name of a column or a value for each row of `data`; a pandas
         Series is aligned with the index of `data`, an array is taken by position.
-        Not beside ``se(...)``, which knows the variances.
+        Their unit is that of sigma and of nothing else: every prior of sigma, and those that count in sigmas (decov,
+        R2D2), are for a row of average weight, sigma over the root of the weights' mean. To state one for a row of
+        weight one, give weights whose mean is one. Not beside ``se(...)``, which knows the variances.
     offset
         Name of a column or values as for `weights`, added to the linear predictor. Values belong to the rows of `data`:
         predictions for others need a column.
@@ -119,9 +126,10 @@ def bayes(
         True, or names of grouping factors, whose effects are parameters themselves; that samples better where levels
         have many rows. By default they are standard normal ones that are scaled (stanli, cmdstan).
     progress
-        Whether to show a progress bar; None: on a terminal (stanli, cmdstan).
+        Whether to show how far the sampler has come; None: on a terminal. The collapsed engine says nothing before a
+        second has gone by.
     cores
-        Chains that run at the same time (stanli, cmdstan).
+        Chains that run at the same time (stanli, cmdstan). The collapsed engine uses one core.
     proposals
         Number of weighted points of the collapsed engine, at least `draws`. By default as many as promise `draws`
         effective ones: 2 to 12 times `draws`, or 1.25 to 4 times where each takes a factorisation of its own.
@@ -177,8 +185,15 @@ def bayes(
     options = check_options(choice, given)
     check_proper(design, resolved)
     seed = _seed(seed)
+    if warmup is None:
+        warmup = COLLAPSED_WARMUP if choice.engine in COLLAPSED else STAN_WARMUP
+    check_count("warmup", warmup, 0)
     if choice.engine in COLLAPSED:
-        fit = _collapsed_fit(design, family, resolved, choice, n_draws, chains, warmup, seed, proposals)
+        check_quiet_options(progress, cores)
+        with ProgressLine(progress) as report:
+            fit = _collapsed_fit(
+                design, family, resolved, choice, n_draws, chains, warmup, seed, proposals, report=report
+            )
     else:
         from mixedfx.bayes.run_stan import stan_fit
 
@@ -263,12 +278,14 @@ def prior_predictive(
 
 def _collapsed_fit(
     design: Design, family: Family, resolved: ResolvedPriors, choice: Choice, draws: int, chains: int, warmup: int,
-    seed: int, proposals: int | None,
+    seed: int, proposals: int | None, report: ProgressLine,
 ) -> PosteriorFit:  # fmt: skip
     target = build_target(design, resolved)
-    found = sample(target, draws, chains, warmup, np.random.default_rng(seed), choice.engine, proposals)
+    found = sample(target, draws, chains, warmup, np.random.default_rng(seed), choice.engine, proposals, report)
     joint, part = collapsed.joint_draws(target, found)
-    return PosteriorFit(design, family, resolved, joint, found.sampling, chains, seed, part)
+    return PosteriorFit(
+        design, family, resolved, joint, found.sampling, chains, seed, part, transitions=found.transitions
+    )
 
 
 def _rounded(draws: int, chains: int) -> int:
@@ -281,6 +298,5 @@ def _rounded(draws: int, chains: int) -> int:
 def _seed(seed: int | None) -> int:
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise OptionError(f"seed={seed!r} is not a whole number from 0", mend="Use seed=1, say.")
+    check_seed(seed)
     return int(seed)

@@ -38,7 +38,8 @@ class PosteriorChecking(PosteriorPrediction):
         Warns
         -----
         ParetoKWarning
-            Where k-hat of a row is above what these draws allow (0.7, less for few draws).
+            Where k-hat of a row is above what these draws allow (0.7, less for few draws). A row that says nothing, as
+            one without trials, has k-hat 0: without it the posterior is the same.
         """
         from mixedfx.bayes.criticism import loo
 

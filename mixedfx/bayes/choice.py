@@ -16,10 +16,11 @@ COLLAPSED = ("collapsed", "nuts")
 STAN = ("stanli", "cmdstan")
 ENGINES = ("auto", *COLLAPSED, *STAN)
 
-_NUTS = ("adapt_delta", "max_treedepth", "inits", "progress", "centred", "cores", "threads", "algorithm")
+QUIET = ("progress", "cores")  # the draws do not depend on them, and every engine takes them
+_NUTS = ("adapt_delta", "max_treedepth", "inits", "centred", "threads", "algorithm", *QUIET)
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "collapsed": ("proposals",),
-    "nuts": ("proposals",),
+    "collapsed": ("proposals", *QUIET),
+    "nuts": ("proposals", *QUIET),
     "stanli": _NUTS,
     "cmdstan": _NUTS,
 }
@@ -101,3 +102,18 @@ def check_options(choice: Choice, options: Mapping[str, Any]) -> dict[str, Any]:
             mend=f"Leave it out, or choose an engine that has it: {', '.join(map(repr, having))}.",
         )
     return given
+
+
+def check_quiet_options(progress: object, cores: object) -> None:
+    """Refuse values that no engine takes, where the engine would not look at them.
+
+    Raises
+    ------
+    OptionError
+        Names the value.
+    """
+    if progress is not None and not isinstance(progress, bool):
+        raise OptionError(f"progress={progress!r}", mend="Use True, False, or None, which shows it on a terminal.")
+    whole = isinstance(cores, int) and not isinstance(cores, bool) and cores >= 1
+    if cores is not None and not whole:
+        raise OptionError(f"cores={cores!r} is not a number of cores", mend="Use cores=None for all of them.")

@@ -16,6 +16,7 @@ from mixedfx.errors import (
     EffectiveSizeWarning,
     EnergyWarning,
     ImportanceWarning,
+    ModeWarning,
     RHatWarning,
     SamplingWarning,
     TreedepthWarning,
@@ -30,6 +31,8 @@ FEW = 400  # effective draws below which quantiles in the tails are rough
 FEW_PER_CHAIN = 100  # the same for each of several chains (Vehtari et al. 2021)
 CONVERGED = 1.01  # largest R-hat of chains that have mixed (Vehtari et al. 2021)
 SLOW_ENERGY = 0.3  # E-BFMI below which momentum resampling hardly moves the energy (Betancourt 2016)
+
+MISSED, SMALL_SHARE = 2.0, 0.01  # log mass that draws may lack near a mode; shares of modes that do not matter
 
 Concern = tuple[type[SamplingWarning], str]
 
@@ -48,25 +51,67 @@ def warn(fit: PosteriorState, stacklevel: int = 3) -> None:
 
 def _of_collapsed(s: Sampling) -> tuple[Concern, ...]:
     found: list[Concern] = []
-    if s.method == "importance" and s.k_hat > RELIABLE:
-        found.append(
-            (
-                ImportanceWarning,
-                f"k-hat is {s.k_hat:.2f}, above {RELIABLE}: a few draws dominate, and intervals may be wrong.",
-            )
+    if s.method == "prior":
+        return ()
+    missed = missed_mass(s)
+    if missed > 0:
+        text = (
+            f"Near one of the {s.starts} starting points lies {_times(missed)} the mass that the draws stand for "
+            "there: they left out a part of the posterior. Ask for engine='nuts' or engine='stanli', or give narrower "
+            "priors."
         )
+        found.append((ModeWarning, text))
+    elif s.method == "nuts" and s.modes > 1:
+        text = (
+            f"The posterior has {s.modes} modes, with about {_percentages(s.log_mass)} of its mass; chains hardly go "
+            f"from one to another, and {_percentages(s.drawn)} of the draws are near them: intervals depend on where "
+            f"chains began. {_way_out(s)}"
+        )
+        found.append((ModeWarning, text))
+    if s.method == "importance" and s.k_hat > RELIABLE:
+        text = f"k-hat is {s.k_hat:.2f}, above {RELIABLE}: a few draws dominate, and intervals may be wrong."
+        found.append((ImportanceWarning, text))
     if s.method == "nuts" and s.r_hat > CONVERGED:
-        text = f"R-hat is {_upwards(s.r_hat)}, above {CONVERGED}: the chains disagree; run more iterations (warmup=)."
+        text = (
+            f"R-hat is {_upwards(s.r_hat)}, above {CONVERGED}: the chains disagree; ask for more iterations (draws=, "
+            "warmup=)."
+        )
         found.append((RHatWarning, text))
     if s.divergences:
         text = f"{s.divergences} divergent transitions: NUTS could not follow the density everywhere."
         found.append((DivergenceWarning, text))
+    slow = [value for value in s.energy if value < SLOW_ENERGY]
+    if slow:
+        text = (
+            f"E-BFMI is {min(slow):.2f} in {len(slow)} of {len(s.energy)} chains, below {SLOW_ENERGY}: the sampler "
+            "hardly reaches the tails, as where a prior has a heavy tail. Give narrower priors, or ask for more draws."
+        )
+        found.append((EnergyWarning, text))
+    if s.at_max_treedepth:
+        text = (
+            f"{s.at_max_treedepth} transitions were cut short: the draws are right, but fewer of them count. Ask for a "
+            "longer warmup (warmup=)."
+        )
+        found.append((TreedepthWarning, text))
     if s.ess < FEW:
         text = (
             f"Only {s.ess:.0f} effective draws of (theta, sigma): quantiles in the tails are rough; ask for more draws."
         )
         found.append((EffectiveSizeWarning, text))
     return tuple(found)
+
+
+def missed_mass(s: Sampling) -> float:
+    """Logarithm of the ratio of mass near a mode to the mass that draws stand for there; 0 where they agree.
+
+    Agreement is up to e^2 and three Monte Carlo errors, for a mode with more than a hundredth of the mass.
+    """
+    if s.method != "importance" or not s.log_mass:
+        return 0.0
+    mass, drawn = np.array(s.log_mass), np.array(s.drawn)
+    matters = mass > np.logaddexp(np.logaddexp.reduce(mass), np.logaddexp.reduce(drawn)) + np.log(SMALL_SHARE)
+    excess = np.where(matters, mass - drawn, -np.inf).max()
+    return float(excess) if excess > MISSED + 3 * s.mass_error else 0.0
 
 
 def _of_stan(s: StanSampling, random: bool) -> tuple[Concern, ...]:
@@ -125,6 +170,35 @@ def _upwards(r_hat: float) -> str:
     return f"{np.ceil(r_hat * 1000) / 1000:.3f}"
 
 
+def _times(log_ratio: float) -> str:
+    """How many times, in digits that can be read."""
+    return f"{np.exp(log_ratio):.3g} times" if log_ratio < 15 else f"e^{log_ratio:.0f} times"
+
+
+def _percentages(log_mass: tuple[float, ...]) -> str:
+    """Shares of the whole, as text."""
+    share = np.exp(np.array(log_mass) - np.logaddexp.reduce(log_mass))
+    *first, last = (f"{value:.0%}" for value in share)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _way_out(s: Sampling) -> str:
+    """Advice where chains do not go between modes."""
+    if s.reason == "asked for":
+        return "engine='collapsed' covers all modes at once, if its weights can be trusted; or give narrower priors."
+    return "Give narrower priors."
+
+
+def _modes(s: Sampling) -> str:
+    """Where the starting points led."""
+    if s.modes == 1:
+        return f"one, to which all {s.starts} starting points lead, the REML estimate among them"
+    return (
+        f"{s.modes}, from {s.starts} starting points, the REML estimate among them, with {_percentages(s.log_mass)} of "
+        f"the mass and {_percentages(s.drawn)} of the draws"
+    )
+
+
 def _closer(adapt_delta: float) -> float:
     """The next acceptance rate to try: halfway and a bit more to one."""
     return 0.95 if adapt_delta < 0.95 else round(1 - (1 - adapt_delta) / 5, 4)
@@ -171,6 +245,8 @@ def _collapsed_facts(fit: PosteriorState, s: Sampling) -> list[tuple[str, str]]:
             ("ESS", f"{s.ess:.0f} effective of {fit.n_draws} draws, smallest over the coordinates"),
             ("Divergences", str(s.divergences)),
         ]
+    if s.starts:
+        facts.append(("Modes", _modes(s)))
     return [*facts, ("Work", f"{s.evaluations} evaluations, {s.seconds:.2f} s")]
 
 

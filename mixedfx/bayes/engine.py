@@ -1,25 +1,32 @@
-"""The engine: mode, proposal, weights, the decision whether they can be trusted, then exact (beta, u) for each draw.
+"""The engine: modes, proposal, weights, the decision whether they can be trusted, then exact (beta, u) for each draw.
 
-Importance sampling serves up to two dozen coordinates and one mode: in models of Project STAR with 11, 19 and 21 of
-them, 40 %, 30 % and 9 % of the points were effective, and k-hat was about 0.5. Beyond that, or where k-hat says that
-the weights cannot be trusted, NUTS samples the same low-dimensional density with its exact gradient.
+Importance sampling serves up to two dozen coordinates: in models of Project STAR with 11, 19 and 21 of them, 40 %, 30 %
+and 9 % of the points were effective, and k-hat was about 0.5. Several modes are covered by a mixture of proposals.
+Beyond that, or where k-hat says that the weights cannot be trusted, NUTS samples the same low-dimensional density with
+its exact gradient.
+
+**What k-hat cannot see** is a part of the posterior that was never proposed. So the mass near each mode to which the
+starting points lead, the REML estimate among them, is compared with the mass that the draws stand for there.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.bayes import nuts
 from mixedfx.errors import MemoryForecastError
-from mixedfx.sampling.importance import RELIABLE, ImportanceSample, Proposal, adapt, at_mode, refit, resample, smooth
-from mixedfx.sampling.mode import Mode, find_mode
+from mixedfx.sampling.importance import RELIABLE, ImportanceSample, resample, smooth
+from mixedfx.sampling.mixture_proposal import Adapted, MixtureProposal, adapt, at_modes, log_masses
+from mixedfx.sampling.mode import Modes, find_modes
 from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
+Report = Callable[[str, int, int], None]
 
 MOST_COORDINATES = 24
 ROUNDS = 6
@@ -29,6 +36,7 @@ ADAPTATION = {
 }  # points in a round: at least, and for each coordinate; batched or not
 ATTEMPTS = {True: 3, False: 2}  # final rounds before the weights are given up; batched or not
 EXTRA = {True: (2.0, 12.0), False: (1.25, 4.0)}  # proposals for each draw kept, fewest and most; batched or not
+PART = 1000  # draws of (beta, u) between two reports
 LARGEST_DRAWS = 0.25  # share of the free memory that draws may take: proposals and copies need as much again
 
 
@@ -62,6 +70,18 @@ class Sampling:
         Log marginal likelihood and its Monte Carlo error; NaN for NUTS.
     modes
         Modes that matter.
+    starts
+        Points that the search for modes began at, the REML estimate among them.
+    log_mass
+        Log mass near each mode: by proposals that stand there, or by Laplace's approximation for NUTS.
+    drawn
+        Log mass near each mode that the draws stand for.
+    mass_error
+        Standard error of the largest of `log_mass`; infinite for Laplace's.
+    at_max_treedepth
+        Transitions of NUTS that were cut short.
+    energy
+        (chains,) E-BFMI of NUTS.
     """
 
     method: str
@@ -76,6 +96,12 @@ class Sampling:
     seconds: float
     log_evidence: tuple[float, float]
     modes: int
+    starts: int = 0
+    log_mass: tuple[float, ...] = ()
+    drawn: tuple[float, ...] = ()
+    mass_error: float = np.inf
+    at_max_treedepth: int = 0
+    energy: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,17 +116,20 @@ class PosteriorSample:
         (D, p) and (D, q).
     sampling
         How they were made.
+    transitions
+        What NUTS says of each transition, by ArviZ's names; None for independent draws.
     """
 
     phi: Array
     beta: Array
     u: Array
     sampling: Sampling
+    transitions: dict[str, Array] | None = None
 
 
 def sample(
     target: Target, draws: int, chains: int, warmup: int, rng: np.random.Generator, engine: str = "auto",
-    proposals: int | None = None,
+    proposals: int | None = None, report: Report | None = None,
 ) -> PosteriorSample:  # fmt: skip
     """Draw from the posterior.
 
@@ -118,6 +147,8 @@ def sample(
         ``"auto"``: importance sampling if it can be trusted, else NUTS. ``"collapsed"``: the same. ``"nuts"``: NUTS.
     proposals
         Number of weighted points.
+    report
+        Called with the stage, how much of it is done and how much there is (0: not known).
 
     Raises
     ------
@@ -125,25 +156,35 @@ def sample(
         If the draws would not fit in the memory that is free.
     """
     check_memory(draws, target.collapsed.design.n_random + target.collapsed.problem.p + target.size)
-    begin = time.perf_counter()
-    mode = find_mode(target)
-    reason = _why_not_importance(target, mode, engine)
+    report, begin = report or _silent, time.perf_counter()
+    report("searching for modes", 0, 0)
+    modes = find_modes(target)
+    reason = _why_not_importance(target, engine)
     weighted = None
     if not reason:
-        weighted = _weighted(target, mode, draws, proposals, rng)
+        weighted = _weighted(target, modes, draws, proposals, rng, report)
         if weighted.sample.k_hat > RELIABLE:
             reason = f"k-hat of the importance weights is {weighted.sample.k_hat:.2f}, above {RELIABLE}"
     if weighted is not None and not reason:
-        return _kept(target, mode, weighted, draws, rng, begin)
-    spent = mode.evaluations + (0 if weighted is None else weighted.sample.evaluations)
-    course = nuts.sample(target, mode, draws, chains, warmup, rng)
-    beta, u = _effects(target, course.phi, rng)
+        return _kept(target, modes, weighted, draws, rng, begin, report)
+    spent = modes.evaluations + (0 if weighted is None else weighted.sample.evaluations)
+    total = warmup + -(-draws // chains)
+    course = nuts.sample(
+        target, modes, draws, chains, warmup, rng, lambda done, phase: report(f"NUTS, {phase}", done, total)
+    )
+    beta, u = _effects(target, course.phi, rng, report)
     sampling = Sampling(
-        "nuts", reason, np.nan if weighted is None else weighted.sample.k_hat, course.ess, 0, len(course.phi),
-        course.r_hat, course.divergences, spent + course.evaluations, time.perf_counter() - begin, (np.nan, np.nan),
-        1 + len(mode.others),
+        method="nuts", reason=reason, k_hat=np.nan if weighted is None else weighted.sample.k_hat, ess=course.ess,
+        proposals=0, distinct=len(course.phi), r_hat=course.r_hat, divergences=course.divergences,
+        evaluations=spent + course.evaluations, seconds=time.perf_counter() - begin, log_evidence=(np.nan, np.nan),
+        modes=len(modes.found), starts=modes.starts, log_mass=tuple(mode.log_mass for mode in modes.found),
+        drawn=_mass_of_draws(modes, course.phi), at_max_treedepth=course.at_max_treedepth, energy=course.energy,
     )  # fmt: skip
-    return PosteriorSample(course.phi, beta, u, sampling)
+    return PosteriorSample(course.phi, beta, u, sampling, course.transitions)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Nobody is told."""
 
 
 def check_memory(draws: int, width: int, mend: str | None = None) -> None:
@@ -158,14 +199,23 @@ def check_memory(draws: int, width: int, mend: str | None = None) -> None:
         )
 
 
-def _why_not_importance(target: Target, mode: Mode, engine: str) -> str:
+def _why_not_importance(target: Target, engine: str) -> str:
     if engine == "nuts":
         return "asked for"
     if target.size > MOST_COORDINATES:
         return f"{target.size} coordinates, more than {MOST_COORDINATES}"
-    if mode.others:
-        return f"{1 + len(mode.others)} modes were found"
     return ""
+
+
+def _mass_of_draws(modes: Modes, phi: Array) -> tuple[float, ...]:
+    """Log mass near each mode if the draws are right about shares; a draw belongs to the mode that it is nearest to."""
+    log_mass = np.array([mode.log_mass for mode in modes.found])
+    total = float(np.logaddexp.reduce(log_mass))
+    if len(log_mass) == 1:
+        return (total,)
+    nearest = np.argmin([mode.distance(phi) for mode in modes.found], axis=0)
+    counts = np.bincount(nearest, minlength=len(log_mass))
+    return tuple(float(total + np.log(n / len(phi))) if n else -np.inf for n in counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,50 +223,50 @@ class _Weighted:
     """Weighted points; where each took a factorisation of its own, with the draw of (beta, u) made there."""
 
     sample: ImportanceSample
-    beta: Array | None
-    u: Array | None
+    first: MixtureProposal
+    adapted: Adapted
+    beta: Array | None = None
+    u: Array | None = None
 
 
-def _weighted(target: Target, mode: Mode, draws: int, proposals: int | None, rng: np.random.Generator) -> _Weighted:
+def _weighted(
+    target: Target, modes: Modes, draws: int, proposals: int | None, rng: np.random.Generator, report: Report
+) -> _Weighted:
     fast = target.batch is not None
     least, each = ADAPTATION[fast]
-    proposal, rounds, share = adapt(
-        target.log_density, at_mode(mode.phi, mode.covariance), max(least, each * target.size), rng, ROUNDS
-    )
+    first = at_modes(modes.found)
+    report("adapting the proposal", 0, 0)
+    adapted = adapt(target.log_density, first, max(least, each * target.size) * len(modes.found), rng, ROUNDS)
+    proposal = adapted.proposal
     if proposals is None:  # as many effective points as draws, if that can be had
-        proposals = int(np.ceil(draws * np.clip(1 / max(share, 1e-3), *EXTRA[fast])))
+        proposals = int(np.ceil(draws * np.clip(1 / max(adapted.share, 1e-3), *EXTRA[fast])))
     n = max(draws, proposals)
-    spent = rounds * max(least, each * target.size)
-    for _ in range(ATTEMPTS[fast] - 1):
-        found = _final_round(target, proposal, n, rng)
+    spent = adapted.evaluations
+    for attempt in range(1, ATTEMPTS[fast] + 1):
+        points = proposal.draw(rng, n)
+        density, beta, u = _final_round(target, points, rng, report)
+        log_ratios = density - proposal.log_density(points)
+        weights, k_hat = smooth(log_ratios)
         spent += n
-        if found.sample.k_hat <= RELIABLE:
+        if k_hat <= RELIABLE or attempt == ATTEMPTS[fast]:
             break
         # so many points know the tails better than a round of adaptation did
-        proposal = refit(proposal, found.sample.points, found.sample.weights, found.sample.ess)
-    else:
-        found = _final_round(target, proposal, n, rng)
-        spent += n
-    return replace(found, sample=replace(found.sample, rounds=rounds, evaluations=spent))
+        proposal = proposal.refit(points, weights)
+    found = ImportanceSample(points, log_ratios, weights, k_hat, float(1 / np.sum(weights**2)), adapted.rounds, spent)
+    return _Weighted(found, first, adapted, beta, u)
 
 
-def _final_round(target: Target, proposal: Proposal, n: int, rng: np.random.Generator) -> _Weighted:
-    points = proposal.draw(rng, n)
-    if target.batch is not None:
-        density, beta, u = target.log_density(points), None, None
-    else:
-        density, beta, u = _evaluate_and_draw(target, points, rng)
-    log_ratios = density - proposal.log_density(points)
-    weights, k_hat = smooth(log_ratios)
-    return _Weighted(ImportanceSample(points, log_ratios, weights, k_hat, float(1 / np.sum(weights**2)), 0, n), beta, u)
-
-
-def _evaluate_and_draw(target: Target, points: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
-    """Densities of points, and one draw of (beta, u) at each while its factor is there."""
+def _final_round(
+    target: Target, points: Array, rng: np.random.Generator, report: Report
+) -> tuple[Array, Array | None, Array | None]:
+    """Densities of points; where each takes a factorisation of its own, with a draw of (beta, u) while it is there."""
+    if target.batch is not None or target.points is not None:
+        return target.log_density(points), None, None
     problem, q = target.collapsed.problem, target.collapsed.design.n_random
     density = target.coordinates.log_prior(points)
     beta, u = np.zeros((len(points), problem.p)), np.zeros((len(points), q))
     for d, phi in enumerate(points):
+        report("weighing points", d, len(points))
         try:
             at = target.evaluate(phi)
         except np.linalg.LinAlgError:
@@ -229,32 +279,35 @@ def _evaluate_and_draw(target: Target, points: Array, rng: np.random.Generator) 
 
 
 def _kept(
-    target: Target, mode: Mode, weighted: _Weighted, draws: int, rng: np.random.Generator, begin: float
-) -> PosteriorSample:
+    target: Target, modes: Modes, weighted: _Weighted, draws: int, rng: np.random.Generator, begin: float,
+    report: Report,
+) -> PosteriorSample:  # fmt: skip
     """Resample, and complete each draw with its own (beta, u)."""
-    found = weighted.sample
+    found, adapted = weighted.sample, weighted.adapted
     chosen = resample(found.weights, draws, rng)
     phi = found.points[chosen]
     if weighted.beta is None or weighted.u is None:
-        beta, u = _effects(target, phi, rng)
+        beta, u = _effects(target, phi, rng, report)
     else:
         beta, u = weighted.beta[chosen], weighted.u[chosen]
         _, first = np.unique(chosen, return_index=True)
         again = np.setdiff1d(np.arange(draws), first)  # copies get (beta, u) of their own
-        beta[again], u[again] = _effects(target, phi[again], rng)
+        beta[again], u[again] = _effects(target, phi[again], rng, report)
+    drawn = log_masses(found.log_ratios, weighted.first.responsibilities(found.points))
     sampling = Sampling(
-        "importance", "", found.k_hat, found.ess, len(found.points), len(np.unique(chosen)), np.nan, 0,
-        mode.evaluations + found.evaluations, time.perf_counter() - begin, found.log_evidence, 1,
+        method="importance", reason="", k_hat=found.k_hat, ess=found.ess, proposals=len(found.points),
+        distinct=len(np.unique(chosen)), r_hat=np.nan, divergences=0, evaluations=modes.evaluations + found.evaluations,
+        seconds=time.perf_counter() - begin, log_evidence=found.log_evidence, modes=len(modes.found),
+        starts=modes.starts, log_mass=tuple(map(float, adapted.log_mass)), drawn=tuple(map(float, drawn)),
+        mass_error=float(adapted.error),
     )  # fmt: skip
     return PosteriorSample(phi, beta, u, sampling)
 
 
-def _effects(target: Target, phi: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+def _effects(target: Target, phi: Array, rng: np.random.Generator, report: Report) -> tuple[Array, Array]:
     """(D, p) and (D, q) exact draws of (beta, u), one for each phi."""
-    if len(phi) == 0:
-        return np.zeros((0, target.collapsed.problem.p)), np.zeros((0, target.collapsed.design.n_random))
-    if target.batch is not None:
-        at = target.coordinates.variances(phi)
-        return target.batch.draw(target.coordinates.relative_factors(at), at.sigma, at.mixing, rng)
-    parts = [target.collapsed.draw(target.evaluate(point), 1, rng) for point in phi]
-    return np.concatenate([b for b, _ in parts]), np.concatenate([u for _, u in parts])
+    parts = []
+    for at in range(0, max(len(phi), 1), PART):
+        report("drawing the effects", at, len(phi))
+        parts.append(target.draw(phi[at : at + PART], rng))
+    return np.concatenate([beta for beta, _ in parts]), np.concatenate([u for _, u in parts])

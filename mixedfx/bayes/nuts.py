@@ -1,23 +1,28 @@
-"""NUTS on the collapsed posterior of phi, by nutpie (Rust; MIT licence), with the exact gradient.
+"""NUTS on the collapsed posterior of phi, with the exact gradient, and how its chains went.
 
-Few coordinates, no funnel (the random effects are integrated out), and a gradient at the price of one factorisation: a
-thousand iterations are enough. nutpie adapts step size and a diagonal mass matrix; here the coordinates are first
-standardised by the curvature at the mode, so that its adaptation begins near the truth.
+Few coordinates, no funnel (the random effects are integrated out), and a gradient that costs the same however many rows
+there are. Chains move together (`mixedfx.sampling.nuts`), so that their gradients are evaluated at once, in coordinates
+where small standard deviations have no long tails (`mixedfx.sampling.unfolded`). They begin around the modes, more of
+them around the larger ones.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.errors import MissingPackageError
-from mixedfx.sampling.mode import Mode
+from mixedfx.bayes.convergence import convergence, energy_mixing
+from mixedfx.sampling import nuts
+from mixedfx.sampling.mode import Mode, Modes
 from mixedfx.sampling.target import Target
+from mixedfx.sampling.unfolded import unfold
 
 Array = NDArray[np.float64]
+
+DEEPEST = nuts.DEEPEST
+SCATTER = (1.0, 0.5, 0.1, 0.0)  # spreads of starting points around a mode, tried in turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +37,12 @@ class NutsCourse:
         Smallest effective number of draws over the coordinates (bulk and tail).
     r_hat
         Largest rank-normalised split R-hat over the coordinates.
-    divergences
-        Number of divergent transitions.
+    divergences, at_max_treedepth
+        Number of transitions that diverged, and that were cut short.
+    energy
+        (chains,) E-BFMI.
+    transitions
+        What NUTS says of each transition, (chains * draws,), under ArviZ's names.
     evaluations
         Evaluations of density and gradient.
     """
@@ -42,72 +51,54 @@ class NutsCourse:
     ess: float
     r_hat: float
     divergences: int
+    at_max_treedepth: int
+    energy: tuple[float, ...]
+    transitions: dict[str, Array]
     evaluations: int
 
 
-def sample(target: Target, mode: Mode, draws: int, chains: int, warmup: int, rng: np.random.Generator) -> NutsCourse:
-    """Run NUTS from points around the modes.
-
-    Raises
-    ------
-    MissingPackageError
-        If nutpie is not installed.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # arviz announces its next release
-            import nutpie
-            from nutpie.compiled_pyfunc import from_pyfunc
-    except ImportError as error:
-        raise MissingPackageError(
-            "this posterior needs NUTS, and the package nutpie is not installed", mend="pip install 'mixedfx[bayes]'"
-        ) from error
-    d, root = target.size, np.linalg.cholesky(mode.covariance)
-    starts = [np.zeros(d), *(np.linalg.solve(root, other - mode.phi) for other in mode.others)]
-    scatter = rng.standard_normal((chains, d))
-    count = 0
-
-    def make_log_density():
-        def log_density(x: Array) -> tuple[float, Array]:
-            nonlocal count
-            count += 1
-            value, gradient = target.value_and_gradient(mode.phi + root @ x)
-            if not np.isfinite(value):
-                raise ArithmeticError("the density underflows")
-            return value, root.T @ gradient
-
-        return log_density
-
-    def make_expand(*_: object):
-        return lambda x: {"x": np.asarray(x, dtype=np.float64)}
-
-    used = 0
-
-    def start(_: int) -> Array:
-        nonlocal used
-        chain, used = used % chains, used + 1
-        return starts[chain % len(starts)] + scatter[chain]
-
-    model = from_pyfunc(
-        d, make_log_density, make_expand, [np.dtype(np.float64)], [(d,)], ["x"], make_initial_point_fn=start
-    )
-    trace = nutpie.sample(
-        model, draws=-(-draws // chains), tune=warmup, chains=chains, cores=1, seed=int(rng.integers(2**31)),
-        progress_bar=False,
+def sample(
+    target: Target, modes: Modes, draws: int, chains: int, warmup: int, rng: np.random.Generator,
+    report: nuts.Report | None = None,
+) -> NutsCourse:  # fmt: skip
+    """Run NUTS from points around the modes; `report` is told the iteration and the phase."""
+    density = unfold(target, modes.best.phi)
+    found = nuts.sample(
+        density, density.v(_starts(target, modes, chains, rng)), density.covariance(modes.best.covariance), warmup,
+        -(-draws // chains), rng, density.folded, report,
     )  # fmt: skip
-    x = np.asarray(trace["posterior"]["x"], dtype=np.float64)
-    divergences = int(np.asarray(trace["sample_stats"]["diverging"]).sum())
-    r_hat = max(_diagnostic("rhat", x[:, :, j]) for j in range(d))
-    ess = min(
-        min(_diagnostic("ess", x[:, :, j], method="bulk"), _diagnostic("ess", x[:, :, j], method="tail", prob=0.9))
-        for j in range(d)
+    phi = density.phi(found.x)
+    seen = convergence(phi)
+    least = np.fmin(seen.bulk, seen.tail)
+    looked = not np.isnan(seen.r_hat).all()
+    transitions = {
+        "lp": found.log_density, "energy": found.energy, "diverging": found.divergent, "tree_depth": found.depth,
+        "n_steps": found.steps, "acceptance_rate": found.acceptance,
+    }  # fmt: skip
+    return NutsCourse(
+        phi.reshape(-1, target.size),
+        float(np.nanmin(least)) if looked else np.nan,
+        float(np.nanmax(seen.r_hat)) if looked else np.nan,
+        int(found.divergent.sum()),
+        int(found.cut.sum()),
+        tuple(float(value) for value in energy_mixing(found.energy)),
+        {name: np.asarray(values, dtype=np.float64).ravel() for name, values in transitions.items()},
+        found.evaluations,
     )
-    phi = mode.phi + x.reshape(-1, d) @ root.T
-    return NutsCourse(phi, ess, r_hat, divergences, count)
 
 
-def _diagnostic(name: str, values: Array, **options: object) -> float:
-    """A diagnostic of arviz-stats for (chains, draws) values."""
-    from arviz_stats.base.array import array_stats
+def _starts(target: Target, modes: Modes, chains: int, rng: np.random.Generator) -> Array:
+    """(chains, d) points of positive density: every mode has one if there are enough, then each by its mass."""
+    mass = np.array([mode.log_mass for mode in modes.found])
+    share = np.exp(mass - mass.max())
+    counts = np.zeros(len(share), dtype=int)
+    for turn in range(chains):  # the mode with fewest chains for its mass comes next, those without any before all
+        counts[turn if turn < len(share) else int(np.argmax(share / counts))] += 1
+    return np.array([_near(target, mode, rng) for mode, m in zip(modes.found, counts, strict=True) for _ in range(m)])
 
-    return float(np.asarray(getattr(array_stats, name)(values, **options)))
+
+def _near(target: Target, mode: Mode, rng: np.random.Generator) -> Array:
+    """A point near a mode where the density is positive."""
+    root = np.linalg.cholesky(mode.covariance)
+    points = mode.phi + np.multiply.outer(SCATTER, root @ rng.standard_normal(len(root)))
+    return points[int(np.argmax(np.isfinite(target.values_and_gradients(points)[0])))]

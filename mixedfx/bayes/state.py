@@ -22,7 +22,7 @@ from mixedfx.bayes.joint import JointDraws, Predictor
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws, Key
-from mixedfx.errors import ModelError, OptionError, check_option
+from mixedfx.errors import MixedfxWarning, ModelError, OptionError, check_option
 from mixedfx.families.family import Family
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.results import tables
@@ -270,6 +270,13 @@ class PosteriorState:
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
         return PRIOR if self.sampling.method == "prior" else POSTERIOR
+
+    @property
+    def concerns(self) -> tuple[tuple[type[MixedfxWarning], str], ...]:
+        """What speaks against the draws, the class of its warning first; empty where all is well."""
+        from mixedfx.bayes.diagnose import concerns
+
+        return concerns(self)
 
     def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
         """The fit itself: a posterior has all its uncertainty, and no estimate of variances that it could be given.

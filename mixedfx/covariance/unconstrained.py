@@ -27,7 +27,7 @@ them 1e-12 from minus one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ from scipy import special
 Array = NDArray[np.float64]
 
 STEEPEST = 350.0  # of y, beyond which cosh overflows
+LOOP_LIMIT = 3  # columns up to which a loop over the entries is faster than whole matrices
 
 
 def correlation_factor(y: Array, k: int) -> Array:
@@ -52,6 +53,11 @@ def correlation_factor(y: Array, k: int) -> Array:
     array([[1. , 0.6],
            [0.6, 1. ]])
     """
+    if k > LOOP_LIMIT and y.shape[1]:
+        Y = _placed(y, k)
+        L = np.tanh(Y)
+        L[:, np.arange(k), np.arange(k)] = 1.0
+        return L * _left(Y)
     L = np.zeros((len(y), k, k))
     L[:, np.arange(k), np.arange(k)] = 1.0
     if y.shape[1] == 0:
@@ -69,9 +75,16 @@ def correlation_factor(y: Array, k: int) -> Array:
 
 def partial_gradient(y: Array, L: Array, G: Array) -> Array:
     """(D, k (k - 1) / 2) derivatives in y of the sum of G * L, G and L (D, k, k)."""
+    k = L.shape[1]
+    if k > LOOP_LIMIT:
+        Y = _placed(y, k)
+        z, products = np.tanh(Y), np.tril(G * L)
+        after = np.cumsum(products[:, :, ::-1], axis=2)[:, :, ::-1] - products
+        rows, columns = _below(k)
+        return (G * (1 - z**2) * _left(Y) - z * after)[:, rows, columns]
     out = np.empty(y.shape)
     at = 0
-    for i in range(1, L.shape[1]):
+    for i in range(1, k):
         left = np.ones(len(y))
         for j in range(i):
             z = np.tanh(y[:, at])
@@ -79,6 +92,27 @@ def partial_gradient(y: Array, L: Array, G: Array) -> Array:
             out[:, at] = G[:, i, j] * (1 - z**2) * left - z * after
             left = left / np.cosh(np.clip(y[:, at], -STEEPEST, STEEPEST))
             at += 1
+    return out
+
+
+@lru_cache(maxsize=64)
+def _below(k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the entries below the diagonal, row by row."""
+    return np.tril_indices(k, -1)
+
+
+def _placed(y: Array, k: int) -> Array:
+    """(D, k, k) matrices with y below the diagonal, row by row."""
+    out = np.zeros((len(y), k, k))
+    rows, columns = _below(k)
+    out[:, rows, columns] = y
+    return out
+
+
+def _left(Y: Array) -> Array:
+    """(D, k, k) products of 1 / cosh over the entries of the row before each one."""
+    out = np.ones(Y.shape)
+    np.cumprod(1.0 / np.cosh(np.clip(Y[:, :, :-1], -STEEPEST, STEEPEST)), axis=2, out=out[:, :, 1:])
     return out
 
 

@@ -173,8 +173,8 @@ def _within_levels(term: RandomTerm) -> NDArray[np.float64] | None:
 
 def _distinct_directions(z: NDArray[np.float64]) -> bool:
     """Whether no two columns are multiples of each other, and none is zero."""
-    k = z.shape[1]
-    return all(len(independent_columns(z[:, [a, b]])) == 2 for a in range(k) for b in range(a)) and z.any(axis=0).all()
+    pairs = [(a, b) for a in range(z.shape[1]) for b in range(a)]
+    return bool(z.any(axis=0).all()) and all(len(independent_columns(z[:, list(pair)])) == 2 for pair in pairs)
 
 
 def _in_fixed_part(design: Design, t: int, term: RandomTerm) -> list[str]:

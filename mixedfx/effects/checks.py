@@ -27,7 +27,7 @@ from mixedfx.effects.modifiers import categorical_columns, effect_modifiers, for
 from mixedfx.effects.quantities import Quantities, null_of
 from mixedfx.effects.treatment import Treatment
 from mixedfx.effects.wording import did_you_mean, listed
-from mixedfx.errors import EffectsError, NotEstimableWarning, NoVariationWarning
+from mixedfx.errors import EffectsError, NotEstimableWarning, NoVariationWarning, check_flag, check_seed
 from mixedfx.results.protocol import Fit
 from mixedfx.results.undetermined import needed_columns, reason
 
@@ -36,7 +36,7 @@ GROUPS = ("fitted", "average", "integrate")
 NEW_LEVELS = ("sample", "population", "error")
 
 
-def check_options(scale: str, groups: str, new_levels: str, level: float) -> None:
+def check_options(scale: str, groups: str, new_levels: str, level: float, seed: int | None) -> None:
     """Refuse options that `effects` does not have.
 
     Raises
@@ -53,6 +53,7 @@ def check_options(scale: str, groups: str, new_levels: str, level: float) -> Non
             raise EffectsError(f"{name}={value!r} is not known", mend=did_you_mean(value, allowed, all_of="Values"))
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
         raise EffectsError(f"level must lie between 0 and 1, not {level!r}", mend="Write level=0.95.")
+    check_seed(seed)
 
 
 def check_comparison(fit: Fit, comparison: Comparison | None, scale: str) -> None:
@@ -94,10 +95,9 @@ def check_transformation(
         A response that cannot be given in other units, a comparison without meaning on the scale of the model, or means
         that do not exist.
     """
+    check_flag("bias_adjust", bias_adjust)
     family = getattr(fit, "family", None)
     found = read_transformation(fit.design, family)
-    if not isinstance(bias_adjust, bool):
-        raise EffectsError(f"bias_adjust must be True or False, not {bias_adjust!r}")
     if found is None:
         return None
     if scale == "link":

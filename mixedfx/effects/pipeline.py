@@ -42,7 +42,14 @@ from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, everybody, fin
 from mixedfx.effects.treatment import NO_TREATMENT, Treatment
 from mixedfx.effects.wording import listed
 from mixedfx.errors import MixedfxWarning, OptionError, check_option
-from mixedfx.results.protocol import UNCERTAINTIES, AnswersByUncertainty, Fit, NewLevels, Uncertainty
+from mixedfx.results.protocol import (
+    UNCERTAINTIES,
+    AnswersByUncertainty,
+    Fit,
+    NewLevels,
+    SaysConcerns,
+    Uncertainty,
+)
 
 
 def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: Any) -> Effects:
@@ -75,7 +82,7 @@ def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: 
             warnings.warn(warning.message, stacklevel=3)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return replace(answer, warnings=tuple(heard))
+    return replace(answer, warnings=tuple(text for text in heard if text not in answer.notes))
 
 
 def _answer(
@@ -95,7 +102,7 @@ def _answer(
     uncertainty: Uncertainty,
     bias_adjust: bool,
 ) -> Effects:
-    check_options(scale, groups, new_levels, level)
+    check_options(scale, groups, new_levels, level, seed)
     fit = _answering(fit, uncertainty)
     design = fit.design
     check_comparison(fit, comparison, scale)
@@ -166,6 +173,7 @@ def _answer(
             first = averages.quantities.take(averages.rows()[0, :s, 0]).functional
             warn_singular(fit, first, asked.labels, uncertainty)
     table = _table(asked, averages, treated, comparison, numbers.take(rows), level)
+    notes += _concerns(fit)
     table.attrs = {"level": level, "uncertainty": fit.uncertainty, "notes": list(notes)}
     return Effects(
         table=table,
@@ -208,6 +216,15 @@ def _units(fit: Fit, back: Transformation, comparison: Comparison | None, bias_a
         )
     also = f' (bias_adjust=True: arithmetic means; scale="link": {back.text} itself)' if back.has_mean else ""
     return f"{subject} {back.kind}s of {back.variable}, taken back from {back.text}{also}."
+
+
+def _concerns(fit: Fit) -> tuple[str, ...]:
+    """What speaks against the numbers of the fit; warned of here too, since the fit may come from a file."""
+    if not isinstance(fit, SaysConcerns):
+        return ()
+    for kind, text in fit.concerns:
+        warnings.warn(text, kind, stacklevel=2)
+    return tuple(text for _, text in fit.concerns)
 
 
 def _answering(fit: Fit, uncertainty: Uncertainty) -> Fit:

@@ -111,12 +111,11 @@ def influence_from_changes(
     varcorr: pd.DataFrame | None = None,
 ) -> Influence:  # fmt: skip
     """Scale (sets, p) changes of beta."""
-    vcov = projection.joint.vcov
-    p = vcov.shape[0]
+    joint = projection.joint
+    p = joint.problem.p
     dfbeta = pd.DataFrame(changes, index=index, columns=list(names))
-    squared = np.einsum("sp,ps->s", changes, np.linalg.solve(vcov, changes.T)) if p else np.zeros(len(changes))
-    distance = pd.Series(squared / max(p, 1), index=index, name="cooks_distance")
+    distance = pd.Series(joint.length_of_beta(changes.T) / max(p, 1), index=index, name="cooks_distance")
     failed = tuple(index[s] for s in np.flatnonzero(np.isnan(changes).any(axis=1)))
     return Influence(
-        dfbeta, dfbeta / np.sqrt(np.diag(vcov)), distance, sizes, varcorr, by, varcorr is not None, failed
+        dfbeta, dfbeta / np.sqrt(np.diag(joint.vcov)), distance, sizes, varcorr, by, varcorr is not None, failed
     )  # fmt: skip

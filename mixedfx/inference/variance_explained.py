@@ -18,7 +18,7 @@ mean by. All are plug-in estimates without intervals; of a posterior fit, at its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +66,9 @@ class VarianceParts:
         return float(sum(self.random.values()))
 
 
-def variance_parts(design: Design, beta: Array, varcorr: pd.DataFrame) -> VarianceParts:
+def variance_parts(
+    design: Design, beta: Array, varcorr: pd.DataFrame, roots: Sequence[Array] | None = None
+) -> VarianceParts:
     """Split the variance of a row.
 
     Parameters
@@ -77,6 +79,9 @@ def variance_parts(design: Design, beta: Array, varcorr: pd.DataFrame) -> Varian
         (p,) fixed effects.
     varcorr
         Table of variances and covariances as fits give it: grp, var1, var2, vcov.
+    roots
+        For each random term a (k, k) root of its covariance, where there is one: with a covariate far from zero, z'
+        Sigma z is a small difference of large numbers, and the length of root' z is not.
 
     Examples
     --------
@@ -96,8 +101,12 @@ def variance_parts(design: Design, beta: Array, varcorr: pd.DataFrame) -> Varian
             part = design.X[:, columns] @ beta[columns]
             fixed[term.text] = float((part - part.mean()) @ centred) / max(len(linear) - 1, 1)
     random: dict[str, float] = {}
-    for name, term in zip(term_names(design.random), design.random, strict=True):
-        random[term.label] = random.get(term.label, 0.0) + _mean_variance(term, _covariance(varcorr, name, term))
+    for t, (name, term) in enumerate(zip(term_names(design.random), design.random, strict=True)):
+        if roots is None:
+            own = _mean_variance(term, _covariance(varcorr, name, term))
+        else:
+            own = float(((term.z @ roots[t]) ** 2).sum()) / len(term.z)
+        random[term.label] = random.get(term.label, 0.0) + own
     if design.known_sd is not None:
         residual = float(np.mean(design.known_sd**2))
     else:

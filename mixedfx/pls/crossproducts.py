@@ -104,7 +104,8 @@ def triangle(X: Vector) -> tuple[Vector, Vector, Vector | None]:
         if not smallest >= 1e-5:
             raise linalg.LinAlgError
     except linalg.LinAlgError:
-        R = linalg.qr(X / norm, mode="r", check_finite=False)[0][: X.shape[1]]
+        R = np.asarray(np.linalg.qr(X / norm, mode="r"))
+        R = R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None]
         smallest = 0.0
     R = np.asarray(R * norm, dtype=np.float64)
     if smallest <= WELL_CONDITIONED:

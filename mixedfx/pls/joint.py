@@ -76,17 +76,30 @@ class Joint:
         half = linalg.solve_triangular(self._S_factor, self._rotate(np.eye(self.problem.p)), lower=True)
         return self.evaluation.sigma2 * (half.T @ half)
 
-    @cached_property
-    def information(self) -> Vector:
-        """(p, p) X'V^{-1}X in units of 1 / sigma^2, rows weighted."""
-        return self.problem.R.T @ self.evaluation.S @ self.problem.R
+    def basis_of_fixed(self, fixed: Vector) -> Vector:
+        """(s, p) rows over beta as rows over gamma: x R^{-1}."""
+        return self._rotate(fixed).T
 
     @cached_property
-    def absorbed(self) -> Vector:
-        """(q, p) Lambda M^{-1} Lambda'Z'X: V^{-1}X = X - Z times it. Ordered as the design orders u."""
+    def absorbed(self) -> list[Vector]:
+        """For each factor (q, k, p) Lambda M^{-1} Lambda'Z'Q: V^{-1}Q = Q - Z times it, Z of the columns used."""
         p, factorization = self.problem.p, self.evaluation.factorization
         first, second = (part[..., :p] for part in self._solved)
-        return self._to_design(factorization.scale((first, second))) @ self.problem.R
+        return self._by_factor(factorization.scale((first, second)))
+
+    def half_gamma(self, right: Vector) -> Vector:
+        """(p, s) L^{-1} times (p, s), with Q'V^{-1}Q = L L'."""
+        return np.asarray(linalg.solve_triangular(self._S_factor, right, lower=True, check_finite=False))
+
+    def solve_information(self, right: Vector) -> Vector:
+        """(p, s) (X'V^{-1}X)^{-1} X'b from (p, s) Q'b: no matrix in the columns of X is formed."""
+        half = linalg.solve_triangular(self._S_factor, self.half_gamma(right), lower=True, trans=1, check_finite=False)
+        return self._unrotate(np.asarray(half))
+
+    def length_of_beta(self, change: Vector) -> Vector:
+        """(s,) c' vcov^{-1} c of (p, s) changes of beta."""
+        moved = self._S_factor.T @ (self.problem.R @ change)
+        return (moved**2).sum(axis=0) / self.evaluation.sigma2
 
     @cached_property
     def u(self) -> Vector:
@@ -104,11 +117,14 @@ class Joint:
         """(p, s) R^{-1} gamma."""
         return linalg.solve_triangular(self.problem.R, gamma, check_finite=False) if self.problem.p else gamma
 
+    def _by_factor(self, u: Pair) -> list[Vector]:
+        """(q1, k1, s), (q2, s) as one (q, k, s) array for each factor."""
+        return [u[0]] + ([] if self.problem.coupling is None else [u[1][x] for x in self.problem.coupling.positions])
+
     def _to_design(self, u: Pair) -> Vector:
         """(q, s) effects in the order of the design from (q1, k1, s), (q2, s) of the columns used."""
         out = np.empty((self.design.n_random, u[0].shape[-1]))
-        parts = [u[0]] + ([] if self.problem.coupling is None else [u[1][x] for x in self.problem.coupling.positions])
-        for group, positions, part in zip(self.problem.factors, self._positions, parts, strict=True):
+        for group, positions, part in zip(self.problem.factors, self._positions, self._by_factor(u), strict=True):
             out[positions] = group.natural(part).reshape(len(positions), part.shape[-1])
         return out
 

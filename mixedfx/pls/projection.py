@@ -13,7 +13,9 @@ these hold theta fixed:
   y = X beta + E_I delta + ... fits those rows exactly, delta-hat = P_II^{-1} e_I (Cook & Weisberg 1982, section 2.2;
   Haslett 1999, JRSS B 61:603).
 
-V^{-1}X = X - Z Lambda M^{-1} Lambda'Z'X takes one solve; H_II is the joint covariance of the rows' linear predictors.
+V^{-1}Q = Q - Z Lambda M^{-1} Lambda'Z'Q takes one solve; H_II is the joint covariance of the rows' linear predictors.
+All is done in the columns that the engine uses, Q for X and the orthogonal ones for Z, so that no digit depends on
+where a covariate has its zero.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 
 from mixedfx.design.design import Design
 from mixedfx.pls.joint import Joint
@@ -65,8 +67,12 @@ class Projection:
 
     @cached_property
     def whitened_fixed(self) -> Vector:
-        """(n, p) V^{-1}X, rows times sqrt(w)."""
-        return (self.fixed - self.random @ self.joint.absorbed) * self.root_weights[:, None]
+        """(n, p) V^{-1}Q, rows times sqrt(w)."""
+        out = self.joint.basis_of_fixed(self.fixed) * self.root_weights[:, None]
+        for group, effects in zip(self.joint.problem.factors, self.joint.absorbed, strict=True):
+            for a in range(group.k):
+                out -= group.z[:, a, None] * effects[group.codes, a]
+        return out
 
     @cached_property
     def leverage(self) -> Vector:
@@ -84,8 +90,7 @@ class Projection:
         of_level = factorization.M1_inverse.transpose(2, 0, 1)[group.codes]
         out = np.einsum("na,nab,nb->n", c, of_level, c)
         if self.fixed.shape[1]:
-            half = linalg.solve_triangular(np.linalg.cholesky(joint.information), self.whitened_fixed.T, lower=True)
-            out = out + (half**2).sum(axis=0)
+            out = out + (joint.half_gamma(self.whitened_fixed.T) ** 2).sum(axis=0)
         return np.clip(out, 0.0, 1.0)
 
     def complement(self, rows: NDArray[np.intp]) -> Vector:
@@ -101,17 +106,14 @@ class Projection:
         if values.min(initial=1.0) < 1e-10:  # some combination of these rows is fitted exactly, whatever its response
             return np.full(self.fixed.shape[1], np.nan)
         shift = vectors @ ((vectors.T @ self.residual[rows]) / values)
-        return np.asarray(
-            np.linalg.solve(self.joint.information, self.whitened_fixed[rows].T @ shift), dtype=np.float64
-        )
+        return self.joint.solve_information((self.whitened_fixed[rows].T @ shift)[:, None])[:, 0]
 
     @cached_property
     def changes_of_beta(self) -> Vector:
         """(n, p) `change_of_beta` for each single row."""
         rest = 1.0 - self.leverage
         shift = np.where(rest > 1e-10, self.residual / np.where(rest > 1e-10, rest, 1.0), np.nan)
-        each = (self.whitened_fixed * shift[:, None]).T
-        return np.asarray(np.linalg.solve(self.joint.information, each), dtype=np.float64).T
+        return self.joint.solve_information((self.whitened_fixed * shift[:, None]).T).T
 
     def marginal_variances(self) -> Vector:
         """(n,) variances of y - X beta-hat: sigma^2 (1 / w + z'T T'z) - x' var(beta-hat) x."""

@@ -244,7 +244,7 @@ def term_chart(problem: Problem, T: list[Vector], term: int, columns: tuple[int,
         scale = float(group.basis[block.first + column, block.first + column])
         return TermChart(problem, start, block.par + column, None, scale, 0.0)
     g = group.inverse[block.columns, block.columns][list(columns)].T
-    C, R = linalg.qr(g)
+    C, R = np.linalg.qr(g, mode="complete")
     sign = np.where(np.diag(R) < 0.0, -1.0, 1.0)
     C[:, : len(columns)] *= sign
     R = R[: len(columns)] * sign[:, None]

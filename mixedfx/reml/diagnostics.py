@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from mixedfx.errors import check_flag
 from mixedfx.plots.picture import Picture
 from mixedfx.reml.intervals import LmerIntervals
 
@@ -80,6 +81,7 @@ class LmerDiagnostics(LmerIntervals):
         >>> fit.influence(by="professor").table.index[0]
         'F'
         """
+        check_flag("refit", refit)
         from mixedfx.reml.checking import influence_of
 
         return influence_of(self, self.projection, by, refit)

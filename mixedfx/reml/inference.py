@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from mixedfx.errors import DegreesOfFreedomWarning, check_option
+from mixedfx.errors import DegreesOfFreedomWarning, check_flag, check_option
 from mixedfx.inference.forecast import satterthwaite_seconds
 from mixedfx.inference.hypotheses import Reference, coefficient_df
 from mixedfx.inference.robust import RobustCovariance
@@ -174,6 +174,7 @@ class LmerInference(LmerPrediction):
          estimate     df  conf_low  conf_high
             -5.17 367.01     -7.61      -2.73
         """
+        check_flag("joint", joint)
         return testing.linear_hypothesis(self, hypothesis, rhs, joint, ddf, vcov, level)
 
     def anova(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 import pandas as pd
 
-from mixedfx.errors import OptionError, check_option
+from mixedfx.errors import OptionError, check_flag, check_option, check_seed
 from mixedfx.inference.parameters import Names, choose, interval_frame, parameters_of
 from mixedfx.reml.inference import LmerInference
 from mixedfx.reml.testing import Vcov
@@ -125,6 +125,8 @@ class LmerIntervals(LmerInference):
         """
         from mixedfx.reml.bootstrapping import bootstrap_fit
 
+        check_flag("use_u", use_u)
+        check_seed(seed)
         return bootstrap_fit(
             cast("LmerFit", self), n, kind, use_u=use_u, statistic=statistic, cluster=cluster, seed=seed,
             n_jobs=n_jobs, progress=progress,

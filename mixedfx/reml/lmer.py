@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mixedfx.errors import ConvergenceWarning, ModelError, SingularFitWarning
+from mixedfx.errors import ConvergenceWarning, ModelError, SingularFitWarning, check_flag
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.reml.fit import LmerFit
 
@@ -90,6 +90,7 @@ def lmer(
     professor   5.37
      Residual   9.30
     """
+    check_flag("REML", REML)
     from mixedfx.design.build import build_design
     from mixedfx.reml.least_squares import least_squares
     from mixedfx.reml.solve import solve

@@ -11,6 +11,7 @@ The optimiser works in such an order, which is a frame of the problem (`Problem.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +39,9 @@ def pivoted_factor(T: Vector) -> tuple[tuple[int, ...], Vector]:
     ((1, 0), array([[2., 0.],
            [0., 1.]]))
     """
-    R, order = linalg.qr(T.T, mode="r", pivoting=True, check_finite=False)
-    L = np.asarray(R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None], dtype=np.float64).T
+    found: Any = linalg.qr(T.T, mode="r", pivoting=True, check_finite=False)
+    R, order = np.asarray(found[0], dtype=np.float64), found[1]
+    L = (R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None]).T
     return tuple(int(c) for c in order), L + 0.0  # no minus zeros
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.alignment import row_labels
 from mixedfx.design.rows_used import row_weights, weights_columns
-from mixedfx.errors import check_option
+from mixedfx.errors import check_count, check_flag, check_option, check_seed
 from mixedfx.inference.original_scale import taken_back, transformation_to_undo
 from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, fitted_values, residual_values, simulate_responses
 from mixedfx.reml.state import LmerState
@@ -160,6 +160,8 @@ class LmerPrediction(LmerState):
         0      73.8  12.1   53.5  101.9
         """
         check_option("groups", groups, ("fitted", "average"))
+        check_flag("se", se)
+        check_seed(seed)
         back = transformation_to_undo(self.design, self.family, back_transform, bias_adjust)
         if back is not None:
             options: dict[str, Any] = {"se": se, "interval": interval, "level": level, "uncertainty": uncertainty}
@@ -209,6 +211,9 @@ class LmerPrediction(LmerState):
         DataFrame
             (nobs, n), a column for each simulation; on the scale of the left side of the formula.
         """
+        check_count("n", n)
+        check_flag("use_u", use_u)
+        check_seed(seed)
         rng = np.random.default_rng(seed)
         fit = self.solution
         u = np.tile(fit.u, (n, 1)) if use_u else draw_effects(self.design, fit.factors, fit.sigma, n, rng)

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design, RandomTerm
-from mixedfx.errors import ModelError, OptionError
+from mixedfx.errors import ModelError, check_count, check_seed
 from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
 from mixedfx.inference.terms import part_terms
 from mixedfx.reml.least_squares import LeastSquares, least_squares
@@ -123,8 +123,8 @@ def ranova(fit: LmerInference, simulate: int = 0, seed: int | None = None) -> pd
     """
     if isinstance(fit.solution, LeastSquares):
         raise ModelError("the fit has no random term to test")
-    if simulate < 0 or simulate != int(simulate):
-        raise OptionError(f"simulate={simulate} is not a number of simulations", mend="For instance simulate=1000.")
+    check_count("simulate", simulate, 0)
+    check_seed(seed)
     k = fit.n_parameters
     rng = np.random.default_rng(seed)
     rows = [["<none>", k, fit.loglik, fit.aic, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan]]

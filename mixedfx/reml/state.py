@@ -21,7 +21,7 @@ from scipy import sparse
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws
-from mixedfx.errors import ThetaUncertaintyWarning, check_option
+from mixedfx.errors import ThetaUncertaintyWarning, check_count, check_option, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
 from mixedfx.reml.estimate import RemlEstimate, estimate
@@ -344,7 +344,10 @@ class LmerState:
         >>> fit.draws(200, seed=1)["u", "professor", "A", "Intercept"].shape
         (1, 200)
         """
-        n, rng = 1000 if n is None else n, np.random.default_rng(seed)
+        n = 1000 if n is None else n
+        check_count("n", n)
+        check_seed(seed)
+        rng = np.random.default_rng(seed)
         if self._answers == "full":
             beta, u = self._full_draws(n, rng)
         else:

@@ -27,7 +27,8 @@ By = Literal["level", "term"]
 
 def parts_of(fit: LmerState) -> VarianceParts:
     """Variance of a row by where it comes from."""
-    return variance_parts(fit.design, fit.fixef.to_numpy(), fit.varcorr)
+    roots = [fit.sigma * T for T in fit.solution.factors]
+    return variance_parts(fit.design, fit.fixef.to_numpy(), fit.varcorr, roots)
 
 
 def r2(fit: LmerState, by: By | None) -> pd.DataFrame:

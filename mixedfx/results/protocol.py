@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
+from mixedfx.errors import MixedfxWarning
 from mixedfx.families.family import Family
 
 NewLevels = Literal["error", "population", "sample"]
@@ -113,4 +114,14 @@ class Fit(Protocol):
     @property
     def varcorr(self) -> pd.DataFrame:
         """Variances and covariances: columns grp, var1, var2, vcov, sdcor."""
+        ...
+
+
+@runtime_checkable
+class SaysConcerns(Protocol):
+    """A fit whose numbers may rest on a sampler that failed."""
+
+    @property
+    def concerns(self) -> tuple[tuple[type[MixedfxWarning], str], ...]:
+        """What speaks against its numbers, the class of the warning first; empty where all is well."""
         ...

@@ -10,7 +10,6 @@ fits it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,40 +152,6 @@ def smooth(log_ratios: Array) -> tuple[Array, float]:
     log_weights, k_hat = array_stats.psislw(-np.where(finite, log_ratios, floor))
     weights = np.where(finite, np.exp(log_weights - log_weights.max()), 0.0)
     return weights / weights.sum(), float(k_hat)
-
-
-def adapt(
-    log_density: Callable[[Array], Array], proposal: Proposal, n: int, rng: np.random.Generator, rounds: int
-) -> tuple[Proposal, int, float]:
-    """A proposal with the location, spread and skewness of the posterior.
-
-    Parameters
-    ----------
-    log_density
-        Maps (n, d) points to (n,) log densities.
-    proposal
-        The first one.
-    n
-        Points in each round.
-    rng
-        Random numbers.
-    rounds
-        Largest number of rounds; fewer where the weights are even already.
-
-    Returns
-    -------
-    tuple
-        The proposal, the rounds taken, and the share of effective points in the last.
-    """
-    share = 0.0
-    for turn in range(1, rounds + 1):
-        points = proposal.draw(rng, n)
-        weights, k_hat = smooth(log_density(points) - proposal.log_density(points))
-        share = float(1 / np.sum(weights**2)) / n
-        if share > EVEN and k_hat < CALM:
-            return proposal, turn, share
-        proposal = refit(proposal, points, weights, share * n)
-    return proposal, rounds, share
 
 
 def refit(proposal: Proposal, points: Array, weights: Array, ess: float) -> Proposal:

@@ -1,9 +1,13 @@
-"""Modes of the posterior of phi: several starts, quasi-Newton steps with the exact gradient, curvature at the best.
+r"""Modes of the posterior of phi, and the mass that the density has around each.
 
-Where many points cost little more than one (`Target.batch`), the gradient and the Hessian are central differences of
-the density at many points at once; elsewhere the gradient is exact, and the Hessian its differences. Where it is not
-positive definite, or so flat that the normal approximation would spread over many powers of e, eigenvalues are raised:
-the proposal is adapted afterwards anyway.
+No diagnostic of draws can see a mode that was never proposed, so the search begins at several points: the variation of
+the response shared between the residual and the random effects in three ways, and the maximum of the likelihood of the
+variances alone, beta and u integrated out, which is the REML estimate (moved inside where it is singular). Each climbs
+to a top of the posterior (`mixedfx.sampling.ascent`). Tops less than `SAME` standard deviations apart are one.
+
+**Mass.** Around a top phi* with negative Hessian H the integral of the density is about (2 pi)^(d/2) |H|^(-1/2) p(phi*)
+(Laplace). H comes from differences of the exact gradient; where it is not positive definite, or so flat that the normal
+approximation would spread over many powers of e, eigenvalues are raised: a proposal made from it is adapted afterwards.
 """
 
 from __future__ import annotations
@@ -14,21 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.errors import ModelError
+from mixedfx.sampling.ascent import ascend
 from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
 
+SHARES = (0.5, 0.05, 2.0)  # of the residual standard deviation that effects have at the first starting points
 FLATTEST = 1 / 9  # smallest eigenvalue of the negative Hessian: a spread of 3 on the logarithmic scale
-STEP = 1e-4  # of first differences: of the exact gradient, and of the density for a gradient
-SECOND_STEP = 3e-3  # of second differences of the density
-SAME = 1.5  # modes closer than this, in standard deviations of the best one's curvature, are one
-NOWHERE = 1e10  # stands for minus the log of a density that is zero
-RELEVANT = 8.0  # modes this much lower in log density hold less than a thousandth of the probability
+STEP = 1e-4  # of first differences of the gradient
+SAME = 1.5  # modes closer than this, in standard deviations of the better one's curvature, are one
+RELEVANT = 8.0  # modes with this much less log mass than the best hold less than a thousandth of the probability
+LEAST, STEEPEST = 1e-2, 2.0  # of a singular estimate: effects' sd in units of sigma, atanh of a partial correlation
+NEAR_ENOUGH = 0.1  # largest derivative at the maximum of the likelihood, which is a starting point only
 
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """The highest mode found.
+    """One mode.
 
     Attributes
     ----------
@@ -38,104 +44,132 @@ class Mode:
         How high.
     covariance
         (d, d) inverse of the negative Hessian.
-    others
-        Other modes that matter, lower.
-    evaluations
-        Evaluations of density and gradient used.
     """
 
     phi: Array
     log_density: float
     covariance: Array
-    others: tuple[Array, ...]
+
+    @property
+    def log_mass(self) -> float:
+        """Laplace's approximation of the log of the integral of the density around the mode."""
+        return self.log_density + 0.5 * (len(self.phi) * np.log(2 * np.pi) + np.linalg.slogdet(self.covariance)[1])
+
+    def distance(self, phi: Array) -> Array:
+        """(m,) distances of points (m, d), in standard deviations."""
+        root = np.linalg.cholesky(self.covariance)
+        return np.sqrt((np.linalg.solve(root, (phi - self.phi).T) ** 2).sum(axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """The modes that were found, the one with the largest mass first.
+
+    Attributes
+    ----------
+    found
+        Those that matter.
+    starts
+        Number of points that the search began at.
+    evaluations
+        Evaluations of density and gradient.
+    """
+
+    found: tuple[Mode, ...]
+    starts: int
     evaluations: int
+
+    @property
+    def best(self) -> Mode:
+        """The one with the largest mass."""
+        return self.found[0]
 
 
 def starting_points(target: Target) -> list[Array]:
     """The variation of the response shared between sigma and the random effects in three ways."""
-    coordinates, collapsed = target.coordinates, target.collapsed
-    problem, design = collapsed.problem, collapsed.design
-    spread = np.sqrt(problem.ww[-1, -1] / max(problem.n - problem.p, 1))
-    if problem.sigma is not None:  # rows were divided by their known standard deviations
-        assert design.known_sd is not None
-        spread *= float(np.sqrt(np.mean(design.known_sd**2)))
-    if not spread > 0:
-        spread = 1.0
-    out = []
-    for share in (0.5, 0.05, 2.0):
-        phi = np.zeros(coordinates.size)
-        if coordinates.has_sigma:
-            phi[0] = np.log(spread * 0.7)
-        for term, random in zip(coordinates.terms, design.random, strict=True):
-            size = np.sqrt(np.mean(random.z**2, axis=0))
-            phi[term.sds] = np.log(share * spread / np.where(size > 0, size, 1.0))
-        out.append(phi)
-    return out
+    return [_shared(target, share) for share in SHARES]
 
 
-def find_mode(target: Target) -> Mode:
-    """The highest mode, and whether there are others."""
-    from scipy import optimize
+def _shared(target: Target, share: float) -> Array:
+    """The point where effects move the response by a share of its residual standard deviation under least squares."""
+    problem = target.collapsed.problem
+    spread = float(np.sqrt(problem.ww[-1, -1] / max(problem.n - problem.p, 1)))
+    return target.coordinates.even(0.7 * (spread if spread > 0 else 1.0), share / 0.7)
 
-    objective = _Counted(target)
-    found = []
-    for start in starting_points(target):
-        result = optimize.minimize(objective, start, jac=True, method="BFGS", options={"gtol": 1e-3, "maxiter": 200})
-        found.append((float(result.fun), np.asarray(result.x)))
-    found.sort(key=lambda pair: pair[0])
-    value, phi = found[0]
-    if value >= NOWHERE:
+
+def find_modes(target: Target) -> Modes:
+    """Climb from every start, and keep the modes that matter.
+
+    Raises
+    ------
+    ModelError
+        Where no start has a positive density.
+    """
+    count = 0
+
+    def posterior(phi: Array) -> tuple[Array, Array]:
+        nonlocal count
+        count += len(phi)
+        return target.values_and_gradients(phi)
+
+    def likelihood(phi: Array) -> tuple[Array, Array]:
+        nonlocal count
+        count += len(phi)
+        value, gradient = target.values_and_gradients(phi, prior=False)
+        gradient[:, target.coordinates.mixing_first :] = 0.0  # precisions of the coefficients' priors stay at one
+        return value, gradient
+
+    starts, scale = [*starting_points(target)], _first_scale(target)
+    estimate = ascend(likelihood, _shared(target, SHARES[0])[None], scale, NEAR_ENOUGH)
+    if np.isfinite(estimate.value[0]):
+        starts.append(_moved_inside(target, estimate.phi[0]))
+    tops = ascend(posterior, np.array(starts), scale)
+    order = np.argsort(-tops.value)
+    order = order[np.isfinite(tops.value[order])]
+    if len(order) == 0:
         raise ModelError(
             "the posterior density is zero or not a number at every starting point",
             mend="Look for values in the response or the predictors that differ by many powers of ten.",
         )
-    hessian = objective.hessian(phi)
+    modes: list[Mode] = []
+    for top in order:
+        phi = tops.phi[top]
+        if all(mode.distance(phi[None])[0] > SAME for mode in modes):
+            modes.append(Mode(phi, float(tops.value[top]), _covariance(posterior, phi)))
+    modes.sort(key=lambda mode: -mode.log_mass)
+    kept = tuple(mode for mode in modes if mode.log_mass > modes[0].log_mass - RELEVANT)
+    return Modes(kept, len(starts), count)
+
+
+def _moved_inside(target: Target, phi: Array) -> Array:
+    """A maximum of the likelihood, where it may have run off towards sd = 0 or a correlation of one."""
+    out, coordinates = phi.copy(), target.coordinates
+    log_sigma = phi[0] if coordinates.has_sigma else np.log(target.collapsed.problem.sigma or 1.0)
+    for term in coordinates.terms:
+        out[term.sds] = np.maximum(phi[term.sds], np.log(LEAST / term.basis.size) + log_sigma)
+        out[term.partials] = np.clip(phi[term.partials], -STEEPEST, STEEPEST)
+    return out
+
+
+def _first_scale(target: Target) -> Array:
+    """(d,) guess at the inverse curvature: a variance known from n terms has a logarithm with curvature n / 2."""
+    coordinates, collapsed = target.coordinates, target.collapsed
+    curvature = np.ones(coordinates.size)
+    if coordinates.has_sigma:
+        curvature[0] += 2.0 * max(collapsed.problem.n - collapsed.problem.p, 1)
+    for term, random in zip(coordinates.terms, collapsed.design.random, strict=True):
+        curvature[term.sds] += random.n_levels
+        curvature[term.partials] += random.n_levels
+    return 1.0 / curvature
+
+
+def _covariance(density, phi: Array) -> Array:
+    """(d, d) inverse of the negative Hessian, its eigenvalues raised to what a proposal can use."""
+    d = len(phi)
+    steps = STEP * np.eye(d)
+    _, gradients = density(np.concatenate([phi + steps, phi - steps]))
+    hessian = (gradients[d:] - gradients[:d]) / (2 * STEP)
+    if not np.isfinite(hessian).all():
+        hessian = FLATTEST * np.eye(d)
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
-    values = np.maximum(values, FLATTEST)
-    covariance = (vectors / values) @ vectors.T
-    others: list[Array] = []
-    for other_value, other in found[1:]:
-        apart = [np.sqrt(np.sum((vectors.T @ (other - seen)) ** 2 * values)) for seen in (phi, *others)]
-        stationary = np.abs(objective(other)[1]).max() < 0.05
-        if stationary and other_value - value < RELEVANT and min(apart) > SAME:
-            others.append(other)
-    return Mode(phi, -value, covariance, tuple(others), objective.count)
-
-
-class _Counted:
-    """Minus the log density with its gradient, counting evaluations."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.count = 0
-
-    def __call__(self, phi: Array) -> tuple[float, Array]:
-        d = len(phi)
-        if self.target.batch is None:
-            self.count += 1
-            value, gradient = self.target.value_and_gradient(phi)
-        else:
-            self.count += 2 * d + 1
-            steps = STEP * np.vstack([np.zeros(d), np.eye(d), -np.eye(d)])
-            values = self.target.log_density(phi + steps)
-            if not np.isfinite(values).all():
-                return NOWHERE, np.zeros(d)
-            value, gradient = float(values[0]), (values[1 : d + 1] - values[d + 1 :]) / (2 * STEP)
-        if not np.isfinite(value):
-            return NOWHERE, np.zeros(d)
-        return -value, -gradient
-
-    def hessian(self, phi: Array) -> Array:
-        """(d, d) second derivatives of minus the log density."""
-        d = len(phi)
-        if self.target.batch is None:
-            steps = STEP * np.eye(d)
-            return np.array([(self(phi + step)[1] - self(phi - step)[1]) / (2 * STEP) for step in steps])
-        i, j = np.triu_indices(d)
-        one, other = SECOND_STEP * np.eye(d)[i], SECOND_STEP * np.eye(d)[j]
-        points = np.concatenate([one + other, one - other, other - one, -one - other])
-        self.count += len(points)
-        values = -self.target.log_density(phi + points).reshape(4, -1)
-        out = np.empty((d, d))
-        out[i, j] = out[j, i] = (values[0] - values[1] - values[2] + values[3]) / (4 * SECOND_STEP**2)
-        return out
+    return (vectors / np.maximum(values, FLATTEST)) @ vectors.T

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.pls.collapsed import Collapsed, CollapsedEvaluation
 from mixedfx.pls.collapsed_batch import CollapsedBatch, batch
+from mixedfx.pls.collapsed_points import CollapsedPoints, one_by_one, points_of
 from mixedfx.pls.problem import build_problem
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.sampling.coefficients import coefficient_prior
@@ -57,6 +58,11 @@ class Target:
         """Evaluation at many points at once, where the model allows it."""
         return batch(self.collapsed)
 
+    @cached_property
+    def points(self) -> CollapsedPoints | None:
+        """Evaluation of value and gradient at many points at once, in models of moderate size."""
+        return points_of(self.collapsed)
+
     def log_density(self, phi: Array) -> Array:
         """(D,) log of likelihood times prior at (D, size) points, Jacobians included.
 
@@ -71,6 +77,8 @@ class Target:
         T = self.coordinates.relative_factors(at)
         if self.batch is not None:
             loglik = self.batch.loglik(T, at.sigma, at.mixing)
+        elif self.points is not None:
+            loglik = self.points.loglik(T, at.sigma, at.mixing)
         else:
             loglik = np.array([self._one(T, at, d) for d in range(len(points))])
         out[inside] = loglik + self.coordinates.log_prior(points)
@@ -94,23 +102,47 @@ class Target:
         T = [one[0] for one in self.coordinates.relative_factors(at)]
         return self.collapsed.evaluate(T, float(at.sigma[0]), at.mixing[0], derivatives)
 
+    def draw(self, phi: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        """(D, p) and (D, q) exact draws of (beta, u), one for each point (D, size)."""
+        collapsed = self.collapsed
+        if len(phi) == 0:
+            return np.zeros((0, collapsed.problem.p)), np.zeros((0, collapsed.design.n_random))
+        together = self.batch or self.points
+        if together is not None:
+            at = self.coordinates.variances(phi)
+            return together.draw(self.coordinates.relative_factors(at), at.sigma, at.mixing, rng)
+        parts = [collapsed.draw(self.evaluate(point), 1, rng) for point in phi]
+        return np.concatenate([b for b, _ in parts]), np.concatenate([u for _, u in parts])
+
+    def values_and_gradients(self, phi: Array, prior: bool = True) -> tuple[Array, Array]:
+        """(D,) log densities and (D, size) exact gradients at (D, size) points; minus infinity and zeros at underflow.
+
+        Points are evaluated together where that pays. Without the prior they are those of the likelihood.
+        """
+        values, out = np.full(len(phi), -np.inf), np.zeros(phi.shape)
+        inside = np.flatnonzero((np.abs(phi) < FARTHEST).all(axis=1))
+        if len(inside) == 0:
+            return values, out
+        points = phi[inside]
+        at = self.coordinates.variances(points)
+        T = self.coordinates.relative_factors(at)
+        if self.points is not None:
+            found = self.points.gradients(T, at.sigma, at.mixing)
+        else:
+            found = one_by_one(self.collapsed, T, at.sigma, at.mixing)
+        value = found.value
+        gradient = self.coordinates.chain(points, at, found.of_factors, found.of_sigma, found.of_precision)
+        if prior:
+            value = value + self.coordinates.log_prior(points)
+            gradient += self.coordinates.prior_gradient(points)
+        fine = np.isfinite(value) & np.isfinite(gradient).all(axis=1)
+        values[inside[fine]], out[inside[fine]] = value[fine], gradient[fine]
+        return values, out
+
     def value_and_gradient(self, phi: Array) -> tuple[float, Array]:
         """Log density and its (size,) gradient at one point; minus infinity and zeros where it underflows."""
-        if not (np.abs(phi) < FARTHEST).all():
-            return -np.inf, np.zeros(self.size)
-        try:
-            found = self.evaluate(phi, derivatives=True)
-        except np.linalg.LinAlgError:
-            return -np.inf, np.zeros(self.size)
-        assert found.gradient is not None
-        assert found.sigma_gradient is not None
-        assert found.precision_gradient is not None
-        points = phi[None]
-        of_factors, of_precision = [G[None] for G in found.gradient], found.precision_gradient[None]
-        at = self.coordinates.variances(points)
-        gradient = self.coordinates.chain(points, at, of_factors, found.sigma_gradient, of_precision)
-        value = found.value + float(self.coordinates.log_prior(points)[0])
-        return value, (gradient + self.coordinates.prior_gradient(points))[0]
+        values, out = self.values_and_gradients(phi[None])
+        return float(values[0]), out[0]
 
 
 def build_target(design: Design, priors: ResolvedPriors) -> Target:

@@ -3,7 +3,8 @@
 If data come from the model and its prior, the rank of the truth among posterior draws is uniform. Priors are fixed, so
 that nothing is scaled from y, and the simulators share no code with the package. As those of the default set they hold
 for the lines of the groups at the mean of the covariate: sd of the intercept there, and its correlation with the slope;
-the truths are those at zero, as draws are. One study has its covariate a hundred standard deviations from zero. Ranked are sigma, each sd,
+the truths are those at zero, as draws are. One study has its covariate a hundred standard deviations from zero.
+Ranked are sigma, each sd,
 correlations, fixed effects, and subgroup effects as `effects` answers them: one of groups that were seen, and the mean
 over six groups that were not, which comes out too wide where all unseen levels share one draw.
 

@@ -5,7 +5,9 @@ Nothing is integrated out and nothing is shared with the package. With u = F v, 
     log p = -n log sigma - |y - X beta - Z F v|^2 / (2 sigma^2) - |v|^2 / 2 + log prior,
 
 priors: sigma ~ exponential(rate), sd ~ half-normal, correlation of two columns ~ LKJ(2), intercept at the mean of the
-predictors and slopes ~ normal. Sixty-four chains move at once; step size and scales are tuned in the warm-up only.
+predictors and slopes ~ normal. sd and correlation of a correlated term are those of the lines of its levels at the mean
+of the covariate: Z holds the covariate less its mean, and `Term.at_zero` takes u back. Sixty-four chains move at
+once; step size and scales are tuned in the warm-up only.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ CHAINS = 64
 
 @dataclass(frozen=True)
 class Term:
-    """Levels of each row, covariates (n, k) with k at most 2, whether correlated, and the scales of the sds' priors."""
+    """Levels of each row, covariates (n, k) with k at most 2, whether correlated, and the scales of the sds' priors.
+
+    The first covariate of a correlated term is the constant.
+    """
 
     codes: np.ndarray
     z: np.ndarray
@@ -27,12 +32,24 @@ class Term:
     scale: np.ndarray
 
     @property
+    def means(self):
+        """(k,) means of the covariates where the priors hold there, else zeros."""
+        return np.append(0.0, self.z[:, 1:].mean(axis=0)) if self.correlated else np.zeros(self.z.shape[1])
+
+    @property
+    def at_zero(self):
+        """(k, k) effects of covariates at zero, from those at the means."""
+        out = np.eye(self.z.shape[1])
+        out[0] -= self.means
+        return out
+
+    @property
     def Z(self):
         """(n, levels * k), effects of one level side by side."""
         n, k = self.z.shape
         out = np.zeros((n, (self.codes.max() + 1) * k))
         for c in range(k):
-            out[np.arange(n), self.codes * k + c] = self.z[:, c]
+            out[np.arange(n), self.codes * k + c] = self.z[:, c] - self.means[c]
         return out
 
 

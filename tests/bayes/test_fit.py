@@ -319,9 +319,8 @@ def test_ppc_draws_the_data_over_simulations(sleep_fit):
     assert np.trapezoid(y, x) == pytest.approx(1, abs=0.03)
 
 
-def test_arviz_and_nutpie_are_there_for_the_tests():
+def test_arviz_is_there_for_the_tests():
     assert importlib.util.find_spec("arviz")
-    assert importlib.util.find_spec("nutpie")
 
 
 def test_inference_data_hold_the_draws(sleep_fit):

@@ -72,12 +72,14 @@ def test_the_posterior_is_that_of_an_independent_sampler(case):
     other = {("sigma",): np.exp(log_sigma)}
     columns = [t.columns for t in fit.design.random]
     names = [t.label for t in fit.design.random]
-    for name, cs, (log_sd, partial) in zip(names, columns, parts, strict=True):
-        other |= {("sd", name, c): np.exp(log_sd[:, i]) for i, c in enumerate(cs)}
-        if partial is not None:
-            other["cor", name, *cs] = np.tanh(partial)
+    for name, cs, term, part in zip(names, columns, model.terms, parts, strict=True):
+        F = term.at_zero @ model.factor(*part)
+        sd = np.sqrt((F**2).sum(axis=2))
+        other |= {("sd", name, c): sd[:, i] for i, c in enumerate(cs)}
+        if part[1] is not None:
+            other["cor", name, *cs] = (F[:, 0] * F[:, 1]).sum(axis=1) / sd.prod(axis=1)
     other |= {("beta", name): beta[:, j] for j, name in enumerate(fit.design.fixed_names)}
-    F = model.factor(*parts[0])
+    F = model.terms[0].at_zero @ model.factor(*parts[0])
     k = F.shape[1]
     for level in (0, 3):
         u = np.einsum("cab,cb->ca", F, vs[0][:, level * k : (level + 1) * k])

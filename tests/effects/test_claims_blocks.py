@@ -218,6 +218,9 @@ def test_an_exact_fit_answers_every_draw_of_the_weights_over_all_blocks(
             a = np.where(cells["gender"] == gender, counts[d], 0.0)
             a /= a.sum()
             assert out.draws()[d, i] == pytest.approx(a @ mean + np.sqrt(a @ cov @ a), rel=1e-9)
+    for i, gender in enumerate(["boy", "girl"]):
+        w = np.where(cells["gender"] == gender, counts.mean(axis=0), 0.0)
+        assert out.table["unseen"][i] == pytest.approx(w @ rows.unseen / w.sum(), rel=1e-9)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

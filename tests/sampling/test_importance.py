@@ -7,13 +7,13 @@ from scipy import stats
 from mixedfx.sampling.importance import (
     ImportanceSample,
     Proposal,
-    adapt,
     at_mode,
     log_t_density,
     refit,
     resample,
     smooth,
 )
+from mixedfx.sampling.mixture_proposal import MixtureProposal, adapt
 
 
 def bent():
@@ -50,6 +50,11 @@ def skewed(x):
     return 0.8 * x[:, 0] - np.exp(x[:, 0]) - 0.5 * ((x[:, 1] - 0.7 * x[:, 0]) / 0.3) ** 2
 
 
+def alone(proposal):
+    """A mixture of one."""
+    return MixtureProposal((proposal,), np.ones(1))
+
+
 def test_adaptation_makes_weights_even():
     first = at_mode(np.array([np.log(0.8), 0.7 * np.log(0.8)]), np.array([[1.25, 0.87], [0.87, 0.7]]))
     rng = np.random.default_rng(3)
@@ -59,9 +64,11 @@ def test_adaptation_makes_weights_even():
         weights, k_hat = smooth(skewed(x) - proposal.log_density(x))
         return 1 / np.sum(weights**2) / 4000, k_hat
 
-    proposal, rounds, _ = adapt(skewed, first, 1000, rng, 6)
+    found = adapt(skewed, alone(first), 1000, rng, 6)
+    proposal = found.proposal.components[0]
     before, after = share(first), share(proposal)
-    assert rounds >= 1
+    assert found.rounds >= 1
+    assert found.evaluations == 1000 * found.rounds
     assert after[0] > 0.75
     assert after[0] > before[0]
     assert after[1] < 0.7
@@ -70,7 +77,7 @@ def test_adaptation_makes_weights_even():
 
 def test_log_evidence_is_that_of_a_known_integral():
     rng = np.random.default_rng(4)
-    proposal, *_ = adapt(skewed, at_mode(np.zeros(2), np.eye(2)), 1000, rng, 6)
+    proposal = adapt(skewed, alone(at_mode(np.zeros(2), np.eye(2))), 1000, rng, 6).proposal
     x = proposal.draw(rng, 20_000)
     ratios = skewed(x) - proposal.log_density(x)
     weights, k_hat = smooth(ratios)
