@@ -27,7 +27,7 @@ from mixedfx.effects.modifiers import categorical_columns, effect_modifiers, for
 from mixedfx.effects.quantities import Quantities, null_of
 from mixedfx.effects.treatment import Treatment
 from mixedfx.effects.wording import did_you_mean, listed
-from mixedfx.errors import EffectsError, NotEstimableWarning, NoVariationWarning, check_seed
+from mixedfx.errors import EffectsError, NotEstimableWarning, NoVariationWarning, check_flag, check_seed
 from mixedfx.results.protocol import Fit
 from mixedfx.results.undetermined import needed_columns, reason
 
@@ -95,10 +95,9 @@ def check_transformation(
         A response that cannot be given in other units, a comparison without meaning on the scale of the model, or means
         that do not exist.
     """
+    check_flag("bias_adjust", bias_adjust)
     family = getattr(fit, "family", None)
     found = read_transformation(fit.design, family)
-    if not isinstance(bias_adjust, bool):
-        raise EffectsError(f"bias_adjust must be True or False, not {bias_adjust!r}")
     if found is None:
         return None
     if scale == "link":

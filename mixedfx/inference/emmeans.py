@@ -19,7 +19,7 @@ from scipy import sparse
 from mixedfx.design.frame import column, kind
 from mixedfx.design.functional import Functional
 from mixedfx.design.labels import level_label, quoted
-from mixedfx.errors import NotEstimableWarning, OptionError, check_level, check_option
+from mixedfx.errors import NotEstimableWarning, OptionError, check_flag, check_level, check_option
 from mixedfx.inference.answers import Asker, Ddf, Rows
 from mixedfx.inference.averaging import Weights, asked, averages
 from mixedfx.inference.marginal_means import MarginalMeans
@@ -123,6 +123,7 @@ def emmeans(
     check_level(level)
     asker = Asker.of(fit, ddf, vcov)
     check_option("scale", scale, ("link", "response"))
+    check_flag("bias_adjust", bias_adjust)
     if bias_adjust and scale == "link":
         raise OptionError("bias_adjust=True is about means of the response", mend='Ask with scale="response".')
     grid = reference_grid(fit, at, (*names, *groups))

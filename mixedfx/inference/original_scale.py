@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mixedfx.design.backtransform import Unknown, read_transformation
 from mixedfx.design.design import Design
 from mixedfx.design.transforms import Transformation
-from mixedfx.errors import OptionError
+from mixedfx.errors import OptionError, check_flag
 from mixedfx.families.family import Family
 
 Array = NDArray[np.float64]
@@ -27,6 +27,8 @@ def transformation_to_undo(
     OptionError
         A response that cannot be taken back to a variable, or a mean of it that does not exist.
     """
+    check_flag("back_transform", back_transform)
+    check_flag("bias_adjust", bias_adjust)
     if not back_transform:
         if bias_adjust:
             raise OptionError("bias_adjust=True is about a variable taken back", mend="Add back_transform=True.")

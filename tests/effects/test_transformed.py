@@ -17,7 +17,7 @@ from mixedfx.effects.poststratify import poststratify
 from mixedfx.effects.quantities import Drawn, Monotone
 from mixedfx.effects.report import code
 from mixedfx.effects.sampled import sampled
-from mixedfx.errors import EffectsError
+from mixedfx.errors import EffectsError, OptionError
 from tests.effects.drawn_fit import draw_fit
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.errors.MixedfxWarning")
@@ -239,7 +239,6 @@ def test_a_fit_as_draws_has_the_distribution_it_answers_with(fits, stays):
         ("scale(days)", {"comparison": "lnratio", "scale": "link"}, "lnratio is about a variable"),
         ("log(days)", {"bias_adjust": True, "scale": "link"}, "bias_adjust=True is about a variable"),
         ("1 / days", {"bias_adjust": True}, r"days has no mean\nLeave bias_adjust out: .* harmonic means of days"),
-        ("log(days)", {"bias_adjust": "yes"}, "must be True or False"),
     ],
 )
 def test_what_has_no_meaning_is_refused_with_the_reason(left, question, message, stays):
@@ -275,6 +274,11 @@ def test_what_is_no_transformation_is_answered_as_ever(people, dense_fit):
     assert eff.question.back is None
     assert eff.notes == ("Effects are in units of I(y - age).",)
     np.testing.assert_allclose(eff.table["estimate"], effects(fit, "z", by="race", scale="link").table["estimate"])
+
+
+def test_an_option_that_is_no_flag_is_refused(fits):
+    with pytest.raises(OptionError, match="bias_adjust='yes' is neither True nor False"):
+        effects(fits["reml"], "drug", bias_adjust="yes")
 
 
 def test_a_decision_adds_up_means_and_no_geometric_means(fits):
