@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mixedfx.results.numbers import column
+from mixedfx.results.frames import text_columns
 from mixedfx.results.render import SummaryContent, SummaryTable
 
 if TYPE_CHECKING:
@@ -130,14 +130,5 @@ def as_text(title: str, frame: pd.DataFrame, places: Mapping[str, int] | None = 
     >>> as_text("Effects", pd.DataFrame({"race": ["Black", None], "n": [10, 5], "sd": [1.25, 2.5]}), {"sd": 1}).rows
     (('Black', '10', '1.2'), ('', '5', '2.5'))
     """
-    columns, align = [], ""
-    for name in frame.columns:
-        values = frame[name]
-        numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-        if pd.api.types.is_float_dtype(values):
-            columns.append(column(values, places=(places or {}).get(str(name))))
-        else:
-            columns.append(["" if pd.isna(value) else str(value) for value in values])
-        align += "r" if numeric else "l"
-    header = tuple(str(name) for name in frame.columns)
-    return SummaryTable(title, header, tuple(zip(*columns, strict=True)), align)
+    cells, align = text_columns(frame, places=places, whole="")
+    return SummaryTable(title, tuple(cells), tuple(zip(*cells.values(), strict=True)), align)

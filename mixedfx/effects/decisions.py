@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from mixedfx.effects.state import EffectsState
 from mixedfx.effects.wording import did_you_mean, listed
 from mixedfx.errors import EffectsError, check_option
-from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
+from mixedfx.results.render import Shown, SummaryContent, SummaryFacts, SummaryTable
 
 Array = NDArray[np.float64]
 CostLike = float | Mapping[Any, float] | pd.Series | Sequence[float]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Decision:
+class Decision(Shown):
     """Which subgroups to treat, and what that is worth.
 
     Attributes
@@ -53,7 +53,8 @@ class Decision:
     draws: Array
     notes: tuple[str, ...]
 
-    def _content(self) -> SummaryContent:
+    def content(self) -> SummaryContent:
+        """Subgroups and policies."""
         tables = []
         for caption, frame in (("Subgroups", self.table), ("Policies", self.policies)):
             columns = [[_cell(str(name), value) for value in frame[name]] for name in frame.columns]
@@ -62,12 +63,6 @@ class Decision:
             tables.append(SummaryTable(caption, tuple(map(str, frame.columns)), tuple(rows), text))
         facts = SummaryFacts(tuple(("Note", note) for note in self.notes))
         return SummaryContent("Decision: whom to treat", (*tables, facts))
-
-    def __repr__(self) -> str:
-        return self._content().text()
-
-    def _repr_html_(self) -> str:
-        return self._content().html()
 
 
 def decide(

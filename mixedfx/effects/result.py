@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from mixedfx.effects.pictures import EffectsPictures
 from mixedfx.effects.render import content
+from mixedfx.results.render import Shown, SummaryContent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Effects(EffectsPictures):
+class Effects(Shown, EffectsPictures):
     """Effects of one treatment, or average outcomes, for subgroups."""
 
     def to_html(self, path: str | Path | None = None, **options: Any) -> str:
@@ -50,8 +51,6 @@ class Effects(EffectsPictures):
             write_whole(path, page.encode())
         return page
 
-    def __repr__(self) -> str:
-        return content(self).text()
-
-    def _repr_html_(self) -> str:
-        return content(self).html()
+    def content(self) -> SummaryContent:
+        """Title, table of at most sixty rows, and notes."""
+        return content(self)

@@ -11,7 +11,7 @@ Which means the data determine, `mixedfx.design.estimable` says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -24,6 +24,8 @@ from mixedfx.design.expressions import columns_read
 from mixedfx.design.frame import column, kind, nearest
 from mixedfx.design.functional import Functional
 from mixedfx.design.labels import level_label
+from mixedfx.design.parts import Part
+from mixedfx.design.spec import RandomSpec
 from mixedfx.errors import DataError, OptionError
 from mixedfx.results.protocol import Fit
 
@@ -73,15 +75,7 @@ class ReferenceGrid:
 
     def with_left_sides(self) -> pd.DataFrame:
         """The points, with what left sides of random terms read beside them: numbers at their mean, else the first."""
-        spec = self.design.spec
-        bare = replace(self.design.formula, response=None, additions=(), random=(), offsets=())
-        frame = self.frame
-        for random in spec.random:
-            for name in columns_read(replace(bare, fixed=random.part.text), spec.env, list(spec.kinds)):
-                if name not in frame.columns:
-                    values = column(self.design.frame, name)
-                    frame = frame.assign(**{name: values.mean() if kind(values) == "number" else values.iloc[0]})
-        return frame
+        return _with_left_sides(self.design, self.frame, self.design.spec.random)
 
 
 def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequence[str] = ()) -> ReferenceGrid:
@@ -120,7 +114,7 @@ def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequen
                 f"{name!r} is no predictor of the fixed part",
                 mend=nearest(name, predictors) or f"Its predictors: {', '.join(predictors) or 'none'}.",
             )
-    coded = _coded_as_factors(design, predictors)
+    coded = _coded_as_factors(design, design.spec.fixed, predictors)
     values: dict[str, tuple[Any, ...]] = {}
     factors = []
     for name in predictors:
@@ -138,7 +132,9 @@ def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequen
     frame = _crossing(design, values)
     counts = _counts(design, frame, factors)
     given, constant = _given_offset(design, predictors)
-    frame = _with_left_sides(design, frame).assign(**dict.fromkeys(given, 0.0))
+    # Effects of random terms are set to zero, but those whose groups are among the predictors are replayed.
+    replayed = [random for random in design.spec.random if set(random.grouping.columns) <= set(frame.columns)]
+    frame = _with_left_sides(design, frame, replayed).assign(**dict.fromkeys(given, 0.0))
     return ReferenceGrid(design, frame, values, tuple(factors), frozenset(coded), counts, constant)
 
 
@@ -150,12 +146,12 @@ def fixed_predictors(design: Design) -> tuple[str, ...]:
     return tuple(name for name in read if name in design.frame.columns)
 
 
-def _coded_as_factors(design: Design, predictors: Sequence[str]) -> set[str]:
-    """Columns that stand in the fixed part as a factor by way of an expression, such as ``C(x)``."""
+def _coded_as_factors(design: Design, part: Part, columns: Collection[str]) -> set[str]:
+    """Those of `columns` that stand in a part as a factor by way of an expression, such as ``C(x)``."""
     found: set[str] = set()
     bare = replace(design.formula, response=None, additions=(), random=(), offsets=())
-    for expression in design.spec.fixed.levels:
-        if expression not in predictors:
+    for expression in part.levels:
+        if expression not in columns:
             found |= set(columns_read(replace(bare, fixed=expression), design.spec.env, list(design.spec.kinds)))
     return found
 
@@ -223,18 +219,18 @@ def _given_offset(design: Design, predictors: Sequence[str]) -> tuple[tuple[str,
     return (name,), _mean(column(design.frame, name), design.trials)[0]
 
 
-def _with_left_sides(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
-    """Add what the left side of a random term reads where all its grouping columns are predictors.
-
-    Its effects are set to zero whatever stands there, but the design is replayed with them.
-    """
+def _with_left_sides(design: Design, frame: pd.DataFrame, terms: Iterable[RandomSpec]) -> pd.DataFrame:
+    """Add what the left sides of random terms read: numbers at their mean, else the first value of the data."""
     bare = replace(design.formula, response=None, additions=(), random=(), offsets=())
     extra: dict[str, Any] = {}
-    for random in design.spec.random:
-        if set(random.grouping.columns) <= set(frame.columns):
-            for name in columns_read(replace(bare, fixed=random.part.text), design.spec.env, list(design.spec.kinds)):
-                if name not in frame.columns:
-                    extra[name] = column(design.frame, name).iloc[0]
+    for random in terms:
+        read = columns_read(replace(bare, fixed=random.part.text), design.spec.env, list(design.spec.kinds))
+        coded = _coded_as_factors(design, random.part, read)
+        for name in read:
+            if name not in frame.columns:
+                values = column(design.frame, name)
+                number = kind(values) == "number" and name not in coded
+                extra[name] = values.mean() if number else values.iloc[0]
     return frame.assign(**extra)
 
 

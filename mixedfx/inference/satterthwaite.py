@@ -17,9 +17,10 @@ At a minimum the quadratic form is the same in every parametrisation. **g_p is e
 (`mixedfx.inference.covariance_derivatives`). **Hp** is the central difference of the engine's exact gradient. The
 criterion varies over standard errors of theta, so a step of h of them has an error of order h^2; the gradient is a
 difference of terms that are as large as M is beside the identity, so its rounding is about epsilon = |M| times that of
-a number, and adds epsilon / h. The step is the larger of `STEP`, with which both are below 1e-6, and epsilon^(1/3),
-where the two errors meet: groups that differ 10^5 times as much as repeats within them cost two digits, not the answer.
-Tests compare Hp with the analytical second derivatives of a dense V.
+a number, and adds epsilon / h. With `STEP` both are below 1e-6. Where epsilon is larger than that allows (groups that differ thousands
+of times as much as repeats within them), differences over one, two and three steps are combined, which leaves an error
+of order h^6, and the step is epsilon^(1/7), where that meets the rounding: what is lost is epsilon^(6/7), not the
+answer. Tests compare Hp with the analytical second derivatives of a dense V.
 
 **Scale.** The unit of a parameter of T is the largest of 1 (a standard deviation between groups as large as the
 residual one, z of unit mean square) and the length of its row of T, the standard deviation that it is part of. The
@@ -59,6 +60,8 @@ Vector = NDArray[np.float64]
 
 STEP = 3e-4  # of a standard error of theta
 LARGEST_STEP = 1e-3  # of the parameter's unit, where the criterion is nearly flat
+SIXTH_ORDER = (1.5, -0.6, 0.1)  # weights of central differences over 1, 2, 3 steps: errors of h^2 and h^4 cancel
+SETTLING, SETTLED, UNSETTLED = 4, 1e-14, 1e-2  # steps of scoring; squares of what is left, in standard errors
 LOST = 1e-2  # rounding of the gradient's terms from which degrees of freedom are no longer good for a tenth
 FLAT = 1e-8  # second derivative in units of the parameters below which a direction is not informed
 
@@ -184,7 +187,7 @@ def satterthwaite(problem: Problem, par: Vector, design: Design | None = None) -
     DegreesOfFreedomWarning
         Where the criterion does not bend upwards in some direction of theta.
     """
-    at = evaluate(problem, par)
+    at = settled(problem, evaluate(problem, par))
     found = products(problem, at)
     dvcov, dresidual = theta_directions(problem, at, found)
     vcov = at.sigma2 * (found.unrotate @ found.S_inverse @ found.unrotate.T)
@@ -219,6 +222,37 @@ def satterthwaite(problem: Problem, par: Vector, design: Design | None = None) -
     return Satterthwaite(vcov, np.tensordot(root, dvcov[active], axes=(1, 0)), nu, design, ignored)
 
 
+def settled(problem: Problem, at: Evaluation) -> Evaluation:
+    """The point to which steps of scoring lead from the end of a fit.
+
+    A fit stops where its criterion changes no more, some 1e-6 standard errors of theta from the minimum, further where
+    rounding hides the change. Coefficients and their variances do not feel it; second derivatives do, to first order.
+    """
+    which = np.flatnonzero(informed(at))
+    left = _decrement(at, which)[1]
+    for _ in range(SETTLING):
+        if not SETTLED < left < UNSETTLED:
+            break
+        moved = np.array(at.par)
+        moved[which] -= _decrement(at, which)[0]
+        closer = evaluate(problem, moved)
+        still = _decrement(closer, which)[1]
+        if not still < left:
+            break
+        at, left = closer, still
+    return at
+
+
+def _decrement(at: Evaluation, which: NDArray[np.intp]) -> tuple[Vector, float]:
+    """(m,) step of scoring towards the minimum and its squared length in standard errors; NaN if not defined."""
+    assert at.gradient is not None and at.information is not None
+    try:
+        step = np.linalg.solve(at.information[np.ix_(which, which)], at.gradient[which])
+    except np.linalg.LinAlgError:
+        return np.full(len(which), np.nan), np.nan
+    return step, float(step @ at.gradient[which])
+
+
 def informed(at: Evaluation) -> NDArray[np.bool_]:
     """(r,) whether a parameter moves V to first order: its column of T is not zero."""
     T = at.factorization.T
@@ -246,23 +280,31 @@ def rounding(at: Evaluation) -> float:
 def second_derivatives(problem: Problem, at: Evaluation, which: NDArray[np.intp]) -> Vector:
     """(m, m) second derivatives of the profiled criterion in the scaled parameters `which`.
 
-    Central differences of the exact gradient, 2 m evaluations.
+    Central differences of the exact gradient: 2 m evaluations, 6 m where rounding rules the step.
     """
     assert at.information is not None
-    columns, units, lost = [], parameter_units(at), rounding(at) ** (1 / 3)
+    epsilon = rounding(at)
+    precise = epsilon < STEP**3  # rounding adds less than a central difference of this step leaves
+    size, weights = (STEP, (1.0,)) if precise else (max(STEP, epsilon ** (1 / 7)), SIXTH_ORDER)
+    columns, units = [], parameter_units(at)
     for k in which:
         bend = at.information[k, k]
-        largest = max(LARGEST_STEP, lost) * units[k]
-        step = min(max(STEP, lost) / np.sqrt(bend), largest) if bend > 0 else largest
-        sides = []
-        for sign in (1.0, -1.0):
-            moved = np.array(at.par)
-            moved[k] += sign * step
-            sides.append((moved[k], _gradient(problem, moved)))
-        (high, above), (low, below) = sides
-        columns.append((above - below)[which] / (high - low))
+        largest = max(LARGEST_STEP, 0.0 if precise else size) * units[k]
+        step = min(size / np.sqrt(bend), largest) if bend > 0 else largest
+        columns.append(sum(w * _slope(problem, at.par, k, m * step) for m, w in enumerate(weights, 1))[which])
     H = np.array(columns)
     return (H + H.T) / 2.0
+
+
+def _slope(problem: Problem, par: Vector, k: int, step: float) -> Vector:
+    """(r,) central difference of the gradient over two steps of parameter k."""
+    sides = []
+    for moved in (par[k] + step, par[k] - step):
+        other = np.array(par)
+        other[k] = moved
+        sides.append((moved, _gradient(problem, other)))
+    (high, above), (low, below) = sides
+    return (above - below) / (high - low)
 
 
 def _gradient(problem: Problem, par: Vector) -> Vector:

@@ -35,7 +35,8 @@ from mixedfx.reml.solve import RemlSolution
 from mixedfx.reml.theta_prior import starting_point, theta_density
 from mixedfx.sampling.coordinates import Variances
 from mixedfx.sampling.importance import at_mode, resample
-from mixedfx.sampling.nearby import bounded, mode_near
+from mixedfx.sampling.mode import bounded
+from mixedfx.sampling.nearby import mode_near
 from mixedfx.sampling.nodes import Nodes, evenly_spread, place_nodes
 from mixedfx.sampling.target import Target
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+
 import pandas as pd
 
 from mixedfx.results.numbers import column, p_values
@@ -45,17 +46,37 @@ def frame_table(
     """
     if frame.index.nlevels > 1 or frame.index.name is not None:
         frame = frame.reset_index()
-    cells, align = {}, ""
-    for name in frame.columns:
-        values = frame[name]
-        if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
-            cells[str(name)], side = [str(v) for v in values], "l"
-        elif pd.api.types.is_integer_dtype(values):
-            cells[str(name)], side = [f"{v:,}" for v in values], "r"
-        elif name == "p_value":
-            cells[str(name)], side = p_values(values), "r"
-        else:
-            cells[str(name)], side = column(np.asarray(values, dtype=np.float64), digits), "r"
-        align += side
+    cells, align = text_columns(frame, digits)
     rows = tuple(zip(*cells.values(), strict=True))
     return SummaryTable(title, tuple(cells), rows[:most], align, max(0, len(rows) - most), whole)
+
+
+def text_columns(
+    frame: pd.DataFrame, digits: int = DIGITS, places: Mapping[str, int] | None = None, whole: str = ","
+) -> tuple[dict[str, list[str]], str]:
+    """The columns of a frame as text, missing values blank, and the sides they are aligned to.
+
+    Parameters
+    ----------
+    frame
+        The rows; the index is left out.
+    digits
+        Significant digits of the smallest number of a column.
+    places
+        Decimals of columns where they are decided.
+    whole
+        Format of whole numbers.
+    """
+    cells, align = {}, ""
+    for name in map(str, frame.columns):
+        values = frame[name]
+        numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        if name == "p_value":
+            cells[name] = p_values(values)
+        elif pd.api.types.is_float_dtype(values):
+            cells[name] = column(values, digits, (places or {}).get(name))
+        else:
+            form = whole if numeric else ""
+            cells[name] = ["" if pd.isna(value) else format(value, form) if numeric else str(value) for value in values]
+        align += "r" if numeric else "l"
+    return cells, align

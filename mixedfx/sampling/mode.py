@@ -169,7 +169,13 @@ def _covariance(density, phi: Array) -> Array:
     steps = STEP * np.eye(d)
     _, gradients = density(np.concatenate([phi + steps, phi - steps]))
     hessian = (gradients[d:] - gradients[:d]) / (2 * STEP)
+    return bounded(hessian)
+
+
+def bounded(hessian: Array) -> Array:
+    """(d, d) inverse of a negative Hessian with eigenvalues of `FLATTEST` at least."""
     if not np.isfinite(hessian).all():
-        hessian = FLATTEST * np.eye(d)
+        return np.eye(len(hessian)) / FLATTEST
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
-    return (vectors / np.maximum(values, FLATTEST)) @ vectors.T
+    inverse = (vectors / np.maximum(values, FLATTEST)) @ vectors.T
+    return (inverse + inverse.T) / 2  # symmetric to the last digit, as searches insist on

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.sampling.mode import bounded
 from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
@@ -17,7 +18,6 @@ Array = NDArray[np.float64]
 TOLERANCE = 0.02  # of the gradient of the log density
 MOST_STEPS = 100
 LOOSE, FEW_STEPS = 0.3, 6  # the same where evaluations are expensive
-FLATTEST = 1 / 9  # smallest eigenvalue of the negative Hessian: a spread of 3 on the logarithmic scale
 STEP = 1e-4  # of first differences
 SECOND_STEP = 3e-3  # of second differences of the density
 NOWHERE = 1e10  # stands for minus the log of a density that is zero
@@ -48,15 +48,6 @@ def mode_near(target: Target, start: Array, guess: Array | None = None) -> tuple
     if guess is not None:
         return phi, bounded(np.linalg.inv(np.asarray(found.hess_inv)))
     return phi, bounded(_negative_hessian(target, phi))
-
-
-def bounded(hessian: Array) -> Array:
-    """(d, d) inverse of a negative Hessian with eigenvalues of `FLATTEST` at least."""
-    if not np.isfinite(hessian).all():
-        return np.eye(len(hessian)) / FLATTEST
-    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
-    inverse = (vectors / np.maximum(values, FLATTEST)) @ vectors.T
-    return (inverse + inverse.T) / 2  # symmetric to the last digit, as the search insists on
 
 
 def _minus_log_density(phi: Array, target: Target) -> tuple[float, Array]:

@@ -264,3 +264,20 @@ def test_prediction_intervals_on_the_original_scale_hold_new_stays(stays, reml):
     new = np.exp(reml.simulate(2000, seed=3, use_u=True)).to_numpy()
     held = ((new > table["lower"].to_numpy()[:, None]) & (new < table["upper"].to_numpy()[:, None])).mean()
     assert held == pytest.approx(0.95, abs=4 * stats.binom.std(new.size, 0.95) / new.size)
+
+
+def test_arithmetic_means_where_a_number_varies_over_groups_as_a_factor():
+    """Left sides of random terms are read at the mean of a number, and at a level of what is coded as a factor."""
+    rng = np.random.default_rng(0)
+    n = 400
+    data = pd.DataFrame(
+        {"day": rng.integers(1, 4, n), "g": rng.integers(0, 12, n).astype(str), "t": rng.choice(["a", "b"], n)}
+    )
+    data["y"] = np.exp(0.3 * rng.normal(size=n) + 0.1 * data["day"])
+    fit = mx.lmer("log(y) ~ t + (1 + C(day) || g)", data)
+    level = data["day"].iloc[0]
+    variances = fit.varcorr.set_index("var1")["vcov"]
+    spread = variances["Intercept"] + variances.get(f"C(day)[{level}]", 0.0) + fit.sigma**2
+    expected = np.exp(mx.emmeans(fit, "t").table["emmean"] + spread / 2)
+    found = mx.emmeans(fit, "t", scale="response", bias_adjust=True).table["response"]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)

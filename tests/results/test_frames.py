@@ -50,3 +50,17 @@ def test_a_wide_table_is_shown_in_parts_with_every_column_once(columns, width):
     words = " ".join(lines).split()
     assert all(words.count(name) == 1 for name in frame.columns[1:])
     assert words.count("first") == words.count("label") == words.count("second")
+
+
+def test_missing_values_are_blank_in_every_kind_of_column():
+    frame = pd.DataFrame(
+        {
+            "group": ["a", None],
+            "last": ["x", "y"],
+            "n": pd.array([1200, None], dtype="Int64"),
+            "ok": pd.array([True, None], dtype="boolean"),
+        }
+    )
+    lines = page(frame).text().splitlines()
+    assert lines[3].split() == ["a", "x", "1,200", "True"]
+    assert lines[4].split() == ["y"]
