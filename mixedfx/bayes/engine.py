@@ -34,6 +34,7 @@ ADAPTATION = {
     True: (1000, 100),
     False: (60, 20),
 }  # points in a round: at least, and for each coordinate; batched or not
+POOR = 0.1  # share of effective points below which the basis of the priors is tried
 ATTEMPTS = {True: 3, False: 2}  # final rounds before the weights are given up; batched or not
 EXTRA = {True: (2.0, 12.0), False: (1.25, 4.0)}  # proposals for each draw kept, fewest and most; batched or not
 PART = 1000  # draws of (beta, u) between two reports
@@ -150,6 +151,11 @@ def sample(
     report
         Called with the stage, how much of it is done and how much there is (0: not known).
 
+    Returns
+    -------
+    PosteriorSample
+        In the coordinates of `target`, whichever were sampled.
+
     Raises
     ------
     MemoryForecastError
@@ -158,29 +164,31 @@ def sample(
     check_memory(draws, target.collapsed.design.n_random + target.collapsed.problem.p + target.size)
     report, begin = report or _silent, time.perf_counter()
     report("searching for modes", 0, 0)
-    modes = find_modes(target)
+    way = _Way(target, find_modes(target))
     reason = _why_not_importance(target, engine)
-    weighted = None
+    weighted, spent = None, way.modes.evaluations
     if not reason:
-        weighted = _weighted(target, modes, draws, proposals, rng, report)
+        way, adapted, spent = _adapted(way, rng, report)
+        weighted = _weighted(way, adapted, draws, proposals, rng, report)
+        spent += weighted.sample.evaluations
         if weighted.sample.k_hat > RELIABLE:
             reason = f"k-hat of the importance weights is {weighted.sample.k_hat:.2f}, above {RELIABLE}"
     if weighted is not None and not reason:
-        return _kept(target, modes, weighted, draws, rng, begin, report)
-    spent = modes.evaluations + (0 if weighted is None else weighted.sample.evaluations)
-    total = warmup + -(-draws // chains)
-    course = nuts.sample(
-        target, modes, draws, chains, warmup, rng, lambda done, phase: report(f"NUTS, {phase}", done, total)
-    )
-    beta, u = _effects(target, course.phi, rng, report)
-    sampling = Sampling(
-        method="nuts", reason=reason, k_hat=np.nan if weighted is None else weighted.sample.k_hat, ess=course.ess,
-        proposals=0, distinct=len(course.phi), r_hat=course.r_hat, divergences=course.divergences,
-        evaluations=spent + course.evaluations, seconds=time.perf_counter() - begin, log_evidence=(np.nan, np.nan),
-        modes=len(modes.found), starts=modes.starts, log_mass=tuple(mode.log_mass for mode in modes.found),
-        drawn=_mass_of_draws(modes, course.phi), at_max_treedepth=course.at_max_treedepth, energy=course.energy,
-    )  # fmt: skip
-    return PosteriorSample(course.phi, beta, u, sampling, course.transitions)
+        found = _kept(way, weighted, draws, spent, rng, begin, report)
+    else:
+        k_hat = np.nan if weighted is None else weighted.sample.k_hat
+        found = _by_nuts(way, reason, k_hat, draws, chains, warmup, spent, rng, begin, report)
+    if way.target is target:
+        return found
+    return replace(found, phi=target.coordinates.translated(found.phi, way.target.coordinates))
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """The coordinates that are sampled, and the modes there."""
+
+    target: Target
+    modes: Modes
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -218,26 +226,45 @@ def _mass_of_draws(modes: Modes, phi: Array) -> tuple[float, ...]:
     return tuple(float(total + np.log(n / len(phi))) if n else -np.inf for n in counts)
 
 
+def _adapted(way: _Way, rng: np.random.Generator, report: Report) -> tuple[_Way, Adapted, int]:
+    """The proposal that fits best, in the basis where it fits, and the evaluations that it took to find it.
+
+    Where few points are effective and priors are stated for another basis than the one that is sampled, that is tried:
+    a prior that says more than the data has its own shape there.
+    """
+    found, spent = _adapt(way, rng, report), way.modes.evaluations
+    other = way.target.as_stated if found.share < POOR else None
+    if other is None:
+        return way, found, spent
+    there = _Way(other, find_modes(other))
+    again = _adapt(there, rng, report)
+    if again.share > found.share:
+        return there, again, spent + found.evaluations + there.modes.evaluations
+    return way, found, spent + again.evaluations + there.modes.evaluations
+
+
+def _adapt(way: _Way, rng: np.random.Generator, report: Report) -> Adapted:
+    least, each = ADAPTATION[way.target.batch is not None]
+    report("adapting the proposal", 0, 0)
+    points = max(least, each * way.target.size) * len(way.modes.found)
+    return adapt(way.target.log_density, at_modes(way.modes.found), points, rng, ROUNDS)
+
+
 @dataclass(frozen=True, eq=False)
 class _Weighted:
-    """Weighted points, the proposals that stand at the modes, and what these found; (beta, u) as in `_Points`."""
+    """Weighted points and the adaptation that led to them; (beta, u) as in `_Points`."""
 
     sample: ImportanceSample
-    first: MixtureProposal
     adapted: Adapted
     beta: Array | None
     u: Array | None
 
 
 def _weighted(
-    target: Target, modes: Modes, draws: int, proposals: int | None, rng: np.random.Generator, report: Report
-) -> _Weighted:
+    way: _Way, adapted: Adapted, draws: int, proposals: int | None, rng: np.random.Generator, report: Report
+) -> _Weighted:  # fmt: skip
+    target, proposal = way.target, adapted.proposal
     fast = target.batch is not None
-    least, each = ADAPTATION[fast]
-    first = at_modes(modes.found)
-    report("adapting the proposal", 0, 0)
-    adapted = adapt(target.log_density, first, max(least, each * target.size) * len(modes.found), rng, ROUNDS)
-    proposal = adapted.proposal
     if proposals is None:  # as many effective points as draws, if that can be had
         proposals = int(np.ceil(draws * np.clip(1 / max(adapted.share, 1e-3), *EXTRA[fast])))
     n, spent = max(draws, proposals), adapted.evaluations
@@ -252,7 +279,7 @@ def _weighted(
     else:
         spent += n
     counted = replace(found.sample, rounds=adapted.rounds, evaluations=spent)
-    return _Weighted(counted, first, adapted, found.beta, found.u)
+    return _Weighted(counted, adapted, found.beta, found.u)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,11 +325,10 @@ def _densities(
 
 
 def _kept(
-    target: Target, modes: Modes, weighted: _Weighted, draws: int, rng: np.random.Generator, begin: float,
-    report: Report,
+    way: _Way, weighted: _Weighted, draws: int, spent: int, rng: np.random.Generator, begin: float, report: Report
 ) -> PosteriorSample:  # fmt: skip
     """Resample, and complete each draw with its own (beta, u)."""
-    found, adapted = weighted.sample, weighted.adapted
+    target, modes, found, adapted = way.target, way.modes, weighted.sample, weighted.adapted
     chosen = resample(found.weights, draws, rng)
     phi = found.points[chosen]
     if weighted.beta is None or weighted.u is None:
@@ -312,15 +338,35 @@ def _kept(
         _, first = np.unique(chosen, return_index=True)
         again = np.setdiff1d(np.arange(draws), first)  # copies get (beta, u) of their own
         beta[again], u[again] = _effects(target, phi[again], rng, report)
-    drawn = log_masses(found.log_ratios, weighted.first.responsibilities(found.points))
+    drawn = log_masses(found.log_ratios, at_modes(modes.found).responsibilities(found.points))
     sampling = Sampling(
         method="importance", reason="", k_hat=found.k_hat, ess=found.ess, proposals=len(found.points),
-        distinct=len(np.unique(chosen)), r_hat=np.nan, divergences=0, evaluations=modes.evaluations + found.evaluations,
+        distinct=len(np.unique(chosen)), r_hat=np.nan, divergences=0, evaluations=spent,
         seconds=time.perf_counter() - begin, log_evidence=found.log_evidence, modes=len(modes.found),
         starts=modes.starts, log_mass=tuple(map(float, adapted.log_mass)), drawn=tuple(map(float, drawn)),
         mass_error=float(adapted.error),
     )  # fmt: skip
     return PosteriorSample(phi, beta, u, sampling)
+
+
+def _by_nuts(
+    way: _Way, reason: str, k_hat: float, draws: int, chains: int, warmup: int, spent: int, rng: np.random.Generator,
+    begin: float, report: Report,
+) -> PosteriorSample:  # fmt: skip
+    """Draws of NUTS, each with its own (beta, u)."""
+    target, modes, total = way.target, way.modes, warmup + -(-draws // chains)
+    course = nuts.sample(
+        target, modes, draws, chains, warmup, rng, lambda done, phase: report(f"NUTS, {phase}", done, total)
+    )
+    beta, u = _effects(target, course.phi, rng, report)
+    sampling = Sampling(
+        method="nuts", reason=reason, k_hat=k_hat, ess=course.ess, proposals=0, distinct=len(course.phi),
+        r_hat=course.r_hat, divergences=course.divergences, evaluations=spent + course.evaluations,
+        seconds=time.perf_counter() - begin, log_evidence=(np.nan, np.nan), modes=len(modes.found),
+        starts=modes.starts, log_mass=tuple(mode.log_mass for mode in modes.found),
+        drawn=_mass_of_draws(modes, course.phi), at_max_treedepth=course.at_max_treedepth, energy=course.energy,
+    )  # fmt: skip
+    return PosteriorSample(course.phi, beta, u, sampling, course.transitions)
 
 
 def _effects(target: Target, phi: Array, rng: np.random.Generator, report: Report) -> tuple[Array, Array]:

@@ -17,10 +17,10 @@ At a minimum the quadratic form is the same in every parametrisation. **g_p is e
 (`mixedfx.inference.covariance_derivatives`). **Hp** is the central difference of the engine's exact gradient. The
 criterion varies over standard errors of theta, so a step of h of them has an error of order h^2; the gradient is a
 difference of terms that are as large as M is beside the identity, so its rounding is about epsilon = |M| times that of
-a number, and adds epsilon / h. With `STEP` both are below 1e-6. Where epsilon is larger than that allows (groups that differ thousands
-of times as much as repeats within them), differences over one, two and three steps are combined, which leaves an error
-of order h^6, and the step is epsilon^(1/7), where that meets the rounding: what is lost is epsilon^(6/7), not the
-answer. Tests compare Hp with the analytical second derivatives of a dense V.
+a number, and adds epsilon / h. With `STEP` both are below 1e-6. Where epsilon is larger than that allows (groups that
+differ thousands of times as much as repeats within them), differences over one, two and three steps are combined, which
+leaves an error of order h^6, and the step is epsilon^(1/7), where that meets the rounding: what is lost is
+epsilon^(6/7), not the answer. Tests compare Hp with the analytical second derivatives of a dense V.
 
 **Scale.** The unit of a parameter of T is the largest of 1 (a standard deviation between groups as large as the
 residual one, z of unit mean square) and the length of its row of T, the standard deviation that it is part of. The
@@ -245,7 +245,8 @@ def settled(problem: Problem, at: Evaluation) -> Evaluation:
 
 def _decrement(at: Evaluation, which: NDArray[np.intp]) -> tuple[Vector, float]:
     """(m,) step of scoring towards the minimum and its squared length in standard errors; NaN if not defined."""
-    assert at.gradient is not None and at.information is not None
+    assert at.gradient is not None
+    assert at.information is not None
     try:
         step = np.linalg.solve(at.information[np.ix_(which, which)], at.gradient[which])
     except np.linalg.LinAlgError:
