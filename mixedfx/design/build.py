@@ -234,7 +234,7 @@ def build_design(
     random, random_specs = _random_terms(parsed, frame, part)
     _check_contrasts(scope, parts)
 
-    columns = {c: column(frame, c) for c in frame.columns}
+    columns = {str(c): values for c, values in frame.items()}
     beside = [c for c in columns if c not in used and c != offset_column]
     spec = DesignSpec(
         formula=parsed,

@@ -255,8 +255,7 @@ def column(frame: pd.DataFrame, name: str) -> pd.Series:
 def missing(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     """Columns with missing values, each with its (n,) mask."""
     masks: dict[str, NDArray[np.bool_]] = {}
-    for name in frame.columns:
-        values = column(frame, name)
+    for name, values in frame.items():
         if values.dtype.kind in "iub" and isinstance(values.dtype, np.dtype):
             continue
         numeric = isinstance(values.dtype, np.dtype) and values.dtype.kind == "f"
@@ -275,8 +274,7 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
         For a column that mixes types or holds complex numbers or other objects.
     """
     changed: dict[str, pd.Series] = {}
-    for name in frame.columns:
-        old = column(frame, name)
+    for name, old in frame.items():
         new = _plain(str(name), old)
         if new is not old:
             changed[name] = new

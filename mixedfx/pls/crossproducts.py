@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
+from mixedfx.linalg import triangular
+
 Vector = NDArray[np.float64]
 
 SPARSE_FROM = 10_000  # rows from which one sparse product beats a count for each pair of columns
@@ -110,14 +112,14 @@ def triangle(X: Vector) -> tuple[Vector, Vector, Vector | None]:
     R = np.asarray(R * norm, dtype=np.float64)
     if smallest <= WELL_CONDITIONED:
         return R, gram, None
-    return R, gram, np.ascontiguousarray(linalg.solve_triangular(R, np.eye(len(R)), check_finite=False))
+    return R, gram, np.ascontiguousarray(triangular.solve(R, np.eye(len(R))))
 
 
 def orthogonal_columns(X: Vector, R: Vector, inverse: Vector | None) -> Vector:
     """Q (n, p) = X R^{-1}, by the inverse where there is one, else by substitution."""
     if inverse is not None:
         return np.asarray(X @ inverse)
-    return np.asarray(linalg.solve_triangular(R, X.T, trans=1, check_finite=False)).T
+    return np.asarray(triangular.solve(R, X.T, transposed=True)).T
 
 
 def level_products(codes: NDArray[np.intp], n_levels: int, z: Vector, Y: Vector) -> Vector:

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from mixedfx.linalg import triangular
 from mixedfx.pls.factorization import Factorization, Pair
 from mixedfx.pls.problem import Problem
 
@@ -95,11 +96,11 @@ def evaluate(problem: Problem, par: Vector, derivatives: bool = True) -> Evaluat
     SW = problem.ww - _inner(scaled, solved)
     S = SW[:p, :p]
     L = np.asarray(np.linalg.cholesky(S), dtype=np.float64)
-    half = linalg.solve_triangular(L, SW[:p, p], lower=True, check_finite=False) if p else np.zeros(0)
+    half = triangular.solve(L, SW[:p, p], lower=True)
     residual = float(SW[p, p] - half @ half)
     if not residual > 0.0:
         raise np.linalg.LinAlgError("the residual sum of squares is not positive")
-    gamma = linalg.solve_triangular(L, half, lower=True, trans=1, check_finite=False) if p else half
+    gamma = triangular.solve(L, half, lower=True, transposed=True)
     sigma2 = residual / nu if problem.sigma is None else problem.sigma**2
     criterion = factorization.logdet + nu * (LOG_2PI + np.log(sigma2)) + residual / sigma2 - problem.log_weights
     if problem.REML:

@@ -18,9 +18,10 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 
 from mixedfx.design.design import Design
+from mixedfx.linalg import triangular
 from mixedfx.linalg.shape import shape_of
 from mixedfx.pls.evaluate import Evaluation, less_fixed
 from mixedfx.pls.factorization import Pair
@@ -73,7 +74,7 @@ class Joint:
     @cached_property
     def vcov(self) -> Vector:
         """(p, p) covariance of the fixed effects."""
-        half = linalg.solve_triangular(self._S_factor, self._rotate(np.eye(self.problem.p)), lower=True)
+        half = triangular.solve(self._S_factor, self._rotate(np.eye(self.problem.p)), lower=True)
         return self.evaluation.sigma2 * (half.T @ half)
 
     def basis_of_fixed(self, fixed: Vector) -> Vector:
@@ -89,11 +90,11 @@ class Joint:
 
     def half_gamma(self, right: Vector) -> Vector:
         """(p, s) L^{-1} times (p, s), with Q'V^{-1}Q = L L'."""
-        return np.asarray(linalg.solve_triangular(self._S_factor, right, lower=True, check_finite=False))
+        return triangular.solve(self._S_factor, right, lower=True)
 
     def solve_information(self, right: Vector) -> Vector:
         """(p, s) (X'V^{-1}X)^{-1} X'b from (p, s) Q'b: no matrix in the columns of X is formed."""
-        half = linalg.solve_triangular(self._S_factor, self.half_gamma(right), lower=True, trans=1, check_finite=False)
+        half = triangular.solve(self._S_factor, self.half_gamma(right), lower=True, transposed=True)
         return self._unrotate(np.asarray(half))
 
     def length_of_beta(self, change: Vector) -> Vector:
@@ -111,11 +112,11 @@ class Joint:
         """(p, s) coefficients of gamma = R (beta - b) from (s, p) coefficients of beta."""
         if self.problem.p == 0:
             return np.zeros((0, len(fixed)))
-        return linalg.solve_triangular(self.problem.R, fixed.T, trans=1, check_finite=False)
+        return triangular.solve(self.problem.R, fixed.T, transposed=True)
 
     def _unrotate(self, gamma: Vector) -> Vector:
         """(p, s) R^{-1} gamma."""
-        return linalg.solve_triangular(self.problem.R, gamma, check_finite=False) if self.problem.p else gamma
+        return triangular.solve(self.problem.R, gamma)
 
     def _by_factor(self, u: Pair) -> list[Vector]:
         """(q1, k1, s), (q2, s) as one (q, k, s) array for each factor."""
@@ -149,7 +150,7 @@ class Joint:
         rest = self._rotate(fixed)
         for solved, part in zip(self._solved, a, strict=True):
             rest = rest - np.tensordot(solved[..., :p], part, axes=(range(part.ndim - 1), range(part.ndim - 1)))
-        return factorization.half_solve(a), linalg.solve_triangular(self._S_factor, rest, lower=True)
+        return factorization.half_solve(a), triangular.solve(self._S_factor, rest, lower=True)
 
     def covariance(self, fixed: Vector, random: sparse.csr_array) -> Vector:
         """Covariance of the errors of s functionals.
@@ -200,7 +201,7 @@ class Joint:
         """
         (groups, k), q, p = columns.shape, self.design.n_random, self.problem.p
         among, with_beta = np.empty((groups, k, k)), np.empty((groups, p, k))
-        beta = linalg.solve_triangular(self._S_factor, self._rotate(np.eye(p)), lower=True) if p else np.zeros((0, 0))
+        beta = triangular.solve(self._S_factor, self._rotate(np.eye(p)), lower=True)
         step = max(1, BLOCK // max(1, q * k))
         for begin in range(0, groups, step):
             part = columns[begin : begin + step]
@@ -225,7 +226,7 @@ class Joint:
             rng.standard_normal((*problem.zw1.shape[:2], n)),
             rng.standard_normal((problem.zw2.shape[0], n)),
         )
-        gamma = linalg.solve_triangular(self._S_factor, rng.standard_normal((p, n)), lower=True, trans=1)
+        gamma = triangular.solve(self._S_factor, rng.standard_normal((p, n)), lower=True, transposed=True)
         noise = factorization.half_solve_transposed(standard)
         v1, v2 = (e - s[..., :p] @ gamma for e, s in zip(noise, self._solved, strict=True))
         beta = self.beta[:, None] + self.sigma * self._unrotate(gamma)

@@ -32,6 +32,7 @@ from scipy import linalg
 
 from mixedfx.covariance.structures import Structure, factor, parameters, structure_for
 from mixedfx.design.design import Design, RandomTerm
+from mixedfx.linalg import triangular
 from mixedfx.pls.basis import term_basis, used_columns
 from mixedfx.pls.coupling import Coupling, couple
 from mixedfx.pls.crossproducts import cross_products
@@ -90,7 +91,7 @@ class GroupFactor:
     @cached_property
     def inverse(self) -> Vector:
         """(k, k) B^{-1}."""
-        return np.asarray(linalg.solve_triangular(self.basis, np.eye(self.k), check_finite=False))
+        return np.asarray(triangular.solve(self.basis, np.eye(self.k)))
 
     def natural(self, used: Vector) -> Vector:
         """(..., k, m) effects or factors of the columns as given, B^{-1} used."""
@@ -103,7 +104,7 @@ class GroupFactor:
         """
         q, k, m = of_natural.shape
         flat = of_natural.transpose(1, 0, 2).reshape(k, q * m)
-        found = linalg.solve_triangular(self.basis, flat, trans=1, check_finite=False)
+        found = triangular.solve(self.basis, flat, transposed=True)
         return np.asarray(found).reshape(k, q, m).transpose(1, 0, 2)
 
 
@@ -259,8 +260,10 @@ def group_factors(design: Design, root_weights: Vector | None) -> tuple[GroupFac
 def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], root_weights: Vector | None) -> GroupFactor:
     bases = [term_basis(term.z, term.correlated, root_weights) for term in terms]
     used = [used_columns(term.z, R, root_weights) for term, R in zip(terms, bases, strict=True)]
-    z = used[0] if len(used) == 1 else np.hstack(used)
-    return GroupFactor(blocks, terms[0].codes, z, terms[0].n_levels, np.asarray(linalg.block_diag(*bases)))
+    one = len(terms) == 1
+    z = used[0] if one else np.hstack(used)
+    basis = bases[0] if one else np.asarray(linalg.block_diag(*bases))
+    return GroupFactor(blocks, terms[0].codes, z, terms[0].n_levels, basis)
 
 
 def build_problem(design: Design, REML: bool = True) -> Problem:
@@ -282,7 +285,7 @@ def build_problem(design: Design, REML: bool = True) -> Problem:
     first, rest = factors[0], factors[1:]
     products = cross_products(X, y, first.z, first.codes, first.n_levels, with_rows=bool(rest))
     R, ww = products.R, products.ww
-    shift = linalg.solve_triangular(R, products.gamma) if p else products.gamma
+    shift = triangular.solve(R, products.gamma)
     gram1 = np.ascontiguousarray(products.by_level[:, :, p + 1 :].transpose(1, 2, 0))
     zw1 = products.by_level[:, :, : p + 1].copy()
     coupling, zw2 = None, np.zeros((0, p + 1))

@@ -171,10 +171,11 @@ def singularity(
     far: list[str] = []
     kept: dict[str, tuple[str, ...]] = {}
     for t, (term, part, T, B) in enumerate(zip(design.random, design.formula.random, factors, bases, strict=True)):
-        if term.correlated:
+        several = term.correlated and term.n_columns > 1
+        if several:
             T = _without_null(T, B)
         zero = (T**2).sum(axis=1) * _own_scale(term, B) ** 2 < NULL
-        mixtures = _null_mixtures(T, B, zero) if term.correlated else []
+        mixtures = _null_mixtures(T, B, zero) if several else []
         directions += [_zero_direction(t, term, c) for c in range(term.n_columns) if zero[c]]
         directions += [_mixture_direction(t, term, T, a) for a in mixtures]
         can_go = zero.copy()
