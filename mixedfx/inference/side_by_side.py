@@ -199,9 +199,10 @@ def _facts(fits: Sequence[Any]) -> tuple[ModelRow, ...]:
 
 def _parts(fit: Any) -> VarianceParts | None:
     """Parts of the variance of a normal response, where the residual has one."""
-    if _family(fit) != "gaussian" or (fit.design.known_sd is None and "Residual" not in set(fit.varcorr["grp"])):
+    if _family(fit) != "gaussian":
         return None
-    return variance_parts(fit.design, fit.fixef.to_numpy(), fit.varcorr)
+    residual = fit.varcorr.set_index("grp")["vcov"].get("Residual", 0.0)
+    return variance_parts(fit.design, fit.fixef.to_numpy(), fit.covariance_factors, float(residual))
 
 
 def _family(fit: Any) -> str:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.inference.terms import fixed_terms
-from mixedfx.results.tables import term_names
+from mixedfx.pls.basis import term_basis
 
 Array = NDArray[np.float64]
 
@@ -66,9 +66,7 @@ class VarianceParts:
         return float(sum(self.random.values()))
 
 
-def variance_parts(
-    design: Design, beta: Array, varcorr: pd.DataFrame, roots: Sequence[Array] | None = None
-) -> VarianceParts:
+def variance_parts(design: Design, beta: Array, factors: Sequence[Array], residual: float) -> VarianceParts:
     """Split the variance of a row.
 
     Parameters
@@ -77,18 +75,17 @@ def variance_parts(
         The design of the fit.
     beta
         (p,) fixed effects.
-    varcorr
-        Table of variances and covariances as fits give it: grp, var1, var2, vcov.
-    roots
-        For each random term a (k, k) root of its covariance, where there is one: with a covariate far from zero, z'
-        Sigma z is a small difference of large numbers, and the length of root' z is not.
+    factors
+        For each random term (D, k, k) factors F of the covariance F F' of a level's effects, of which the mean counts.
+    residual
+        sigma^2; not looked at where the standard deviations of rows are known.
 
     Examples
     --------
     >>> import mixedfx as mx
     >>> from mixedfx.inference.variance_explained import variance_parts
     >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
-    >>> parts = variance_parts(fit.design, fit.fixef.to_numpy(), fit.varcorr)
+    >>> parts = variance_parts(fit.design, fit.fixef.to_numpy(), fit.covariance_factors, fit.sigma**2)
     >>> round(parts.of_fixed, 2), round(parts.random["professor"], 2), round(parts.residual, 2)
     (12.32, 28.87, 86.41)
     """
@@ -101,34 +98,22 @@ def variance_parts(
             part = design.X[:, columns] @ beta[columns]
             fixed[term.text] = float((part - part.mean()) @ centred) / max(len(linear) - 1, 1)
     random: dict[str, float] = {}
-    for t, (name, term) in enumerate(zip(term_names(design.random), design.random, strict=True)):
-        if roots is None:
-            own = _mean_variance(term, _covariance(varcorr, name, term))
-        else:
-            own = float(((term.z @ roots[t]) ** 2).sum()) / len(term.z)
-        random[term.label] = random.get(term.label, 0.0) + own
+    for term, F in zip(design.random, factors, strict=True):
+        random[term.label] = random.get(term.label, 0.0) + _mean_variance(term, F)
     if design.known_sd is not None:
         residual = float(np.mean(design.known_sd**2))
-    else:
-        sigma2 = float(varcorr.loc[varcorr["grp"] == "Residual", "vcov"].to_numpy()[-1])
-        residual = sigma2 if design.weights is None else sigma2 * float(np.mean(1 / design.weights))
+    elif design.weights is not None:
+        residual *= float(np.mean(1 / design.weights))
     return VarianceParts(fixed, random, residual)
 
 
-def _covariance(varcorr: pd.DataFrame, name: str, term: RandomTerm) -> Array:
-    """(k, k) covariance of a term's effects from the table."""
-    place = {column: i for i, column in enumerate(term.columns)}
-    covariance = np.zeros((term.n_columns, term.n_columns))
-    rows = varcorr.loc[varcorr["grp"] == name, ["var1", "var2", "vcov"]]
-    for first, second, value in rows.itertuples(index=False):
-        if first in place and (not isinstance(second, str) or second in place):
-            i, j = place[first], place[second if isinstance(second, str) else first]
-            covariance[i, j] = covariance[j, i] = value
-    return covariance
+def _mean_variance(term: RandomTerm, F: Array) -> float:
+    """Mean of z' Sigma z over the rows and over Sigma = F F'.
 
-
-def _mean_variance(term: RandomTerm, covariance: Array) -> float:
-    return float(np.sum((term.z.T @ term.z) * covariance)) / len(term.z)
+    As a square: with z'z / n = R'R it is that of R F, entry by entry. With a covariate far from zero, Sigma's entries
+    are large, and z' Sigma z a small difference of them.
+    """
+    return float(((term_basis(term.z, True) @ F) ** 2).sum()) / len(F)
 
 
 def r2_table(parts: VarianceParts) -> pd.DataFrame:

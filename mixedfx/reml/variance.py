@@ -27,8 +27,7 @@ By = Literal["level", "term"]
 
 def parts_of(fit: LmerState) -> VarianceParts:
     """Variance of a row by where it comes from."""
-    roots = [fit.sigma * T for T in fit.solution.factors]
-    return variance_parts(fit.design, fit.fixef.to_numpy(), fit.varcorr, roots)
+    return variance_parts(fit.design, fit.fixef.to_numpy(), fit.covariance_factors, fit.sigma**2)
 
 
 def r2(fit: LmerState, by: By | None) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def test_r2_by_level_against_performance(name):
 def test_random_slopes_by_brute_force(formula):
     """The variance of Z u over the rows, its covariance written out row by row."""
     fit = mx.lmer(formula, load("sleepstudy"))
-    parts = variance_parts(fit.design, fit.fixef.to_numpy(), fit.varcorr)
+    parts = variance_parts(fit.design, fit.fixef.to_numpy(), fit.covariance_factors, fit.sigma**2)
     expected = 0.0
     for term, factor in zip(fit.design.random, fit.solution.factors, strict=True):
         expected += np.mean([z @ (fit.sigma**2 * factor @ factor.T) @ z for z in term.z])
@@ -82,8 +82,10 @@ def test_terms_sum_to_the_fixed_part_and_shares_to_one():
 def test_partition_does_not_depend_on_units():
     data = load("sleepstudy")
     a = mx.lmer("Reaction ~ Days + (Days | Subject)", data).r2(by="term")
-    b = mx.lmer("Reaction ~ Weeks + (Weeks | Subject)", data.assign(Weeks=data["Days"] / 7 + 3)).r2(by="term")
-    np.testing.assert_allclose(a["variance"], b["variance"], rtol=1e-5)
+    for shift in (3.0, 4e5):  # to a million standard deviations
+        weeks = data.assign(Weeks=data["Days"] / 7 + shift)
+        b = mx.lmer("Reaction ~ Weeks + (Weeks | Subject)", weeks).r2(by="term")
+        np.testing.assert_allclose(a["variance"], b["variance"], rtol=1e-5)
 
 
 def test_design_effect_is_the_variance_of_a_mean_over_that_of_independent_rows():
@@ -99,10 +101,13 @@ def test_design_effect_is_the_variance_of_a_mean_over_that_of_independent_rows()
 def test_weights_and_posterior():
     data = pd.read_csv(HERE / "data" / "sleepstudy_weighted.csv")
     fit = mx.lmer("Reaction ~ Days + (1 | Subject)", data, weights="w")
-    parts = variance_parts(fit.design, fit.fixef.to_numpy(), fit.varcorr)
+    parts = variance_parts(fit.design, fit.fixef.to_numpy(), fit.covariance_factors, fit.sigma**2)
     assert parts.residual == pytest.approx(fit.sigma**2 * np.mean(1 / data["w"]))
     post = mx.bayes("Reaction ~ Days + (Days | Subject)", data, draws=400, seed=1)
-    found = variance_parts(post.design, post.fixef.to_numpy(), post.varcorr)
+    found = variance_parts(post.design, post.fixef.to_numpy(), post.covariance_factors, 700.0)
+    covariance = np.mean([F @ F.T for F in post.covariance_factors[0]], axis=0)
+    z = post.design.random[0].z
+    assert found.of_random == pytest.approx(np.mean(np.einsum("na,ab,nb->n", z, covariance, z)), rel=1e-9)
     assert 0.5 < (found.of_fixed + found.of_random) / found.total < 0.95
 
 
