@@ -86,7 +86,7 @@ class Draws(Mapping[Key, NDArray[np.float64]]):
         wanted = (key,) if isinstance(key, str) else key
         position = self._position.get(wanted)
         if position is None:
-            raise UnknownQuantityError(f"no draws of {wanted!r}", mend=self._suggest(wanted))
+            raise UnknownQuantityError(f"no draws of {wanted!r}", hint=self._suggest(wanted))
         return position
 
     def _suggest(self, wanted: Key) -> str:
@@ -114,7 +114,7 @@ class Draws(Mapping[Key, NDArray[np.float64]]):
         """
         keep = [i for i, name in enumerate(self.names) if name[: len(prefix)] == prefix]
         if not keep:
-            raise UnknownQuantityError(f"no draws whose key begins with {prefix!r}", mend=self._suggest(prefix))
+            raise UnknownQuantityError(f"no draws whose key begins with {prefix!r}", hint=self._suggest(prefix))
         return Draws(tuple(self.names[i] for i in keep), self.array[:, :, keep], self.note)
 
     def stack(self, keys: Iterable[str | Key] | None = None) -> NDArray[np.float64]:

@@ -19,17 +19,17 @@ class MixedfxError(Exception):
     ----------
     message
         What is wrong.
-    mend
+    hint
         What to do about it; shown on a line of its own.
     """
 
-    def __init__(self, message: str, *, mend: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
         self.message = message
-        self.mend = mend
+        self.hint = hint
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        return self.message if self.mend is None else f"{self.message}\n{self.mend}"
+        return self.message if self.hint is None else f"{self.message}\n{self.hint}"
 
 
 class FormulaError(MixedfxError):
@@ -37,7 +37,7 @@ class FormulaError(MixedfxError):
 
     Parameters
     ----------
-    message, mend
+    message, hint
         As in `MixedfxError`.
     formula
         The whole text the user wrote.
@@ -47,21 +47,21 @@ class FormulaError(MixedfxError):
     Examples
     --------
     >>> from mixedfx.errors import FormulaError
-    >>> print(FormulaError("unbalanced bracket", formula="y ~ (1 | g", column=4, mend="Close it."))
+    >>> print(FormulaError("unbalanced bracket", formula="y ~ (1 | g", column=4, hint="Close it."))
     unbalanced bracket
       y ~ (1 | g
           ^
     Close it.
     """
 
-    def __init__(self, message: str, *, formula: str, column: int, mend: str | None = None) -> None:
+    def __init__(self, message: str, *, formula: str, column: int, hint: str | None = None) -> None:
         self.formula = formula
         self.column = column
-        super().__init__(message, mend=mend)
+        super().__init__(message, hint=hint)
 
     def __str__(self) -> str:
         lines = [self.message, f"  {self.formula}", "  " + " " * self.column + "^"]
-        return "\n".join(lines if self.mend is None else [*lines, self.mend])
+        return "\n".join(lines if self.hint is None else [*lines, self.hint])
 
 
 class UnsafeFormulaError(FormulaError):
@@ -97,7 +97,7 @@ class MissingPackageError(MixedfxError, ImportError):
 
 
 class ImproperPosteriorError(ModelError):
-    """Under these priors the posterior is no distribution; the message names the parameter and the mend."""
+    """Under these priors the posterior is no distribution; the message names the parameter and the way out."""
 
 
 class EffectsError(MixedfxError):
@@ -121,7 +121,7 @@ class RankDeficiencyWarning(MixedfxWarning):
 
 
 class IdentifiabilityWarning(MixedfxWarning):
-    """Two parts of the model explain the same variation; the message names them and the mend."""
+    """Two parts of the model explain the same variation; the message names them and the way out."""
 
 
 class FewLevelsWarning(MixedfxWarning):
@@ -245,7 +245,7 @@ def check_option(name: str, value: object, allowed: Collection[object]) -> None:
     Use 'response', 'pearson'.
     """
     if not any(value is known or (isinstance(value, type(known)) and value == known) for known in allowed):
-        raise OptionError(f"{name}={value!r} is not known", mend=f"Use {', '.join(map(repr, allowed))}.")
+        raise OptionError(f"{name}={value!r} is not known", hint=f"Use {', '.join(map(repr, allowed))}.")
 
 
 def check_flag(name: str, value: object) -> None:
@@ -260,7 +260,7 @@ def check_flag(name: str, value: object) -> None:
     Use REML=True or REML=False.
     """
     if type(value).__name__ not in ("bool", "bool_"):  # of NumPy too, which is not imported here
-        raise OptionError(f"{name}={value!r} is neither True nor False", mend=f"Use {name}=True or {name}=False.")
+        raise OptionError(f"{name}={value!r} is neither True nor False", hint=f"Use {name}=True or {name}=False.")
 
 
 def check_count(name: str, value: object, least: int = 1) -> None:
@@ -270,8 +270,8 @@ def check_count(name: str, value: object, least: int = 1) -> None:
     except TypeError:
         whole = False
     if not whole:
-        mend = f"Use {name}={max(least, 1)}, say."
-        raise OptionError(f"{name}={value!r} is not a whole number from {least}", mend=mend)
+        hint = f"Use {name}={max(least, 1)}, say."
+        raise OptionError(f"{name}={value!r} is not a whole number from {least}", hint=hint)
 
 
 def check_seed(seed: object) -> None:
@@ -283,7 +283,7 @@ def check_seed(seed: object) -> None:
 def check_level(level: float) -> None:
     """Refuse a confidence level that is no number between 0 and 1 (`OptionError`)."""
     if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0 < level < 1:
-        raise OptionError(f"level={level!r} is not a probability", mend="Use a number between 0 and 1, such as 0.95.")
+        raise OptionError(f"level={level!r} is not a probability", hint="Use a number between 0 and 1, such as 0.95.")
 
 
 def some_rows(rows: Sequence[Any] | Any, limit: int = 5) -> str:

@@ -42,12 +42,12 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     ['out.json']
     """
     if not str(path):
-        raise DataError("the name of the file is empty", mend='Name one: "fit.mfx", say.')
+        raise DataError("the name of the file is empty", hint='Name one: "fit.mfx", say.')
     shown, target = Path(path), Path(path).resolve()
     if target.is_dir():
-        raise DataError(f"{shown}: is a folder", mend="Name a file in it.")
+        raise DataError(f"{shown}: is a folder", hint="Name a file in it.")
     if not target.parent.is_dir():
-        raise DataError(f"{shown}: there is no folder '{shown.parent}'", mend="Name a folder that exists.")
+        raise DataError(f"{shown}: there is no folder '{shown.parent}'", hint="Name a folder that exists.")
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
         with draft.open("xb") as file:

@@ -258,7 +258,7 @@ def prior_predictive(
     resolved = resolve(prior_set(priors), scales_of(design, family))
     if resolved.improper:
         raise ImproperPosteriorError(
-            f"flat priors have no draws: {', '.join(resolved.improper)}", mend="Give them proper priors."
+            f"flat priors have no draws: {', '.join(resolved.improper)}", hint="Give them proper priors."
         )
     seed, choice = _seed(seed), choose("auto", design, family, resolved)
     if choice.engine not in COLLAPSED:
@@ -291,7 +291,7 @@ def _collapsed_fit(
 def _rounded(draws: int, chains: int) -> int:
     whole = all(isinstance(value, int | np.integer) for value in (draws, chains))
     if not whole or draws < 1 or chains < 1:
-        raise OptionError(f"draws={draws!r}, chains={chains!r}", mend="Both are whole numbers, at least 1.")
+        raise OptionError(f"draws={draws!r}, chains={chains!r}", hint="Both are whole numbers, at least 1.")
     return -(-draws // chains) * chains
 
 

@@ -52,7 +52,7 @@ def choose(
     if engine in COLLAPSED and obstacle:
         raise OptionError(
             f"engine={engine!r} integrates beta and u out exactly, which cannot be done here: {obstacle}",
-            mend="Use engine='stanli', or 'auto', which chooses it.",
+            hint="Use engine='stanli', or 'auto', which chooses it.",
         )
     if engine != "auto":
         return Choice(engine)
@@ -99,7 +99,7 @@ def check_options(choice: Choice, options: Mapping[str, Any]) -> dict[str, Any]:
         chosen = f"engine='auto' chose {choice.engine!r}, which" if choice.reason else f"engine={choice.engine!r}"
         raise OptionError(
             f"{chosen} has no {name}",
-            mend=f"Leave it out, or choose an engine that has it: {', '.join(map(repr, having))}.",
+            hint=f"Leave it out, or choose an engine that has it: {', '.join(map(repr, having))}.",
         )
     return given
 
@@ -113,7 +113,7 @@ def check_quiet_options(progress: object, cores: object) -> None:
         Names the value.
     """
     if progress is not None and not isinstance(progress, bool):
-        raise OptionError(f"progress={progress!r}", mend="Use True, False, or None, which shows it on a terminal.")
+        raise OptionError(f"progress={progress!r}", hint="Use True, False, or None, which shows it on a terminal.")
     whole = isinstance(cores, int) and not isinstance(cores, bool) and cores >= 1
     if cores is not None and not whole:
-        raise OptionError(f"cores={cores!r} is not a number of cores", mend="Use cores=None for all of them.")
+        raise OptionError(f"cores={cores!r} is not a number of cores", hint="Use cores=None for all of them.")

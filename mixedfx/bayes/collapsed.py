@@ -76,12 +76,12 @@ def evidence(priors: ResolvedPriors, sampling: Sampling) -> LogEvidence:
     if priors.improper:
         raise ImproperPosteriorError(
             f"the marginal likelihood needs proper priors; flat: {', '.join(priors.improper)}",
-            mend="Give them priors, such as mx.priors.normal(0, 10).",
+            hint="Give them priors, such as mx.priors.normal(0, 10).",
         )
     if sampling.method != "importance":
         raise ModelError(
             f"draws by {sampling.method} do not give the marginal likelihood",
-            mend="It comes with importance sampling; see fit.diagnostics() for why that was not used.",
+            hint="It comes with importance sampling; see fit.diagnostics() for why that was not used.",
         )
     if priors.from_data:
         warnings.warn(

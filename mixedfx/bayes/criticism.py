@@ -40,17 +40,17 @@ def arviz() -> Any:
             warnings.simplefilter("ignore", FutureWarning)  # arviz announces its next release
             import arviz
     except ImportError as error:
-        raise MissingPackageError("ArviZ is not installed", mend="pip install 'mixedfx[bayes]'") from error
+        raise MissingPackageError("ArviZ is not installed", hint="pip install 'mixedfx[bayes]'") from error
     except Exception as error:  # it imports arviz-plots where that is installed, and that parts of matplotlib
         raise MissingPackageError(
             f"ArviZ is installed and cannot be imported: {type(error).__name__}: {error}",
-            mend="If arviz_plots stands in the traceback, it does not go with this matplotlib: pip uninstall "
+            hint="If arviz_plots stands in the traceback, it does not go with this matplotlib: pip uninstall "
             "arviz-plots, or install the two in versions that do.",
         ) from error
     if int(arviz.__version__.split(".")[0]) >= 1:
         raise MissingPackageError(
             f"ArviZ {arviz.__version__} has another interface than the one that is known here",
-            mend="pip install 'arviz<1', which mixedfx[bayes] asks for.",
+            hint="pip install 'arviz<1', which mixedfx[bayes] asks for.",
         )
     return arviz
 
@@ -135,7 +135,7 @@ def to_arviz(fit: PosteriorChecking, log_likelihood: bool = True, posterior_pred
     return az.from_dict(posterior=posterior, coords=coords, dims=dims, **groups)
 
 
-def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along: str, mend: str) -> Any:
+def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along: str, hint: str) -> Any:
     """ArviZ's PSIS cross-validation of (D, m) log likelihoods, with our warning where k-hat is too large.
 
     Where the log likelihood is the same in every draw, as of a row without trials, all importance ratios are alike:
@@ -149,7 +149,7 @@ def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along
         dims={fit.design.response_name: [along]},
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says below the same in words that name the mend
+        warnings.simplefilter("ignore")  # it says below the same in words that name the way out
         found = az.loo(data, pointwise=True, reff=_relative_efficiency(fit))
     size = np.abs(log_likelihood).max(axis=0)
     silent = np.ptp(log_likelihood, axis=0) <= 1e-12 * np.where(np.isfinite(size), size, 0.0)
@@ -160,7 +160,7 @@ def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along
         warnings.warn(
             f"k-hat is above {found.good_k:.2f} for {bad} of {len(labels)} {along}s (largest "
             f"{float(found.pareto_k.max()):.2f}): without them the posterior is another, and importance sampling does "
-            f"not reach it. {mend}",
+            f"not reach it. {hint}",
             ParetoKWarning,
             4,
         )

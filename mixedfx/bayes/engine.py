@@ -195,15 +195,15 @@ def _silent(stage: str, done: int, total: int) -> None:
     """Nobody is told."""
 
 
-def check_memory(draws: int, width: int, mend: str | None = None) -> None:
-    """Refuse draws that would not fit; `mend` where something better can be done than to ask for fewer."""
+def check_memory(draws: int, width: int, hint: str | None = None) -> None:
+    """Refuse draws that would not fit; `hint` where something better can be done than to ask for fewer."""
     import psutil
 
     needed, free = 8.0 * draws * width, psutil.virtual_memory().available
     if needed > LARGEST_DRAWS * free:
         raise MemoryForecastError(
             f"{draws} draws of {width} quantities need {needed / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free",
-            mend=mend or f"Ask for fewer draws: draws={int(LARGEST_DRAWS * free / (8.0 * width))} would do.",
+            hint=hint or f"Ask for fewer draws: draws={int(LARGEST_DRAWS * free / (8.0 * width))} would do.",
         )
 
 

@@ -77,7 +77,7 @@ class PosteriorFit(PosteriorChecking):
         if not isinstance(self.sampling, Sampling):
             raise ModelError(
                 f"draws by {self.sampling.engine} do not give the marginal likelihood",
-                mend="It comes with engine='collapsed', for Gaussian models.",
+                hint="It comes with engine='collapsed', for Gaussian models.",
             )
         return evidence(self.priors, self.sampling)
 

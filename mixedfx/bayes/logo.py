@@ -60,7 +60,7 @@ def group_log_likelihood(fit: PosteriorChecking, group: str) -> Array:
         raise ModelError(
             "leave-one-group-out is not there for a categorical response: its groups have effects in several linear "
             "predictors",
-            mend="Use fit.loo(), or refit without a group.",
+            hint="Use fit.loo(), or refit without a group.",
         )
     main = next(t for t, term in enumerate(design.random) if term.label == group)
     codes, levels = design.random[main].codes, design.random[main].n_levels

@@ -242,7 +242,7 @@ class PosteriorPrediction(PosteriorState):
         back = transformation_to_undo(self.design, self.family, back_transform, bias_adjust)
         if back is not None and (kind == "link" or (bias_adjust and kind != "response")):
             what = "back_transform=True" if kind == "link" else "bias_adjust=True"
-            raise OptionError(f"{what} and kind={kind!r} ask for different scales", mend='Use kind="response".')
+            raise OptionError(f"{what} and kind={kind!r} ask for different scales", hint='Use kind="response".')
         adjust = back is not None and bias_adjust
         if weights is not None and not adjust:
             responses.refuse_weights(self, kind)

@@ -33,7 +33,7 @@ def check_proper(design: Design, priors: ResolvedPriors) -> None:
     if isinstance(priors.sigma, Flat) and n - p < 2:
         raise ImproperPosteriorError(
             f"sigma has a flat prior, and {n} rows leave {n - p} after {p} coefficients: the posterior is improper",
-            mend="Give sigma a prior, such as mx.priors.exponential(1, autoscale=True).",
+            hint="Give sigma a prior, such as mx.priors.exponential(1, autoscale=True).",
         )
     for name, term, prior in zip(term_names(design.random), design.random, priors.terms, strict=True):
         if isinstance(prior.sd, Decov):
@@ -46,7 +46,7 @@ def check_proper(design: Design, priors: ResolvedPriors) -> None:
                 raise ImproperPosteriorError(
                     f"the sd of {column} over '{name}' has a flat prior, and its {term.n_levels} levels leave "
                     f"{left} contrast{'' if left == 1 else 's'} to inform it: the posterior is improper",
-                    mend=f"Give ('sd', {name!r}) a prior, such as mx.priors.half_normal(1, autoscale=True).",
+                    hint=f"Give ('sd', {name!r}) a prior, such as mx.priors.half_normal(1, autoscale=True).",
                 )
 
 

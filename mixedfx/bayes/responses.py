@@ -66,7 +66,7 @@ def row_facts(design: Design, frame: pd.DataFrame | None = None, weights: Any = 
             expression = next(a.argument for a in design.formula.additions if a.name == name)
             raise DataError(
                 f"new responses need {name}({expression}), and the new data have no column '{lacking[0]}'",
-                mend="Add the column, or ask for kind='response'.",
+                hint="Add the column, or ask for kind='response'.",
             )
     return RowFacts(addition(design, frame, "trials"), used, addition(design, frame, "se"))
 
@@ -163,7 +163,7 @@ def refuse_categories(fit: PosteriorState, what: str) -> None:
     if fit.categories:
         raise OptionError(
             f"{what} have no meaning for the categories of a {fit.family.name} response",
-            mend="Use kind='response' for the probability of each category, or fit.simulate().",
+            hint="Use kind='response' for the probability of each category, or fit.simulate().",
         )
 
 
@@ -171,8 +171,8 @@ def refuse_weights(fit: PosteriorState, kind: Kind) -> None:
     """Refuse precision weights where there is no residual variance for them to divide."""
     if kind != "predictive":
         raise OptionError(
-            "weights= divide the residual variance, which only new responses have", mend='Use kind="predictive".'
+            "weights= divide the residual variance, which only new responses have", hint='Use kind="predictive".'
         )
     if not fit.family.weights or fit.design.known_sd is not None:
         what = "se(...) says what it is" if fit.family.weights else f"the {fit.family.name} family has none"
-        raise OptionError(f"weights= divide a residual variance that is estimated, and {what}", mend="Leave them out.")
+        raise OptionError(f"weights= divide a residual variance that is estimated, and {what}", hint="Leave them out.")

@@ -108,7 +108,7 @@ class PosteriorState:
         if len(self.joint.predictors) != 1:
             raise ModelError(
                 "a categorical response has a linear predictor for each category but the first",
-                mend="Use fit.linpred() or fit.epred(), or fit.joint.predictors.",
+                hint="Use fit.linpred() or fit.epred(), or fit.joint.predictors.",
             )
         return self.joint.predictors[0]
 
@@ -132,7 +132,7 @@ class PosteriorState:
         if self.collapsed is None:
             raise ModelError(
                 f"draws by {self.sampling.method} have no collapsed density",
-                mend="Use fit.draws() or fit.joint, which every engine leaves.",
+                hint="Use fit.draws() or fit.joint, which every engine leaves.",
             )
         return self.collapsed
 
@@ -290,7 +290,7 @@ class PosteriorState:
         if uncertainty != "full":
             raise OptionError(
                 f"uncertainty={uncertainty!r} is for fits by REML or ML: draws of a posterior hold the variances too",
-                mend='Leave it out, or use uncertainty="full".',
+                hint='Leave it out, or use uncertainty="full".',
             )
         return self
 

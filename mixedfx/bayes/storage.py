@@ -104,7 +104,7 @@ def load(path: str | Path) -> PosteriorFit:
     try:
         if head["format"] > FORMAT:
             raise DataError(
-                f"{path} was written by mixedfx {head['mixedfx']}, in a later format", mend="Install that version."
+                f"{path} was written by mixedfx {head['mixedfx']}, in a later format", hint="Install that version."
             )
         kind = family(*head["family"])
         design = _rebuilt(head, frame, kind)
@@ -136,7 +136,7 @@ def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame, Any]:
         frame = parquet.read_table(io.BytesIO(content["data.parquet"])).to_pandas()
         table = parquet.read_table(io.BytesIO(content["draws.parquet"]))
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path} is no saved fit, or is damaged: {error}", mend="Save the fit again.") from error
+        raise DataError(f"{path} is no saved fit, or is damaged: {error}", hint="Save the fit again.") from error
     return head, frame, table
 
 
@@ -252,7 +252,7 @@ def _constant(name: str, value: Any) -> Any:
         return value
     raise OptionError(
         f"the formula uses {name!r} from env, a {type(value).__name__}, which a file of data cannot hold",
-        mend=f"Add a column with the values of {name}(...) to the data, and fit the formula with that column.",
+        hint=f"Add a column with the values of {name}(...) to the data, and fit the formula with that column.",
     )
 
 
@@ -264,7 +264,7 @@ def _coding(name: str, value: Any) -> Any:
         return values.astype(float).tolist()
     raise OptionError(
         f"contrasts= codes {name!r} by a {type(value).__name__}, which a file of data cannot hold",
-        mend="Give the name of a coding, such as 'sum', or a matrix of numbers.",
+        hint="Give the name of a coding, such as 'sum', or a matrix of numbers.",
     )
 
 
@@ -297,7 +297,7 @@ def _rebuilt(head: dict[str, Any], frame: pd.DataFrame, kind: Family) -> Design:
     if not same or any(not np.allclose(found[name], wanted[name], rtol=1e-8) for name in ("sums", "random")):
         raise DataError(
             "this version of mixedfx builds another design from the saved formula and data than was fitted",
-            mend=f"Read the file with mixedfx {head['mixedfx']}, which wrote it.",
+            hint=f"Read the file with mixedfx {head['mixedfx']}, which wrote it.",
         )
     rows = facts["rows"] | {"used": np.array(facts["rows"]["used"], dtype=np.intp)}
     rows |= {"labels": _index(rows.get("labels"))}

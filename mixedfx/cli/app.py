@@ -215,7 +215,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise mx.errors.DataError(
-            f"{folder}: cannot be made ({error.strerror})", mend="Name another place with --plot."
+            f"{folder}: cannot be made ({error.strerror})", hint="Name another place with --plot."
         ) from error
 
 

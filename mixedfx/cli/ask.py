@@ -48,7 +48,7 @@ class Question:
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
-            raise EffectsError(f"--level {self.level:g} does not lie between 0 and 1", mend="Write --level 0.95.")
+            raise EffectsError(f"--level {self.level:g} does not lie between 0 and 1", hint="Write --level 0.95.")
 
     def check(self, rows: pd.DataFrame) -> None:
         """Refuse columns that the rows averaged over do not have, before the model is fitted.
@@ -60,7 +60,7 @@ class Question:
         """
         for name in sorted(self.columns - set(rows.columns)):
             raise EffectsError(
-                f"the data have no column {name!r}", mend=did_you_mean(name, rows.columns, all_of="Columns")
+                f"the data have no column {name!r}", hint=did_you_mean(name, rows.columns, all_of="Columns")
             )
 
     @property
@@ -85,7 +85,7 @@ def read_by(options: Sequence[str] | None) -> list[list[str]] | None:
     margins = [[name.strip() for name in option.split(",")] for option in options]
     for option, margin in zip(options, margins, strict=True):
         if not all(margin):
-            raise EffectsError(f"--by {option!r} lacks a column", mend="Join columns by commas: --by race,gender.")
+            raise EffectsError(f"--by {option!r} lacks a column", hint="Join columns by commas: --by race,gender.")
     return margins
 
 
@@ -104,8 +104,8 @@ def read_subgroups(options: Sequence[str] | None) -> dict[str, str] | None:
     for option in options:
         name, colon, query = (part.strip() for part in option.partition(":"))
         if not (name and colon and query):
-            mend = "Write a name, a colon and a query: --subgroup \"Black boys: race == 'Black' and gender == 'boy'\"."
-            raise EffectsError(f"--subgroup {option!r} cannot be read", mend=mend)
+            hint = "Write a name, a colon and a query: --subgroup \"Black boys: race == 'Black' and gender == 'boy'\"."
+            raise EffectsError(f"--subgroup {option!r} cannot be read", hint=hint)
         if name in subgroups:
             raise EffectsError(f"--subgroup names {name!r} twice")
         subgroups[name] = query

@@ -72,19 +72,19 @@ def guarded(command: Callable[[], Any]) -> int:
 
 
 def brief(error: Exception) -> str:
-    """Message and mend on one line; where the message points at a character of the input, its lines are kept.
+    """Message and hint on one line; where the message points at a character of the input, its lines are kept.
 
     Examples
     --------
     >>> from mixedfx.cli.envelope import brief
     >>> from mixedfx.errors import DataError
-    >>> brief(DataError("no column 'rcae'", mend="Did you mean 'race'?"))
+    >>> brief(DataError("no column 'rcae'", hint="Did you mean 'race'?"))
     "no column 'rcae'. Did you mean 'race'?"
     """
     pointing = isinstance(error, FormulaError) or "\n" in str(getattr(error, "message", ""))
-    if pointing or not isinstance(error, MixedfxError) or error.mend is None:
+    if pointing or not isinstance(error, MixedfxError) or error.hint is None:
         return str(error)
-    return f"{_sentence(error.message)} {error.mend}"
+    return f"{_sentence(error.message)} {error.hint}"
 
 
 def _misuse(error: Exception) -> str | None:

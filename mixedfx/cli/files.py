@@ -50,9 +50,9 @@ def read_table(source: str) -> pd.DataFrame:
     suffix = path.suffix.lower()
     if suffix not in (*SEPARATORS, ".parquet"):
         if not suffix and not path.exists():
-            raise DataError(f"{source!r} is neither a file nor a data set", mend=f"Data sets: {', '.join(names())}.")
+            raise DataError(f"{source!r} is neither a file nor a data set", hint=f"Data sets: {', '.join(names())}.")
         raise DataError(
-            f"{source}: cannot tell the kind of this file", mend="Its name must end in .csv, .tsv or .parquet."
+            f"{source}: cannot tell the kind of this file", hint="Its name must end in .csv, .tsv or .parquet."
         )
     if not path.exists():
         raise DataError(f"{source}: no such file")

@@ -190,7 +190,7 @@ def simulate_crossed_ratings(
     if not n_users + n_items <= n <= n_users * n_items / 4:
         raise DataError(
             f"{n} ratings of {n_items} items by {n_users} users",
-            mend=f"Give n from {n_users + n_items} to {n_users * n_items // 4}.",
+            hint=f"Give n from {n_users + n_items} to {n_users * n_items // 4}.",
         )
     rng = np.random.default_rng(seed)
     activity = cumulative(rng.lognormal(0.0, 1.0, n_users))
@@ -258,7 +258,7 @@ def simulate_locally_crossed(
     (400, 3)
     """
     if not 1 <= neighbours <= n_places:
-        raise DataError(f"{neighbours} neighbours among {n_places} places", mend=f"Give 1 to {n_places} neighbours.")
+        raise DataError(f"{neighbours} neighbours among {n_places} places", hint=f"Give 1 to {n_places} neighbours.")
     rng = np.random.default_rng(seed)
     n = n_units * rows
     home = rng.integers(n_places, size=n_units)
@@ -328,7 +328,7 @@ def simulate_subjects_items(
     Bates, Kliegl, Vasishth and Baayen (2015), Parsimonious mixed models, arXiv:1506.04967.
     """
     if slopes not in ("main", "maximal"):
-        raise DataError(f"there is no choice of slopes {slopes!r}", mend="Choices: 'main', 'maximal'.")
+        raise DataError(f"there is no choice of slopes {slopes!r}", hint="Choices: 'main', 'maximal'.")
     rng = np.random.default_rng(seed)
     subject, item = (codes.ravel() for codes in np.indices((n_subjects, n_items)))
     condition = (subject + item) % 8

@@ -70,7 +70,7 @@ class FlippedClassroomTruth:
         means = self.styles.to_dict()
         for style in (first, second):
             if style not in means:
-                raise DataError(f"there is no style {style!r}", mend=f"Styles: {list(means)}.")
+                raise DataError(f"there is no style {style!r}", hint=f"Styles: {list(means)}.")
         return float(means[first] - means[second])
 
 
@@ -159,16 +159,16 @@ def _styles_of_professor(size: int, n_styles: int, rng: np.random.Generator) -> 
 
 def _check(plan: str, n_students: int, n_professors: int, n_styles: int, sd_professor: float, sigma: float) -> None:
     if plan not in ("crossed", "nested"):
-        raise DataError(f"there is no plan {plan!r}", mend="Plans: 'crossed', 'nested'.")
+        raise DataError(f"there is no plan {plan!r}", hint="Plans: 'crossed', 'nested'.")
     if plan == "nested" and n_professors < n_styles:
         raise DataError(
-            f"{n_professors} professors cannot keep to {n_styles} styles", mend="Give a professor for every style."
+            f"{n_professors} professors cannot keep to {n_styles} styles", hint="Give a professor for every style."
         )
     needed = n_professors * (n_styles if plan == "crossed" else 1)
     if n_professors < 1 or n_students < needed:
         raise DataError(
             f"{n_students} students are too few for {n_professors} professors and {n_styles} styles",
-            mend=f"The {plan} plan needs at least {max(needed, 1)} students and a professor.",
+            hint=f"The {plan} plan needs at least {max(needed, 1)} students and a professor.",
         )
     if not (sd_professor >= 0 and sigma >= 0):
         raise DataError(f"standard deviations cannot be negative: sd_professor={sd_professor}, sigma={sigma}")

@@ -253,5 +253,5 @@ def _known(name: str) -> Dataset:
     if name in _CATALOGUE:
         return _CATALOGUE[name]
     nearest = get_close_matches(str(name).lower(), _CATALOGUE, n=3, cutoff=0.5)
-    mend = f"Did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"Data sets: {', '.join(_CATALOGUE)}."
-    raise DataError(f"there is no data set {name!r}", mend=mend)
+    hint = f"Did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"Data sets: {', '.join(_CATALOGUE)}."
+    raise DataError(f"there is no data set {name!r}", hint=hint)

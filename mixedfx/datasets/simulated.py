@@ -264,7 +264,7 @@ def draw(
         If `sigma` is negative.
     """
     if not sigma >= 0:
-        raise DataError(f"sigma is {sigma}; a standard deviation cannot be negative", mend="Give sigma >= 0.")
+        raise DataError(f"sigma is {sigma}; a standard deviation cannot be negative", hint="Give sigma >= 0.")
     coefficients = pd.Series(np.asarray(beta, dtype=float), index=[c.label for c in fixed], name="beta")
     u: dict[str, pd.DataFrame] = {}
     cov: dict[str, pd.DataFrame] = {}
@@ -289,7 +289,7 @@ def level_names(prefix: str, count: int) -> tuple[str, ...]:
     ('g01', 'g02')
     """
     if count < 1:
-        raise DataError(f"a factor with {count} levels was asked for", mend="Give at least 1 level.")
+        raise DataError(f"a factor with {count} levels was asked for", hint="Give at least 1 level.")
     width = len(str(count))
     return tuple(f"{prefix}{number:0{width}d}" for number in range(1, count + 1))
 
@@ -330,6 +330,6 @@ def _codes(frame: pd.DataFrame, factors: tuple[str, ...], levels: pd.Index) -> N
         level = ":".join(str(frame[name].iloc[row]) for name in factors)
         raise UnseenLevelError(
             f"{':'.join(factors)} has the level {level!r}, which is not in the simulated population",
-            mend=f"The levels are {levels[0]!r} to {levels[-1]!r}; see truth.u[{':'.join(factors)!r}].",
+            hint=f"The levels are {levels[0]!r} to {levels[-1]!r}; see truth.u[{':'.join(factors)!r}].",
         )
     return codes

@@ -124,9 +124,9 @@ def simulate_varying_effects(
     [[0.36, 0.096], [0.096, 0.16]]
     """
     if rung not in LADDER:
-        raise DataError(f"the ladder has no rung {rung!r}", mend="Give a rung from 1 to 6.")
+        raise DataError(f"the ladder has no rung {rung!r}", hint="Give a rung from 1 to 6.")
     if n < 2:
-        raise DataError(f"{n} rows were asked for", mend="Give n >= 2, so that a row is treated and a row is not.")
+        raise DataError(f"{n} rows were asked for", hint="Give n >= 2, so that a row is treated and a row is not.")
     levels = {
         "x1": level_names("a", x1_levels),
         "x2": level_names("b", x2_levels),
@@ -173,7 +173,7 @@ def _given_beta(fixed: tuple[Column, ...], beta: Mapping[str, float]) -> NDArray
     labels = [c.label for c in fixed]
     for label in beta:
         if label not in labels:
-            raise DataError(f"beta has the label {label!r}, which this rung has not", mend=f"Labels: {labels}.")
+            raise DataError(f"beta has the label {label!r}, which this rung has not", hint=f"Labels: {labels}.")
     return np.array([float(beta.get(label, 0.0)) for label in labels])
 
 
@@ -181,7 +181,7 @@ def _overlay(defaults: Mapping[str, T], given: Mapping[str, T] | None, argument:
     for label in given or {}:
         if label not in defaults:
             raise DataError(
-                f"{argument} has the grouping factor {label!r}", mend=f"Grouping factors: {list(defaults)}."
+                f"{argument} has the grouping factor {label!r}", hint=f"Grouping factors: {list(defaults)}."
             )
     return {**defaults, **(given or {})}
 
@@ -190,7 +190,7 @@ def _factor(label: str, sds: tuple[float, float], correlation: float) -> NDArray
     """Lower triangle T with T T' the covariance; exact also at correlations of -1 and 1."""
     intercept, slope = sds
     if not (intercept >= 0 and slope >= 0):
-        raise DataError(f"the standard deviations of {label} are {sds}", mend="Standard deviations cannot be negative.")
+        raise DataError(f"the standard deviations of {label} are {sds}", hint="Standard deviations cannot be negative.")
     if not -1 <= correlation <= 1:
-        raise DataError(f"the correlation of {label} is {correlation}", mend="Give a correlation from -1 to 1.")
+        raise DataError(f"the correlation of {label} is {correlation}", hint="Give a correlation from -1 to 1.")
     return np.array([[intercept, 0.0], [slope * correlation, slope * np.sqrt(1 - correlation**2)]])

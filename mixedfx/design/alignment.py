@@ -62,12 +62,12 @@ def aligned(values: Any, labels: pd.Index | None, n: int, what: str) -> Any:
     if len(own) != n:
         raise DataError(
             f"{what} has {len(own)} values, the data have {n} rows",
-            mend="Give one value for each row; of a longer Series, series.loc[data.index].",
+            hint="Give one value for each row; of a longer Series, series.loc[data.index].",
         )
     if labels is None:
         if isinstance(own, pd.RangeIndex) and own.start == 0 and own.step == 1:
             return values
-        raise DataError(f"{given} with an index, and the rows it is for have no labels to match it", mend=by_position)
+        raise DataError(f"{given} with an index, and the rows it is for have no labels to match it", hint=by_position)
     if own.equals(labels):
         return values
     for index, whose in ((own, "its"), (labels, "the data's")):
@@ -75,14 +75,14 @@ def aligned(values: Any, labels: pd.Index | None, n: int, what: str) -> Any:
             twice = index[index.duplicated()][0]
             raise DataError(
                 f"{given} whose index is not that of the data, and {whose} label {twice!r} stands for several rows",
-                mend=by_position,
+                hint=by_position,
             )
     at = own.get_indexer(labels)
     if (at < 0).any():
         lacking = labels[at < 0]
         raise DataError(
             f"{given} whose index has no {lacking[0]!r}, a row of the data ({len(lacking)} are lacking)",
-            mend=by_position,
+            hint=by_position,
         )
     return values.iloc[at]
 
@@ -115,5 +115,5 @@ def per_row(values: Any, labels: pd.Index | None, n: int, what: str) -> Array:
     except (TypeError, ValueError):
         raise DataError(f"{what} must be numbers, one for each row, or the name of a column") from None
     if array.shape != (n,) or np.ndim(values) == 0:
-        raise DataError(f"{what} has {len(array)} values, the data have {n} rows", mend="Give one value for each row.")
+        raise DataError(f"{what} has {len(array)} values, the data have {n} rows", hint="Give one value for each row.")
     return array

@@ -177,14 +177,14 @@ def build_design(
     from mixedfx.formula.parse import expand_dot, parse_formula
 
     if na not in ("drop", "raise"):
-        raise DataError(f"na='{na}' is not known", mend="Use na='drop' or na='raise'.")
+        raise DataError(f"na='{na}' is not known", hint="Use na='drop' or na='raise'.")
     family = None if family is None else find_family(family)
     labels, data = row_labels(data), opened(data)
     names = column_names(data)
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
     parsed = expand_dot(parsed, [c for c in names if isinstance(c, str)])
     if parsed.response is None:
-        raise FormulaError("the formula has no response", formula=parsed.text, column=0, mend="Write y ~ ...")
+        raise FormulaError("the formula has no response", formula=parsed.text, column=0, hint="Write y ~ ...")
     ordered = family is not None and family.outcome == "ordered"
     if ordered:
         _refuse_no_intercept(parsed)
@@ -296,7 +296,7 @@ def _refuse_no_intercept(formula: MixedFormula) -> None:
             "the thresholds of a cumulative model take the place of its intercept: `0 +` has no meaning",
             formula=formula.text,
             column=formula.text.find("~") + 1,
-            mend="Leave `0 +` (or `- 1`) out of the fixed part.",
+            hint="Leave `0 +` (or `- 1`) out of the fixed part.",
         )
 
 
@@ -341,7 +341,7 @@ def _random_terms(
                 f"the left side of ({random.left} | {random.label}) has no columns",
                 formula=formula.text,
                 column=random.column,
-                mend=f"Write (1 | {random.label}) for a random intercept.",
+                hint=f"Write (1 | {random.label}) for a random intercept.",
             )
         terms.append(RandomTerm(random.label, left.columns, grouping.levels, codes, z, random.correlated))
         specs.append(RandomSpec(random.label, left, grouping))
@@ -355,5 +355,5 @@ def _check_contrasts(scope: Scope, parts: Mapping[str, tuple[Array, Part]]) -> N
         if name not in factors:
             raise DataError(
                 f"contrasts= names '{name}', which is no factor of the formula",
-                mend=nearest(name, factors) or f"Its factors: {', '.join(factors) or 'none'}.",
+                hint=nearest(name, factors) or f"Its factors: {', '.join(factors) or 'none'}.",
             )

@@ -56,12 +56,12 @@ def check_estimable(design: Design) -> None:
         less = " less its offset" if design.offset.any() else ""
         raise ModelError(
             f"the response '{design.response_name}'{less} is {centred[0]:g} in every row: nothing varies",
-            mend="Check that it is the column you mean, and which rows are left after dropping missing values.",
+            hint="Check that it is the column you mean, and which rows are left after dropping missing values.",
         )
     if p >= n:
         raise ModelError(
             f"{n} rows cannot determine {p} fixed effects and a residual variance",
-            mend="Leave terms out of the fixed part.",
+            hint="Leave terms out of the fixed part.",
         )
     for t, term in enumerate(design.random):
         shown, q, k = _shown(design, t), term.n_levels, term.n_columns
@@ -69,7 +69,7 @@ def check_estimable(design: Design) -> None:
             raise ModelError(
                 f"the grouping factor '{term.label}' of {shown} has one level, '{term.levels[0]}': "
                 "a variance between levels needs at least two",
-                mend=f"Leave {shown} out.",
+                hint=f"Leave {shown} out.",
             )
         if q * k < n:
             continue
@@ -77,12 +77,12 @@ def check_estimable(design: Design) -> None:
             raise ModelError(
                 f"the grouping factor '{term.label}' of {shown} has {q} levels for {n} rows: its variance and the "
                 "residual variance cannot be told apart",
-                mend=f"Leave {shown} out, or group by a factor with several rows for each level.",
+                hint=f"Leave {shown} out, or group by a factor with several rows for each level.",
             )
         raise ModelError(
             f"{shown} has {q * k} random effects ({k} for each of {q} levels of '{term.label}') for {n} rows: their "
             "variances and the residual variance cannot be told apart",
-            mend=f"Take columns out of the left side; (1 | {term.label}) would have {q} random effects.",
+            hint=f"Take columns out of the left side; (1 | {term.label}) would have {q} random effects.",
         )
 
 
@@ -100,7 +100,7 @@ def warn_few_levels(design: Design) -> None:
 
 
 def warn_unidentified(design: Design) -> None:
-    """Warn of parts of the model that explain the same variation (IdentifiabilityWarning), naming both and the mend."""
+    """Warn of parts of the model that explain the same variation (IdentifiabilityWarning), naming both and the way out."""
     for message in unidentified(design):
         warnings.warn(message, IdentifiabilityWarning, stacklevel=4)
 
@@ -235,10 +235,10 @@ def _between_terms(design: Design, a: int, b: int) -> tuple[list[str], tuple[str
         return [], ()
     same_name = first.label == second.label
     groups = "" if same_name else f" ('{first.label}' and '{second.label}' group the rows identically)"
-    mend = "Write one term for both" if same_name else "Keep one of the two grouping factors"
+    hint = "Write one term for both" if same_name else "Keep one of the two grouping factors"
     return [
         f"{_shown(design, a)} and {_shown(design, b)} both have effects of {', '.join(shared)} for the same groups of "
-        f"rows{groups}: only the sum of their variances is determined. {mend}."
+        f"rows{groups}: only the sum of their variances is determined. {hint}."
     ], found
 
 

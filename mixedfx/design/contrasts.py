@@ -36,7 +36,7 @@ class MatrixContrasts(Contrasts):
             raise DataError(
                 f"contrasts= for '{self.factor}' has shape {self.matrix.shape}, but '{self.factor}' has "
                 f"{len(levels)} levels",
-                mend=f"Pass a matrix with {len(levels)} rows, one for each of {', '.join(map(str, levels))}.",
+                hint=f"Pass a matrix with {len(levels)} rows, one for each of {', '.join(map(str, levels))}.",
             )
         return self.matrix if reduced_rank else np.eye(len(levels))
 
@@ -74,7 +74,7 @@ def coding(factor: str, asked: Any) -> Contrasts:
     known = f"Known codings: {', '.join(NAMES)}; or pass a matrix with one row for each level."
     if isinstance(asked, str):
         if asked not in NAMES:
-            raise DataError(f"contrasts= asks for '{asked}' coding of '{factor}', which is not known", mend=known)
+            raise DataError(f"contrasts= asks for '{asked}' coding of '{factor}', which is not known", hint=known)
         return getattr(ContrastsRegistry, asked)()
     try:
         matrix: NDArray[np.float64] | None = np.asarray(asked, dtype=np.float64)
@@ -82,7 +82,7 @@ def coding(factor: str, asked: Any) -> Contrasts:
         matrix = None
     if matrix is None or matrix.ndim != 2:
         raise DataError(
-            f"contrasts= for '{factor}' is a {type(asked).__name__}, neither a name nor a matrix of numbers", mend=known
+            f"contrasts= for '{factor}' is a {type(asked).__name__}, neither a name nor a matrix of numbers", hint=known
         )
     full = np.column_stack([np.ones(len(matrix)), matrix])
     if not np.isfinite(matrix).all() or np.linalg.matrix_rank(full) < full.shape[1]:

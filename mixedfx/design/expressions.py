@@ -172,7 +172,7 @@ def evaluate(expression: str, frame: pd.DataFrame, scope: Scope, state: dict[str
         if isinstance(node, ast.Name) and node.id not in names:
             name = aliases.get(node.id, node.id)
             if name not in frame.columns:
-                raise DataError(f"the data have no column '{name}'", mend=nearest(name, frame.columns))
+                raise DataError(f"the data have no column '{name}'", hint=nearest(name, frame.columns))
     with np.errstate(all="ignore"):  # what is not finite is reported by `finite`, with the expression and the rows
         return stateful_eval(text, LayeredMapping(columns, names), None, state, model_spec)
 
@@ -201,7 +201,7 @@ def finite(name: str, values: NDArray[np.float64], rows: NDArray[np.intp]) -> No
     what = "infinite" if np.isinf(values).any() else "not a number"
     raise DataError(
         f"'{name}' is {what} in {some_rows(rows[bad])} (counted from 0)",
-        mend="Drop or repair these rows, or choose a transform that is defined for them.",
+        hint="Drop or repair these rows, or choose a transform that is defined for them.",
     )
 
 
@@ -247,7 +247,7 @@ def number(
         first = examples(series.iloc[:1])
         raise DataError(
             f"the {what} '{expression}' is not numeric: it holds {found} values such as {examples(series)}",
-            mend=f"Code it as a number first, for instance data['{name}'] == {first} for a 0/1 {what}."
+            hint=f"Code it as a number first, for instance data['{name}'] == {first} for a 0/1 {what}."
             if name in frame.columns
             else None,
         )

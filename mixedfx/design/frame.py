@@ -58,7 +58,7 @@ def opened(data: Any) -> Any:
             return nw.from_native(_arrow_table(data))
         raise DataError(
             f"data is a {type(data).__module__}.{type(data).__qualname__}, which is no data frame",
-            mend="Pass a pandas, polars or pyarrow frame; pandas.DataFrame(data) makes one from a dict or an array.",
+            hint="Pass a pandas, polars or pyarrow frame; pandas.DataFrame(data) makes one from a dict or an array.",
         ) from None
 
 
@@ -121,11 +121,11 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[
         for name in wanted:
             if names.count(name) > 1:
                 count = names.count(name)
-                raise DataError(f"{count} columns of the data are called '{name}'", mend="Rename all but one.")
+                raise DataError(f"{count} columns of the data are called '{name}'", hint="Rename all but one.")
     known = set(names)
     for name in wanted:
         if name not in known:
-            raise DataError(f"the data have no column '{name}'", mend=nearest(name, names))
+            raise DataError(f"the data have no column '{name}'", hint=nearest(name, names))
     if isinstance(frame, pd.DataFrame):
         fetched = pd.DataFrame({name: _own(column(frame, name)) for name in wanted}, index=frame.index, copy=_COPY)
         fetched.index = pd.RangeIndex(len(frame))
@@ -187,7 +187,7 @@ def _whole(name: str, least: Any, most: Any) -> type[np.int64 | np.uint64]:
             return dtype
     raise DataError(
         f"column '{name}' holds whole numbers from {least} to {most}, more than 64 bits hold",
-        mend="Convert it first: to text if they are names, to floating point if they are amounts.",
+        hint="Convert it first: to text if they are names, to floating point if they are amounts.",
     )
 
 
@@ -243,7 +243,7 @@ def _with_plain_categories(values: pd.Series) -> pd.Series:
         labels = [level_label(v) for v in values.cat.categories]
     if len(set(labels)) < len(labels):
         twice = next(v for v in labels if labels.count(v) > 1)
-        raise DataError(f"two levels of '{values.name}' are both written '{twice}'", mend="Give them different names.")
+        raise DataError(f"two levels of '{values.name}' are both written '{twice}'", hint="Give them different names.")
     return values.cat.rename_categories(labels)
 
 
@@ -290,7 +290,7 @@ def _plain(name: str, values: pd.Series) -> pd.Series:
     if isinstance(dtype, np.dtype) and dtype.kind in "iufbMm":
         return values
     if isinstance(dtype, np.dtype) and dtype.kind == "c":
-        raise DataError(f"column '{name}' holds complex numbers", mend="Take the real part, or the modulus.")
+        raise DataError(f"column '{name}' holds complex numbers", hint="Take the real part, or the modulus.")
     if isinstance(dtype, pd.DatetimeTZDtype):
         return values
     if dtype == "str":
@@ -326,7 +326,7 @@ def _from_objects(name: str, given: pd.Series) -> pd.Series:
     types = sorted({type(v).__name__ for v in values})
     raise DataError(
         f"column '{name}' holds values of type {', '.join(types)}, which is neither number, boolean, text nor category",
-        mend=f"Convert it first, for instance with data['{name}'].astype(str).",
+        hint=f"Convert it first, for instance with data['{name}'].astype(str).",
     )
 
 

@@ -58,7 +58,7 @@ def level_codes(values: pd.Series) -> tuple[Codes, tuple[str, ...]]:
     labels = tuple(str(v) for v in levels.tolist()) if _is_text_or_int(levels) else tuple(map(level_label, levels))
     if len(set(labels)) != len(labels):
         twice = next(v for v in labels if labels.count(v) > 1)
-        raise DataError(f"two levels of '{values.name}' are both written '{twice}'", mend="Give them different names.")
+        raise DataError(f"two levels of '{values.name}' are both written '{twice}'", hint="Give them different names.")
     return codes, labels
 
 
@@ -142,7 +142,7 @@ def group(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, Grouping]
         twice = next(v for v in labels if labels.count(v) > 1)
         raise DataError(
             f"two combinations of {', '.join(columns)} are both written '{twice}'",
-            mend="Take the ':' out of the levels of these columns.",
+            hint="Take the ':' out of the levels of these columns.",
         )
     return codes, Grouping(tuple(columns), tuple(column_levels), tuple(keys), tuple(labels))
 

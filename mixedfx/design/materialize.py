@@ -59,7 +59,7 @@ class DesignMaterializer(PandasMaterializer):
         if kind(values) == "time":
             raise DataError(
                 f"column '{name}' holds dates, which have no unit to estimate a slope in",
-                mend="Turn it into a number (days since a start), or into a factor with astype(str).",
+                hint="Turn it into a number (days since a start), or into a factor with astype(str).",
             )
         return self._coded(name, values), {Variable(name, roles=("value",), source="data")}
 
@@ -78,7 +78,7 @@ class DesignMaterializer(PandasMaterializer):
         if not categorical:
             raise DataError(
                 f"contrasts= names '{name}', which is numeric",
-                mend=f"Write C({name}) in the formula to make it a factor.",
+                hint=f"Write C({name}) in the formula to make it a factor.",
             )
         return C(getattr(value, "__wrapped__", value), coding(name, self.scope.contrasts[name]))
 
@@ -107,7 +107,7 @@ class DesignMaterializer(PandasMaterializer):
             raise UnseenLevelError(
                 f"'{factor.expr}' has {'a level' if len(unknown) == 1 else 'levels'} the fit has never seen: "
                 f"{quoted(unknown)}; it knows {quoted(levels)}",
-                mend="Correct the spelling, or leave these rows out: the model has no coefficient for them.",
+                hint="Correct the spelling, or leave these rows out: the model has no coefficient for them.",
             )
         columns = super()._encode_evaled_factor(factor, spec, drop_rows, reduced_rank)
         if known is None and factor.metadata.encoder is not None:  # C(x, levels=...) fixes its levels while it encodes
@@ -115,7 +115,7 @@ class DesignMaterializer(PandasMaterializer):
             if unknown:
                 raise DataError(
                     f"the levels= of '{factor.expr}' leave out {quoted(unknown)}, which the data have",
-                    mend="List every level of the data.",
+                    hint="List every level of the data.",
                 )
         return columns
 
@@ -206,7 +206,7 @@ def _refuse_tables(expression: str, value: Any) -> None:
     if any(np.ndim(getattr(v, "__wrapped__", v)) > 1 for k, v in raw.items() if not str(k).startswith("__")):
         raise DataError(
             f"'{expression}' makes several columns of each of several",
-            mend="Transform one column, or make the columns beforehand and name them.",
+            hint="Transform one column, or make the columns beforehand and name them.",
         )
 
 

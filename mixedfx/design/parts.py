@@ -168,5 +168,5 @@ def build_part(
         part = FormulaicPart(text, tuple(str(c) for c in spec.column_names), spec)
     if len(set(part.columns)) != len(part.columns):
         twice = next(c for c in part.columns if part.columns.count(c) > 1)
-        raise DataError(f"two columns of '{text}' would both be called '{twice}'", mend="Rename a column of the data.")
+        raise DataError(f"two columns of '{text}' would both be called '{twice}'", hint="Rename a column of the data.")
     return matrix, part

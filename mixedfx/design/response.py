@@ -105,12 +105,12 @@ def check_weights(formula: MixedFormula, family: Family | None) -> None:
     if any(addition.name == "se" for addition in formula.additions):
         raise ModelError(
             "se(...) fixes the standard deviation of each row, so that weights= have nothing to scale",
-            mend="Leave one of them out; se(s / sqrt(w)) combines them.",
+            hint="Leave one of them out; se(s / sqrt(w)) combines them.",
         )
     if family is not None and not family.weights:
         raise OptionError(
             f"weights= divide a residual variance, and the {family.name} family has none",
-            mend="Counts out of a total are k | trials(m) ~ ... with family='binomial'; exposure of counts is "
+            hint="Counts out of a total are k | trials(m) ~ ... with family='binomial'; exposure of counts is "
             "offset(log(time)).",
         )
 
@@ -130,7 +130,7 @@ def check_varies(response: Response, family: Family, name: str) -> None:
     limit = "0" if parameter == "sigma" else "infinity"
     raise ModelError(
         f"the response '{name}' is {y[0]:g} in every row: nothing varies, and {parameter} goes to {limit}",
-        mend="Check that it is the column you mean, and which rows are left after dropping missing values.",
+        hint="Check that it is the column you mean, and which rows are left after dropping missing values.",
     )
 
 
@@ -144,7 +144,7 @@ def _number(text: str, family: Family | None, frame: pd.DataFrame, scope: Scope,
         more = "" if two else ", or family='cumulative' for ordered categories"
         raise DataError(
             f"the response '{text}' is not numeric: it holds {found} values such as {examples(value)}",
-            mend=f"Models of categories are mx.bayes(..., family='{name}'){more}.",
+            hint=f"Models of categories are mx.bayes(..., family='{name}'){more}.",
         )
     return number(text, frame, scope, {}, rows, "response")
 
@@ -163,7 +163,7 @@ def _categories(
     value = value_of(text, frame, scope, {}, "response")
     found = kind(value)
     if found == "time":
-        raise DataError(f"the response '{text}' holds dates, which are no categories", mend="Cut them into groups.")
+        raise DataError(f"the response '{text}' holds dates, which are no categories", hint="Cut them into groups.")
     if family.outcome == "binary" and found in ("number", "boolean"):
         return number(text, frame, scope, {}, rows, "response"), None
     if found == "number":
@@ -180,12 +180,12 @@ def _categories(
     if len(labels) < 2:
         raise ModelError(
             f"the response '{text}' is {quoted(labels)} in every row: nothing varies",
-            mend="Check that it is the column you mean, and which rows are left after dropping missing values.",
+            hint="Check that it is the column you mean, and which rows are left after dropping missing values.",
         )
     if len(labels) > _MANY:
         raise DataError(
             f"the response '{text}' has {len(labels)} categories, which {family.name} would each give parameters",
-            mend="Is it a number? Then use a family for numbers, such as 'gaussian' or 'poisson'.",
+            hint="Is it a number? Then use a family for numbers, such as 'gaussian' or 'poisson'.",
         )
     codes = pd.Categorical(value, categories=pd.Index(levels)).codes
     return np.asarray(codes, dtype=np.float64), labels
@@ -209,7 +209,7 @@ def _in_order(text: str, value: pd.Series, written: list[object], rows: NDArray[
         raise DataError(
             f"the levels= of '{text}' leave out {quoted([level_label(v) for v in pd.unique(value[unknown])])}, in "
             f"{some_rows(rows[unknown])} (counted from 0)",
-            mend="List every level of the data.",
+            hint="List every level of the data.",
         )
     order = pd.Categorical(value, categories=pd.Index(written), ordered=True)
     return pd.Series(order).cat.remove_unused_categories()
@@ -232,13 +232,13 @@ def _check_two(text: str, labels: tuple[str, ...], value: pd.Series, rows: NDArr
         raise DataError(
             f"a bernoulli response has two levels, '{text}' has {len(labels)}: {quoted(labels)}; '{labels[2]}' is in "
             f"{some_rows(rows[third])} (counted from 0)",
-            mend="Use family='categorical' (or 'cumulative' where they are ordered), or make a column of booleans such "
+            hint="Use family='categorical' (or 'cumulative' where they are ordered), or make a column of booleans such "
             f"as data['{column_of(text)}'] == '{labels[-1]}'.",
         )
     if len(labels) == 1:
         raise DataError(
             f"the response '{text}' has the one level {quoted(labels)}, which may be the success or the failure",
-            mend=f"Make a column of booleans, such as data['{column_of(text)}'] == '{labels[0]}'.",
+            hint=f"Make a column of booleans, such as data['{column_of(text)}'] == '{labels[0]}'.",
         )
 
 
@@ -251,7 +251,7 @@ def _check_order(text: str, found: str, labels: tuple[str, ...], value: pd.Serie
     what = "text" if found == "text" else "a categorical column without order"
     raise DataError(
         f"the categories of a cumulative response are ordered, but '{text}' is {what}",
-        mend=f"Write C({text}, levels=[{listed}]) ~ ..., lowest first; or family='categorical'."
+        hint=f"Write C({text}, levels=[{listed}]) ~ ..., lowest first; or family='categorical'."
         if name in frame.columns
         else "Make it an ordered pandas.Categorical; or use family='categorical'.",
     )
@@ -276,7 +276,7 @@ def _additions(
             "binomial needs the number of trials of each row",
             formula=formula.text,
             column=0,
-            mend=f"Write {formula.response} | trials(m) ~ ..., m a column or a number; zeros and ones are "
+            hint=f"Write {formula.response} | trials(m) ~ ..., m a column or a number; zeros and ones are "
             "family='bernoulli'.",
         )
     return trials, known
@@ -286,16 +286,16 @@ def _check_addition(formula: MixedFormula, addition: Addition, family: Family | 
     if addition.name == "se":
         if family is None or family.known_sd:
             return
-        what, mend = "has no sampling standard deviation", "se(s) goes with family='gaussian' or 'student'."
+        what, hint = "has no sampling standard deviation", "se(s) goes with family='gaussian' or 'student'."
     else:
         if family is not None and family.outcome == "trials":
             return
         what = "has no number of trials"
-        mend = "Models of successes out of trials are mx.bayes(..., family='binomial')."
+        hint = "Models of successes out of trials are mx.bayes(..., family='binomial')."
     subject = "this model" if family is None else f"family '{family.name}'"
     raise FormulaError(
         f"{subject} {what}: {addition.name}(...) on the left is not for it",
         formula=formula.text,
         column=addition.column,
-        mend=mend,
+        hint=hint,
     )

@@ -70,7 +70,7 @@ def functional_for(
     ([[1.0, 5.0], [1.0, 5.0]], [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], [0.0, 1.0])
     """
     if new_levels not in ("error", "population", "sample"):
-        raise DataError(f"new_levels='{new_levels}' is not known", mend="Use 'error', 'population' or 'sample'.")
+        raise DataError(f"new_levels='{new_levels}' is not known", hint="Use 'error', 'population' or 'sample'.")
     if newdata is None:
         blocks = [(t.codes, t.z) for t in design.random]
         n = len(design.y)
@@ -141,7 +141,7 @@ def _unseen_error(found: Sequence[NewCodes]) -> UnseenLevelError:
     lines += [f"new combination{'' if len(v) == 1 else 's'} of '{c}': {quoted(v)}" for c, v in combinations.items()]
     return UnseenLevelError(
         "the new data have levels of grouping factors that the fit has not seen:\n  " + "\n  ".join(lines),
-        mend="Correct the spelling, or pass new_levels='population' (their effects are zero) or new_levels='sample' "
+        hint="Correct the spelling, or pass new_levels='population' (their effects are zero) or new_levels='sample' "
         "(their effects are drawn from the population).",
     )
 

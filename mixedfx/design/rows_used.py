@@ -68,7 +68,7 @@ def in_order(design: Design, values: Any, what: str) -> Any:
         if labels is not None and own.isin(labels).all() and not labels.equals(positions):
             raise DataError(
                 f"the index of {what} may be that of the data or count their rows, which stand in another order",
-                mend=f"Pass {what} as an array in the order of the rows.",
+                hint=f"Pass {what} as an array in the order of the rows.",
             )
         labels = positions
     order = aligned(pd.Series(np.arange(len(values)), index=own), labels, design.rows.total if every else n, what)
@@ -116,12 +116,12 @@ def row_weights(
     if isinstance(weights, str):
         rows = design.frame if frame is None else frame
         if weights not in rows.columns:
-            raise DataError(f"the data have no column {weights!r} of weights", mend=nearest(weights, rows.columns))
+            raise DataError(f"the data have no column {weights!r} of weights", hint=nearest(weights, rows.columns))
         out = per_row(column(rows, weights), rows.index, n, "weights")
     else:
         out = per_row(weights, labels_used(design) if frame is None else labels, n, "weights")
     if not np.all(out > 0) or not np.all(np.isfinite(out)):
-        raise DataError(f"weights must be {n} positive numbers, one for each row", mend="The default is 1.")
+        raise DataError(f"weights must be {n} positive numbers, one for each row", hint="The default is 1.")
     return out
 
 

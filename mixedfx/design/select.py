@@ -59,12 +59,12 @@ def choose_rows(
     if weights is not None and (weights < 0).any():
         raise DataError(
             f"weights are negative in {some_rows(np.flatnonzero(weights < 0))} (counted from 0)",
-            mend="Weights are precisions: the variance of a row is sigma^2 / weight. Use zero to leave a row out.",
+            hint="Weights are precisions: the variance of a row is sigma^2 / weight. Use zero to leave a row out.",
         )
     counts = {name: int(mask.sum()) for name, mask in masks.items()}
     if masks and na == "raise":
         where = "; ".join(f"'{name}' in {some_rows(np.flatnonzero(mask))}" for name, mask in masks.items())
-        raise DataError(f"missing values: {where} (counted from 0)", mend="Fill them in, or use na='drop'.")
+        raise DataError(f"missing values: {where} (counted from 0)", hint="Fill them in, or use na='drop'.")
     keep = np.ones(total, dtype=bool)
     for mask in masks.values():
         keep &= ~mask
@@ -80,7 +80,7 @@ def choose_rows(
         reasons += [f"{dropped_zero} have a weight of zero"] if dropped_zero else []
         raise DataError(
             "the data have no rows" if total == 0 else f"no rows are left: of {total}, " + ", ".join(reasons),
-            mend="Leave columns that are always missing out of the formula." if reasons and not dropped_zero else None,
+            hint="Leave columns that are always missing out of the formula." if reasons and not dropped_zero else None,
         )
     if dropped_zero:
         warnings.warn(

@@ -160,10 +160,10 @@ class DesignSpec:
         if self.offset_is_own and name == self.given_offset:
             return DataError(
                 "the fit has an offset given as numbers, which belong to its own rows and to no others",
-                mend="Fit with a column of the data, offset='log_exposure', and give the new data that column; or "
+                hint="Fit with a column of the data, offset='log_exposure', and give the new data that column; or "
                 "write offset(log_exposure) in the formula.",
             )
-        return DataError(f"the model needs '{name}', which the new data do not have", mend=nearest(name, names))
+        return DataError(f"the model needs '{name}', which the new data do not have", hint=nearest(name, names))
 
     def replay(self, newdata: Any) -> Replay:
         """Make the same columns for new rows.
@@ -237,7 +237,7 @@ class DesignSpec:
                 raise DataError(
                     f"column '{name}' was {was} in the data of the fit; the new data hold {now} values such as "
                     f"{examples(given)}",
-                    mend=f"Convert it before, so that '{name}' has the type it had.",
+                    hint=f"Convert it before, so that '{name}' has the type it had.",
                 )
         return frame.assign(**changed) if changed else frame
 
@@ -254,7 +254,7 @@ def refuse_missing(frame: pd.DataFrame) -> None:
     if masks:
         where = "; ".join(f"'{name}' in {some_rows(np.flatnonzero(mask))}" for name, mask in masks.items())
         raise DataError(
-            f"the new data have missing values: {where} (counted from 0)", mend="Fill them in or drop these rows."
+            f"the new data have missing values: {where} (counted from 0)", hint="Fill them in or drop these rows."
         )
 
 

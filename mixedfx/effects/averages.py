@@ -146,7 +146,7 @@ def subgroup_averages(
     if (totals <= 0).any():
         raise EffectsError(
             "a subgroup has a total weight of zero in some draws of the weights",
-            mend="Leave it out, or add a small count to its cells.",
+            hint="Leave it out, or add a small count to its cells.",
         )
     mean_weight = grid.weight
     scaled = sparse.csr_array(membership * mean_weight)

@@ -50,9 +50,9 @@ def check_options(scale: str, groups: str, new_levels: str, level: float, seed: 
         ("new_levels", new_levels, NEW_LEVELS),
     ):
         if value not in allowed:
-            raise EffectsError(f"{name}={value!r} is not known", mend=did_you_mean(value, allowed, all_of="Values"))
+            raise EffectsError(f"{name}={value!r} is not known", hint=did_you_mean(value, allowed, all_of="Values"))
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
-        raise EffectsError(f"level must lie between 0 and 1, not {level!r}", mend="Write level=0.95.")
+        raise EffectsError(f"level must lie between 0 and 1, not {level!r}", hint="Write level=0.95.")
     check_seed(seed)
 
 
@@ -66,21 +66,21 @@ def check_comparison(fit: Fit, comparison: Comparison | None, scale: str) -> Non
     """
     family = getattr(fit, "family", None)
     if scale == "link" and family is not None and family.outcome == "nominal":
-        raise EffectsError("a nominal response has a linear predictor for each category", mend='Use scale="response".')
+        raise EffectsError("a nominal response has a linear predictor for each category", hint='Use scale="response".')
     if comparison is None:
         return
     identity = family is None or family.identity
     if comparison.name != "difference" and scale == "link" and not identity:
         raise EffectsError(
             f"{comparison.name} compares average outcomes, which the scale of the linear predictor does not have",
-            mend='Use scale="response", or comparison="difference".',
+            hint='Use scale="response", or comparison="difference".',
         )
     if comparison.domain == "probability":
         outcome = "real" if family is None else family.outcome
         if outcome not in ("binary", "trials", "ordered", "nominal") and not np.isin(fit.design.y, (0.0, 1.0)).all():
             raise EffectsError(
                 f"{comparison.name} is a difference of probabilities, and {fit.design.response_name} is not 0 or 1",
-                mend='Use comparison="difference".',
+                hint='Use comparison="difference".',
             )
 
 
@@ -105,7 +105,7 @@ def check_transformation(
             what = "bias_adjust=True" if bias_adjust else comparison.name if comparison else ""
             raise EffectsError(
                 f'{what} is about a variable, and scale="link" about {found.text}, whose units and zero are others',
-                mend='Use comparison="difference".'
+                hint='Use comparison="difference".'
                 if isinstance(found, Unknown)
                 else f'Use scale="response", which is that of {found.variable}.',
             )
@@ -113,7 +113,7 @@ def check_transformation(
     if isinstance(found, Unknown):
         raise EffectsError(
             f"the response {found.text} cannot be taken back to the scale of a variable: {found.reason}",
-            mend=f'Ask with scale="link", for averages and differences of {found.text} as it was modelled; or make it '
+            hint=f'Ask with scale="link", for averages and differences of {found.text} as it was modelled; or make it '
             "a column of the data first, which is then the response.",
         )
     if bias_adjust and found.affine is None:
@@ -124,18 +124,18 @@ def check_transformation(
 def _check_means(fit: Fit, found: Transformation) -> None:
     """Refuse arithmetic means that do not exist, or for which the residual variance is not known."""
     family = getattr(fit, "family", None)
-    mend = f"Leave bias_adjust out: numbers are then {found.kind}s of {found.variable}."
+    hint = f"Leave bias_adjust out: numbers are then {found.kind}s of {found.variable}."
     if not found.has_mean:
-        raise EffectsError(f"under a normal distribution of {found.text}, {found.variable} has no mean", mend=mend)
+        raise EffectsError(f"under a normal distribution of {found.text}, {found.variable} has no mean", hint=hint)
     if family is not None and not (family.name == "gaussian" and family.identity):
         raise EffectsError(
             f"means behind {found.text} are known for the gaussian family with the identity link, not for "
             f"{family.name} ({family.link.name})",
-            mend=mend,
+            hint=hint,
         )
     if fit.design.known_sd is not None:
         raise EffectsError(
-            "se(...) is the error of each row's own estimate, and no part of what varies in the population", mend=mend
+            "se(...) is the error of each row's own estimate, and no part of what varies in the population", hint=hint
         )
 
 
@@ -213,16 +213,16 @@ def warn_no_variation(
     effect = f"the effect of {z!r} cannot vary over {names}"
     if groups != "fitted" and not constant_over(design, treatment, constant, grid, random=True):
         where = f"with groups={groups!r}, which leaves out the random effects"
-        mend = 'Use groups="fitted".'
+        hint = 'Use groups="fitted".'
     else:
         where = f"under {design.formula}"
-        mend = f"To let it vary: {formula_with_variation(design, z, constant, grid.frame)}"
+        hint = f"To let it vary: {formula_with_variation(design, z, constant, grid.frame)}"
     seen = (
         "every subgroup has the same effect"
         if same or len(functional) == 1
         else "subgroups differ only through their mix of the columns it does vary over"
     )
-    warnings.warn(f"{effect} {where}: {seen}.\n{mend}", NoVariationWarning, stacklevel=2)
+    warnings.warn(f"{effect} {where}: {seen}.\n{hint}", NoVariationWarning, stacklevel=2)
 
 
 def constant_over(

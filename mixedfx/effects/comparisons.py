@@ -117,7 +117,7 @@ class Comparison:
             what = "positive averages" if self.domain == "positive" else "averages between 0 and 1"
             raise EffectsError(
                 f"{self.name} needs {what}; that of {names[worst]!r} is not in {share[worst]:.3g} of the draws",
-                mend='Use comparison="difference".',
+                hint='Use comparison="difference".',
             )
 
 
@@ -206,6 +206,6 @@ def find_comparison(name: str) -> Comparison:
     4.0
     """
     if name not in COMPARISONS:
-        mend = did_you_mean(name, COMPARISONS, all_of="Comparisons")
-        raise EffectsError(f"there is no comparison {name!r}", mend=mend)
+        hint = did_you_mean(name, COMPARISONS, all_of="Comparisons")
+        raise EffectsError(f"there is no comparison {name!r}", hint=hint)
     return COMPARISONS[name]

@@ -53,7 +53,7 @@ def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> S
     """Number of one subgroup (of each where `a` is None) minus that of all rows, or of all other rows."""
     overall = effects.overall
     if overall is None:
-        raise EffectsError("a table of contrasts has no overall effect", mend="Ask the table of effects itself.")
+        raise EffectsError("a table of contrasts has no overall effect", hint="Ask the table of effects itself.")
     table = effects.table
     rows = np.arange(len(effects)) if a is None else find_rows(effects, a)
     weight, n = table["weight"].to_numpy()[rows], table["n"].to_numpy()[rows]
@@ -153,8 +153,8 @@ def find_rows(effects: EffectsState, subgroup: Any) -> NDArray[np.intp]:
         wanted = {str(k): v for k, v in subgroup.items()}
         unknown = [k for k in wanted if k not in columns]
         if unknown:
-            mend = did_you_mean(unknown[0], columns, all_of="Columns")
-            raise EffectsError(f"the table has no column {unknown[0]!r} that names subgroups", mend=mend)
+            hint = did_you_mean(unknown[0], columns, all_of="Columns")
+            raise EffectsError(f"the table has no column {unknown[0]!r} that names subgroups", hint=hint)
     elif isinstance(subgroup, tuple) and len(subgroup) == len(columns):
         wanted = dict(zip(columns, subgroup, strict=True))
     elif len(columns) == 1 and any(value == subgroup for value in fetch(table, columns[0])):
@@ -176,12 +176,12 @@ def find_rows(effects: EffectsState, subgroup: Any) -> NDArray[np.intp]:
             options = list(dict.fromkeys([*table[columns[0]], *options]))
         raise EffectsError(
             f"there is no subgroup {subgroup!r} in this table",
-            mend=did_you_mean(subgroup, options, all_of="Subgroups"),
+            hint=did_you_mean(subgroup, options, all_of="Subgroups"),
         )
     if len(names) > 1:
         raise EffectsError(
             f"{subgroup!r} names {len(names)} subgroups: {', '.join(names)}",
-            mend="Name one of them, or ask for the margin that joins them: by=[[...], [...]].",
+            hint="Name one of them, or ask for the margin that joins them: by=[[...], [...]].",
         )
     return found
 

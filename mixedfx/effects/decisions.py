@@ -80,7 +80,7 @@ def decide(
         names = listed([effects.labels[i] for i in rows[lost]])
         raise EffectsError(
             f"the data do not determine the effect for {names}, so that nothing can be decided about these people",
-            mend="Ask about the others, with subgroups= or newdata=, or fit a smaller fixed part.",
+            hint="Ask about the others, with subgroups= or newdata=, or fit a smaller fixed part.",
         )
     table = effects.table.iloc[rows].reset_index(drop=True)
     weight = table["weight"].to_numpy(dtype=float)
@@ -177,35 +177,35 @@ def _rows(effects: EffectsState, contrast: str | None) -> NDArray[np.intp]:
     comparison = effects.comparison
     if comparison is None or comparison.coefficients is None or "against" in effects.keys:
         raise EffectsError(
-            "a decision needs effects that add up over people", mend='Ask for effects(..., comparison="difference").'
+            "a decision needs effects that add up over people", hint='Ask for effects(..., comparison="difference").'
         )
     back = effects.question.back
     if back is not None and back.affine is None and not effects.question.bias_adjust:
         raise EffectsError(
             f"a decision needs effects that add up over people, and a {back.kind} does not",
-            mend="Ask for effects(..., bias_adjust=True), which are differences of arithmetic means."
+            hint="Ask for effects(..., bias_adjust=True), which are differences of arithmetic means."
             if back.has_mean
             else f'Ask with scale="link", for sums of {back.text}.',
         )
     if "category" in effects.table:
         raise EffectsError("a decision needs one outcome, and this response has categories")
     if effects.aspect:
-        raise EffectsError(f"a decision needs effects, and these are {effects.aspect}es", mend="Ask the effects.")
+        raise EffectsError(f"a decision needs effects, and these are {effects.aspect}es", hint="Ask the effects.")
     if effects.overlap is not None:
         pair = effects.overlap
         raise EffectsError(
             f"a decision needs subgroups that do not overlap: {pair.rows:,} rows belong to both {pair.first!r} and "
             f"{pair.second!r}, and would be treated and paid for twice",
-            mend='Ask for one crossing, by=["race", "gender"], or leave the members of one out of the other\'s query.',
+            hint='Ask for one crossing, by=["race", "gender"], or leave the members of one out of the other\'s query.',
         )
     options = list(dict.fromkeys(effects.table["contrast"]))
     if contrast is None and len(options) > 1:
         raise EffectsError(
-            f"the table compares several values: {listed(options)}", mend=f"Name one: contrast={options[0]!r}."
+            f"the table compares several values: {listed(options)}", hint=f"Name one: contrast={options[0]!r}."
         )
     chosen = options[0] if contrast is None else contrast
     if chosen not in options:
-        raise EffectsError(f"there is no contrast {chosen!r}", mend=did_you_mean(chosen, options, all_of="Contrasts"))
+        raise EffectsError(f"there is no contrast {chosen!r}", hint=did_you_mean(chosen, options, all_of="Contrasts"))
     return np.flatnonzero((effects.table["contrast"] == chosen).to_numpy())
 
 
@@ -215,7 +215,7 @@ def _prices(cost: CostLike, effects: EffectsState, rows: NDArray[np.intp]) -> Ar
     if isinstance(cost, pd.Series):  # its index names the subgroups, as the keys of a dictionary do
         if not cost.index.is_unique:
             raise EffectsError(
-                "cost is a pandas Series that names a subgroup twice", mend="Give each subgroup one cost."
+                "cost is a pandas Series that names a subgroup twice", hint="Give each subgroup one cost."
             )
         cost = dict(cost.items())
     if isinstance(cost, Mapping):
@@ -223,7 +223,7 @@ def _prices(cost: CostLike, effects: EffectsState, rows: NDArray[np.intp]) -> Ar
         known = [effects.table[single].iloc[i] if single else label for i, label in zip(rows, labels, strict=True)]
         missing = [k for k, label in zip(known, labels, strict=True) if k not in cost and label not in cost]
         if missing:
-            raise EffectsError(f"cost has no entry for {missing[0]!r}", mend=f"Subgroups: {listed(known)}.")
+            raise EffectsError(f"cost has no entry for {missing[0]!r}", hint=f"Subgroups: {listed(known)}.")
         values = [cost[k] if k in cost else cost[label] for k, label in zip(known, labels, strict=True)]
     else:
         values = cost

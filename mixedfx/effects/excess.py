@@ -39,7 +39,7 @@ def interaction_excess(effects: State) -> State:
         kept.append(rows)
     if not blocks:
         raise EffectsError(
-            "an interaction excess needs a crossing of two or more columns", mend='Ask for one: by=["race", "gender"].'
+            "an interaction excess needs a crossing of two or more columns", hint='Ask for one: by=["race", "gender"].'
         )
     rows = np.concatenate(kept)
     order = np.argsort(rows)

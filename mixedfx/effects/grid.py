@@ -132,7 +132,7 @@ def build_grid(
     if treatment.kind == "unit" and treatment.column not in frame.columns:
         raise EffectsError(
             f"newdata has no column {treatment.column!r}; the effect per unit starts from the value of each row",
-            mend=f"Add the column, or name two values: treatment={{{treatment.column!r}: [0, 1]}}.",
+            hint=f"Add the column, or name two values: treatment={{{treatment.column!r}: [0, 1]}}.",
         )
     if treatment.kind == "unit" and not pd.api.types.is_numeric_dtype(fetch(frame, treatment.column)):
         raise EffectsError(f"{treatment.column!r} is a number in the data of the fit and not in newdata")
@@ -228,5 +228,5 @@ def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str]) -> None:
         counts = ", ".join(f"{k} in {c!r}" for c, k in missing.items())
         raise EffectsError(
             f"newdata has missing values: {counts}",
-            mend=f"Leave these rows out: newdata.dropna(subset={list(missing)}).",
+            hint=f"Leave these rows out: newdata.dropna(subset={list(missing)}).",
         )

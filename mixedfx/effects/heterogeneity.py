@@ -51,7 +51,7 @@ def heterogeneity_table(effects: EffectsState) -> pd.DataFrame:
                 | {"share_lower": part[0], "share_upper": part[1]}
             )
     if not parts:
-        raise EffectsError("heterogeneity needs two or more subgroups", mend='Ask for them: by=["race", "gender"].')
+        raise EffectsError("heterogeneity needs two or more subgroups", hint='Ask for them: by=["race", "gender"].')
     return pd.DataFrame(parts)
 
 

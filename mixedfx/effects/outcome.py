@@ -162,7 +162,7 @@ def integrated(fit: Fit, frame: pd.DataFrame, rows: Functional, groups: str) -> 
     if cast(Any, fit).family.outcome == "nominal":
         raise EffectsError(
             "an average over the population of groups is not available for a nominal response",
-            mend='Use groups="average", or newdata that hold the grouping columns.',
+            hint='Use groups="average", or newdata that hold the grouping columns.',
         )
     absent = [term.label in rows.averaged for term in design.random]
     found = population_covariates(design, frame)

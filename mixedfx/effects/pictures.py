@@ -110,7 +110,7 @@ def _raw_and_pooled(effects: EffectsPictures) -> tuple[pd.DataFrame, float | Non
     table = effects.shrinkage().assign(label=effects.row_labels)
     if "contrast" in table and len(set(table["contrast"])) > 1:
         raise EffectsError(
-            "the table holds several contrasts of the treatment", mend='Ask for one: treatment={"style": ["a", "b"]}.'
+            "the table holds several contrasts of the treatment", hint='Ask for one: treatment={"style": ["a", "b"]}.'
         )
     overall = effects.overall
     return table, None if overall is None else float(overall.quantities.summary(effects.level, 0.0)["estimate"].iloc[0])
@@ -139,7 +139,7 @@ def _ranks(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
     if len(groups) != 1:
         raise EffectsError(
             f"the table has {len(groups)} competitions of two or more subgroups; one can be drawn",
-            mend='Ask for one margin and one contrast: by=["race", "gender"].',
+            hint='Ask for one margin and one contrast: by=["race", "gender"].',
         )
     values = effects.draws()[:, groups[0]]
     ranks, _ = rank_draws(values if best == "lowest" else -values)
@@ -159,7 +159,7 @@ def _crossing(effects: EffectsPictures) -> list[str]:
     if len(columns) != 2 or "margin" in effects.keys or effects.per_subgroup != 1:
         raise EffectsError(
             f"this picture needs one crossing of two columns and one contrast; the table is by {list(effects.keys)}",
-            mend='Ask for it: by=["race", "gender"].',
+            hint='Ask for it: by=["race", "gender"].',
         )
     return columns
 
@@ -170,7 +170,7 @@ def _matrix(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
     row, column = _crossing(effects)
     table = effects.table
     if "prob_above_null" not in table:
-        raise EffectsError("average outcomes have no null to be uncertain about", mend='Use plot("forest").')
+        raise EffectsError("average outcomes have no null to be uncertain about", hint='Use plot("forest").')
     null = float(table["null"].iloc[0])
     digits = places(table["sd"].to_numpy())
     options = {"null": null, "title": effects.what, "number": f"{{:.{digits}f}}"} | options
@@ -185,7 +185,7 @@ def _lines(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
     if "margin" in effects.keys or len(columns) > 2 or not numeric or effects.per_subgroup != 1:
         raise EffectsError(
             "lines need a numeric column of `by`, one more column at most, and one contrast of the treatment",
-            mend='Ask over a grid of values: by=["age", "sex"], newdata=grid.',
+            hint='Ask over a grid of values: by=["age", "sex"], newdata=grid.',
         )
     other = [c for c in columns if c != numeric[0]]
     inner = effects.quantities.interval(0.5)
@@ -202,7 +202,7 @@ def _prior(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
     if not isinstance(prior, EffectsPictures):
         raise EffectsError(
             'plot("prior") needs the same question put to the prior',
-            mend="Write prior=mx.effects(mx.prior_predictive(formula, data), ...).",
+            hint="Write prior=mx.effects(mx.prior_predictive(formula, data), ...).",
         )
     if prior.row_labels != effects.row_labels:
         raise EffectsError("the prior was asked another question: its rows are not those of this table")

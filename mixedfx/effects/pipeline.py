@@ -233,7 +233,7 @@ def _answering(fit: Fit, uncertainty: Uncertainty) -> Fit:
     if isinstance(fit, AnswersByUncertainty):
         return fit.with_uncertainty(uncertainty)
     if uncertainty != "full":
-        raise OptionError(f"uncertainty={uncertainty!r}: this fit has one kind of uncertainty", mend="Leave it out.")
+        raise OptionError(f"uncertainty={uncertainty!r}: this fit has one kind of uncertainty", hint="Leave it out.")
     return fit
 
 

@@ -104,8 +104,8 @@ class Query:
         # The source text, not node.id: Python folds identifiers to NFKC, and a column's name is what the user sees.
         return self.quoted.get(node.col_offset) or self.text[node.col_offset : node.end_col_offset]
 
-    def _error(self, message: str, node: ast.expr, mend: str | None = None) -> EffectsError:
-        return _error(message, self.text, node.col_offset, mend)
+    def _error(self, message: str, node: ast.expr, hint: str | None = None) -> EffectsError:
+        return _error(message, self.text, node.col_offset, hint)
 
     def _truth(self, node: ast.expr, frame: pd.DataFrame) -> NDArray[np.bool_]:
         match node:
@@ -195,8 +195,8 @@ class Query:
         if kind == "text":
             levels = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.unique()
             if value not in set(levels):
-                mend = did_you_mean(value, sorted(levels), all_of=f"Levels of {label!r}")
-                raise self._error(f"{label!r} has no level {value!r}", node, mend)
+                hint = did_you_mean(value, sorted(levels), all_of=f"Levels of {label!r}")
+                raise self._error(f"{label!r} has no level {value!r}", node, hint)
         return value
 
 
@@ -227,11 +227,11 @@ def parse_query(text: str) -> Query:
     Allowed: columns, constants, == != < <= > >=, in, not in, and, or, not, parentheses.
     """
     if not isinstance(text, str):
-        raise EffectsError(f"a query must be text, not {type(text).__name__}", mend="Write it as \"race == 'Black'\".")
+        raise EffectsError(f"a query must be text, not {type(text).__name__}", hint="Write it as \"race == 'Black'\".")
     # A line break inside parentheses is legal Python; as a blank it keeps every position on one line.
     text = text.replace("\r", " ").replace("\n", " ").strip()
     if not text:
-        raise EffectsError("the query is empty", mend="Write a condition, such as \"race == 'Black'\".")
+        raise EffectsError("the query is empty", hint="Write a condition, such as \"race == 'Black'\".")
     if len(text) > MAX_CHARACTERS:
         raise EffectsError(f"the query has {len(text)} characters; at most {MAX_CHARACTERS} are read")
     plain, quoted = _without_backticks(text)
@@ -241,8 +241,8 @@ def parse_query(text: str) -> Query:
             tree = ast.parse(plain, mode="eval").body
     except SyntaxError as error:
         column = min(max((error.offset or 1) - 1, 0), len(text))
-        mend = "Write == for 'equal to'." if _single_equals(plain) else None
-        raise _error(f"this query cannot be read: {error.msg}", text, column, mend) from None
+        hint = "Write == for 'equal to'." if _single_equals(plain) else None
+        raise _error(f"this query cannot be read: {error.msg}", text, column, hint) from None
     except (ValueError, RecursionError, MemoryError):
         raise EffectsError("this query cannot be read: it is nested too deeply or holds illegal characters") from None
     for node in ast.walk(tree):
@@ -388,5 +388,5 @@ def _single_equals(text: str) -> bool:
     return "=" in stripped
 
 
-def _error(message: str, text: str, column: int, mend: str | None = None) -> EffectsError:
-    return EffectsError(f"{message}\n  {text}\n  {' ' * column}^", mend=mend)
+def _error(message: str, text: str, column: int, hint: str | None = None) -> EffectsError:
+    return EffectsError(f"{message}\n  {text}\n  {' ' * column}^", hint=hint)

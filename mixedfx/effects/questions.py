@@ -59,13 +59,13 @@ class EffectsQuestions(EffectsState):
             if a is None or b is None:
                 raise EffectsError(
                     "a contrast needs two subgroups, or against=",
-                    mend='Write contrast("A", "B"), or contrast(against="overall").',
+                    hint='Write contrast("A", "B"), or contrast(against="overall").',
                 )
             return contrasts.between(self, a, b)
         if b is not None:
             raise EffectsError("give b or against=, not both")
         if against not in ("overall", "complement"):
-            raise EffectsError(f"against={against!r} is not known", mend="Values: 'overall', 'complement'.")
+            raise EffectsError(f"against={against!r} is not known", hint="Values: 'overall', 'complement'.")
         return contrasts.against(self, a, against)
 
     def prob(
@@ -95,12 +95,12 @@ class EffectsQuestions(EffectsState):
         if sum(q is not None for q in (greater, less, between)) != 1:
             raise EffectsError(
                 "prob takes exactly one of greater=, less= and between=",
-                mend="Write prob(greater=0), or prob(between=(-1, 1)).",
+                hint="Write prob(greater=0), or prob(between=(-1, 1)).",
             )
         if between is not None:
             greater, less = between
             if not greater < less:
-                raise EffectsError(f"between={between!r} holds no number", mend="Write the smaller number first.")
+                raise EffectsError(f"between={between!r} holds no number", hint="Write the smaller number first.")
         return self.table[self.names].assign(prob=self.quantities.probability(greater, less))
 
     def rope(self, low: float, high: float) -> pd.DataFrame:
@@ -131,7 +131,7 @@ class EffectsQuestions(EffectsState):
         ['different', 'different']
         """
         if not low < high:
-            raise EffectsError(f"the region from {low!r} to {high!r} is empty", mend="Write the smaller number first.")
+            raise EffectsError(f"the region from {low!r} to {high!r} is empty", hint="Write the smaller number first.")
         ask = self.quantities.probability
         lower, upper = self.table["lower"], self.table["upper"]
         inside, outside = (lower >= low) & (upper <= high), (lower > high) | (upper < low)

@@ -90,12 +90,12 @@ def rake(
     if not isinstance(margins, Mapping):
         raise EffectsError(
             f"margins must be a dictionary of columns and the totals of their levels, not a {type(margins).__name__}",
-            mend=EXAMPLE,
+            hint=EXAMPLE,
         )
     if not margins:
-        raise EffectsError("rake needs at least one margin", mend=EXAMPLE)
+        raise EffectsError("rake needs at least one margin", hint=EXAMPLE)
     if not (_is_number(tol) and 0 < tol < 1):
-        raise EffectsError(f"tol must be a number between 0 and 1, not {tol!r}", mend="The default is 1e-9.")
+        raise EffectsError(f"tol must be a number between 0 and 1, not {tol!r}", hint="The default is 1e-9.")
     if not (_is_number(max_iter) and max_iter >= 1 and float(max_iter).is_integer()):
         raise EffectsError(f"max_iter must be a whole number of 1 or more, not {max_iter!r}")
     start = _start(weights, frame)
@@ -144,7 +144,7 @@ def _solve(read: list[_Margin], start: Array, tol: float, max_iter: int) -> tupl
         raise EffectsError(
             f"the weights did not converge: after {found.iterations} iterations the largest relative error of a total "
             f"is {found.error:.2g}",
-            mend=f"The margins do not conflict: raise max_iter (now {max_iter}) or tol (now {tol:g}).",
+            hint=f"The margins do not conflict: raise max_iter (now {max_iter}) or tol (now {tol:g}).",
         )
     weight = np.zeros(len(start))
     weight[live] = start[live] * (found.weight / total)[which]
@@ -154,7 +154,7 @@ def _solve(read: list[_Margin], start: Array, tol: float, max_iter: int) -> tupl
 def _conflict(reasons: list[str]) -> EffectsError:
     return EffectsError(
         "the margins cannot all hold: no weights of zero or more reproduce them. At best, " + "; ".join(reasons),
-        mend="Check these totals; where cells that start at zero stand in their way, start them from a small weight.",
+        hint="Check these totals; where cells that start at zero stand in their way, start them from a small weight.",
     )
 
 
@@ -163,8 +163,8 @@ def _start(weights: Any, frame: pd.DataFrame) -> Array:
     n, what = len(frame), "weights"
     if isinstance(weights, str):
         if weights not in frame.columns:
-            mend = did_you_mean(weights, frame.columns, all_of="Columns")
-            raise EffectsError(f"weights: the cells have no column {weights!r}", mend=mend)
+            hint = did_you_mean(weights, frame.columns, all_of="Columns")
+            raise EffectsError(f"weights: the cells have no column {weights!r}", hint=hint)
         what, weights = f"the column of weights {weights!r}", frame[weights]
     if n == 0:
         raise EffectsError("the table of cells has no rows")
@@ -175,7 +175,7 @@ def _start(weights: Any, frame: pd.DataFrame) -> Array:
         weight = weights.to_numpy(dtype=np.float64, na_value=np.nan) if series else np.array(weights, dtype=np.float64)
     except (TypeError, ValueError):
         raise EffectsError(
-            f"{what} must be {n} numbers, one for each cell", mend="Make them numbers: pd.to_numeric(...)."
+            f"{what} must be {n} numbers, one for each cell", hint="Make them numbers: pd.to_numeric(...)."
         ) from None
     if weight.shape != (n,):
         raise EffectsError(f"weights must be {n} numbers, one for each cell, not an array of shape {np.shape(weights)}")
@@ -186,7 +186,7 @@ def _start(weights: Any, frame: pd.DataFrame) -> Array:
             "from 0)"
         )
     if not weight.any():
-        raise EffectsError(f"{what} are zero in every row, and zero stays zero", mend="Leave weights= out.")
+        raise EffectsError(f"{what} are zero in every row, and zero stays zero", hint="Leave weights= out.")
     return weight
 
 
@@ -195,8 +195,8 @@ def _read(key: Any, totals: Any, frame: pd.DataFrame, positive: NDArray[np.bool_
     columns = list(key) if isinstance(key, tuple) else [key]
     for column in columns:
         if not isinstance(column, Hashable) or column not in frame.columns:
-            mend = did_you_mean(column, frame.columns, all_of="Columns")
-            raise EffectsError(f"margins: the cells have no column {column!r}", mend=mend)
+            hint = did_you_mean(column, frame.columns, all_of="Columns")
+            raise EffectsError(f"margins: the cells have no column {column!r}", hint=hint)
     if len(set(columns)) < len(columns) or not columns:
         raise EffectsError(f"margins: a joint margin is of different columns, not {key!r}")
     name = ":".join(map(str, columns))
@@ -208,7 +208,7 @@ def _read(key: Any, totals: Any, frame: pd.DataFrame, positive: NDArray[np.bool_
             raise EffectsError(
                 f"the margin {name} is about the column {column!r}, which is missing in {some_rows(rows)} (counted "
                 "from 0): nobody knows to which total these cells belong",
-                mend=f"Leave them out, cells.dropna(subset=[{column!r}]), or make them a level with a total of its "
+                hint=f"Leave them out, cells.dropna(subset=[{column!r}]), or make them a level with a total of its "
                 f"own, cells[{column!r}].fillna('unknown').",
             )
     place = {level: i for i, level in enumerate(wanted)}
@@ -220,7 +220,7 @@ def _read(key: Any, totals: Any, frame: pd.DataFrame, positive: NDArray[np.bool_
     if unknown:
         raise EffectsError(
             f"the margin {name} has no total for {listed(unknown)}",
-            mend=_as_other_type(unknown, place) or "Add one, zero included, or leave these cells out.",
+            hint=_as_other_type(unknown, place) or "Add one, zero included, or leave these cells out.",
         )
     code = np.array([place.get(level, -1) for level in levels], dtype=np.intp)[codes]
     reached = np.bincount(code[positive], minlength=len(target)) > 0
@@ -228,7 +228,7 @@ def _read(key: Any, totals: Any, frame: pd.DataFrame, positive: NDArray[np.bool_
     if empty:
         raise EffectsError(
             f"no cell with a positive weight can make up the total of {name} = {listed(empty)}",
-            mend="Add such cells, or start them from a small weight.",
+            hint="Add such cells, or start them from a small weight.",
         )
     return _Margin(name, code, list(wanted), target)
 
@@ -237,31 +237,31 @@ def _totals(name: str, columns: list[Any], totals: Any) -> dict[Any, float]:
     """Level -> total of one margin."""
     if not isinstance(totals, Mapping | pd.Series):
         by = repr(columns[0]) if len(columns) == 1 else repr(columns)
-        mend = "Give the totals by level: {level: total, ...}."
+        hint = "Give the totals by level: {level: total, ...}."
         if isinstance(totals, pd.DataFrame):
-            mend = f"Make it a Series of totals by level: frame.groupby({by})['N'].sum()."
+            hint = f"Make it a Series of totals by level: frame.groupby({by})['N'].sum()."
         raise EffectsError(
-            f"the totals of {name} must be a dictionary or a Series by level, not a {type(totals).__name__}", mend=mend
+            f"the totals of {name} must be a dictionary or a Series by level, not a {type(totals).__name__}", hint=hint
         )
     pairs = list(totals.items())
     if not pairs:
-        raise EffectsError(f"the margin {name} has no levels", mend=EXAMPLE)
+        raise EffectsError(f"the margin {name} has no levels", hint=EXAMPLE)
     found: dict[Any, float] = {}
     for level, total in pairs:
         if len(columns) > 1 and not (isinstance(level, tuple) and len(level) == len(columns)):
             raise EffectsError(
                 f"the joint margin {name} has the level {level!r}, which is no tuple of {len(columns)} levels",
-                mend=f"Write {{({', '.join('...' for _ in columns)}): total, ...}}.",
+                hint=f"Write {{({', '.join('...' for _ in columns)}): total, ...}}.",
             )
         if any(pd.isna(part) for part in (level if isinstance(level, tuple) else (level,))):
             raise EffectsError(
                 f"the margin {name} has a total for a missing level",
-                mend="Give these cells a level of their own, such as 'unknown', in the cells and in the margin.",
+                hint="Give these cells a level of their own, such as 'unknown', in the cells and in the margin.",
             )
         if level in found:
             raise EffectsError(
                 f"the margin {name} has the level {level!r} more than once",
-                mend="Where its lines are parts of one total, add them up: totals.groupby(level="
+                hint="Where its lines are parts of one total, add them up: totals.groupby(level="
                 f"{0 if len(columns) == 1 else list(range(len(columns)))}).sum().",
             )
         try:
@@ -294,7 +294,7 @@ def _check_grand_totals(read: list[_Margin], tol: float) -> None:
             raise EffectsError(
                 f"the margins conflict: {first.name} adds up to {first.target.sum():,.10g}, {margin.name} to "
                 f"{margin.target.sum():,.10g}",
-                mend="Scale them to one total.",
+                hint="Scale them to one total.",
             )
 
 

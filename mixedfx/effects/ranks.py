@@ -26,7 +26,7 @@ def rank_table(effects: EffectsState, best: Literal["highest", "lowest"]) -> pd.
     columns = {key: np.full(len(table), np.nan) for key in ("prob_best", "rank", "median", "lower", "upper")}
     for rows in comparable(effects):
         if len(rows) < 2:
-            raise EffectsError("a rank needs two or more subgroups", mend='Ask for them: by=["race", "gender"].')
+            raise EffectsError("a rank needs two or more subgroups", hint='Ask for them: by=["race", "gender"].')
         ranks, first = rank_draws(draws[:, rows] if best == "lowest" else -draws[:, rows])
         tail = 0.5 - effects.level / 2
         columns["prob_best"][rows] = first.mean(axis=0)

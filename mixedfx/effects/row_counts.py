@@ -84,7 +84,7 @@ def read_counts(
     if array.ndim != 2 or array.shape[1] != n or not len(array):
         raise EffectsError(
             f"weights have shape {np.shape(cast(Any, weights))}; the rows averaged over number {n}",
-            mend=f"One number for each row, or draws of uncertain weights as an array (draws, {n}).",
+            hint=f"One number for each row, or draws of uncertain weights as an array (draws, {n}).",
         )
     bad = ~np.isfinite(array) | (array < 0)
     if bad.any():
@@ -92,7 +92,7 @@ def read_counts(
         value = array[np.argmax(bad[:, row]), row]
         raise EffectsError(
             f"{int(bad.sum())} {what} are negative, missing or infinite; the first is {value} in row {row}",
-            mend=meaning,
+            hint=meaning,
         )
     return array, notes
 
@@ -161,10 +161,10 @@ def _numbers(values: Any) -> Array:
 def no_such_column(column: str, names: Sequence[Any], *, from_fit: bool, what: str = "by") -> EffectsError:
     """The error for a column that the rows averaged over do not have."""
     if not from_fit:
-        mend = did_you_mean(column, names, all_of="Columns of newdata")
-        return EffectsError(f"{what}: newdata has no column {column!r}", mend=mend)
+        hint = did_you_mean(column, names, all_of="Columns of newdata")
+        return EffectsError(f"{what}: newdata has no column {column!r}", hint=hint)
     return EffectsError(
         f"{what}: the fit holds only the columns its formula uses, and {column!r} is not among them ({listed(names)})",
-        mend=f"Pass the rows to average over, with that column: newdata=data. "
+        hint=f"Pass the rows to average over, with that column: newdata=data. "
         f"{did_you_mean(column, names, all_of='Columns of the fit')}",
     )

@@ -32,9 +32,9 @@ def shrinkage_table(effects: EffectsState) -> pd.DataFrame:
     """Raw estimate with its error, pooled estimate, pooling factor and n; see `Effects.shrinkage`."""
     question = effects.question
     if question.scale == "link" and not is_identity(effects.fit):
-        raise EffectsError("raw estimates are on the scale of the response", mend='Ask with scale="response".')
+        raise EffectsError("raw estimates are on the scale of the response", hint='Ask with scale="response".')
     if "against" in effects.keys or effects.overall is None:
-        raise EffectsError("raw estimates belong to a table of effects", mend="Ask the table of effects itself.")
+        raise EffectsError("raw estimates belong to a table of effects", hint="Ask the table of effects itself.")
     frame, per = effects.fit.design.frame, effects.per_subgroup
     lacking = [c for c in question.plan.columns if c not in frame.columns]
     if lacking:

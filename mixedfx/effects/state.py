@@ -170,7 +170,7 @@ class EffectsState:
         """
         if isinstance(self.quantities, Exact):
             return self.quantities.functional
-        raise EffectsError("these numbers are no linear functionals of (beta, u)", mend="Use .draws().")
+        raise EffectsError("these numbers are no linear functionals of (beta, u)", hint="Use .draws().")
 
     @property
     def uncertainty(self) -> str:

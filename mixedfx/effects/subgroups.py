@@ -131,12 +131,12 @@ def read_plan(by: ByLike | None, subgroups: Mapping[str, str] | None) -> Plan:
     (('race',), ('race', 'gender'))
     """
     if by is not None and subgroups is not None:
-        raise EffectsError("give by or subgroups, not both", mend="Ask twice; both answers come from the same fit.")
+        raise EffectsError("give by or subgroups, not both", hint="Ask twice; both answers come from the same fit.")
     if subgroups is not None:
         if not isinstance(subgroups, Mapping) or not subgroups:
             raise EffectsError(
                 "subgroups must be a dictionary of names and queries",
-                mend="Write subgroups={\"Black boys\": \"race == 'Black' and gender == 'boy'\"}.",
+                hint="Write subgroups={\"Black boys\": \"race == 'Black' and gender == 'boy'\"}.",
             )
         queries = {}
         for name, text in subgroups.items():
@@ -159,7 +159,7 @@ def read_plan(by: ByLike | None, subgroups: Mapping[str, str] | None) -> Plan:
         return Plan(margins=margins, several=True)
     raise EffectsError(
         f"by cannot be read: {by!r}",
-        mend='Write by=["race", "gender"] for one crossing, by=[["race"], ["gender"]] for several margins.',
+        hint='Write by=["race", "gender"] for one crossing, by=[["race"], ["gender"]] for several margins.',
     )
 
 
@@ -231,7 +231,7 @@ def _by_query(queries: Mapping[str, Query], grid: Grid) -> Subgroups:
         if not selected.any():
             raise EffectsError(
                 f"subgroup {name!r} has no rows: nothing satisfies {query.text!r}",
-                mend="Pass newdata with such rows to ask about people the data do not have.",
+                hint="Pass newdata with such rows to ask about people the data do not have.",
             )
         rows.append(selected.astype(float))
     membership = sparse.csr_array(np.vstack(rows))
@@ -250,7 +250,7 @@ def _crossing(columns: list[Any]) -> tuple[str, ...]:
     if reserved is not None:
         raise EffectsError(
             f"by: the table of effects has a column {reserved!r} of its own",
-            mend=f"Rename the column of the data: data.rename(columns={{{reserved!r}: {reserved + '_'!r}}}).",
+            hint=f"Rename the column of the data: data.rename(columns={{{reserved!r}: {reserved + '_'!r}}}).",
         )
     return tuple(columns)
 
@@ -262,4 +262,4 @@ def _labels(levels: pd.DataFrame) -> list[str]:
 
 
 def _in_subgroup(name: str, error: EffectsError) -> EffectsError:
-    return EffectsError(f"subgroup {name!r}: {error.message}", mend=error.mend)
+    return EffectsError(f"subgroup {name!r}: {error.message}", hint=error.hint)

@@ -127,25 +127,25 @@ def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
         what = "is not in the model" if name in design.frame.columns else "is neither in the model nor in its data"
         raise EffectsError(
             f"the treatment {name!r} {what}, so this fit says nothing about its effect",
-            mend=did_you_mean(name, known, all_of=f"Columns in the model {design.formula}"),
+            hint=did_you_mean(name, known, all_of=f"Columns in the model {design.formula}"),
         )
     column = fetch(design.frame, name)
     levels, numeric = _levels(column)
     if len(levels) < 2:
         raise EffectsError(
             f"the treatment {name!r} has the single value {levels[0]!r} in the data of the fit",
-            mend="An effect needs rows with another value: fit the model to data that have both.",
+            hint="An effect needs rows with another value: fit the model to data that have both.",
         )
     category = not numeric or name in categorical_columns(design)
     by_level = category or set(levels) == {0, 1}
     if style == PER_UNIT:
         if category:
-            raise EffectsError(f"{name!r} is used as a category, which has no unit", mend=f"Levels: {listed(levels)}.")
+            raise EffectsError(f"{name!r} is used as a category, which has no unit", hint=f"Levels: {listed(levels)}.")
         return Treatment(name, "unit", (0, 1), ((1, 0),), column.dtype)
     if style is not None and not by_level and len(levels) > 2:
         raise EffectsError(
             f"{name!r} is a number and has no levels to compare {style!r}",
-            mend=f"Name the values: treatment={{{name!r}: [0, 1]}}.",
+            hint=f"Name the values: treatment={{{name!r}: [0, 1]}}.",
         )
     if chosen is not None:
         levels = _check_chosen(name, chosen, levels, column, any_number=not by_level)
@@ -173,20 +173,20 @@ def _split(treatment: TreatmentLike) -> tuple[str, list[Any] | None, str | None]
     if isinstance(treatment, str):
         return treatment, None, None
     if not isinstance(treatment, Mapping) or len(treatment) != 1:
-        raise EffectsError("treatment must be a column, or a dictionary of one column and its values", mend=example)
+        raise EffectsError("treatment must be a column, or a dictionary of one column and its values", hint=example)
     ((name, values),) = treatment.items()
     if isinstance(values, str):
         if values not in (*STYLES, PER_UNIT):
             raise EffectsError(
                 f"the values of the treatment {name!r} must be a list, or how its levels are paired, not {values!r}",
-                mend=did_you_mean(values, (*STYLES, PER_UNIT), all_of="Pairings"),
+                hint=did_you_mean(values, (*STYLES, PER_UNIT), all_of="Pairings"),
             )
         return name, None, values
     if not isinstance(values, Sequence | np.ndarray | pd.Index):
-        raise EffectsError(f"the values of the treatment {name!r} must be a list", mend=example)
+        raise EffectsError(f"the values of the treatment {name!r} must be a list", hint=example)
     values = [v.item() if isinstance(v, np.generic) else v for v in values]
     if len(values) < 2 or len(set(values)) < len(values):
-        raise EffectsError(f"the treatment {name!r} needs two or more different values, not {values}", mend=example)
+        raise EffectsError(f"the treatment {name!r} needs two or more different values, not {values}", hint=example)
     return name, values, None
 
 
@@ -210,7 +210,7 @@ def _check_chosen(name: str, chosen: list[Any], levels: list[Any], column: pd.Se
         if value not in levels:
             raise EffectsError(
                 f"the treatment {name!r} has no level {value!r} in the data of the fit",
-                mend=did_you_mean(value, levels, all_of="Levels")
+                hint=did_you_mean(value, levels, all_of="Levels")
                 if isinstance(value, str)
                 else f"Levels: {listed(levels)}.",
             )

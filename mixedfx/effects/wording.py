@@ -23,7 +23,7 @@ def listed(options: Iterable[Any]) -> str:
 
 
 def did_you_mean(name: Any, options: Iterable[Any], *, all_of: str) -> str:
-    """Return one line of mend: the nearest options, or all of them where none is near.
+    """Return a hint of one line: the nearest options, or all of them where none is near.
 
     Examples
     --------

@@ -103,7 +103,7 @@ class Binomial(_Successes):
         if trials is None:
             raise DataError(
                 "binomial needs the number of trials of each row",
-                mend="Write k | trials(m) ~ ...; a response of zeros and ones is family='bernoulli'.",
+                hint="Write k | trials(m) ~ ...; a response of zeros and ones is family='bernoulli'.",
             )
         for values, what in ((trials, "numbers of trials"), (y, "responses")):
             refuse(
@@ -158,7 +158,7 @@ class Binomial(_Successes):
 
 def _given(facts: RowFacts) -> Array:
     if facts.trials is None:
-        raise DataError("binomial needs the number of trials of each row", mend="Pass RowFacts(trials=...).")
+        raise DataError("binomial needs the number of trials of each row", hint="Pass RowFacts(trials=...).")
     return np.asarray(facts.trials, dtype=np.float64)
 
 

@@ -189,7 +189,7 @@ class Categorical(_Categories):
     def _several(self) -> OptionError:
         return OptionError(
             "derivatives in the linear predictor: a categorical response has several",
-            mend="Ordered categories (family='cumulative') have one.",
+            hint="Ordered categories (family='cumulative') have one.",
         )
 
     def mean(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:

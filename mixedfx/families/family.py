@@ -72,7 +72,7 @@ class Family(ABC):
     @classmethod
     def _check_link(cls, name: str) -> None:
         if name not in cls.links:
-            raise OptionError(f"{cls.name} has no link {name!r}", mend=f"Use {', '.join(map(repr, cls.links))}.")
+            raise OptionError(f"{cls.name} has no link {name!r}", hint=f"Use {', '.join(map(repr, cls.links))}.")
 
     def __repr__(self) -> str:
         return f"{self.name}(link={self.link.name!r})"
@@ -203,11 +203,11 @@ def times(count: Array, log_probability: Array) -> Array:
     return np.where(count == 0, 0.0, count * np.where(count == 0, 0.0, log_probability))
 
 
-def refuse(bad: NDArray[np.bool_], y: Array, rows: NDArray[np.intp], what: str, mend: str) -> None:
+def refuse(bad: NDArray[np.bool_], y: Array, rows: NDArray[np.intp], what: str, hint: str) -> None:
     """Raise `DataError` for the rows where `bad` holds, quoting the first value.
 
     `what` is a sentence with ``{where}`` and ``{value}`` in it.
     """
     if bad.any():
         value = y[bad][0]
-        raise DataError(what.format(where=f"{some_rows(rows[bad])} (counted from 0)", value=f"{value:g}"), mend=mend)
+        raise DataError(what.format(where=f"{some_rows(rows[bad])} (counted from 0)", value=f"{value:g}"), hint=hint)

@@ -61,7 +61,7 @@ def family(name: str, link: str | None = None) -> Family:
         near = get_close_matches(str(name).lower(), FAMILIES, n=1)
         raise OptionError(
             f"family={name!r} is not known",
-            mend=f"Did you mean '{near[0]}'?" if near else f"Use {', '.join(map(repr, FAMILIES))}.",
+            hint=f"Did you mean '{near[0]}'?" if near else f"Use {', '.join(map(repr, FAMILIES))}.",
         )
     found = FAMILIES[name]
     return found if link is None else type(found).linked(link)
@@ -81,5 +81,5 @@ def find_family(name_or_family: str | Family) -> Family:
         return family(name_or_family)
     raise OptionError(
         f"family is a {type(name_or_family).__name__}, neither a name nor a family",
-        mend="Use family='bernoulli', or mx.families.bernoulli(link='probit').",
+        hint="Use family='bernoulli', or mx.families.bernoulli(link='probit').",
     )

@@ -89,11 +89,11 @@ class _Checker:
         self.names: list[tuple[int, str]] = []
         self.multiplier = 1
 
-    def refuse(self, node: ast.AST, message: str, mend: str | None = None) -> NoReturn:
-        raise UnsafeFormulaError(message, formula=self.code.formula, column=self.code.column(node), mend=mend)
+    def refuse(self, node: ast.AST, message: str, hint: str | None = None) -> NoReturn:
+        raise UnsafeFormulaError(message, formula=self.code.formula, column=self.code.column(node), hint=hint)
 
-    def wrong(self, node: ast.AST, message: str, mend: str | None = None) -> NoReturn:
-        raise FormulaError(message, formula=self.code.formula, column=self.code.column(node), mend=mend)
+    def wrong(self, node: ast.AST, message: str, hint: str | None = None) -> NoReturn:
+        raise FormulaError(message, formula=self.code.formula, column=self.code.column(node), hint=hint)
 
     def expression(self, node: ast.expr) -> None:
         """Check something that has a value for each row."""
@@ -230,16 +230,16 @@ class _Checker:
 
     def unknown(self, node: ast.expr, name: str, known: list[str]) -> NoReturn:
         if name in TRANSLATIONS:
-            mend = f"Write {TRANSLATIONS[name]}."
+            hint = f"Write {TRANSLATIONS[name]}."
         elif near := difflib.get_close_matches(name.removeprefix("np."), known, n=1, cutoff=0.75):
-            mend = f"Did you mean `{'np.' if name.startswith('np.') else ''}{near[0]}`?"
+            hint = f"Did you mean `{'np.' if name.startswith('np.') else ''}{near[0]}`?"
         elif name.startswith("np."):
-            mend = "Only functions that work row by row are available; center(x) and scale(x) remember their means."
+            hint = "Only functions that work row by row are available; center(x) and scale(x) remember their means."
         elif hasattr(builtins, name):
-            mend = f"Formulas may use {', '.join(FUNCTIONS)}, and functions that work row by row as np.<name>."
+            hint = f"Formulas may use {', '.join(FUNCTIONS)}, and functions that work row by row as np.<name>."
         else:
-            mend = f"Write one of the documented functions, or pass your own: env={{'{name}': {name}}}."
-        self.refuse(node, f"`{name}` is not a function that formulas may use", mend)
+            hint = f"Write one of the documented functions, or pass your own: env={{'{name}': {name}}}."
+        self.refuse(node, f"`{name}` is not a function that formulas may use", hint)
 
     def arguments(self, node: ast.Call, name: str, signature: Signature | None) -> None:
         """Check the arguments of a call; `signature` is None for a function of the caller's."""

@@ -70,7 +70,7 @@ def _check_as_read(expression: str, side: Side, formula: str) -> None:
         check_code(read_code(expression, 0, expression), None)
     except FormulaError as error:
         column = side.column(max(side.text.find(expression), 0))
-        raise type(error)(error.message, formula=formula, column=column, mend=error.mend) from None
+        raise type(error)(error.message, formula=formula, column=column, hint=error.hint) from None
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _bound(tree: Any, side: Side, formula: str) -> None:
                     f"too large to expand: more than {MAX_TERMS:,} terms or {MAX_DEGREE} factors in one",
                     formula=formula,
                     column=side.column(_start(node)),
-                    mend="Lower the power, or write out the interactions you mean.",
+                    hint="Lower the power, or write out the interactions you mean.",
                 )
             sizes.append(size)
 

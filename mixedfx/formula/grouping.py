@@ -74,7 +74,7 @@ class _Reader:
                     f"`{token.text}` has no meaning between grouping factors",
                     formula=self.formula,
                     column=token.start,
-                    mend="Write / for nested factors, : for their combinations, * or + for crossed ones.",
+                    hint="Write / for nested factors, : for their combinations, * or + for crossed ones.",
                 )
             if precedence <= minimum:
                 break
@@ -118,7 +118,7 @@ class _Reader:
             f"{what} is not a grouping factor",
             formula=self.formula,
             column=token.start,
-            mend="Name the column whose levels the effects vary over: (1 | g).",
+            hint="Name the column whose levels the effects vary over: (1 | g).",
         )
 
 
@@ -158,5 +158,5 @@ def _columns_of(code: PythonCode) -> Grouping:
         f"`{code.text}` is not a grouping factor",
         formula=code.formula,
         column=code.start,
-        mend="Compute it as a column beforehand and name that column.",
+        hint="Compute it as a column beforehand and name that column.",
     )

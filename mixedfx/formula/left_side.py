@@ -53,7 +53,7 @@ def read_left(tokens: Sequence[Token], formula: str) -> tuple[str | None, tuple[
             "additions follow one bar, joined by `+`",
             formula=formula,
             column=bars[-1].start,
-            mend="Write y | se(s) ~ x.",
+            hint="Write y | se(s) ~ x.",
         )
     index = list(tokens).index(bars[0])
     return _response(tokens[:index], formula), _additions(tokens[index:], formula)
@@ -67,12 +67,12 @@ def _response(tokens: Sequence[Token], formula: str) -> str:
         if token.kind in (Kind.NAME, Kind.QUOTED) and token.text != ".":
             return quote(token.name)
         raise FormulaError(
-            f"`{token.text}` is not a response", formula=formula, column=token.start, mend="Name a column."
+            f"`{token.text}` is not a response", formula=formula, column=token.start, hint="Name a column."
         )
     for token in tokens:
         if token.kind is Kind.BAR:
             raise FormulaError(
-                "a random term cannot stand left of `~`", formula=formula, column=token.start, mend="Move it right."
+                "a random term cannot stand left of `~`", formula=formula, column=token.start, hint="Move it right."
             )
     start, end = tokens[0].start, tokens[-1].end
     code = read_code(formula[start:end], start, formula)
@@ -94,7 +94,7 @@ def _additions(tokens: Sequence[Token], formula: str) -> tuple[Addition, ...]:
                 f"`{name or token.text}` is not an addition",
                 formula=formula,
                 column=token.start,
-                mend=f"Did you mean {near[0]}(...)?"
+                hint=f"Did you mean {near[0]}(...)?"
                 if near
                 else "Known are se(s), sampling standard deviations, and trials(m), numbers of trials.",
             )

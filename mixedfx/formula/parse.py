@@ -83,7 +83,7 @@ def parse_formula(text: str) -> MixedFormula:
         raise TypeError(f"a formula is text, not {type(text).__name__}")
     formula = blank_lines(text)
     if not formula.strip():
-        raise FormulaError("the formula is empty", formula=formula, column=0, mend="Write y ~ x + (1 | g).")
+        raise FormulaError("the formula is empty", formula=formula, column=0, hint="Write y ~ x + (1 | g).")
     tokens = scan(formula)
     tilde = _tilde(tokens, formula)
     index = tokens.index(tilde)
@@ -93,12 +93,12 @@ def parse_formula(text: str) -> MixedFormula:
     check_tokens(right, formula, None, own=("offset",))
     if left and left[0].kind is Kind.BAR:
         raise FormulaError(
-            "no response before the bar", formula=formula, column=left[0].start, mend="Write y | se(s) ~ x."
+            "no response before the bar", formula=formula, column=left[0].start, hint="Write y | se(s) ~ x."
         )
     check_grammar(left, formula)
     if not right:
         raise FormulaError(
-            "nothing stands right of `~`", formula=formula, column=tilde.start, mend=f"Write {formula.rstrip()} 1"
+            "nothing stands right of `~`", formula=formula, column=tilde.start, hint=f"Write {formula.rstrip()} 1"
         )
     check_grammar(right, formula)
     check_powers(right, formula)
@@ -114,7 +114,7 @@ def _tilde(tokens: Sequence[Token], formula: str) -> Token:
             "there is no `~` between response and model",
             formula=formula,
             column=len(formula.rstrip()),
-            mend=f"Write the response first, y ~ {formula.strip()}, or ~ {formula.strip()} for a formula without one.",
+            hint=f"Write the response first, y ~ {formula.strip()}, or ~ {formula.strip()} for a formula without one.",
         )
     if len(tildes) > 1:
         raise FormulaError("a formula has one `~`", formula=formula, column=tildes[1].start)
@@ -163,7 +163,7 @@ def expand_dot(formula: MixedFormula, columns: Sequence[str]) -> MixedFormula:
             "`.` stands for every column not used elsewhere, and there is none",
             formula=formula.text,
             column=column,
-            mend="Write 1.",
+            hint="Write 1.",
         )
     for name in names:
         if "`" in name or "\\" in name or name.strip() in ("", "."):
@@ -171,7 +171,7 @@ def expand_dot(formula: MixedFormula, columns: Sequence[str]) -> MixedFormula:
                 f"the column {name!r} cannot be written in a formula",
                 formula=formula.text,
                 column=column,
-                mend="Rename it, or name the columns you mean.",
+                hint="Rename it, or name the columns you mean.",
             )
     columns_text = " + ".join(quote(name) for name in names)
     pieces: list[str] = []

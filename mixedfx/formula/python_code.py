@@ -96,7 +96,7 @@ def read_code(text: str, start: int, formula: str) -> PythonCode:
             "backslashes are not read in formulas",
             formula=formula,
             column=start + backslash,
-            mend="Rename the column or relabel the level.",
+            hint="Rename the column or relabel the level.",
         )
     if (private := text.find("_formulaic_")) >= 0:
         # formulaic puts names of this form in place of names in backticks, and then replaces them in the text.
@@ -112,7 +112,7 @@ def read_code(text: str, start: int, formula: str) -> PythonCode:
         raise FormulaError("this expression is too complicated", formula=formula, column=start) from error
     if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
         raise FormulaError(
-            "this expression is too long", formula=formula, column=start, mend="Compute it as a column beforehand."
+            "this expression is too long", formula=formula, column=start, hint="Compute it as a column beforehand."
         )
     return PythonCode(text, start, formula, masked, tree, quoted)
 
@@ -136,7 +136,7 @@ def _mask(text: str, start: int, formula: str) -> tuple[str, dict[str, str]]:
                 f"the name `{name}` cannot be used inside a function",
                 formula=formula,
                 column=start + match.start(),
-                mend="Rename the column, or compute this term as a column beforehand.",
+                hint="Rename the column, or compute this term as a column beforehand.",
             )
         if name.isidentifier():
             pieces.append(f" {name} ")
@@ -165,7 +165,7 @@ def _refuse_confusable(names: list[str], start: int, formula: str) -> None:
                     f"the names `{name}` and `{other}` cannot be used in one expression",
                     formula=formula,
                     column=formula.index(f"`{other}`", start),
-                    mend="Rename one of the columns.",
+                    hint="Rename one of the columns.",
                 )
 
 

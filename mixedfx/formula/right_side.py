@@ -90,7 +90,7 @@ def _refuse_many(random: Sequence[RandomPart], formula: str) -> None:
             f"more than {MAX_RANDOM} random terms",
             formula=formula,
             column=random[MAX_RANDOM].column,
-            mend="Write effects of the same groups as one term: (1 + x1 + x2 || g).",
+            hint="Write effects of the same groups as one term: (1 + x1 + x2 || g).",
         )
 
 
@@ -104,7 +104,7 @@ def read_random(tokens: Sequence[Token], formula: str) -> list[RandomPart]:
             "a random term has one bar",
             formula=formula,
             column=bars[1].start,
-            mend="For crossed grouping factors write "
+            hint="For crossed grouping factors write "
             f"{formula[: bars[1].start]} + {formula[bars[1].end :]}; for nested ones, "
             f"{formula[: bars[1].start]}/{formula[bars[1].end :]}",
         )
@@ -120,7 +120,7 @@ def read_random(tokens: Sequence[Token], formula: str) -> list[RandomPart]:
                 "`.` can only be used in the fixed part",
                 formula=formula,
                 column=token.start,
-                mend="Name the columns whose effects vary.",
+                hint="Name the columns whose effects vary.",
             )
     side = canonical_side(split_sum(left), formula, left[0].start)
     if check_terms(side, formula) == 0:
@@ -128,7 +128,7 @@ def read_random(tokens: Sequence[Token], formula: str) -> list[RandomPart]:
             "this random term has no effects",
             formula=formula,
             column=left[0].start,
-            mend=f"For an intercept that varies, write {formula[: left[0].start]}1{formula[left[-1].end :].rstrip()}",
+            hint=f"For an intercept that varies, write {formula[: left[0].start]}1{formula[left[-1].end :].rstrip()}",
         )
     correlated = bars[0].text == "|"
     return [
@@ -150,7 +150,7 @@ def refuse_structures(tokens: Sequence[Token], formula: str) -> None:
                 f"`{name}(...)` is not a random term here",
                 formula=formula,
                 column=token.start,
-                mend=f"Write {formula[: token.start]}{term}{formula[token.end :]}",
+                hint=f"Write {formula[: token.start]}{term}{formula[token.end :]}",
             )
 
 
@@ -163,7 +163,7 @@ def _refuse_inner_minus(tokens: Sequence[Token], formula: str) -> None:
                 "a term is taken away inside brackets that hold a random term or an offset",
                 formula=formula,
                 column=inner.sign.start if inner.sign else inner.start,
-                mend="Write random terms and offsets outside of other brackets.",
+                hint="Write random terms and offsets outside of other brackets.",
             )
 
 
@@ -182,7 +182,7 @@ def _is_offset(token: Token, formula: str) -> bool:
 def _missing_brackets(summand: Summand, bar: Token, formula: str) -> FormulaError:
     mended = f"{formula[: summand.start]}({formula[summand.start : summand.end]}){formula[summand.end :]}"
     return FormulaError(
-        "a random term needs brackets around it", formula=formula, column=bar.start, mend=f"Write {mended}"
+        "a random term needs brackets around it", formula=formula, column=bar.start, hint=f"Write {mended}"
     )
 
 
@@ -193,7 +193,7 @@ def _subtracted(summand: Summand, formula: str) -> FormulaError:
         f"{what} cannot be subtracted",
         formula=formula,
         column=column,
-        mend=f"Leave it out: {_cut(formula, column, summand.end)}",
+        hint=f"Leave it out: {_cut(formula, column, summand.end)}",
     )
 
 
@@ -213,7 +213,7 @@ def _combined(summand: Summand, formula: str) -> FormulaError:
         mended = _cut(formula, culprit.start, summand.end)
     else:
         mended = f"{formula[: culprit.start].rstrip()} + {formula[culprit.end :].lstrip()}"
-    return FormulaError(f"{what} can only be added", formula=formula, column=culprit.start, mend=f"Write {mended}")
+    return FormulaError(f"{what} can only be added", formula=formula, column=culprit.start, hint=f"Write {mended}")
 
 
 def _name_of(tokens: Sequence[Token]) -> str:

@@ -127,7 +127,7 @@ def code_of(token: Token, formula: str) -> PythonCode:
             f"`{name}` is not a function that formulas may use",
             formula=formula,
             column=token.start,
-            mend=f"Write {TRANSLATIONS[name]}.",
+            hint=f"Write {TRANSLATIONS[name]}.",
         )
     if token.text.startswith("{"):
         return read_code(token.text[1:-1], token.start + 1, formula)
@@ -145,7 +145,7 @@ def relocate(error: FormulaError, piece: str, formula: str) -> FormulaError:
         word = re.match(r"`[^`]*`|[.\w]*", piece[error.column :])
         found = re.search(rf"(?<![\w.]){re.escape(word[0])}(?![\w.])", whole) if word and word[0] else None
         column = found.start() if found else 0
-    return type(error)(error.message, formula=formula, column=column, mend=error.mend)
+    return type(error)(error.message, formula=formula, column=column, hint=error.hint)
 
 
 def _check_name(name: str, column: int, formula: str) -> None:
@@ -154,5 +154,5 @@ def _check_name(name: str, column: int, formula: str) -> None:
             f"`{name}` is not available in formulas",
             formula=formula,
             column=column,
-            mend=f"If it is a column, put it in backticks: `{name}`.",
+            hint=f"If it is a column, put it in backticks: `{name}`.",
         )

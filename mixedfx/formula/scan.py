@@ -116,7 +116,7 @@ def scan(text: str) -> tuple[Token, ...]:
             f"a formula of {len(text):,} characters is longer than the {MAX_LENGTH:,} that are read",
             formula=text[:60] + " ...",
             column=0,
-            mend="Select the columns beforehand and write `.` for all of them.",
+            hint="Select the columns beforehand and write `.` for all of them.",
         )
     for position, char in enumerate(text):
         if not char.isprintable():
@@ -162,7 +162,7 @@ def _next_token(text: str, position: int) -> Token:
         return _token(Kind.OPERATOR, text, position, match.end())
     if match := _WORD.match(text, position):
         return _word(text, position, match.end())
-    raise FormulaError(f"`{char}` has no meaning in a formula", formula=text, column=position, mend=_FOREIGN.get(char))
+    raise FormulaError(f"`{char}` has no meaning in a formula", formula=text, column=position, hint=_FOREIGN.get(char))
 
 
 def _word(text: str, start: int, end: int) -> Token:
@@ -175,7 +175,7 @@ def _word(text: str, start: int, end: int) -> Token:
             f"`{word}` is neither a number nor a name",
             formula=text,
             column=start,
-            mend=f"Put a column name that begins with a digit in backticks: `{word}`.",
+            hint=f"Put a column name that begins with a digit in backticks: `{word}`.",
         )
     if len(word) > 1 and not word.strip("."):
         raise FormulaError(f"`{word}` has no meaning in a formula", formula=text, column=start)
@@ -241,14 +241,14 @@ def _quoted(text: str, start: int, kind: Kind) -> Token:
     if kind is Kind.QUOTED and text[start + 1 : position] == ".":
         # formulaic takes it for the dot that stands for all columns, backticks or not.
         raise FormulaError(
-            "a column called `.` cannot be used in a formula", formula=text, column=start, mend="Rename the column."
+            "a column called `.` cannot be used in a formula", formula=text, column=start, hint="Rename the column."
         )
     if kind is Kind.QUOTED and "\\" in text[start:position]:
         raise FormulaError(
             "a name in backticks cannot contain a backslash",
             formula=text,
             column=text.index("\\", start),
-            mend="Rename the column.",
+            hint="Rename the column.",
         )
     return _token(kind, text, start, position + 1)
 
@@ -263,7 +263,7 @@ def _unclosed(text: str, column: int) -> FormulaError:
         f"unbalanced brackets: `{bracket}` is never closed",
         formula=text,
         column=column,
-        mend=f"Close it with `{_CLOSER[bracket]}`, or remove it.",
+        hint=f"Close it with `{_CLOSER[bracket]}`, or remove it.",
     )
 
 
@@ -272,5 +272,5 @@ def _unopened(text: str, column: int) -> FormulaError:
         f"unbalanced brackets: `{text[column]}` closes nothing",
         formula=text,
         column=column,
-        mend=f"Remove it: {text[:column] + text[column + 1 :]}",
+        hint=f"Remove it: {text[:column] + text[column + 1 :]}",
     )

@@ -86,7 +86,7 @@ def check_grammar(tokens: Sequence[Token], formula: str) -> None:
         after_operand = previous is not None and (previous.kind in OPERANDS or previous.kind is Kind.CLOSE)
         if token.kind is Kind.STRING:
             raise FormulaError(
-                "text is not a term", formula=formula, column=token.start, mend="Put column names in backticks."
+                "text is not a term", formula=formula, column=token.start, hint="Put column names in backticks."
             )
         if token.kind in OPERANDS or token.kind is Kind.OPEN:
             if after_operand:
@@ -94,7 +94,7 @@ def check_grammar(tokens: Sequence[Token], formula: str) -> None:
                     f"an operator is missing before `{token.text}`",
                     formula=formula,
                     column=token.start,
-                    mend=f"To add it: {formula[: token.start].rstrip()} + {formula[token.start :]}",
+                    hint=f"To add it: {formula[: token.start].rstrip()} + {formula[token.start :]}",
                 )
         elif token.kind is Kind.OPERATOR and token.text in "+-":
             if previous is not None and previous.kind is Kind.OPERATOR and previous.text not in "+-":
@@ -122,14 +122,14 @@ def check_powers(tokens: Sequence[Token], formula: str) -> None:
                 "a power of a power needs brackets",
                 formula=formula,
                 column=after.start,
-                mend="Write (a + b)^2, with one power.",
+                hint="Write (a + b)^2, with one power.",
             )
         if not re.fullmatch("[1-9][0-9]*", token.text):
             raise FormulaError(
                 "a power of terms has to be a whole number, at least 1",
                 formula=formula,
                 column=token.start,
-                mend="For a power of a column, write I(x**2).",
+                hint="For a power of a column, write I(x**2).",
             )
 
 
@@ -143,7 +143,7 @@ def _misplaced(previous: Token | None, token: Token, formula: str) -> FormulaErr
                 "the grouping factor is missing",
                 formula=formula,
                 column=token.start,
-                mend="Name the column whose levels the effects vary over: (1 | g).",
+                hint="Name the column whose levels the effects vary over: (1 | g).",
             )
         return _nothing(previous, "right", formula)
     if token.kind is Kind.BAR and (previous is None or previous.kind is Kind.OPEN):
@@ -151,7 +151,7 @@ def _misplaced(previous: Token | None, token: Token, formula: str) -> FormulaErr
             "nothing stands left of the bar",
             formula=formula,
             column=token.start,
-            mend=f"For an intercept that varies, write 1: {formula[: token.start]}1 {formula[token.start :].rstrip()}",
+            hint=f"For an intercept that varies, write 1: {formula[: token.start]}1 {formula[token.start :].rstrip()}",
         )
     if token.kind is Kind.BAR and previous is not None and previous.kind is Kind.OPERATOR:
         return _nothing(previous, "right", formula)
@@ -260,7 +260,7 @@ def _refuse_inner_zero(summand: Summand, formula: str) -> None:
                 "the intercept can only be removed by a term of its own",
                 formula=formula,
                 column=token.start,
-                mend="Write `0 +` in front of all terms.",
+                hint="Write `0 +` in front of all terms.",
             )
 
 

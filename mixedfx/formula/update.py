@@ -47,7 +47,7 @@ def update_formula(old: MixedFormula, change: str) -> MixedFormula:
     if len(tildes) != 1:
         raise FormulaError(
             "a change of a formula has one '~'", formula=change, column=tildes[1].start if tildes else 0,
-            mend='Write for instance ". ~ . + x".',
+            hint='Write for instance ". ~ . + x".',
         )  # fmt: skip
     where = tokens.index(tildes[0])
     left, right = tokens[:where], tokens[where + 1 :]
@@ -90,5 +90,5 @@ def _not_there(summand: Summand, text: str, change: str) -> FormulaError:
         f"the formula has no random term {text} to take away",
         formula=change,
         column=summand.start,
-        mend="Take away a term exactly as the fit's formula prints it.",
+        hint="Take away a term exactly as the fit's formula prints it.",
     )

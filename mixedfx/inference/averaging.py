@@ -53,17 +53,17 @@ def asked(specs: str | Sequence[str], by: str | Sequence[str] | None) -> tuple[t
         if left:
             raise OptionError(
                 f"{specs!r} asks for contrasts and means at once",
-                mend=f'Ask for the means, mx.emmeans(fit, "~ {right}"), and then for .contrast("{left}").',
+                hint=f'Ask for the means, mx.emmeans(fit, "~ {right}"), and then for .contrast("{left}").',
             )
         right, _, bar = right.partition("|")
         if bar and groups:
-            raise OptionError(f"{specs!r} names groups and by= does too", mend="Name them in one place.")
+            raise OptionError(f"{specs!r} names groups and by= does too", hint="Name them in one place.")
         names, groups = _names(right), _names(bar) or groups
     else:
         names = (specs,) if isinstance(specs, str) else tuple(specs)
     found = tuple(dict.fromkeys(n for n in names if n not in groups))
     if not found and not groups and not (isinstance(specs, str) and "~" in specs):
-        raise OptionError("emmeans needs a column to take means by", mend='Write mx.emmeans(fit, "style").')
+        raise OptionError("emmeans needs a column to take means by", hint='Write mx.emmeans(fit, "style").')
     return found, tuple(dict.fromkeys(groups))
 
 

@@ -44,7 +44,7 @@ def with_arrows(means: MarginalMeans, table: pd.DataFrame) -> pd.DataFrame:
     if means.family is not None or means.asker.posterior:
         raise OptionError(
             "comparison arrows are for marginal means of fits by REML or ML",
-            mend="Draw the pairwise differences: means.pairs().plot().",
+            hint="Draw the pairwise differences: means.pairs().plot().",
         )
     estimate = means.answer.estimate
     left, right = np.full(len(table), np.nan), np.full(len(table), np.nan)

@@ -54,14 +54,14 @@ def contrast_family(
     """
     k = len(labels)
     if base is not None and method != "trt.vs.ctrl":
-        raise OptionError("base= goes with 'trt.vs.ctrl' only", mend='Write contrast("trt.vs.ctrl", base=...).')
+        raise OptionError("base= goes with 'trt.vs.ctrl' only", hint='Write contrast("trt.vs.ctrl", base=...).')
     if isinstance(method, Mapping):
         return _custom(method, labels)
     if method not in METHODS:
         known = f"Use {', '.join(map(repr, METHODS))}, or a dictionary of coefficients."
-        raise OptionError(f"{method!r} is no known family of contrasts", mend=known)
+        raise OptionError(f"{method!r} is no known family of contrasts", hint=known)
     if k < 2:
-        raise OptionError("a contrast needs two means; there is one", mend="Name fewer columns in by=.")
+        raise OptionError("a contrast needs two means; there is one", hint="Name fewer columns in by=.")
     if method == "poly":
         rows = _polynomials(k, min(len(DEGREES), k - 1))
         return DEGREES[: len(rows)], np.array(rows, dtype=float)
@@ -88,21 +88,21 @@ def _position(base: Any, labels: Sequence[str]) -> int:
     wanted = ", ".join(map(str, base)) if isinstance(base, tuple) else str(base)
     if wanted not in labels:
         raise OptionError(
-            f"base={base!r} is none of the means", mend=nearest(wanted, labels) or f"They are: {'; '.join(labels)}."
+            f"base={base!r} is none of the means", hint=nearest(wanted, labels) or f"They are: {'; '.join(labels)}."
         )
     return list(labels).index(wanted)
 
 
 def _custom(given: Mapping[str, Sequence[float]], labels: Sequence[str]) -> tuple[tuple[str, ...], Array]:
     if not given:
-        raise OptionError("a dictionary of contrasts is empty", mend="Give name: coefficients.")
+        raise OptionError("a dictionary of contrasts is empty", hint="Give name: coefficients.")
     rows = []
     for name, coefficients in given.items():
         row = np.asarray(coefficients, dtype=float)
         if row.shape != (len(labels),) or not np.isfinite(row).all():
             raise OptionError(
                 f"the contrast {name!r} has {np.size(row)} coefficients; there are {len(labels)} means",
-                mend=f"Give one finite number for each of: {'; '.join(labels)}.",
+                hint=f"Give one finite number for each of: {'; '.join(labels)}.",
             )
         rows.append(row)
     return tuple(map(str, given)), np.array(rows)

@@ -125,7 +125,7 @@ def emmeans(
     check_option("scale", scale, ("link", "response"))
     check_flag("bias_adjust", bias_adjust)
     if bias_adjust and scale == "link":
-        raise OptionError("bias_adjust=True is about means of the response", mend='Ask with scale="response".')
+        raise OptionError("bias_adjust=True is about means of the response", hint='Ask with scale="response".')
     grid = reference_grid(fit, at, (*names, *groups))
     means = _means(asker, grid, grid.rows(fit), names, groups, weights, "emmean", level)
     if scale == "link":
@@ -184,7 +184,7 @@ def emtrends(
     grid = reference_grid(fit, at, (*names, *groups, var))
     values = column(fit.design.frame, var)
     if kind(values) != "number" or var in grid.coded:
-        raise OptionError(f"{var!r} is a factor in this model and has no slope", mend="Compare its means: mx.emmeans.")
+        raise OptionError(f"{var!r} is a factor in this model and has no slope", hint="Compare its means: mx.emmeans.")
     step = STEP * float(values.max() - values.min())
     return _means(asker, grid, _derivative(fit, grid, var, step), names, groups, weights, "trend", level)
 

@@ -128,7 +128,7 @@ def _checked(L: Vector, names: Sequence[str]) -> Vector:
     if L.ndim != 2 or L.shape[1] != len(names):
         raise OptionError(
             f"a contrast matrix of shape {L.shape} does not fit {len(names)} coefficients",
-            mend=f"One column for each of: {', '.join(names)}.",
+            hint=f"One column for each of: {', '.join(names)}.",
         )
     if not np.isfinite(L).all():
         raise OptionError("a contrast matrix holds values that are not finite")
@@ -137,10 +137,10 @@ def _checked(L: Vector, names: Sequence[str]) -> Vector:
 
 def _position(name: object, names: Sequence[str]) -> int:
     if name not in names:
-        mend = f"Coefficients: {', '.join(names)}."
+        hint = f"Coefficients: {', '.join(names)}."
         if "=" in str(name) or " - " in str(name):
-            mend += ' The hypothesis a - b = 1 is written test({"a": 1, "b": -1}, rhs=1).'
-        raise OptionError(f"there is no coefficient {name!r}", mend=mend)
+            hint += ' The hypothesis a - b = 1 is written test({"a": 1, "b": -1}, rhs=1).'
+        raise OptionError(f"there is no coefficient {name!r}", hint=hint)
     return list(names).index(str(name))
 
 
@@ -178,7 +178,7 @@ def check_testable(L: Vector, rhs: Vector) -> None:
     solution = np.linalg.lstsq(L / size, rhs / size[:, 0], rcond=1e-10)[0]
     if not np.allclose(L @ solution, rhs, rtol=1e-8, atol=1e-8 * max(1.0, float(np.abs(rhs).max(initial=0.0)))):
         raise OptionError(
-            "the rows of the hypothesis contradict each other", mend="Drop the rows that depend on others."
+            "the rows of the hypothesis contradict each other", hint="Drop the rows that depend on others."
         )
 
 

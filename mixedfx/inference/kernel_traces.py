@@ -78,7 +78,7 @@ def _check_memory(second: SecondLevel, count: int) -> None:
         raise MemoryForecastError(
             f"Kenward and Roger's method needs {needed:,.0f} MB for {q2:,} crossed random effects; {free:,.0f} MB are "
             "free",
-            mend='Use ddf="satterthwaite", which needs no more memory than the fit.',
+            hint='Use ddf="satterthwaite", which needs no more memory than the fit.',
         )
 
 

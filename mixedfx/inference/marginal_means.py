@@ -204,7 +204,7 @@ class MarginalMeans(Shown):
         """
         if self.asker.posterior:
             raise OptionError(
-                "an F test is for fits by REML or ML", mend="Look at the joint draws of the contrasts, .answer.draws."
+                "an F test is for fits by REML or ML", hint="Look at the joint draws of the contrasts, .answer.draws."
             )
         if self.family is None:
             return self.contrast("consec", adjust="none").joint()
@@ -267,7 +267,7 @@ class MarginalMeans(Shown):
             check_option("by", name, tuple(self.cells.columns))
         crossed = [c for c in self.cells.columns if c not in groups]
         if not crossed:
-            raise OptionError("every column is in by=, so there is nothing to compare", mend="Leave one out of by=.")
+            raise OptionError("every column is in by=, so there is nothing to compare", hint="Leave one out of by=.")
         blocks, cells = [], []
         name, taken = "contrast", set(self.cells.columns) & set(groups)
         while name in taken:
@@ -374,7 +374,7 @@ class MarginalMeans(Shown):
         check_adjust(adjust, pairwise=self.family in ("pairwise", "revpairwise"), side=side)
         if self.asker.posterior and adjust != "none":
             raise OptionError(
-                f"adjust={adjust!r} is for p values; a posterior has none", mend="Leave adjust= out, or use 'none'."
+                f"adjust={adjust!r} is for p values; a posterior has none", hint="Leave adjust= out, or use 'none'."
             )
         return adjust
 

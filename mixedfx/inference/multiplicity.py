@@ -30,10 +30,10 @@ def check_adjust(adjust: str, *, pairwise: bool, side: str = "two-sided") -> Non
     check_option("adjust", adjust, ADJUSTMENTS)
     if adjust == "tukey" and not pairwise:
         raise OptionError(
-            "adjust='tukey' is for all pairwise comparisons of one set of means", mend="Use 'mvt', 'sidak' or 'holm'."
+            "adjust='tukey' is for all pairwise comparisons of one set of means", hint="Use 'mvt', 'sidak' or 'holm'."
         )
     if adjust in ("tukey", "mvt") and side != "two-sided":
-        raise OptionError(f"adjust={adjust!r} is for two-sided tests", mend="Use 'holm', 'sidak' or 'bonferroni'.")
+        raise OptionError(f"adjust={adjust!r} is for two-sided tests", hint="Use 'holm', 'sidak' or 'bonferroni'.")
 
 
 def adjusted_p_values(

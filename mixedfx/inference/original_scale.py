@@ -31,28 +31,28 @@ def transformation_to_undo(
     check_flag("bias_adjust", bias_adjust)
     if not back_transform:
         if bias_adjust:
-            raise OptionError("bias_adjust=True is about a variable taken back", mend="Add back_transform=True.")
+            raise OptionError("bias_adjust=True is about a variable taken back", hint="Add back_transform=True.")
         return None
     found = read_transformation(design, family)
     if isinstance(found, Unknown):
         raise OptionError(
             f"the response {found.text} cannot be taken back to the scale of a variable: {found.reason}",
-            mend="Leave back_transform out.",
+            hint="Leave back_transform out.",
         )
     if found is None or not bias_adjust or found.affine is not None:
         return found
-    mend = f"Leave bias_adjust out: predictions are then {found.kind}s of {found.variable}."
+    hint = f"Leave bias_adjust out: predictions are then {found.kind}s of {found.variable}."
     if not found.has_mean:
-        raise OptionError(f"under a normal distribution of {found.text}, {found.variable} has no mean", mend=mend)
+        raise OptionError(f"under a normal distribution of {found.text}, {found.variable} has no mean", hint=hint)
     if design.known_sd is not None:
         raise OptionError(
-            "se(...) is the error of each row's own estimate, and no part of what varies in the population", mend=mend
+            "se(...) is the error of each row's own estimate, and no part of what varies in the population", hint=hint
         )
     if not (family.name == "gaussian" and family.identity):
         raise OptionError(
             f"means behind {found.text} are known for the gaussian family with the identity link, not for "
             f"{family.name} ({family.link.name})",
-            mend=mend,
+            hint=hint,
         )
     return found
 

@@ -118,7 +118,7 @@ def choose(parameters: Sequence[Parameter], parm: str | Sequence[str] | None) ->
             what = "is not a parameter of this model" if not found else "names several parameters"
             raise OptionError(
                 f"parm={name!r} {what}",
-                mend=f"Use 'fixed', 'ran_pars', or some of {', '.join(repr(p.label) for p in parameters)}.",
+                hint=f"Use 'fixed', 'ran_pars', or some of {', '.join(repr(p.label) for p in parameters)}.",
             )
         wanted.add(found[0])
     return tuple(p for p in parameters if p in wanted)

@@ -112,7 +112,7 @@ def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequen
         if name not in predictors:
             raise OptionError(
                 f"{name!r} is no predictor of the fixed part",
-                mend=nearest(name, predictors) or f"Its predictors: {', '.join(predictors) or 'none'}.",
+                hint=nearest(name, predictors) or f"Its predictors: {', '.join(predictors) or 'none'}.",
             )
     coded = _coded_as_factors(design, design.spec.fixed, predictors)
     values: dict[str, tuple[Any, ...]] = {}
@@ -127,7 +127,7 @@ def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequen
         widest = max(values, key=lambda name: len(values[name]))
         raise DataError(
             f"the reference grid would have {size:,} points",
-            mend=f"Fix predictors with at=, for instance at={{{widest!r}: {values[widest][0]!r}}}.",
+            hint=f"Fix predictors with at=, for instance at={{{widest!r}: {values[widest][0]!r}}}.",
         )
     frame = _crossing(design, values)
     counts = _counts(design, frame, factors)
@@ -177,22 +177,22 @@ def _settled(name: str, known: tuple[Any, ...], factor: bool, given: Any) -> tup
     """Values asked for with ``at=``."""
     listed = [given] if np.ndim(given) == 0 else list(given)
     if not listed:
-        raise OptionError(f"at= gives {name!r} no value", mend="Name at least one.")
+        raise OptionError(f"at= gives {name!r} no value", hint="Name at least one.")
     if factor:
         labels = {level_label(v): v for v in known}
         for value in listed:
             if level_label(value) not in labels:
                 raise OptionError(
                     f"at= asks for {name}={value!r}, a level it does not have",
-                    mend=nearest(level_label(value), labels) or f"Its levels: {', '.join(labels)}.",
+                    hint=nearest(level_label(value), labels) or f"Its levels: {', '.join(labels)}.",
                 )
         return tuple(labels[level_label(value)] for value in listed)
     try:
         numbers = tuple(float(v) for v in listed)
     except (TypeError, ValueError):
-        raise OptionError(f"at= asks for {name}={given!r}; {name} is a number", mend="Give numbers.") from None
+        raise OptionError(f"at= asks for {name}={given!r}; {name} is a number", hint="Give numbers.") from None
     if not np.isfinite(numbers).all():
-        raise OptionError(f"at= asks for {name}={given!r}, which is not finite", mend="Give finite numbers.")
+        raise OptionError(f"at= asks for {name}={given!r}, which is not finite", hint="Give finite numbers.")
     return tuple(int(v) if v.is_integer() else v for v in numbers)
 
 

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 def check_count(name: str, n: int, least: int = 1) -> None:
     """Refuse a number of replicates that is none (`OptionError`)."""
     if not (isinstance(n, int | np.integer) and n >= least):
-        raise OptionError(f"{name}={n!r} is not a number of replicates", mend=f"Use a whole number from {least} on.")
+        raise OptionError(f"{name}={n!r} is not a number of replicates", hint=f"Use a whole number from {least} on.")
 
 
 def run_blocks(
@@ -92,7 +92,7 @@ def _in_parallel(
         import joblib
     except ImportError as error:
         raise MissingPackageError(
-            "n_jobs other than 1 needs the package joblib", mend="pip install 'mixedfx[parallel]'"
+            "n_jobs other than 1 needs the package joblib", hint="pip install 'mixedfx[parallel]'"
         ) from error
     # a generator tells of each block as it ends, but not every backend can give one
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if progress else "list")

@@ -176,14 +176,14 @@ def cluster_codes(design: Design, cluster: Any) -> tuple[NDArray[np.intp], str]:
         if not holding:
             raise OptionError(
                 "no grouping factor contains the others, so the clusters have to be named",
-                mend="Give cluster= a column in which every random effect is nested.",
+                hint="Give cluster= a column in which every random effect is nested.",
             )
         name = min(holding, key=lambda label: int(labels[label].max()))
         return labels[name], name
     if isinstance(cluster, str):
         if cluster not in labels and cluster not in design.frame.columns:
             known = ", ".join(map(str, dict.fromkeys([*labels, *design.frame.columns])))
-            raise OptionError(f"there is no column {cluster!r} among those of the formula", mend=f"Known: {known}.")
+            raise OptionError(f"there is no column {cluster!r} among those of the formula", hint=f"Known: {known}.")
         codes = labels[cluster] if cluster in labels else pd.factorize(design.frame[cluster])[0].astype(np.intp)
         name = cluster
     else:
@@ -191,7 +191,7 @@ def cluster_codes(design: Design, cluster: Any) -> tuple[NDArray[np.intp], str]:
         if values.shape != (len(design.y),):
             raise OptionError(
                 f"cluster= has shape {values.shape}, the fit used {len(design.y)} rows",
-                mend="Give one value for each row the fit used (fit.design.rows.used lists them).",
+                hint="Give one value for each row the fit used (fit.design.rows.used lists them).",
             )
         codes, name = pd.factorize(values)[0].astype(np.intp), "cluster"
     if np.any(codes < 0):
@@ -200,7 +200,7 @@ def cluster_codes(design: Design, cluster: Any) -> tuple[NDArray[np.intp], str]:
     if shared:
         raise ModelError(
             f"levels of {shared[0]} have rows in several clusters of {name}, so these are not independent",
-            mend="Cluster by a factor in which every random effect is nested.",
+            hint="Cluster by a factor in which every random effect is nested.",
         )
     return codes, name
 

@@ -78,14 +78,14 @@ def table(
     check_option("show", show, ("se", "ci", "none"))
     check_level(level)
     if not fits:
-        raise OptionError("a table needs a fit", mend="Write mx.table(fit1, fit2).")
+        raise OptionError("a table needs a fit", hint="Write mx.table(fit1, fit2).")
     heads = tuple(f"({i})" for i in range(1, len(fits) + 1)) if names is None else tuple(map(str, names))
     covariances = [None] * len(fits) if vcov is None else list(vcov)
     for what, given in (("names", heads), ("vcov", covariances)):
         if len(given) != len(fits):
-            raise OptionError(f"{what}= has {len(given)} entries for {len(fits)} fits", mend="Give one for each.")
+            raise OptionError(f"{what}= has {len(given)} entries for {len(fits)} fits", hint="Give one for each.")
     if stars and any(_posterior(fit) for fit in fits):
-        raise OptionError("stars mark p values, and a posterior has none", mend='Use show="ci".')
+        raise OptionError("stars mark p values, and a posterior has none", hint='Use show="ci".')
     fixed = [_fixed(fit, level, ddf, v) for fit, v in zip(fits, covariances, strict=True)]
     sections = [
         ModelSection("Fixed effects", _coefficients(fixed, show, stars, digits, labels or {})),
@@ -117,7 +117,7 @@ def _posterior(fit: Any) -> bool:
 def _fixed(fit: Any, level: float, ddf: str | None, vcov: Any) -> pd.DataFrame:
     if _posterior(fit):
         if vcov is not None:
-            raise OptionError("vcov= is for fits by REML or ML", mend="Give None for a posterior.")
+            raise OptionError("vcov= is for fits by REML or ML", hint="Give None for a posterior.")
         return fit.tidy(level=level).set_index("term")
     options = {} if ddf is None else {"ddf": ddf}
     return fit.tidy(level=level, vcov=vcov, **options).set_index("term")

@@ -174,7 +174,7 @@ def _marginal(design: Design, tested: list[Term]) -> dict[str, Vector]:
                 "type III tests average over all cells of the factors, but the data do not determine all cells of "
                 f"{max((term, *others), key=lambda t: len(t.variables)).text}: the columns {', '.join(design.aliased)} "
                 "were dropped",
-                mend='Use type="II", or leave out the interaction whose cells are empty.',
+                hint='Use type="II", or leave out the interaction whose cells are empty.',
             )
     M = np.where(np.abs(M) < 1e-10 * np.abs(M).max(), 0.0, M)
     out = {}

@@ -88,7 +88,7 @@ class Units:
         if self.variance is not None:
             raise OptionError(
                 "null= of adjusted means has no counterpart on the scale of the linear predictor",
-                mend="Test the means without bias_adjust.",
+                hint="Test the means without bias_adjust.",
             )
         found = argument_of(self.curve, value)
         if np.isnan(found):
@@ -128,14 +128,14 @@ def units_of(fit: Fit, grid: ReferenceGrid, W: sparse.csr_array, bias_adjust: bo
     if family is not None and family.outcome in ("ordered", "nominal"):
         raise OptionError(
             f"a mean on the scale of a {family.name} response is a probability of each category",
-            mend="Ask mx.poststratify, or fit.predict.",
+            hint="Ask mx.poststratify, or fit.predict.",
         )
     name = fit.design.response_name
     found = read_transformation(fit.design, family)
     if isinstance(found, Unknown):
         raise OptionError(
             f"the response {found.text} cannot be taken back to the scale of a variable: {found.reason}",
-            mend='Ask with scale="link".',
+            hint='Ask with scale="link".',
         )
     link = _of_link(family)
     steps = (*((link,) if link is not None else ()), *(found.steps if found is not None else ()))
@@ -184,7 +184,7 @@ def _variance(fit: Any, grid: ReferenceGrid, W: sparse.csr_array, whole: Transfo
     elif residual and design.known_sd is not None:
         reason = "se(...) is the error of each row's own estimate, and no part of what varies in the population"
     if reason is not None:
-        raise OptionError(reason, mend=LEAVE_OUT)
+        raise OptionError(reason, hint=LEAVE_OUT)
     total: Array = np.zeros((1, len(grid.frame)))
     if design.random:
         z = population_covariates(design, grid.with_left_sides())

@@ -174,7 +174,7 @@ def _lines(table: pd.DataFrame, names: list[str], colour: str | None, group: boo
         values = table[order].to_numpy(dtype=float)
         blocks.sort(key=lambda r: -values[list(r)].max())
     elif order != "table":
-        raise DataError(f"order={order!r} is not known", mend="Use 'table', 'estimate' or 'n'.")
+        raise DataError(f"order={order!r} is not known", hint="Use 'table', 'estimate' or 'n'.")
     crossed = len(names) > 1 and all(EVERY not in key for key in keys)
     firsts = [keys[r[0]][0] for r in blocks] if names else []
     if group is None:

@@ -81,7 +81,7 @@ def intersection_matrix(
     if table.duplicated([row, column]).any():
         raise DataError(
             f"a cell of {row} and {column} comes more than once",
-            mend="Choose the rows of one contrast or margin first.",
+            hint="Choose the rows of one contrast or margin first.",
         )
     rows, columns = list(dict.fromkeys(table[row])), list(dict.fromkeys(table[column]))
     if ax is None:

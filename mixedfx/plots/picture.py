@@ -87,7 +87,7 @@ class Picture:
         """
         ending = Path(path).suffix.lower()
         if str(path) and not Path(path).is_dir() and ending not in FORMATS:
-            raise OptionError(f"{str(path)!r} ends in no format of pictures", mend=f"End it in {', '.join(FORMATS)}.")
+            raise OptionError(f"{str(path)!r} ends in no format of pictures", hint=f"End it in {', '.join(FORMATS)}.")
         write_whole(path, self.render(ending.lstrip(".") or "png", dpi))
         return Path(path)
 

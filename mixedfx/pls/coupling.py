@@ -287,6 +287,6 @@ def check_memory(layout: Layout) -> None:
         raise MemoryForecastError(
             f"a fit of this model needs {needed:,.0f} MB ({tail:,} crossed random effects fill in); {available:,.0f} "
             "MB are free",
-            mend="Drop levels with few rows, move the second largest grouping factor to the fixed part, or fit on a "
+            hint="Drop levels with few rows, move the second largest grouping factor to the fixed part, or fit on a "
             "machine with more memory.",
         )

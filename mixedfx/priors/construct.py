@@ -23,7 +23,7 @@ from mixedfx.priors.distributions import (
 def _positive(**numbers: float) -> None:
     for name, value in numbers.items():
         if not 0 < value < float("inf"):
-            raise OptionError(f"{name}={value} is not positive", mend=f"Give a finite {name} greater than 0.")
+            raise OptionError(f"{name}={value} is not positive", hint=f"Give a finite {name} greater than 0.")
 
 
 def normal(loc: float = 0.0, scale: float = 1.0, autoscale: bool = False) -> Normal:
@@ -188,5 +188,5 @@ def r2d2(mean_R2: float = 0.5, prec_R2: float = 2.0, concentration: float = 0.5,
     """
     _positive(mean_R2=mean_R2, prec_R2=prec_R2, concentration=concentration)
     if mean_R2 >= 1:
-        raise OptionError(f"mean_R2={mean_R2} is not below 1", mend="Give the share of variance you expect, say 0.5.")
+        raise OptionError(f"mean_R2={mean_R2} is not below 1", hint="Give the share of variance you expect, say 0.5.")
     return R2D2(mean_R2, prec_R2, concentration, autoscale)

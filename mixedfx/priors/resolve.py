@@ -276,7 +276,7 @@ class _Resolution:
         if self.given is not None and self.given != prior:
             raise OptionError(
                 f"the model has two priors over many quantities together: {self.given} and {prior}",
-                mend="Give 'coef' and 'sd' the same one: it then covers both together.",
+                hint="Give 'coef' and 'sd' the same one: it then covers both together.",
             )
         self.given = self.sparse = prior
         if isinstance(prior, Horseshoe) and prior.par_ratio is not None:
@@ -296,7 +296,7 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
         if sigma_known:
             raise OptionError(
                 "decov() scales the covariance of random effects by sigma, which is known here",
-                mend="Use half_normal, half_student_t, half_cauchy or exponential for 'sd'.",
+                hint="Use half_normal, half_student_t, half_cauchy or exponential for 'sd'.",
             )
         final = replace(whole, scale=whole.scale / work.root_weight)
         work.described.append((f"covariance of {term.group} over sigma^2{where}", str(whole), str(final)))
@@ -304,7 +304,7 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
     if isinstance(whole, Decov):
         raise OptionError(
             f"the covariance of '{term.group}' has a decov() prior and one of its sds another",
-            mend=f"Give every sd of '{term.group}' a prior of its own.",
+            hint=f"Give every sd of '{term.group}' a prior of its own.",
         )
     sds = []
     for column, sd, own in zip(term.columns, term.sd, single, strict=True):
@@ -345,7 +345,7 @@ def _check_names(priors: PriorSet, scales: Scales) -> None:
         if name in AUXILIARY and name not in scales.auxiliary:
             raise OptionError(
                 f"priors has the key {name!r}, but the model has no {name}",
-                mend=f"Its family has {' and '.join(scales.auxiliary) or 'no parameter of this kind'}.",
+                hint=f"Its family has {' and '.join(scales.auxiliary) or 'no parameter of this kind'}.",
             )
     groups = {t.group for t in scales.terms}
     columns = {(t.group, c) for t in scales.terms for c in t.columns}
@@ -357,12 +357,12 @@ def _check_names(priors: PriorSet, scales: Scales) -> None:
             kind = "coefficient" if key[0] == "coef" else "grouping factor"
             raise OptionError(
                 f"priors has the key {key!r}, but the model has no {kind} '{key[1]}'",
-                mend=f"It has {', '.join(repr(n) for n in sorted(map(str, known[key[0]])))}.",
+                hint=f"It has {', '.join(repr(n) for n in sorted(map(str, known[key[0]])))}.",
             )
         if len(key) == 3 and key[1:] not in columns:
             raise OptionError(
                 f"priors has the key {key!r}, but no effect of '{key[2]}' varies over '{key[1]}'",
-                mend=f"There are {', '.join(repr(('sd', *c)) for c in sorted(columns))}.",
+                hint=f"There are {', '.join(repr(('sd', *c)) for c in sorted(columns))}.",
             )
     _check_correlations(priors, scales.terms)
 
@@ -381,7 +381,7 @@ def _check_correlations(priors: PriorSet, terms: tuple[TermScales, ...]) -> None
             why = f"the effects {', '.join(effects)} are independent" if len(effects) > 1 else "it has one effect"
             raise OptionError(
                 f"priors has the key ('cor', {group!r}), but '{group}' has no correlations: {why}",
-                mend=f"Leave it out, or let effects be correlated, as in (1 + x | {group}).",
+                hint=f"Leave it out, or let effects be correlated, as in (1 + x | {group}).",
             )
     for key in priors.entries:
         asked = key[0] == "cor" if isinstance(key, tuple) else key == "cor" and key in priors.asked
@@ -392,5 +392,5 @@ def _check_correlations(priors: PriorSet, terms: tuple[TermScales, ...]) -> None
             raise OptionError(
                 f"priors has the key {key!r}, but decov() is the prior of the correlations over "
                 f"{' and '.join(repr(term.group) for term in correlated)} too",
-                mend="Use its own parameter: decov(regularization=2) has the correlations of lkj(2).",
+                hint="Use its own parameter: decov(regularization=2) has the correlations of lkj(2).",
             )

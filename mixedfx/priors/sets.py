@@ -238,7 +238,7 @@ def pooled_interactions(ratio: float = 0.5) -> PriorSet:
     0.5
     """
     if not 0 < ratio <= 1:
-        raise OptionError(f"ratio={ratio} is not between 0 and 1", mend="Use 0.5, say; 1 treats all orders alike.")
+        raise OptionError(f"ratio={ratio} is not between 0 and 1", hint="Use 0.5, say; 1 treats all orders alike.")
     base = default()
     return PriorSet(f"pooled_interactions({ratio:g})", base.entries, base.unit, ratio)
 
@@ -279,7 +279,7 @@ def _checked_key(key: Key) -> Key:
     if parts[0] not in KINDS or len(parts) not in KINDS[parts[0]]:
         raise OptionError(
             f"priors has the key {key!r}",
-            mend="Use 'intercept', 'coef', ('coef', name), 'sd', ('sd', group), ('sd', group, column), 'cor', "
+            hint="Use 'intercept', 'coef', ('coef', name), 'sd', ('sd', group), ('sd', group, column), 'cor', "
             "('cor', group), 'sigma', 'nu', 'shape', 'phi'.",
         )
     return parts[0] if len(parts) == 1 else parts
@@ -300,7 +300,7 @@ def _checked_prior(key: Key, prior: Prior) -> Prior:
         many = "half_normal, half_student_t, half_cauchy, exponential, gamma, inv_gamma, flat"
         raise OptionError(
             f"the prior of {key!r} cannot be {prior}",
-            mend={
+            hint={
                 "intercept": "An intercept takes normal, student_t, cauchy or flat.",
                 "coef": "A coefficient takes normal, student_t, cauchy, flat, horseshoe or r2d2.",
                 "sd": f"An sd takes {many}, decov, horseshoe or r2d2.",
@@ -308,5 +308,5 @@ def _checked_prior(key: Key, prior: Prior) -> Prior:
             }.get(kind, f"{kind} takes {many}."),
         )
     if isinstance(prior, Decov) and isinstance(key, tuple) and len(key) == 3:
-        raise OptionError("decov() is the prior of a whole term", mend=f"Give it for ('sd', {key[1]!r}).")
+        raise OptionError("decov() is the prior of a whole term", hint=f"Give it for ('sd', {key[1]!r}).")
     return prior

@@ -72,7 +72,7 @@ def bootstrap_fit(
     check_option("kind", kind, KINDS)
     check_count("n", n, 2)
     if use_u and kind != "parametric":
-        raise OptionError(f"use_u belongs to the parametric bootstrap, not to kind={kind!r}", mend="Leave it out.")
+        raise OptionError(f"use_u belongs to the parametric bootstrap, not to kind={kind!r}", hint="Leave it out.")
     design = fit.design
     codes = cluster_of(design, cluster) if kind == "cluster" else None
     if callable(statistic):

@@ -37,7 +37,7 @@ def projection_of(fit: LmerState) -> Projection:
     if isinstance(fit.solution, LeastSquares):
         raise ModelError(
             "leverage, influence and checks are those of a mixed model; this formula has no random term",
-            mend="Add one, such as (1 | group).",
+            hint="Add one, such as (1 | group).",
         )
     rows: Functional = fit.design_for()
     return Projection(fit.design, fit.solution.joint, rows.fixed, rows.random)
@@ -80,7 +80,7 @@ def _groups(fit: LmerState, by: str) -> tuple[NDArray[np.intp], Sequence[str]]:
         return codes.astype(np.intp), [str(v) for v in values]
     known = dict.fromkeys([*(t.label for t in fit.design.random), *map(str, fit.design.frame.columns)])
     raise OptionError(
-        f"by={by!r} is no grouping factor or column of the fit", mend=f"Use one of {', '.join(map(repr, known))}."
+        f"by={by!r} is no grouping factor or column of the fit", hint=f"Use one of {', '.join(map(repr, known))}."
     )
 
 
@@ -98,7 +98,7 @@ def least_confounded(projection: Projection, sigma: float) -> pd.DataFrame:
     n = len(projection.fixed)
     if n > DENSE_ROWS:
         raise ModelError(
-            f"least confounded residuals need a matrix of {n} x {n}", mend='Use residuals("standardized").'
+            f"least confounded residuals need a matrix of {n} x {n}", hint='Use residuals("standardized").'
         )
     values, vectors = np.linalg.eigh(projection.complement(np.arange(n)))
     kept = values > 1e-8

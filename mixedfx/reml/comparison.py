@@ -71,7 +71,7 @@ def anova(*fits: LmerFit, refit: bool = True) -> DataFrame:
         5   2766.86  42.89 2.0
     """
     if not fits or not all(isinstance(fit, LmerFit) for fit in fits):
-        raise OptionError("anova compares fits of mixedfx.lmer", mend="mx.anova(fit1, fit2)")
+        raise OptionError("anova compares fits of mixedfx.lmer", hint="mx.anova(fit1, fit2)")
     if len(fits) == 1:
         return fits[0].anova()
     ordered = sorted(fits, key=lambda fit: fit.n_parameters)
@@ -85,10 +85,10 @@ def anova(*fits: LmerFit, refit: bool = True) -> DataFrame:
         for m in again:
             solutions[m] = maximum_likelihood(ordered[m].design, ordered[m].solution)
     elif len({fit.REML for fit in ordered}) > 1:
-        raise OptionError("some fits are by REML and some by maximum likelihood", mend="Leave refit=True.")
+        raise OptionError("some fits are by REML and some by maximum likelihood", hint="Leave refit=True.")
     elif ordered[0].REML and not all(same_span(ordered[0].design.X, fit.design.X) for fit in ordered[1:]):
         raise OptionError(
-            "REML criteria of models with different fixed parts cannot be compared", mend="Leave refit=True."
+            "REML criteria of models with different fixed parts cannot be compared", hint="Leave refit=True."
         )
     for small, large in pairwise(ordered):
         if not nested(small.design, large.design) or small.n_parameters == large.n_parameters:
@@ -124,7 +124,7 @@ def _check_same_data(fits: list[LmerFit]) -> None:
             raise DataError(
                 f"the fits have different responses ({len(first.y)} and {len(other.y)} rows): {fits[0].formula} and "
                 f"{fit.formula}",
-                mend="Fit both to the same rows; missing values in a column of one formula drop rows of that fit only.",
+                hint="Fit both to the same rows; missing values in a column of one formula drop rows of that fit only.",
             )
         mine, others = (ones if d.weights is None else d.weights for d in (first, other))
         if not np.array_equal(mine, others) or not np.array_equal(first.offset, other.offset):

@@ -196,7 +196,7 @@ class LmerIntervals(LmerInference):
         if any(p.kind != "beta" for p in chosen):
             raise OptionError(
                 "Wald intervals are for fixed effects: a standard deviation is not normal around its estimate",
-                mend="Use method='profile' or method='boot'.",
+                hint="Use method='profile' or method='boot'.",
             )
         table = self.tidy(ddf=ddf, level=level, vcov=vcov).iloc[[p.position for p in chosen]]
         estimate, low, high = (table[c].to_numpy(dtype=np.float64) for c in ("estimate", "conf_low", "conf_high"))

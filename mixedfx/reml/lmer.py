@@ -100,7 +100,7 @@ def lmer(
     if design.formula.additions:
         raise ModelError(
             f"lmer estimates one residual variance, but the formula gives {design.formula.additions[0].name}(...)",
-            mend=f"mx.bayes({str(formula)!r}, data) fits known standard errors. weights=1 / s**2 is another "
+            hint=f"mx.bayes({str(formula)!r}, data) fits known standard errors. weights=1 / s**2 is another "
             "model here: it multiplies the known variances by a residual variance that is estimated.",
         )
     call = Call(formula, data, REML, weights, offset, na, contrasts, env)

@@ -35,7 +35,7 @@ def plot(fit: LmerDiagnostics, what: str | None, ax: Axes | None, **options: Any
     """
     if what is None:
         if ax is not None or options:
-            raise OptionError("the page of all pictures takes no options", mend=f"Name one: {', '.join(KINDS)}.")
+            raise OptionError("the page of all pictures takes no options", hint=f"Name one: {', '.join(KINDS)}.")
         return page(fit)
     check_option("kind", what, tuple(KINDS))
     return KINDS[what](fit, ax, **options)
@@ -83,11 +83,11 @@ def slope_tables(
     """
     known = _slopes(fit)
     if not known:
-        raise OptionError("no numeric predictor of this fit has random slopes", mend='Draw fit.plot("caterpillar").')
+        raise OptionError("no numeric predictor of this fit has random slopes", hint='Draw fit.plot("caterpillar").')
     found = [(v, g) for v, g in known if variable in (None, v) and group in (None, g)]
     if not found:
         offered = "; ".join(f"variable={v!r}, group={g!r}" for v, g in known)
-        raise OptionError("there are no such random slopes", mend=f"There are: {offered}.")
+        raise OptionError("there are no such random slopes", hint=f"There are: {offered}.")
     variable, label = found[0]
     values = column(fit.design.frame, variable)
     x = np.linspace(values.min(), values.max(), STEPS)
@@ -166,7 +166,7 @@ def _fitted(fit: LmerDiagnostics, ax: Axes | None, group: str | None = None, gro
     from mixedfx.plots.by_group import observed_against_fitted
 
     if ax is not None:
-        raise OptionError("'fitted' draws a panel for each group on a figure of its own", mend="Leave ax= out.")
+        raise OptionError("'fitted' draws a panel for each group on a figure of its own", hint="Leave ax= out.")
     table, n = fitted_table(fit, group, groups)
     shown = len(set(table["group"]))
     note = None if shown == n else f"{shown} of {n} levels of {_label(fit, group)}, from smallest to largest mean"
@@ -201,7 +201,7 @@ def _profile(
     density: bool = False,
 ) -> Figure:
     if ax is not None:
-        raise OptionError("'profile' draws a panel for each parameter on a figure of its own", mend="Leave ax= out.")
+        raise OptionError("'profile' draws a panel for each parameter on a figure of its own", hint="Leave ax= out.")
     return fit.profile(parm, level).plot(density=density).figure
 
 

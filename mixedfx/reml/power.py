@@ -151,11 +151,11 @@ def power(
     check_option("ddf", ddf, DDF)
     check_count("n_sim", n_sim)
     if not 0 < alpha < 1:
-        raise OptionError(f"alpha={alpha} is not a probability", mend="Use a number between 0 and 1, such as 0.05.")
+        raise OptionError(f"alpha={alpha} is not a probability", hint="Use a number between 0 and 1, such as 0.05.")
     if isinstance(fit.solution, LeastSquares):
-        raise ModelError("power is for models with random terms", mend="Add one, such as (1 | group).")
+        raise ModelError("power is for models with random terms", hint="Add one, such as (1 | group).")
     if ddf == "kenward-roger" and not fit.REML:
-        raise OptionError("ddf='kenward-roger' is defined for REML", mend="Use fit.update(REML=True).")
+        raise OptionError("ddf='kenward-roger' is defined for REML", hint="Use fit.update(REML=True).")
     index, beta = _effects(fit, effect)
     codes = cluster_of(fit.design, group)
     rows: list[dict[str, Any]] = []
@@ -185,13 +185,13 @@ def _effects(fit: LmerFit, effect: Mapping[str, float] | str | Sequence[str]) ->
     unknown = [name for name in wanted if name not in names]
     if unknown or not wanted:
         what = f"the fit has no coefficient {unknown[0]!r}" if unknown else "no effect is named"
-        raise OptionError(what, mend=f"It has {', '.join(map(repr, names))}.")
+        raise OptionError(what, hint=f"It has {', '.join(map(repr, names))}.")
     index = [names.index(name) for name in wanted]
     if isinstance(effect, Mapping):
         for position, name in zip(index, wanted, strict=True):
             size = float(effect[name])
             if not np.isfinite(size):
-                raise OptionError(f"the size of {name!r} is {size}", mend="Give a finite number.")
+                raise OptionError(f"the size of {name!r} is {size}", hint="Give a finite number.")
             beta[position] = size
     return index, beta
 
@@ -202,7 +202,7 @@ def _sizes(name: str, sizes: int | Sequence[int] | None) -> Sequence[int | None]
     listed = [int(sizes)] if isinstance(sizes, int | np.integer) else list(sizes)
     for size in listed:
         if not (isinstance(size, int | np.integer) and size >= 1):
-            raise OptionError(f"{name} holds {size!r}", mend="Use whole numbers from 1 on.")
+            raise OptionError(f"{name} holds {size!r}", hint="Use whole numbers from 1 on.")
     return listed
 
 

@@ -105,11 +105,11 @@ def check_sources(
         unknown = sorted(asked - set(SOURCES))
         if unknown or not asked:
             what = f"{unknown[0]!r} is no source of uncertainty" if unknown else "no source of uncertainty is named"
-            raise OptionError(what, mend=f"Use any of {', '.join(map(repr, SOURCES))}.")
+            raise OptionError(what, hint=f"Use any of {', '.join(map(repr, SOURCES))}.")
         if interval == "prediction" and "residual" not in asked:
             raise OptionError(
                 "a prediction interval is for a new response, so 'residual' is one of its sources",
-                mend="Add it, or ask for interval='confidence'.",
+                hint="Add it, or ask for interval='confidence'.",
             )
     return asked, quantile(level)
 

@@ -104,7 +104,7 @@ def check_responses(design: Design, Y: Vector | pd.DataFrame) -> Vector:
     if Y.shape[0] != n:
         raise DataError(
             f"a new response has {Y.shape[0]} rows, the fit used {n}",
-            mend="Give one value for each row the fit used (fit.design.rows.used lists them).",
+            hint="Give one value for each row the fit used (fit.design.rows.used lists them).",
         )
     if not np.all(np.isfinite(Y)):
         raise DataError("a new response holds missing or infinite values")
@@ -147,7 +147,7 @@ def refit(fit: LmerFit, y: Vector) -> LmerFit:
     """The model of `fit` for one new response (n,)."""
     Y = check_responses(fit.design, y)
     if Y.shape[1] != 1:
-        raise DataError("refit takes one response", mend="Give many responses, one a column, to fit.refits.")
+        raise DataError("refit takes one response", hint="Give many responses, one a column, to fit.refits.")
     design = replace(fit.design, y=Y[:, 0])
     if isinstance(fit.solution, LeastSquares):
         return replace(fit, design=design, solution=least_squares(design, fit.REML), call=None)
@@ -164,7 +164,7 @@ def refits(fit: LmerFit, Y: Vector | pd.DataFrame) -> Refits:
         For a fit without random terms.
     """
     if isinstance(fit.solution, LeastSquares):
-        raise ModelError("a fit without random terms has nothing to optimise", mend="Use numpy.linalg.lstsq.")
+        raise ModelError("a fit without random terms has nothing to optimise", hint="Use numpy.linalg.lstsq.")
     return refit_problem(fit.design, fit.solution.problem, Y, fit.solution.par, tuple(fit.theta.index))
 
 

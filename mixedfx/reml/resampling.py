@@ -50,11 +50,11 @@ def cluster_of(design: Design, cluster: str | None = None) -> Codes:
                 return codes
         if not terms:
             raise OptionError(
-                "a model without random terms has no groups to draw", mend="Name a column: cluster='...'."
+                "a model without random terms has no groups to draw", hint="Name a column: cluster='...'."
             )
         raise OptionError(
             "the grouping factors are crossed, so that no groups are independent of each other",
-            mend=f"Choose the factor to draw: cluster={next(iter(terms))!r}.",
+            hint=f"Choose the factor to draw: cluster={next(iter(terms))!r}.",
         )
     if cluster in terms:
         return terms[cluster]
@@ -62,7 +62,7 @@ def cluster_of(design: Design, cluster: str | None = None) -> Codes:
         codes = np.unique(design.frame[cluster].astype(str).to_numpy(), return_inverse=True)[1]
         return codes.reshape(-1).astype(np.intp)
     names = dict.fromkeys([*terms, *map(str, design.frame.columns)])
-    raise OptionError(f"cluster={cluster!r} is not known", mend=f"Use one of {', '.join(map(repr, names))}.")
+    raise OptionError(f"cluster={cluster!r} is not known", hint=f"Use one of {', '.join(map(repr, names))}.")
 
 
 def resample_rows(design: Design, codes: Codes, drawn: Codes) -> Design:

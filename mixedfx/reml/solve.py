@@ -108,7 +108,7 @@ def solve_problem(design: Design, problem: Problem, start: Vector | None = None)
     if problem.sigma is None and problem.ww[-1, -1] <= NOTHING_LEFT * float(design.y @ design.y):
         raise ModelError(
             "the fixed part reproduces the response exactly, so there is no variance to estimate",
-            mend="Look for a column of the fixed part that was computed from the response.",
+            hint="Look for a column of the fixed part that was computed from the response.",
         )
     evaluation, optimization = minimise(problem, moment_start(problem) if start is None else start)
     theta = problem.natural_theta(evaluation.factorization.T)

@@ -53,7 +53,7 @@ def reference(fit: LmerInference, ddf: DegreesOfFreedom | None, vcov: Vcov | Non
     if ddf == "kenward-roger" and not fit.REML:
         raise OptionError(
             'ddf="kenward-roger" is defined for REML, and this fit is by maximum likelihood',
-            mend="Fit with REML=True, or use fit.update(REML=True).",
+            hint="Fit with REML=True, or use fit.update(REML=True).",
         )
     if isinstance(solution, LeastSquares):  # exact
         return Constant(solution.vcov, float(fit.nobs - len(solution.beta)))
@@ -70,7 +70,7 @@ def _given(
     if ddf == "kenward-roger":
         raise OptionError(
             'ddf="kenward-roger" brings its own covariance, and vcov= gives another',
-            mend='Leave vcov= out, or use ddf="satterthwaite" with fit.vcov_robust().',
+            hint='Leave vcov= out, or use ddf="satterthwaite" with fit.vcov_robust().',
         )
     p = len(fit.solution.beta)
     if isinstance(vcov, RobustCovariance):
@@ -80,7 +80,7 @@ def _given(
     if ddf == "satterthwaite":
         raise OptionError(
             "a covariance given as numbers has no Satterthwaite degrees of freedom",
-            mend='Say ddf="normal" or ddf="residual", or give what fit.vcov_robust() returns.',
+            hint='Say ddf="normal" or ddf="residual", or give what fit.vcov_robust() returns.',
         )
     if isinstance(vcov, pd.DataFrame):
         names = list(fit.design.fixed_names)

@@ -43,9 +43,9 @@ def update(fit: LmerFit, formula: str | None = None, data: Any = None, **changes
     known = [f.name for f in fields(Call)]
     unknown = sorted(set(changes) - set(known))
     if unknown:
-        raise OptionError(f"update has no argument {unknown[0]!r}", mend=f"It takes {', '.join(known)}.")
+        raise OptionError(f"update has no argument {unknown[0]!r}", hint=f"It takes {', '.join(known)}.")
     if fit.call is None:
-        raise ModelError("this fit does not know the data it was made from", mend="Call mixedfx.lmer with the data.")
+        raise ModelError("this fit does not know the data it was made from", hint="Call mixedfx.lmer with the data.")
     call = replace(fit.call, **changes)
     if formula is not None:
         call = replace(call, formula=update_formula(fit.design.formula, formula))

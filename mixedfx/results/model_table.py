@@ -173,7 +173,7 @@ class ModelTable:
             from great_tables import GT
         except ImportError:
             raise MissingPackageError(
-                ".gt() needs the package great_tables", mend="pip install 'mixedfx[tables]'"
+                ".gt() needs the package great_tables", hint="pip install 'mixedfx[tables]'"
             ) from None
         frame = self.frame.reset_index(names=["section", "row"])
         table = GT(frame, rowname_col="row", groupname_col="section").cols_align("right", columns=list(self.names))

@@ -127,8 +127,8 @@ class SingularityReport:
         """What is null, what to keep and what to try, in a few sentences."""
         if not self.singular:
             return self.found
-        mend = [self.to_keep, f"Try the smaller model {self.to_try}" if self.smaller is not None else ""]
-        return " ".join([f"singular fit: {self.found}.", *filter(None, mend)])
+        hint = [self.to_keep, f"Try the smaller model {self.to_try}" if self.smaller is not None else ""]
+        return " ".join([f"singular fit: {self.found}.", *filter(None, hint)])
 
 
 def singularity(

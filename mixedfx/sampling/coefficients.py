@@ -25,7 +25,7 @@ def coefficient_prior(design: Design, priors: ResolvedPriors) -> tuple[Coefficie
     if priors.sparse is not None:
         raise OptionError(
             f"the {priors.sparse.name} prior cannot be integrated out by the exact engine",
-            mend='Use engine="stanli", or normal, student_t or cauchy priors.',
+            hint='Use engine="stanli", or normal, student_t or cauchy priors.',
         )
     p = len(design.fixed_names)
     rows, loc, scale, df = [], [], [], []

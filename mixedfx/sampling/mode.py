@@ -129,7 +129,7 @@ def find_modes(target: Target) -> Modes:
     if len(order) == 0:
         raise ModelError(
             "the posterior density is zero or not a number at every starting point",
-            mend="Look for values in the response or the predictors that differ by many powers of ten.",
+            hint="Look for values in the response or the predictors that differ by many powers of ten.",
         )
     modes: list[Mode] = []
     for top in order:

@@ -111,13 +111,13 @@ def test_describe_tells_size_source_and_licence_of_every_data_set():
 def test_a_misspelt_name_is_answered_with_the_nearest(wrong, offered):
     with pytest.raises(DataError, match=f"there is no data set '{wrong}'") as caught:
         load(wrong)
-    assert caught.value.mend == f"Did you mean {offered}?"
+    assert caught.value.hint == f"Did you mean {offered}?"
 
 
 def test_a_name_like_no_other_is_answered_with_the_list():
     with pytest.raises(DataError) as caught:
         about("qqq")
-    assert caught.value.mend == "Data sets: star, flipped_classroom."
+    assert caught.value.hint == "Data sets: star, flipped_classroom."
 
 
 def test_the_functions_are_bound_in_the_package():

@@ -90,7 +90,7 @@ def test_a_series_that_cannot_be_aligned_is_refused(labels, index, message):
     n = 3 if labels is None else len(labels)
     with pytest.raises(DataError, match=message) as caught:
         per_row(pd.Series(1.0, index=index), None if labels is None else pd.Index(labels), n, "weights")
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_the_same_index_is_aligned_even_where_labels_repeat():

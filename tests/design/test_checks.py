@@ -55,7 +55,7 @@ class TestErrors:
     def test_a_grouping_factor_with_one_level(self, classes):
         with pytest.raises(ModelError, match=r"'town' of \(1 \| town\) has one level, 'Ulm'") as caught:
             build_design("y ~ x + (1 | town)", classes.assign(town="Ulm"))
-        assert caught.value.mend == "Leave (1 | town) out."
+        assert caught.value.hint == "Leave (1 | town) out."
 
     def test_as_many_levels_as_rows(self, classes):
         with pytest.raises(ModelError) as caught:

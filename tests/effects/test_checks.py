@@ -1,4 +1,4 @@
-"""Meaning before numbers: where the effect cannot vary over what was asked, the reader is told, and told the mend."""
+"""Meaning before numbers: where the effect cannot vary over what was asked, the reader is told, and told the way out."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def test_a_column_that_cannot_tell_effects_apart_is_named_with_its_mend(formula,
     fit = dense_fit(formula, people)
     message = told(fit, by=by)
     assert message is not None
-    mend = message.split("To let it vary: ")[1]
-    assert str(parse_formula(mend)) == str(parse_formula(suggested))
-    # The mend does what it says.
-    assert told(dense_fit(mend, people), by=by) is None
+    hint = message.split("To let it vary: ")[1]
+    assert str(parse_formula(hint)) == str(parse_formula(suggested))
+    # It does what it says.
+    assert told(dense_fit(hint, people), by=by) is None
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_the_advice_that_numbers_are_given_leads_out():
     assert fit.predict() is not None
     with pytest.raises(DataError, match="belong to its own rows") as caught:
         fit.predict(data)
-    assert "offset='log_exposure'" in caught.value.mend
+    assert "offset='log_exposure'" in caught.value.hint
     named = mx.lmer("y ~ z + (1 | school)", data, offset="exposure")
     written = mx.lmer("y ~ z + (1 | school) + offset(exposure)", data)
     np.testing.assert_allclose(named.predict(data), fit.predict(), rtol=1e-9)

@@ -164,7 +164,7 @@ def test_the_error_points_at_the_character_and_offers_a_formula_that_parses(text
         parse_formula(text)
     assert phrase in caught.value.message
     assert caught.value.column == caret.index("^")
-    assert mended in str(caught.value.mend)
+    assert mended in str(caught.value.hint)
     parse_formula(mended)
 
 
@@ -194,7 +194,7 @@ def test_a_formula_over_several_lines_is_shown_on_one():
 
 
 @pytest.mark.parametrize(
-    ("text", "mend"),
+    ("text", "hint"),
     [
         ("y ~ as.factor(x)", "Write factor(x)."),
         ("y ~ round(x)", "Write np.round(x)."),
@@ -211,7 +211,7 @@ def test_a_formula_over_several_lines_is_shown_on_one():
         ("y ~ I(x ** z)", "np.power(x, z)"),
     ],
 )
-def test_what_people_know_from_elsewhere_gets_its_translation(text, mend):
+def test_what_people_know_from_elsewhere_gets_its_translation(text, hint):
     with pytest.raises(FormulaError) as caught:
         parse_formula(text)
-    assert mend in str(caught.value.mend)
+    assert hint in str(caught.value.hint)

@@ -48,7 +48,7 @@ def test_a_function_known_to_nobody_is_found_before_evaluation():
     with pytest.raises(UnsafeFormulaError, match="`hlaf` is not a function") as caught:
         variables(parse_formula("y ~ shlaf + x + hlaf( x )"), env={"half"})
     assert caught.value.column == 16
-    assert caught.value.mend == "Write one of the documented functions, or pass your own: env={'hlaf': hlaf}."
+    assert caught.value.hint == "Write one of the documented functions, or pass your own: env={'hlaf': hlaf}."
 
 
 def test_the_error_points_into_a_random_term():

@@ -25,7 +25,7 @@ def test_the_line_that_is_advised_fits_the_model_asked_for(trials):
     """The advice is a line of code: run, it has no residual variance, and rows vary as their standard errors say."""
     with pytest.raises(ModelError, match=r"residual variance[\s\S]*weights=1 / s\*\*2 is another model") as caught:
         mx.lmer("y | se(s) ~ 1 + (1 | trial)", trials)
-    line = caught.value.mend.split(" fits ")[0]
+    line = caught.value.hint.split(" fits ")[0]
     fit = eval(line.replace("data)", "trials, seed=1)"), {"mx": mx, "trials": trials})
     assert ("sigma",) not in fit.draws()
     np.testing.assert_array_equal(fit.design.known_sd, trials["s"])

@@ -83,17 +83,17 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not _is_whole(self.seed) or not 0 <= self.seed <= LARGEST_SEED:
-            raise OptionError(f"seed={self.seed!r} is not a whole number from 0 to 2^32 - 1", mend="Use seed=1, say.")
+            raise OptionError(f"seed={self.seed!r} is not a whole number from 0 to 2^32 - 1", hint="Use seed=1, say.")
         for name, least in {"chains": 1, "warmup": 1, "draws": 1, "max_treedepth": 1, "threads": 1}.items():
             value = getattr(self, name)
             if not _is_whole(value) or value < least:
-                raise OptionError(f"{name}={value!r} is not a whole number", mend=f"Use one that is at least {least}.")
+                raise OptionError(f"{name}={value!r} is not a whole number", hint=f"Use one that is at least {least}.")
         if self.cores is not None and (not _is_whole(self.cores) or self.cores < 1):
-            raise OptionError(f"cores={self.cores!r} is not a number of cores", mend="Use cores=None for all of them.")
+            raise OptionError(f"cores={self.cores!r} is not a number of cores", hint="Use cores=None for all of them.")
         if not 0 < self.adapt_delta < 1:
             raise OptionError(
                 f"adapt_delta={self.adapt_delta!r} is not between 0 and 1",
-                mend="Use a number such as 0.8 (the default) or, after divergent transitions, 0.95.",
+                hint="Use a number such as 0.8 (the default) or, after divergent transitions, 0.95.",
             )
         check_option("algorithm", self.algorithm, ALGORITHMS)
         check_option("inits", self.inits, INITS)
@@ -253,5 +253,5 @@ def require(engine: Engine) -> None:
     """
     reason = engine.available()
     if reason is not None:
-        message, _, mend = reason.rpartition("\n")
-        raise MissingPackageError(message, mend=mend)
+        message, _, hint = reason.rpartition("\n")
+        raise MissingPackageError(message, hint=hint)

@@ -90,7 +90,7 @@ class CmdStan:
                 except (RuntimeError, ValueError) as error:
                     said = _console(folder) or str(error)
                     raise ModelError(
-                        f"CmdStan could not sample the Stan program\n{said}", mend=MENDS[settings.algorithm]
+                        f"CmdStan could not sample the Stan program\n{said}", hint=MENDS[settings.algorithm]
                     ) from error
             found, sampler = read_output(fit, settings, keep)
         return StanDraws(
@@ -244,7 +244,7 @@ def _compile(text: str, folder: Path, threads: bool, shown: bool) -> None:
         if shutil.which(make) is None:
             raise MissingPackageError(
                 f"CmdStan compiles with {make} and a C++ compiler, and {make} is not to be found",
-                mend="Install a C++ toolchain, or use engine='stanli', which needs none.",
+                hint="Install a C++ toolchain, or use engine='stanli', which needs none.",
             ) from error
         raise ModelError(f"the Stan program does not compile\n{error}") from error
     for path in folder.iterdir():

@@ -79,6 +79,6 @@ def gather(found: Mapping[str, Array], keep: Collection[str], text: str, layout:
         else:
             near = get_close_matches(name, list(found), n=3) or list(found)[:3]
             raise UnknownQuantityError(
-                f"the Stan program declares no {name!r}", mend=f"It has {', '.join(map(repr, near))}."
+                f"the Stan program declares no {name!r}", hint=f"It has {', '.join(map(repr, near))}."
             )
     return kept

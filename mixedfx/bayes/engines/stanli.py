@@ -57,7 +57,7 @@ class Stanli:
         if settings.algorithm != "nuts":
             raise OptionError(
                 f"the engine stanli has no algorithm={settings.algorithm!r}",
-                mend=f"Use algorithm='nuts', or engine='cmdstan', algorithm={settings.algorithm!r}.",
+                hint=f"Use algorithm='nuts', or engine='cmdstan', algorithm={settings.algorithm!r}.",
             )
         require(self)
         import stanli
@@ -82,7 +82,7 @@ class Stanli:
             except RuntimeError as error:
                 raise ModelError(
                     f"the Stan program could not be sampled\n{error}",
-                    mend="Check the data and the priors: some point between -2 and 2 on the unconstrained scale "
+                    hint="Check the data and the priors: some point between -2 and 2 on the unconstrained scale "
                     "must have a finite density.",
                 ) from error
         found = {name: np.ascontiguousarray(fit.draws(name)) for name in keep if name in fit.variables}

@@ -140,7 +140,7 @@ def _model(
 ) -> tuple[Design, Family, ResolvedPriors, ModelShape]:  # fmt: skip
     """Design, family, priors and shape of a model."""
     if threads < 1:
-        raise OptionError(f"threads={threads}", mend="Use 1, or the number of threads of each chain.")
+        raise OptionError(f"threads={threads}", hint="Use 1, or the number of threads of each chain.")
     found = find_family(family)
     design = model_design(formula, data, found, stacklevel=4, **options)
     resolved = resolve(prior_set(priors), scales_of(design, found))

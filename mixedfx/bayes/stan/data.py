@@ -60,7 +60,7 @@ def program_data(
         if design.trials is None:
             raise ModelError(
                 "the binomial family needs the number of trials of each row",
-                mend="Write k | trials(m) ~ ..., or use family='bernoulli' for zeros and ones.",
+                hint="Write k | trials(m) ~ ..., or use family='bernoulli' for zeros and ones.",
             )
         data["trials"] = _whole(design.trials)
     if shape.known_sd:

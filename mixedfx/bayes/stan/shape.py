@@ -175,7 +175,7 @@ def model_shape(
     if chosen - labels:
         raise OptionError(
             f"centred= names {sorted(chosen - labels)[0]!r}, which is no random term",
-            mend=f"There {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names)) or 'none'}.",
+            hint=f"There {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names)) or 'none'}.",
         )
     coefficients = dict(zip(design.fixed_names, resolved.coefficients, strict=True))
     intercept = coefficients.pop("Intercept", None)
