@@ -1,4 +1,4 @@
-"""Fits in files: `save` and `load`.
+"""Fits in files: what `PosteriorFit.save` writes and `mixedfx.load` reads.
 
 A file is a zip archive of
 
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from mixedfx.bayes import plain_values
 from mixedfx.bayes.collapsed import CollapsedPart
-from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.joint import JointDraws, Predictor
+from mixedfx.bayes.state import PosteriorState
 from mixedfx.design.design import Design, RowReport
 from mixedfx.errors import DataError, MixedfxWarning, OptionError
 from mixedfx.families.family import Family
@@ -40,7 +40,7 @@ FORMAT = 1
 MEMBERS = ("fit.json", "data.parquet", "draws.parquet")
 
 
-def save(fit: PosteriorFit, path: str | Path) -> Path:
+def save(fit: PosteriorState, path: str | Path) -> Path:
     """Write a fit; see `PosteriorFit.save`."""
     from importlib.metadata import version
 
@@ -73,31 +73,8 @@ def save(fit: PosteriorFit, path: str | Path) -> Path:
     return Path(path)
 
 
-def load(path: str | Path) -> PosteriorFit:
-    """Read a fit that `PosteriorFit.save` wrote.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    PosteriorFit
-        With the same draws; predictions and effects are as before.
-
-    Raises
-    ------
-    DataError
-        A file that is no saved fit, is damaged, or was written by a later version of mixedfx.
-
-    Examples
-    --------
-    >>> import mixedfx as mx
-    >>> mx.load("nowhere.mfx")
-    Traceback (most recent call last):
-    mixedfx.errors.DataError: there is no file nowhere.mfx
-    """
+def read(path: str | Path) -> PosteriorState:
+    """Read what `save` wrote; see `mixedfx.load`."""
     from mixedfx.families.registry import family
 
     head, frame, table = _read(Path(path))
@@ -118,7 +95,7 @@ def load(path: str | Path) -> PosteriorFit:
             part = CollapsedPart(build_target(design, priors), arrays["phi"])
         names = head.get("transitions")
         transitions = None if names is None else {name: arrays[f"transition.{name}"] for name in names}
-        return PosteriorFit(design, kind, priors, joint, sampling, head["chains"], head["seed"], part, transitions)
+        return PosteriorState(design, kind, priors, joint, sampling, head["chains"], head["seed"], part, transitions)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error!r}") from error
 
@@ -141,7 +118,7 @@ def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame, Any]:
 
 
 # --- draws ---------------------------------------------------------------------------------------------------------
-def _arrays(fit: PosteriorFit) -> dict[str, Array]:
+def _arrays(fit: PosteriorState) -> dict[str, Array]:
     """Every array of draws under a name, draws first."""
     joint = fit.joint
     arrays: dict[str, Array] = {}

@@ -35,7 +35,8 @@ from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.refit import refit_problem
 from mixedfx.reml.resampling import cluster_of, reflated, resample_rows
 from mixedfx.reml.rows import draw_effects, fitted_values, random_part, simulate_responses
-from mixedfx.reml.solve import RemlSolution, solve
+from mixedfx.reml.solution import solve_design
+from mixedfx.reml.solve import RemlSolution
 
 if TYPE_CHECKING:
     from mixedfx.reml.fit import LmerFit
@@ -218,11 +219,6 @@ def _singular(solution: RemlSolution | LeastSquares, theta: Vector) -> NDArray[n
     if isinstance(solution, LeastSquares):
         return np.zeros(len(theta), dtype=bool)
     return singular_rows(solution.problem, theta)
-
-
-def solve_design(design: Design, REML: bool) -> RemlSolution | LeastSquares:
-    """Fit a design, with or without random terms."""
-    return solve(design, REML) if design.random else least_squares(design, REML)
 
 
 def _stack(

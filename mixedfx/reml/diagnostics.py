@@ -127,7 +127,7 @@ class LmerDiagnostics(LmerIntervals):
         """
         from mixedfx.reml.variance import r2
 
-        return r2(self, by)
+        return r2(self.design, self.solution, by)
 
     def icc(self) -> pd.DataFrame:
         """Intraclass correlations and design effects, a row for each grouping factor.
@@ -148,7 +148,7 @@ class LmerDiagnostics(LmerIntervals):
         """
         from mixedfx.reml.variance import icc
 
-        return icc(self)
+        return icc(self.design, self.solution)
 
     def augment(self) -> pd.DataFrame:
         """The data of the fit with broom's columns, a row for each row used.

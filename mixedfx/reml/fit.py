@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.design import Design
+from mixedfx.errors import ConvergenceWarning, ModelError, SingularFitWarning, check_flag
+from mixedfx.reml.call import Call, changed
 from mixedfx.reml.diagnostics import LmerDiagnostics
+from mixedfx.reml.solution import solve_design
 
 if TYPE_CHECKING:
     from mixedfx.reml.refit import Refits
@@ -68,9 +73,11 @@ class LmerFit(LmerDiagnostics):
         **changes
             REML, weights, offset, na, contrasts, env.
         """
-        from mixedfx.reml.update import update
+        from mixedfx.design.build import build_design
 
-        return update(self, formula, data, **changes)
+        call = changed(self.call, self.design.formula, formula, data, changes)
+        check_flag("REML", call.REML)
+        return fit_design(build_design(**call.of_design), call)
 
     def __repr__(self) -> str:
         kind = f"{'REML criterion' if self.REML else '-2 log L'} {self.criterion:.2f}"
@@ -82,3 +89,28 @@ class LmerFit(LmerDiagnostics):
 
     def _repr_html_(self) -> str:
         return self.summary().html()
+
+
+def fit_design(design: Design, call: Call) -> LmerFit:
+    """Fit the design that `call` made, with the warnings of `mixedfx.lmer` at the line that called the caller.
+
+    Raises
+    ------
+    ModelError
+        For known sampling standard deviations.
+    """
+    if design.formula.additions:
+        raise ModelError(
+            f"lmer estimates one residual variance, but the formula gives {design.formula.additions[0].name}(...)",
+            hint=f"mx.bayes({str(call.formula)!r}, data) fits known standard errors. weights=1 / s**2 is another "
+            "model here: it multiplies the known variances by a residual variance that is estimated.",
+        )
+    fit = LmerFit(design, solve_design(design, call.REML), call)
+    if not fit.converged:
+        course = fit.optimization
+        warnings.warn(
+            f"{course.message} after {course.evaluations} evaluations; the estimates may be off", ConvergenceWarning, 3
+        )
+    if fit.singular:
+        warnings.warn(fit.singularity.text, SingularFitWarning, 3)
+    return fit

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mixedfx.errors import ConvergenceWarning, ModelError, SingularFitWarning, check_flag
+from mixedfx.errors import check_flag
 from mixedfx.formula.mixed_formula import MixedFormula
-from mixedfx.reml.fit import LmerFit
+from mixedfx.reml.call import Call
+from mixedfx.reml.fit import LmerFit, fit_design
 
 
 def lmer(
@@ -92,24 +92,6 @@ def lmer(
     """
     check_flag("REML", REML)
     from mixedfx.design.build import build_design
-    from mixedfx.reml.least_squares import least_squares
-    from mixedfx.reml.solve import solve
-    from mixedfx.reml.update import Call
 
-    design = build_design(formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
-    if design.formula.additions:
-        raise ModelError(
-            f"lmer estimates one residual variance, but the formula gives {design.formula.additions[0].name}(...)",
-            hint=f"mx.bayes({str(formula)!r}, data) fits known standard errors. weights=1 / s**2 is another "
-            "model here: it multiplies the known variances by a residual variance that is estimated.",
-        )
     call = Call(formula, data, REML, weights, offset, na, contrasts, env)
-    fit = LmerFit(design, solve(design, REML) if design.random else least_squares(design, REML), call)
-    if not fit.converged:
-        course = fit.optimization
-        warnings.warn(
-            f"{course.message} after {course.evaluations} evaluations; the estimates may be off", ConvergenceWarning, 2
-        )
-    if fit.singular:
-        warnings.warn(fit.singularity.text, SingularFitWarning, 2)
-    return fit
+    return fit_design(build_design(**call.of_design), call)

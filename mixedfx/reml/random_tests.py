@@ -21,10 +21,11 @@ from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import ModelError, check_count, check_seed
 from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
 from mixedfx.inference.terms import part_terms
-from mixedfx.reml.least_squares import LeastSquares, least_squares
+from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import refit_problem
 from mixedfx.reml.rows import draw_effects, simulate_responses
-from mixedfx.reml.solve import RemlSolution, solve
+from mixedfx.reml.solution import solve_design
+from mixedfx.reml.solve import RemlSolution
 from mixedfx.reml.starting import off_boundary
 from mixedfx.results.tables import aic, theta_names
 
@@ -130,7 +131,7 @@ def ranova(fit: LmerInference, simulate: int = 0, seed: int | None = None) -> pd
     rows = [["<none>", k, fit.loglik, fit.aic, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan]]
     for reduction in reductions(fit.design):
         design = replace(fit.design, random=reduction.random)
-        small = solve(design, fit.REML) if design.random else least_squares(design, fit.REML)
+        small = solve_design(design, fit.REML)
         df = reduction.variances + reduction.covariances
         statistic = small.criterion - fit.criterion
         row = [

@@ -31,12 +31,12 @@ from mixedfx.results.singularity import SingularityReport, singularity
 from mixedfx.results.undetermined import determined
 
 if TYPE_CHECKING:
+    from mixedfx.reml.call import Call
     from mixedfx.reml.full_estimate import FullEstimate
     from mixedfx.reml.least_squares import LeastSquares
     from mixedfx.reml.optimization import Optimization
     from mixedfx.reml.solve import RemlSolution
     from mixedfx.reml.theta_nodes import ThetaNodes
-    from mixedfx.reml.update import Call
 
 ALL_INCLUDED = (
     "That theta and sigma are estimated is included. Numbers of fixed effects alone: t with Satterthwaite's degrees of "

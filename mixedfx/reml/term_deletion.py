@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from mixedfx.errors import ModelError, RefittedWarning, check_option
 from mixedfx.inference.hypotheses import anova_table
 from mixedfx.inference.likelihood_ratio import chi_square_probability
 from mixedfx.inference.terms import deletion_contrast, droppable, without_term
-from mixedfx.reml.comparison import maximum_likelihood, with_fixed
+from mixedfx.reml.solution import maximum_likelihood
 from mixedfx.reml.testing import Vcov
 from mixedfx.results.tables import DegreesOfFreedom, aic
 
@@ -42,7 +43,8 @@ def drop1(fit: LmerInference, test: str, ddf: DegreesOfFreedom | None, vcov: Vco
         solution = maximum_likelihood(design, solution)
     rows = [("<none>", fit.n_parameters, aic(solution.criterion, fit.n_parameters), np.nan, np.nan, np.nan)]
     for term in terms:
-        smaller = with_fixed(design, *without_term(design, term))
+        X, names = without_term(design, term)
+        smaller = replace(design, X=X, fixed_names=names)
         df = design.X.shape[1] - smaller.X.shape[1]
         criterion = maximum_likelihood(smaller, solution).criterion
         statistic = criterion - solution.criterion
