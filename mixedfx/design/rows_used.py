@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from mixedfx.design.design import Design
 
 
+def row_index(design: Design, data: Any, n: int) -> pd.Index | None:
+    """Index of n predictions: that of the rows used where `data` is None, that of a pandas frame; else None."""
+    index = design.frame.index if data is None else getattr(data, "index", None)
+    return index if isinstance(index, pd.Index) and len(index) == n else None
+
+
 def weights_columns(design: Design, weights: Any = None) -> tuple[str, ...]:
     """Columns of new data that may say the weights of their rows: the one named, else the one the fit was weighted by.
 

@@ -21,6 +21,11 @@ def solve_design(design: Design, REML: bool = True) -> Solution:
     return solve(design, REML) if design.random else least_squares(design, REML)
 
 
+def n_parameters(solution: Solution) -> int:
+    """Fixed effects, theta and sigma: the k of AIC and BIC."""
+    return len(solution.beta) + len(solution.theta) + 1
+
+
 def maximum_likelihood(design: Design, start: Solution) -> Solution:
     """Fit `design` by maximum likelihood, from the parameters of another fit of it where they are known."""
     if not design.random:
