@@ -126,7 +126,7 @@ def lines_without_docstrings(path):
     documented = [
         n for n in found if isinstance(n, ast.ClassDef | ast.FunctionDef | ast.Module) and ast.get_docstring(n)
     ]
-    return text(path).count("\n") - sum(n.body[0].end_lineno - n.body[0].lineno + 1 for n in documented)
+    return text(path).count("\n") - sum(node.body[0].end_lineno - node.body[0].lineno + 1 for node in documented)
 
 
 def test_modules_are_short():
