@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
+from mixedfx.design.precision import Correlated, Independent, RowPrecision
 from mixedfx.formula.mixed_formula import MixedFormula
 
 if TYPE_CHECKING:
@@ -117,7 +120,11 @@ class Design:
     aliased
         Labels of the columns dropped because they are linear combinations of others.
     known_sd
-        (n,) known sampling standard deviations (``y | se(s) ~ ...``), or None where sigma is estimated.
+        (n,) known sampling standard deviations (``y | se(s) ~ ...``), or None.
+    known_covariance
+        (n, n) sparse known covariance of the rows' sampling errors, or None.
+    scale
+        What was said of the factor of the residual standard deviations: a number, ``"estimate"``, or nothing.
     response_name
         The response as written.
     trials
@@ -141,6 +148,30 @@ class Design:
     response_name: str = "y"
     trials: NDArray[np.float64] | None = None
     categories: tuple[str, ...] | None = None
+    known_covariance: sparse.csr_array | None = None
+    scale: float | Literal["estimate"] | None = None
+
+    @property
+    def sigma(self) -> float | None:
+        """The factor of the residual standard deviations where it is known, None where it is estimated.
+
+        Beside known sampling errors it is one, unless something else was said.
+        """
+        if self.scale is None:
+            return 1.0 if self.knows_errors else None
+        return None if self.scale == "estimate" else float(self.scale)
+
+    @cached_property
+    def precision(self) -> RowPrecision:
+        """What is known of the rows' residuals."""
+        if self.known_covariance is not None:
+            return Correlated(self.known_covariance)
+        return Independent(len(self.y), self.weights if self.known_sd is None else self.known_sd**-2.0)
+
+    @property
+    def knows_errors(self) -> bool:
+        """Whether standard deviations of rows, or their covariance, are known sampling errors."""
+        return self.known_sd is not None or self.known_covariance is not None
 
     @property
     def dropped(self) -> NDArray[np.intp]:

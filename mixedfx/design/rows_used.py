@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.additions import addition, addition_columns
 from mixedfx.design.alignment import aligned, per_row
 from mixedfx.design.frame import column, nearest
 from mixedfx.errors import DataError, UnweightedRowsWarning
@@ -24,7 +25,7 @@ def row_index(design: Design, data: Any, n: int) -> pd.Index | None:
 
 
 def weights_columns(design: Design, weights: Any = None) -> tuple[str, ...]:
-    """Columns of new data that may say the weights of their rows: the one named, else the one the fit was weighted by.
+    """Columns of new data that may say the precision of their rows: the one named, else what the fit was weighted by.
 
     Parameters
     ----------
@@ -33,6 +34,8 @@ def weights_columns(design: Design, weights: Any = None) -> tuple[str, ...]:
     weights
         As the caller gave them: a name, values, or None.
     """
+    if weights is None and design.known_sd is not None:
+        return addition_columns(design, "se")
     name = design.spec.weights if weights is None else weights
     return (name,) if isinstance(name, str) else ()
 
@@ -104,7 +107,7 @@ def row_weights(
     Raises
     ------
     DataError
-        Weights that are not n positive numbers.
+        Weights that are not n positive numbers; no sampling errors of new rows where the fit's are known.
 
     Warns
     -----
@@ -113,7 +116,9 @@ def row_weights(
     """
     if weights is None:
         if frame is None:
-            return np.ones(n) if design.weights is None else design.weights
+            return 1.0 / design.precision.variances
+        if design.knows_errors:
+            return _known_precision(design, frame)
         weights = design.spec.weights
         if weights is None or weights not in frame.columns:
             if design.weights is not None:
@@ -129,6 +134,26 @@ def row_weights(
     if not np.all(out > 0) or not np.all(np.isfinite(out)):
         raise DataError(f"weights must be {n} positive numbers, one for each row", hint="The default is 1.")
     return out
+
+
+def _known_precision(design: Design, frame: pd.DataFrame) -> NDArray[np.float64]:
+    """(n,) precisions of new rows of a fit with known sampling errors, from the columns of ``se(...)``.
+
+    Raises
+    ------
+    DataError
+        Where the fit has no ``se(...)``, or the frame no column that it reads.
+    """
+    needed = addition_columns(design, "se")
+    lacking = [column for column in needed if column not in frame.columns]
+    known = addition(design, frame, "se") if not lacking else None
+    if known is None:
+        what = f"they have no column '{lacking[0]}'" if lacking else "the covariance V is that of the fit's own rows"
+        raise DataError(
+            f"new responses need the sampling errors of their rows, and {what}",
+            hint="Give weights=1 / variance, or ask for intervals of the mean: interval='confidence'.",
+        )
+    return known**-2.0
 
 
 def _warn(name: str | None) -> None:

@@ -18,11 +18,11 @@ def augment(design: Design, solution: Solution, fitted: Vector, hat: Vector) -> 
     `.cooksd` is the usual approximation r^2 h / ((1 - h)^2 p sigma^2) with Pearson residuals r and the leverage h of
     the whole model; `LmerFit.cooks_distance` is exact for the fixed effects.
     """
-    weights = np.ones(len(design.y)) if design.weights is None else design.weights
+    weights = 1.0 / design.precision.variances
     residual = design.y - fitted
-    pearson2 = weights * residual**2
+    pearson = design.precision.whiten(residual)
     with np.errstate(divide="ignore", invalid="ignore"):
-        cooks = pearson2 * hat / ((1 - hat) ** 2 * len(solution.beta) * solution.sigma**2)
+        cooks = pearson**2 * hat / ((1 - hat) ** 2 * len(solution.beta) * solution.sigma**2)
     columns = {
         ".fitted": fitted,
         ".resid": residual,
@@ -31,7 +31,7 @@ def augment(design: Design, solution: Solution, fitted: Vector, hat: Vector) -> 
         ".fixed": design.X @ solution.beta + design.offset,
         ".offset": design.offset,
         ".weights": weights,
-        ".wtres": np.sqrt(weights) * residual,
+        ".wtres": pearson,
     }
     spec = design.spec
     frame = design.frame.drop(columns=[spec.given_offset] if spec.offset_is_own else [])  # that is `.offset` below

@@ -24,6 +24,8 @@ class Call:
     na: Literal["drop", "raise"] = "drop"
     contrasts: Mapping[str, Any] | None = None
     env: Mapping[str, Any] | None = None
+    V: Any = None
+    sigma: float | Literal["estimate"] | None = None
 
     @property
     def of_design(self) -> dict[str, Any]:

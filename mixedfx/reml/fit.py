@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ConvergenceWarning, ModelError, SingularFitWarning, check_flag
+from mixedfx.errors import ConvergenceWarning, SingularFitWarning, check_flag
 from mixedfx.inference.bootstrap import Bootstrap, Interval
 from mixedfx.inference.findings import CheckReport
 from mixedfx.inference.influence import Influence
@@ -667,19 +667,7 @@ class LmerFit(LmerState):
 
 
 def fit_design(design: Design, call: Call) -> LmerFit:
-    """Fit the design that `call` made, with the warnings of `mixedfx.lmer` at the line that called the caller.
-
-    Raises
-    ------
-    ModelError
-        For known sampling standard deviations.
-    """
-    if design.formula.additions:
-        raise ModelError(
-            f"lmer estimates one residual variance, but the formula gives {design.formula.additions[0].name}(...)",
-            hint=f"mx.bayes({str(call.formula)!r}, data) fits known standard errors. weights=1 / s**2 is another "
-            "model here: it multiplies the known variances by a residual variance that is estimated.",
-        )
+    """Fit the design that `call` made, with the warnings of `mixedfx.lmer` at the line that called the caller."""
     fit = LmerFit(design, solve_design(design, call.REML), call)
     if not fit.converged:
         course = fit.optimization

@@ -20,10 +20,13 @@ def lmer(
     na: Literal["drop", "raise"] = "drop",
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
+    V: Any = None,
+    sigma: float | Literal["estimate"] | None = None,
 ) -> LmerFit:
     """Fit a linear mixed model by REML or maximum likelihood.
 
-    The model is y = X beta + Z u + offset + e with u ~ N(0, sigma^2 Lambda Lambda') and e ~ N(0, sigma^2 / weight).
+    The model is y = X beta + Z u + offset + e with u ~ N(0, sigma^2 Lambda Lambda') and e ~ N(0, sigma^2 / weight), or
+    errors of known variances (``y | se(s) ~ ...``) or covariance (`V`).
     beta and sigma are profiled out of the criterion, which is minimised over theta, the parameters of Lambda (Bates,
     Maechler, Bolker and Walker 2015, Journal of Statistical Software 67(1)). A formula without random terms is fitted
     by least squares.
@@ -50,6 +53,13 @@ def lmer(
         Column -> coding, for the fixed and the random part alike.
     env
         Names that the formula may use besides the columns and the documented functions.
+    V
+        Known covariance of the sampling errors of the rows of `data`: (n, n), dense or sparse, or (n,) variances. Rows
+        whose errors are correlated, such as estimates from the same people, are blocks of it.
+    sigma
+        The residual standard deviation where it is known. None: estimated; beside known sampling errors (``y | se(s)
+        ~ ...``, `V`) one, so that errors are what they are said to be. ``"estimate"``: estimated beside these too, a
+        factor of all of them.
 
     Returns
     -------
@@ -59,12 +69,12 @@ def lmer(
     Raises
     ------
     FormulaError
-        A formula that cannot be read; points at the character.
+        A formula that cannot be read, or says ``trials(...)``; points at the character.
     DataError
         Unknown columns, no rows, infinities, a response that is not numeric or does not vary.
     ModelError
-        A grouping factor with one level or with as many levels as rows; known sampling standard deviations
-        (``se(...)``).
+        A grouping factor with one level or with as many levels as rows (known sampling errors allow the latter);
+        `V` beside ``se(...)`` or `weights`.
 
     Warns
     -----
@@ -93,5 +103,5 @@ def lmer(
     check_flag("REML", REML)
     from mixedfx.design.build import build_design
 
-    call = Call(formula, data, REML, weights, offset, na, contrasts, env)
+    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma)
     return fit_design(build_design(**call.of_design), call)

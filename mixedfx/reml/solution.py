@@ -21,9 +21,9 @@ def solve_design(design: Design, REML: bool = True) -> Solution:
     return solve(design, REML) if design.random else least_squares(design, REML)
 
 
-def n_parameters(solution: Solution) -> int:
-    """Fixed effects, theta and sigma: the k of AIC and BIC."""
-    return len(solution.beta) + len(solution.theta) + 1
+def n_parameters(design: Design, solution: Solution) -> int:
+    """Fixed effects, theta, and sigma unless it is known: the k of AIC and BIC."""
+    return len(solution.beta) + len(solution.theta) + (design.sigma is None)
 
 
 def maximum_likelihood(design: Design, start: Solution) -> Solution:

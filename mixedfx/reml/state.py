@@ -104,7 +104,8 @@ class LmerState:
     @property
     def varcorr(self) -> pd.DataFrame:
         """Variances and covariances: columns grp, var1, var2, vcov, sdcor; Residual last."""
-        return tables.varcorr_table(self.design.random, self.solution.factors, self.solution.sigma)
+        residual = self.design.sigma is None
+        return tables.varcorr_table(self.design.random, self.solution.factors, self.sigma, residual)
 
     @property
     def theta(self) -> pd.Series:
@@ -128,8 +129,8 @@ class LmerState:
 
     @property
     def n_parameters(self) -> int:
-        """Fixed effects, theta and sigma: the k of AIC and BIC."""
-        return n_parameters(self.solution)
+        """Fixed effects, theta, and sigma unless it is known: the k of AIC and BIC."""
+        return n_parameters(self.design, self.solution)
 
     @property
     def aic(self) -> float:

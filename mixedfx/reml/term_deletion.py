@@ -37,7 +37,7 @@ def drop1(design: Design, solution: Solution, reference: Ask, test: str) -> pd.D
     if solution.REML:
         warnings.warn("the REML fit is refitted by maximum likelihood for the comparison", RefittedWarning, 3)
         solution = maximum_likelihood(design, solution)
-    all_parameters = n_parameters(solution)
+    all_parameters = n_parameters(design, solution)
     rows = [("<none>", all_parameters, aic(solution.criterion, all_parameters), np.nan, np.nan, np.nan)]
     for term in terms:
         X, names = without_term(design, term)

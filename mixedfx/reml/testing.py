@@ -48,7 +48,7 @@ def reference(
         covariance given.
     """
     check_option("ddf", ddf, DDF)
-    residual = float(len(design.y) - len(solution.beta))
+    residual = float(len(design.y) - len(solution.beta)) if design.sigma is None else np.inf
     constants = {None: np.nan, "residual": residual, "normal": np.inf}
     if vcov is not None:
         return _given(design, ddf, vcov, constants)
