@@ -50,7 +50,7 @@ def icc(design: Design, solution: Solution) -> pd.DataFrame:
 
 
 def without_predictors(design: Design, REML: bool) -> tuple[Design, Solution]:
-    """The same random part, rows, weights and offset with an intercept as the only fixed effect, and its estimates.
+    """The same random part, rows, known precision and offset with an intercept as the only fixed effect, and its estimates.
 
     What few levels or a singular fit mean was said when the model itself was fitted, and is not said again.
 
@@ -73,6 +73,8 @@ def without_predictors(design: Design, REML: bool) -> tuple[Design, Solution]:
             offset=design.offset,
             contrasts={name: how for name, how in design.spec.contrasts.items() if name in left},
             env=design.spec.env,
+            V=design.known_covariance,
+            sigma=design.scale,
         )
     solution = solve_design(smaller, REML)
     course = solution.optimization
