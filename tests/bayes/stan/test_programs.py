@@ -136,7 +136,7 @@ def test_a_categorical_response_has_arrays_and_a_loop_over_them():
 
 
 def test_every_chunk_is_used_and_says_what_it_is_for():
-    folder = FOLDER.parents[1] / "mixedfx" / "_stan"
+    folder = FOLDER.parent / "mixedfx" / "_stan"
     files = {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.stan")}
     used = set()
     original = Blocks.add
