@@ -34,5 +34,5 @@ def load(path: str | Path) -> PosteriorFit:
     Traceback (most recent call last):
     mixedfx.errors.DataError: there is no file nowhere.mfx
     """
-    state = read(path)
-    return PosteriorFit(**{field.name: getattr(state, field.name) for field in fields(state)})
+    found = read(path)
+    return PosteriorFit(**{field.name: getattr(found, field.name) for field in fields(found)})

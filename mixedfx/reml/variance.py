@@ -50,7 +50,7 @@ def icc(design: Design, solution: Solution) -> pd.DataFrame:
 
 
 def without_predictors(design: Design, REML: bool) -> tuple[Design, Solution]:
-    """The same random part, rows, known precision and offset with an intercept as the only fixed effect, and its estimates.
+    """The same random part and rows, what is known of these too, with an intercept as the only fixed effect, fitted.
 
     What few levels or a singular fit mean was said when the model itself was fitted, and is not said again.
 

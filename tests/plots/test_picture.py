@@ -32,7 +32,7 @@ def pictures(fit):
         "MarginalMeans.plot": mx.emmeans(fit, "style").plot(),
         "Profile.plot": fit.profile("sigma").plot(),
         "Power.plot": mx.power(fit, "style[No Flipped]", n_sim=4, seed=1, n_groups=[10, 20]).plot(),
-        "PosteriorChecking.ppc": posterior.ppc(5),
+        "PosteriorFit.ppc": posterior.ppc(5),
     }
 
 
