@@ -319,11 +319,13 @@ class PosteriorFit(Posterior):
         self,
         newdata: Any = None,
         new_levels: NewLevels = "error",
-        level: float = 0.95,
-        kind: responses.Kind = "response",
+        groups: Literal["fitted", "average"] = "fitted",
         seed: int | None = None,
-        weights: Any = None,
         *,
+        kind: responses.Kind = "response",
+        interval: Literal["confidence", "prediction"] | None = None,
+        level: float = 0.95,
+        weights: Any = None,
         back_transform: bool = False,
         bias_adjust: bool = False,
     ) -> pd.DataFrame:
@@ -336,14 +338,19 @@ class PosteriorFit(Posterior):
         new_levels
             What to do with levels of a grouping factor that the fit has not seen: ``"error"``, ``"population"`` (their
             effects are zero) or ``"sample"`` (drawn from the population, each level for itself).
-        level
-            Probability inside the interval.
+        groups
+            ``"fitted"``: with the effects of the groups. ``"average"``: with all random effects at 0.
+        seed
+            Of the residual variation; the fit's where None.
         kind
             ``"response"``: the expected response, residual variation left out (binomial: the probability of success;
             categories: the probability of each). ``"link"``: the linear predictor. ``"predictive"``: a new response,
             residual variation included; new data need the columns of ``trials(...)`` and ``se(...)``.
-        seed
-            Of the residual variation; the fit's where None.
+        interval
+            As for fits by REML. ``"confidence"``: for the expected response, as where None. ``"prediction"``: for a new
+            response, which is ``kind="predictive"``.
+        level
+            Probability inside the interval.
         weights
             Precision weights of the rows, for ``kind="predictive"`` and `bias_adjust`: values (a pandas Series is
             aligned with the index of `newdata`) or a column. None: those of the fit; for new rows the column that the
@@ -359,8 +366,8 @@ class PosteriorFit(Posterior):
         Returns
         -------
         DataFrame
-            estimate (posterior mean), sd, lower, upper: a row for each row of the data. For categories a row for each
-            row of the data and category, column `category` first.
+            estimate (posterior mean), se (posterior standard deviation), lower, upper: a row for each row of the data.
+            For categories a row for each row of the data and category, column `category` first.
 
         Raises
         ------
@@ -389,33 +396,29 @@ class PosteriorFit(Posterior):
         73.0
         """
         return prediction.predict(
-            self,
-            newdata,
-            new_levels,
-            level,
-            kind,
-            seed,
-            weights,
-            back_transform=back_transform,
-            bias_adjust=bias_adjust,
-        )
+            self, newdata, new_levels, groups, seed, kind=kind, interval=interval, level=level, weights=weights,
+            back_transform=back_transform, bias_adjust=bias_adjust,
+        )  # fmt: skip
 
-    def simulate(self, n: int | None = None, seed: int | None = None) -> pd.DataFrame:
-        """Draws of new responses for the rows of the fit, the groups keeping their effects.
+    def simulate(self, n: int | None = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:
+        """Simulate new responses for the rows of the fit, each from a draw of the parameters.
 
         Parameters
         ----------
         n
-            Number of draws; None for one from each draw of the fit.
+            Number of simulated responses; None for one from each draw of the fit.
         seed
-            Seed of the choice of draws and of the residuals.
+            Seed of the choice of draws, of new effects and of the residuals.
+        use_u
+            False: every group gets new effects from its population: new data from other groups. True: the groups keep
+            their effects and only residuals are new, as in `ppc`.
 
         Returns
         -------
         DataFrame
-            (nobs, n), a column for each draw; labels for categories.
+            (nobs, n), a column for each simulation; labels for categories.
         """
-        return prediction.simulate(self, n, seed)
+        return prediction.simulate(self, n, seed, use_u)
 
     def residual_sd(self, chosen: NDArray[np.intp] | slice = slice(None)) -> Array:
         """(n, D) residual standard deviations of the rows of a gaussian response, for the chosen draws."""

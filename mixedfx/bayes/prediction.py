@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_index
 from mixedfx.design.transforms import Transformation
-from mixedfx.errors import OptionError, check_level, check_option
+from mixedfx.errors import OptionError, check_count, check_flag, check_level, check_option, check_seed
 from mixedfx.inference.original_scale import transformation_to_undo
 from mixedfx.results.protocol import NewLevels
 from mixedfx.results.undetermined import warn_rows
@@ -30,7 +31,7 @@ STREAM = "Take blocks of rows, fit.stream(fit.design_for(newdata)); fit.predict 
 def told_rows(posterior: Posterior, newdata: Any, new_levels: NewLevels) -> Functional:
     """Rows of new data, with a warning of those that the data of the fit do not determine."""
     rows = functional_for(posterior.design, newdata, new_levels)
-    warn_rows(posterior.design, rows.null, stacklevel=4)
+    warn_rows(posterior.design, rows.null)
     return rows
 
 
@@ -79,17 +80,23 @@ def predict(
     posterior: Posterior,
     newdata: Any,
     new_levels: NewLevels,
-    level: float,
-    kind: responses.Kind,
+    groups: str,
     seed: int | None,
-    weights: Any,
     *,
+    kind: responses.Kind,
+    interval: str | None,
+    level: float,
+    weights: Any,
     back_transform: bool,
     bias_adjust: bool,
 ) -> pd.DataFrame:
     """Table behind `PosteriorFit.predict`."""
     check_level(level)
+    check_option("groups", groups, ("fitted", "average"))
     check_option("kind", kind, ("response", "link", "predictive"))
+    check_option("interval", interval, (None, "confidence", "prediction"))
+    check_seed(seed)
+    kind = _kind(kind, interval)
     back = transformation_to_undo(posterior.design, posterior.family, back_transform, bias_adjust)
     if back is not None and (kind == "link" or (bias_adjust and kind != "response")):
         what = "back_transform=True" if kind == "link" else "bias_adjust=True"
@@ -98,7 +105,9 @@ def predict(
     if weights is not None and not adjust:
         responses.refuse_weights(posterior, kind)
     frame = responses.fetch(posterior.design, newdata, weights)
-    rows = told_rows(posterior, frame, new_levels)
+    rows = told_rows(posterior, frame, "population" if groups == "average" else new_levels)
+    if groups == "average":
+        rows = replace(rows, random=0 * rows.random)
     last = _last(posterior, "link" if kind == "predictive" else kind)
     if kind == "predictive":
         responses.refuse_categories(posterior, "intervals of new responses")
@@ -122,6 +131,20 @@ def predict(
     return responses.prediction_table(table, index, names, "category")
 
 
+def _kind(kind: responses.Kind, interval: str | None) -> responses.Kind:
+    """What is predicted: an interval for a new response asks for draws of one."""
+    if interval == "prediction" and kind == "link":
+        raise OptionError(
+            f"interval={interval!r} and kind={kind!r} ask for different scales", hint='Use kind="response".'
+        )
+    if interval == "confidence" and kind == "predictive":
+        raise OptionError(
+            f"interval={interval!r} is for the mean of the response and kind={kind!r} for a new one",
+            hint="Leave one of them out.",
+        )
+    return "predictive" if interval == "prediction" else kind
+
+
 def _taken_back(
     posterior: Posterior,
     found: Iterator[tuple[slice, Array]],
@@ -138,24 +161,30 @@ def _taken_back(
             yield at, back.inverse(values)
 
 
-def simulate(posterior: Posterior, n: int | None, seed: int | None) -> pd.DataFrame:
+def simulate(posterior: Posterior, n: int | None, seed: int | None, use_u: bool) -> pd.DataFrame:
     """New responses for the rows of the fit; see `PosteriorFit.simulate`."""
-    values = simulated(posterior, n, seed)
+    if n is not None:
+        check_count("n", n)
+    check_flag("use_u", use_u)
+    check_seed(seed)
+    values = simulated(posterior, n, seed, use_u)
     if posterior.categories:
         values = np.asarray(posterior.categories, dtype=object)[values.astype(np.intp)]
     return pd.DataFrame(values.T, index=posterior.design.frame.index)
 
 
-def simulated(posterior: Posterior, n: int | None, seed: int | None) -> Array:
-    """(n, nobs) new responses; codes for categories."""
-    rng = np.random.default_rng(seed)
+def simulated(posterior: Posterior, n: int | None, seed: int | None, use_u: bool = True) -> Array:
+    """(n, nobs) new responses, one for each draw where n is None; codes for categories."""
+    design, rng = posterior.design, np.random.default_rng(seed)
     chosen = None if n is None else rng.choice(posterior.n_draws, n, replace=n > posterior.n_draws)
     count = posterior.n_draws if chosen is None else len(chosen)
-    check_memory(count, len(posterior.design.y))
-    found = responses.new_responses(
-        posterior, functional_for(posterior.design, None, "error"), responses.row_facts(posterior.design), rng, chosen
-    )
-    return responses.together(found, count, len(posterior.design.y), ())
+    check_memory(count, len(design.y))
+    if not use_u:
+        joint = posterior.joint if chosen is None else posterior.joint.take(chosen)
+        posterior, chosen = replace(posterior, joint=joint.with_new_groups(design, rng)), None
+    rows, facts = functional_for(design, None, "error"), responses.row_facts(design)
+    found = responses.new_responses(posterior, rows, facts, rng, chosen)
+    return responses.together(found, count, len(design.y), ())
 
 
 def residual_sd(posterior: Posterior, chosen: NDArray[np.intp] | slice = slice(None)) -> Array:

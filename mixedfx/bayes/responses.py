@@ -134,13 +134,13 @@ def new_responses(
 
 
 def summaries(found: Iterator[tuple[slice, Array]], m: int, last: tuple[int, ...], level: float) -> dict[str, Array]:
-    """Mean, sd and equal-tailed interval of each row: (m, ...) arrays."""
-    out = {name: np.empty((m, *last)) for name in ("estimate", "sd", "lower", "upper")}
+    """Mean, standard deviation (`se`) and equal-tailed interval of each row: (m, ...) arrays."""
+    out = {name: np.empty((m, *last)) for name in ("estimate", "se", "lower", "upper")}
     tails = [0.5 - level / 2, 0.5 + level / 2]
     for at, values in found:
         rows = np.ascontiguousarray(np.moveaxis(values, 0, -1))  # the draws of a row side by side: three times as fast
         out["estimate"][at] = rows.mean(axis=-1)
-        out["sd"][at] = rows.std(axis=-1, ddof=1) if len(values) > 1 else np.nan
+        out["se"][at] = rows.std(axis=-1, ddof=1) if len(values) > 1 else np.nan
         out["lower"][at], out["upper"][at] = np.quantile(rows, tails, axis=-1, overwrite_input=True)
     return out
 

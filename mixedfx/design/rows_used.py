@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mixedfx.design.additions import addition, addition_columns
 from mixedfx.design.alignment import aligned, per_row
 from mixedfx.design.frame import column, nearest
-from mixedfx.errors import DataError, UnweightedRowsWarning
+from mixedfx.errors import DataError, UnweightedRowsWarning, outside
 
 if TYPE_CHECKING:
     from mixedfx.design.design import Design
@@ -162,5 +162,5 @@ def _warn(name: str | None) -> None:
         f"the fit has precision weights, {lacking}: new rows are predicted with weight 1, a residual variance of "
         "sigma^2. Give theirs, as weights= or in that column.",
         UnweightedRowsWarning,
-        stacklevel=5,
+        stacklevel=outside(),
     )

@@ -26,7 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_flag, check_option, check_seed
+from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_flag, check_option, check_seed, outside
 from mixedfx.inference.bootstrap import Bootstrap
 from mixedfx.inference.parameters import Parameter, choose, parameters_of, singular_rows, values_of
 from mixedfx.inference.replicates import check_count, run_blocks
@@ -97,7 +97,7 @@ def bootstrap(
     if failed:
         warnings.warn(
             f"{failed} of {n} bootstrap fits broke down or were not certified and were left out",
-            ResamplingWarning, stacklevel=3,
+            ResamplingWarning, stacklevel=outside(),
         )  # fmt: skip
     singular = int(np.concatenate([b.singular for b in blocks])[good].sum())
     return Bootstrap(parameters, estimate, values, kind, failed, singular)

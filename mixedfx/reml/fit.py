@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ConvergenceWarning, SingularFitWarning, check_flag
+from mixedfx.errors import ConvergenceWarning, SingularFitWarning, check_flag, outside
 from mixedfx.inference.bootstrap import Bootstrap, Interval
 from mixedfx.inference.findings import CheckReport
 from mixedfx.inference.influence import Influence
@@ -667,13 +667,12 @@ class LmerFit(LmerState):
 
 
 def fit_design(design: Design, call: Call) -> LmerFit:
-    """Fit the design that `call` made, with the warnings of `mixedfx.lmer` at the line that called the caller."""
+    """Fit the design that `call` made, with the warnings of `mixedfx.lmer`."""
     fit = LmerFit(design, solve_design(design, call.REML), call)
     if not fit.converged:
         course = fit.optimization
-        warnings.warn(
-            f"{course.message} after {course.evaluations} evaluations; the estimates may be off", ConvergenceWarning, 3
-        )
+        text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
+        warnings.warn(text, ConvergenceWarning, outside())
     if fit.singular:
-        warnings.warn(fit.singularity.text, SingularFitWarning, 3)
+        warnings.warn(fit.singularity.text, SingularFitWarning, outside())
     return fit

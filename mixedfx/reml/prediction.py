@@ -77,7 +77,7 @@ def _means(known: Uncertain, newdata: Any, new_levels: NewLevels, groups: str, s
     if groups == "average":
         rows = replace(rows, random=0 * rows.random)
     found = determined(known.given_theta(rows), rows)
-    warn_rows(known.design, rows.null, stacklevel=5)
+    warn_rows(known.design, rows.null)
     return pd.Series(found.mean + found.unseen_draws(1, np.random.default_rng(seed))[0], name="predicted")
 
 

@@ -117,7 +117,7 @@ def predict_table(
     null = Null.stack(needs, [len(part) for part in parts])
     if null is not None:
         table[~null.estimable] = np.nan
-        warn_rows(design, null, stacklevel=5)
+        warn_rows(design, null)
     table.attrs["level"] = level
     return table
 

@@ -17,7 +17,7 @@ from scipy import sparse
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws
-from mixedfx.errors import ThetaUncertaintyWarning, check_count, check_seed
+from mixedfx.errors import ThetaUncertaintyWarning, check_count, check_seed, outside
 from mixedfx.inference.hypotheses import Reference
 from mixedfx.reml import testing
 from mixedfx.reml.estimate import RemlEstimate, estimate
@@ -88,7 +88,7 @@ class Uncertain:
     def told_nodes(self) -> ThetaNodes:
         """The nodes, with a warning where they are not what they should be."""
         if not self.nodes.trusted:
-            warnings.warn(self.nodes.caveat, ThetaUncertaintyWarning, stacklevel=4)
+            warnings.warn(self.nodes.caveat, ThetaUncertaintyWarning, stacklevel=outside())
         return self.nodes
 
     def apply(self, functional: Functional, answers: Uncertainty | None) -> RemlEstimate | FullEstimate:

@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ConvergenceWarning, FewLevelsWarning, IdentifiabilityWarning, check_option
+from mixedfx.errors import ConvergenceWarning, FewLevelsWarning, IdentifiabilityWarning, check_option, outside
 from mixedfx.inference.variance_explained import (
     VarianceParts,
     icc_table,
@@ -79,5 +79,5 @@ def without_predictors(design: Design, REML: bool) -> tuple[Design, Solution]:
     solution = solve_design(smaller, REML)
     course = solution.optimization
     if not course.converged:
-        warnings.warn(f"the model without predictors: {course.message}", ConvergenceWarning, stacklevel=4)
+        warnings.warn(f"the model without predictors: {course.message}", ConvergenceWarning, stacklevel=outside())
     return smaller, solution
