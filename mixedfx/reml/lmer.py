@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mixedfx.errors import ConvergenceWarning, SingularFitWarning, check_flag
 from mixedfx.formula.mixed_formula import MixedFormula
+from mixedfx.reml.control import Control, read_control
 from mixedfx.reml.fit import LmerFit
 
 
@@ -22,6 +23,7 @@ def lmer(
     env: Mapping[str, Any] | None = None,
     V: Any = None,
     sigma: float | Literal["estimate"] | None = None,
+    control: Control | Mapping[str, Any] | None = None,
 ) -> LmerFit:
     """Fit a linear mixed model by REML or maximum likelihood.
 
@@ -60,6 +62,8 @@ def lmer(
         The residual standard deviation where it is known. None: estimated; beside known sampling errors (``y | se(s)
         ~ ...``, `V`) one, so that errors are what they are said to be. ``"estimate"``: estimated beside these too, a
         factor of all of them.
+    control
+        Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-12}``.
 
     Returns
     -------
@@ -106,10 +110,12 @@ def lmer(
     from mixedfx.reml.solve import solve
     from mixedfx.reml.update import Call
 
+    options_of_optimiser = read_control(control)
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
     design = build_design(formula, data, **options, V=V, sigma=sigma)
-    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma)
-    fit = LmerFit(design, solve(design, REML) if design.random else least_squares(design, REML), call)
+    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control)
+    solution = solve(design, REML, control=options_of_optimiser) if design.random else least_squares(design, REML)
+    fit = LmerFit(design, solution, call)
     if not fit.converged:
         course = fit.optimization
         warnings.warn(

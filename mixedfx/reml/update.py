@@ -27,6 +27,7 @@ class Call:
     env: Mapping[str, Any] | None = None
     V: Any = None
     sigma: float | Literal["estimate"] | None = None
+    control: Any = None
 
 
 def update(fit: LmerFit, formula: str | None = None, data: Any = None, **changes: Any) -> LmerFit:
