@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mixedfx.design.alignment import per_row, row_labels
 from mixedfx.design.checks import check_estimable, warn_few_levels, warn_unidentified
 from mixedfx.design.design import Design, RandomTerm
+from mixedfx.design.dispersion import dispersion_formula, read_dispersion
 from mixedfx.design.estimable import null_space
 from mixedfx.design.expressions import Scope, columns_read, number
 from mixedfx.design.frame import column, column_names, has_text_categories, kind, nearest, opened, plain, to_pandas
@@ -29,7 +30,7 @@ from mixedfx.design.rank import combination, independent_columns
 from mixedfx.design.response import check_covariance, check_sigma, check_varies, check_weights, read_response
 from mixedfx.design.select import choose_rows
 from mixedfx.design.spec import DesignSpec, OffsetSpec, RandomSpec
-from mixedfx.errors import DataError, FormulaError, RankDeficiencyWarning
+from mixedfx.errors import DataError, FormulaError, ModelError, RankDeficiencyWarning
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.formula.mixed_formula import MixedFormula
@@ -107,6 +108,7 @@ def build_design(
     family: str | Family | None = None,
     V: Any = None,
     sigma: float | Literal["estimate"] | None = None,
+    dispersion: str | MixedFormula | None = None,
 ) -> Design:
     """Build the design of a mixed model.
 
@@ -151,6 +153,9 @@ def build_design(
     sigma
         Factor of the residual standard deviations: a number where it is known; None: one beside known sampling errors
         (`V`, ``se(...)``), else estimated; ``"estimate"``: estimated beside these too.
+    dispersion
+        One-sided formula of the logarithm of the residual standard deviation, its intercept log sigma; see
+        `mixedfx.design.dispersion`.
 
     Returns
     -------
@@ -203,6 +208,14 @@ def build_design(
     if V is not None:
         check_covariance(parsed, weights)
     used = columns_read(parsed, env or {}, names)
+    spread = None if dispersion is None else dispersion_formula(dispersion)
+    if spread is not None:
+        if V is not None or any(addition.name == "se" for addition in parsed.additions):
+            raise ModelError(
+                "dispersion= models residual standard deviations, and these are known sampling errors",
+                hint="Leave one of them out; (1 | row) adds a variance to known errors.",
+            )
+        used = list(dict.fromkeys([*used, *columns_read(spread, env or {}, names)]))
     scope = Scope.of(env, contrasts)
 
     extra = [v for v in (weights, offset) if isinstance(v, str)]
@@ -246,6 +259,7 @@ def build_design(
     random, random_specs = _random_terms(parsed, frame, part)
     _check_contrasts(scope, parts)
 
+    model = None if spread is None else read_dispersion(spread, *part(spread.fixed))
     covariance, known_sd = None, response.known_sd
     if V is not None:
         covariance = read_covariance(V, total, rows.used)
@@ -286,6 +300,7 @@ def build_design(
         categories=response.categories,
         known_covariance=covariance,
         scale=sigma,
+        dispersion=model,
     )
     if family is not None and not family.identity:
         if sigma_free:

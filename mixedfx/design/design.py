@@ -21,6 +21,7 @@ from mixedfx.design.precision import Correlated, Independent, RowPrecision
 from mixedfx.formula.mixed_formula import MixedFormula
 
 if TYPE_CHECKING:
+    from mixedfx.design.dispersion import Dispersion
     from mixedfx.design.spec import DesignSpec
 
 
@@ -123,6 +124,8 @@ class Design:
         (n,) known sampling standard deviations (``y | se(s) ~ ...``), or None.
     known_covariance
         (n, n) sparse known covariance of the rows' sampling errors, or None.
+    dispersion
+        How residual standard deviations depend on covariates; None where they do not.
     scale
         What was said of the factor of the residual standard deviations: a number, ``"estimate"``, or nothing.
     response_name
@@ -150,6 +153,7 @@ class Design:
     categories: tuple[str, ...] | None = None
     known_covariance: sparse.csr_array | None = None
     scale: float | Literal["estimate"] | None = None
+    dispersion: Dispersion | None = None
 
     @property
     def sigma(self) -> float | None:
@@ -166,7 +170,11 @@ class Design:
         """What is known of the rows' residuals."""
         if self.known_covariance is not None:
             return Correlated(self.known_covariance)
-        return Independent(len(self.y), self.weights if self.known_sd is None else self.known_sd**-2.0)
+        weights = self.weights if self.known_sd is None else self.known_sd**-2.0
+        if self.dispersion is not None:
+            own = np.exp(-2.0 * self.dispersion.log_sd)
+            weights = own if weights is None else weights * own
+        return Independent(len(self.y), weights)
 
     @property
     def knows_errors(self) -> bool:

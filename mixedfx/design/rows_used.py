@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.additions import addition, addition_columns
 from mixedfx.design.alignment import aligned, per_row
+from mixedfx.design.dispersion import dispersion_columns, new_log_sd
 from mixedfx.design.frame import column, nearest
 from mixedfx.errors import DataError, UnweightedRowsWarning, outside
 
@@ -37,7 +38,8 @@ def weights_columns(design: Design, weights: Any = None) -> tuple[str, ...]:
     if weights is None and design.known_sd is not None:
         return addition_columns(design, "se")
     name = design.spec.weights if weights is None else weights
-    return (name,) if isinstance(name, str) else ()
+    own = (name,) if isinstance(name, str) else ()
+    return own if design.dispersion is None else (*own, *dispersion_columns(design))
 
 
 def labels_used(design: Design) -> pd.Index | None:
@@ -86,6 +88,20 @@ def in_order(design: Design, values: Any, what: str) -> Any:
 
 
 def row_weights(
+    design: Design, frame: pd.DataFrame | None, weights: Any, labels: pd.Index | None, n: int
+) -> NDArray[np.float64]:
+    """(n,) relative precisions of the rows to predict: their weights, times what `Dispersion` says of them.
+
+    See `_row_weights` for the arguments.
+    """
+    out = _row_weights(design, frame, weights, labels, n)
+    if design.dispersion is None or (frame is None and weights is None):
+        return out
+    log_sd = design.dispersion.log_sd if frame is None else new_log_sd(design, frame)
+    return out * np.exp(-2.0 * log_sd)
+
+
+def _row_weights(
     design: Design, frame: pd.DataFrame | None, weights: Any, labels: pd.Index | None, n: int
 ) -> NDArray[np.float64]:
     """(n,) precision weights of the rows to predict.

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from mixedfx.errors import ModelError, OptionError
+from mixedfx.errors import ModelError, OptionError, check_flag
+from mixedfx.reml.control import read_control
 
 if TYPE_CHECKING:
     from mixedfx.formula.mixed_formula import MixedFormula
@@ -26,11 +27,17 @@ class Call:
     env: Mapping[str, Any] | None = None
     V: Any = None
     sigma: float | Literal["estimate"] | None = None
+    control: Any = None
 
     @property
     def of_design(self) -> dict[str, Any]:
         """The arguments that `mixedfx.design.build.build_design` takes."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "REML"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("REML", "control")}
+
+    def check(self) -> None:
+        """Refuse options of the solver that it does not have, before the data are read."""
+        check_flag("REML", self.REML)
+        read_control(self.control)
 
 
 def changed(

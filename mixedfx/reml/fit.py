@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ConvergenceWarning, SingularFitWarning, check_flag, outside
+from mixedfx.errors import ConvergenceWarning, SingularFitWarning, outside
 from mixedfx.inference.bootstrap import Bootstrap, Interval
 from mixedfx.inference.findings import CheckReport
 from mixedfx.inference.influence import Influence
@@ -41,6 +41,7 @@ from mixedfx.reml import (
 from mixedfx.reml.augment import augment
 from mixedfx.reml.bootstrapping import BootstrapKind
 from mixedfx.reml.call import Call, changed
+from mixedfx.reml.control import read_control
 from mixedfx.reml.intervals import Method
 from mixedfx.reml.refit import Refits, refit, refits
 from mixedfx.reml.solution import solve_design
@@ -652,7 +653,7 @@ class LmerFit(LmerState):
         from mixedfx.design.build import build_design
 
         call = changed(self.call, self.design.formula, formula, data, changes)
-        check_flag("REML", call.REML)
+        call.check()
         return fit_design(build_design(**call.of_design), call)
 
     def __repr__(self) -> str:
@@ -668,7 +669,7 @@ class LmerFit(LmerState):
 
 def fit_design(design: Design, call: Call) -> LmerFit:
     """Fit the design that `call` made, with the warnings of `mixedfx.lmer`."""
-    fit = LmerFit(design, solve_design(design, call.REML), call)
+    fit = LmerFit(design, solve_design(design, call.REML, read_control(call.control)), call)
     if not fit.converged:
         course = fit.optimization
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mixedfx.errors import check_flag
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.reml.call import Call
+from mixedfx.reml.control import Control
 from mixedfx.reml.fit import LmerFit, fit_design
 
 
@@ -22,6 +22,7 @@ def lmer(
     env: Mapping[str, Any] | None = None,
     V: Any = None,
     sigma: float | Literal["estimate"] | None = None,
+    control: Control | Mapping[str, Any] | None = None,
 ) -> LmerFit:
     """Fit a linear mixed model by REML or maximum likelihood.
 
@@ -60,6 +61,8 @@ def lmer(
         The residual standard deviation where it is known. None: estimated; beside known sampling errors (``y | se(s)
         ~ ...``, `V`) one, so that errors are what they are said to be. ``"estimate"``: estimated beside these too, a
         factor of all of them.
+    control
+        Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-12}``.
 
     Returns
     -------
@@ -100,8 +103,8 @@ def lmer(
     professor   5.37
      Residual   9.30
     """
-    check_flag("REML", REML)
     from mixedfx.design.build import build_design
 
-    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma)
+    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control)
+    call.check()
     return fit_design(build_design(**call.of_design), call)

@@ -20,16 +20,10 @@ from mixedfx.errors import DataError, ModelError
 from mixedfx.pls.batch import Resamples, Responses, evaluate_batch
 from mixedfx.pls.crossproducts import level_products
 from mixedfx.pls.problem import Problem
+from mixedfx.reml.control import MAX_EVALUATIONS, START_RADIUS, TOLERANCE
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.solve import RemlSolution, solve_problem
-from mixedfx.reml.trust_region import (
-    MAX_EVALUATIONS,
-    ROUNDING,
-    START_RADIUS,
-    TOLERANCE,
-    minimise,
-    trust_region_steps,
-)  # fmt: skip
+from mixedfx.reml.trust_region import ROUNDING, minimise, trust_region_steps
 from mixedfx.results.tables import theta_names
 
 Vector = NDArray[np.float64]

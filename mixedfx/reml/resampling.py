@@ -121,6 +121,7 @@ def take_rows(design: Design, rows: Codes, keys: list[Codes]) -> Design:
         weights=None if design.weights is None else design.weights[rows],
         known_sd=None if design.known_sd is None else design.known_sd[rows],
         known_covariance=None if design.known_covariance is None else Correlated(design.known_covariance).take(rows).V,
+        dispersion=None if design.dispersion is None else design.dispersion.take(rows),
         frame=None if design.frame is None else design.frame.iloc[rows].reset_index(drop=True),
         rows=RowReport(len(rows), np.arange(len(rows))),
     )  # fmt: skip

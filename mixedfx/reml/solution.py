@@ -9,16 +9,18 @@ import numpy as np
 
 from mixedfx.design.design import Design
 from mixedfx.pls.problem import build_problem
+from mixedfx.reml.control import Control
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.refit import SNAP
 from mixedfx.reml.solve import RemlSolution, solve, solve_problem
+from mixedfx.reml.trust_region import DEFAULT
 
 Solution = RemlSolution | LeastSquares
 
 
-def solve_design(design: Design, REML: bool = True) -> Solution:
+def solve_design(design: Design, REML: bool = True, control: Control = DEFAULT) -> Solution:
     """Fit a design, with or without random terms, by REML or maximum likelihood."""
-    return solve(design, REML) if design.random else least_squares(design, REML)
+    return solve(design, REML, control=control) if design.random else least_squares(design, REML)
 
 
 def n_parameters(design: Design, solution: Solution) -> int:
