@@ -69,7 +69,7 @@ def _response_rstanarm(design: Design, family: Family) -> ResponseScale:
     sd = _spread(y)
     if _linear(family):
         return ResponseScale(float(y.mean()), sd, sd)
-    sigma = sd if family.name in ("gaussian", "student") else 1.0
+    sigma = sd if family.location else 1.0
     return ResponseScale(0.0, 1 / PROBIT if family.link.name == "probit" else 1.0, sigma)
 
 
@@ -94,15 +94,14 @@ _RESPONSE = {"sd": _response, "rstanarm": _response_rstanarm, "mad": _response_m
 
 def _linear(family: Family) -> bool:
     """Whether the linear predictor is in the units of y, or of log(y) for lognormal responses."""
-    return family.name in ("gaussian", "student", "lognormal") and family.link.name == "identity"
+    return family.location and family.link.name == "identity"
 
 
 def _numbers(design: Design, family: Family) -> NDArray[np.float64]:
-    """The response in the units of the mean: logarithms for lognormal, shares of successes for binomial."""
-    if family.name == "lognormal":
+    """The response in the units of eta or of the mean: logarithms for lognormal, shares of successes for binomial."""
+    if family.log_scale:
         return np.log(design.y)
-    trials = getattr(design, "trials", None)
-    return design.y / np.maximum(trials, 1) if trials is not None else design.y
+    return design.y / np.maximum(design.trials, 1) if design.trials is not None else design.y
 
 
 def _spread(y: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:

@@ -132,7 +132,7 @@ class PosteriorFit(PosteriorChecking):
 
     def __repr__(self) -> str:
         groups = "".join(f", {label} {n}" for label, n in self.ngroups.items())
-        family = "" if self.family.name == "gaussian" and self.family.identity else f"{self.family.name}, "
+        family = "" if self.family.linear_gaussian else f"{self.family.name}, "
         return f"<PosteriorFit {self.formula}: {family}{self.n_draws} draws, {self.nobs} rows{groups}>"
 
     def __str__(self) -> str:

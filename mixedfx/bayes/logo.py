@@ -78,7 +78,7 @@ def group_log_likelihood(fit: PosteriorChecking, group: str) -> Array:
         random[:, places] = 0.0
         eta = next(values for _, values in blocks(_with(functional, random), fit.joint, fit.seed, rows=len(at)))
         known = facts.take(at)
-        if family.identity and family.name == "gaussian":
+        if family.linear_gaussian:
             sd = fit.residual_sd()[at].T
             out[:, g] = _gaussian(design.y[at] - eta, Z @ factor, sd)
         else:

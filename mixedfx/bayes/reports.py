@@ -57,7 +57,7 @@ def _ran_pars(fit: PosteriorFit, level: float, number: int) -> pd.DataFrame:
     keys = tuple(keys[i] for i in mine)
     table = _moments(values[:, mine], level)
     short = [_without(key, category) for key in keys]
-    residual = fit.family.name == "gaussian"  # elsewhere sigma is a scale, not the standard deviation of the rows
+    residual = fit.family.normal  # elsewhere sigma is a scale, not the standard deviation of the rows
     table.insert(0, "group", [_group(key, residual) for key in short])
     table.insert(1, "term", [_parameter_name(key, residual) for key in short])
     return table
@@ -154,7 +154,7 @@ def summary(fit: PosteriorFit, level: float) -> SummaryContent:
 
 
 def _plain(fit: PosteriorFit) -> bool:
-    return fit.family.name == "gaussian" and fit.family.identity
+    return fit.family.linear_gaussian
 
 
 def _kind(fit: PosteriorFit) -> str:

@@ -251,7 +251,7 @@ class PosteriorState:
                 table.insert(0, "category", predictor.category)
             parts.append(table)
         table = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-        if self.family.name == "gaussian" and self.design.known_sd is None:
+        if self.family.normal and self.design.known_sd is None:
             sigma = self.joint.auxiliary["sigma"]
             table.loc[len(table)] = ["Residual", None, None, float(np.mean(sigma**2)), float(sigma.mean())]
         return table

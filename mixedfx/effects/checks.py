@@ -127,7 +127,7 @@ def _check_means(fit: Fit, found: Transformation) -> None:
     hint = f"Leave bias_adjust out: numbers are then {found.kind}s of {found.variable}."
     if not found.has_mean:
         raise EffectsError(f"under a normal distribution of {found.text}, {found.variable} has no mean", hint=hint)
-    if family is not None and not (family.name == "gaussian" and family.identity):
+    if family is not None and not family.linear_gaussian:
         raise EffectsError(
             f"means behind {found.text} are known for the gaussian family with the identity link, not for "
             f"{family.name} ({family.link.name})",

@@ -207,7 +207,7 @@ def _parts(fit: Any) -> VarianceParts | None:
 
 def _family(fit: Any) -> str:
     family = getattr(fit, "family", None)
-    return "gaussian" if family is None or (family.name == "gaussian" and family.identity) else str(family)
+    return "gaussian" if family is None or family.linear_gaussian else str(family)
 
 
 def _method(fit: Any) -> str:

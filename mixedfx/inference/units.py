@@ -179,7 +179,7 @@ def _variance(fit: Any, grid: ReferenceGrid, W: sparse.csr_array, whole: Transfo
     reason = None
     if not whole.has_mean:
         reason = f"under a normal distribution on the scale of the model, {whole.variable} has no mean"
-    elif residual and family is not None and family.name not in ("gaussian", "lognormal"):
+    elif residual and family is not None and not (family.normal or family.log_scale):
         reason = f"means behind a transformed response are known for gaussian residuals, not for {family.name}"
     elif residual and design.known_sd is not None:
         reason = "se(...) is the error of each row's own estimate, and no part of what varies in the population"
@@ -207,4 +207,4 @@ def _of_link(family: Family | None) -> Curve | None:
 
 
 def _lognormal(family: Family | None) -> bool:
-    return family is not None and family.name == "lognormal"
+    return family is not None and family.log_scale

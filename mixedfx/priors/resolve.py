@@ -27,20 +27,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError
+from mixedfx.priors.auxiliary import AUXILIARY
 from mixedfx.priors.distributions import (
     LKJ,
     R2D2,
     Decov,
     Horseshoe,
-    Normal,
     Positive,
     Prior,
     Real,
     Share,
     SparsePrior,
-    StudentT,
 )
-from mixedfx.priors.sets import AUXILIARY, PriorSet
+from mixedfx.priors.sets import PriorSet
 
 Array = NDArray[np.float64]
 
@@ -331,7 +330,7 @@ def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | No
 
 
 def _shrunk(prior: Positive | Real, shrink: float) -> Positive | Real:
-    return prior.rescaled(shrink) if shrink != 1.0 and isinstance(prior, Normal | StudentT) else prior
+    return prior.rescaled(shrink) if shrink != 1.0 and prior.location_scale else prior  # type: ignore[union-attr]
 
 
 def _order(label: str) -> int:
