@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
+from mixedfx.design.terms import Term
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.priors.resolve import ResponseScale, Scales, TermScales
@@ -16,9 +19,12 @@ def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
     """Scales of a design under a family. Those of predictors are of rows unweighted."""
     family = find_family(family)
     terms = tuple(
-        TermScales(name, term.columns, tuple(map(float, term.z.mean(axis=0))), tuple(_sd(term.z)), term.correlated)
-        for name, term in zip(term_names(design.random), design.random, strict=True)
-    )
+        TermScales(
+            name, term.columns, tuple(map(float, term.z.mean(axis=0))), tuple(_sd(term.z)), term.correlated,
+            _orders(read.left, term.n_columns), len(read.grouping),
+        )
+        for name, term, read in zip(term_names(design.random), design.random, design.terms.random, strict=True)
+    )  # fmt: skip
     known = design.known_sd is not None
     return Scales(
         response={kind: scale(design, family) for kind, scale in _RESPONSE.items()},
@@ -27,11 +33,18 @@ def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
         mean=design.X.mean(axis=0),
         sd=_sd(design.X),
         terms=terms,
+        orders=_orders(design.terms.fixed, design.X.shape[1]),
         auxiliary=tuple(name for name in family.auxiliary if not (known and name == "sigma")),
         sigma_known=known,
         thresholds=family.outcome == "ordered",
         weight=1.0 if design.weights is None else float(design.weights.mean()),
     )
+
+
+def _orders(terms: Sequence[Term], columns: int) -> tuple[int, ...]:
+    """Number of variables of the term that each column belongs to, 1 for the intercept."""
+    order = {c: max(len(term.product), 1) for term in terms for c in term.coefficients}
+    return tuple(order[c] for c in range(columns))
 
 
 # The change of a probability of one half with eta is dnorm(0) on the probit link and dlogis(0) on the logit link.

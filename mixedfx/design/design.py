@@ -19,6 +19,7 @@ from mixedfx.formula.mixed_formula import MixedFormula
 
 if TYPE_CHECKING:
     from mixedfx.design.spec import DesignSpec
+    from mixedfx.design.terms import Terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +142,11 @@ class Design:
     response_name: str = "y"
     trials: NDArray[np.float64] | None = None
     categories: tuple[str, ...] | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """Each term with its text, the columns of the data that it reads and the coefficients that it owns."""
+        return self.spec.terms
 
     @property
     def dropped(self) -> NDArray[np.intp]:

@@ -23,7 +23,7 @@ from mixedfx.design.functional import Functional
 from mixedfx.design.transforms import Transformation
 from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.grid import Grid
-from mixedfx.effects.modifiers import categorical_columns, effect_modifiers, formula_with_variation
+from mixedfx.effects.modifiers import effect_modifiers, formula_with_variation
 from mixedfx.effects.quantities import Quantities, null_of
 from mixedfx.effects.treatment import Treatment
 from mixedfx.effects.wording import did_you_mean, listed
@@ -230,7 +230,7 @@ def constant_over(
 ) -> list[str]:
     """Columns that neither share a term with the treatment nor are a property of a grouping that does."""
     modifiers = effect_modifiers(design, treatment.column, random=random)
-    frame, categorical = grid.frame, categorical_columns(design)
+    frame, categorical = grid.frame, design.terms.categories
     groupings = [
         c for c in modifiers if c in frame and (c in categorical or not pd.api.types.is_numeric_dtype(frame[c]))
     ]
