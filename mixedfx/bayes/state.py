@@ -267,6 +267,16 @@ class PosteriorState:
         return {term.label: term.n_levels for term in self.design.random}
 
     @property
+    def posterior(self) -> bool:
+        """True: it answers from posterior draws."""
+        return True
+
+    @property
+    def singularity(self) -> None:
+        """None: variances are averaged over, not estimated."""
+        return None
+
+    @property
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
         return PRIOR if self.sampling.method == "prior" else POSTERIOR
