@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mixedfx.inference.emmeans import emmeans, emtrends
     from mixedfx.inference.side_by_side import table
     from mixedfx.reml.comparison import anova
+    from mixedfx.reml.control import control
     from mixedfx.reml.lmer import lmer
     from mixedfx.reml.power import power
 
@@ -41,6 +42,7 @@ __all__ = [
     "anova",
     "bayes",
     "clear_cache",
+    "control",
     "datasets",
     "design",
     "effects",
@@ -64,6 +66,7 @@ _FUNCTIONS = {
     "anova": "mixedfx.reml.comparison",
     "bayes": "mixedfx.bayes.bayes",
     "clear_cache": "mixedfx.bayes.engines.cache",
+    "control": "mixedfx.reml.control",
     "design": "mixedfx.design.build",
     "effects": "mixedfx.effects.effects",
     "emmeans": "mixedfx.inference.emmeans",

@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from mixedfx.design.alignment import per_row, row_labels
 from mixedfx.design.checks import check_estimable, warn_few_levels, warn_unidentified
 from mixedfx.design.design import Design, RandomTerm
+from mixedfx.design.dispersion import dispersion_formula, read_dispersion
 from mixedfx.design.estimable import null_space
 from mixedfx.design.expressions import Scope, columns_read, number
 from mixedfx.design.frame import column, column_names, has_text_categories, kind, nearest, opened, plain, to_pandas
 from mixedfx.design.grouping import Codes, Grouping, group
 from mixedfx.design.parts import Part, build_part
+from mixedfx.design.precision import read_covariance
 from mixedfx.design.rank import combination, independent_columns
-from mixedfx.design.response import check_varies, check_weights, read_response
+from mixedfx.design.response import check_covariance, check_sigma, check_varies, check_weights, read_response
 from mixedfx.design.select import choose_rows
 from mixedfx.design.spec import DesignSpec, OffsetSpec, RandomSpec
-from mixedfx.errors import DataError, FormulaError, RankDeficiencyWarning
+from mixedfx.errors import DataError, FormulaError, ModelError, RankDeficiencyWarning
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.formula.mixed_formula import MixedFormula
@@ -104,6 +106,9 @@ def build_design(
     env: Mapping[str, Any] | None = None,
     sigma_free: bool = True,
     family: str | Family | None = None,
+    V: Any = None,
+    sigma: float | Literal["estimate"] | None = None,
+    dispersion: str | MixedFormula | None = None,
 ) -> Design:
     """Build the design of a mixed model.
 
@@ -142,6 +147,15 @@ def build_design(
         Distribution of the response, a name or a family. It decides which responses are read (see
         `mixedfx.design.response`), whether `weights` are possible, and whether X has an intercept: not under
         cumulative. None: numbers only, as in a linear mixed model.
+
+    V
+        Known covariance of the sampling errors: (n, n) for the rows of `data`, dense or sparse, or (n,) variances.
+    sigma
+        Factor of the residual standard deviations: a number where it is known; None: one beside known sampling errors
+        (`V`, ``se(...)``), else estimated; ``"estimate"``: estimated beside these too.
+    dispersion
+        One-sided formula of the logarithm of the residual standard deviation, its intercept log sigma; see
+        `mixedfx.design.dispersion`.
 
     Returns
     -------
@@ -190,7 +204,18 @@ def build_design(
         _refuse_no_intercept(parsed)
     if weights is not None:
         check_weights(parsed, family)
+    check_sigma(sigma)
+    if V is not None:
+        check_covariance(parsed, weights)
     used = columns_read(parsed, env or {}, names)
+    spread = None if dispersion is None else dispersion_formula(dispersion)
+    if spread is not None:
+        if V is not None or any(addition.name == "se" for addition in parsed.additions):
+            raise ModelError(
+                "dispersion= models residual standard deviations, and these are known sampling errors",
+                hint="Leave one of them out; (1 | row) adds a variance to known errors.",
+            )
+        used = list(dict.fromkeys([*used, *columns_read(spread, env or {}, names)]))
     scope = Scope.of(env, contrasts)
 
     extra = [v for v in (weights, offset) if isinstance(v, str)]
@@ -234,6 +259,12 @@ def build_design(
     random, random_specs = _random_terms(parsed, frame, part)
     _check_contrasts(scope, parts)
 
+    model = None if spread is None else read_dispersion(spread, *part(spread.fixed))
+    covariance, known_sd = None, response.known_sd
+    if V is not None:
+        covariance = read_covariance(V, total, rows.used)
+        if covariance.nnz == len(frame):  # nothing beside the diagonal
+            covariance, known_sd = None, np.sqrt(covariance.diagonal())
     columns = {str(c): values for c, values in frame.items()}
     beside = [c for c in columns if c not in used and c != offset_column]
     spec = DesignSpec(
@@ -263,17 +294,20 @@ def build_design(
         spec=spec,
         rows=rows,
         aliased=aliased,
-        known_sd=response.known_sd,
+        known_sd=known_sd,
         response_name=parsed.response,
         trials=response.trials,
         categories=response.categories,
+        known_covariance=covariance,
+        scale=sigma,
+        dispersion=model,
     )
     if family is not None and not family.identity:
         if sigma_free:
             check_varies(response, family, parsed.response)
         warn_unidentified(_with_intercept(built) if ordered else built)
         return built
-    free = sigma_free and response.known_sd is None
+    free = sigma_free and built.sigma is None
     if free:
         check_estimable(built)
     warn_unidentified(built)

@@ -71,7 +71,7 @@ def check_estimable(design: Design) -> None:
                 "a variance between levels needs at least two",
                 hint=f"Leave {shown} out.",
             )
-        if q * k < n:
+        if q * k < n or (design.knows_errors and np.ptp(design.precision.variances) > 0):
             continue
         if k == 1:
             raise ModelError(
@@ -100,7 +100,7 @@ def warn_few_levels(design: Design) -> None:
 
 
 def warn_unidentified(design: Design) -> None:
-    """Warn of parts of the model that explain the same variation (IdentifiabilityWarning), naming both and the way out."""
+    """Warn of parts of the model that explain the same variation (IdentifiabilityWarning), naming both."""
     for message in unidentified(design):
         warnings.warn(message, IdentifiabilityWarning, stacklevel=4)
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
+from mixedfx.design.precision import Correlated, Independent, RowPrecision
 from mixedfx.formula.mixed_formula import MixedFormula
 
 if TYPE_CHECKING:
+    from mixedfx.design.dispersion import Dispersion
     from mixedfx.design.spec import DesignSpec
     from mixedfx.design.terms import Terms
 
@@ -118,7 +122,13 @@ class Design:
     aliased
         Labels of the columns dropped because they are linear combinations of others.
     known_sd
-        (n,) known sampling standard deviations (``y | se(s) ~ ...``), or None where sigma is estimated.
+        (n,) known sampling standard deviations (``y | se(s) ~ ...``), or None.
+    known_covariance
+        (n, n) sparse known covariance of the rows' sampling errors, or None.
+    dispersion
+        How residual standard deviations depend on covariates; None where they do not.
+    scale
+        What was said of the factor of the residual standard deviations: a number, ``"estimate"``, or nothing.
     response_name
         The response as written.
     trials
@@ -142,6 +152,35 @@ class Design:
     response_name: str = "y"
     trials: NDArray[np.float64] | None = None
     categories: tuple[str, ...] | None = None
+    known_covariance: sparse.csr_array | None = None
+    scale: float | Literal["estimate"] | None = None
+    dispersion: Dispersion | None = None
+
+    @property
+    def sigma(self) -> float | None:
+        """The factor of the residual standard deviations where it is known, None where it is estimated.
+
+        Beside known sampling errors it is one, unless something else was said.
+        """
+        if self.scale is None:
+            return 1.0 if self.knows_errors else None
+        return None if self.scale == "estimate" else float(self.scale)
+
+    @cached_property
+    def precision(self) -> RowPrecision:
+        """What is known of the rows' residuals."""
+        if self.known_covariance is not None:
+            return Correlated(self.known_covariance)
+        weights = self.weights if self.known_sd is None else self.known_sd**-2.0
+        if self.dispersion is not None:
+            own = np.exp(-2.0 * self.dispersion.log_sd)
+            weights = own if weights is None else weights * own
+        return Independent(len(self.y), weights)
+
+    @property
+    def knows_errors(self) -> bool:
+        """Whether standard deviations of rows, or their covariance, are known sampling errors."""
+        return self.known_sd is not None or self.known_covariance is not None
 
     @property
     def terms(self) -> Terms:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,6 +114,39 @@ def check_weights(formula: MixedFormula, family: Family | None) -> None:
             hint="Counts out of a total are k | trials(m) ~ ... with family='binomial'; exposure of counts is "
             "offset(log(time)).",
         )
+
+
+def check_covariance(formula: MixedFormula, weights: Any) -> None:
+    """Refuse a known covariance of sampling errors beside what else says how large they are.
+
+    Raises
+    ------
+    ModelError
+        Beside ``se(...)`` or precision weights.
+    """
+    other = "se(...)" if any(addition.name == "se" for addition in formula.additions) else "weights="
+    if other == "se(...)" or weights is not None:
+        raise ModelError(
+            f"V says what the variance of each row is, and so does {other}",
+            hint="Leave one of them out: squares of standard errors are the diagonal of V.",
+        )
+
+
+def check_sigma(sigma: Any) -> None:
+    """Refuse what is no factor of residual standard deviations.
+
+    Raises
+    ------
+    OptionError
+        Neither None, ``"estimate"`` nor a positive number.
+    """
+    number = isinstance(sigma, int | float | np.number) and not isinstance(sigma, bool)
+    if sigma is None or (isinstance(sigma, str) and sigma == "estimate") or (number and 0 < sigma < np.inf):
+        return
+    raise OptionError(
+        f"sigma={sigma!r} is no residual standard deviation",
+        hint="Give a positive number, 'estimate', or None: estimated, and one beside known sampling errors.",
+    )
 
 
 def check_varies(response: Response, family: Family, name: str) -> None:

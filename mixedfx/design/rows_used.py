@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.additions import addition, addition_columns
 from mixedfx.design.alignment import aligned, per_row
+from mixedfx.design.dispersion import dispersion_columns, new_log_sd
 from mixedfx.design.frame import column, nearest
 from mixedfx.errors import DataError, UnweightedRowsWarning
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def weights_columns(design: Design, weights: Any = None) -> tuple[str, ...]:
-    """Columns of new data that may say the weights of their rows: the one named, else the one the fit was weighted by.
+    """Columns of new data that may say the precision of their rows: the one named, else what the fit was weighted by.
 
     Parameters
     ----------
@@ -27,8 +29,11 @@ def weights_columns(design: Design, weights: Any = None) -> tuple[str, ...]:
     weights
         As the caller gave them: a name, values, or None.
     """
+    if weights is None and design.known_sd is not None:
+        return addition_columns(design, "se")
     name = design.spec.weights if weights is None else weights
-    return (name,) if isinstance(name, str) else ()
+    own = (name,) if isinstance(name, str) else ()
+    return own if design.dispersion is None else (*own, *dispersion_columns(design))
 
 
 def labels_used(design: Design) -> pd.Index | None:
@@ -79,6 +84,20 @@ def in_order(design: Design, values: Any, what: str) -> Any:
 def row_weights(
     design: Design, frame: pd.DataFrame | None, weights: Any, labels: pd.Index | None, n: int
 ) -> NDArray[np.float64]:
+    """(n,) relative precisions of the rows to predict: their weights, times what `Dispersion` says of them.
+
+    See `_row_weights` for the arguments.
+    """
+    out = _row_weights(design, frame, weights, labels, n)
+    if design.dispersion is None or (frame is None and weights is None):
+        return out
+    log_sd = design.dispersion.log_sd if frame is None else new_log_sd(design, frame)
+    return out * np.exp(-2.0 * log_sd)
+
+
+def _row_weights(
+    design: Design, frame: pd.DataFrame | None, weights: Any, labels: pd.Index | None, n: int
+) -> NDArray[np.float64]:
     """(n,) precision weights of the rows to predict.
 
     Parameters
@@ -98,7 +117,7 @@ def row_weights(
     Raises
     ------
     DataError
-        Weights that are not n positive numbers.
+        Weights that are not n positive numbers; no sampling errors of new rows where the fit's are known.
 
     Warns
     -----
@@ -107,7 +126,9 @@ def row_weights(
     """
     if weights is None:
         if frame is None:
-            return np.ones(n) if design.weights is None else design.weights
+            return 1.0 / design.precision.variances
+        if design.knows_errors:
+            return _known_precision(design, frame)
         weights = design.spec.weights
         if weights is None or weights not in frame.columns:
             if design.weights is not None:
@@ -123,6 +144,26 @@ def row_weights(
     if not np.all(out > 0) or not np.all(np.isfinite(out)):
         raise DataError(f"weights must be {n} positive numbers, one for each row", hint="The default is 1.")
     return out
+
+
+def _known_precision(design: Design, frame: pd.DataFrame) -> NDArray[np.float64]:
+    """(n,) precisions of new rows of a fit with known sampling errors, from the columns of ``se(...)``.
+
+    Raises
+    ------
+    DataError
+        Where the fit has no ``se(...)``, or the frame no column that it reads.
+    """
+    needed = addition_columns(design, "se")
+    lacking = [column for column in needed if column not in frame.columns]
+    known = addition(design, frame, "se") if not lacking else None
+    if known is None:
+        what = f"they have no column '{lacking[0]}'" if lacking else "the covariance V is that of the fit's own rows"
+        raise DataError(
+            f"new responses need the sampling errors of their rows, and {what}",
+            hint="Give weights=1 / variance, or ask for intervals of the mean: interval='confidence'.",
+        )
+    return known**-2.0
 
 
 def _warn(name: str | None) -> None:

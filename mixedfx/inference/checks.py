@@ -78,7 +78,7 @@ class CheckInput:
     def fitted(self) -> Vector:
         """(n,) fitted values."""
         design = self.projection.design
-        return design.y - self.projection.residual / self.projection.root_weights
+        return design.y - design.precision.color(self.projection.residual)
 
     @cached_property
     def modes(self) -> list[Vector]:
@@ -338,14 +338,12 @@ def _constant_within(x: Vector, codes: NDArray[np.intp], q: int) -> bool:
 
 def _slope_p_value(projection: Projection, codes: NDArray[np.intp], q: int, x: Vector, sigma: float) -> float:
     """P value of s's under a variance of zero; see the module's text."""
-    x = (x - x.mean()) * projection.root_weights
-    Z = sparse.csr_array((x, (codes, np.arange(len(x)))), shape=(q, len(x)))
+    slopes = sparse.csr_array((x - x.mean(), (np.arange(len(x)), codes)), shape=(len(x), q))
+    Z = sparse.csr_array(projection.precision.whiten(slopes).T)
     score = Z @ projection.residual / sigma
-    of_rows = sparse.csr_array(Z.multiply(projection.root_weights[None, :]))
-    explained = projection.joint.covariance(
-        np.asarray(of_rows @ projection.fixed), sparse.csr_array(of_rows @ projection.random)
-    )
-    matrix = np.diag(np.asarray(Z.multiply(Z).sum(axis=1)).ravel()) - explained / sigma**2
+    fixed, random = projection.rows
+    explained = projection.joint.covariance(np.asarray(Z @ fixed), sparse.csr_array(Z @ random))
+    matrix = (Z @ Z.T).toarray() - explained / sigma**2
     return quadratic_form_p_value(float(score @ score), np.asarray(np.linalg.eigvalsh(matrix), dtype=np.float64))
 
 

@@ -86,7 +86,7 @@ def ignored_groups(problem: Problem, at: Evaluation, found: Products) -> tuple[I
     assert at.Q is not None
     out = []
     for f, (group, T) in enumerate(zip(problem.factors, at.factorization.T, strict=True)):
-        for n in _null_directions(T):
+        for n in _null_directions(T) if group.blocks else ():
             F = np.einsum("a,c,acpr->pr", n, n, found.F[f])
             information = float(n @ (at.Q[f] + found.hh[f] / at.sigma2) @ n)
             if not problem.REML:  # Q of maximum likelihood has V^{-1} for P

@@ -85,7 +85,7 @@ def parameters_of(design: Design) -> tuple[Parameter, ...]:
                 other = term.columns[j]
                 lme4 = f"cor_{_r_name(other)}.{_r_name(column)}|{name}"
                 out.append(Parameter("cor", name, f"cor__{column}.{other}", lme4, t, (i, j)))
-    if design.known_sd is None:
+    if design.sigma is None:
         out.append(Parameter("sigma", "Residual", "sd__Observation", "sigma", -1))
     out += [Parameter("beta", "", name, _r_name(name), b) for b, name in enumerate(design.fixed_names)]
     return tuple(out)

@@ -36,6 +36,7 @@ from scipy import linalg
 
 from mixedfx.design.design import Design
 from mixedfx.design.grouping import rows_of
+from mixedfx.design.precision import Independent
 from mixedfx.design.rows_used import in_order
 from mixedfx.errors import DegreesOfFreedomWarning, ModelError, OptionError, check_option
 from mixedfx.inference.canonical_contrasts import independent_contrasts
@@ -272,7 +273,7 @@ def _label(design: Design, cluster: Any, name: str, row: int) -> str:
 def _cluster(
     design: Design, factors: Sequence[Vector], sigma: float, residual: Vector, rows: NDArray[np.intp]
 ) -> tuple[Vector, Vector, Vector]:
-    """Phi_j, X_j and e_j of one cluster; without weights in a basis of the span of Z_j and X_j."""
+    """Phi_j, X_j and e_j of one cluster; where rows are alike, in a basis of the span of Z_j and X_j."""
     X, e = design.X[rows], residual[rows]
     parts = []
     for term, T in zip(design.random, factors, strict=True):
@@ -282,12 +283,12 @@ def _cluster(
         Z[np.arange(len(rows)), codes] = effect
         parts.append(Z.reshape(len(rows), -1))
     C = np.hstack(parts) if parts else np.zeros((len(rows), 0))
-    weights = None if design.weights is None else design.weights[rows]
-    if weights is None and C.shape[1] + X.shape[1] < len(rows):
+    alike = isinstance(design.precision, Independent) and design.precision.weights is None
+    if alike and C.shape[1] + X.shape[1] < len(rows):
         basis = np.linalg.qr(np.hstack([C, X]))[0]
         C, X, e = basis.T @ C, basis.T @ X, basis.T @ e
-    noise = np.ones(len(e)) if weights is None else 1.0 / weights
-    return sigma**2 * (C @ C.T + np.diag(noise)), X, e
+    noise = np.eye(len(e)) if alike else design.precision.covariance(rows)
+    return sigma**2 * (C @ C.T + noise), X, e
 
 
 def _inverse_root(B: Vector) -> Vector:

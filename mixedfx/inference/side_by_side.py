@@ -201,7 +201,7 @@ def _parts(fit: Any) -> VarianceParts | None:
     """Parts of the variance of a normal response, where the residual has one."""
     if _family(fit) != "gaussian":
         return None
-    residual = fit.varcorr.set_index("grp")["vcov"].get("Residual", 0.0)
+    residual = fit.varcorr.set_index("grp")["vcov"].get("Residual", 1.0)
     return variance_parts(fit.design, fit.fixef.to_numpy(), fit.covariance_factors, float(residual))
 
 

@@ -7,7 +7,7 @@ The variance of a row is split into that of the fixed part, of each random term 
   against the others it is correlated with, and depends on no order.
 * random: the mean over the rows of z' Sigma z (Johnson 2014, Methods in Ecology and Evolution 5:944); for a random
   intercept its variance.
-* residual: the mean over the rows of sigma^2 / w; sigma^2 without weights.
+* residual: the mean over the rows of sigma^2 / w, sigma^2 without weights; of known sampling variances.
 
 With their sum as denominator, marginal R2 = fixed / sum, conditional R2 = (fixed + random) / sum; the adjusted ICC is
 random / (random + residual), the conditional one random / sum. R2 by level compares with the model without the
@@ -78,7 +78,7 @@ def variance_parts(design: Design, beta: Array, factors: Sequence[Array], residu
     factors
         For each random term (D, k, k) factors F of the covariance F F' of a level's effects, of which the mean counts.
     residual
-        sigma^2; not looked at where the standard deviations of rows are known.
+        sigma^2; it multiplies the mean of the rows' own variances.
 
     Examples
     --------
@@ -100,11 +100,7 @@ def variance_parts(design: Design, beta: Array, factors: Sequence[Array], residu
     random: dict[str, float] = {}
     for term, F in zip(design.random, factors, strict=True):
         random[term.label] = random.get(term.label, 0.0) + _mean_variance(term, F)
-    if design.known_sd is not None:
-        residual = float(np.mean(design.known_sd**2))
-    elif design.weights is not None:
-        residual *= float(np.mean(1 / design.weights))
-    return VarianceParts(fixed, random, residual)
+    return VarianceParts(fixed, random, residual * float(np.mean(design.precision.variances)))
 
 
 def _mean_variance(term: RandomTerm, F: Array) -> float:

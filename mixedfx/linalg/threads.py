@@ -25,11 +25,15 @@ def free_cores() -> int:
     return max(1, round(cores - others))
 
 
-def blas_threads(dimension: int) -> AbstractContextManager[Any]:
-    """Context in which BLAS uses as many threads as a matrix of this dimension can turn to account.
+def blas_threads(dimension: int, threads: int | None = None) -> AbstractContextManager[Any]:
+    """Context in which BLAS uses as many threads as a matrix of this dimension can turn to account, or as many as said.
 
-    Never more than the environment allows (``OPENBLAS_NUM_THREADS`` and its like).
+    By itself never more than the environment allows (``OPENBLAS_NUM_THREADS`` and its like).
     """
+    if threads is not None:
+        from threadpoolctl import threadpool_limits
+
+        return threadpool_limits(limits=threads, user_api="blas")
     if dimension <= SMALL:
         return nullcontext()
     from threadpoolctl import threadpool_info, threadpool_limits

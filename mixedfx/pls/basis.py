@@ -4,7 +4,7 @@ The effects of a level enter a row as z'u. With z = R'q, R an upper triangle, th
 R u, relative to sigma^2, is (R T)(R T)'. Whatever R is, the model is the same; but it is not equally good to optimise
 or to sample in. A covariate far from zero (a calendar year, a Julian day) is nearly a multiple of the constant, so that
 in the columns as given the likelihood is nearly flat along one direction of T and steep across it: at a distance of d
-standard deviations the ratio of curvatures is d^4. With W = diag(weights) and
+standard deviations the ratio of curvatures is d^4. With W the precision of the rows and
 
     z'W z / n = R'R,
 
@@ -32,17 +32,15 @@ TRUSTED = 1e-3  # share of a column's length that others leave, from which a Cho
 DEPENDENT = 1e-11  # the same below which the column is a combination of the others, to rounding
 
 
-def term_basis(z: Vector, correlated: bool, root_weights: Vector | None = None) -> Vector:
+def term_basis(rows: Vector, correlated: bool) -> Vector:
     """Upper triangle R (k, k) that makes z R^{-1} orthogonal; diagonal where the columns are uncorrelated.
 
     Parameters
     ----------
-    z
-        (n, k) columns of a random term, as given.
+    rows
+        (n, k) columns z of a random term, times the root of the rows' precision.
     correlated
         Whether the covariance of its effects is unconstrained.
-    root_weights
-        (n,) square roots of the weights; None for ones.
 
     Examples
     --------
@@ -52,7 +50,6 @@ def term_basis(z: Vector, correlated: bool, root_weights: Vector | None = None) 
     >>> term_basis(np.column_stack([np.ones(5), year]), True).round(4).tolist()
     [[1.0, 2017.0], [0.0, 1.4142]]
     """
-    rows = z if root_weights is None else z * root_weights[:, None]
     n, k = rows.shape
     if k == 1:
         square = float(rows[:, 0] @ rows[:, 0])
@@ -109,8 +106,8 @@ def left_to_right(A: Vector) -> Vector:
     return R
 
 
-def used_columns(z: Vector, R: Vector, root_weights: Vector | None = None) -> Vector:
-    """(n, k) columns z R^{-1}, rows times the roots of the weights."""
+def used_columns(z: Vector, R: Vector) -> Vector:
+    """(n, k) columns z R^{-1}."""
     out, rest = np.empty(z.shape), np.empty(0)
     for a in range(z.shape[1]):  # NumPy loops over rows of two or three numbers are four times slower
         column = z[:, a]
@@ -119,7 +116,4 @@ def used_columns(z: Vector, R: Vector, root_weights: Vector | None = None) -> Ve
             np.subtract(column, np.multiply(out[:, c], R[c, a], out=out[:, a]), out=rest)
             column = rest
         np.divide(column, R[a, a], out=out[:, a])
-    if root_weights is not None:
-        for a in range(z.shape[1]):
-            out[:, a] *= root_weights
     return out

@@ -138,7 +138,7 @@ class Collapsed:
         starts = self.design.starts
         out = []
         for group in self.problem.factors:
-            index = np.empty((group.n_levels, group.k), dtype=np.intp)
+            index = np.empty((group.n_levels if group.blocks else 0, group.k), dtype=np.intp)
             for block in group.blocks:
                 k = block.structure.k
                 positions = starts[block.term] + np.arange(group.n_levels * k)
@@ -235,7 +235,7 @@ class Collapsed:
         parts = _by_factor(problem, at.factorization.scale(v))
         u = np.empty((n, self.design.n_random))
         for group, index, part in zip(problem.factors, self.effect_index, parts, strict=True):
-            u[:, index] = group.natural(part).transpose(2, 0, 1)
+            u[:, index] = group.natural(part).transpose(2, 0, 1)[:, : len(index)]
         return self.beta(gamma.T), u
 
     def beta(self, gamma: Vector) -> Vector:

@@ -153,7 +153,8 @@ class CollapsedBatch:
         half = np.einsum("cadq,adq->cdq", J, np.einsum("dca,cdq->adq", T, residual))
         half += sigma[:, None] * rng.standard_normal((k, D, levels))
         effects = np.einsum("dab,cbdq,cdq->dqa", T, J, half, optimize=True)
-        u[rows[:, None, None], self.collapsed.effect_index[0]] = effects @ problem.factors[0].inverse.T
+        index = self.collapsed.effect_index[0]
+        u[rows[:, None, None], index] = (effects @ problem.factors[0].inverse.T)[:, : len(index)]
 
     def _place(self, first: int, effects: Vector, rows: NDArray[np.intp], u: Vector) -> None:
         problem = self.collapsed.problem

@@ -290,7 +290,8 @@ class CollapsedPoints:
         right = self.ZF @ weight[:, self.touched][..., None]
         inner = at.half @ right + sigma[:, None, None, None] * rng.standard_normal((D, q, k, 1))
         effects = (at.half.transpose(0, 1, 3, 2) @ inner)[..., 0]
-        u[rows[:, None, None], self.collapsed.effect_index[0]] = _natural(problem.factors[0], effects)
+        index = self.collapsed.effect_index[0]
+        u[rows[:, None, None], index] = _natural(problem.factors[0], effects)[:, : len(index)]
 
     # --- parts of the points -----------------------------------------------------------------------------------------
     def _chunks(self, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:

@@ -19,6 +19,7 @@ from mixedfx.errors import MemoryForecastError
 from mixedfx.linalg.shape import shape_of
 
 if TYPE_CHECKING:
+    from mixedfx.design.precision import RowPrecision
     from mixedfx.pls.problem import GroupFactor
 
 Vector = NDArray[np.float64]
@@ -100,8 +101,12 @@ class Coupling:
         return shape_of(self.gram)[0]
 
 
-def couple(first: GroupFactor, rest: tuple[GroupFactor, ...], W: Vector) -> tuple[Coupling, Vector]:
+def couple(
+    first: GroupFactor, z: Vector, rest: tuple[GroupFactor, ...], precision: RowPrecision, W: Vector
+) -> tuple[Coupling, Vector]:  # fmt: skip
     """Coupling of the first factor with the others, and (q2, p + 1) products Z2'W, in permuted order.
+
+    `z` (n, k) are the covariates of the first factor and `W` (n, p + 1) X and y, both times the root of the precision.
 
     Raises
     ------
@@ -109,10 +114,11 @@ def couple(first: GroupFactor, rest: tuple[GroupFactor, ...], W: Vector) -> tupl
         If the factor would not fit in the memory that is free.
     """
     Z2, offsets = _sparse_z(rest)
+    Z2 = precision.whiten(Z2)
     gram = sparse.csr_array(Z2.T @ Z2)
     n_levels, k1, q2 = first.n_levels, first.k, shape_of(Z2)[1]
     rows = np.repeat(first.codes, np.diff(Z2.indptr))
-    pattern, values = _cross_products(first, rows, Z2, n_levels)
+    pattern, values = _cross_products(z, rows, Z2, n_levels)
     layout = plan(pattern, gram, rest, offsets)
     check_memory(layout)
 
@@ -166,14 +172,14 @@ def _sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[
 
 
 def _cross_products(
-    first: GroupFactor, rows: NDArray[np.intp], Z2: sparse.csr_array, n_levels: int
+    z: Vector, rows: NDArray[np.intp], Z2: sparse.csr_array, n_levels: int
 ) -> tuple[sparse.csr_array, Vector]:
     """Pattern (q1, q2) of Z1'Z2 by level, and the (entries, k1) values in its order."""
-    width = Z2.indptr[1] if len(Z2.indptr) > 1 else 0
+    width = np.diff(Z2.indptr)
     values = []
     pattern = None
-    for a in range(first.k):
-        product = Z2.data * np.repeat(first.z[:, a], width)
+    for a in range(z.shape[1]):
+        product = Z2.data * np.repeat(z[:, a], width)
         matrix = sparse.coo_array((product, (rows, Z2.indices)), shape=(n_levels, shape_of(Z2)[1])).tocsr()
         matrix.sort_indices()
         values.append(matrix.data)

@@ -126,7 +126,8 @@ class Joint:
         """(q, s) effects in the order of the design from (q1, k1, s), (q2, s) of the columns used."""
         out = np.empty((self.design.n_random, u[0].shape[-1]))
         for group, positions, part in zip(self.problem.factors, self._positions, self._by_factor(u), strict=True):
-            out[positions] = group.natural(part).reshape(len(positions), part.shape[-1])
+            if group.blocks:
+                out[positions] = group.natural(part).reshape(len(positions), part.shape[-1])
         return out
 
     def _from_design(self, random: sparse.csr_array) -> Pair:
@@ -135,6 +136,8 @@ class Joint:
         effects = sparse.csr_array(random.T)
         parts = [
             group.coefficients(cast("sparse.csr_array", effects[at]).toarray().reshape(group.n_levels, group.k, s))
+            if group.blocks
+            else np.zeros((group.n_levels, group.k, s))
             for group, at in zip(self.problem.factors, self._positions, strict=True)
         ]
         second = np.zeros((0 if self.problem.coupling is None else self.problem.coupling.size, s))

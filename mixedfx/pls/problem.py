@@ -6,7 +6,8 @@ rows.
 
 Before they are formed,
 
-* rows are multiplied by sqrt(w), which turns precision weights into a unit residual variance;
+* rows are multiplied by the root of their precision, sqrt(w) where they are independent, which gives them independent
+  residuals of variance sigma^2 (`mixedfx.design.precision`);
 * the response is replaced by its least squares residual, y - X b (any b serves, since the criterion depends on y only
   through its residual; b is added to beta afterwards), so that a large mean does not eat the digits of the sums of
   squares;
@@ -32,6 +33,7 @@ from scipy import linalg
 
 from mixedfx.covariance.structures import Structure, factor, parameters, structure_for
 from mixedfx.design.design import Design, RandomTerm
+from mixedfx.design.precision import RowPrecision
 from mixedfx.linalg import triangular
 from mixedfx.pls.basis import term_basis, used_columns
 from mixedfx.pls.coupling import Coupling, couple
@@ -67,9 +69,9 @@ class GroupFactor:
     Attributes
     ----------
     blocks
-        Its random terms.
+        Its random terms; none where the factor only holds the place of the first (see `group_factors`).
     codes, z
-        (n,) levels and (n, k) covariates z_used, times the roots of the weights.
+        (n,) levels and (n, k) covariates z_used, of rows as given.
     n_levels
         Number of levels q.
     basis
@@ -131,7 +133,7 @@ class Problem:
     n
         Number of rows.
     log_weights
-        Sum of log w.
+        Log determinant of the precision of the rows, the sum of log w.
     REML
         Whether the criterion is REML's or -2 log L.
     sigma
@@ -221,8 +223,7 @@ class Problem:
         """For each factor (..., k, k) T = B T_natural; `natural` holds (..., k, k) factors of each random term."""
         out = []
         for group in self.factors:
-            first = natural[group.blocks[0].term]
-            T = np.zeros((*first.shape[:-2], group.k, group.k))
+            T = np.zeros((*natural[0].shape[:-2], group.k, group.k))
             for block in group.blocks:
                 T[..., block.columns, block.columns] = natural[block.term]
             out.append(group.basis @ T)
@@ -239,8 +240,12 @@ class Problem:
         return self.natural_theta(self.matrices(par))
 
 
-def group_factors(design: Design, root_weights: Vector | None) -> tuple[GroupFactor, ...]:
-    """Random terms over the same grouping, amalgamated; the factor with the most random effects first."""
+def group_factors(design: Design) -> tuple[GroupFactor, ...]:
+    """Random terms over the same grouping, amalgamated, in order of elimination.
+
+    The factor with the most random effects comes first, of those whose levels share no correlated errors. Where there
+    is none of these, a factor without effects takes the place, so that all are of the second level.
+    """
     by_label: dict[str, list[int]] = {}
     for t, term in enumerate(design.random):
         by_label.setdefault(term.label, []).append(t)
@@ -253,13 +258,17 @@ def group_factors(design: Design, root_weights: Vector | None) -> tuple[GroupFac
             Block(t, int(firsts[m]), int(starts[t]), structure_for(terms[m].n_columns, terms[m].correlated))
             for m, t in enumerate(members)
         )
-        groups.append(_group(terms, blocks, root_weights))
-    return tuple(sorted(groups, key=lambda g: -g.n_levels * g.k))
+        groups.append(_group(terms, blocks, design.precision))
+    groups.sort(key=lambda g: (not design.precision.within(g.codes), -g.n_levels * g.k))
+    if not design.precision.within(groups[0].codes):
+        n = len(design.y)
+        groups.insert(0, GroupFactor((), np.zeros(n, dtype=np.intp), np.zeros((n, 1)), 1, np.eye(1)))
+    return tuple(groups)
 
 
-def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], root_weights: Vector | None) -> GroupFactor:
-    bases = [term_basis(term.z, term.correlated, root_weights) for term in terms]
-    used = [used_columns(term.z, R, root_weights) for term, R in zip(terms, bases, strict=True)]
+def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], precision: RowPrecision) -> GroupFactor:
+    bases = [term_basis(precision.whiten(term.z), term.correlated) for term in terms]
+    used = [used_columns(term.z, R) for term, R in zip(terms, bases, strict=True)]
     one = len(terms) == 1
     z = used[0] if one else np.hstack(used)
     basis = bases[0] if one else np.asarray(linalg.block_diag(*bases))
@@ -274,36 +283,38 @@ def build_problem(design: Design, REML: bool = True) -> Problem:
     MemoryForecastError
         If the factor of the second level would not fit in the memory that is free.
     """
-    weights = design.weights
-    if design.known_sd is not None:
-        weights = 1.0 / design.known_sd**2
-    root = None if weights is None else np.sqrt(weights)
-    X = design.X if root is None else design.X * root[:, None]
-    y = design.y - design.offset if root is None else (design.y - design.offset) * root
+    precision = design.precision
+    X, y = precision.whiten(design.X), precision.whiten(design.y - design.offset)
     n, p = X.shape
-    factors = group_factors(design, root)
+    factors = group_factors(design)
     first, rest = factors[0], factors[1:]
-    products = cross_products(X, y, first.z, first.codes, first.n_levels, with_rows=bool(rest))
+    z = precision.whiten(first.z)
+    products = cross_products(X, y, z, first.codes, first.n_levels, with_rows=bool(rest))
     R, ww = products.R, products.ww
     shift = triangular.solve(R, products.gamma)
     gram1 = np.ascontiguousarray(products.by_level[:, :, p + 1 :].transpose(1, 2, 0))
     zw1 = products.by_level[:, :, : p + 1].copy()
     coupling, zw2 = None, np.zeros((0, p + 1))
     if products.rows is not None and rest:
-        coupling, zw2 = couple(first, rest, products.rows)
+        coupling, zw2 = couple(first, z, rest, precision, products.rows)
     return Problem(
         factors, gram1, coupling, zw1, zw2, ww, R, shift, n,
-        0.0 if weights is None else float(np.log(weights).sum()),
-        REML, None if design.known_sd is None else 1.0,
+        precision.log_determinant, REML, design.sigma,
         sum(b.structure.n_parameters for g in factors for b in g.blocks),
     )  # fmt: skip
 
 
 def random_index(design: Design, problem: Problem) -> list[NDArray[np.intp]]:
-    """For each factor the positions (q_f * k_f,) in u, as the design orders it, of the factor's effects."""
+    """For each factor the positions (q_f * k_f,) in u, as the design orders it, of the factor's effects.
+
+    None, where it has no effects.
+    """
     out = []
     starts = design.starts
     for group in problem.factors:
+        if not group.blocks:
+            out.append(np.zeros(0, dtype=np.intp))
+            continue
         index = np.empty((group.n_levels, group.k), dtype=np.intp)
         for block in group.blocks:
             k = block.structure.k

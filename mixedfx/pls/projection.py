@@ -1,6 +1,7 @@
 r"""What a row's own response does to its fitted value, and what remains: H = I - V^{-1} given beta's part, row by row.
 
-In rows multiplied by sqrt(w), with V = I + Z Lambda Lambda'Z' in units of sigma^2 and
+In rows multiplied by the root R of their precision, sqrt(w) where they are independent, with V = I + Z Lambda Lambda'Z'
+in units of sigma^2 and
 
     P = V^{-1} - V^{-1}X (X'V^{-1}X)^{-1} X'V^{-1},
 
@@ -9,9 +10,9 @@ these hold theta fixed:
 
 * leverage h_i = H_ii, 0 to 1;
 * var(e) = sigma^2 P V P = sigma^2 (I - H), so e_i / (sigma sqrt(1 - h_i)) is standardised;
-* deleting a set of rows I changes beta-hat by (X'V^{-1}X)^{-1} (V^{-1}X)_I' (P_II)^{-1} e_I: the mean shift model
-  y = X beta + E_I delta + ... fits those rows exactly, delta-hat = P_II^{-1} e_I (Cook & Weisberg 1982, section 2.2;
-  Haslett 1999, JRSS B 61:603).
+* deleting a set of rows I that shares no errors with the others changes beta-hat by
+  (X'V^{-1}X)^{-1} (V^{-1}X)_I' (P_II)^{-1} e_I: the mean shift model y = X beta + E_I delta + ... fits those
+  rows exactly, delta-hat = P_II^{-1} e_I (Cook & Weisberg 1982, section 2.2; Haslett 1999, JRSS B 61:603).
 
 V^{-1}Q = Q - Z Lambda M^{-1} Lambda'Z'Q takes one solve; H_II is the joint covariance of the rows' linear predictors.
 All is done in the columns that the engine uses, Q for X and the orthogonal ones for Z, so that no digit depends on
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.design import Design
+from mixedfx.design.precision import RowPrecision
 from mixedfx.pls.joint import Joint
 
 Vector = NDArray[np.float64]
@@ -52,41 +54,44 @@ class Projection:
     fixed: Vector
     random: sparse.csr_array
 
-    @cached_property
-    def root_weights(self) -> Vector:
-        """(n,) sqrt(w), ones where there are no weights."""
-        w = self.design.weights
-        return np.ones(len(self.fixed)) if w is None else np.sqrt(w)
+    @property
+    def precision(self) -> RowPrecision:
+        """What is known of the rows' residuals."""
+        return self.design.precision
 
     @cached_property
     def residual(self) -> Vector:
-        """(n,) conditional residuals e, times sqrt(w)."""
+        """(n,) conditional residuals e, times R."""
         design = self.design
         fitted = self.fixed @ self.joint.beta + self.random @ self.joint.u + design.offset
-        return (design.y - fitted) * self.root_weights
+        return self.precision.whiten(design.y - fitted)
 
     @cached_property
     def whitened_fixed(self) -> Vector:
-        """(n, p) V^{-1}Q, rows times sqrt(w)."""
-        out = self.joint.basis_of_fixed(self.fixed) * self.root_weights[:, None]
+        """(n, p) V^{-1}Q, rows times R."""
+        out = self.joint.basis_of_fixed(self.fixed)
         for group, effects in zip(self.joint.problem.factors, self.joint.absorbed, strict=True):
             for a in range(group.k):
-                out -= group.z[:, a, None] * effects[group.codes, a]
-        return out
+                out = out - group.z[:, a, None] * effects[group.codes, a]
+        return self.precision.whiten(out)
+
+    @cached_property
+    def rows(self) -> tuple[Vector, sparse.csr_array]:
+        """Rows over beta and u, times R."""
+        return self.precision.whiten(self.fixed), self.precision.whiten(self.random)
 
     @cached_property
     def leverage(self) -> Vector:
         """(n,) h_i, the diagonal of H."""
         if self.joint.problem.coupling is None:
             return self._leverage_of_one_factor()
-        variances = self.joint.variances(self.fixed, self.random)
-        return np.clip(variances / self.joint.sigma**2 * self.root_weights**2, 0.0, 1.0)
+        return np.clip(self.joint.variances(*self.rows) / self.joint.sigma**2, 0.0, 1.0)
 
     def _leverage_of_one_factor(self) -> Vector:
         """The same where M is block diagonal: z' M_j^{-1} z of the row's own level, and what beta adds."""
         joint, group = self.joint, self.joint.problem.factors[0]
         factorization = joint.evaluation.factorization
-        c = group.z @ factorization.T[0]
+        c = self.precision.whiten(group.z) @ factorization.T[0]
         of_level = factorization.M1_inverse.transpose(2, 0, 1)[group.codes]
         out = np.einsum("na,nab,nb->n", c, of_level, c)
         if self.fixed.shape[1]:
@@ -95,9 +100,9 @@ class Projection:
 
     def complement(self, rows: NDArray[np.intp]) -> Vector:
         """(m, m) block of I - H for some rows."""
-        covariance = self.joint.covariance(self.fixed[rows], sparse.csr_array(self.random[rows]))
-        root = self.root_weights[rows]
-        return np.eye(len(rows)) - root[:, None] * root * covariance / self.joint.sigma**2
+        fixed, random = self.rows
+        covariance = self.joint.covariance(fixed[rows], sparse.csr_array(random[rows]))
+        return np.eye(len(rows)) - covariance / self.joint.sigma**2
 
     def change_of_beta(self, rows: NDArray[np.intp]) -> Vector:
         """(p,) beta-hat minus its value without `rows`, theta fixed; NaN where beta is not determined without them."""
@@ -116,9 +121,9 @@ class Projection:
         return self.joint.solve_information((self.whitened_fixed * shift[:, None]).T).T
 
     def marginal_variances(self) -> Vector:
-        """(n,) variances of y - X beta-hat: sigma^2 (1 / w + z'T T'z) - x' var(beta-hat) x."""
+        """(n,) variances of y - X beta-hat: sigma^2 (1 / w + z'T T'z) - x' var(beta-hat) x, 1 / w that of a row."""
         of_random = np.zeros(len(self.fixed))
         for group, T in zip(self.joint.problem.factors, self.joint.evaluation.factorization.T, strict=True):
-            of_random += ((group.z @ T) ** 2).sum(axis=1) / self.root_weights**2
-        total = self.joint.sigma**2 * (1.0 / self.root_weights**2 + of_random)
+            of_random += ((group.z @ T) ** 2).sum(axis=1)
+        total = self.joint.sigma**2 * (self.precision.variances + of_random)
         return total - np.einsum("np,pq,nq->n", self.fixed, self.joint.vcov, self.fixed)

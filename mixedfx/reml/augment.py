@@ -18,13 +18,13 @@ def augment(fit: LmerDiagnostics) -> pd.DataFrame:
     the whole model; `LmerDiagnostics.cooks_distance` is exact for the fixed effects.
     """
     design = fit.design
-    weights = np.ones(fit.nobs) if design.weights is None else design.weights
+    weights = 1.0 / design.precision.variances
     fitted = fit.fitted.to_numpy()
     residual = design.y - fitted
     hat = fit.leverage().to_numpy()
-    pearson2 = weights * residual**2
+    pearson = design.precision.whiten(residual)
     with np.errstate(divide="ignore", invalid="ignore"):
-        cooks = pearson2 * hat / ((1 - hat) ** 2 * len(fit.fixef) * fit.sigma**2)
+        cooks = pearson**2 * hat / ((1 - hat) ** 2 * len(fit.fixef) * fit.sigma**2)
     columns = {
         ".fitted": fitted,
         ".resid": residual,
@@ -33,7 +33,7 @@ def augment(fit: LmerDiagnostics) -> pd.DataFrame:
         ".fixed": design.X @ fit.fixef.to_numpy() + design.offset,
         ".offset": design.offset,
         ".weights": weights,
-        ".wtres": np.sqrt(weights) * residual,
+        ".wtres": pearson,
     }
     spec = design.spec
     frame = design.frame.drop(columns=[spec.given_offset] if spec.offset_is_own else [])  # that is `.offset` below

@@ -123,13 +123,11 @@ def new_responses(
         for t, term in enumerate(design.random):
             parts.append(u[t][rng.integers(0, term.n_levels, (n, term.n_levels))].reshape(n, -1))
         effects = np.concatenate(parts, axis=1) if parts else np.zeros((n, 0))
-        sd = 1.0 if design.weights is None else 1.0 / np.sqrt(design.weights)
-        drawn = e[rng.integers(0, len(e), (n, len(e)))] * sd
+        drawn = design.precision.color(e[rng.integers(0, len(e), (n, len(e)))].T).T
         return (design.X @ solution.beta + design.offset + random_part(design, effects) + drawn).T
     if use_u:
         mean = fitted_values(design, solution.beta, solution.u)
-        sd = solution.sigma if design.weights is None else solution.sigma / np.sqrt(design.weights)
-        return (mean + sd * rng.standard_normal((n, len(mean)))).T
+        return (mean + solution.sigma * design.precision.color(rng.standard_normal((n, len(mean))).T).T).T
     u = draw_effects(design, solution.factors, solution.sigma, n, rng)
     return simulate_responses(design, solution.beta, u, solution.sigma, rng).T
 

@@ -125,12 +125,12 @@ def group_products(design: Design, problem: Problem, par: Vector) -> GroupProduc
     par
         (r,) parameters where the optimiser starts.
     """
-    root = np.ones(len(design.y)) if design.weights is None else np.sqrt(design.weights)
-    Q = linalg.solve_triangular(problem.R, (design.X * root[:, None]).T, trans=1).T if problem.p else design.X
-    W = np.column_stack([Q, (design.y - design.offset - design.X @ problem.shift) * root])
+    precision = design.precision
+    Q = linalg.solve_triangular(problem.R, precision.whiten(design.X).T, trans=1).T if problem.p else design.X
+    W = np.column_stack([Q, precision.whiten(design.y - design.offset - design.X @ problem.shift)])
     codes, q = problem.factors[0].codes, problem.factors[0].n_levels
     order = np.argsort(codes, kind="stable")
     pieces = np.split(W[order], np.cumsum(np.bincount(codes, minlength=q))[:-1])
     ww = np.array([piece.T @ piece for piece in pieces])
-    logs = np.asarray(np.bincount(codes, 2.0 * np.log(root), q), dtype=np.float64)
+    logs = precision.log_determinants(codes, q)
     return GroupProducts(problem, par, ww, np.bincount(codes, minlength=q), logs)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from mixedfx.design.design import Design, RandomTerm
+from mixedfx.design.precision import same_precision
 from mixedfx.errors import DataError, NestingWarning, OptionError, RefittedWarning
 from mixedfx.inference.likelihood_ratio import comparison_table
 from mixedfx.pls.problem import build_problem
@@ -116,7 +117,6 @@ def maximum_likelihood(design: Design, start: RemlSolution | LeastSquares) -> Re
 
 def _check_same_data(fits: list[LmerFit]) -> None:
     first = fits[0].design
-    ones = np.ones(len(first.y))
     for fit in fits[1:]:
         other = fit.design
         same = len(other.y) == len(first.y) and np.array_equal(other.y, first.y)
@@ -126,9 +126,12 @@ def _check_same_data(fits: list[LmerFit]) -> None:
                 f"{fit.formula}",
                 hint="Fit both to the same rows; missing values in a column of one formula drop rows of that fit only.",
             )
-        mine, others = (ones if d.weights is None else d.weights for d in (first, other))
-        if not np.array_equal(mine, others) or not np.array_equal(first.offset, other.offset):
-            raise DataError(f"{fits[0].formula} and {fit.formula} have different weights or offsets")
+        if (
+            first.sigma != other.sigma
+            or not same_precision(first.precision, other.precision)
+            or not np.array_equal(first.offset, other.offset)
+        ):
+            raise DataError(f"{fits[0].formula} and {fit.formula} have different weights or offsets, or known errors")
 
 
 def in_span(inner: Vector, outer: Vector) -> bool:

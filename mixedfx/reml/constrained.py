@@ -79,6 +79,8 @@ def descend(criterion: Callable[[Vector], Local], start: Vector, bounded: NDArra
     radius = 0.25 * max(float(np.linalg.norm(x)), 0.2)
     for _ in range(MOST):
         free = ~(bounded & (x <= 0.0) & (best.gradient > 0.0))
+        if not free.any():
+            break
         step = np.zeros_like(x)
         step[free], decrease = trust_region_step(best.gradient[free], best.curvature[np.ix_(free, free)], radius)
         length = float(np.linalg.norm(step))
@@ -256,8 +258,40 @@ def term_chart(problem: Problem, T: list[Vector], term: int, columns: tuple[int,
     )
 
 
+def sd_start(chart: TermChart, sigma: float) -> Vector:
+    """The free parameters at the estimate: log sigma in the place of L_11, or nothing there if sigma is known."""
+    if chart.problem.sigma is not None:
+        return np.delete(chart.start, chart.first)
+    at = chart.start.copy()
+    at[chart.first] = np.log(sigma)
+    return at
+
+
 def hold_sd(chart: TermChart, value: float, at: Vector) -> Held:
-    """Hold an sd at `value` >= 0; `at` (r,) the other parameters, log sigma in the place of L_11."""
+    """Hold an sd at `value` >= 0; `at` are the free parameters as `sd_start` has them."""
+    if chart.problem.sigma is not None:
+        return _hold_sd_beside(chart, value, at, chart.problem.sigma)
+    return _hold_sd(chart, value, at)
+
+
+def _hold_sd_beside(chart: TermChart, value: float, at: Vector, sigma: float) -> Held:
+    """The same beside a known sigma: L_11 is held, and that is all."""
+    problem, first = chart.problem, chart.first
+    free = np.delete(np.arange(problem.n_parameters), first)
+
+    def criterion(x: Vector) -> Local:
+        par = np.insert(x, first, value * chart.scale / sigma)
+        found = evaluate(problem, par)
+        gradient, curvature = _derivatives(found)
+        slope = float(gradient[first]) * chart.scale / sigma
+        return Local(found.criterion, gradient[free], curvature[np.ix_(free, free)], slope)
+
+    x, found = descend(criterion, at, np.zeros(len(at), dtype=bool))
+    return Held(found.value, found.slope, x)
+
+
+def _hold_sd(chart: TermChart, value: float, at: Vector) -> Held:
+    """The same where sigma is estimated too."""
     problem, first, n = chart.problem, chart.first, chart.problem.n
     scaled = value * chart.scale
 

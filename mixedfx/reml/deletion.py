@@ -59,7 +59,7 @@ def refitted_influence(
 
 
 def _varcorr(design: Design, solution: RemlSolution) -> pd.DataFrame:
-    return tables.varcorr_table(design.random, solution.factors, solution.sigma)
+    return tables.varcorr_table(design.random, solution.factors, solution.sigma, design.sigma is None)
 
 
 def _parameter_names(design: Design, solution: RemlSolution) -> list[str]:

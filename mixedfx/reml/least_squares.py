@@ -1,7 +1,8 @@
 """A formula without random terms: weighted least squares, with the criterion of a mixed model without Z.
 
-With rows multiplied by sqrt(w), V = I and the (RE)ML criterion of Bates et al. (2015, equations 34 and 41) is
-dof (1 + log(2 pi r^2 / dof)) - sum log w, plus log|X'WX| for REML; so such fits compare with mixed ones.
+With rows multiplied by the root of their precision W, V = I and the (RE)ML criterion of Bates et al. (2015, equations
+34 and 41) is dof log(2 pi sigma^2) + r^2 / sigma^2 - log|W|, plus log|X'WX| for REML, with sigma^2 = r^2 / dof unless
+it is known; so such fits compare with mixed ones.
 """
 
 from __future__ import annotations
@@ -69,17 +70,18 @@ def least_squares(design: Design, REML: bool = True) -> LeastSquares:
     design
         Response and X of full column rank; no random term.
     REML
-        REML criterion and sigma^2 = r^2 / (n - p), or -2 log likelihood and r^2 / n.
+        REML criterion and sigma^2 = r^2 / (n - p), or -2 log likelihood and r^2 / n; unless sigma is known.
     """
     n, p = design.X.shape
-    root = np.ones(n) if design.weights is None else np.sqrt(design.weights)
-    y = (design.y - design.offset) * root
-    Q, R = np.linalg.qr(design.X * root[:, None])
+    precision = design.precision
+    y = precision.whiten(design.y - design.offset)
+    Q, R = np.linalg.qr(precision.whiten(design.X))
     beta = linalg.solve_triangular(R, Q.T @ y) if p else np.zeros(0)
     residual = y - Q @ (Q.T @ y)
     dof = n - p if REML else n
-    sigma2 = float(residual @ residual) / dof
-    criterion = dof * (1 + np.log(2 * np.pi * sigma2)) - 2 * np.log(root).sum()
+    squares = float(residual @ residual)
+    sigma2 = squares / dof if design.sigma is None else design.sigma**2
+    criterion = dof * np.log(2 * np.pi * sigma2) + squares / sigma2 - precision.log_determinant
     if REML:
         criterion += 2 * np.log(np.abs(np.diag(R))).sum()
     half = linalg.solve_triangular(R, np.eye(p)) if p else np.zeros((0, 0))

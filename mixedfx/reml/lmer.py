@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mixedfx.errors import ConvergenceWarning, ModelError, SingularFitWarning, check_flag
+from mixedfx.errors import ConvergenceWarning, SingularFitWarning, check_flag
 from mixedfx.formula.mixed_formula import MixedFormula
+from mixedfx.reml.control import Control, read_control
 from mixedfx.reml.fit import LmerFit
 
 
@@ -20,10 +21,14 @@ def lmer(
     na: Literal["drop", "raise"] = "drop",
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
+    V: Any = None,
+    sigma: float | Literal["estimate"] | None = None,
+    control: Control | Mapping[str, Any] | None = None,
 ) -> LmerFit:
     """Fit a linear mixed model by REML or maximum likelihood.
 
-    The model is y = X beta + Z u + offset + e with u ~ N(0, sigma^2 Lambda Lambda') and e ~ N(0, sigma^2 / weight).
+    The model is y = X beta + Z u + offset + e with u ~ N(0, sigma^2 Lambda Lambda') and e ~ N(0, sigma^2 / weight), or
+    errors of known variances (``y | se(s) ~ ...``) or covariance (`V`).
     beta and sigma are profiled out of the criterion, which is minimised over theta, the parameters of Lambda (Bates,
     Maechler, Bolker and Walker 2015, Journal of Statistical Software 67(1)). A formula without random terms is fitted
     by least squares.
@@ -50,6 +55,15 @@ def lmer(
         Column -> coding, for the fixed and the random part alike.
     env
         Names that the formula may use besides the columns and the documented functions.
+    V
+        Known covariance of the sampling errors of the rows of `data`: (n, n), dense or sparse, or (n,) variances. Rows
+        whose errors are correlated, such as estimates from the same people, are blocks of it.
+    sigma
+        The residual standard deviation where it is known. None: estimated; beside known sampling errors (``y | se(s)
+        ~ ...``, `V`) one, so that errors are what they are said to be. ``"estimate"``: estimated beside these too, a
+        factor of all of them.
+    control
+        Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-12}``.
 
     Returns
     -------
@@ -59,12 +73,12 @@ def lmer(
     Raises
     ------
     FormulaError
-        A formula that cannot be read; points at the character.
+        A formula that cannot be read, or says ``trials(...)``; points at the character.
     DataError
         Unknown columns, no rows, infinities, a response that is not numeric or does not vary.
     ModelError
-        A grouping factor with one level or with as many levels as rows; known sampling standard deviations
-        (``se(...)``).
+        A grouping factor with one level or with as many levels as rows (known sampling errors allow the latter);
+        `V` beside ``se(...)`` or `weights`.
 
     Warns
     -----
@@ -96,15 +110,12 @@ def lmer(
     from mixedfx.reml.solve import solve
     from mixedfx.reml.update import Call
 
-    design = build_design(formula, data, weights=weights, offset=offset, na=na, contrasts=contrasts, env=env)
-    if design.formula.additions:
-        raise ModelError(
-            f"lmer estimates one residual variance, but the formula gives {design.formula.additions[0].name}(...)",
-            hint=f"mx.bayes({str(formula)!r}, data) fits known standard errors. weights=1 / s**2 is another "
-            "model here: it multiplies the known variances by a residual variance that is estimated.",
-        )
-    call = Call(formula, data, REML, weights, offset, na, contrasts, env)
-    fit = LmerFit(design, solve(design, REML) if design.random else least_squares(design, REML), call)
+    options_of_optimiser = read_control(control)
+    options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
+    design = build_design(formula, data, **options, V=V, sigma=sigma)
+    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control)
+    solution = solve(design, REML, control=options_of_optimiser) if design.random else least_squares(design, REML)
+    fit = LmerFit(design, solution, call)
     if not fit.converged:
         course = fit.optimization
         warnings.warn(

@@ -25,6 +25,7 @@ from mixedfx.reml.constrained import (
     hold_correlation,
     hold_sd,
     hold_sigma,
+    sd_start,
     term_chart,
 )
 from mixedfx.reml.least_squares import LeastSquares
@@ -122,8 +123,7 @@ class Optimum:
         if parameter.kind == "sd":
             estimate = self.sigma * abs(float(chart.start[chart.first])) / chart.scale
             step = estimate / np.sqrt(2.0 * levels) if estimate > 0 else 0.2 * self.sigma / chart.scale
-            at = chart.start.copy()
-            at[chart.first] = np.log(self.sigma)
+            at = sd_start(chart, self.sigma)
             warm = WarmDeviance(lambda c, x: hold_sd(chart, c, x), lowest, parameter.label, {estimate: at})
             return Curve(estimate, Range(0.0, np.inf, step), warm)
         estimate, at = correlation_start(chart)
@@ -143,13 +143,16 @@ class PlainOptimum:
     With r^2 the residual sum of squares and C = (X'WX)^-1,
 
         d(beta_j = c) - d-hat = n log(1 + (c - beta_j)^2 / (C_jj r^2)),
-        d(sigma) - d-hat      = 2 n log(sigma / sigma-hat) + n (sigma-hat^2 / sigma^2 - 1).
+        d(sigma) - d-hat      = 2 n log(sigma / sigma-hat) + n (sigma-hat^2 / sigma^2 - 1);
+
+    where sigma is known, (c - beta_j)^2 / (sigma^2 C_jj).
     """
 
     n: int
     beta: Vector
     std_error: Vector
     sigma: float
+    known: bool = False
 
     def curve(self, parameter: Parameter) -> Curve:
         """The profile deviance of one parameter; standard errors and sigma are those of ML."""
@@ -167,6 +170,8 @@ class PlainOptimum:
 
         def by_beta(value: float) -> tuple[float, float]:
             t = (value - estimate) / se
+            if self.known:
+                return t**2, 2.0 * t / se
             return n * float(np.log1p(t**2 / n)), 2.0 * t / se / (1.0 + t**2 / n)
 
         return Curve(estimate, Range(-np.inf, np.inf, se), by_beta)
@@ -176,10 +181,10 @@ def optimum(fit: LmerInference) -> Optimum | PlainOptimum:
     """The ML fit of the same model; a REML fit is refitted from its theta."""
     solution = fit.solution
     if isinstance(solution, LeastSquares):
-        shrink = np.sqrt(solution.dof / fit.nobs)  # from the divisor of REML to that of ML
-        return PlainOptimum(
-            fit.nobs, solution.beta, np.sqrt(np.diag(solution.vcov)) * shrink, solution.sigma * float(shrink)
-        )
+        known = fit.design.sigma is not None
+        shrink = 1.0 if known else float(np.sqrt(solution.dof / fit.nobs))  # from the divisor of REML to that of ML
+        std_error = np.sqrt(np.diag(solution.vcov)) * shrink
+        return PlainOptimum(fit.nobs, solution.beta, std_error, solution.sigma * shrink, known)
     problem = replace(solution.problem, REML=False)
     found = minimise(problem, solution.par)[0] if fit.REML else evaluate(problem, solution.par)
     p = problem.p

@@ -169,10 +169,11 @@ def _criteria(small: Design, null: RemlSolution | LeastSquares, Y: Vector) -> Ve
     if isinstance(null, RemlSolution):
         start = off_boundary(null.problem, null.par)
         return refit_problem(small, null.problem, Y, start, theta_names(small.random)).criterion
-    root = np.ones(len(small.y)) if small.weights is None else np.sqrt(small.weights)
-    X = small.X * root[:, None]
-    Y = (Y - small.offset[:, None]) * root[:, None]
+    X, Y = small.precision.whiten(small.X), small.precision.whiten(Y - small.offset[:, None])
     Q = np.linalg.qr(X)[0]
     residual = np.einsum("nb,nb->b", Y, Y) - np.einsum("pb,pb->b", Q.T @ Y, Q.T @ Y)
     # the criterion of `least_squares`, which moves with the response through r^2 only
+    if small.sigma is not None:
+        at = small.y - small.offset - small.X @ null.beta
+        return null.criterion + (residual - float(np.sum(small.precision.whiten(at) ** 2))) / small.sigma**2
     return null.criterion + null.dof * np.log(residual / (null.dof * null.sigma**2))

@@ -20,16 +20,10 @@ from mixedfx.errors import DataError, ModelError
 from mixedfx.pls.batch import Resamples, Responses, evaluate_batch
 from mixedfx.pls.crossproducts import level_products
 from mixedfx.pls.problem import Problem
+from mixedfx.reml.control import MAX_EVALUATIONS, START_RADIUS, TOLERANCE
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.solve import solve_problem
-from mixedfx.reml.trust_region import (
-    MAX_EVALUATIONS,
-    ROUNDING,
-    START_RADIUS,
-    TOLERANCE,
-    minimise,
-    trust_region_steps,
-)  # fmt: skip
+from mixedfx.reml.trust_region import ROUNDING, minimise, trust_region_steps
 
 if TYPE_CHECKING:
     from mixedfx.reml.fit import LmerFit
@@ -113,23 +107,19 @@ def check_responses(design: Design, Y: Vector | pd.DataFrame) -> Vector:
 
 def cross_products(design: Design, problem: Problem, Y: Vector) -> Responses:
     """Products of B responses (n, B) with the design, least squares fit taken out."""
-    weights = design.weights if design.known_sd is None else 1.0 / design.known_sd**2
-    Y = Y - design.offset[:, None]
-    X = design.X
-    if weights is not None:
-        root = np.sqrt(weights)[:, None]
-        Y, X = Y * root, X * root
+    precision = design.precision
+    Y, X = precision.whiten(Y - design.offset[:, None]), precision.whiten(design.X)
     p, B = problem.p, Y.shape[1]
     Q = linalg.solve_triangular(problem.R, X.T, trans=1, check_finite=False).T if p else X
     gamma = linalg.solve(problem.ww[:p, :p], Q.T @ Y, assume_a="pos") if p else np.zeros((0, B))
     Y = Y - Q @ gamma
     shift = linalg.solve_triangular(problem.R, gamma) if p else gamma
-    first = problem.factors[0]
-    zy = level_products(first.codes, first.n_levels, first.z, Y)
+    first, of_rows = problem.factors[0], precision.unwhiten(Y)
+    zy = level_products(first.codes, first.n_levels, first.z, of_rows)
     zy2 = np.zeros((problem.zw2.shape[0], B))
     if problem.coupling is not None:
         for group, position in zip(problem.factors[1:], problem.coupling.positions, strict=True):
-            zy2[position] = level_products(group.codes, group.n_levels, group.z, Y)
+            zy2[position] = level_products(group.codes, group.n_levels, group.z, of_rows)
     return Responses(zy, zy2, Q.T @ Y, np.einsum("nB,nB->B", Y, Y), shift)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design, RandomTerm, RowReport
 from mixedfx.design.grouping import rows_of
+from mixedfx.design.precision import Correlated
 from mixedfx.design.rank import independent_columns
 from mixedfx.errors import ModelError, OptionError
 from mixedfx.reml.rows import fitted_values
@@ -119,6 +120,8 @@ def take_rows(design: Design, rows: Codes, keys: list[Codes]) -> Design:
         design, y=design.y[rows], X=X, random=tuple(terms), offset=design.offset[rows],
         weights=None if design.weights is None else design.weights[rows],
         known_sd=None if design.known_sd is None else design.known_sd[rows],
+        known_covariance=None if design.known_covariance is None else Correlated(design.known_covariance).take(rows).V,
+        dispersion=None if design.dispersion is None else design.dispersion.take(rows),
         frame=None if design.frame is None else design.frame.iloc[rows].reset_index(drop=True),
         rows=RowReport(len(rows), np.arange(len(rows))),
     )  # fmt: skip
@@ -137,7 +140,7 @@ def reflated(design: Design, solution: RemlSolution | LeastSquares) -> tuple[lis
     -------
     tuple
         For each term (levels, k) effects with mean zero and covariance sigma^2 T T'; and (n,) residuals with mean zero
-        and variance sigma^2, times the root of the weight.
+        and variance sigma^2, times the root of the precision.
     """
     effects = []
     for t, (term, factor) in enumerate(zip(design.random, solution.factors, strict=True)):
@@ -148,8 +151,7 @@ def reflated(design: Design, solution: RemlSolution | LeastSquares) -> tuple[lis
         kept = values > 1e-12 * max(float(values.max(initial=0.0)), 1e-300)
         white = (u @ vectors[:, kept]) / np.sqrt(values[kept]) @ vectors[:, kept].T
         effects.append(white @ _symmetric_root(solution.sigma**2 * factor @ factor.T))
-    root = 1.0 if design.weights is None else np.sqrt(design.weights)
-    e = (design.y - fitted_values(design, solution.beta, solution.u)) * root
+    e = design.precision.whiten(design.y - fitted_values(design, solution.beta, solution.u))
     e = e - e.mean()
     return effects, e * (solution.sigma / float(np.sqrt((e**2).mean())))
 

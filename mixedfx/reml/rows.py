@@ -47,11 +47,11 @@ def fitted_values(design: Design, beta: NDArray[np.float64], u: NDArray[np.float
 def residual_values(
     design: Design, fitted: NDArray[np.float64], sigma: float, kind: ResidualKind
 ) -> NDArray[np.float64]:
-    """(n,) y minus fitted; ``"pearson"`` times sqrt(weight); ``"scaled"`` divided by sigma too."""
+    """(n,) y minus fitted; ``"pearson"`` times the root of the precision; ``"scaled"`` divided by sigma too."""
     check_option("kind", kind, ("response", "pearson", "scaled", *PROJECTED))
     out = design.y - fitted
-    if kind != "response" and design.weights is not None:
-        out = out * np.sqrt(design.weights)
+    if kind != "response":
+        out = design.precision.whiten(out)
     return out / sigma if kind == "scaled" else out
 
 
@@ -73,7 +73,6 @@ def simulate_responses(
     sigma: float,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """(draws, n) responses X beta + offset + Z u + e, one for each row of u (draws, q); var(e) = sigma^2 / weight."""
-    sd = sigma if design.weights is None else sigma / np.sqrt(design.weights)
+    """(draws, n) responses X beta + offset + Z u + e, one for each row of u (draws, q); var(e) = sigma^2 V."""
     mean = fitted_values(design, beta, u)
-    return mean + sd * rng.standard_normal(mean.shape)
+    return mean + sigma * design.precision.color(rng.standard_normal(mean.shape).T).T

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ModelError
+from mixedfx.errors import ModelError, OptionError
 from mixedfx.inference.parameters import factors_of
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
+from mixedfx.reml.control import Control
 from mixedfx.reml.optimization import Optimization
 from mixedfx.reml.starting import moment_start
-from mixedfx.reml.trust_region import minimise
+from mixedfx.reml.trust_region import DEFAULT, minimise
 
 NOTHING_LEFT = 1e-26  # residual sum of squares of the fixed part, relative to y'y, that is rounding
 
@@ -81,7 +82,9 @@ class RemlSolution:
         return tuple(group.basis[block.columns, block.columns] for group, block in found)
 
 
-def solve(design: Design, REML: bool = True, start: Vector | None = None) -> RemlSolution:
+def solve(
+    design: Design, REML: bool = True, start: Vector | None = None, control: Control = DEFAULT
+) -> RemlSolution:  # fmt: skip
     """Fit `design` by REML or maximum likelihood.
 
     Parameters
@@ -91,13 +94,28 @@ def solve(design: Design, REML: bool = True, start: Vector | None = None) -> Rem
     REML
         REML criterion, or -2 log likelihood.
     start
-        (r,) starting theta; by default from moments.
+        (r,) starting theta; by default that of `control`, else from moments.
+    control
+        Options of the optimiser.
+
+    Raises
+    ------
+    OptionError
+        A starting theta of another length.
     """
     problem = build_problem(design, REML)
-    return solve_problem(design, problem, None if start is None else problem.parameters(start))
+    start = control.start if start is None else start
+    if start is not None and len(start) != problem.n_parameters:
+        raise OptionError(
+            f"start= has {len(start)} numbers, and theta has {problem.n_parameters}",
+            hint="Give fit.theta of a fit of the same random part.",
+        )
+    return solve_problem(design, problem, None if start is None else problem.parameters(np.asarray(start)), control)
 
 
-def solve_problem(design: Design, problem: Problem, start: Vector | None = None) -> RemlSolution:
+def solve_problem(
+    design: Design, problem: Problem, start: Vector | None = None, control: Control = DEFAULT
+) -> RemlSolution:  # fmt: skip
     """Optimise a problem whose cross-products are there already, from parameters `start` (r,) of it.
 
     Raises
@@ -110,7 +128,7 @@ def solve_problem(design: Design, problem: Problem, start: Vector | None = None)
             "the fixed part reproduces the response exactly, so there is no variance to estimate",
             hint="Look for a column of the fixed part that was computed from the response.",
         )
-    evaluation, optimization = minimise(problem, moment_start(problem) if start is None else start)
+    evaluation, optimization = minimise(problem, moment_start(problem) if start is None else start, control)
     theta = problem.natural_theta(evaluation.factorization.T)
     factors = tuple(factors_of(design, theta))
     joint = Joint(design, problem, evaluation)

@@ -114,7 +114,8 @@ class LmerState:
     @property
     def varcorr(self) -> pd.DataFrame:
         """Variances and covariances: columns grp, var1, var2, vcov, sdcor; Residual last."""
-        return tables.varcorr_table(self.design.random, self.solution.factors, self.solution.sigma)
+        residual = self.design.sigma is None
+        return tables.varcorr_table(self.design.random, self.solution.factors, self.sigma, residual)
 
     @property
     def theta(self) -> pd.Series:
@@ -138,8 +139,8 @@ class LmerState:
 
     @property
     def n_parameters(self) -> int:
-        """Fixed effects, theta and sigma: the k of AIC and BIC."""
-        return len(self.solution.beta) + len(self.solution.theta) + 1
+        """Fixed effects, theta, and sigma unless it is known: the k of AIC and BIC."""
+        return len(self.solution.beta) + len(self.solution.theta) + (self.design.sigma is None)
 
     @property
     def aic(self) -> float:

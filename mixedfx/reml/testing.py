@@ -45,7 +45,8 @@ def reference(fit: LmerInference, ddf: DegreesOfFreedom | None, vcov: Vcov | Non
     """
     check_option("ddf", ddf, DDF)
     solution = fit.solution
-    constants = {None: np.nan, "residual": float(fit.nobs - len(solution.beta)), "normal": np.inf}
+    residual = float(fit.nobs - len(solution.beta)) if fit.design.sigma is None else np.inf
+    constants = {None: np.nan, "residual": residual, "normal": np.inf}
     if vcov is not None:
         return _given(fit, ddf, vcov, constants)
     if ddf in constants:
@@ -56,7 +57,7 @@ def reference(fit: LmerInference, ddf: DegreesOfFreedom | None, vcov: Vcov | Non
             hint="Fit with REML=True, or use fit.update(REML=True).",
         )
     if isinstance(solution, LeastSquares):  # exact
-        return Constant(solution.vcov, float(fit.nobs - len(solution.beta)))
+        return Constant(solution.vcov, residual)
     if ddf == "satterthwaite":
         return satterthwaite(solution.problem, solution.par, fit.design)
     from mixedfx.inference.kenward_roger import kenward_roger

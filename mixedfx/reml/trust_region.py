@@ -21,19 +21,18 @@ from numpy.typing import NDArray
 from mixedfx.linalg.threads import blas_threads
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
+from mixedfx.reml.control import Control
 from mixedfx.reml.optimization import Optimization, Outcome, Step
 from mixedfx.reml.pivoting import SMALL_START, pivot
 
 Vector = NDArray[np.float64]
 
-START_RADIUS = 0.25  # first radius of trust, relative to the length of the starting parameters (or one)
-SLOW = 1e-7  # the same where the last `PATIENCE` evaluations gained no more: a flat and curved valley
+SLOW = 100.0  # times the tolerance: the same where the last `PATIENCE` evaluations gained no more, in a curved valley
 PATIENCE = 4
 EXACT_FIT = 1e-14  # share of the response's variation, beyond the fixed part, that is left unexplained
 MOST_PIVOTS = 4  # times that the order of the columns may change in one optimisation
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
-MAX_EVALUATIONS = 200
-TOLERANCE = 1e-9  # predicted decrease of the criterion, in units of deviance, at which a point is a minimum
+DEFAULT = Control()
 ROUNDING = 2e-15  # relative rounding error of the criterion
 
 
@@ -55,6 +54,7 @@ class State:
     best: Evaluation
     radius: float
     trials: tuple[Trial, ...]
+    control: Control = DEFAULT
 
     @cached_property
     def _spectrum(self) -> tuple[Vector, Vector]:
@@ -140,11 +140,11 @@ def _steps(problem: Problem, trials: tuple[Trial, ...]) -> tuple[Step, ...]:
     )
 
 
-def start(problem: Problem, par: Vector) -> State:
+def start(problem: Problem, par: Vector, control: Control = DEFAULT) -> State:
     """First evaluation."""
     first = evaluate(problem, par)
-    radius = START_RADIUS * max(float(np.linalg.norm(par)), 0.2)
-    return State(first, radius, (_record(first, radius, True),))
+    radius = control.radius * max(float(np.linalg.norm(par)), 0.2)
+    return State(first, radius, (_record(first, radius, True),), control)
 
 
 def predicted(state: State) -> tuple[Vector, float]:
@@ -155,13 +155,14 @@ def predicted(state: State) -> tuple[Vector, float]:
 def finished(state: State, step: Vector, decrease: float) -> bool:
     """Whether the decrease promised is not worth an evaluation, and the radius is not what makes it small."""
     rounding = ROUNDING * abs(state.best.criterion)
-    if float(np.linalg.norm(step)) < 0.99 * state.radius and decrease <= TOLERANCE + rounding:
+    if float(np.linalg.norm(step)) < 0.99 * state.radius and decrease <= state.control.tolerance + rounding:
         return True
     earlier = [t.criterion for t in state.trials[:-PATIENCE] if t.accepted]
     if not earlier:
         return False
     _, promised = state.within(0.1 * max(1.0, float(np.linalg.norm(state.best.par))))
-    return earlier[-1] - state.best.criterion <= SLOW and promised <= SLOW + rounding
+    slow = SLOW * state.control.tolerance
+    return earlier[-1] - state.best.criterion <= slow and promised <= slow + rounding
 
 
 def advance(problem: Problem, state: State, at: Vector, length: float, decrease: float) -> State:
@@ -183,24 +184,24 @@ def advance(problem: Problem, state: State, at: Vector, length: float, decrease:
         radius = 2.0 * radius
     accepted = gain > -noise
     trials = (*state.trials, _record(trial, state.radius, accepted))
-    return State(trial, radius, trials) if accepted else replace(state, radius=radius, trials=trials)
+    return replace(state, best=trial if accepted else state.best, radius=radius, trials=trials)
 
 
-def minimise(problem: Problem, par: Vector) -> tuple[Evaluation, Optimization]:
+def minimise(problem: Problem, par: Vector, control: Control = DEFAULT) -> tuple[Evaluation, Optimization]:
     """Minimise the criterion of `problem` from scaled parameters `par` (r,)."""
     if problem.n_parameters == 0:
         only = evaluate(problem, par)
         return only, Optimization((), Outcome.NO_PARAMETERS, np.zeros(0), np.inf)
     problem, par = pivot(problem, par, SMALL_START) or (problem, par)
-    with blas_threads(0 if problem.coupling is None else problem.coupling.size):
-        return certify(*_iterate(problem, start(problem, par)))
+    with blas_threads(0 if problem.coupling is None else problem.coupling.size, control.threads):
+        return certify(*_iterate(problem, start(problem, par, control)))
 
 
 def _iterate(problem: Problem, state: State) -> tuple[Problem, State, Outcome]:
     """Step until there is nothing to gain, and say why the iteration stopped."""
     stopped = Outcome.EVALUATIONS
     pivots = MOST_PIVOTS
-    while len(state.trials) < MAX_EVALUATIONS:
+    while len(state.trials) < state.control.max_evaluations:
         if problem.sigma is None and state.best.residual < EXACT_FIT * problem.ww[-1, -1]:
             stopped = Outcome.EXACT
             break
@@ -227,7 +228,7 @@ def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluatio
     near = problem.diagonal & (np.abs(best.par) < NEAR_ZERO)
     if best.par[near].any():
         zero = evaluate(problem, np.where(near, 0.0, best.par))
-        if zero.criterion <= best.criterion + TOLERANCE + 10.0 * ROUNDING * abs(best.criterion):
+        if zero.criterion <= best.criterion + state.control.tolerance + 10.0 * ROUNDING * abs(best.criterion):
             trials = (*trials, _record(zero, state.radius, True))
             best = zero
     assert best.gradient is not None

@@ -25,6 +25,9 @@ class Call:
     na: Literal["drop", "raise"] = "drop"
     contrasts: Mapping[str, Any] | None = None
     env: Mapping[str, Any] | None = None
+    V: Any = None
+    sigma: float | Literal["estimate"] | None = None
+    control: Any = None
 
 
 def update(fit: LmerFit, formula: str | None = None, data: Any = None, **changes: Any) -> LmerFit:

@@ -104,11 +104,22 @@ def _data_facts(design: Design) -> tuple[tuple[str, str], ...]:
     facts = [("Formula", " ".join(design.formula.text.split())), ("Data", rows_text(design.rows))]
     if design.weights is not None:
         facts.append(("Weights", "precision weights: the residual variance of a row is sigma^2 / weight"))
+    if design.knows_errors:
+        known = "each row's sampling error" if design.known_sd is not None else "the covariance of sampling errors"
+        scale = "multiplied by a residual variance" if design.sigma is None else "as given"
+        facts.append(("Errors", f"known: {known}, {scale}" + _factor(design)))
+    elif design.sigma is not None:
+        facts.append(("Residual", f"the residual standard deviation is fixed at {design.sigma:g}"))
     if np.any(design.offset != 0):
         facts.append(("Offset", "an offset is part of the fitted values"))
     if design.aliased:
         facts.append(("Aliased", "dropped as linear combinations of other columns: " + ", ".join(design.aliased)))
     return tuple(facts)
+
+
+def _factor(design: Design) -> str:
+    """The factor of known errors where it is known and not one."""
+    return "" if design.sigma in (None, 1.0) else f" times {design.sigma:g}"
 
 
 def _statistics(statistics: Mapping[str, float]) -> SummaryTable:

@@ -69,7 +69,7 @@ def theta_names(random: Sequence[RandomTerm]) -> tuple[str, ...]:
 
 
 def varcorr_table(
-    random: Sequence[RandomTerm], factors: Sequence[NDArray[np.float64]], sigma: float | None
+    random: Sequence[RandomTerm], factors: Sequence[NDArray[np.float64]], sigma: float | None, residual: bool = True
 ) -> pd.DataFrame:
     """Variances and covariances, one row each, in the layout of lme4's ``as.data.frame(VarCorr(fit))``.
 
@@ -79,12 +79,14 @@ def varcorr_table(
         The random terms and their (k, k) relative covariance factors T: the covariance of a level is sigma^2 T T'.
     sigma
         Residual standard deviation.
+    residual
+        Whether sigma is a parameter, and gets a row.
 
     Returns
     -------
     DataFrame
         grp, var1, var2 (None for a variance), vcov (variance or covariance), sdcor (standard deviation or
-        correlation; NaN where a standard deviation is zero). Residual comes last.
+        correlation; NaN where a standard deviation is zero). Residual comes last, if there is one.
     """
     scale = 1.0 if sigma is None else sigma
     rows: list[tuple[str, str | None, str | None, float, float]] = []
@@ -99,7 +101,7 @@ def varcorr_table(
                 size = sd[i] * sd[j]
                 correlation = np.clip(covariance[i, j] / size, -1, 1) if size > 0 else np.nan
                 rows.append((name, term.columns[i], term.columns[j], covariance[i, j], correlation))
-    if sigma is not None:
+    if sigma is not None and residual:
         rows.append(("Residual", None, None, sigma**2, sigma))
     # built as objects: pandas would turn the None of a variance into NaN
     table = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"], dtype=object)

@@ -1,4 +1,4 @@
-"""Meaning before numbers: where the effect cannot vary over what was asked, the reader is told, and told the way out."""
+"""Meaning before numbers: where the effect cannot vary over what was asked, the reader is told, and the way out."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_known_standard_errors_and_weights_enter_by_the_mean_variance_of_a_row(f
     """Of a posterior with se(s): the mean of s^2, not the square of the mean."""
     few = frame.head(120).assign(s=np.linspace(0.2, 3.0, 120))
     fit = mx.bayes("y | se(s) ~ x + (1 | g)", few, seed=1, draws=1000)
-    found = variance_parts(fit.design, fit.fixef.to_numpy(), fit.covariance_factors, 0.0).residual
+    found = variance_parts(fit.design, fit.fixef.to_numpy(), fit.covariance_factors, 1.0).residual
     assert found == pytest.approx(float(np.mean(few["s"] ** 2)), rel=1e-9)
     weighted = mx.lmer("y ~ x + (1 | g)", frame, weights="w")
     parts = weighted.r2(by="term")

@@ -7,7 +7,7 @@ are those at zero, as draws are. Ranked are the coefficients, each sd,
 the correlation, and subgroup effects on the response scale as `effects` answers them: of one group, of the groups of
 one region, of one group that the fit has not seen, and the mean over six such groups.
 
-A mutant is ranked beside the truth: the same fit by a program in which the varying slope has three times its scale.
+A mutant is ranked beside the truth: the same fit by a program in which the varying slope has ten times its scale.
 What it says of groups that it has seen is right for all that, as the data speak; what it says of the sd, and of the
 effect in a group not seen, is not.
 
@@ -35,7 +35,7 @@ GROUPS, ROWS, UNSEEN = 10, 12, 6
 TREATED = 2 / 3
 WARMUP, DRAWS, THIN = 400, 800, 4
 FORMULA = "y ~ t + (1 + t | g)"
-RIGHT, WRONG = "diag_pre_multiply(sd_1, L_1)", "diag_pre_multiply([1, 3]' .* sd_1, L_1)"
+RIGHT, WRONG = "diag_pre_multiply(sd_1, L_1)", "diag_pre_multiply([1, 10]' .* sd_1, L_1)"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import mixedfx as mx
 from mixedfx.bayes.engines.registry import ENGINES
 from mixedfx.errors import ModelError
 from tests.bayes.stan.models import DATA
-from tests.stan_programs.cases import CASES, FOLDER
+from tests.bayes.stan.programs import CASES, FOLDER
 
 OUTPUT = ("log_lik", "y_rep")
 

@@ -1,4 +1,4 @@
-"""Generated programs are those in tests/stan_programs, which the compiler accepts; they hang on the shape alone."""
+"""Generated programs are those in the folder stan, which the compiler accepts; they hang on the shape alone."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from mixedfx.bayes.stan.shape import model_shape
 from mixedfx.errors import ModelError, OptionError
 from mixedfx.families.registry import FAMILIES
 from tests.bayes.stan.models import DATA, RESPONSE, modelled
-from tests.stan_programs.cases import CASES, FOLDER, program
+from tests.bayes.stan.programs import CASES, FOLDER, program, readme
 
 SIZES = st.fixed_dictionaries(
     {
@@ -32,12 +32,16 @@ SIZES = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_program_is_the_one_that_was_read_and_kept(name):
-    """After a change that is meant: python -m tests.stan_programs.cases, and read the difference."""
+    """After a change that is meant: python -m tests.bayes.stan.programs, and read the difference."""
     assert program(name) == (FOLDER / f"{name}.stan").read_text(encoding="utf-8")
 
 
 def test_every_file_has_its_case():
     assert {path.stem for path in FOLDER.glob("*.stan")} == set(CASES)
+
+
+def test_the_readme_says_what_each_program_is_of():
+    assert readme() == (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_family_has_programs():
@@ -132,7 +136,7 @@ def test_a_categorical_response_has_arrays_and_a_loop_over_them():
 
 
 def test_every_chunk_is_used_and_says_what_it_is_for():
-    folder = FOLDER.parents[1] / "mixedfx" / "_stan"
+    folder = FOLDER.parent / "mixedfx" / "_stan"
     files = {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.stan")}
     used = set()
     original = Blocks.add

@@ -1,16 +1,45 @@
-"""The models whose Stan programs are kept as files beside this one, one for each kind of shape.
+"""The models whose Stan programs are kept as files in the folder stan, one for each kind of shape.
 
-    python -m tests.stan_programs.cases
+    python -m tests.bayes.stan.programs
 
-writes the files anew, from the root of the repository. Read the difference before you keep it: it is what users get.
+writes the files and their README anew, from the root of the repository. Read the difference before you keep it: it is
+what users get.
 """
 
 from pathlib import Path
 
 import mixedfx as mx
+from mixedfx.families.registry import find_family
 from tests.bayes.stan.models import DATA, RESPONSE
 
-FOLDER = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parents[3] / "stan"
+INTRODUCTION = """# Stan programs
+
+These are programs that `mixedfx.stan_code` writes, one for each kind of model. Each can be read and run by itself, by
+CmdStan or any other interface of Stan (2.26 or later); `mixedfx.stan_data` gives the data that belong to a program as a
+dictionary, and `mixedfx.bayes` runs both and reads the draws.
+
+```python
+import json
+
+import mixedfx as mx
+
+course = mx.datasets.load("flipped_classroom")
+formula = "score ~ style + (1 | professor)"
+with open("score.stan", "w") as program:
+    program.write(mx.stan_code(formula, course))
+with open("score.json", "w") as data:
+    json.dump(mx.stan_data(formula, course), data, default=lambda array: array.tolist())
+```
+
+The text hangs on the shape of a model alone: a program of this folder serves every formula, every data set and every
+prior of its shape, as sizes and the numbers of priors (`prior_*`) are data. Comments in a program say what its
+variables are. The effects of a level are non-centred (`std_u` times their factor) unless the program says centred.
+
+In the table x, w and s are numeric columns, g, h, mood and grade are factors; the response stands for a column of the
+kind that its family has. "Default" are the priors of mixedfx. The tests compare these files with what is written today,
+and their log densities with the same in NumPy.
+"""
 
 p = mx.priors
 SLOPES = "x + w + (1 + x | g)"
@@ -98,13 +127,39 @@ def program(name):
     return mx.stan_code(data=DATA, **CASES[name])
 
 
+def readme():
+    """The text of the folder's README: what each program is of."""
+    lines = [INTRODUCTION, "| Program | Formula | Family | Priors | Besides |", "|---|---|---|---|---|"]
+    for name, given in CASES.items():
+        formula = given["formula"].replace("|", "\\|")
+        rest = {key: value for key, value in given.items() if key not in ("formula", "family", "priors")}
+        besides = ", ".join(f"`{key}={value!r}`" for key, value in rest.items())
+        family = find_family(given["family"])
+        lines.append(
+            f"| [{name}]({name}.stan) | `{formula}` | {family.name} ({family.link.name}) | {_priors(given['priors'])} "
+            f"| {besides} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _priors(given):
+    """The priors of a case, as somebody would write them."""
+    if given is None:
+        return "default"
+    if isinstance(given, str):
+        return f'`"{given}"`'
+    keys = (" ".join(key) if isinstance(key, tuple) else key for key in given)
+    return "; ".join(f"{key}: `{prior}`" for key, prior in zip(keys, given.values(), strict=True))
+
+
 def write():
-    """Write every program to its file, and remove the files of cases that are gone."""
+    """Write every program and the README to their files, and remove the files of cases that are gone."""
     for path in FOLDER.glob("*.stan"):
         if path.stem not in CASES:
             path.unlink()
     for name in CASES:
         (FOLDER / f"{name}.stan").write_text(program(name), encoding="utf-8")
+    (FOLDER / "README.md").write_text(readme(), encoding="utf-8")
 
 
 if __name__ == "__main__":
