@@ -7,25 +7,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mixedfx.bayes import collapsed, diagnose
-from mixedfx.bayes.choice import COLLAPSED, Choice, check_options, check_quiet_options, choose
+from mixedfx.bayes import diagnose
+from mixedfx.bayes.choice import check_options, choose
 from mixedfx.bayes.context import scales_of
-from mixedfx.bayes.engine import check_memory, sample
 from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.model_design import model_design
-from mixedfx.bayes.prior_draws import prior_sample
-from mixedfx.bayes.progress_line import ProgressLine
 from mixedfx.bayes.propriety import check_proper
-from mixedfx.design.design import Design
 from mixedfx.errors import ImproperPosteriorError, OptionError, check_count, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.priors.distributions import Prior
-from mixedfx.priors.resolve import ResolvedPriors, resolve
+from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import Key, PriorSet, prior_set
-from mixedfx.sampling.target import build_target
-
-COLLAPSED_WARMUP, STAN_WARMUP = 300, 1000  # iterations of each chain
 
 Priors = str | Mapping[Key, Prior] | PriorSet | None
 
@@ -186,20 +179,12 @@ def bayes(
     check_proper(design, resolved)
     seed = _seed(seed)
     if warmup is None:
-        warmup = COLLAPSED_WARMUP if choice.engine in COLLAPSED else STAN_WARMUP
+        warmup = choice.sampler.warmup
     check_count("warmup", warmup, 0)
-    if choice.engine in COLLAPSED:
-        check_quiet_options(progress, cores)
-        with ProgressLine(progress) as report:
-            fit = _collapsed_fit(
-                design, family, resolved, choice, n_draws, chains, warmup, seed, proposals, report=report
-            )
-    else:
-        from mixedfx.bayes.run_stan import stan_fit
-
-        fit = stan_fit(
-            design, family, resolved, choice, draws=n_draws, chains=chains, warmup=warmup, seed=seed, options=options
-        )
+    fit = choice.sampler.sample(
+        design, family, resolved, reason=choice.reason, draws=n_draws, chains=chains, warmup=warmup, seed=seed,
+        options=options,
+    )  # fmt: skip
     diagnose.warn(fit)
     return fit
 
@@ -261,31 +246,9 @@ def prior_predictive(
             f"flat priors have no draws: {', '.join(resolved.improper)}", hint="Give them proper priors."
         )
     seed, choice = _seed(seed), choose("auto", design, family, resolved)
-    if choice.engine not in COLLAPSED:
-        from mixedfx.bayes.run_stan import stan_fit
-
-        stanli = Choice("stanli", choice.reason)
-        return stan_fit(
-            design, family, resolved, stanli, draws=_rounded(draws, 4), chains=4, warmup=500, seed=seed,
-            options={"progress": False}, prior_only=True,
-        )  # fmt: skip
-    n_draws, target = _rounded(draws, 1), build_target(design, resolved)
-    check_memory(n_draws, design.n_random + len(design.fixed_names) + target.size)
-    found = prior_sample(target, n_draws, np.random.default_rng(seed))
-    joint, part = collapsed.joint_draws(target, found)
-    return PosteriorFit(design, family, resolved, joint, found.sampling, 1, seed, part)
-
-
-def _collapsed_fit(
-    design: Design, family: Family, resolved: ResolvedPriors, choice: Choice, draws: int, chains: int, warmup: int,
-    seed: int, proposals: int | None, report: ProgressLine,
-) -> PosteriorFit:  # fmt: skip
-    target = build_target(design, resolved)
-    found = sample(target, draws, chains, warmup, np.random.default_rng(seed), choice.engine, proposals, report)
-    joint, part = collapsed.joint_draws(target, found)
-    return PosteriorFit(
-        design, family, resolved, joint, found.sampling, chains, seed, part, transitions=found.transitions
-    )
+    return choice.sampler.sample_prior(
+        design, family, resolved, reason=choice.reason, draws=_rounded(draws, 1), seed=seed
+    )  # fmt: skip
 
 
 def _rounded(draws: int, chains: int) -> int:

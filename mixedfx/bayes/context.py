@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
+from mixedfx.design.terms import Term
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.priors.resolve import ResponseScale, Scales, TermScales
@@ -16,9 +19,12 @@ def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
     """Scales of a design under a family. Those of predictors are of rows unweighted."""
     family = find_family(family)
     terms = tuple(
-        TermScales(name, term.columns, tuple(map(float, term.z.mean(axis=0))), tuple(_sd(term.z)), term.correlated)
-        for name, term in zip(term_names(design.random), design.random, strict=True)
-    )
+        TermScales(
+            name, term.columns, tuple(map(float, term.z.mean(axis=0))), tuple(_sd(term.z)), term.correlated,
+            _orders(read.left, term.n_columns), len(read.grouping),
+        )
+        for name, term, read in zip(term_names(design.random), design.random, design.terms.random, strict=True)
+    )  # fmt: skip
     known = design.known_sd is not None
     return Scales(
         response={kind: scale(design, family) for kind, scale in _RESPONSE.items()},
@@ -27,11 +33,18 @@ def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
         mean=design.X.mean(axis=0),
         sd=_sd(design.X),
         terms=terms,
+        orders=_orders(design.terms.fixed, design.X.shape[1]),
         auxiliary=tuple(name for name in family.auxiliary if not (known and name == "sigma")),
         sigma_known=known,
         thresholds=family.outcome == "ordered",
         weight=1.0 if design.weights is None else float(design.weights.mean()),
     )
+
+
+def _orders(terms: Sequence[Term], columns: int) -> tuple[int, ...]:
+    """Number of variables of the term that each column belongs to, 1 for the intercept."""
+    order = {c: max(len(term.product), 1) for term in terms for c in term.coefficients}
+    return tuple(order[c] for c in range(columns))
 
 
 # The change of a probability of one half with eta is dnorm(0) on the probit link and dlogis(0) on the logit link.
@@ -69,7 +82,7 @@ def _response_rstanarm(design: Design, family: Family) -> ResponseScale:
     sd = _spread(y)
     if _linear(family):
         return ResponseScale(float(y.mean()), sd, sd)
-    sigma = sd if family.name in ("gaussian", "student") else 1.0
+    sigma = sd if family.location else 1.0
     return ResponseScale(0.0, 1 / PROBIT if family.link.name == "probit" else 1.0, sigma)
 
 
@@ -94,15 +107,14 @@ _RESPONSE = {"sd": _response, "rstanarm": _response_rstanarm, "mad": _response_m
 
 def _linear(family: Family) -> bool:
     """Whether the linear predictor is in the units of y, or of log(y) for lognormal responses."""
-    return family.name in ("gaussian", "student", "lognormal") and family.link.name == "identity"
+    return family.location and family.link.name == "identity"
 
 
 def _numbers(design: Design, family: Family) -> NDArray[np.float64]:
-    """The response in the units of the mean: logarithms for lognormal, shares of successes for binomial."""
-    if family.name == "lognormal":
+    """The response in the units of eta or of the mean: logarithms for lognormal, shares of successes for binomial."""
+    if family.log_scale:
         return np.log(design.y)
-    trials = getattr(design, "trials", None)
-    return design.y / np.maximum(trials, 1) if trials is not None else design.y
+    return design.y / np.maximum(design.trials, 1) if design.trials is not None else design.y
 
 
 def _spread(y: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:

@@ -42,6 +42,8 @@ class PosteriorEstimate:
     functional: Functional
     values: Array
     exact = False
+    own_intervals = False
+    notes = ()
 
     @cached_property
     def mean(self) -> Array:

@@ -112,7 +112,7 @@ def varcorr(posterior: Posterior) -> pd.DataFrame:
             table.insert(0, "category", predictor.category)
         parts.append(table)
     table = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    if posterior.family.name == "gaussian" and posterior.design.known_sd is None:
+    if posterior.family.normal and posterior.design.known_sd is None:
         sigma = posterior.joint.auxiliary["sigma"]
         table.loc[len(table)] = ["Residual", None, None, float(np.mean(sigma**2)), float(sigma.mean())]
     return table

@@ -92,6 +92,16 @@ class PosteriorFit(Posterior):
         """
         return estimates.sigma(self)
 
+    @property
+    def posterior(self) -> bool:
+        """True: it answers from posterior draws."""
+        return True
+
+    @property
+    def singularity(self) -> None:
+        """None: variances are averaged over, not estimated."""
+        return None
+
     @cached_property
     def varcorr(self) -> pd.DataFrame:
         """Variances and covariances: columns grp, var1, var2, vcov, sdcor; Residual last, of a gaussian response.
@@ -574,7 +584,7 @@ class PosteriorFit(Posterior):
         return save(self, path)
 
     def __repr__(self) -> str:
-        family = "" if self.family.name == "gaussian" and self.family.identity else f"{self.family.name}, "
+        family = "" if self.family.linear_gaussian else f"{self.family.name}, "
         return f"<PosteriorFit {self.formula}: {family}{self.n_draws} draws, {tables.sizes_text(self.design)}>"
 
     def __str__(self) -> str:

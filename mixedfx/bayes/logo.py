@@ -88,7 +88,7 @@ def group_log_likelihood(posterior: Posterior, group: str) -> Array:
             values for _, values in blocks(_with(functional, random), posterior.joint, posterior.seed, rows=len(at))
         )
         known = facts.take(at)
-        if family.identity and family.name == "gaussian":
+        if family.linear_gaussian:
             sd = residual_sd(posterior)[at].T
             out[:, g] = _gaussian(design.y[at] - eta, Z @ factor, sd)
         else:

@@ -57,7 +57,7 @@ def _ran_pars(posterior: Posterior, level: float, number: int) -> pd.DataFrame:
     keys = tuple(keys[i] for i in mine)
     table = _moments(values[:, mine], level)
     short = [_without(key, category) for key in keys]
-    residual = posterior.family.name == "gaussian"  # elsewhere sigma is a scale, not the standard deviation of the rows
+    residual = posterior.family.normal  # elsewhere sigma is a scale, not the standard deviation of the rows
     table.insert(0, "group", [_group(key, residual) for key in short])
     table.insert(1, "term", [_parameter_name(key, residual) for key in short])
     return table
@@ -163,7 +163,7 @@ def summary(posterior: Posterior, level: float) -> SummaryContent:
 
 
 def _plain(posterior: Posterior) -> bool:
-    return posterior.family.name == "gaussian" and posterior.family.identity
+    return posterior.family.linear_gaussian
 
 
 def _kind(posterior: Posterior) -> str:

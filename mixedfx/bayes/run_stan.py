@@ -1,15 +1,16 @@
-"""A fit by a Stan engine: shape, text, data, draws, names."""
+"""Sampling by a Stan engine: shape, text, data, draws, names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mixedfx.bayes.choice import Choice
 from mixedfx.bayes.course import StanSampling, energies, transitions_of, worst
 from mixedfx.bayes.engine import check_memory
+from mixedfx.bayes.engines.base import LARGEST_SEED, Engine, Settings, require
 from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.joint import JointDraws
 from mixedfx.design.design import Design
@@ -17,11 +18,59 @@ from mixedfx.families.family import Family
 from mixedfx.priors.resolve import ResolvedPriors
 
 
+@dataclass(frozen=True)
+class OnStan:
+    """The sampler that has a Stan engine run the program of a model; see `mixedfx.bayes.samplers.Sampler`."""
+
+    engine: Engine
+    warmup = 1000
+
+    @property
+    def name(self) -> str:
+        """That of the engine."""
+        return self.engine.name
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Those of the engine."""
+        return self.engine.options
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """Those of the engine."""
+        return self.engine.algorithms
+
+    def obstacle(self, design: Design, family: Family, priors: ResolvedPriors) -> str:
+        """Empty: there is a program for every model."""
+        return ""
+
+    def sample(
+        self, design: Design, family: Family, priors: ResolvedPriors, *, reason: str, draws: int, chains: int,
+        warmup: int, seed: int, options: Mapping[str, Any],
+    ) -> PosteriorFit:  # fmt: skip
+        """Sample the posterior."""
+        return stan_fit(
+            design, family, priors, self.engine, reason, draws=draws, chains=chains, warmup=warmup, seed=seed,
+            options=options,
+        )  # fmt: skip
+
+    def sample_prior(
+        self, design: Design, family: Family, priors: ResolvedPriors, *, reason: str, draws: int, seed: int
+    ) -> PosteriorFit:
+        """Sample the prior: four chains on the program without its likelihood."""
+        draws += -draws % 4
+        return stan_fit(
+            design, family, priors, self.engine, reason, draws=draws, chains=4, warmup=500, seed=seed,
+            options={"progress": False}, prior_only=True,
+        )  # fmt: skip
+
+
 def stan_fit(
     design: Design,
     family: Family,
     priors: ResolvedPriors,
-    choice: Choice,
+    engine: Engine,
+    reason: str,
     *,
     draws: int,
     chains: int,
@@ -36,8 +85,8 @@ def stan_fit(
     ----------
     design, family, priors
         The model.
-    choice
-        The engine, and why.
+    engine, reason
+        The engine, and why it was chosen; empty where it was asked for.
     draws, chains, warmup, seed
         As in `mixedfx.bayes`.
     options
@@ -45,8 +94,6 @@ def stan_fit(
     prior_only
         Whether to leave the likelihood out.
     """
-    from mixedfx.bayes.engines.base import LARGEST_SEED, Settings
-    from mixedfx.bayes.engines.registry import get_engine
     from mixedfx.bayes.stan.data import program_data
     from mixedfx.bayes.stan.parameters import joint_draws, variables
     from mixedfx.bayes.stan.program import program_text
@@ -58,13 +105,13 @@ def stan_fit(
     )
     width = (design.n_random + len(design.fixed_names)) * (len(design.categories or ()) if shape.nominal else 1)
     check_memory(draws, 2 * width + 10)
-    engine = get_engine(choice.engine)
+    require(engine)
     settings = Settings(seed=seed % (LARGEST_SEED + 1), chains=chains, warmup=warmup, draws=draws, **options)
     data = program_data(design, family, priors, shape, prior_only=prior_only)
     found = engine.sample(program_text(shape), data, settings, variables(shape))
     joint = joint_draws(found.variables, design, family, priors, shape)
     method = "prior" if prior_only else found.algorithm
-    sampling = _sampling(joint, design, found, settings, method, choice.reason)
+    sampling = _sampling(joint, design, found, settings, method, reason)
     transitions = transitions_of(found.sampler) if method == "nuts" else None
     return PosteriorFit(design, family, priors, joint, sampling, chains, seed, transitions=transitions)
 

@@ -262,7 +262,7 @@ def build_design(
     model = None if spread is None else read_dispersion(spread, *part(spread.fixed))
     covariance, known_sd = None, response.known_sd
     if V is not None:
-        covariance = read_covariance(V, total, rows.used)
+        covariance = read_covariance(V, total, rows.used, labels)
         if covariance.nnz == len(frame):  # nothing beside the diagonal
             covariance, known_sd = None, np.sqrt(covariance.diagonal())
     columns = {str(c): values for c, values in frame.items()}

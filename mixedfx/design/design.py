@@ -23,6 +23,7 @@ from mixedfx.formula.mixed_formula import MixedFormula
 if TYPE_CHECKING:
     from mixedfx.design.dispersion import Dispersion
     from mixedfx.design.spec import DesignSpec
+    from mixedfx.design.terms import Terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +181,11 @@ class Design:
     def knows_errors(self) -> bool:
         """Whether standard deviations of rows, or their covariance, are known sampling errors."""
         return self.known_sd is not None or self.known_covariance is not None
+
+    @property
+    def terms(self) -> Terms:
+        """Each term with its text, the columns of the data that it reads and the coefficients that it owns."""
+        return self.spec.terms
 
     @property
     def dropped(self) -> NDArray[np.intp]:

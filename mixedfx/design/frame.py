@@ -277,7 +277,7 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
     for name, old in frame.items():
         new = _plain(str(name), old)
         if new is not old:
-            changed[name] = new
+            changed[str(name)] = new
     return frame.assign(**changed) if changed else frame
 
 

@@ -9,6 +9,7 @@ difference between two treatments, a contrast of subgroups) is a multiplication 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,4 +115,94 @@ class Functional:
             np.asarray(share),
             self.averaged,
             None if self.null is None else self.null.combine(W),
+        )
+
+    def without_random(self) -> Functional:
+        """The same rows with every random effect at its population mean of zero."""
+        return replace(self, random=sparse.csr_array(self.random.shape), new=sparse.csr_array(self.new.shape))
+
+    def with_used_levels(self, widths: Sequence[int]) -> Functional:
+        """The same rows, with those unseen levels only that they use.
+
+        Parameters
+        ----------
+        widths
+            Number of columns of each random term.
+        """
+        level_of = np.repeat(np.arange(len(self.new_levels)), [widths[new.term] for new in self.new_levels])
+        used = np.unique(level_of[self.new.indices])
+        columns = np.flatnonzero(np.isin(level_of, used))
+        levels = tuple(self.new_levels[i] for i in used)
+        return replace(self, new=sparse.csr_array(self.new[:, columns]), new_levels=levels)
+
+    def all_equal(self) -> bool:
+        """Whether all rows are the same linear functional, up to the rounding of averages."""
+        s = len(self)
+        first = sparse.csr_array((np.ones(s), (np.arange(s), np.zeros(s, dtype=np.intp))), shape=(s, s))
+        gap = self.combine(sparse.csr_array(sparse.eye_array(s) - first))
+        if gap.null is not None and gap.null.needed.any():
+            return False
+        pairs = (
+            (gap.fixed, self.fixed),
+            (gap.random.data, self.random.data),
+            (gap.new.data, self.new.data),
+            (gap.offset, self.offset),
+        )
+        return all(
+            np.max(np.abs(difference), initial=0.0) <= 1e-9 * np.max(np.abs(whole), initial=1e-300)
+            for difference, whole in pairs
+        )
+
+    def above(self, other: Functional) -> Functional:
+        """These rows and those of another below them; both over the same unseen levels."""
+        return Functional(
+            np.vstack([self.fixed, other.fixed]),
+            sparse.csr_array(sparse.vstack([self.random, other.random])),
+            sparse.csr_array(sparse.vstack([self.new, other.new])),
+            self.new_levels,
+            np.concatenate([self.offset, other.offset]),
+            np.concatenate([self.unseen, other.unseen]),
+            self.averaged,
+            Null.stack([self.null, other.null], [len(self), len(other)]),
+        )
+
+    @staticmethod
+    def total(
+        parts: Sequence[Functional], widths: Sequence[int], unseen: NDArray[np.float64], averaged: tuple[str, ...]
+    ) -> Functional:
+        """Row by row the sum of several functionals, over the union of their unseen levels.
+
+        Parameters
+        ----------
+        parts
+            Of equal length.
+        widths
+            Number of columns of each random term.
+        unseen, averaged
+            Those of the sum.
+        """
+        levels = {new: i for i, new in enumerate(dict.fromkeys(new for part in parts for new in part.new_levels))}
+        width = np.array([widths[new.term] for new in levels], dtype=np.intp)
+        ends = np.cumsum(width)
+        new = sparse.csr_array((len(parts[0]), int(width.sum())))
+        for part in parts:
+            if part.new_levels:
+                own = np.array([levels[new] for new in part.new_levels], dtype=np.intp)
+                # Columns of level i: those up to ends[i], as many as its term has.
+                last = np.cumsum(width[own])
+                place = np.repeat(ends[own] - last, width[own]) + np.arange(last[-1])
+                at = sparse.coo_array(part.new)
+                new += sparse.csr_array((at.data, (at.coords[0], place[at.coords[1]])), shape=new.shape)
+        random = parts[0].random
+        for part in parts[1:]:
+            random = random + part.random
+        return Functional(
+            np.sum([part.fixed for part in parts], axis=0),
+            sparse.csr_array(random),
+            new,
+            tuple(levels),
+            np.sum([part.offset for part in parts], axis=0),
+            unseen,
+            averaged,
+            Null.total([part.null for part in parts]),
         )

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.sparse import csgraph
 
+from mixedfx.design.alignment import per_row
 from mixedfx.errors import DataError, some_rows
 
 Vector = NDArray[np.float64]
@@ -119,7 +121,7 @@ class Correlated:
         order = np.argsort(self.blocks, kind="stable")
         entries: list[tuple[Vector, Vector, NDArray[np.intp]]] = []
         for rows in np.split(order, np.cumsum(np.bincount(self.blocks))[:-1]):
-            L = np.linalg.cholesky(self.covariance(rows))
+            L = np.asarray(np.linalg.cholesky(self.covariance(rows)), dtype=np.float64)
             entries.append((L, np.asarray(linalg.solve_triangular(L, np.eye(len(rows)), lower=True)), rows))
         at = [np.tril_indices(len(rows)) for *_, rows in entries]
         i = np.concatenate([rows[a] for (*_, rows), (a, _) in zip(entries, at, strict=True)])
@@ -141,7 +143,7 @@ class Correlated:
     @property
     def variances(self) -> Vector:
         """(n,) diagonal of V."""
-        return self.V.diagonal()
+        return np.asarray(self.V.diagonal(), dtype=np.float64)
 
     def whiten(self, rows: Rows) -> Rows:
         """(n, ...) R times rows: independent errors of unit variance."""
@@ -193,12 +195,14 @@ RowPrecision = Independent | Correlated
 def same_precision(a: RowPrecision, b: RowPrecision) -> bool:
     """Whether two are the same, to the last digit."""
     if isinstance(a, Correlated) and isinstance(b, Correlated):
-        return a.V.shape == b.V.shape and (a.V != b.V).nnz == 0
+        return a.V.shape == b.V.shape and abs(a.V - b.V).sum() == 0
     independent = isinstance(a, Independent) and isinstance(b, Independent)
     return independent and np.array_equal(a.variances, b.variances)
 
 
-def read_covariance(V: object, total: int, rows: NDArray[np.intp]) -> sparse.csr_array:
+def read_covariance(
+    V: Any, total: int, rows: NDArray[np.intp], labels: pd.Index | None = None
+) -> sparse.csr_array:  # fmt: skip
     """The known covariance of the rows used, from what the caller gave for all rows of the data.
 
     Parameters
@@ -209,12 +213,16 @@ def read_covariance(V: object, total: int, rows: NDArray[np.intp]) -> sparse.csr
         Rows of the data as given.
     rows
         (n,) those used.
+    labels
+        (total,) index of the data, by which a frame or series of pandas is aligned; None where they have none.
 
     Raises
     ------
     DataError
         A wrong shape; entries that are not finite, not symmetric, or no covariance (naming rows).
     """
+    if isinstance(V, pd.DataFrame | pd.Series):
+        V = _in_order(V, labels, total)
     if sparse.issparse(V):
         given = sparse.csr_array(V, dtype=np.float64)
     else:
@@ -253,3 +261,14 @@ def read_covariance(V: object, total: int, rows: NDArray[np.intp]) -> sparse.csr
                 hint="Leave one of the estimates out, or give a correlation below one.",
             )
     return found
+
+
+def _in_order(V: pd.DataFrame | pd.Series, labels: pd.Index | None, total: int) -> Vector:
+    """Variances or covariances of pandas as an array, rows and columns in the order of the data."""
+    values = V.to_numpy(dtype=np.float64)
+    for axis, names in enumerate(V.axes):
+        if len(names) != total:
+            break  # the shape is refused later
+        place = per_row(pd.Series(np.arange(float(total)), index=names), labels, total, "V")
+        values = np.take(values, place.astype(np.intp), axis=axis)
+    return values

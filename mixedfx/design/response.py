@@ -29,12 +29,12 @@ from mixedfx.errors import DataError, FormulaError, ModelError, OptionError, som
 from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family, refuse
 from mixedfx.formula.mixed_formula import Addition, MixedFormula
+from mixedfx.priors.auxiliary import AUXILIARY
 
 Array = NDArray[np.float64]
 
 _BACKTICKS = re.compile("`[^`]*`")
 _MANY = 50
-_SCALED = ("gaussian", "student", "lognormal", "gamma", "beta")
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,9 @@ def check_sigma(sigma: Any) -> None:
     OptionError
         Neither None, ``"estimate"`` nor a positive number.
     """
-    number = isinstance(sigma, int | float | np.number) and not isinstance(sigma, bool)
-    if sigma is None or (isinstance(sigma, str) and sigma == "estimate") or (number and 0 < sigma < np.inf):
+    if sigma is None or (isinstance(sigma, str) and sigma == "estimate"):
+        return
+    if isinstance(sigma, int | float | np.number) and not isinstance(sigma, bool) and 0 < float(sigma) < np.inf:
         return
     raise OptionError(
         f"sigma={sigma!r} is no residual standard deviation",
@@ -158,12 +159,12 @@ def check_varies(response: Response, family: Family, name: str) -> None:
         The density has no bound as sigma goes to 0 (gaussian, student, lognormal), or shape or phi to infinity.
     """
     y = response.y
-    if family.name not in _SCALED or response.known_sd is not None or np.ptp(y) > 0:
+    if not family.continuous or response.known_sd is not None or np.ptp(y) > 0:
         return
     parameter = family.auxiliary[-1]
-    limit = "0" if parameter == "sigma" else "infinity"
     raise ModelError(
-        f"the response '{name}' is {y[0]:g} in every row: nothing varies, and {parameter} goes to {limit}",
+        f"the response '{name}' is {y[0]:g} in every row: nothing varies, and {parameter} goes to "
+        f"{AUXILIARY[parameter].limit}",
         hint="Check that it is the column you mean, and which rows are left after dropping missing values.",
     )
 

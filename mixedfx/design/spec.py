@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.estimable import Null, NullSpace
-from mixedfx.design.expressions import Scope, columns_read, number
+from mixedfx.design.expressions import Scope, number
 from mixedfx.design.frame import (
     Kind,
     column,
@@ -28,6 +29,7 @@ from mixedfx.design.frame import (
 from mixedfx.design.grouping import Grouping, NewCodes, regroup
 from mixedfx.design.labels import level_label
 from mixedfx.design.parts import Part
+from mixedfx.design.terms import Reader, Terms, read_terms
 from mixedfx.errors import DataError, some_rows
 from mixedfx.formula.mixed_formula import MixedFormula
 
@@ -127,6 +129,16 @@ class DesignSpec:
     contrasts: Mapping[str, Any] = field(default_factory=dict)
     null: NullSpace | None = None
 
+    @property
+    def reader(self) -> Reader:
+        """Reads expressions as this design does."""
+        return Reader(self.env, self.kinds)
+
+    @cached_property
+    def terms(self) -> Terms:
+        """What the terms read, and which coefficients they own."""
+        return read_terms(self)
+
     def fetch(self, newdata: Any, also: Collection[str] = ()) -> pd.DataFrame:
         """Fetch the columns of new data that the design needs, once, as a frame that `replay` takes.
 
@@ -147,10 +159,13 @@ class DesignSpec:
 
     def _needs(self, names: Sequence[Any]) -> tuple[list[str], tuple[str, ...], list[tuple[str, ...]]]:
         """What new data with these columns have to hold; those of it that X or Z read; for each term what is absent."""
-        absent = [tuple(c for c in r.grouping.columns if c not in names) for r in self.random]
-        present = [r for r, lacking in zip(self.random, absent, strict=True) if not lacking]
-        values = self._variables(present)
-        needed = list(dict.fromkeys([*values, *(c for r in present for c in r.grouping.columns)]))
+        terms = self.terms
+        absent = [tuple(c for c in random.grouping if c not in names) for random in terms.random]
+        present = [random for random, lacking in zip(terms.random, absent, strict=True) if not lacking]
+        given = () if terms.given_offset is None else terms.given_offset.columns
+        lefts = (c for random in present for c in random.left_columns)
+        values = tuple(dict.fromkeys([*terms.fixed_columns, *given, *lefts]))
+        needed = list(dict.fromkeys([*values, *(c for random in present for c in random.grouping)]))
         for name in needed:
             if name not in names:
                 raise self._lacking(name, names)
@@ -204,15 +219,6 @@ class DesignSpec:
             for r, lacking in zip(self.random, absent, strict=True)
         )
         return Replay(X, offset, terms, None if self.null is None else self.null.coordinates(full))
-
-    def _variables(self, random: Sequence[RandomSpec]) -> tuple[str, ...]:
-        """Name the data columns that the fixed part, the offsets and the left sides of `random` read."""
-        bare = replace(self.formula, response=None, additions=(), random=(), offsets=())
-        with_offsets = replace(bare, offsets=tuple(o.expression for o in self.offsets))
-        texts = dict.fromkeys(r.part.text for r in random)
-        formulas = [with_offsets, *(replace(bare, fixed=text) for text in texts)]
-        read = [columns_read(f, self.env, self.kinds) for f in formulas]
-        return tuple(dict.fromkeys(name for names in read for name in names))
 
     def _as_in_fit(self, frame: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
         """Bring columns to the kind they had in the fit where that loses nothing, and refuse the rest."""

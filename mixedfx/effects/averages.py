@@ -32,21 +32,19 @@ from mixedfx.design.functional import Functional, NewLevel
 from mixedfx.design.transforms import Transformation
 from mixedfx.effects.grid import Grid
 from mixedfx.effects.increments import affine_in, far_from, increments
+from mixedfx.effects.mean_fit import MeanFit, mean_averages, paired
 from mixedfx.effects.outcome import (
     Outcome,
     categories_of,
-    compact,
     distinct_rows,
     integrated,
     is_identity,
-    without_random,
 )
 from mixedfx.effects.progress import progress
 from mixedfx.effects.quantities import Drawn, Exact, Quantities
 from mixedfx.effects.reading import AS_THEY_ARE, Reading
 from mixedfx.effects.sampled import sampled
 from mixedfx.effects.subgroups import block_diagonal
-from mixedfx.effects.summary import is_exact, take_rows
 from mixedfx.effects.treatment import Treatment
 from mixedfx.effects.unseen import condensed
 from mixedfx.effects.wording import listed
@@ -136,9 +134,14 @@ def subgroup_averages(
     EffectsError
         A subgroup that weighs nothing in some draw of the weights.
     """
+    if isinstance(fit, MeanFit):
+        predictions, totals = mean_averages(fit, grid, treated, membership, seed)
+        found = Drawn(predictions, np.zeros(predictions.shape[1]))
+        reading = Reading(step=treated.step)
+        return Averages(found, (len(treated.values), totals.shape[1], 1), None, (), False, totals, reading=reading)
     means = back if bias_adjust and back is not None and back.affine is None else None
     linear = means is None and (scale == "link" or is_identity(fit))
-    if means is not None and is_exact(fit.apply(fit.design_for().combine(_first(len(fit.design.y))))):
+    if means is not None and fit.apply(fit.design_for().combine(_first(len(fit.design.y)))).exact:
         fit = sampled(fit, 0 if seed is None else seed)
     zero = (linear and groups != "fitted") or groups == "average"
     pass_by = _Cells(fit, grid, treated, new_levels, zero=zero, linear=linear)
@@ -158,7 +161,7 @@ def subgroup_averages(
     if linear and certain:
         quantities: Quantities = Exact(fit, condensed(_functional(pass_by, averaging, V), fit.design), seed)
         unseen = quantities.unseen
-    elif linear and is_exact(fit.apply(pass_by.first())):
+    elif linear and fit.apply(pass_by.first()).exact:
         values, unseen, null = _one_for_each_weighting(pass_by, membership, averaging, V, 0 if seed is None else seed)
         quantities = Drawn(values, unseen, null=null)
     else:
@@ -220,7 +223,7 @@ class _Cells:
             rows = increments(rows, x[1] - x[0])
         self._unseen |= dict.fromkeys(rows.new_levels)
         self.averaged = rows.averaged
-        return cells, frame, without_random(rows) if self.zero else rows
+        return cells, frame, rows.without_random() if self.zero else rows
 
     def warn(self) -> None:
         """Say once what the blocks had to say; unseen levels of many blocks in one list."""
@@ -253,32 +256,9 @@ def _add(parts: list[tuple[Functional, Array]], pass_by: _Cells) -> Functional:
     """Sum of functionals over the union of their unseen levels."""
     if len(parts) == 1:
         return parts[0][0]
-    levels = {new: i for i, new in enumerate(dict.fromkeys(new for part, _ in parts for new in part.new_levels))}
-    terms = np.array([new.term for new in levels], dtype=np.intp)
-    widths = np.array([term.n_columns for term in pass_by.fit.design.random], dtype=np.intp)[terms]
-    ends = np.cumsum(widths)
-    new = sparse.csr_array((len(parts[0][0]), int(widths.sum())))
-    for part, _ in parts:
-        if part.new_levels:
-            own = np.array([levels[new] for new in part.new_levels], dtype=np.intp)
-            # Columns of level i: those up to ends[i], as many as its term has.
-            last = np.cumsum(widths[own])
-            place = np.repeat(ends[own] - last, widths[own]) + np.arange(last[-1])
-            at = sparse.coo_array(part.new)
-            new += sparse.csr_array((at.data, (at.coords[0], place[at.coords[1]])), shape=new.shape)
-    random = parts[0][0].random
-    for part, _ in parts[1:]:
-        random = random + part.random
-    return Functional(
-        np.sum([part.fixed for part, _ in parts], axis=0),
-        sparse.csr_array(random),
-        new,
-        tuple(levels),
-        np.sum([part.offset for part, _ in parts], axis=0),
-        np.clip(np.sum([share for _, share in parts], axis=0), 0.0, 1.0),
-        pass_by.averaged,
-        Null.total([part.null for part, _ in parts]),
-    )
+    widths = [term.n_columns for term in pass_by.fit.design.random]
+    unseen = np.clip(np.sum([share for _, share in parts], axis=0), 0.0, 1.0)
+    return Functional.total([part for part, _ in parts], widths, unseen, pass_by.averaged)
 
 
 def _one_for_each_weighting(
@@ -326,8 +306,9 @@ def _streamed(
     fit, weights = pass_by.fit, pass_by.grid.weight_draws
     certain = len(weights) == 1
     by_cell, members = sparse.csc_array(averaging), sparse.csc_array(membership)
+    widths = [term.n_columns for term in fit.design.random]
     D = len(outcome.draws(pass_by.first()))
-    chosen = _paired(len(weights), D, seed)
+    chosen = paired(len(weights), D, seed)
     sums = np.zeros((D, V, s, K))
     unseen = np.zeros((V, s))
     nulls: list[Null | None] = []
@@ -337,7 +318,7 @@ def _streamed(
         for cells, frame, rows in pass_by:
             spread = None if outcome.linear else integrated(fit, frame, rows, groups)
             if groups == "integrate":
-                rows = without_random(rows)
+                rows = rows.without_random()
             b = len(cells)
             if outcome.linear and rows.null is not None:
                 nulls.append(rows.null.combine(block_diagonal(sparse.csr_array(by_cell[:, cells]), V)))
@@ -349,13 +330,13 @@ def _streamed(
                 counts = sparse.csc_array(by_cell[:, cells])
                 if groups != "fitted" and certain:
                     same = [] if spread is None else [z[own] for z in spread]
-                    first, which = distinct_rows(take_rows(rows, own), same)
+                    first, which = distinct_rows(rows.take(own), same)
                     together = sparse.csr_array((np.ones(b), (np.arange(b), which)), shape=(b, len(first)))
                     counts, own = sparse.csc_array(counts @ together), own[first]
                 for part in np.array_split(np.arange(len(own)), -(-len(own) * D * K // NUMBERS)):
                     at = own[part]
                     known = None if spread is None else [z[at] for z in spread]
-                    found = outcome.draws(compact(fit.design, rows, at), known).reshape(D, len(part), K)
+                    found = outcome.draws(rows.take(at).with_used_levels(widths), known).reshape(D, len(part), K)
                     for k in range(K):
                         if certain:
                             sums[:, v, :, k] += (counts[:, part] @ found[:, :, k].T).T
@@ -370,10 +351,3 @@ def _streamed(
         totals = totals[chosen]
         sums /= totals[:, None, :, None]
     return sums.reshape(D, -1), np.clip(np.repeat(unseen.ravel(), K), 0.0, 1.0), totals, Null.total(nulls)
-
-
-def _paired(weightings: int, draws: int, seed: int | None) -> NDArray[np.intp]:
-    """Which draw of the weights goes with each draw of the fit: the same one, or one chosen at random."""
-    if weightings in (1, draws):
-        return np.arange(draws) % weightings
-    return np.random.default_rng(0 if seed is None else seed).integers(weightings, size=draws)

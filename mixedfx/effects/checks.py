@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from mixedfx.design.backtransform import Unknown, read_transformation
 from mixedfx.design.design import Design
@@ -23,7 +22,7 @@ from mixedfx.design.functional import Functional
 from mixedfx.design.transforms import Transformation
 from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.grid import Grid
-from mixedfx.effects.modifiers import categorical_columns, effect_modifiers, formula_with_variation
+from mixedfx.effects.modifiers import effect_modifiers, formula_with_variation
 from mixedfx.effects.quantities import Quantities, null_of
 from mixedfx.effects.treatment import Treatment
 from mixedfx.effects.wording import did_you_mean, listed
@@ -64,24 +63,22 @@ def check_comparison(fit: Fit, comparison: Comparison | None, scale: str) -> Non
     EffectsError
         Naming one that has.
     """
-    family = getattr(fit, "family", None)
-    if scale == "link" and family is not None and family.outcome == "nominal":
+    family = fit.family
+    if scale == "link" and family.outcome == "nominal":
         raise EffectsError("a nominal response has a linear predictor for each category", hint='Use scale="response".')
     if comparison is None:
         return
-    identity = family is None or family.identity
-    if comparison.name != "difference" and scale == "link" and not identity:
+    if comparison.name != "difference" and scale == "link" and not family.identity:
         raise EffectsError(
             f"{comparison.name} compares average outcomes, which the scale of the linear predictor does not have",
             hint='Use scale="response", or comparison="difference".',
         )
-    if comparison.domain == "probability":
-        outcome = "real" if family is None else family.outcome
-        if outcome not in ("binary", "trials", "ordered", "nominal") and not np.isin(fit.design.y, (0.0, 1.0)).all():
-            raise EffectsError(
-                f"{comparison.name} is a difference of probabilities, and {fit.design.response_name} is not 0 or 1",
-                hint='Use comparison="difference".',
-            )
+    probability = family.categories or family.outcome in ("binary", "trials")
+    if comparison.domain == "probability" and not probability and not np.isin(fit.design.y, (0.0, 1.0)).all():
+        raise EffectsError(
+            f"{comparison.name} is a difference of probabilities, and {fit.design.response_name} is not 0 or 1",
+            hint='Use comparison="difference".',
+        )
 
 
 def check_transformation(
@@ -96,8 +93,7 @@ def check_transformation(
         that do not exist.
     """
     check_flag("bias_adjust", bias_adjust)
-    family = getattr(fit, "family", None)
-    found = read_transformation(fit.design, family)
+    found = read_transformation(fit.design, fit.family)
     if found is None:
         return None
     if scale == "link":
@@ -123,11 +119,11 @@ def check_transformation(
 
 def _check_means(fit: Fit, found: Transformation) -> None:
     """Refuse arithmetic means that do not exist, or for which the residual variance is not known."""
-    family = getattr(fit, "family", None)
+    family = fit.family
     hint = f"Leave bias_adjust out: numbers are then {found.kind}s of {found.variable}."
     if not found.has_mean:
         raise EffectsError(f"under a normal distribution of {found.text}, {found.variable} has no mean", hint=hint)
-    if family is not None and not (family.name == "gaussian" and family.identity):
+    if not family.linear_gaussian:
         raise EffectsError(
             f"means behind {found.text} are known for the gaussian family with the identity link, not for "
             f"{family.name} ({family.link.name})",
@@ -200,7 +196,7 @@ def warn_no_variation(
         ``"fitted"``, or another value under which random effects do not count.
     """
     constant = constant_over(design, treatment, columns, grid, random=groups == "fitted")
-    same = len(functional) > 1 and rows_identical(functional)
+    same = len(functional) > 1 and functional.all_equal()
     if not constant and not same:
         return
     z = treatment.column
@@ -230,7 +226,7 @@ def constant_over(
 ) -> list[str]:
     """Columns that neither share a term with the treatment nor are a property of a grouping that does."""
     modifiers = effect_modifiers(design, treatment.column, random=random)
-    frame, categorical = grid.frame, categorical_columns(design)
+    frame, categorical = grid.frame, design.terms.categories
     groupings = [
         c for c in modifiers if c in frame and (c in categorical or not pd.api.types.is_numeric_dtype(frame[c]))
     ]
@@ -248,22 +244,3 @@ def _is_property(frame: pd.DataFrame, column: str, *, of: str) -> bool:
     groups, levels = pd.factorize(fetch(frame, of))
     values, different = pd.factorize(fetch(frame, column))
     return len(pd.unique(groups * np.int64(len(different)) + values)) == len(levels)
-
-
-def rows_identical(functional: Functional) -> bool:
-    """Whether all rows are the same linear functional, up to the rounding of averages."""
-    s = len(functional)
-    first = sparse.csr_array((np.ones(s), (np.arange(s), np.zeros(s, dtype=np.intp))), shape=(s, s))
-    gap = functional.combine(sparse.csr_array(sparse.eye_array(s) - first))
-    if gap.null is not None and gap.null.needed.any():
-        return False
-    pairs = (
-        (gap.fixed, functional.fixed),
-        (gap.random.data, functional.random.data),
-        (gap.new.data, functional.new.data),
-        (gap.offset, functional.offset),
-    )
-    return all(
-        np.max(np.abs(difference), initial=0.0) <= 1e-9 * np.max(np.abs(whole), initial=1e-300)
-        for difference, whole in pairs
-    )

@@ -12,16 +12,17 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from mixedfx.effects.comparisons import find_comparison
+from mixedfx.effects.mean_fit import as_fit
 from mixedfx.effects.pipeline import ask
 from mixedfx.effects.result import Effects
 from mixedfx.effects.row_counts import WeightsLike
 from mixedfx.effects.subgroups import ByLike
 from mixedfx.effects.treatment import TreatmentLike, read_treatment
-from mixedfx.results.protocol import Fit, NewLevels, Uncertainty
+from mixedfx.results.protocol import Fit, NewLevels, PredictsMean, Uncertainty
 
 
 def effects(
-    fit: Fit,
+    fit: Fit | PredictsMean,
     treatment: TreatmentLike,
     by: ByLike | None = None,
     subgroups: Mapping[str, str] | None = None,
@@ -45,7 +46,9 @@ def effects(
     Parameters
     ----------
     fit
-        Any fit.
+        Any fit; or anything that predicts mean outcomes of rows (`mixedfx.results.protocol.PredictsMean`: `data`,
+        `columns`, `response`, `uncertainty`, ``mean_draws(frame)``), such as a bootstrap of a non-linear regression or
+        of a learner. Of that averages and comparisons are taken draw by draw, or of points without intervals.
     treatment
         A column of the model. 0/1 or boolean: 1 minus 0. Text or categories: each level minus the first. A number with
         two values, such as -0.5 and 0.5: the higher minus the lower. Any other number: one unit more than the value
@@ -177,6 +180,7 @@ def effects(
     >>> round(float(ratio.table["estimate"].item()), 4), round(float(np.exp(log_fit.fixef["small"])), 4)
     (1.018, 1.018)
     """
+    fit = as_fit(fit)
     return ask(
         fit,
         read_treatment(fit.design, treatment),

@@ -16,20 +16,17 @@ residual variance added: E f^-1(eta + sqrt(v + sigma^2) x).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
-from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.design.population import population_covariates, population_variance
 from mixedfx.design.transforms import Transformation
-from mixedfx.effects.summary import take_rows
 from mixedfx.errors import EffectsError
 from mixedfx.linalg.quadrature import normal_rule
 from mixedfx.results.protocol import Fit
@@ -119,21 +116,12 @@ def distinct_rows(rows: Functional, spread: Sequence[Array]) -> tuple[NDArray[np
 
 def is_identity(fit: Fit) -> bool:
     """Whether the mean response is the linear predictor."""
-    family = getattr(fit, "family", None)
-    return family is None or bool(family.identity)
+    return fit.family.identity
 
 
 def categories_of(fit: Fit) -> tuple[str, ...] | None:
     """Return the levels of an ordered or nominal response, None for any other."""
-    family = getattr(fit, "family", None)
-    if family is None or family.outcome not in ("ordered", "nominal"):
-        return None
-    return tuple(map(str, cast(Any, fit.design).categories))
-
-
-def without_random(rows: Functional) -> Functional:
-    """Rows with every random effect at its population mean of zero."""
-    return replace(rows, random=sparse.csr_array(rows.random.shape), new=sparse.csr_array(rows.new.shape))
+    return tuple(map(str, fit.design.categories or ())) if fit.family.categories else None
 
 
 def integrated(fit: Fit, frame: pd.DataFrame, rows: Functional, groups: str) -> tuple[Array, ...] | None:
@@ -159,7 +147,7 @@ def integrated(fit: Fit, frame: pd.DataFrame, rows: Functional, groups: str) -> 
     design = fit.design
     if groups == "average" or not design.random or (groups == "fitted" and not rows.averaged):
         return None
-    if cast(Any, fit).family.outcome == "nominal":
+    if fit.family.outcome == "nominal":
         raise EffectsError(
             "an average over the population of groups is not available for a nominal response",
             hint='Use groups="average", or newdata that hold the grouping columns.',
@@ -167,13 +155,3 @@ def integrated(fit: Fit, frame: pd.DataFrame, rows: Functional, groups: str) -> 
     absent = [term.label in rows.averaged for term in design.random]
     found = population_covariates(design, frame)
     return tuple(z if groups == "integrate" or gone else 0 * z for z, gone in zip(found, absent, strict=True))
-
-
-def compact(design: Design, rows: Functional, chosen: NDArray[np.intp]) -> Functional:
-    """Some rows, with those unseen levels only that they use."""
-    part = take_rows(rows, chosen)
-    widths = [design.random[new.term].n_columns for new in rows.new_levels]
-    level_of = np.repeat(np.arange(len(widths)), widths)
-    used = np.unique(level_of[part.new.indices])
-    columns = np.flatnonzero(np.isin(level_of, used))
-    return replace(part, new=sparse.csr_array(part.new[:, columns]), new_levels=tuple(rows.new_levels[i] for i in used))

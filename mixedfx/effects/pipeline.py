@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ from mixedfx.effects.checks import (
 from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.grid import Grid, build_grid
 from mixedfx.effects.increments import affine_in, unit_step
+from mixedfx.effects.mean_fit import MeanFit, as_fit, check_predicts, notes_on_means
 from mixedfx.effects.outcome import is_identity
 from mixedfx.effects.quantities import Drawn, Exact, Quantities, functional_of
 from mixedfx.effects.reading import Reading, compared, outcomes
@@ -41,18 +42,17 @@ from mixedfx.effects.state import Overall, Question
 from mixedfx.effects.subgroups import OVERALL, ByLike, Subgroups, everybody, find_subgroups, read_plan
 from mixedfx.effects.treatment import NO_TREATMENT, Treatment
 from mixedfx.effects.wording import listed
-from mixedfx.errors import MixedfxWarning, OptionError, check_option
+from mixedfx.errors import MixedfxWarning, check_option
 from mixedfx.results.protocol import (
     UNCERTAINTIES,
-    AnswersByUncertainty,
     Fit,
     NewLevels,
-    SaysConcerns,
+    PredictsMean,
     Uncertainty,
 )
 
 
-def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: Any) -> Effects:
+def ask(fit: Fit | PredictsMean, treated: Treatment, comparison: Comparison | None, **options: Any) -> Effects:
     """Answer a question; see `mixedfx.effects.effects.effects` and `mixedfx.effects.poststratify.poststratify`.
 
     Parameters
@@ -71,7 +71,7 @@ def ask(fit: Fit, treated: Treatment, comparison: Comparison | None, **options: 
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        answer = _answer(fit, treated, comparison, **options)
+        answer = _answer(as_fit(fit), treated, comparison, **options)
     heard: list[str] = []
     for warning in caught:
         if issubclass(warning.category, MixedfxWarning):
@@ -108,10 +108,15 @@ def _answer(
     check_comparison(fit, comparison, scale)
     back = check_transformation(fit, comparison, scale, bias_adjust)
     curved = back is not None and back.affine is None
-    linear = scale == "link" or (is_identity(fit) and not (curved and bias_adjust))
+    predicts = isinstance(fit, MeanFit)
+    if predicts:
+        check_predicts(scale, groups, bias_adjust)
+    linear = not predicts and (scale == "link" or (is_identity(fit) and not (curved and bias_adjust)))
     plan = read_plan(by, subgroups)
     cancels = linear and Reading(back).only_difference(comparison)
     grid = build_grid(design, treated, plan.columns, newdata, weights, offsets_cancel=cancels)
+    if predicts:
+        grid = replace(grid, coded=grid.frame)  # whatever predicts has seen text, not categories
     if treated.kind == "unit":
         treated = replace(treated, step=unit_step(fetch(grid.frame, treated.column).to_numpy(dtype=float)))
     asked = find_subgroups(plan, grid)
@@ -160,7 +165,10 @@ def _answer(
         notes += numbers.notes
     first = functional_of(numbers.take(per * np.arange(s)))
     if comparison is not None:
-        if first is not None:
+        if isinstance(fit, MeanFit):
+            points = isinstance(averages.quantities, Drawn) and len(averages.quantities.values) == 1
+            notes += notes_on_means(fit, plan.columns, points)
+        elif first is not None:
             warn_no_variation(design, treated, plan.columns, grid, first, groups=groups)
         else:
             notes += _variation(
@@ -205,8 +213,6 @@ def _answer(
 
 def _concerns(fit: Fit) -> tuple[str, ...]:
     """What speaks against the numbers of the fit; warned of here too, since the fit may come from a file."""
-    if not isinstance(fit, SaysConcerns):
-        return ()
     for kind, text in fit.concerns:
         warnings.warn(text, kind, stacklevel=2)
     return tuple(text for _, text in fit.concerns)
@@ -230,11 +236,7 @@ def _units(fit: Fit, back: Transformation, comparison: Comparison | None, bias_a
 def _answering(fit: Fit, uncertainty: Uncertainty) -> Fit:
     """The fit as the one who answers with the uncertainty that is asked for."""
     check_option("uncertainty", uncertainty, UNCERTAINTIES)
-    if isinstance(fit, AnswersByUncertainty):
-        return fit.with_uncertainty(uncertainty)
-    if uncertainty != "full":
-        raise OptionError(f"uncertainty={uncertainty!r}: this fit has one kind of uncertainty", hint="Leave it out.")
-    return fit
+    return fit.with_uncertainty(uncertainty)
 
 
 def _named(weights: WeightsLike) -> str | float | None:
@@ -302,7 +304,8 @@ def _notes(
     """Collect what a reader must know to read the table."""
     notes = [] if back is None else [_units(fit, back, comparison, bias_adjust)]
     curved = back is not None and back.affine is None
-    linear = scale == "link" or (is_identity(fit) and not (curved and bias_adjust))
+    predicts = isinstance(fit, MeanFit)
+    linear = not predicts and (scale == "link" or (is_identity(fit) and not (curved and bias_adjust)))
     what = "estimates" if treated is NO_TREATMENT else "effects"
     if averages.averaged:
         names = " and ".join(averages.averaged)
@@ -341,7 +344,7 @@ def _notes(
         )
     response = fit.design.formula.response
     if scale == "link" and not is_identity(fit):
-        link = cast(Any, fit).family.link.name
+        link = fit.family.link.name
         notes.append(f"{what.capitalize()} are on the scale of the linear predictor ({link}).")
     elif (
         back is None

@@ -15,11 +15,11 @@ from mixedfx.effects.result import Effects
 from mixedfx.effects.row_counts import WeightsLike
 from mixedfx.effects.subgroups import ByLike
 from mixedfx.effects.treatment import NO_TREATMENT
-from mixedfx.results.protocol import Fit, NewLevels, Uncertainty
+from mixedfx.results.protocol import Fit, NewLevels, PredictsMean, Uncertainty
 
 
 def poststratify(
-    fit: Fit,
+    fit: Fit | PredictsMean,
     cells: Any,
     weights: WeightsLike = None,
     by: ByLike | None = None,

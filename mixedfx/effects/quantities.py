@@ -20,7 +20,7 @@ from scipy import sparse
 from mixedfx.design.estimable import Null
 from mixedfx.design.functional import Functional
 from mixedfx.design.transforms import Curve, Transformation, argument_of
-from mixedfx.effects.summary import inner_interval, is_exact, probabilities, share_between, summarize, take_rows
+from mixedfx.effects.summary import inner_interval, probabilities, share_between, summarize
 from mixedfx.results.protocol import Fit
 from mixedfx.results.undetermined import determined
 
@@ -65,7 +65,7 @@ class Exact:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the fit has to say about how it answers these rows."""
-        return tuple(getattr(self.fit.apply(self.functional), "notes", ()))
+        return self.fit.apply(self.functional).notes
 
     def summary(self, level: float, null: float) -> pd.DataFrame:
         """(s,) estimate, sd, lower, upper, null, prob_above_null."""
@@ -83,7 +83,7 @@ class Exact:
         """(n, s) joint draws; those a posterior has where `n` is None, else 4,000, the same at every call."""
         estimate = determined(self.fit.apply(self.functional), self.functional)
         seed = self.seed if seed is None else seed
-        if n is None and is_exact(estimate):
+        if n is None and estimate.exact:
             n = DRAWS
         return estimate.draws(n, 0 if seed is None else seed)
 
@@ -93,7 +93,7 @@ class Exact:
 
     def take(self, rows: NDArray[np.intp]) -> Exact:
         """Some of the rows, in the order given."""
-        return Exact(self.fit, take_rows(self.functional, rows), self.seed)
+        return Exact(self.fit, self.functional.take(rows), self.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +122,11 @@ class Drawn:
         return self.values.shape[1]
 
     @property
+    def spread(self) -> bool:
+        """Whether there is more than one draw; a single one is a point, about whose uncertainty nothing is known."""
+        return len(self.values) > 1
+
+    @property
     def lost(self) -> NDArray[np.bool_]:
         """(s,) rows that the data do not determine, whose numbers are NaN."""
         unknown = np.asarray(np.isnan(self.values).any(axis=0))
@@ -140,7 +145,7 @@ class Drawn:
         return pd.DataFrame(
             {
                 "estimate": center,
-                "sd": self.known.std(axis=0, ddof=1),
+                "sd": self.known.std(axis=0, ddof=1) if self.spread else np.full(len(self), np.nan),
                 "lower": lower,
                 "upper": upper,
                 "null": null,
@@ -150,13 +155,15 @@ class Drawn:
 
     def interval(self, level: float) -> Array:
         """(s, 2) quantiles that hold the middle `level` of the draws."""
+        if not self.spread:
+            return np.full((len(self), 2), np.nan)
         return np.quantile(self.known, [0.5 - level / 2, 0.5 + level / 2], axis=0).T
 
     def probability(self, greater: float | None = None, less: float | None = None) -> Array:
         """(s,) share of the draws above `greater` and below `less`."""
         low = -np.inf if greater is None else greater
         high = np.inf if less is None else less
-        return share_between(self.known, low, high)
+        return share_between(self.known, low, high) if self.spread else np.full(len(self), np.nan)
 
     def draws(self, n: int | None = None, seed: int | None = None) -> Array:
         """(n, s) joint draws: all there are where `n` is None, else n of them chosen at random."""
@@ -300,18 +307,7 @@ def stack(first: Quantities, second: Quantities) -> Quantities:
         return Drawn(values, np.concatenate([first.unseen, second.unseen]), first.center, null)
     if not (isinstance(first, Exact) and isinstance(second, Exact)):
         raise TypeError("exact functionals and draws cannot be stacked")
-    a, b = first.functional, second.functional
-    functional = Functional(
-        np.vstack([a.fixed, b.fixed]),
-        sparse.csr_array(sparse.vstack([a.random, b.random])),
-        sparse.csr_array(sparse.vstack([a.new, b.new])),
-        a.new_levels,
-        np.concatenate([a.offset, b.offset]),
-        np.concatenate([a.unseen, b.unseen]),
-        a.averaged,
-        Null.stack([a.null, b.null], [len(a), len(b)]),
-    )
-    return Exact(first.fit, functional, first.seed)
+    return Exact(first.fit, first.functional.above(second.functional), first.seed)
 
 
 def with_unseen(quantities: Quantities, unseen: Array) -> Quantities:

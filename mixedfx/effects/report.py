@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from mixedfx.effects.mean_fit import MeanFit
 from mixedfx.effects.render import content
 from mixedfx.effects.treatment import PER_UNIT, STYLES, Treatment, pairs_of
 from mixedfx.errors import MixedfxError
@@ -179,7 +180,9 @@ def _fit_line(fit: Any, data: str) -> str:
     """The call that fits the model."""
     design = fit.design
     options, comments = [], []
-    posterior = not hasattr(fit, "REML")
+    if isinstance(fit, MeanFit):
+        return "# fit: what predicted the means, as it was made"
+    posterior = fit.posterior
     if posterior:
         family = find_family(fit.family.name)
         if fit.family.link.name != family.link.name:

@@ -102,7 +102,7 @@ def _trials(
 ) -> tuple[Array, tuple[str, ...]]:
     """(1, n) trials of the rows, where the formula has such and the rows say them; else ones."""
     once = np.ones((1, len(frame)))
-    if getattr(design, "trials", None) is None:
+    if design.trials is None:
         return once, ()
     written = next(f"trials({a.argument})" for a in design.formula.additions if a.name == "trials")
     lacking = [c for c in addition_columns(design, "trials") if not from_fit and c not in names]

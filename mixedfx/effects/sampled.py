@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.effects.quantities import DRAWS
-from mixedfx.results.protocol import Fit
+from mixedfx.families.family import Family
+from mixedfx.results.protocol import Fit, NewLevels
 
 Array = NDArray[np.float64]
 
@@ -33,6 +35,8 @@ class SampledEstimate:
 
     values: Array
     exact = False
+    own_intervals = False
+    notes = ()
 
     @property
     def mean(self) -> Array:
@@ -68,10 +72,24 @@ class SampledFit:
     u: Array
     seed: int
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.fit, name)
+    @property
+    def design(self) -> Design:
+        """That of the fit."""
+        return self.fit.design
+
+    @property
+    def family(self) -> Family:
+        """That of the fit."""
+        return self.fit.family
+
+    @property
+    def covariance_factors(self) -> tuple[Array, ...]:
+        """Those of the fit, one for all draws."""
+        return self.fit.covariance_factors
+
+    def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
+        """As the fit has it."""
+        return self.fit.design_for(newdata, new_levels)
 
     def apply(self, functional: Functional) -> SampledEstimate:
         """Draws of linear functionals."""

@@ -81,7 +81,7 @@ def _responses(effects: EffectsState) -> list[Array]:
     categories = effects.averages.categories if effects.averages is not None else None
     if categories is not None:
         return [(design.y == k).astype(float) for k in range(len(categories))]
-    trials = getattr(design, "trials", None)
+    trials = design.trials
     back = effects.question.back
     if back is not None and effects.question.bias_adjust:
         return [back.inverse(design.y)]
@@ -138,7 +138,7 @@ def _mean_of_response(effects: EffectsState, y: Array, mask: NDArray[np.bool_]) 
     n = int(mask.sum())
     if n == 0:
         return NOTHING
-    trials, known_sd = getattr(design, "trials", None), design.known_sd
+    trials, known_sd = design.trials, design.known_sd
     w = np.ones(n) if design.weights is None else design.weights[mask]
     if trials is not None:
         p = float(np.average(y[mask], weights=trials[mask]))

@@ -39,7 +39,7 @@ def warn_singular(fit: Fit, functional: Functional, labels: Sequence[str], uncer
     uncertainty
         What their intervals include.
     """
-    report = getattr(fit, "singularity", None)
+    report = fit.singularity
     if report is None or not report.singular:
         return
     design: Any = fit.design

@@ -1,8 +1,8 @@
 """Intervals and probabilities of linear functionals, from whatever a fit answers.
 
 An estimate that knows its intervals is asked for them (`IntervalEstimate`). Of another, mean and covariance are those
-of a normal distribution, and intervals are mean +- z sd; or it answers from draws, says so with an attribute ``exact =
-False``, and intervals are quantiles of its draws.
+of a normal distribution, and intervals are mean +- z sd; or it answers from draws (it is not `exact`), and intervals
+are quantiles of these.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def interval(
     if knows_intervals(estimate):
         lower, upper = estimate.interval(level).T
         return lower, upper
-    if is_exact(estimate):
+    if estimate.exact:
         mean, sd = moments(estimate)
         z = NormalDist().inv_cdf(0.5 + level / 2)
         return mean - z * sd, mean + z * sd
@@ -97,7 +97,7 @@ def probability(
 
     low = -np.inf if greater is None else greater
     high = np.inf if less is None else less
-    if is_exact(estimate):
+    if estimate.exact:
         mean, sd = moments(estimate)
         safe = np.where(sd > 0, sd, 1.0)
         # As differences of upper tails where both bounds lie above the mean: no cancellation far out.
@@ -113,13 +113,8 @@ def share_between(draws: NDArray[np.float64], low: float, high: float) -> NDArra
 
 
 def knows_intervals(estimate: LinearEstimate) -> TypeGuard[IntervalEstimate]:
-    """Whether an estimate says itself what its intervals are; its properties are not looked at, which may cost much."""
-    return callable(getattr(estimate, "interval", None)) and callable(getattr(estimate, "probability", None))
-
-
-def is_exact(estimate: LinearEstimate) -> bool:
-    """Whether mean and covariance say everything, the distribution being normal."""
-    return bool(getattr(estimate, "exact", True))
+    """Whether an estimate says itself what its intervals are."""
+    return estimate.own_intervals
 
 
 def _blocks(fit: Fit, functional: Functional) -> list[LinearEstimate]:
@@ -127,10 +122,5 @@ def _blocks(fit: Fit, functional: Functional) -> list[LinearEstimate]:
     if m <= BLOCK:
         return [determined(fit.apply(functional), functional)]
     pieces = [np.arange(start, min(start + BLOCK, m)) for start in range(0, m, BLOCK)]
-    parts = [take_rows(functional, piece) for piece in pieces]
+    parts = [functional.take(piece) for piece in pieces]
     return [determined(fit.apply(part), part) for part in parts]
-
-
-def take_rows(functional: Functional, rows: NDArray[np.intp]) -> Functional:
-    """Take some rows of a functional, in the order given."""
-    return functional.take(rows)

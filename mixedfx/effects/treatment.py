@@ -37,7 +37,7 @@ import pandas as pd
 from mixedfx.design.design import Design
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.labels import level_label
-from mixedfx.effects.modifiers import categorical_columns, model_columns
+from mixedfx.effects.modifiers import model_columns
 from mixedfx.effects.wording import did_you_mean, listed
 from mixedfx.errors import EffectsError
 
@@ -136,7 +136,7 @@ def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
             f"the treatment {name!r} has the single value {levels[0]!r} in the data of the fit",
             hint="An effect needs rows with another value: fit the model to data that have both.",
         )
-    category = not numeric or name in categorical_columns(design)
+    category = not numeric or name in design.terms.categories
     by_level = category or set(levels) == {0, 1}
     if style == PER_UNIT:
         if category:

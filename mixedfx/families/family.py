@@ -39,11 +39,18 @@ class Family(ABC):
     links
         Names of the links it can have, the default first.
     auxiliary
-        Parameters besides the linear predictor, one number in each draw: ``sigma``, ``nu``, ``shape``, ``phi``.
+        Parameters besides the linear predictor, one number in each draw, by their names in
+        `mixedfx.priors.auxiliary.AUXILIARY`; that of the scale last.
     outcome
         What kind of response it takes.
     weights
         Whether rows can have precision weights.
+    location
+        Whether the linear predictor, with the identity link, is in the units of y, or of log(y).
+    normal
+        Whether y is normal around its mean, with the standard deviation sigma.
+    log_scale
+        Whether eta is the mean of log(y), and sigma the standard deviation there.
     """
 
     link: Link
@@ -52,6 +59,9 @@ class Family(ABC):
     auxiliary: ClassVar[tuple[str, ...]] = ()
     outcome: ClassVar[Outcome]
     weights: ClassVar[bool] = False
+    location: ClassVar[bool] = False
+    normal: ClassVar[bool] = False
+    log_scale: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self._check_link(self.link.name)
@@ -81,6 +91,16 @@ class Family(ABC):
     def identity(self) -> bool:
         """Whether the mean is the linear predictor itself, so that effects are linear functionals."""
         return False
+
+    @property
+    def linear_gaussian(self) -> bool:
+        """Whether y is normal around the linear predictor itself."""
+        return self.normal and self.identity
+
+    @property
+    def continuous(self) -> bool:
+        """Whether the response has a density, which has no bound where the scale may go to its limit."""
+        return self.outcome in ("real", "positive", "unit")
 
     @property
     def known_sd(self) -> bool:

@@ -41,6 +41,7 @@ class _Location(Family):
     links = ("identity", "log", "inverse")
     outcome: ClassVar[Outcome] = "real"
     weights = True
+    location = True
 
     @property
     def identity(self) -> bool:
@@ -62,6 +63,7 @@ class Gaussian(_Location):
 
     name = "gaussian"
     auxiliary = ("sigma",)
+    normal = True
 
     def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Log density of N(mu, scale^2)."""

@@ -47,6 +47,8 @@ class LogNormal(_Positive):
     name = "lognormal"
     links = ("identity",)
     auxiliary = ("sigma",)
+    location = True
+    log_scale = True
 
     def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Log density of N(eta, sigma^2) at log y, less log y."""

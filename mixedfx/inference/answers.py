@@ -103,7 +103,7 @@ class Asker:
         OptionError
             An unknown `ddf`; `ddf` or `vcov` of a posterior.
         """
-        if not hasattr(fit, "reference"):
+        if fit.posterior:
             for name, given in (("ddf", ddf), ("vcov", vcov)):
                 if given is not None:
                     raise OptionError(f"{name}= is for fits by REML or ML; a posterior answers from its draws")

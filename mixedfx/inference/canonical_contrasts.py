@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.design.rank import independent_columns
-from mixedfx.inference.terms import RANK, Term, fixed_terms, part_terms, recoded
+from mixedfx.design.terms import Term
+from mixedfx.inference.terms import RANK, fixed_terms, recoded
 
 Vector = NDArray[np.float64]
 
@@ -108,19 +109,15 @@ def contrast_metric(design: Design) -> Vector:
         coded, place = coded[:, kept], {int(c): j for j, c in enumerate(kept)}
         M = np.linalg.lstsq(coded, X, rcond=None)[0]
         if np.allclose(coded @ M, X, rtol=0.0, atol=RANK * max(1.0, float(np.abs(X).max()))):
-            own = [
-                Term(t.text, t.factors, t.numbers, tuple(place[c] for c in t.columns if c in place))
-                for t in part_terms(part)
-            ]
-            return np.linalg.inv(M) / _units(coded, own)
+            return np.linalg.inv(M) / _units(coded, design.spec.reader.part(part, place))
     return np.diag(1.0 / _units(X, terms))  # a coding of its own, with fewer columns than levels
 
 
-def _units(X: Vector, terms: list[Term] | tuple[Term, ...]) -> Vector:
+def _units(X: Vector, terms: tuple[Term, ...]) -> Vector:
     """(p,) unit of each column: root of the mean variance of all columns with the same numeric variables."""
     variance, unit = X.var(axis=0), np.ones(X.shape[1])
     for numbers in {t.numbers for t in terms}:
-        columns = [c for t in terms if t.numbers == numbers and t.variables for c in t.columns]
+        columns = [c for t in terms if t.numbers == numbers and t.variables for c in t.coefficients]
         if columns and variance[columns].any():
             unit[columns] = np.sqrt(variance[columns].mean())
     return unit

@@ -243,8 +243,8 @@ def _notes(grid: ReferenceGrid, named: tuple[str, ...], weights: Weights, asker:
         notes.append(f"averaged over {', '.join(averaged)} ({weights} weights)")
     if fixed:
         notes.append(f"at {', '.join(fixed)}")
-    link = getattr(getattr(asker.fit, "family", None), "link", None)
-    if link is not None and link.name != "identity":
+    link = asker.fit.family.link
+    if link.name != "identity":
         notes.append(f"{ON_LINK} ({link.name})")
     if asker.fit.design.trials is not None and (weights != "equal" or fixed):
         notes.append("rows count by their trials")

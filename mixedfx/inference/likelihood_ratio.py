@@ -15,11 +15,13 @@ import pandas as pd
 
 from mixedfx.results.tables import aic, bic
 
+NOTHING = 1e-8  # statistics below are what two optimisers leave of equal likelihoods
+
 
 def chi_square_probability(statistic: float, df: int) -> float:
     """Upper tail of chi square; with 0 df all its mass is at zero."""
     if df == 0:
-        return 1.0 if statistic <= 0 else 0.0
+        return 1.0 if statistic <= NOTHING else 0.0
     from scipy import stats
 
     return float(stats.chi2.sf(max(statistic, 0.0), df))
@@ -36,7 +38,7 @@ def mixture_probability(statistic: float, variances: int, covariances: int) -> f
     """
     if variances != 1:
         return np.nan
-    if statistic <= 0:
+    if statistic <= NOTHING:
         return 1.0
     below = chi_square_probability(statistic, covariances)
     return (below + chi_square_probability(statistic, covariances + 1)) / 2.0

@@ -48,7 +48,7 @@ def transformation_to_undo(
         raise OptionError(
             "se(...) is the error of each row's own estimate, and no part of what varies in the population", hint=hint
         )
-    if not (family.name == "gaussian" and family.identity):
+    if not family.linear_gaussian:
         raise OptionError(
             f"means behind {found.text} are known for the gaussian family with the identity link, not for "
             f"{family.name} ({family.link.name})",

@@ -20,12 +20,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.design.expressions import columns_read
 from mixedfx.design.frame import column, kind, nearest
 from mixedfx.design.functional import Functional
 from mixedfx.design.labels import level_label
-from mixedfx.design.parts import Part
-from mixedfx.design.spec import RandomSpec
+from mixedfx.design.terms import RandomTerms, Term
 from mixedfx.errors import DataError, OptionError
 from mixedfx.results.protocol import Fit
 
@@ -75,7 +73,7 @@ class ReferenceGrid:
 
     def with_left_sides(self) -> pd.DataFrame:
         """The points, with what left sides of random terms read beside them: numbers at their mean, else the first."""
-        return _with_left_sides(self.design, self.frame, self.design.spec.random)
+        return _with_left_sides(self.design, self.frame, self.design.terms.random)
 
 
 def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequence[str] = ()) -> ReferenceGrid:
@@ -114,7 +112,7 @@ def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequen
                 f"{name!r} is no predictor of the fixed part",
                 hint=nearest(name, predictors) or f"Its predictors: {', '.join(predictors) or 'none'}.",
             )
-    coded = _coded_as_factors(design, design.spec.fixed, predictors)
+    coded = _coded_as_factors(design.terms.fixed, predictors)
     values: dict[str, tuple[Any, ...]] = {}
     factors = []
     for name in predictors:
@@ -133,27 +131,20 @@ def reference_grid(fit: Fit, at: Mapping[str, Any] | None = None, needed: Sequen
     counts = _counts(design, frame, factors)
     given, constant = _given_offset(design, predictors)
     # Effects of random terms are set to zero, but those whose groups are among the predictors are replayed.
-    replayed = [random for random in design.spec.random if set(random.grouping.columns) <= set(frame.columns)]
+    replayed = [random for random in design.terms.random if set(random.grouping) <= set(frame.columns)]
     frame = _with_left_sides(design, frame, replayed).assign(**dict.fromkeys(given, 0.0))
     return ReferenceGrid(design, frame, values, tuple(factors), frozenset(coded), counts, constant)
 
 
 def fixed_predictors(design: Design) -> tuple[str, ...]:
     """Columns of the data that the fixed part and the offsets of the formula read, in its order."""
-    spec = design.spec
-    bare = replace(design.formula, response=None, additions=(), random=())
-    read = columns_read(bare, spec.env, list(spec.kinds))
-    return tuple(name for name in read if name in design.frame.columns)
+    return design.terms.fixed_columns
 
 
-def _coded_as_factors(design: Design, part: Part, columns: Collection[str]) -> set[str]:
-    """Those of `columns` that stand in a part as a factor by way of an expression, such as ``C(x)``."""
-    found: set[str] = set()
-    bare = replace(design.formula, response=None, additions=(), random=(), offsets=())
-    for expression in part.levels:
-        if expression not in columns:
-            found |= set(columns_read(replace(bare, fixed=expression), design.spec.env, list(design.spec.kinds)))
-    return found
+def _coded_as_factors(terms: Iterable[Term], columns: Collection[str]) -> set[str]:
+    """Columns of the data that stand in some terms as a factor by way of an expression, such as ``C(x)``."""
+    variables = (v for term in terms for v in term.product if v.categorical and v.text not in columns)
+    return {c for v in variables for c in v.columns}
 
 
 def _values_of(values: pd.Series, coded: bool, trials: Array | None) -> tuple[tuple[Any, ...], bool]:
@@ -219,13 +210,12 @@ def _given_offset(design: Design, predictors: Sequence[str]) -> tuple[tuple[str,
     return (name,), _mean(column(design.frame, name), design.trials)[0]
 
 
-def _with_left_sides(design: Design, frame: pd.DataFrame, terms: Iterable[RandomSpec]) -> pd.DataFrame:
+def _with_left_sides(design: Design, frame: pd.DataFrame, terms: Iterable[RandomTerms]) -> pd.DataFrame:
     """Add what the left sides of random terms read: numbers at their mean, else the first value of the data."""
-    bare = replace(design.formula, response=None, additions=(), random=(), offsets=())
     extra: dict[str, Any] = {}
     for random in terms:
-        read = columns_read(replace(bare, fixed=random.part.text), design.spec.env, list(design.spec.kinds))
-        coded = _coded_as_factors(design, random.part, read)
+        read = random.left_columns
+        coded = _coded_as_factors(random.left, read)
         for name in read:
             if name not in frame.columns:
                 values = column(design.frame, name)

@@ -251,7 +251,7 @@ def _decrement(at: Evaluation, which: NDArray[np.intp]) -> tuple[Vector, float]:
         step = np.linalg.solve(at.information[np.ix_(which, which)], at.gradient[which])
     except np.linalg.LinAlgError:
         return np.full(len(which), np.nan), np.nan
-    return step, float(step @ at.gradient[which])
+    return np.asarray(step, dtype=np.float64), float(step @ at.gradient[which])
 
 
 def informed(at: Evaluation) -> NDArray[np.bool_]:
@@ -292,7 +292,8 @@ def second_derivatives(problem: Problem, at: Evaluation, which: NDArray[np.intp]
         bend = at.information[k, k]
         largest = max(LARGEST_STEP, 0.0 if precise else size) * units[k]
         step = min(size / np.sqrt(bend), largest) if bend > 0 else largest
-        columns.append(sum(w * _slope(problem, at.par, k, m * step) for m, w in enumerate(weights, 1))[which])
+        slopes = [w * _slope(problem, at.par, int(k), m * float(step)) for m, w in enumerate(weights, 1)]
+        columns.append(np.sum(slopes, axis=0)[which])
     H = np.array(columns)
     return (H + H.T) / 2.0
 

@@ -111,7 +111,7 @@ def _basis(heads: Sequence[str], fits: Sequence[Any], covariances: Sequence[Any]
 
 
 def _posterior(fit: Any) -> bool:
-    return not hasattr(fit, "reference")
+    return fit.posterior
 
 
 def _fixed(fit: Any, level: float, ddf: str | None, vcov: Any) -> pd.DataFrame:
@@ -206,8 +206,7 @@ def _parts(fit: Any) -> VarianceParts | None:
 
 
 def _family(fit: Any) -> str:
-    family = getattr(fit, "family", None)
-    return "gaussian" if family is None or (family.name == "gaussian" and family.identity) else str(family)
+    return "gaussian" if fit.family.linear_gaussian else str(fit.family)
 
 
 def _method(fit: Any) -> str:

@@ -23,14 +23,14 @@ the design alone, not the estimates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.design.parts import FormulaicPart, Part
+from mixedfx.design.parts import Part
 from mixedfx.design.rank import TOLERANCE, independent_columns
+from mixedfx.design.terms import Term
 from mixedfx.errors import ModelError, check_option
 
 Vector = NDArray[np.float64]
@@ -38,58 +38,9 @@ Vector = NDArray[np.float64]
 RANK = 1e-9  # size of a residual, relative to its column, that is rounding
 
 
-@dataclass(frozen=True)
-class Term:
-    """One term of a right-hand side.
-
-    Attributes
-    ----------
-    text
-        The term, ``"recipe:temperature"``; ``"Intercept"`` for the intercept.
-    factors, numbers
-        Its categorical and its numeric variables (or calls).
-    columns
-        Positions of its columns in the part, aliased columns left out where `fixed_terms` made it.
-    """
-
-    text: str
-    factors: frozenset[str]
-    numbers: frozenset[str]
-    columns: tuple[int, ...]
-
-    @property
-    def variables(self) -> frozenset[str]:
-        """All variables."""
-        return self.factors | self.numbers
-
-
-def part_terms(part: Part) -> tuple[Term, ...]:
-    """Terms of one right-hand side, in the order of its columns, the intercept included."""
-    if not isinstance(part, FormulaicPart):
-        return tuple(
-            Term(":".join(product) or "Intercept", frozenset(), frozenset(product), (j,))
-            for j, product in enumerate(part.products)
-        )
-    spec = part.model_spec
-    kinds = {name: kind.name == "CATEGORICAL" for name, (kind, _) in spec.encoder_state.items()}
-    out = []
-    for term, columns in spec.term_indices.items():
-        names = [str(f.expr) for f in term.factors if f.eval_method.value != "literal"]
-        text = ":".join(names) or "Intercept"
-        factors = frozenset(n for n in names if kinds.get(n, False))
-        out.append(Term(text, factors, frozenset(names) - factors, tuple(int(c) for c in columns)))
-    return tuple(out)
-
-
 def fixed_terms(design: Design) -> tuple[Term, ...]:
-    """Terms of the fixed part with the positions of their columns in X; terms without a column are left out."""
-    place = {int(c): j for j, c in enumerate(design.spec.kept)}
-    terms = []
-    for term in part_terms(design.spec.fixed):
-        columns = tuple(place[c] for c in term.columns if c in place)
-        if columns:
-            terms.append(Term(term.text, term.factors, term.numbers, columns))
-    return tuple(terms)
+    """Terms of the fixed part that have a column in X."""
+    return tuple(term for term in design.terms.fixed if term.coefficients)
 
 
 def contains(term: Term, other: Term) -> bool:
@@ -142,11 +93,11 @@ def term_contrasts(design: Design, type: str = "III") -> dict[str, Vector]:
 
 def _sequential(X: Vector, order: list[Term], wanted: list[Term]) -> list[Vector]:
     """For each wanted term, the rows of R that belong to it, X = Q R with the columns in the given order."""
-    columns = [c for term in order for c in term.columns]
+    columns = [c for term in order for c in term.coefficients]
     R = np.linalg.qr(X[:, columns], mode="r")
     out, at = [], 0
     for term in order:
-        size = len(term.columns)
+        size = len(term.coefficients)
         if term in wanted:
             L = np.zeros((size, X.shape[1]))
             # unit diagonal, as in Doolittle's factor of X'X
@@ -159,7 +110,7 @@ def _sequential(X: Vector, order: list[Term], wanted: list[Term]) -> list[Vector
 def _marginal(design: Design, tested: list[Term]) -> dict[str, Vector]:
     factors = frozenset().union(*(t.factors for t in tested))
     if not factors:
-        return {t.text: np.eye(design.X.shape[1])[list(t.columns)] for t in tested}
+        return {t.text: np.eye(design.X.shape[1])[list(t.coefficients)] for t in tested}
     coded, part = recoded(design, design.spec.fixed.text, dict.fromkeys(factors, "sum"))
     coded, names = _without_dropped(design, coded, part)
     M = np.linalg.lstsq(coded, design.X, rcond=None)[0]
@@ -189,12 +140,13 @@ def _marginal(design: Design, tested: list[Term]) -> dict[str, Vector]:
 
 def _without_dropped(design: Design, coded: Vector, part: Part) -> tuple[Vector, dict[str, list[int]]]:
     """Sum-coded columns without what the fit dropped of numbers alone, or as a whole; positions of each term's."""
-    alone = {c for t in part_terms(part) if not t.factors for c in t.columns if part.columns[c] in design.aliased}
+    terms = design.spec.reader.part(part)
+    alone = {c for t in terms if not t.factors for c in t.coefficients if part.columns[c] in design.aliased}
     left = {t.text for t in fixed_terms(design)}
-    gone = alone | {c for t in part_terms(part) if t.text not in left for c in t.columns}
+    gone = alone | {c for t in terms if t.text not in left for c in t.coefficients}
     kept = [j for j in range(coded.shape[1]) if j not in gone]
     place = {c: j for j, c in enumerate(kept)}
-    return coded[:, kept], {t.text: [place[c] for c in t.columns if c in place] for t in part_terms(part)}
+    return coded[:, kept], {t.text: [place[c] for c in t.coefficients if c in place] for t in terms}
 
 
 def _touched_by_null_vectors(X: Vector) -> NDArray[np.bool_]:
@@ -228,12 +180,12 @@ def droppable(design: Design) -> tuple[Term, ...]:
 
 def without_term(design: Design, term: Term) -> tuple[Vector, tuple[str, ...]]:
     """Columns of full rank, and their names, of the fixed part without one term."""
-    rest = [t.text for t in part_terms(design.spec.fixed) if t.text != term.text]
-    intercept = "Intercept" in rest
-    text = " + ".join(["1" if intercept else "0", *(t for t in rest if t != "Intercept")])
+    rest = [t for t in design.terms.fixed if t != term]
+    intercept = any(not t.product for t in rest)
+    text = " + ".join(["1" if intercept else "0", *(t.written for t in rest if t.product)])
     if text == "0":
         return np.zeros((len(design.y), 0)), ()
-    used = {v for t in part_terms(design.spec.fixed) if t.text != term.text for v in t.variables}
+    used = {v for t in rest for v in t.variables}
     X, part = recoded(design, text, {k: v for k, v in design.spec.contrasts.items() if k in used})
     kept = independent_columns(X)
     return np.ascontiguousarray(X[:, kept]), tuple(part.columns[int(c)] for c in kept)

@@ -124,8 +124,8 @@ def units_of(fit: Fit, grid: ReferenceGrid, W: sparse.csr_array, bias_adjust: bo
     OptionError
         A response that cannot be given in other units, or means that do not exist.
     """
-    family = getattr(fit, "family", None)
-    if family is not None and family.outcome in ("ordered", "nominal"):
+    family = fit.family
+    if family.categories:
         raise OptionError(
             f"a mean on the scale of a {family.name} response is a probability of each category",
             hint="Ask mx.poststratify, or fit.predict.",
@@ -175,11 +175,11 @@ def _contrasts(whole: Transformation, kind: str) -> Units | None:
 
 def _variance(fit: Any, grid: ReferenceGrid, W: sparse.csr_array, whole: Transformation, *, residual: bool) -> Array:
     """(D, s) variance of a response drawn from the population around each mean."""
-    design, family = fit.design, getattr(fit, "family", None)
+    design, family = fit.design, fit.family
     reason = None
     if not whole.has_mean:
         reason = f"under a normal distribution on the scale of the model, {whole.variable} has no mean"
-    elif residual and family is not None and family.name not in ("gaussian", "lognormal"):
+    elif residual and not (family.normal or family.log_scale):
         reason = f"means behind a transformed response are known for gaussian residuals, not for {family.name}"
     elif residual and design.known_sd is not None:
         reason = "se(...) is the error of each row's own estimate, and no part of what varies in the population"
@@ -191,7 +191,7 @@ def _variance(fit: Any, grid: ReferenceGrid, W: sparse.csr_array, whole: Transfo
         total = total + population_variance(fit.covariance_factors, z)
     if residual:
         # A fit by REML or ML has one value of sigma, a posterior its draws.
-        sigma = fit.sigma if hasattr(fit, "reference") else np.ravel(fit.draws()[("sigma",)])
+        sigma = np.ravel(fit.draws()[("sigma",)]) if fit.posterior else fit.sigma
         total = total + np.atleast_1d(sigma)[:, None] ** 2
     return np.asarray((W @ total.T).T)
 
@@ -207,4 +207,4 @@ def _of_link(family: Family | None) -> Curve | None:
 
 
 def _lognormal(family: Family | None) -> bool:
-    return family is not None and family.name == "lognormal"
+    return family is not None and family.log_scale

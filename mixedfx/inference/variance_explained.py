@@ -93,8 +93,8 @@ def variance_parts(design: Design, beta: Array, factors: Sequence[Array], residu
     centred = linear - linear.mean()
     fixed = {}
     for term in fixed_terms(design):
-        columns = list(term.columns)
-        if term.text != "Intercept":
+        columns = list(term.coefficients)
+        if term.product:
             part = design.X[:, columns] @ beta[columns]
             fixed[term.text] = float((part - part.mean()) @ centred) / max(len(linear) - 1, 1)
     random: dict[str, float] = {}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
+from scipy import linalg
 
 Vector = NDArray[np.float64]
+
+(dtrtrs,) = linalg.get_lapack_funcs(("trtrs",), dtype=np.float64)
 
 
 def solve(A: Vector, b: Vector, lower: bool = False, transposed: bool = False) -> Vector:
@@ -39,7 +41,7 @@ def solve(A: Vector, b: Vector, lower: bool = False, transposed: bool = False) -
         return np.array(b, dtype=np.float64)
     if A.flags.c_contiguous:  # the same memory, read by columns, is the transpose
         A, lower, transposed = A.T, not lower, not transposed
-    x, info = lapack.dtrtrs(A, b, lower=lower, trans=transposed)
+    x, info = dtrtrs(A, b, lower=lower, trans=transposed)
     if info:
         raise np.linalg.LinAlgError(f"the triangle is singular: entry {info} of its diagonal is zero")
     return x

@@ -1,7 +1,7 @@
 """Priors of Bayesian fits: what users write, the named sets, and how they are scaled to the data.
 
 Names are bound in the package itself, since users write ``mx.priors.normal(0, 2.5)``; the modules behind them are
-`construct`, `sets`, `distributions` and `resolve`.
+`construct`, `sets`, `auxiliary` (parameters of families), `distributions` and `resolve`.
 """
 
 from mixedfx.priors.construct import (

@@ -11,6 +11,7 @@ derivative with respect to log x, which samplers need on the unconstrained scale
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,53 @@ from scipy import special
 Array = NDArray[np.float64]
 
 LOG_2PI = float(np.log(2 * np.pi))
+
+
+class Distribution(Protocol):
+    """What a prior of a single parameter has; `DISTRIBUTIONS` lists them.
+
+    Attributes
+    ----------
+    stan
+        Its name in Stan.
+    numbers
+        Its parameters, in Stan's order; attributes of the same names hold them.
+    real_names, positive_names
+        What users write for a quantity that may be any number (a coefficient), and for one that is positive; empty
+        where it cannot serve. One with `real_names` has `half`: whether a value is for positive quantities only.
+        Functions of these names are in `mixedfx.priors.construct`.
+    exact
+        Whether engines that integrate beta and u out can use it. As the prior of a coefficient it then is normal given
+        a scale, with `loc`, `scale` and `df` (infinite for a normal distribution), or flat.
+    location_scale
+        Whether it has `loc` and `scale`: its width can be shrunk, and Stan can sample in units of it.
+    autoscale
+        Whether its numbers are in units of the data; see `mixedfx.priors.resolve`.
+    """
+
+    stan: ClassVar[str]
+    numbers: ClassVar[tuple[str, ...]]
+    real_names: ClassVar[tuple[str, ...]]
+    positive_names: ClassVar[tuple[str, ...]]
+    exact: ClassVar[bool]
+    location_scale: ClassVar[bool]
+
+    @property
+    def autoscale(self) -> bool:
+        """Whether its numbers are in units of the data."""
+        ...
+
+    def log_positive(self, x: Array) -> Array:
+        """Log density of x > 0, what is below cut off."""
+        ...
+
+    def score_positive(self, x: Array) -> Array:
+        """Derivative of `log_positive` with respect to log x."""
+        ...
+
+    def times(self, factor: float) -> Any:
+        """The distribution of `factor` times what has this one."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,6 +87,13 @@ class Normal:
     scale: float = 1.0
     autoscale: bool = False
     half: bool = False
+    stan: ClassVar[str] = "normal"
+    numbers: ClassVar[tuple[str, ...]] = ("loc", "scale")
+    real_names: ClassVar[tuple[str, ...]] = ("normal",)
+    positive_names: ClassVar[tuple[str, ...]] = ("half_normal",)
+    exact: ClassVar[bool] = True
+    df: ClassVar[float] = np.inf
+    location_scale: ClassVar[bool] = True
 
     def log_density(self, x: Array) -> Array:
         """Log density on the real line."""
@@ -82,6 +137,12 @@ class StudentT:
     scale: float = 1.0
     autoscale: bool = False
     half: bool = False
+    stan: ClassVar[str] = "student_t"
+    numbers: ClassVar[tuple[str, ...]] = ("df", "loc", "scale")
+    real_names: ClassVar[tuple[str, ...]] = ("student_t", "cauchy")
+    positive_names: ClassVar[tuple[str, ...]] = ("half_student_t", "half_cauchy")
+    exact: ClassVar[bool] = True
+    location_scale: ClassVar[bool] = True
 
     def log_density(self, x: Array) -> Array:
         """Log density on the real line."""
@@ -127,6 +188,12 @@ class Exponential:
 
     rate: float = 1.0
     autoscale: bool = False
+    stan: ClassVar[str] = "exponential"
+    numbers: ClassVar[tuple[str, ...]] = ("rate",)
+    real_names: ClassVar[tuple[str, ...]] = ()
+    positive_names: ClassVar[tuple[str, ...]] = ("exponential",)
+    exact: ClassVar[bool] = True
+    location_scale: ClassVar[bool] = False
 
     def log_positive(self, x: Array) -> Array:
         """Log density of x > 0."""
@@ -159,6 +226,12 @@ class Gamma:
     shape: float
     rate: float
     autoscale: bool = False
+    stan: ClassVar[str] = "gamma"
+    numbers: ClassVar[tuple[str, ...]] = ("shape", "rate")
+    real_names: ClassVar[tuple[str, ...]] = ()
+    positive_names: ClassVar[tuple[str, ...]] = ("gamma",)
+    exact: ClassVar[bool] = False
+    location_scale: ClassVar[bool] = False
 
     def log_positive(self, x: Array) -> Array:
         """Log density of x > 0."""
@@ -192,6 +265,12 @@ class InverseGamma:
     shape: float
     scale: float
     autoscale: bool = False
+    stan: ClassVar[str] = "inv_gamma"
+    numbers: ClassVar[tuple[str, ...]] = ("shape", "scale")
+    real_names: ClassVar[tuple[str, ...]] = ()
+    positive_names: ClassVar[tuple[str, ...]] = ("inv_gamma",)
+    exact: ClassVar[bool] = False
+    location_scale: ClassVar[bool] = False
 
     def log_positive(self, x: Array) -> Array:
         """Log density of x > 0."""
@@ -223,6 +302,13 @@ class Flat:
     """The constant 1: no prior information, and no proper distribution."""
 
     autoscale: bool = False
+    stan: ClassVar[str] = "flat"
+    numbers: ClassVar[tuple[str, ...]] = ()
+    real_names: ClassVar[tuple[str, ...]] = ("flat",)
+    positive_names: ClassVar[tuple[str, ...]] = ("flat",)
+    exact: ClassVar[bool] = True
+    half: ClassVar[bool] = False
+    location_scale: ClassVar[bool] = False
 
     def log_positive(self, x: Array) -> Array:
         """Zero everywhere."""
@@ -245,6 +331,8 @@ class LKJ:
     """Density of a correlation matrix: its determinant to the power eta - 1; see `mixedfx.priors.lkj`."""
 
     eta: float = 1.0
+    name: ClassVar[str] = "lkj"
+    serves: ClassVar[tuple[str, ...]] = ("cor",)
 
     def __str__(self) -> str:
         return f"lkj({self.eta:.4g})"
@@ -258,6 +346,8 @@ class Decov:
     concentration: float = 1.0
     shape: float = 1.0
     scale: float = 1.0
+    name: ClassVar[str] = "decov"
+    serves: ClassVar[tuple[str, ...]] = ("sd",)
 
     def __str__(self) -> str:
         numbers = (self.regularization, self.concentration, self.shape, self.scale)
@@ -275,7 +365,8 @@ class Horseshoe:
     scale_slab: float = 2.0
     par_ratio: float | None = None
     autoscale: bool = True
-    name = "horseshoe"
+    name: ClassVar[str] = "horseshoe"
+    serves: ClassVar[tuple[str, ...]] = ("coef", "sd")
 
     def __str__(self) -> str:
         width = f"scale_global={self.scale_global:.4g}" if self.par_ratio is None else f"par_ratio={self.par_ratio:.4g}"
@@ -290,7 +381,8 @@ class R2D2:
     prec_R2: float = 2.0
     concentration: float = 0.5
     autoscale: bool = True
-    name = "r2d2"
+    name: ClassVar[str] = "r2d2"
+    serves: ClassVar[tuple[str, ...]] = ("coef", "sd")
 
     def __str__(self) -> str:
         return f"r2d2({self.mean_R2:.4g}, {self.prec_R2:.4g}, {self.concentration:.4g})"
@@ -302,10 +394,19 @@ class Share:
 
     unit: float
     autoscale: bool = False
+    stan: ClassVar[str] = "share"
+    exact: ClassVar[bool] = False
 
     def __str__(self) -> str:
         return f"share, unit {self.unit:.4g}"
 
+
+DISTRIBUTIONS: list[type[Distribution]] = [Normal, StudentT, Exponential, Gamma, InverseGamma, Flat]
+"""Priors of single parameters. Another is a class and its place here, a function in `mixedfx.priors.construct`, and its
+chunk of Stan text, ``mixedfx/_stan/priors/<stan>.stan``."""
+
+SPECIAL = (LKJ, Decov, Horseshoe, R2D2)
+"""Priors of many parameters together."""
 
 SparsePrior = Horseshoe | R2D2
 Real = Normal | StudentT | Flat

@@ -27,33 +27,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError
+from mixedfx.priors.auxiliary import AUXILIARY
 from mixedfx.priors.distributions import (
     LKJ,
     R2D2,
     Decov,
     Horseshoe,
-    Normal,
     Positive,
     Prior,
     Real,
     Share,
     SparsePrior,
-    StudentT,
 )
-from mixedfx.priors.sets import AUXILIARY, PriorSet
+from mixedfx.priors.sets import PriorSet
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class TermScales:
-    """One random term: its name, its columns with their means and sds, and whether its effects are correlated."""
+    """One random term: its name, its columns with their means and sds, and whether its effects are correlated.
+
+    `orders` are the numbers of variables of each column, and `group_order` of columns of the grouping factor: 1 where
+    there is no interaction.
+    """
 
     group: str
     columns: tuple[str, ...]
     mean: tuple[float, ...]
     sd: tuple[float, ...]
     correlated: bool
+    orders: tuple[int, ...]
+    group_order: int
 
     @property
     def has_correlations(self) -> bool:
@@ -96,6 +101,8 @@ class Scales:
         (p,) means and standard deviations of the columns of X; sd 1 for constant columns.
     terms
         The random terms.
+    orders
+        (p,) number of variables of each coefficient: 1 for a main effect, 2 for an interaction of two.
     auxiliary
         Auxiliary parameters of the family that are estimated: ``("sigma",)`` for a Gaussian response.
     sigma_known
@@ -112,6 +119,7 @@ class Scales:
     mean: Array
     sd: Array
     terms: tuple[TermScales, ...]
+    orders: tuple[int, ...]
     auxiliary: tuple[str, ...] = ("sigma",)
     sigma_known: bool = False
     thresholds: bool = False
@@ -204,12 +212,12 @@ def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
     threshold = None
     if scales.thresholds:
         threshold = work.use("thresholds, predictors at their means", priors.entries["intercept"], work.unit, centre)
-    for name, sd in zip(scales.fixed_names, scales.sd, strict=True):
+    for name, sd, order in zip(scales.fixed_names, scales.sd, scales.orders, strict=True):
         if name == "Intercept":
             prior = _entry(priors, ("coef", name), default=("intercept",))
             coefficients.append(work.use("Intercept, predictors at their means", prior, work.unit, centre))
             continue
-        shrink = priors.interaction_ratio ** (_order(name) - 1)
+        shrink = priors.interaction_ratio ** (order - 1)
         coefficients.append(work.use(name, _entry(priors, ("coef", name)), work.width(sd), shrink=shrink, sd=sd))
     auxiliary = {
         name: work.sigma(priors.entries[name]) if name == "sigma" else work.use(name, priors.entries[name], 1.0)
@@ -307,12 +315,12 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
             hint=f"Give every sd of '{term.group}' a prior of its own.",
         )
     sds = []
-    for column, sd, own in zip(term.columns, term.sd, single, strict=True):
+    for column, sd, own, order in zip(term.columns, term.sd, single, term.orders, strict=True):
         constant = column == "Intercept"
         prior = own or priors.entries.get(("sd", term.group))
         if prior is None:
             prior = priors.entries.get("sd_slope", whole) if not constant else whole
-        shrink = priors.interaction_ratio ** (_order(column) + _order(term.group) - 2)
+        shrink = priors.interaction_ratio ** (order + term.group_order - 2)
         width = work.unit if constant else work.width(sd)
         label = f"sd of {column} over {term.group}{where if constant else ''}"
         sds.append(work.use(label, prior, width, shrink=shrink, sd=sd))
@@ -331,12 +339,7 @@ def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | No
 
 
 def _shrunk(prior: Positive | Real, shrink: float) -> Positive | Real:
-    return prior.rescaled(shrink) if shrink != 1.0 and isinstance(prior, Normal | StudentT) else prior
-
-
-def _order(label: str) -> int:
-    """Number of variables in an interaction: 1 for a main effect."""
-    return label.count(":") + 1
+    return prior.rescaled(shrink) if shrink != 1.0 and prior.location_scale else prior  # type: ignore[union-attr]
 
 
 def _check_names(priors: PriorSet, scales: Scales) -> None:

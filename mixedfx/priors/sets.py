@@ -1,48 +1,31 @@
 """Sets of priors: the default, the two published ones, and the one with pooled interactions.
 
 A set is a mapping from what a prior is for to the prior: ``"intercept"``, ``"coef"``, ``("coef", name)``, ``"sd"``,
-``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor", group)``, and the auxiliary parameters of families:
-``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``. The most specific key wins. A set given by the user replaces entries of
-the default.
+``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor", group)``, and the auxiliary parameters of families
+(`mixedfx.priors.auxiliary`): ``"sigma"``, ``"nu"``, ... The most specific key wins. A set given by the user replaces
+entries of the default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mixedfx.errors import OptionError, check_option
-from mixedfx.priors.construct import (
-    decov,
-    exponential,
-    flat,
-    gamma,
-    half_normal,
-    half_student_t,
-    inv_gamma,
-    lkj,
-    normal,
-    student_t,
-)
-from mixedfx.priors.distributions import (
-    LKJ,
-    R2D2,
-    Decov,
-    Exponential,
-    Flat,
-    Gamma,
-    Horseshoe,
-    InverseGamma,
-    Normal,
-    Prior,
-    StudentT,
-)
+from mixedfx.priors.auxiliary import AUXILIARY, auxiliary_priors
+from mixedfx.priors.construct import decov, flat, half_normal, half_student_t, lkj, normal, student_t
+from mixedfx.priors.distributions import DISTRIBUTIONS, SPECIAL, Decov, Prior
 
 Key = str | tuple[str, ...]
 
-AUXILIARY = ("sigma", "nu", "shape", "phi")
-KINDS = {"intercept": (1,), "coef": (1, 2), "sd": (1, 2, 3), "cor": (1, 2)} | dict.fromkeys(AUXILIARY, (1,))
+KINDS = {
+    "intercept": ("'intercept'",),
+    "coef": ("'coef'", "('coef', name)"),
+    "sd": ("'sd'", "('sd', group)", "('sd', group, column)"),
+    "cor": ("'cor'", "('cor', group)"),
+}
+"""What a prior is for besides auxiliary parameters -> how its keys are written, with one word, two, three."""
 
 
 @dataclass(frozen=True)
@@ -151,13 +134,10 @@ def default() -> PriorSet:
         {
             "intercept": normal(0.0, 2.5, autoscale=True),
             "coef": normal(0.0, 2.5, autoscale=True),
-            "sigma": exponential(1.0, autoscale=True),
             "sd": half_normal(1.0, autoscale=True),
             "sd_slope": half_normal(0.25, autoscale=True),
             "cor": lkj(2.0),
-            "nu": gamma(2.0, 0.1),
-            "shape": half_student_t(3.0, 20.0),
-            "phi": half_student_t(3.0, 20.0),
+            **auxiliary_priors("default"),
         },
     )
 
@@ -178,12 +158,9 @@ def rstanarm() -> PriorSet:
         {
             "intercept": normal(0.0, 2.5, autoscale=True),
             "coef": normal(0.0, 2.5, autoscale=True),
-            "sigma": exponential(1.0, autoscale=True),
             "sd": decov(1.0, 1.0, 1.0, 1.0),
             "cor": lkj(1.0),
-            "nu": gamma(2.0, 0.1),
-            "shape": exponential(1.0),
-            "phi": exponential(1.0),
+            **auxiliary_priors("rstanarm"),
         },
         unit="rstanarm",
         varying_intercepts="zero",
@@ -206,12 +183,9 @@ def brms() -> PriorSet:
         {
             "intercept": student_t(3.0, 0.0, 1.0, autoscale=True),
             "coef": flat(),
-            "sigma": half_student_t(3.0, 1.0, autoscale=True),
             "sd": half_student_t(3.0, 1.0, autoscale=True),
             "cor": lkj(1.0),
-            "nu": gamma(2.0, 0.1),
-            "shape": inv_gamma(0.4, 0.3),
-            "phi": gamma(0.01, 0.01),
+            **auxiliary_priors("brms"),
         },
         unit="mad",
         varying_intercepts="zero",
@@ -276,37 +250,41 @@ def prior_set(priors: str | Mapping[Key, Prior] | PriorSet | None) -> PriorSet:
 
 def _checked_key(key: Key) -> Key:
     parts = (key,) if isinstance(key, str) else tuple(key)
-    if parts[0] not in KINDS or len(parts) not in KINDS[parts[0]]:
+    known = KINDS | {name: (repr(name),) for name in AUXILIARY}
+    if parts[0] not in known or not 1 <= len(parts) <= len(known[parts[0]]):
         raise OptionError(
             f"priors has the key {key!r}",
-            hint="Use 'intercept', 'coef', ('coef', name), 'sd', ('sd', group), ('sd', group, column), 'cor', "
-            "('cor', group), 'sigma', 'nu', 'shape', 'phi'.",
+            hint=f"Use {', '.join(written for keys in known.values() for written in keys)}.",
         )
     return parts[0] if len(parts) == 1 else parts
 
 
-def _checked_prior(key: Key, prior: Prior) -> Prior:
+def _checked_prior(key: Key, prior: Any) -> Prior:
     kind = key if isinstance(key, str) else key[0]
-    positive = (Normal, StudentT, Exponential, Gamma, InverseGamma, Flat)
-    allowed: dict[str, tuple[type, ...]] = {
-        "intercept": (Normal, StudentT, Flat),
-        "coef": (Normal, StudentT, Flat, Horseshoe, R2D2),
-        "sd": (*positive, Decov, Horseshoe, R2D2),
-        "cor": (LKJ,),
-    }
-    if not isinstance(prior, allowed.get(kind, positive)) or (
-        kind in ("intercept", "coef") and getattr(prior, "half", False)
-    ):
-        many = "half_normal, half_student_t, half_cauchy, exponential, gamma, inv_gamma, flat"
-        raise OptionError(
-            f"the prior of {key!r} cannot be {prior}",
-            hint={
-                "intercept": "An intercept takes normal, student_t, cauchy or flat.",
-                "coef": "A coefficient takes normal, student_t, cauchy, flat, horseshoe or r2d2.",
-                "sd": f"An sd takes {many}, decov, horseshoe or r2d2.",
-                "cor": "Correlations take lkj.",
-            }.get(kind, f"{kind} takes {many}."),
+    real = kind in ("intercept", "coef")
+    if type(prior) in DISTRIBUTIONS:
+        fits = kind != "cor" and bool(prior.real_names if real else prior.positive_names) and not (real and prior.half)
+    else:
+        fits = isinstance(prior, SPECIAL) and kind in prior.serves
+    if not fits:
+        subject = {"intercept": "An intercept takes", "coef": "A coefficient takes", "sd": "An sd takes"}.get(
+            kind, "Correlations take" if kind == "cor" else f"{kind} takes"
         )
+        raise OptionError(f"the prior of {key!r} cannot be {prior}", hint=f"{subject} {_listed(kind)}.")
     if isinstance(prior, Decov) and isinstance(key, tuple) and len(key) == 3:
         raise OptionError("decov() is the prior of a whole term", hint=f"Give it for ('sd', {key[1]!r}).")
     return prior
+
+
+def _listed(kind: str) -> str:
+    """Names of the priors that can serve, in words."""
+    single = () if kind == "cor" else DISTRIBUTIONS
+    names = [
+        name
+        for distribution in single
+        for name in (distribution.real_names if kind in ("intercept", "coef") else distribution.positive_names)
+    ]
+    names += [special.name for special in SPECIAL if kind in special.serves]
+    if len(names) == 1 or kind not in ("intercept", "coef", "sd"):
+        return ", ".join(names)
+    return f"{', '.join(names[:-1])} or {names[-1]}"

@@ -98,7 +98,8 @@ def solve_dispersion(
             hint="Look for a group of rows that the model fits exactly, or with hardly any rows.",
         )
     if covariance:
-        design = with_gamma(design, gamma, 2.0 * np.linalg.inv(_bend(design, solution, REML, curvature, control)))
+        bend = _bend(design, solution, REML, curvature, control)
+        design = with_gamma(design, gamma, np.asarray(2.0 * np.linalg.inv(bend), dtype=np.float64))
     return design, solution
 
 

@@ -60,6 +60,9 @@ class RemlEstimate:
     mean: NDArray[np.float64]
     joint: JointUncertainty
     new_root: sparse.csr_array
+    exact = True
+    own_intervals = False
+    notes = ()
 
     @property
     def cov(self) -> NDArray[np.float64]:

@@ -70,6 +70,7 @@ class FullEstimate:
     fixed: bool = True
     random: bool = True
     exact = True
+    own_intervals = True
 
     @cached_property
     def of_beta(self) -> NDArray[np.bool_]:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import ModelError, check_count, check_seed
 from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
-from mixedfx.inference.terms import part_terms
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import refit_problem
 from mixedfx.reml.rows import draw_effects, simulate_responses
@@ -62,7 +61,7 @@ def reductions(design: Design) -> tuple[Reduction, ...]:
     """
     out = []
     for t, (term, spec) in enumerate(zip(design.random, design.spec.random, strict=True)):
-        inner = part_terms(spec.part)
+        inner = design.terms.random[t].left
         bar = "|" if term.correlated else "||"
         written = f"({spec.part.text} {bar} {term.label})"
         others = design.random[:t], design.random[t + 1 :]
@@ -73,7 +72,7 @@ def reductions(design: Design) -> tuple[Reduction, ...]:
                 i for i in candidates if not any(i.variables < o.variables for o in candidates if o is not i)
             )
         for candidate in candidates:
-            left = [c for c in range(term.n_columns) if c not in candidate.columns]
+            left = [c for c in range(term.n_columns) if c not in candidate.coefficients]
             variances = term.n_columns - len(left)
             covariances = (variances * (variances - 1) // 2 + variances * len(left)) if term.correlated else 0
             names = tuple(term.columns[c] for c in left)

@@ -104,13 +104,14 @@ def solve(
         A starting theta of another length.
     """
     problem = build_problem(design, REML)
-    start = control.start if start is None else start
+    if start is None and control.start is not None:
+        start = np.array(control.start)
     if start is not None and len(start) != problem.n_parameters:
         raise OptionError(
             f"start= has {len(start)} numbers, and theta has {problem.n_parameters}",
             hint="Give fit.theta of a fit of the same random part.",
         )
-    return solve_problem(design, problem, None if start is None else problem.parameters(np.asarray(start)), control)
+    return solve_problem(design, problem, None if start is None else problem.parameters(start), control)
 
 
 def solve_problem(

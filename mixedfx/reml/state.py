@@ -178,6 +178,16 @@ class LmerState:
         return gaussian()
 
     @property
+    def posterior(self) -> bool:
+        """False: it has estimates, standard errors and degrees of freedom."""
+        return False
+
+    @property
+    def concerns(self) -> tuple[()]:
+        """Empty: what speaks against an estimate is said when it is fitted, and by `check`."""
+        return ()
+
+    @property
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
         return in_words(self.design, self._answers)

@@ -12,6 +12,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.errors import MixedfxWarning
 from mixedfx.families.family import Family
+from mixedfx.results.singularity import SingularityReport
 
 NewLevels = Literal["error", "population", "sample"]
 Uncertainty = Literal["full", "given theta"]
@@ -20,6 +21,21 @@ UNCERTAINTIES: tuple[Uncertainty, ...] = ("full", "given theta")
 
 class LinearEstimate(Protocol):
     """What a fit knows about s linear functionals of (beta, u), on the scale of the linear predictor."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether mean and covariance say everything, the distribution being normal; else draws do."""
+        ...
+
+    @property
+    def own_intervals(self) -> bool:
+        """Whether it says itself what its intervals are, as an `IntervalEstimate`."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of how these rows are answered."""
+        ...
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -36,17 +52,12 @@ class LinearEstimate(Protocol):
         ...
 
 
-class IntervalEstimate(Protocol):
+class IntervalEstimate(LinearEstimate, Protocol):
     """A `LinearEstimate` that says itself what its intervals are.
 
-    Of one that does not, mean and covariance are those of a normal distribution, or (where its attribute `exact` is
-    False) its draws say everything.
+    Of one that does not, mean and covariance are those of a normal distribution, or (where it is not `exact`) its draws
+    say everything.
     """
-
-    @property
-    def mean(self) -> NDArray[np.float64]:
-        """(s,) point estimates."""
-        ...
 
     @property
     def sd(self) -> NDArray[np.float64]:
@@ -63,23 +74,8 @@ class IntervalEstimate(Protocol):
 
 
 @runtime_checkable
-class AnswersByUncertainty(Protocol):
-    """A fit that can leave a part of its uncertainty out."""
-
-    def with_uncertainty(self, uncertainty: Uncertainty) -> Fit:
-        """The same fit, answering with all its uncertainty or with that given theta-hat.
-
-        Raises
-        ------
-        OptionError
-            Where there is only one of them.
-        """
-        ...
-
-
-@runtime_checkable
 class Fit(Protocol):
-    """A fitted model, as the effects layer sees it."""
+    """A fitted model with a linear predictor, as the effects layer sees it."""
 
     @property
     def design(self) -> Design:
@@ -92,8 +88,28 @@ class Fit(Protocol):
         ...
 
     @property
+    def posterior(self) -> bool:
+        """Whether it answers from posterior draws; else it has estimates, standard errors and degrees of freedom."""
+        ...
+
+    @property
     def uncertainty(self) -> str:
         """One sentence on what the intervals of this fit include and what they leave out."""
+        ...
+
+    def with_uncertainty(self, uncertainty: Uncertainty) -> Fit:
+        """The same fit, answering with all its uncertainty or with that given theta-hat.
+
+        Raises
+        ------
+        OptionError
+            Where there is only one of them.
+        """
+        ...
+
+    @property
+    def concerns(self) -> tuple[tuple[type[MixedfxWarning], str], ...]:
+        """What speaks against its numbers, the class of the warning first; empty where all is well."""
         ...
 
     def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
@@ -112,16 +128,84 @@ class Fit(Protocol):
         ...
 
     @property
+    def covariance_factors(self) -> tuple[NDArray[np.float64], ...]:
+        """For each random term (D, k, k) factors F of the covariance F F' of a level's effects; D = 1 of estimates."""
+        ...
+
+    @property
+    def singularity(self) -> SingularityReport | None:
+        """Directions in which estimated random effects do not vary; None where variances are not estimated."""
+        ...
+
+    @property
     def varcorr(self) -> pd.DataFrame:
         """Variances and covariances: columns grp, var1, var2, vcov, sdcor."""
         ...
 
 
 @runtime_checkable
-class SaysConcerns(Protocol):
-    """A fit whose numbers may rest on a sampler that failed."""
+class PredictsMean(Protocol):
+    """Anything that predicts mean outcomes of rows: a non-linear fit, a learner, a bootstrap of either.
+
+    It has no linear predictor that others could take apart. `mixedfx.effects` and `mixedfx.poststratify` set the
+    treatment of its rows, ask for their means, and average and compare these draw by draw.
+
+    Examples
+    --------
+    A cubic fitted to three bootstrap samples:
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from mixedfx.results.protocol import PredictsMean
+    >>> class Cubic:
+    ...     uncertainty = "Intervals hold the spread of refits to bootstrap samples."
+    ...     response = "y"
+    ...     columns = ("x",)
+    ...
+    ...     def __init__(self, data):
+    ...         self.data, rng = data, np.random.default_rng(1)
+    ...         samples = [data.sample(frac=1, replace=True, random_state=rng) for _ in range(3)]
+    ...         self.fits = [np.polyfit(s["x"], s["y"], 3) for s in samples]
+    ...
+    ...     def mean_draws(self, frame):
+    ...         return np.array([np.polyval(fit, frame["x"]) for fit in self.fits])
+    >>> x = np.linspace(0, 1, 40)
+    >>> isinstance(Cubic(pd.DataFrame({"x": x, "y": x**2})), PredictsMean)
+    True
+    """
 
     @property
-    def concerns(self) -> tuple[tuple[type[MixedfxWarning], str], ...]:
-        """What speaks against its numbers, the class of the warning first; empty where all is well."""
+    def data(self) -> Any:
+        """The rows that it was fitted to, in any frame; averages are over these where no others are given."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the data that its predictions depend on."""
+        ...
+
+    @property
+    def response(self) -> str:
+        """Column of the data that holds the outcome."""
+        ...
+
+    @property
+    def uncertainty(self) -> str:
+        """One sentence on what its draws include and what they leave out."""
+        ...
+
+    def mean_draws(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Mean outcome of each row.
+
+        Parameters
+        ----------
+        frame
+            (m, .) rows that have `columns`.
+
+        Returns
+        -------
+        (D, m) array
+            Joint draws, draw d of every call from the same refit, sample or posterior draw; or (m,) points, which have
+            no intervals.
+        """
         ...

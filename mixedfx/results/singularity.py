@@ -183,7 +183,8 @@ def singularity(
             if between:
                 kept[term.label] = between
                 can_go[term.columns.index("Intercept")] = False
-        parts += smaller_parts(term, part, can_go, bool(mixtures))
+        null = can_go.any() or bool(mixtures)
+        parts += smaller_parts(part, design.terms.random[t].left, can_go, bool(mixtures)) if null else (part,)
         if mixtures:
             far += [term.columns[c] for c in np.flatnonzero(~zero & _far(term, B))]
     random = tuple(dict.fromkeys(parts))

@@ -15,33 +15,27 @@ g)``, which has an indicator for every level of f and is the same model as befor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.design.design import RandomTerm
+from mixedfx.design.terms import Term
 from mixedfx.formula.mixed_formula import RandomPart
 
 
-@dataclass(frozen=True)
-class _Column:
-    """A column as a product: its factors in order, and which of them are one level of a category."""
-
-    factors: tuple[str, ...]
-    categorical: frozenset[str]
-
-
 def smaller_parts(
-    term: RandomTerm, part: RandomPart, zero: NDArray[np.bool_], mixtures: bool
+    part: RandomPart, left: Sequence[Term], zero: NDArray[np.bool_], mixtures: bool
 ) -> tuple[RandomPart, ...]:
     """Rewrite one random term without its null directions.
 
     Parameters
     ----------
-    term, part
-        The term as designed and as written.
+    part
+        The random term as written.
+    left
+        The terms of its left side.
     zero
         (k,) which columns do not vary.
     mixtures
@@ -54,76 +48,44 @@ def smaller_parts(
     """
     if not zero.any() and not mixtures:
         return (part,)
-    columns = [_parse(column) for column in term.columns]
-    terms = tuple(dict.fromkeys(column.factors for column in columns))
-    null = {t for t in terms if all(z for z, c in zip(zero, columns, strict=True) if c.factors == t)}
+    owners = {c: term for term in left for c in term.coefficients}
+    columns = [owners[c] for c in range(len(zero))]
+    terms = tuple(dict.fromkeys(columns))
+    null = {t for t in terms if zero[list(t.coefficients)].all()}
     kept = tuple(t for t in terms if t not in null)
     if not kept:
         return ()
-    if null and not any(_recodes(t, column) for t in null for column in columns if column.factors in kept):
-        single = sum(column.factors in kept for column in columns) == 1
+    if null and not any(_recodes(t, term) for t in null for term in kept):
+        single = sum(len(term.coefficients) for term in kept) == 1
         return (replace(part, left=_left(kept), correlated=single or (part.correlated and not mixtures)),)
     if part.correlated:
         return (replace(part, correlated=False),)
-    return _pooled(part, columns, zero)
+    return _pooled(part, terms, zero)
 
 
-def _recodes(dropped: tuple[str, ...], column: _Column) -> bool:
-    """Whether a column that stays would get another coding once its margin `dropped` is gone."""
-    added = set(column.factors) - set(dropped)
-    return set(dropped) < set(column.factors) and bool(added & column.categorical)
+def _recodes(dropped: Term, term: Term) -> bool:
+    """Whether columns of a term that stays would get another coding once its margin `dropped` is gone."""
+    return dropped.variables < term.variables and bool((term.variables - dropped.variables) & term.factors)
 
 
-def _pooled(part: RandomPart, columns: list[_Column], zero: NDArray[np.bool_]) -> tuple[RandomPart, ...]:
+def _pooled(part: RandomPart, terms: Sequence[Term], zero: NDArray[np.bool_]) -> tuple[RandomPart, ...]:
     """Give a category that varies in some levels only one variance for all of them.
 
     Its interactions go with it.
     """
-    null = {c.factors for z, c in zip(zero, columns, strict=True) if z}
-    if () in null:
-        null |= {c.factors for c in columns if set(c.factors) <= c.categorical}
-    gone = [set(t) for t in null if t]
-    kept = tuple(dict.fromkeys(c.factors for c in columns if c.factors not in null and not _contains(c, gone)))
-    single = sum(c.factors in kept for c in columns) == 1
+    null = {t for t in terms if zero[list(t.coefficients)].any()}
+    if any(not t.product for t in null):
+        null |= {t for t in terms if not t.numbers}
+    gone = [t for t in null if t.product]
+    kept = tuple(t for t in terms if t not in null and not any(g.variables <= t.variables for g in gone))
+    single = sum(len(t.coefficients) for t in kept) == 1
     parts = [replace(part, left=_left(kept), correlated=single)] if kept else []
-    for name in dict.fromkeys(c.factors[0] for c in columns if len(c.factors) == 1 and c.factors in null):
-        if name.isidentifier() and name not in part.group and any(name in c.categorical for c in columns):
-            parts.append(replace(part, left="1", group=(*part.group, name), correlated=True))
+    for variable in (t.product[0] for t in terms if len(t.product) == 1 and t in null):
+        if variable.plain and variable.categorical and variable.text not in part.group:
+            parts.append(replace(part, left="1", group=(*part.group, variable.text), correlated=True))
     return tuple(parts)
 
 
-def _contains(column: _Column, gone: Iterable[set[str]]) -> bool:
-    return any(t <= set(column.factors) for t in gone)
-
-
-def _left(terms: tuple[tuple[str, ...], ...]) -> str:
-    return " + ".join(["1" if () in terms else "0", *(":".join(t) for t in terms if t)])
-
-
-def _parse(column: str) -> _Column:
-    """``small:race[White]`` -> factors small and race, of which race is categorical."""
-    if column == "Intercept":
-        return _Column((), frozenset())
-    pieces = [(_without_level(piece), piece.endswith("]")) for piece in _split(column)]
-    return _Column(tuple(name for name, _ in pieces), frozenset(name for name, level in pieces if level))
-
-
-def _split(column: str) -> list[str]:
-    """Cut at the colons outside brackets: a level or a function call may hold colons of its own."""
-    pieces, depth, start = [], 0, 0
-    for i, character in enumerate(column + ":"):
-        depth += (character in "([{") - (character in ")]}")
-        if character == ":" and depth == 0:
-            pieces.append(column[start:i])
-            start = i + 1
-    return pieces
-
-
-def _without_level(name: str) -> str:
-    """``race[White]`` -> ``race``; the level may itself hold brackets."""
-    depth = 0
-    for i in range(len(name) - 1, -1, -1):
-        depth += (name[i] == "]") - (name[i] == "[")
-        if depth == 0:
-            return name[:i] if name.endswith("]") else name
-    return name
+def _left(terms: Sequence[Term]) -> str:
+    constant = any(not t.product for t in terms)
+    return " + ".join(["1" if constant else "0", *(t.written for t in terms if t.product)])

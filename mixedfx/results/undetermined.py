@@ -37,7 +37,12 @@ class Undetermined:
     @property
     def exact(self) -> bool:
         """Whether mean and covariance say everything, the distribution being normal."""
-        return bool(getattr(self.found, "exact", True))
+        return self.found.exact
+
+    @property
+    def own_intervals(self) -> bool:
+        """Whether it says itself what its intervals are."""
+        return self.found.own_intervals
 
     @property
     def functional(self) -> Functional:
@@ -47,7 +52,7 @@ class Undetermined:
     @property
     def notes(self) -> tuple[str, ...]:
         """Of the estimate within."""
-        return tuple(getattr(self.found, "notes", ()))
+        return self.found.notes
 
     @property
     def mean(self) -> Array:
@@ -100,7 +105,7 @@ def determined(found: Any, functional: Functional) -> Any:
     known = functional.estimable
     if known.all() or isinstance(found, Undetermined):
         return found
-    return (UndeterminedIntervals if hasattr(found, "interval") else Undetermined)(found, known)
+    return (UndeterminedIntervals if found.own_intervals else Undetermined)(found, known)
 
 
 def needed_columns(design: Design, null: Null | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError
 from mixedfx.pls.collapsed import CoefficientPrior
-from mixedfx.priors.distributions import Flat, Share, StudentT
+from mixedfx.priors.distributions import Flat, Share
 from mixedfx.priors.resolve import ResolvedPriors
 
 
@@ -39,7 +39,7 @@ def coefficient_prior(design: Design, priors: ResolvedPriors) -> tuple[Coefficie
         rows.append(row)
         loc.append(prior.loc)
         scale.append(prior.scale)
-        df.append(prior.df if isinstance(prior, StudentT) else np.inf)
+        df.append(prior.df)
     return CoefficientPrior(
         np.array(rows, dtype=np.float64).reshape(len(rows), p), np.array(loc), np.array(scale)
     ), np.array(df)

@@ -16,12 +16,17 @@ from mixedfx.design.build import build_design
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
+from mixedfx.errors import check_option
+from mixedfx.families.registry import find_family
 
 
 @dataclass(frozen=True)
 class DenseEstimate:
     mean: np.ndarray
     cov: np.ndarray
+    exact = True
+    own_intervals = False
+    notes = ()
 
     def draws(self, n: int | None = None, seed: int | None = None) -> np.ndarray:
         rng = np.random.default_rng(seed)
@@ -37,6 +42,18 @@ class DenseFit:
     cov: np.ndarray
     populations: tuple[np.ndarray, ...]
     uncertainty: str = "Everything is known but beta and u."
+    family = find_family("gaussian")
+    posterior = False
+    concerns = ()
+    singularity = None
+
+    @property
+    def covariance_factors(self) -> tuple[np.ndarray, ...]:
+        return tuple(np.linalg.cholesky(G)[None] for G in self.populations)
+
+    def with_uncertainty(self, uncertainty: Any) -> Any:
+        check_option("uncertainty", uncertainty, ("full",))
+        return self
 
     @property
     def varcorr(self) -> pd.DataFrame:

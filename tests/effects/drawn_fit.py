@@ -17,6 +17,7 @@ import pandas as pd
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
+from mixedfx.errors import check_option
 from mixedfx.families.registry import find_family
 from tests.effects.dense_fit import fit_densely
 
@@ -25,6 +26,8 @@ from tests.effects.dense_fit import fit_densely
 class DrawnEstimate:
     sample: np.ndarray
     exact: bool = False
+    own_intervals = False
+    notes = ()
 
     @property
     def mean(self) -> np.ndarray:
@@ -50,6 +53,13 @@ class DrawnFit:
     family: Any
     auxiliary: Mapping[tuple[str, ...], np.ndarray] = field(default_factory=dict)
     uncertainty: str = "Draws."
+    posterior = True
+    concerns = ()
+    singularity = None
+
+    def with_uncertainty(self, uncertainty: Any) -> Any:
+        check_option("uncertainty", uncertainty, ("full",))
+        return self
 
     @property
     def varcorr(self) -> pd.DataFrame:

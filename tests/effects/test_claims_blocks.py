@@ -184,6 +184,9 @@ class Upper:
 
     mean: np.ndarray
     cov: np.ndarray
+    exact = True
+    own_intervals = False
+    notes = ()
 
     def draws(self, n=None, seed=None):
         return np.tile(self.mean + np.sqrt(np.diag(self.cov)), (n or 1, 1))

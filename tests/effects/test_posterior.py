@@ -14,6 +14,8 @@ from mixedfx.effects.effects import effects
 class SampledEstimate:
     sample: np.ndarray
     exact: bool = False
+    own_intervals = False
+    notes = ()
 
     @property
     def mean(self):

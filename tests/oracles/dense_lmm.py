@@ -89,6 +89,7 @@ class DenseSolution:
     REML: bool
     dof: int
     joint: DenseJoint
+    bases = None  # found from the rows
 
 
 def solution_at(design: Design, theta, REML: bool = True) -> DenseSolution:

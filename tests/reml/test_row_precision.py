@@ -441,3 +441,18 @@ def test_robust_standard_errors_are_those_of_clubsandwich(metafor, name, model, 
     table = fit.tidy(vcov=fit.vcov_robust("CR2", cluster=cluster))
     np.testing.assert_allclose(table["std_error"], wanted["se"], rtol=1e-5)
     np.testing.assert_allclose(table["df"], wanted["df"], rtol=1e-4)
+
+
+def test_covariances_of_pandas_are_aligned_by_their_index():
+    case = made("across", RANDOM["nested"])
+    names = [f"effect {i}" for i in range(N)]
+    data = case.data.set_axis(pd.Index(names))
+    V = pd.DataFrame(case.V, index=names, columns=names)
+    order = np.random.default_rng(2).permutation(N)
+    for given in (V, V.iloc[order], V.iloc[:, order], V.iloc[order, order[::-1]]):
+        assert mx.lmer(case.formula, data, V=given).criterion == pytest.approx(case.fit.criterion, abs=1e-9)
+    variances = pd.Series(np.diag(case.V), index=names)
+    wanted = mx.lmer(case.formula, data, V=np.diag(case.V)).criterion
+    assert mx.lmer(case.formula, data, V=variances.iloc[order]).criterion == pytest.approx(wanted, abs=1e-9)
+    with pytest.raises(DataError):
+        mx.lmer(case.formula, data, V=V.set_axis([f"other {i}" for i in range(N)]))

@@ -2,7 +2,8 @@
 
 An engine is given the text of a Stan program, its data and `Settings`; it returns `StanDraws`: the variables of the
 program under the names and in the shapes that the program declares, the same from every engine. It never learns what
-the variables mean. A new engine is one file with a class that has the verbs of `Engine`, and one line in `registry.py`.
+the variables mean. A new engine is one file with a class that has the members of `Engine`, and one line in
+`registry.py`: `engine=` offers it, its options are accepted, messages name it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from mixedfx.errors import MissingPackageError, OptionError, check_option
 
 Array = NDArray[np.float64]
+
+OPTIONS = ("adapt_delta", "max_treedepth", "inits", "centred", "threads", "algorithm", "progress", "cores")
+"""What `mixedfx.bayes` can pass to an engine: the fields of `Settings` with a default of their own, and ``centred``."""
 
 ALGORITHMS = ("nuts", "pathfinder", "laplace", "variational")
 INITS = ("random", "pathfinder")
@@ -208,6 +212,21 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """The word that chooses it."""
+        ...
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Those of `OPTIONS` that it has."""
+        ...
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """Those of `ALGORITHMS` that it has."""
+        ...
+
+    @property
+    def compiles(self) -> bool:
+        """Whether it compiles a program for a minute, to run threads within chains faster than others."""
         ...
 
     def available(self) -> str | None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.bayes.engines import cache
-from mixedfx.bayes.engines.base import Settings, StanDraws, require
+from mixedfx.bayes.engines.base import OPTIONS, Settings, StanDraws, require
 from mixedfx.bayes.engines.children import run_interruptibly
 from mixedfx.bayes.engines.cmdstan_output import read_output
 from mixedfx.bayes.engines.data import data_json, gather
@@ -54,6 +54,9 @@ class CmdStan:
     """
 
     name = "cmdstan"
+    options = OPTIONS
+    algorithms = tuple(MENDS)
+    compiles = True
 
     def available(self) -> str | None:
         """None if cmdstanpy and CmdStan are installed; else the reason and the command that installs them."""

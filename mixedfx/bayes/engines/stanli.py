@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.bayes.engines.base import SamplerStats, Settings, StanDraws, require
+from mixedfx.bayes.engines.base import OPTIONS, SamplerStats, Settings, StanDraws, require
 from mixedfx.bayes.engines.data import data_json, gather
 from mixedfx.bayes.engines.progress import chain_bars, is_shown, standard_output_read_by
 from mixedfx.errors import ModelError, OptionError
@@ -40,6 +40,9 @@ class Stanli:
     """
 
     name = "stanli"
+    options = OPTIONS
+    algorithms = ("nuts",)
+    compiles = False
 
     def available(self) -> str | None:
         """None if stanli is installed and loads; else the reason and the command that installs it."""
@@ -54,7 +57,7 @@ class Stanli:
     def sample(self, text: str, data: Mapping[str, Any], settings: Settings, keep: Collection[str]) -> StanDraws:
         """Sample the program by NUTS and keep the variables named in `keep`."""
         started = time.perf_counter()
-        if settings.algorithm != "nuts":
+        if settings.algorithm not in self.algorithms:
             raise OptionError(
                 f"the engine stanli has no algorithm={settings.algorithm!r}",
                 hint=f"Use algorithm='nuts', or engine='cmdstan', algorithm={settings.algorithm!r}.",

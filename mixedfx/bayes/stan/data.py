@@ -8,23 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.bayes.stan.joint_priors import JOINT_PRIORS
 from mixedfx.bayes.stan.likelihood import likelihood
-from mixedfx.bayes.stan.shape import KINDS, SHORT, ModelShape, TermShape
+from mixedfx.bayes.stan.shape import SHORT, ModelShape, TermShape
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import ModelError
 from mixedfx.families.family import Family
-from mixedfx.priors.distributions import R2D2, Decov, Horseshoe, Share
+from mixedfx.priors.distributions import Decov, Share
 from mixedfx.priors.resolve import ResolvedPriors, TermPrior
-
-NUMBERS = {
-    "normal": ("loc", "scale"),
-    "student_t": ("df", "loc", "scale"),
-    "exponential": ("rate",),
-    "gamma": ("shape", "rate"),
-    "inv_gamma": ("shape", "scale"),
-    "flat": (),
-}
-"""Kind of prior -> its numbers, which have the same names in a program and in `mixedfx.priors.distributions`."""
 
 SLICES = 16
 """Slices for each thread-parallel sum, at least: enough for threads to share the work evenly."""
@@ -56,10 +47,10 @@ def program_data(
         data["y"] = _whole(design.y) + 1
     else:
         data["y"] = _whole(design.y) if spec.discrete else np.asarray(design.y, dtype=np.float64)
-    if shape.family == "binomial":
+    if shape.trials:
         if design.trials is None:
             raise ModelError(
-                "the binomial family needs the number of trials of each row",
+                f"the {family.name} family needs the number of trials of each row",
                 hint="Write k | trials(m) ~ ..., or use family='bernoulli' for zeros and ones.",
             )
         data["trials"] = _whole(design.trials)
@@ -104,23 +95,22 @@ def _categories(design: Design) -> int:
 
 def _numbers(name: str, priors: Sequence[Any], *, vector: bool = False) -> dict[str, Any]:
     """Numbers of priors of one kind: scalars for a single parameter, arrays for the elements of a vector."""
-    kind = KINDS[type(priors[0])]
     return {
         f"{name}_{number}": np.array([float(getattr(p, number)) for p in priors])
         if vector
         else float(getattr(priors[0], number))
-        for number in NUMBERS[kind]
+        for number in priors[0].numbers
     }
 
 
 def _elements(name: str, priors: Sequence[Any]) -> dict[str, Any]:
     """Numbers of the priors of the elements of a vector, by kind where there are several."""
-    kinds = sorted({KINDS[type(prior)] for prior in priors})
+    kinds = sorted({prior.stan for prior in priors})
     if len(kinds) == 1:
         return _numbers(name, priors, vector=True)
     data: dict[str, Any] = {}
     for kind in kinds:
-        at = [j for j, prior in enumerate(priors) if KINDS[type(prior)] == kind]
+        at = [j for j, prior in enumerate(priors) if prior.stan == kind]
         if kind != "flat":
             one = f"{name}_{SHORT.get(kind, kind)}"
             data |= {f"{one}_n": len(at), f"{one}_at": np.array(at, dtype=np.int64) + 1}
@@ -184,14 +174,8 @@ def _sparse(design: Design, resolved: ResolvedPriors, coefficients: Sequence[Any
     units = [prior.unit for prior in (*coefficients, *sds) if isinstance(prior, Share)]
     data: dict[str, Any] = {"S": len(units), "unit": np.array(units)}
     prior = resolved.sparse
-    if isinstance(prior, Horseshoe):
-        names = ("df", "df_global", "scale_global", "df_slab", "scale_slab")
-        return data | {f"horseshoe_{name}": float(getattr(prior, name)) for name in names}
-    assert isinstance(prior, R2D2)
-    if not sigma:
+    assert prior is not None
+    about = JOINT_PRIORS[prior.name]
+    if about.in_residuals and not sigma:
         data["residual"] = 1.0 if design.known_sd is None else float(np.sqrt(np.mean(design.known_sd**2)))
-    return data | {
-        "r2d2_mean": prior.mean_R2,
-        "r2d2_prec": prior.prec_R2,
-        "r2d2_concentration": prior.concentration,
-    }
+    return data | {variable: float(getattr(prior, name)) for variable, name in about.numbers.items()}

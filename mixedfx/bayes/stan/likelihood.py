@@ -1,8 +1,9 @@
 """The distribution of the response in Stan's words: which function, with which arguments, and which GLM kernel.
 
-A likelihood is stated once and serves the model block, the slices of `reduce_sum`, the pointwise log likelihood and
-replicated responses. Arguments are written with placeholders: ``{eta}`` is the linear predictor, ``{mu}`` the mean,
-``{scale}`` the residual standard deviation, ``{trials}`` the numbers of trials.
+A family has one function here and one line of `LIKELIHOODS`. A likelihood is stated once and serves the model block,
+the slices of `reduce_sum`, the pointwise log likelihood and replicated responses. Arguments are written with
+placeholders: ``{eta}`` is the linear predictor, ``{mu}`` the mean, ``{scale}`` the residual standard deviation,
+``{trials}`` the numbers of trials.
 
 `*_glm` functions take the matrix of predictors and differentiate it by hand; everything else about the linear
 predictor (offset, random effects) enters through their intercept, which may differ between rows. Two of them take no
@@ -14,9 +15,11 @@ no digits left where eta is large.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from mixedfx.bayes.stan.shape import ModelShape
+from mixedfx.errors import ModelError
 
 MEAN = {
     "identity": "{eta}",
@@ -83,59 +86,110 @@ class Likelihood:
 REAL, POSITIVE, UNIT = "vector", "vector<lower=0>", "vector<lower=0, upper=1>"
 COUNT, BINARY, CATEGORY = "int<lower=0>", "int<lower=0, upper=1>", "int<lower=1, upper=C>"
 
-GLM = {
-    ("gaussian", "identity"): ("normal_id_glm", "{X}, {alpha}, {beta}, {scale}"),
-    ("bernoulli", "logit"): ("bernoulli_logit_glm", "{X}, {alpha}, {beta}"),
-    ("binomial", "logit"): ("binomial_logit_glm", "{trials}, {X}, {alpha}, {beta}"),
-    ("poisson", "log"): ("poisson_log_glm", "{X}, {alpha}, {beta}"),
-    ("negbinomial", "log"): ("neg_binomial_2_log_glm", "{X}, {alpha}, {beta}, shape"),
-    ("cumulative", "logit"): ("ordered_logistic_glm", "{X}, {beta}, cut"),
-    ("categorical", "logit"): ("categorical_logit_glm", "{X}, {alpha}, {beta}"),
-}
-"""(family, link) -> GLM kernel and its arguments."""
-
 # The rate of a gamma distribution is shape / mean.
 _RATE = {"log": "shape * exp(-{eta})", "inverse": "shape * {eta}", "identity": "shape * inv({eta})"}
 
 
+def _gaussian(link: str, mean: str) -> Likelihood:
+    glm = "normal_id_glm" if link == "identity" else None
+    return Likelihood("normal", mean + ", {scale}", REAL, glm=glm, glm_arguments="{X}, {alpha}, {beta}, {scale}")
+
+
+def _student(link: str, mean: str) -> Likelihood:
+    return Likelihood("student_t", f"nu, {mean}, {{scale}}", REAL)
+
+
+def _lognormal(link: str, mean: str) -> Likelihood:
+    return Likelihood("lognormal", mean + ", {scale}", POSITIVE)
+
+
+def _gamma(link: str, mean: str) -> Likelihood:
+    return Likelihood("gamma", f"shape, {_RATE[link]}", POSITIVE)
+
+
+def _beta(link: str, mean: str) -> Likelihood:
+    return Likelihood(
+        "beta_proportion", mean + ", phi", UNIT, rng=("beta", f"({mean}) * phi, (1 - ({mean})) * phi")
+    )  # fmt: skip
+
+
+def _poisson(link: str, mean: str) -> Likelihood:
+    if link == "log":
+        return Likelihood("poisson_log", "{eta}", COUNT, glm="poisson_log_glm")
+    return Likelihood("poisson", mean, COUNT)
+
+
+def _negbinomial(link: str, mean: str) -> Likelihood:
+    if link == "log":
+        arguments = "{X}, {alpha}, {beta}, shape"
+        return Likelihood(
+            "neg_binomial_2_log", "{eta}, shape", COUNT, glm="neg_binomial_2_log_glm", glm_arguments=arguments
+        )  # fmt: skip
+    return Likelihood("neg_binomial_2", mean + ", shape", COUNT)
+
+
+def _successes(name: str, before: str, response: str, link: str, mean: str) -> Likelihood:
+    """Successes out of one or more trials, `before` being the argument with their numbers."""
+    if link not in ("logit", "probit", "cloglog"):
+        return Likelihood(name, before + mean, response)
+    return Likelihood(
+        f"{name}_{link}", before + "{eta}", response, rng=(name, before + mean),
+        glm=f"{name}_logit_glm" if link == "logit" else None, glm_arguments=before + "{X}, {alpha}, {beta}",
+        function=None if link == "logit" else f"{name}_{link}",
+    )  # fmt: skip
+
+
+def _bernoulli(link: str, mean: str) -> Likelihood:
+    return _successes("bernoulli", "", BINARY, link, mean)
+
+
+def _binomial(link: str, mean: str) -> Likelihood:
+    return _successes("binomial", "{trials}, ", COUNT, link, mean)
+
+
+def _cumulative(link: str, mean: str) -> Likelihood:
+    name = {"logit": "ordered_logistic", "probit": "ordered_probit"}.get(link, f"cumulative_{link}")
+    return Likelihood(
+        name, "{eta}, cut", CATEGORY, rng=("cumulative", mean.format(eta="cut - {eta}")),
+        glm="ordered_logistic_glm" if link == "logit" else None, glm_arguments="{X}, {beta}, cut", glm_alpha=False,
+        function=name if name.startswith("cumulative") else None,
+    )  # fmt: skip
+
+
+def _categorical(link: str, mean: str) -> Likelihood:
+    return Likelihood("categorical_logit", "{eta}", CATEGORY, glm="categorical_logit_glm", glm_alpha=False)
+
+
+LIKELIHOODS: dict[str, Callable[[str, str], Likelihood]] = {
+    "gaussian": _gaussian,
+    "student": _student,
+    "lognormal": _lognormal,
+    "gamma": _gamma,
+    "beta": _beta,
+    "poisson": _poisson,
+    "negbinomial": _negbinomial,
+    "bernoulli": _bernoulli,
+    "binomial": _binomial,
+    "cumulative": _cumulative,
+    "categorical": _categorical,
+}
+"""Family -> its likelihood, given the link and the mean in terms of ``{eta}``; the only list of them."""
+
+
 def likelihood(shape: ModelShape) -> Likelihood:
-    """Distribution of the response of a model."""
-    family, link = shape.family, shape.link
-    own: str | None = None
-    rng: tuple[str, str] | None = None
-    mean = MEAN[link]
-    if family == "gaussian":
-        name, arguments, response = "normal", mean + ", {scale}", REAL
-    elif family == "student":
-        name, arguments, response = "student_t", f"nu, {mean}, {{scale}}", REAL
-    elif family == "lognormal":
-        name, arguments, response = "lognormal", mean + ", {scale}", POSITIVE
-    elif family == "gamma":
-        name, arguments, response = "gamma", f"shape, {_RATE[link]}", POSITIVE
-    elif family == "beta":
-        name, arguments, response = "beta_proportion", mean + ", phi", UNIT
-        rng = ("beta", f"({mean}) * phi, (1 - ({mean})) * phi")
-    elif family in ("poisson", "negbinomial"):
-        name = {"poisson": "poisson", "negbinomial": "neg_binomial_2"}[family] + ("_log" if link == "log" else "")
-        arguments = ("{eta}" if link == "log" else mean) + (", shape" if family == "negbinomial" else "")
-        response = COUNT
-    elif family in ("bernoulli", "binomial"):
-        before, response = ("{trials}, ", COUNT) if family == "binomial" else ("", BINARY)
-        if link in ("logit", "probit", "cloglog"):
-            name, arguments = f"{family}_{link}", before + "{eta}"
-            own = None if link == "logit" else name
-            rng = (family, before + mean)
-        else:
-            name, arguments = family, before + mean
-    elif family == "cumulative":
-        name = {"logit": "ordered_logistic", "probit": "ordered_probit"}.get(link, f"cumulative_{link}")
-        own = name if name.startswith("cumulative") else None
-        arguments, response = "{eta}, cut", CATEGORY
-        rng = ("cumulative", mean.format(eta="cut - {eta}"))
-    else:
-        name, arguments, response = "categorical_logit", "{eta}", CATEGORY
-    glm, glm_arguments = GLM.get((family, link), (None, ""))
-    by_row = family not in ("cumulative", "categorical")
-    if not shape.predictors or (not by_row and (shape.terms or shape.offset)):
-        glm = None
-    return Likelihood(name, arguments, response, rng, glm, glm_arguments, by_row, own)
+    """Distribution of the response of a model, its GLM kernel only where the model can use it.
+
+    Raises
+    ------
+    ModelError
+        For a family without a likelihood in Stan.
+    """
+    if shape.family not in LIKELIHOODS:
+        raise ModelError(
+            f"the family {shape.family} has no likelihood in Stan",
+            hint=f"Use {', '.join(map(repr, LIKELIHOODS))}.",
+        )
+    found = LIKELIHOODS[shape.family](shape.link, MEAN[shape.link])
+    if not shape.predictors or (not found.glm_alpha and (shape.terms or shape.offset)):
+        return replace(found, glm=None)
+    return found

@@ -207,7 +207,7 @@ def _arguments(shape: ModelShape) -> list[tuple[str, str]]:
     each = "array[] " if shape.nominal else ""
     if shape.nominal:
         data.append(("data int", "C"))
-    if shape.family == "binomial":
+    if shape.trials:
         data.append(("data array[] int", "trials"))
     if shape.known_sd:
         data.append(("data vector", "se"))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.bayes.joint import JointDraws, Predictor
+from mixedfx.bayes.stan.joint_priors import kept
 from mixedfx.bayes.stan.shape import ModelShape
 from mixedfx.design.design import Design
 from mixedfx.draws import Key
@@ -19,12 +20,6 @@ from mixedfx.families.family import Family
 from mixedfx.priors.resolve import ResolvedPriors
 
 Array = NDArray[np.float64]
-
-EXTRA: dict[str, tuple[tuple[Key, str], ...]] = {
-    "horseshoe": ((("horseshoe", "tau"), "horseshoe_tau"), (("horseshoe", "c2"), "horseshoe_c2")),
-    "r2d2": ((("r2d2", "R2"), "R2"),),
-}
-"""Joint prior -> what of it is kept: key of draws and variable."""
 
 
 def variables(shape: ModelShape) -> tuple[str, ...]:
@@ -35,7 +30,7 @@ def variables(shape: ModelShape) -> tuple[str, ...]:
     names += ["beta"] if shape.predictors else []
     for t, term in enumerate(shape.terms, start=1):
         names += [f"sd_{t}", *([f"L_{t}"] if term.correlated else []), f"u_{t}"]
-    names += [variable for _, variable in EXTRA.get(shape.sparse or "", ())]
+    names += kept(shape).values()
     names += [name for name, asked in (("log_lik", shape.log_lik), ("y_rep", shape.y_rep)) if asked]
     return tuple(names)
 
@@ -98,7 +93,7 @@ def joint_draws(
     else:
         predictors = (predictor(None),)
     extra: dict[Key, Array] = {}
-    for key, variable in EXTRA.get(shape.sparse or "", ()):
+    for key, variable in kept(shape).items():
         if shape.nominal:
             for c, one in enumerate(predictors):
                 extra[(key[0], str(one.category), *key[1:])] = of(variable, c)

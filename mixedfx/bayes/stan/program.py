@@ -9,17 +9,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 from mixedfx.bayes.stan.chunks import Blocks
+from mixedfx.bayes.stan.joint_priors import add_joint_prior
 from mixedfx.bayes.stan.likelihood import likelihood
 from mixedfx.bayes.stan.model import add_generated, add_likelihood
 from mixedfx.bayes.stan.shape import SHORT, ModelShape, TermShape
-
-AUXILIARY = {
-    "sigma": ("real<lower=0>", "residual standard deviation"),
-    "nu": ("real<lower=1>", "degrees of freedom"),
-    "shape": ("real<lower=0>", "shape"),
-    "phi": ("real<lower=0>", "precision"),
-}
-"""Auxiliary parameter -> its type and what it is."""
+from mixedfx.priors.auxiliary import AUXILIARY
+from mixedfx.priors.distributions import DISTRIBUTIONS
 
 
 @lru_cache(maxsize=256)
@@ -27,8 +22,7 @@ def program_text(shape: ModelShape) -> str:
     """Stan program of a model shape: one self-contained text, the same for every data set of that shape."""
     blocks = Blocks(shape.nominal)
     _response(blocks, shape)
-    if shape.sparse:
-        _sparse(blocks, shape)
+    add_joint_prior(blocks, shape)
     _fixed(blocks, shape)
     _coefficients(blocks, shape)
     for number, term in enumerate(shape.terms, start=1):
@@ -55,13 +49,13 @@ def _response(blocks: Blocks, shape: ModelShape) -> None:
     spec = likelihood(shape)
     blocks.head("response")
     blocks.put("data", "int<lower=1> N;  // rows")
-    if shape.family in ("cumulative", "categorical"):
+    if shape.ordered or shape.nominal:
         blocks.put("data", "int<lower=2> C;  // categories")
     if spec.discrete:
         blocks.put("data", f"array[N] {spec.response} y;")
     else:
         blocks.put("data", f"{spec.response}[N] y;")
-    if shape.family == "binomial":
+    if shape.trials:
         blocks.put("data", "array[N] int<lower=0> trials;")
     if shape.known_sd:
         blocks.put("data", "vector<lower=0>[N] se;  // known standard deviations of the response")
@@ -73,8 +67,8 @@ def _response(blocks: Blocks, shape: ModelShape) -> None:
     if spec.function:
         blocks.add(f"functions/{spec.function}")
     for name, kind in shape.auxiliary:
-        declared, what = AUXILIARY[name]
-        blocks.put("parameters", f"{declared} {name};  // {what}")
+        about = AUXILIARY[name]
+        blocks.put("parameters", f"real<lower={about.lower}> {name};  // {about.what}")
         _prior(blocks, name, (kind,), each=False)
 
 
@@ -92,17 +86,6 @@ def _fixed(blocks: Blocks, shape: ModelShape) -> None:
     if shape.ordered:
         blocks.add("fixed/thresholds_centred" if shape.predictors else "fixed/thresholds")
         _prior(blocks, "cut", (str(shape.alpha),), each=False)
-
-
-def _sparse(blocks: Blocks, shape: ModelShape) -> None:
-    blocks.head("one prior for the scales of many effects together")
-    if shape.sparse == "horseshoe":
-        blocks.add("priors/horseshoe")
-        return
-    known = "real<lower=0> residual;  // residual standard deviation, for the unit of the scales"
-    blocks.add(
-        "priors/r2d2", residual="sigma" if shape.sigma else "residual", residual_data="" if shape.sigma else known
-    )
 
 
 def _coefficients(blocks: Blocks, shape: ModelShape) -> None:
@@ -161,7 +144,8 @@ def _units(blocks: Blocks, shape: ModelShape, parameter: str, kinds: tuple[str, 
     income; in units of 0.4 prior scales, of which the default priors have 2.5, the linear predictor starts within a few
     of its own units. (Stan has no such units for arrays of vectors, as a categorical response has them.)
     """
-    if shape.nominal or len(kinds) != 1 or kinds[0] not in ("normal", "student_t"):
+    scaled = {distribution.stan for distribution in DISTRIBUTIONS if distribution.location_scale}
+    if shape.nominal or len(kinds) != 1 or kinds[0] not in scaled:
         return ""
     declared = f"vector<lower=0>[{size}]" if size else "real<lower=0>"
     unit = f"{parameter}_unit = 0.4 * prior_{parameter}_scale"

@@ -9,35 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
 
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError
-from mixedfx.families.family import Family
-from mixedfx.priors.distributions import (
-    Decov,
-    Exponential,
-    Flat,
-    Gamma,
-    Horseshoe,
-    InverseGamma,
-    Normal,
-    Share,
-    StudentT,
-)
+from mixedfx.families.family import Family, Outcome
+from mixedfx.priors.distributions import Decov, Share
 from mixedfx.priors.resolve import ResolvedPriors, TermPrior
 from mixedfx.results.tables import term_names
-
-KINDS: dict[type, str] = {
-    Normal: "normal",
-    StudentT: "student_t",
-    Exponential: "exponential",
-    Gamma: "gamma",
-    InverseGamma: "inv_gamma",
-    Flat: "flat",
-    Share: "share",
-}
-"""Prior distributions of single parameters -> their names in Stan, ``share`` for a part of the sparse prior."""
 
 SHORT = {"student_t": "t"}
 """Kinds that have shorter names in the names of data."""
@@ -81,6 +59,8 @@ class ModelShape:
     ----------
     family, link
         Names.
+    outcome
+        What kind of response the family takes.
     intercept
         Whether there is an intercept.
     predictors
@@ -96,7 +76,7 @@ class ModelShape:
     auxiliary
         (name, kind of prior) of each auxiliary parameter that is estimated.
     sparse
-        The prior over many quantities together, if there is one.
+        Name of the prior over many quantities together, if there is one.
     threads
         Whether the likelihood is summed in parallel slices.
     log_lik, y_rep
@@ -105,6 +85,7 @@ class ModelShape:
 
     family: str
     link: str
+    outcome: Outcome
     intercept: bool
     predictors: bool
     offset: bool
@@ -114,7 +95,7 @@ class ModelShape:
     alpha: str | None
     beta: tuple[str, ...]
     auxiliary: tuple[tuple[str, str], ...]
-    sparse: Literal["horseshoe", "r2d2"] | None = None
+    sparse: str | None = None
     threads: bool = False
     log_lik: bool = False
     y_rep: bool = False
@@ -122,12 +103,17 @@ class ModelShape:
     @property
     def ordered(self) -> bool:
         """Whether thresholds take the place of the intercept."""
-        return self.family == "cumulative"
+        return self.outcome == "ordered"
 
     @property
     def nominal(self) -> bool:
         """Whether each category but the first has a linear predictor."""
-        return self.family == "categorical"
+        return self.outcome == "nominal"
+
+    @property
+    def trials(self) -> bool:
+        """Whether each row has a number of trials."""
+        return self.outcome == "trials"
 
     @property
     def centring(self) -> bool:
@@ -180,11 +166,12 @@ def model_shape(
     coefficients = dict(zip(design.fixed_names, resolved.coefficients, strict=True))
     intercept = coefficients.pop("Intercept", None)
     alpha = resolved.threshold if resolved.threshold is not None else intercept
-    sparse = None if resolved.sparse is None else "horseshoe" if isinstance(resolved.sparse, Horseshoe) else "r2d2"
+    sparse = None if resolved.sparse is None else resolved.sparse.name
     shares = [*resolved.coefficients, *(sd for t in resolved.terms if not isinstance(t.sd, Decov) for sd in t.sd)]
     return ModelShape(
         family=family.name,
         link=family.link.name,
+        outcome=family.outcome,
         intercept=intercept is not None,
         predictors=bool(coefficients),
         offset=bool(design.offset.any()),
@@ -201,9 +188,9 @@ def model_shape(
             )
             for name, term, prior in zip(names, design.random, resolved.terms, strict=True)
         ),
-        alpha=None if alpha is None else KINDS[type(alpha)],
-        beta=tuple(sorted({KINDS[type(prior)] for prior in coefficients.values()})),
-        auxiliary=tuple((name, KINDS[type(prior)]) for name, prior in resolved.auxiliary.items()),
+        alpha=None if alpha is None else alpha.stan,
+        beta=tuple(sorted({prior.stan for prior in coefficients.values()})),
+        auxiliary=tuple((name, prior.stan) for name, prior in resolved.auxiliary.items()),
         sparse=sparse if any(isinstance(prior, Share) for prior in shares) else None,
         threads=threads > 1,
         log_lik=log_lik,
@@ -218,4 +205,4 @@ def _names(centred: Collection[str]) -> Collection[str]:
 def _sd_kinds(prior: TermPrior) -> tuple[str, ...]:
     if isinstance(prior.sd, Decov):
         return ("decov",)
-    return tuple(sorted({KINDS[type(sd)] for sd in prior.sd}))
+    return tuple(sorted({sd.stan for sd in prior.sd}))

@@ -1,0 +1,102 @@
+"""Sampling with beta and u integrated out: importance sampling and NUTS on the variance parameters.
+
+Both take Gaussian models with random terms whose priors are normal given scales; `obstacle` says what is in the way of
+a model. The numbers are in `mixedfx.bayes.engine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixedfx.bayes import collapsed
+from mixedfx.bayes.engine import check_memory, sample
+from mixedfx.bayes.fit import PosteriorFit
+from mixedfx.bayes.prior_draws import prior_sample
+from mixedfx.bayes.progress_line import ProgressLine
+from mixedfx.design.design import Design
+from mixedfx.errors import OptionError
+from mixedfx.families.family import Family
+from mixedfx.priors.distributions import Decov
+from mixedfx.priors.resolve import ResolvedPriors
+from mixedfx.sampling.target import build_target
+
+
+@dataclass(frozen=True)
+class Collapsed:
+    """A sampler of the collapsed posterior; see `mixedfx.bayes.samplers.Sampler`.
+
+    Attributes
+    ----------
+    name
+        ``"collapsed"``: importance sampling where it can be trusted, else NUTS. ``"nuts"``: NUTS at once.
+    """
+
+    name: str
+    options = ("proposals", "progress", "cores")
+    algorithms = ()
+    warmup = 300
+
+    def obstacle(self, design: Design, family: Family, priors: ResolvedPriors) -> str:
+        """Why beta and u of a model cannot be integrated out; empty where they can."""
+        return obstacle(design, family, priors)
+
+    def sample(
+        self, design: Design, family: Family, priors: ResolvedPriors, *, reason: str, draws: int, chains: int,
+        warmup: int, seed: int, options: Mapping[str, Any],
+    ) -> PosteriorFit:  # fmt: skip
+        """Sample the posterior."""
+        progress, proposals = options.get("progress"), options.get("proposals")
+        _check_quiet_options(progress, options.get("cores"))
+        with ProgressLine(progress) as report:
+            target = build_target(design, priors)
+            found = sample(target, draws, chains, warmup, np.random.default_rng(seed), self.name, proposals, report)
+            joint, part = collapsed.joint_draws(target, found)
+        transitions = found.transitions
+        return PosteriorFit(
+            design, family, priors, joint, found.sampling, chains, seed, part, transitions=transitions
+        )  # fmt: skip
+
+    def sample_prior(
+        self, design: Design, family: Family, priors: ResolvedPriors, *, reason: str, draws: int, seed: int
+    ) -> PosteriorFit:
+        """Draw from the prior, independently."""
+        target = build_target(design, priors)
+        check_memory(draws, design.n_random + len(design.fixed_names) + target.size)
+        found = prior_sample(target, draws, np.random.default_rng(seed))
+        joint, part = collapsed.joint_draws(target, found)
+        return PosteriorFit(design, family, priors, joint, found.sampling, 1, seed, part)
+
+
+def obstacle(design: Design, family: Family, priors: ResolvedPriors) -> str:
+    """Why beta and u of a model cannot be integrated out; empty where they can."""
+    if not family.linear_gaussian:
+        return f"the family is {family.name}" + (f" with {family.link.name} link" if family.normal else "")
+    if not design.random:
+        return "the formula has no random terms"
+    if not all(prior.exact for prior in priors.coefficients):
+        return "a coefficient has a prior that is no normal or t distribution"
+    sds = [sd for term in priors.terms if not isinstance(term.sd, Decov) for sd in term.sd]
+    if not all(sd.exact for sd in sds):
+        return "an sd has a prior that only Stan knows"
+    if priors.sigma is not None and not priors.sigma.exact:
+        return "sigma has a prior that only Stan knows"
+    return ""
+
+
+def _check_quiet_options(progress: object, cores: object) -> None:
+    """Refuse values that no engine takes: the draws do not depend on them, and this one looks at progress only.
+
+    Raises
+    ------
+    OptionError
+        Names the value.
+    """
+    if progress is not None and not isinstance(progress, bool):
+        raise OptionError(f"progress={progress!r}", hint="Use True, False, or None, which shows it on a terminal.")
+    whole = isinstance(cores, int) and not isinstance(cores, bool) and cores >= 1
+    if cores is not None and not whole:
+        raise OptionError(f"cores={cores!r} is not a number of cores", hint="Use cores=None for all of them.")

@@ -1,0 +1,141 @@
+"""Priors and auxiliary parameters have one list each; what is on it is offered, checked, scaled and written in Stan."""
+
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from typing import ClassVar, get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mixedfx as mx
+from mixedfx import priors
+from mixedfx.bayes.stan.joint_priors import JOINT_PRIORS
+from mixedfx.errors import OptionError
+from mixedfx.families.registry import FAMILIES
+from mixedfx.priors import distributions
+from mixedfx.priors.auxiliary import AUXILIARY, AuxiliaryParameter
+from mixedfx.priors.distributions import DISTRIBUTIONS, SPECIAL, Normal, Positive, Prior, Real
+from mixedfx.priors.sets import KINDS, SETS, prior_set
+
+DATA = pd.DataFrame({"y": np.linspace(1, 3, 40), "x": np.tile([0.0, 1.0], 20), "g": list("abcde") * 8})
+IDS = [kind.__name__ for kind in DISTRIBUTIONS]
+SINGLE = pytest.mark.parametrize("kind", DISTRIBUTIONS, ids=IDS)
+
+
+@SINGLE
+def test_it_is_written_by_functions_of_its_names(kind):
+    """With every number one, which all of them allow."""
+    for name in {*kind.real_names, *kind.positive_names}:
+        write = getattr(priors, name)
+        assert name in priors.__all__
+        numbers = {"df": 3.0} if "student_t" in name else {}
+        assert type(write(**numbers, **({"shape": 1.0, "rate": 1.0} if name == "gamma" else {}), **(
+            {"shape": 1.0, "scale": 1.0} if name == "inv_gamma" else {}))) is kind  # fmt: skip
+
+
+@SINGLE
+def test_stan_has_its_chunk_and_its_numbers(kind):
+    text = files("mixedfx").joinpath("_stan", "priors", f"{kind.stan}.stan").read_text(encoding="utf-8")
+    assert all(f"${{name}}_{number}" in text for number in kind.numbers)
+    assert set(kind.numbers) <= {field.name for field in fields(kind)}
+
+
+@SINGLE
+def test_what_the_exact_engines_need_is_there(kind):
+    if kind.exact and kind.real_names and kind.numbers:
+        assert all(hasattr(kind, name) or name in kind.__annotations__ for name in ("loc", "scale", "df"))
+    if kind.location_scale:
+        assert {"loc", "scale"} <= set(kind.numbers)
+
+
+def test_the_types_for_type_checkers_are_the_registry():
+    assert set(get_args(Positive)) == {kind for kind in DISTRIBUTIONS if kind.positive_names}
+    assert set(get_args(Real)) == {kind for kind in DISTRIBUTIONS if kind.real_names}
+    assert set(get_args(Prior)) == {*DISTRIBUTIONS, *SPECIAL}
+
+
+def test_every_function_that_writes_a_prior_is_on_a_list():
+    written = {name for kind in DISTRIBUTIONS for name in (*kind.real_names, *kind.positive_names)}
+    written |= {kind.name for kind in SPECIAL}
+    assert written == set(priors.__all__) - {"PriorSet", *SETS, "pooled_interactions"}
+
+
+def test_joint_priors_are_those_that_stan_knows():
+    joint = {kind.name: kind for kind in SPECIAL if "coef" in kind.serves}
+    assert set(joint) == set(JOINT_PRIORS)
+    for name, about in JOINT_PRIORS.items():
+        assert set(about.numbers.values()) <= {field.name for field in fields(joint[name])}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *AUXILIARY])
+def test_a_refused_prior_is_answered_with_all_that_can_serve(kind):
+    wrong = priors.lkj(1) if kind != "cor" else priors.normal(0, 1)
+    with pytest.raises(OptionError) as caught:
+        prior_set({kind: wrong})
+    real = kind in ("intercept", "coef")
+    names = () if kind == "cor" else [n for d in DISTRIBUTIONS for n in (d.real_names if real else d.positive_names)]
+    names = [*names, *(special.name for special in SPECIAL if kind in special.serves)]
+    said = str(caught.value).split("\n")[-1].replace(" or ", ", ").rstrip(".").split(" take")[1].lstrip("s ")
+    assert said.split(", ") == list(names)
+
+
+def test_an_unknown_key_is_answered_with_all_keys():
+    with pytest.raises(OptionError) as caught:
+        prior_set({"sigmma": priors.exponential(1)})
+    assert all(repr(name) in str(caught.value) for name in (*KINDS, *AUXILIARY))
+
+
+@pytest.mark.parametrize("name", AUXILIARY)
+def test_an_auxiliary_parameter_has_a_family_and_a_prior_in_every_set(name):
+    assert any(name in family.auxiliary for family in FAMILIES.values())
+    assert set(AUXILIARY[name].priors) == set(SETS)
+    assert all(make().entries[name] == AUXILIARY[name].priors[words] for words, make in SETS.items())
+    assert AUXILIARY[name].limit in ("0", "infinity")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_auxiliary_parameters_of_a_family_are_known(name):
+    assert set(FAMILIES[name].auxiliary) <= set(AUXILIARY)
+
+
+@dataclass(frozen=True)
+class Narrow(Normal):
+    """A prior that only this test knows."""
+
+    stan: ClassVar[str] = "normal"
+    real_names: ClassVar[tuple[str, ...]] = ("narrow",)
+    positive_names: ClassVar[tuple[str, ...]] = ()
+    exact: ClassVar[bool] = False
+
+
+def test_a_prior_that_is_registered_can_be_given_is_named_and_goes_to_stan():
+    with pytest.raises(OptionError, match="cannot be"):
+        prior_set({"coef": Narrow(0.0, 0.1)})
+    distributions.DISTRIBUTIONS.append(Narrow)
+    try:
+        with pytest.raises(OptionError, match="narrow"):
+            prior_set({"coef": priors.lkj(1)})
+        with pytest.raises(OptionError, match="cannot be"):
+            prior_set({"sd": Narrow(0.0, 0.1)})
+        text = mx.stan_code("y ~ x + (1 | g)", DATA, priors={"coef": Narrow(0.0, 0.1)})
+        assert "beta ~ normal(prior_beta_loc, prior_beta_scale)" in text
+        assert mx.stan_data("y ~ x + (1 | g)", DATA, priors={"coef": Narrow(0.0, 0.1)})["prior_beta_scale"] == [0.1]
+        with pytest.raises(OptionError, match="a coefficient has a prior"):
+            mx.bayes("y ~ x + (1 | g)", DATA, priors={"coef": Narrow(0.0, 0.1)}, engine="collapsed")
+    finally:
+        distributions.DISTRIBUTIONS.remove(Narrow)
+
+
+def test_an_auxiliary_parameter_that_is_registered_has_keys_sets_and_a_declaration(monkeypatch):
+    from mixedfx.families.location import Gaussian
+
+    skew = AuxiliaryParameter("skewness", -1, "infinity", dict.fromkeys(SETS, priors.gamma(2.0, 4.0)))
+    monkeypatch.setitem(AUXILIARY, "skew", skew)
+    monkeypatch.setattr(Gaussian, "auxiliary", ("skew", "sigma"))
+    text = mx.stan_code("y ~ x", DATA)
+    assert "real<lower=-1> skew;  // skewness" in text
+    assert "skew ~ gamma(prior_skew_shape, prior_skew_rate);" in text
+    assert mx.stan_data("y ~ x", DATA, priors={"skew": priors.gamma(2.0, 5.0)})["prior_skew_rate"] == 5.0
+    with pytest.raises(OptionError, match="'skew'"):
+        prior_set({"sigmma": priors.exponential(1)})
