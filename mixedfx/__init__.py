@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from mixedfx import datasets, families, priors
     from mixedfx.bayes.bayes import bayes, prior_predictive
     from mixedfx.bayes.engines.cache import clear_cache
+    from mixedfx.bayes.load import load
     from mixedfx.bayes.stan.code import stan_code, stan_data
-    from mixedfx.bayes.storage import load
     from mixedfx.design.build import design
     from mixedfx.effects.effects import effects
     from mixedfx.effects.poststratify import poststratify
@@ -72,7 +72,7 @@ _FUNCTIONS = {
     "emmeans": "mixedfx.inference.emmeans",
     "emtrends": "mixedfx.inference.emmeans",
     "lmer": "mixedfx.reml.lmer",
-    "load": "mixedfx.bayes.storage",
+    "load": "mixedfx.bayes.load",
     "poststratify": "mixedfx.effects.poststratify",
     "power": "mixedfx.reml.power",
     "prior_predictive": "mixedfx.bayes.bayes",

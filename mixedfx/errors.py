@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numbers
 import operator
+import sys
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
@@ -284,6 +285,14 @@ def check_level(level: float) -> None:
     """Refuse a confidence level that is no number between 0 and 1 (`OptionError`)."""
     if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0 < level < 1:
         raise OptionError(f"level={level!r} is not a probability", hint="Use a number between 0 and 1, such as 0.95.")
+
+
+def outside() -> int:
+    """The `stacklevel` at which a warning of the calling function names the first line that is not of this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "mixedfx":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def some_rows(rows: Sequence[Any] | Any, limit: int = 5) -> str:

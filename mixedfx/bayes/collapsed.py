@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.bayes.course import StanSampling
 from mixedfx.bayes.engine import PosteriorSample, Sampling
 from mixedfx.bayes.joint import JointDraws, Predictor
 from mixedfx.errors import DataDependentPriorWarning, ImproperPosteriorError, ModelError
@@ -71,8 +72,13 @@ def joint_draws(target: Target, sample: PosteriorSample) -> tuple[JointDraws, Co
     return JointDraws((Predictor(sample.beta, sample.u, factors),), auxiliary), part
 
 
-def evidence(priors: ResolvedPriors, sampling: Sampling) -> LogEvidence:
+def evidence(priors: ResolvedPriors, sampling: Sampling | StanSampling) -> LogEvidence:
     """Log marginal likelihood, or the reason why there is none; see `PosteriorFit.log_evidence`."""
+    if not isinstance(sampling, Sampling):
+        raise ModelError(
+            f"draws by {sampling.engine} do not give the marginal likelihood",
+            hint="It comes with engine='collapsed', for Gaussian models.",
+        )
     if priors.improper:
         raise ImproperPosteriorError(
             f"the marginal likelihood needs proper priors; flat: {', '.join(priors.improper)}",

@@ -7,19 +7,19 @@ are predicted. Leaving whole groups out is in logo.py. ArviZ is imported when it
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.bayes.engine import check_memory
 from mixedfx.bayes.estimate import blocks
+from mixedfx.bayes.posterior import Posterior
+from mixedfx.bayes.prediction import simulated
 from mixedfx.bayes.responses import row_facts, together
+from mixedfx.design.rows import functional_for
 from mixedfx.errors import MissingPackageError, ParetoKWarning
 from mixedfx.results import tables
-
-if TYPE_CHECKING:
-    from mixedfx.bayes.checking import PosteriorChecking
 
 Array = NDArray[np.float64]
 
@@ -55,24 +55,24 @@ def arviz() -> Any:
     return arviz
 
 
-def pointwise_log_likelihood(fit: PosteriorChecking) -> Array:
+def pointwise_log_likelihood(posterior: Posterior) -> Array:
     """(D, n) log density of each row given each draw of all parameters."""
-    check_memory(fit.n_draws, 2 * fit.nobs)
-    y, facts, parameters = fit.design.y, row_facts(fit.design), fit.joint.family_parameters()
+    check_memory(posterior.n_draws, 2 * len(posterior.design.y))
+    y, facts, parameters = posterior.design.y, row_facts(posterior.design), posterior.joint.family_parameters()
     found = (
-        (at, fit.family.log_density(y[at], eta, parameters, facts.take(at)))
-        for at, eta in blocks(fit.design_for(), fit.joint, fit.seed)
+        (at, posterior.family.log_density(y[at], eta, parameters, facts.take(at)))
+        for at, eta in blocks(functional_for(posterior.design, None, "error"), posterior.joint, posterior.seed)
     )
-    return together(found, fit.n_draws, fit.nobs, ())
+    return together(found, posterior.n_draws, len(posterior.design.y), ())
 
 
-def to_arviz(fit: PosteriorChecking, log_likelihood: bool = True, posterior_predictive: bool = False) -> Any:
+def to_arviz(posterior: Posterior, log_likelihood: bool = True, posterior_predictive: bool = False) -> Any:
     """Draws as ArviZ's InferenceData.
 
     Parameters
     ----------
-    fit
-        The fit.
+    posterior
+        The draws.
     log_likelihood
         Whether to add the pointwise log likelihood, draws times rows numbers.
     posterior_predictive
@@ -93,17 +93,17 @@ def to_arviz(fit: PosteriorChecking, log_likelihood: bool = True, posterior_pred
         If ArviZ is not installed.
     """
     az = arviz()
-    design, chains = fit.design, fit.chains
-    posterior: dict[str, Array] = {}
+    design, chains = posterior.design, posterior.chains
+    variables: dict[str, Array] = {}
     dims: dict[str, list[str]] = {}
     coords: dict[str, Any] = {"coefficient": list(design.fixed_names), "row": list(design.frame.index)}
 
     def add(name: str, values: Array, *along: str) -> None:
-        posterior[name] = values.reshape(chains, -1, *values.shape[1:])
+        variables[name] = values.reshape(chains, -1, *values.shape[1:])
         if along:
             dims[name] = list(along)
 
-    for predictor in fit.joint.predictors:
+    for predictor in posterior.joint.predictors:
         end = "" if predictor.category is None else f"_{predictor.category}"
         add(f"beta{end}", predictor.beta, "coefficient")
         for t, (name, term) in enumerate(zip(tables.term_names(design.random), design.random, strict=True)):
@@ -115,27 +115,28 @@ def to_arviz(fit: PosteriorChecking, log_likelihood: bool = True, posterior_pred
                 add(f"cor_{name}{end}", predictor.correlation(t), column, f"{column}_2")
             start, stop = design.starts[t : t + 2]
             add(f"u_{name}{end}", predictor.u[:, start:stop].reshape(-1, term.n_levels, term.n_columns), level, column)
-    for name, values in fit.joint.auxiliary.items():
+    for name, values in posterior.joint.auxiliary.items():
         add(name, values)
-    if fit.joint.thresholds is not None:
-        coords["threshold_number"] = [str(k + 1) for k in range(fit.joint.thresholds.shape[1])]
-        add("threshold", fit.joint.thresholds, "threshold_number")
+    if posterior.joint.thresholds is not None:
+        coords["threshold_number"] = [str(k + 1) for k in range(posterior.joint.thresholds.shape[1])]
+        add("threshold", posterior.joint.thresholds, "threshold_number")
     dims[design.response_name] = ["row"]
     groups: dict[str, Any] = {"observed_data": {design.response_name: design.y}}
-    if fit.transitions is not None:
+    if posterior.transitions is not None:
         groups["sample_stats"] = {
-            name: values.reshape(chains, -1).astype(KINDS.get(name, float)) for name, values in fit.transitions.items()
+            name: values.reshape(chains, -1).astype(KINDS.get(name, float))
+            for name, values in posterior.transitions.items()
         }
     if log_likelihood:
-        values = pointwise_log_likelihood(fit)
-        groups["log_likelihood"] = {design.response_name: values.reshape(chains, -1, fit.nobs)}
+        values = pointwise_log_likelihood(posterior)
+        groups["log_likelihood"] = {design.response_name: values.reshape(chains, -1, len(posterior.design.y))}
     if posterior_predictive:
-        values = fit._simulated(None, fit.seed)
-        groups["posterior_predictive"] = {design.response_name: values.reshape(chains, -1, fit.nobs)}
-    return az.from_dict(posterior=posterior, coords=coords, dims=dims, **groups)
+        values = simulated(posterior, None, posterior.seed)
+        groups["posterior_predictive"] = {design.response_name: values.reshape(chains, -1, len(posterior.design.y))}
+    return az.from_dict(posterior=variables, coords=coords, dims=dims, **groups)
 
 
-def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along: str, hint: str) -> Any:
+def psis(posterior: Posterior, log_likelihood: Array, labels: list[Any], along: str, hint: str) -> Any:
     """ArviZ's PSIS cross-validation of (D, m) log likelihoods, with our warning where k-hat is too large.
 
     Where the log likelihood is the same in every draw, as of a row without trials, all importance ratios are alike:
@@ -143,14 +144,16 @@ def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along
     """
     az = arviz()
     data = az.from_dict(
-        posterior={"lp": np.zeros((fit.chains, len(log_likelihood) // fit.chains))},
-        log_likelihood={fit.design.response_name: log_likelihood.reshape(fit.chains, -1, log_likelihood.shape[1])},
+        posterior={"lp": np.zeros((posterior.chains, len(log_likelihood) // posterior.chains))},
+        log_likelihood={
+            posterior.design.response_name: log_likelihood.reshape(posterior.chains, -1, log_likelihood.shape[1])
+        },
         coords={along: labels},
-        dims={fit.design.response_name: [along]},
+        dims={posterior.design.response_name: [along]},
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says below the same in words that name the way out
-        found = az.loo(data, pointwise=True, reff=_relative_efficiency(fit))
+        found = az.loo(data, pointwise=True, reff=_relative_efficiency(posterior))
     size = np.abs(log_likelihood).max(axis=0)
     silent = np.ptp(log_likelihood, axis=0) <= 1e-12 * np.where(np.isfinite(size), size, 0.0)
     found.pareto_k.values[silent] = 0.0
@@ -167,20 +170,28 @@ def psis(fit: PosteriorChecking, log_likelihood: Array, labels: list[Any], along
     return found
 
 
-def _relative_efficiency(fit: PosteriorChecking) -> float:
+def _relative_efficiency(posterior: Posterior) -> float:
     """Effective draws over draws: 1 for independent ones."""
-    ess = fit.sampling.ess
-    return 1.0 if fit.sampling.method not in ("nuts",) or np.isnan(ess) else float(np.clip(ess / fit.n_draws, 0.01, 1))
-
-
-def loo(fit: PosteriorChecking) -> Any:
-    """ArviZ's PSIS-LOO of a fit, pointwise."""
-    rows = [int(i) for i in fit.design.frame.index]
-    return psis(
-        fit, pointwise_log_likelihood(fit), rows, "row", "Look at these rows (found.pareto_k), or refit without them."
+    ess = posterior.sampling.ess
+    return (
+        1.0
+        if posterior.sampling.method not in ("nuts",) or np.isnan(ess)
+        else float(np.clip(ess / posterior.n_draws, 0.01, 1))
     )
 
 
-def waic(fit: PosteriorChecking) -> Any:
+def loo(posterior: Posterior) -> Any:
+    """ArviZ's PSIS-LOO of a fit, pointwise."""
+    rows = [int(i) for i in posterior.design.frame.index]
+    return psis(
+        posterior,
+        pointwise_log_likelihood(posterior),
+        rows,
+        "row",
+        "Look at these rows (found.pareto_k), or refit without them.",
+    )
+
+
+def waic(posterior: Posterior) -> Any:
     """ArviZ's WAIC of a fit."""
-    return arviz().waic(to_arviz(fit))
+    return arviz().waic(to_arviz(posterior))

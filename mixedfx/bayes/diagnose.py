@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixedfx.bayes.course import StanSampling
 from mixedfx.bayes.engine import Sampling
+from mixedfx.bayes.posterior import Posterior
 from mixedfx.draws import Key
 from mixedfx.errors import (
     ApproximationWarning,
@@ -24,9 +24,6 @@ from mixedfx.errors import (
 from mixedfx.results.render import SummaryContent, SummaryFacts
 from mixedfx.sampling.importance import RELIABLE
 
-if TYPE_CHECKING:
-    from mixedfx.bayes.state import PosteriorState
-
 FEW = 400  # effective draws below which quantiles in the tails are rough
 FEW_PER_CHAIN = 100  # the same for each of several chains (Vehtari et al. 2021)
 CONVERGED = 1.01  # largest R-hat of chains that have mixed (Vehtari et al. 2021)
@@ -37,15 +34,15 @@ MISSED, SMALL_SHARE = 2.0, 0.01  # log mass that draws may lack near a mode; sha
 Concern = tuple[type[SamplingWarning], str]
 
 
-def concerns(fit: PosteriorState) -> tuple[Concern, ...]:
+def concerns(posterior: Posterior) -> tuple[Concern, ...]:
     """What speaks against the draws, the class of its warning first; empty where all is well."""
-    s = fit.sampling
-    return _of_stan(s, bool(fit.design.random)) if isinstance(s, StanSampling) else _of_collapsed(s)
+    s = posterior.sampling
+    return _of_stan(s, bool(posterior.design.random)) if isinstance(s, StanSampling) else _of_collapsed(s)
 
 
-def warn(fit: PosteriorState, stacklevel: int = 3) -> None:
+def warn(posterior: Posterior, stacklevel: int = 3) -> None:
     """Issue each concern as a warning."""
-    for kind, text in concerns(fit):
+    for kind, text in concerns(posterior):
         warnings.warn(text, kind, stacklevel)
 
 
@@ -212,22 +209,22 @@ def _shown(key: Key) -> str:
     return repr(key[0]) if len(key) == 1 else repr(key)
 
 
-def diagnostics(fit: PosteriorState) -> SummaryContent:
+def diagnostics(posterior: Posterior) -> SummaryContent:
     """How far the draws can be trusted, in plain words."""
-    s = fit.sampling
+    s = posterior.sampling
     if s.method == "prior" and isinstance(s, Sampling):
         return SummaryContent("Diagnostics", (SummaryFacts((("Method", "independent draws from the prior"),)),))
-    facts = _stan_facts(fit, s) if isinstance(s, StanSampling) else _collapsed_facts(fit, s)
-    facts.append(("Verdict", verdict(fit)))
+    facts = _stan_facts(posterior, s) if isinstance(s, StanSampling) else _collapsed_facts(posterior, s)
+    facts.append(("Verdict", verdict(posterior)))
     return SummaryContent("Diagnostics", (SummaryFacts(tuple(facts)),))
 
 
-def verdict(fit: PosteriorState) -> str:
+def verdict(posterior: Posterior) -> str:
     """All concerns in one text."""
-    return " ".join(text for _, text in concerns(fit)) or "nothing speaks against these draws"
+    return " ".join(text for _, text in concerns(posterior)) or "nothing speaks against these draws"
 
 
-def _collapsed_facts(fit: PosteriorState, s: Sampling) -> list[tuple[str, str]]:
+def _collapsed_facts(posterior: Posterior, s: Sampling) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     if s.method == "importance":
         share = s.ess / s.proposals
@@ -235,14 +232,14 @@ def _collapsed_facts(fit: PosteriorState, s: Sampling) -> list[tuple[str, str]]:
             ("Method", "beta and u integrated out; (theta, sigma) by importance sampling; draws are independent"),
             ("k-hat", f"{s.k_hat:.2f}; weights can be trusted up to {RELIABLE}"),
             ("Weights", f"{s.ess:.0f} effective of {s.proposals} weighted points ({share:.0%})"),
-            ("Draws", f"{fit.n_draws}, with {s.distinct} distinct (theta, sigma), each with its own (beta, u)"),
+            ("Draws", f"{posterior.n_draws}, with {s.distinct} distinct (theta, sigma), each with its own (beta, u)"),
         ]
     else:
         facts += [
             ("Method", "beta and u integrated out; (theta, sigma) by NUTS"),
             ("Why NUTS", s.reason),
             ("R-hat", f"{s.r_hat:.3f}, largest over the coordinates; chains agree up to {CONVERGED}"),
-            ("ESS", f"{s.ess:.0f} effective of {fit.n_draws} draws, smallest over the coordinates"),
+            ("ESS", f"{s.ess:.0f} effective of {posterior.n_draws} draws, smallest over the coordinates"),
             ("Divergences", str(s.divergences)),
         ]
     if s.starts:
@@ -250,7 +247,7 @@ def _collapsed_facts(fit: PosteriorState, s: Sampling) -> list[tuple[str, str]]:
     return [*facts, ("Work", f"{s.evaluations} evaluations, {s.seconds:.2f} s")]
 
 
-def _stan_facts(fit: PosteriorState, s: StanSampling) -> list[tuple[str, str]]:
+def _stan_facts(posterior: Posterior, s: StanSampling) -> list[tuple[str, str]]:
     engine = f"{s.engine} {s.version}"
     if s.method == "prior":
         return [("Method", f"draws from the prior by {engine}")]
@@ -260,7 +257,7 @@ def _stan_facts(fit: PosteriorState, s: StanSampling) -> list[tuple[str, str]]:
     if s.reason:
         facts.append(("Why", s.reason))
     facts += [
-        ("Draws", f"{fit.n_draws} in {s.chains} chains, after {s.warmup} iterations of warm-up each"),
+        ("Draws", f"{posterior.n_draws} in {s.chains} chains, after {s.warmup} iterations of warm-up each"),
         ("R-hat", f"{s.r_hat:.3f}, largest{_of(s.worst[0])}; chains agree up to {CONVERGED}"),
         ("ESS", f"{s.ess:.0f}{_of(s.worst[1])}, {s.ess_tail:.0f} in the tails{_of(s.worst[2])}, smallest"),
         ("Divergences", str(s.divergences)),

@@ -9,7 +9,7 @@ ordered chain by chain.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,14 @@ class Predictor:
         """(D, k, k) covariances of the effects of a level."""
         return self.factors[term] @ self.factors[term].transpose(0, 2, 1)
 
+    def new_effects(self, design: Design, rng: np.random.Generator) -> Array:
+        """(D, q) effects of as many new levels as the design has, each N(0, F F') with the draw's own F."""
+        parts = []
+        for term, factor in zip(design.random, self.factors, strict=True):
+            normal = rng.standard_normal((len(factor), term.n_levels, term.n_columns))
+            parts.append((normal @ factor.transpose(0, 2, 1)).reshape(len(factor), -1))
+        return np.concatenate(parts, axis=1) if parts else np.zeros((len(self.beta), 0))
+
     def correlation(self, term: int) -> Array:
         """(D, k, k) correlations of the effects of a level; NaN where a standard deviation is zero."""
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -87,6 +95,20 @@ class JointDraws:
         """What a family needs besides the linear predictor, for the chosen draws."""
         out = {name: values[chosen] for name, values in self.auxiliary.items()}
         return out if self.thresholds is None else out | {"threshold": self.thresholds[chosen]}
+
+    def take(self, chosen: NDArray[np.intp]) -> JointDraws:
+        """The chosen draws, of everything."""
+        predictors = tuple(
+            Predictor(one.beta[chosen], one.u[chosen], tuple(f[chosen] for f in one.factors), one.category)
+            for one in self.predictors
+        )
+        auxiliary = {name: values[chosen] for name, values in self.auxiliary.items()}
+        thresholds = None if self.thresholds is None else self.thresholds[chosen]
+        return JointDraws(predictors, auxiliary, thresholds, {key: v[chosen] for key, v in self.extra.items()})
+
+    def with_new_groups(self, design: Design, rng: np.random.Generator) -> JointDraws:
+        """The same draws with random effects of groups that were not seen: each level's from N(0, F F')."""
+        return replace(self, predictors=tuple(replace(one, u=one.new_effects(design, rng)) for one in self.predictors))
 
     def parameters(self, design: Design) -> tuple[tuple[Key, ...], Array]:
         """Keys and (D, m) draws of all but beta and u: auxiliary, thresholds, sds, correlations, extra."""

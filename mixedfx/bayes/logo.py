@@ -21,7 +21,7 @@ discrepancy sequence, multiples of powers of a generalised golden ratio modulo o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from mixedfx.bayes.criticism import psis
 from mixedfx.bayes.engine import check_memory
 from mixedfx.bayes.estimate import blocks
+from mixedfx.bayes.posterior import Posterior
+from mixedfx.bayes.prediction import residual_sd
 from mixedfx.bayes.responses import row_facts
+from mixedfx.design.rows import functional_for
 from mixedfx.errors import ModelError, check_option
-
-if TYPE_CHECKING:
-    from mixedfx.bayes.checking import PosteriorChecking
 
 Array = NDArray[np.float64]
 
@@ -43,20 +43,24 @@ STEPS, DAMPED, SMALL = 12, 20.0, 1e-4
 LOG_2PI = float(np.log(2 * np.pi))
 
 
-def logo(fit: PosteriorChecking, group: str) -> Any:
+def logo(posterior: Posterior, group: str) -> Any:
     """Leave-one-group-out cross-validation of a fit; see `PosteriorFit.logo`."""
-    labels = [term.label for term in fit.design.random]
+    labels = [term.label for term in posterior.design.random]
     check_option("group", group, tuple(dict.fromkeys(labels)))
-    own = fit.design.random[labels.index(group)]
+    own = posterior.design.random[labels.index(group)]
     return psis(
-        fit, group_log_likelihood(fit, group), list(own.levels), "group", "Refit without these groups to be sure."
+        posterior,
+        group_log_likelihood(posterior, group),
+        list(own.levels),
+        "group",
+        "Refit without these groups to be sure.",
     )
 
 
-def group_log_likelihood(fit: PosteriorChecking, group: str) -> Array:
+def group_log_likelihood(posterior: Posterior, group: str) -> Array:
     """(D, groups) log density of all rows of each group, its own effects integrated out."""
-    design, family = fit.design, fit.family
-    if len(fit.joint.predictors) > 1:
+    design, family = posterior.design, posterior.family
+    if len(posterior.joint.predictors) > 1:
         raise ModelError(
             "leave-one-group-out is not there for a categorical response: its groups have effects in several linear "
             "predictors",
@@ -65,21 +69,27 @@ def group_log_likelihood(fit: PosteriorChecking, group: str) -> Array:
     main = next(t for t, term in enumerate(design.random) if term.label == group)
     codes, levels = design.random[main].codes, design.random[main].n_levels
     nested = tuple(t for t, term in enumerate(design.random) if _nested(term.codes, codes, term.n_levels))
-    check_memory(fit.n_draws, levels)
-    rows, facts, parameters = fit.design_for(), row_facts(design), fit.joint.family_parameters()
-    out = np.empty((fit.n_draws, levels))
+    check_memory(posterior.n_draws, levels)
+    rows, facts, parameters = (
+        functional_for(design, None, "error"),
+        row_facts(design),
+        posterior.joint.family_parameters(),
+    )
+    out = np.empty((posterior.n_draws, levels))
     order = np.argsort(codes, kind="stable")
     ends = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=levels))])
     for g in range(levels):
         at = order[ends[g] : ends[g + 1]]
-        Z, places, factor = _own_effects(fit, nested, at)
+        Z, places, factor = _own_effects(posterior, nested, at)
         functional = rows.take(at)
         random = functional.random.tolil()
         random[:, places] = 0.0
-        eta = next(values for _, values in blocks(_with(functional, random), fit.joint, fit.seed, rows=len(at)))
+        eta = next(
+            values for _, values in blocks(_with(functional, random), posterior.joint, posterior.seed, rows=len(at))
+        )
         known = facts.take(at)
         if family.linear_gaussian:
-            sd = fit.residual_sd()[at].T
+            sd = residual_sd(posterior)[at].T
             out[:, g] = _gaussian(design.y[at] - eta, Z @ factor, sd)
         else:
             y = design.y[at]
@@ -109,10 +119,10 @@ def _nested(inner: NDArray[np.intp], outer: NDArray[np.intp], n_inner: int) -> b
 
 
 def _own_effects(
-    fit: PosteriorChecking, nested: tuple[int, ...], at: NDArray[np.intp]
+    posterior: Posterior, nested: tuple[int, ...], at: NDArray[np.intp]
 ) -> tuple[Array, NDArray[np.intp], Array]:
     """Of a group's rows: Z (n, k) of its own effects, their places in u, and (D, k, k) factors of their covariance."""
-    design, predictor = fit.design, fit.predictor
+    design, predictor = posterior.design, posterior.predictor
     columns, places, blocks_of = [], [], []
     for t in nested:
         term = design.random[t]
@@ -121,7 +131,7 @@ def _own_effects(
             places.append(design.starts[t] + level * term.n_columns + np.arange(term.n_columns))
             blocks_of.append(predictor.factors[t])
     k = sum(block.shape[1] for block in blocks_of)
-    factor = np.zeros((fit.n_draws, k, k))
+    factor = np.zeros((posterior.n_draws, k, k))
     start = 0
     for block in blocks_of:
         stop = start + block.shape[1]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.bayes.diagnose import verdict
+from mixedfx.bayes.estimates import sigma
+from mixedfx.bayes.posterior import Posterior
 from mixedfx.draws import Key
+from mixedfx.errors import check_level, check_option
 from mixedfx.results import tables
 from mixedfx.results.numbers import column
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 from mixedfx.results.summary import rows_text
-
-if TYPE_CHECKING:
-    from mixedfx.bayes.fit import PosteriorFit
 
 Array = NDArray[np.float64]
 
@@ -28,44 +26,46 @@ def _moments(values: Array, level: float) -> pd.DataFrame:
     return pd.DataFrame(columns | {"conf_low": lower, "conf_high": upper})
 
 
-def tidy_table(fit: PosteriorFit, effects: tables.Effects, level: float) -> pd.DataFrame:
+def tidy(posterior: Posterior, effects: tables.Effects, level: float) -> pd.DataFrame:
     """Table behind `PosteriorFit.tidy`."""
-    parts = [_FILLED[effects](fit, level, number) for number in range(len(fit.joint.predictors))]
+    check_option("effects", effects, ("fixed", "ran_pars", "ran_vals"))
+    check_level(level)
+    parts = [_FILLED[effects](posterior, level, number) for number in range(len(posterior.joint.predictors))]
     if len(parts) == 1:
         return parts[0]
-    for part, predictor in zip(parts, fit.joint.predictors, strict=True):
+    for part, predictor in zip(parts, posterior.joint.predictors, strict=True):
         part.insert(0, "category", predictor.category)
     return pd.concat(parts, ignore_index=True)
 
 
-def _fixed(fit: PosteriorFit, level: float, number: int) -> pd.DataFrame:
+def _fixed(posterior: Posterior, level: float, number: int) -> pd.DataFrame:
     """Coefficients of one linear predictor, after the thresholds of an ordinal response."""
-    names, values = list(fit.design.fixed_names), fit.joint.predictors[number].beta
-    if fit.joint.thresholds is not None:
-        names = [*(f"threshold[{k + 1}]" for k in range(fit.joint.thresholds.shape[1])), *names]
-        values = np.concatenate([fit.joint.thresholds, values], axis=1)
+    names, values = list(posterior.design.fixed_names), posterior.joint.predictors[number].beta
+    if posterior.joint.thresholds is not None:
+        names = [*(f"threshold[{k + 1}]" for k in range(posterior.joint.thresholds.shape[1])), *names]
+        values = np.concatenate([posterior.joint.thresholds, values], axis=1)
     table = _moments(values, level)
     table.insert(0, "term", names)
     return table
 
 
-def _ran_pars(fit: PosteriorFit, level: float, number: int) -> pd.DataFrame:
+def _ran_pars(posterior: Posterior, level: float, number: int) -> pd.DataFrame:
     """Standard deviations and correlations of one linear predictor, and, with the first, what the family has."""
-    keys, values = fit._parameters
-    category = fit.joint.predictors[number].category
+    keys, values = posterior.parameters
+    category = posterior.joint.predictors[number].category
     mine = [i for i, key in enumerate(keys) if _belongs(key, category, number)]
     keys = tuple(keys[i] for i in mine)
     table = _moments(values[:, mine], level)
     short = [_without(key, category) for key in keys]
-    residual = fit.family.normal  # elsewhere sigma is a scale, not the standard deviation of the rows
+    residual = posterior.family.normal  # elsewhere sigma is a scale, not the standard deviation of the rows
     table.insert(0, "group", [_group(key, residual) for key in short])
     table.insert(1, "term", [_parameter_name(key, residual) for key in short])
     return table
 
 
-def _ran_vals(fit: PosteriorFit, level: float, number: int) -> pd.DataFrame:
-    keys = tables.draw_keys(fit.design)[len(fit.design.fixed_names) :]
-    table = _moments(fit.joint.predictors[number].u, level)
+def _ran_vals(posterior: Posterior, level: float, number: int) -> pd.DataFrame:
+    keys = tables.draw_keys(posterior.design)[len(posterior.design.fixed_names) :]
+    table = _moments(posterior.joint.predictors[number].u, level)
     for at, name in enumerate(("group", "level", "term")):
         table.insert(at, name, [key[at + 1] for key in keys])
     return table
@@ -101,69 +101,78 @@ def _parameter_name(key: Key, residual: bool) -> str:
     return f"cor__{key[2]}.{key[3]}" if key[0] == "cor" else ".".join(key)
 
 
-def prior_summary(fit: PosteriorFit) -> SummaryContent:
+def prior_summary(posterior: Posterior) -> SummaryContent:
     """The priors, as given and as used."""
     header = ("Parameter", "Prior", "As used, in the units of the data")
-    table = SummaryTable("Priors", header, fit.priors.described, "lll")
-    note = "scaled from the data" if fit.priors.from_data else "as given; nothing was taken from the data"
+    table = SummaryTable("Priors", header, posterior.priors.described, "lll")
+    note = "scaled from the data" if posterior.priors.from_data else "as given; nothing was taken from the data"
     return SummaryContent(
-        f"Priors of {fit.formula}", (SummaryFacts((("Set", fit.priors.name), ("Scales", note))), table)
+        f"Priors of {posterior.design.formula}",
+        (SummaryFacts((("Set", posterior.priors.name), ("Scales", note))), table),
     )
 
 
-def glance(fit: PosteriorFit) -> pd.DataFrame:
+def glance(posterior: Posterior) -> pd.DataFrame:
     """Table behind `PosteriorFit.glance`."""
-    s = fit.sampling
-    row = {"nobs": fit.nobs, "draws": fit.n_draws, "method": s.method, "k_hat": s.k_hat, "ess": s.ess}
-    row |= {"r_hat": s.r_hat, "sigma": fit.sigma, "family": fit.family.name, "divergences": s.divergences}
+    s = posterior.sampling
+    row = {
+        "nobs": len(posterior.design.y),
+        "draws": posterior.n_draws,
+        "method": s.method,
+        "k_hat": s.k_hat,
+        "ess": s.ess,
+    }
+    row |= {"r_hat": s.r_hat, "sigma": sigma(posterior), "family": posterior.family.name, "divergences": s.divergences}
     return pd.DataFrame([row])
 
 
-def summary(fit: PosteriorFit, level: float) -> SummaryContent:
+def summary(posterior: Posterior, level: float) -> SummaryContent:
     """Data, priors in brief, variances, fixed effects, diagnostics."""
-    design = fit.design
+    check_level(level)
+    design = posterior.design
     facts = [("Formula", " ".join(design.formula.text.split()))]
-    if not _plain(fit):
-        facts.append(("Family", f"{fit.family.name}, {fit.family.link.name} link"))
-    if fit.categories:
-        reference = " (reference)" if fit.family.outcome == "nominal" else ""
-        facts.append(("Categories", ", ".join((fit.categories[0] + reference, *fit.categories[1:]))))
+    if not _plain(posterior):
+        facts.append(("Family", f"{posterior.family.name}, {posterior.family.link.name} link"))
+    if posterior.categories:
+        reference = " (reference)" if posterior.family.outcome == "nominal" else ""
+        facts.append(("Categories", ", ".join((posterior.categories[0] + reference, *posterior.categories[1:]))))
     elif design.categories:
         facts.append(("Success", f"{design.response_name} = {design.categories[1]}"))
     facts.append(("Data", rows_text(design.rows)))
-    if fit.ngroups:
-        facts.append(("Groups", ", ".join(f"{label} {n}" for label, n in fit.ngroups.items())))
-    facts.append(("Priors", f"{fit.priors.name}; fit.prior_summary() lists them"))
-    prior = fit.sampling.method == "prior"
+    groups = tables.group_sizes(design)
+    if groups:
+        facts.append(("Groups", ", ".join(f"{label} {n}" for label, n in groups.items())))
+    facts.append(("Priors", f"{posterior.priors.name}; fit.prior_summary() lists them"))
+    prior = posterior.sampling.method == "prior"
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(tuple(facts))]
-    several = ("category",) if len(fit.joint.predictors) > 1 else ()
-    pars = fit.tidy("ran_pars", level)
+    several = ("category",) if len(posterior.joint.predictors) > 1 else ()
+    pars = tidy(posterior, "ran_pars", level)
     of_groups = np.array([bool(group) for group in pars["group"]], dtype=bool)
     if of_groups.any():
-        title = "Random effects" if fit.ngroups else "Other parameters"
+        title = "Random effects" if groups else "Other parameters"
         blocks.append(_estimates(title, pars.loc[of_groups], (*several, "group", "term"), level))
-    fixed = fit.tidy("fixed", level)
+    fixed = tidy(posterior, "fixed", level)
     if len(fixed):
         blocks.append(_estimates("Fixed effects", fixed, (*several, "term"), level))
     if not of_groups.all():
         blocks.append(_estimates("Other parameters", pars.loc[~of_groups], (*several, "term"), level))
     if not prior:
-        blocks.append(SummaryFacts((("Draws", f"{fit.n_draws} by {_engine(fit)}; {verdict(fit)}"),)))
-    what = "a linear mixed model" if _plain(fit) and fit.ngroups else _kind(fit)
+        blocks.append(SummaryFacts((("Draws", f"{posterior.n_draws} by {_engine(posterior)}; {verdict(posterior)}"),)))
+    what = "a linear mixed model" if _plain(posterior) and groups else _kind(posterior)
     return SummaryContent(f"{'Prior predictive' if prior else 'Posterior'} of {what}", tuple(blocks))
 
 
-def _plain(fit: PosteriorFit) -> bool:
-    return fit.family.linear_gaussian
+def _plain(posterior: Posterior) -> bool:
+    return posterior.family.linear_gaussian
 
 
-def _kind(fit: PosteriorFit) -> str:
-    return f"a {fit.family.name} {'multilevel ' if fit.ngroups else ''}model"
+def _kind(posterior: Posterior) -> str:
+    return f"a {posterior.family.name} {'multilevel ' if posterior.design.random else ''}model"
 
 
-def _engine(fit: PosteriorFit) -> str:
-    engine = getattr(fit.sampling, "engine", None)
-    return fit.sampling.method if engine is None else f"{fit.sampling.method} ({engine})"
+def _engine(posterior: Posterior) -> str:
+    engine = getattr(posterior.sampling, "engine", None)
+    return posterior.sampling.method if engine is None else f"{posterior.sampling.method} ({engine})"
 
 
 def _estimates(title: str, table: pd.DataFrame, names: tuple[str, ...], level: float) -> SummaryTable:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.bayes.estimate import blocks
+from mixedfx.bayes.posterior import Posterior
 from mixedfx.design.additions import addition, addition_columns
 from mixedfx.design.functional import Functional
 from mixedfx.design.rows_used import row_weights, weights_columns
@@ -20,7 +21,6 @@ from mixedfx.errors import DataError, OptionError
 from mixedfx.families.facts import RowFacts
 
 if TYPE_CHECKING:
-    from mixedfx.bayes.state import PosteriorState
     from mixedfx.design.design import Design
 
 Array = NDArray[np.float64]
@@ -81,19 +81,19 @@ def used_weights(
 
 
 def stream(
-    fit: PosteriorState,
+    posterior: Posterior,
     functional: Functional,
     scale: Scale = "response",
     chosen: NDArray[np.intp] | None = None,
     rows: int | None = None,
 ) -> Iterator[tuple[slice, Array]]:
     """Draws of the linear predictor or of the mean response of rows, a block at a time; see `PosteriorFit.stream`."""
-    parameters = fit.joint.family_parameters(slice(None) if chosen is None else chosen)
-    if rows is None and fit.categories:
-        n = fit.n_draws if chosen is None else len(chosen)
-        rows = max(1, 2**23 // (max(n, 1) * len(fit.categories)))
-    for at, eta in blocks(functional, fit.joint, fit.seed, chosen, rows):
-        yield at, _blanked(eta if scale == "link" else fit.family.mean(eta, parameters), functional, at)
+    parameters = posterior.joint.family_parameters(slice(None) if chosen is None else chosen)
+    if rows is None and posterior.categories:
+        n = posterior.n_draws if chosen is None else len(chosen)
+        rows = max(1, 2**23 // (max(n, 1) * len(posterior.categories)))
+    for at, eta in blocks(functional, posterior.joint, posterior.seed, chosen, rows):
+        yield at, _blanked(eta if scale == "link" else posterior.family.mean(eta, parameters), functional, at)
 
 
 def _blanked(values: Array, functional: Functional, at: slice) -> Array:
@@ -120,7 +120,7 @@ def together(found: Iterator[tuple[slice, Array]], n_draws: int, m: int, last: t
 
 
 def new_responses(
-    fit: PosteriorState,
+    posterior: Posterior,
     functional: Functional,
     facts: RowFacts,
     rng: np.random.Generator,
@@ -128,19 +128,19 @@ def new_responses(
     rows: int | None = None,
 ) -> Iterator[tuple[slice, Array]]:
     """Draws of new responses of rows, a block at a time; codes for categories."""
-    parameters = fit.joint.family_parameters(slice(None) if chosen is None else chosen)
-    for at, eta in blocks(functional, fit.joint, fit.seed, chosen, rows):
-        yield at, _blanked(fit.family.draw(rng, eta, parameters, facts.take(at)), functional, at)
+    parameters = posterior.joint.family_parameters(slice(None) if chosen is None else chosen)
+    for at, eta in blocks(functional, posterior.joint, posterior.seed, chosen, rows):
+        yield at, _blanked(posterior.family.draw(rng, eta, parameters, facts.take(at)), functional, at)
 
 
 def summaries(found: Iterator[tuple[slice, Array]], m: int, last: tuple[int, ...], level: float) -> dict[str, Array]:
-    """Mean, sd and equal-tailed interval of each row: (m, ...) arrays."""
-    out = {name: np.empty((m, *last)) for name in ("estimate", "sd", "lower", "upper")}
+    """Mean, standard deviation (`se`) and equal-tailed interval of each row: (m, ...) arrays."""
+    out = {name: np.empty((m, *last)) for name in ("estimate", "se", "lower", "upper")}
     tails = [0.5 - level / 2, 0.5 + level / 2]
     for at, values in found:
         rows = np.ascontiguousarray(np.moveaxis(values, 0, -1))  # the draws of a row side by side: three times as fast
         out["estimate"][at] = rows.mean(axis=-1)
-        out["sd"][at] = rows.std(axis=-1, ddof=1) if len(values) > 1 else np.nan
+        out["se"][at] = rows.std(axis=-1, ddof=1) if len(values) > 1 else np.nan
         out["lower"][at], out["upper"][at] = np.quantile(rows, tails, axis=-1, overwrite_input=True)
     return out
 
@@ -158,21 +158,21 @@ def prediction_table(
     return table
 
 
-def refuse_categories(fit: PosteriorState, what: str) -> None:
+def refuse_categories(posterior: Posterior, what: str) -> None:
     """Refuse a question that needs a response that is a number."""
-    if fit.categories:
+    if posterior.categories:
         raise OptionError(
-            f"{what} have no meaning for the categories of a {fit.family.name} response",
+            f"{what} have no meaning for the categories of a {posterior.family.name} response",
             hint="Use kind='response' for the probability of each category, or fit.simulate().",
         )
 
 
-def refuse_weights(fit: PosteriorState, kind: Kind) -> None:
+def refuse_weights(posterior: Posterior, kind: Kind) -> None:
     """Refuse precision weights where there is no residual variance for them to divide."""
     if kind != "predictive":
         raise OptionError(
             "weights= divide the residual variance, which only new responses have", hint='Use kind="predictive".'
         )
-    if not fit.family.weights or fit.design.known_sd is not None:
-        what = "se(...) says what it is" if fit.family.weights else f"the {fit.family.name} family has none"
+    if not posterior.family.weights or posterior.design.known_sd is not None:
+        what = "se(...) says what it is" if posterior.family.weights else f"the {posterior.family.name} family has none"
         raise OptionError(f"weights= divide a residual variance that is estimated, and {what}", hint="Leave them out.")

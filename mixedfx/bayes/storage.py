@@ -1,4 +1,4 @@
-"""Fits in files: `save` and `load`.
+"""Fits in files: what `PosteriorFit.save` writes and `mixedfx.load` reads.
 
 A file is a zip archive of
 
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from mixedfx.bayes import plain_values
 from mixedfx.bayes.collapsed import CollapsedPart
-from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.joint import JointDraws, Predictor
+from mixedfx.bayes.posterior import Posterior
 from mixedfx.design.design import Design, RowReport
 from mixedfx.errors import DataError, MixedfxWarning, OptionError
 from mixedfx.families.family import Family
@@ -40,31 +40,31 @@ FORMAT = 1
 MEMBERS = ("fit.json", "data.parquet", "draws.parquet")
 
 
-def save(fit: PosteriorFit, path: str | Path) -> Path:
+def save(posterior: Posterior, path: str | Path) -> Path:
     """Write a fit; see `PosteriorFit.save`."""
     from importlib.metadata import version
 
-    arrays = _arrays(fit)
+    arrays = _arrays(posterior)
     head = {
         "format": FORMAT,
         "mixedfx": version("mixedfx"),
-        "formula": fit.design.formula.text,
-        "family": [fit.family.name, fit.family.link.name],
-        "chains": fit.chains,
-        "seed": fit.seed,
-        "draws": fit.n_draws,
+        "formula": posterior.design.formula.text,
+        "family": [posterior.family.name, posterior.family.link.name],
+        "chains": posterior.chains,
+        "seed": posterior.seed,
+        "draws": posterior.n_draws,
         "shapes": {name: list(values.shape[1:]) for name, values in arrays.items()},
-        "categories": [one.category for one in fit.joint.predictors],
-        "auxiliary": list(fit.joint.auxiliary),
-        "extra": [list(key) for key in fit.joint.extra],
-        "transitions": None if fit.transitions is None else list(fit.transitions),
-        "sampling": plain_values.encode(fit.sampling),
-        "priors": plain_values.encode(fit.priors),
-        "design": _design_facts(fit.design),
+        "categories": [one.category for one in posterior.joint.predictors],
+        "auxiliary": list(posterior.joint.auxiliary),
+        "extra": [list(key) for key in posterior.joint.extra],
+        "transitions": None if posterior.transitions is None else list(posterior.transitions),
+        "sampling": plain_values.encode(posterior.sampling),
+        "priors": plain_values.encode(posterior.priors),
+        "design": _design_facts(posterior.design),
     }
     members = {
         "fit.json": json.dumps(head, allow_nan=False).encode(),
-        "data.parquet": _parquet(_frame(fit.design)),
+        "data.parquet": _parquet(_frame(posterior.design)),
         "draws.parquet": _draws_parquet(arrays),
     }
     with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -73,31 +73,8 @@ def save(fit: PosteriorFit, path: str | Path) -> Path:
     return Path(path)
 
 
-def load(path: str | Path) -> PosteriorFit:
-    """Read a fit that `PosteriorFit.save` wrote.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    PosteriorFit
-        With the same draws; predictions and effects are as before.
-
-    Raises
-    ------
-    DataError
-        A file that is no saved fit, is damaged, or was written by a later version of mixedfx.
-
-    Examples
-    --------
-    >>> import mixedfx as mx
-    >>> mx.load("nowhere.mfx")
-    Traceback (most recent call last):
-    mixedfx.errors.DataError: there is no file nowhere.mfx
-    """
+def read(path: str | Path) -> Posterior:
+    """Read what `save` wrote; see `mixedfx.load`."""
     from mixedfx.families.registry import family
 
     head, frame, table = _read(Path(path))
@@ -118,7 +95,7 @@ def load(path: str | Path) -> PosteriorFit:
             part = CollapsedPart(build_target(design, priors), arrays["phi"])
         names = head.get("transitions")
         transitions = None if names is None else {name: arrays[f"transition.{name}"] for name in names}
-        return PosteriorFit(design, kind, priors, joint, sampling, head["chains"], head["seed"], part, transitions)
+        return Posterior(design, kind, priors, joint, sampling, head["chains"], head["seed"], part, transitions)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error!r}") from error
 
@@ -141,9 +118,9 @@ def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame, Any]:
 
 
 # --- draws ---------------------------------------------------------------------------------------------------------
-def _arrays(fit: PosteriorFit) -> dict[str, Array]:
+def _arrays(posterior: Posterior) -> dict[str, Array]:
     """Every array of draws under a name, draws first."""
-    joint = fit.joint
+    joint = posterior.joint
     arrays: dict[str, Array] = {}
     for i, one in enumerate(joint.predictors):
         arrays |= {f"beta.{i}": one.beta, f"u.{i}": one.u}
@@ -152,10 +129,10 @@ def _arrays(fit: PosteriorFit) -> dict[str, Array]:
     arrays |= {f"extra.{i}": values for i, values in enumerate(joint.extra.values())}
     if joint.thresholds is not None:
         arrays["thresholds"] = joint.thresholds
-    if fit.collapsed is not None:
-        arrays["phi"] = fit.collapsed.phi
-    if fit.transitions is not None:
-        arrays |= {f"transition.{name}": values for name, values in fit.transitions.items()}
+    if posterior.collapsed is not None:
+        arrays["phi"] = posterior.collapsed.phi
+    if posterior.transitions is not None:
+        arrays |= {f"transition.{name}": values for name, values in posterior.transitions.items()}
     return arrays
 
 

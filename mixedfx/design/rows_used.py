@@ -13,10 +13,16 @@ from mixedfx.design.additions import addition, addition_columns
 from mixedfx.design.alignment import aligned, per_row
 from mixedfx.design.dispersion import dispersion_columns, new_log_sd
 from mixedfx.design.frame import column, nearest
-from mixedfx.errors import DataError, UnweightedRowsWarning
+from mixedfx.errors import DataError, UnweightedRowsWarning, outside
 
 if TYPE_CHECKING:
     from mixedfx.design.design import Design
+
+
+def row_index(design: Design, data: Any, n: int) -> pd.Index | None:
+    """Index of n predictions: that of the rows used where `data` is None, that of a pandas frame; else None."""
+    index = design.frame.index if data is None else getattr(data, "index", None)
+    return index if isinstance(index, pd.Index) and len(index) == n else None
 
 
 def weights_columns(design: Design, weights: Any = None) -> tuple[str, ...]:
@@ -172,5 +178,5 @@ def _warn(name: str | None) -> None:
         f"the fit has precision weights, {lacking}: new rows are predicted with weight 1, a residual variance of "
         "sigma^2. Give theirs, as weights= or in that column.",
         UnweightedRowsWarning,
-        stacklevel=5,
+        stacklevel=outside(),
     )

@@ -11,47 +11,42 @@ says so.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import NotDrawableWarning, OptionError
+from mixedfx.errors import NotDrawableWarning
 from mixedfx.inference.multiplicity import critical_values
 
-if TYPE_CHECKING:
-    from mixedfx.inference.marginal_means import MarginalMeans
-
 Array = NDArray[np.float64]
+Groups = Sequence[NDArray[np.intp]]
 
 
-def with_arrows(means: MarginalMeans, table: pd.DataFrame) -> pd.DataFrame:
-    """Add the ends of the arrows, arrow_left and arrow_right, to the table of marginal means.
+def arrows(estimate: Array, groups: Groups, SE: Array, df: Array, pairs: Groups, level: float) -> tuple[Array, Array]:
+    """Where the arrows of marginal means end, to the left and to the right, (k,) each; NaN where there is none.
 
-    Raises
-    ------
-    OptionError
-        For contrasts, and for a posterior.
+    Parameters
+    ----------
+    estimate
+        (k,) means.
+    groups
+        Positions of the means that are compared with each other.
+    SE, df
+        (m,) standard errors and degrees of freedom of the pairwise differences.
+    pairs
+        For each group the positions of its differences, in the order (0, 1), (0, 2), ..., (k - 2, k - 1).
+    level
+        One minus the level of the tests.
 
     Warns
     -----
     NotDrawableWarning
         Where the arrows of a group would contradict a comparison; they are NaN.
     """
-    from mixedfx.inference.marginal_means import positions
-
-    if means.family is not None or means.asker.posterior:
-        raise OptionError(
-            "comparison arrows are for marginal means of fits by REML or ML",
-            hint="Draw the pairwise differences: means.pairs().plot().",
-        )
-    estimate = means.answer.estimate
-    left, right = np.full(len(table), np.nan), np.full(len(table), np.nan)
-    pairs = means.contrast("pairwise", adjust="tukey")
-    for rows, group in zip(positions(pairs.cells, means.by), positions(means.cells, means.by), strict=True):
-        SE, df = pairs.answer.SE[rows], pairs.answer.df[rows]
-        needed = SE * critical_values(df, "tukey", means.level, means=len(group))
+    left, right = np.full(len(estimate), np.nan), np.full(len(estimate), np.nan)
+    for rows, group in zip(pairs, groups, strict=True):
+        needed = SE[rows] * critical_values(df[rows], "tukey", level, means=len(group))
         lengths = arrow_lengths(estimate[group], needed)
         if lengths is None:
             warnings.warn(
@@ -64,7 +59,7 @@ def with_arrows(means: MarginalMeans, table: pd.DataFrame) -> pd.DataFrame:
             # no arrow where there is no mean on that side
             left[group] = np.where(estimate[group] > estimate[group].min(), estimate[group] - lengths[0], np.nan)
             right[group] = np.where(estimate[group] < estimate[group].max(), estimate[group] + lengths[1], np.nan)
-    return table.assign(arrow_left=left, arrow_right=right)
+    return left, right
 
 
 def arrow_lengths(estimate: Array, needed: Array) -> tuple[Array, Array] | None:

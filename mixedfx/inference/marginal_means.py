@@ -322,15 +322,12 @@ class MarginalMeans(Shown):
         **options
             Passed to `mixedfx.plots.marginal_means.marginal_means`.
         """
-        from mixedfx.inference.comparison_arrows import with_arrows
         from mixedfx.plots.marginal_means import marginal_means
 
         table = self.table.rename(columns={self.column: "estimate"})
         if comparisons:
-            table = with_arrows(self, table)
-            if self.units is not None:
-                ends = {c: self.units.value(table[c].to_numpy()) for c in ("arrow_left", "arrow_right")}
-                table = table.assign(**ends)
+            left, right = self._arrows()
+            table = table.assign(arrow_left=left, arrow_right=right)
         mean = f"mean of {self.response}"
         names = {"emmean": mean, "response": mean, "trend": f"slope of {self.response}"}
         ratio = self.units is not None and self.units.ratio
@@ -338,6 +335,20 @@ class MarginalMeans(Shown):
         options.setdefault("xlabel", what)
         options.setdefault("null", None if self.quantity == "emmean" else 1.0 if ratio else 0.0)
         return Picture(marginal_means(table, list(self.cells.columns), self.by, level=self.level, ax=ax, **options))
+
+    def _arrows(self) -> tuple[Array, Array]:
+        """Ends of the comparison arrows in the units of the table; see `mixedfx.inference.comparison_arrows`."""
+        from mixedfx.inference.comparison_arrows import arrows
+
+        if self.family is not None or self.asker.posterior:
+            raise OptionError(
+                "comparison arrows are for marginal means of fits by REML or ML",
+                hint="Draw the pairwise differences: means.pairs().plot().",
+            )
+        pairs = self.contrast("pairwise", adjust="tukey")
+        SE, df = pairs.answer.SE, pairs.answer.df
+        left, right = arrows(self.answer.estimate, self._families, SE, df, pairs._families, self.level)
+        return (left, right) if self.units is None else (self.units.value(left), self.units.value(right))
 
     @property
     def column(self) -> str:

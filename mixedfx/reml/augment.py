@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from mixedfx.reml.diagnostics import LmerDiagnostics
+from mixedfx.design.design import Design
+from mixedfx.reml.solution import Solution
+
+Vector = NDArray[np.float64]
 
 
-def augment(fit: LmerDiagnostics) -> pd.DataFrame:
-    """One row for each row used.
+def augment(design: Design, solution: Solution, fitted: Vector, hat: Vector) -> pd.DataFrame:
+    """One row for each row used; `fitted` (n,) values and leverages `hat` (n,).
 
     `.cooksd` is the usual approximation r^2 h / ((1 - h)^2 p sigma^2) with Pearson residuals r and the leverage h of
-    the whole model; `LmerDiagnostics.cooks_distance` is exact for the fixed effects.
+    the whole model; `LmerFit.cooks_distance` is exact for the fixed effects.
     """
-    design = fit.design
     weights = 1.0 / design.precision.variances
-    fitted = fit.fitted.to_numpy()
     residual = design.y - fitted
-    hat = fit.leverage().to_numpy()
     pearson = design.precision.whiten(residual)
     with np.errstate(divide="ignore", invalid="ignore"):
-        cooks = pearson**2 * hat / ((1 - hat) ** 2 * len(fit.fixef) * fit.sigma**2)
+        cooks = pearson**2 * hat / ((1 - hat) ** 2 * len(solution.beta) * solution.sigma**2)
     columns = {
         ".fitted": fitted,
         ".resid": residual,
         ".hat": hat,
         ".cooksd": cooks,
-        ".fixed": design.X @ fit.fixef.to_numpy() + design.offset,
+        ".fixed": design.X @ solution.beta + design.offset,
         ".offset": design.offset,
         ".weights": weights,
         ".wtres": pearson,

@@ -19,28 +19,27 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_option
+from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_flag, check_option, check_seed, outside
 from mixedfx.inference.bootstrap import Bootstrap
 from mixedfx.inference.parameters import Parameter, choose, parameters_of, singular_rows, values_of
 from mixedfx.inference.replicates import check_count, run_blocks
 from mixedfx.reml.cluster_refits import Estimates, GroupProducts, group_products
 from mixedfx.reml.least_squares import LeastSquares, least_squares
-from mixedfx.reml.refit import refit_problem
+from mixedfx.reml.refit import refit, refit_problem
 from mixedfx.reml.resampling import cluster_of, reflated, resample_rows
 from mixedfx.reml.rows import draw_effects, fitted_values, random_part, simulate_responses
-from mixedfx.reml.solve import RemlSolution, solve
-
-if TYPE_CHECKING:
-    from mixedfx.reml.fit import LmerFit
+from mixedfx.reml.solution import Solution, solve_design
+from mixedfx.reml.solve import RemlSolution
 
 Vector = NDArray[np.float64]
+Make = Callable[[Design, Solution], Any]  # a fit of a design and its estimates
 BootstrapKind = Literal["parametric", "cluster", "residual"]
 KINDS = ("parametric", "cluster", "residual")
 BLOCK = 250  # replicates that are fitted together
@@ -56,10 +55,12 @@ class Found:
     singular: NDArray[np.bool_]
 
 
-def bootstrap_fit(
-    fit: LmerFit,
-    n: int,
-    kind: BootstrapKind,
+def bootstrap(
+    design: Design,
+    solution: Solution,
+    make: Make,
+    n: int = 1000,
+    kind: BootstrapKind = "parametric",
     *,
     use_u: bool = False,
     statistic: Callable[[Any], Any] | str | Sequence[str] | None = None,
@@ -68,23 +69,24 @@ def bootstrap_fit(
     n_jobs: int | None = 1,
     progress: bool | None = None,
 ) -> Bootstrap:
-    """Bootstrap `fit`; see `LmerFit.bootstrap`."""
+    """Bootstrap a fit; see `LmerFit.bootstrap`. A statistic is called with what `make` gives for each refit."""
+    check_flag("use_u", use_u)
+    check_seed(seed)
     check_option("kind", kind, KINDS)
     check_count("n", n, 2)
     if use_u and kind != "parametric":
         raise OptionError(f"use_u belongs to the parametric bootstrap, not to kind={kind!r}", hint="Leave it out.")
-    design = fit.design
     codes = cluster_of(design, cluster) if kind == "cluster" else None
     if callable(statistic):
-        estimate, parameters = _named(statistic(fit))
-        work = partial(_own_block, fit, kind, use_u, codes, statistic, len(parameters))
+        estimate, parameters = _named(statistic(make(design, solution)))
+        work = partial(_own_block, design, solution, make, kind, use_u, codes, statistic, len(parameters))
     else:
         parameters = choose(parameters_of(design), statistic)
         light: Any = None  # workers need the numbers of the design, not its data frame
         small = replace(design, frame=light, spec=light, formula=light)
-        plan = Plan(small, fit.solution, fit.REML, parameters, kind, use_u, codes)
+        plan = Plan(small, solution, parameters, kind, use_u, codes)
         work = plan.block
-        estimate = plan.values(np.array([fit.solution.beta]), fit.solution.theta[None], np.array([fit.sigma]))[0]
+        estimate = plan.values(np.array([solution.beta]), solution.theta[None], np.array([solution.sigma]))[0]
     size = SMALL_BLOCK if callable(statistic) else BLOCK
     blocks = run_blocks(
         work, n, block=size, seed=seed, n_jobs=n_jobs, progress=progress, title=f"{kind} bootstrap"
@@ -95,7 +97,7 @@ def bootstrap_fit(
     if failed:
         warnings.warn(
             f"{failed} of {n} bootstrap fits broke down or were not certified and were left out",
-            ResamplingWarning, stacklevel=3,
+            ResamplingWarning, stacklevel=outside(),
         )  # fmt: skip
     singular = int(np.concatenate([b.singular for b in blocks])[good].sum())
     return Bootstrap(parameters, estimate, values, kind, failed, singular)
@@ -114,7 +116,7 @@ def _named(value: Any) -> tuple[Vector, tuple[Parameter, ...]]:
 
 
 def new_responses(
-    design: Design, solution: RemlSolution | LeastSquares, kind: str, use_u: bool, n: int, rng: np.random.Generator
+    design: Design, solution: Solution, kind: str, use_u: bool, n: int, rng: np.random.Generator
 ) -> Vector:
     """(rows, n) responses of the parametric or the residual bootstrap."""
     if kind == "residual":
@@ -137,8 +139,7 @@ class Plan:
     """Everything one block needs; picklable."""
 
     design: Design
-    solution: RemlSolution | LeastSquares
-    REML: bool
+    solution: Solution
     parameters: tuple[Parameter, ...]
     kind: str
     use_u: bool
@@ -160,7 +161,7 @@ class Plan:
         design, solution = self.design, self.solution
         Y = new_responses(design, solution, self.kind, self.use_u, size, rng)
         if isinstance(solution, LeastSquares):
-            fits = [least_squares(replace(design, y=y), self.REML) for y in Y.T]
+            fits = [least_squares(replace(design, y=y), solution.REML) for y in Y.T]
             sigma = np.array([f.sigma for f in fits])
             return Estimates(np.array([f.beta for f in fits]), np.zeros((size, 0)), sigma, np.ones(size, dtype=bool))
         names = tuple(map(str, range(len(solution.theta))))
@@ -191,7 +192,7 @@ class Plan:
     def _resampled(self, drawn: NDArray[np.intp]) -> tuple[Vector, Vector, float, bool] | None:
         assert self.codes is not None
         try:
-            found = solve_design(resample_rows(self.design, self.codes, drawn), self.REML)
+            found = solve_design(resample_rows(self.design, self.codes, drawn), self.solution.REML)
         except (np.linalg.LinAlgError, ModelError, ValueError):
             return None
         return found.beta, found.theta, found.sigma, found.optimization.converged
@@ -211,21 +212,14 @@ class Plan:
         return group_products(self.design, problem, self.solution.par)
 
 
-def _singular(solution: RemlSolution | LeastSquares, theta: Vector) -> NDArray[np.bool_]:
+def _singular(solution: Solution, theta: Vector) -> NDArray[np.bool_]:
     """(b,) whether replicates with theta (b, r) are singular, in the columns that the fit used."""
     if isinstance(solution, LeastSquares):
         return np.zeros(len(theta), dtype=bool)
     return singular_rows(solution.problem, theta)
 
 
-def solve_design(design: Design, REML: bool) -> RemlSolution | LeastSquares:
-    """Fit a design, with or without random terms."""
-    return solve(design, REML) if design.random else least_squares(design, REML)
-
-
-def _stack(
-    found: Sequence[tuple[Vector, Vector, float, bool] | None], design: Design, solution: RemlSolution | LeastSquares
-) -> Estimates:
+def _stack(found: Sequence[tuple[Vector, Vector, float, bool] | None], design: Design, solution: Solution) -> Estimates:
     p, r = len(design.fixed_names), len(solution.theta)
     nothing = (np.full(p, np.nan), np.full(r, np.nan), np.nan, False)
     beta, theta, sigma, good = zip(*(nothing if f is None else f for f in found), strict=True)
@@ -233,25 +227,25 @@ def _stack(
 
 
 def _own_block(
-    fit: LmerFit, kind: str, use_u: bool, codes: NDArray[np.intp] | None, statistic: Callable[[Any], Any], m: int,
-    size: int, seeds: np.random.SeedSequence,
+    design: Design, solution: Solution, make: Make, kind: str, use_u: bool, codes: NDArray[np.intp] | None,
+    statistic: Callable[[Any], Any], m: int, size: int, seeds: np.random.SeedSequence,
 ) -> Found:  # fmt: skip
     """One block for a statistic of the user's own, called with each refitted model."""
     rng = np.random.default_rng(seeds)
     values, good, singular = np.full((size, m), np.nan), np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
-    Y = None if codes is not None else new_responses(fit.design, fit.solution, kind, use_u, size, rng)
+    Y = None if codes is not None else new_responses(design, solution, kind, use_u, size, rng)
     for b in range(size):
         try:
             if Y is not None:
-                again = fit.refit(Y[:, b])
+                again = refit(design, solution, Y[:, b])
             else:
                 assert codes is not None
                 q = int(codes.max()) + 1
-                design = resample_rows(fit.design, codes, rng.integers(0, q, q))
-                again = replace(fit, design=design, solution=solve_design(design, fit.REML), call=None)
+                drawn = resample_rows(design, codes, rng.integers(0, q, q))
+                again = drawn, solve_design(drawn, solution.REML)
         except (np.linalg.LinAlgError, ModelError, ValueError):
             continue
-        values[b] = np.atleast_1d(np.asarray(statistic(again), dtype=np.float64))
-        good[b] = again.converged
-        singular[b] = bool(_singular(again.solution, again.solution.theta[None])[0])
+        values[b] = np.atleast_1d(np.asarray(statistic(make(*again)), dtype=np.float64))
+        good[b] = again[1].optimization.converged
+        singular[b] = bool(_singular(again[1], again[1].theta[None])[0])
     return Found(values, good, singular)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.functional import Functional
+from mixedfx.design.design import Design
 from mixedfx.design.grouping import rows_of
-from mixedfx.errors import ModelError, OptionError
+from mixedfx.design.rows import functional_for
+from mixedfx.errors import ModelError, OptionError, check_flag
 from mixedfx.inference import checks
 from mixedfx.inference.findings import CheckReport, Finding
 from mixedfx.inference.influence import Influence, group_influence, row_influence
@@ -19,14 +19,14 @@ from mixedfx.inference.response_kind import response_kind
 from mixedfx.pls.projection import Projection
 from mixedfx.reml.deletion import refitted_influence
 from mixedfx.reml.least_squares import LeastSquares
-
-if TYPE_CHECKING:
-    from mixedfx.reml.state import LmerState
+from mixedfx.reml.optimization import Optimization
+from mixedfx.reml.solution import Solution
+from mixedfx.results.singularity import SingularityReport
 
 DENSE_ROWS = 5000  # rows up to which the (n, n) matrix behind least confounded residuals is formed
 
 
-def projection_of(fit: LmerState) -> Projection:
+def projection_of(design: Design, solution: Solution) -> Projection:
     """Rows of a fit as theta-hat sees them.
 
     Raises
@@ -34,51 +34,54 @@ def projection_of(fit: LmerState) -> Projection:
     ModelError
         For a fit without random terms.
     """
-    if isinstance(fit.solution, LeastSquares):
+    if isinstance(solution, LeastSquares):
         raise ModelError(
             "leverage, influence and checks are those of a mixed model; this formula has no random term",
             hint="Add one, such as (1 | group).",
         )
-    rows: Functional = fit.design_for()
-    return Projection(fit.design, fit.solution.joint, rows.fixed, rows.random)
+    rows = functional_for(design, None, "error")
+    return Projection(design, solution.joint, rows.fixed, rows.random)
 
 
-def projected_residuals(fit: LmerState, kind: str) -> NDArray[np.float64]:
+def projected_residuals(design: Design, solution: Solution, kind: str) -> NDArray[np.float64]:
     """(n,) residuals of the kinds in `mixedfx.reml.rows.PROJECTED`."""
-    marginal = fit.design.y - fit.design.X @ fit.solution.beta - fit.design.offset
+    marginal = design.y - design.X @ solution.beta - design.offset
     if kind == "marginal":
         return marginal
-    projection = projection_of(fit)
+    projection = projection_of(design, solution)
     if kind == "marginal_standardized":
         return marginal / np.sqrt(projection.marginal_variances())
     rest = np.sqrt(1.0 - projection.leverage)
-    return np.where(rest > 1e-6, projection.residual / (fit.sigma * np.where(rest > 1e-6, rest, 1.0)), np.nan)
+    return np.where(rest > 1e-6, projection.residual / (solution.sigma * np.where(rest > 1e-6, rest, 1.0)), np.nan)
 
 
-def influence_of(fit: LmerState, projection: Projection, by: str | None, refit: bool) -> Influence:
+def influence_of(
+    design: Design, solution: Solution, projection: Projection, by: str | None, refit: bool
+) -> Influence:  # fmt: skip
     """Influence of rows (`by` None) or of the levels of a column or grouping factor."""
-    assert not isinstance(fit.solution, LeastSquares)
-    index = fit.design.frame.index
+    check_flag("refit", refit)
+    assert not isinstance(solution, LeastSquares)
+    index = design.frame.index
     if by is None and not refit:
-        return row_influence(projection, fit.design.fixed_names, index)
+        return row_influence(projection, design.fixed_names, index)
     if by is None:
-        sets = [np.array([i]) for i in range(fit.nobs)]
-        return refitted_influence(fit.design, fit.solution, projection, sets, index, "row")
-    codes, levels = _groups(fit, by)
+        sets = [np.array([i]) for i in range(len(design.y))]
+        return refitted_influence(design, solution, projection, sets, index, "row")
+    codes, levels = _groups(design, by)
     if not refit:
-        return group_influence(projection, fit.design.fixed_names, codes, levels, by)
+        return group_influence(projection, design.fixed_names, codes, levels, by)
     sets = rows_of(codes, len(levels))
-    return refitted_influence(fit.design, fit.solution, projection, sets, pd.Index(list(levels), name=by), by)
+    return refitted_influence(design, solution, projection, sets, pd.Index(list(levels), name=by), by)
 
 
-def _groups(fit: LmerState, by: str) -> tuple[NDArray[np.intp], Sequence[str]]:
-    for term in fit.design.random:
+def _groups(design: Design, by: str) -> tuple[NDArray[np.intp], Sequence[str]]:
+    for term in design.random:
         if term.label == by:
             return term.codes, term.levels
-    if by in fit.design.frame.columns:
-        codes, values = pd.factorize(fit.design.frame[by], sort=True)
+    if by in design.frame.columns:
+        codes, values = pd.factorize(design.frame[by], sort=True)
         return codes.astype(np.intp), [str(v) for v in values]
-    known = dict.fromkeys([*(t.label for t in fit.design.random), *map(str, fit.design.frame.columns)])
+    known = dict.fromkeys([*(t.label for t in design.random), *map(str, design.frame.columns)])
     raise OptionError(
         f"by={by!r} is no grouping factor or column of the fit", hint=f"Use one of {', '.join(map(repr, known))}."
     )
@@ -108,19 +111,23 @@ def least_confounded(projection: Projection, sigma: float) -> pd.DataFrame:
 
 
 def check(
-    fit: LmerState, projection: Projection, without_groups: Mapping[str, tuple[str, ...]] | None = None
+    design: Design,
+    solution: Solution,
+    singularity: SingularityReport,
+    projection: Projection,
+    without_groups: Mapping[str, tuple[str, ...]],
 ) -> CheckReport:
     """Every check of a fit, and the tables of its pictures.
 
     `without_groups`: coefficients whose degrees of freedom act as if a grouping factor did not exist.
     """
-    given = checks.CheckInput(projection, fit.sigma, fit.solution.factors)
-    largest = max(fit.design.random, key=lambda t: len(t.levels) if len(t.levels) < len(fit.design.y) / 2 else 0)
-    influence = group_influence(projection, fit.design.fixed_names, largest.codes, largest.levels, largest.label)
+    given = checks.CheckInput(projection, solution.sigma, solution.factors)
+    largest = max(design.random, key=lambda t: len(t.levels) if len(t.levels) < len(design.y) / 2 else 0)
+    influence = group_influence(projection, design.fixed_names, largest.codes, largest.levels, largest.label)
     findings = (
-        _convergence(fit),
-        _singularity(fit, without_groups or {}),
-        response_kind(fit.design.y, fit.design.response_name),
+        _convergence(solution.optimization),
+        _singularity(singularity, without_groups),
+        response_kind(design.y, design.response_name),
         checks.residual_shape(given),
         checks.mode_shape(given),
         checks.spread(given),
@@ -135,7 +142,7 @@ def check(
         "modes": pd.concat(
             [
                 pd.DataFrame({"group": term.label, "column": column, "mode": modes[:, c]})
-                for term, modes in zip(fit.design.random, given.modes, strict=True)
+                for term, modes in zip(design.random, given.modes, strict=True)
                 for c, column in enumerate(term.columns)
             ],
             ignore_index=True,
@@ -144,11 +151,10 @@ def check(
             {"group": list(largest.levels), "cooks_distance": influence.cooks_distance.to_numpy()}
         ),
     }
-    return CheckReport(f"Check of {fit.formula}", findings, pictures)
+    return CheckReport(f"Check of {design.formula}", findings, pictures)
 
 
-def _convergence(fit: LmerState) -> Finding:
-    course = fit.optimization
+def _convergence(course: Optimization) -> Finding:
     if course.converged:
         return Finding("convergence", "ok", f"{course.message}, after {course.evaluations} evaluations")
     return Finding(
@@ -158,12 +164,11 @@ def _convergence(fit: LmerState) -> Finding:
     )  # fmt: skip
 
 
-def _singularity(fit: LmerState, without_groups: Mapping[str, tuple[str, ...]]) -> Finding:
+def _singularity(report: SingularityReport, without_groups: Mapping[str, tuple[str, ...]]) -> Finding:
     """Null directions, and whether degrees of freedom act as if groups did not exist.
 
     `without_groups`: grouping factor -> coefficients concerned.
     """
-    report = fit.singularity
     if not report.singular:
         return Finding("singularity", "ok", report.found)
     bayes = "mx.bayes, whose prior keeps the variance away from zero"

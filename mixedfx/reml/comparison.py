@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,11 +13,8 @@ from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.precision import same_precision
 from mixedfx.errors import DataError, NestingWarning, OptionError, RefittedWarning
 from mixedfx.inference.likelihood_ratio import comparison_table
-from mixedfx.pls.problem import build_problem
 from mixedfx.reml.fit import LmerFit
-from mixedfx.reml.least_squares import LeastSquares, least_squares
-from mixedfx.reml.refit import SNAP
-from mixedfx.reml.solve import RemlSolution, solve_problem
+from mixedfx.reml.solution import maximum_likelihood
 
 Vector = NDArray[np.float64]
 
@@ -104,17 +100,6 @@ def anova(*fits: LmerFit, refit: bool = True) -> DataFrame:
     )  # fmt: skip
 
 
-def maximum_likelihood(design: Design, start: RemlSolution | LeastSquares) -> RemlSolution | LeastSquares:
-    """Fit `design` by maximum likelihood, from the parameters of another fit of it where they are known."""
-    if not design.random:
-        return least_squares(design, REML=False)
-    problem = build_problem(design, REML=False)
-    if isinstance(start, LeastSquares):
-        return solve_problem(design, problem)
-    par = problem.parameters(start.theta)
-    return solve_problem(design, problem, None if np.any(par[problem.diagonal] < SNAP) else par)
-
-
 def _check_same_data(fits: list[LmerFit]) -> None:
     first = fits[0].design
     for fit in fits[1:]:
@@ -176,8 +161,3 @@ def _canonical(codes: NDArray[np.intp]) -> NDArray[np.intp]:
     """Codes numbered by first appearance, so that equal partitions have equal codes."""
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
-
-
-def with_fixed(design: Design, X: Vector, names: tuple[str, ...]) -> Design:
-    """The same design with other columns of the fixed part."""
-    return replace(design, X=X, fixed_names=names)

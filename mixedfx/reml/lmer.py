@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mixedfx.errors import ConvergenceWarning, SingularFitWarning, check_flag
 from mixedfx.formula.mixed_formula import MixedFormula
-from mixedfx.reml.control import Control, read_control
-from mixedfx.reml.fit import LmerFit
+from mixedfx.reml.call import Call
+from mixedfx.reml.control import Control
+from mixedfx.reml.fit import LmerFit, fit_design
 
 
 def lmer(
@@ -104,23 +103,8 @@ def lmer(
     professor   5.37
      Residual   9.30
     """
-    check_flag("REML", REML)
     from mixedfx.design.build import build_design
-    from mixedfx.reml.least_squares import least_squares
-    from mixedfx.reml.solve import solve
-    from mixedfx.reml.update import Call
 
-    options_of_optimiser = read_control(control)
-    options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
-    design = build_design(formula, data, **options, V=V, sigma=sigma)
     call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control)
-    solution = solve(design, REML, control=options_of_optimiser) if design.random else least_squares(design, REML)
-    fit = LmerFit(design, solution, call)
-    if not fit.converged:
-        course = fit.optimization
-        warnings.warn(
-            f"{course.message} after {course.evaluations} evaluations; the estimates may be off", ConvergenceWarning, 2
-        )
-    if fit.singular:
-        warnings.warn(fit.singularity.text, SingularFitWarning, 2)
-    return fit
+    call.check()
+    return fit_design(build_design(**call.of_design), call)

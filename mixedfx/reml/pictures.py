@@ -12,20 +12,21 @@ from mixedfx.design.frame import column, kind
 from mixedfx.errors import OptionError, check_level, check_option
 from mixedfx.inference.averaging import averages
 from mixedfx.inference.reference_grid import reference_grid
+from mixedfx.reml.profiling import profile
 from mixedfx.results.tables import term_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from mixedfx.reml.diagnostics import LmerDiagnostics
+    from mixedfx.reml.state import LmerState
 
 PANELS = 20  # groups that observed against fitted shows
 LINES = 150  # groups whose lines are drawn
 STEPS = 15  # points of a line
 
 
-def plot(fit: LmerDiagnostics, what: str | None, ax: Axes | None, **options: Any) -> Axes | Figure:
+def plot(fit: LmerState, what: str | None, ax: Axes | None, **options: Any) -> Axes | Figure:
     """Draw one picture, or the page with all of them.
 
     Raises
@@ -41,7 +42,7 @@ def plot(fit: LmerDiagnostics, what: str | None, ax: Axes | None, **options: Any
     return KINDS[what](fit, ax, **options)
 
 
-def modes_table(fit: LmerDiagnostics, group: str | None, term: str | None, level: float = 0.95) -> pd.DataFrame:
+def modes_table(fit: LmerState, group: str | None, term: str | None, level: float = 0.95) -> pd.DataFrame:
     """One effect of every level of a grouping factor: level, estimate, lower, upper.
 
     The intervals are those of the conditional distribution of the modes given theta, sigma and beta.
@@ -58,7 +59,7 @@ def modes_table(fit: LmerDiagnostics, group: str | None, term: str | None, level
     return pd.DataFrame(columns)
 
 
-def fitted_table(fit: LmerDiagnostics, group: str | None = None, most: int = PANELS) -> tuple[pd.DataFrame, int]:
+def fitted_table(fit: LmerState, group: str | None = None, most: int = PANELS) -> tuple[pd.DataFrame, int]:
     """Columns group, fitted, observed of some groups, from the smallest mean to the largest; and how many there are."""
     label = _label(fit, group)
     term = next(t for t in fit.design.random if t.label == label)
@@ -72,7 +73,7 @@ def fitted_table(fit: LmerDiagnostics, group: str | None = None, most: int = PAN
 
 
 def slope_tables(
-    fit: LmerDiagnostics, variable: str | None = None, group: str | None = None, most: int = LINES
+    fit: LmerState, variable: str | None = None, group: str | None = None, most: int = LINES
 ) -> tuple[pd.DataFrame, pd.DataFrame, str, str]:
     """Lines of the groups (group, x, y) and of the population (x, y), other predictors averaged; variable and factor.
 
@@ -112,7 +113,7 @@ def slope_tables(
     return pd.concat(lines, ignore_index=True), pd.DataFrame({"x": x, "y": population}), variable, label
 
 
-def _slopes(fit: LmerDiagnostics) -> list[tuple[str, str]]:
+def _slopes(fit: LmerState) -> list[tuple[str, str]]:
     """Numeric predictors that are a column of a random term, each with its grouping factor."""
     frame = fit.design.frame
     return [
@@ -123,13 +124,13 @@ def _slopes(fit: LmerDiagnostics) -> list[tuple[str, str]]:
     ]
 
 
-def _predictors(fit: LmerDiagnostics) -> tuple[str, ...]:
+def _predictors(fit: LmerState) -> tuple[str, ...]:
     from mixedfx.inference.reference_grid import fixed_predictors
 
     return fixed_predictors(fit.design)
 
 
-def _group(fit: LmerDiagnostics, group: str | None) -> str:
+def _group(fit: LmerState, group: str | None) -> str:
     """Name of a table of random effects; the first where None."""
     names = term_names(fit.design.random)
     if not names:
@@ -139,14 +140,14 @@ def _group(fit: LmerDiagnostics, group: str | None) -> str:
     return names[0] if group is None else group
 
 
-def _label(fit: LmerDiagnostics, group: str | None) -> str:
+def _label(fit: LmerState, group: str | None) -> str:
     name = _group(fit, group)
     names = term_names(fit.design.random)
     return fit.design.random[names.index(name)].label
 
 
 def _caterpillar(
-    fit: LmerDiagnostics,
+    fit: LmerState,
     ax: Axes | None,
     group: str | None = None,
     term: str | None = None,
@@ -162,7 +163,7 @@ def _caterpillar(
     return caterpillar(table, ax=ax, **options)
 
 
-def _fitted(fit: LmerDiagnostics, ax: Axes | None, group: str | None = None, groups: int = PANELS) -> Figure:
+def _fitted(fit: LmerState, ax: Axes | None, group: str | None = None, groups: int = PANELS) -> Figure:
     from mixedfx.plots.by_group import observed_against_fitted
 
     if ax is not None:
@@ -174,7 +175,7 @@ def _fitted(fit: LmerDiagnostics, ax: Axes | None, group: str | None = None, gro
 
 
 def _slope_lines(
-    fit: LmerDiagnostics,
+    fit: LmerState,
     ax: Axes | None,
     variable: str | None = None,
     group: str | None = None,
@@ -194,7 +195,7 @@ def _slope_lines(
 
 
 def _profile(
-    fit: LmerDiagnostics,
+    fit: LmerState,
     ax: Axes | None,
     parm: str | Sequence[str] | None = None,
     level: float = 0.99,
@@ -202,14 +203,14 @@ def _profile(
 ) -> Figure:
     if ax is not None:
         raise OptionError("'profile' draws a panel for each parameter on a figure of its own", hint="Leave ax= out.")
-    return fit.profile(parm, level).plot(density=density).figure
+    return profile(fit.design, fit.solution, parm, level).plot(density=density).figure
 
 
-def _scaled(fit: LmerDiagnostics) -> pd.DataFrame:
+def _scaled(fit: LmerState) -> pd.DataFrame:
     return pd.DataFrame({"fitted": fit.fitted.to_numpy(), "residual": fit.residuals("scaled").to_numpy()})
 
 
-def _residuals(fit: LmerDiagnostics, ax: Axes | None) -> Axes:
+def _residuals(fit: LmerState, ax: Axes | None) -> Axes:
     from mixedfx.plots.diagnostics import residuals_against_fitted
 
     axes = residuals_against_fitted(_scaled(fit), ax)
@@ -217,20 +218,20 @@ def _residuals(fit: LmerDiagnostics, ax: Axes | None) -> Axes:
     return axes
 
 
-def _observed(fit: LmerDiagnostics, ax: Axes | None) -> Axes:
+def _observed(fit: LmerState, ax: Axes | None) -> Axes:
     from mixedfx.plots.diagnostics import response_against_fitted
 
     table = pd.DataFrame({"fitted": fit.fitted.to_numpy(), "observed": fit.design.y})
     return response_against_fitted(table, ax, fit.design.response_name)
 
 
-def _spread(fit: LmerDiagnostics, ax: Axes | None) -> Axes:
+def _spread(fit: LmerState, ax: Axes | None) -> Axes:
     from mixedfx.plots.diagnostics import spread_against_fitted
 
     return spread_against_fitted(_scaled(fit), ax)
 
 
-def _quantiles(fit: LmerDiagnostics, ax: Axes | None) -> Axes:
+def _quantiles(fit: LmerState, ax: Axes | None) -> Axes:
     from mixedfx.plots.diagnostics import normal_quantiles
 
     return normal_quantiles({"residuals": fit.residuals("scaled").to_numpy()}, ax, "Quantiles of residuals")
@@ -248,7 +249,7 @@ KINDS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def page(fit: LmerDiagnostics) -> Figure:
+def page(fit: LmerState) -> Figure:
     """All pictures that fit on one page: residuals, their spread and quantiles, observed values, slopes, effects.
 
     At most three panels of slopes and nine in all; pictures with a panel for each group or parameter stand alone.

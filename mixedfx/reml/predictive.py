@@ -23,19 +23,22 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.alignment import row_labels
+from mixedfx.design.design import Design
 from mixedfx.design.estimable import Null
 from mixedfx.design.functional import Functional
+from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_weights, weights_columns
 from mixedfx.errors import OptionError, check_option
 from mixedfx.inference.profile import quantile
-from mixedfx.pls.joint import Joint
 from mixedfx.reml.estimate import JointUncertainty, new_level_root
 from mixedfx.reml.least_squares import LeastSquares
+from mixedfx.reml.row_variances import row_variances
+from mixedfx.reml.solution import Solution
+from mixedfx.reml.uncertainty import Uncertain
 from mixedfx.results.tables import t_test
 from mixedfx.results.undetermined import warn_rows
 
 if TYPE_CHECKING:
-    from mixedfx.reml.state import LmerState
     from mixedfx.results.protocol import NewLevels
 
 Vector = NDArray[np.float64]
@@ -43,47 +46,6 @@ Source = Literal["beta", "u", "theta", "residual"]
 SOURCES = ("beta", "u", "theta", "residual")
 IntervalKind = Literal["confidence", "prediction"]
 ROWS = 10_000  # rows in one block, each of them at every node of theta
-
-
-def row_variances(joint: JointUncertainty, fixed: Vector, random: sparse.csr_array) -> Vector:
-    """(s,) variances of fixed (beta-hat - beta) + random (u-hat - u), shared among rows with the same levels.
-
-    Parameters
-    ----------
-    joint
-        The joint distribution of (beta, u).
-    fixed, random
-        (s, p) and sparse (s, q) coefficients.
-    """
-    if not isinstance(joint, Joint) or random.nnz == 0:
-        return joint.variances(fixed, random)
-    out = np.empty(len(fixed))
-    count = np.diff(random.indptr)
-    for k in np.unique(count):
-        rows = np.flatnonzero(count == k)
-        at = random.indptr[rows][:, None] + np.arange(k)
-        columns, z = random.indices[at].astype(np.intp), random.data[at]
-        patterns, which = _patterns(columns)
-        if k == 0 or len(patterns) * k > len(rows):
-            out[rows] = joint.variances(fixed[rows], sparse.csr_array(random[rows]))
-            continue
-        among, with_beta = joint.group_covariances(patterns)
-        x = fixed[rows]
-        own = np.einsum("sp,pr,sr->s", x, joint.vcov, x, optimize=True)
-        half = np.einsum("sp,spk->sk", x, with_beta[which]) * 2.0 + np.einsum("skl,sl->sk", among[which], z)
-        out[rows] = own + (half * z).sum(axis=1)
-    return out
-
-
-def _patterns(columns: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Distinct rows of (s, k) whole numbers, and which of them each row is."""
-    s, k = columns.shape
-    which = np.zeros(s, dtype=np.intp)
-    for j in range(k):
-        column = np.unique(columns[:, j], return_inverse=True)[1].reshape(-1)
-        which = np.unique(which * (int(column.max(initial=0)) + 1) + column, return_inverse=True)[1].reshape(-1)
-    first = np.unique(which, return_index=True)[1]
-    return columns[first], which
 
 
 def check_sources(
@@ -115,7 +77,7 @@ def check_sources(
 
 
 def predict_table(
-    fit: LmerState,
+    known: Uncertain,
     newdata: Any,
     new_levels: NewLevels,
     groups: str,
@@ -125,45 +87,46 @@ def predict_table(
     weights: Any,
 ) -> pd.DataFrame:
     """Estimate, se, lower and upper for each row; see `LmerFit.predict`."""
+    design, solution = known.design, known.solution
     asked, z = check_sources(uncertainty, interval, level)
     labels = row_labels(newdata)
     if newdata is not None:
-        newdata = fit.design.spec.fetch(newdata, also=weights_columns(fit.design, weights))
+        newdata = design.spec.fetch(newdata, also=weights_columns(design, weights))
     parts: list[Vector] = []
     needs: list[Null | None] = []
     done = 0
     residual = None
     if "residual" in asked:
-        n = fit.nobs if newdata is None else len(newdata)
-        residual = row_weights(fit.design, newdata, weights, labels, n)
-    for rows in _blocks(fit, newdata, "population" if groups == "average" else new_levels):
+        n = len(design.y) if newdata is None else len(newdata)
+        residual = row_weights(design, newdata, weights, labels, n)
+    for rows in _blocks(design, newdata, "population" if groups == "average" else new_levels):
         if groups == "average":
             rows = replace(rows, random=sparse.csr_array(rows.random.shape))
         noise = None if residual is None else 1.0 / residual[done : done + len(rows)]
         done += len(rows)
         needs.append(rows.null)
-        if isinstance(fit.solution, LeastSquares):
-            parts.append(_of_least_squares(fit.solution, rows, noise, asked, level, fit.nobs))
+        if isinstance(solution, LeastSquares):
+            parts.append(_of_least_squares(solution, rows, noise, asked, level, len(design.y)))
         elif "theta" in asked:
-            found = fit.full_estimate(rows, residual=noise, fixed="beta" in asked, random="u" in asked)
+            found = known.full(rows, residual=noise, fixed="beta" in asked, random="u" in asked)
             parts.append(np.column_stack([found.mean, found.sd, found.interval(level)]))
         else:
-            mean, se = _given_theta(fit, rows, noise, asked)
+            mean, se = _given_theta(solution, rows, noise, asked)
             parts.append(np.column_stack([mean, se, mean - z * se, mean + z * se]))
     table = pd.DataFrame(np.concatenate(parts), columns=["estimate", "se", "lower", "upper"])
     null = Null.stack(needs, [len(part) for part in parts])
     if null is not None:
         table[~null.estimable] = np.nan
-        warn_rows(fit.design, null, stacklevel=4)
+        warn_rows(design, null)
     table.attrs["level"] = level
     return table
 
 
 def _given_theta(
-    fit: LmerState, rows: Functional, noise: Vector | None, asked: frozenset[str]
+    solution: Solution, rows: Functional, noise: Vector | None, asked: frozenset[str]
 ) -> tuple[Vector, Vector]:  # fmt: skip
     """(s,) predictions and standard errors with theta and sigma taken as known; `noise` as multiples of sigma^2."""
-    solution, joint = fit.solution, cast(JointUncertainty, fit.solution.joint)
+    joint = cast(JointUncertainty, solution.joint)
     variance = np.zeros(len(rows))
     if asked & {"beta", "u"}:
         fixed = rows.fixed if "beta" in asked else np.zeros_like(rows.fixed)
@@ -192,10 +155,10 @@ def _of_least_squares(
     return np.column_stack([mean, se, mean - half, mean + half])
 
 
-def _blocks(fit: LmerState, newdata: pd.DataFrame | None, new_levels: NewLevels) -> Iterator[Functional]:
+def _blocks(design: Design, newdata: pd.DataFrame | None, new_levels: NewLevels) -> Iterator[Functional]:
     """Functionals of the rows, a block at a time."""
     if newdata is None:
-        whole = fit.design_for(None)
+        whole = functional_for(design, None, "error")
         for begin in range(0, max(len(whole), 1), ROWS):
             part = slice(begin, begin + ROWS)
             fixed = whole.fixed[part]
@@ -204,4 +167,4 @@ def _blocks(fit: LmerState, newdata: pd.DataFrame | None, new_levels: NewLevels)
             yield Functional(fixed, random, none, (), whole.offset[part], whole.unseen[part])
         return
     for begin in range(0, max(len(newdata), 1), ROWS):
-        yield fit.design_for(newdata.iloc[begin : begin + ROWS], new_levels)
+        yield functional_for(design, newdata.iloc[begin : begin + ROWS], new_levels)

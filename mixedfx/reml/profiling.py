@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg
 
+from mixedfx.design.design import Design
 from mixedfx.errors import ConvergenceWarning
 from mixedfx.inference.parameters import Names, Parameter, choose, interval_frame, parameters_of
 from mixedfx.inference.profile import Deviance, Profile, Range, find_end, quantile, trace
@@ -29,10 +29,8 @@ from mixedfx.reml.constrained import (
     term_chart,
 )
 from mixedfx.reml.least_squares import LeastSquares
+from mixedfx.reml.solution import Solution
 from mixedfx.reml.trust_region import minimise
-
-if TYPE_CHECKING:
-    from mixedfx.reml.inference import LmerInference
 
 Vector = NDArray[np.float64]
 
@@ -177,28 +175,27 @@ class PlainOptimum:
         return Curve(estimate, Range(-np.inf, np.inf, se), by_beta)
 
 
-def optimum(fit: LmerInference) -> Optimum | PlainOptimum:
+def optimum(design: Design, solution: Solution) -> Optimum | PlainOptimum:
     """The ML fit of the same model; a REML fit is refitted from its theta."""
-    solution = fit.solution
     if isinstance(solution, LeastSquares):
-        known = fit.design.sigma is not None
-        shrink = 1.0 if known else float(np.sqrt(solution.dof / fit.nobs))  # from the divisor of REML to that of ML
+        n, known = len(design.y), design.sigma is not None
+        shrink = 1.0 if known else float(np.sqrt(solution.dof / n))  # from the divisor of REML to that of ML
         std_error = np.sqrt(np.diag(solution.vcov)) * shrink
-        return PlainOptimum(fit.nobs, solution.beta, std_error, solution.sigma * shrink, known)
+        return PlainOptimum(n, solution.beta, std_error, solution.sigma * shrink, known)
     problem = replace(solution.problem, REML=False)
-    found = minimise(problem, solution.par)[0] if fit.REML else evaluate(problem, solution.par)
+    found = minimise(problem, solution.par)[0] if solution.REML else evaluate(problem, solution.par)
     p = problem.p
     beta = problem.shift + (linalg.solve_triangular(problem.R, found.gamma) if p else found.gamma)
     half = linalg.solve_triangular(problem.R, linalg.inv(np.linalg.cholesky(found.S)).T) if p else np.zeros((0, 0))
     std_error = np.sqrt(found.sigma2 * (half**2).sum(axis=1))
-    return Optimum(problem, found, beta, std_error, tuple(t.n_levels for t in fit.design.random))
+    return Optimum(problem, found, beta, std_error, tuple(t.n_levels for t in design.random))
 
 
-def profile_fit(fit: LmerInference, parm: str | Sequence[str] | None = None, level: float = 0.99) -> Profile:
+def profile(design: Design, solution: Solution, parm: str | Sequence[str] | None, level: float) -> Profile:
     """Trace the profile of every parameter asked for; see `LmerFit.profile`."""
     z = quantile(level)
-    chosen = choose(parameters_of(fit.design), parm)
-    best = optimum(fit)
+    chosen = choose(parameters_of(design), parm)
+    best = optimum(design, solution)
     curves, nodes = [], []
     with _threads(best):
         for parameter in chosen:
@@ -211,12 +208,12 @@ def profile_fit(fit: LmerInference, parm: str | Sequence[str] | None = None, lev
 
 
 def profile_intervals(
-    fit: LmerInference, parm: str | Sequence[str] | None = None, level: float = 0.95, names: Names = "tidy"
+    design: Design, solution: Solution, parm: str | Sequence[str] | None, level: float, names: Names
 ) -> pd.DataFrame:
     """Profile intervals: the ends where zeta reaches the quantile, or the boundary before it."""
     z = quantile(level)
-    chosen = choose(parameters_of(fit.design), parm)
-    best = optimum(fit)
+    chosen = choose(parameters_of(design), parm)
+    best = optimum(design, solution)
     ends = np.full((len(chosen), 2), np.nan)
     estimates = np.empty(len(chosen))
     with _threads(best):

@@ -11,7 +11,6 @@ that the simulation is exact.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,15 +19,13 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import ModelError, check_count, check_seed
 from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
-from mixedfx.reml.least_squares import LeastSquares, least_squares
+from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import refit_problem
 from mixedfx.reml.rows import draw_effects, simulate_responses
-from mixedfx.reml.solve import RemlSolution, solve
+from mixedfx.reml.solution import Solution, n_parameters, solve_design
+from mixedfx.reml.solve import RemlSolution
 from mixedfx.reml.starting import off_boundary
 from mixedfx.results.tables import aic, theta_names
-
-if TYPE_CHECKING:
-    from mixedfx.reml.inference import LmerInference
 
 Vector = NDArray[np.float64]
 
@@ -85,12 +82,12 @@ def reductions(design: Design) -> tuple[Reduction, ...]:
     return tuple(out)
 
 
-def ranova(fit: LmerInference, simulate: int = 0, seed: int | None = None) -> pd.DataFrame:
+def ranova(design: Design, solution: Solution, simulate: int = 0, seed: int | None = None) -> pd.DataFrame:
     """Likelihood-ratio test of each random term against the model without it.
 
     Parameters
     ----------
-    fit
+    design, solution
         A fit with random terms, REML or ML.
     simulate
         Number of responses to simulate from each smaller model for the null distribution of the statistic; 0 for none.
@@ -120,25 +117,26 @@ def ranova(fit: LmerInference, simulate: int = 0, seed: int | None = None) -> pd
              <none>     5   NaN NaN
     (1 | professor)     4 69.09 1.0
     """
-    if isinstance(fit.solution, LeastSquares):
+    if isinstance(solution, LeastSquares):
         raise ModelError("the fit has no random term to test")
     check_count("simulate", simulate, 0)
     check_seed(seed)
-    k = fit.n_parameters
+    k = n_parameters(design, solution)
     rng = np.random.default_rng(seed)
-    rows = [["<none>", k, fit.loglik, fit.aic, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan]]
-    for reduction in reductions(fit.design):
-        design = replace(fit.design, random=reduction.random)
-        small = solve(design, fit.REML) if design.random else least_squares(design, fit.REML)
+    whole = solution.criterion
+    rows = [["<none>", k, -whole / 2, aic(whole, k), *[np.nan] * 6]]
+    for reduction in reductions(design):
+        smaller = replace(design, random=reduction.random)
+        small = solve_design(smaller, solution.REML)
         df = reduction.variances + reduction.covariances
-        statistic = small.criterion - fit.criterion
+        statistic = small.criterion - whole
         row = [
             reduction.label, k - df, -small.criterion / 2, aic(small.criterion, k - df), statistic, df,
             chi_square_probability(statistic, df),
             mixture_probability(statistic, reduction.variances, reduction.covariances), np.nan, np.nan,
         ]  # fmt: skip
         if simulate:
-            null = null_statistics(fit.design, fit.solution, design, small, int(simulate), rng)
+            null = null_statistics(design, solution, smaller, small, int(simulate), rng)
             row[-2] = (1 + int(np.sum(null >= statistic - TIE))) / (1 + len(null))
             row[-1] = float(np.sqrt(row[-2] * (1 - row[-2]) / len(null)))
         rows.append(row)
@@ -148,7 +146,7 @@ def ranova(fit: LmerInference, simulate: int = 0, seed: int | None = None) -> pd
 
 
 def null_statistics(
-    large: Design, fitted: RemlSolution, small: Design, null: RemlSolution | LeastSquares, count: int,
+    large: Design, fitted: RemlSolution, small: Design, null: Solution, count: int,
     rng: np.random.Generator,
 ) -> Vector:  # fmt: skip
     """(B,) statistics of responses simulated from the smaller model at its estimates."""
@@ -164,7 +162,7 @@ def null_statistics(
     return np.maximum(np.concatenate(out), 0.0)
 
 
-def _criteria(small: Design, null: RemlSolution | LeastSquares, Y: Vector) -> Vector:
+def _criteria(small: Design, null: Solution, Y: Vector) -> Vector:
     """(B,) criteria of the smaller model for the columns of Y (n, B)."""
     if isinstance(null, RemlSolution):
         start = off_boundary(null.problem, null.par)

@@ -7,7 +7,7 @@ together (`mixedfx.pls.batch`); otherwise one after the other, each from the par
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,9 @@ from mixedfx.pls.crossproducts import level_products
 from mixedfx.pls.problem import Problem
 from mixedfx.reml.control import MAX_EVALUATIONS, START_RADIUS, TOLERANCE
 from mixedfx.reml.least_squares import LeastSquares, least_squares
-from mixedfx.reml.solve import solve_problem
+from mixedfx.reml.solve import RemlSolution, solve_problem
 from mixedfx.reml.trust_region import ROUNDING, minimise, trust_region_steps
-
-if TYPE_CHECKING:
-    from mixedfx.reml.fit import LmerFit
+from mixedfx.results.tables import theta_names
 
 Vector = NDArray[np.float64]
 
@@ -133,29 +131,29 @@ def with_response(problem: Problem, responses: Responses, b: int) -> Problem:
     return replace(problem, zw1=zw1, zw2=zw2, ww=ww, shift=responses.shift[:, b])
 
 
-def refit(fit: LmerFit, y: Vector) -> LmerFit:
-    """The model of `fit` for one new response (n,)."""
-    Y = check_responses(fit.design, y)
+def refit(design: Design, solution: RemlSolution | LeastSquares, y: Vector) -> tuple[Design, Any]:
+    """The same model for one new response (n,): its design, and estimates of the same class."""
+    Y = check_responses(design, y)
     if Y.shape[1] != 1:
         raise DataError("refit takes one response", hint="Give many responses, one a column, to fit.refits.")
-    design = replace(fit.design, y=Y[:, 0])
-    if isinstance(fit.solution, LeastSquares):
-        return replace(fit, design=design, solution=least_squares(design, fit.REML), call=None)
-    problem = with_response(fit.solution.problem, cross_products(design, fit.solution.problem, Y), 0)
-    return replace(fit, design=design, solution=solve_problem(design, problem), call=None)
+    again = replace(design, y=Y[:, 0])
+    if isinstance(solution, LeastSquares):
+        return again, least_squares(again, solution.REML)
+    problem = with_response(solution.problem, cross_products(again, solution.problem, Y), 0)
+    return again, solve_problem(again, problem)
 
 
-def refits(fit: LmerFit, Y: Vector | pd.DataFrame) -> Refits:
-    """The model of `fit` for each column of `Y` (n, B), every one starting from the fit's theta.
+def refits(design: Design, solution: RemlSolution | LeastSquares, Y: Vector | pd.DataFrame) -> Refits:
+    """The same model for each column of `Y` (n, B), every one starting from the fit's theta.
 
     Raises
     ------
     ModelError
         For a fit without random terms.
     """
-    if isinstance(fit.solution, LeastSquares):
+    if isinstance(solution, LeastSquares):
         raise ModelError("a fit without random terms has nothing to optimise", hint="Use numpy.linalg.lstsq.")
-    return refit_problem(fit.design, fit.solution.problem, Y, fit.solution.par, tuple(fit.theta.index))
+    return refit_problem(design, solution.problem, Y, solution.par, theta_names(design.random))
 
 
 def refit_problem(

@@ -1,53 +1,44 @@
-"""What a linear mixed model fitted by REML or ML holds, and the numbers it can be asked for.
+"""What a linear mixed model fitted by REML or ML holds: estimates, what is known of rows, and with what uncertainty.
 
-`LmerFit` is put together from four rooms: the estimates (here), predictions (prediction.py), tests and intervals
-(inference.py), and diagnostics (diagnostics.py). Each is a class that adds methods and no state to the one before; the
-work is done by functions.
+`LmerFit` (fit.py) adds the questions asked of a fit. Two classes instead of one, since their docstrings are longer than
+one file should be, and so that functions that answer questions have a class below them to name. Methods are one line;
+the work is done by functions of a design and its estimates.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
+from mixedfx.design.rows import functional_for
 from mixedfx.draws import Draws
-from mixedfx.errors import ThetaUncertaintyWarning, check_count, check_option, check_seed
+from mixedfx.errors import check_option
 from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
-from mixedfx.reml.estimate import RemlEstimate, estimate
+from mixedfx.inference.hypotheses import Reference
+from mixedfx.reml import prediction
+from mixedfx.reml.estimate import RemlEstimate
+from mixedfx.reml.predictive import IntervalKind, Source
+from mixedfx.reml.rows import ResidualKind, fitted_values
+from mixedfx.reml.solution import Solution, n_parameters
+from mixedfx.reml.testing import Vcov
+from mixedfx.reml.uncertainty import Uncertain, in_words
 from mixedfx.results import tables
 from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
 from mixedfx.results.singularity import SingularityReport, singularity
-from mixedfx.results.undetermined import determined
 
 if TYPE_CHECKING:
+    from mixedfx.reml.call import Call
     from mixedfx.reml.full_estimate import FullEstimate
-    from mixedfx.reml.least_squares import LeastSquares
     from mixedfx.reml.optimization import Optimization
-    from mixedfx.reml.solve import RemlSolution
-    from mixedfx.reml.theta_nodes import ThetaNodes
-    from mixedfx.reml.update import Call
-
-ALL_INCLUDED = (
-    "That theta and sigma are estimated is included. Numbers of fixed effects alone: t with Satterthwaite's degrees of "
-    "freedom, as in tidy() and emmeans(). Numbers with random effects: averages over fixed nodes of theta and sigma, "
-    "weighted by the restricted likelihood and a weak prior."
-)
-EXACT_T = "t with n - p degrees of freedom, as in tidy(): exact, as there are no random effects."
-THETA_GIVEN = (
-    "Given the estimated variances: the uncertainty of the fixed effects, the random effects and unseen levels is "
-    "included, that of theta and sigma is left out."
-)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,11 +56,10 @@ class LmerState:
     """
 
     design: Design
-    solution: RemlSolution | LeastSquares
+    solution: Solution
     call: Call | None = None
-    # What `apply` and `draws` answer with, and the fit that `with_uncertainty` made this one of, whose work it shares.
-    _answers: Uncertainty = field(default="given theta", init=False)
-    _original: LmerState | None = field(default=None, init=False)
+    # What `apply` and `draws` answer with, where `with_uncertainty` was asked; else given theta.
+    _answers: Uncertainty | None = field(default=None, init=False)
 
     @property
     def formula(self) -> str:
@@ -140,7 +130,7 @@ class LmerState:
     @property
     def n_parameters(self) -> int:
         """Fixed effects, theta, and sigma unless it is known: the k of AIC and BIC."""
-        return len(self.solution.beta) + len(self.solution.theta) + (self.design.sigma is None)
+        return n_parameters(self.design, self.solution)
 
     @property
     def aic(self) -> float:
@@ -160,7 +150,7 @@ class LmerState:
     @property
     def ngroups(self) -> dict[str, int]:
         """Grouping factor -> number of levels."""
-        return {term.label: term.n_levels for term in self.design.random}
+        return tables.group_sizes(self.design)
 
     @property
     def optimization(self) -> Optimization:
@@ -200,9 +190,7 @@ class LmerState:
     @property
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
-        if self._original is not None and self._answers == "given theta":
-            return THETA_GIVEN
-        return ALL_INCLUDED if self.design.random else EXACT_T
+        return in_words(self.design, self._answers)
 
     def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
         """The same fit, answering linear questions with all its uncertainty or with that given theta-hat.
@@ -230,50 +218,42 @@ class LmerState:
         True
         """
         check_option("uncertainty", uncertainty, UNCERTAINTIES)
-        return self._original_fit._views[uncertainty]
-
-    @property
-    def _original_fit(self) -> Self:
-        return self if self._original is None else cast(Any, self._original)
+        return self._views[uncertainty]
 
     @cached_property
     def _views(self) -> dict[str, Self]:
-        out = {}
-        for answers in UNCERTAINTIES:
-            out[answers] = view = replace(self)
-            object.__setattr__(view, "_answers", answers)
-            object.__setattr__(view, "_original", self)
-        return out
+        """The fit by what it answers with; the views share whatever is worked out for one of them."""
+        views = {answers: replace(self) for answers in UNCERTAINTIES}
+        for answers, view in views.items():
+            view.__dict__.update(_answers=answers, _views=views, uncertain=self.uncertain)
+        return views
 
     @cached_property
-    def _theta_nodes(self) -> ThetaNodes:
-        """Nodes of theta and sigma, made when they are first needed."""
-        from mixedfx.reml.theta_nodes import theta_nodes
+    def uncertain(self) -> Uncertain:
+        """What the fit does not know, each piece worked out when it is first needed."""
+        return Uncertain(self.design, self.solution)
 
-        return theta_nodes(cast(Any, self.solution))
+    def reference(self, ddf: tables.DegreesOfFreedom | None = "satterthwaite", vcov: Vcov | None = None) -> Reference:
+        """Covariance of the fixed effects with its degrees of freedom: ``vcov``, ``t_df(C)``, ``f_test(L, d)``.
+
+        All tests go through it. Satterthwaite's and Kenward and Roger's pieces are computed once for each fit.
+
+        Parameters
+        ----------
+        ddf, vcov
+            As in `tidy`.
+        """
+        return self.uncertain.reference(ddf, vcov)
 
     def full_estimate(self, functional: Functional, **parts: Any) -> FullEstimate:
         """Linear functionals with the uncertainty of theta and sigma; `parts` as `FullEstimate` has them."""
-        from mixedfx.reml.full_estimate import FullEstimate
-
-        original: Any = self._original_fit
-        reference: Callable[[], Any] = lambda: original.reference("satterthwaite")  # noqa: E731
-        mean = functional.fixed @ self.solution.beta + functional.random @ self.solution.u + functional.offset
-        return FullEstimate(functional, mean, reference, original._told_theta_nodes, **parts)
-
-    def _told_theta_nodes(self) -> ThetaNodes:
-        """The nodes, with a warning where they are not what they should be."""
-        if not self._theta_nodes.trusted:
-            warnings.warn(self._theta_nodes.caveat, ThetaUncertaintyWarning, stacklevel=4)
-        return self._theta_nodes
+        return self.uncertain.full(functional, **parts)
 
     def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
         """Rows of the linear predictor over (beta, u) for `newdata`, or for the data of the fit.
 
         `mixedfx.design.rows.functional_for` says what becomes of unseen levels and of absent grouping columns.
         """
-        from mixedfx.design.rows import functional_for
-
         return functional_for(self.design, newdata, new_levels)
 
     @property
@@ -304,12 +284,7 @@ class LmerState:
         >>> found.mean.round(2), found.sd.round(2)
         (array([63.03]), array([0.48]))
         """
-        found = self.full_estimate(functional) if self._answers == "full" else self._given_theta(functional)
-        return determined(found, functional)
-
-    def _given_theta(self, functional: Functional) -> RemlEstimate:
-        fit = self.solution
-        return estimate(functional, fit.beta, fit.u, fit.factors, fit.sigma, fit.joint)
+        return self.uncertain.apply(functional, self._answers)
 
     def expected(self, functional: Functional, chosen: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
         """Draws of the mean response of rows; the mean response of a linear mixed model is its linear predictor.
@@ -355,27 +330,156 @@ class LmerState:
         >>> fit.draws(200, seed=1)["u", "professor", "A", "Intercept"].shape
         (1, 200)
         """
-        n = 1000 if n is None else n
-        check_count("n", n)
-        check_seed(seed)
-        rng = np.random.default_rng(seed)
-        if self._answers == "full":
-            beta, u = self._full_draws(n, rng)
-        else:
-            beta, u = self.solution.joint.draw(n, rng)
-        note = self.uncertainty if self._answers == "full" else THETA_GIVEN
-        return Draws(tables.draw_keys(self.design), np.concatenate([beta, u], axis=1)[None], note)
+        return self.uncertain.draws(n, seed, self._answers)
 
-    def _full_draws(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Draws of the mixture about the estimates; see `mixedfx.reml.full_estimate`."""
-        fit = self.solution
-        if not self.design.random:
-            p, none = len(fit.beta), sparse.csr_array((len(fit.beta), 0))
-            rows = Functional(np.eye(p), none, none, (), np.zeros(p), np.zeros(p))
-            return self.full_estimate(rows).draws(n, rng), np.zeros((n, 0))
-        nodes = self._original_fit._told_theta_nodes()
-        draws = nodes.effects(n, rng)
-        push = 1.0 + rng.standard_normal((n, 1))
-        pairs = zip(draws, (fit.beta, fit.u), nodes.mean_effects, strict=True)
-        beta, u = (drawn + push * (estimate - mean) for drawn, estimate, mean in pairs)
-        return beta, u
+    @cached_property
+    def _fitted(self) -> NDArray[np.float64]:
+        return fitted_values(self.design, self.solution.beta, self.solution.u)
+
+    @property
+    def fitted(self) -> pd.Series:
+        """(n,) X beta + offset + Z u; the index is the row's position in the data."""
+        return pd.Series(self._fitted.copy(), index=self.design.frame.index, name="fitted")
+
+    def residuals(self, kind: ResidualKind = "response") -> pd.Series:
+        """Residuals around the fitted values, random effects included.
+
+        Parameters
+        ----------
+        kind
+            ``"response"``: y minus fitted. ``"pearson"``: times the root of the weight. ``"scaled"``: divided by
+            sigma too. ``"standardized"``: divided by their own standard deviation, sigma sqrt(1 - leverage).
+            ``"marginal"``: y minus X beta and the offset. ``"marginal_standardized"``: those divided by their own
+            standard deviation.
+
+        Returns
+        -------
+        Series
+            (n,) residuals, in the units of the response unless scaled or standardised; the index is the row's position
+            in the data.
+        """
+        return prediction.residuals(self.design, self.solution, self._fitted, kind)
+
+    def predict(
+        self,
+        newdata: Any = None,
+        new_levels: NewLevels = "error",
+        groups: Literal["fitted", "average"] = "fitted",
+        seed: int | None = None,
+        *,
+        se: bool = False,
+        interval: IntervalKind | None = None,
+        level: float = 0.95,
+        uncertainty: Collection[Source] | None = None,
+        weights: Any = None,
+        back_transform: bool = False,
+        bias_adjust: bool = False,
+    ) -> pd.Series | pd.DataFrame:
+        """Predicted responses, with standard errors and intervals where they are asked for.
+
+        Parameters
+        ----------
+        newdata
+            Any frame narwhals understands, a lazy one too; the data of the fit where None.
+        new_levels
+            What to do with levels of a grouping factor that the fit has not seen. ``"error"``: raise. ``"population"``:
+            their effects are 0, the population mean. ``"sample"``: each gets effects drawn from the population.
+        groups
+            ``"fitted"``: with the estimated effects of the groups. ``"average"``: with all random effects at 0.
+        seed
+            Seed of the draws of ``new_levels="sample"``.
+        se
+            Whether to give standard errors (and the intervals that belong to them).
+        interval
+            ``"confidence"``: for the mean of the response given the groups. ``"prediction"``: for a new response.
+            Either gives a table.
+        level
+            Level of the intervals.
+        uncertainty
+            What standard errors and intervals include: any of ``"beta"``, ``"u"`` (the random effects, those of unseen
+            levels too where ``new_levels="sample"``), ``"theta"`` (that the variances are estimated), ``"residual"``.
+            None: beta, u and theta, and for ``interval="prediction"`` the residual as well. Naming any gives a table.
+        weights
+            Precision weights of the rows, for the residual: values (a pandas Series is aligned with the index of
+            `newdata`) or a column. None: those of the fit; for new rows the column that the fit was weighted by, and 1
+            where they do not have it.
+        back_transform
+            Of a transformed response: whether predictions are in the units of the variable, days under ``log(days) ~
+            ...``, by the inverse of the transformation (the median of a new response; intervals go through the inverse
+            too). False: as modelled, log(days).
+        bias_adjust
+            With `back_transform`: predict the arithmetic mean of the variable, which takes the residual variance into
+            account, instead of the median. Intervals for a mean are then those of that mean.
+
+        Returns
+        -------
+        Series or DataFrame
+            One prediction for each row, in the units of the response as modelled, or of its variable; indexed as
+            `newdata` if that is a pandas frame.
+            A table (estimate, se, lower, upper) where `se`, `interval` or `uncertainty` is given; its estimate is the
+            mean, so unseen levels are at 0 and nothing is drawn. Intervals are those of `tidy` and `mixedfx.effects`
+            for the same number: t with Satterthwaite's degrees of freedom where it holds fixed effects alone, averaged
+            over nodes of theta where it holds random effects or the residual, normal where theta is left out.
+
+        Raises
+        ------
+        UnseenLevelError
+            For an unseen level in the fixed part, or in a grouping factor where ``new_levels="error"``.
+        DataError
+            New data without a column that the model needs; a fit whose ``offset=`` was given as numbers knows that of
+            its own rows only.
+        OptionError
+            For a source of uncertainty or an interval that there is not.
+
+        Warns
+        -----
+        UnweightedRowsWarning
+            Where the residual of new rows is asked for, the fit is weighted, and nothing says the weights of the rows.
+        NotEstimableWarning
+            Where the data do not determine the mean of a row, such as one in a cell without rows; it is NaN.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+        >>> new = mx.datasets.load("flipped_classroom").iloc[[0]].assign(professor="Z")
+        >>> fit.predict(new, new_levels="population").round(1).tolist()
+        [67.2]
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> fit.predict(course.iloc[:2], interval="prediction").round(1)
+           estimate   se  lower  upper
+        0      73.2  9.5   54.6   91.9
+        1      73.2  9.5   54.6   91.9
+
+        A median and its interval, where the response was a logarithm:
+
+        >>> fit = mx.lmer("log(score) ~ style + (1 | professor)", course)
+        >>> fit.predict(course.iloc[:1], interval="prediction", back_transform=True).round(1)
+           estimate    se  lower  upper
+        0      73.8  12.1   53.5  101.9
+        """
+        return prediction.predict(
+            self.uncertain, newdata, new_levels, groups, seed, se=se, interval=interval, level=level,
+            uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust,
+        )  # fmt: skip
+
+    def simulate(self, n: int = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:
+        """Simulate new responses for the rows of the fit.
+
+        Parameters
+        ----------
+        n
+            Number of simulated responses.
+        seed
+            Seed of the random numbers.
+        use_u
+            False: every group gets new effects drawn from N(0, sigma^2 T T'): new data from the same population of
+            groups, what a parametric bootstrap needs. True: the groups keep their estimated effects and only
+            residuals are new.
+
+        Returns
+        -------
+        DataFrame
+            (nobs, n), a column for each simulation; on the scale of the left side of the formula.
+        """
+        return prediction.simulate(self.design, self.solution, n, seed, use_u)

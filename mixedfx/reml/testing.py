@@ -1,17 +1,19 @@
 """Tests of the fixed effects of a fit: which degrees of freedom, by which covariance, of which hypothesis.
 
-The numbers are those of `mixedfx.inference`; here the methods of a fit find what these functions take.
+The numbers are those of `mixedfx.inference`; here they are asked about a design and its estimates.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import OptionError, check_option
+from mixedfx.design.design import Design
+from mixedfx.errors import OptionError, check_flag, check_option
 from mixedfx.inference.hypotheses import (
     Constant,
     Reference,
@@ -23,18 +25,20 @@ from mixedfx.inference.hypotheses import (
 )
 from mixedfx.inference.robust import RobustCovariance, robust_covariance
 from mixedfx.inference.satterthwaite import satterthwaite
+from mixedfx.inference.terms import term_contrasts
 from mixedfx.reml.least_squares import LeastSquares
+from mixedfx.reml.solution import Solution
 from mixedfx.results.tables import DegreesOfFreedom
-
-if TYPE_CHECKING:
-    from mixedfx.reml.inference import LmerInference
 
 Vector = NDArray[np.float64]
 Vcov = RobustCovariance | pd.DataFrame | NDArray[np.float64]
+Ask = Callable[[], Reference]  # a reference that is worked out where it is needed
 DDF = ("satterthwaite", "kenward-roger", "residual", "normal", None)
 
 
-def reference(fit: LmerInference, ddf: DegreesOfFreedom | None, vcov: Vcov | None = None) -> Reference:
+def reference(
+    design: Design, solution: Solution, ddf: DegreesOfFreedom | None, vcov: Vcov | None = None
+) -> Reference:  # fmt: skip
     """Covariance of the fixed effects and the degrees of freedom that go with it.
 
     Raises
@@ -44,14 +48,13 @@ def reference(fit: LmerInference, ddf: DegreesOfFreedom | None, vcov: Vcov | Non
         covariance given.
     """
     check_option("ddf", ddf, DDF)
-    solution = fit.solution
-    residual = float(fit.nobs - len(solution.beta)) if fit.design.sigma is None else np.inf
+    residual = float(len(design.y) - len(solution.beta)) if design.sigma is None else np.inf
     constants = {None: np.nan, "residual": residual, "normal": np.inf}
     if vcov is not None:
-        return _given(fit, ddf, vcov, constants)
+        return _given(design, ddf, vcov, constants)
     if ddf in constants:
         return Constant(solution.vcov, constants[ddf])
-    if ddf == "kenward-roger" and not fit.REML:
+    if ddf == "kenward-roger" and not solution.REML:
         raise OptionError(
             'ddf="kenward-roger" is defined for REML, and this fit is by maximum likelihood',
             hint="Fit with REML=True, or use fit.update(REML=True).",
@@ -59,21 +62,21 @@ def reference(fit: LmerInference, ddf: DegreesOfFreedom | None, vcov: Vcov | Non
     if isinstance(solution, LeastSquares):  # exact
         return Constant(solution.vcov, residual)
     if ddf == "satterthwaite":
-        return satterthwaite(solution.problem, solution.par, fit.design)
+        return satterthwaite(solution.problem, solution.par, design)
     from mixedfx.inference.kenward_roger import kenward_roger
 
     return kenward_roger(solution.problem, solution.par)
 
 
 def _given(
-    fit: LmerInference, ddf: DegreesOfFreedom | None, vcov: Vcov, constants: dict[DegreesOfFreedom | None, float]
+    design: Design, ddf: DegreesOfFreedom | None, vcov: Vcov, constants: dict[DegreesOfFreedom | None, float]
 ) -> Reference:
     if ddf == "kenward-roger":
         raise OptionError(
             'ddf="kenward-roger" brings its own covariance, and vcov= gives another',
             hint='Leave vcov= out, or use ddf="satterthwaite" with fit.vcov_robust().',
         )
-    p = len(fit.solution.beta)
+    p = len(design.fixed_names)
     if isinstance(vcov, RobustCovariance):
         if vcov.vcov.shape != (p, p):
             raise OptionError("vcov= comes from a fit with other coefficients")
@@ -84,7 +87,7 @@ def _given(
             hint='Say ddf="normal" or ddf="residual", or give what fit.vcov_robust() returns.',
         )
     if isinstance(vcov, pd.DataFrame):
-        names = list(fit.design.fixed_names)
+        names = list(design.fixed_names)
         if set(vcov.columns) == set(names) == set(vcov.index):
             vcov = vcov.loc[names, names]
     matrix = np.asarray(vcov, dtype=np.float64)
@@ -93,37 +96,31 @@ def _given(
     return Constant(matrix, constants[ddf])
 
 
-def robust(fit: LmerInference, kind: str, cluster: Any) -> RobustCovariance:
+def robust(design: Design, solution: Solution, kind: str, cluster: Any) -> RobustCovariance:
     """Cluster-robust covariance of the fixed effects."""
-    solution = fit.solution
-    return robust_covariance(
-        fit.design, solution.factors, solution.sigma, solution.beta, solution.vcov, kind, cluster
-    )  # fmt: skip
+    return robust_covariance(design, solution.factors, solution.sigma, solution.beta, solution.vcov, kind, cluster)
 
 
 def linear_hypothesis(
-    fit: LmerInference, hypothesis: Any, rhs: Any, joint: bool, ddf: DegreesOfFreedom | None, vcov: Vcov | None,
-    level: float,
+    design: Design, solution: Solution, reference: Ask, hypothesis: Any, rhs: Any, joint: bool, level: float
 ) -> pd.DataFrame:  # fmt: skip
-    """Table behind `LmerInference.test`."""
-    L, labels = contrast_matrix(hypothesis, fit.design.fixed_names)
+    """Table behind `LmerFit.test`."""
+    check_flag("joint", joint)
+    L, labels = contrast_matrix(hypothesis, design.fixed_names)
     values = np.asarray(rhs, dtype=np.float64)
     if values.ndim > 1 or values.size not in (1, len(L)):
         raise OptionError(f"rhs= has {values.size} values for {len(L)} contrasts")
     values = np.broadcast_to(values, (len(L),)).astype(np.float64)
-    used = fit.reference(ddf, vcov)
+    used = reference()
     if not joint:
-        return contrast_table(labels, L, fit.solution.beta, values, used, level)
+        return contrast_table(labels, L, solution.beta, values, used, level)
     check_testable(L, values)
-    return joint_table(labels, L, fit.solution.beta, values, used)
+    return joint_table(labels, L, solution.beta, values, used)
 
 
 def anova(
-    fit: LmerInference, type: Literal["I", "II", "III", 1, 2, 3], ddf: DegreesOfFreedom | None, vcov: Vcov | None
-) -> pd.DataFrame:
-    """Table behind `LmerInference.anova`."""
-    from mixedfx.inference.terms import term_contrasts
-
+    design: Design, solution: Solution, reference: Ask, type: Literal["I", "II", "III", 1, 2, 3]
+) -> pd.DataFrame:  # fmt: skip
+    """Table behind `LmerFit.anova`."""
     roman: Any = {1: "I", 2: "II", 3: "III"}.get(type, type) if isinstance(type, int) else type
-    contrasts = term_contrasts(fit.design, roman)
-    return anova_table(contrasts, fit.solution.beta, fit.solution.sigma, fit.reference(ddf, vcov))
+    return anova_table(term_contrasts(design, roman), solution.beta, solution.sigma, reference())

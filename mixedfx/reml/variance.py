@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pandas as pd
 
-from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, SingularFitWarning, check_option
+from mixedfx.design.design import Design
+from mixedfx.errors import ConvergenceWarning, FewLevelsWarning, IdentifiabilityWarning, check_option, outside
 from mixedfx.inference.variance_explained import (
     VarianceParts,
     icc_table,
@@ -17,20 +18,18 @@ from mixedfx.inference.variance_explained import (
     r2_table,
     variance_parts,
 )
-
-if TYPE_CHECKING:
-    from mixedfx.reml.fit import LmerFit
-    from mixedfx.reml.state import LmerState
+from mixedfx.reml.solution import Solution, solve_design
 
 By = Literal["level", "term"]
 
 
-def parts_of(fit: LmerState) -> VarianceParts:
+def parts_of(design: Design, solution: Solution) -> VarianceParts:
     """Variance of a row by where it comes from."""
-    return variance_parts(fit.design, fit.fixef.to_numpy(), fit.covariance_factors, fit.sigma**2)
+    factors = tuple(solution.sigma * factor[None] for factor in solution.factors)
+    return variance_parts(design, solution.beta, factors, solution.sigma**2)
 
 
-def r2(fit: LmerState, by: By | None) -> pd.DataFrame:
+def r2(design: Design, solution: Solution, by: By | None) -> pd.DataFrame:
     """Marginal and conditional R2, or the variance explained by level or by term.
 
     Raises
@@ -39,35 +38,46 @@ def r2(fit: LmerState, by: By | None) -> pd.DataFrame:
         For an unknown `by`.
     """
     check_option("by", by, (None, "level", "term"))
+    parts = parts_of(design, solution)
     if by == "level":
-        return r2_by_level_table(parts_of(fit), parts_of(null_fit(fit)))
-    return r2_table(parts_of(fit)) if by is None else partition_table(parts_of(fit))
+        return r2_by_level_table(parts, parts_of(*without_predictors(design, solution.REML)))
+    return r2_table(parts) if by is None else partition_table(parts)
 
 
-def icc(fit: LmerState) -> pd.DataFrame:
+def icc(design: Design, solution: Solution) -> pd.DataFrame:
     """Intraclass correlations and design effects."""
-    return icc_table(fit.design, parts_of(fit))
+    return icc_table(design, parts_of(design, solution))
 
 
-def null_fit(fit: LmerState) -> LmerFit:
-    """The same random part, rows, weights and offset with an intercept as the only fixed effect.
+def without_predictors(design: Design, REML: bool) -> tuple[Design, Solution]:
+    """The same random part and rows, what is known of these too, with an intercept as the only fixed effect, fitted.
 
     What few levels or a singular fit mean was said when the model itself was fitted, and is not said again.
-    """
-    from mixedfx.reml.lmer import lmer
 
-    design = fit.design
+    Warns
+    -----
+    ConvergenceWarning
+        Where the optimiser did not certify a minimum.
+    """
+    from mixedfx.design.build import build_design
+
     formula = replace(design.formula, fixed="1", offsets=())
     left = {name for random in design.spec.random for name in random.part.levels}
     with warnings.catch_warnings():
-        for said in (FewLevelsWarning, IdentifiabilityWarning, SingularFitWarning):
+        for said in (FewLevelsWarning, IdentifiabilityWarning):
             warnings.simplefilter("ignore", said)
-        return lmer(
+        smaller = build_design(
             replace(formula, text=str(formula)),
             design.frame,
-            REML=fit.REML,
             weights=design.weights,
             offset=design.offset,
             contrasts={name: how for name, how in design.spec.contrasts.items() if name in left},
             env=design.spec.env,
+            V=design.known_covariance,
+            sigma=design.scale,
         )
+    solution = solve_design(smaller, REML)
+    course = solution.optimization
+    if not course.converged:
+        warnings.warn(f"the model without predictors: {course.message}", ConvergenceWarning, stacklevel=outside())
+    return smaller, solution

@@ -49,6 +49,16 @@ def term_names(random: Sequence[RandomTerm]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def group_sizes(design: Design) -> dict[str, int]:
+    """Grouping factor -> number of levels."""
+    return {term.label: term.n_levels for term in design.random}
+
+
+def sizes_text(design: Design) -> str:
+    """Rows and groups of a fit on one line: ``"375 rows, professor 15"``."""
+    return ", ".join([f"{len(design.y)} rows", *(f"{label} {n}" for label, n in group_sizes(design).items())])
+
+
 def draw_keys(design: Design) -> tuple[tuple[str, ...], ...]:
     """Keys of the draws of (beta, u): ``("beta", name)``, then ``("u", group, level, column)`` as `Design` orders u."""
     keys: list[tuple[str, ...]] = [("beta", name) for name in design.fixed_names]

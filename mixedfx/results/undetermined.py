@@ -14,7 +14,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.estimable import Null
 from mixedfx.design.functional import Functional
 from mixedfx.design.labels import quoted
-from mixedfx.errors import NotEstimableWarning, some_rows
+from mixedfx.errors import NotEstimableWarning, outside, some_rows
 
 Array = NDArray[np.float64]
 
@@ -125,12 +125,12 @@ def reason(columns: Sequence[str]) -> str:
     )
 
 
-def warn_rows(design: Design, null: Null | None, stacklevel: int = 3) -> None:
+def warn_rows(design: Design, null: Null | None) -> None:
     """Warn of rows whose prediction is not estimable (NotEstimableWarning)."""
     lost = np.flatnonzero(~null.estimable) if null is not None else np.empty(0, dtype=np.intp)
     if len(lost):
         warnings.warn(
             f"predictions of {some_rows(lost)} (counted from 0) are NaN: {reason(needed_columns(design, null))}",
             NotEstimableWarning,
-            stacklevel=stacklevel,
+            stacklevel=outside(),
         )

@@ -142,7 +142,7 @@ def test_simulated_responses_can_be_responses(fit, people):
     for column in simulated:
         fit.family.check(simulated[column].to_numpy(), row_facts(fit.design), np.arange(180))
     table = fit.predict(people.iloc[:20], kind="predictive", seed=1)
-    assert (table["sd"] > fit.predict(people.iloc[:20])["sd"]).mean() > 0.9
+    assert (table["se"] > fit.predict(people.iloc[:20])["se"]).mean() > 0.9
 
 
 def test_effects_are_on_the_response_scale(fit, people):

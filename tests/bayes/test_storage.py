@@ -118,7 +118,7 @@ def test_offsets_weights_and_labels_of_rows_come_back(data, name, tmp_path):
         pd.testing.assert_frame_equal(ours, theirs)
         # The draws of a row are sigma / sqrt(w): those of its own column, not of weight 1.
         heavy = again.predict(new.assign(exposure=1e12), kind="predictive", seed=3)
-        assert (heavy["sd"] < 0.95 * theirs["sd"]).all()
+        assert (heavy["se"] < 0.95 * theirs["se"]).all()
 
 
 def test_functions_of_the_caller_have_no_place_in_a_file(data, tmp_path):

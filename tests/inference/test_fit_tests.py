@@ -12,7 +12,7 @@ import pytest
 import mixedfx as mx
 from mixedfx.errors import DegreesOfFreedomWarning, ModelError, OptionError
 from mixedfx.inference.hypotheses import contrast_matrix
-from mixedfx.reml import inference
+from mixedfx.reml import report
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_a_model_without_random_terms_has_exact_tests(course):
 
 
 def test_a_summary_that_would_take_long_leaves_df_out_and_says_so(course, monkeypatch):
-    monkeypatch.setattr(inference, "SUMMARY_SECONDS", 0.0)
+    monkeypatch.setattr(report, "SUMMARY_SECONDS", 0.0)
     fit = mx.lmer("score ~ style + (1 | professor)", course)
     text = " ".join(fit.summary().text().split())
     assert "left out: by the sizes of the model Satterthwaite's df take about 0 s; fit.tidy() computes them" in text

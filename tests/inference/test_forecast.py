@@ -13,7 +13,7 @@ import pytest
 import mixedfx as mx
 from mixedfx.inference.forecast import evaluation_seconds, satterthwaite_seconds
 from mixedfx.pls.problem import build_problem
-from mixedfx.reml.inference import SUMMARY_SECONDS
+from mixedfx.reml.report import SUMMARY_SECONDS
 from tests.reml.test_reference_lme4 import CASES, fit
 
 

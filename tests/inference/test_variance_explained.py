@@ -118,3 +118,17 @@ def test_options():
     plain = mx.lmer("score ~ style", mx.datasets.load("flipped_classroom"))
     assert plain.icc().empty
     assert plain.r2()["marginal"][0] == plain.r2()["conditional"][0]
+
+
+def test_the_model_without_predictors_knows_the_same_errors():
+    """By level, beside a known covariance of errors: the variance without predictors is that of the fit written out."""
+    rng = np.random.default_rng(0)
+    g, x = np.repeat(np.arange(10), 6), rng.normal(size=60)
+    V = np.kron(np.eye(10), 0.3 * np.ones((6, 6)) + 0.7 * np.eye(6))
+    y = x + rng.normal(size=10)[g] + np.linalg.cholesky(V) @ rng.normal(size=60)
+    data = pd.DataFrame({"x": x, "y": y, "g": g.astype(str)})
+    table = mx.lmer("y ~ x + (1 | g)", data, V=V).r2("level").set_index("level")
+    alone = mx.lmer("y ~ 1 + (1 | g)", data, V=V)
+    assert table.loc["Residual", "null_variance"] == 1.0
+    # both minimise the same criterion, to 1e-8
+    assert table.loc["g", "null_variance"] == pytest.approx(alone.varcorr["vcov"].iloc[0], rel=1e-5)

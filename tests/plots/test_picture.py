@@ -26,13 +26,13 @@ def pictures(fit):
     """One picture of every plotting method there is, by class and name."""
     posterior = mx.bayes("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"), seed=1, draws=400)
     return {
-        "LmerDiagnostics.plot": fit.plot("caterpillar"),
+        "LmerFit.plot": fit.plot("caterpillar"),
         "CheckReport.plot": fit.check().plot(),
         "EffectsPictures.plot": mx.effects(fit, "style").plot(),
         "MarginalMeans.plot": mx.emmeans(fit, "style").plot(),
         "Profile.plot": fit.profile("sigma").plot(),
         "Power.plot": mx.power(fit, "style[No Flipped]", n_sim=4, seed=1, n_groups=[10, 20]).plot(),
-        "PosteriorChecking.ppc": posterior.ppc(5),
+        "PosteriorFit.ppc": posterior.ppc(5),
     }
 
 

@@ -13,11 +13,12 @@ from mixedfx.errors import OptionError, ResamplingWarning
 from mixedfx.inference.bootstrap import Bootstrap
 from mixedfx.inference.parameters import parameters_of
 from mixedfx.reml import cluster_refits
-from mixedfx.reml.bootstrapping import Plan, solve_design
+from mixedfx.reml.bootstrapping import Plan
 from mixedfx.reml.cluster_refits import group_products
 from mixedfx.reml.lmer import lmer
 from mixedfx.reml.resampling import cluster_of, nested_in, reflated, resample_rows
 from mixedfx.reml.rows import random_part
+from mixedfx.reml.solution import solve_design
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -269,7 +270,7 @@ def test_a_model_without_random_terms_has_a_bootstrap_too():
 def test_a_plan_carries_no_data_frame(sleepstudy):
     """What goes to a worker is numbers; a formula or a frame may not even be picklable."""
     light = replace(sleepstudy.design, frame=None, spec=None, formula=None)
-    plan = Plan(light, sleepstudy.solution, True, parameters_of(sleepstudy.design), "parametric", False, None)
+    plan = Plan(light, sleepstudy.solution, parameters_of(sleepstudy.design), "parametric", False, None)
     found = plan.block(5, np.random.SeedSequence(1))
     assert found.values.shape == (5, 6)
     assert np.isfinite(random_part(light, sleepstudy.solution.u)).all()

@@ -294,10 +294,10 @@ def test_the_smaller_formula_of_a_fit_without_groups_can_be_fitted():
 
 
 def test_a_stalled_optimiser_warns(monkeypatch):
-    from mixedfx.reml import solve as module
+    from mixedfx.reml import solution as module
 
-    def stalled(design, REML=True):
-        found = original(design, REML)
+    def stalled(design, REML=True, **options):
+        found = original(design, REML, **options)
         return replace(found, optimization=replace(found.optimization, outcome=Outcome.STALLED))
 
     original = module.solve

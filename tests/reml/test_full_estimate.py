@@ -205,8 +205,8 @@ def test_a_view_of_a_fit_shares_its_work_and_its_refits_are_fits(fit):
     assert full is fit.with_uncertainty("full")
     assert full.with_uncertainty("given theta").with_uncertainty("full") is full
     rows = fit.design_for(fit.design.frame.iloc[[0]])
-    assert full.apply(rows).theta() is fit._theta_nodes
+    assert full.apply(rows).theta() is fit.uncertain.nodes
     again = full.refit(fit.design.y + 1.0)
     # a new fit, with nodes of its own, that answers as any fit does
     assert again.apply(rows).sd == pytest.approx(fit.apply(rows).sd, rel=1e-4)
-    assert again.with_uncertainty("full").apply(rows).theta() is not fit._theta_nodes
+    assert again.with_uncertainty("full").apply(rows).theta() is not fit.uncertain.nodes

@@ -56,7 +56,7 @@ def test_each_source_adds_its_variance(sleepstudy):
 def test_theta_is_averaged_over_nodes(sleepstudy):
     """By hand from the nodes: each source given the node, the movement of the estimates, and their gap to the mean."""
     rows = data("sleepstudy").iloc[[0, 40, 90]]
-    at, nodes = sleepstudy.design_for(rows), sleepstudy._theta_nodes
+    at, nodes = sleepstudy.design_for(rows), sleepstudy.uncertain.nodes
     fit = sleepstudy.solution
     estimate = at.fixed @ fit.beta + at.random @ fit.u
     parts = {"beta": (True, False), "u": (False, True), "both": (True, True), "none": (False, False)}

@@ -129,7 +129,7 @@ def test_held_variance_parameters_equal_a_general_optimiser(name, shift, factor)
     frame = data("sleepstudy")
     fit = lmer("Reaction ~ Days + (Days | Subject)", frame.assign(Days=frame["Days"] + shift), REML=False)
     parameter = next(p for p in parameters_of(fit.design) if p.label == name)
-    curve = optimum(fit).curve(parameter)
+    curve = optimum(fit.design, fit.solution).curve(parameter)
     value = factor * curve.estimate
     excess, _ = curve.deviance(value)
     # the general optimiser differences the criterion, and stops some 1e-6 above its minimum
@@ -143,7 +143,7 @@ def test_three_columns_and_two_terms_equal_a_general_optimiser():
     u = rng.normal(size=(30, 3)) @ np.array([[1, 0.5, 0.05], [0, 0.8, 0.02], [0, 0, 0.1]])
     frame["y"] = u[g, 0] + u[g, 1] * frame.x + u[g, 2] * frame.w + rng.normal(size=12)[h] + rng.normal(size=600)
     fit = lmer("y ~ x + (1 + x + w | g) + (1 | h)", frame, REML=False)
-    best = optimum(fit)
+    best = optimum(fit.design, fit.solution)
     for name, factor in [("sd__w|g", 1.5), ("cor__x.w|g", 0.3), ("sd__Intercept|h", 0.6)]:
         parameter = next(p for p in parameters_of(fit.design) if p.label == name)
         curve = best.curve(parameter)
@@ -159,7 +159,7 @@ def test_a_held_coefficient_equals_a_fit_with_an_offset():
         moved = frame.assign(total=frame["off"] + value * column)
         expected = lmer(f"Reaction ~ {other} + (Days | Subject)", moved, weights="w", offset="total", REML=False)
         parameter = next(p for p in parameters_of(fit.design) if p.label == name)
-        excess, _ = optimum(fit).curve(parameter).deviance(value)
+        excess, _ = optimum(fit.design, fit.solution).curve(parameter).deviance(value)
         assert excess == pytest.approx(expected.criterion - fit.criterion, abs=1e-7)
 
 

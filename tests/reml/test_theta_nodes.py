@@ -129,9 +129,9 @@ def test_nodes_left_out_or_weighted_alike_are_noticed(few, name, monkeypatch):
     right = truth[1] - truth[0]
     given = fit.apply(rows_of(fit, x, z, new)).sd[0] * 2 * stats.norm.ppf(0.95)
     assert given < 0.93 * right
-    nodes = fit._theta_nodes
+    nodes = fit.uncertain.nodes
     equal = replace(nodes.nodes, weights=np.full(len(nodes), 1 / len(nodes)))
-    monkeypatch.setitem(fit.__dict__, "_theta_nodes", replace(nodes, nodes=equal))
+    monkeypatch.setitem(fit.uncertain.__dict__, "nodes", replace(nodes, nodes=equal))
     assert width(fit, name) > 1.03 * right
 
 
@@ -144,7 +144,7 @@ def test_nodes_are_the_posterior_under_the_same_prior():
     frame["y"] = frame["x"] + u[g, 0] + u[g, 1] * frame["x"] + 0.5 * rng.normal(size=6)[h] + rng.normal(size=160)
     fit = lmer("y ~ x + (x | g) + (1 | h)", frame)
     rows = fit.design_for(frame.iloc[:12])
-    nodes = fit._theta_nodes
+    nodes = fit.uncertain.nodes
     draws = sample(nodes.target, 16_000, 1, 0, np.random.default_rng(1))
     values = draws.beta @ rows.fixed.T + (rows.random @ draws.u.T).T
     means, variances = nodes.moments(rows)
@@ -214,7 +214,7 @@ def test_one_by_one_is_the_same_as_together(few, monkeypatch):
     """Models too large for the batch take a factorisation a node."""
     fit, _ = few
     rows = rows_of(fit, *QUESTIONS["a group"])
-    whole = fit._theta_nodes
+    whole = fit.uncertain.nodes
     alone = replace(whole, target=replace(whole.target))
     monkeypatch.setitem(alone.target.__dict__, "batch", None)
     for part in ({}, {"fixed": False}, {"random": False}):
@@ -233,9 +233,9 @@ def test_one_by_one_is_the_same_as_together(few, monkeypatch):
 def test_expensive_models_get_fewer_nodes_and_say_so(few, monkeypatch):
     fit, _ = few
     monkeypatch.setattr(module, "evaluation_seconds", lambda problem: 0.03)
-    monkeypatch.setattr(type(fit._theta_nodes.target), "batch", None)
+    monkeypatch.setattr(type(fit.uncertain.nodes.target), "batch", None)
     again = replace(fit)
-    nodes = again._theta_nodes
+    nodes = again.uncertain.nodes
     assert nodes.trusted
     assert 16 <= len(nodes) <= 32
     found = again.with_uncertainty("full").apply(rows_of(fit, *QUESTIONS["a group"]))

@@ -1,4 +1,4 @@
-"""Fitting again with some arguments changed."""
+"""The arguments of a fit, kept so that the model can be fitted again with some of them changed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from mixedfx.errors import ModelError, OptionError
+from mixedfx.errors import ModelError, OptionError, check_flag
+from mixedfx.reml.control import read_control
 
 if TYPE_CHECKING:
     from mixedfx.formula.mixed_formula import MixedFormula
-    from mixedfx.reml.fit import LmerFit
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +29,21 @@ class Call:
     sigma: float | Literal["estimate"] | None = None
     control: Any = None
 
+    @property
+    def of_design(self) -> dict[str, Any]:
+        """The arguments that `mixedfx.design.build.build_design` takes."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("REML", "control")}
 
-def update(fit: LmerFit, formula: str | None = None, data: Any = None, **changes: Any) -> LmerFit:
-    """Fit again with some arguments of the call changed.
+    def check(self) -> None:
+        """Refuse options of the solver that it does not have, before the data are read."""
+        check_flag("REML", self.REML)
+        read_control(self.control)
+
+
+def changed(
+    call: Call | None, fitted: MixedFormula, formula: str | None, data: Any, changes: Mapping[str, Any]
+) -> Call:  # fmt: skip
+    """The arguments of a fit with some changed; `fitted` is the formula that the dots of `formula` stand for.
 
     Raises
     ------
@@ -41,17 +53,14 @@ def update(fit: LmerFit, formula: str | None = None, data: Any = None, **changes
         If the fit does not know the data it was made from.
     """
     from mixedfx.formula.update import update_formula
-    from mixedfx.reml.lmer import lmer
 
     known = [f.name for f in fields(Call)]
     unknown = sorted(set(changes) - set(known))
     if unknown:
         raise OptionError(f"update has no argument {unknown[0]!r}", hint=f"It takes {', '.join(known)}.")
-    if fit.call is None:
+    if call is None:
         raise ModelError("this fit does not know the data it was made from", hint="Call mixedfx.lmer with the data.")
-    call = replace(fit.call, **changes)
+    call = replace(call, **changes)
     if formula is not None:
-        call = replace(call, formula=update_formula(fit.design.formula, formula))
-    if data is not None:
-        call = replace(call, data=data)
-    return lmer(**{name: getattr(call, name) for name in known})
+        call = replace(call, formula=update_formula(fitted, formula))
+    return call if data is None else replace(call, data=data)

@@ -1,0 +1,151 @@
+"""`predict` and `simulate` mean the same whichever way a model was fitted: arguments, columns, groups."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mixedfx as mx
+from mixedfx.bayes.fit import PosteriorFit
+from mixedfx.errors import OptionError, UnseenLevelError
+from mixedfx.reml.fit import LmerFit
+
+FORMULA = "y ~ x + (1 + x | g)"
+# what one way of fitting can be asked and the other cannot: a posterior gives a table always, of all its uncertainty
+ONLY = {LmerFit: {"se", "uncertainty"}, PosteriorFit: {"kind"}}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(4)
+    g, x = np.repeat(np.arange(30), 12), rng.normal(size=360)
+    u = rng.normal(size=(30, 2)) * [3.0, 1.0]
+    y = 2.0 + x + u[g, 0] + u[g, 1] * x + 0.5 * rng.normal(size=360)
+    return pd.DataFrame({"x": x, "g": g.astype(str), "y": y}, index=np.arange(360) + 1000)
+
+
+@pytest.fixture(scope="module", params=["lmer", "bayes"])
+def fit(request, data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mx.lmer(FORMULA, data) if request.param == "lmer" else mx.bayes(FORMULA, data, draws=2000, seed=1)
+
+
+def arguments(cls, name):
+    found = inspect.signature(getattr(cls, name)).parameters.values()
+    return [(p.name, p.kind, p.default) for p in found if p.name not in ONLY[cls]]
+
+
+def test_predict_takes_the_same_arguments_in_the_same_places():
+    ours, theirs = (arguments(cls, "predict") for cls in (LmerFit, PosteriorFit))
+    by_place = [a for a in ours if a[1] is not inspect.Parameter.KEYWORD_ONLY]
+    assert by_place == [a for a in theirs if a[1] is not inspect.Parameter.KEYWORD_ONLY]
+    assert sorted(ours, key=lambda a: a[0]) == sorted(theirs, key=lambda a: a[0])
+
+
+def test_simulate_takes_the_same_arguments():
+    assert arguments(LmerFit, "simulate") == arguments(PosteriorFit, "simulate")
+
+
+@pytest.mark.parametrize("interval", ["confidence", "prediction"])
+def test_tables_of_predictions_have_the_same_columns(fit, data, interval):
+    table = fit.predict(data.iloc[:4], interval=interval)
+    assert list(table.columns) == ["estimate", "se", "lower", "upper"]
+    assert table.index.equals(data.index[:4])
+
+
+def test_an_interval_for_a_new_response_is_wider_by_the_residual(fit, data):
+    mean = fit.predict(data.iloc[:50], interval="confidence")
+    new = fit.predict(data.iloc[:50], interval="prediction")
+    # 2,000 draws: a standard deviation is known to 1.6 %, three times that here, of 50 rows
+    expected = np.sqrt(mean["se"] ** 2 + 0.5**2)
+    np.testing.assert_allclose(new["se"], expected, rtol=0.12)
+
+
+def test_groups_are_averaged_over_alike(fit, data):
+    """With the random effects at 0, whatever the group: X beta."""
+    rows = data.iloc[:6].assign(g="unseen")
+    found = fit.predict(rows, groups="average", interval="confidence")
+    beta = fit.fixef.to_numpy()
+    np.testing.assert_allclose(found["estimate"], beta[0] + beta[1] * rows["x"], rtol=1e-10)
+    with pytest.raises(OptionError, match="groups"):
+        fit.predict(rows, groups="none")
+
+
+def test_a_level_that_was_not_seen_is_an_error_unless_said_otherwise(fit, data):
+    new = data.iloc[[0]].assign(g="unseen")
+    with pytest.raises(UnseenLevelError):
+        fit.predict(new)
+    beta = fit.fixef.to_numpy()
+    found = fit.predict(new, "population", interval="confidence")["estimate"].iloc[0]
+    assert found == pytest.approx(beta[0] + beta[1] * new["x"].iloc[0])
+
+
+def test_simulated_responses_have_a_column_each_and_the_rows_of_the_fit(fit, data):
+    found = fit.simulate(3, seed=1)
+    assert found.columns.tolist() == [0, 1, 2]
+    assert len(found) == len(data)
+    assert fit.simulate(seed=1).shape == (len(data), 1)
+    assert found.equals(fit.simulate(3, seed=1))
+
+
+def test_simulated_groups_are_new_unless_they_are_to_keep_their_effects(fit, data):
+    """Variance of group means over simulations: that of the population's lines, or what is left of a known group's."""
+    group = data["g"].to_numpy()
+    new = fit.simulate(2000, seed=2).groupby(group).mean().var(axis=1)
+    same = fit.simulate(2000, seed=2, use_u=True).groupby(group).mean().var(axis=1)
+    vcov = fit.varcorr["vcov"].to_numpy(dtype=float)
+    x = data["x"].groupby(group).mean()
+    variance = vcov[0] + 2 * vcov[2] * x + vcov[1] * x**2 if np.isfinite(vcov[2]) else vcov[0] + vcov[1] * x**2
+    # 2,000 simulations: the variance of one group within 3.2 %, the mean ratio of thirty much closer; a posterior
+    # spreads over its variances, which adds a few percent
+    assert np.mean(new / variance) == pytest.approx(1.0, abs=0.1)
+    assert (same < 0.2 * new).all()
+
+
+def test_options_of_simulate_are_checked(fit):
+    for wrong in ({"n": 0}, {"use_u": 1}, {"seed": "a"}):
+        with pytest.raises(OptionError):
+            fit.simulate(**wrong)
+
+
+def test_a_posterior_gives_a_response_for_each_draw(data):
+    """`n=None`: what no other fit has."""
+    fit = mx.bayes(FORMULA, data, draws=50, chains=1, seed=1)
+    assert fit.simulate(None, seed=1).shape == (360, 50)
+    assert fit.simulate(None, seed=1, use_u=True).shape == (360, 50)
+
+
+def test_a_new_response_is_asked_for_in_two_words_that_mean_the_same(data):
+    fit = mx.bayes(FORMULA, data, draws=50, chains=1, seed=1)
+    pd.testing.assert_frame_equal(fit.predict(interval="prediction"), fit.predict(kind="predictive"))
+    with pytest.raises(OptionError, match="scales"):
+        fit.predict(kind="link", interval="prediction")
+
+
+def test_new_groups_of_categories_and_thresholds(data):
+    """Every linear predictor of a categorical response gets new effects; thresholds go with their draws."""
+    rng = np.random.default_rng(1)
+    people = data.assign(k=pd.cut(data["y"] + rng.normal(size=360), 3, labels=["low", "mid", "high"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for family in ("cumulative", "categorical"):
+            fit = mx.bayes("k ~ x + (1 | g)", people, family=family, draws=40, warmup=40, chains=2, seed=1)
+            found = fit.simulate(7, seed=3)
+            assert found.shape == (360, 7)
+            assert set(np.unique(found)) <= {"low", "mid", "high"}
+
+
+def test_warnings_name_the_line_that_asked(fit, data):
+    """Not a line of the package, however deep the function that warns."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        again = type(fit) is LmerFit and fit.update(data=data.assign(g=data["g"].where(data["g"] < "2", "0")))
+        mx.lmer("y ~ x + (1 | g)", data.assign(y=data.groupby("g")["x"].transform("size") + data["x"] ** 2))
+    assert again is False or len(again.design.y) == len(data)
+    assert heard
+    assert {one.filename for one in heard} == {__file__}
