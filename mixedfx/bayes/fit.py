@@ -92,16 +92,6 @@ class PosteriorFit(Posterior):
         """
         return estimates.sigma(self)
 
-    @property
-    def posterior(self) -> bool:
-        """True: it answers from posterior draws."""
-        return True
-
-    @property
-    def singularity(self) -> None:
-        """None: variances are averaged over, not estimated."""
-        return None
-
     @cached_property
     def varcorr(self) -> pd.DataFrame:
         """Variances and covariances: columns grp, var1, var2, vcov, sdcor; Residual last, of a gaussian response.
@@ -125,6 +115,16 @@ class PosteriorFit(Posterior):
     def ngroups(self) -> dict[str, int]:
         """Grouping factor -> number of levels."""
         return tables.group_sizes(self.design)
+
+    @property
+    def posterior(self) -> bool:
+        """True: it answers from posterior draws."""
+        return True
+
+    @property
+    def singularity(self) -> None:
+        """None: variances are averaged over, not estimated."""
+        return None
 
     @property
     def uncertainty(self) -> str:

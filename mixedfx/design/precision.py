@@ -25,6 +25,7 @@ from scipy.sparse import csgraph
 
 from mixedfx.design.alignment import per_row
 from mixedfx.errors import DataError, some_rows
+from mixedfx.linalg.shape import shape_of
 
 Vector = NDArray[np.float64]
 Rows = TypeVar("Rows", Vector, sparse.csr_array)
@@ -227,10 +228,12 @@ def read_covariance(
         given = sparse.csr_array(V, dtype=np.float64)
     else:
         array = np.asarray(V, dtype=np.float64)
-        given = sparse.csr_array(sparse.diags_array(array)) if array.ndim == 1 else sparse.csr_array(array)
-    if given.shape != (total, total):
+        at = np.arange(array.size)
+        given = sparse.csr_array((array, (at, at))) if array.ndim == 1 else sparse.csr_array(array)
+    shape = shape_of(given)
+    if shape != (total, total):
         raise DataError(
-            f"V is {' by '.join(map(str, given.shape))}, the data have {total} rows",
+            f"V is {' by '.join(map(str, shape))}, the data have {total} rows",
             hint="Give the covariance of the sampling errors, one row and one column for each row of the data.",
         )
     found = sparse.csr_array(given[rows][:, rows])

@@ -202,7 +202,7 @@ def test_many_cells_pass_by_in_blocks(neighbours, monkeypatch):
     np.testing.assert_allclose(mx.effects(neighbours, "z", by="race").draws(), whole, rtol=1e-12)
 
 
-def test_other_frames_than_pandas_are_read(neighbours):
+def test_other_frames_than_pandas_are_read():
     source = Polynomial(DATA, draws=20)
     source.data = polars.from_pandas(DATA)
     np.testing.assert_allclose(

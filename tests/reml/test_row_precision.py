@@ -449,8 +449,8 @@ def test_covariances_of_pandas_are_aligned_by_their_index():
     data = case.data.set_axis(pd.Index(names))
     V = pd.DataFrame(case.V, index=names, columns=names)
     order = np.random.default_rng(2).permutation(N)
-    for given in (V, V.iloc[order], V.iloc[:, order], V.iloc[order, order[::-1]]):
-        assert mx.lmer(case.formula, data, V=given).criterion == pytest.approx(case.fit.criterion, abs=1e-9)
+    for one in (V, V.iloc[order], V.iloc[:, order], V.iloc[order, order[::-1]]):
+        assert mx.lmer(case.formula, data, V=one).criterion == pytest.approx(case.fit.criterion, abs=1e-9)
     variances = pd.Series(np.diag(case.V), index=names)
     wanted = mx.lmer(case.formula, data, V=np.diag(case.V)).criterion
     assert mx.lmer(case.formula, data, V=variances.iloc[order]).criterion == pytest.approx(wanted, abs=1e-9)
