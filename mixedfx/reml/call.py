@@ -28,6 +28,7 @@ class Call:
     V: Any = None
     sigma: float | Literal["estimate"] | None = None
     control: Any = None
+    dispersion: str | MixedFormula | None = None
 
     @property
     def of_design(self) -> dict[str, Any]:

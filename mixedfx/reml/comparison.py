@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -111,11 +112,8 @@ def _check_same_data(fits: list[LmerFit]) -> None:
                 f"{fit.formula}",
                 hint="Fit both to the same rows; missing values in a column of one formula drop rows of that fit only.",
             )
-        if (
-            first.sigma != other.sigma
-            or not same_precision(first.precision, other.precision)
-            or not np.array_equal(first.offset, other.offset)
-        ):
+        alike = same_precision(*(replace(d, dispersion=None).precision for d in (first, other)))
+        if not alike or first.sigma != other.sigma or not np.array_equal(first.offset, other.offset):
             raise DataError(f"{fits[0].formula} and {fit.formula} have different weights or offsets, or known errors")
 
 
@@ -141,8 +139,11 @@ def same_span(first: Vector, second: Vector) -> bool:
 
 def nested(small: Design, large: Design) -> bool:
     """Whether one model is seen to be a special case of another."""
-    return in_span(small.X, large.X) and all(
-        any(_term_nested(term, other) for other in large.random) for term in small.random
+    spread = [np.zeros((len(d.y), 0)) if d.dispersion is None else d.dispersion.columns for d in (small, large)]
+    return (
+        in_span(small.X, large.X)
+        and in_span(*(np.column_stack([np.ones(len(D)), D]) for D in spread))
+        and all(any(_term_nested(term, other) for other in large.random) for term in small.random)
     )
 
 

@@ -42,6 +42,7 @@ ENOUGH = 1e-9  # decrease of the criterion that the next step promises, at which
 LONGEST = 2.0  # change of the logarithm of a standard deviation in one step
 DIFFERENCE = 0.01  # step of second differences, in standard errors of gamma
 HALVINGS = 12
+UNINFORMED = 1e-8  # curvature, relative to that of rows that nothing else fits, below which there is none
 
 
 def with_gamma(design: Design, gamma: Vector, vcov: Vector | None = None) -> Design:
@@ -77,6 +78,7 @@ def solve_dispersion(
     gamma, solution = design.dispersion.gamma, _solve(design, REML, None, control)
     gradient, curvature = _slope(design, solution, REML)
     for _ in range(MOST):
+        _check_informed(design, curvature)
         step = -np.linalg.solve(curvature, gradient)
         promised = -float(step @ gradient) / 2
         if promised < ENOUGH:
@@ -84,12 +86,13 @@ def solve_dispersion(
         step *= min(1.0, LONGEST / float(np.max(np.abs(step * unit))))
         for _ in range(HALVINGS):
             trial = with_gamma(design, gamma + step)
-            found = _solve(trial, REML, solution, control)
-            if found.criterion < solution.criterion + ENOUGH:
+            found = _tried(trial, REML, solution, control)
+            if found is not None and found.criterion < solution.criterion + ENOUGH:
                 break
             step = step / 2
         else:
             break
+        assert found is not None
         design, solution, gamma = trial, found, gamma + step
         gradient, curvature = _slope(design, solution, REML)
     else:
@@ -101,6 +104,28 @@ def solve_dispersion(
         bend = _bend(design, solution, REML, curvature, control)
         design = with_gamma(design, gamma, np.asarray(2.0 * np.linalg.inv(bend), dtype=np.float64))
     return design, solution
+
+
+def _check_informed(design: Design, curvature: Vector) -> None:
+    """Refuse coefficients of which the residuals say nothing, as where the rows they concern are fitted exactly."""
+    assert design.dispersion is not None
+    D = design.dispersion.columns
+    size = np.sqrt(4.0 * (D**2).sum(axis=0))
+    values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
+    if values[0] < UNINFORMED:
+        name = design.dispersion.names[int(np.argmax(np.abs(vectors[:, 0])))]
+        raise ModelError(
+            f"nothing in the data says how dispersion= depends on {name}: the rows it concerns have no residuals",
+            hint=f"Leave {name} out of dispersion=, or out of the fixed part.",
+        )
+
+
+def _tried(design: Design, REML: bool, last: Solution, control: Control) -> Solution | None:
+    """The fit for given gamma; None where it breaks down."""
+    try:
+        return _solve(design, REML, last, control)
+    except np.linalg.LinAlgError:
+        return None
 
 
 def _solve(design: Design, REML: bool, last: Solution | None, control: Control) -> Solution:

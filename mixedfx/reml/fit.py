@@ -44,7 +44,7 @@ from mixedfx.reml.call import Call, changed
 from mixedfx.reml.control import read_control
 from mixedfx.reml.intervals import Method
 from mixedfx.reml.refit import Refits, refit, refits
-from mixedfx.reml.solution import solve_design
+from mixedfx.reml.solution import solve_whole
 from mixedfx.reml.state import LmerState
 from mixedfx.reml.testing import Vcov
 from mixedfx.results import tables
@@ -669,7 +669,7 @@ class LmerFit(LmerState):
 
 def fit_design(design: Design, call: Call) -> LmerFit:
     """Fit the design that `call` made, with the warnings of `mixedfx.lmer`."""
-    fit = LmerFit(design, solve_design(design, call.REML, read_control(call.control)), call)
+    fit = LmerFit(*solve_whole(design, call.REML, read_control(call.control)), call)
     if not fit.converged:
         course = fit.optimization
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"

@@ -23,6 +23,7 @@ def lmer(
     V: Any = None,
     sigma: float | Literal["estimate"] | None = None,
     control: Control | Mapping[str, Any] | None = None,
+    dispersion: str | MixedFormula | None = None,
 ) -> LmerFit:
     """Fit a linear mixed model by REML or maximum likelihood.
 
@@ -63,6 +64,10 @@ def lmer(
         factor of all of them.
     control
         Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-12}``.
+    dispersion
+        One-sided formula of the logarithm of the residual standard deviation, ``"~ arm"``: a residual sd of its own in
+        each arm; of a number, sds that grow with it. ``fit.dispersion`` has the coefficients. Degrees of freedom and
+        intervals of the fixed effects take the ratios of residual sds as known.
 
     Returns
     -------
@@ -105,6 +110,6 @@ def lmer(
     """
     from mixedfx.design.build import build_design
 
-    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control)
+    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion)
     call.check()
     return fit_design(build_design(**call.of_design), call)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ConvergenceWarning
+from mixedfx.errors import ConvergenceWarning, ModelError
 from mixedfx.inference.parameters import Names, Parameter, choose, interval_frame, parameters_of
 from mixedfx.inference.profile import Deviance, Profile, Range, find_end, quantile, trace
 from mixedfx.linalg.threads import blas_threads
@@ -177,6 +177,11 @@ class PlainOptimum:
 
 def optimum(design: Design, solution: Solution) -> Optimum | PlainOptimum:
     """The ML fit of the same model; a REML fit is refitted from its theta."""
+    if design.dispersion is not None:
+        raise ModelError(
+            "profiles hold the ratios of residual standard deviations fixed, and dispersion= estimates them",
+            hint="Use fit.bootstrap(), which estimates them anew, or the standard errors of fit.tidy().",
+        )
     if isinstance(solution, LeastSquares):
         n, known = len(design.y), design.sigma is not None
         shrink = 1.0 if known else float(np.sqrt(solution.dof / n))  # from the divisor of REML to that of ML

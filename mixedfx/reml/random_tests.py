@@ -167,6 +167,8 @@ def _criteria(small: Design, null: Solution, Y: Vector) -> Vector:
     if isinstance(null, RemlSolution):
         start = off_boundary(null.problem, null.par)
         return refit_problem(small, null.problem, Y, start, theta_names(small.random)).criterion
+    if small.dispersion is not None:
+        return np.array([solve_design(replace(small, y=y), null.REML).criterion for y in Y.T])
     X, Y = small.precision.whiten(small.X), small.precision.whiten(Y - small.offset[:, None])
     Q = np.linalg.qr(X)[0]
     residual = np.einsum("nb,nb->b", Y, Y) - np.einsum("pb,pb->b", Q.T @ Y, Q.T @ Y)

@@ -21,6 +21,7 @@ from mixedfx.pls.batch import Resamples, Responses, evaluate_batch
 from mixedfx.pls.crossproducts import level_products
 from mixedfx.pls.problem import Problem
 from mixedfx.reml.control import MAX_EVALUATIONS, START_RADIUS, TOLERANCE
+from mixedfx.reml.dispersion import solve_dispersion
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.solve import RemlSolution, solve_problem
 from mixedfx.reml.trust_region import ROUNDING, minimise, trust_region_steps
@@ -137,6 +138,8 @@ def refit(design: Design, solution: RemlSolution | LeastSquares, y: Vector) -> t
     if Y.shape[1] != 1:
         raise DataError("refit takes one response", hint="Give many responses, one a column, to fit.refits.")
     again = replace(design, y=Y[:, 0])
+    if design.dispersion is not None:
+        return solve_dispersion(again, solution.REML)
     if isinstance(solution, LeastSquares):
         return again, least_squares(again, solution.REML)
     problem = with_response(solution.problem, cross_products(again, solution.problem, Y), 0)
@@ -161,6 +164,8 @@ def refit_problem(
 ) -> Refits:
     """Fit `design` to each column of `Y` (n, B), starting from parameters `par` (r,) of `problem`."""
     Y = check_responses(design, Y)
+    if design.dispersion is not None:
+        return _with_dispersion(design, problem, Y, theta_names)
     together = problem.coupling is None and problem.n_parameters > 0
     size = max(1, BATCH_NUMBERS // (problem.gram1.size + 1)) if together else 256
     parts = []
@@ -174,6 +179,15 @@ def refit_problem(
     return Refits(
         problem.theta(values), values, np.sqrt(sigma2), beta, criterion, converged, theta_names, design.fixed_names
     )
+
+
+def _with_dispersion(design: Design, problem: Problem, Y: Vector, theta_names: tuple[str, ...]) -> Refits:
+    """The same where residual standard deviations depend on covariates: each response with its own."""
+    fits = [solve_dispersion(replace(design, y=y), problem.REML, covariance=False)[1] for y in Y.T]
+    parts = [(f.theta, f.par if isinstance(f, RemlSolution) else f.theta, f.sigma, f.beta, f.criterion) for f in fits]
+    theta, par, sigma, beta, criterion = (np.array(column) for column in zip(*parts, strict=True))
+    converged = np.array([f.optimization.converged for f in fits], dtype=bool)
+    return Refits(theta, par, sigma, beta, criterion, converged, theta_names, design.fixed_names)
 
 
 def off_rounding(problem: Problem, par: Vector) -> Vector:

@@ -10,6 +10,7 @@ import numpy as np
 from mixedfx.design.design import Design
 from mixedfx.pls.problem import build_problem
 from mixedfx.reml.control import Control
+from mixedfx.reml.dispersion import solve_dispersion
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.refit import SNAP
 from mixedfx.reml.solve import RemlSolution, solve, solve_problem
@@ -18,18 +19,30 @@ from mixedfx.reml.trust_region import DEFAULT
 Solution = RemlSolution | LeastSquares
 
 
+def solve_whole(design: Design, REML: bool = True, control: Control = DEFAULT) -> tuple[Design, Solution]:
+    """Fit a design by REML or maximum likelihood; residual standard deviations that it models are in the design."""
+    if design.dispersion is not None:
+        return solve_dispersion(design, REML, control)
+    return design, solve_design(design, REML, control)
+
+
 def solve_design(design: Design, REML: bool = True, control: Control = DEFAULT) -> Solution:
     """Fit a design, with or without random terms, by REML or maximum likelihood."""
+    if design.dispersion is not None:
+        return solve_dispersion(design, REML, control, covariance=False)[1]
     return solve(design, REML, control=control) if design.random else least_squares(design, REML)
 
 
 def n_parameters(design: Design, solution: Solution) -> int:
-    """Fixed effects, theta, and sigma unless it is known: the k of AIC and BIC."""
-    return len(solution.beta) + len(solution.theta) + (design.sigma is None)
+    """Fixed effects, theta, sigma unless it is known, and what residual standard deviations depend on: AIC's k."""
+    spread = 0 if design.dispersion is None else len(design.dispersion.gamma)
+    return len(solution.beta) + len(solution.theta) + (design.sigma is None) + spread
 
 
 def maximum_likelihood(design: Design, start: Solution) -> Solution:
     """Fit `design` by maximum likelihood, from the parameters of another fit of it where they are known."""
+    if design.dispersion is not None:
+        return solve_dispersion(design, False, covariance=False)[1]
     if not design.random:
         return least_squares(design, REML=False)
     problem = build_problem(design, REML=False)

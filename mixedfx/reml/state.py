@@ -108,6 +108,15 @@ class LmerState:
         return tables.varcorr_table(self.design.random, self.solution.factors, self.sigma, residual)
 
     @property
+    def dispersion(self) -> pd.DataFrame | None:
+        """Coefficients of the logarithm of the residual standard deviation beside log sigma; None without a model.
+
+        term, estimate, std_error, statistic and p_value (normal), and `ratio`, exp(estimate): how many times as large
+        the standard deviation is.
+        """
+        return None if self.design.dispersion is None else tables.dispersion_table(self.design.dispersion)
+
+    @property
     def theta(self) -> pd.Series:
         """Parameters of the relative covariance factors, in lme4's order (lower triangles, column by column)."""
         return pd.Series(self.solution.theta, index=list(tables.theta_names(self.design.random)), name="theta")

@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design, RandomTerm, RowReport
+from mixedfx.design.dispersion import Dispersion
 from mixedfx.results.numbers import column, decimals, p_values
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 from mixedfx.results.singularity import SingularityReport
-from mixedfx.results.tables import aic, bic, term_names
+from mixedfx.results.tables import aic, bic, dispersion_table, term_names
 
 
 def lmm_summary(
@@ -63,7 +64,11 @@ def lmm_summary(
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(_data_facts(design)), _statistics(statistics)]
     if design.random:
         blocks.append(_groups(design.random))
-    blocks += [_variances(design.random, varcorr), _fixed(fixed), _residuals(scaled_residuals)]
+    blocks.append(_variances(design.random, varcorr))
+    if design.dispersion is not None:
+        blocks.append(_dispersion(design.dispersion))
+        tests += "; the ratios of residual standard deviations are taken as known" if tests else ""
+    blocks += [_fixed(fixed), _residuals(scaled_residuals)]
     conclusions = [("Tests", tests)] if tests else []
     conclusions.append(("Convergence", convergence))
     if design.random:
@@ -115,6 +120,17 @@ def _data_facts(design: Design) -> tuple[tuple[str, str], ...]:
     if design.aliased:
         facts.append(("Aliased", "dropped as linear combinations of other columns: " + ", ".join(design.aliased)))
     return tuple(facts)
+
+
+def _dispersion(dispersion: Dispersion) -> SummaryTable:
+    """Ratios of residual standard deviations."""
+    table = dispersion_table(dispersion)
+    columns = ["estimate", "std_error", "ratio"]
+    cells = (tuple(table["term"]), *(column(table[name].to_list(), places=3) for name in columns))
+    return SummaryTable(
+        "Logarithm of the residual standard deviation", ("", "Estimate", "Std. error", "Times as large"),
+        tuple(zip(*cells, strict=True)), "l" + "r" * len(columns),
+    )  # fmt: skip
 
 
 def _factor(design: Design) -> str:

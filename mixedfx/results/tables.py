@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design, RandomTerm
+from mixedfx.design.dispersion import Dispersion
 from mixedfx.errors import check_level, check_option
 
 Effects = Literal["fixed", "ran_pars", "ran_vals"]
@@ -274,6 +275,21 @@ def glance_table(
         "singular": singular,
     }
     return pd.DataFrame([row])
+
+
+def dispersion_table(dispersion: Dispersion) -> pd.DataFrame:
+    """Coefficients of log residual standard deviations: term, estimate, std_error, statistic, p_value, ratio."""
+    from scipy import special
+
+    estimate = dispersion.gamma
+    se = np.full(len(estimate), np.nan) if dispersion.vcov is None else np.sqrt(np.diag(dispersion.vcov))
+    z = estimate / se
+    return pd.DataFrame(
+        {
+            "term": list(dispersion.names), "estimate": estimate, "std_error": se, "statistic": z,
+            "p_value": 2.0 * special.ndtr(-np.abs(z)), "ratio": np.exp(estimate),
+        }
+    )  # fmt: skip
 
 
 def aic(criterion: float, n_parameters: int) -> float:
