@@ -103,8 +103,11 @@ class PosteriorFit(Posterior):
 
     @property
     def covariance_factors(self) -> tuple[Array, ...]:
-        """For each random term (D, k, k) factors F of the covariance F F' of a level's effects."""
-        return self.predictor.factors
+        """For each random term (D, k, k) factors F of the covariance F F' of a level's effects.
+
+        For a categorical response those of all its linear predictors, one after the other.
+        """
+        return tuple(factor for predictor in self.joint.predictors for factor in predictor.factors)
 
     @property
     def nobs(self) -> int:

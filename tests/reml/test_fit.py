@@ -20,7 +20,6 @@ from mixedfx.errors import (
     ConvergenceWarning,
     IdentifiabilityWarning,
     MixedfxWarning,
-    ModelError,
     OptionError,
     SingularFitWarning,
 )
@@ -326,12 +325,6 @@ def test_without_random_terms_it_is_weighted_least_squares(REML):
     assert str(fit).startswith("Linear model fit by")
     assert fit.simulate(2, seed=1).shape == (60, 2)
     assert list(fit.draws(3, seed=1)) == [("beta", name) for name in fit.fixef.index]
-
-
-def test_known_sampling_errors_are_not_for_lmer():
-    data = sleepstudy().assign(s=1.0)
-    with pytest.raises(ModelError, match=r"se\(...\)"):
-        lmer("Reaction | se(s) ~ Days + (1 | Subject)", data)
 
 
 def test_terms_that_share_a_factor_share_a_ranef_table():
