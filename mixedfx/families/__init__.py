@@ -1,7 +1,7 @@
 """Families of distributions of the response, with their links.
 
 Names are bound in the package itself, since users write ``mx.families.bernoulli(link="probit")``; the modules behind
-them are `continuous`, `counts`, `binary` and `categories`; `registry` finds a family by its name.
+them are `location`, `positive`, `unit`, `counts`, `binary` and `categories`; `registry` finds a family by its name.
 """
 
 from mixedfx.families.binary import bernoulli, binomial

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -18,7 +18,7 @@ from mixedfx.inference.variance_explained import (
     r2_table,
     variance_parts,
 )
-from mixedfx.reml.solution import Solution, solve_design
+from mixedfx.reml.solution import Solution, solve_whole
 
 By = Literal["level", "term"]
 
@@ -73,11 +73,20 @@ def without_predictors(design: Design, REML: bool) -> tuple[Design, Solution]:
             offset=design.offset,
             contrasts={name: how for name, how in design.spec.contrasts.items() if name in left},
             env=design.spec.env,
-            V=design.known_covariance,
+            V=_known(design),
             sigma=design.scale,
+            dispersion=None if design.dispersion is None else design.dispersion.formula,
         )
-    solution = solve_design(smaller, REML)
+    smaller, solution = solve_whole(smaller, REML)
     course = solution.optimization
     if not course.converged:
         warnings.warn(f"the model without predictors: {course.message}", ConvergenceWarning, stacklevel=outside())
     return smaller, solution
+
+
+def _known(design: Design) -> Any:
+    """What is known of the rows' errors beside what the formula says itself."""
+    said = any(addition.name == "se" for addition in design.formula.additions)
+    if design.known_sd is not None and not said:
+        return design.known_sd**2
+    return design.known_covariance

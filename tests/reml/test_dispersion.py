@@ -199,3 +199,19 @@ def test_a_group_of_rows_that_is_fitted_exactly_is_no_model(data):
     alone = data.assign(one=(np.arange(N) == 7) * 1.0)
     with pytest.raises(ModelError, match="no residuals"):
         solve_dispersion(build_design("y ~ x + one", alone, dispersion="~ one"), True)
+
+
+def test_what_predictors_explain_is_compared_with_a_model_of_the_same_dispersion(data):
+    fit = mx.lmer("y ~ x + (1 | g)", data, dispersion="~ arm")
+    null = mx.lmer("y ~ 1 + (1 | g)", data, dispersion="~ arm")
+    table = fit.r2(by="level").set_index("level")
+    mean = np.mean(null.design.precision.variances)
+    assert table.loc["Residual", "null_variance"] == pytest.approx(null.sigma**2 * mean, rel=1e-5)
+    assert table.loc["g", "null_variance"] == pytest.approx(null.varcorr["vcov"][0], rel=1e-4)
+
+
+def test_it_agrees_with_known_variances_in_the_model_without_predictors(data):
+    known = data.assign(s=0.5 + data["w"])
+    by_formula = mx.lmer("y | se(s) ~ x + (1 | g)", known).r2(by="level")
+    by_v = mx.lmer("y ~ x + (1 | g)", known, V=known["s"].to_numpy() ** 2).r2(by="level")
+    np.testing.assert_allclose(by_v["r2"], by_formula["r2"], rtol=1e-9)
