@@ -24,7 +24,7 @@ from scipy import linalg, sparse
 from scipy.sparse import csgraph
 
 from mixedfx.design.alignment import per_row
-from mixedfx.errors import DataError, some_rows
+from mixedfx.errors import DataError, OptionError, some_rows
 from mixedfx.linalg.shape import shape_of
 
 Vector = NDArray[np.float64]
@@ -191,6 +191,21 @@ class Correlated:
 
 
 RowPrecision = Independent | Correlated
+
+
+def check_within(precision: RowPrecision, codes: NDArray[np.intp], name: str) -> None:
+    """Refuse clusters that are not independent, because known errors of their rows are correlated.
+
+    Raises
+    ------
+    OptionError
+        Naming the clusters.
+    """
+    if not precision.within(codes):
+        raise OptionError(
+            f"V correlates the errors of rows in different clusters of {name}, so that these are not independent",
+            hint="Name clusters that hold every block of V whole: cluster=.",
+        )
 
 
 def same_precision(a: RowPrecision, b: RowPrecision) -> bool:

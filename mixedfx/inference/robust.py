@@ -36,7 +36,7 @@ from scipy import linalg
 
 from mixedfx.design.design import Design
 from mixedfx.design.grouping import rows_of
-from mixedfx.design.precision import Independent
+from mixedfx.design.precision import Independent, check_within
 from mixedfx.design.rows_used import in_order
 from mixedfx.errors import DegreesOfFreedomWarning, ModelError, OptionError, check_option
 from mixedfx.inference.canonical_contrasts import independent_contrasts
@@ -230,6 +230,11 @@ def robust_covariance(
     cluster
         See `cluster_codes`.
 
+    Raises
+    ------
+    OptionError
+        Clusters between which known errors are correlated.
+
     Warns
     -----
     SingleClusterWarning
@@ -237,6 +242,7 @@ def robust_covariance(
     """
     check_option("kind", kind, KINDS)
     codes, name = cluster_codes(design, cluster)
+    check_within(design.precision, codes, name)
     residual = design.y - design.offset - design.X @ beta
     pieces = [rows for rows in rows_of(codes) if len(rows)]
     m, p = len(pieces), len(beta)

@@ -8,11 +8,11 @@ in units of sigma^2 and
 the conditional residual is e = y - X beta-hat - Z u-hat = P y, so that the fitted values are H y with H = I - P. All of
 these hold theta fixed:
 
-* leverage h_i = H_ii, 0 to 1;
+* leverage h_i = H_ii, 0 to 1 (`row_leverage` for rows as given, where R mixes them);
 * var(e) = sigma^2 P V P = sigma^2 (I - H), so e_i / (sigma sqrt(1 - h_i)) is standardised;
-* deleting a set of rows I that shares no errors with the others changes beta-hat by
-  (X'V^{-1}X)^{-1} (V^{-1}X)_I' (P_II)^{-1} e_I: the mean shift model y = X beta + E_I delta + ... fits those
-  rows exactly, delta-hat = P_II^{-1} e_I (Cook & Weisberg 1982, section 2.2; Haslett 1999, JRSS B 61:603).
+* deleting a set of rows I changes beta-hat by (X'V^{-1}X)^{-1} X'V^{-1} A (A'P A)^{-1} A'e, A = R E_I, which for
+  independent rows is (X'V^{-1}X)^{-1} (V^{-1}X)_I' (P_II)^{-1} e_I: the mean shift model y = X beta + E_I delta + ...
+  fits those rows exactly, delta-hat = P_II^{-1} e_I (Cook & Weisberg 1982, section 2.2; Haslett 1999, JRSS B 61:603).
 
 V^{-1}Q = Q - Z Lambda M^{-1} Lambda'Z'Q takes one solve; H_II is the joint covariance of the rows' linear predictors.
 All is done in the columns that the engine uses, Q for X and the orthogonal ones for Z, so that no digit depends on
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.design import Design
-from mixedfx.design.precision import RowPrecision
+from mixedfx.design.precision import Correlated, RowPrecision
 from mixedfx.pls.joint import Joint
 
 Vector = NDArray[np.float64]
@@ -106,19 +106,42 @@ class Projection:
 
     def change_of_beta(self, rows: NDArray[np.intp]) -> Vector:
         """(p,) beta-hat minus its value without `rows`, theta fixed; NaN where beta is not determined without them."""
-        block = self.complement(rows)
-        values, vectors = np.linalg.eigh(block)
+        E = sparse.csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=(len(self.fixed), len(rows)))
+        A = self.precision.whiten(E)
+        fixed, random = self.rows
+        explained = self.joint.covariance(np.asarray(A.T @ fixed), sparse.csr_array(A.T @ random)) / self.joint.sigma**2
+        whole = (A.T @ A).toarray()
+        size = np.sqrt(np.diag(whole))
+        values, vectors = np.linalg.eigh((whole - explained) / np.outer(size, size))
         if values.min(initial=1.0) < 1e-10:  # some combination of these rows is fitted exactly, whatever its response
             return np.full(self.fixed.shape[1], np.nan)
-        shift = vectors @ ((vectors.T @ self.residual[rows]) / values)
-        return self.joint.solve_information((self.whitened_fixed[rows].T @ shift)[:, None])[:, 0]
+        shift = vectors @ ((vectors.T @ (np.asarray(A.T @ self.residual) / size)) / values) / size
+        return self.joint.solve_information((self.whitened_fixed.T @ (A @ shift))[:, None])[:, 0]
 
     @cached_property
     def changes_of_beta(self) -> Vector:
         """(n, p) `change_of_beta` for each single row."""
+        if isinstance(self.precision, Correlated):
+            return np.array([self.change_of_beta(np.array([i])) for i in range(len(self.fixed))])
         rest = 1.0 - self.leverage
         shift = np.where(rest > 1e-10, self.residual / np.where(rest > 1e-10, rest, 1.0), np.nan)
         return self.joint.solve_information((self.whitened_fixed * shift[:, None]).T).T
+
+    @cached_property
+    def row_leverage(self) -> Vector:
+        """(n,) what a row's own response does to its fitted value: h_i, or the same for rows as given.
+
+        Rows times R mix those with correlated errors. The fitted values are C V^{-1} y + ..., C the covariance of the
+        predictors over sigma^2, and of V^{-1} a row meets its own block only.
+        """
+        if not isinstance(self.precision, Correlated):
+            return self.leverage
+        out = np.empty(len(self.fixed))
+        order = np.argsort(self.precision.blocks, kind="stable")
+        for rows in np.split(order, np.cumsum(np.bincount(self.precision.blocks))[:-1]):
+            C = self.joint.covariance(self.fixed[rows], sparse.csr_array(self.random[rows])) / self.joint.sigma**2
+            out[rows] = np.diag(C @ np.linalg.inv(self.precision.covariance(rows)))
+        return out
 
     def marginal_variances(self) -> Vector:
         """(n,) variances of y - X beta-hat: sigma^2 (1 / w + z'T T'z) - x' var(beta-hat) x, 1 / w that of a row."""

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
+from mixedfx.design.precision import Correlated
 from mixedfx.reml.solution import Solution
 
 Vector = NDArray[np.float64]
@@ -23,6 +24,8 @@ def augment(design: Design, solution: Solution, fitted: Vector, hat: Vector) -> 
     pearson = design.precision.whiten(residual)
     with np.errstate(divide="ignore", invalid="ignore"):
         cooks = pearson**2 * hat / ((1 - hat) ** 2 * len(solution.beta) * solution.sigma**2)
+    if isinstance(design.precision, Correlated):
+        cooks = np.full(len(fitted), np.nan)  # the approximation is for rows that nothing else speaks for
     columns = {
         ".fitted": fitted,
         ".resid": residual,

@@ -26,6 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
+from mixedfx.design.precision import check_within
 from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_flag, check_option, check_seed, outside
 from mixedfx.inference.bootstrap import Bootstrap
 from mixedfx.inference.parameters import Parameter, choose, parameters_of, singular_rows, values_of
@@ -77,6 +78,8 @@ def bootstrap(
     if use_u and kind != "parametric":
         raise OptionError(f"use_u belongs to the parametric bootstrap, not to kind={kind!r}", hint="Leave it out.")
     codes = cluster_of(design, cluster) if kind == "cluster" else None
+    if codes is not None:
+        check_within(design.precision, codes, "the bootstrap")
     if callable(statistic):
         estimate, parameters = _named(statistic(make(design, solution)))
         work = partial(_own_block, design, solution, make, kind, use_u, codes, statistic, len(parameters))

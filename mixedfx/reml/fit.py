@@ -529,7 +529,7 @@ class LmerFit(LmerState):
 
     def leverage(self) -> pd.Series:
         """(n,) diagonal of the matrix that turns the response into the fitted values, theta held fixed."""
-        return pd.Series(self.projection.leverage.copy(), index=self.design.frame.index, name="leverage")
+        return pd.Series(self.projection.row_leverage.copy(), index=self.design.frame.index, name="leverage")
 
     def cooks_distance(self, by: str | None = None) -> pd.Series:
         """Cook's distance of each row or of each level of `by`; see `influence`."""
@@ -595,7 +595,7 @@ class LmerFit(LmerState):
             .offset, .weights, .wtres (residual times the root of the weight); see `mixedfx.reml.augment`. Of broom's
             .mu, .sqrtXwt and .sqrtrwt are left out, which for this family repeat .fitted and the root of .weights.
         """
-        return augment(self.design, self.solution, self._fitted, self.projection.leverage)
+        return augment(self.design, self.solution, self._fitted, self.projection.row_leverage)
 
     def plot(self, kind: str | None = None, ax: Axes | None = None, **options: Any) -> Picture:
         """Draw the fit.

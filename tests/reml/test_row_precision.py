@@ -159,17 +159,31 @@ def test_leverage_residuals_and_deletion(case):
     inverse = np.linalg.inv(S)
     P = inverse - inverse @ X @ np.linalg.inv(X.T @ inverse @ X) @ X.T @ inverse
     R = np.linalg.inv(np.linalg.cholesky(case.V))
-    hat = np.eye(N) - fit.sigma**2 * np.linalg.inv(R).T @ P @ np.linalg.inv(R)
-    if case.fit.design.known_covariance is not None:  # the root is one of many: what it does to single rows is its own
+    if case.fit.design.known_covariance is not None:  # the root is one of many
         R = fit.design.precision.whiten(np.eye(N))
         np.testing.assert_allclose(R @ case.V @ R.T, np.eye(N), atol=1e-10)
-        hat = np.eye(N) - fit.sigma**2 * np.linalg.inv(R).T @ P @ np.linalg.inv(R)
-    np.testing.assert_allclose(fit.leverage(), np.diag(hat), rtol=1e-6, atol=1e-8)
+    # d fitted / d y: y less the conditional residuals sigma^2 V P y
+    np.testing.assert_allclose(fit.leverage(), np.diag(np.eye(N) - fit.sigma**2 * case.V @ P), rtol=1e-6, atol=1e-8)
     pearson = R @ (y - fit.fitted.to_numpy())
     np.testing.assert_allclose(fit.residuals("pearson"), pearson, rtol=1e-7, atol=1e-9)
     marginal = y - X @ fit.fixef.to_numpy()
     sd = np.sqrt(np.diag(S - X @ fit.vcov.to_numpy() @ X.T))
     np.testing.assert_allclose(fit.residuals("marginal_standardized"), marginal / sd, rtol=1e-6)
+
+
+def test_deleted_rows_are_those_of_generalised_least_squares_without_them(case):
+    """theta and sigma held: single rows, rows of one block of errors, rows of several."""
+    X, y, S = case.fit.design.X, case.data["y"].to_numpy(), case.S
+    projection = case.fit.projection
+    changes = projection.changes_of_beta
+    for rows in (np.array([3]), np.array([0, 1, 2, 3]), np.array([5, 10, 20])):
+        kept = np.setdiff1d(np.arange(N), rows)
+        inverse = np.linalg.inv(S[np.ix_(kept, kept)])
+        without = np.linalg.solve(X[kept].T @ inverse @ X[kept], X[kept].T @ inverse @ y[kept])
+        wanted = case.fit.fixef.to_numpy() - without
+        np.testing.assert_allclose(projection.change_of_beta(rows), wanted, rtol=1e-6, atol=1e-9)
+        if len(rows) == 1:
+            np.testing.assert_allclose(changes[rows[0]], wanted, rtol=1e-6, atol=1e-9)
 
 
 def test_refits_are_the_fits_of_the_new_responses(case):
@@ -456,3 +470,13 @@ def test_covariances_of_pandas_are_aligned_by_their_index():
     assert mx.lmer(case.formula, data, V=variances.iloc[order]).criterion == pytest.approx(wanted, abs=1e-9)
     with pytest.raises(DataError):
         mx.lmer(case.formula, data, V=V.set_axis([f"other {i}" for i in range(N)]))
+
+
+def test_clusters_that_errors_connect_are_refused():
+    case = made("across", RANDOM["study"])
+    with pytest.raises(OptionError, match="different clusters of study"):
+        case.fit.vcov_robust("CR2", cluster="study")
+    with pytest.raises(OptionError, match="not independent"):
+        case.fit.bootstrap(5, "cluster", cluster="study", seed=1)
+    whole = made("by study", RANDOM["study"]).fit.bootstrap(5, "cluster", seed=1)
+    assert np.isfinite(whole.values).all()
