@@ -26,7 +26,7 @@ def model_design(formula: str, data: Any, family: Family, *, stacklevel: int, **
     from mixedfx.formula.parse import parse_formula
 
     parsed = parse_formula(formula)
-    known = any(addition.name == "se" for addition in parsed.additions)
+    known = parsed.knows_errors
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         design = build_design(parsed, data, sigma_free=not known, family=family, **options)

@@ -210,7 +210,7 @@ def build_design(
     used = columns_read(parsed, env or {}, names)
     spread = None if dispersion is None else dispersion_formula(dispersion)
     if spread is not None:
-        if V is not None or any(addition.name == "se" for addition in parsed.additions):
+        if V is not None or parsed.knows_errors:
             raise ModelError(
                 "dispersion= models residual standard deviations, and these are known sampling errors",
                 hint="Leave one of them out; (1 | row) adds a variance to known errors.",

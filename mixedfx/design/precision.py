@@ -20,11 +20,13 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 from scipy.sparse import csgraph
 
 from mixedfx.design.alignment import per_row
+from mixedfx.design.grouping import rows_of
 from mixedfx.errors import DataError, OptionError, some_rows
+from mixedfx.linalg import triangular
 from mixedfx.linalg.shape import shape_of
 
 Vector = NDArray[np.float64]
@@ -70,7 +72,7 @@ class Independent:
             return rows
         if isinstance(rows, sparse.csr_array):
             return cast(Rows, sparse.csr_array(sparse.diags_array(self.roots) @ rows))
-        return cast(Rows, self.roots.reshape(-1, *(1 for _ in rows.shape[1:])) * rows)
+        return cast(Rows, _each_row(self.roots, rows) * rows)
 
     def unwhiten(self, rows: Vector) -> Vector:
         """(n, ...) R' times rows: x' R'(R y) is x' V^{-1} y."""
@@ -78,7 +80,7 @@ class Independent:
 
     def color(self, rows: Vector) -> Vector:
         """(n, ...) L times rows: what turns standard normal numbers into errors."""
-        return rows if self.roots is None else rows / self.roots.reshape(-1, *(1 for _ in rows.shape[1:]))
+        return rows if self.roots is None else rows / _each_row(self.roots, rows)
 
     def covariance(self, rows: NDArray[np.intp]) -> Vector:
         """(m, m) block of V."""
@@ -97,6 +99,11 @@ class Independent:
         if self.weights is None:
             return np.zeros(levels)
         return np.asarray(np.bincount(codes, np.log(self.weights), levels), dtype=np.float64)
+
+
+def _each_row(numbers: Vector, rows: Vector) -> Vector:
+    """(n,) numbers in the shape that multiplies the rows of (n, ...) one by one."""
+    return numbers.reshape(-1, *(1 for _ in rows.shape[1:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +126,10 @@ class Correlated:
     @cached_property
     def _factors(self) -> tuple[sparse.csr_array, sparse.csr_array]:
         """Sparse L and R = L^{-1}, block by block."""
-        order = np.argsort(self.blocks, kind="stable")
         entries: list[tuple[Vector, Vector, NDArray[np.intp]]] = []
-        for rows in np.split(order, np.cumsum(np.bincount(self.blocks))[:-1]):
+        for rows in rows_of(self.blocks):
             L = np.asarray(np.linalg.cholesky(self.covariance(rows)), dtype=np.float64)
-            entries.append((L, np.asarray(linalg.solve_triangular(L, np.eye(len(rows)), lower=True)), rows))
+            entries.append((L, triangular.solve(L, np.eye(len(rows)), lower=True), rows))
         at = [np.tril_indices(len(rows)) for *_, rows in entries]
         i = np.concatenate([rows[a] for (*_, rows), (a, _) in zip(entries, at, strict=True)])
         j = np.concatenate([rows[b] for (*_, rows), (_, b) in zip(entries, at, strict=True)])
@@ -266,8 +272,7 @@ def read_covariance(
         raise DataError("V is not symmetric", hint="Give a covariance matrix: V[i, j] = V[j, i].")
     found = sparse.csr_array((found + found.T) / 2.0)
     precision = Correlated(found)
-    order = np.argsort(precision.blocks, kind="stable")
-    for block in np.split(order, np.cumsum(np.bincount(precision.blocks))[:-1]):
+    for block in rows_of(precision.blocks):
         if len(block) == 1:
             continue
         own = precision.covariance(block)

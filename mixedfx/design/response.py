@@ -103,7 +103,7 @@ def check_weights(formula: MixedFormula, family: Family | None) -> None:
     ModelError
         Beside ``se(...)``, which says what the standard deviation of each row is.
     """
-    if any(addition.name == "se" for addition in formula.additions):
+    if formula.knows_errors:
         raise ModelError(
             "se(...) fixes the standard deviation of each row, so that weights= have nothing to scale",
             hint="Leave one of them out; se(s / sqrt(w)) combines them.",
@@ -124,8 +124,8 @@ def check_covariance(formula: MixedFormula, weights: Any) -> None:
     ModelError
         Beside ``se(...)`` or precision weights.
     """
-    other = "se(...)" if any(addition.name == "se" for addition in formula.additions) else "weights="
-    if other == "se(...)" or weights is not None:
+    if formula.knows_errors or weights is not None:
+        other = "se(...)" if formula.knows_errors else "weights="
         raise ModelError(
             f"V says what the variance of each row is, and so does {other}",
             hint="Leave one of them out: squares of standard errors are the diagonal of V.",

@@ -99,6 +99,11 @@ class MixedFormula:
         right = [self.fixed, *(str(part) for part in self.random), *(f"offset({offset})" for offset in self.offsets)]
         return f"{left} ~ {' + '.join(right)}".strip()
 
+    @property
+    def knows_errors(self) -> bool:
+        """Whether ``se(...)`` says what the standard deviations of the rows are."""
+        return any(addition.name == "se" for addition in self.additions)
+
     def equivalent(self, other: MixedFormula) -> bool:
         """Whether two formulas have the same one spelling, however they were written.
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from mixedfx.linalg import triangular
 from mixedfx.pls.evaluate import Evaluation, less_fixed, random_effect_products
 from mixedfx.pls.factorization import Pair
 from mixedfx.pls.problem import Problem
@@ -69,7 +70,7 @@ def products(problem: Problem, evaluation: Evaluation) -> Products:
 
 
 def _unrotation(problem: Problem) -> Vector:
-    return linalg.solve_triangular(problem.R, np.eye(problem.p)) if problem.p else np.zeros((0, 0))
+    return triangular.solve(problem.R, np.eye(problem.p))
 
 
 def _level_outer(part: Vector) -> Vector:

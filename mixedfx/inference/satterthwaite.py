@@ -229,17 +229,17 @@ def settled(problem: Problem, at: Evaluation) -> Evaluation:
     rounding hides the change. Coefficients and their variances do not feel it; second derivatives do, to first order.
     """
     which = np.flatnonzero(informed(at))
-    left = _decrement(at, which)[1]
+    step, left = _decrement(at, which)
     for _ in range(SETTLING):
         if not SETTLED < left < UNSETTLED:
             break
         moved = np.array(at.par)
-        moved[which] -= _decrement(at, which)[0]
+        moved[which] -= step
         closer = evaluate(problem, moved)
-        still = _decrement(closer, which)[1]
+        further, still = _decrement(closer, which)
         if not still < left:
             break
-        at, left = closer, still
+        at, step, left = closer, further, still
     return at
 
 

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 
+from mixedfx.linalg import triangular
 from mixedfx.pls.collapsed import Collapsed
 from mixedfx.pls.collapsed_batch import CollapsedBatch
 
@@ -68,7 +69,7 @@ def rows_of(collapsed: Collapsed, fixed: Vector, random: sparse.csr_array) -> Ro
     """Functionals fixed beta + random u, (s, p) and sparse (s, q), in the terms of the problem."""
     problem, s = collapsed.problem, len(fixed)
     p = problem.p
-    gamma = linalg.solve_triangular(problem.R, fixed.T, trans=1, check_finite=False).T if p else np.zeros((s, 0))
+    gamma = triangular.solve(problem.R, fixed.T, transposed=True).T
     constant = fixed @ problem.shift if p else np.zeros(s)
     first, rest = problem.factors[0], problem.factors[1:]
     index = collapsed.effect_index[0]

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.design import Design
+from mixedfx.design.grouping import rows_of
 from mixedfx.design.precision import Correlated, RowPrecision
 from mixedfx.pls.joint import Joint
 
@@ -137,8 +138,7 @@ class Projection:
         if not isinstance(self.precision, Correlated):
             return self.leverage
         out = np.empty(len(self.fixed))
-        order = np.argsort(self.precision.blocks, kind="stable")
-        for rows in np.split(order, np.cumsum(np.bincount(self.precision.blocks))[:-1]):
+        for rows in rows_of(self.precision.blocks):
             C = self.joint.covariance(self.fixed[rows], sparse.csr_array(self.random[rows])) / self.joint.sigma**2
             out[rows] = np.diag(C @ np.linalg.inv(self.precision.covariance(rows)))
         return out

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from mixedfx.design.design import Design
+from mixedfx.linalg import triangular
 from mixedfx.pls.batch import Resamples, Responses
 from mixedfx.pls.problem import Problem
 from mixedfx.reml.refit import BATCH_NUMBERS, fit_together, off_rounding
@@ -82,7 +82,7 @@ class GroupProducts:
         self, out: Estimates, at: NDArray[np.intp], par: Vector, sigma2: Vector, gamma: Vector, good: NDArray[np.bool_]
     ) -> None:
         problem = self.problem
-        beta = linalg.solve_triangular(problem.R, gamma.T).T if problem.p else gamma
+        beta = triangular.solve(problem.R, gamma.T).T
         out.beta[at] = beta + problem.shift
         out.theta[at] = problem.theta(off_rounding(problem, par))
         out.sigma[at], out.good[at] = np.sqrt(sigma2), good
@@ -126,7 +126,7 @@ def group_products(design: Design, problem: Problem, par: Vector) -> GroupProduc
         (r,) parameters where the optimiser starts.
     """
     precision = design.precision
-    Q = linalg.solve_triangular(problem.R, precision.whiten(design.X).T, trans=1).T if problem.p else design.X
+    Q = triangular.solve(problem.R, precision.whiten(design.X).T, transposed=True).T
     W = np.column_stack([Q, precision.whiten(design.y - design.offset - design.X @ problem.shift)])
     codes, q = problem.factors[0].codes, problem.factors[0].n_levels
     order = np.argsort(codes, kind="stable")

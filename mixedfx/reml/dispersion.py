@@ -30,8 +30,8 @@ from mixedfx.pls.projection import Projection
 from mixedfx.reml.control import Control
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.rows import fitted_values
-from mixedfx.reml.solve import RemlSolution, solve_problem
-from mixedfx.reml.starting import moment_start, off_boundary
+from mixedfx.reml.solve import RemlSolution, solve, solve_problem
+from mixedfx.reml.starting import off_boundary
 from mixedfx.reml.trust_region import DEFAULT
 
 Vector = NDArray[np.float64]
@@ -132,14 +132,10 @@ def _solve(design: Design, REML: bool, last: Solution | None, control: Control) 
     """The fit for given gamma, from the estimate of the last one."""
     if not design.random:
         return least_squares(design, REML)
+    if not isinstance(last, RemlSolution):
+        return solve(design, REML, control=control)
     problem = build_problem(design, REML)
-    if isinstance(last, RemlSolution):
-        start = off_boundary(problem, problem.parameters(last.theta))
-    elif control.start is not None:
-        start = problem.parameters(np.asarray(control.start))
-    else:
-        start = moment_start(problem)
-    return solve_problem(design, problem, start, control)
+    return solve_problem(design, problem, off_boundary(problem, problem.parameters(last.theta)), control)
 
 
 def _slope(design: Design, solution: Solution, REML: bool) -> tuple[Vector, Vector]:

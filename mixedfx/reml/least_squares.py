@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 
 from mixedfx.design.design import Design
+from mixedfx.linalg import triangular
 from mixedfx.reml.optimization import Optimization, Outcome
 
 Vector = NDArray[np.float64]
@@ -76,7 +77,7 @@ def least_squares(design: Design, REML: bool = True) -> LeastSquares:
     precision = design.precision
     y = precision.whiten(design.y - design.offset)
     Q, R = np.linalg.qr(precision.whiten(design.X))
-    beta = linalg.solve_triangular(R, Q.T @ y) if p else np.zeros(0)
+    beta = triangular.solve(R, Q.T @ y)
     residual = y - Q @ (Q.T @ y)
     dof = n - p if REML else n
     squares = float(residual @ residual)
@@ -84,7 +85,7 @@ def least_squares(design: Design, REML: bool = True) -> LeastSquares:
     criterion = dof * np.log(2 * np.pi * sigma2) + squares / sigma2 - precision.log_determinant
     if REML:
         criterion += 2 * np.log(np.abs(np.diag(R))).sum()
-    half = linalg.solve_triangular(R, np.eye(p)) if p else np.zeros((0, 0))
+    half = triangular.solve(R, np.eye(p))
     vcov = sigma2 * half @ half.T
     nothing = np.zeros(0)
     return LeastSquares(

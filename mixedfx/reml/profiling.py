@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import linalg
 
 from mixedfx.design.design import Design
 from mixedfx.errors import ConvergenceWarning, ModelError
 from mixedfx.inference.parameters import Names, Parameter, choose, interval_frame, parameters_of
 from mixedfx.inference.profile import Deviance, Profile, Range, find_end, quantile, trace
+from mixedfx.linalg import triangular
 from mixedfx.linalg.threads import blas_threads
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
@@ -190,8 +190,9 @@ def optimum(design: Design, solution: Solution) -> Optimum | PlainOptimum:
     problem = replace(solution.problem, REML=False)
     found = minimise(problem, solution.par)[0] if solution.REML else evaluate(problem, solution.par)
     p = problem.p
-    beta = problem.shift + (linalg.solve_triangular(problem.R, found.gamma) if p else found.gamma)
-    half = linalg.solve_triangular(problem.R, linalg.inv(np.linalg.cholesky(found.S)).T) if p else np.zeros((0, 0))
+    beta = problem.shift + triangular.solve(problem.R, found.gamma)
+    root = np.asarray(np.linalg.cholesky(found.S), dtype=np.float64)
+    half = triangular.solve(problem.R, triangular.solve(root, np.eye(p), lower=True).T)
     std_error = np.sqrt(found.sigma2 * (half**2).sum(axis=1))
     return Optimum(problem, found, beta, std_error, tuple(t.n_levels for t in design.random))
 

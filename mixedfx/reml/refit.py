@@ -17,6 +17,7 @@ from scipy import linalg
 from mixedfx.design.design import Design
 from mixedfx.design.rows_used import in_order
 from mixedfx.errors import DataError, ModelError
+from mixedfx.linalg import triangular
 from mixedfx.pls.batch import Resamples, Responses, evaluate_batch
 from mixedfx.pls.crossproducts import level_products
 from mixedfx.pls.problem import Problem
@@ -109,10 +110,10 @@ def cross_products(design: Design, problem: Problem, Y: Vector) -> Responses:
     precision = design.precision
     Y, X = precision.whiten(Y - design.offset[:, None]), precision.whiten(design.X)
     p, B = problem.p, Y.shape[1]
-    Q = linalg.solve_triangular(problem.R, X.T, trans=1, check_finite=False).T if p else X
+    Q = triangular.solve(problem.R, X.T, transposed=True).T
     gamma = linalg.solve(problem.ww[:p, :p], Q.T @ Y, assume_a="pos") if p else np.zeros((0, B))
     Y = Y - Q @ gamma
-    shift = linalg.solve_triangular(problem.R, gamma) if p else gamma
+    shift = triangular.solve(problem.R, gamma)
     first, of_rows = problem.factors[0], precision.unwhiten(Y)
     zy = level_products(first.codes, first.n_levels, first.z, of_rows)
     zy2 = np.zeros((problem.zw2.shape[0], B))
@@ -173,8 +174,7 @@ def refit_problem(
         responses = cross_products(design, problem, Y[:, begin : begin + size])
         parts.append(fit_together(problem, responses, par) if together else _one_by_one(problem, responses, par))
     values, sigma2, gamma, criterion, converged, shift = (np.concatenate(x) for x in zip(*parts, strict=True))
-    p = problem.p
-    beta = (linalg.solve_triangular(problem.R, gamma.T).T if p else gamma) + shift
+    beta = triangular.solve(problem.R, gamma.T).T + shift
     values = off_rounding(problem, values)
     return Refits(
         problem.theta(values), values, np.sqrt(sigma2), beta, criterion, converged, theta_names, design.fixed_names

@@ -19,18 +19,21 @@ from mixedfx.reml.trust_region import DEFAULT
 Solution = RemlSolution | LeastSquares
 
 
-def solve_whole(design: Design, REML: bool = True, control: Control = DEFAULT) -> tuple[Design, Solution]:
-    """Fit a design by REML or maximum likelihood; residual standard deviations that it models are in the design."""
+def solve_whole(
+    design: Design, REML: bool = True, control: Control = DEFAULT, covariance: bool = True
+) -> tuple[Design, Solution]:
+    """Fit a design by REML or maximum likelihood; residual standard deviations that it models are in the design.
+
+    Without `covariance` they come without theirs, which takes further fits.
+    """
     if design.dispersion is not None:
-        return solve_dispersion(design, REML, control)
-    return design, solve_design(design, REML, control)
+        return solve_dispersion(design, REML, control, covariance)
+    return design, solve(design, REML, control=control) if design.random else least_squares(design, REML)
 
 
 def solve_design(design: Design, REML: bool = True, control: Control = DEFAULT) -> Solution:
-    """Fit a design, with or without random terms, by REML or maximum likelihood."""
-    if design.dispersion is not None:
-        return solve_dispersion(design, REML, control, covariance=False)[1]
-    return solve(design, REML, control=control) if design.random else least_squares(design, REML)
+    """The estimates alone."""
+    return solve_whole(design, REML, control, covariance=False)[1]
 
 
 def n_parameters(design: Design, solution: Solution) -> int:
@@ -41,10 +44,8 @@ def n_parameters(design: Design, solution: Solution) -> int:
 
 def maximum_likelihood(design: Design, start: Solution) -> Solution:
     """Fit `design` by maximum likelihood, from the parameters of another fit of it where they are known."""
-    if design.dispersion is not None:
-        return solve_dispersion(design, False, covariance=False)[1]
-    if not design.random:
-        return least_squares(design, REML=False)
+    if design.dispersion is not None or not design.random:
+        return solve_design(design, REML=False)
     problem = build_problem(design, REML=False)
     if isinstance(start, LeastSquares):
         return solve_problem(design, problem)

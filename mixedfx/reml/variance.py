@@ -86,7 +86,6 @@ def without_predictors(design: Design, REML: bool) -> tuple[Design, Solution]:
 
 def _known(design: Design) -> Any:
     """What is known of the rows' errors beside what the formula says itself."""
-    said = any(addition.name == "se" for addition in design.formula.additions)
-    if design.known_sd is not None and not said:
+    if design.known_sd is not None and not design.formula.knows_errors:
         return design.known_sd**2
     return design.known_covariance
