@@ -33,7 +33,7 @@ from mixedfx.inference.profile import quantile
 from mixedfx.reml.estimate import JointUncertainty, new_level_root
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.row_variances import row_variances
-from mixedfx.reml.solution import Solution
+from mixedfx.reml.solution import Solution, residual_df
 from mixedfx.reml.uncertainty import Uncertain
 from mixedfx.results.tables import t_test
 from mixedfx.results.undetermined import warn_rows
@@ -106,7 +106,7 @@ def predict_table(
         done += len(rows)
         needs.append(rows.null)
         if isinstance(solution, LeastSquares):
-            parts.append(_of_least_squares(solution, rows, noise, asked, level, len(design.y)))
+            parts.append(_of_least_squares(solution, rows, noise, asked, level, residual_df(design, solution)))
         elif "theta" in asked:
             found = known.full(rows, residual=noise, fixed="beta" in asked, random="u" in asked)
             parts.append(np.column_stack([found.mean, found.sd, found.interval(level)]))
@@ -141,8 +141,9 @@ def _given_theta(
 
 
 def _of_least_squares(
-    solution: LeastSquares, rows: Functional, noise: Vector | None, asked: frozenset[str], level: float, n: int
-) -> Vector:
+    solution: LeastSquares, rows: Functional, noise: Vector | None, asked: frozenset[str], level: float,
+    residual: float,
+) -> Vector:  # fmt: skip
     """(s, 4) prediction, standard error and ends where there are no random effects."""
     mean, variance = rows.fixed @ solution.beta + rows.offset, np.zeros(len(rows))
     if "beta" in asked:
@@ -150,7 +151,7 @@ def _of_least_squares(
     if noise is not None:
         variance += solution.sigma**2 * noise
     se = np.sqrt(variance)
-    df = float(n - len(solution.beta)) if "theta" in asked else np.inf
+    df = residual if "theta" in asked else np.inf
     half = t_test(np.zeros_like(se), se, np.full(len(se), df), level)[1]
     return np.column_stack([mean, se, mean - half, mean + half])
 

@@ -13,6 +13,7 @@ from mixedfx.inference.hypotheses import coefficient_df
 from mixedfx.inference.robust import RobustCovariance
 from mixedfx.inference.satterthwaite import Satterthwaite
 from mixedfx.reml.least_squares import LeastSquares
+from mixedfx.reml.solution import residual_df
 from mixedfx.reml.state import LmerState
 from mixedfx.reml.testing import Vcov
 from mixedfx.results import tables
@@ -31,7 +32,7 @@ def tidy(
     """Table behind `LmerFit.tidy`."""
     check_option("effects", effects, ("fixed", "ran_pars", "ran_vals"))
     names, beta = fit.design.fixed_names, fit.solution.beta
-    df = tables.degrees_of_freedom(ddf, fit.nobs - len(beta))
+    df = tables.degrees_of_freedom(ddf, residual_df(fit.design, fit.solution))
     if effects == "fixed":
         used = fit.reference(ddf, vcov)
         return tables.fixed_table(names, beta, used.vcov, coefficient_df(used, names), level)

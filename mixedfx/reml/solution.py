@@ -42,6 +42,11 @@ def n_parameters(design: Design, solution: Solution) -> int:
     return len(solution.beta) + len(solution.theta) + (design.sigma is None) + spread
 
 
+def residual_df(design: Design, solution: Solution) -> float:
+    """What is left of the rows to estimate sigma from; infinite where it is known."""
+    return float(len(design.y) - len(solution.beta)) if design.sigma is None else np.inf
+
+
 def maximum_likelihood(design: Design, start: Solution) -> Solution:
     """Fit `design` by maximum likelihood, from the parameters of another fit of it where they are known."""
     if design.dispersion is not None or not design.random:

@@ -27,7 +27,7 @@ from mixedfx.inference.robust import RobustCovariance, robust_covariance
 from mixedfx.inference.satterthwaite import satterthwaite
 from mixedfx.inference.terms import term_contrasts
 from mixedfx.reml.least_squares import LeastSquares
-from mixedfx.reml.solution import Solution
+from mixedfx.reml.solution import Solution, residual_df
 from mixedfx.results.tables import DegreesOfFreedom
 
 Vector = NDArray[np.float64]
@@ -48,7 +48,7 @@ def reference(
         covariance given.
     """
     check_option("ddf", ddf, DDF)
-    residual = float(len(design.y) - len(solution.beta)) if design.sigma is None else np.inf
+    residual = residual_df(design, solution)
     constants = {None: np.nan, "residual": residual, "normal": np.inf}
     if vcov is not None:
         return _given(design, ddf, vcov, constants)

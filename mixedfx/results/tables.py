@@ -302,10 +302,10 @@ def bic(criterion: float, n_parameters: int, nobs: int) -> float:
     return criterion + n_parameters * float(np.log(nobs))
 
 
-def degrees_of_freedom(ddf: DegreesOfFreedom | None, residual: int) -> float:
+def degrees_of_freedom(ddf: DegreesOfFreedom | None, residual: float) -> float:
     """Degrees of freedom shared by everything: n - p for "residual", infinite for "normal", NaN for all others."""
     known = {
-        None: np.nan, "satterthwaite": np.nan, "kenward-roger": np.nan, "residual": float(residual), "normal": np.inf,
+        None: np.nan, "satterthwaite": np.nan, "kenward-roger": np.nan, "residual": residual, "normal": np.inf,
     }  # fmt: skip
     check_option("ddf", ddf, known)
     return known[ddf]

@@ -283,6 +283,9 @@ def test_without_random_terms_it_is_generalised_least_squares():
         assert case.fit.criterion == pytest.approx(dense_criterion(case.V, X, y, True), abs=1e-9)
         z = case.fit.tidy()
         np.testing.assert_array_equal(z["df"], np.inf)
+        # one number, one interval: at the rows where x is zero that of the intercept
+        at_zero = case.fit.predict(pd.DataFrame({"x": [0.0]}), interval="confidence").iloc[0]
+        np.testing.assert_allclose(at_zero[["lower", "upper"]].astype(float), z[["conf_low", "conf_high"]].iloc[0])
         low = case.fit.profile("x").confint(0.95)
         wanted = case.fit.fixef["x"] + np.array([-1, 1]) * 1.959964 * np.sqrt(vcov[1, 1])
         np.testing.assert_allclose(low[["conf_low", "conf_high"]].iloc[0].astype(float), wanted, rtol=1e-5)
