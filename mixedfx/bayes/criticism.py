@@ -110,7 +110,7 @@ def to_arviz(posterior: Posterior, log_likelihood: bool = True, posterior_predic
             column, level = f"{name}_column", f"{name}_level"
             coords |= {column: list(term.columns), level: list(term.levels)}
             add(f"sd_{name}{end}", predictor.sd(t), column)
-            if term.correlated and term.n_columns > 1:
+            if any(component.kind == "cor" for component in term.covariance.components):
                 coords[f"{column}_2"] = list(term.columns)
                 add(f"cor_{name}{end}", predictor.correlation(t), column, f"{column}_2")
             start, stop = design.starts[t : t + 2]

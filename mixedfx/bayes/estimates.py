@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from mixedfx.bayes.collapsed import CollapsedPart
 from mixedfx.bayes.joint import Predictor
 from mixedfx.bayes.posterior import Posterior
+from mixedfx.covariance.components import sds_first
+from mixedfx.design.design import RandomTerm
 from mixedfx.draws import Draws
 from mixedfx.errors import ModelError, OptionError, check_option
 from mixedfx.results import tables
@@ -106,7 +108,7 @@ def varcorr(posterior: Posterior) -> pd.DataFrame:
     for predictor in posterior.joint.predictors:
         covariances = [predictor.covariance(t).mean(axis=0) for t in range(len(posterior.design.random))]
         table = tables.varcorr_table(posterior.design.random, [_factor(c) for c in covariances], None)
-        sdcor = [_mean_sdcor(predictor, t, term.correlated) for t, term in enumerate(posterior.design.random)]
+        sdcor = [_mean_sdcor(predictor, t, term) for t, term in enumerate(posterior.design.random)]
         table["sdcor"] = np.concatenate(sdcor) if sdcor else table["sdcor"]
         if predictor.category is not None:
             table.insert(0, "category", predictor.category)
@@ -128,11 +130,7 @@ def _factor(covariance: Array) -> Array:
         return np.asarray(root.T, dtype=np.float64)
 
 
-def _mean_sdcor(predictor: Predictor, t: int, correlated: bool) -> Array:
+def _mean_sdcor(predictor: Predictor, t: int, term: RandomTerm) -> Array:
     """Posterior means of the sds of a term, then of its correlations, in the order of `varcorr_table`."""
-    sd = predictor.sd(t).mean(axis=0)
-    if not correlated or len(sd) == 1:
-        return np.asarray(sd, dtype=np.float64)
-    rows, columns = np.triu_indices(len(sd), 1)
-    cor = np.nanmean(predictor.correlation(t)[:, rows, columns], axis=0)
-    return np.concatenate([sd, cor], dtype=np.float64)
+    components = sds_first(term.covariance.components)
+    return np.array([np.nanmean(component.value(predictor.factors[t])) for component in components])

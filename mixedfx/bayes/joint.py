@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.covariance.components import sds_first
 from mixedfx.design.design import Design
 from mixedfx.draws import Key
 from mixedfx.results import tables
@@ -120,15 +121,9 @@ class JointDraws:
         for predictor in self.predictors:
             where = () if predictor.category is None else (predictor.category,)
             for t, (name, term) in enumerate(zip(tables.term_names(design.random), design.random, strict=True)):
-                keys += [("sd", *where, name, c) for c in term.columns]
-                columns += list(predictor.sd(t).T)
-                if not term.correlated or term.n_columns == 1:
-                    continue
-                correlation = predictor.correlation(t)
-                for i in range(term.n_columns):
-                    for j in range(i + 1, term.n_columns):
-                        keys.append(("cor", *where, name, term.columns[i], term.columns[j]))
-                        columns.append(correlation[:, i, j])
+                for component in sds_first(term.covariance.components):
+                    keys.append((component.kind, *where, name, *component.names(term.columns, term.shared)))
+                    columns.append(component.value(predictor.factors[t]))
         keys += list(self.extra)
         columns += list(self.extra.values())
         return tuple(keys), np.column_stack(columns) if columns else np.zeros((self.n_draws, 0))

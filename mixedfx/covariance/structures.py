@@ -1,134 +1,137 @@
-"""Covariance structures of one random term: parameters par -> relative covariance factor T.
+"""The registry of covariance structures, and what a random term asks of one.
 
-The effects of one level of a term with k columns have covariance sigma^2 T T', T lower triangular (Bates et al. 2015,
-equation 4, where Lambda is block diagonal with T repeated for each level). A structure is a map par -> T together
-with its first derivatives, the directions dT / d par. Both structures here are linear in par, so the directions are
-constant and the parameters *are* entries of T: the column-major lower triangle (lme4's theta) or the diagonal.
+The effects of one level of a term with k columns have covariance sigma^2 T T' (Bates et al. 2015, equation 4, where
+Lambda is block diagonal with T repeated for each level). A structure is a family of such covariances. It has two sets
+of numbers:
 
-T is not constrained: a negative diagonal entry describes the same covariance as its positive twin, so an optimiser may
-cross zero freely; `canonical` returns the twin with a non-negative diagonal.
+* `parameters`, in which the engine optimises. They are free of bounds: where a standard deviation is zero, or a
+  correlation at the end of its range, the criterion is stationary by symmetry, and its curvature says whether the
+  minimum is there (see `mixedfx.reml.trust_region`). `factor` gives T, `directions` its first derivatives and
+  `curvature` the second ones, None where T is linear;
+* `theta`, as users read and give it.
+
+A new structure is one class with the members of `Structure`, and one line of `STRUCTURES`; contract tests run over the
+registry (tests/covariance/test_structures.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-NULL = 1e-12  # share of a row of T that the rows above leave, below which its pivot is zero
+from mixedfx.covariance.components import Component, Scaling
+from mixedfx.covariance.exchangeable import CompoundSymmetry, HomogeneousSymmetry
+from mixedfx.covariance.triangular import Diagonal, Identity, Unstructured
+
+Vector = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Unconstrained:
-    """Any positive semidefinite covariance: k (k + 1) / 2 parameters, the lower triangle of T by columns."""
+class Structure(Protocol):
+    """What is asked of a covariance structure of k columns; leading axes (...) are any number of points.
+
+    Attributes
+    ----------
+    k
+        Number of columns.
+    name
+        As in formulas, ``us(x | g)``.
+    scaling
+        Which changes of the columns leave the family as it is: any (upper triangles), of each unit, of a common unit.
+    n_parameters
+        Length r of the parameters, and of theta.
+    entries
+        Row and column in T of each parameter where parameters are entries of a triangle; None elsewhere.
+    stationary
+        (r,) which parameters enter the covariance by their squares: at zero the criterion is stationary, and a
+        variance is zero or a correlation at an end of its range.
+    components
+        The standard deviations and correlations, in the order of lme4's tables.
+    """
 
     k: int
-    name = "unconstrained"
-
-    @cached_property
-    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Row and column in T of each parameter."""
-        cols, rows = np.triu_indices(self.k)
-        return rows, cols
+    name: str
+    scaling: Scaling
 
     @property
-    def n_parameters(self) -> int:
-        """Number of parameters."""
-        return self.k * (self.k + 1) // 2
+    def n_parameters(self) -> int: ...  # noqa: D102
+    @property
+    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None: ...  # noqa: D102
+    @property
+    def stationary(self) -> NDArray[np.bool_]: ...  # noqa: D102
+    @property
+    def components(self) -> tuple[Component, ...]: ...  # noqa: D102
 
-    def canonical(self, T: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(..., k, k) lower-triangular factors of the same covariances with a non-negative diagonal.
+    def factor(self, par: Vector) -> Vector:
+        """(..., k, k) factors T at parameters (..., r)."""
+        ...
 
-        From the QR decomposition T' = Q R, since then T T' = R' R: no product of T with itself is formed, so that a
-        column whose scale, or whose location, is far from the others' keeps its digits. A pivot is zero where the
-        columns before leave less than `NULL` of its row; the factor is not unique then, and that of the semidefinite
-        Cholesky decomposition is taken, whose column is zero wherever its pivot is.
+    def parameters(self, T: Vector) -> Vector:
+        """(..., r) parameters of the covariances T T' (..., k, k) of the family, `stationary` ones not negative."""
+        ...
+
+    def directions(self, par: Vector) -> Vector:
+        """(..., r, k, k) first derivatives of `factor`."""
+        ...
+
+    def curvature(self, par: Vector) -> Vector | None:
+        """(..., r, r, k, k) second derivatives of `factor`; None where it is linear."""
+        ...
+
+    def at_end(self, par: Vector, near: float) -> NDArray[np.bool_]:
+        """(..., r) which `stationary` parameters are within `near` of an end of their range."""
+        ...
+
+    def snapped(self, par: Vector, near: float) -> Vector:
+        """(..., r) parameters with those that are `at_end` put there."""
+        ...
+
+    def theta(self, T: Vector) -> Vector:
+        """(..., r) theta, as users read it, of factors T (..., k, k) of the family."""
+        ...
+
+    def factor_at(self, theta: Vector) -> Vector:
+        """(..., k, k) factors at theta (..., r); the inverse of `theta`."""
+        ...
+
+    def theta_labels(self, columns: tuple[str, ...], shared: str) -> tuple[str, ...]:
+        """(r,) names of theta; `shared` names what belongs to all columns."""
+        ...
+
+    def patterns(self, T: Vector) -> Vector:
+        """(m, k, k) derivatives of the covariance in parameters of its own, at the factor T (k, k).
+
+        They must not vanish at an end of the range: variances and covariances rather than `parameters`.
         """
-        if self.k == 1:
-            return np.abs(T)
-        R = np.asarray(np.linalg.qr(np.swapaxes(T, -1, -2), mode="r"))
-        pivot = np.diagonal(R, axis1=-2, axis2=-1)
-        L = np.swapaxes(R * np.where(pivot < 0, -1.0, 1.0)[..., None], -1, -2)
-        null = np.abs(pivot) <= NULL * np.sqrt((T**2).sum(axis=-1))
-        if null.any():
-            L = L.copy()
-            for at in np.ndindex(null.shape[:-1]):
-                if null[at][:-1].any():
-                    L[at] = _semidefinite_factor(T[at])
-                elif null[at][-1]:
-                    L[at][-1, -1] = 0.0
-        return L
+        ...
+
+    def held(self, component: Component) -> tuple[Structure, int]:
+        """A structure of the same family that has a component for a parameter, and which parameter that is.
+
+        A standard deviation is the parameter itself; of a correlation it is what `angle` says.
+        """
+        ...
 
 
-@dataclass(frozen=True)
-class Diagonal:
-    """Independent columns: k parameters, the diagonal of T."""
-
-    k: int
-    name = "diagonal"
-
-    @cached_property
-    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Row and column in T of each parameter."""
-        return np.arange(self.k), np.arange(self.k)
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters."""
-        return self.k
-
-    def canonical(self, T: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(..., k, k) the same factors with non-negative diagonals."""
-        return np.abs(T)
+STRUCTURES: dict[str, Any] = {
+    "us": Unstructured,
+    "diag": Diagonal,
+    "id": Identity,
+    "cs": CompoundSymmetry,
+    "homcs": HomogeneousSymmetry,
+}
+"""Name in formulas -> class. ``us`` is written ``|`` and ``diag`` ``||``, too."""
 
 
-def _semidefinite_factor(T: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(k, k) lower factor of T T' of deficient rank: a row that those above span leaves its column zero."""
-    k = T.shape[0]
-    L, Q = np.zeros((k, k)), np.zeros((T.shape[1], k))
-    for j in range(k):
-        rest = T[j]
-        for _ in range(2):  # twice is enough for orthogonality to machine precision
-            share = Q.T @ rest
-            L[j] += share
-            rest = rest - Q @ share
-        left = np.linalg.norm(rest)
-        if left > NULL * np.linalg.norm(T[j]):
-            L[j, j] = left
-            Q[:, j] = rest / left
-    return L
-
-
-Structure = Unconstrained | Diagonal
-
-STRUCTURES: dict[str, type[Unconstrained] | type[Diagonal]] = {"unconstrained": Unconstrained, "diagonal": Diagonal}
-
-
-def structure_for(k: int, correlated: bool) -> Structure:
-    """The structure of a term with k columns written with ``|`` (correlated) or ``||``."""
-    return Unconstrained(k) if correlated else Diagonal(k)
-
-
-def factor(structure: Structure, par: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(..., k, k) relative covariance factors T at `par` (..., n_parameters).
+def structure_for(k: int, name: str) -> Structure:
+    """The structure `name` of a term with k columns; with one column all are the same.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from mixedfx.covariance.structures import Unconstrained, factor
-    >>> factor(Unconstrained(2), np.array([1.0, 0.5, 2.0]))
-    array([[1. , 0. ],
-           [0.5, 2. ]])
+    >>> from mixedfx.covariance.structures import structure_for
+    >>> structure_for(3, "us").n_parameters, structure_for(3, "homcs").n_parameters
+    (6, 2)
     """
-    T = np.zeros((*np.shape(par)[:-1], structure.k, structure.k))
-    rows, columns = structure.entries
-    T[..., rows, columns] = par
-    return T
-
-
-def parameters(structure: Structure, T: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(..., n_parameters) the parameters whose factor is T; the inverse of `factor`."""
-    rows, columns = structure.entries
-    return np.asarray(T[..., rows, columns], dtype=np.float64)
+    found: Structure = Diagonal(1) if k == 1 and name != "us" else STRUCTURES[name](k)
+    return found

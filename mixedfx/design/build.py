@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.covariance.structures import STRUCTURES
 from mixedfx.design.alignment import per_row, row_labels
 from mixedfx.design.checks import check_estimable, warn_few_levels, warn_unidentified
 from mixedfx.design.design import Design, RandomTerm
@@ -27,6 +28,7 @@ from mixedfx.design.grouping import Codes, Grouping, group
 from mixedfx.design.parts import Part, build_part
 from mixedfx.design.precision import read_covariance
 from mixedfx.design.rank import combination, independent_columns
+from mixedfx.design.relation import relation_of
 from mixedfx.design.response import check_covariance, check_sigma, check_varies, check_weights, read_response
 from mixedfx.design.select import choose_rows
 from mixedfx.design.spec import DesignSpec, OffsetSpec, RandomSpec
@@ -256,7 +258,7 @@ def build_design(
     if ordered:
         kept = kept[np.array([fixed.columns[j] != "Intercept" for j in kept], dtype=bool)]
     X = full if len(kept) == full.shape[1] else np.ascontiguousarray(full[:, kept])
-    random, random_specs = _random_terms(parsed, frame, part)
+    random, random_specs = _random_terms(parsed, frame, part, env or {})
     _check_contrasts(scope, parts)
 
     model = None if spread is None else read_dispersion(spread, *part(spread.fixed))
@@ -360,12 +362,19 @@ def _full_rank(full: Array, part: Part) -> tuple[NDArray[np.intp], tuple[str, ..
 
 
 def _random_terms(
-    formula: MixedFormula, frame: pd.DataFrame, part: Callable[[str], tuple[Array, Part]]
+    formula: MixedFormula, frame: pd.DataFrame, part: Callable[[str], tuple[Array, Part]], env: Mapping[str, Any]
 ) -> tuple[tuple[RandomTerm, ...], tuple[RandomSpec, ...]]:
     """Build the random terms in the order of the formula; each left side and grouping factor is worked out once."""
     groups: dict[tuple[str, ...], tuple[Codes, Grouping]] = {}
     terms, specs = [], []
     for random in formula.random:
+        if random.structure not in STRUCTURES:
+            raise FormulaError(
+                f"there is no covariance structure `{random.structure}`",
+                formula=formula.text,
+                column=random.column,
+                hint=nearest(random.structure, STRUCTURES) or f"Those there are: {', '.join(STRUCTURES)}.",
+            )
         if random.group not in groups:
             groups[random.group] = group(frame, random.group)
         codes, grouping = groups[random.group]
@@ -377,7 +386,11 @@ def _random_terms(
                 column=random.column,
                 hint=f"Write (1 | {random.label}) for a random intercept.",
             )
-        terms.append(RandomTerm(random.label, left.columns, grouping.levels, codes, z, random.correlated))
+        relation = relation_of(random, grouping.levels, env, formula.text)
+        shared = random.left.removeprefix("0 + ")
+        terms.append(
+            RandomTerm(random.label, left.columns, grouping.levels, codes, z, random.structure, shared, relation)
+        )
         specs.append(RandomSpec(random.label, left, grouping))
     return tuple(terms), tuple(specs)
 

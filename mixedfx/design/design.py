@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.covariance.structures import Structure, structure_for
 from mixedfx.design.precision import Correlated, Independent, RowPrecision
 from mixedfx.formula.mixed_formula import MixedFormula
 
@@ -42,8 +43,12 @@ class RandomTerm:
         (n,) level of each row, 0 to q - 1.
     z
         (n, k) covariates, C-contiguous float64.
-    correlated
-        True: unconstrained covariance between the k columns; False: diagonal.
+    structure
+        Name of the structure of their covariance (`mixedfx.covariance.structures`).
+    shared
+        Name of what all columns share, such as one standard deviation.
+    relation
+        (q, q) known correlations of the levels; None where they are independent.
     """
 
     label: str
@@ -51,7 +56,19 @@ class RandomTerm:
     levels: tuple[str, ...]
     codes: NDArray[np.intp]
     z: NDArray[np.float64]
-    correlated: bool
+    structure: str = "us"
+    shared: str = "all"
+    relation: NDArray[np.float64] | None = None
+
+    @cached_property
+    def covariance(self) -> Structure:
+        """The covariance structure of the effects of a level."""
+        return structure_for(len(self.columns), self.structure)
+
+    @property
+    def correlated(self) -> bool:
+        """Whether every two columns have a correlation of their own."""
+        return self.structure == "us"
 
     @property
     def n_levels(self) -> int:

@@ -24,7 +24,8 @@ def _entries(design: Design) -> list[tuple[str, str]]:
         entries.append(("dropped as linearly dependent", ", ".join(design.aliased)))
     for term in design.random:
         columns = ", ".join(term.columns[:_SHOWN]) + (", ..." if term.n_columns > _SHOWN else "")
-        structure = "" if term.n_columns == 1 else " (correlated)" if term.correlated else " (uncorrelated)"
+        words = {"us": " (correlated)", "diag": " (uncorrelated)"}
+        structure = "" if term.n_columns == 1 else words.get(term.structure, f" ({term.structure})")
         entries.append((f"random effects by {term.label} ({term.n_levels} levels)", columns + structure))
     if design.weights is not None:
         entries.append(("weights", f"{design.weights.min():g} to {design.weights.max():g}"))

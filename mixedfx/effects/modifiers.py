@@ -92,7 +92,7 @@ def formula_with_variation(design: Design, treatment: str, over: Iterable[str], 
         elif pd.api.types.is_float_dtype(frame[column]):
             fixed += f" + {quote(column)} + {written}:{quote(column)}"
         else:
-            random.append(RandomPart(f"1 + {written}", (column,), True, 0))
+            random.append(RandomPart(f"1 + {written}", (column,), "us", 0))
     return replace(formula, fixed=fixed, random=tuple(random))
 
 

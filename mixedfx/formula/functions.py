@@ -155,8 +155,6 @@ TRANSLATIONS: MappingProxyType[str, str] = MappingProxyType(
         "round": "np.round(x)",
         "pow": "np.power(x, y)",
         "qlogis": "logit(x)",
-        "us": "(x | g)",
-        "diag": "(x || g)",
     }
 )
 """Functions known elsewhere, and what to write here."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mixedfx.errors import FormulaError
 from mixedfx.formula.python_code import PythonCode
@@ -54,6 +55,29 @@ def expand_groupings(tokens: Sequence[Token], formula: str) -> tuple[Grouping, .
     """
     reader = _Reader(tokens, formula)
     return tuple(sorted(reader.expression(0), key=len))
+
+
+def read_relation(tokens: Sequence[Token], formula: str) -> tuple[Grouping, str] | None:
+    """Column and name of the known correlations in ``gr(species, cov=A)``; None for any other grouping."""
+    if len(tokens) != 1 or tokens[0].kind is not Kind.CODE or not tokens[0].text.startswith("gr("):
+        return None
+    code = code_of(tokens[0], formula)
+    call = code.tree
+    if (
+        isinstance(call, ast.Call)
+        and [type(a) for a in call.args] == [ast.Name]
+        and [k.arg for k in call.keywords] == ["cov"]
+        and isinstance(call.keywords[0].value, ast.Name)
+    ):
+        group = _columns_of(replace(code, tree=call.args[0]))
+        return group, call.keywords[0].value.id
+    raise FormulaError(
+        "correlations between levels are named in the call",
+        formula=formula,
+        column=tokens[0].start,
+        hint='Write (1 | gr(species, cov=A)), and say what A is: env={"A": A}, a data frame with the levels as its '
+        "index and columns.",
+    )
 
 
 class _Reader:

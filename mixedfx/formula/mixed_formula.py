@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from mixedfx.formula.names import quote
 
 
+BARS = {"us": "|", "diag": "||"}
+"""Structures that are written with bars."""
+
+
 @dataclass(frozen=True)
 class RandomPart:
     """One random-effects term after expansion: a left side, one grouping factor, one covariance structure.
@@ -18,25 +22,38 @@ class RandomPart:
     group
         The columns (or ``factor(g)`` calls reduced to their column) whose observed combinations are the levels:
         ``("school",)`` or ``("x3", "x4")`` for ``x3:x4``.
-    correlated
-        True for ``|`` (one unconstrained covariance matrix), False for ``||`` (diagonal, also for factors).
+    structure
+        Name of the covariance structure of the effects of a level: ``us`` for ``|`` (one unconstrained covariance
+        matrix), ``diag`` for ``||`` (also for factors), or as written, ``cs(x | g)``.
     column
-        Zero-based position of the term's opening parenthesis in the text, for error messages.
+        Zero-based position of the term's beginning in the text, for error messages.
+    relation
+        Name of the known correlations of the levels, as in ``gr(species, cov=A)``; empty where levels are independent.
     """
 
     left: str
     group: tuple[str, ...]
-    correlated: bool
+    structure: str
     column: int
+    relation: str = ""
 
     @property
     def label(self) -> str:
         """Name of the grouping factor, ``"x3:x4"``."""
-        return ":".join(self.group)
+        return f"gr({self.group[0]})" if self.relation else ":".join(self.group)
+
+    @property
+    def correlated(self) -> bool:
+        """Whether every two effects of a level have a correlation of their own."""
+        return self.structure == "us"
 
     def __str__(self) -> str:
-        bar = "|" if self.correlated else "||"
-        return f"({self.left} {bar} {':'.join(quote(name) for name in self.group)})"
+        groups = ":".join(quote(name) for name in self.group)
+        if self.relation:
+            groups = f"gr({groups}, cov={self.relation})"
+        if self.structure in BARS:
+            return f"({self.left} {BARS[self.structure]} {groups})"
+        return f"{self.structure}({self.left} | {groups})"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from mixedfx.formula.expansion import check_terms
 from mixedfx.formula.left_side import ADDITIONS, read_left
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
-from mixedfx.formula.right_side import read_right, refuse_structures
+from mixedfx.formula.right_side import is_structured, read_right
 from mixedfx.formula.safety import check_tokens
 from mixedfx.formula.scan import Kind, Token, blank_lines, scan
 from mixedfx.formula.terms import Side, at_top, check_grammar, check_powers
@@ -56,6 +56,8 @@ def parse_formula(text: str) -> MixedFormula:
     Random terms are lme4's [1]_, ``(left | grouping)``, with an intercept of their own unless the left side removes
     it. Differences, each on purpose:
 
+    * a covariance structure may be named, ``cs(0 + outcome | study)`` (`mixedfx.covariance.structures`), and
+      correlations between levels be known, ``(1 | gr(species, cov=A))``;
     * ``||`` makes the covariance diagonal for factors too, where lme4 leaves the columns of a factor correlated;
     * ``(z | a*b)`` is ``(z | a) + (z | b) + (z | a:b)``, each with its own covariance; ``+`` and ``^`` likewise;
     * ``(1 | factor(g))``, ``(1 | interaction(g, h))`` and ``(1 | Q('g'))`` are read;
@@ -88,9 +90,8 @@ def parse_formula(text: str) -> MixedFormula:
     tilde = _tilde(tokens, formula)
     index = tokens.index(tilde)
     left, right = tokens[:index], tokens[index + 1 :]
-    refuse_structures(right, formula)
     check_tokens(left, formula, None, own=ADDITIONS)
-    check_tokens(right, formula, None, own=("offset",))
+    check_tokens([t for t in right if not is_structured(t)], formula, None, own=("offset",))
     if left and left[0].kind is Kind.BAR:
         raise FormulaError(
             "no response before the bar", formula=formula, column=left[0].start, hint="Write y | se(s) ~ x."

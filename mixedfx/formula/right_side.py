@@ -9,15 +9,26 @@ from dataclasses import dataclass, field
 
 from mixedfx.errors import FormulaError
 from mixedfx.formula.expansion import check_terms
-from mixedfx.formula.grouping import expand_groupings
+from mixedfx.formula.functions import FUNCTIONS
+from mixedfx.formula.grouping import expand_groupings, read_relation
 from mixedfx.formula.left_side import single_argument
 from mixedfx.formula.mixed_formula import RandomPart
-from mixedfx.formula.safety import code_of
-from mixedfx.formula.scan import Kind, Token
-from mixedfx.formula.terms import Side, Summand, at_top, canonical_side, is_group, split_sum, unwrap
+from mixedfx.formula.safety import check_tokens, code_of
+from mixedfx.formula.scan import Kind, Token, scan
+from mixedfx.formula.terms import (
+    Side,
+    Summand,
+    at_top,
+    canonical_side,
+    check_grammar,
+    check_powers,
+    is_group,
+    split_sum,
+    unwrap,
+)
 
-STRUCTURES = ("us", "diag", "cs", "homcs", "homdiag", "ar1", "hetar1", "toep", "ou", "rr")
-"""Covariance structures that other packages write as calls, ``diag(x | g)``."""
+PLAIN_CALLS = frozenset(FUNCTIONS) - {"cs"}
+"""Functions in whose brackets a bar is Python's; ``cs``, a spline, and a structure, has no use for one."""
 
 MAX_RANDOM = 200
 """Most random terms of a formula, after `/` and `*` between grouping factors are expanded."""
@@ -79,6 +90,10 @@ def _sort(tokens: Sequence[Token], formula: str, parts: RightSide) -> None:
         elif len(summand.tokens) == 1:
             if summand.negative:
                 raise _subtracted(summand, formula)
+            if is_structured(summand.tokens[0]):
+                parts.random += read_structured(summand.tokens[0], formula)
+                _refuse_many(parts.random, formula)
+                continue
             parts.offsets.append(single_argument(summand.tokens[0], formula))
         else:
             raise _combined(summand, formula)
@@ -96,7 +111,56 @@ def _refuse_many(random: Sequence[RandomPart], formula: str) -> None:
 
 def read_random(tokens: Sequence[Token], formula: str) -> list[RandomPart]:
     """Expand one random term, brackets included, to one part for each grouping factor."""
-    inside = tokens[1:-1]
+    return _read_bar(tokens[1:-1], formula, None, tokens[0].start)
+
+
+def read_structured(token: Token, formula: str) -> list[RandomPart]:
+    """The same of ``name(left | grouping)``, a random term whose covariance structure is named."""
+    name = token.text.partition("(")[0]
+    begin = token.start + len(name) + 1
+    inside = scan(" " * begin + token.text[len(name) + 1 : -1])  # positions stay those of the formula
+    double = [t for t in at_top(inside) if t.kind is Kind.BAR and t.text == "||"]
+    if double:
+        raise FormulaError(
+            "a term whose structure is named has one bar",
+            formula=formula,
+            column=double[0].start,
+            hint=f"Write {formula[: double[0].start]}|{formula[double[0].end :]}",
+        )
+    check_tokens(inside, formula, None)
+    check_grammar(inside, formula)
+    check_powers(inside, formula)
+    return _read_bar(inside, formula, name, token.start)
+
+
+def is_structured(token: Token) -> bool:
+    """Whether a token is ``name(left | grouping)``: a call of none of the functions, with a bar outside of others.
+
+    Which structures there are is for those to say who build the design.
+    """
+    name, bracket, _ = token.text.partition("(")
+    if token.kind is not Kind.CODE or not bracket or not re.fullmatch(r"[A-Za-z]\w*", name) or name in PLAIN_CALLS:
+        return False
+    # a bar before any inner bracket closes over it; inside brackets, quotes or braces it means something else
+    depth, quote = 0, ""
+    for character in token.text[len(name) + 1 : -1]:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"`":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif character == "|" and depth == 0:
+            return True
+        elif character == "," and depth == 0:
+            return False
+    return False
+
+
+def _read_bar(inside: Sequence[Token], formula: str, structure: str | None, start: int) -> list[RandomPart]:
+    """Random terms of ``left | grouping``; `structure` is named, or follows from the bar."""
     top = at_top(inside)
     bars = [t for t in top if t.kind is Kind.BAR]
     if len(bars) > 1:
@@ -130,28 +194,11 @@ def read_random(tokens: Sequence[Token], formula: str) -> list[RandomPart]:
             column=left[0].start,
             hint=f"For an intercept that varies, write {formula[: left[0].start]}1{formula[left[-1].end :].rstrip()}",
         )
-    correlated = bars[0].text == "|"
-    return [
-        RandomPart(side.text, group, correlated, tokens[0].start) for group in expand_groupings(unwrap(right), formula)
-    ]
-
-
-def refuse_structures(tokens: Sequence[Token], formula: str) -> None:
-    """Refuse ``diag(x | g)`` and its like, which are Python calls to the scanner."""
-    for token in tokens:
-        name, bracket, _ = token.text.partition("(")
-        if token.kind is not Kind.CODE or not bracket or name not in STRUCTURES:
-            continue
-        inside = token.text[len(name) + 1 : -1]
-        # A bar before any inner bracket or comma; a function of a column has none.
-        if match := re.match(r"([^|(,]*)\|+([^|]*)$", inside):
-            term = f"({match[1].strip()} {'||' if 'diag' in name else '|'} {match[2].strip()})"
-            raise FormulaError(
-                f"`{name}(...)` is not a random term here",
-                formula=formula,
-                column=token.start,
-                hint=f"Write {formula[: token.start]}{term}{formula[token.end :]}",
-            )
+    name = structure or ("us" if bars[0].text == "|" else "diag")
+    if related := read_relation(unwrap(right), formula):
+        group, relation = related
+        return [RandomPart(side.text, group, name, start, relation)]
+    return [RandomPart(side.text, group, name, start) for group in expand_groupings(unwrap(right), formula)]
 
 
 def _refuse_inner_minus(tokens: Sequence[Token], formula: str) -> None:
@@ -169,7 +216,7 @@ def _refuse_inner_minus(tokens: Sequence[Token], formula: str) -> None:
 
 def _is_special(tokens: Sequence[Token], formula: str) -> bool:
     """Whether there is a random term or an offset among these tokens."""
-    return any(t.kind is Kind.BAR or _is_offset(t, formula) for t in tokens)
+    return any(t.kind is Kind.BAR or is_structured(t) or _is_offset(t, formula) for t in tokens)
 
 
 def _is_offset(token: Token, formula: str) -> bool:
@@ -217,7 +264,7 @@ def _combined(summand: Summand, formula: str) -> FormulaError:
 
 
 def _name_of(tokens: Sequence[Token]) -> str:
-    return "a random term" if any(t.kind is Kind.BAR for t in tokens) else "an offset"
+    return "a random term" if any(t.kind is Kind.BAR or is_structured(t) for t in tokens) else "an offset"
 
 
 def _group_at(tokens: Sequence[Token], opening: Token) -> Sequence[Token]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from mixedfx.errors import FormulaError
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.parse import parse_formula
+from mixedfx.formula.right_side import is_structured
 from mixedfx.formula.scan import Kind, Token, blank_lines, scan
 from mixedfx.formula.terms import Summand, split_sum
 
@@ -37,6 +38,7 @@ def update_formula(old: MixedFormula, change: str) -> MixedFormula:
     Examples
     --------
     >>> from mixedfx.formula.parse import parse_formula
+from mixedfx.formula.right_side import is_structured
     >>> old = parse_formula("y ~ x + (1 + x | g)")
     >>> str(update_formula(old, ". ~ . + z - (1 + x | g) + (1 | g)"))
     'y ~ 1 + x + z + (1 | g)'
@@ -63,11 +65,11 @@ def update_formula(old: MixedFormula, change: str) -> MixedFormula:
             fixed.append(old.fixed)
             random += list(old.random)
             offsets += [f"offset({o})" for o in old.offsets]
-        elif any(t.text in ("|", "||") for t in summand.tokens):
+        elif any(t.text in ("|", "||") or is_structured(t) for t in summand.tokens):
             parts = parse_formula(f"{old_left or 'y'} ~ 1 + {text}").random
             for part in parts:
-                key = (part.left, part.group, part.correlated)
-                same = [r for r in random if (r.left, r.group, r.correlated) == key]
+                key = (part.left, part.group, part.structure, part.relation)
+                same = [r for r in random if (r.left, r.group, r.structure, r.relation) == key]
                 if not summand.negative:
                     random.append(part)
                 elif same:

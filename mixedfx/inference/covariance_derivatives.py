@@ -5,12 +5,12 @@ row for column a of level j of a grouping factor,
 
     F_ac = sum_j H_ja H_jc'        (p, p), for each pair of columns of each factor.
 
-A direction of the factor T of one grouping factor, dT = e_a e_b', moves V by Z E Z' with
-E = sum_j (e_ja T[:,b]' e_j. + transposed), so that (Searle, Casella & McCulloch 1992, section 6.6)
+A direction dT of the factor T of one grouping factor moves V by Z E Z' with E the blocks dT T' + T dT' of its levels,
+so that with B = dT T' (Searle, Casella & McCulloch 1992, section 6.6)
 
-    dS = -sum_c T[c,b] (F_ac + F_ca),     d(s S^{-1}) = s S^{-1} (-dS) S^{-1},
+    dS = -sum_ac B_ac (F_ac + F_ca),     d(s S^{-1}) = s S^{-1} (-dS) S^{-1},
 
-and r^2 = y'Py moves by -sum_c T[c,b] (h'E h) with h = Z'Py. A (co)variance, the coefficient of
+and r^2 = y'Py moves by -2 sum_ac B_ac sum_j h_ja h_jc with h = Z'Py. A (co)variance, the coefficient of
 sum_j (e_ja e_jc' + e_jc e_ja'), moves them by F_ac + F_ca (F_aa for a variance). Nothing here passes over rows.
 """
 
@@ -101,10 +101,11 @@ def theta_directions(problem: Problem, evaluation: Evaluation, found: Products) 
     T = evaluation.factorization.T
     dS = np.zeros((problem.n_parameters, p, p))
     dresidual = np.zeros(problem.n_parameters)
-    for m, (f, a, b) in enumerate(problem.entries):
-        half = np.tensordot(T[f][:, b], found.F[f][a], axes=(0, 0))
-        dS[m] = half + half.T
-        dresidual[m] = -2.0 * float(T[f][:, b] @ found.hh[f][a])
+    for f, (where, dT) in enumerate(problem.directions(evaluation.par)):
+        half = dT @ T[f].T
+        of_S = np.tensordot(half, found.F[f], axes=((1, 2), (0, 1)))
+        dS[where] = of_S + of_S.transpose(0, 2, 1)
+        dresidual[where] = -2.0 * np.tensordot(half, found.hh[f], axes=((1, 2), (0, 1)))
     return to_beta(dS, evaluation.sigma2, found), dresidual
 
 
@@ -115,12 +116,30 @@ def to_beta(A: Vector, sigma2: float, found: Products) -> Vector:
 
 
 def covariance_pairs(problem: Problem) -> list[tuple[int, int, int]]:
-    """Grouping factor and pair of columns a <= c of each free variance (a == c) or covariance."""
+    """Grouping factor and pair of columns a <= c of each variance (a == c) or covariance that is not zero."""
     pairs = []
     for f, group in enumerate(problem.factors):
         for block in group.blocks:
             k = block.structure.k
-            free = block.structure.n_parameters > k
+            free = block.structure.name in ("us", "cs", "homcs")
             columns = range(block.first, block.first + k)
             pairs += [(f, a, c) for a in columns for c in columns if a == c or (free and a < c)]
     return pairs
+
+
+def pattern_weights(problem: Problem, T: list[Vector], pairs: list[tuple[int, int, int]]) -> Vector:
+    """(m, len(pairs)) weights of `pairs` in the derivative of V by each parameter of the covariances.
+
+    The identity where variances and covariances are free. Where they are not linear in the parameters, as those of
+    ``cs``, these are the first derivatives at the factors T.
+    """
+    rows = []
+    for f, group in enumerate(problem.factors):
+        for block in group.blocks:
+            for E in block.structure.patterns(T[f][block.columns, block.columns]):
+                row = np.zeros(len(pairs))
+                for i, (g, a, c) in enumerate(pairs):
+                    if g == f and block.first <= a and c < block.first + block.structure.k:
+                        row[i] = E[a - block.first, c - block.first]
+                rows.append(row)
+    return np.array(rows).reshape(len(rows), len(pairs))

@@ -18,6 +18,10 @@ K - H S^{-1}H' all is in the space of the random effects:
 
     I_ij = tr(K_P E_i K_P E_j) = tr(K E_i K E_j) - 2 tr(S^{-1} H'E_iKE_jH) + tr(S^{-1}H'E_iH S^{-1}H'E_jH).
 
+Where (co)variances are functions of fewer parameters (`mixedfx.covariance.structures`), G_i is a combination of such
+patterns, and everything above is linear in each G; where Sigma is not linear in them, as with ``cs``, these are its
+first derivatives, and the second ones that a full expansion would have are left out.
+
 Only tr(K E_i K E_j) is more than products with p columns; it is in `mixedfx.inference.kernel_traces`.
 
 **F tests.** With Theta = L'(L Phi L')^{-1}L, A_1 = sum_ij W_ij tr(Theta Phi P_i Phi) tr(Theta Phi P_j Phi) and
@@ -34,10 +38,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 from mixedfx.errors import DegreesOfFreedomWarning
 from mixedfx.inference.canonical_contrasts import independent_contrasts
-from mixedfx.inference.covariance_derivatives import Products, covariance_pairs, products, to_beta
+from mixedfx.inference.covariance_derivatives import (
+    Products,
+    covariance_pairs,
+    pattern_weights,
+    products,
+    to_beta,
+)
 from mixedfx.inference.kernel_traces import kernel_traces
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.factorization import Factorization, Pair
@@ -146,10 +157,20 @@ def kenward_roger(problem: Problem, par: Vector) -> KenwardRoger:
     moved = np.array([_moved(found, pair) for pair in pairs])
     middle = _middle(problem, at.factorization, found, pairs)
     information = _information(problem, at.factorization, found, pairs, moved, middle)
+    units = _units(at.factorization.T, pairs)
+    if any(block.structure.name not in ("us", "diag") for block in problem.blocks):
+        C = pattern_weights(problem, at.factorization.T, pairs)
+        with_V = linalg.block_diag(C, np.eye(1))
+        known = information[-1, -1]
+        information[-1, -1] = 0.0  # infinite where sigma is known, and no parameter's
+        information = with_V @ information @ with_V.T
+        information[-1, -1] = known
+        units = np.append([units[:-1][row != 0.0].max(initial=1.0) for row in C], 1.0)
+        moved, middle = np.tensordot(C, moved, axes=1), np.einsum("mi,ijab,nj->mnab", C, middle, C, optimize=True)
     # derivatives of Phi; V itself multiplies it
     derivatives = np.concatenate([to_beta(moved, at.sigma2, found), phi[None]])
-    root = _root_of_inverse(information, _units(at.factorization.T, pairs))
-    W = 2.0 * (root.T @ root)[: len(pairs), : len(pairs)]
+    root = _root_of_inverse(information, units)
+    W = 2.0 * (root.T @ root)[: len(moved), : len(moved)]
     bracket = np.einsum("ij,ijab->ab", W, middle - _fixed_part(found, moved))
     adjusted = phi + 2.0 * to_beta((bracket + bracket.T)[None] / 2.0, at.sigma2, found)[0]
     return KenwardRoger(adjusted, phi, np.einsum("km,mab->kab", np.sqrt(2.0) * root, derivatives))

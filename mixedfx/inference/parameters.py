@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.covariance.structures import factor, structure_for
+from mixedfx.covariance.components import Component
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError
 from mixedfx.pls.problem import Problem
@@ -44,8 +44,8 @@ class Parameter:
         The name lme4 gives it: ``sd_x|g``, ``cor_x.(Intercept)|g``, ``sigma``, ``(Intercept)``.
     position
         Random term, or coefficient; -1 for sigma.
-    columns
-        The column of an sd, or the two columns of a correlation.
+    component
+        Of a random term's covariance; None for sigma and coefficients.
     """
 
     kind: Kind
@@ -53,7 +53,7 @@ class Parameter:
     term: str
     lme4: str
     position: int
-    columns: tuple[int, ...] = ()
+    component: Component | None = None
 
     @property
     def label(self) -> str:
@@ -79,12 +79,10 @@ def parameters_of(design: Design) -> tuple[Parameter, ...]:
     """
     out: list[Parameter] = []
     for t, (name, term) in enumerate(zip(term_names(design.random), design.random, strict=True)):
-        for i, column in enumerate(term.columns):
-            out.append(Parameter("sd", name, f"sd__{column}", f"sd_{_r_name(column)}|{name}", t, (i,)))
-            for j in range(i + 1, term.n_columns if term.correlated else 0):
-                other = term.columns[j]
-                lme4 = f"cor_{_r_name(other)}.{_r_name(column)}|{name}"
-                out.append(Parameter("cor", name, f"cor__{column}.{other}", lme4, t, (i, j)))
+        for component in term.covariance.components:
+            of = component.names(term.columns, term.shared)
+            lme4 = f"{component.kind}_{'.'.join(_r_name(c) for c in reversed(of))}|{name}"
+            out.append(Parameter(component.kind, name, f"{component.kind}__{'.'.join(of)}", lme4, t, component))
     if design.sigma is None:
         out.append(Parameter("sigma", "Residual", "sd__Observation", "sigma", -1))
     out += [Parameter("beta", "", name, _r_name(name), b) for b, name in enumerate(design.fixed_names)]
@@ -137,13 +135,9 @@ def values_of(design: Design, parameters: Sequence[Parameter], beta: Vector, the
         elif parameter.kind == "sigma":
             out[:, c] = sigma
         else:
-            rows = [factors[parameter.position][:, i] for i in parameter.columns]
-            length = [np.sqrt((row**2).sum(axis=1)) for row in rows]
-            if parameter.kind == "sd":
-                out[:, c] = sigma * length[0]
-            else:
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    out[:, c] = np.clip((rows[0] * rows[1]).sum(axis=1) / (length[0] * length[1]), -1, 1)
+            assert parameter.component is not None
+            value = parameter.component.value(factors[parameter.position])
+            out[:, c] = sigma * value if parameter.kind == "sd" else value
     return out
 
 
@@ -151,8 +145,8 @@ def factors_of(design: Design, theta: Vector) -> list[Vector]:
     """(..., k, k) relative factor T of each random term at theta (..., r)."""
     out, at = [], 0
     for term in design.random:
-        structure = structure_for(term.n_columns, term.correlated)
-        out.append(factor(structure, theta[..., at : at + structure.n_parameters]))
+        structure = term.covariance
+        out.append(structure.factor_at(theta[..., at : at + structure.n_parameters]))
         at += structure.n_parameters
     return out
 
@@ -163,7 +157,7 @@ def singular_rows(problem: Problem, theta: Vector, tolerance: float = 1e-4) -> N
     lme4's rule, a diagonal entry of T below 1e-4, for the columns the engine uses: orthogonal and of unit mean square,
     so that neither the location nor the unit of a covariate matters (`mixedfx.pls.basis`).
     """
-    return np.any(problem.parameters(theta)[:, problem.diagonal] < tolerance, axis=1)
+    return problem.on_boundary(problem.parameters(theta), tolerance)
 
 
 def interval_frame(

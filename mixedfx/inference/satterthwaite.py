@@ -63,6 +63,7 @@ LARGEST_STEP = 1e-3  # of the parameter's unit, where the criterion is nearly fl
 SIXTH_ORDER = (1.5, -0.6, 0.1)  # weights of central differences over 1, 2, 3 steps: errors of h^2 and h^4 cancel
 SETTLING, SETTLED, UNSETTLED = 4, 1e-14, 1e-2  # steps of scoring; squares of what is left, in standard errors
 LOST = 1e-2  # rounding of the gradient's terms from which degrees of freedom are no longer good for a tenth
+NOTHING = 1e-14  # of the product of the largest entries of dT and T, below which dT T' is rounding
 FLAT = 1e-8  # second derivative in units of the parameters below which a direction is not informed
 
 
@@ -255,14 +256,25 @@ def _decrement(at: Evaluation, which: NDArray[np.intp]) -> tuple[Vector, float]:
 
 
 def informed(at: Evaluation) -> NDArray[np.bool_]:
-    """(r,) whether a parameter moves V to first order: its column of T is not zero."""
-    T = at.factorization.T
-    return np.array([bool(np.any(T[f][:, b] != 0.0)) for f, _, b in at.factorization.problem.entries], dtype=bool)
+    """(r,) whether a parameter moves V to first order: dT T' is not zero, as where its column of T is."""
+    problem = at.factorization.problem
+    out = np.zeros(problem.n_parameters, dtype=bool)
+    for (where, dT), T in zip(problem.directions(at.par), at.factorization.T, strict=True):
+        # a zero column of a triangle leaves nothing at all; of other structures, what is left of P (I - P)
+        moved = np.abs(dT @ T.T).max(axis=(1, 2), initial=0.0)
+        size = np.abs(dT).max(axis=(1, 2), initial=0.0) * np.abs(T).max(initial=0.0)
+        out[where] = moved > (0.0 if problem.entries is not None else NOTHING * size)
+    return out
 
 
 def parameter_units(at: Evaluation) -> Vector:
-    """(r,) the size of a change of each scaled parameter that matters: 1, or the length of its row of T if larger."""
+    """(r,) the size of a change of each scaled parameter that matters: 1, or the length of its row of T if larger.
+
+    Of other parameters than entries of a triangle, 1 or the parameter itself.
+    """
     problem = at.factorization.problem
+    if problem.entries is None:
+        return np.maximum(1.0, np.abs(at.par))
     pairs = zip(at.factorization.T, problem.turns, strict=True)
     row = [np.linalg.norm(T if C is None else C.T @ T, axis=1) for T, C in pairs]  # of L, with T = C L
     return np.array([max(1.0, float(row[f][a])) for f, a, _ in problem.entries])

@@ -109,7 +109,7 @@ def _mean_variance(term: RandomTerm, F: Array) -> float:
     As a square: with z'z / n = R'R it is that of R F, entry by entry. With a covariate far from zero, Sigma's entries
     are large, and z' Sigma z a small difference of them.
     """
-    return float(((term_basis(term.z, True) @ F) ** 2).sum()) / len(F)
+    return float(((term_basis(term.z, "triangles") @ F) ** 2).sum()) / len(F)
 
 
 def r2_table(parts: VarianceParts) -> pd.DataFrame:

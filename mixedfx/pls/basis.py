@@ -11,7 +11,7 @@ standard deviations the ratio of curvatures is d^4. With W the precision of the 
 the columns of q are orthogonal and of unit mean square, and neither the location and scale of a covariate nor the unit
 of the weights can be seen in q. The columns of an uncorrelated term (``||``) are only divided by their root mean
 squares: rotated effects would no longer be independent, and the model that says they are has a meaning at the zero of
-its covariates.
+its covariates. Where all columns share a variance they are divided by one number, the root mean square of them all.
 
 **Digits.** R is the Cholesky factor of the column-scaled z'W z where its pivots are above `TRUSTED`: forming the
 product halves the digits, and eight are left. Elsewhere it is the QR decomposition's, which keeps them: at a distance
@@ -26,31 +26,39 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.covariance.components import Scaling
+
 Vector = NDArray[np.float64]
 
 TRUSTED = 1e-3  # share of a column's length that others leave, from which a Cholesky factor has digits enough
 DEPENDENT = 1e-11  # the same below which the column is a combination of the others, to rounding
 
 
-def term_basis(rows: Vector, correlated: bool) -> Vector:
-    """Upper triangle R (k, k) that makes z R^{-1} orthogonal; diagonal where the columns are uncorrelated.
+def term_basis(rows: Vector, scaling: Scaling) -> Vector:
+    """Upper triangle R (k, k) that makes z R^{-1} orthogonal, or nearly so as the structure allows.
 
     Parameters
     ----------
     rows
         (n, k) columns z of a random term, times the root of the rows' precision.
-    correlated
-        Whether the covariance of its effects is unconstrained.
+    scaling
+        Changes that leave the structure of their covariance as it is: R is any upper triangle, has a unit for each
+        column, or one for all.
 
     Examples
     --------
     >>> import numpy as np
     >>> from mixedfx.pls.basis import term_basis
     >>> year = np.array([2015.0, 2016.0, 2017.0, 2018.0, 2019.0])
-    >>> term_basis(np.column_stack([np.ones(5), year]), True).round(4).tolist()
+    >>> term_basis(np.column_stack([np.ones(5), year]), "triangles").round(4).tolist()
     [[1.0, 2017.0], [0.0, 1.4142]]
     """
     n, k = rows.shape
+    if scaling == "one unit" and k > 1:
+        size = np.diag(_from_rows(rows, False))
+        largest = float(size.max())
+        return np.eye(k) * largest * np.sqrt(np.mean((size / largest) ** 2))
+    correlated = scaling == "triangles"
     if k == 1:
         square = float(rows[:, 0] @ rows[:, 0])
         return np.array([[np.sqrt(square / n)]]) if 1e-300 < square < np.inf else _from_rows(rows, correlated)

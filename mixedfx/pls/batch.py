@@ -88,11 +88,7 @@ class BatchEvaluation:
 
 def _factors(problem: Problem, par: Vector) -> Vector:
     """(k, k, B) T of the only factor at each row of `par` (B, r)."""
-    k = problem.factors[0].k
-    T = np.zeros((k, k, len(par)))
-    for m, (_, a, b) in enumerate(problem.entries):
-        T[a, b] = par[:, m]
-    return T
+    return np.ascontiguousarray(problem.matrices(par)[0].transpose(1, 2, 0))
 
 
 def evaluate_batch(
@@ -147,12 +143,21 @@ def evaluate_batch(
     if problem.REML and p:
         Q = Q - _over_levels(product(H, product(S_inverse[:, :, None], transposed(H))), counts)
     QT = product(Q, T[:, :, 0])
-    gradient = np.stack([2.0 * QT[a, b] for _, a, b in problem.entries], axis=1)
+    # entries of a triangle need no matrices of their own
+    entries = problem.entries
+    dT = None if entries is not None else np.moveaxis(problem.directions(par)[0][1], 0, -1)
+    if entries is not None:
+        gradient = np.stack([2.0 * QT[a, b] for _, a, b in entries], axis=1)
+    else:
+        gradient = 2.0 * np.einsum("mabB,abB->Bm", dT, QT)
 
     v = np.zeros((k, r, q, B))
-    for m, (_, a, b) in enumerate(problem.entries):
+    for m, (_, a, b) in enumerate(entries or ()):
         v[:, m] = h[a, 0] * T[:, b]
         v[a, m] += product(transposed(T[:, b : b + 1]), h)[0, 0]
+    if dT is not None:
+        half = np.einsum("mabB,cbB->macB", dT, T[:, :, 0])
+        v[:] = np.einsum("macB,cjB->amjB", half + half.transpose(0, 2, 1, 3), h[:, 0])
     vPy = _over_levels(product(transposed(v), h), counts)
     inner = _over_levels(product(transposed(v), product(ZVZ, v)), counts)
     if p:
@@ -161,10 +166,13 @@ def evaluate_batch(
     information = inner / sigma2
     if problem.sigma is None:
         information = information - product(vPy, transposed(vPy)) / (nu * sigma2**2)
-    for m, (_, a, b) in enumerate(problem.entries):
-        for l, (_, c, d) in enumerate(problem.entries):  # noqa: E741
+    for m, (_, a, b) in enumerate(entries or ()):
+        for l, (_, c, d) in enumerate(entries or ()):  # noqa: E741
             if b == d:
                 information[m, l] += Q[a, c] + Q[c, a]
+    if dT is not None:
+        information += 2.0 * np.einsum("mabB,acB,lcbB->mlB", dT, Q, dT)
+        information += np.moveaxis(problem.along_curvature(par, [2.0 * np.moveaxis(QT, -1, 0)]), 0, -1)
     information = np.moveaxis((information + transposed(information)) / 2.0, -1, 0)
     return BatchEvaluation(np.where(residual > 0, criterion, np.inf), gradient, information, sigma2, gamma[:, 0].T)
 

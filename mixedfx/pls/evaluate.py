@@ -19,7 +19,7 @@ H = Z'V^{-1}X, S = X'V^{-1}X. All of it is regular where T is singular, zero inc
 **Information.** Second derivatives are those of Gilmour, Thompson & Cullis (1995): the mean of observed and expected
 information, v_k' Z'PZ v_l / sigma^2 with Z v_k = dV_k P y, less (v_k'h)(v_l'h) / (nu sigma^4) for the profiled sigma.
 V is quadratic in T, and its explicit second derivative adds 2 tr(Q dT_k dT_l'), which carries all the curvature where
-T is zero.
+T is zero; where T is not linear in the parameters, 2 <Q T, d2T_kl> is added, too.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def evaluate(problem: Problem, par: Vector, derivatives: bool = True) -> Evaluat
     result = (sigma2, gamma, S, residual, factorization)
     if not derivatives:
         return Evaluation(par, float(criterion), None, None, None, *result)
-    gradient, information, Q = _derivatives(problem, factorization, zw, solved, L, gamma, sigma2)
+    gradient, information, Q = _derivatives(problem, par, factorization, zw, solved, L, gamma, sigma2)
     return Evaluation(par, float(criterion), gradient, information, Q, *result)
 
 
@@ -140,8 +140,9 @@ def random_effect_products(problem: Problem, factorization: Factorization, zw: P
 
 
 def _derivatives(
-    problem: Problem, factorization: Factorization, zw: Pair, solved: Pair, L: Vector, gamma: Vector, sigma2: float
-) -> tuple[Vector, Vector, list[Vector]]:
+    problem: Problem, par: Vector, factorization: Factorization, zw: Pair, solved: Pair, L: Vector, gamma: Vector,
+    sigma2: float,
+) -> tuple[Vector, Vector, list[Vector]]:  # fmt: skip
     p, T = problem.p, factorization.T
     ZVW = random_effect_products(problem, factorization, zw, solved)
     H: Pair = (ZVW[0][..., :p], ZVW[1][..., :p])
@@ -157,33 +158,37 @@ def _derivatives(
             outer += np.tensordot(H_by[f] @ S_inverse, H_by[f], axes=([0, 2], [0, 2]))
         QT.append(ZVZT[f] - outer @ Tf)
         Q.append(ZVZ[f] - outer)
-    QL = [one if C is None else C.T @ one for one, C in zip(QT, problem.turns, strict=True)]
-    gradient = np.array([2.0 * QL[f][a, b] for f, a, b in problem.entries])
-    information = _information(problem, factorization, H, h_by, S_inverse, Q, sigma2)
+    directions = problem.directions(par)
+    gradient = np.empty(problem.n_parameters)
+    for (where, dT), one in zip(directions, QT, strict=True):
+        gradient[where] = 2.0 * (dT.reshape(len(where), one.size) @ one.ravel())
+    information = _information(problem, factorization, directions, H, h_by, S_inverse, Q, sigma2)
+    if not problem.linear:
+        information += problem.along_curvature(par, [2.0 * one for one in QT])
     return gradient, information, Q
 
 
 def _information(
-    problem: Problem, factorization: Factorization, H: Pair, h_by: list[Vector], S_inverse: Vector, Q: list[Vector],
-    sigma2: float,
+    problem: Problem, factorization: Factorization, directions: list[tuple[NDArray[np.intp], Vector]], H: Pair,
+    h_by: list[Vector], S_inverse: Vector, Q: list[Vector], sigma2: float,
 ) -> Vector:  # fmt: skip
-    T, r, turns = factorization.T, problem.n_parameters, problem.turns
+    T, r = factorization.T, problem.n_parameters
     v: Pair = (np.zeros((*problem.zw1.shape[:2], r)), np.zeros((problem.zw2.shape[0], r)))
     vPy = np.zeros(r)
-    for m, (f, a, b) in enumerate(problem.entries):
-        hf, C = h_by[f][:, :, 0], turns[f]
-        # D h with D = dT T' + T dT', dT the unit matrix at (a, b), or C times it
-        if C is None:
-            Dh = hf[:, [a]] * T[f][:, b]
-            Dh[:, a] += hf @ T[f][:, b]
-        else:
-            Dh = np.outer(hf @ C[:, a], T[f][:, b]) + np.outer(hf @ T[f][:, b], C[:, a])
-        vPy[m] = np.einsum("ja,ja->", Dh, hf)
+    curvature = np.zeros((r, r))
+    for f, (where, dT) in enumerate(directions):
+        hf, m, k = h_by[f][:, :, 0], len(where), len(T[f])
+        half = dT @ T[f].T
+        # D h with D = dT T' + T dT'
+        Dh = (hf @ (half + half.transpose(0, 2, 1)).transpose(1, 0, 2).reshape(k, m * k)).reshape(-1, m, k)
+        vPy[where] = np.einsum("jma,ja->m", Dh, hf)
         if f == 0:
-            v[0][:, :, m] = Dh
+            v[0][:, :, where] = Dh.transpose(0, 2, 1)
         else:
             assert problem.coupling is not None
-            v[1][problem.coupling.positions[f - 1], m] = Dh
+            v[1][problem.coupling.positions[f - 1][:, :, None], where] = Dh.transpose(0, 2, 1)
+        flat = dT.reshape(m, k * k)
+        curvature[np.ix_(where, where)] = 2.0 * ((Q[f] @ dT).reshape(m, k * k) @ flat.T)
     Zv = factorization.gram(v)
     scaled = factorization.scale_transposed(Zv)
     half = factorization.half_solve(scaled)
@@ -192,9 +197,5 @@ def _information(
     information = inner / sigma2
     if problem.sigma is None:
         information -= np.outer(vPy, vPy) / (problem.dof * sigma2**2)
-    curvature = [one if C is None else C.T @ one @ C for one, C in zip(Q, turns, strict=True)]
-    for m, (f, a, b) in enumerate(problem.entries):
-        for l, (g, c, d) in enumerate(problem.entries):  # noqa: E741
-            if f == g and b == d:
-                information[m, l] += 2.0 * curvature[f][a, c]
+    information += curvature
     return (information + information.T) / 2.0

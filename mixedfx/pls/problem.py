@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from mixedfx.covariance.structures import Structure, factor, parameters, structure_for
+from mixedfx.covariance.structures import Structure
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.precision import RowPrecision
 from mixedfx.linalg import triangular
@@ -171,20 +171,95 @@ class Problem:
         """Divisor of sigma^2: n - p for REML, n for ML."""
         return self.n - self.p if self.REML else self.n
 
+    @property
+    def blocks(self) -> list[Block]:
+        """The random terms, in the order of the design."""
+        return sorted((block for group in self.factors for block in group.blocks), key=lambda block: block.term)
+
     @cached_property
-    def entries(self) -> list[tuple[int, int, int]]:
-        """Factor, row and column in its L of each parameter; T = L where there are no frames."""
+    def entries(self) -> list[tuple[int, int, int]] | None:
+        """Factor, row and column in its L of each parameter; T = L where there are no frames.
+
+        None where a structure has other parameters than entries of a triangle.
+        """
         out: list[tuple[int, int, int]] = [(0, 0, 0)] * self.n_parameters
         for f, group in enumerate(self.factors):
             for block in group.blocks:
+                if block.structure.entries is None:
+                    return None
                 for m, (a, b) in enumerate(zip(*block.structure.entries, strict=True)):
                     out[block.par + m] = (f, block.first + int(a), block.first + int(b))
         return out
 
     @cached_property
-    def diagonal(self) -> NDArray[np.bool_]:
-        """(r,) which parameters stand on the diagonal of their L."""
-        return np.array([a == b for _, a, b in self.entries], dtype=bool)
+    def linear(self) -> bool:
+        """Whether T is linear in the parameters."""
+        zero = np.zeros(self.n_parameters)
+        return all(block.structure.curvature(zero[block.parameters]) is None for block in self.blocks)
+
+    @cached_property
+    def owner(self) -> NDArray[np.intp]:
+        """(r,) factor of each parameter."""
+        out = np.zeros(self.n_parameters, dtype=np.intp)
+        for f, group in enumerate(self.factors):
+            for block in group.blocks:
+                out[block.parameters] = f
+        return out
+
+    @cached_property
+    def stationary(self) -> NDArray[np.bool_]:
+        """(r,) which parameters enter the covariance by their squares."""
+        out = np.zeros(self.n_parameters, dtype=bool)
+        for block in self.blocks:
+            out[block.parameters] = block.structure.stationary
+        return out
+
+    def snapped(self, par: Vector, near: float) -> Vector:
+        """(..., r) parameters with those within `near` of an end of their range put there."""
+        out = np.array(par, dtype=np.float64)
+        for block in self.blocks:
+            out[..., block.parameters] = block.structure.snapped(out[..., block.parameters], near)
+        return out
+
+    def on_boundary(self, par: Vector, near: float) -> NDArray[np.bool_]:
+        """(...) whether a variance is within `near` of zero, or a correlation of an end of its range."""
+        found = [np.any(b.structure.at_end(par[..., b.parameters], near), axis=-1) for b in self.blocks]
+        return np.any(np.array(found), axis=0) if found else np.zeros(par.shape[:-1], dtype=bool)
+
+    def directions(self, par: Vector) -> list[tuple[NDArray[np.intp], Vector]]:
+        """For each factor the positions of its m parameters and (..., m, k, k) first derivatives of its T."""
+        if par.ndim == 1 and self.linear:
+            return self._constant_directions
+        return self._directions(par)
+
+    @cached_property
+    def _constant_directions(self) -> list[tuple[NDArray[np.intp], Vector]]:
+        return self._directions(np.zeros(self.n_parameters))
+
+    def _directions(self, par: Vector) -> list[tuple[NDArray[np.intp], Vector]]:
+        out = []
+        for group, C in zip(self.factors, self.turns, strict=True):
+            where = np.concatenate([np.r_[b.parameters] for b in group.blocks] or [np.zeros(0)]).astype(np.intp)
+            dT = np.zeros((*par.shape[:-1], len(where), group.k, group.k))
+            at = 0
+            for block in group.blocks:
+                own = block.structure.directions(par[..., block.parameters])
+                dT[..., at : at + own.shape[-3], block.columns, block.columns] = own
+                at += own.shape[-3]
+            out.append((where, dT if C is None else C @ dT))
+        return out
+
+    def along_curvature(self, par: Vector, slope: Sequence[Vector]) -> Vector:
+        """(..., r, r) sums of `slope`, the derivative of a criterion in each T (..., k, k), times T's second ones."""
+        out = np.zeros((*par.shape[:-1], self.n_parameters, self.n_parameters))
+        for group, C, of_T in zip(self.factors, self.turns, slope, strict=True):
+            of_L = of_T if C is None else C.T @ of_T
+            for block in group.blocks:
+                second = block.structure.curvature(par[..., block.parameters])
+                if second is not None:
+                    own = of_L[..., block.columns, block.columns]
+                    out[..., block.parameters, block.parameters] = np.einsum("...mlab,...ab->...ml", second, own)
+        return out
 
     @cached_property
     def turns(self) -> list[Vector | None]:
@@ -202,22 +277,31 @@ class Problem:
     def matrices(self, par: Vector) -> list[Vector]:
         """The (..., k, k) T of each factor, of the columns used, at parameters `par` (..., r)."""
         T = [np.zeros((*par.shape[:-1], group.k, group.k)) for group in self.factors]
-        for m, (f, a, b) in enumerate(self.entries):
-            T[f][..., a, b] = par[..., m]
+        if self.entries is None:
+            for f, group in enumerate(self.factors):
+                for block in group.blocks:
+                    T[f][..., block.columns, block.columns] = block.structure.factor(par[..., block.parameters])
+        else:
+            for m, (f, a, b) in enumerate(self.entries):
+                T[f][..., a, b] = par[..., m]
         return [one if C is None else C @ one for one, C in zip(T, self.turns, strict=True)]
 
     def lower(self, T: Sequence[Vector]) -> Vector:
-        """(..., r) the parameters of the same covariances without frames, diagonals of L not negative."""
+        """(..., r) the parameters of the same covariances without frames, `stationary` ones not negative."""
         out = np.empty((*T[0].shape[:-2], self.n_parameters))
         for group, one in zip(self.factors, T, strict=True):
             for block in group.blocks:
-                L = block.structure.canonical(one[..., block.columns, block.columns])
-                out[..., block.parameters] = parameters(block.structure, L)
+                out[..., block.parameters] = block.structure.parameters(one[..., block.columns, block.columns])
         return out
 
     def natural_theta(self, T: Sequence[Vector]) -> Vector:
-        """(..., r) theta as users see it, lme4's lower triangles of the columns as given, of the covariances of T."""
-        return self.lower([group.natural(one) for group, one in zip(self.factors, T, strict=True)])
+        """(..., r) theta as users see it, such as lme4's lower triangles, of the columns as given."""
+        out = np.empty((*T[0].shape[:-2], self.n_parameters))
+        for group, one in zip(self.factors, T, strict=True):
+            natural = group.natural(one)
+            for block in group.blocks:
+                out[..., block.parameters] = block.structure.theta(natural[..., block.columns, block.columns])
+        return out
 
     def used_factors(self, natural: Sequence[Vector]) -> list[Vector]:
         """For each factor (..., k, k) T = B T_natural; `natural` holds (..., k, k) factors of each random term."""
@@ -232,8 +316,7 @@ class Problem:
     def parameters(self, theta: Vector) -> Vector:
         """(..., r) parameters, without frames, of theta (..., r) as users see it."""
         theta = np.asarray(theta, dtype=np.float64)
-        blocks = sorted((block for group in self.factors for block in group.blocks), key=lambda block: block.term)
-        return self.lower(self.used_factors([factor(b.structure, theta[..., b.parameters]) for b in blocks]))
+        return self.lower(self.used_factors([b.structure.factor_at(theta[..., b.parameters]) for b in self.blocks]))
 
     def theta(self, par: Vector) -> Vector:
         """(..., r) theta as users see it, diagonals not negative, of parameters `par` (..., r)."""
@@ -249,13 +332,13 @@ def group_factors(design: Design) -> tuple[GroupFactor, ...]:
     by_label: dict[str, list[int]] = {}
     for t, term in enumerate(design.random):
         by_label.setdefault(term.label, []).append(t)
-    starts = np.cumsum([0, *(structure_for(t.n_columns, t.correlated).n_parameters for t in design.random)])
+    starts = np.cumsum([0, *(term.covariance.n_parameters for term in design.random)])
     groups = []
     for members in by_label.values():
         terms = [design.random[t] for t in members]
         firsts = np.cumsum([0, *(t.n_columns for t in terms)])
         blocks = tuple(
-            Block(t, int(firsts[m]), int(starts[t]), structure_for(terms[m].n_columns, terms[m].correlated))
+            Block(t, int(firsts[m]), int(starts[t]), terms[m].covariance)
             for m, t in enumerate(members)
         )
         groups.append(_group(terms, blocks, design.precision))
@@ -267,7 +350,7 @@ def group_factors(design: Design) -> tuple[GroupFactor, ...]:
 
 
 def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], precision: RowPrecision) -> GroupFactor:
-    bases = [term_basis(precision.whiten(term.z), term.correlated) for term in terms]
+    bases = [term_basis(precision.whiten(term.z), term.covariance.scaling) for term in terms]
     used = [used_columns(term.z, R) for term, R in zip(terms, bases, strict=True)]
     one = len(terms) == 1
     z = used[0] if one else np.hstack(used)

@@ -44,9 +44,13 @@ from mixedfx.priors.sets import PriorSet
 Array = NDArray[np.float64]
 
 
+CORRELATED, SHARED = ("us", "cs", "homcs"), ("id", "homcs")
+"""Structures with correlations; those whose effects share a standard deviation."""
+
+
 @dataclass(frozen=True)
 class TermScales:
-    """One random term: its name, its columns with their means and sds, and whether its effects are correlated.
+    """One random term: its name, its columns with their means and sds, and the structure of their covariance.
 
     `orders` are the numbers of variables of each column, and `group_order` of columns of the grouping factor: 1 where
     there is no interaction.
@@ -56,14 +60,19 @@ class TermScales:
     columns: tuple[str, ...]
     mean: tuple[float, ...]
     sd: tuple[float, ...]
-    correlated: bool
+    structure: str
     orders: tuple[int, ...]
     group_order: int
 
     @property
     def has_correlations(self) -> bool:
         """Whether there are two effects or more, and they are correlated."""
-        return self.correlated and len(self.columns) > 1
+        return self.structure in CORRELATED and len(self.columns) > 1
+
+    @property
+    def has_one_sd(self) -> bool:
+        """Whether several effects share one standard deviation."""
+        return self.structure in SHARED and len(self.columns) > 1
 
 
 @dataclass(frozen=True)
@@ -297,7 +306,9 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
     assert isinstance(cor, LKJ)
     whole = _entry(priors, ("sd", term.group))
     single = [priors.entries.get(("sd", term.group, c)) for c in term.columns]
-    lines = term.has_correlations and term.columns[0] == "Intercept"
+    lines = term.has_correlations and term.structure == "us" and term.columns[0] == "Intercept"
+    if term.has_correlations and term.structure != "us":
+        _check_exchangeable(cor, len(term.columns), term.group)
     means, moved = (0.0, *term.mean[1:]) if lines else (), lines and work.at_means
     where = ", predictors at their means" if moved else ""
     if isinstance(whole, Decov) and not any(single):
@@ -314,6 +325,11 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
             f"the covariance of '{term.group}' has a decov() prior and one of its sds another",
             hint=f"Give every sd of '{term.group}' a prior of its own.",
         )
+    if term.has_one_sd and any(single):
+        raise OptionError(
+            f"the effects {', '.join(term.columns)} over '{term.group}' share one standard deviation",
+            hint=f"Give it a prior by the key ('sd', {term.group!r}).",
+        )
     sds = []
     for column, sd, own, order in zip(term.columns, term.sd, single, term.orders, strict=True):
         constant = column == "Intercept"
@@ -324,10 +340,21 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
         width = work.unit if constant else work.width(sd)
         label = f"sd of {column} over {term.group}{where if constant else ''}"
         sds.append(work.use(label, prior, width, shrink=shrink, sd=sd))
+    if term.has_one_sd:  # that of the first column, which is of the same kind as the others
+        del sds[1:]
     if not term.has_correlations:
         return TermPrior(tuple(sds), None)
     work.described.append((f"correlations over {term.group}{where}", str(cor), str(cor)))
     return TermPrior(tuple(sds), cor.eta, means, moved)
+
+
+def _check_exchangeable(cor: LKJ, k: int, group: str) -> None:
+    """Refuse LKJ priors that are none of one correlation of k columns: that of x is Beta(eta, (k-1)(eta-1) + 1)."""
+    if not (k - 1) * (cor.eta - 1.0) + 1.0 > 0.0:
+        raise OptionError(
+            f"{cor} is no prior of the one correlation of {k} effects over '{group}'",
+            hint=f"Use lkj(eta) with eta above {1 - 1 / (k - 1):.3g}; lkj(1) is uniform.",
+        )
 
 
 def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | None = None) -> Prior:

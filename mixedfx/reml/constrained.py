@@ -33,7 +33,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from mixedfx.covariance.structures import parameters
+from mixedfx.covariance.components import Component
+from mixedfx.covariance.exchangeable import angle, correlation, correlation_slope, lowest_correlation
+from mixedfx.covariance.structures import Structure
 from mixedfx.pls.evaluate import Evaluation, evaluate, less_fixed, random_effect_products
 from mixedfx.pls.problem import Block, GroupFactor, Problem
 from mixedfx.reml.trust_region import ROUNDING, minimise, trust_region_step
@@ -211,6 +213,8 @@ class TermChart:
         L_11 for a relative sd of one, 1 / |g_i|.
     lean
         p / q, what the effect of the second column has of the first coordinate; 0 for an sd.
+    columns
+        Number of columns that any two have the correlation of, where that is an angle among the parameters; else 0.
     """
 
     problem: Problem
@@ -219,10 +223,18 @@ class TermChart:
     pair: tuple[int, int] | None
     scale: float
     lean: float
+    columns: int = 0
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest correlation."""
+        return (lowest_correlation(self.columns) if self.columns else -1.0), 1.0
 
     @property
     def perfect(self) -> bool:
         """Whether the correlation is one to rounding: 1 - |r| below 1e-8 for columns that are orthogonal."""
+        if self.columns:
+            return bool(np.isclose(np.sin(2.0 * self.start[self.first]), 0.0, rtol=0.0, atol=2e-4))
         assert self.pair is not None
         lower, corner = self.start[list(self.pair)]
         return bool(abs(corner) < np.sqrt(2e-8) * np.hypot(lower, corner))
@@ -236,26 +248,36 @@ def _block(problem: Problem, term: int) -> tuple[int, GroupFactor, Block]:
     raise IndexError(f"no random term {term}")
 
 
-def term_chart(problem: Problem, T: list[Vector], term: int, columns: tuple[int, ...]) -> TermChart:
-    """A frame with the effects of `columns`, one or two, first; `T` are the factors at the estimate."""
+def term_chart(problem: Problem, T: list[Vector], term: int, component: Component) -> TermChart:
+    """A problem that has a component of a term for a parameter; `T` are the factors at the estimate.
+
+    Of an unstructured term, a frame with the effects of its columns, one or two, first.
+    """
     f, group, block = _block(problem, term)
-    k, structure = block.structure.k, block.structure
+    k, structure, columns = block.structure.k, block.structure, component.columns
+    if structure.name != "us":
+        shape, at = structure.held(component)
+        held = replace(problem, factors=tuple(_with_structure(g, term, shape) for g in problem.factors))
+        column = block.first + columns[0]
+        scale = float(group.basis[column, column])
+        return TermChart(held, held.lower(T), block.par + at, None, scale, 0.0, k if component.kind == "cor" else 0)
     start = problem.lower(T)
-    if structure.name == "diagonal":
-        column = columns[0]
-        scale = float(group.basis[block.first + column, block.first + column])
-        return TermChart(problem, start, block.par + column, None, scale, 0.0)
     g = group.inverse[block.columns, block.columns][list(columns)].T
     C, R = np.linalg.qr(g, mode="complete")
     sign = np.where(np.diag(R) < 0.0, -1.0, 1.0)
     C[:, : len(columns)] *= sign
     R = R[: len(columns)] * sign[:, None]
-    start[block.parameters] = parameters(structure, structure.canonical(C.T @ T[f][block.columns, block.columns]))
+    start[block.parameters] = structure.parameters(C.T @ T[f][block.columns, block.columns])
     pair = (block.par + 1, block.par + k) if k > 1 else None
     lean = float(R[0, 1] / R[1, 1]) if len(columns) == 2 else 0.0
     return TermChart(
         replace(problem, frames={**problem.frames, term: C}), start, block.par, pair, float(1.0 / R[0, 0]), lean
     )
+
+
+def _with_structure(group: GroupFactor, term: int, structure: Structure) -> GroupFactor:
+    """The same factor with another structure of one of its terms."""
+    return replace(group, blocks=tuple(replace(b, structure=structure) if b.term == term else b for b in group.blocks))
 
 
 def sd_start(chart: TermChart, sigma: float) -> Vector:
@@ -320,6 +342,8 @@ def hold_correlation(chart: TermChart, value: float, at: Vector) -> Held:
 
     The lengths x and y keep their sign: with L_11 below zero the correlation would be -rho.
     """
+    if chart.columns:
+        return _hold_angle(chart, value, at)
     assert chart.pair is not None
     problem, (lower, corner) = chart.problem, chart.pair
     r = problem.n_parameters
@@ -340,8 +364,29 @@ def hold_correlation(chart: TermChart, value: float, at: Vector) -> Held:
     return Held(found.value, found.slope, x)
 
 
+def _hold_angle(chart: TermChart, value: float, at: Vector) -> Held:
+    """The same of a correlation of any two columns: the angle is held, and that is all."""
+    problem, first = chart.problem, chart.first
+    t = float(angle(value, chart.columns))
+    slope = correlation_slope(t, chart.columns)
+    free = np.delete(np.arange(problem.n_parameters), first)
+
+    def criterion(x: Vector) -> Local:
+        found = evaluate(problem, np.insert(x, first, t))
+        gradient, curvature = _derivatives(found)
+        towards = float(gradient[first]) / slope if abs(slope) > 1e-8 else 0.0
+        return Local(found.criterion, gradient[free], curvature[np.ix_(free, free)], towards)
+
+    x, found = descend(criterion, at, np.zeros(len(at), dtype=bool))
+    return Held(found.value, found.slope, x)
+
+
 def correlation_start(chart: TermChart) -> tuple[float, Vector]:
-    """The correlation at the estimate, and the free parameters there."""
+    """The correlation at the estimate, and the free parameters there; NaN where no two columns vary."""
+    if chart.columns:
+        rest = np.delete(chart.start, chart.first)
+        varies = np.any(chart.problem.stationary & (chart.start != 0.0) & (np.arange(len(chart.start)) != chart.first))
+        return (float(correlation(chart.start[chart.first], chart.columns)) if varies else np.nan), rest
     assert chart.pair is not None
     lower, corner = chart.pair
     along = float(chart.start[lower] + chart.lean * chart.start[chart.first])
@@ -352,7 +397,7 @@ def correlation_start(chart: TermChart) -> tuple[float, Vector]:
 
 
 def residual_gradient(problem: Problem, evaluation: Evaluation) -> Vector:
-    """(r,) derivatives of r^2 = y'Py: -2 C' sum_j h_j h_j'T, h = Z'Py."""
+    """(r,) derivatives of r^2 = y'Py: -2 <sum_j h_j h_j'T, dT>, h = Z'Py."""
     factorization = evaluation.factorization
     zw = (problem.zw1, problem.zw2)
     solved = factorization.solve(factorization.scale_transposed(zw))
@@ -361,5 +406,7 @@ def residual_gradient(problem: Problem, evaluation: Evaluation) -> Vector:
     if problem.coupling is not None:
         parts += [h[1][position, 0] for position in problem.coupling.positions]
     outer = [part.T @ (part @ T) for part, T in zip(parts, factorization.T, strict=True)]
-    outer = [one if C is None else C.T @ one for one, C in zip(outer, problem.turns, strict=True)]
-    return np.array([-2.0 * outer[f][a, b] for f, a, b in problem.entries])
+    out = np.empty(problem.n_parameters)
+    for (where, dT), one in zip(problem.directions(evaluation.par), outer, strict=True):
+        out[where] = -2.0 * (dT.reshape(len(where), one.size) @ one.ravel())
+    return out

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from mixedfx.covariance.structures import Unconstrained
+from mixedfx.covariance.triangular import Unstructured
 from mixedfx.pls.problem import Problem
 
 Vector = NDArray[np.float64]
@@ -62,7 +62,7 @@ def pivot(problem: Problem, par: Vector, small: float = SMALL_PIVOT) -> tuple[Pr
     for f, group in enumerate(problem.factors):
         for block in group.blocks:
             k = block.structure.k
-            if k == 1 or not isinstance(block.structure, Unconstrained):
+            if k == 1 or not isinstance(block.structure, Unstructured):
                 continue
             of_columns = T[f][block.columns, block.columns]
             diagonal = [m for m, (a, b) in enumerate(zip(*block.structure.entries, strict=True)) if a == b]

@@ -116,7 +116,8 @@ class Optimum:
                 return hold_sigma(self.problem, value, start)
 
             return Curve(self.sigma, limits, WarmDeviance(hold, lowest, "sigma", {self.sigma: par}))
-        chart = term_chart(self.problem, self.evaluation.factorization.T, parameter.position, parameter.columns)
+        assert parameter.component is not None
+        chart = term_chart(self.problem, self.evaluation.factorization.T, parameter.position, parameter.component)
         levels = self.levels[parameter.position]
         if parameter.kind == "sd":
             estimate = self.sigma * abs(float(chart.start[chart.first])) / chart.scale
@@ -125,13 +126,14 @@ class Optimum:
             warm = WarmDeviance(lambda c, x: hold_sd(chart, c, x), lowest, parameter.label, {estimate: at})
             return Curve(estimate, Range(0.0, np.inf, step), warm)
         estimate, at = correlation_start(chart)
-        if not (at[chart.first] != 0.0 and np.isfinite(estimate)):
-            return Curve(np.nan, Range(-1.0, 1.0, 0.1), None)
+        low, high = chart.limits
+        if not np.isfinite(estimate) or (not chart.columns and at[chart.first] == 0.0):
+            return Curve(np.nan, Range(low, high, 0.1), None)
         if chart.perfect:
-            estimate = float(np.sign(estimate))
-        step = max((1.0 - estimate) * (1.0 + estimate) / np.sqrt(levels), 0.01 / (1.0 + chart.lean**2))
+            estimate = high if estimate > (low + high) / 2.0 else low
+        step = max((high - estimate) * (estimate - low) / np.sqrt(levels), 0.01 / (1.0 + chart.lean**2))
         warm = WarmDeviance(lambda c, x: hold_correlation(chart, c, x), lowest, parameter.label, {estimate: at})
-        return Curve(estimate, Range(-1.0, 1.0, step), warm)
+        return Curve(estimate, Range(low, high, step), warm)
 
 
 @dataclass(frozen=True)

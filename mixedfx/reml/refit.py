@@ -192,8 +192,7 @@ def _with_dispersion(design: Design, problem: Problem, Y: Vector, theta_names: t
 
 def off_rounding(problem: Problem, par: Vector) -> Vector:
     """(B, r) the same covariances with diagonals of L that are not negative, and zero where they are nearly so."""
-    out = problem.lower(problem.matrices(par))
-    return np.where(problem.diagonal & (out < SNAP), 0.0, out)
+    return problem.snapped(problem.lower(problem.matrices(par)), SNAP)
 
 
 def _one_by_one(problem: Problem, responses: Responses, par: Vector) -> tuple[Vector, ...]:

@@ -115,7 +115,7 @@ def take_rows(design: Design, rows: Codes, keys: list[Codes]) -> Design:
     for term, key in zip(design.random, keys, strict=True):
         new = np.unique(key, return_inverse=True)[1].reshape(-1).astype(np.intp)
         levels = tuple(str(level) for level in range(int(new.max()) + 1))
-        terms.append(RandomTerm(term.label, term.columns, levels, new, term.z[rows].copy(), term.correlated))
+        terms.append(replace(term, levels=levels, codes=new, z=term.z[rows].copy()))
     return replace(
         design, y=design.y[rows], X=X, random=tuple(terms), offset=design.offset[rows],
         weights=None if design.weights is None else design.weights[rows],

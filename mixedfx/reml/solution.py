@@ -55,4 +55,4 @@ def maximum_likelihood(design: Design, start: Solution) -> Solution:
     if isinstance(start, LeastSquares):
         return solve_problem(design, problem)
     par = problem.parameters(start.theta)
-    return solve_problem(design, problem, None if np.any(par[problem.diagonal] < SNAP) else par)
+    return solve_problem(design, problem, None if problem.on_boundary(par, SNAP) else par)

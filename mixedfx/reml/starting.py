@@ -64,7 +64,7 @@ def moment_start(problem: Problem) -> Vector:
         sd = ratio[firsts[f] : firsts[f + 1]]
         T.append(np.diag(sd))
         for block in group.blocks:
-            if block.structure.n_parameters > block.structure.k:
+            if block.structure.name == "us" and block.structure.k > 1:
                 columns = np.arange(firsts[f], firsts[f + 1])[block.columns]
                 R = _correlations(
                     _own_blocks(problem, f, block), np.array([B[c] for c in columns]),
@@ -118,7 +118,7 @@ def _correlations(G: Vector, B: Vector, h: Vector, sd: Vector) -> Vector:
 
 def off_boundary(problem: Problem, par: Vector) -> Vector:
     """A start from the estimate of another fit: zero is stationary by symmetry, and no place to start from."""
-    return np.where(problem.diagonal & (np.abs(par) < 1e-3 * WARM), WARM, par)
+    return np.where(problem.stationary & (np.abs(par) < 1e-3 * WARM), WARM, par)
 
 
 def _products(

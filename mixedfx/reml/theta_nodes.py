@@ -285,8 +285,7 @@ def guessed_covariance(target: Target, phi: Array) -> Array:
     coordinates, problem = target.coordinates, target.collapsed.problem
 
     def parameters(points: Array) -> Array:
-        T = coordinates.relative_factors(coordinates.variances(points))
-        return np.column_stack([T[f][:, a, b] for f, a, b in problem.entries])
+        return problem.lower(coordinates.relative_factors(coordinates.variances(points)))
 
     steps = DIFFERENCE * np.eye(len(phi))
     J = ((parameters(phi + steps) - parameters(phi - steps)) / (2 * DIFFERENCE)).T

@@ -39,6 +39,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.covariance.sampled import sampled
 from mixedfx.design.design import Design
 from mixedfx.pls.collapsed import Collapsed
 from mixedfx.pls.problem import Problem
@@ -112,16 +113,17 @@ def theta_density(design: Design, problem: Problem, sigma: float) -> Target:
     terms: list[TermPrior] = [TermPrior((), None)] * len(design.random)
     for group in problem.factors:
         for block in group.blocks:
-            correlated = block.structure.n_parameters > block.structure.k
+            shape = sampled(block.structure)
+            lines = block.structure.name == "us" and block.structure.k > 1
             basis = group.basis[block.columns, block.columns].copy()
             means = np.zeros(len(basis))
-            if correlated:  # what is left of the covariates when their mean, or multiple of the first, is taken out
+            if lines:  # what is left of the covariates when their mean, or multiple of the first, is taken out
                 means[1:] = basis[0, 1:] / basis[0, 0]
                 basis[0, 1:] = 0.0
-            size = np.sqrt((basis**2).sum(axis=0))
+            size = np.sqrt((basis**2).sum(axis=0))[: shape.n_sds]  # those who share one have columns of one unit
             sds: Any = tuple(LevelScale(float(turn / s), float(FARTHEST * spread / s)) for s in size)
-            centre = tuple(map(float, means)) if correlated else ()
-            terms[block.term] = TermPrior(sds, ETA if correlated else None, centre, correlated)
+            centre = tuple(map(float, means)) if lines else ()
+            terms[block.term] = TermPrior(sds, ETA if shape.n_correlations else None, centre, lines)
     p = problem.p
     residual: Any = None if problem.sigma is not None else ResidualScale(float(NEAREST * spread))
     priors = ResolvedPriors("weak", (Flat(),) * p, np.zeros(p), residual, tuple(terms), True, ())

@@ -225,9 +225,9 @@ def _iterate(problem: Problem, state: State) -> tuple[Problem, State, Outcome]:
 def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluation, Optimization]:
     """Put diagonal entries within rounding of zero on zero, and judge the point by its curvature."""
     best, trials = state.best, state.trials
-    near = problem.diagonal & (np.abs(best.par) < NEAR_ZERO)
-    if best.par[near].any():
-        zero = evaluate(problem, np.where(near, 0.0, best.par))
+    there = problem.snapped(best.par, NEAR_ZERO)
+    if not np.array_equal(there, best.par):
+        zero = evaluate(problem, there)
         if zero.criterion <= best.criterion + state.control.tolerance + 10.0 * ROUNDING * abs(best.criterion):
             trials = (*trials, _record(zero, state.radius, True))
             best = zero
@@ -238,7 +238,7 @@ def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluatio
     if stopped is Outcome.INTERIOR:
         if values[0] < -1e-6 * max(1.0, float(values[-1])):
             outcome = Outcome.SADDLE
-        elif np.any(best.par[problem.diagonal] == 0.0):
+        elif problem.on_boundary(best.par, 0.0):
             outcome = Outcome.BOUNDARY
     course = Optimization(_steps(problem, trials), outcome, best.gradient, float(values[0]))
     if problem.frames:  # derivatives belong to the order the optimiser worked in

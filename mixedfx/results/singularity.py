@@ -164,7 +164,7 @@ def singularity(
     Intercept and `x` within `g` are perfectly correlated (r = -1)
     """
     if bases is None:
-        bases = [term_basis(design.precision.whiten(term.z), term.correlated) for term in design.random]
+        bases = [term_basis(design.precision.whiten(term.z), term.covariance.scaling) for term in design.random]
     directions: list[NullDirection] = []
     parts: list[RandomPart] = []
     far: list[str] = []

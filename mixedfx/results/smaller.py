@@ -57,9 +57,10 @@ def smaller_parts(
         return ()
     if null and not any(_recodes(t, term) for t in null for term in kept):
         single = sum(len(term.coefficients) for term in kept) == 1
-        return (replace(part, left=_left(kept), correlated=single or (part.correlated and not mixtures)),)
+        structure = "us" if single else "diag" if part.correlated and mixtures else part.structure
+        return (replace(part, left=_left(kept), structure=structure),)
     if part.correlated:
-        return (replace(part, correlated=False),)
+        return (replace(part, structure="diag"),)
     return _pooled(part, terms, zero)
 
 
@@ -79,10 +80,10 @@ def _pooled(part: RandomPart, terms: Sequence[Term], zero: NDArray[np.bool_]) ->
     gone = [t for t in null if t.product]
     kept = tuple(t for t in terms if t not in null and not any(g.variables <= t.variables for g in gone))
     single = sum(len(t.coefficients) for t in kept) == 1
-    parts = [replace(part, left=_left(kept), correlated=single)] if kept else []
+    parts = [replace(part, left=_left(kept), structure="us" if single else "diag")] if kept else []
     for variable in (t.product[0] for t in terms if len(t.product) == 1 and t in null):
         if variable.plain and variable.categorical and variable.text not in part.group:
-            parts.append(replace(part, left="1", group=(*part.group, variable.text), correlated=True))
+            parts.append(replace(part, left="1", group=(*part.group, variable.text), structure="us"))
     return tuple(parts)
 
 

@@ -178,6 +178,13 @@ def _correlation_cells(random: tuple[RandomTerm, ...], pairs: pd.DataFrame) -> d
             for j, second in enumerate(term.columns[1:], start=1):
                 shown = (value[name, first, second] for first in term.columns[:j])
                 cells[name, second] = " ".join("undefined" if np.isnan(r) else f"{r:5.2f}" for r in shown)
+            continue
+        for component in term.covariance.components:
+            if component.kind == "cor":
+                first, second = component.names(term.columns, term.shared)
+                every = " of any two" if len(component.columns) > 2 else ""
+                where = term.shared if len(term.covariance.components) == 2 else term.columns[1]
+                cells[name, where] = f"{value[name, first, second]:5.2f}{every}"
     return cells
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.covariance.components import sds_first
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.dispersion import Dispersion
 from mixedfx.errors import check_level, check_option
@@ -34,7 +35,7 @@ def term_names(random: Sequence[RandomTerm]) -> tuple[str, ...]:
     >>> from mixedfx.design.design import RandomTerm
     >>> from mixedfx.results.tables import term_names
     >>> def term(label, *columns):
-    ...     return RandomTerm(label, columns, ("a",), np.zeros(2, int), np.ones((2, len(columns))), True)
+    ...     return RandomTerm(label, columns, ("a",), np.zeros(2, int), np.ones((2, len(columns))))
     >>> term_names([term("g", "Intercept"), term("g", "x"), term("g", "x", "w")])
     ('g', 'g', 'g.1')
     """
@@ -70,13 +71,11 @@ def draw_keys(design: Design) -> tuple[tuple[str, ...], ...]:
 
 def theta_names(random: Sequence[RandomTerm]) -> tuple[str, ...]:
     """Labels of theta: ``g.x`` on the diagonal of a factor, ``g.x.Intercept`` for row x, column Intercept below it."""
-    labels = []
-    for name, term in zip(term_names(random), random, strict=True):
-        for j, column in enumerate(term.columns):
-            labels.append(f"{name}.{column}")
-            if term.correlated:
-                labels += [f"{name}.{row}.{column}" for row in term.columns[j + 1 :]]
-    return tuple(labels)
+    return tuple(
+        f"{name}.{label}"
+        for name, term in zip(term_names(random), random, strict=True)
+        for label in term.covariance.theta_labels(term.columns, term.shared)
+    )
 
 
 def varcorr_table(
@@ -97,21 +96,23 @@ def varcorr_table(
     -------
     DataFrame
         grp, var1, var2 (None for a variance), vcov (variance or covariance), sdcor (standard deviation or
-        correlation; NaN where a standard deviation is zero). Residual comes last, if there is one.
+        correlation; NaN where a standard deviation is zero). Residual comes last, if there is one. What the columns of
+        a structured term share has a row, named by the left side of the term; a correlation of columns with variances
+        of their own, ``cs()``, belongs to no single covariance, which is NaN.
     """
     scale = 1.0 if sigma is None else sigma
     rows: list[tuple[str, str | None, str | None, float, float]] = []
     for name, term, factor in zip(term_names(random), random, factors, strict=True):
-        covariance = scale**2 * factor @ factor.T
-        sd = np.sqrt(np.diag(covariance))
-        rows += [(name, c, None, covariance[i, i], sd[i]) for i, c in enumerate(term.columns)]
-        if not term.correlated:
-            continue
-        for i in range(term.n_columns):
-            for j in range(i + 1, term.n_columns):
-                size = sd[i] * sd[j]
-                correlation = np.clip(covariance[i, j] / size, -1, 1) if size > 0 else np.nan
-                rows.append((name, term.columns[i], term.columns[j], covariance[i, j], correlation))
+        # standard deviations first, then correlations
+        for component in sds_first(term.covariance.components):
+            value = float(component.value(factor))
+            if component.kind == "sd":
+                rows.append((name, *component.names(term.columns, term.shared), None, (scale * value) ** 2, scale * value))
+                continue
+            first, second = component.names(term.columns, term.shared)
+            product = factor @ factor.T
+            at = None if term.covariance.name == "cs" and term.n_columns > 2 else component.columns[:2]
+            rows.append((name, first, second, np.nan if at is None else scale**2 * product[at], value))
     if sigma is not None and residual:
         rows.append(("Residual", None, None, sigma**2, sigma))
     # built as objects: pandas would turn the None of a variance into NaN

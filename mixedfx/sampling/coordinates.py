@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, special
 
-from mixedfx.covariance.unconstrained import coordinates_of, correlation_factor, partial_gradient
+from mixedfx.covariance.sampled import Sampled, sampled
 from mixedfx.pls.problem import Problem
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.sampling.basis import SampledBasis, sampled_basis
@@ -33,12 +33,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class TermCoordinates:
-    """Where one term stands in phi: `k` columns from `first` on, then its partial correlations if `correlated`.
+    """Where one term stands in phi: its standard deviations from `first` on, then its correlations.
 
     Attributes
     ----------
-    first, k, correlated
-        Its place and shape.
+    first
+        Its place.
+    shape
+        Which coordinates a covariance of its structure has.
     basis
         What its standard deviations and partial correlations are those of.
     prior
@@ -46,21 +48,25 @@ class TermCoordinates:
     """
 
     first: int
-    k: int
-    correlated: bool
+    shape: Sampled
     basis: SampledBasis
     prior: CovariancePrior
 
     @property
     def sds(self) -> slice:
         """Positions of the log standard deviations."""
-        return slice(self.first, self.first + self.k)
+        return slice(self.first, self.first + self.shape.n_sds)
 
     @property
     def partials(self) -> slice:
-        """Positions of the transformed partial correlations, row by row of the lower triangle."""
-        count = self.k * (self.k - 1) // 2 if self.correlated else 0
-        return slice(self.first + self.k, self.first + self.k + count)
+        """Positions of the transformed correlations."""
+        return slice(self.sds.stop, self.sds.stop + self.shape.n_correlations)
+
+    @property
+    def size(self) -> Array:
+        """(n_sds,) root mean squares of the covariates that go with each standard deviation."""
+        size = self.basis.size
+        return size if self.shape.n_sds == len(size) else np.sqrt(np.mean(size**2, keepdims=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +132,8 @@ class Coordinates:
         for t, prior in enumerate(self.priors.terms):
             group, block = used[t]
             structure, own = block.structure, group.basis[block.columns, block.columns]
-            correlated = structure.n_parameters > structure.k
-            basis = sampled_basis(prior, own, self.as_stated)
-            density = CovariancePrior(prior, structure.k, correlated, basis.stated)
-            term = TermCoordinates(at, structure.k, correlated, basis, density)
+            basis, shape = sampled_basis(prior, own, self.as_stated), sampled(structure)
+            term = TermCoordinates(at, shape, basis, CovariancePrior(prior, shape, basis.stated))
             out.append(term)
             at = term.partials.stop
         return tuple(out)
@@ -157,12 +161,10 @@ class Coordinates:
         known = self.problem.sigma
         with np.errstate(over="ignore"):
             sigma = np.exp(phi[:, 0]) if known is None else np.full(D, known)
-            sampled = tuple(
-                np.exp(phi[:, t.sds])[:, :, None] * correlation_factor(phi[:, t.partials], t.k) for t in self.terms
-            )
+            factors = tuple(t.shape.factor(phi[:, t.sds], phi[:, t.partials]) for t in self.terms)
             mixing = np.ones((D, len(self.df)))
             mixing[:, self.mixed] = np.exp(phi[:, self.mixing_first :])
-        return Variances(sigma, sampled, mixing, self.terms)
+        return Variances(sigma, factors, mixing, self.terms)
 
     def relative_factors(self, at: Variances) -> list[Array]:
         """For each factor of the problem (D, k, k) relative covariance factors of the columns used."""
@@ -202,27 +204,26 @@ class Coordinates:
         ndarray
             phi, the precision factors of coefficients with t priors at one.
         """
-        sampled = [term.basis.to_sampled(F) for term, F in zip(self.terms, factors, strict=True)]
-        return self._point(sigma, sampled, least, steepest)
+        own = [term.basis.to_sampled(F) for term, F in zip(self.terms, factors, strict=True)]
+        return self._point(sigma, own, least, steepest)
 
     def from_used(self, sigma: float, factors: Sequence[Array], least: float = 1e-3, steepest: float = 3.0) -> Array:
         """The same from the (k, k) relative factors T of each factor of the problem, in the columns that it uses."""
         scale = sigma if self.has_sigma else float(self.problem.sigma or 1.0)
-        sampled: list[Array] = [np.zeros((0, 0))] * len(self.terms)
+        found: list[Array] = [np.zeros((0, 0))] * len(self.terms)
         for group, T in zip(self.problem.factors, factors, strict=True):
             for block in group.blocks:
                 own = T[block.columns, block.columns]
-                sampled[block.term] = scale * linalg.solve_triangular(self.terms[block.term].basis.used, own)
-        return self._point(sigma, sampled, least, steepest)
+                found[block.term] = scale * linalg.solve_triangular(self.terms[block.term].basis.used, own)
+        return self._point(sigma, found, least, steepest)
 
-    def _point(self, sigma: float, sampled: list[Array], least: float, steepest: float) -> Array:
+    def _point(self, sigma: float, factors: list[Array], least: float, steepest: float) -> Array:
         """Phi of one factor for each term, in the basis that is sampled."""
         phi, sigma = self._start(sigma)
-        for term, factor in zip(self.terms, sampled, strict=True):
-            log_sd, y = coordinates_of(factor[None])
-            phi[term.sds] = np.maximum(log_sd[0], np.log(least * sigma / term.basis.size))
-            if term.correlated:
-                phi[term.partials] = np.clip(y[0], -steepest, steepest)
+        for term, factor in zip(self.terms, factors, strict=True):
+            log_sd, y = term.shape.coordinates(factor[None])
+            phi[term.sds] = np.maximum(log_sd[0], np.log(least * sigma / term.size))
+            phi[term.partials] = np.clip(y[0], -steepest, steepest)
         return phi
 
     def translated(self, phi: Array, other: Coordinates) -> Array:
@@ -230,7 +231,9 @@ class Coordinates:
         out, at = phi.copy(), other.variances(phi)
         for t, term in enumerate(self.terms):
             if not np.array_equal(term.basis.used, other.terms[t].basis.used):
-                out[:, term.sds], out[:, term.partials] = coordinates_of(term.basis.to_sampled(at.factors(t)))
+                out[:, term.sds], out[:, term.partials] = term.shape.coordinates(
+                    term.basis.to_sampled(at.factors(t))
+                )
         return out
 
     def even(self, sigma: float, share: float) -> Array:
@@ -240,7 +243,7 @@ class Coordinates:
         """
         phi, sigma = self._start(sigma)
         for term in self.terms:
-            phi[term.sds] = np.log(share * sigma / term.basis.size)
+            phi[term.sds] = np.log(share * sigma / term.size)
         return phi
 
     def _start(self, sigma: float) -> tuple[Array, float]:
@@ -258,25 +261,21 @@ class Coordinates:
     ) -> Array:
         """(D, size) gradients in phi of a function of (T of each factor, log sigma at fixed T, log precisions).
 
-        `gradient` has (D, k, k) for each factor of the problem. T = U diag(sd) L / sigma, U from the effects sampled to
-        those used, so that the gradient in T_s = diag(sd) L / sigma is U' times that in T; d T_s / d log sd_c is row c
-        of T_s, and d T_s / d log sigma is -T_s.
+        `gradient` has (D, k, k) for each factor of the problem. T = U F / sigma, U from the effects sampled to those
+        used and F the factor sampled, so that the gradient in F is U' / sigma times that in T; and T moves with log
+        sigma as it does against all log standard deviations.
         """
         out = np.zeros(phi.shape)
         if self.has_sigma:
             out[:, 0] = of_sigma
         for group, G in zip(self.problem.factors, gradient, strict=True):
             for block in group.blocks:
-                term, T = self.terms[block.term], at.sampled[block.term] / at.sigma[:, None, None]
-                own = term.basis.used.T @ G[:, block.columns, block.columns]
-                products = (own * T).sum(axis=2)
-                out[:, term.sds] = products
+                term = self.terms[block.term]
+                own = term.basis.used.T @ G[:, block.columns, block.columns] / at.sigma[:, None, None]
+                of_sd, of_y = term.shape.pull(phi[:, term.sds], phi[:, term.partials], own)
+                out[:, term.sds], out[:, term.partials] = of_sd, of_y
                 if self.has_sigma:
-                    out[:, 0] -= products.sum(axis=1)
-                if term.correlated:
-                    L = correlation_factor(phi[:, term.partials], term.k)
-                    scale = np.exp(phi[:, term.sds]) / at.sigma[:, None]
-                    out[:, term.partials] = partial_gradient(phi[:, term.partials], L, own * scale[:, :, None])
+                    out[:, 0] -= of_sd.sum(axis=1)
         out[:, self.mixing_first :] = of_precision[:, self.mixed]
         return out
 

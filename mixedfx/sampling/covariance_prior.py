@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from mixedfx.covariance.sampled import Sampled
 from mixedfx.covariance.unconstrained import (
     Layout,
     coordinates_of,
@@ -39,18 +40,21 @@ class CovariancePrior:
     ----------
     prior
         Priors of the standard deviations and of the correlations, in the basis they are stated in.
-    k
-        Number of columns.
-    correlated
-        Whether there are correlations.
+    shape
+        Which coordinates they are.
     across
-        (k, k) A, from effects in the sampled basis to effects in the basis of the prior; None where they are the same.
+        (k, k) A, from effects in the sampled basis to effects in the basis of the prior; None where they are the same,
+        as they always are for other structures than unstructured ones.
     """
 
     prior: TermPrior
-    k: int
-    correlated: bool
+    shape: Sampled
     across: Array | None = None
+
+    @property
+    def k(self) -> int:
+        """Number of columns."""
+        return self.shape.k
 
     @cached_property
     def layout(self) -> Layout:
@@ -69,9 +73,8 @@ class CovariancePrior:
 
     @property
     def eta(self) -> float:
-        """Parameter of the LKJ prior of a term with correlations."""
-        assert self.prior.eta is not None
-        return self.prior.eta
+        """Parameter of the LKJ prior of a term with correlations; 1 where there are none."""
+        return 1.0 if self.prior.eta is None else self.prior.eta
 
     def log_density(self, log_sd: Array, y: Array, factors: Array, log_sigma: Array) -> Array:
         """(D,) log densities.
@@ -85,12 +88,9 @@ class CovariancePrior:
         log_sigma
             (D,) log residual standard deviations; only decov looks at them.
         """
-        if not self.correlated:
-            return self._of_sds(log_sd, log_sigma)
-        log_left = log_one_minus_square(y)
         if self.across is None:
-            powers = self.layout.beta_shapes(self.eta)
-            return self._of_sds(log_sd, log_sigma) + log_left @ powers - self.layout.log_lkj_constant(self.eta)
+            return self._of_sds(log_sd, log_sigma) + self.shape.log_lkj(y, self.eta)
+        log_left = log_one_minus_square(y)
         stated = self._stated(factors)[1]
         log_correlation = 2 * (log_sd.sum(axis=1) - stated.sum(axis=1) + self.log_across) + log_left.sum(axis=1)
         return (
@@ -104,13 +104,10 @@ class CovariancePrior:
 
     def gradient(self, log_sd: Array, y: Array, factors: Array, log_sigma: Array) -> tuple[Array, Array, Array]:
         """(D, k), (D, k (k - 1) / 2) and (D,) derivatives of `log_density` in log_sd, y and log_sigma."""
-        if not self.correlated:
-            of_sd, of_sigma = self._score(log_sd, log_sigma)
-            return of_sd, np.zeros(y.shape), of_sigma
-        z = np.tanh(y)
         if self.across is None:
             of_sd, of_sigma = self._score(log_sd, log_sigma)
-            return of_sd, -2 * self.layout.beta_shapes(self.eta) * z, of_sigma
+            return of_sd, self.shape.lkj_score(y, self.eta), of_sigma
+        z = np.tanh(y)
         M, stated = self._stated(factors)
         of_stated, of_sigma = self._score(stated, log_sigma)
         surplus = 2 * (self.eta - 1) + self.k + 1
@@ -124,7 +121,7 @@ class CovariancePrior:
     def draw(self, rng: np.random.Generator, log_sigma: Array) -> tuple[Array, Array]:
         """(D, k) log standard deviations and (D, k (k - 1) / 2) partial correlations, one for each log sigma."""
         n = len(log_sigma)
-        log_sd = np.empty((n, self.k))
+        log_sd = np.empty((n, self.shape.n_sds))
         for at, prior in self._parts:
             if isinstance(prior, Decov):
                 tau = rng.gamma(prior.shape, prior.scale, n)
@@ -132,10 +129,7 @@ class CovariancePrior:
                 log_sd[:, at] = (np.log(tau) + log_sigma)[:, None] + 0.5 * np.log(share.shape[1] * share)
             else:
                 log_sd[:, at] = np.log(prior.draw(rng, n, positive=True))[:, None]  # type: ignore[union-attr]
-        if not self.correlated:
-            return log_sd, np.zeros((n, 0))
-        a = self.layout.beta_shapes(self.eta)
-        y = np.arctanh(2 * rng.beta(a, a, (n, len(a))) - 1)
+        y = self.shape.draw_lkj(rng, n, self.eta)
         if self.back is None:
             return log_sd, y
         return coordinates_of(self.back @ (np.exp(log_sd)[:, :, None] * correlation_factor(y, self.k)))
@@ -152,9 +146,9 @@ class CovariancePrior:
     def _parts(self) -> list[tuple[slice, Positive | Decov]]:
         """Columns that share a prior: all under decov, or each alone where they are independent."""
         if isinstance(self.prior.sd, Decov):
-            if self.correlated:
-                return [(slice(0, self.k), self.prior.sd)]
-            return [(slice(c, c + 1), self.prior.sd) for c in range(self.k)]
+            if self.shape.n_correlations:
+                return [(slice(0, self.shape.n_sds), self.prior.sd)]
+            return [(slice(c, c + 1), self.prior.sd) for c in range(self.shape.n_sds)]
         assert not any(isinstance(prior, Share) for prior in self.prior.sd), "shared priors go to Stan"
         return [(slice(c, c + 1), prior) for c, prior in enumerate(self.prior.sd)]  # type: ignore[misc]
 

@@ -146,7 +146,7 @@ def _moved_inside(target: Target, phi: Array) -> Array:
     out, coordinates = phi.copy(), target.coordinates
     log_sigma = phi[0] if coordinates.has_sigma else np.log(target.collapsed.problem.sigma or 1.0)
     for term in coordinates.terms:
-        out[term.sds] = np.maximum(phi[term.sds], np.log(LEAST / term.basis.size) + log_sigma)
+        out[term.sds] = np.maximum(phi[term.sds], np.log(LEAST / term.size) + log_sigma)
         out[term.partials] = np.clip(phi[term.partials], -STEEPEST, STEEPEST)
     return out
 

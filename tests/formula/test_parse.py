@@ -21,8 +21,8 @@ def test_every_field_of_a_formula():
         additions=(Addition("trials", "m", column=4),),
         fixed="1 + x * z",
         random=(
-            RandomPart("1 + x", ("a",), correlated=False, column=22),
-            RandomPart("1 + x", ("a", "b"), correlated=False, column=22),
+            RandomPart("1 + x", ("a",), structure="diag", column=22),
+            RandomPart("1 + x", ("a", "b"), structure="diag", column=22),
         ),
         offsets=("log(t)",),
     )

@@ -23,7 +23,7 @@ def make_design(seed, shapes, n=50, p=2, weighted=True, known_sd=False):
         codes = codes_of[label]
         z = np.column_stack([np.ones(n), *(3.0 * rng.normal(size=n) + 1.0 for _ in range(columns - 1))])
         names = tuple(f"c{j}" for j in range(columns))
-        terms.append(RandomTerm(label, names, tuple(map(str, range(codes.max() + 1))), codes, z, correlated))
+        terms.append(RandomTerm(label, names, tuple(map(str, range(codes.max() + 1))), codes, z, "us" if correlated else "diag"))
     X = np.column_stack([np.ones(n), *(rng.normal(size=n) + 5.0 for _ in range(p - 1))])
     y = X @ np.ones(p) + rng.normal(size=n)
     for term in terms:

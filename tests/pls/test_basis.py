@@ -28,7 +28,7 @@ def columns(seed, k, shift, scale, n=90):
 def test_columns_are_orthogonal_wherever_zero_is(seed, k, weighted, shift, scale):
     z, root = columns(seed, k, shift, scale)
     rows = z * root[:, None] if weighted else z
-    B = term_basis(rows, True)
+    B = term_basis(rows, "triangles")
     np.testing.assert_array_equal(B, np.triu(B))
     assert np.all(np.diag(B) > 0)
     q = used_columns(z, B) * (root[:, None] if weighted else 1.0)
@@ -39,7 +39,7 @@ def test_columns_are_orthogonal_wherever_zero_is(seed, k, weighted, shift, scale
 
 def test_independent_columns_are_scaled_and_nothing_else():
     z, root = columns(1, 3, 7.0, 2.0)
-    B = term_basis(z * root[:, None], False)
+    B = term_basis(z * root[:, None], "units")
     np.testing.assert_allclose(B, np.diag(np.sqrt((z**2 * root[:, None] ** 2).mean(axis=0))), rtol=1e-12)
     np.testing.assert_allclose(used_columns(z, B), z / np.diag(B), rtol=1e-12)
 
@@ -47,7 +47,7 @@ def test_independent_columns_are_scaled_and_nothing_else():
 def test_the_unit_of_weights_goes_into_the_basis():
     z, root = columns(2, 3, 40.0, 1.0)
     rows = z * root[:, None]
-    np.testing.assert_allclose(term_basis(1e5 * rows, True), 1e5 * term_basis(rows, True), rtol=1e-10)
+    np.testing.assert_allclose(term_basis(1e5 * rows, "triangles"), 1e5 * term_basis(rows, "triangles"), rtol=1e-10)
 
 
 @pytest.mark.parametrize("correlated", [True, False])
@@ -55,7 +55,7 @@ def test_columns_that_are_dependent_or_zero_stay_as_they_are(correlated):
     """Scaled by their length, and nothing is taken from the columns behind them."""
     z, _ = columns(3, 3, 1e4, 1.0)
     z = np.column_stack([z[:, :2], 2.0 * z[:, 1] + 1.0, np.zeros(len(z)), z[:, 2]])
-    B = term_basis(z, correlated)
+    B = term_basis(z, "triangles" if correlated else "units")
     for dependent in (2, 3):
         above = np.delete(B[:, dependent], dependent)
         assert not above.any()
@@ -73,7 +73,7 @@ def test_full_dummies_and_a_number_far_from_zero():
     rng = np.random.default_rng(4)
     f = rng.integers(0, 3, 80)
     z = np.column_stack([np.eye(3)[f], 1e6 + rng.normal(size=80)])
-    q = used_columns(z, term_basis(z, True))
+    q = used_columns(z, term_basis(z, "triangles"))
     np.testing.assert_allclose(q.T @ q / 80, np.eye(4), atol=1e-8)
 
 
@@ -124,7 +124,7 @@ def test_a_frame_is_the_same_model_with_its_columns_turned():
 
     whiten = design.precision.whiten
     terms = [
-        replace(term, z=used_columns(term.z, term_basis(whiten(term.z), term.correlated)) @ frames.get(t, np.eye(1)))
+        replace(term, z=used_columns(term.z, term_basis(whiten(term.z), term.covariance.scaling)) @ frames.get(t, np.eye(1)))
         for t, term in enumerate(design.random)
     ]
     other = build_problem(replace(design, random=tuple(terms)))

@@ -22,7 +22,7 @@ def crossed(first, second, **extra):
     rng = np.random.default_rng(0)
     terms = [
         RandomTerm(label, ("Intercept",), tuple(map(str, range(codes.max() + 1))), codes.astype(np.intp),
-                   np.ones((n, 1)), True)
+                   np.ones((n, 1)))
         for label, codes in (("first", first), ("second", second), *extra.items())
     ]  # fmt: skip
     return Design(

@@ -14,7 +14,7 @@ from mixedfx.results import tables
 
 def term(label, columns, correlated=True, levels=("a", "b", "c")):
     n = len(levels)
-    return RandomTerm(label, columns, levels, np.arange(n), np.ones((n, len(columns))), correlated)
+    return RandomTerm(label, columns, levels, np.arange(n), np.ones((n, len(columns))), "us" if correlated else "diag")
 
 
 def test_varcorr_has_lme4s_rows_in_lme4s_order():
