@@ -133,4 +133,4 @@ def _factor(covariance: Array) -> Array:
 def _mean_sdcor(predictor: Predictor, t: int, term: RandomTerm) -> Array:
     """Posterior means of the sds of a term, then of its correlations, in the order of `varcorr_table`."""
     components = sds_first(term.covariance.components)
-    return np.array([np.nanmean(component.value(predictor.factors[t])) for component in components])
+    return np.array([float(np.nanmean(c.value(predictor.factors[t]))) for c in components], dtype=np.float64)

@@ -56,7 +56,7 @@ class Predictor:
         parts = []
         for term, factor in zip(design.random, self.factors, strict=True):
             normal = rng.standard_normal((len(factor), term.n_levels, term.n_columns))
-            parts.append((normal @ factor.transpose(0, 2, 1)).reshape(len(factor), -1))
+            parts.append(term.related(normal @ factor.transpose(0, 2, 1)).reshape(len(factor), -1))
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(self.beta), 0))
 
     def correlation(self, term: int) -> Array:

@@ -48,6 +48,11 @@ def logo(posterior: Posterior, group: str) -> Any:
     labels = [term.label for term in posterior.design.random]
     check_option("group", group, tuple(dict.fromkeys(labels)))
     own = posterior.design.random[labels.index(group)]
+    if own.relation is not None:
+        raise ModelError(
+            f"levels of '{group}' are related: what the others say of a level left out is not in this method",
+            hint="Leave out rows instead: fit.loo().",
+        )
     return psis(
         posterior,
         group_log_likelihood(posterior, group),

@@ -38,10 +38,12 @@ def check_proper(design: Design, priors: ResolvedPriors) -> None:
     for name, term, prior in zip(term_names(design.random), design.random, priors.terms, strict=True):
         if isinstance(prior.sd, Decov):
             continue
-        for c, (column, sd) in enumerate(zip(term.columns, prior.sd, strict=True)):
+        sds = [component for component in term.covariance.components if component.kind == "sd"]
+        for component, sd in zip(sds, prior.sd, strict=True):
             if not isinstance(sd, Flat):
                 continue
-            left = term.n_levels - absorbed(design.X, term, c)
+            column = component.names(term.columns, term.shared)[0]
+            left = sum(term.n_levels - absorbed(design.X, term, c) for c in component.columns)
             if left < 2:
                 raise ImproperPosteriorError(
                     f"the sd of {column} over '{name}' has a flat prior, and its {term.n_levels} levels leave "

@@ -37,7 +37,7 @@ def lowest_correlation(k: int) -> float:
 
 
 def angle(rho: Vector | float, k: int) -> Vector:
-    """t in [0, pi / 2] of a correlation.
+    """T in [0, pi / 2] of a correlation.
 
     Examples
     --------
@@ -46,7 +46,9 @@ def angle(rho: Vector | float, k: int) -> Vector:
     0.25
     """
     rho = np.asarray(rho, dtype=np.float64)
-    return np.arctan2(np.sqrt((k - 1) * np.clip(1.0 - rho, 0.0, None)), np.sqrt(np.clip(1.0 + (k - 1) * rho, 0.0, None)))
+    return np.arctan2(
+        np.sqrt((k - 1) * np.clip(1.0 - rho, 0.0, None)), np.sqrt(np.clip(1.0 + (k - 1) * rho, 0.0, None))
+    )
 
 
 def correlation(t: Vector, k: int) -> Vector:
@@ -215,7 +217,11 @@ class Polar:
         """(..., n_sds) standard deviations with their first and second derivatives in the parameters."""
         x = np.asarray(par)[..., :-1]
         plain = np.isin(np.arange(self.n_sds), self.plain)
-        return np.where(plain, x, x**2), np.where(plain, 1.0, 2.0 * x), np.broadcast_to(np.where(plain, 0.0, 2.0), x.shape)
+        return (
+            np.where(plain, x, x**2),
+            np.where(plain, 1.0, 2.0 * x),
+            np.broadcast_to(np.where(plain, 0.0, 2.0), x.shape),
+        )
 
     def _spread(self, d: Vector) -> Vector:
         """(..., k, 1) one for each row."""
@@ -329,7 +335,7 @@ class Polar:
         return Polar(self.k, self.shared, (at,)), at
 
 
-def CompoundSymmetry(k: int) -> Polar:  # noqa: N802
+def CompoundSymmetry(k: int) -> Polar:
     """A standard deviation for each column and one correlation.
 
     Examples

@@ -47,8 +47,8 @@ class Sampled(Protocol):
         Numbers of log standard deviations and of y.
     """
 
-    k: int
-
+    @property
+    def k(self) -> int: ...  # noqa: D102
     @property
     def n_sds(self) -> int: ...  # noqa: D102
     @property

@@ -50,10 +50,12 @@ class Structure(Protocol):
         The standard deviations and correlations, in the order of lme4's tables.
     """
 
-    k: int
-    name: str
-    scaling: Scaling
-
+    @property
+    def k(self) -> int: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def scaling(self) -> Scaling: ...  # noqa: D102
     @property
     def n_parameters(self) -> int: ...  # noqa: D102
     @property
@@ -133,5 +135,5 @@ def structure_for(k: int, name: str) -> Structure:
     >>> structure_for(3, "us").n_parameters, structure_for(3, "homcs").n_parameters
     (6, 2)
     """
-    found: Structure = Diagonal(1) if k == 1 and name != "us" else STRUCTURES[name](k)
+    found: Any = Diagonal(1) if k == 1 and name != "us" else STRUCTURES[name](k)
     return found

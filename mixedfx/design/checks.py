@@ -71,7 +71,7 @@ def check_estimable(design: Design) -> None:
                 "a variance between levels needs at least two",
                 hint=f"Leave {shown} out.",
             )
-        if q * k < n or (design.knows_errors and np.ptp(design.precision.variances) > 0):
+        if q * k < n or term.relation is not None or (design.knows_errors and np.ptp(design.precision.variances) > 0):
             continue
         if k == 1:
             raise ModelError(
@@ -137,7 +137,7 @@ def _within_term(design: Design, t: int, term: RandomTerm) -> list[str]:
             f"the columns {', '.join(term.columns)} of {shown} are linearly dependent: the data cannot tell the "
             f"effects of {', '.join(extra)} from those of the others. Take {', '.join(extra)} out of the left side."
         ]
-    if not term.correlated or term.n_columns == 1:
+    if not term.correlated or term.n_columns == 1 or term.relation is not None:
         return []
     first = _within_levels(term)
     if first is None:
@@ -227,7 +227,7 @@ def _same_partition(a: RandomTerm, b: RandomTerm) -> bool:
 def _between_terms(design: Design, a: int, b: int) -> tuple[list[str], tuple[str, ...]]:
     """What two terms over the same groups have in common, as text; columns of the second that the first has."""
     first, second = design.random[a], design.random[b]
-    if not _same_partition(first, second):
+    if not _same_partition(first, second) or (first.relation is None) != (second.relation is None):
         return [], ()
     found = tuple(c for j, c in enumerate(second.columns) if _contains(first, second.z[:, j]))
     shared = found or tuple(c for j, c in enumerate(first.columns) if _contains(second, first.z[:, j]))

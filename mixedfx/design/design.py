@@ -65,6 +65,15 @@ class RandomTerm:
         """The covariance structure of the effects of a level."""
         return structure_for(len(self.columns), self.structure)
 
+    @cached_property
+    def mixing(self) -> NDArray[np.float64] | None:
+        """(q, q) lower factor of the known correlations of the levels."""
+        return None if self.relation is None else np.asarray(np.linalg.cholesky(self.relation), dtype=np.float64)
+
+    def related(self, independent: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(..., q, k) effects with the known correlations of the levels, from (..., q, k) independent ones."""
+        return independent if self.mixing is None else np.einsum("ij,...jk->...ik", self.mixing, independent)
+
     @property
     def correlated(self) -> bool:
         """Whether every two columns have a correlation of their own."""

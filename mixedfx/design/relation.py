@@ -1,7 +1,7 @@
 """Known correlations of the levels of a grouping factor: pedigrees, phylogenies, distances.
 
-``(1 | gr(species, cov=A))`` gives the effects u of the levels the covariance sigma_u^2 A, A being named in ``env`` and a
-data frame whose index and columns are levels. Levels that the data do not have are left out of A: the marginal
+``(1 | gr(species, cov=A))`` gives the effects u of the levels the covariance sigma_u^2 A, A being named in ``env`` and
+a data frame whose index and columns are levels. Levels that the data do not have are left out of A: the marginal
 distribution of the others is that of the rows and columns that remain.
 """
 

@@ -15,7 +15,7 @@ from mixedfx.design.frame import nearest
 from mixedfx.design.functional import Functional, NewLevel
 from mixedfx.design.grouping import NewCodes
 from mixedfx.design.labels import quoted
-from mixedfx.design.spec import ReplayedTerm
+from mixedfx.design.spec import Replay, ReplayedTerm
 from mixedfx.errors import DataError, UnseenLevelError, UnseenLevelsWarning
 
 Array = NDArray[np.float64]
@@ -84,6 +84,7 @@ def functional_for(
         if new_levels == "error":
             raise _unseen_error(found)
         if new_levels == "sample":
+            _refuse_related(design, replay)
             _warn_unseen(found)
     unseen = np.zeros(m)
     for new in found:
@@ -95,6 +96,16 @@ def functional_for(
         columns, levels = _new_columns(replay.terms, m)
     averaged = tuple(dict.fromkeys(t.label for t, r in zip(design.random, replay.terms, strict=True) if r.absent))
     return Functional(replay.X, random, columns, levels, replay.offset, unseen, averaged, replay.null)
+
+
+def _refuse_related(design: Design, replay: Replay) -> None:
+    """Refuse to draw effects of levels whose correlations with those of the fit are not known."""
+    for term, new in zip(design.random, replay.terms, strict=True):
+        if term.relation is not None and new.new is not None and new.new.unseen:
+            raise UnseenLevelError(
+                f"nothing is known of how the levels {quoted(new.new.unseen)} are related to those of '{term.label}'",
+                hint='Use new_levels="population".',
+            )
 
 
 def _sparse(

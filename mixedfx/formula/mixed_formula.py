@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from mixedfx.formula.names import quote
 
-
 BARS = {"us": "|", "diag": "||"}
 """Structures that are written with bars."""
 

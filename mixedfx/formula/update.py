@@ -38,7 +38,6 @@ def update_formula(old: MixedFormula, change: str) -> MixedFormula:
     Examples
     --------
     >>> from mixedfx.formula.parse import parse_formula
-from mixedfx.formula.right_side import is_structured
     >>> old = parse_formula("y ~ x + (1 + x | g)")
     >>> str(update_formula(old, ". ~ . + z - (1 + x | g) + (1 | g)"))
     'y ~ 1 + x + z + (1 | g)'

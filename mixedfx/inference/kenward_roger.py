@@ -160,7 +160,7 @@ def kenward_roger(problem: Problem, par: Vector) -> KenwardRoger:
     units = _units(at.factorization.T, pairs)
     if any(block.structure.name not in ("us", "diag") for block in problem.blocks):
         C = pattern_weights(problem, at.factorization.T, pairs)
-        with_V = linalg.block_diag(C, np.eye(1))
+        with_V = np.asarray(linalg.block_diag(C, np.eye(1)))
         known = information[-1, -1]
         information[-1, -1] = 0.0  # infinite where sigma is known, and no parameter's
         information = with_V @ information @ with_V.T

@@ -146,8 +146,8 @@ def evaluate_batch(
     # entries of a triangle need no matrices of their own
     entries = problem.entries
     dT = None if entries is not None else np.moveaxis(problem.directions(par)[0][1], 0, -1)
-    if entries is not None:
-        gradient = np.stack([2.0 * QT[a, b] for _, a, b in entries], axis=1)
+    if dT is None:
+        gradient = np.stack([2.0 * QT[a, b] for _, a, b in entries or ()], axis=1)
     else:
         gradient = 2.0 * np.einsum("mabB,abB->Bm", dT, QT)
 

@@ -235,7 +235,7 @@ class Collapsed:
         parts = _by_factor(problem, at.factorization.scale(v))
         u = np.empty((n, self.design.n_random))
         for group, index, part in zip(problem.factors, self.effect_index, parts, strict=True):
-            u[:, index] = group.natural(part).transpose(2, 0, 1)[:, : len(index)]
+            u[:, index] = group.effects(part).transpose(2, 0, 1)[:, : len(index)]
         return self.beta(gamma.T), u
 
     def beta(self, gamma: Vector) -> Vector:

@@ -161,7 +161,8 @@ class CollapsedBatch:
         assert problem.coupling is not None
         groups, index = problem.factors[first:], self.collapsed.effect_index[first:]
         for group, where, position in zip(groups, index, problem.coupling.positions, strict=True):
-            u[rows[:, None, None], where] = effects[:, position] @ group.inverse.T
+            own = effects[:, position] @ group.inverse.T
+            u[rows[:, None, None], where] = own if group.mixing is None else np.einsum("ij,djk->dik", group.mixing, own)
 
     def _chunks(self, rows: NDArray[np.intp], width: int = 0) -> list[NDArray[np.intp]]:
         k, blocks = self.gram.shape[0], self.gram.shape[2]

@@ -351,7 +351,7 @@ def _at(factors: list[Vector], rows: NDArray[np.intp]) -> list[Vector]:
 
 def _natural(group, effects: Vector) -> Vector:
     """(D, q, k) effects of the columns as given from those of the columns used."""
-    return group.natural(effects[..., None])[..., 0]
+    return group.effects(effects[..., None])[..., 0]
 
 
 def _less_fixed(products: Vector, gamma: Vector) -> Vector:

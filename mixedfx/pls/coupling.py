@@ -156,7 +156,7 @@ def couple(
 def _sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[np.intp]]:
     """(n, q2) sparse Z of the second level, and the first column of each factor.
 
-    A row of Z has one entry for each column of each factor.
+    A row of Z has one entry for each column of each factor, or as many as there are levels related to its own.
     """
     offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
     n, width = len(rest[0].codes), sum(g.k for g in rest)
@@ -168,7 +168,15 @@ def _sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[
         data[:, column : column + g.k] = g.z
         column += g.k
     indptr = np.arange(0, n * width + 1, width)
-    return sparse.csr_array((data.ravel(), indices.ravel(), indptr), shape=(n, int(offsets[-1]))), offsets
+    Z = sparse.csr_array((data.ravel(), indices.ravel(), indptr), shape=(n, int(offsets[-1])))
+    if any(g.mixing is not None for g in rest):
+        mixing = [
+            sparse.eye_array(g.n_levels * g.k) if g.mixing is None else sparse.kron(g.mixing, sparse.eye_array(g.k))
+            for g in rest
+        ]
+        Z = sparse.csr_array(Z @ sparse.block_diag(mixing, format="csr"))
+        Z.sort_indices()
+    return Z, offsets
 
 
 def _cross_products(

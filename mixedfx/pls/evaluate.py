@@ -161,7 +161,7 @@ def _derivatives(
     directions = problem.directions(par)
     gradient = np.empty(problem.n_parameters)
     for (where, dT), one in zip(directions, QT, strict=True):
-        gradient[where] = 2.0 * (dT.reshape(len(where), one.size) @ one.ravel())
+        gradient[where] = 2.0 * (dT.reshape(-1, one.size) @ one.ravel())
     information = _information(problem, factorization, directions, H, h_by, S_inverse, Q, sigma2)
     if not problem.linear:
         information += problem.along_curvature(par, [2.0 * one for one in QT])
@@ -177,6 +177,8 @@ def _information(
     vPy = np.zeros(r)
     curvature = np.zeros((r, r))
     for f, (where, dT) in enumerate(directions):
+        if not len(where):  # a factor that only holds the place of the first
+            continue
         hf, m, k = h_by[f][:, :, 0], len(where), len(T[f])
         half = dT @ T[f].T
         # D h with D = dT T' + T dT'

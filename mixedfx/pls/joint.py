@@ -86,7 +86,8 @@ class Joint:
         """For each factor (q, k, p) Lambda M^{-1} Lambda'Z'Q: V^{-1}Q = Q - Z times it, Z of the columns used."""
         p, factorization = self.problem.p, self.evaluation.factorization
         first, second = (part[..., :p] for part in self._solved)
-        return self._by_factor(factorization.scale((first, second)))
+        parts = self._by_factor(factorization.scale((first, second)))
+        return [group.mixed(part) for group, part in zip(self.problem.factors, parts, strict=True)]
 
     def half_gamma(self, right: Vector) -> Vector:
         """(p, s) L^{-1} times (p, s), with Q'V^{-1}Q = L L'."""
@@ -127,7 +128,7 @@ class Joint:
         out = np.empty((self.design.n_random, u[0].shape[-1]))
         for group, positions, part in zip(self.problem.factors, self._positions, self._by_factor(u), strict=True):
             if group.blocks:
-                out[positions] = group.natural(part).reshape(len(positions), part.shape[-1])
+                out[positions] = group.effects(part).reshape(len(positions), part.shape[-1])
         return out
 
     def _from_design(self, random: sparse.csr_array) -> Pair:
@@ -246,7 +247,21 @@ class Joint:
         ):
             T = group.natural(self.evaluation.factorization.T[f])
             for block in group.blocks:
+                if block.term == term and group.mixing is not None:
+                    return self._conditional(term)
                 if block.term == term:
                     rows = T[block.columns]
                     return self.evaluation.sigma2 * np.einsum("ac,cdj,bd->jab", rows, N, rows, optimize=True)
         raise IndexError(f"no random term {term}")
+
+    def _conditional(self, term: int) -> Vector:
+        """The same of levels that are related, whose effects have parts in each other's."""
+        start, stop = self.design.starts[term : term + 2]
+        k, width = self.design.random[term].n_columns, stop - start
+        unit = sparse.csr_array(
+            (np.ones(width), (np.arange(width), np.arange(start, stop))), (width, self.design.n_random)
+        )
+        factorization = self.evaluation.factorization
+        half = factorization.half_solve(factorization.scale_transposed(self._from_design(unit)))
+        H = np.concatenate([part.reshape(-1, width) for part in half]).reshape(-1, width // k, k)
+        return self.evaluation.sigma2 * np.einsum("hja,hjb->jab", H, H)

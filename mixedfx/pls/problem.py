@@ -77,6 +77,9 @@ class GroupFactor:
     basis
         (k, k) upper triangle B, block diagonal over the terms, with z_used B the columns as the design gives them:
         T_used = B T, u_used = B u. Any factor with the same T_used T_used' describes the same covariances.
+    mixing
+        (q, q) lower Cholesky factor L of the known correlations of the levels; None where these are independent. The
+        effects of the levels are L times those used, which are independent: Z_used has the columns of Z times L.
     """
 
     blocks: tuple[Block, ...]
@@ -84,6 +87,7 @@ class GroupFactor:
     z: Vector
     n_levels: int
     basis: Vector
+    mixing: Vector | None = None
 
     @property
     def k(self) -> int:
@@ -99,12 +103,22 @@ class GroupFactor:
         """(..., k, m) effects or factors of the columns as given, B^{-1} used."""
         return used / self.basis[0, 0] if self.k == 1 else np.matmul(self.inverse, used)
 
+    def mixed(self, used: Vector) -> Vector:
+        """(..., q, k, m) what rows of each level have of effects (..., q, k, m) that are independent."""
+        return used if self.mixing is None else np.einsum("ij,...jkm->...ikm", self.mixing, used)
+
+    def effects(self, used: Vector) -> Vector:
+        """(..., q, k, m) effects of the columns as given, of the levels as given, from those used."""
+        return self.natural(self.mixed(used))
+
     def coefficients(self, of_natural: Vector) -> Vector:
         """(q, k, m) coefficients of u_used from those of u: B'^{-1} times them, by substitution.
 
         For an intercept and a slope that is (x - mean) / sd, which the inverse would form from two large numbers.
         """
         q, k, m = of_natural.shape
+        if self.mixing is not None:
+            of_natural = np.einsum("ij,ikm->jkm", self.mixing, of_natural)
         flat = of_natural.transpose(1, 0, 2).reshape(k, q * m)
         found = triangular.solve(self.basis, flat, transposed=True)
         return np.asarray(found).reshape(k, q, m).transpose(1, 0, 2)
@@ -326,24 +340,26 @@ class Problem:
 def group_factors(design: Design) -> tuple[GroupFactor, ...]:
     """Random terms over the same grouping, amalgamated, in order of elimination.
 
-    The factor with the most random effects comes first, of those whose levels share no correlated errors. Where there
-    is none of these, a factor without effects takes the place, so that all are of the second level.
+    The factor with the most random effects comes first, of those whose levels are independent and share no correlated
+    errors. Where there is none of these, a factor without effects takes the place, so that all are of the second level.
     """
-    by_label: dict[str, list[int]] = {}
+    alike: dict[tuple[str, bytes], list[int]] = {}
     for t, term in enumerate(design.random):
-        by_label.setdefault(term.label, []).append(t)
+        key = (term.label, b"" if term.relation is None else term.relation.tobytes())
+        alike.setdefault(key, []).append(t)
     starts = np.cumsum([0, *(term.covariance.n_parameters for term in design.random)])
     groups = []
-    for members in by_label.values():
+    for members in alike.values():
         terms = [design.random[t] for t in members]
         firsts = np.cumsum([0, *(t.n_columns for t in terms)])
-        blocks = tuple(
-            Block(t, int(firsts[m]), int(starts[t]), terms[m].covariance)
-            for m, t in enumerate(members)
-        )
+        blocks = tuple(Block(t, int(firsts[m]), int(starts[t]), terms[m].covariance) for m, t in enumerate(members))
         groups.append(_group(terms, blocks, design.precision))
-    groups.sort(key=lambda g: (not design.precision.within(g.codes), -g.n_levels * g.k))
-    if not design.precision.within(groups[0].codes):
+
+    def apart(group: GroupFactor) -> bool:
+        return group.mixing is None and design.precision.within(group.codes)
+
+    groups.sort(key=lambda g: (not apart(g), -g.n_levels * g.k))
+    if not apart(groups[0]):
         n = len(design.y)
         groups.insert(0, GroupFactor((), np.zeros(n, dtype=np.intp), np.zeros((n, 1)), 1, np.eye(1)))
     return tuple(groups)
@@ -355,7 +371,9 @@ def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], precision: RowPre
     one = len(terms) == 1
     z = used[0] if one else np.hstack(used)
     basis = bases[0] if one else np.asarray(linalg.block_diag(*bases))
-    return GroupFactor(blocks, terms[0].codes, z, terms[0].n_levels, basis)
+    relation = terms[0].relation
+    mixing = None if relation is None else np.asarray(np.linalg.cholesky(relation), dtype=np.float64)
+    return GroupFactor(blocks, terms[0].codes, z, terms[0].n_levels, basis, mixing)
 
 
 def build_problem(design: Design, REML: bool = True) -> Problem:

@@ -144,9 +144,13 @@ class Projection:
         return out
 
     def marginal_variances(self) -> Vector:
-        """(n,) variances of y - X beta-hat: sigma^2 (1 / w + z'T T'z) - x' var(beta-hat) x, 1 / w that of a row."""
+        """(n,) variances of y - X beta-hat: sigma^2 (1 / w + a z'T T'z) - x' var(beta-hat) x, 1 / w that of a row.
+
+        a is the level's own entry of known correlations, else 1.
+        """
         of_random = np.zeros(len(self.fixed))
         for group, T in zip(self.joint.problem.factors, self.joint.evaluation.factorization.T, strict=True):
-            of_random += ((group.z @ T) ** 2).sum(axis=1)
+            size = 1.0 if group.mixing is None else (group.mixing**2).sum(axis=1)[group.codes]
+            of_random += size * ((group.z @ T) ** 2).sum(axis=1)
         total = self.joint.sigma**2 * (self.precision.variances + of_random)
         return total - np.einsum("np,pq,nq->n", self.fixed, self.joint.vcov, self.fixed)

@@ -330,6 +330,11 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
             f"the effects {', '.join(term.columns)} over '{term.group}' share one standard deviation",
             hint=f"Give it a prior by the key ('sd', {term.group!r}).",
         )
+    if term.has_one_sd and isinstance(whole, SparsePrior):
+        raise OptionError(
+            f"the effects over '{term.group}' share one standard deviation, which is none of the scales of {whole}",
+            hint="Give 'sd' a prior of its own, such as half_normal(1).",
+        )
     sds = []
     for column, sd, own, order in zip(term.columns, term.sd, single, term.orders, strict=True):
         constant = column == "Intercept"

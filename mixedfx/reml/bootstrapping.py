@@ -77,6 +77,12 @@ def bootstrap(
     check_count("n", n, 2)
     if use_u and kind != "parametric":
         raise OptionError(f"use_u belongs to the parametric bootstrap, not to kind={kind!r}", hint="Leave it out.")
+    related = [term.label for term in design.random if term.relation is not None]
+    if related and kind != "parametric":
+        raise ModelError(
+            f"levels of {related[0]} are related: drawn one by one, or exchanged, they would not be",
+            hint='Use kind="parametric".',
+        )
     codes = cluster_of(design, cluster) if kind == "cluster" else None
     if codes is not None:
         check_within(design.precision, codes, "the bootstrap")

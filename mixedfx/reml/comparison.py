@@ -149,13 +149,25 @@ def nested(small: Design, large: Design) -> bool:
 
 def _term_nested(small: RandomTerm, large: RandomTerm) -> bool:
     """Whether every covariance of one term is one of the other's."""
-    if not np.array_equal(_canonical(small.codes), _canonical(large.codes)):
+    if not np.array_equal(_canonical(small.codes), _canonical(large.codes)) or not _same_relation(small, large):
         return False
     if large.correlated or (small.n_columns == large.n_columns == 1):
         return in_span(small.z, large.z)
-    if small.correlated and small.n_columns > 1:
-        return False
-    return all(any(np.array_equal(a, b) for b in large.z.T) for a in small.z.T)
+    if large.structure == small.structure or (small.structure, large.structure) in SPECIAL_CASES:
+        same = small.structure == "diag" or small.n_columns == large.n_columns
+        return same and all(any(np.array_equal(a, b) for b in large.z.T) for a in small.z.T)
+    return False
+
+
+SPECIAL_CASES = (("id", "diag"), ("id", "homcs"), ("id", "cs"), ("homcs", "cs"), ("diag", "cs"))
+"""Structures, of the same columns, each of whose covariances is one of the other's."""
+
+
+def _same_relation(small: RandomTerm, large: RandomTerm) -> bool:
+    if small.relation is None or large.relation is None:
+        return small.relation is large.relation
+    at = [large.levels.index(level) for level in small.levels if level in large.levels]
+    return len(at) == len(large.levels) and np.array_equal(small.relation, large.relation[np.ix_(at, at)])
 
 
 def _canonical(codes: NDArray[np.intp]) -> NDArray[np.intp]:

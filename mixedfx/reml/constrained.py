@@ -213,6 +213,8 @@ class TermChart:
         L_11 for a relative sd of one, 1 / |g_i|.
     lean
         p / q, what the effect of the second column has of the first coordinate; 0 for an sd.
+    term
+        The random term.
     columns
         Number of columns that any two have the correlation of, where that is an angle among the parameters; else 0.
     """
@@ -223,6 +225,7 @@ class TermChart:
     pair: tuple[int, int] | None
     scale: float
     lean: float
+    term: int
     columns: int = 0
 
     @property
@@ -260,7 +263,9 @@ def term_chart(problem: Problem, T: list[Vector], term: int, component: Componen
         held = replace(problem, factors=tuple(_with_structure(g, term, shape) for g in problem.factors))
         column = block.first + columns[0]
         scale = float(group.basis[column, column])
-        return TermChart(held, held.lower(T), block.par + at, None, scale, 0.0, k if component.kind == "cor" else 0)
+        return TermChart(
+            held, held.lower(T), block.par + at, None, scale, 0.0, term, k if component.kind == "cor" else 0
+        )
     start = problem.lower(T)
     g = group.inverse[block.columns, block.columns][list(columns)].T
     C, R = np.linalg.qr(g, mode="complete")
@@ -271,7 +276,7 @@ def term_chart(problem: Problem, T: list[Vector], term: int, component: Componen
     pair = (block.par + 1, block.par + k) if k > 1 else None
     lean = float(R[0, 1] / R[1, 1]) if len(columns) == 2 else 0.0
     return TermChart(
-        replace(problem, frames={**problem.frames, term: C}), start, block.par, pair, float(1.0 / R[0, 0]), lean
+        replace(problem, frames={**problem.frames, term: C}), start, block.par, pair, float(1.0 / R[0, 0]), lean, term
     )
 
 
@@ -385,7 +390,8 @@ def correlation_start(chart: TermChart) -> tuple[float, Vector]:
     """The correlation at the estimate, and the free parameters there; NaN where no two columns vary."""
     if chart.columns:
         rest = np.delete(chart.start, chart.first)
-        varies = np.any(chart.problem.stationary & (chart.start != 0.0) & (np.arange(len(chart.start)) != chart.first))
+        own = chart.problem.blocks[chart.term].parameters
+        varies = np.any(np.delete(chart.start, chart.first)[own.start : own.stop - 1] != 0.0)
         return (float(correlation(chart.start[chart.first], chart.columns)) if varies else np.nan), rest
     assert chart.pair is not None
     lower, corner = chart.pair
@@ -408,5 +414,5 @@ def residual_gradient(problem: Problem, evaluation: Evaluation) -> Vector:
     outer = [part.T @ (part @ T) for part, T in zip(parts, factorization.T, strict=True)]
     out = np.empty(problem.n_parameters)
     for (where, dT), one in zip(problem.directions(evaluation.par), outer, strict=True):
-        out[where] = -2.0 * (dT.reshape(len(where), one.size) @ one.ravel())
+        out[where] = -2.0 * (dT.reshape(-1, one.size) @ one.ravel())
     return out

@@ -64,8 +64,9 @@ def pivot(problem: Problem, par: Vector, small: float = SMALL_PIVOT) -> tuple[Pr
             k = block.structure.k
             if k == 1 or not isinstance(block.structure, Unstructured):
                 continue
+            entries: Any = block.structure.entries
             of_columns = T[f][block.columns, block.columns]
-            diagonal = [m for m, (a, b) in enumerate(zip(*block.structure.entries, strict=True)) if a == b]
+            diagonal = [m for m, (a, b) in enumerate(zip(*entries, strict=True)) if a == b]
             pivots = np.abs(par[block.parameters][diagonal])
             later = np.array([np.max(pivots[b + 1 :], initial=0.0) for b in range(k)])
             if not np.any(pivots < small * later):
@@ -75,6 +76,6 @@ def pivot(problem: Problem, par: Vector, small: float = SMALL_PIVOT) -> tuple[Pr
             if np.array_equal(C, frames.get(block.term, np.eye(k))):
                 continue
             frames[block.term] = C
-            out[block.parameters] = L[block.structure.entries]
+            out[block.parameters] = L[entries]
             changed = True
     return (replace(problem, frames=frames), out) if changed else None

@@ -119,7 +119,8 @@ def cross_products(design: Design, problem: Problem, Y: Vector) -> Responses:
     zy2 = np.zeros((problem.zw2.shape[0], B))
     if problem.coupling is not None:
         for group, position in zip(problem.factors[1:], problem.coupling.positions, strict=True):
-            zy2[position] = level_products(group.codes, group.n_levels, group.z, of_rows)
+            own = level_products(group.codes, group.n_levels, group.z, of_rows)
+            zy2[position] = own if group.mixing is None else np.einsum("ij,ikb->jkb", group.mixing, own)
     return Responses(zy, zy2, Q.T @ Y, np.einsum("nB,nB->B", Y, Y), shift)
 
 

@@ -113,9 +113,17 @@ def take_rows(design: Design, rows: Codes, keys: list[Codes]) -> Design:
         raise ModelError("the fixed part cannot be estimated from the rows drawn")
     terms = []
     for term, key in zip(design.random, keys, strict=True):
-        new = np.unique(key, return_inverse=True)[1].reshape(-1).astype(np.intp)
+        _, first, new = np.unique(key, return_index=True, return_inverse=True)
+        new = new.reshape(-1).astype(np.intp)
+        old = term.codes[rows][first]
+        if term.relation is not None and len(np.unique(old)) < len(old):
+            raise ModelError(
+                f"levels of '{term.label}' are related, and copies of one cannot be drawn as if they were others",
+                hint="Use the parametric or the residual bootstrap.",
+            )
+        relation = None if term.relation is None else term.relation[np.ix_(old, old)]
         levels = tuple(str(level) for level in range(int(new.max()) + 1))
-        terms.append(replace(term, levels=levels, codes=new, z=term.z[rows].copy()))
+        terms.append(replace(term, levels=levels, codes=new, z=term.z[rows].copy(), relation=relation))
     return replace(
         design, y=design.y[rows], X=X, random=tuple(terms), offset=design.offset[rows],
         weights=None if design.weights is None else design.weights[rows],

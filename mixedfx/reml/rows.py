@@ -58,9 +58,12 @@ def residual_values(
 def draw_effects(
     design: Design, factors: Sequence[NDArray[np.float64]], sigma: float, n: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """(n, q) random effects from their population: each level of a term is N(0, sigma^2 T T')."""
+    """(n, q) random effects from their population: each level of a term is N(0, sigma^2 T T').
+
+    Levels are independent, or have the correlations that are known of them.
+    """
     parts = [
-        (rng.standard_normal((n, term.n_levels, term.n_columns)) @ (sigma * factor).T).reshape(n, -1)
+        term.related(rng.standard_normal((n, term.n_levels, term.n_columns)) @ (sigma * factor).T).reshape(n, -1)
         for term, factor in zip(design.random, factors, strict=True)
     ]
     return np.concatenate(parts, axis=1) if parts else np.zeros((n, 0))

@@ -170,6 +170,11 @@ def singularity(
     far: list[str] = []
     kept: dict[str, tuple[str, ...]] = {}
     for t, (term, part, T, B) in enumerate(zip(design.random, design.formula.random, factors, bases, strict=True)):
+        if term.covariance.name not in ("us", "diag"):
+            found = _structured(t, term, B @ T)
+            directions += found
+            parts.append(part)
+            continue
         several = term.correlated and term.n_columns > 1
         if several:
             T = _without_null(T, B)
@@ -190,6 +195,27 @@ def singularity(
     random = tuple(dict.fromkeys(parts))
     smaller = _with_random(design.formula, random) if directions and random != design.formula.random else None
     return SingularityReport(tuple(directions), smaller, tuple(dict.fromkeys(far)), tuple(kept.items()))
+
+
+def _structured(t: int, term: RandomTerm, U: NDArray[np.float64]) -> list[NullDirection]:
+    """Null directions of a term whose columns share variances or a correlation; `U` is of the columns used.
+
+    The smaller model is another structure, which is for whoever named this one to choose.
+    """
+    zero = [c for c in range(len(U)) if float(U[c] @ U[c]) < NULL]
+    out = [_zero_direction(t, term, c) for c in zero]
+    varying = [c for c in range(len(U)) if c not in zero]
+    if len(varying) > 1 and any(component.kind == "cor" for component in term.covariance.components):
+        root = U[varying] / np.linalg.norm(U[varying], axis=1)[:, None]
+        values, vectors = np.linalg.eigh(root @ root.T)
+        if values[0] < NULL:
+            a = np.zeros(len(U))
+            a[varying] = vectors[:, 0] / np.abs(vectors[:, 0]).max()
+            rho = float(root[0] @ root[1])
+            end = "one" if rho > 0 else "the lowest there can be"
+            text = f"the correlation of any two of {term.shared} within `{term.label}` is {end} ({rho:.3g})"
+            out.append(NullDirection(t, term.label, term.columns, a, text))
+    return out
 
 
 def _between(design: Design, term: RandomTerm) -> tuple[str, ...]:

@@ -107,7 +107,8 @@ def varcorr_table(
         for component in sds_first(term.covariance.components):
             value = float(component.value(factor))
             if component.kind == "sd":
-                rows.append((name, *component.names(term.columns, term.shared), None, (scale * value) ** 2, scale * value))
+                column = component.names(term.columns, term.shared)[0]
+                rows.append((name, column, None, (scale * value) ** 2, scale * value))
                 continue
             first, second = component.names(term.columns, term.shared)
             product = factor @ factor.T

@@ -231,9 +231,7 @@ class Coordinates:
         out, at = phi.copy(), other.variances(phi)
         for t, term in enumerate(self.terms):
             if not np.array_equal(term.basis.used, other.terms[t].basis.used):
-                out[:, term.sds], out[:, term.partials] = term.shape.coordinates(
-                    term.basis.to_sampled(at.factors(t))
-                )
+                out[:, term.sds], out[:, term.partials] = term.shape.coordinates(term.basis.to_sampled(at.factors(t)))
         return out
 
     def even(self, sigma: float, share: float) -> Array:

@@ -31,12 +31,18 @@ def dense_Z(design):
 
 
 def factors_of(design, theta):
-    """One lower-triangular T for each term: theta is its lower triangle by columns, or its diagonal."""
+    """One T for each term: theta is its lower triangle by columns, its diagonal, or standard deviations and rho."""
     factors, at = [], 0
     for term in design.random:
         k = term.n_columns
         T = np.zeros((k, k))
-        if term.correlated:
+        if k > 1 and term.structure in ("id", "cs", "homcs"):
+            sds = theta[at : at + (k if term.structure == "cs" else 1)] * np.ones(k)
+            rho = 0.0 if term.structure == "id" else theta[at + (k if term.structure == "cs" else 1)]
+            values, vectors = np.linalg.eigh(np.full((k, k), rho) + (1 - rho) * np.eye(k))
+            T = np.diag(sds) @ vectors * np.sqrt(np.clip(values, 0, None))
+            at += {"id": 1, "homcs": 2, "cs": k + 1}[term.structure]
+        elif term.correlated:
             for j in range(k):
                 T[j:, j] = theta[at : at + k - j]
                 at += k - j
@@ -98,7 +104,8 @@ def solution_at(design: Design, theta, REML: bool = True) -> DenseSolution:
     n, p = design.X.shape
     X, y, Z = design.X, design.y - design.offset, dense_Z(design)
     factors = factors_of(design, theta)
-    blocks = [np.kron(np.eye(t.n_levels), T @ T.T) for t, T in zip(design.random, factors, strict=True)]
+    levels = [np.eye(t.n_levels) if t.relation is None else t.relation for t in design.random]
+    blocks = [np.kron(A, T @ T.T) for A, T in zip(levels, factors, strict=True)]
     D = np.asarray(linalg.block_diag(*blocks)) if blocks else np.zeros((0, 0))
     R = np.eye(n) if design.weights is None else np.diag(1 / design.weights)
     V = R + Z @ D @ Z.T

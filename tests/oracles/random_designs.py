@@ -13,17 +13,31 @@ absent: Any = None  # no formula, data frame or specification stands behind a de
 
 
 def make_design(seed, shapes, n=50, p=2, weighted=True, known_sd=False):
-    """A design with one term for each (levels, columns, correlated, label) of `shapes`; labels may repeat."""
+    """A design with one term for each (levels, columns, structure, label) of `shapes`; labels may repeat.
+
+    A structure may be True or False, for unstructured and diagonal; the levels of a label that begins with gr are
+    related.
+    """
     rng = np.random.default_rng(seed)
     codes_of = {}
     terms = []
-    for levels, columns, correlated, label in shapes:
+    for levels, columns, given, label in shapes:
+        structure = {True: "us", False: "diag"}.get(given, given)
         if label not in codes_of:
             codes_of[label] = np.unique(rng.integers(0, levels, n), return_inverse=True)[1].astype(np.intp)
         codes = codes_of[label]
         z = np.column_stack([np.ones(n), *(3.0 * rng.normal(size=n) + 1.0 for _ in range(columns - 1))])
         names = tuple(f"c{j}" for j in range(columns))
-        terms.append(RandomTerm(label, names, tuple(map(str, range(codes.max() + 1))), codes, z, "us" if correlated else "diag"))
+        q = int(codes.max()) + 1
+        relation = None
+        if label.startswith("gr"):
+            positions = np.random.default_rng([seed, len(label), q, len(terms) if seed % 2 else 0]).uniform(0, 3, q)
+            relation = np.exp(-np.abs(positions[:, None] - positions)) + 0.05 * np.eye(q)
+        terms.append(
+            RandomTerm(
+                label, names, tuple(map(str, range(codes.max() + 1))), codes, z, structure, f"s{len(terms)}", relation
+            )
+        )
     X = np.column_stack([np.ones(n), *(rng.normal(size=n) + 5.0 for _ in range(p - 1))])
     y = X @ np.ones(p) + rng.normal(size=n)
     for term in terms:

@@ -38,7 +38,9 @@ of a term ``("decov", concentration, shape, scale)``."""
 class Term:
     """One random term: levels of the rows, covariates (n, k), priors of its k standard deviations, LKJ parameter.
 
-    `at_means`: whether these priors are of effects where the covariates are at their means; the first is the constant.
+    `exchangeable`: any two effects have one correlation; `shared`: all have one standard deviation; `relation`: known
+    correlations of the levels. `at_means`: whether the priors of standard deviations are of effects where the
+    covariates are at their means; the first is the constant.
     """
 
     codes: np.ndarray
@@ -48,6 +50,9 @@ class Term:
     sd: tuple
     eta: float = 1.0
     at_means: bool = False
+    exchangeable: bool = False
+    shared: bool = False
+    relation: np.ndarray | None = None
 
     @property
     def shape(self):
@@ -206,11 +211,16 @@ def standard_deviations(model, t, values, scales, first):
         _, concentration, shape, scale = term.sd
         sigma, tau = values.get("sigma", 1.0), np.asarray(values[f"tau_{at}"])
         total += stats.gamma.logpdf(tau, shape, scale=scale).sum()
+        if term.shared:
+            return np.full(k, tau * sigma), total, first
         if term.correlated and k > 1:
             shares = np.asarray(values[f"pi_{at}"])
             total += (concentration - 1) * np.log(shares).sum()
             return tau * sigma * np.sqrt(k * shares), total, first
         return np.atleast_1d(tau * sigma), total, first
+    if term.shared:
+        sd = float(values[f"one_sd_{at}"])
+        return np.full(k, sd), prior_density(term.sd[0], sd), first
     share = np.array([prior[0] == "share" for prior in term.sd])
     sd = np.zeros(k)
     sd[share] = scales[first : first + share.sum()]
@@ -226,18 +236,26 @@ def random_effects(model, t, sd, values):
     J, k = term.shape
     at, total = str(t + 1), 0.0
     L = np.eye(k)
-    if term.correlated and k > 1:
+    A = np.eye(J) if term.relation is None else np.linalg.cholesky(term.relation)
+    if term.exchangeable:
+        x = float(values[f"x_{at}"])
+        rho = (k * x - 1) / (k - 1)
+        L = np.linalg.cholesky(np.full((k, k), rho) + (1 - rho) * np.eye(k))
+        # det(R)^(eta - 1) is x^(eta - 1) (1 - x)^((k - 1)(eta - 1)) times a constant
+        total += (term.eta - 1) * (np.log(x) + (k - 1) * np.log1p(-x))
+    elif term.correlated and k > 1:
         L = np.asarray(values[f"L_{at}"])
         # det(R)^(eta - 1) for R = L L', times the Jacobian of R -> L, the product of L_ii^(k - i).
         total += 2 * (term.eta - 1) * np.log(np.diag(L)).sum() + (np.arange(k)[::-1] * np.log(np.diag(L))).sum()
     if term.centred:
         u = np.asarray(values[f"u_{at}"]).reshape(J, k)
         covariance = np.diag(sd) @ L @ L.T @ np.diag(sd)
-        return u, total + np.sum(stats.multivariate_normal.logpdf(u, np.zeros(k), covariance))
+        own = np.linalg.solve(A, u)
+        return u, total + np.sum(stats.multivariate_normal.logpdf(own, np.zeros(k), covariance))
     # Columns of a matrix of standard normal effects are levels where they are correlated, rows where they are not.
     standard = np.asarray(values[f"std_u_{at}"])
     standard = standard.T if term.correlated and k > 1 else standard.reshape(J, k)
-    return standard @ (np.diag(sd) @ L).T, total + stats.norm.logpdf(standard).sum()
+    return A @ standard @ (np.diag(sd) @ L).T, total + stats.norm.logpdf(standard).sum()
 
 
 def predictor(model, values):
@@ -305,14 +323,18 @@ def support(model):
         J, k = term.shape
         full = term.correlated and k > 1
         if term.decov:
-            found[f"tau_{t}"] = (() if full or k == 1 else (k,), "positive")
-            if full:
+            found[f"tau_{t}"] = (() if full or k == 1 or term.shared else (k,), "positive")
+            if full and not term.shared:
                 found[f"pi_{t}"] = ((k,), "simplex")
+        elif term.shared:
+            found[f"one_sd_{t}"] = ((), "positive")
         elif any(prior[0] != "share" for prior in term.sd):
             own = [prior for prior in term.sd if prior[0] != "share"]
             mixed = len(own) < k
             found[f"own_sd_{t}" if mixed else f"sd_{t}"] = ((len(own),) if mixed or k > 1 else (), "positive")
-        if full:
+        if term.exchangeable:
+            found[f"x_{t}"] = ((), "unit")
+        elif full:
             found[f"L_{t}"] = ((k, k), "correlation")
         effects = (J,) if k == 1 else (J, k)
         found[f"u_{t}" if term.centred else f"std_u_{t}"] = (

@@ -124,7 +124,9 @@ def test_a_frame_is_the_same_model_with_its_columns_turned():
 
     whiten = design.precision.whiten
     terms = [
-        replace(term, z=used_columns(term.z, term_basis(whiten(term.z), term.covariance.scaling)) @ frames.get(t, np.eye(1)))
+        replace(
+            term, z=used_columns(term.z, term_basis(whiten(term.z), term.covariance.scaling)) @ frames.get(t, np.eye(1))
+        )
         for t, term in enumerate(design.random)
     ]
     other = build_problem(replace(design, random=tuple(terms)))

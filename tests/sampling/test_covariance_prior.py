@@ -11,11 +11,18 @@ import pytest
 from scipy import stats
 
 from mixedfx import priors
+from mixedfx.covariance.sampled import sampled
+from mixedfx.covariance.structures import structure_for
 from mixedfx.covariance.unconstrained import Layout, coordinates_of, correlation_factor, log_one_minus_square
 from mixedfx.priors.resolve import TermPrior
 from mixedfx.sampling.covariance_prior import CovariancePrior
 
 SIZES = [1, 2, 3, 4]
+
+
+def sampled_of(k, correlated=True):
+    """Coordinates of a term of k columns."""
+    return sampled(structure_for(k, "us" if correlated else "diag"))
 
 
 def kinds(k):
@@ -57,9 +64,9 @@ def points(k, count=4, correlated=True, seed=0):
 @pytest.mark.parametrize("k", SIZES)
 def test_the_density_is_that_of_the_other_basis_times_the_jacobian_by_differences(k, kind):
     """Coordinates in one basis as a function of those in the other: the determinant of the differences, to 1e-7."""
-    there = CovariancePrior(TermPrior(kinds(k)[kind], 1.7), k, True)
+    there = CovariancePrior(TermPrior(kinds(k)[kind], 1.7), sampled_of(k))
     A = across(k)
-    here = CovariancePrior(there.prior, k, True, A)
+    here = CovariancePrior(there.prior, sampled_of(k), A)
     log_sd, y, log_sigma = points(k)
 
     def moved(x):
@@ -79,7 +86,7 @@ def test_the_density_is_that_of_the_other_basis_times_the_jacobian_by_difference
 def test_no_change_of_basis_changes_nothing(k, kind):
     prior = TermPrior(kinds(k)[kind], 2.0)
     log_sd, y, log_sigma = points(k)
-    plain, same = CovariancePrior(prior, k, True), CovariancePrior(prior, k, True, np.eye(k))
+    plain, same = CovariancePrior(prior, sampled_of(k)), CovariancePrior(prior, sampled_of(k), np.eye(k))
     args = (log_sd, y, factor(log_sd, y), log_sigma)
     np.testing.assert_allclose(same.log_density(*args), plain.log_density(*args), rtol=0, atol=1e-11)
     for one, other in zip(same.gradient(*args), plain.gradient(*args), strict=True):
@@ -91,7 +98,9 @@ def test_no_change_of_basis_changes_nothing(k, kind):
 @pytest.mark.parametrize("kind", ["each", "decov"])
 @pytest.mark.parametrize("k", SIZES)
 def test_the_gradient_is_that_of_the_density(k, kind, moved, correlated):
-    prior = CovariancePrior(TermPrior(kinds(k)[kind], 1.4), k, correlated, across(k) if moved and correlated else None)
+    prior = CovariancePrior(
+        TermPrior(kinds(k)[kind], 1.4), sampled_of(k, correlated), across(k) if moved and correlated else None
+    )
     log_sd, y, log_sigma = points(k, correlated=correlated)
     found = np.concatenate(
         [part.reshape(len(y), -1) for part in prior.gradient(log_sd, y, factor(log_sd, y), log_sigma)], axis=1
@@ -111,7 +120,7 @@ def test_shifts_of_a_million_standard_deviations_keep_their_digits(m, eta):
     """Two columns, in sixty digits by the definition: sd at zero, 1 - rho^2 as it is, and the volume of each basis."""
     getcontext().prec = 60
     prior = CovariancePrior(
-        TermPrior((priors.half_student_t(3, 2.0), priors.half_normal(0.5)), eta), 2, True, shift([m])
+        TermPrior((priors.half_student_t(3, 2.0), priors.half_normal(0.5)), eta), sampled_of(2), shift([m])
     )
     log_sd, y, log_sigma = points(2, count=6, seed=3)
     found = density(prior, log_sd, y, log_sigma)
@@ -135,7 +144,7 @@ def test_shifts_of_a_million_standard_deviations_keep_their_digits(m, eta):
 @pytest.mark.parametrize("k", [2, 3])
 def test_draws_have_the_density(k, kind):
     """The mean of q / p over draws of p is one, q a normal density inside."""
-    prior = CovariancePrior(TermPrior(kinds(k)[kind], 1.7), k, True, across(k))
+    prior = CovariancePrior(TermPrior(kinds(k)[kind], 1.7), sampled_of(k), across(k))
     log_sd, y = prior.draw(np.random.default_rng(7), np.full(40_000, 0.2))
     x = np.concatenate([log_sd, y], axis=1)
     inside = stats.multivariate_normal(np.median(x, axis=0), np.cov(x.T) / 4)
@@ -148,8 +157,8 @@ def test_draws_have_the_density(k, kind):
 def test_draws_at_zero_are_those_of_the_means_moved_there():
     """Standard deviation at zero of a prior stated at the means: that of a line, m covariates away."""
     prior = TermPrior((priors.half_normal(1.0), priors.half_normal(0.5)), 2.0)
-    stated = CovariancePrior(prior, 2, True)
-    moved = CovariancePrior(prior, 2, True, shift([-3.0]))  # sampled at zero, stated three units on
+    stated = CovariancePrior(prior, sampled_of(2))
+    moved = CovariancePrior(prior, sampled_of(2), shift([-3.0]))  # sampled at zero, stated three units on
     one, other = (p.draw(np.random.default_rng(1), np.zeros(20_000)) for p in (stated, moved))
     back = shift([3.0]) @ factor(*one)
     np.testing.assert_allclose(factor(*other) @ factor(*other).transpose(0, 2, 1), back @ back.transpose(0, 2, 1))

@@ -2,6 +2,6 @@
 //@ parameters each
 vector[J_${t}] std_u_${t}@;  // effects over their standard deviation
 //@ transformed parameters each
-vector[J_${t}] u_${t}@ = sd_${t}@ * std_u_${t}@;  // effects of the levels
+vector[J_${t}] u_${t}@ = ${related}sd_${t}@ * std_u_${t}@;  // effects of the levels
 //@ model each
 std_u_${t}@ ~ std_normal();

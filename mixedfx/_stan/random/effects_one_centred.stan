@@ -2,4 +2,4 @@
 //@ parameters each
 vector[J_${t}] u_${t}@;  // effects of the levels
 //@ model each
-u_${t}@ ~ normal(0, sd_${t}@);
+${before}u_${t}@${after} ~ normal(0, sd_${t}@);

@@ -149,7 +149,7 @@ def _term(t: str, term: RandomTerm, prior: TermPrior, shape: TermShape, first: i
         data[f"Z_{t}"] = np.ascontiguousarray(term.z[:, 0])
     if isinstance(prior.sd, Decov):
         data |= {f"prior_tau_{t}_shape": prior.sd.shape, f"prior_tau_{t}_scale": prior.sd.scale}
-        if shape.correlated:
+        if shape.correlated and not shape.shared:
             data[f"prior_pi_{t}_concentration"] = prior.sd.concentration
     else:
         share, own = _split(prior.sd)
@@ -159,10 +159,14 @@ def _term(t: str, term: RandomTerm, prior: TermPrior, shape: TermShape, first: i
             data |= {f"M_share_{t}": len(share), f"M_own_{t}": len(own)}
             data |= {f"at_share_{t}": np.array(share), f"at_own_{t}": np.array(own)}
             data |= _elements(f"prior_own_sd_{t}", [prior.sd[j - 1] for j in own])
+        elif shape.shared:
+            data |= _numbers(f"prior_one_sd_{t}", prior.sd)
         elif own and shape.several:
             data |= _elements(f"prior_sd_{t}", prior.sd)
         elif own:
             data |= _numbers(f"prior_sd_{t}", prior.sd)
+    if term.mixing is not None:
+        data[f"A_{t}"] = term.mixing
     if shape.correlated:
         data[f"prior_L_{t}_eta"] = float(prior.eta or 1.0)
     return data

@@ -111,8 +111,11 @@ def _term(blocks: Blocks, shape: ModelShape, term: TermShape, t: str) -> None:
     """Add one random term: its levels, standard deviations, correlations and effects."""
     structure = "correlated" if term.correlated else "diagonal" if term.several else "one"
     words = {"correlated": "correlated effects", "diagonal": "independent effects", "one": "one effect"}[structure]
+    words = f"equally {words}" if term.exchangeable else words
+    words = f"{words}, of one standard deviation," if term.shared else words
+    related_words = ", levels related" if term.related else ""
     where = ", covariates at their means" if term.at_means else ""
-    blocks.head(f"random term {t}: {words} of each level{', centred' if term.centred else ''}{where}")
+    blocks.head(f"random term {t}: {words} of each level{', centred' if term.centred else ''}{where}{related_words}")
     blocks.add("random/levels", t=t)
     if not term.constant:
         blocks.add("random/covariates" if term.several else "random/covariate", t=t)
@@ -120,7 +123,12 @@ def _term(blocks: Blocks, shape: ModelShape, term: TermShape, t: str) -> None:
         blocks.add("random/centring", t=t)
     count, size = ("several", f"M_{t}") if term.several else ("one", "")
     own = tuple(kind for kind in term.sd if kind != "share")
-    if term.sd == ("decov",):
+    if term.shared and term.sd == ("decov",):
+        blocks.add("random/decov_shared", t=t, sigma="sigma * " if shape.sigma else "")
+    elif term.shared:
+        blocks.add("random/sd_shared", t=t)
+        _prior(blocks, f"one_sd_{t}", own, each=True)
+    elif term.sd == ("decov",):
         blocks.add(f"random/decov_{structure}", t=t, sigma="sigma * " if shape.sigma else "")
     elif not own:
         blocks.add(f"random/sd_{count}_share", t=t)
@@ -131,8 +139,15 @@ def _term(blocks: Blocks, shape: ModelShape, term: TermShape, t: str) -> None:
         blocks.add(f"random/sd_{count}", t=t)
         _prior(blocks, f"sd_{t}", own, each=True, size=size)
     if term.correlated:
-        blocks.add("random/correlations", t=t)
-    blocks.add(f"random/effects_{structure}{'_centred' if term.centred else ''}", t=t)
+        blocks.add("random/exchangeable" if term.exchangeable else "random/correlations", t=t)
+    related, before, after = "", "", ""
+    if term.related:
+        blocks.add("random/relation", t=t)
+        related, before, after = f"A_{t} * ", f"mdivide_left_tri_low(A_{t}, ", ")"
+    if term.centred:
+        blocks.add(f"random/effects_{structure}_centred", t=t, before=before, after=after)
+    else:
+        blocks.add(f"random/effects_{structure}", t=t, related=related)
 
 
 def _units(blocks: Blocks, shape: ModelShape, parameter: str, kinds: tuple[str, ...], size: str = "") -> str:

@@ -39,6 +39,12 @@ class TermShape:
         Whether the effects themselves are parameters, instead of standard normal ones that are scaled.
     sd
         Sorted kinds of the priors of the standard deviations; ``("decov",)`` for a decov prior.
+    exchangeable
+        Whether any two effects have one correlation.
+    shared
+        Whether all effects of a level have one standard deviation.
+    related
+        Whether the levels have known correlations.
     at_means
         Whether covariates are centred, so that the priors hold at their means. The first covariate is the constant.
     """
@@ -49,6 +55,9 @@ class TermShape:
     centred: bool
     sd: tuple[str, ...]
     at_means: bool = False
+    exchangeable: bool = False
+    shared: bool = False
+    related: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,10 +190,13 @@ def model_shape(
             TermShape(
                 several=term.n_columns > 1,
                 constant=term.columns == ("Intercept",),
-                correlated=term.correlated and term.n_columns > 1,
+                correlated=any(component.kind == "cor" for component in term.covariance.components),
                 centred=bool({name, term.label} & chosen),
                 sd=_sd_kinds(prior),
                 at_means=prior.at_means,
+                exchangeable=term.n_columns > 1 and term.structure in ("cs", "homcs"),
+                shared=term.n_columns > 1 and term.structure in ("id", "homcs"),
+                related=term.relation is not None,
             )
             for name, term, prior in zip(names, design.random, resolved.terms, strict=True)
         ),

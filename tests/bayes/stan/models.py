@@ -40,6 +40,24 @@ STRUCTURES = {
     "two crossed": "x + w + (0 + w | g) + (1 + x | h)",
 }
 
+NAMED = {
+    "one correlation": "x + w + cs(1 + x + w | g)",
+    "one standard deviation": "x + id(1 + x + w | g) + (1 | h)",
+    "one of each": "x + w + homcs(0 + x + w | h)",
+    "related levels": "x + w + (1 | gr(g, cov=A)) + cs(1 + x | gr(h, cov=B))",
+    "related and correlated": "x + (1 + x + w | gr(g, cov=A)) + (1 + x || gr(h, cov=B))",
+}
+"""Structures that are named, and levels that are related."""
+
+
+def relation(levels):
+    """Correlations of levels on a line."""
+    distance = np.abs(np.subtract.outer(np.arange(len(levels)), np.arange(len(levels))))
+    return pd.DataFrame(np.exp(-0.7 * distance), index=list(levels), columns=list(levels))
+
+
+RELATED = {"A": relation("abcde"), "B": relation("uvwxyz")}
+
 p = mx.priors
 PRIORS = {
     "normal": {"intercept": p.normal(0, 2), "coef": p.normal(0.1, 1), "sd": p.half_normal(1.5), "cor": p.lkj(2.5)},
@@ -112,7 +130,10 @@ def modelled(family, right, priors, **options):
     if isinstance(priors, dict):
         priors = {key: prior for key, prior in priors.items() if key not in AUXILIARY or key in family.auxiliary}
     left = options.pop("left", RESPONSE[family.name])
-    design = designed(f"{left} ~ {right}", family, **options)
+    if "gr(" in right:
+        design = build_design(f"{left} ~ {right}", DATA, family=family, env=RELATED, **options)
+    else:
+        design = designed(f"{left} ~ {right}", family, **options)
     return design, family, resolve(prior_set(priors), scales_of(design, family))
 
 
@@ -142,11 +163,14 @@ def plain(design, family, resolved, centred=False, at_means=True):
         Term(
             term.codes,
             term.z,
-            term.correlated,
+            term.structure in ("us", "cs", "homcs"),
             centred,
             plain_prior(prior.sd) if isinstance(prior.sd, Decov) else tuple(plain_prior(sd) for sd in prior.sd),
             prior.eta if prior.eta is not None else 1.0,
             at_means and term.correlated and term.n_columns > 1 and term.columns[0] == "Intercept",
+            term.n_columns > 1 and term.structure in ("cs", "homcs"),
+            term.n_columns > 1 and term.structure in ("id", "homcs"),
+            term.relation,
         )
         for term, prior in zip(design.random, resolved.terms, strict=True)
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import mixedfx as mx
 from mixedfx.families.registry import find_family
-from tests.bayes.stan.models import DATA, RESPONSE
+from tests.bayes.stan.models import DATA, RELATED, RESPONSE
 
 FOLDER = Path(__file__).resolve().parents[3] / "stan"
 INTRODUCTION = """# Stan programs
@@ -65,6 +65,10 @@ CASES = {
     "gaussian_crossed": case("gaussian", CROSSED),
     "gaussian_crossed_centred": case("gaussian", f"{CROSSED} + (1 + w || mood)", centred=True),
     "gaussian_one_term_centred": case("gaussian", CROSSED, centred=["h"]),
+    "gaussian_exchangeable": case("gaussian", "x + w + cs(1 + x + w | g)"),
+    "gaussian_one_sd": case("gaussian", "x + id(1 + x + w | g) + homcs(0 + x + w | h)"),
+    "gaussian_related_levels": case("gaussian", "x + w + (1 + x | gr(g, cov=A))", env=RELATED),
+    "gaussian_related_levels_centred": case("gaussian", "x + w + (1 + x | gr(g, cov=A))", env=RELATED, centred=True),
     "gaussian_offset": case("gaussian", SLOPES, offset="s"),
     "gaussian_weights": case("gaussian", SLOPES, weights="s"),
     "gaussian_meta_analysis": case("gaussian", "1 + (1 | g)", left="real | se(s)"),
@@ -132,7 +136,7 @@ def readme():
     lines = [INTRODUCTION, "| Program | Formula | Family | Priors | Besides |", "|---|---|---|---|---|"]
     for name, given in CASES.items():
         formula = given["formula"].replace("|", "\\|")
-        rest = {key: value for key, value in given.items() if key not in ("formula", "family", "priors")}
+        rest = {key: value for key, value in given.items() if key not in ("formula", "family", "priors", "env")}
         besides = ", ".join(f"`{key}={value!r}`" for key, value in rest.items())
         family = find_family(given["family"])
         lines.append(

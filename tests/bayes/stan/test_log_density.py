@@ -18,7 +18,7 @@ from mixedfx.design.build import build_design
 from mixedfx.families.registry import FAMILIES, family
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
-from tests.bayes.stan.models import DATA, PRIORS, RESPONSE, STRUCTURES, modelled, plain, priors_of
+from tests.bayes.stan.models import DATA, NAMED, PRIORS, RESPONSE, STRUCTURES, modelled, plain, priors_of
 from tests.oracles import stan_model
 
 STANLI = ENGINES["stanli"]
@@ -59,6 +59,16 @@ def test_every_family_structure_and_prior(name, structure):
         agree(*model)
         if model[0].random and prior in ("normal", "r2d2 on both"):
             agree(*model, centred=True)
+
+
+@pytest.mark.parametrize("structure", NAMED)
+@pytest.mark.parametrize("name", ["gaussian", "bernoulli", "categorical"])
+def test_named_structures_and_related_levels(name, structure):
+    """Under priors of every kind that they can have; centred and not."""
+    for prior in ("normal", "student_t", "decov", "flat", "default"):
+        model = modelled(name, NAMED[structure], PRIORS.get(prior, prior))
+        agree(*model)
+        agree(*model, centred=True)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -11,7 +11,7 @@ from mixedfx.bayes.stan.parameters import joint_draws, variables
 from mixedfx.bayes.stan.program import program_text
 from mixedfx.bayes.stan.shape import model_shape
 from mixedfx.families.registry import FAMILIES, family
-from tests.bayes.stan.models import PRIORS, modelled
+from tests.bayes.stan.models import NAMED, PRIORS, modelled
 
 SETTINGS = Settings(seed=5, chains=2, warmup=60, draws=30, cores=1)
 EVERYTHING = "x + w + (1 + w + x | g) + (0 + x | h) + (1 + x || mood) + offset(s)"
@@ -30,7 +30,7 @@ def sampled(name, right, priors=None, left=None, weights=None, **options):
 
 def _more(shape):
     """Variables besides those that joint draws need."""
-    return [f"Omega_{t}" for t, term in enumerate(shape.terms, start=1) if term.correlated]
+    return [f"Omega_{t}" for t, term in enumerate(shape.terms, start=1) if term.correlated and not term.exchangeable]
 
 
 def linear_predictor(design, predictor):
@@ -105,6 +105,19 @@ def test_covariances_are_those_of_the_program(name, prior):
     categories = [()] if name == "gaussian" else [("happy",), ("sad",)]
     assert list(joint.extra) == [(k[0], *c, *k[1:]) for k in keys[prior] for c in categories]
     assert all(values.shape == (joint.n_draws,) for values in joint.extra.values())
+
+
+@pytest.mark.parametrize("structure", NAMED)
+@pytest.mark.parametrize("name", ["gaussian", "categorical"])
+def test_named_structures_and_related_levels(name, structure):
+    """The likelihood is that of the program, and covariances are of the family."""
+    model, _, drawn, joint = sampled(name, NAMED[structure])
+    assert_same_likelihood(model, drawn, joint)
+    for predictor in joint.predictors:
+        for t, term in enumerate(model[0].random):
+            F = predictor.factors[t]
+            again = term.covariance.factor_at(term.covariance.theta(F))
+            np.testing.assert_allclose(again @ again.transpose(0, 2, 1), F @ F.transpose(0, 2, 1), rtol=1e-8, atol=1e-9)
 
 
 def test_draws_are_laid_chain_by_chain():
