@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mixedfx.effects.rake import rake
     from mixedfx.inference.emmeans import emmeans, emtrends
     from mixedfx.inference.side_by_side import table
+    from mixedfx.meta.escalc import escalc
+    from mixedfx.meta.transforms import convert_effects
     from mixedfx.reml.comparison import anova
     from mixedfx.reml.control import control
     from mixedfx.reml.lmer import lmer
@@ -43,12 +45,14 @@ __all__ = [
     "bayes",
     "clear_cache",
     "control",
+    "convert_effects",
     "datasets",
     "design",
     "effects",
     "emmeans",
     "emtrends",
     "errors",
+    "escalc",
     "families",
     "lmer",
     "load",
@@ -67,10 +71,12 @@ _FUNCTIONS = {
     "bayes": "mixedfx.bayes.bayes",
     "clear_cache": "mixedfx.bayes.engines.cache",
     "control": "mixedfx.reml.control",
+    "convert_effects": "mixedfx.meta.transforms",
     "design": "mixedfx.design.build",
     "effects": "mixedfx.effects.effects",
     "emmeans": "mixedfx.inference.emmeans",
     "emtrends": "mixedfx.inference.emmeans",
+    "escalc": "mixedfx.meta.escalc",
     "lmer": "mixedfx.reml.lmer",
     "load": "mixedfx.bayes.load",
     "poststratify": "mixedfx.effects.poststratify",
