@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mixedfx.inference.emmeans import emmeans, emtrends
     from mixedfx.inference.side_by_side import table
     from mixedfx.meta.escalc import escalc
+    from mixedfx.meta.rma import rma
     from mixedfx.meta.transforms import convert_effects
     from mixedfx.reml.comparison import anova
     from mixedfx.reml.control import control
@@ -61,6 +62,7 @@ __all__ = [
     "prior_predictive",
     "priors",
     "rake",
+    "rma",
     "stan_code",
     "stan_data",
     "table",
@@ -83,6 +85,7 @@ _FUNCTIONS = {
     "power": "mixedfx.reml.power",
     "prior_predictive": "mixedfx.bayes.bayes",
     "rake": "mixedfx.effects.rake",
+    "rma": "mixedfx.meta.rma",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
     "table": "mixedfx.inference.side_by_side",

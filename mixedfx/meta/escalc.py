@@ -45,8 +45,8 @@ def escalc(
         * 2x2 tables (ai, bi, ci, di; n1i and n2i may stand for bi and di): ``"RR"``, ``"OR"``, ``"RD"``, ``"AS"``,
           ``"PETO"``, ``"PHI"``, ``"YUQ"``, ``"YUY"``;
         * two rates (x1i, x2i, t1i, t2i): ``"IRR"``, ``"IRD"``, ``"IRSD"``;
-        * two groups (m1i, m2i, sd1i, sd2i, n1i, n2i): ``"MD"``, ``"SMD"``, ``"SMDH"``, ``"SMD1"``, ``"ROM"``, ``"CVR"``,
-          ``"VR"``;
+        * two groups (m1i, m2i, sd1i, sd2i, n1i, n2i): ``"MD"``, ``"SMD"``, ``"SMDH"``, ``"SMD1"``, ``"ROM"``,
+          ``"CVR"``, ``"VR"``;
         * pairs (m1i, m2i, sd1i, sd2i, ri, ni): ``"MC"``, ``"SMCC"``, ``"SMCR"``, ``"ROMC"``, ``"VRC"``, ``"CVRC"``;
         * correlations: ``"COR"``, ``"UCOR"``, ``"ZCOR"`` (ri, ni); ``"PCOR"``, ``"ZPCOR"`` (ti, ni, mi);
         * proportions (xi, and ni or mi): ``"PR"``, ``"PLN"``, ``"PLO"``, ``"PAS"``, ``"PFT"``;

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]  # of float64 unless it is said to be another kind
 Columns = Mapping[str, Array]
 Estimate = Callable[[Columns], Array]
 Variance = Callable[[Columns, Array], Array]

@@ -7,8 +7,8 @@ The correlation r of n pairs has the large-sample variance (1 - r^2)^2 / (n - 1)
 
 (Olkin and Pratt 1958, Annals of Mathematical Statistics 29(1)), so that the square of the first less the second is an
 unbiased estimate of its variance (Hedges 1989, Journal of Applied Psychology 74(3)); `"UB"` of the raw correlation has
-r in the place of the first, and may be negative. A partial correlation from a regression on m predictors has n - m - 1 degrees of
-freedom, and its variances have these for n - 1, that of z too (Aloe and Thompson 2013).
+r in the place of the first, and may be negative. A partial correlation from a regression on m predictors has n - m - 1
+degrees of freedom, and its variances have these for n - 1, that of z too (Aloe and Thompson 2013).
 
 Freeman and Tukey's (1950, Annals of Mathematical Statistics 21(4)) double arcsine is the mean of asin sqrt(x / (n + 1))
 and asin sqrt((x + 1) / (n + 1)). Coefficient alpha of m items has -log(1 - alpha) of variance 2 m / ((m - 1) (n - 2))

@@ -15,7 +15,7 @@ from mixedfx.meta.measures import MEASURES
 from mixedfx.meta.transforms import BACK
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "meta" / "escalc.json").read_text())
-# metafor writes 15 digits; the gamma functions of J differ in the last two, Euler's integral in the last five.
+# 15 digits are written; the gamma functions of J differ in the last of them, R's integrals in the last five.
 TOLERANCE = 1e-9
 
 BCG = pd.DataFrame(
