@@ -65,6 +65,15 @@ class Estimates:
         labels, frame = _frame(self.call)
         return _design(self.call, frame, _variances(self.call, frame, labels), labels)
 
+    def beside(self, given: Any, what: str) -> Array:
+        """(k,) numbers of the rows used, from the name of a column or values for the rows of the data."""
+        labels, frame = _frame(self.call)
+        found = numbers(given, frame, labels, what)[self.design.rows.used]
+        bad = np.flatnonzero(np.isnan(found))
+        if len(bad):
+            raise DataError(f"{what} is missing in {some_rows(self.design.rows.used[bad])} (counted from 0)")
+        return found
+
 
 def read_estimates(call: RmaCall) -> Estimates:
     """Read the data of a call.

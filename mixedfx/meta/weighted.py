@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from mixedfx.meta.measure import Array
 
+SINGULAR = 1e-10  # smallest eigenvalue of Q'Q of some rows, 1 of all
+
 
 @dataclass(frozen=True, eq=False)
 class Effects:
@@ -54,6 +56,14 @@ class Effects:
         if self.use is None:
             return np.full(self.size, float(self.y.shape[1]))
         return self.use.sum(axis=1)
+
+    @cached_property
+    def identified(self) -> NDArray[np.bool_]:
+        """(B,) whether the rows of a data set tell all columns of X apart."""
+        if self.use is None:
+            return np.ones(self.size, dtype=bool)
+        gram = self.Q.T @ (self.use[:, :, None] * self.Q)
+        return np.linalg.eigvalsh(gram)[:, 0] > SINGULAR
 
     @property
     def df(self) -> Array:
@@ -95,19 +105,16 @@ class Weighted:
 
     @cached_property
     def G(self) -> Array:
-        """(B, p, p) its inverse; NaN where it is singular."""
+        """(B, p, p) its inverse; NaN where the rows do not tell all columns of X apart."""
         info = self.information
         if info.shape[1] == 1:
             with np.errstate(divide="ignore"):
                 return np.asarray(1.0 / info, dtype=np.float64)
-        try:
+        bad = ~self.effects.identified
+        if not bad.any():
             return np.linalg.inv(info)
-        except np.linalg.LinAlgError:
-            found = np.full(info.shape, np.nan)
-            for b, one in enumerate(info):
-                if np.linalg.matrix_rank(one) == len(one):
-                    found[b] = np.linalg.inv(one)
-            return found
+        found = np.linalg.inv(np.where(bad[:, None, None], np.eye(info.shape[1]), info))
+        return np.where(bad[:, None, None], np.nan, found)
 
     @cached_property
     def gamma(self) -> Array:
