@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mixedfx.effects.rake import rake
     from mixedfx.inference.emmeans import emmeans, emtrends
     from mixedfx.inference.side_by_side import table
+    from mixedfx.meta.escalc import escalc
+    from mixedfx.meta.rma import rma
+    from mixedfx.meta.transforms import convert_effects
     from mixedfx.reml.comparison import anova
     from mixedfx.reml.control import control
     from mixedfx.reml.lmer import lmer
@@ -43,12 +46,14 @@ __all__ = [
     "bayes",
     "clear_cache",
     "control",
+    "convert_effects",
     "datasets",
     "design",
     "effects",
     "emmeans",
     "emtrends",
     "errors",
+    "escalc",
     "families",
     "lmer",
     "load",
@@ -57,6 +62,7 @@ __all__ = [
     "prior_predictive",
     "priors",
     "rake",
+    "rma",
     "stan_code",
     "stan_data",
     "table",
@@ -67,16 +73,19 @@ _FUNCTIONS = {
     "bayes": "mixedfx.bayes.bayes",
     "clear_cache": "mixedfx.bayes.engines.cache",
     "control": "mixedfx.reml.control",
+    "convert_effects": "mixedfx.meta.transforms",
     "design": "mixedfx.design.build",
     "effects": "mixedfx.effects.effects",
     "emmeans": "mixedfx.inference.emmeans",
     "emtrends": "mixedfx.inference.emmeans",
+    "escalc": "mixedfx.meta.escalc",
     "lmer": "mixedfx.reml.lmer",
     "load": "mixedfx.bayes.load",
     "poststratify": "mixedfx.effects.poststratify",
     "power": "mixedfx.reml.power",
     "prior_predictive": "mixedfx.bayes.bayes",
     "rake": "mixedfx.effects.rake",
+    "rma": "mixedfx.meta.rma",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
     "table": "mixedfx.inference.side_by_side",

@@ -129,6 +129,14 @@ class FewLevelsWarning(MixedfxWarning):
     """A variance estimated from fewer than five levels is barely identified."""
 
 
+class FewEffectsWarning(MixedfxWarning):
+    """No more estimates than coefficients: the heterogeneity of a meta-analysis is unknown, and taken as none."""
+
+
+class EmptyIntervalWarning(MixedfxWarning):
+    """A confidence interval that holds no value: estimates are more alike than their sampling errors allow for."""
+
+
 class SingularFitWarning(MixedfxWarning):
     """A variance is zero or a correlation is one: an answer, but one to know about."""
 

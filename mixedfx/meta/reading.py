@@ -1,0 +1,64 @@
+"""Reading what a caller names: a column of the data, or values beside them, as one array for the rows of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.design.alignment import aligned, per_row, row_labels
+from mixedfx.design.frame import column, opened, to_pandas
+from mixedfx.errors import DataError
+from mixedfx.meta.measure import Array
+
+
+def fetched(data: Any, given: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.Index | None]:
+    """All columns of `data`, read once, and labels of its rows.
+
+    Parameters
+    ----------
+    data
+        Any frame, or None where `given` holds values only.
+    given
+        Argument -> name of a column, or values.
+    """
+    if data is not None:
+        labels = row_labels(data)
+        return to_pandas(opened(data)), labels
+    named = [name for name, value in given.items() if isinstance(value, str)]
+    if named:
+        raise DataError(f"{named[0]}='{given[named[0]]}' names a column, and there are no data", hint="Give data=.")
+    sizes = [len(np.atleast_1d(np.asarray(value))) for value in given.values() if value is not None]
+    n = max(sizes, default=0)
+    return pd.DataFrame(index=pd.RangeIndex(n)), None
+
+
+def numbers(value: Any, frame: pd.DataFrame, labels: pd.Index | None, what: str) -> Array:
+    """(n,) float64; one number is that of every row, missing values become NaN."""
+    if isinstance(value, str):
+        return per_row(named(value, frame), frame.index, len(frame), f"{what}='{value}'")
+    if isinstance(value, Real):
+        return np.full(len(frame), float(value))
+    return per_row(value, labels, len(frame), what)
+
+
+def values(value: Any, frame: pd.DataFrame, labels: pd.Index | None, what: str) -> Array:
+    """(n,) objects of any type, such as labels."""
+    if isinstance(value, str):
+        return named(value, frame).to_numpy(dtype=object)
+    found = np.asarray(aligned(value, labels, len(frame), what), dtype=object)
+    if found.shape != (len(frame),):
+        raise DataError(f"{what} has {found.size} values, the data have {len(frame)} rows")
+    return found
+
+
+def named(name: str, frame: pd.DataFrame) -> pd.Series:
+    """The column of a name."""
+    if name not in frame.columns:
+        from mixedfx.design.frame import nearest
+
+        raise DataError(f"the data have no column '{name}'", hint=nearest(name, frame.columns))
+    return column(frame, name)
