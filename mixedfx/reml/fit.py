@@ -263,7 +263,7 @@ class LmerFit(LmerState):
         """
         return random_tests.ranova(self.design, self.solution, simulate, seed)
 
-    def vcov_robust(self, kind: Literal["CR0", "CR1", "CR2"] = "CR2", cluster: Any = None) -> RobustCovariance:
+    def vcov_robust(self, kind: Literal["CR0", "CR1", "CR1p", "CR2", "CR3"] = "CR2", cluster: Any = None) -> RobustCovariance:
         """Cluster-robust covariance of the fixed effects, for ``vcov=`` wherever a table or test takes one.
 
         These are `tidy`, `test`, `anova`, `drop1`, `confint`, `summary`, `mixedfx.emmeans`, `mixedfx.emtrends` and
