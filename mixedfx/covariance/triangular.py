@@ -6,6 +6,7 @@ cross zero freely; `parameters` gives those of the twin with a non-negative diag
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -21,16 +22,15 @@ NULL = 1e-12  # share of a row of T that the rows above leave, below which its p
 
 
 @dataclass(frozen=True)
-class _Entries:
+class _Entries(ABC):
     """Parameters that are entries of T, the others being zero."""
 
     k: int
-    name: ClassVar[str]
 
-    @cached_property
+    @property
+    @abstractmethod
     def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Row and column in T of each parameter."""
-        raise NotImplementedError
 
     @property
     def n_parameters(self) -> int:
