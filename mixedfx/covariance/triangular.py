@@ -27,10 +27,14 @@ class _Entries(ABC):
 
     k: int
 
-    @property
     @abstractmethod
+    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Row and column in T of each parameter."""
+
+    @cached_property
     def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Row and column in T of each parameter."""
+        return self._places()
 
     @property
     def n_parameters(self) -> int:
@@ -57,7 +61,7 @@ class _Entries(ABC):
         """(..., r, k, k) first derivatives of `factor`: the same everywhere."""
         return np.broadcast_to(self._directions, (*np.shape(par)[:-1], *self._directions.shape))
 
-    def curvature(self, par: Vector) -> None:
+    def curvature(self, par: Vector) -> None:  # noqa: B027
         """None: `factor` is linear."""
 
     def at_end(self, par: Vector, near: float) -> NDArray[np.bool_]:
@@ -98,9 +102,7 @@ class Unstructured(_Entries):
     name: ClassVar[str] = "us"
     scaling: ClassVar[Scaling] = "triangles"
 
-    @cached_property
-    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Row and column in T of each parameter."""
+    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         columns, rows = np.triu_indices(self.k)
         return rows, columns
 
@@ -156,9 +158,7 @@ class Diagonal(_Entries):
     name: ClassVar[str] = "diag"
     scaling: ClassVar[Scaling] = "units"
 
-    @cached_property
-    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Row and column in T of each parameter."""
+    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         return np.arange(self.k), np.arange(self.k)
 
     @property
