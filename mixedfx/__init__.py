@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from mixedfx.effects.rake import rake
     from mixedfx.inference.emmeans import emmeans, emtrends
     from mixedfx.inference.side_by_side import table
+    from mixedfx.meta.aggregate import aggregate
     from mixedfx.meta.escalc import escalc
+    from mixedfx.meta.pooled import rma_mh, rma_peto
     from mixedfx.meta.rma import rma
     from mixedfx.meta.transforms import convert_effects
+    from mixedfx.meta.vcalc import vcalc
     from mixedfx.reml.comparison import anova
     from mixedfx.reml.control import control
     from mixedfx.reml.lmer import lmer
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
+    "aggregate",
     "anova",
     "bayes",
     "clear_cache",
@@ -63,12 +67,16 @@ __all__ = [
     "priors",
     "rake",
     "rma",
+    "rma_mh",
+    "rma_peto",
     "stan_code",
     "stan_data",
     "table",
+    "vcalc",
 ]
 
 _FUNCTIONS = {
+    "aggregate": "mixedfx.meta.aggregate",
     "anova": "mixedfx.reml.comparison",
     "bayes": "mixedfx.bayes.bayes",
     "clear_cache": "mixedfx.bayes.engines.cache",
@@ -86,9 +94,12 @@ _FUNCTIONS = {
     "prior_predictive": "mixedfx.bayes.bayes",
     "rake": "mixedfx.effects.rake",
     "rma": "mixedfx.meta.rma",
+    "rma_mh": "mixedfx.meta.pooled",
+    "rma_peto": "mixedfx.meta.pooled",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
     "table": "mixedfx.inference.side_by_side",
+    "vcalc": "mixedfx.meta.vcalc",
 }
 _MODULES = ("datasets", "families", "priors")
 
