@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from mixedfx.meta.aggregate import aggregate
     from mixedfx.meta.escalc import escalc
     from mixedfx.meta.pooled import rma_mh, rma_peto
+    from mixedfx.meta.rho_sensitivity import rho_sensitivity
     from mixedfx.meta.rma import rma
+    from mixedfx.meta.rma_mv import rma_mv
     from mixedfx.meta.transforms import convert_effects
     from mixedfx.meta.vcalc import vcalc
     from mixedfx.reml.comparison import anova
@@ -66,8 +68,10 @@ __all__ = [
     "prior_predictive",
     "priors",
     "rake",
+    "rho_sensitivity",
     "rma",
     "rma_mh",
+    "rma_mv",
     "rma_peto",
     "stan_code",
     "stan_data",
@@ -93,7 +97,9 @@ _FUNCTIONS = {
     "power": "mixedfx.reml.power",
     "prior_predictive": "mixedfx.bayes.bayes",
     "rake": "mixedfx.effects.rake",
+    "rho_sensitivity": "mixedfx.meta.rho_sensitivity",
     "rma": "mixedfx.meta.rma",
+    "rma_mv": "mixedfx.meta.rma_mv",
     "rma_mh": "mixedfx.meta.pooled",
     "rma_peto": "mixedfx.meta.pooled",
     "stan_code": "mixedfx.bayes.stan.code",

@@ -132,7 +132,7 @@ class Robust(Shown):
             return self.covariance.t_df(contrasts)
         self.covariance.single.warn(contrasts, stacklevel=4)
         return np.array([
-            _df_of(t, saddlepoint_p(self.covariance.pieces, row, t)) for row, t in zip(contrasts, statistic, strict=True)
+            _df_of(t, saddlepoint_p(self.covariance.pieces, c, t)) for c, t in zip(contrasts, statistic, strict=True)
         ])  # fmt: skip
 
     def content(self) -> SummaryContent:

@@ -143,8 +143,8 @@ def saddlepoint_p(pieces: Pieces, row: Vector, t: float) -> float:
 
     >>> import numpy as np
     >>> from mixedfx.inference.robust_tests import tail_of_ratio
-    >>> round(tail_of_ratio(2.0, np.ones(10)), 3)
-    0.073
+    >>> round(tail_of_ratio(2.0, np.ones(10)), 4)
+    0.0753
     """
     return tail_of_ratio(t, np.clip(np.linalg.eigvalsh(pieces.matrix(row)), 0.0, None))
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from mixedfx.inference.robust_report import Robust, robust_tests
+from mixedfx.inference.robust_report import Robust
 from mixedfx.inference.robust_tests import Df
 from mixedfx.meta import mv_refits, mv_report
 from mixedfx.meta.measure import Array
 from mixedfx.meta.mv_state import RmaMvState
-from mixedfx.reml import testing
+from mixedfx.meta.robust import robust_mv
 from mixedfx.reml.profiling import profile
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class RmaMvFit(RmaMvState):
     ...                         "vi": [0.04] * 10, "district": list("aabbbccddd"), "school": range(10)})
     >>> fit = mx.rma_mv("yi ~ 1 + (1 | district/school)", schools)
     >>> fit
-    <RmaMvFit yi ~ 1 + (1 | district/school): 10 estimates (REML), Intercept 0.23>
+    <RmaMvFit yi ~ 1 + (1 | district/school): 10 estimates (REML), Intercept 0.21>
     >>> fit.i2()[["group", "i2"]].round(0)
                  group    i2
-    0         district  57.0
-    1  district:school   0.0
-    2            (all)  57.0
-    3       (sampling)  43.0
+    0         district  34.0
+    1  district:school  25.0
+    2            (all)  58.0
+    3       (sampling)  42.0
     """
 
     def tidy(self, level: float | None = None) -> pd.DataFrame:
@@ -81,13 +81,13 @@ class RmaMvFit(RmaMvState):
         >>> fit = mx.rma_mv("yi ~ 1 + (1 | district/school)", schools)
         >>> fit.confint("components").round(2)
                      group    term  estimate  conf_low  conf_high
-        0         district  sigma2      0.05       0.0       0.62
-        1  district:school  sigma2      0.00       0.0       0.11
+        0         district  sigma2      0.03       0.0       0.48
+        1  district:school  sigma2      0.02       0.0       0.20
         """
         return mv_report.confint(self, parm, level)
 
     def profile(self, parm: str = "ran_pars", level: float | None = None) -> Profile:
-        """Profile likelihood of standard deviations and correlations, restricted for a REML fit; ``.plot()`` draws it."""
+        """Profile likelihood of sds and correlations, restricted for a REML fit; ``.plot()`` draws it."""
         return profile(
             self.design, self.model.solution, parm, self.level if level is None else level, restricted=True
         )  # fmt: skip
@@ -158,7 +158,8 @@ class RmaMvFit(RmaMvState):
         Parameters
         ----------
         cluster
-            The column or grouping factor whose levels are independent; None: the one that all others are nested in.
+            A column of the data or a grouping factor whose levels are independent; None: the one that all others are
+            nested in.
         kind
             ``"CR2"``: unbiased under the working model (Pustejovsky & Tipton 2018). ``"CR0"``, ``"CR1"``, ``"CR1p"``,
             ``"CR3"``.
@@ -176,15 +177,14 @@ class RmaMvFit(RmaMvState):
         --------
         >>> import pandas as pd
         >>> import mixedfx as mx
-        >>> schools = pd.DataFrame({"yi": [-0.2, 0.1, 0.3, 0.6, 0.5, 0.7, 0.0, 0.2, -0.1, 0.1, 0.2, 0.4],
-        ...                         "vi": [0.04] * 12, "district": list("aabbbccdddee"), "school": range(12)})
+        >>> schools = pd.DataFrame({"yi": [-0.2, 0.1, 0.3, 0.6, 0.5, 0.7, 0.0, 0.2, -0.1, 0.1, 0.2, 0.4, 0.3, 0.1],
+        ...                         "vi": [0.04] * 14, "district": list("aabbbccdddeeff"), "school": range(14)})
         >>> robust = mx.rma_mv("yi ~ 1 + (1 | district/school)", schools).robust()
         >>> robust.tidy()[["term", "estimate", "std_error", "df"]].round(3)
-                term  estimate  std_error    df
-        0  Intercept     0.246      0.117  3.99
+                term  estimate  std_error     df
+        0  Intercept     0.226      0.081  4.931
         """
-        covariance = testing.robust(self.design, self.model.solution, kind, cluster)
-        return robust_tests(covariance, self.beta, df, self.level if level is None else level)
+        return robust_mv(self.model, cluster, kind, df, self.level if level is None else level)
 
     def anova(self, other: RmaMvState) -> pd.DataFrame:
         """Likelihood-ratio test of this fit and another of the same estimates; see `mixedfx.anova`."""
@@ -228,5 +228,3 @@ class RmaMvFit(RmaMvState):
 
     def _repr_html_(self) -> str:
         return self.summary().html()
-
-

@@ -167,7 +167,9 @@ def _rows(fit: RmaMvState, newdata: Any) -> tuple[Array, Array, Array, pd.Index 
 
 def _constant(fit: RmaMvState) -> bool:
     """Whether true effects of all rows have the same variance."""
-    spread = [((term.z @ F) ** 2).sum(axis=1) for term, F in zip(fit.design.random, fit.model.solution.factors, strict=True)]
+    spread = [
+        ((term.z @ F) ** 2).sum(axis=1) for term, F in zip(fit.design.random, fit.model.solution.factors, strict=True)
+    ]
     return all(float(np.ptp(one)) <= 1e-12 * max(1.0, float(one.max())) for one in spread)
 
 

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.design.frame import opened, to_pandas
-from mixedfx.errors import DataError, OptionError, check_level, check_option
+from mixedfx.errors import DataError, ModelError, OptionError, check_level, check_option
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.mv_fit import RmaMvFit
 from mixedfx.meta.mv_state import MvTest
 from mixedfx.meta.reading import numbers
 from mixedfx.reml.lmer import lmer
+
+TOLERANCE = 1e-13  # of the criterion: one or two steps more than mixedfx.lmer takes, for six digits of every variance
 
 
 def rma_mv(
@@ -58,8 +60,10 @@ def rma_mv(
         Confidence level of intervals.
     na
         ``"drop"``: rows that lack a value are left out and counted. ``"raise"``: they are an error.
-    contrasts, env, control
+    contrasts, env
         As in `mixedfx.lmer`.
+    control
+        Options of the optimiser, as in `mixedfx.lmer`; its tolerance is 1e-13 where None.
 
     Returns
     -------
@@ -71,6 +75,8 @@ def rma_mv(
         Sampling variances that are not positive, by row; a V that does not fit the data or is not positive definite.
     OptionError
         Both `vi` and `V`.
+    ModelError
+        A grouping factor with one level.
 
     Examples
     --------
@@ -81,19 +87,27 @@ def rma_mv(
     >>> fit = mx.rma_mv("yi ~ 1 + (1 | district/school)", schools)
     >>> fit.tidy()[["term", "estimate", "std_error"]].round(3)
             term  estimate  std_error
-    0  Intercept     0.232      0.149
+    0  Intercept     0.214      0.121
     """
     check_option("method", method, ("REML", "ML"))
     check_option("test", test, ("z", "t"))
     check_level(level)
     if vi is not None and V is not None:
-        raise OptionError("both vi= and V= are given", hint="V has the sampling variances on its diagonal: leave vi= out.")
+        raise OptionError("both vi= and V= are given", hint="The diagonal of V are the variances: leave vi= out.")
     frame = opened(data)
     errors = V if V is not None else _variances(vi, frame, na)
+    control = {"tolerance": TOLERANCE} if control is None else control
     model = lmer(
         formula, _complete(frame, errors) if V is None else data, REML=method == "REML", na=na, contrasts=contrasts,
         env=env, V=errors if V is not None else errors[~np.isnan(errors)], sigma=1.0, control=control,
     )  # fmt: skip
+    alone = [term for term in model.design.random if term.n_levels < 2]
+    if alone:
+        raise ModelError(
+            f"all estimates are of one level of '{alone[0].label}', '{alone[0].levels[0]}': nothing is known of how "
+            "levels differ",
+            hint=f"Leave (... | {alone[0].label}) out.",
+        )
     return RmaMvFit(model, test, level)
 
 
