@@ -167,7 +167,10 @@ def _df_of(t: float, p: float) -> float:
     low, high = np.log(1e-2), np.log(1e7)
     if excess(high) >= 0.0:
         return np.inf
-    return float(np.exp(optimize.brentq(excess, low, high))) if excess(low) > 0.0 else np.nan
+    if not excess(low) > 0.0:
+        return np.nan
+    root: Any = optimize.brentq(excess, low, high)
+    return float(np.exp(root))
 
 
 def _warn_few(names: Any, df: Vector) -> None:

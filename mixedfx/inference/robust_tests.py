@@ -25,7 +25,7 @@ estimate are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,7 +146,8 @@ def saddlepoint_p(pieces: Pieces, row: Vector, t: float) -> float:
     >>> round(tail_of_ratio(2.0, np.ones(10)), 4)
     0.0753
     """
-    return tail_of_ratio(t, np.clip(np.linalg.eigvalsh(pieces.matrix(row)), 0.0, None))
+    weights = np.asarray(np.clip(np.linalg.eigvalsh(pieces.matrix(row)), 0.0, None), dtype=np.float64)
+    return tail_of_ratio(t, weights)
 
 
 def tail_of_ratio(t: float, weights: Vector) -> float:
@@ -163,7 +164,8 @@ def tail_of_ratio(t: float, weights: Vector) -> float:
     else:  # between the poles of the cumulant generating function, on the side of zero that the mean is not
         ends = (1.0 / (2.0 * g.min()), 0.0) if g.sum() > 0 else (0.0, 1.0 / (2.0 * g.max()))
         shrink = 1.0 - 1e-12
-        s = float(optimize.brentq(slope, ends[0] * shrink, ends[1] * shrink, xtol=1e-14))
+        root: Any = optimize.brentq(slope, ends[0] * shrink, ends[1] * shrink, xtol=1e-14)
+        s = float(root)
     if abs(s) <= NEAR:
         return float(0.5 - np.sum(g**3) / (3.0 * np.sqrt(np.pi) * np.sum(g**2) ** 1.5))
     r = np.sign(s) * np.sqrt(np.sum(np.log(1.0 - 2.0 * g * s)))

@@ -70,9 +70,9 @@ def confint(fit: RmaMvState, parm: str | None, level: float | None) -> pd.DataFr
     check_level(level)
     if parm not in (None, "fixed", "components"):
         raise OptionError(f"parm={parm!r} is not known", hint="Use 'fixed', 'components', or None for both.")
-    parts: list[pd.DataFrame] = []
+    parts: list[Any] = []
     if parm != "components":
-        fixed = tidy(fit, level)[["term", "estimate", "conf_low", "conf_high"]]
+        fixed: Any = tidy(fit, level)[["term", "estimate", "conf_low", "conf_high"]]
         fixed.insert(0, "group", "")
         parts.append(fixed)
     if parm != "fixed" and len(fit.design.random):
@@ -100,7 +100,7 @@ def _order(fit: RmaMvState) -> Array:
 
 def i2(fit: RmaMvState) -> pd.DataFrame:
     """Table behind `RmaMvFit.i2`."""
-    table = fit.components
+    table: Any = fit.components
     shown = table[~table["term"].str.startswith("rho")].reset_index(drop=True)
     if shown["term"].str.contains("[", regex=False).any():
         raise OptionError(

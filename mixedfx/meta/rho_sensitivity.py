@@ -58,7 +58,7 @@ class RhoSensitivity(Shown):
         chosen = terms[0] if term is None else term
         if chosen not in terms:
             raise OptionError(f"there is no coefficient {chosen!r}", hint=f"Coefficients: {', '.join(terms)}.")
-        part = self.table[self.table["term"] == chosen]
+        part: Any = self.table[self.table["term"] == chosen]
         return Picture(sensitivity(part, "rho", f"correlation of errors within {self.cluster}", chosen))
 
 
