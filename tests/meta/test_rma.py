@@ -19,7 +19,7 @@ from mixedfx.errors import (
     OptionError,
     RankDeficiencyWarning,
 )
-from mixedfx.meta.estimates import _design, _frame, _variances, read_estimates
+from mixedfx.meta.estimates import _design, _variances, read_estimates
 from mixedfx.meta.heterogeneity import ESTIMATORS, eigenvalues
 from mixedfx.meta.likelihood import loglik
 from mixedfx.meta.location_scale import derivatives
@@ -284,8 +284,8 @@ def test_means_alone_are_read_as_the_design_reads_them():
     fit = mx.rma("yi ~ 1", data)
     call = fit.call
     assert fit.data.built is None
-    labels, frame = _frame(call)
-    design = _design(call, frame, _variances(call, frame, labels), labels)
+    labels = call.data.index
+    design = _design(call, call.data, _variances(call, call.data, labels), labels)
     np.testing.assert_array_equal(fit.data.y, design.y)
     np.testing.assert_allclose(fit.vi, design.known_sd**2, rtol=4e-16)  # the square of a root
     assert fit.slab == tuple(labels[design.rows.used])
@@ -302,6 +302,15 @@ def test_standard_errors_serve_for_variances():
 def test_any_frame_serves():
     close(mx.rma("yi ~ ablat", pl.from_pandas(BCG)).beta, mx.rma("yi ~ ablat", BCG).beta, 1e-14)
     close(mx.rma("yi ~ 1", pl.from_pandas(BCG).lazy()).beta, mx.rma("yi ~ 1", BCG).beta, 1e-14)
+
+
+def test_a_fit_stays_as_it_was_when_the_data_change():
+    data = BCG.copy()
+    fit = mx.rma("yi ~ 1", data)
+    data["yi"] = 0.0
+    data.loc[3, "vi"] = -1.0
+    close(fit.design.y, BCG.yi, 1e-15)
+    close(fit.cumul("year")["estimate"].iloc[-1], mx.rma("yi ~ 1", BCG).beta[0], 1e-12)
 
 
 def test_an_offset_is_taken_off():
