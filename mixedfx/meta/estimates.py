@@ -73,6 +73,11 @@ class Estimates:
             raise DataError(f"{what} is missing in {some_rows(self.design.rows.used[bad])} (counted from 0)")
         return found
 
+    def labels_beside(self, given: Any, what: str) -> Array:
+        """(k,) values of any kind of the rows used, as text."""
+        frame = self.call.data
+        return np.array([str(v) for v in values(given, frame, frame.index, what)[self.design.rows.used]], dtype=object)
+
 
 def read_estimates(call: RmaCall) -> Estimates:
     """Read the data of a call.

@@ -98,6 +98,21 @@ def test_profile_likelihood_intervals_are_those_of_metafor(name):
         close(table.loc[term], REFERENCE["PL"][name][term], 1e-7, 1e-9)
 
 
+PUBLISHED = {
+    "REML": (0.088438, 0.313243), "DL": (0.047097, 0.308760), "PM": (0.085902, 0.318094), "EB": (0.085914, 0.318069),
+    "HE": (0.080142, 0.328564), "HS": (0.044156, 0.228363), "SJ": (0.088499, 0.345516), "ML": (0.086537, 0.280028),
+    "PMM": (0.087171, 0.343409), "HSk": (0.044959, 0.249170),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", PUBLISHED)
+def test_estimates_of_tau2_as_packages_print_them(method):
+    """Six decimals; PM and EB of others stop iterating at steps of 1e-5."""
+    loose = 3e-5 if method in ("PM", "PMM", "EB") else 6e-7
+    for name, printed in zip(("konstantopoulos", "bcg"), PUBLISHED[method], strict=True):
+        assert mx.rma("yi ~ 1", DATA[name], method=method).tau2 == pytest.approx(printed, abs=loose)
+
+
 def test_weights_that_are_given_are_those_of_metafor():
     total = BCG.tpos + BCG.tneg
     root = 1 / np.sqrt(BCG.vi)
