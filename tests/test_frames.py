@@ -133,6 +133,7 @@ ASKING = {
     "lmer.predict, weights": lambda fits, f: fits["lmer"].predict(f, interval="prediction", weights="N"),
     "lmer.design_for": lambda fits, f: fits["lmer"].design_for(f).fixed,
     "rma.predict": lambda fits, f: fits["rma"].predict(f),
+    "rma.design_for": lambda fits, f: fits["rma"].design_for(f).fixed,
     "lmer.update": lambda fits, f: fits["lmer"].update(data=f).fixef,
     "bayes.predict": lambda fits, f: fits["bayes"].predict(f),
     "bayes.predict, predictive": lambda fits, f: fits["bayes"].predict(f, kind="predictive"),
