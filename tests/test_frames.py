@@ -23,6 +23,7 @@ from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.responses import fetch, row_facts
 from mixedfx.design.rows import functional_for
 from mixedfx.errors import MixedfxWarning
+from mixedfx.meta.rma_fit import RmaFit
 from mixedfx.reml.fit import LmerFit
 
 LEVELS = ["low", "mid", "high"]
@@ -119,12 +120,20 @@ FITTING = {
     "stan_code": lambda f: mx.stan_code(COUNTS, f, "binomial"),
     "stan_data": lambda f: mx.stan_data(COUNTS, f, "binomial", offset="o")["X"],
     "rake": lambda f: mx.rake(f, {"dose": {"low": 10, "mid": 20, "high": 30}, "z": {0: 25, 1: 35}}, weights="N"),
+    "escalc": lambda f: mx.escalc("IRLN", f, xi="N", ti="w")["yi"],
+    "rma": lambda f: mx.rma("y ~ z * dose + x + flag", f, vi="w").beta,
+    "rma_mh": lambda f: mx.rma_mh("RR", f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],
+    "rma_peto": lambda f: mx.rma_peto(f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],
+    "vcalc": lambda f: mx.vcalc("w", f, cluster="g", rho=0.3).toarray(),
+    "aggregate": lambda f: mx.aggregate(f, "g", yi="y", vi="w", rho=0.3)["yi"],
 }
 ASKING = {
     "lmer.predict": lambda fits, f: fits["lmer"].predict(f),
     "lmer.predict, prediction": lambda fits, f: fits["lmer"].predict(f, interval="prediction"),
     "lmer.predict, weights": lambda fits, f: fits["lmer"].predict(f, interval="prediction", weights="N"),
     "lmer.design_for": lambda fits, f: fits["lmer"].design_for(f).fixed,
+    "rma.predict": lambda fits, f: fits["rma"].predict(f),
+    "rma.design_for": lambda fits, f: fits["rma"].design_for(f).fixed,
     "lmer.update": lambda fits, f: fits["lmer"].update(data=f).fixef,
     "bayes.predict": lambda fits, f: fits["bayes"].predict(f),
     "bayes.predict, predictive": lambda fits, f: fits["bayes"].predict(f, kind="predictive"),
@@ -155,6 +164,7 @@ def fits():
         warnings.simplefilter("ignore", MixedfxWarning)  # few draws, and 120 rows of noise
         return {
             "lmer": mx.lmer(FORMULA, data, weights="w", offset="o"),
+            "rma": mx.rma("y ~ z * dose + x + flag", data, vi="w"),
             "bayes": mx.bayes(FORMULA, data, weights="w", offset="o", draws=100, seed=1),
             "binomial": mx.bayes(COUNTS, data, family="binomial", warmup=150, **SHORT),
         }
@@ -207,6 +217,7 @@ def test_no_function_that_takes_data_is_left_out():
     functions = {name for name in mx.__all__ if name in takers(mx)}
     assert functions - {"load"} == set(FITTING) | {name for name in asked if "." not in name}
     assert {f"lmer.{name}" for name in takers(LmerFit)} <= asked
+    assert {f"rma.{name}" for name in takers(RmaFit)} <= asked
     assert {f"bayes.{name}" for name in takers(PosteriorFit)} <= asked
 
 

@@ -110,7 +110,8 @@ class Asker:
             return Asker(fit, None)
         if ddf is not None:
             check_option("ddf", ddf, DDF)
-        return Asker(fit, ddf or "satterthwaite", vcov)
+        estimated: Any = fit
+        return Asker(fit, ddf or estimated.usual_ddf, vcov)
 
     @property
     def posterior(self) -> bool:

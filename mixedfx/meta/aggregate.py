@@ -72,7 +72,7 @@ def aggregate(
     check_flag("weighted", weighted)
     if V is not None and rho is not None:
         raise OptionError("V= and rho= are both given", hint="V= holds all correlations.")
-    frame, labels = fetched(data, {"cluster": cluster, "yi": yi, "vi": vi})
+    frame, labels = fetched(data, {"cluster": cluster, "yi": yi, "vi": vi}, whole=True)
     y, v = numbers(yi, frame, labels, "yi"), numbers(vi, frame, labels, "vi")
     bad = np.flatnonzero(~np.isfinite(y) | ~(v > 0) | ~np.isfinite(v))
     if len(bad):

@@ -107,7 +107,7 @@ def escalc(
     add = _constant(entry.add if add is None else add)
     given = {name: value for name, value in columns.items() if value is not None}
     check_columns(entry, layout, given)
-    frame, labels = fetched(data, {**given, "slab": slab})
+    frame, labels = fetched(data, {**given, "slab": slab}, whole=True)
     read = {name: numbers(value, frame, labels, name) for name, value in given.items()}
     found = checked(layout, read)
     y, v = computed(entry, with_constant(layout, found, add, to, drop00), _vtypes(vtype, entry, frame, labels))

@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.alignment import row_labels
 from mixedfx.design.build import build_design
 from mixedfx.design.design import Design, RowReport
-from mixedfx.design.frame import column, opened, to_pandas
+from mixedfx.design.frame import column
 from mixedfx.errors import DataError, ModelError, OptionError, some_rows
 from mixedfx.meta.call import RmaCall
 from mixedfx.meta.measure import Array
-from mixedfx.meta.reading import numbers, values
+from mixedfx.meta.reading import kept, numbers, values
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,7 @@ class Estimates:
     measure
         What the estimates are, where it is known.
     call
-        What they were read from.
+        What they were read from; its data are a copy, which stays as it was.
     built
         The design, where it had to be built.
     """
@@ -62,17 +61,22 @@ class Estimates:
         """Response and moderators of the rows used; it knows their sampling errors."""
         if self.built is not None:
             return self.built
-        labels, frame = _frame(self.call)
-        return _design(self.call, frame, _variances(self.call, frame, labels), labels)
+        frame = self.call.data
+        return _design(self.call, frame, _variances(self.call, frame, frame.index), frame.index)
 
     def beside(self, given: Any, what: str) -> Array:
         """(k,) numbers of the rows used, from the name of a column or values for the rows of the data."""
-        labels, frame = _frame(self.call)
-        found = numbers(given, frame, labels, what)[self.design.rows.used]
+        frame = self.call.data
+        found = numbers(given, frame, frame.index, what)[self.design.rows.used]
         bad = np.flatnonzero(np.isnan(found))
         if len(bad):
             raise DataError(f"{what} is missing in {some_rows(self.design.rows.used[bad])} (counted from 0)")
         return found
+
+    def labels_beside(self, given: Any, what: str) -> Array:
+        """(k,) values of any kind of the rows used, as text."""
+        frame = self.call.data
+        return np.array([str(v) for v in values(given, frame, frame.index, what)[self.design.rows.used]], dtype=object)
 
 
 def read_estimates(call: RmaCall) -> Estimates:
@@ -87,7 +91,9 @@ def read_estimates(call: RmaCall) -> Estimates:
     ModelError
         Random terms in the formula.
     """
-    labels, frame = _frame(call)
+    measure = call.measure or getattr(call.data, "attrs", {}).get("measure")
+    call = replace(call, data=kept(call.data))
+    labels, frame = call.data.index, call.data
     variances = _variances(call, frame, labels)
     alone = _means_only(call, frame)
     if alone is None:
@@ -100,15 +106,8 @@ def read_estimates(call: RmaCall) -> Estimates:
         if len(used) == 0 or not np.isfinite(y).all() or (call.na == "raise" and len(used) < len(alone)):
             return _refused(call, frame, variances, labels)
     weights = None if call.weights is None else _weights(call.weights, frame, labels, used)
-    measure = call.measure or getattr(call.data, "attrs", {}).get("measure")
     slab = _slab(call.slab, frame, labels, used)
     return Estimates(y, offset, X, names, variances[used], weights, slab, measure, call, design)
-
-
-def _frame(call: RmaCall) -> tuple[pd.Index | None, pd.DataFrame]:
-    """Labels of the rows of the data, and the data as pandas, read once."""
-    data = opened(call.data)
-    return row_labels(call.data), data if isinstance(data, pd.DataFrame) else to_pandas(data)
 
 
 def _means_only(call: RmaCall, frame: pd.DataFrame) -> Array | None:
@@ -123,13 +122,13 @@ def _means_only(call: RmaCall, frame: pd.DataFrame) -> Array | None:
     return values.to_numpy() if values.dtype == np.float64 else None
 
 
-def _refused(call: RmaCall, frame: pd.DataFrame, variances: Array, labels: pd.Index | None) -> Estimates:
+def _refused(call: RmaCall, frame: pd.DataFrame, variances: Array, labels: pd.Index) -> Estimates:
     """What the design says to data that cannot be fitted: it raises."""
     design = _design(call, frame, variances, labels)
     raise DataError(f"{len(design.y)} estimates cannot be fitted")
 
 
-def _design(call: RmaCall, frame: pd.DataFrame, variances: Array, labels: pd.Index | None) -> Design:
+def _design(call: RmaCall, frame: pd.DataFrame, variances: Array, labels: pd.Index) -> Design:
     """Response and moderators of the rows that lack nothing."""
     formula = "yi ~ 1" if call.formula is None else call.formula
     known = ~np.isnan(variances)
@@ -163,7 +162,7 @@ def _design(call: RmaCall, frame: pd.DataFrame, variances: Array, labels: pd.Ind
     return replace(design, rows=replace(rows, labels=labels), known_sd=np.sqrt(variances[used]))
 
 
-def _variances(call: RmaCall, frame: pd.DataFrame, labels: pd.Index | None) -> Array:
+def _variances(call: RmaCall, frame: pd.DataFrame, labels: pd.Index) -> Array:
     """(n,) sampling variances of the rows of the data; NaN where they are missing."""
     if call.vi is not None and call.sei is not None:
         raise OptionError("both vi= and sei= are given", hint="Give one of them: vi is the square of sei.")
@@ -198,7 +197,7 @@ def _rows(design: Design, known: NDArray[np.bool_], used: NDArray[np.intp]) -> R
     )
 
 
-def _weights(given: Any, frame: pd.DataFrame, labels: pd.Index | None, used: NDArray[np.intp]) -> Array:
+def _weights(given: Any, frame: pd.DataFrame, labels: pd.Index, used: NDArray[np.intp]) -> Array:
     found = numbers(given, frame, labels, "weights")[used]
     bad = np.flatnonzero(~((found >= 0) & np.isfinite(found)))
     if len(bad):
@@ -209,12 +208,10 @@ def _weights(given: Any, frame: pd.DataFrame, labels: pd.Index | None, used: NDA
     return found
 
 
-def _slab(given: Any, frame: pd.DataFrame, labels: pd.Index | None, used: NDArray[np.intp]) -> tuple[str, ...]:
+def _slab(given: Any, frame: pd.DataFrame, labels: pd.Index, used: NDArray[np.intp]) -> tuple[str, ...]:
     """Labels as text: those given, a column ``slab``, the index of the data, or the numbers of the rows."""
     if given is None and "slab" in frame.columns:
         given = "slab"
     if given is not None:
         return tuple(str(value) for value in values(given, frame, labels, "slab")[used])
-    if labels is None:
-        return tuple(map(str, used.tolist()))
     return tuple(map(str, labels[used]))

@@ -63,13 +63,14 @@ def maximum(effects: Effects, reml: bool, start: Array) -> tuple[Array, NDArray[
 def _slope_of_one(effects: Effects, reml: bool) -> Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]:
     """-l' and -l'' of one data set as `maximum` has them, without the leading axis, which takes most of the time."""
     y, v, Q = effects.y[0], effects.v[0], effects.Q
-    one = Q.shape[1] == 1
+    if Q.shape[1] == 1:
+        return _slope_of_mean(y, v, Q[:, 0], reml)
 
     def slope_down(tau2: Array, chosen: NDArray[np.intp]) -> tuple[Array, Array]:
         w = 1.0 / (v + tau2)
         WQ = w[:, None] * Q
         A = Q.T @ WQ
-        G = 1.0 / A if one else np.linalg.inv(A)
+        G = np.linalg.inv(A)
         u = w * (y - Q @ (G @ (y @ WQ)))
         c = u @ WQ
         cubes = (w * u) @ u - c @ (G @ c)
@@ -78,6 +79,30 @@ def _slope_of_one(effects: Effects, reml: bool) -> Callable[[Array, NDArray[np.i
             second, third = G @ (WQ.T @ WQ), G @ (WQ.T @ (w[:, None] * WQ))
             trace = trace - second.trace()
             squares = squares - 2.0 * third.trace() + (second * second.T).sum()
+        observed = cubes - squares / 2.0
+        return np.array([(trace - u @ u) / 2.0]), np.array([observed if observed > 0 else squares / 2.0])
+
+    return slope_down
+
+
+def _slope_of_mean(
+    y: Array, v: Array, q: Array, reml: bool
+) -> Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]:
+    """The same of one column q, where matrices are numbers."""
+    qq = q * q
+
+    def slope_down(tau2: Array, chosen: NDArray[np.intp]) -> tuple[Array, Array]:
+        w = 1.0 / (v + tau2)
+        w2 = w * w
+        A = w @ qq
+        u = w * (y - q * ((w * y) @ q / A))
+        wu = w * u
+        cubes = wu @ u - (wu @ q) ** 2 / A
+        trace, squares = w.sum(), w2.sum()
+        if reml:
+            second = w2 @ qq / A
+            trace = trace - second
+            squares = squares - 2.0 * ((w2 * w) @ qq) / A + second * second
         observed = cubes - squares / 2.0
         return np.array([(trace - u @ u) / 2.0]), np.array([observed if observed > 0 else squares / 2.0])
 

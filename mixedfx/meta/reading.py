@@ -14,9 +14,12 @@ from mixedfx.design.frame import column, opened, to_pandas
 from mixedfx.errors import DataError
 from mixedfx.meta.measure import Array
 
+# Without copy-on-write a shallow copy would follow later changes that the caller makes to the data.
+_COPY = int(pd.__version__.split(".")[0]) < 3
 
-def fetched(data: Any, given: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.Index | None]:
-    """All columns of `data`, read once, and labels of its rows.
+
+def fetched(data: Any, given: Mapping[str, Any], whole: bool = False) -> tuple[pd.DataFrame, pd.Index | None]:
+    """The columns of `data` that are named, or all of them, read once; and labels of its rows.
 
     Parameters
     ----------
@@ -24,16 +27,33 @@ def fetched(data: Any, given: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.Index
         Any frame, or None where `given` holds values only.
     given
         Argument -> name of a column, or values.
+    whole
+        Whether all columns are needed.
     """
     if data is not None:
         labels = row_labels(data)
-        return to_pandas(opened(data)), labels
+        names = dict.fromkeys(value for value in given.values() if isinstance(value, str))
+        return to_pandas(opened(data), None if whole else list(names)), labels
     named = [name for name, value in given.items() if isinstance(value, str)]
     if named:
         raise DataError(f"{named[0]}='{given[named[0]]}' names a column, and there are no data", hint="Give data=.")
     sizes = [len(np.atleast_1d(np.asarray(value))) for value in given.values() if value is not None]
     n = max(sizes, default=0)
     return pd.DataFrame(index=pd.RangeIndex(n)), None
+
+
+def kept(data: Any) -> pd.DataFrame:
+    """A frame to which a fit can come back: read once, and not changed by what happens to `data` later.
+
+    Pandas keeps its index. Of others the columns are left out that no analysis can read, such as lists.
+    """
+    frame = opened(data)
+    if isinstance(frame, pd.DataFrame):
+        return frame.copy(deep=_COPY)
+    import narwhals as nw
+
+    odd = (nw.List, nw.Array, nw.Struct, nw.Object, nw.Unknown, nw.Int128, nw.UInt128)
+    return to_pandas(frame, [name for name, dtype in frame.collect_schema().items() if not isinstance(dtype, odd)])
 
 
 def numbers(value: Any, frame: pd.DataFrame, labels: pd.Index | None, what: str) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal, cast, overload
 
 import numpy as np
@@ -142,13 +141,6 @@ def rma(
     _check(call)
     found = read_estimates(call)
     return fit_estimates(found, call) if scale is None else fit_scale(found, call)
-
-
-def refitted(call: RmaCall, **changes: Any) -> RmaFit:
-    """The fit of a call with some arguments changed."""
-    call = replace(call, **changes)
-    _check(call)
-    return fit_estimates(read_estimates(call), call)
 
 
 def fit_estimates(found: Estimates, call: RmaCall) -> RmaFit:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from mixedfx.meta import comparison, influence, rma_report
+from mixedfx.inference.robust import RobustCovariance
+from mixedfx.meta import comparison, influence, pictures, rma_report
 from mixedfx.meta.asymmetry import (
     Predictor,
     RankTest,
@@ -32,8 +33,11 @@ from mixedfx.meta.rma_report import Parm
 from mixedfx.meta.rma_state import RmaState
 from mixedfx.meta.tau2_intervals import IntervalMethod
 from mixedfx.meta.trim_fill import MissingEstimator, Side, TrimFill
+from mixedfx.plots.picture import Picture
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from mixedfx.results.render import SummaryContent
 
 
@@ -52,9 +56,24 @@ class RmaFit(RmaState):
     0  Intercept     0.414      0.149  4.0     0.05
     """
 
-    def tidy(self, level: float | None = None) -> pd.DataFrame:
-        """Coefficients in broom's columns: term, estimate, std_error, statistic, df, p_value, conf_low, conf_high."""
-        return rma_report.tidy(self, level)
+    def tidy(self, level: float | None = None, vcov: RobustCovariance | None = None) -> pd.DataFrame:
+        """Coefficients in broom's columns: term, estimate, std_error, statistic, df, p_value, conf_low, conf_high.
+
+        `vcov` is a robust covariance, as `vcov_robust` returns it.
+        """
+        return rma_report.tidy(self, level, vcov)
+
+    def vcov_robust(self, kind: Literal["CR0", "CR1", "CR2"] = "CR2", cluster: Any = None) -> RobustCovariance:
+        """Cluster-robust covariance of the coefficients, for ``vcov=`` of `tidy` and `test_hypothesis`.
+
+        Parameters
+        ----------
+        kind
+            As in `LmerFit.vcov_robust`; degrees of freedom are Satterthwaite's, joint tests Hotelling's T^2.
+        cluster
+            Studies or the like: a column or values; every estimate by itself where None.
+        """
+        return rma_report.robust(self, kind, cluster)
 
     def glance(self) -> pd.DataFrame:
         """One row: k, tau2, its standard error, I2, H2, R2, QE, QM, likelihood, criteria, method, test."""
@@ -104,7 +123,13 @@ class RmaFit(RmaState):
         return rma_report.confint(self, parm, level, method)
 
     def test_hypothesis(
-        self, hypothesis: Any, rhs: Any = 0.0, *, joint: bool = True, level: float | None = None
+        self,
+        hypothesis: Any,
+        rhs: Any = 0.0,
+        *,
+        joint: bool = True,
+        level: float | None = None,
+        vcov: RobustCovariance | None = None,
     ) -> pd.DataFrame:
         """Test a general linear hypothesis L beta = rhs, written as for `LmerFit.test`.
 
@@ -118,8 +143,10 @@ class RmaFit(RmaState):
             True: one test of all rows. False: a row with estimate, test and interval for each.
         level
             Confidence level; that of the fit where None.
+        vcov
+            As in `tidy`.
         """
-        return rma_report.hypothesis(self, hypothesis, rhs, joint, level)
+        return rma_report.hypothesis(self, hypothesis, rhs, joint, level, vcov)
 
     def predict(
         self,
@@ -416,6 +443,32 @@ class RmaFit(RmaState):
             estimator, estimate, std_error, statistic, df, p_value, conf_low, conf_high.
         """
         return pet_peese(self, model, alpha, self.level if level is None else level)
+
+    def plot(self, kind: str = "forest", ax: Axes | None = None, **options: Any) -> Picture:
+        """Draw the fit.
+
+        Parameters
+        ----------
+        kind
+            ``"forest"``: studies, weights, mean and prediction interval (transf, level, group, order: ``"data"``,
+            ``"estimate"``, ``"weight"``). ``"funnel"`` (contours, levels, trimfill: what `trimfill` returned).
+            ``"bubble"``: a meta-regression over a moderator (variable). ``"baujat"``: heterogeneity against influence.
+            ``"radial"``. ``"labbe"``: risks of both groups (ai, n1i, ci, n2i: columns). ``"heterogeneity"``: the
+            distribution of true effects. What `gosh` returns draws itself.
+        ax
+            Axes to draw on; new ones where None.
+        **options
+            Of the kind, and those of its function in `mixedfx.plots`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import mixedfx as mx
+        >>> data = pd.DataFrame({"yi": [0.5, 0.1, 0.9], "vi": [0.04, 0.09, 0.06], "slab": ["A", "B", "C"]})
+        >>> [text.get_text() for text in mx.rma("yi ~ 1", data).plot().ax.get_yticklabels()]
+        ['A', 'B', 'C', 'Mean']
+        """
+        return pictures.plot(self, kind, ax, **options)
 
     @property
     def fitted(self) -> pd.Series:

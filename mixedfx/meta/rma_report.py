@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from mixedfx.errors import EmptyIntervalWarning, OptionError, check_level, check_option, outside
-from mixedfx.inference.hypotheses import check_testable, contrast_matrix, contrast_table, joint_table
+from mixedfx.inference.hypotheses import (
+    check_testable,
+    coefficient_df,
+    contrast_matrix,
+    contrast_table,
+    joint_table,
+)
+from mixedfx.inference.robust import RobustCovariance, robust_covariance
 from mixedfx.meta.measure import Array
 from mixedfx.meta.measures import MEASURES
 from mixedfx.meta.rma_state import RmaState
@@ -24,9 +32,23 @@ from mixedfx.results.tables import fixed_table
 Parm = Literal["fixed", "heterogeneity"]
 
 
-def tidy(fit: RmaState, level: float | None) -> pd.DataFrame:
+def tidy(fit: RmaState, level: float | None, vcov: RobustCovariance | None = None) -> pd.DataFrame:
     """Table behind `RmaFit.tidy`."""
-    return fixed_table(fit.names, fit.beta, fit.covariance, fit.df, fit.level if level is None else level)
+    level = fit.level if level is None else level
+    if vcov is None:
+        return fixed_table(fit.names, fit.beta, fit.covariance, fit.df, level)
+    return fixed_table(fit.names, fit.beta, vcov.vcov, coefficient_df(vcov, fit.names), level)
+
+
+def robust(fit: RmaState, kind: str, cluster: Any) -> RobustCovariance:
+    """Covariance behind `RmaFit.vcov_robust`: that of independent rows of variance vi + tau^2."""
+    if fit.weights is not None:
+        raise OptionError("the fit has weights of its own", hint="Fit it without weights=.")
+    design = replace(fit.design, known_sd=np.sqrt(fit.vi + fit.tau2))
+    inverse = np.linalg.inv(fit.R)
+    model = inverse @ fit.at_tau2.G[0] @ inverse.T  # without Knapp and Hartung's factor
+    clusters = np.arange(fit.k) if cluster is None else fit.data.labels_beside(cluster, "cluster")
+    return robust_covariance(design, (), 1.0, fit.beta, model, kind, clusters)
 
 
 def glance(fit: RmaState) -> pd.DataFrame:
@@ -61,17 +83,20 @@ def glance(fit: RmaState) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def hypothesis(fit: RmaState, what: Any, rhs: Any, joint: bool, level: float | None) -> pd.DataFrame:
+def hypothesis(
+    fit: RmaState, what: Any, rhs: Any, joint: bool, level: float | None, vcov: RobustCovariance | None
+) -> pd.DataFrame:  # fmt: skip
     """Table behind `RmaFit.test_hypothesis`."""
     L, labels = contrast_matrix(what, fit.names)
     given = np.asarray(rhs, dtype=np.float64)
     if given.ndim > 1 or given.size not in (1, len(L)):
         raise OptionError(f"rhs= has {given.size} values for {len(L)} contrasts")
     values = np.broadcast_to(given, (len(L),)).astype(np.float64)
+    reference = fit.reference(None, vcov)
     if not joint:
-        return contrast_table(labels, L, fit.beta, values, fit.reference, fit.level if level is None else level)
+        return contrast_table(labels, L, fit.beta, values, reference, fit.level if level is None else level)
     check_testable(L, values)
-    return joint_table(labels, L, fit.beta, values, fit.reference)
+    return joint_table(labels, L, fit.beta, values, reference)
 
 
 def tau2_limits(fit: RmaState, method: IntervalMethod | None, level: float) -> tuple[float, float]:

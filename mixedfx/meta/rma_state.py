@@ -10,13 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from mixedfx.design.design import Design
-from mixedfx.inference.hypotheses import Constant, f_row
+from mixedfx.design.functional import Functional
+from mixedfx.design.rows import functional_for
+from mixedfx.errors import check_option
+from mixedfx.families.family import Family
+from mixedfx.families.location import gaussian
+from mixedfx.inference.hypotheses import Constant, Reference, f_row
+from mixedfx.inference.robust import RobustCovariance
 from mixedfx.meta.call import RmaCall
 from mixedfx.meta.estimates import Estimates
 from mixedfx.meta.heterogeneity import Estimator, find_estimator
@@ -25,6 +31,7 @@ from mixedfx.meta.measure import Array
 from mixedfx.meta.refits import Refits, refits, scale_factor
 from mixedfx.meta.tau2_intervals import h2, i2, typical_variance
 from mixedfx.meta.weighted import Effects, Weighted, orthonormal
+from mixedfx.results.protocol import NewLevels
 
 Test = Literal["z", "t", "knha", "adhoc"]
 
@@ -237,9 +244,39 @@ class RmaState:
         return float(special.chdtrc(self.k - self.p, self.QE)) if self.k > self.p else 1.0
 
     @property
-    def reference(self) -> Constant:
-        """What tests of the coefficients refer to."""
-        return Constant(self.covariance, self.df)
+    def usual_ddf(self) -> Literal["normal", "residual"]:
+        """Degrees of freedom of tests where none are asked for, those of the test of the fit."""
+        return "normal" if np.isinf(self.df) else "residual"
+
+    def reference(self, ddf: str | None = None, vcov: RobustCovariance | None = None) -> Reference:
+        """What tests of the coefficients refer to: the test of the fit, or a robust covariance.
+
+        Parameters
+        ----------
+        ddf
+            Other degrees of freedom than those of the test: ``"normal"``, infinite, or ``"residual"``, k - p.
+        vcov
+            A robust covariance, which has its own.
+        """
+        if vcov is not None:
+            return vcov
+        check_option("ddf", ddf, (None, "normal", "residual"))
+        df = {None: self.df, "normal": np.inf, "residual": float(self.k - self.p)}[ddf]
+        return Constant(self.covariance, df)
+
+    @property
+    def posterior(self) -> bool:
+        """False: it has estimates and standard errors."""
+        return False
+
+    @property
+    def family(self) -> Family:
+        """Distribution of the estimates, with its link."""
+        return gaussian()
+
+    def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
+        """Rows of the linear predictor for `newdata`, or for the data of the fit."""
+        return functional_for(self.design, newdata, new_levels)
 
     @property
     def tested(self) -> tuple[int, ...]:
@@ -251,7 +288,7 @@ class RmaState:
     def omnibus(self) -> tuple[float, float, float, float]:
         """Numerator and denominator degrees of freedom, F (times the first: QM), p value of all moderators."""
         L = np.eye(self.p)[list(self.tested)]
-        return f_row(L, self.beta, np.zeros(len(L)), self.reference)
+        return f_row(L, self.beta, np.zeros(len(L)), self.reference())
 
     @property
     def QM(self) -> float:

@@ -76,6 +76,7 @@ def _root_of_one(
 ) -> tuple[Array, NDArray[np.bool_]]:
     """`root` of one data set, in numbers, which is several times as fast."""
     x, low, high, only = max(start, 0.0), -1.0, np.inf, np.zeros(1, dtype=np.intp)
+    before = np.inf
     for _ in range(STEPS):
         value, slope = (float(part[0]) for part in f(np.array([x]), only))
         if not np.isfinite(value):
@@ -86,7 +87,9 @@ def _root_of_one(
         new = max(x - value / slope, 0.0) if slope > 0 else -1.0
         if not np.isfinite(new) or new >= high or new < 0 or (new <= low and low >= 0):
             new = (max(low, 0.0) + high) / 2 if np.isfinite(high) else 4 * x + scale
-        if abs(new - x) <= CLOSE * (new + 1e-3 * scale):
+        step, size = abs(new - x), new + 1e-3 * scale
+        # Newton's steps shrink quadratically: after one that is short and shorter than the last, the next is rounding
+        if step <= CLOSE * size or (step <= 1e-8 * size and step <= 1e-3 * before):
             return np.array([new]), np.ones(1, dtype=bool)
-        x = new
+        x, before = new, step
     return np.array([x]), np.zeros(1, dtype=bool)

@@ -190,7 +190,7 @@ def fit_scale(found: Estimates, call: RmaCall) -> RmaScaleFit:
     if not text.startswith("~"):
         raise ModelError(f"scale={call.scale!r} is no one-sided formula", hint="Write scale='~ x'.")
     response = found.design.formula.response
-    scale = read_estimates(replace(call, formula=f"{response} {text}"))
+    scale = read_estimates(replace(found.call, formula=f"{response} {text}"))
     if not np.array_equal(scale.design.rows.used, found.design.rows.used):
         raise DataError(
             "moderators of means and of scale are not missing in the same rows",

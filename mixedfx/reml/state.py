@@ -242,6 +242,11 @@ class LmerState:
         """What the fit does not know, each piece worked out when it is first needed."""
         return Uncertain(self.design, self.solution)
 
+    @property
+    def usual_ddf(self) -> tables.DegreesOfFreedom:
+        """Degrees of freedom of tests where none are asked for."""
+        return "satterthwaite"
+
     def reference(self, ddf: tables.DegreesOfFreedom | None = "satterthwaite", vcov: Vcov | None = None) -> Reference:
         """Covariance of the fixed effects with its degrees of freedom: ``vcov``, ``t_df(C)``, ``f_test(L, d)``.
 

@@ -154,6 +154,35 @@ def test_subsets_in_which_moderators_cannot_be_told_apart_are_left_out():
     assert found.included[:, 3].all(), "without the fourth study x does not vary"
 
 
+@pytest.mark.parametrize("name", REFERENCE["robust"])
+def test_robust_covariances_are_those_of_clubsandwich(name):
+    """Its degrees of freedom rest on the same algebra in another order: agreement to eight digits."""
+    model, kind = name.split()
+    fit = mx.rma("yi ~ ablat + year" if model == "moderators" else "yi ~ 1", BCG)
+    vcov, expected = fit.vcov_robust(kind, "alloc" if model == "alloc" else None), REFERENCE["robust"][name]
+    table = fit.tidy(vcov=vcov)
+    close(table["std_error"], np.atleast_1d(expected["se"]))
+    close(table["df"], np.atleast_1d(expected["df"]), 1e-6)
+    if model == "moderators":
+        joint = fit.test_hypothesis(["ablat", "year"], vcov=vcov).iloc[0]
+        close(joint[["f_value", "num_df", "den_df"]].astype(float), [expected[k] for k in ("F", "num", "den")], 1e-6)
+
+
+@pytest.mark.parametrize("test", ["z", "knha"])
+def test_marginal_means_over_moderators(test):
+    """By hand: the mean over levels of what `predict` says at the mean latitude, with its variance."""
+    fit = mx.rma("yi ~ alloc + ablat", BCG, test=test)
+    means = mx.emmeans(fit, "alloc").table
+    grid = pd.DataFrame({"alloc": means["alloc"].astype(str), "ablat": BCG.ablat.mean()})
+    table = fit.predict(grid)
+    close(means[["emmean", "SE", "lower", "upper"]], table[["estimate", "std_error", "conf_low", "conf_high"]], 1e-9)
+    pairs = mx.emmeans(fit, "alloc").pairs(adjust="none").table
+    direct = fit.test_hypothesis("alloc[random]", joint=False).iloc[0]
+    row = pairs[pairs["contrast"].isin(["alternate - random", "random - alternate"])].iloc[0]
+    close(abs(row["estimate"]), abs(direct["estimate"]), 1e-9)
+    close(row["p_value"], direct["p_value"], 1e-9)
+
+
 def test_predictions_on_another_scale():
     fit = fitted("bcg")
     plain, ratio = fit.predict(), fit.predict(transf="exp")

@@ -19,7 +19,7 @@ from mixedfx.errors import (
     OptionError,
     RankDeficiencyWarning,
 )
-from mixedfx.meta.estimates import _design, _frame, _variances, read_estimates
+from mixedfx.meta.estimates import _design, _variances, read_estimates
 from mixedfx.meta.heterogeneity import ESTIMATORS, eigenvalues
 from mixedfx.meta.likelihood import loglik
 from mixedfx.meta.location_scale import derivatives
@@ -96,6 +96,21 @@ def test_profile_likelihood_intervals_are_those_of_metafor(name):
     table = fitted(name).confint("heterogeneity", method="PL").set_index("term")
     for term in ("tau2", "I2", "H2"):
         close(table.loc[term], REFERENCE["PL"][name][term], 1e-7, 1e-9)
+
+
+PUBLISHED = {
+    "REML": (0.088438, 0.313243), "DL": (0.047097, 0.308760), "PM": (0.085902, 0.318094), "EB": (0.085914, 0.318069),
+    "HE": (0.080142, 0.328564), "HS": (0.044156, 0.228363), "SJ": (0.088499, 0.345516), "ML": (0.086537, 0.280028),
+    "PMM": (0.087171, 0.343409), "HSk": (0.045045, 0.249170),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", PUBLISHED)
+def test_estimates_of_tau2_as_packages_print_them(method):
+    """Six decimals; PM and EB of others stop iterating at steps of 1e-5."""
+    loose = 3e-5 if method in ("PM", "PMM", "EB") else 6e-7
+    for name, printed in zip(("konstantopoulos", "bcg"), PUBLISHED[method], strict=True):
+        assert mx.rma("yi ~ 1", DATA[name], method=method).tau2 == pytest.approx(printed, abs=loose)
 
 
 def test_weights_that_are_given_are_those_of_metafor():
@@ -284,8 +299,8 @@ def test_means_alone_are_read_as_the_design_reads_them():
     fit = mx.rma("yi ~ 1", data)
     call = fit.call
     assert fit.data.built is None
-    labels, frame = _frame(call)
-    design = _design(call, frame, _variances(call, frame, labels), labels)
+    labels = call.data.index
+    design = _design(call, call.data, _variances(call, call.data, labels), labels)
     np.testing.assert_array_equal(fit.data.y, design.y)
     np.testing.assert_allclose(fit.vi, design.known_sd**2, rtol=4e-16)  # the square of a root
     assert fit.slab == tuple(labels[design.rows.used])
@@ -302,6 +317,15 @@ def test_standard_errors_serve_for_variances():
 def test_any_frame_serves():
     close(mx.rma("yi ~ ablat", pl.from_pandas(BCG)).beta, mx.rma("yi ~ ablat", BCG).beta, 1e-14)
     close(mx.rma("yi ~ 1", pl.from_pandas(BCG).lazy()).beta, mx.rma("yi ~ 1", BCG).beta, 1e-14)
+
+
+def test_a_fit_stays_as_it_was_when_the_data_change():
+    data = BCG.copy()
+    fit = mx.rma("yi ~ 1", data)
+    data["yi"] = 0.0
+    data.loc[3, "vi"] = -1.0
+    close(fit.design.y, BCG.yi, 1e-15)
+    close(fit.cumul("year")["estimate"].iloc[-1], mx.rma("yi ~ 1", BCG).beta[0], 1e-12)
 
 
 def test_an_offset_is_taken_off():

@@ -7,6 +7,7 @@ import weakref
 from importlib import import_module
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
 import mixedfx as mx
@@ -25,6 +26,7 @@ def fit():
 def pictures(fit):
     """One picture of every plotting method there is, by class and name."""
     posterior = mx.bayes("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"), seed=1, draws=400)
+    trials = mx.rma("yi ~ 1", pd.DataFrame({"yi": [0.5, 0.1, 0.9, 0.4], "vi": [0.04, 0.09, 0.06, 0.02]}))
     return {
         "LmerFit.plot": fit.plot("caterpillar"),
         "CheckReport.plot": fit.check().plot(),
@@ -33,6 +35,8 @@ def pictures(fit):
         "Profile.plot": fit.profile("sigma").plot(),
         "Power.plot": mx.power(fit, "style[No Flipped]", n_sim=4, seed=1, n_groups=[10, 20]).plot(),
         "PosteriorFit.ppc": posterior.ppc(5),
+        "RmaFit.plot": trials.plot(),
+        "Gosh.plot": trials.gosh().plot(out="2"),
     }
 
 

@@ -1,5 +1,5 @@
 # Writes what metafor says after a fit: predictions, influence, leave-one-out, cumulative, publication bias, MH and Peto.
-# usage: Rscript gen_meta_after.R FILE.json      (metafor 3.8-1, metadat 1.2-0)
+# usage: Rscript gen_meta_after.R FILE.json      (metafor 3.8-1, metadat 1.2-0, clubSandwich 0.5.8)
 suppressMessages({library(metafor); library(metadat); library(jsonlite)})
 pdf(NULL)
 tight <- list(threshold=1e-13, maxiter=10000, stepadj=1)
@@ -63,7 +63,14 @@ for (measure in c("OR", "RR", "RD")) {
 for (measure in c("IRR", "IRD")) pooled[[paste("rates", measure)]] <- mh(suppressWarnings(rma.mh(measure=measure, x1i=x1i, x2i=x2i, t1i=t1i, t2i=t2i, data=rates)))
 pooled[["corrected OR"]] <- mh(rma.mh(measure="OR", ai=tpos, bi=tneg, ci=cpos, di=cneg, data=dat.bcg, correct=FALSE))
 peto <- list(bcg=mh(rma.peto(ai=tpos, bi=tneg, ci=cpos, di=cneg, data=dat.bcg)), zero=mh(suppressWarnings(rma.peto(ai=ai, bi=bi, ci=ci, di=di, data=zero))))
+suppressMessages(library(clubSandwich))
+robust <- function(m, cluster, kind, q) {t <- as.data.frame(coef_test(m, vcov=kind, cluster=cluster, test="Satterthwaite"))
+  w <- if (q > 1) Wald_test(m, constraints=constrain_zero(2:3), vcov=kind, cluster=cluster, test="HTZ") else NULL
+  list(se=t$SE, df=t[[grep("df", names(t))]], F=if (q > 1) w$Fstat else NA, num=if (q > 1) w$df_num else NA, den=if (q > 1) w$df_denom else NA)}
+two <- rma(yi, vi, mods=~ablat+year, data=bcg, control=tight)
+sandwiches <- list(); for (kind in c("CR0", "CR1", "CR2")) {sandwiches[[paste("mean", kind)]] <- robust(fits$bcg, bcg$trial, kind, 1)
+  sandwiches[[paste("moderators", kind)]] <- robust(two, bcg$trial, kind, 2); sandwiches[[paste("alloc", kind)]] <- robust(fits$bcg, bcg$alloc, kind, 1)}
 bau <- baujat(fits$bcg)
 write(toJSON(list(after=after, cumul=columns(cumulative, bits), anova=anovas, regtest=egger,
   ranktest=list(bcg=c(rank$tau, rank$pval), hackshaw=c(rank_h$tau, rank_h$pval), tied=c(rank_t$tau, rank_t$pval)), trimfill=fills, fsn=safe, tes=tess, mh=pooled, peto=peto,
-  baujat=list(x=bau$x, y=bau$y), data=list(tied=as.list(tied), zero=as.list(zero), rates=as.list(rates))), digits=NA, auto_unbox=TRUE, na="null"), commandArgs(TRUE)[1])
+  robust=sandwiches, baujat=list(x=bau$x, y=bau$y), data=list(tied=as.list(tied), zero=as.list(zero), rates=as.list(rates))), digits=NA, auto_unbox=TRUE, na="null"), commandArgs(TRUE)[1])

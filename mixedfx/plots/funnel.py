@@ -1,0 +1,85 @@
+"""Funnel plot: estimates against standard errors, with the region of chance around a centre or of p values at 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.errors import DataError
+from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, new_axes, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHADES = ("#ffffff", "#e8e8e8", "#d0d0d0", "#b8b8b8")
+
+
+def funnel(
+    table: pd.DataFrame,
+    centre: float,
+    *,
+    levels: Sequence[float] = (0.95,),
+    contours: bool = False,
+    tau2: float = 0.0,
+    xlabel: str = "effect",
+    ylabel: str = "standard error",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw estimates over their standard errors, the largest at the bottom.
+
+    Parameters
+    ----------
+    table
+        estimate, std_error, and filled (estimates that trim and fill has added) where there is such.
+    centre
+        The mean.
+    levels
+        Of the regions.
+    contours
+        Whether regions are those of p values around 0 instead of chance around the centre.
+    tau2
+        Variance of true effects that the region of chance includes.
+    xlabel, ylabel
+        Of the axes.
+    ax
+        Axes to draw on; new ones where None.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.plots.funnel import funnel
+    >>> axes = funnel(pd.DataFrame({"estimate": [0.1, 0.4], "std_error": [0.1, 0.3]}), 0.2)
+    >>> bool(axes.get_ylim()[0] > axes.get_ylim()[1])
+    True
+    """
+    if len(table) == 0:
+        raise DataError("a funnel plot needs estimates, and the table has none")
+    axes = new_axes(1.3 * COLUMN, COLUMN) if ax is None else ax
+    plain(axes)
+    axes.grid(visible=False)
+    y, se = table["estimate"].to_numpy(), table["std_error"].to_numpy()
+    deep = np.linspace(0.0, 1.08 * float(se.max()), 100)
+    around = 0.0 if contours else centre
+    ordered = sorted(levels, reverse=True)
+    for k, level in enumerate(ordered):
+        half = NormalDist().inv_cdf((1 + level) / 2) * (deep if contours else np.sqrt(deep**2 + tau2))
+        shade = SHADES[min(len(ordered) - k, len(SHADES) - 1)] if contours else "#f4f4f4" if k == 0 else "#e8e8e8"
+        axes.fill_betweenx(deep, around - half, around + half, color=shade, linewidth=0, zorder=0)
+        for side in (-1, 1):
+            axes.plot(around + side * half, deep, color=GREY, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
+    axes.axvline(centre, color=GREY, linewidth=0.9, zorder=1)
+    added = table["filled"].to_numpy(dtype=bool) if "filled" in table else np.zeros(len(table), dtype=bool)
+    axes.plot(y[~added], se[~added], "o", color=COLOURS[0], markersize=4, markeredgecolor="white", markeredgewidth=0.5)
+    if added.any():
+        axes.plot(y[added], se[added], "o", markerfacecolor="white", markeredgecolor=COLOURS[1], markersize=4,
+                  label="filled in")  # fmt: skip
+        axes.legend(fontsize=FONT - 1, frameon=False)
+    axes.set_ylim(float(deep[-1]), 0.0)
+    axes.tick_params(axis="y", labelsize=FONT - 1, length=3)
+    axes.set_xlabel(xlabel, fontsize=FONT)
+    axes.set_ylabel(ylabel, fontsize=FONT)
+    return axes

@@ -1,0 +1,145 @@
+"""Forest plot of a meta-analysis: studies with intervals and weights, diamonds and prediction intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.errors import DataError
+from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, new_axes, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINE = 0.2  # inches
+CHARACTERS = 0.062  # inches of one character of the texts at the right
+
+
+def study_forest(
+    table: pd.DataFrame,
+    pooled: pd.DataFrame,
+    *,
+    null: float | None = 0.0,
+    log: bool = False,
+    xlabel: str = "effect",
+    digits: int = 2,
+    width: float = 2 * COLUMN,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one line for each study and one for each pooled effect.
+
+    Parameters
+    ----------
+    table
+        label, estimate, conf_low, conf_high of the studies; weight (per cent) and group where there are such. Studies
+        of a group stand below its heading.
+    pooled
+        label, estimate, conf_low, conf_high, and pred_low, pred_high and group where there are such. Rows with a
+        group stand below the studies of that group, all others at the end.
+    null
+        Where the line of no effect is; None for no line.
+    log
+        Whether the axis is logarithmic.
+    xlabel
+        Of the axis.
+    digits
+        Decimals of the numbers at the right.
+    width
+        In inches; the height follows from the lines.
+    ax
+        Axes to draw on; new ones where None.
+
+    Raises
+    ------
+    DataError
+        Without studies.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.plots.study_forest import study_forest
+    >>> columns = ["label", "estimate", "conf_low", "conf_high"]
+    >>> studies = pd.DataFrame([("A", 0.2, 0.0, 0.4), ("B", 0.5, 0.1, 0.9)], columns=columns)
+    >>> axes = study_forest(studies, pd.DataFrame([("Mean", 0.3, 0.1, 0.5)], columns=columns))
+    >>> [text.get_text() for text in axes.get_yticklabels()]
+    ['A', 'B', 'Mean']
+    """
+    if len(table) == 0:
+        raise DataError("a forest plot needs studies, and the table has none")
+    lines = _lines(table, pooled)
+    axes = new_axes(width, LINE * len(lines) + 0.75) if ax is None else ax
+    plain(axes)
+    if null is not None:
+        axes.axvline(null, color=GREY, linewidth=0.8, zorder=1)
+    weights = table["weight"].to_numpy() if "weight" in table else np.full(len(table), 100 / len(table))
+    largest = float(weights.max())
+    texts = []
+    for at, (kind, row, _) in enumerate(lines):
+        if kind == "study":
+            size = 2.5 + 4.5 * np.sqrt(float(row.get("weight", largest)) / largest)
+            axes.plot([row["conf_low"], row["conf_high"]], [at, at], color=COLOURS[0], linewidth=1.0, zorder=2)
+            axes.plot([row["estimate"]], [at], "s", color=COLOURS[0], markersize=size, zorder=3)
+        elif kind == "pooled":
+            _diamond(axes, row, at)
+        texts.append("" if kind == "heading" else _numbers(row, digits))
+    axes.set_ylim(len(lines) - 0.3, -0.7)
+    axes.set_yticks(range(len(lines)), [name for _, _, name in lines])
+    for tick, (kind, _, _) in zip(axes.get_yticklabels(), lines, strict=True):
+        if kind != "study":
+            tick.set_fontweight("bold")
+    _right(axes, texts)
+    if log:
+        axes.set_xscale("log")
+        _plain_log_ticks(axes)
+    axes.set_xlabel(xlabel, fontsize=FONT)
+    return axes
+
+
+def _lines(table: pd.DataFrame, pooled: pd.DataFrame) -> list[tuple[str, Any, str]]:
+    """Kind, row and label of each line, top to bottom."""
+    lines: list[tuple[str, Any, str]] = []
+    ends: Any = pooled
+    if "group" in table:
+        for group, part in table.groupby("group", sort=False, observed=True):
+            lines.append(("heading", None, str(group)))
+            lines += [("study", row, f"  {row['label']}") for _, row in part.iterrows()]
+            if "group" in pooled:
+                own: Any = pooled[pooled["group"] == group]
+                lines += [("pooled", row, f"  {row['label']}") for _, row in own.iterrows()]
+        if "group" in pooled:
+            ends = pooled[pooled["group"].isna()]
+    else:
+        lines += [("study", row, str(row["label"])) for _, row in table.iterrows()]
+    return [*lines, *(("pooled", row, str(row["label"])) for _, row in ends.iterrows())]
+
+
+def _diamond(axes: Axes, row: Any, at: int) -> None:
+    if "pred_low" in row.index and np.isfinite(row["pred_low"]):
+        axes.plot(
+            [row["pred_low"], row["pred_high"]], [at, at], color=GREY, linewidth=2.4, solid_capstyle="butt", zorder=2
+        )
+    x = [row["conf_low"], row["estimate"], row["conf_high"], row["estimate"]]
+    axes.fill(x, [at, at - 0.28, at, at + 0.28], color=COLOURS[1], linewidth=0, zorder=3)
+
+
+def _numbers(row: Any, digits: int) -> str:
+    shown = f"{row['estimate']:.{digits}f} [{row['conf_low']:.{digits}f}, {row['conf_high']:.{digits}f}]"
+    weight = row.get("weight", np.nan)
+    return shown + (f"  {weight:5.1f} %" if np.isfinite(weight) else "")
+
+
+def _right(axes: Axes, texts: list[str]) -> None:
+    right: Any = axes.secondary_yaxis("right")
+    right.set_yticks(range(len(texts)), texts)
+    right.tick_params(axis="y", labelsize=FONT - 1, length=0, labelcolor="black", pad=3)
+    right.spines["right"].set_visible(False)
+
+
+def _plain_log_ticks(axes: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
