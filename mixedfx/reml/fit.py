@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import ConvergenceWarning, SingularFitWarning, outside
 from mixedfx.inference.bootstrap import Bootstrap, Interval
+from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.findings import CheckReport
 from mixedfx.inference.influence import Influence
 from mixedfx.inference.parameters import Names
@@ -84,7 +85,7 @@ class LmerFit(LmerState):
     def tidy(
         self,
         effects: tables.Effects = "fixed",
-        ddf: tables.DegreesOfFreedom | None = "satterthwaite",
+        ddf: Ddf | None = "satterthwaite",
         level: float = 0.95,
         vcov: Vcov | None = None,
     ) -> pd.DataFrame:
@@ -154,7 +155,7 @@ class LmerFit(LmerState):
         rhs: Any = 0.0,
         *,
         joint: bool = True,
-        ddf: tables.DegreesOfFreedom | None = "satterthwaite",
+        ddf: Ddf | None = "satterthwaite",
         vcov: Vcov | None = None,
         level: float = 0.95,
     ) -> pd.DataFrame:
@@ -188,13 +189,13 @@ class LmerFit(LmerState):
          estimate     df  conf_low  conf_high
             -5.17 367.01     -7.61      -2.73
         """
-        ask = partial(self.reference, ddf, vcov)
+        ask = testing.ask(self.reference, ddf, vcov)
         return testing.linear_hypothesis(self.design, self.solution, ask, hypothesis, rhs, joint, level)
 
     def anova(
         self,
         type: Literal["I", "II", "III", 1, 2, 3] = "III",
-        ddf: tables.DegreesOfFreedom | None = "satterthwaite",
+        ddf: Ddf | None = "satterthwaite",
         vcov: Vcov | None = None,
     ) -> pd.DataFrame:
         """F test of each term of the fixed part.
@@ -226,12 +227,12 @@ class LmerFit(LmerState):
          term  sum_sq  mean_sq  num_df  den_df  f_value  p_value
         style 3927.52  1963.76     2.0  366.51    22.73      0.0
         """
-        return testing.anova(self.design, self.solution, partial(self.reference, ddf, vcov), type)
+        return testing.anova(self.design, self.solution, testing.ask(self.reference, ddf, vcov), type)
 
     def drop1(
         self,
         test: Literal["F", "chisq"] = "F",
-        ddf: tables.DegreesOfFreedom | None = "satterthwaite",
+        ddf: Ddf | None = "satterthwaite",
         vcov: Vcov | None = None,
     ) -> pd.DataFrame:
         """Test the deletion of each term of the fixed part that no other term contains.
@@ -254,7 +255,7 @@ class LmerFit(LmerState):
         RefittedWarning
             Where a REML fit is refitted by maximum likelihood.
         """
-        return term_deletion.drop1(self.design, self.solution, partial(self.reference, ddf, vcov), test)
+        return term_deletion.drop1(self.design, self.solution, testing.ask(self.reference, ddf, vcov), test)
 
     def ranova(self, simulate: int = 0, seed: int | None = None) -> pd.DataFrame:
         """Likelihood-ratio test of each random term against the model without it, the fixed part unchanged.
@@ -305,9 +306,7 @@ class LmerFit(LmerState):
         """One row: nobs, npar, sigma, logLik, AIC, BIC, REMLcrit or deviance, df_residual, converged, singular."""
         return report.glance(self)
 
-    def summary(
-        self, ddf: tables.DegreesOfFreedom | None = "satterthwaite", vcov: Vcov | None = None
-    ) -> SummaryContent:
+    def summary(self, ddf: Ddf | None = "satterthwaite", vcov: Vcov | None = None) -> SummaryContent:
         """Everything about the fit on one page; prints as text, shows as HTML in a notebook.
 
         Parameters
@@ -425,7 +424,7 @@ class LmerFit(LmerState):
         parm: str | Sequence[str] | None = None,
         level: float = 0.95,
         *,
-        ddf: tables.DegreesOfFreedom | None = "satterthwaite",
+        ddf: Ddf | None = "satterthwaite",
         vcov: Vcov | None = None,
         interval: Interval = "percentile",
         names: Names = "tidy",

@@ -23,6 +23,7 @@ from mixedfx.draws import Draws
 from mixedfx.errors import check_option
 from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
+from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.hypotheses import Reference
 from mixedfx.reml import prediction
 from mixedfx.reml.estimate import RemlEstimate
@@ -242,7 +243,7 @@ class LmerState:
         """What the fit does not know, each piece worked out when it is first needed."""
         return Uncertain(self.design, self.solution)
 
-    def reference(self, ddf: tables.DegreesOfFreedom | None = "satterthwaite", vcov: Vcov | None = None) -> Reference:
+    def reference(self, ddf: Ddf | None = "satterthwaite", vcov: Vcov | None = None) -> Reference:
         """Covariance of the fixed effects with its degrees of freedom: ``vcov``, ``t_df(C)``, ``f_test(L, d)``.
 
         All tests go through it. Satterthwaite's and Kenward and Roger's pieces are computed once for each fit.
