@@ -172,7 +172,7 @@ def bayes(
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
     design = model_design(formula, data, family, stacklevel=3, **options)
     resolved = resolve(prior_set(priors), scales_of(design, family))
-    choice = choose(engine, design, family, resolved, threads or 1, algorithm or "nuts")
+    choice = choose(engine, design, family, resolved, threads or 1, algorithm)
     given = {"adapt_delta": adapt_delta, "max_treedepth": max_treedepth, "threads": threads, "algorithm": algorithm}
     given |= {"inits": inits, "centred": centred, "progress": progress, "cores": cores, "proposals": proposals}
     options = check_options(choice, given)

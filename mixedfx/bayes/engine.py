@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.bayes import nuts
+from mixedfx.bayes.exact_course import Sampling
 from mixedfx.errors import MemoryForecastError
 from mixedfx.sampling.importance import RELIABLE, ImportanceSample, resample, smooth
 from mixedfx.sampling.mixture_proposal import Adapted, MixtureProposal, adapt, at_modes, log_masses
@@ -39,70 +40,6 @@ ATTEMPTS = {True: 3, False: 2}  # final rounds before the weights are given up; 
 EXTRA = {True: (2.0, 12.0), False: (1.25, 4.0)}  # proposals for each draw kept, fewest and most; batched or not
 PART = 1000  # draws of (beta, u) between two reports
 LARGEST_DRAWS = 0.25  # share of the free memory that draws may take: proposals and copies need as much again
-
-
-@dataclass(frozen=True, eq=False)
-class Sampling:
-    """How draws were made, and how far they can be trusted.
-
-    Attributes
-    ----------
-    method
-        ``"importance"`` or ``"nuts"``.
-    reason
-        Why NUTS was used; empty for importance sampling.
-    k_hat
-        Shape of the tail of the importance weights; NaN where there are none.
-    ess
-        Effective number of draws: of the weights before resampling, or the smallest over the coordinates for NUTS.
-    proposals
-        Number of weighted points; 0 for NUTS.
-    distinct
-        Number of distinct (theta, sigma) among the draws kept.
-    r_hat
-        Largest R-hat over the coordinates; NaN for independent draws.
-    divergences
-        Divergent transitions of NUTS.
-    evaluations
-        Evaluations of the density, of all stages.
-    seconds
-        Time taken.
-    log_evidence
-        Log marginal likelihood and its Monte Carlo error; NaN for NUTS.
-    modes
-        Modes that matter.
-    starts
-        Points that the search for modes began at, the REML estimate among them.
-    log_mass
-        Log mass near each mode: by proposals that stand there, or by Laplace's approximation for NUTS.
-    drawn
-        Log mass near each mode that the draws stand for.
-    mass_error
-        Standard error of the largest of `log_mass`; infinite for Laplace's.
-    at_max_treedepth
-        Transitions of NUTS that were cut short.
-    energy
-        (chains,) E-BFMI of NUTS.
-    """
-
-    method: str
-    reason: str
-    k_hat: float
-    ess: float
-    proposals: int
-    distinct: int
-    r_hat: float
-    divergences: int
-    evaluations: int
-    seconds: float
-    log_evidence: tuple[float, float]
-    modes: int
-    starts: int = 0
-    log_mass: tuple[float, ...] = ()
-    drawn: tuple[float, ...] = ()
-    mass_error: float = np.inf
-    at_max_treedepth: int = 0
-    energy: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ import numpy as np
 
 from mixedfx.bayes import collapsed
 from mixedfx.bayes.engine import check_memory, sample
+from mixedfx.bayes.exact_course import Sampling
 from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.prior_draws import prior_sample
 from mixedfx.bayes.progress_line import ProgressLine
@@ -39,6 +40,13 @@ class Collapsed:
     options = ("proposals", "progress", "cores")
     algorithms = ()
     warmup = 300
+    way = "integrates beta and u out exactly"
+    compiles = False
+    courses = (Sampling,)
+
+    def available(self) -> str | None:
+        """None: it is always there."""
+        return None
 
     def obstacle(self, design: Design, family: Family, priors: ResolvedPriors) -> str:
         """Why beta and u of a model cannot be integrated out; empty where they can."""

@@ -2,8 +2,8 @@
 
 An engine is given the text of a Stan program, its data and `Settings`; it returns `StanDraws`: the variables of the
 program under the names and in the shapes that the program declares, the same from every engine. It never learns what
-the variables mean. A new engine is one file with a class that has the members of `Engine`, and one line in
-`registry.py`: `engine=` offers it, its options are accepted, messages name it.
+the variables mean. A new engine is one file with a class that has the members of `Engine`, and one entry of
+`mixedfx.bayes.samplers.SAMPLERS`: `engine=` offers it, its options are accepted, messages name it.
 """
 
 from __future__ import annotations
@@ -206,7 +206,15 @@ class StanDraws:
     seconds: float
 
 
-class Engine(Protocol):
+class Usable(Protocol):
+    """What can say whether it can be used here."""
+
+    def available(self) -> str | None:
+        """None if it can; else the reason and, as its last line, the one command that installs what is missing."""
+        ...
+
+
+class Engine(Usable, Protocol):
     """The verbs of an engine; errors are mixedfx's own, with the compiler's or the sampler's message inside."""
 
     @property
@@ -227,10 +235,6 @@ class Engine(Protocol):
     @property
     def compiles(self) -> bool:
         """Whether it compiles a program for a minute, to run threads within chains faster than others."""
-        ...
-
-    def available(self) -> str | None:
-        """None if it can be used here; else the reason and, as its last line, the one command that installs it."""
         ...
 
     def sample(self, text: str, data: Mapping[str, Any], settings: Settings, keep: Collection[str]) -> StanDraws:
@@ -262,7 +266,7 @@ class Engine(Protocol):
         ...
 
 
-def require(engine: Engine) -> None:
+def require(engine: Usable) -> None:
     """Refuse an engine that cannot be used here.
 
     Raises
