@@ -32,6 +32,7 @@ from mixedfx.priors.distributions import (
     LKJ,
     R2D2,
     Decov,
+    Flat,
     Horseshoe,
     Positive,
     Prior,
@@ -220,7 +221,7 @@ def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
         shrink = priors.interaction_ratio ** (order - 1)
         coefficients.append(work.use(name, _entry(priors, ("coef", name)), work.width(sd), shrink=shrink, sd=sd))
     auxiliary = {
-        name: work.sigma(priors.entries[name]) if name == "sigma" else work.use(name, priors.entries[name], 1.0)
+        name: work.sigma(priors.entries[name]) if name == "sigma" else work.auxiliary(name, priors.entries[name])
         for name in scales.auxiliary
     }
     terms = tuple(_term_prior(priors, term, scales.sigma_known, work) for term in scales.terms)
@@ -267,6 +268,14 @@ class _Resolution:
         self.scaled.append(prior.autoscale)
         given = f"{prior}, autoscale" if prior.autoscale else str(prior)
         self.described.append((label, given, str(final)))
+        return final
+
+    def auxiliary(self, name: str, prior: Any) -> Any:
+        """Describe the prior of an auxiliary parameter; a flat one between two bounds is the uniform distribution."""
+        final, about = self.use(name, prior, 1.0), AUXILIARY[name]
+        if isinstance(final, Flat) and about.bounded:
+            lower, upper = about.bounds
+            self.described[-1] = (name, str(prior), f"uniform({lower:g}, {upper:g})")
         return final
 
     def sigma(self, prior: Any) -> Any:
