@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -19,11 +19,11 @@ KIND = "class"
 @cache
 def known() -> dict[str, type]:
     """The classes that every file may name: priors."""
-    from mixedfx.priors import distributions
+    from mixedfx.priors.distributions import DISTRIBUTIONS, SPECIAL
+    from mixedfx.priors.joint import Share
     from mixedfx.priors.resolve import ResolvedPriors, TermPrior
 
-    priors = [c for c in vars(distributions).values() if isinstance(c, type) and is_dataclass(c)]
-    return {c.__name__: c for c in (*priors, ResolvedPriors, TermPrior)}
+    return {c.__name__: c for c in (*DISTRIBUTIONS, *SPECIAL, Share, ResolvedPriors, TermPrior)}
 
 
 def encode(value: Any) -> Any:

@@ -21,7 +21,7 @@ from mixedfx.bayes.progress_line import ProgressLine
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
-from mixedfx.priors.distributions import Decov
+from mixedfx.priors.joint import Decov
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.sampling.target import build_target
 

@@ -28,18 +28,9 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError
 from mixedfx.priors.auxiliary import AUXILIARY
-from mixedfx.priors.distributions import (
-    LKJ,
-    R2D2,
-    Decov,
-    Flat,
-    Horseshoe,
-    Positive,
-    Prior,
-    Real,
-    Share,
-    SparsePrior,
-)
+from mixedfx.priors.distributions import Positive, Prior, Real, SparsePrior
+from mixedfx.priors.joint import LKJ, R2D2, Decov, Horseshoe, Share
+from mixedfx.priors.location import Flat
 from mixedfx.priors.sets import PriorSet
 
 Array = NDArray[np.float64]
@@ -348,7 +339,7 @@ def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | No
 
 
 def _shrunk(prior: Positive | Real, shrink: float) -> Positive | Real:
-    return prior.rescaled(shrink) if shrink != 1.0 and prior.location_scale else prior  # type: ignore[union-attr]
+    return prior.rescaled(shrink) if shrink != 1.0 and prior.location_scale else prior
 
 
 def _check_names(priors: PriorSet, scales: Scales) -> None:

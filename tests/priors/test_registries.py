@@ -8,6 +8,7 @@ from typing import ClassVar, get_args
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.integrate import trapezoid
 
 import mixedfx as mx
 from mixedfx import priors
@@ -16,7 +17,17 @@ from mixedfx.errors import ImproperPosteriorError, OptionError
 from mixedfx.families.registry import FAMILIES
 from mixedfx.priors import distributions
 from mixedfx.priors.auxiliary import AUXILIARY, AuxiliaryParameter
-from mixedfx.priors.distributions import DISTRIBUTIONS, SPECIAL, Normal, Positive, Prior, Real
+from mixedfx.priors.distributions import (
+    DISTRIBUTIONS,
+    SPECIAL,
+    Distribution,
+    JointDistribution,
+    Positive,
+    Prior,
+    Real,
+    RealDistribution,
+)
+from mixedfx.priors.location import Flat, Normal
 from mixedfx.priors.sets import KINDS, SETS, prior_set
 from tests.families.conftest import AUX
 
@@ -49,6 +60,51 @@ def test_what_the_exact_engines_need_is_there(kind):
         assert all(hasattr(kind, name) or name in kind.__annotations__ for name in ("loc", "scale", "df"))
     if kind.location_scale:
         assert {"loc", "scale"} <= set(kind.numbers)
+
+
+VALUES = {
+    "Normal": priors.normal(0.5, 2.0),
+    "StudentT": priors.student_t(4.0, 0.5, 2.0),
+    "Exponential": priors.exponential(0.7),
+    "Gamma": priors.gamma(2.0, 0.5),
+    "InverseGamma": priors.inv_gamma(3.0, 2.0),
+    "Flat": priors.flat(),
+}
+
+
+@SINGLE
+def test_it_has_every_member_of_the_protocol_and_they_agree(kind):
+    """Densities are of one distribution in every unit; its slope, its draws and its rescaled self belong to it."""
+    prior, x = VALUES[kind.__name__], np.linspace(0.3, 4.0, 9)
+    assert isinstance(prior, Distribution)
+    assert isinstance(prior, RealDistribution) == bool(kind.real_names)
+    step = 1e-6
+    slope = (prior.log_positive(x * np.exp(step)) - prior.log_positive(x * np.exp(-step))) / (2 * step)
+    np.testing.assert_allclose(prior.score_positive(x), slope, atol=1e-7)  # a central difference
+    if kind is Flat:
+        assert prior.times(3.0) == prior.rescaled(3.0) == prior
+        with pytest.raises(ImproperPosteriorError, match="no draws"):
+            prior.draw(np.random.default_rng(1), 5)
+        return
+    other = prior.times(3.0)
+    np.testing.assert_allclose(other.log_positive(3.0 * x), prior.log_positive(x) - np.log(3.0), rtol=1e-10)
+    drawn = prior.draw(np.random.default_rng(1), 4000, positive=True)
+    assert drawn.shape == (4000,)
+    assert drawn.min() > 0
+    edges = np.quantile(drawn, [0.1, 0.9])
+    grid = np.linspace(*edges, 2001)
+    share = trapezoid(np.exp(prior.log_positive(grid)), grid)
+    assert share == pytest.approx(0.8, abs=0.03)  # four standard errors of a share of 4000 draws
+    assert str(prior)
+    if bool(kind.real_names):
+        assert not prior.half
+        np.testing.assert_allclose(np.diff(prior.log_density(x)), np.diff(prior.log_positive(x)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", SPECIAL, ids=lambda kind: kind.__name__)
+def test_a_joint_prior_has_every_member_of_its_protocol(kind):
+    assert isinstance(kind(), JointDistribution)
+    assert set(kind.serves) <= set(KINDS)
 
 
 def test_the_types_for_type_checkers_are_the_registry():
