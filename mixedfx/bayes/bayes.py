@@ -19,6 +19,7 @@ from mixedfx.families.registry import find_family
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import Key, PriorSet, prior_set
+from mixedfx.progress import Asked
 
 Priors = str | Mapping[Key, Prior] | PriorSet | None
 
@@ -45,7 +46,7 @@ def bayes(
     algorithm: str | None = None,
     inits: str | None = None,
     centred: bool | Collection[str] | None = None,
-    progress: bool | None = None,
+    progress: Asked = None,
     cores: int | None = None,
     proposals: int | None = None,
 ) -> PosteriorFit:
@@ -119,8 +120,8 @@ def bayes(
         True, or names of grouping factors, whose effects are parameters themselves; that samples better where levels
         have many rows. By default they are standard normal ones that are scaled (stanli, cmdstan).
     progress
-        Whether to show how far the sampler has come; None: on a terminal. The collapsed engine says nothing before a
-        second has gone by.
+        Whether to show how far the sampler has come: True, False, or None, which shows it on a terminal and in a
+        notebook after a second. Or a function, called with each `mixedfx.progress.Report`.
     cores
         Chains that run at the same time (stanli, cmdstan). The collapsed engine uses one core.
     proposals

@@ -26,6 +26,7 @@ from mixedfx.design.rows import functional_for
 from mixedfx.draws import Draws
 from mixedfx.errors import MixedfxWarning, check_option
 from mixedfx.plots.picture import Picture
+from mixedfx.progress import Asked
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels, Uncertainty
 from mixedfx.results.undetermined import determined
@@ -457,7 +458,7 @@ class PosteriorFit(Posterior):
         """
         return criticism.loo(self)
 
-    def logo(self, group: str) -> Any:
+    def logo(self, group: str, progress: Asked = None) -> Any:
         """Expected log predictive density of whole groups, each left out in turn: how well new groups are predicted.
 
         The effects of a group, and of groups nested in it, are integrated out: exactly in a Gaussian model, else by
@@ -468,6 +469,8 @@ class PosteriorFit(Posterior):
         ----------
         group
             Grouping factor, as in the formula.
+        progress
+            As in `mixedfx.bayes`.
 
         Returns
         -------
@@ -493,7 +496,7 @@ class PosteriorFit(Posterior):
         >>> len(found.pareto_k), bool((found.pareto_k < 0.7).all())
         (15, True)
         """
-        return logo(self, group)
+        return logo(self, group, progress)
 
     def waic(self) -> Any:
         """Widely applicable information criterion (ArviZ's ELPDData)."""

@@ -17,12 +17,12 @@ from mixedfx.bayes.engine import check_memory, sample
 from mixedfx.bayes.exact_course import Sampling
 from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.prior_draws import prior_sample
-from mixedfx.bayes.progress_line import ProgressLine
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.priors.joint import Decov
 from mixedfx.priors.resolve import ResolvedPriors
+from mixedfx.progress import Progress
 from mixedfx.sampling.target import build_target
 
 
@@ -58,8 +58,12 @@ class Collapsed:
     ) -> PosteriorFit:  # fmt: skip
         """Sample the posterior."""
         progress, proposals = options.get("progress"), options.get("proposals")
-        _check_quiet_options(progress, options.get("cores"))
-        with ProgressLine(progress) as report:
+        _check_cores(options.get("cores"))
+        with Progress(progress) as line:
+
+            def report(stage: str, done: int, total: int) -> None:
+                line(done, total, what=stage)
+
             target = build_target(design, priors)
             found = sample(target, draws, chains, warmup, np.random.default_rng(seed), self.name, proposals, report)
             joint, part = collapsed.joint_draws(target, found)
@@ -95,16 +99,8 @@ def obstacle(design: Design, family: Family, priors: ResolvedPriors) -> str:
     return ""
 
 
-def _check_quiet_options(progress: object, cores: object) -> None:
-    """Refuse values that no engine takes: the draws do not depend on them, and this one looks at progress only.
-
-    Raises
-    ------
-    OptionError
-        Names the value.
-    """
-    if progress is not None and not isinstance(progress, bool):
-        raise OptionError(f"progress={progress!r}", hint="Use True, False, or None, which shows it on a terminal.")
+def _check_cores(cores: object) -> None:
+    """Refuse what no engine takes as a number of cores (`OptionError`): the draws do not depend on it."""
     whole = isinstance(cores, int) and not isinstance(cores, bool) and cores >= 1
     if cores is not None and not whole:
         raise OptionError(f"cores={cores!r} is not a number of cores", hint="Use cores=None for all of them.")

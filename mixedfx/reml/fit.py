@@ -27,6 +27,7 @@ from mixedfx.inference.profile import Profile
 from mixedfx.inference.robust import RobustCovariance
 from mixedfx.plots.picture import Picture
 from mixedfx.pls.projection import Projection
+from mixedfx.progress import Asked
 from mixedfx.reml import (
     bootstrapping,
     checking,
@@ -257,12 +258,12 @@ class LmerFit(LmerState):
         """
         return term_deletion.drop1(self.design, self.solution, testing.ask(self.reference, ddf, vcov), test)
 
-    def ranova(self, simulate: int = 0, seed: int | None = None) -> pd.DataFrame:
+    def ranova(self, simulate: int = 0, seed: int | None = None, progress: Asked = None) -> pd.DataFrame:
         """Likelihood-ratio test of each random term against the model without it, the fixed part unchanged.
 
         See `mixedfx.reml.random_tests.ranova`, also for the simulated null distribution.
         """
-        return random_tests.ranova(self.design, self.solution, simulate, seed)
+        return random_tests.ranova(self.design, self.solution, simulate, seed, progress)
 
     def vcov_robust(self, kind: Literal["CR0", "CR1", "CR2"] = "CR2", cluster: Any = None) -> RobustCovariance:
         """Cluster-robust covariance of the fixed effects, for ``vcov=`` wherever a table or test takes one.
@@ -319,7 +320,7 @@ class LmerFit(LmerState):
         """
         return report.summary(self, ddf, vcov)
 
-    def profile(self, parm: str | Sequence[str] | None = None, level: float = 0.99) -> Profile:
+    def profile(self, parm: str | Sequence[str] | None = None, level: float = 0.99, progress: Asked = None) -> Profile:
         """Profile the likelihood of coefficients, standard deviations, correlations and sigma.
 
         The curves are those of -2 log L: a REML fit is first refitted by maximum likelihood, as in lme4, since the
@@ -352,7 +353,7 @@ class LmerFit(LmerState):
               group             term  estimate  conf_low  conf_high
         0  Residual  sd__Observation      9.27      8.63       9.99
         """
-        return profiling.profile(self.design, self.solution, parm, level)
+        return profiling.profile(self.design, self.solution, parm, level, progress)
 
     def bootstrap(
         self,
@@ -364,7 +365,7 @@ class LmerFit(LmerState):
         cluster: str | None = None,
         seed: int | None = None,
         n_jobs: int | None = 1,
-        progress: bool | None = None,
+        progress: Asked = None,
     ) -> Bootstrap:
         """Fit the model to new data sets made from the fit, and collect what is asked for.
 
@@ -391,7 +392,8 @@ class LmerFit(LmerState):
             Processes (by joblib); -1: one for each core; None: as the surrounding ``joblib.parallel_config`` says, for
             a Dask or Ray cluster.
         progress
-            Whether to show a progress bar; None: on a terminal only.
+            Whether to show how many are done: True, False, or None, which shows it on a terminal and in a notebook
+            after a second. Or a function, called with each `mixedfx.progress.Report`.
 
         Returns
         -------
@@ -501,7 +503,7 @@ class LmerFit(LmerState):
         ignored = self.coefficients_without_groups()
         return checking.check(self.design, self.solution, self.singularity, self.projection, ignored)
 
-    def influence(self, by: str | None = None, refit: bool = False) -> Influence:
+    def influence(self, by: str | None = None, refit: bool = False, progress: Asked = None) -> Influence:
         """What leaving out each row, or each group, does to the estimates.
 
         Parameters
@@ -511,6 +513,8 @@ class LmerFit(LmerState):
         refit
             False: theta is held at its estimate; beta without the rows is then exact and needs no refit. True: theta
             and sigma are estimated anew, from a warm start, and the table holds them as well.
+        progress
+            Of the refits, as in `bootstrap`.
 
         Returns
         -------
@@ -524,7 +528,7 @@ class LmerFit(LmerState):
         >>> fit.influence(by="professor").table.index[0]
         'F'
         """
-        return checking.influence_of(self.design, self.solution, self.projection, by, refit)
+        return checking.influence_of(self.design, self.solution, self.projection, by, refit, progress)
 
     def leverage(self) -> pd.Series:
         """(n,) diagonal of the matrix that turns the response into the fitted values, theta held fixed."""
@@ -633,9 +637,12 @@ class LmerFit(LmerState):
         """
         return LmerFit(*refit(self.design, self.solution, y))
 
-    def refits(self, Y: NDArray[np.float64] | pd.DataFrame) -> Refits:
-        """Estimates for each column of `Y` (n, B), reusing the design and its cross-products; see `Refits`."""
-        return refits(self.design, self.solution, Y)
+    def refits(self, Y: NDArray[np.float64] | pd.DataFrame, progress: Asked = None) -> Refits:
+        """Estimates for each column of `Y` (n, B), reusing the design and its cross-products; see `Refits`.
+
+        `progress` as in `bootstrap`.
+        """
+        return refits(self.design, self.solution, Y, progress)
 
     def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> LmerFit:
         """Fit again with some arguments of `mixedfx.lmer` changed.

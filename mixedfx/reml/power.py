@@ -28,6 +28,7 @@ from mixedfx.plots.picture import Picture
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
+from mixedfx.progress import Asked
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import cross_products, refit_problem, with_response
 from mixedfx.reml.resampling import cluster_of, take_copies
@@ -93,7 +94,7 @@ def power(
     n_sim: int = 500,
     seed: int | None = None,
     n_jobs: int | None = 1,
-    progress: bool | None = None,
+    progress: Asked = None,
 ) -> Power:
     """Power of the test of a coefficient, by simulation from a fit.
 
@@ -165,7 +166,7 @@ def power(
         title = f"power, {design_size(design, codes, groups)} groups"
         blocks = run_blocks(
             partial(p_values, study, alpha), n_sim, block=BLOCK, seed=int(rng.integers(2**63)), n_jobs=n_jobs,
-            progress=progress, title=title,
+            progress=progress, title=title, unit="data sets",
         )  # fmt: skip
         p = np.concatenate(blocks)
         rows += _summary(fit, study, design_size(design, codes, groups), p, alpha)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.errors import MissingPackageError, OptionError, check_option
+from mixedfx.progress import Asked, check_progress
 
 Array = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ class Settings:
     inits
         ``"random"``: uniform between -2 and 2 on the unconstrained scale. ``"pathfinder"``: draws from Pathfinder.
     progress
-        True and False switch the progress bar on and off; None shows it where standard error is a terminal.
+        As in `mixedfx.bayes`.
     cores
         Chains run at the same time; by default as many as there are cores for `threads` each.
 
@@ -82,7 +83,7 @@ class Settings:
     threads: int = 1
     algorithm: str = "nuts"
     inits: str = "random"
-    progress: bool | None = None
+    progress: Asked = None
     cores: int | None = None
 
     def __post_init__(self) -> None:
@@ -99,6 +100,7 @@ class Settings:
                 f"adapt_delta={self.adapt_delta!r} is not between 0 and 1",
                 hint="Use a number such as 0.8 (the default) or, after divergent transitions, 0.95.",
             )
+        check_progress(self.progress)
         check_option("algorithm", self.algorithm, ALGORITHMS)
         check_option("inits", self.inits, INITS)
 
