@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from mixedfx.effects.rake import rake
     from mixedfx.inference.emmeans import emmeans, emtrends
     from mixedfx.inference.side_by_side import table
+    from mixedfx.options import control
     from mixedfx.reml.comparison import anova
-    from mixedfx.reml.control import control
     from mixedfx.reml.lmer import lmer
     from mixedfx.reml.power import power
 
@@ -66,7 +66,7 @@ _FUNCTIONS = {
     "anova": "mixedfx.reml.comparison",
     "bayes": "mixedfx.bayes.bayes",
     "clear_cache": "mixedfx.bayes.engines.cache",
-    "control": "mixedfx.reml.control",
+    "control": "mixedfx.options",
     "design": "mixedfx.design.build",
     "effects": "mixedfx.effects.effects",
     "emmeans": "mixedfx.inference.emmeans",

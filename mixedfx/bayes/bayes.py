@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mixedfx.bayes import diagnose
-from mixedfx.bayes.choice import check_options, choose
+from mixedfx.bayes.choice import check_options, choose, with_control
 from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.model_design import model_design
@@ -16,6 +16,7 @@ from mixedfx.bayes.propriety import check_proper
 from mixedfx.errors import ImproperPosteriorError, OptionError, check_count, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
+from mixedfx.options import Control
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import Key, PriorSet, prior_set
@@ -49,6 +50,7 @@ def bayes(
     progress: Asked = None,
     cores: int | None = None,
     proposals: int | None = None,
+    control: Control | Mapping[str, Any] | None = None,
 ) -> PosteriorFit:
     """Draw from the posterior of a multilevel model.
 
@@ -109,9 +111,9 @@ def bayes(
     env
         Names that the formula may use besides the columns and the documented functions.
     adapt_delta, max_treedepth
-        Of NUTS as Stan has them, 0.8 and 10 by default (stanli, cmdstan).
+        Of NUTS as Stan has them, 0.8 and 10 by default; 0.8 and 8 on the collapsed density.
     threads
-        Threads within each chain, which sum the likelihood in slices (stanli, cmdstan).
+        Threads within each chain, which sum the likelihood in slices (stanli, cmdstan); of BLAS (collapsed, nuts).
     algorithm
         ``"nuts"``; or an approximation, ``"pathfinder"``, ``"laplace"``, ``"variational"`` (cmdstan).
     inits
@@ -127,6 +129,9 @@ def bayes(
     proposals
         Number of weighted points of the collapsed engine, at least `draws`. By default as many as promise `draws`
         effective ones: 2 to 12 times `draws`, or 1.25 to 4 times where each takes a factorisation of its own.
+    control
+        Options of the engine together, these and those that are no arguments of their own (``k_hat``, ``start``, ...):
+        `mixedfx.control`, or a mapping. An option given here and by its own name has to have one value.
 
     Returns
     -------
@@ -173,9 +178,10 @@ def bayes(
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
     design = model_design(formula, data, family, stacklevel=3, **options)
     resolved = resolve(prior_set(priors), scales_of(design, family))
-    choice = choose(engine, design, family, resolved, threads or 1, algorithm)
     given = {"adapt_delta": adapt_delta, "max_treedepth": max_treedepth, "threads": threads, "algorithm": algorithm}
     given |= {"inits": inits, "centred": centred, "progress": progress, "cores": cores, "proposals": proposals}
+    given = with_control(given, control)
+    choice = choose(engine, design, family, resolved, given.get("threads", 1), given.get("algorithm"))
     options = check_options(choice, given)
     check_proper(design, resolved)
     seed = _seed(seed)

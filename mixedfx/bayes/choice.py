@@ -11,6 +11,7 @@ from mixedfx.bayes.samplers import SAMPLERS, Sampler
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError, check_option
 from mixedfx.families.family import Family
+from mixedfx.options import Control, given_options
 from mixedfx.priors.resolve import ResolvedPriors
 
 LARGE = 1_000_000  # numbers in the data of a program
@@ -108,6 +109,22 @@ def choose_among(able: Sequence[Sampler], numbers: int, threads: int = 1, algori
     return usable or able[0]
 
 
+def with_control(options: Mapping[str, Any], control: Control | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options that were given, by their own names or in ``control=``.
+
+    Raises
+    ------
+    OptionError
+        One that has two values, or a value that it cannot have.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given_options(control).items():
+        if name in given and given[name] != value:
+            raise OptionError(f"{name}={given[name]!r}, and {value!r} in control=", hint="Give it once.")
+        given[name] = value
+    return given_options(given)
+
+
 def check_options(choice: Choice, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given, if the engine has them.
 
@@ -116,8 +133,7 @@ def check_options(choice: Choice, options: Mapping[str, Any]) -> dict[str, Any]:
     OptionError
         Names the option and the engines that have it.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    for name, value in given.items():
+    for name, value in options.items():
         if name in choice.sampler.options:
             continue
         having = [known.name for known in SAMPLERS.values() if name in known.options]
@@ -126,7 +142,9 @@ def check_options(choice: Choice, options: Mapping[str, Any]) -> dict[str, Any]:
             having = able or having
         chosen = f"engine='auto' chose {choice.engine!r}, which" if choice.reason else f"engine={choice.engine!r}"
         raise OptionError(
-            f"{chosen} has no {name}",
-            hint=f"Leave it out, or choose an engine that has it: {', '.join(map(repr, having))}.",
+            f"{chosen} has no {name}: it has {', '.join(choice.sampler.options)}",
+            hint=f"Leave it out, or choose an engine that has it: {', '.join(map(repr, having))}."
+            if having
+            else "Leave it out: no engine has it.",
         )
-    return given
+    return dict(options)

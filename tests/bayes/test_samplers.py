@@ -1,7 +1,7 @@
 """The registry of samplers is the only list of engines: whatever is in it is offered, checked, named and run."""
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,11 @@ from mixedfx.bayes.run_collapsed import Collapsed
 from mixedfx.bayes.run_stan import OnStan
 from mixedfx.bayes.samplers import SAMPLERS, stan_engines
 from mixedfx.errors import ModelError, OptionError, SamplingWarning
+from mixedfx.options import Control
+from mixedfx.reml.control import OptimiserControl
 
 DATA = pd.DataFrame({"y": [0, 1] * 20, "x": np.linspace(-1, 1, 40), "g": list("abcde") * 8})
-COMMON = {"formula", "data", "family", "priors", "weights", "offset", "na", "contrasts", "env", "engine"}
+COMMON = {"formula", "data", "family", "priors", "weights", "offset", "na", "contrasts", "env", "engine", "control"}
 RUN = {"draws", "chains", "warmup", "seed"}
 
 
@@ -61,15 +63,27 @@ def test_every_sampler_has_its_name_and_says_what_it_does():
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_options_are_arguments_of_bayes_and_algorithms_are_known(name):
     sampler = SAMPLERS[name]
-    assert set(sampler.options) <= set(inspect.signature(mx.bayes).parameters) - COMMON - RUN
+    assert set(sampler.options) <= {field.name for field in fields(Control)}
     assert set(sampler.algorithms) <= set(ALGORITHMS)
     assert ("algorithm" in sampler.options) == bool(sampler.algorithms)
     assert sampler.warmup > 0
 
 
-def test_every_argument_of_bayes_that_is_an_option_belongs_to_some_sampler():
-    options = set(inspect.signature(mx.bayes).parameters) - COMMON - RUN
-    assert options == {option for sampler in SAMPLERS.values() for option in sampler.options}
+def test_every_option_belongs_to_some_sampler_or_to_the_optimiser():
+    known = {option for sampler in SAMPLERS.values() for option in sampler.options}
+    assert set(inspect.signature(mx.bayes).parameters) - COMMON - RUN <= known
+    optimiser = {field.name for field in fields(OptimiserControl)}
+    assert {field.name for field in fields(Control)} == known | optimiser
+    assert list(inspect.signature(mx.control).parameters) == [field.name for field in fields(Control)]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_an_option_that_a_sampler_does_not_know_is_refused_with_its_list(name, monkeypatch):
+    sampler, values = SAMPLERS[name], {"start": [1.0], "algorithm": "nuts", "inits": "random", "centred": True}
+    monkeypatch.setattr(type(sampler), "obstacle", lambda self, *model: "")
+    for option in {field.name for field in fields(Control)} - set(sampler.options):
+        with pytest.raises(OptionError, match=f"engine='{name}' has no {option}: it has {', '.join(sampler.options)}"):
+            mx.bayes("y ~ x + (1 | g)", DATA, engine=name, control={option: values.get(option, 1)})
 
 
 def test_every_algorithm_belongs_to_some_engine():
@@ -99,8 +113,8 @@ def test_an_option_is_refused_with_the_samplers_that_have_it(recorder):
         mx.bayes("y ~ x", DATA, family="bernoulli", engine="recorder", cores=1)
     having = [name for name, sampler in SAMPLERS.items() if "cores" in sampler.options]
     assert str(caught.value).endswith(f"{', '.join(map(repr, having))}.")
-    with pytest.raises(OptionError, match=r"has no adapt_delta[\s\S]*'stanli', 'cmdstan', 'recorder'"):
-        mx.bayes("y ~ x + (1 | g)", DATA, engine="nuts", adapt_delta=0.9)
+    with pytest.raises(OptionError, match=r"has no inits[\s\S]*'stanli', 'cmdstan', 'recorder'"):
+        mx.bayes("y ~ x + (1 | g)", DATA, engine="nuts", inits="random")
     with pytest.raises(OptionError, match=r"has no algorithm[\s\S]*'cmdstan'\.$"):
         mx.bayes("y ~ x + (1 | g)", DATA, engine="nuts", algorithm="laplace")
 
@@ -155,7 +169,7 @@ class Walk:
 
     name = "walk"
     way = "walks over the coefficients of Poisson regressions"
-    options = ("progress",)
+    options = ("progress", "step")
     algorithms = ()
     warmup = 200
     compiles = False
@@ -169,7 +183,7 @@ class Walk:
         return "" if family.name == "poisson" and not design.random else "it is no Poisson regression"
 
     def sample(self, design, family, priors, *, reason, draws, chains, warmup, seed, options):
-        kept, accepted = self._walk(design, priors, draws, warmup, seed, likelihood=True)
+        kept, accepted = self._walk(design, priors, draws, warmup, seed, likelihood=True, **options)
         return self._fit(design, family, priors, kept, Steps(accepted, draws / 10), chains, seed)
 
     def sample_prior(self, design, family, priors, *, reason, draws, seed):
@@ -180,9 +194,9 @@ class Walk:
         joint = JointDraws((Predictor(beta, np.zeros((len(beta), 0)), ()),), {})
         return PosteriorFit(design, family, priors, joint, sampling, chains, seed)
 
-    def _walk(self, design, priors, draws, warmup, seed, likelihood):
+    def _walk(self, design, priors, draws, warmup, seed, likelihood, step=0.12):
         rng, beta, accepted = np.random.default_rng(seed), np.zeros(design.X.shape[1]), 0
-        scale = 0.12 if likelihood else 1.5
+        scale = step if likelihood else 1.5
 
         def log_density(beta):
             eta = design.X @ beta
@@ -244,7 +258,10 @@ def test_its_concerns_are_warnings(walk, counts, monkeypatch):
 def test_it_says_what_it_cannot_do_and_which_options_it_has(walk, counts):
     with pytest.raises(OptionError, match=r"walks over the coefficients[\s\S]*here: it is no Poisson[\s\S]*'stanli'"):
         mx.bayes("y ~ z + x", counts, engine="walk")
-    with pytest.raises(OptionError, match="engine='walk' has no adapt_delta"):
+    steps = [mx.bayes("y ~ z + x", counts, family="poisson", engine="walk", draws=200, seed=1, control={"step": step})
+             for step in (0.01, 0.1)]  # fmt: skip
+    assert steps[0].sampling.accepted > steps[1].sampling.accepted  # an option that no other engine has
+    with pytest.raises(OptionError, match="engine='walk' has no adapt_delta: it has progress, step"):
         mx.bayes("y ~ z + x", counts, family="poisson", engine="walk", adapt_delta=0.9)
 
 
