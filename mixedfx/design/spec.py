@@ -129,6 +129,13 @@ class DesignSpec:
     contrasts: Mapping[str, Any] = field(default_factory=dict)
     null: NullSpace | None = None
 
+    @classmethod
+    def of(cls, frame: pd.DataFrame, **parts: Any) -> DesignSpec:
+        """Of plain columns `frame`, whose kinds it remembers, and its other fields."""
+        columns = {str(name): values for name, values in frame.items()}
+        text = frozenset(name for name, values in columns.items() if has_text_categories(values))
+        return cls(kinds={name: kind(values) for name, values in columns.items()}, text_categories=text, **parts)
+
     @property
     def reader(self) -> Reader:
         """Reads expressions as this design does."""
