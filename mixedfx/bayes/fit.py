@@ -25,6 +25,7 @@ from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
 from mixedfx.draws import Draws
 from mixedfx.errors import MixedfxWarning, check_option
+from mixedfx.inference.original_scale import PredictionKind
 from mixedfx.plots.picture import Picture
 from mixedfx.progress import Asked
 from mixedfx.results import tables
@@ -336,14 +337,15 @@ class PosteriorFit(Posterior):
         groups: Literal["fitted", "average"] = "fitted",
         seed: int | None = None,
         *,
-        kind: responses.Kind = "response",
+        kind: PredictionKind = "response",
+        se: bool = False,
         interval: Literal["confidence", "prediction"] | None = None,
         level: float = 0.95,
         weights: Any = None,
         back_transform: bool = False,
         bias_adjust: bool = False,
-    ) -> pd.DataFrame:
-        """Expected responses, linear predictors or new responses, with intervals.
+    ) -> pd.Series | pd.DataFrame:
+        """Expected responses, linear predictors or new responses, with intervals where they are asked for.
 
         Parameters
         ----------
@@ -360,9 +362,11 @@ class PosteriorFit(Posterior):
             ``"response"``: the expected response, residual variation left out (binomial: the probability of success;
             categories: the probability of each). ``"link"``: the linear predictor. ``"predictive"``: a new response,
             residual variation included; new data need the columns of ``trials(...)`` and ``se(...)``.
+        se
+            Whether to give posterior standard deviations (and intervals).
         interval
-            As for fits by REML. ``"confidence"``: for the expected response, as where None. ``"prediction"``: for a new
-            response, which is ``kind="predictive"``.
+            ``"confidence"``: for the expected response. ``"prediction"``: for a new response, which is
+            ``kind="predictive"``. Either gives a table.
         level
             Probability inside the interval.
         weights
@@ -379,9 +383,11 @@ class PosteriorFit(Posterior):
 
         Returns
         -------
-        DataFrame
-            estimate (posterior mean), se (posterior standard deviation), lower, upper: a row for each row of the data.
-            For categories a row for each row of the data and category, column `category` first.
+        Series or DataFrame
+            As fits by REML give them. Posterior means, one for each row of the data (for categories a column each); a
+            table estimate, se (posterior standard deviation), lower, upper where `se`, `interval` or
+            ``kind="predictive"`` is given, for categories with a row for each row of the data and category, column
+            `category` first.
 
         Raises
         ------
@@ -406,11 +412,11 @@ class PosteriorFit(Posterior):
         >>> import mixedfx as mx
         >>> course = mx.datasets.load("flipped_classroom")
         >>> fit = mx.bayes("score ~ style + (1 | professor)", course, seed=1)
-        >>> fit.predict(course.iloc[[0]]).round(0)["estimate"].item()
+        >>> fit.predict(course.iloc[[0]]).round(0).item()
         73.0
         """
         return prediction.predict(
-            self, newdata, new_levels, groups, seed, kind=kind, interval=interval, level=level, weights=weights,
+            self, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level, weights=weights,
             back_transform=back_transform, bias_adjust=bias_adjust,
         )  # fmt: skip
 

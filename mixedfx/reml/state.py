@@ -25,6 +25,7 @@ from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
 from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.hypotheses import Reference
+from mixedfx.inference.original_scale import PredictionKind
 from mixedfx.reml import prediction
 from mixedfx.reml.estimate import RemlEstimate
 from mixedfx.reml.predictive import IntervalKind, Source
@@ -377,6 +378,7 @@ class LmerState:
         groups: Literal["fitted", "average"] = "fitted",
         seed: int | None = None,
         *,
+        kind: PredictionKind = "response",
         se: bool = False,
         interval: IntervalKind | None = None,
         level: float = 0.95,
@@ -398,6 +400,9 @@ class LmerState:
             ``"fitted"``: with the estimated effects of the groups. ``"average"``: with all random effects at 0.
         seed
             Seed of the draws of ``new_levels="sample"``.
+        kind
+            ``"response"``: the mean of the response. ``"link"``: the linear predictor, which it is. ``"predictive"``: a
+            new response, the table of ``interval="prediction"``.
         se
             Whether to give standard errors (and the intervals that belong to them).
         interval
@@ -469,7 +474,7 @@ class LmerState:
         0      73.8  12.1   53.5  101.9
         """
         return prediction.predict(
-            self.uncertain, newdata, new_levels, groups, seed, se=se, interval=interval, level=level,
+            self.uncertain, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level,
             uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust,
         )  # fmt: skip
 

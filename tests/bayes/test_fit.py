@@ -100,12 +100,12 @@ def test_tidy_holds_quantiles(sleep_fit):
 def test_fitted_values_predictions_and_simulations_agree(sleep_fit, sleepstudy):
     fitted = sleep_fit.fitted
     assert fitted.to_numpy() + sleep_fit.residuals().to_numpy() == pytest.approx(sleepstudy["Reaction"].to_numpy())
-    predicted = sleep_fit.predict(sleepstudy.iloc[:5])
+    predicted = sleep_fit.predict(sleepstudy.iloc[:5], se=True)
     assert predicted["estimate"].to_numpy() == pytest.approx(fitted.to_numpy()[:5])
     assert (predicted["lower"] < predicted["estimate"]).all()
     simulated = sleep_fit.simulate(None, seed=1, use_u=True).to_numpy()
     assert simulated.shape == (180, 4000)
-    expected = np.sqrt(sleep_fit.predict()["se"].to_numpy() ** 2 + (sleep_fit.variances.sigma**2).mean())
+    expected = np.sqrt(sleep_fit.predict(se=True)["se"].to_numpy() ** 2 + (sleep_fit.variances.sigma**2).mean())
     # a standard deviation of 4,000 draws has an error of 1.2 %; 180 of them stay within 5 %
     assert simulated.std(axis=1) == pytest.approx(expected, rel=0.05)
 
