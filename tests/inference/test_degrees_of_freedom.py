@@ -9,7 +9,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx.errors import OptionError
-from mixedfx.inference.degrees_of_freedom import DDF, Ddf, DegreesOfFreedom
+from mixedfx.inference.degrees_of_freedom import DDF, Ddf, DegreesOfFreedom, find_ddf
 from mixedfx.inference.hypotheses import Constant
 from mixedfx.inference.satterthwaite import satterthwaite
 
@@ -57,6 +57,14 @@ def plain():
 
 def test_the_type_that_editors_read_lists_the_registry():
     assert get_args(Ddf) == tuple(DDF)
+
+
+def test_the_number_that_serves_for_everything_or_none():
+    assert {name: entry.number(7.0) for name, entry in DDF.items() if entry.constant} == {
+        "residual": 7,
+        "normal": np.inf,
+    }
+    assert np.isnan([find_ddf(None, unknown=True).number(7.0), find_ddf("satterthwaite").number(7.0)]).all()
 
 
 @pytest.mark.parametrize("name", DDF)
