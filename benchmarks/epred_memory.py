@@ -48,7 +48,7 @@ def by_hand(fit: PosteriorFit, new: pd.DataFrame) -> np.ndarray:
 QUESTIONS = {
     "stream": by_hand,
     "effects": lambda fit, new: mx.effects(fit, "z", by=BY, newdata=new).table,
-    "predict": lambda fit, new: fit.predict(new),
+    "predict": lambda fit, new: fit.predict(new, se=True),
 }
 
 

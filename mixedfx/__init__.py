@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from mixedfx.meta.rma_mv import rma_mv
     from mixedfx.meta.transforms import convert_effects
     from mixedfx.meta.vcalc import vcalc
+    from mixedfx.options import control
     from mixedfx.reml.comparison import anova
-    from mixedfx.reml.control import control
     from mixedfx.reml.lmer import lmer
     from mixedfx.reml.power import power
 
@@ -84,7 +84,7 @@ _FUNCTIONS = {
     "anova": "mixedfx.reml.comparison",
     "bayes": "mixedfx.bayes.bayes",
     "clear_cache": "mixedfx.bayes.engines.cache",
-    "control": "mixedfx.reml.control",
+    "control": "mixedfx.options",
     "convert_effects": "mixedfx.meta.transforms",
     "design": "mixedfx.design.build",
     "effects": "mixedfx.effects.effects",

@@ -15,8 +15,8 @@ from mixedfx.errors import OptionError, UnseenLevelError
 from mixedfx.reml.fit import LmerFit
 
 FORMULA = "y ~ x + (1 + x | g)"
-# what one way of fitting can be asked and the other cannot: a posterior gives a table always, of all its uncertainty
-ONLY = {LmerFit: {"se", "uncertainty"}, PosteriorFit: {"kind"}}
+# what one way of fitting can be asked and the other cannot: a posterior answers with all its uncertainty
+ONLY = {LmerFit: {"uncertainty"}, PosteriorFit: set()}
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +120,23 @@ def test_a_posterior_gives_a_response_for_each_draw(data):
     assert fit.simulate(None, seed=1, use_u=True).shape == (360, 50)
 
 
-def test_a_new_response_is_asked_for_in_two_words_that_mean_the_same(data):
-    fit = mx.bayes(FORMULA, data, draws=50, chains=1, seed=1)
+def test_predictions_alone_are_a_series_and_everything_else_a_table(fit, data):
+    rows = data.iloc[:5]
+    alone = fit.predict(rows)
+    assert isinstance(alone, pd.Series)
+    assert alone.name == "predicted"
+    assert alone.index.equals(rows.index)
+    pd.testing.assert_series_equal(fit.predict(rows, kind="link"), alone)  # of a normal response they are one
+    for asked in ({"se": True}, {"interval": "confidence"}, {"interval": "prediction"}, {"kind": "predictive"}):
+        table = fit.predict(rows, **asked)
+        assert list(table.columns) == ["estimate", "se", "lower", "upper"]
+        # a new response has the mean of its draws, whose error is a fiftieth of a residual sd of 0.5
+        near = 0.05 if "prediction" in asked.values() or "predictive" in asked.values() else 1e-8
+        assert table["estimate"].to_numpy() == pytest.approx(alone.to_numpy(), abs=near)
+    pd.testing.assert_frame_equal(fit.predict(rows, se=True), fit.predict(rows, interval="confidence"))
+
+
+def test_a_new_response_is_asked_for_in_two_words_that_mean_the_same(fit):
     pd.testing.assert_frame_equal(fit.predict(interval="prediction"), fit.predict(kind="predictive"))
     with pytest.raises(OptionError, match="scales"):
         fit.predict(kind="link", interval="prediction")

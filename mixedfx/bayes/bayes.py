@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mixedfx.bayes import diagnose
-from mixedfx.bayes.choice import check_options, choose
+from mixedfx.bayes.choice import check_options, choose, with_control
 from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.model_design import model_design
@@ -16,9 +16,11 @@ from mixedfx.bayes.propriety import check_proper
 from mixedfx.errors import ImproperPosteriorError, OptionError, check_count, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
+from mixedfx.options import Control
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import Key, PriorSet, prior_set
+from mixedfx.progress import Asked
 
 Priors = str | Mapping[Key, Prior] | PriorSet | None
 
@@ -45,9 +47,10 @@ def bayes(
     algorithm: str | None = None,
     inits: str | None = None,
     centred: bool | Collection[str] | None = None,
-    progress: bool | None = None,
+    progress: Asked = None,
     cores: int | None = None,
     proposals: int | None = None,
+    control: Control | Mapping[str, Any] | None = None,
 ) -> PosteriorFit:
     """Draw from the posterior of a multilevel model.
 
@@ -108,9 +111,9 @@ def bayes(
     env
         Names that the formula may use besides the columns and the documented functions.
     adapt_delta, max_treedepth
-        Of NUTS as Stan has them, 0.8 and 10 by default (stanli, cmdstan).
+        Of NUTS as Stan has them, 0.8 and 10 by default; 0.8 and 8 on the collapsed density.
     threads
-        Threads within each chain, which sum the likelihood in slices (stanli, cmdstan).
+        Threads within each chain, which sum the likelihood in slices (stanli, cmdstan); of BLAS (collapsed, nuts).
     algorithm
         ``"nuts"``; or an approximation, ``"pathfinder"``, ``"laplace"``, ``"variational"`` (cmdstan).
     inits
@@ -119,13 +122,16 @@ def bayes(
         True, or names of grouping factors, whose effects are parameters themselves; that samples better where levels
         have many rows. By default they are standard normal ones that are scaled (stanli, cmdstan).
     progress
-        Whether to show how far the sampler has come; None: on a terminal. The collapsed engine says nothing before a
-        second has gone by.
+        Whether to show how far the sampler has come: True, False, or None, which shows it on a terminal and in a
+        notebook after a second. Or a function, called with each `mixedfx.progress.Report`.
     cores
         Chains that run at the same time (stanli, cmdstan). The collapsed engine uses one core.
     proposals
         Number of weighted points of the collapsed engine, at least `draws`. By default as many as promise `draws`
         effective ones: 2 to 12 times `draws`, or 1.25 to 4 times where each takes a factorisation of its own.
+    control
+        Options of the engine together, these and those that are no arguments of their own (``k_hat``, ``start``, ...):
+        `mixedfx.control`, or a mapping. An option given here and by its own name has to have one value.
 
     Returns
     -------
@@ -172,9 +178,10 @@ def bayes(
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
     design = model_design(formula, data, family, stacklevel=3, **options)
     resolved = resolve(prior_set(priors), scales_of(design, family))
-    choice = choose(engine, design, family, resolved, threads or 1, algorithm or "nuts")
     given = {"adapt_delta": adapt_delta, "max_treedepth": max_treedepth, "threads": threads, "algorithm": algorithm}
     given |= {"inits": inits, "centred": centred, "progress": progress, "cores": cores, "proposals": proposals}
+    given = with_control(given, control)
+    choice = choose(engine, design, family, resolved, given.get("threads", 1), given.get("algorithm"))
     options = check_options(choice, given)
     check_proper(design, resolved)
     seed = _seed(seed)

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.bayes.course import StanSampling
-from mixedfx.bayes.engine import PosteriorSample, Sampling
+from mixedfx.bayes.course import Course
+from mixedfx.bayes.engine import PosteriorSample
 from mixedfx.bayes.joint import JointDraws, Predictor
 from mixedfx.errors import DataDependentPriorWarning, ImproperPosteriorError, ModelError
 from mixedfx.priors.resolve import ResolvedPriors
@@ -72,9 +72,9 @@ def joint_draws(target: Target, sample: PosteriorSample) -> tuple[JointDraws, Co
     return JointDraws((Predictor(sample.beta, sample.u, factors),), auxiliary), part
 
 
-def evidence(priors: ResolvedPriors, sampling: Sampling | StanSampling) -> LogEvidence:
+def evidence(priors: ResolvedPriors, sampling: Course) -> LogEvidence:
     """Log marginal likelihood, or the reason why there is none; see `PosteriorFit.log_evidence`."""
-    if not isinstance(sampling, Sampling):
+    if sampling.log_evidence is None:
         raise ModelError(
             f"draws by {sampling.engine} do not give the marginal likelihood",
             hint="It comes with engine='collapsed', for Gaussian models.",
@@ -84,7 +84,7 @@ def evidence(priors: ResolvedPriors, sampling: Sampling | StanSampling) -> LogEv
             f"the marginal likelihood needs proper priors; flat: {', '.join(priors.improper)}",
             hint="Give them priors, such as mx.priors.normal(0, 10).",
         )
-    if sampling.method != "importance":
+    if np.isnan(sampling.log_evidence[0]):
         raise ModelError(
             f"draws by {sampling.method} do not give the marginal likelihood",
             hint="It comes with importance sampling; see fit.diagnostics() for why that was not used.",

@@ -173,11 +173,7 @@ def psis(posterior: Posterior, log_likelihood: Array, labels: list[Any], along: 
 def _relative_efficiency(posterior: Posterior) -> float:
     """Effective draws over draws: 1 for independent ones."""
     ess = posterior.sampling.ess
-    return (
-        1.0
-        if posterior.sampling.method not in ("nuts",) or np.isnan(ess)
-        else float(np.clip(ess / posterior.n_draws, 0.01, 1))
-    )
+    return 1.0 if posterior.sampling.independent or np.isnan(ess) else float(np.clip(ess / posterior.n_draws, 0.01, 1))
 
 
 def loo(posterior: Posterior) -> Any:

@@ -12,17 +12,20 @@ starting points lead, the REML estimate among them, is compared with the mass th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.bayes import nuts
-from mixedfx.errors import MemoryForecastError
+from mixedfx.bayes.exact_course import Sampling
+from mixedfx.errors import MemoryForecastError, OptionError
+from mixedfx.pls.evaluate import evaluate
 from mixedfx.sampling.importance import RELIABLE, ImportanceSample, resample, smooth
 from mixedfx.sampling.mixture_proposal import Adapted, MixtureProposal, adapt, at_modes, log_masses
 from mixedfx.sampling.mode import Modes, find_modes
+from mixedfx.sampling.nuts import ACCEPTANCE, DEEPEST
 from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
@@ -41,68 +44,19 @@ PART = 1000  # draws of (beta, u) between two reports
 LARGEST_DRAWS = 0.25  # share of the free memory that draws may take: proposals and copies need as much again
 
 
-@dataclass(frozen=True, eq=False)
-class Sampling:
-    """How draws were made, and how far they can be trusted.
+@dataclass(frozen=True)
+class EngineSettings:
+    """Options of the engine, as `mixedfx.control` describes them; None where it decides."""
 
-    Attributes
-    ----------
-    method
-        ``"importance"`` or ``"nuts"``.
-    reason
-        Why NUTS was used; empty for importance sampling.
-    k_hat
-        Shape of the tail of the importance weights; NaN where there are none.
-    ess
-        Effective number of draws: of the weights before resampling, or the smallest over the coordinates for NUTS.
-    proposals
-        Number of weighted points; 0 for NUTS.
-    distinct
-        Number of distinct (theta, sigma) among the draws kept.
-    r_hat
-        Largest R-hat over the coordinates; NaN for independent draws.
-    divergences
-        Divergent transitions of NUTS.
-    evaluations
-        Evaluations of the density, of all stages.
-    seconds
-        Time taken.
-    log_evidence
-        Log marginal likelihood and its Monte Carlo error; NaN for NUTS.
-    modes
-        Modes that matter.
-    starts
-        Points that the search for modes began at, the REML estimate among them.
-    log_mass
-        Log mass near each mode: by proposals that stand there, or by Laplace's approximation for NUTS.
-    drawn
-        Log mass near each mode that the draws stand for.
-    mass_error
-        Standard error of the largest of `log_mass`; infinite for Laplace's.
-    at_max_treedepth
-        Transitions of NUTS that were cut short.
-    energy
-        (chains,) E-BFMI of NUTS.
-    """
+    proposals: int | None = None
+    k_hat: float = RELIABLE
+    max_coordinates: int = MOST_COORDINATES
+    start: tuple[float, ...] | None = None
+    adapt_delta: float = ACCEPTANCE
+    max_treedepth: int = DEEPEST
 
-    method: str
-    reason: str
-    k_hat: float
-    ess: float
-    proposals: int
-    distinct: int
-    r_hat: float
-    divergences: int
-    evaluations: int
-    seconds: float
-    log_evidence: tuple[float, float]
-    modes: int
-    starts: int = 0
-    log_mass: tuple[float, ...] = ()
-    drawn: tuple[float, ...] = ()
-    mass_error: float = np.inf
-    at_max_treedepth: int = 0
-    energy: tuple[float, ...] = ()
+
+DEFAULT = EngineSettings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +84,7 @@ class PosteriorSample:
 
 def sample(
     target: Target, draws: int, chains: int, warmup: int, rng: np.random.Generator, engine: str = "auto",
-    proposals: int | None = None, report: Report | None = None,
+    settings: EngineSettings = DEFAULT, report: Report | None = None,
 ) -> PosteriorSample:  # fmt: skip
     """Draw from the posterior.
 
@@ -146,8 +100,8 @@ def sample(
         Random numbers.
     engine
         ``"auto"``: importance sampling if it can be trusted, else NUTS. ``"collapsed"``: the same. ``"nuts"``: NUTS.
-    proposals
-        Number of weighted points.
+    settings
+        Limits, tolerances and starts.
     report
         Called with the stage, how much of it is done and how much there is (0: not known).
 
@@ -164,20 +118,20 @@ def sample(
     check_memory(draws, target.collapsed.design.n_random + target.collapsed.problem.p + target.size)
     report, begin = report or _silent, time.perf_counter()
     report("searching for modes", 0, 0)
-    way = _Way(target, find_modes(target))
-    reason = _why_not_importance(target, engine)
+    way = _Way(target, find_modes(target, [] if settings.start is None else [point_of(target, settings.start)]))
+    reason = _why_not_importance(target, engine, settings.max_coordinates)
     weighted, spent = None, way.modes.evaluations
     if not reason:
         way, adapted, spent = _adapted(way, rng, report)
-        weighted = _weighted(way, adapted, draws, proposals, rng, report)
+        weighted = _weighted(way, adapted, draws, settings, rng, report)
         spent += weighted.sample.evaluations
-        if weighted.sample.k_hat > RELIABLE:
-            reason = f"k-hat of the importance weights is {weighted.sample.k_hat:.2f}, above {RELIABLE}"
+        if weighted.sample.k_hat > settings.k_hat:
+            reason = f"k-hat of the importance weights is {weighted.sample.k_hat:.2f}, above {settings.k_hat:g}"
     if weighted is not None and not reason:
         found = _kept(way, weighted, draws, spent, rng, begin, report)
     else:
         k_hat = np.nan if weighted is None else weighted.sample.k_hat
-        found = _by_nuts(way, reason, k_hat, draws, chains, warmup, spent, rng, begin, report)
+        found = _by_nuts(way, reason, k_hat, draws, chains, warmup, spent, rng, begin, report, settings)
     if way.target is target:
         return found
     return replace(found, phi=target.coordinates.translated(found.phi, way.target.coordinates))
@@ -207,11 +161,30 @@ def check_memory(draws: int, width: int, hint: str | None = None) -> None:
         )
 
 
-def _why_not_importance(target: Target, engine: str) -> str:
+def point_of(target: Target, theta: Sequence[float]) -> Array:
+    """(d,) the point with covariance factors theta, as ``fit.theta`` has them, and the sigma that suits them best.
+
+    Raises
+    ------
+    OptionError
+        For another number of parameters than the model has.
+    """
+    problem = target.collapsed.problem
+    if len(theta) != problem.n_parameters:
+        raise OptionError(
+            f"start= has {len(theta)} numbers, and theta has {problem.n_parameters}",
+            hint="Give theta, as fit.theta of another fit.",
+        )
+    par = problem.parameters(np.asarray(theta, dtype=np.float64))
+    sigma = float(np.sqrt(evaluate(problem, par, derivatives=False).sigma2))
+    return target.coordinates.from_used(sigma, problem.matrices(par))
+
+
+def _why_not_importance(target: Target, engine: str, most: int) -> str:
     if engine == "nuts":
         return "asked for"
-    if target.size > MOST_COORDINATES:
-        return f"{target.size} coordinates, more than {MOST_COORDINATES}"
+    if target.size > most:
+        return f"{target.size} coordinates, more than {most}"
     return ""
 
 
@@ -261,17 +234,17 @@ class _Weighted:
 
 
 def _weighted(
-    way: _Way, adapted: Adapted, draws: int, proposals: int | None, rng: np.random.Generator, report: Report
+    way: _Way, adapted: Adapted, draws: int, settings: EngineSettings, rng: np.random.Generator, report: Report
 ) -> _Weighted:  # fmt: skip
     target, proposal = way.target, adapted.proposal
-    fast = target.batch is not None
+    fast, proposals = target.batch is not None, settings.proposals
     if proposals is None:  # as many effective points as draws, if that can be had
         proposals = int(np.ceil(draws * np.clip(1 / max(adapted.share, 1e-3), *EXTRA[fast])))
     n, spent = max(draws, proposals), adapted.evaluations
     found = _final_round(target, proposal, n, rng, report)
     for _ in range(ATTEMPTS[fast] - 1):
         spent += n
-        if found.sample.k_hat <= RELIABLE:
+        if found.sample.k_hat <= settings.k_hat:
             break
         # so many points know the tails better than a round of adaptation did
         proposal = proposal.refit(found.sample.points, found.sample.weights)
@@ -351,13 +324,14 @@ def _kept(
 
 def _by_nuts(
     way: _Way, reason: str, k_hat: float, draws: int, chains: int, warmup: int, spent: int, rng: np.random.Generator,
-    begin: float, report: Report,
+    begin: float, report: Report, settings: EngineSettings,
 ) -> PosteriorSample:  # fmt: skip
     """Draws of NUTS, each with its own (beta, u)."""
     target, modes, total = way.target, way.modes, warmup + -(-draws // chains)
     course = nuts.sample(
-        target, modes, draws, chains, warmup, rng, lambda done, phase: report(f"NUTS, {phase}", done, total)
-    )
+        target, modes, draws, chains, warmup, rng, lambda done, phase: report(f"NUTS, {phase}", done, total),
+        acceptance=settings.adapt_delta, deepest=settings.max_treedepth,
+    )  # fmt: skip
     beta, u = _effects(target, course.phi, rng, report)
     sampling = Sampling(
         method="nuts", reason=reason, k_hat=k_hat, ess=course.ess, proposals=0, distinct=len(course.phi),

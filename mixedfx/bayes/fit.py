@@ -25,7 +25,9 @@ from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
 from mixedfx.draws import Draws
 from mixedfx.errors import MixedfxWarning, check_option
+from mixedfx.inference.original_scale import PredictionKind
 from mixedfx.plots.picture import Picture
+from mixedfx.progress import Asked
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels, Uncertainty
 from mixedfx.results.undetermined import determined
@@ -335,14 +337,15 @@ class PosteriorFit(Posterior):
         groups: Literal["fitted", "average"] = "fitted",
         seed: int | None = None,
         *,
-        kind: responses.Kind = "response",
+        kind: PredictionKind = "response",
+        se: bool = False,
         interval: Literal["confidence", "prediction"] | None = None,
         level: float = 0.95,
         weights: Any = None,
         back_transform: bool = False,
         bias_adjust: bool = False,
-    ) -> pd.DataFrame:
-        """Expected responses, linear predictors or new responses, with intervals.
+    ) -> pd.Series | pd.DataFrame:
+        """Expected responses, linear predictors or new responses, with intervals where they are asked for.
 
         Parameters
         ----------
@@ -359,9 +362,11 @@ class PosteriorFit(Posterior):
             ``"response"``: the expected response, residual variation left out (binomial: the probability of success;
             categories: the probability of each). ``"link"``: the linear predictor. ``"predictive"``: a new response,
             residual variation included; new data need the columns of ``trials(...)`` and ``se(...)``.
+        se
+            Whether to give posterior standard deviations (and intervals).
         interval
-            As for fits by REML. ``"confidence"``: for the expected response, as where None. ``"prediction"``: for a new
-            response, which is ``kind="predictive"``.
+            ``"confidence"``: for the expected response. ``"prediction"``: for a new response, which is
+            ``kind="predictive"``. Either gives a table.
         level
             Probability inside the interval.
         weights
@@ -378,9 +383,11 @@ class PosteriorFit(Posterior):
 
         Returns
         -------
-        DataFrame
-            estimate (posterior mean), se (posterior standard deviation), lower, upper: a row for each row of the data.
-            For categories a row for each row of the data and category, column `category` first.
+        Series or DataFrame
+            As fits by REML give them. Posterior means, one for each row of the data (for categories a column each); a
+            table estimate, se (posterior standard deviation), lower, upper where `se`, `interval` or
+            ``kind="predictive"`` is given, for categories with a row for each row of the data and category, column
+            `category` first.
 
         Raises
         ------
@@ -405,11 +412,11 @@ class PosteriorFit(Posterior):
         >>> import mixedfx as mx
         >>> course = mx.datasets.load("flipped_classroom")
         >>> fit = mx.bayes("score ~ style + (1 | professor)", course, seed=1)
-        >>> fit.predict(course.iloc[[0]]).round(0)["estimate"].item()
+        >>> fit.predict(course.iloc[[0]]).round(0).item()
         73.0
         """
         return prediction.predict(
-            self, newdata, new_levels, groups, seed, kind=kind, interval=interval, level=level, weights=weights,
+            self, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level, weights=weights,
             back_transform=back_transform, bias_adjust=bias_adjust,
         )  # fmt: skip
 
@@ -457,7 +464,7 @@ class PosteriorFit(Posterior):
         """
         return criticism.loo(self)
 
-    def logo(self, group: str) -> Any:
+    def logo(self, group: str, progress: Asked = None) -> Any:
         """Expected log predictive density of whole groups, each left out in turn: how well new groups are predicted.
 
         The effects of a group, and of groups nested in it, are integrated out: exactly in a Gaussian model, else by
@@ -468,6 +475,8 @@ class PosteriorFit(Posterior):
         ----------
         group
             Grouping factor, as in the formula.
+        progress
+            As in `mixedfx.bayes`.
 
         Returns
         -------
@@ -493,7 +502,7 @@ class PosteriorFit(Posterior):
         >>> len(found.pareto_k), bool((found.pareto_k < 0.7).all())
         (15, True)
         """
-        return logo(self, group)
+        return logo(self, group, progress)
 
     def waic(self) -> Any:
         """Widely applicable information criterion (ArviZ's ELPDData)."""

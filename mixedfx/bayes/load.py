@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from mixedfx.bayes.fit import PosteriorFit
+from mixedfx.bayes.samplers import SAMPLERS
 from mixedfx.bayes.storage import read
 
 
@@ -34,5 +35,5 @@ def load(path: str | Path) -> PosteriorFit:
     Traceback (most recent call last):
     mixedfx.errors.DataError: there is no file nowhere.mfx
     """
-    found = read(path)
+    found = read(path, {course.__name__: course for sampler in SAMPLERS.values() for course in sampler.courses})
     return PosteriorFit(**{field.name: getattr(found, field.name) for field in fields(found)})

@@ -34,6 +34,7 @@ from mixedfx.bayes.prediction import residual_sd
 from mixedfx.bayes.responses import row_facts
 from mixedfx.design.rows import functional_for
 from mixedfx.errors import ModelError, check_option
+from mixedfx.progress import Asked, Progress
 
 Array = NDArray[np.float64]
 
@@ -43,7 +44,7 @@ STEPS, DAMPED, SMALL = 12, 20.0, 1e-4
 LOG_2PI = float(np.log(2 * np.pi))
 
 
-def logo(posterior: Posterior, group: str) -> Any:
+def logo(posterior: Posterior, group: str, progress: Asked = None) -> Any:
     """Leave-one-group-out cross-validation of a fit; see `PosteriorFit.logo`."""
     labels = [term.label for term in posterior.design.random]
     check_option("group", group, tuple(dict.fromkeys(labels)))
@@ -55,14 +56,14 @@ def logo(posterior: Posterior, group: str) -> Any:
         )
     return psis(
         posterior,
-        group_log_likelihood(posterior, group),
+        group_log_likelihood(posterior, group, progress),
         list(own.levels),
         "group",
         "Refit without these groups to be sure.",
     )
 
 
-def group_log_likelihood(posterior: Posterior, group: str) -> Array:
+def group_log_likelihood(posterior: Posterior, group: str, progress: Asked = None) -> Array:
     """(D, groups) log density of all rows of each group, its own effects integrated out."""
     design, family = posterior.design, posterior.family
     if len(posterior.joint.predictors) > 1:
@@ -83,28 +84,29 @@ def group_log_likelihood(posterior: Posterior, group: str) -> Array:
     out = np.empty((posterior.n_draws, levels))
     order = np.argsort(codes, kind="stable")
     ends = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=levels))])
-    for g in range(levels):
-        at = order[ends[g] : ends[g + 1]]
-        Z, places, factor = _own_effects(posterior, nested, at)
-        functional = rows.take(at)
-        random = functional.random.tolil()
-        random[:, places] = 0.0
-        eta = next(
-            values for _, values in blocks(_with(functional, random), posterior.joint, posterior.seed, rows=len(at))
-        )
-        known = facts.take(at)
-        if family.linear_gaussian:
-            sd = residual_sd(posterior)[at].T
-            out[:, g] = _gaussian(design.y[at] - eta, Z @ factor, sd)
-        else:
-            y = design.y[at]
-            out[:, g] = _integrated(
-                lambda eta, y=y, known=known: family.log_density(y, eta, parameters, known),
-                lambda eta, y=y, known=known: family.derivatives(y, eta, parameters, known, order=2),
-                eta,
-                Z,
-                factor,
+    with Progress(progress, "leaving out", levels, f"levels of {group}") as report:
+        for g in report.over(range(levels)):
+            at = order[ends[g] : ends[g + 1]]
+            Z, places, factor = _own_effects(posterior, nested, at)
+            functional = rows.take(at)
+            random = functional.random.tolil()
+            random[:, places] = 0.0
+            eta = next(
+                values for _, values in blocks(_with(functional, random), posterior.joint, posterior.seed, rows=len(at))
             )
+            known = facts.take(at)
+            if family.linear_gaussian:
+                sd = residual_sd(posterior)[at].T
+                out[:, g] = _gaussian(design.y[at] - eta, Z @ factor, sd)
+            else:
+                y = design.y[at]
+                out[:, g] = _integrated(
+                    lambda eta, y=y, known=known: family.log_density(y, eta, parameters, known),
+                    lambda eta, y=y, known=known: family.derivatives(y, eta, parameters, known, order=2),
+                    eta,
+                    Z,
+                    factor,
+                )
     return out
 
 

@@ -21,7 +21,6 @@ from mixedfx.sampling.unfolded import unfold
 
 Array = NDArray[np.float64]
 
-DEEPEST = nuts.DEEPEST
 SCATTER = (1.0, 0.5, 0.1, 0.0)  # spreads of starting points around a mode, tried in turn
 
 
@@ -59,13 +58,13 @@ class NutsCourse:
 
 def sample(
     target: Target, modes: Modes, draws: int, chains: int, warmup: int, rng: np.random.Generator,
-    report: nuts.Report | None = None,
+    report: nuts.Report | None = None, *, acceptance: float = nuts.ACCEPTANCE, deepest: int = nuts.DEEPEST,
 ) -> NutsCourse:  # fmt: skip
     """Run NUTS from points around the modes; `report` is told the iteration and the phase."""
     density = unfold(target, modes.best.phi)
     found = nuts.sample(
         density, density.v(_starts(target, modes, chains, rng)), density.covariance(modes.best.covariance), warmup,
-        -(-draws // chains), rng, density.folded, report,
+        -(-draws // chains), rng, density.folded, report, acceptance=acceptance, deepest=deepest,
     )  # fmt: skip
     phi = density.phi(found.x)
     seen = convergence(phi)

@@ -1,12 +1,13 @@
-"""Frozen values as JSON and back: priors and what is known of the sampling.
+"""Frozen values as JSON and back: priors, and whatever classes the caller knows besides.
 
-Only classes of the list below are ever built, from their fields; nothing else is imported, called or evaluated.
+Only classes that are listed are ever built, from their fields; nothing else is imported, called or evaluated.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -17,14 +18,12 @@ KIND = "class"
 
 @cache
 def known() -> dict[str, type]:
-    """The classes that a file may name: priors, and how draws were made."""
-    from mixedfx.bayes.course import StanSampling
-    from mixedfx.bayes.engine import Sampling
-    from mixedfx.priors import distributions
+    """The classes that every file may name: priors."""
+    from mixedfx.priors.distributions import DISTRIBUTIONS, SPECIAL
+    from mixedfx.priors.joint import Share
     from mixedfx.priors.resolve import ResolvedPriors, TermPrior
 
-    priors = [c for c in vars(distributions).values() if isinstance(c, type) and is_dataclass(c)]
-    return {c.__name__: c for c in (*priors, ResolvedPriors, TermPrior, Sampling, StanSampling)}
+    return {c.__name__: c for c in (*DISTRIBUTIONS, *SPECIAL, Share, ResolvedPriors, TermPrior)}
 
 
 def encode(value: Any) -> Any:
@@ -52,8 +51,13 @@ def encode(value: Any) -> Any:
     if hasattr(value, "items"):
         return {KIND: "mapping", "items": [[encode(k), encode(v)] for k, v in value.items()]}
     if type(value).__name__ in known():
-        return {KIND: type(value).__name__} | {f.name: encode(getattr(value, f.name)) for f in fields(value)}
+        return encode_record(value)
     raise TypeError(f"a {type(value).__name__} has no place in a saved fit")
+
+
+def encode_record(value: Any) -> dict[str, Any]:
+    """A frozen dataclass of plain values, whatever its class; who reads it names the class (`decode_record`)."""
+    return {KIND: type(value).__name__} | {f.name: encode(getattr(value, f.name)) for f in fields(value)}
 
 
 def decode(value: Any) -> Any:
@@ -75,6 +79,12 @@ def decode(value: Any) -> Any:
         return tuple(decode(x) for x in value["items"])
     if kind == "mapping":
         return {decode(k): decode(v) for k, v in value["items"]}
-    if kind not in known():
+    return decode_record(value, known())
+
+
+def decode_record(value: dict[str, Any], classes: Mapping[str, type]) -> Any:
+    """The inverse of `encode_record`, if the class is one of `classes` (`ValueError`)."""
+    kind = value[KIND]
+    if kind not in classes:
         raise ValueError(f"unknown class {kind!r}")
-    return known()[kind](**{name: decode(x) for name, x in value.items() if name != KIND})
+    return classes[kind](**{name: decode(x) for name, x in value.items() if name != KIND})

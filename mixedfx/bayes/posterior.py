@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.bayes.engine import Sampling
+from mixedfx.bayes.course import Course
 from mixedfx.bayes.joint import JointDraws, Predictor
 from mixedfx.design.design import Design
 from mixedfx.draws import Key
@@ -24,7 +24,6 @@ from mixedfx.priors.resolve import ResolvedPriors
 
 if TYPE_CHECKING:
     from mixedfx.bayes.collapsed import CollapsedPart
-    from mixedfx.bayes.course import StanSampling
 
 Array = NDArray[np.float64]
 
@@ -50,16 +49,16 @@ class Posterior:
     seed
         Seed of everything random about this fit.
     collapsed
-        What only the collapsed engine has; None for draws by another.
+        What only the collapsed density gives; None for draws made otherwise.
     transitions
-        What a Stan engine says of each transition of NUTS: name -> (D,). None for draws made otherwise.
+        What NUTS says of each transition, by ArviZ's names: name -> (D,). None for draws made otherwise.
     """
 
     design: Design
     family: Family
     priors: ResolvedPriors
     joint: JointDraws
-    sampling: Sampling | StanSampling
+    sampling: Course
     chains: int
     seed: int
     collapsed: CollapsedPart | None = None

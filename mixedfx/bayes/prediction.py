@@ -18,8 +18,13 @@ from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_index
 from mixedfx.design.transforms import Transformation
-from mixedfx.errors import OptionError, check_count, check_flag, check_level, check_option, check_seed
-from mixedfx.inference.original_scale import transformation_to_undo
+from mixedfx.errors import check_count, check_flag, check_level, check_option, check_seed
+from mixedfx.inference.original_scale import (
+    PredictionKind,
+    check_scales,
+    kind_of_prediction,
+    transformation_to_undo,
+)
 from mixedfx.results.protocol import NewLevels
 from mixedfx.results.undetermined import warn_rows
 
@@ -83,24 +88,22 @@ def predict(
     groups: str,
     seed: int | None,
     *,
-    kind: responses.Kind,
+    kind: PredictionKind,
+    se: bool,
     interval: str | None,
     level: float,
     weights: Any,
     back_transform: bool,
     bias_adjust: bool,
-) -> pd.DataFrame:
-    """Table behind `PosteriorFit.predict`."""
+) -> pd.Series | pd.DataFrame:
+    """What `PosteriorFit.predict` gives."""
     check_level(level)
     check_option("groups", groups, ("fitted", "average"))
-    check_option("kind", kind, ("response", "link", "predictive"))
-    check_option("interval", interval, (None, "confidence", "prediction"))
+    check_flag("se", se)
     check_seed(seed)
-    kind = _kind(kind, interval)
+    kind = kind_of_prediction(kind, interval)
     back = transformation_to_undo(posterior.design, posterior.family, back_transform, bias_adjust)
-    if back is not None and (kind == "link" or (bias_adjust and kind != "response")):
-        what = "back_transform=True" if kind == "link" else "bias_adjust=True"
-        raise OptionError(f"{what} and kind={kind!r} ask for different scales", hint='Use kind="response".')
+    check_scales(kind, back, bias_adjust)
     adjust = back is not None and bias_adjust
     if weights is not None and not adjust:
         responses.refuse_weights(posterior, kind)
@@ -120,7 +123,7 @@ def predict(
         used = responses.used_weights(posterior.design, frame, weights, row_labels(newdata)) if bias_adjust else None
         found = _taken_back(posterior, found, back, used, bias_adjust)
     index = row_index(posterior.design, newdata, len(rows))
-    table = responses.summaries(found, len(rows), last, level)
+    whole = se or interval is not None or kind == "predictive"
     names = (
         posterior.categories
         if kind == "response"
@@ -128,21 +131,10 @@ def predict(
         if last
         else ()
     )
+    if not whole:
+        return responses.predicted(found, len(rows), last, index, names)
+    table = responses.summaries(found, len(rows), last, level)
     return responses.prediction_table(table, index, names, "category")
-
-
-def _kind(kind: responses.Kind, interval: str | None) -> responses.Kind:
-    """What is predicted: an interval for a new response asks for draws of one."""
-    if interval == "prediction" and kind == "link":
-        raise OptionError(
-            f"interval={interval!r} and kind={kind!r} ask for different scales", hint='Use kind="response".'
-        )
-    if interval == "confidence" and kind == "predictive":
-        raise OptionError(
-            f"interval={interval!r} is for the mean of the response and kind={kind!r} for a new one",
-            hint="Leave one of them out.",
-        )
-    return "predictive" if interval == "prediction" else kind
 
 
 def _taken_back(

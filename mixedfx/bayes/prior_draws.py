@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixedfx.bayes.engine import PosteriorSample, Sampling
+from mixedfx.bayes.engine import PosteriorSample
+from mixedfx.bayes.exact_course import Sampling
 from mixedfx.sampling.target import Target
 
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import ImproperPosteriorError
-from mixedfx.priors.distributions import Decov, Flat
+from mixedfx.priors.joint import Decov
+from mixedfx.priors.location import Flat
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.results.tables import term_names
 

@@ -171,8 +171,7 @@ def _kind(posterior: Posterior) -> str:
 
 
 def _engine(posterior: Posterior) -> str:
-    engine = getattr(posterior.sampling, "engine", None)
-    return posterior.sampling.method if engine is None else f"{posterior.sampling.method} ({engine})"
+    return posterior.sampling.label
 
 
 def _estimates(title: str, table: pd.DataFrame, names: tuple[str, ...], level: float) -> SummaryTable:

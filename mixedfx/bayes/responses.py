@@ -19,13 +19,13 @@ from mixedfx.design.functional import Functional
 from mixedfx.design.rows_used import row_weights, weights_columns
 from mixedfx.errors import DataError, OptionError
 from mixedfx.families.facts import RowFacts
+from mixedfx.inference.original_scale import PredictionKind
 
 if TYPE_CHECKING:
     from mixedfx.design.design import Design
 
 Array = NDArray[np.float64]
 Scale = Literal["response", "link"]
-Kind = Literal["response", "link", "predictive"]
 
 
 def fetch(design: Design, newdata: Any, weights: Any = None) -> pd.DataFrame | None:
@@ -145,6 +145,19 @@ def summaries(found: Iterator[tuple[slice, Array]], m: int, last: tuple[int, ...
     return out
 
 
+def predicted(
+    found: Iterator[tuple[slice, Array]], m: int, last: tuple[int, ...], index: pd.Index | None, names: tuple[str, ...]
+) -> pd.Series | pd.DataFrame:
+    """Posterior mean of each row; where there are several columns, one for each."""
+    mean = np.empty((m, *last))
+    for at, values in found:
+        mean[at] = values.mean(axis=0)
+    index = pd.RangeIndex(m) if index is None else index
+    if not names:
+        return pd.Series(mean, index=index, name="predicted")
+    return pd.DataFrame(mean, index=index, columns=list(names))
+
+
 def prediction_table(
     found: dict[str, Array], index: pd.Index | None, names: tuple[str, ...], label: str
 ) -> pd.DataFrame:
@@ -167,7 +180,7 @@ def refuse_categories(posterior: Posterior, what: str) -> None:
         )
 
 
-def refuse_weights(posterior: Posterior, kind: Kind) -> None:
+def refuse_weights(posterior: Posterior, kind: PredictionKind) -> None:
     """Refuse precision weights where there is no residual variance for them to divide."""
     if kind != "predictive":
         raise OptionError(

@@ -7,21 +7,23 @@ a model. The numbers are in `mixedfx.bayes.engine`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from mixedfx.bayes import collapsed
-from mixedfx.bayes.engine import check_memory, sample
+from mixedfx.bayes.engine import EngineSettings, check_memory, sample
+from mixedfx.bayes.exact_course import Sampling
 from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.prior_draws import prior_sample
-from mixedfx.bayes.progress_line import ProgressLine
 from mixedfx.design.design import Design
-from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
-from mixedfx.priors.distributions import Decov
+from mixedfx.linalg.threads import blas_threads
+from mixedfx.priors.joint import Decov
 from mixedfx.priors.resolve import ResolvedPriors
+from mixedfx.progress import Progress
 from mixedfx.sampling.target import build_target
 
 
@@ -36,9 +38,19 @@ class Collapsed:
     """
 
     name: str
-    options = ("proposals", "progress", "cores")
+    options = (
+        "proposals", "progress", "cores", "threads", "k_hat", "max_coordinates", "start", "adapt_delta",
+        "max_treedepth",
+    )  # fmt: skip
     algorithms = ()
     warmup = 300
+    way = "integrates beta and u out exactly"
+    compiles = False
+    courses = (Sampling,)
+
+    def available(self) -> str | None:
+        """None: it is always there."""
+        return None
 
     def obstacle(self, design: Design, family: Family, priors: ResolvedPriors) -> str:
         """Why beta and u of a model cannot be integrated out; empty where they can."""
@@ -49,11 +61,16 @@ class Collapsed:
         warmup: int, seed: int, options: Mapping[str, Any],
     ) -> PosteriorFit:  # fmt: skip
         """Sample the posterior."""
-        progress, proposals = options.get("progress"), options.get("proposals")
-        _check_quiet_options(progress, options.get("cores"))
-        with ProgressLine(progress) as report:
+        known = {field.name for field in fields(EngineSettings)}
+        settings = EngineSettings(**{name: value for name, value in options.items() if name in known})
+        threads = nullcontext() if options.get("threads") is None else blas_threads(0, options["threads"])
+        with threads, Progress(options.get("progress")) as line:
+
+            def report(stage: str, done: int, total: int) -> None:
+                line(done, total, what=stage)
+
             target = build_target(design, priors)
-            found = sample(target, draws, chains, warmup, np.random.default_rng(seed), self.name, proposals, report)
+            found = sample(target, draws, chains, warmup, np.random.default_rng(seed), self.name, settings, report)
             joint, part = collapsed.joint_draws(target, found)
         transitions = found.transitions
         return PosteriorFit(
@@ -85,18 +102,3 @@ def obstacle(design: Design, family: Family, priors: ResolvedPriors) -> str:
     if priors.sigma is not None and not priors.sigma.exact:
         return "sigma has a prior that only Stan knows"
     return ""
-
-
-def _check_quiet_options(progress: object, cores: object) -> None:
-    """Refuse values that no engine takes: the draws do not depend on them, and this one looks at progress only.
-
-    Raises
-    ------
-    OptionError
-        Names the value.
-    """
-    if progress is not None and not isinstance(progress, bool):
-        raise OptionError(f"progress={progress!r}", hint="Use True, False, or None, which shows it on a terminal.")
-    whole = isinstance(cores, int) and not isinstance(cores, bool) and cores >= 1
-    if cores is not None and not whole:
-        raise OptionError(f"cores={cores!r} is not a number of cores", hint="Use cores=None for all of them.")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx.bayes.course import StanSampling, energies, transitions_of, worst
 from mixedfx.bayes.engine import check_memory
 from mixedfx.bayes.engines.base import LARGEST_SEED, Engine, Settings, require
 from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.joint import JointDraws
+from mixedfx.bayes.stan_course import StanSampling, energies, transitions_of, worst
 from mixedfx.design.design import Design
 from mixedfx.families.family import Family
 from mixedfx.priors.resolve import ResolvedPriors
@@ -24,6 +24,8 @@ class OnStan:
 
     engine: Engine
     warmup = 1000
+    way = "samples all parameters by a Stan program"
+    courses = (StanSampling,)
 
     @property
     def name(self) -> str:
@@ -39,6 +41,15 @@ class OnStan:
     def algorithms(self) -> tuple[str, ...]:
         """Those of the engine."""
         return self.engine.algorithms
+
+    @property
+    def compiles(self) -> bool:
+        """As the engine does."""
+        return self.engine.compiles
+
+    def available(self) -> str | None:
+        """As the engine says."""
+        return self.engine.available()
 
     def obstacle(self, design: Design, family: Family, priors: ResolvedPriors) -> str:
         """Empty: there is a program for every model."""

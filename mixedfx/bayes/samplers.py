@@ -1,7 +1,8 @@
 """What `engine=` can be: every sampler under its name, and what a sampler has to have.
 
-The two that integrate beta and u out are listed here; those that run Stan programs come from
-`mixedfx.bayes.engines.registry`, where each is one line. Nothing else lists engines, their options or algorithms.
+Samplers that integrate beta and u out, those that run Stan programs, and any other stand in one list, `SAMPLERS`; a new
+one is an entry there. What `mixedfx.bayes` accepts, offers, chooses and says in messages, and what `mixedfx.load`
+reads, is taken from it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mixedfx.bayes.engines.registry import ENGINES
+from mixedfx.bayes.engines.base import Engine
+from mixedfx.bayes.engines.cmdstan import CmdStan
+from mixedfx.bayes.engines.stanli import Stanli
 from mixedfx.bayes.fit import PosteriorFit
 from mixedfx.bayes.run_collapsed import Collapsed
 from mixedfx.bayes.run_stan import OnStan
@@ -39,6 +42,25 @@ class Sampler(Protocol):
     @property
     def warmup(self) -> int:
         """Warm-up iterations of each chain where nothing else is asked for."""
+        ...
+
+    @property
+    def way(self) -> str:
+        """What it does, in words that end before "which cannot be done here"."""
+        ...
+
+    @property
+    def compiles(self) -> bool:
+        """Whether it compiles a program for a minute, to run threads within chains faster than others."""
+        ...
+
+    @property
+    def courses(self) -> tuple[type, ...]:
+        """Classes of `PosteriorFit.sampling` that it leaves (`mixedfx.bayes.course.Course`), for reading saved fits."""
+        ...
+
+    def available(self) -> str | None:
+        """None if it can be used here; else the reason and, as its last line, the one command that installs it."""
         ...
 
     def obstacle(self, design: Design, family: Family, priors: ResolvedPriors) -> str:
@@ -71,10 +93,13 @@ class Sampler(Protocol):
         ...
 
 
-EXACT: dict[str, Sampler] = {sampler.name: sampler for sampler in (Collapsed("collapsed"), Collapsed("nuts"))}
-"""Samplers with beta and u integrated out; the first is chosen wherever it can sample the model."""
+SAMPLERS: dict[str, Sampler] = {
+    sampler.name: sampler
+    for sampler in (Collapsed("collapsed"), Collapsed("nuts"), OnStan(Stanli()), OnStan(CmdStan()))
+}
+"""Every sampler under its name, in the order in which ``engine="auto"`` looks for one that can sample a model."""
 
 
-def samplers() -> dict[str, Sampler]:
-    """Every sampler under its name: the exact ones first, then the Stan engines in the order of their registry."""
-    return {**EXACT, **{name: OnStan(engine) for name, engine in ENGINES.items()}}
+def stan_engines() -> dict[str, Engine]:
+    """The engines that run Stan programs, by name."""
+    return {name: sampler.engine for name, sampler in SAMPLERS.items() if isinstance(sampler, OnStan)}

@@ -17,6 +17,7 @@ import io
 import json
 import warnings
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def save(posterior: Posterior, path: str | Path) -> Path:
         "auxiliary": list(posterior.joint.auxiliary),
         "extra": [list(key) for key in posterior.joint.extra],
         "transitions": None if posterior.transitions is None else list(posterior.transitions),
-        "sampling": plain_values.encode(posterior.sampling),
+        "sampling": plain_values.encode_record(posterior.sampling),
         "priors": plain_values.encode(posterior.priors),
         "design": _design_facts(posterior.design),
     }
@@ -73,8 +74,8 @@ def save(posterior: Posterior, path: str | Path) -> Path:
     return Path(path)
 
 
-def read(path: str | Path) -> Posterior:
-    """Read what `save` wrote; see `mixedfx.load`."""
+def read(path: str | Path, courses: Mapping[str, type]) -> Posterior:
+    """Read what `save` wrote; see `mixedfx.load`. `courses` are the classes that say how draws were made, by name."""
     from mixedfx.families.registry import family
 
     head, frame, table = _read(Path(path))
@@ -87,7 +88,8 @@ def read(path: str | Path) -> Posterior:
         design = _rebuilt(head, frame, kind)
         arrays = {name: _array(table, name, shape) for name, shape in head["shapes"].items()}
         joint = _joint(head, arrays, len(design.random))
-        sampling, priors = plain_values.decode(head["sampling"]), plain_values.decode(head["priors"])
+        sampling = plain_values.decode_record(head["sampling"], courses)
+        priors = plain_values.decode(head["priors"])
         part = None
         if "phi" in arrays:
             from mixedfx.sampling.target import build_target

@@ -1,13 +1,14 @@
 """Formula and data -> `Design`: rows chosen, response, X of full rank, random terms as codes and covariates.
 
-The order of work: fetch the columns the formula needs, choose the rows (missing values, zero weights), evaluate
-response, offsets and weights, build X and drop its aliased columns, build each random term, remember what repeats all
-this on new data, and run the checks that hold for the model.
+The order of work, each step in a file that is visited once: fetch the columns the formula needs (`source`), align what
+is given beside them (`alignment`), choose the rows (`select`), evaluate offsets (`expressions`) and the response
+(`response`), build the columns of every part (`parts`), drop aliased ones of X (`rank`, `estimable`), code the groups
+(`grouping`), remember what repeats all this on new data (`spec`), and run the checks that hold for the model
+(`checks`).
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -16,23 +17,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.covariance.structures import STRUCTURES
-from mixedfx.design.alignment import per_row, row_labels
-from mixedfx.design.checks import check_estimable, warn_few_levels, warn_unidentified
+from mixedfx.design.alignment import per_row
+from mixedfx.design.checks import check_design
 from mixedfx.design.design import Design, RandomTerm
-from mixedfx.design.dispersion import dispersion_formula, read_dispersion
+from mixedfx.design.dispersion import read_dispersion
 from mixedfx.design.estimable import null_space
-from mixedfx.design.expressions import Scope, columns_read, number
-from mixedfx.design.frame import column, column_names, has_text_categories, kind, nearest, opened, plain, to_pandas
+from mixedfx.design.expressions import Scope, number
 from mixedfx.design.grouping import Codes, Grouping, group
-from mixedfx.design.parts import Part, build_part
+from mixedfx.design.parts import Part, build_parts
 from mixedfx.design.precision import read_covariance
-from mixedfx.design.rank import combination, independent_columns
+from mixedfx.design.rank import full_rank
 from mixedfx.design.relation import relation_of
-from mixedfx.design.response import check_covariance, check_sigma, check_varies, check_weights, read_response
+from mixedfx.design.response import check_arguments, check_varies, read_response
 from mixedfx.design.select import choose_rows
+from mixedfx.design.source import known_errors_beside_dispersion, read_source
 from mixedfx.design.spec import DesignSpec, OffsetSpec, RandomSpec
-from mixedfx.errors import DataError, FormulaError, ModelError, RankDeficiencyWarning
+from mixedfx.errors import DataError, FormulaError
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.formula.mixed_formula import MixedFormula
@@ -190,88 +190,63 @@ def build_design(
     >>> built.fixed_names, built.random[0].levels, built.random[0].codes.tolist()
     (('Intercept', 'x'), ('a', 'b', 'c'), [0, 0, 1, 1, 2, 2])
     """
-    from mixedfx.formula.parse import expand_dot, parse_formula
-
     if na not in ("drop", "raise"):
         raise DataError(f"na='{na}' is not known", hint="Use na='drop' or na='raise'.")
     family = None if family is None else find_family(family)
-    labels, data = row_labels(data), opened(data)
-    names = column_names(data)
-    parsed = parse_formula(formula) if isinstance(formula, str) else formula
-    parsed = expand_dot(parsed, [c for c in names if isinstance(c, str)])
-    if parsed.response is None:
-        raise FormulaError("the formula has no response", formula=parsed.text, column=0, hint="Write y ~ ...")
     ordered = family is not None and family.outcome == "ordered"
+    source = read_source(formula, data, env or {}, (weights, offset), dispersion)
+    parsed, total = source.formula, len(source.frame)
     if ordered:
         _refuse_no_intercept(parsed)
-    if weights is not None:
-        check_weights(parsed, family)
-    check_sigma(sigma)
-    if V is not None:
-        check_covariance(parsed, weights)
-    used = columns_read(parsed, env or {}, names)
-    spread = None if dispersion is None else dispersion_formula(dispersion)
-    if spread is not None:
-        if V is not None or parsed.knows_errors:
-            raise ModelError(
-                "dispersion= models residual standard deviations, and these are known sampling errors",
-                hint="Leave one of them out; (1 | row) adds a variance to known errors.",
-            )
-        used = list(dict.fromkeys([*used, *columns_read(spread, env or {}, names)]))
-    scope = Scope.of(env, contrasts)
+    if source.spread is not None and V is not None:
+        raise known_errors_beside_dispersion()
 
-    extra = [v for v in (weights, offset) if isinstance(v, str)]
-    frame = to_pandas(data, [*used, *extra])
-    total = len(frame)
     given = {"weights": weights, "offset": offset}
-    arrays = {k: per_row(v, labels, total, k) for k, v in given.items() if v is not None and not isinstance(v, str)}
-    all_weights = (
-        per_row(column(frame, weights), frame.index, total, "weights")
-        if isinstance(weights, str)
-        else arrays.get("weights")
-    )
-    rows, kept_weights = choose_rows(frame, all_weights, arrays, na)
-    rows = replace(rows, labels=labels)
-    frame = plain(frame if len(rows.used) == total else frame.take(rows.used))
+    arrays = {
+        name: per_row(values, source.labels, total, name)
+        for name, values in given.items()
+        if values is not None and not isinstance(values, str)
+    }
+    all_weights = arrays.get("weights")
+    if isinstance(weights, str):
+        all_weights = per_row(source.frame.loc[:, weights], source.frame.index, total, "weights")
+    rows, kept_weights, frame = choose_rows(source.frame, all_weights, arrays, na)
+    rows = replace(rows, labels=source.labels)
     offset_column = offset if isinstance(offset, str) else None
     if "offset" in arrays:
-        offset_column = _free_name("(offset)", names)
+        offset_column = _free_name("(offset)", source.names)
         frame = frame.assign(**{offset_column: arrays["offset"][rows.used]})
 
-    response = read_response(parsed, family, frame, scope, rows.used)
+    scope = Scope.of(env, contrasts)
     outside = [] if offset_column is None else [f"`{offset_column}`"]
     offsets = tuple(OffsetSpec(e, {}) for e in (*parsed.offsets, *outside))
     total_offset = np.zeros(len(frame))
-    for spec in offsets:
-        total_offset += number(spec.expression, frame, scope, spec.state, rows.used, "offset")
+    for offset_spec in offsets:
+        total_offset += number(offset_spec.expression, frame, scope, offset_spec.state, rows.used, "offset")
+    check_arguments(parsed, family, weights, V, sigma)
+    response = read_response(parsed, family, frame, scope, rows.used)
+    if family is not None and not family.identity and sigma_free:
+        check_varies(response, family, parsed.response or "")
 
-    parts: dict[str, tuple[Array, Part]] = {}
-
-    def part(text: str) -> tuple[Array, Part]:
-        if text not in parts:
-            parts[text] = build_part(text, frame, scope, rows.used)
-        return parts[text]
-
-    full, fixed = part(parsed.fixed)
-    kept, aliased = _full_rank(full, fixed)
+    spreads = [] if source.spread is None else [source.spread.fixed]
+    parts = build_parts([parsed.fixed, *(term.left for term in parsed.random), *spreads], frame, scope, rows.used)
+    full, fixed = parts[parsed.fixed]
+    kept, aliased = full_rank(full, fixed.columns, fixed.constant_factors)
     null = null_space(full, kept, fixed.columns)
     if ordered:
         kept = kept[np.array([fixed.columns[j] != "Intercept" for j in kept], dtype=bool)]
     X = full if len(kept) == full.shape[1] else np.ascontiguousarray(full[:, kept])
-    random, random_specs = _random_terms(parsed, frame, part, env or {})
-    _check_contrasts(scope, parts)
+    random, random_specs = _random_terms(parsed, frame, parts.__getitem__, env or {})
 
-    model = None if spread is None else read_dispersion(spread, *part(spread.fixed))
+    model = None if source.spread is None else read_dispersion(source.spread, *parts[source.spread.fixed])
     covariance, known_sd = None, response.known_sd
     if V is not None:
-        covariance = read_covariance(V, total, rows.used, labels)
+        covariance = read_covariance(V, total, rows.used, source.labels)
         if covariance.nnz == len(frame):  # nothing beside the diagonal
             covariance, known_sd = None, np.sqrt(covariance.diagonal())
-    columns = {str(c): values for c, values in frame.items()}
-    beside = [c for c in columns if c not in used and c != offset_column]
-    spec = DesignSpec(
+    spec = DesignSpec.of(
+        frame,
         formula=parsed,
-        kinds={c: kind(values) for c, values in columns.items()},
         fixed=fixed,
         kept=kept,
         random=random_specs,
@@ -279,11 +254,11 @@ def build_design(
         given_offset=offset_column,
         offset_is_own="offset" in arrays,
         weights=weights if isinstance(weights, str) else None,
-        text_categories=frozenset(c for c, values in columns.items() if has_text_categories(values)),
         env=dict(env or {}),
         contrasts=dict(contrasts or {}),
         null=null,
     )
+    beside = [c for c in map(str, frame) if c not in source.used and c != offset_column]
     built = Design(
         formula=parsed,
         y=response.y,
@@ -297,24 +272,14 @@ def build_design(
         rows=rows,
         aliased=aliased,
         known_sd=known_sd,
-        response_name=parsed.response,
+        response_name=parsed.response or "",
         trials=response.trials,
         categories=response.categories,
         known_covariance=covariance,
         scale=sigma,
         dispersion=model,
     )
-    if family is not None and not family.identity:
-        if sigma_free:
-            check_varies(response, family, parsed.response)
-        warn_unidentified(_with_intercept(built) if ordered else built)
-        return built
-    free = sigma_free and built.sigma is None
-    if free:
-        check_estimable(built)
-    warn_unidentified(built)
-    if free and family is None:
-        warn_few_levels(built)
+    check_design(built, family, sigma_free)
     return built
 
 
@@ -336,31 +301,6 @@ def _refuse_no_intercept(formula: MixedFormula) -> None:
         )
 
 
-def _with_intercept(design: Design) -> Design:
-    """The design with the intercept that the thresholds stand for, as the checks need it."""
-    ones = np.ones((len(design.y), 1))
-    return replace(design, X=np.hstack([ones, design.X]), fixed_names=("Intercept", *design.fixed_names))
-
-
-def _full_rank(full: Array, part: Part) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    """Find the columns to keep and the labels of those dropped, and warn of the latter."""
-    kept = independent_columns(full)
-    dropped = [j for j in range(full.shape[1]) if j not in set(kept.tolist())]
-    empty = part.constant_factors
-    if not dropped and not empty:
-        return kept, ()
-    lines = []
-    for name, level in empty.items():
-        lines.append(f"{name}: has the one level '{level}', which the intercept stands for already")
-    for j in dropped:
-        others = [part.columns[i] for i in combination(full, kept, j)]
-        lines.append(f"{part.columns[j]}: {'a combination of ' + ', '.join(others) if others else 'zero in every row'}")
-    warnings.warn(
-        "the fixed part is rank deficient; dropped:\n  " + "\n  ".join(lines), RankDeficiencyWarning, stacklevel=4
-    )
-    return kept, (*empty, *(part.columns[j] for j in dropped))
-
-
 def _random_terms(
     formula: MixedFormula, frame: pd.DataFrame, part: Callable[[str], tuple[Array, Part]], env: Mapping[str, Any]
 ) -> tuple[tuple[RandomTerm, ...], tuple[RandomSpec, ...]]:
@@ -368,13 +308,6 @@ def _random_terms(
     groups: dict[tuple[str, ...], tuple[Codes, Grouping]] = {}
     terms, specs = [], []
     for random in formula.random:
-        if random.structure not in STRUCTURES:
-            raise FormulaError(
-                f"there is no covariance structure `{random.structure}`",
-                formula=formula.text,
-                column=random.column,
-                hint=nearest(random.structure, STRUCTURES) or f"Those there are: {', '.join(STRUCTURES)}.",
-            )
         if random.group not in groups:
             groups[random.group] = group(frame, random.group)
         codes, grouping = groups[random.group]
@@ -393,14 +326,3 @@ def _random_terms(
         )
         specs.append(RandomSpec(random.label, left, grouping))
     return tuple(terms), tuple(specs)
-
-
-def _check_contrasts(scope: Scope, parts: Mapping[str, tuple[Array, Part]]) -> None:
-    """Refuse codings for factors that the formula does not have."""
-    factors = sorted({name for _, p in parts.values() for name in p.levels})
-    for name in scope.contrasts:
-        if name not in factors:
-            raise DataError(
-                f"contrasts= names '{name}', which is no factor of the formula",
-                hint=nearest(name, factors) or f"Its factors: {', '.join(factors) or 'none'}.",
-            )

@@ -21,13 +21,15 @@ that copies of a term cost no more than their number.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.rank import independent_columns
-from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError
+from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError, outside
+from mixedfx.families.family import Family
 
 FEW_LEVELS = 5
 _EXACT = 1e-10
@@ -39,6 +41,25 @@ _PREFIX = 4096
 def _shown(design: Design, term: int) -> str:
     part = design.formula.random[term]
     return f"({part.left} {'|' if part.correlated else '||'} {part.label})"
+
+
+def check_design(design: Design, family: Family | None, sigma_free: bool) -> None:
+    """Every check that holds for a model of this family; arguments as in `mixedfx.design.build.build_design`."""
+    if family is not None and not family.identity:
+        warn_unidentified(_with_intercept(design) if family.outcome == "ordered" else design)
+        return
+    free = sigma_free and design.sigma is None
+    if free:
+        check_estimable(design)
+    warn_unidentified(design)
+    if free and family is None:
+        warn_few_levels(design)
+
+
+def _with_intercept(design: Design) -> Design:
+    """The design with the intercept that thresholds stand for, as the checks need it."""
+    ones = np.ones((len(design.y), 1))
+    return replace(design, X=np.hstack([ones, design.X]), fixed_names=("Intercept", *design.fixed_names))
 
 
 def check_estimable(design: Design) -> None:
@@ -95,14 +116,14 @@ def warn_few_levels(design: Design) -> None:
             f"fewer than five levels: {listed}. A variance between so few levels is barely identified by REML; "
             "mx.bayes, with a prior on it, says how much is known.",
             FewLevelsWarning,
-            stacklevel=4,
+            stacklevel=outside(),
         )
 
 
 def warn_unidentified(design: Design) -> None:
     """Warn of parts of the model that explain the same variation (IdentifiabilityWarning), naming both."""
     for message in unidentified(design):
-        warnings.warn(message, IdentifiabilityWarning, stacklevel=4)
+        warnings.warn(message, IdentifiabilityWarning, stacklevel=outside())
 
 
 def unidentified(design: Design) -> list[str]:

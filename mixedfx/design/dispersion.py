@@ -7,7 +7,6 @@ The columns d are those of a formula without its intercept, whose part sigma has
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,6 @@ from mixedfx.design.parts import Part
 from mixedfx.design.rank import independent_columns
 from mixedfx.errors import FormulaError, ModelError
 from mixedfx.formula.mixed_formula import MixedFormula
-
-if TYPE_CHECKING:
-    from mixedfx.design.design import Design
 
 Vector = NDArray[np.float64]
 
@@ -110,28 +106,3 @@ def read_dispersion(formula: MixedFormula, full: Vector, part: Part) -> Dispersi
         return None
     names = tuple(part.columns[j] for j in own)
     return Dispersion(formula, names, np.ascontiguousarray(full[:, own]), part, own, np.zeros(len(own)))
-
-
-def dispersion_columns(design: Design) -> tuple[str, ...]:
-    """Columns of data that the model of the residual standard deviation reads."""
-    from mixedfx.design.expressions import columns_read
-
-    found = design.dispersion
-    return () if found is None else tuple(columns_read(found.formula, design.spec.env, design.spec.kinds))
-
-
-def new_log_sd(design: Design, frame: Any) -> Vector:
-    """(m,) logarithms of the residual standard deviations of new rows over sigma.
-
-    Raises
-    ------
-    DataError, UnseenLevelError
-        Rows that lack a column, or have a level that the fit has not seen.
-    """
-    found = design.dispersion
-    assert found is not None
-    alone = replace(
-        design.spec, formula=found.formula, fixed=found.part, kept=found.kept, random=(), offsets=(),
-        given_offset=None, offset_is_own=False, null=None,
-    )  # fmt: skip
-    return alone.replay(frame).X @ found.gamma

@@ -6,7 +6,7 @@ formulaic. Both kinds of part remember what they need to make the same columns f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.expressions import Scope, finite
-from mixedfx.design.frame import column, kind
+from mixedfx.design.frame import column, kind, nearest
 from mixedfx.design.labels import level_label
 from mixedfx.errors import DataError
 
@@ -170,3 +170,24 @@ def build_part(
         twice = next(c for c in part.columns if part.columns.count(c) > 1)
         raise DataError(f"two columns of '{text}' would both be called '{twice}'", hint="Rename a column of the data.")
     return matrix, part
+
+
+def build_parts(
+    texts: Iterable[str], frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]
+) -> dict[str, tuple[NDArray[np.float64], Part]]:
+    """Columns of every right-hand side of a model, each worked out once; arguments as in `build_part`.
+
+    Raises
+    ------
+    DataError
+        As `build_part`, and for codings of factors that none of them has.
+    """
+    parts = {text: build_part(text, frame, scope, rows) for text in dict.fromkeys(texts)}
+    factors = sorted({name for _, part in parts.values() for name in part.levels})
+    for name in scope.contrasts:
+        if name not in factors:
+            raise DataError(
+                f"contrasts= names '{name}', which is no factor of the formula",
+                hint=nearest(name, factors) or f"Its factors: {', '.join(factors) or 'none'}.",
+            )
+    return parts

@@ -11,8 +11,13 @@ one QR, and the rule is applied to the columns of R, which have the same lengths
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from mixedfx.errors import RankDeficiencyWarning, outside
 
 TOLERANCE = 1e-7
 ROUNDING = 1e-12
@@ -84,3 +89,30 @@ def combination(
         return np.empty(0, dtype=np.intp)
     coefficients = np.linalg.lstsq(X[:, kept] / scale, X[:, aliased] / length, rcond=None)[0]
     return kept[np.abs(coefficients) > tolerance]
+
+
+def full_rank(
+    full: NDArray[np.float64], columns: Sequence[str], constant: Mapping[str, str]
+) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Find the columns of a fixed part to keep and the labels of those dropped, and warn of the latter.
+
+    Parameters
+    ----------
+    full, columns
+        (n, p) all columns, and their labels.
+    constant
+        Factors with one level, which have no column: name -> level.
+    """
+    kept = independent_columns(full)
+    dropped = [j for j in range(full.shape[1]) if j not in set(kept.tolist())]
+    if not dropped and not constant:
+        return kept, ()
+    lines = []
+    for name, level in constant.items():
+        lines.append(f"{name}: has the one level '{level}', which the intercept stands for already")
+    for j in dropped:
+        others = [columns[int(i)] for i in combination(full, kept, j)]
+        lines.append(f"{columns[j]}: {'a combination of ' + ', '.join(others) if others else 'zero in every row'}")
+    said = "the fixed part is rank deficient; dropped:\n  " + "\n  ".join(lines)
+    warnings.warn(said, RankDeficiencyWarning, stacklevel=outside())
+    return kept, (*constant, *(columns[j] for j in dropped))

@@ -14,10 +14,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.covariance.structures import STRUCTURES
+from mixedfx.design.frame import nearest
 from mixedfx.errors import DataError, FormulaError
 from mixedfx.formula.mixed_formula import RandomPart
 
 SYMMETRIC = 1e-8  # relative difference of A and its transpose up to which it is symmetric
+
+
+def _check_structure(part: RandomPart, formula: str) -> None:
+    if part.structure not in STRUCTURES:
+        raise FormulaError(
+            f"there is no covariance structure `{part.structure}`",
+            formula=formula,
+            column=part.column,
+            hint=nearest(part.structure, STRUCTURES) or f"Those there are: {', '.join(STRUCTURES)}.",
+        )
 
 
 def relation_of(
@@ -39,10 +51,11 @@ def relation_of(
     Raises
     ------
     FormulaError
-        A name that `env` does not have.
+        A name that `env` does not have; a covariance structure that does not exist.
     DataError
         A matrix without names of levels, without some of them, not symmetric, or not positive definite.
     """
+    _check_structure(part, formula)
     if not part.relation:
         return None
     if part.relation not in env:

@@ -93,6 +93,15 @@ def read_response(
     return Response(y, categories, trials, known_sd)
 
 
+def check_arguments(formula: MixedFormula, family: Family | None, weights: Any, V: Any, sigma: Any) -> None:
+    """Refuse weights, known covariances and sigma that do not go with the left side, or with each other."""
+    if weights is not None:
+        check_weights(formula, family)
+    check_sigma(sigma)
+    if V is not None:
+        check_covariance(formula, weights)
+
+
 def check_weights(formula: MixedFormula, family: Family | None) -> None:
     """Refuse precision weights where there is no residual variance for them to divide.
 

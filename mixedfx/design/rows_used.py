@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.additions import addition, addition_columns
 from mixedfx.design.alignment import aligned, per_row
-from mixedfx.design.dispersion import dispersion_columns, new_log_sd
+from mixedfx.design.expressions import columns_read
 from mixedfx.design.frame import column, nearest
 from mixedfx.errors import DataError, UnweightedRowsWarning, outside
 
@@ -39,7 +40,7 @@ def weights_columns(design: Design, weights: Any = None) -> tuple[str, ...]:
         return addition_columns(design, "se")
     name = design.spec.weights if weights is None else weights
     own = (name,) if isinstance(name, str) else ()
-    return own if design.dispersion is None else (*own, *dispersion_columns(design))
+    return own if design.dispersion is None else (*own, *_dispersion_columns(design))
 
 
 def labels_used(design: Design) -> pd.Index | None:
@@ -97,7 +98,7 @@ def row_weights(
     out = _row_weights(design, frame, weights, labels, n)
     if design.dispersion is None or (frame is None and weights is None):
         return out
-    log_sd = design.dispersion.log_sd if frame is None else new_log_sd(design, frame)
+    log_sd = design.dispersion.log_sd if frame is None else _new_log_sd(design, frame)
     return out * np.exp(-2.0 * log_sd)
 
 
@@ -180,3 +181,26 @@ def _warn(name: str | None) -> None:
         UnweightedRowsWarning,
         stacklevel=outside(),
     )
+
+
+def _dispersion_columns(design: Design) -> tuple[str, ...]:
+    """Columns of data that the model of the residual standard deviation reads."""
+    found = design.dispersion
+    return () if found is None else tuple(columns_read(found.formula, design.spec.env, design.spec.kinds))
+
+
+def _new_log_sd(design: Design, frame: Any) -> NDArray[np.float64]:
+    """(m,) logarithms of the residual standard deviations of new rows over sigma.
+
+    Raises
+    ------
+    DataError, UnseenLevelError
+        Rows that lack a column, or have a level that the fit has not seen.
+    """
+    found = design.dispersion
+    assert found is not None
+    alone = replace(
+        design.spec, formula=found.formula, fixed=found.part, kept=found.kept, random=(), offsets=(),
+        given_offset=None, offset_is_own=False, null=None,
+    )  # fmt: skip
+    return alone.replay(frame).X @ found.gamma

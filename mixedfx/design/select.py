@@ -11,15 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import RowReport
-from mixedfx.design.frame import missing
-from mixedfx.errors import DataError, RowsDroppedWarning, some_rows
+from mixedfx.design.frame import missing, plain
+from mixedfx.errors import DataError, RowsDroppedWarning, outside, some_rows
 
 Array = NDArray[np.float64]
 
 
 def choose_rows(
     frame: pd.DataFrame, weights: Array | None, arrays: Mapping[str, Array], na: Literal["drop", "raise"]
-) -> tuple[RowReport, Array | None]:
+) -> tuple[RowReport, Array | None, pd.DataFrame]:
     """Rows without missing values and with a positive weight.
 
     Parameters
@@ -37,6 +37,8 @@ def choose_rows(
     -------
     report : RowReport
     weights : (n used,) or None
+    frame
+        The rows used, in plain columns.
 
     Raises
     ------
@@ -87,7 +89,8 @@ def choose_rows(
             f"{dropped_zero} {'row has' if dropped_zero == 1 else 'rows have'} a weight of zero and "
             f"{'is' if dropped_zero == 1 else 'are'} left out; {len(used)} remain",
             RowsDroppedWarning,
-            stacklevel=4,
+            stacklevel=outside(),
         )
     report = RowReport(total, used, counts, dropped_missing, dropped_zero)
-    return report, None if weights is None else weights[used]
+    kept = plain(frame if len(used) == total else frame.take(used))
+    return report, None if weights is None else weights[used], kept

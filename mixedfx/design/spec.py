@@ -29,7 +29,7 @@ from mixedfx.design.frame import (
 from mixedfx.design.grouping import Grouping, NewCodes, regroup
 from mixedfx.design.labels import level_label
 from mixedfx.design.parts import Part
-from mixedfx.design.terms import Reader, Terms, read_terms
+from mixedfx.design.terms import RandomTerms, Reader, Terms
 from mixedfx.errors import DataError, some_rows
 from mixedfx.formula.mixed_formula import MixedFormula
 
@@ -129,6 +129,13 @@ class DesignSpec:
     contrasts: Mapping[str, Any] = field(default_factory=dict)
     null: NullSpace | None = None
 
+    @classmethod
+    def of(cls, frame: pd.DataFrame, **parts: Any) -> DesignSpec:
+        """Of plain columns `frame`, whose kinds it remembers, and its other fields."""
+        columns = {str(name): values for name, values in frame.items()}
+        text = frozenset(name for name, values in columns.items() if has_text_categories(values))
+        return cls(kinds={name: kind(values) for name, values in columns.items()}, text_categories=text, **parts)
+
     @property
     def reader(self) -> Reader:
         """Reads expressions as this design does."""
@@ -137,7 +144,17 @@ class DesignSpec:
     @cached_property
     def terms(self) -> Terms:
         """What the terms read, and which coefficients they own."""
-        return read_terms(self)
+        reader, place = self.reader, {int(c): j for j, c in enumerate(self.kept)}
+        parts = {random.part.text: reader.part(random.part) for random in self.random}
+        expressions = tuple(offset.expression for offset in self.offsets)
+        written = expressions if self.given_offset is None else expressions[:-1]
+        return Terms(
+            reader.part(self.fixed, place),
+            tuple(RandomTerms(parts[r.part.text], r.grouping.columns) for r in self.random),
+            tuple(map(reader.expression, written)),
+            None if self.given_offset is None else reader.expression(expressions[-1]),
+            reader.columns(self.fixed.text, written),
+        )
 
     def fetch(self, newdata: Any, also: Collection[str] = ()) -> pd.DataFrame:
         """Fetch the columns of new data that the design needs, once, as a frame that `replay` takes.

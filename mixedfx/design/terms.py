@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mixedfx.design.degree import degree
 from mixedfx.design.expressions import column_of, columns_read
@@ -19,9 +19,6 @@ from mixedfx.design.parts import NumericPart, Part
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
 from mixedfx.formula.python_code import read_code
-
-if TYPE_CHECKING:
-    from mixedfx.design.spec import DesignSpec
 
 
 @dataclass(frozen=True)
@@ -247,22 +244,6 @@ class Reader:
                 product.append(known[key])
             terms.append(Term(tuple(product), kept(columns)))
         return tuple(terms)
-
-
-def read_terms(spec: DesignSpec) -> Terms:
-    """Terms of a design."""
-    reader = spec.reader
-    place = {int(c): j for j, c in enumerate(spec.kept)}
-    parts = {random.part.text: reader.part(random.part) for random in spec.random}
-    expressions = tuple(offset.expression for offset in spec.offsets)
-    written = expressions if spec.given_offset is None else expressions[:-1]
-    return Terms(
-        reader.part(spec.fixed, place),
-        tuple(RandomTerms(parts[r.part.text], r.grouping.columns) for r in spec.random),
-        tuple(map(reader.expression, written)),
-        None if spec.given_offset is None else reader.expression(expressions[-1]),
-        reader.columns(spec.fixed.text, written),
-    )
 
 
 def _once(names: Iterable[str]) -> tuple[str, ...]:

@@ -40,7 +40,6 @@ from mixedfx.effects.outcome import (
     integrated,
     is_identity,
 )
-from mixedfx.effects.progress import progress
 from mixedfx.effects.quantities import Drawn, Exact, Quantities
 from mixedfx.effects.reading import AS_THEY_ARE, Reading
 from mixedfx.effects.sampled import sampled
@@ -49,6 +48,7 @@ from mixedfx.effects.treatment import Treatment
 from mixedfx.effects.unseen import condensed
 from mixedfx.effects.wording import listed
 from mixedfx.errors import EffectsError, UnseenLevelsWarning
+from mixedfx.progress import Progress
 from mixedfx.results.protocol import Fit, NewLevels
 from mixedfx.results.undetermined import needed_columns
 
@@ -270,15 +270,16 @@ def _one_for_each_weighting(
     s = cast(tuple[int, int], membership.shape)[0]
     draws = pass_by.grid.weight_draws
     values = np.empty((len(draws), V * s))
-    for d, weight in progress(enumerate(draws), len(draws), "averaging cells"):
-        scaled = sparse.csr_array(membership * weight)
-        mean = sparse.csr_array(sparse.diags_array(1.0 / np.asarray(scaled.sum(axis=1))) @ scaled)
-        parts = []
-        for cells, _, rows in blocks:
-            A = block_diagonal(sparse.csr_array(mean[:, cells]) if len(blocks) > 1 else mean, V)
-            parts.append((rows.combine(A), np.asarray(A @ rows.unseen)))
-        own = int(np.random.SeedSequence([seed, d]).generate_state(1)[0])
-        values[d] = pass_by.fit.apply(_add(parts, pass_by)).draws(1, own)[0]
+    with Progress(None, "averaging cells", len(draws)) as report:
+        for d, weight in report.over(enumerate(draws)):
+            scaled = sparse.csr_array(membership * weight)
+            mean = sparse.csr_array(sparse.diags_array(1.0 / np.asarray(scaled.sum(axis=1))) @ scaled)
+            parts = []
+            for cells, _, rows in blocks:
+                A = block_diagonal(sparse.csr_array(mean[:, cells]) if len(blocks) > 1 else mean, V)
+                parts.append((rows.combine(A), np.asarray(A @ rows.unseen)))
+            own = int(np.random.SeedSequence([seed, d]).generate_state(1)[0])
+            values[d] = pass_by.fit.apply(_add(parts, pass_by)).draws(1, own)[0]
     unseen, nulls = np.zeros(V * s), []
     for cells, _, rows in whole:
         A = block_diagonal(sparse.csr_array(averaging[:, cells]), V)
@@ -345,8 +346,9 @@ def _streamed(
                             sums[:, v, :, k] += (members[:, cells[part]] @ weighted.T).T
                     yield b * len(part) / len(own)
 
-    for _ in progress(pieces(), V * len(pass_by.grid), "averaging cells", size=float):
-        pass
+    with Progress(None, "averaging cells", V * len(pass_by.grid)) as report:
+        for _ in report.over(pieces(), size=float):
+            pass
     if not certain:
         totals = totals[chosen]
         sums /= totals[:, None, :, None]

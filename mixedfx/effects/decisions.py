@@ -2,9 +2,10 @@
 
 Treating share t_S of subgroup S of w_S people gains ``G(t) = sum_S t_S w_S (b tau_S - c_S)``, with b = 1 or -1 the
 direction that is a benefit and c_S what a treatment costs in units of the outcome. The policy of highest expected gain
-treats every subgroup with ``b E tau_S > c_S``. Under a budget, with costs in its currency, it treats subgroups in the
-order of expected gain per unit of cost until the budget is spent, the last of them in part: the greedy solution of the
-continuous knapsack, which is optimal (Dantzig 1957, Operations Research 5:266).
+treats every subgroup with ``b E tau_S > c_S``; tau_S is that of one person, also where effects are stated per 1,000.
+Under a budget, with costs in its currency, it treats subgroups in the order of expected gain per unit of cost until the
+budget is spent, the last of them in part: the greedy solution of the continuous knapsack, which is optimal (Dantzig
+1957, Operations Research 5:266).
 
 A policy that is chosen and judged on the same draws looks better than it is, since it profits from their Monte Carlo
 error. So each half of the draws chooses for the other, and the judged draws of both halves are put together.
@@ -90,7 +91,8 @@ def decide(
     if budget is not None and not (isinstance(budget, int | float) and np.isfinite(budget) and budget >= 0):
         raise EffectsError(f"budget must be zero or a positive number, not {budget!r}")
     sign = 1.0 if benefit == "higher" else -1.0
-    draws = sign * effects.draws()[:, rows]
+    heads = _heads(effects)
+    draws = sign * effects.draws()[:, rows] / heads
     # What one treatment gains: under a budget its cost is paid from the budget and not from the gain.
     gain = draws - price if budget is None else draws
 
@@ -209,6 +211,14 @@ def _rows(effects: EffectsState, contrast: str | None) -> NDArray[np.intp]:
     return np.flatnonzero((effects.table["contrast"] == chosen).to_numpy())
 
 
+def _heads(effects: EffectsState) -> float:
+    """Number of people that an effect counts: 1,000 of one per 1,000; costs and gains are those of one."""
+    comparison = effects.comparison
+    assert comparison is not None
+    assert comparison.coefficients is not None
+    return abs(comparison.coefficients[0])
+
+
 def _prices(cost: CostLike, effects: EffectsState, rows: NDArray[np.intp]) -> Array:
     """Cost of one treatment in each subgroup."""
     labels = [effects.labels[i] for i in rows]
@@ -242,6 +252,8 @@ def _notes(effects: EffectsState, budget: float | None, policies: pd.DataFrame) 
         f"Gains are sums of {response} over people, each policy judged on draws that did not choose it; random treats "
         + ("as many people as the chosen policy." if budget is None else "people at random with the same money."),
     ]
+    if _heads(effects) != 1.0:
+        notes.append(f"Estimates are per {_heads(effects):,.10g}; costs and gains are those of one.")
     cost = float(policies.loc[1, "cost"])  # pyright: ignore[reportArgumentType]
     if budget is not None and cost > budget:
         notes.append(f"Treating all would cost {cost:,.4g}, more than the budget of {budget:,.4g}.")

@@ -10,16 +10,14 @@ import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mixedfx.effects.mean_fit import MeanFit
+from mixedfx.effects.pictures import EffectsPictures
 from mixedfx.effects.render import content
 from mixedfx.effects.treatment import PER_UNIT, STYLES, Treatment, pairs_of
 from mixedfx.errors import MixedfxError
 from mixedfx.families.registry import find_family
-
-if TYPE_CHECKING:
-    from mixedfx.effects.result import Effects
 
 STYLE = """
 :root { color-scheme: light; }
@@ -48,7 +46,7 @@ PICTURES = (
 )
 
 
-def report(effects: Effects, title: str | None = None, data: str = "data") -> str:
+def report(effects: EffectsPictures, title: str | None = None, data: str = "data") -> str:
     """The page as text; see `Effects.to_html`."""
     shown = content(effects, max_rows=None)
     heading = title or shown.title
@@ -76,7 +74,7 @@ def report(effects: Effects, title: str | None = None, data: str = "data") -> st
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
-def _pictures(effects: Effects) -> tuple[list[str], list[str]]:
+def _pictures(effects: EffectsPictures) -> tuple[list[str], list[str]]:
     drawn, left_out = [], []
     for kind, caption in PICTURES:
         if kind != "funnel" and len(effects) > MOST_ROWS:
@@ -95,7 +93,7 @@ def _pictures(effects: Effects) -> tuple[list[str], list[str]]:
     return drawn, left_out
 
 
-def _model(effects: Effects) -> list[str]:
+def _model(effects: EffectsPictures) -> list[str]:
     """What the fit says of itself: its summary, and for a posterior its priors and diagnostics."""
     fit: Any = effects.fit
     parts = []
@@ -105,7 +103,7 @@ def _model(effects: Effects) -> list[str]:
     return parts
 
 
-def computed(effects: Effects) -> list[str]:
+def computed(effects: EffectsPictures) -> list[str]:
     """How the numbers were made, in sentences."""
     question = effects.question
     design = effects.fit.design
@@ -131,7 +129,7 @@ def computed(effects: Effects) -> list[str]:
     return sentences
 
 
-def code(effects: Effects, data: str = "data") -> str:
+def code(effects: EffectsPictures, data: str = "data") -> str:
     """Python code that asks the same question again; what cannot be written down is named in a comment."""
     question = effects.question
     lines = ["import mixedfx as mx", "", _fit_line(effects.fit, data)]

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.functional import Functional
-from mixedfx.errors import OptionError, check_option
+from mixedfx.errors import OptionError
+from mixedfx.inference.degrees_of_freedom import Ddf, find_ddf
 from mixedfx.inference.hypotheses import Reference
 from mixedfx.results.protocol import Fit
 
 Array = NDArray[np.float64]
-Ddf = Literal["satterthwaite", "kenward-roger", "residual", "normal"]
-DDF = ("satterthwaite", "kenward-roger", "residual", "normal")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +108,7 @@ class Asker:
                     raise OptionError(f"{name}= is for fits by REML or ML; a posterior answers from its draws")
             return Asker(fit, None)
         if ddf is not None:
-            check_option("ddf", ddf, DDF)
+            find_ddf(ddf)
         estimated: Any = fit
         return Asker(fit, ddf or estimated.usual_ddf, vcov)
 

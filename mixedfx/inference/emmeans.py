@@ -20,8 +20,9 @@ from mixedfx.design.frame import column, kind
 from mixedfx.design.functional import Functional
 from mixedfx.design.labels import level_label, quoted
 from mixedfx.errors import NotEstimableWarning, OptionError, check_flag, check_level, check_option
-from mixedfx.inference.answers import Asker, Ddf, Rows
+from mixedfx.inference.answers import Asker, Rows
 from mixedfx.inference.averaging import Weights, asked, averages
+from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.marginal_means import MarginalMeans
 from mixedfx.inference.reference_grid import ReferenceGrid, reference_grid
 from mixedfx.inference.units import units_of

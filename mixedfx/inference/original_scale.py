@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,42 @@ from numpy.typing import NDArray
 from mixedfx.design.backtransform import Unknown, read_transformation
 from mixedfx.design.design import Design
 from mixedfx.design.transforms import Transformation
-from mixedfx.errors import OptionError, check_flag
+from mixedfx.errors import OptionError, check_flag, check_option
 from mixedfx.families.family import Family
 
 Array = NDArray[np.float64]
+
+
+PredictionKind = Literal["response", "link", "predictive"]
+
+
+def kind_of_prediction(kind: PredictionKind, interval: str | None) -> PredictionKind:
+    """What is predicted: an interval for a new response asks for one, and so does ``kind="predictive"``.
+
+    Raises
+    ------
+    OptionError
+        For names that there are not, and where the two contradict each other.
+    """
+    check_option("kind", kind, ("response", "link", "predictive"))
+    check_option("interval", interval, (None, "confidence", "prediction"))
+    if interval == "prediction" and kind == "link":
+        raise OptionError(
+            f"interval={interval!r} and kind={kind!r} ask for different scales", hint='Use kind="response".'
+        )
+    if interval == "confidence" and kind == "predictive":
+        raise OptionError(
+            f"interval={interval!r} is for the mean of the response and kind={kind!r} for a new one",
+            hint="Leave one of them out.",
+        )
+    return "predictive" if interval == "prediction" else kind
+
+
+def check_scales(kind: PredictionKind, back: Transformation | None, bias_adjust: bool) -> None:
+    """Refuse a scale that is none of those a transformed response has (`OptionError`)."""
+    if back is not None and (kind == "link" or (bias_adjust and kind != "response")):
+        what = "back_transform=True" if kind == "link" else "bias_adjust=True"
+        raise OptionError(f"{what} and kind={kind!r} ask for different scales", hint='Use kind="response".')
 
 
 def transformation_to_undo(

@@ -1,4 +1,4 @@
-"""Many replicates of one piece of work: blocks with their own seeds, run here or by joblib, with a progress bar.
+"""Many replicates of one piece of work: blocks with their own seeds, run here or by joblib.
 
 The replicates are cut into blocks whose size does not depend on who runs them, and every block has a child of the same
 seed sequence: results are those of one process, whatever `n_jobs` and whatever the backend.
@@ -6,14 +6,13 @@ seed sequence: results are those of one process, whatever `n_jobs` and whatever 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
 
 from mixedfx.errors import MissingPackageError, OptionError
+from mixedfx.progress import Asked, Progress
 
 Result = TypeVar("Result")
 
@@ -31,8 +30,9 @@ def run_blocks(
     block: int,
     seed: int | None = None,
     n_jobs: int | None = 1,
-    progress: bool | None = None,
+    progress: Asked = None,
     title: str = "",
+    unit: str = "replicates",
 ) -> list[Result]:
     """Do n replicates in blocks.
 
@@ -50,9 +50,9 @@ def run_blocks(
         1: here. Another number: that many processes of joblib (-1: every core). None: as the surrounding
         ``joblib.parallel_config`` says, so that a Dask or Ray backend serves.
     progress
-        Whether to show a progress bar; None: where standard error is a terminal.
-    title
-        Text before the bar.
+        Whether and to whom it is told how many are done; see `mixedfx.progress`.
+    title, unit
+        What is done, and what is counted.
 
     Returns
     -------
@@ -68,17 +68,17 @@ def run_blocks(
     """
     sizes = [min(block, n - begin) for begin in range(0, n, block)]
     seeds = np.random.SeedSequence(seed).spawn(len(sizes))
-    shown = sys.stderr.isatty() if progress is None else progress
     results: Iterable[Result]
-    with _bar(n, title, shown) as advance:
+    with Progress(progress, title, n, unit) as report:
         if n_jobs == 1:
             results = (work(size, child) for size, child in zip(sizes, seeds, strict=True))
         else:
-            results = _in_parallel(work, list(zip(sizes, seeds, strict=True)), n_jobs, shown)
-        out = []
+            results = _in_parallel(work, list(zip(sizes, seeds, strict=True)), n_jobs, report.shown)
+        out, done = [], 0
         for size, result in zip(sizes, results, strict=True):
             out.append(result)
-            advance(size)
+            done += size
+            report(done)
     return out
 
 
@@ -98,18 +98,3 @@ def _in_parallel(
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if progress else "list")
     found: Iterable[Result] = parallel(joblib.delayed(work)(*task) for task in tasks)  # pyright: ignore
     return found
-
-
-@contextmanager
-def _bar(n: int, title: str, shown: bool) -> Iterator[Callable[[int], None]]:
-    """A bar of n replicates; yields what advances it."""
-    if not shown:
-        yield lambda size: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=n)
-        yield lambda size: bar.advance(task, size)

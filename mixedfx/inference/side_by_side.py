@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import OptionError, check_level, check_option
+from mixedfx.inference.degrees_of_freedom import find_ddf
 from mixedfx.inference.variance_explained import VarianceParts, r2_table, variance_parts
-from mixedfx.inference.wording import DDF_NAMES, covariance_words
+from mixedfx.inference.wording import covariance_words
 from mixedfx.results.model_table import ModelRow, ModelSection, ModelTable
 from mixedfx.results.numbers import decimals
 
@@ -77,6 +78,7 @@ def table(
     """
     check_option("show", show, ("se", "ci", "none"))
     check_level(level)
+    kind = find_ddf("satterthwaite" if ddf is None else ddf)
     if not fits:
         raise OptionError("a table needs a fit", hint="Write mx.table(fit1, fit2).")
     heads = tuple(f"({i})" for i in range(1, len(fits) + 1)) if names is None else tuple(map(str, names))
@@ -93,20 +95,20 @@ def table(
         ModelSection("Fit", _facts(fits)),
     ]
     notes = _notes(fits, show, level, stars)
-    notes += _basis(heads, fits, covariances, ddf if show == "ci" or stars else "unused")
+    notes += _basis(heads, fits, covariances, kind.words if show == "ci" or stars else "")
     return ModelTable(heads, tuple(s for s in sections if s.rows), notes)
 
 
-def _basis(heads: Sequence[str], fits: Sequence[Any], covariances: Sequence[Any], ddf: str | None) -> tuple[str, ...]:
-    """What intervals and p values rest on: a covariance that is not the model's, and the degrees of freedom."""
+def _basis(heads: Sequence[str], fits: Sequence[Any], covariances: Sequence[Any], ddf: str) -> tuple[str, ...]:
+    """What intervals and p values rest on: a covariance not the model's, and the degrees of freedom in words."""
     notes = []
     given = {head: covariance_words(v) for head, v in zip(heads, covariances, strict=True) if v is not None}
     if given and len(set(given.values())) == 1 and len(given) == len(heads):
         notes.append(f"Covariance of the fixed effects: {next(iter(given.values()))}.")
     else:
         notes += [f"Covariance of the fixed effects of {head}: {words}." for head, words in given.items()]
-    if ddf != "unused" and not all(_posterior(fit) for fit in fits):
-        notes.append(f"Degrees of freedom: {DDF_NAMES[ddf or 'satterthwaite']}.")
+    if ddf and not all(_posterior(fit) for fit in fits):
+        notes.append(f"Degrees of freedom: {ddf}.")
     return tuple(notes)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfx.design.labels import level_label
+from mixedfx.inference.degrees_of_freedom import find_ddf
 from mixedfx.results.numbers import column, decimals, p_values
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 
@@ -14,12 +15,6 @@ if TYPE_CHECKING:
     from mixedfx.inference.marginal_means import MarginalMeans
 
 TITLES = {"emmean": "Marginal means", "trend": "Slopes", "estimate": "Contrasts"}
-DDF_NAMES = {
-    "satterthwaite": "Satterthwaite",
-    "kenward-roger": "Kenward-Roger, with its adjusted covariance",
-    "residual": "rows less coefficients, as if rows were independent",
-    "normal": "infinite (normal distribution)",
-}
 ADJUST_NAMES = {
     "tukey": "Tukey's, families of {means} means; p values and intervals",
     "mvt": "multivariate t, families of {tests} contrasts; p values and intervals",
@@ -68,7 +63,7 @@ def _title(means: MarginalMeans) -> str:
 def _facts(means: MarginalMeans) -> tuple[tuple[str, str], ...]:
     facts = [("Intervals", f"{100 * means.level:g} %" + (", equal tails" if means.asker.posterior else ""))]
     if means.asker.ddf is not None:
-        facts.append(("df", DDF_NAMES[means.asker.ddf]))
+        facts.append(("df", find_ddf(means.asker.ddf).words))
         if means.asker.vcov is not None:
             facts.append(("Covariance", covariance_words(means.asker.vcov)))
     if means.adjust != "none" and len(means._families[0]) > 1:

@@ -1,44 +1,20 @@
-"""Cluster-robust tests of meta-analyses: estimates of one study may depend on each other in any way."""
+"""Cluster-robust tests of multilevel meta-analyses, by clusters that the formula need not name."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mixedfx.design.design import Design
 from mixedfx.design.frame import opened, to_pandas
-from mixedfx.errors import ModelError
-from mixedfx.inference.robust import RobustCovariance, robust_covariance
+from mixedfx.inference.robust import RobustCovariance
 from mixedfx.inference.robust_report import Robust, robust_tests
 from mixedfx.inference.robust_tests import Df
 from mixedfx.meta.reading import values
-from mixedfx.meta.rma_state import RmaState
 from mixedfx.reml import testing
 from mixedfx.reml.fit import LmerFit
-
-
-def robust(fit: RmaState, cluster: Any, kind: str, df: Df, level: float | None) -> Robust:
-    """Table behind `RmaFit.robust`; the working model has independent errors of variance vi + tau^2.
-
-    Raises
-    ------
-    ModelError
-        Weights of the caller's: the working model is that of the weights.
-    """
-    if fit.weights is not None:
-        raise ModelError(
-            "weights= were given, and a robust covariance takes the inverse of vi + tau2 for the working model",
-            hint="Leave weights= out.",
-        )
-    design = replace(fit.design, known_sd=np.sqrt(fit.vi + fit.tau2))
-    rows, name = (np.arange(fit.k), "estimates") if cluster is None else _beside(design, fit.call.data, cluster)
-    inverse = np.linalg.inv(fit.R)
-    model = inverse @ fit.at_tau2.G[0] @ inverse.T
-    found = robust_covariance(design, (), 1.0, fit.beta, model, kind, rows)
-    return robust_tests(_named(found, name), fit.beta, df, fit.level if level is None else level)
 
 
 def robust_mv(model: LmerFit, cluster: Any, kind: str, df: Df, level: float) -> Robust:

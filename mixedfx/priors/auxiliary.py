@@ -6,6 +6,7 @@ the sets of priors, declarations in Stan programs and error messages are read of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,24 +22,41 @@ class AuxiliaryParameter:
     ----------
     what
         What it is, in words.
-    lower
-        The number above which it lies.
+    bounds
+        The numbers between which it lies; either may be infinite.
     limit
-        Where it goes if the response does not vary: ``"0"`` or ``"infinity"``.
+        Where it goes if the response does not vary, in words: ``"0"``, ``"infinity"``.
     priors
         Name of a set of priors -> its prior there; in every set of `mixedfx.priors.sets.SETS`.
     """
 
     what: str
-    lower: int
+    bounds: tuple[float, float]
     limit: str
     priors: Mapping[str, Positive]
+
+    def __post_init__(self) -> None:
+        lower, upper = self.bounds
+        if not lower < upper:
+            raise ValueError(f"no number lies between the bounds {lower:g} and {upper:g} of {self.what}")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it has both bounds: then a flat prior is a proper one, the uniform distribution between them."""
+        return math.isfinite(self.bounds[0]) and math.isfinite(self.bounds[1])
+
+    @property
+    def constraint(self) -> str:
+        """The bounds as a Stan program declares them: ``"<lower=1, upper=2>"``; empty where there are none."""
+        pairs = zip(("lower", "upper"), self.bounds, strict=True)
+        said = [f"{side}={number:g}" for side, number in pairs if math.isfinite(number)]
+        return f"<{', '.join(said)}>" if said else ""
 
 
 AUXILIARY: dict[str, AuxiliaryParameter] = {
     "sigma": AuxiliaryParameter(
         "residual standard deviation",
-        0,
+        (0, math.inf),
         "0",
         {
             "default": exponential(1.0, autoscale=True),
@@ -48,19 +66,19 @@ AUXILIARY: dict[str, AuxiliaryParameter] = {
     ),
     "nu": AuxiliaryParameter(
         "degrees of freedom",
-        1,
+        (1, math.inf),
         "infinity",
         {"default": gamma(2.0, 0.1), "rstanarm": gamma(2.0, 0.1), "brms": gamma(2.0, 0.1)},
     ),
     "shape": AuxiliaryParameter(
         "shape",
-        0,
+        (0, math.inf),
         "infinity",
         {"default": half_student_t(3.0, 20.0), "rstanarm": exponential(1.0), "brms": inv_gamma(0.4, 0.3)},
     ),
     "phi": AuxiliaryParameter(
         "precision",
-        0,
+        (0, math.inf),
         "infinity",
         {"default": half_student_t(3.0, 20.0), "rstanarm": exponential(1.0), "brms": gamma(0.01, 0.01)},
     ),

@@ -6,18 +6,9 @@ They check their numbers and return the values of `mixedfx.priors.distributions`
 from __future__ import annotations
 
 from mixedfx.errors import OptionError
-from mixedfx.priors.distributions import (
-    LKJ,
-    R2D2,
-    Decov,
-    Exponential,
-    Flat,
-    Gamma,
-    Horseshoe,
-    InverseGamma,
-    Normal,
-    StudentT,
-)
+from mixedfx.priors.joint import LKJ, R2D2, Decov, Horseshoe
+from mixedfx.priors.location import Flat, Normal, StudentT
+from mixedfx.priors.positive import Exponential, Gamma, InverseGamma
 
 
 def _positive(**numbers: float) -> None:

@@ -28,17 +28,9 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError
 from mixedfx.priors.auxiliary import AUXILIARY
-from mixedfx.priors.distributions import (
-    LKJ,
-    R2D2,
-    Decov,
-    Horseshoe,
-    Positive,
-    Prior,
-    Real,
-    Share,
-    SparsePrior,
-)
+from mixedfx.priors.distributions import Positive, Prior, Real, SparsePrior
+from mixedfx.priors.joint import LKJ, R2D2, Decov, Horseshoe, Share
+from mixedfx.priors.location import Flat
 from mixedfx.priors.sets import PriorSet
 
 Array = NDArray[np.float64]
@@ -229,7 +221,7 @@ def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
         shrink = priors.interaction_ratio ** (order - 1)
         coefficients.append(work.use(name, _entry(priors, ("coef", name)), work.width(sd), shrink=shrink, sd=sd))
     auxiliary = {
-        name: work.sigma(priors.entries[name]) if name == "sigma" else work.use(name, priors.entries[name], 1.0)
+        name: work.sigma(priors.entries[name]) if name == "sigma" else work.auxiliary(name, priors.entries[name])
         for name in scales.auxiliary
     }
     terms = tuple(_term_prior(priors, term, scales.sigma_known, work) for term in scales.terms)
@@ -276,6 +268,14 @@ class _Resolution:
         self.scaled.append(prior.autoscale)
         given = f"{prior}, autoscale" if prior.autoscale else str(prior)
         self.described.append((label, given, str(final)))
+        return final
+
+    def auxiliary(self, name: str, prior: Any) -> Any:
+        """Describe the prior of an auxiliary parameter; a flat one between two bounds is the uniform distribution."""
+        final, about = self.use(name, prior, 1.0), AUXILIARY[name]
+        if isinstance(final, Flat) and about.bounded:
+            lower, upper = about.bounds
+            self.described[-1] = (name, str(prior), f"uniform({lower:g}, {upper:g})")
         return final
 
     def sigma(self, prior: Any) -> Any:
@@ -371,7 +371,7 @@ def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | No
 
 
 def _shrunk(prior: Positive | Real, shrink: float) -> Positive | Real:
-    return prior.rescaled(shrink) if shrink != 1.0 and prior.location_scale else prior  # type: ignore[union-attr]
+    return prior.rescaled(shrink) if shrink != 1.0 and prior.location_scale else prior
 
 
 def _check_names(priors: PriorSet, scales: Scales) -> None:

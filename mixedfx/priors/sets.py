@@ -15,7 +15,8 @@ from typing import Any, Literal
 from mixedfx.errors import OptionError, check_option
 from mixedfx.priors.auxiliary import AUXILIARY, auxiliary_priors
 from mixedfx.priors.construct import decov, flat, half_normal, half_student_t, lkj, normal, student_t
-from mixedfx.priors.distributions import DISTRIBUTIONS, SPECIAL, Decov, Prior
+from mixedfx.priors.distributions import DISTRIBUTIONS, SPECIAL, Prior
+from mixedfx.priors.joint import Decov
 
 Key = str | tuple[str, ...]
 

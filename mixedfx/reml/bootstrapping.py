@@ -31,6 +31,7 @@ from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_fla
 from mixedfx.inference.bootstrap import Bootstrap
 from mixedfx.inference.parameters import Parameter, choose, parameters_of, singular_rows, values_of
 from mixedfx.inference.replicates import check_count, run_blocks
+from mixedfx.progress import Asked
 from mixedfx.reml.cluster_refits import Estimates, GroupProducts, group_products
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.refit import refit, refit_problem
@@ -68,7 +69,7 @@ def bootstrap(
     cluster: str | None = None,
     seed: int | None = None,
     n_jobs: int | None = 1,
-    progress: bool | None = None,
+    progress: Asked = None,
 ) -> Bootstrap:
     """Bootstrap a fit; see `LmerFit.bootstrap`. A statistic is called with what `make` gives for each refit."""
     check_flag("use_u", use_u)

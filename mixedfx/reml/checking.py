@@ -17,6 +17,7 @@ from mixedfx.inference.findings import CheckReport, Finding
 from mixedfx.inference.influence import Influence, group_influence, row_influence
 from mixedfx.inference.response_kind import response_kind
 from mixedfx.pls.projection import Projection
+from mixedfx.progress import Asked
 from mixedfx.reml.deletion import refitted_influence
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.optimization import Optimization
@@ -56,7 +57,7 @@ def projected_residuals(design: Design, solution: Solution, kind: str) -> NDArra
 
 
 def influence_of(
-    design: Design, solution: Solution, projection: Projection, by: str | None, refit: bool
+    design: Design, solution: Solution, projection: Projection, by: str | None, refit: bool, progress: Asked = None
 ) -> Influence:  # fmt: skip
     """Influence of rows (`by` None) or of the levels of a column or grouping factor."""
     check_flag("refit", refit)
@@ -66,12 +67,12 @@ def influence_of(
         return row_influence(projection, design.fixed_names, index)
     if by is None:
         sets = [np.array([i]) for i in range(len(design.y))]
-        return refitted_influence(design, solution, projection, sets, index, "row")
+        return refitted_influence(design, solution, projection, sets, index, "row", progress)
     codes, levels = _groups(design, by)
     if not refit:
         return group_influence(projection, design.fixed_names, codes, levels, by)
     sets = rows_of(codes, len(levels))
-    return refitted_influence(design, solution, projection, sets, pd.Index(list(levels), name=by), by)
+    return refitted_influence(design, solution, projection, sets, pd.Index(list(levels), name=by), by, progress)
 
 
 def _groups(design: Design, by: str) -> tuple[NDArray[np.intp], Sequence[str]]:

@@ -17,6 +17,7 @@ from mixedfx.errors import ModelError
 from mixedfx.inference.influence import Influence, influence_from_changes
 from mixedfx.pls.problem import build_problem
 from mixedfx.pls.projection import Projection
+from mixedfx.progress import Asked, Progress
 from mixedfx.reml.resampling import take_rows
 from mixedfx.reml.solve import RemlSolution, solve_problem
 from mixedfx.reml.starting import off_boundary
@@ -42,17 +43,18 @@ def without(design: Design, solution: RemlSolution, rows: NDArray[np.intp]) -> R
 
 def refitted_influence(
     design: Design, solution: RemlSolution, projection: Projection, sets: Sequence[NDArray[np.intp]], index: pd.Index,
-    by: str,
+    by: str, progress: Asked = None,
 ) -> Influence:  # fmt: skip
     """Influence of each set of rows, theta and sigma estimated anew without it."""
     changes = np.full((len(sets), len(solution.beta)), np.nan)
     names = _parameter_names(design, solution)
     variances = np.full((len(sets), len(names)), np.nan)
-    for s, rows in enumerate(sets):
-        found = without(design, solution, rows)
-        if found is not None:
-            changes[s] = solution.beta - found.beta
-            variances[s] = _varcorr(design, found)["sdcor"].to_numpy(dtype=np.float64)
+    with Progress(progress, f"without each {by}", len(sets), "refits") as report:
+        for s, rows in report.over(enumerate(sets)):
+            found = without(design, solution, rows)
+            if found is not None:
+                changes[s] = solution.beta - found.beta
+                variances[s] = _varcorr(design, found)["sdcor"].to_numpy(dtype=np.float64)
     varcorr = pd.DataFrame(variances, index=index, columns=list(names))
     sizes = pd.Series([len(rows) for rows in sets], index=index, name="n")
     return influence_from_changes(projection, changes, design.fixed_names, index, sizes, by, varcorr)

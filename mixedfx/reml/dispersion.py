@@ -27,7 +27,7 @@ from mixedfx.design.rows import functional_for
 from mixedfx.errors import ModelError
 from mixedfx.pls.problem import build_problem
 from mixedfx.pls.projection import Projection
-from mixedfx.reml.control import Control
+from mixedfx.reml.control import OptimiserControl
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.rows import fitted_values
 from mixedfx.reml.solve import RemlSolution, solve, solve_problem
@@ -52,7 +52,7 @@ def with_gamma(design: Design, gamma: Vector, vcov: Vector | None = None) -> Des
 
 
 def solve_dispersion(
-    design: Design, REML: bool, control: Control = DEFAULT, covariance: bool = True
+    design: Design, REML: bool, control: OptimiserControl = DEFAULT, covariance: bool = True
 ) -> tuple[Design, Solution]:
     """Estimate a design whose residual standard deviations depend on covariates.
 
@@ -120,7 +120,7 @@ def _check_informed(design: Design, curvature: Vector) -> None:
         )
 
 
-def _tried(design: Design, REML: bool, last: Solution, control: Control) -> Solution | None:
+def _tried(design: Design, REML: bool, last: Solution, control: OptimiserControl) -> Solution | None:
     """The fit for given gamma; None where it breaks down."""
     try:
         return _solve(design, REML, last, control)
@@ -128,7 +128,7 @@ def _tried(design: Design, REML: bool, last: Solution, control: Control) -> Solu
         return None
 
 
-def _solve(design: Design, REML: bool, last: Solution | None, control: Control) -> Solution:
+def _solve(design: Design, REML: bool, last: Solution | None, control: OptimiserControl) -> Solution:
     """The fit for given gamma, from the estimate of the last one."""
     if not design.random:
         return least_squares(design, REML)
@@ -168,7 +168,7 @@ def _unexplained(design: Design, solution: Solution, REML: bool) -> Vector:
     return np.clip(m, 1e-12, 1.0)
 
 
-def _bend(design: Design, solution: Solution, REML: bool, curvature: Vector, control: Control) -> Vector:
+def _bend(design: Design, solution: Solution, REML: bool, curvature: Vector, control: OptimiserControl) -> Vector:
     """(d, d) second derivatives of the criterion in gamma, by central differences of its gradient."""
     assert design.dispersion is not None
     gamma = design.dispersion.gamma

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import ConvergenceWarning, SingularFitWarning, outside
 from mixedfx.inference.bootstrap import Bootstrap, Interval
+from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.findings import CheckReport
 from mixedfx.inference.influence import Influence
 from mixedfx.inference.parameters import Names
@@ -28,6 +29,7 @@ from mixedfx.inference.robust_report import Robust, robust_tests
 from mixedfx.inference.robust_tests import Df
 from mixedfx.plots.picture import Picture
 from mixedfx.pls.projection import Projection
+from mixedfx.progress import Asked
 from mixedfx.reml import (
     bootstrapping,
     checking,
@@ -86,7 +88,7 @@ class LmerFit(LmerState):
     def tidy(
         self,
         effects: tables.Effects = "fixed",
-        ddf: tables.DegreesOfFreedom | None = "satterthwaite",
+        ddf: Ddf | None = "satterthwaite",
         level: float = 0.95,
         vcov: Vcov | None = None,
     ) -> pd.DataFrame:
@@ -156,7 +158,7 @@ class LmerFit(LmerState):
         rhs: Any = 0.0,
         *,
         joint: bool = True,
-        ddf: tables.DegreesOfFreedom | None = "satterthwaite",
+        ddf: Ddf | None = "satterthwaite",
         vcov: Vcov | None = None,
         level: float = 0.95,
     ) -> pd.DataFrame:
@@ -190,13 +192,13 @@ class LmerFit(LmerState):
          estimate     df  conf_low  conf_high
             -5.17 367.01     -7.61      -2.73
         """
-        ask = partial(self.reference, ddf, vcov)
+        ask = testing.ask(self.reference, ddf, vcov)
         return testing.linear_hypothesis(self.design, self.solution, ask, hypothesis, rhs, joint, level)
 
     def anova(
         self,
         type: Literal["I", "II", "III", 1, 2, 3] = "III",
-        ddf: tables.DegreesOfFreedom | None = "satterthwaite",
+        ddf: Ddf | None = "satterthwaite",
         vcov: Vcov | None = None,
     ) -> pd.DataFrame:
         """F test of each term of the fixed part.
@@ -228,12 +230,12 @@ class LmerFit(LmerState):
          term  sum_sq  mean_sq  num_df  den_df  f_value  p_value
         style 3927.52  1963.76     2.0  366.51    22.73      0.0
         """
-        return testing.anova(self.design, self.solution, partial(self.reference, ddf, vcov), type)
+        return testing.anova(self.design, self.solution, testing.ask(self.reference, ddf, vcov), type)
 
     def drop1(
         self,
         test: Literal["F", "chisq"] = "F",
-        ddf: tables.DegreesOfFreedom | None = "satterthwaite",
+        ddf: Ddf | None = "satterthwaite",
         vcov: Vcov | None = None,
     ) -> pd.DataFrame:
         """Test the deletion of each term of the fixed part that no other term contains.
@@ -256,14 +258,14 @@ class LmerFit(LmerState):
         RefittedWarning
             Where a REML fit is refitted by maximum likelihood.
         """
-        return term_deletion.drop1(self.design, self.solution, partial(self.reference, ddf, vcov), test)
+        return term_deletion.drop1(self.design, self.solution, testing.ask(self.reference, ddf, vcov), test)
 
-    def ranova(self, simulate: int = 0, seed: int | None = None) -> pd.DataFrame:
+    def ranova(self, simulate: int = 0, seed: int | None = None, progress: Asked = None) -> pd.DataFrame:
         """Likelihood-ratio test of each random term against the model without it, the fixed part unchanged.
 
         See `mixedfx.reml.random_tests.ranova`, also for the simulated null distribution.
         """
-        return random_tests.ranova(self.design, self.solution, simulate, seed)
+        return random_tests.ranova(self.design, self.solution, simulate, seed, progress)
 
     def robust(
         self,
@@ -341,9 +343,7 @@ class LmerFit(LmerState):
         """One row: nobs, npar, sigma, logLik, AIC, BIC, REMLcrit or deviance, df_residual, converged, singular."""
         return report.glance(self)
 
-    def summary(
-        self, ddf: tables.DegreesOfFreedom | None = "satterthwaite", vcov: Vcov | None = None
-    ) -> SummaryContent:
+    def summary(self, ddf: Ddf | None = "satterthwaite", vcov: Vcov | None = None) -> SummaryContent:
         """Everything about the fit on one page; prints as text, shows as HTML in a notebook.
 
         Parameters
@@ -356,7 +356,7 @@ class LmerFit(LmerState):
         """
         return report.summary(self, ddf, vcov)
 
-    def profile(self, parm: str | Sequence[str] | None = None, level: float = 0.99) -> Profile:
+    def profile(self, parm: str | Sequence[str] | None = None, level: float = 0.99, progress: Asked = None) -> Profile:
         """Profile the likelihood of coefficients, standard deviations, correlations and sigma.
 
         The curves are those of -2 log L: a REML fit is first refitted by maximum likelihood, as in lme4, since the
@@ -389,7 +389,7 @@ class LmerFit(LmerState):
               group             term  estimate  conf_low  conf_high
         0  Residual  sd__Observation      9.27      8.63       9.99
         """
-        return profiling.profile(self.design, self.solution, parm, level)
+        return profiling.profile(self.design, self.solution, parm, level, progress=progress)
 
     def bootstrap(
         self,
@@ -401,7 +401,7 @@ class LmerFit(LmerState):
         cluster: str | None = None,
         seed: int | None = None,
         n_jobs: int | None = 1,
-        progress: bool | None = None,
+        progress: Asked = None,
     ) -> Bootstrap:
         """Fit the model to new data sets made from the fit, and collect what is asked for.
 
@@ -428,7 +428,8 @@ class LmerFit(LmerState):
             Processes (by joblib); -1: one for each core; None: as the surrounding ``joblib.parallel_config`` says, for
             a Dask or Ray cluster.
         progress
-            Whether to show a progress bar; None: on a terminal only.
+            Whether to show how many are done: True, False, or None, which shows it on a terminal and in a notebook
+            after a second. Or a function, called with each `mixedfx.progress.Report`.
 
         Returns
         -------
@@ -461,7 +462,7 @@ class LmerFit(LmerState):
         parm: str | Sequence[str] | None = None,
         level: float = 0.95,
         *,
-        ddf: tables.DegreesOfFreedom | None = "satterthwaite",
+        ddf: Ddf | None = "satterthwaite",
         vcov: Vcov | None = None,
         interval: Interval = "percentile",
         names: Names = "tidy",
@@ -538,7 +539,7 @@ class LmerFit(LmerState):
         ignored = self.coefficients_without_groups()
         return checking.check(self.design, self.solution, self.singularity, self.projection, ignored)
 
-    def influence(self, by: str | None = None, refit: bool = False) -> Influence:
+    def influence(self, by: str | None = None, refit: bool = False, progress: Asked = None) -> Influence:
         """What leaving out each row, or each group, does to the estimates.
 
         Parameters
@@ -548,6 +549,8 @@ class LmerFit(LmerState):
         refit
             False: theta is held at its estimate; beta without the rows is then exact and needs no refit. True: theta
             and sigma are estimated anew, from a warm start, and the table holds them as well.
+        progress
+            Of the refits, as in `bootstrap`.
 
         Returns
         -------
@@ -561,7 +564,7 @@ class LmerFit(LmerState):
         >>> fit.influence(by="professor").table.index[0]
         'F'
         """
-        return checking.influence_of(self.design, self.solution, self.projection, by, refit)
+        return checking.influence_of(self.design, self.solution, self.projection, by, refit, progress)
 
     def leverage(self) -> pd.Series:
         """(n,) diagonal of the matrix that turns the response into the fitted values, theta held fixed."""
@@ -670,9 +673,12 @@ class LmerFit(LmerState):
         """
         return LmerFit(*refit(self.design, self.solution, y))
 
-    def refits(self, Y: NDArray[np.float64] | pd.DataFrame) -> Refits:
-        """Estimates for each column of `Y` (n, B), reusing the design and its cross-products; see `Refits`."""
-        return refits(self.design, self.solution, Y)
+    def refits(self, Y: NDArray[np.float64] | pd.DataFrame, progress: Asked = None) -> Refits:
+        """Estimates for each column of `Y` (n, B), reusing the design and its cross-products; see `Refits`.
+
+        `progress` as in `bootstrap`.
+        """
+        return refits(self.design, self.solution, Y, progress)
 
     def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> LmerFit:
         """Fit again with some arguments of `mixedfx.lmer` changed.

@@ -10,13 +10,13 @@ import pandas as pd
 
 from mixedfx.errors import OptionError, check_option
 from mixedfx.inference.bootstrap import Interval
+from mixedfx.inference.degrees_of_freedom import Ddf, find_ddf
 from mixedfx.inference.parameters import Names, choose, interval_frame, parameters_of
 from mixedfx.reml.bootstrapping import Make, bootstrap
 from mixedfx.reml.profiling import profile_intervals
 from mixedfx.reml.report import tidy
 from mixedfx.reml.state import LmerState
 from mixedfx.reml.testing import Vcov
-from mixedfx.results.tables import DegreesOfFreedom
 
 Method = Literal["wald", "profile", "boot"]
 METHODS = ("wald", "profile", "boot")
@@ -29,7 +29,7 @@ def confint(
     parm: str | Sequence[str] | None,
     level: float,
     *,
-    ddf: DegreesOfFreedom | None,
+    ddf: Ddf | None,
     vcov: Vcov | None,
     interval: Interval,
     names: Names,
@@ -37,6 +37,7 @@ def confint(
 ) -> pd.DataFrame:
     """Table behind `LmerFit.confint`; `make` and `options` are those of the bootstrap."""
     check_option("method", method, METHODS)
+    find_ddf(ddf, unknown=True)
     if options and method != "boot":
         raise OptionError(f"{next(iter(options))!r} is an argument of method='boot', not of method={method!r}")
     if vcov is not None and method != "wald":
@@ -51,7 +52,7 @@ def confint(
 
 
 def _wald(
-    fit: LmerState, parm: str | Sequence[str], level: float, ddf: DegreesOfFreedom | None, vcov: Vcov | None,
+    fit: LmerState, parm: str | Sequence[str], level: float, ddf: Ddf | None, vcov: Vcov | None,
     names: Names,
 ) -> pd.DataFrame:  # fmt: skip
     chosen = choose(parameters_of(fit.design), parm)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from mixedfx.formula.mixed_formula import MixedFormula
+from mixedfx.options import Control
 from mixedfx.reml.call import Call
-from mixedfx.reml.control import Control
 from mixedfx.reml.fit import LmerFit, fit_design
 
 

@@ -21,17 +21,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.grouping import rows_of
-from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_option
+from mixedfx.errors import ModelError, OptionError, ResamplingWarning
+from mixedfx.inference.degrees_of_freedom import Ddf, check_criterion, find_ddf
 from mixedfx.inference.replicates import check_count, run_blocks
-from mixedfx.inference.satterthwaite import satterthwaite
 from mixedfx.plots.picture import Picture
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
+from mixedfx.progress import Asked
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import cross_products, refit_problem, with_response
 from mixedfx.reml.resampling import cluster_of, take_copies
 from mixedfx.reml.rows import draw_effects, simulate_responses
+from mixedfx.reml.solution import residual_df
 from mixedfx.reml.starting import off_boundary
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import Shown, SummaryContent
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
 
 Vector = NDArray[np.float64]
 Codes = NDArray[np.intp]
-PowerDdf = Literal["satterthwaite", "kenward-roger", "residual", "normal"]
-DDF = ("satterthwaite", "kenward-roger", "residual", "normal")
 BLOCK = 50  # data sets that are fitted together
 
 
@@ -90,11 +90,11 @@ def power(
     n_per_group: int | Sequence[int] | None = None,
     group: str | None = None,
     alpha: float = 0.05,
-    ddf: PowerDdf = "satterthwaite",
+    ddf: Ddf = "satterthwaite",
     n_sim: int = 500,
     seed: int | None = None,
     n_jobs: int | None = 1,
-    progress: bool | None = None,
+    progress: Asked = None,
 ) -> Power:
     """Power of the test of a coefficient, by simulation from a fit.
 
@@ -148,14 +148,13 @@ def power(
     >>> found.table[["n_groups", "n_rows"]].to_numpy().tolist(), bool(found.table["power"].is_monotonic_increasing)
     ([[10, 250], [30, 750]], True)
     """
-    check_option("ddf", ddf, DDF)
+    find_ddf(ddf)
     check_count("n_sim", n_sim)
     if not 0 < alpha < 1:
         raise OptionError(f"alpha={alpha} is not a probability", hint="Use a number between 0 and 1, such as 0.05.")
     if isinstance(fit.solution, LeastSquares):
         raise ModelError("power is for models with random terms", hint="Add one, such as (1 | group).")
-    if ddf == "kenward-roger" and not fit.REML:
-        raise OptionError("ddf='kenward-roger' is defined for REML", hint="Use fit.update(REML=True).")
+    check_criterion(ddf, fit.REML)
     index, beta = _effects(fit, effect)
     codes = cluster_of(fit.design, group)
     rows: list[dict[str, Any]] = []
@@ -167,7 +166,7 @@ def power(
         title = f"power, {design_size(design, codes, groups)} groups"
         blocks = run_blocks(
             partial(p_values, study, alpha), n_sim, block=BLOCK, seed=int(rng.integers(2**63)), n_jobs=n_jobs,
-            progress=progress, title=title,
+            progress=progress, title=title, unit="data sets",
         )  # fmt: skip
         p = np.concatenate(blocks)
         rows += _summary(fit, study, design_size(design, codes, groups), p, alpha)
@@ -254,8 +253,8 @@ class Study:
 def p_values(study: Study, alpha: float, size: int, seeds: np.random.SeedSequence) -> Vector:
     """(size, effects) p values of simulated data sets; NaN where a fit broke down.
 
-    Where the normal distribution does not reject at `alpha`, no t with the same standard error does: Satterthwaite's
-    degrees of freedom, most of the work, are then left out, and the p value is that of the normal distribution.
+    Where the normal distribution does not reject at `alpha`, no t with the same standard error does: degrees of freedom
+    that depend on the contrast, most of the work, are then left out, and the p value is that of the normal.
     """
     from scipy import special
 
@@ -271,11 +270,13 @@ def p_values(study: Study, alpha: float, size: int, seeds: np.random.SeedSequenc
     except np.linalg.LinAlgError:
         return out
     products = cross_products(design, study.problem, Y)
+    kind = find_ddf(study.ddf)
+    screened = kind.of_contrasts is not None and not kind.own_covariance
     for b in np.flatnonzero(good):
         one = with_response(study.problem, products, int(b))
-        plain = _reference(study, one, par[b], "normal" if study.ddf == "satterthwaite" else study.ddf)
+        plain = _reference(study, one, par[b], "normal" if screened else study.ddf)
         t = beta[b, study.index] / np.sqrt(np.diag(plain[0])[study.index])
-        needed = study.ddf == "satterthwaite" and np.any(2.0 * special.ndtr(-np.abs(t)) < alpha)
+        needed = screened and np.any(2.0 * special.ndtr(-np.abs(t)) < alpha)
         df = _reference(study, one, par[b], study.ddf)[1] if needed else plain[1]
         tail = special.ndtr(-np.abs(t)) if df is None else special.stdtr(df, -np.abs(t))
         out[b] = 2.0 * tail
@@ -284,17 +285,16 @@ def p_values(study: Study, alpha: float, size: int, seeds: np.random.SeedSequenc
 
 def _reference(study: Study, problem: Problem, par: Vector, ddf: str) -> tuple[Vector, Vector | None]:
     """Covariance of the fixed effects, and the df of each tested coefficient (None: normal)."""
-    p = problem.p
-    if ddf in ("satterthwaite", "kenward-roger"):
-        from mixedfx.inference.kenward_roger import kenward_roger
-
+    kind = find_ddf(ddf)
+    if kind.of_contrasts is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a caveat of one simulated data set says nothing of the power
-            found = (satterthwaite if ddf == "satterthwaite" else kenward_roger)(problem, par)
-        return found.vcov, found.t_df(np.eye(p)[study.index])
+            found = kind.of_contrasts(problem, par, None)
+        return found.vcov, found.t_df(np.eye(problem.p)[study.index])
     at = evaluate(problem, par, derivatives=False)
     vcov = Joint(study.design, problem, at).vcov
-    return vcov, None if ddf == "normal" else np.full(len(study.index), float(problem.n - p))
+    df = kind.number(residual_df(study.design, study.solution))
+    return vcov, None if np.isinf(df) else np.full(len(study.index), df)
 
 
 def _summary(fit: LmerFit, study: Study, groups: int, p: Vector, alpha: float) -> list[dict[str, Any]]:

@@ -16,7 +16,13 @@ from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_index, row_weights, weights_columns
 from mixedfx.errors import check_count, check_flag, check_option, check_seed
 from mixedfx.families.location import gaussian
-from mixedfx.inference.original_scale import taken_back, transformation_to_undo
+from mixedfx.inference.original_scale import (
+    PredictionKind,
+    check_scales,
+    kind_of_prediction,
+    taken_back,
+    transformation_to_undo,
+)
 from mixedfx.reml.checking import projected_residuals
 from mixedfx.reml.predictive import IntervalKind, Source, predict_table
 from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, residual_values, simulate_responses
@@ -44,6 +50,7 @@ def predict(
     groups: Literal["fitted", "average"],
     seed: int | None,
     *,
+    kind: PredictionKind,
     se: bool,
     interval: IntervalKind | None,
     level: float,
@@ -56,8 +63,11 @@ def predict(
     check_option("groups", groups, ("fitted", "average"))
     check_flag("se", se)
     check_seed(seed)
-    design = known.design
+    design, kind = known.design, kind_of_prediction(kind, interval)
+    if kind == "predictive":
+        interval = "prediction"
     back = transformation_to_undo(design, gaussian(), back_transform, bias_adjust)
+    check_scales("response" if kind == "predictive" else kind, back, bias_adjust)
     table = se or interval is not None or uncertainty is not None
     if table:
         values = predict_table(known, newdata, new_levels, groups, interval, level, uncertainty, weights)

@@ -18,6 +18,7 @@ from mixedfx.linalg import triangular
 from mixedfx.linalg.threads import blas_threads
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
+from mixedfx.progress import Asked, Progress
 from mixedfx.reml.constrained import (
     Held,
     correlation_start,
@@ -204,15 +205,16 @@ def optimum(design: Design, solution: Solution, restricted: bool = False) -> Opt
 
 
 def profile(
-    design: Design, solution: Solution, parm: str | Sequence[str] | None, level: float, restricted: bool = False
-) -> Profile:
+    design: Design, solution: Solution, parm: str | Sequence[str] | None, level: float, restricted: bool = False,
+    progress: Asked = None,
+) -> Profile:  # fmt: skip
     """Trace the profile of every parameter asked for; see `LmerFit.profile`, and `optimum` on `restricted`."""
     z = quantile(level)
     chosen = choose(parameters_of(design), parm)
     best = optimum(design, solution, restricted)
     curves, nodes = [], []
-    with _threads(best):
-        for parameter in chosen:
+    with _threads(best), Progress(progress, "profiles", len(chosen), "parameters") as report:
+        for parameter in report.over(chosen):
             curve = best.curve(parameter)
             curves.append(curve)
             found = [] if curve.deviance is None else trace(curve.deviance, curve.estimate, curve.limits, z)

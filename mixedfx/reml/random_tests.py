@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import ModelError, check_count, check_seed
 from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
+from mixedfx.progress import Asked, Progress
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import refit_problem
 from mixedfx.reml.rows import draw_effects, simulate_responses
@@ -82,7 +83,9 @@ def reductions(design: Design) -> tuple[Reduction, ...]:
     return tuple(out)
 
 
-def ranova(design: Design, solution: Solution, simulate: int = 0, seed: int | None = None) -> pd.DataFrame:
+def ranova(
+    design: Design, solution: Solution, simulate: int = 0, seed: int | None = None, progress: Asked = None
+) -> pd.DataFrame:
     """Likelihood-ratio test of each random term against the model without it.
 
     Parameters
@@ -94,6 +97,9 @@ def ranova(design: Design, solution: Solution, simulate: int = 0, seed: int | No
         With a single grouping factor refits are batched and 1,000 take about a second.
     seed
         Seed of the simulation.
+    progress
+        Whether to show how many are done: True, False, or None, which shows it on a terminal and in a notebook after a
+        second. Or a function, called with each `mixedfx.progress.Report`.
 
     Returns
     -------
@@ -136,7 +142,7 @@ def ranova(design: Design, solution: Solution, simulate: int = 0, seed: int | No
             mixture_probability(statistic, reduction.variances, reduction.covariances), np.nan, np.nan,
         ]  # fmt: skip
         if simulate:
-            null = null_statistics(design, solution, smaller, small, int(simulate), rng)
+            null = null_statistics(design, solution, smaller, small, int(simulate), rng, progress, reduction.label)
             row[-2] = (1 + int(np.sum(null >= statistic - TIE))) / (1 + len(null))
             row[-1] = float(np.sqrt(row[-2] * (1 - row[-2]) / len(null)))
         rows.append(row)
@@ -147,18 +153,23 @@ def ranova(design: Design, solution: Solution, simulate: int = 0, seed: int | No
 
 def null_statistics(
     large: Design, fitted: RemlSolution, small: Design, null: Solution, count: int,
-    rng: np.random.Generator,
+    rng: np.random.Generator, progress: Asked = False, what: str = "",
 ) -> Vector:  # fmt: skip
     """(B,) statistics of responses simulated from the smaller model at its estimates."""
     out = []
     step = max(1, CHUNK // len(large.y))
-    for begin in range(0, count, step):
-        B = min(step, count - begin)
-        u = draw_effects(small, null.factors, null.sigma, B, rng)
-        Y = simulate_responses(small, null.beta, u, null.sigma, rng).T
-        names = theta_names(large.random)
-        above = refit_problem(large, fitted.problem, Y, off_boundary(fitted.problem, fitted.par), names).criterion
-        out.append(_criteria(small, null, Y) - above)
+    names, start = theta_names(large.random), off_boundary(fitted.problem, fitted.par)
+    with Progress(progress, f"without {what}", count, "simulated responses") as report:
+        for begin in range(0, count, step):
+            B = min(step, count - begin)
+            u = draw_effects(small, null.factors, null.sigma, B, rng)
+            Y = simulate_responses(small, null.beta, u, null.sigma, rng).T
+
+            def told(done: int, begin: int = begin) -> None:
+                report(begin + done)
+
+            above = refit_problem(large, fitted.problem, Y, start, names, told).criterion
+            out.append(_criteria(small, null, Y) - above)
     return np.maximum(np.concatenate(out), 0.0)
 
 

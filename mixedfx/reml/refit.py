@@ -6,7 +6,9 @@ together (`mixedfx.pls.batch`); otherwise one after the other, each from the par
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from mixedfx.linalg import triangular
 from mixedfx.pls.batch import Resamples, Responses, evaluate_batch
 from mixedfx.pls.crossproducts import level_products
 from mixedfx.pls.problem import Problem
+from mixedfx.progress import Asked, Progress
 from mixedfx.reml.control import MAX_EVALUATIONS, START_RADIUS, TOLERANCE
 from mixedfx.reml.dispersion import solve_dispersion
 from mixedfx.reml.least_squares import LeastSquares, least_squares
@@ -148,7 +151,9 @@ def refit(design: Design, solution: RemlSolution | LeastSquares, y: Vector) -> t
     return again, solve_problem(again, problem)
 
 
-def refits(design: Design, solution: RemlSolution | LeastSquares, Y: Vector | pd.DataFrame) -> Refits:
+def refits(
+    design: Design, solution: RemlSolution | LeastSquares, Y: Vector | pd.DataFrame, progress: Asked = None
+) -> Refits:
     """The same model for each column of `Y` (n, B), every one starting from the fit's theta.
 
     Raises
@@ -158,22 +163,32 @@ def refits(design: Design, solution: RemlSolution | LeastSquares, Y: Vector | pd
     """
     if isinstance(solution, LeastSquares):
         raise ModelError("a fit without random terms has nothing to optimise", hint="Use numpy.linalg.lstsq.")
-    return refit_problem(design, solution.problem, Y, solution.par, theta_names(design.random))
+    names = theta_names(design.random)
+    with Progress(progress, "refits", np.shape(Y)[-1], "responses") as report:
+        return refit_problem(design, solution.problem, Y, solution.par, names, report)
 
 
 def refit_problem(
-    design: Design, problem: Problem, Y: Vector | pd.DataFrame, par: Vector, theta_names: tuple[str, ...]
-) -> Refits:
-    """Fit `design` to each column of `Y` (n, B), starting from parameters `par` (r,) of `problem`."""
+    design: Design, problem: Problem, Y: Vector | pd.DataFrame, par: Vector, theta_names: tuple[str, ...],
+    report: Callable[[int], None] = lambda done: None,
+) -> Refits:  # fmt: skip
+    """Fit `design` to each column of `Y` (n, B), starting from parameters `par` (r,) of `problem`.
+
+    `report` is told how many are done.
+    """
     Y = check_responses(design, Y)
     if design.dispersion is not None:
-        return _with_dispersion(design, problem, Y, theta_names)
+        return _with_dispersion(design, problem, Y, theta_names, report)
     together = problem.coupling is None and problem.n_parameters > 0
     size = max(1, BATCH_NUMBERS // (problem.gram1.size + 1)) if together else 256
     parts = []
     for begin in range(0, Y.shape[1], size):
         responses = cross_products(design, problem, Y[:, begin : begin + size])
-        parts.append(fit_together(problem, responses, par) if together else _one_by_one(problem, responses, par))
+        if together:
+            parts.append(fit_together(problem, responses, par))
+        else:
+            parts.append(_one_by_one(problem, responses, par, partial(_from, report, begin)))
+        report(begin + len(responses))
     values, sigma2, gamma, criterion, converged, shift = (np.concatenate(x) for x in zip(*parts, strict=True))
     beta = triangular.solve(problem.R, gamma.T).T + shift
     values = off_rounding(problem, values)
@@ -182,9 +197,18 @@ def refit_problem(
     )
 
 
-def _with_dispersion(design: Design, problem: Problem, Y: Vector, theta_names: tuple[str, ...]) -> Refits:
+def _from(report: Callable[[int], None], begin: int, done: int) -> None:
+    report(begin + done)
+
+
+def _with_dispersion(
+    design: Design, problem: Problem, Y: Vector, theta_names: tuple[str, ...], report: Callable[[int], None]
+) -> Refits:
     """The same where residual standard deviations depend on covariates: each response with its own."""
-    fits = [solve_dispersion(replace(design, y=y), problem.REML, covariance=False)[1] for y in Y.T]
+    fits = []
+    for y in Y.T:
+        fits.append(solve_dispersion(replace(design, y=y), problem.REML, covariance=False)[1])
+        report(len(fits))
     parts = [(f.theta, f.par if isinstance(f, RemlSolution) else f.theta, f.sigma, f.beta, f.criterion) for f in fits]
     theta, par, sigma, beta, criterion = (np.array(column) for column in zip(*parts, strict=True))
     converged = np.array([f.optimization.converged for f in fits], dtype=bool)
@@ -196,11 +220,14 @@ def off_rounding(problem: Problem, par: Vector) -> Vector:
     return problem.snapped(problem.lower(problem.matrices(par)), SNAP)
 
 
-def _one_by_one(problem: Problem, responses: Responses, par: Vector) -> tuple[Vector, ...]:
+def _one_by_one(
+    problem: Problem, responses: Responses, par: Vector, report: Callable[[int], None]
+) -> tuple[Vector, ...]:
     rows = []
     for b in range(len(responses)):
         evaluation, optimization = minimise(with_response(problem, responses, b), par)
         rows.append((evaluation.par, evaluation.sigma2, evaluation.gamma, evaluation.criterion, optimization.converged))
+        report(len(rows))
     columns = tuple(np.array(column) for column in zip(*rows, strict=True))
     return (*columns, responses.shift.T)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mixedfx.errors import DegreesOfFreedomWarning, check_option
-from mixedfx.inference.forecast import satterthwaite_seconds
+from mixedfx.inference.degrees_of_freedom import Ddf, find_ddf
 from mixedfx.inference.hypotheses import coefficient_df
 from mixedfx.inference.robust import RobustCovariance
 from mixedfx.inference.satterthwaite import Satterthwaite
@@ -26,28 +26,27 @@ if TYPE_CHECKING:
 SUMMARY_SECONDS = 5.0  # a summary that is forecast to take longer leaves the degrees of freedom out
 
 
-def tidy(
-    fit: LmerState, effects: tables.Effects, ddf: tables.DegreesOfFreedom | None, level: float, vcov: Vcov | None
-) -> pd.DataFrame:
+def tidy(fit: LmerState, effects: tables.Effects, ddf: Ddf | None, level: float, vcov: Vcov | None) -> pd.DataFrame:
     """Table behind `LmerFit.tidy`."""
     check_option("effects", effects, ("fixed", "ran_pars", "ran_vals"))
     names, beta = fit.design.fixed_names, fit.solution.beta
-    df = tables.degrees_of_freedom(ddf, residual_df(fit.design, fit.solution))
+    kind = find_ddf(ddf, unknown=True)
     if effects == "fixed":
         used = fit.reference(ddf, vcov)
         return tables.fixed_table(names, beta, used.vcov, coefficient_df(used, names), level)
     if effects == "ran_pars":
         return tables.ran_pars_table(fit.varcorr)
+    df = kind.number(residual_df(fit.design, fit.solution))
     return tables.ran_vals_table(fit.ranef, fit.ranef_sd, df, level)
 
 
-def coefficients_without_groups(fit: LmerState) -> dict[str, tuple[str, ...]]:
+def coefficients_without_groups(fit: LmerState, ddf: Ddf | None = "satterthwaite") -> dict[str, tuple[str, ...]]:
     """Coefficients whose degrees of freedom leave groups out; see `LmerFit.coefficients_without_groups`."""
     if not fit.singular:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DegreesOfFreedomWarning)
-        used = fit.reference("satterthwaite")
+        used = fit.reference(ddf)
     found = used.coefficients_without_groups() if isinstance(used, Satterthwaite) else {}
     alone = len(fit.solution.beta) == 1
     rest = {group: tuple(n for n in names if n != "Intercept" or alone) for group, names in found.items()}
@@ -67,21 +66,20 @@ def glance(fit: LmerState) -> pd.DataFrame:
     )
 
 
-def summary(fit: LmerState, ddf: tables.DegreesOfFreedom | None, vcov: Vcov | None) -> SummaryContent:
+def summary(fit: LmerState, ddf: Ddf | None, vcov: Vcov | None) -> SummaryContent:
     """Page behind `LmerFit.summary`."""
     course, solution = fit.optimization, fit.solution
-    exact = isinstance(solution, LeastSquares) and vcov is None and ddf in ("satterthwaite", "kenward-roger")
+    kind, of_model = find_ddf(ddf, unknown=True), vcov is None
+    exact = isinstance(solution, LeastSquares) and of_model and kind.of_contrasts is not None
     tests = basis_of_tests("residual" if exact else ddf, vcov)
-    if ddf == "satterthwaite" and vcov is None and ddf not in fit.uncertain.references:
-        seconds = 0.0 if isinstance(solution, LeastSquares) else satterthwaite_seconds(solution.problem)
+    if of_model and ddf not in fit.uncertain.references and not isinstance(solution, LeastSquares):
+        seconds = kind.forecast(solution.problem)
         if seconds > SUMMARY_SECONDS:
+            tests = f"left out: by the sizes of the model {kind.words}'s df take about {seconds:.0f} s; "
+            tests += "fit.tidy() computes them"
             ddf = None
-            tests = (
-                f"left out: by the sizes of the model Satterthwaite's df take about {seconds:.0f} s; "
-                "fit.tidy() computes them"
-            )
-    if ddf == "satterthwaite" and vcov is None:
-        for group, names in coefficients_without_groups(fit).items():
+    if of_model and ddf is not None:
+        for group, names in coefficients_without_groups(fit, ddf).items():
             tests += f"; those of {', '.join(names)} act as if {group} did not exist"
     return lmm_summary(
         fit.design,
@@ -97,15 +95,8 @@ def summary(fit: LmerState, ddf: tables.DegreesOfFreedom | None, vcov: Vcov | No
     )
 
 
-def basis_of_tests(ddf: tables.DegreesOfFreedom | None, vcov: Vcov | None) -> str:
+def basis_of_tests(ddf: Ddf | None, vcov: Vcov | None) -> str:
     """What the t tests of a summary rest on."""
-    words = {
-        "satterthwaite": "Satterthwaite's degrees of freedom",
-        "kenward-roger": "Kenward and Roger's degrees of freedom and standard errors",
-        "residual": "n - p degrees of freedom",
-        "normal": "the normal distribution",
-        None: "",
-    }
     covariance = "" if vcov is None else vcov.kind if isinstance(vcov, RobustCovariance) else "given"
-    parts = [words.get(ddf, ""), f"{covariance} standard errors" if covariance else ""]
+    parts = [find_ddf(ddf, unknown=True).tests, f"{covariance} standard errors" if covariance else ""]
     return ", ".join(part for part in parts if part)

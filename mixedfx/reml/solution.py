@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfx.design.design import Design
 from mixedfx.pls.problem import build_problem
-from mixedfx.reml.control import Control
+from mixedfx.reml.control import OptimiserControl
 from mixedfx.reml.dispersion import solve_dispersion
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.refit import SNAP
@@ -20,7 +20,7 @@ Solution = RemlSolution | LeastSquares
 
 
 def solve_whole(
-    design: Design, REML: bool = True, control: Control = DEFAULT, covariance: bool = True
+    design: Design, REML: bool = True, control: OptimiserControl = DEFAULT, covariance: bool = True
 ) -> tuple[Design, Solution]:
     """Fit a design by REML or maximum likelihood; residual standard deviations that it models are in the design.
 
@@ -31,7 +31,7 @@ def solve_whole(
     return design, solve(design, REML, control=control) if design.random else least_squares(design, REML)
 
 
-def solve_design(design: Design, REML: bool = True, control: Control = DEFAULT) -> Solution:
+def solve_design(design: Design, REML: bool = True, control: OptimiserControl = DEFAULT) -> Solution:
     """The estimates alone."""
     return solve_whole(design, REML, control, covariance=False)[1]
 

@@ -13,7 +13,7 @@ from mixedfx.errors import ModelError, OptionError
 from mixedfx.inference.parameters import factors_of
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
-from mixedfx.reml.control import Control
+from mixedfx.reml.control import OptimiserControl
 from mixedfx.reml.optimization import Optimization
 from mixedfx.reml.starting import moment_start
 from mixedfx.reml.trust_region import DEFAULT, minimise
@@ -83,7 +83,7 @@ class RemlSolution:
 
 
 def solve(
-    design: Design, REML: bool = True, start: Vector | None = None, control: Control = DEFAULT
+    design: Design, REML: bool = True, start: Vector | None = None, control: OptimiserControl = DEFAULT
 ) -> RemlSolution:  # fmt: skip
     """Fit `design` by REML or maximum likelihood.
 
@@ -115,7 +115,7 @@ def solve(
 
 
 def solve_problem(
-    design: Design, problem: Problem, start: Vector | None = None, control: Control = DEFAULT
+    design: Design, problem: Problem, start: Vector | None = None, control: OptimiserControl = DEFAULT
 ) -> RemlSolution:  # fmt: skip
     """Optimise a problem whose cross-products are there already, from parameters `start` (r,) of it.
 

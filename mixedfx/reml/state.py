@@ -23,7 +23,9 @@ from mixedfx.draws import Draws
 from mixedfx.errors import check_option
 from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
+from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.hypotheses import Reference
+from mixedfx.inference.original_scale import PredictionKind
 from mixedfx.reml import prediction
 from mixedfx.reml.estimate import RemlEstimate
 from mixedfx.reml.predictive import IntervalKind, Source
@@ -243,11 +245,11 @@ class LmerState:
         return Uncertain(self.design, self.solution)
 
     @property
-    def usual_ddf(self) -> tables.DegreesOfFreedom:
+    def usual_ddf(self) -> Ddf:
         """Degrees of freedom of tests where none are asked for."""
         return "satterthwaite"
 
-    def reference(self, ddf: tables.DegreesOfFreedom | None = "satterthwaite", vcov: Vcov | None = None) -> Reference:
+    def reference(self, ddf: Ddf | None = "satterthwaite", vcov: Vcov | None = None) -> Reference:
         """Covariance of the fixed effects with its degrees of freedom: ``vcov``, ``t_df(C)``, ``f_test(L, d)``.
 
         All tests go through it. Satterthwaite's and Kenward and Roger's pieces are computed once for each fit.
@@ -381,6 +383,7 @@ class LmerState:
         groups: Literal["fitted", "average"] = "fitted",
         seed: int | None = None,
         *,
+        kind: PredictionKind = "response",
         se: bool = False,
         interval: IntervalKind | None = None,
         level: float = 0.95,
@@ -402,6 +405,9 @@ class LmerState:
             ``"fitted"``: with the estimated effects of the groups. ``"average"``: with all random effects at 0.
         seed
             Seed of the draws of ``new_levels="sample"``.
+        kind
+            ``"response"``: the mean of the response. ``"link"``: the linear predictor, which it is. ``"predictive"``: a
+            new response, the table of ``interval="prediction"``.
         se
             Whether to give standard errors (and the intervals that belong to them).
         interval
@@ -473,7 +479,7 @@ class LmerState:
         0      73.8  12.1   53.5  101.9
         """
         return prediction.predict(
-            self.uncertain, newdata, new_levels, groups, seed, se=se, interval=interval, level=level,
+            self.uncertain, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level,
             uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust,
         )  # fmt: skip
 

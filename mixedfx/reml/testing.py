@@ -6,6 +6,7 @@ The numbers are those of `mixedfx.inference`; here they are asked about a design
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import OptionError, check_flag, check_option
+from mixedfx.errors import OptionError, check_flag
+from mixedfx.inference.degrees_of_freedom import Ddf, DegreesOfFreedom, check_criterion, find_ddf
 from mixedfx.inference.hypotheses import (
     Constant,
     Reference,
@@ -24,20 +26,17 @@ from mixedfx.inference.hypotheses import (
     joint_table,
 )
 from mixedfx.inference.robust import RobustCovariance, robust_covariance
-from mixedfx.inference.satterthwaite import satterthwaite
 from mixedfx.inference.terms import term_contrasts
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.solution import Solution, residual_df
-from mixedfx.results.tables import DegreesOfFreedom
 
 Vector = NDArray[np.float64]
 Vcov = RobustCovariance | pd.DataFrame | NDArray[np.float64]
 Ask = Callable[[], Reference]  # a reference that is worked out where it is needed
-DDF = ("satterthwaite", "kenward-roger", "residual", "normal", None)
 
 
 def reference(
-    design: Design, solution: Solution, ddf: DegreesOfFreedom | None, vcov: Vcov | None = None
+    design: Design, solution: Solution, ddf: Ddf | None, vcov: Vcov | None = None
 ) -> Reference:  # fmt: skip
     """Covariance of the fixed effects and the degrees of freedom that go with it.
 
@@ -47,43 +46,38 @@ def reference(
         For Kenward and Roger's method after maximum likelihood, and for degrees of freedom that do not belong to the
         covariance given.
     """
-    check_option("ddf", ddf, DDF)
+    kind = find_ddf(ddf, unknown=True)
     residual = residual_df(design, solution)
-    constants = {None: np.nan, "residual": residual, "normal": np.inf}
     if vcov is not None:
-        return _given(design, ddf, vcov, constants)
-    if ddf in constants:
-        return Constant(solution.vcov, constants[ddf])
-    if ddf == "kenward-roger" and not solution.REML:
-        raise OptionError(
-            'ddf="kenward-roger" is defined for REML, and this fit is by maximum likelihood',
-            hint="Fit with REML=True, or use fit.update(REML=True).",
-        )
+        return _given(design, ddf, kind, vcov, residual)
+    if kind.of_contrasts is None:
+        return Constant(solution.vcov, kind.number(residual))
+    check_criterion(ddf, solution.REML)
     if isinstance(solution, LeastSquares):  # exact
         return Constant(solution.vcov, residual)
-    if ddf == "satterthwaite":
-        return satterthwaite(solution.problem, solution.par, design)
-    from mixedfx.inference.kenward_roger import kenward_roger
-
-    return kenward_roger(solution.problem, solution.par)
+    return kind.of_contrasts(solution.problem, solution.par, design)
 
 
-def _given(
-    design: Design, ddf: DegreesOfFreedom | None, vcov: Vcov, constants: dict[DegreesOfFreedom | None, float]
-) -> Reference:
-    if ddf == "kenward-roger":
+def ask(reference: Callable[..., Reference], ddf: Ddf | None, vcov: Vcov | None) -> Ask:
+    """What works the reference out where a question comes to need it; an unknown name is refused at once."""
+    find_ddf(ddf, unknown=True)
+    return partial(reference, ddf, vcov)
+
+
+def _given(design: Design, ddf: Ddf | None, kind: DegreesOfFreedom, vcov: Vcov, residual: float) -> Reference:
+    if kind.own_covariance:
         raise OptionError(
-            'ddf="kenward-roger" brings its own covariance, and vcov= gives another',
+            f'ddf="{ddf}" brings its own covariance, and vcov= gives another',
             hint='Leave vcov= out, or use ddf="satterthwaite" with fit.vcov_robust().',
         )
     p = len(design.fixed_names)
     if isinstance(vcov, RobustCovariance):
         if vcov.vcov.shape != (p, p):
             raise OptionError("vcov= comes from a fit with other coefficients")
-        return vcov if ddf == "satterthwaite" else Constant(vcov.vcov, constants[ddf], vcov.single)
-    if ddf == "satterthwaite":
+        return vcov if kind.of_robust else Constant(vcov.vcov, kind.number(residual), vcov.single)
+    if kind.of_contrasts is not None:
         raise OptionError(
-            "a covariance given as numbers has no Satterthwaite degrees of freedom",
+            f"a covariance given as numbers has no {kind.words} degrees of freedom",
             hint='Say ddf="normal" or ddf="residual", or give what fit.vcov_robust() returns.',
         )
     if isinstance(vcov, pd.DataFrame):
@@ -93,7 +87,7 @@ def _given(
     matrix = np.asarray(vcov, dtype=np.float64)
     if matrix.shape != (p, p) or not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T):
         raise OptionError(f"vcov= is not a symmetric ({p}, {p}) matrix of finite numbers")
-    return Constant(matrix, constants[ddf])
+    return Constant(matrix, kind.number(residual))
 
 
 def robust(design: Design, solution: Solution, kind: str, cluster: Any) -> RobustCovariance:

@@ -43,7 +43,7 @@ from mixedfx.covariance.sampled import sampled
 from mixedfx.design.design import Design
 from mixedfx.pls.collapsed import Collapsed
 from mixedfx.pls.problem import Problem
-from mixedfx.priors.distributions import Flat
+from mixedfx.priors.location import Flat
 from mixedfx.priors.resolve import ResolvedPriors, TermPrior
 from mixedfx.sampling.coefficients import coefficient_prior
 from mixedfx.sampling.coordinates import Coordinates

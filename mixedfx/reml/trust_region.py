@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from mixedfx.linalg.threads import blas_threads
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
-from mixedfx.reml.control import Control
+from mixedfx.progress import Progress
+from mixedfx.reml.control import OptimiserControl
 from mixedfx.reml.optimization import Optimization, Outcome, Step
 from mixedfx.reml.pivoting import SMALL_START, pivot
 
@@ -32,7 +33,7 @@ PATIENCE = 4
 EXACT_FIT = 1e-14  # share of the response's variation, beyond the fixed part, that is left unexplained
 MOST_PIVOTS = 4  # times that the order of the columns may change in one optimisation
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
-DEFAULT = Control()
+DEFAULT = OptimiserControl()
 ROUNDING = 2e-15  # relative rounding error of the criterion
 
 
@@ -54,7 +55,7 @@ class State:
     best: Evaluation
     radius: float
     trials: tuple[Trial, ...]
-    control: Control = DEFAULT
+    control: OptimiserControl = DEFAULT
 
     @cached_property
     def _spectrum(self) -> tuple[Vector, Vector]:
@@ -140,7 +141,7 @@ def _steps(problem: Problem, trials: tuple[Trial, ...]) -> tuple[Step, ...]:
     )
 
 
-def start(problem: Problem, par: Vector, control: Control = DEFAULT) -> State:
+def start(problem: Problem, par: Vector, control: OptimiserControl = DEFAULT) -> State:
     """First evaluation."""
     first = evaluate(problem, par)
     radius = control.radius * max(float(np.linalg.norm(par)), 0.2)
@@ -187,21 +188,24 @@ def advance(problem: Problem, state: State, at: Vector, length: float, decrease:
     return replace(state, best=trial if accepted else state.best, radius=radius, trials=trials)
 
 
-def minimise(problem: Problem, par: Vector, control: Control = DEFAULT) -> tuple[Evaluation, Optimization]:
+def minimise(problem: Problem, par: Vector, control: OptimiserControl = DEFAULT) -> tuple[Evaluation, Optimization]:
     """Minimise the criterion of `problem` from scaled parameters `par` (r,)."""
     if problem.n_parameters == 0:
         only = evaluate(problem, par)
         return only, Optimization((), Outcome.NO_PARAMETERS, np.zeros(0), np.inf)
     problem, par = pivot(problem, par, SMALL_START) or (problem, par)
-    with blas_threads(0 if problem.coupling is None else problem.coupling.size, control.threads):
-        return certify(*_iterate(problem, start(problem, par, control)))
+    threads = blas_threads(0 if problem.coupling is None else problem.coupling.size, control.threads)
+    with threads, Progress(control.progress, "lmer", control.max_evaluations, "evaluations at most") as report:
+        return certify(*_iterate(problem, start(problem, par, control), report))
 
 
-def _iterate(problem: Problem, state: State) -> tuple[Problem, State, Outcome]:
+def _iterate(problem: Problem, state: State, report: Progress) -> tuple[Problem, State, Outcome]:
     """Step until there is nothing to gain, and say why the iteration stopped."""
     stopped = Outcome.EVALUATIONS
     pivots = MOST_PIVOTS
     while len(state.trials) < state.control.max_evaluations:
+        if report.shown:
+            report(len(state.trials), note=f"criterion {state.best.criterion:.6g}")
         if problem.sigma is None and state.best.residual < EXACT_FIT * problem.ww[-1, -1]:
             stopped = Outcome.EXACT
             break

@@ -18,6 +18,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws
 from mixedfx.errors import ThetaUncertaintyWarning, check_count, check_seed, outside
+from mixedfx.inference.degrees_of_freedom import Ddf, find_ddf
 from mixedfx.inference.hypotheses import Reference
 from mixedfx.reml import testing
 from mixedfx.reml.estimate import RemlEstimate, estimate
@@ -67,12 +68,12 @@ class Uncertain:
 
     @cached_property
     def references(self) -> dict[str, Reference]:
-        """What has been computed of Satterthwaite's and of Kenward and Roger's pieces."""
+        """Kind of degrees of freedom -> what has been computed for it."""
         return {}
 
-    def reference(self, ddf: tables.DegreesOfFreedom | None = "satterthwaite", vcov: Vcov | None = None) -> Reference:
+    def reference(self, ddf: Ddf | None = "satterthwaite", vcov: Vcov | None = None) -> Reference:
         """Covariance of the fixed effects with its degrees of freedom; see `LmerFit.reference`."""
-        if vcov is not None or ddf not in ("satterthwaite", "kenward-roger"):
+        if vcov is not None or ddf is None or find_ddf(ddf).of_contrasts is None:
             return testing.reference(self.design, self.solution, ddf, vcov)
         if ddf not in self.references:
             self.references[ddf] = testing.reference(self.design, self.solution, ddf)

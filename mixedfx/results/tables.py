@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from mixedfx.covariance.components import sds_first
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.dispersion import Dispersion
-from mixedfx.errors import check_level, check_option
+from mixedfx.errors import check_level
 
 Effects = Literal["fixed", "ran_pars", "ran_vals"]
-DegreesOfFreedom = Literal["satterthwaite", "kenward-roger", "residual", "normal"]
 TIDY_COLUMNS = ("term", "estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high")
 
 
@@ -302,12 +301,3 @@ def aic(criterion: float, n_parameters: int) -> float:
 def bic(criterion: float, n_parameters: int, nobs: int) -> float:
     """Schwarz's criterion, -2 log L + k log n."""
     return criterion + n_parameters * float(np.log(nobs))
-
-
-def degrees_of_freedom(ddf: DegreesOfFreedom | None, residual: float) -> float:
-    """Degrees of freedom shared by everything: n - p for "residual", infinite for "normal", NaN for all others."""
-    known = {
-        None: np.nan, "satterthwaite": np.nan, "kenward-roger": np.nan, "residual": residual, "normal": np.inf,
-    }  # fmt: skip
-    check_option("ddf", ddf, known)
-    return known[ddf]

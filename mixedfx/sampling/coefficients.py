@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError
 from mixedfx.pls.collapsed import CoefficientPrior
-from mixedfx.priors.distributions import Flat, Share
+from mixedfx.priors.joint import Share
+from mixedfx.priors.location import Flat
 from mixedfx.priors.resolve import ResolvedPriors
 
 

@@ -26,7 +26,8 @@ from mixedfx.covariance.unconstrained import (
     log_one_minus_square,
     partial_gradient,
 )
-from mixedfx.priors.distributions import Decov, Positive, Share
+from mixedfx.priors.distributions import Positive
+from mixedfx.priors.joint import Decov, Share
 from mixedfx.priors.resolve import TermPrior
 
 Array = NDArray[np.float64]

@@ -12,6 +12,7 @@ approximation would spread over many powers of e, eigenvalues are raised: a prop
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,8 +98,8 @@ def _shared(target: Target, share: float) -> Array:
     return target.coordinates.even(0.7 * (spread if spread > 0 else 1.0), share / 0.7)
 
 
-def find_modes(target: Target) -> Modes:
-    """Climb from every start, and keep the modes that matter.
+def find_modes(target: Target, more: Sequence[Array] = ()) -> Modes:
+    """Climb from every start, and from each of `more` (size,) points, and keep the modes that matter.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def find_modes(target: Target) -> Modes:
         gradient[:, target.coordinates.mixing_first :] = 0.0  # precisions of the coefficients' priors stay at one
         return value, gradient
 
-    starts, scale = [*starting_points(target)], _first_scale(target)
+    starts, scale = [*starting_points(target), *more], _first_scale(target)
     estimate = ascend(likelihood, _shared(target, SHARES[0])[None], scale, NEAR_ENOUGH)
     if np.isfinite(estimate.value[0]):
         starts.append(_moved_inside(target, estimate.phi[0]))

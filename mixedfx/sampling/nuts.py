@@ -60,7 +60,7 @@ class Chains:
     depth, steps
         (c, draws) doublings and leapfrog steps.
     divergent, cut
-        (c, draws) whether a trajectory lost its energy, and whether it had not turned after `DEEPEST` doublings.
+        (c, draws) whether a trajectory lost its energy, and whether it had not turned after the most doublings.
     step
         The step size.
     evaluations
@@ -81,7 +81,8 @@ class Chains:
 
 def sample(
     density: Density, starts: Array, covariance: Array, warmup: int, draws: int, rng: np.random.Generator,
-    symmetric: Sequence[int] | NDArray[np.intp] = (), report: Report | None = None,
+    symmetric: Sequence[int] | NDArray[np.intp] = (), report: Report | None = None, *, acceptance: float = ACCEPTANCE,
+    deepest: int = DEEPEST,
 ) -> Chains:  # fmt: skip
     """Run the chains.
 
@@ -102,6 +103,10 @@ def sample(
         Random numbers.
     report
         Called before each iteration with the number of those done and the phase.
+    acceptance
+        Acceptance rate that the step size is adapted to.
+    deepest
+        Most doublings of a trajectory.
 
     Examples
     --------
@@ -116,14 +121,14 @@ def sample(
     c, d = starts.shape
     space = _Whitened(density, covariance)
     state = space.at(starts)
-    adaptation, seen = _StepSize(), []
+    adaptation, seen = _StepSize(acceptance), []
     ends = _windows(warmup)
     kept = _Kept(c, draws, d)
     for turn in range(warmup + draws):
         warm = turn < warmup
         if report is not None:
             report(turn, "warm-up" if warm else "sampling")
-        state, way = _transition(space, state, adaptation.step if warm else adaptation.final, rng)
+        state, way = _transition(space, state, adaptation.step if warm else adaptation.final, rng, deepest)
         if not warm:
             kept.take(turn - warmup, space.unwhiten(state.z), state.value, way)
             continue
@@ -250,7 +255,9 @@ class _Way:
     cut: NDArray[np.bool_]
 
 
-def _transition(space: _Whitened, state: _State, step: float, rng: np.random.Generator) -> tuple[_State, _Way]:
+def _transition(
+    space: _Whitened, state: _State, step: float, rng: np.random.Generator, deepest: int
+) -> tuple[_State, _Way]:
     """The next state of every chain."""
     c, d = state.z.shape
     r = rng.standard_normal((c, d))
@@ -261,7 +268,7 @@ def _transition(space: _Whitened, state: _State, step: float, rng: np.random.Gen
     accepted, steps, depth = np.zeros(c), np.zeros(c, dtype=np.int64), np.zeros(c, dtype=np.int64)
     divergent = np.zeros(c, dtype=bool)
     growing = np.arange(c)
-    for doubling in range(DEEPEST):
+    for doubling in range(deepest):
         side = rng.integers(0, 2, len(growing))
         tree = _Subtree(end_z[side, growing], end_r[side, growing], end_g[side, growing])
         tree.grow(space, np.where(side == 1, step, -step), level[growing], doubling, rng)
@@ -338,7 +345,8 @@ class _StepSize:
 
     SHRINKAGE, DELAY, FORGETTING = 0.05, 10.0, 0.75
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: float) -> None:
+        self.wanted = wanted
         self.step = self.final = 0.5
         self.restart()
 
@@ -351,7 +359,7 @@ class _StepSize:
         """Take note of the mean acceptance rate of one iteration."""
         self.count += 1
         rate = 1.0 / (self.count + self.DELAY)
-        self.error = (1.0 - rate) * self.error + rate * (ACCEPTANCE - acceptance)
+        self.error = (1.0 - rate) * self.error + rate * (self.wanted - acceptance)
         log_step = self.centre - np.sqrt(self.count) / self.SHRINKAGE * self.error
         memory = self.count**-self.FORGETTING
         self.log_mean = memory * log_step + (1.0 - memory) * self.log_mean

@@ -105,8 +105,8 @@ def test_options_that_change_no_draw_are_taken_by_every_engine(fit):
 
 
 def test_an_option_that_would_change_draws_is_still_refused(fit):
-    with pytest.raises(errors.OptionError, match="has no adapt_delta"):
-        mx.bayes("y ~ 1 + (1 | g)", fit.design.frame, adapt_delta=0.9)
+    with pytest.raises(errors.OptionError, match="has no inits"):
+        mx.bayes("y ~ 1 + (1 | g)", fit.design.frame, inits="pathfinder")
 
 
 def test_nuts_leaves_its_transitions_for_arviz():

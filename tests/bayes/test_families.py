@@ -114,12 +114,12 @@ def test_expected_responses_are_the_family_s_means_of_the_linear_predictor(fit, 
 
 def test_predictions_summarise_these_draws(fit, people):
     for kind, draws in (("response", fit.epred()), ("link", fit.linpred())):
-        table = fit.predict(level=0.8, kind=kind)
+        table = fit.predict(level=0.8, kind=kind, se=True)
         assert table["estimate"].to_numpy() == pytest.approx(draws.mean(axis=0).ravel())
         assert table["lower"].to_numpy() == pytest.approx(np.quantile(draws, 0.1, axis=0).ravel())
         assert table.index.nunique() == 180
     fitted = np.asarray(fit.fitted)
-    assert fitted.ravel() == pytest.approx(fit.predict()["estimate"].to_numpy())
+    assert fitted.ravel() == pytest.approx(np.asarray(fit.predict()).ravel())
     new = people.iloc[[3, 5]].set_index(pd.Index(["a", "b"]))
     assert list(dict.fromkeys(fit.predict(new).index)) == ["a", "b"]
 
@@ -142,7 +142,7 @@ def test_simulated_responses_can_be_responses(fit, people):
     for column in simulated:
         fit.family.check(simulated[column].to_numpy(), row_facts(fit.design), np.arange(180))
     table = fit.predict(people.iloc[:20], kind="predictive", seed=1)
-    assert (table["se"] > fit.predict(people.iloc[:20])["se"]).mean() > 0.9
+    assert (table["se"] > fit.predict(people.iloc[:20], se=True)["se"]).mean() > 0.9
 
 
 def test_effects_are_on_the_response_scale(fit, people):
@@ -264,7 +264,7 @@ def test_predictors_of_a_categorical_response_have_unseen_levels_of_their_own(fi
 
 def test_new_responses_need_what_the_left_side_says(fits, people):
     fit = fits["binomial"]
-    assert fit.predict(people[["x", "g"]].head(2))["estimate"].between(0, 1).all()
+    assert fit.predict(people[["x", "g"]].head(2)).between(0, 1).all()
     with pytest.raises(DataError, match=r"trials\(m\), and the new data have no column 'm'"):
         fit.predict(people[["x", "g"]].head(2), kind="predictive")
     counts = fit.predict(people.head(2).assign(m=1000), kind="predictive")

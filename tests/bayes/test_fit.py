@@ -100,12 +100,12 @@ def test_tidy_holds_quantiles(sleep_fit):
 def test_fitted_values_predictions_and_simulations_agree(sleep_fit, sleepstudy):
     fitted = sleep_fit.fitted
     assert fitted.to_numpy() + sleep_fit.residuals().to_numpy() == pytest.approx(sleepstudy["Reaction"].to_numpy())
-    predicted = sleep_fit.predict(sleepstudy.iloc[:5])
+    predicted = sleep_fit.predict(sleepstudy.iloc[:5], se=True)
     assert predicted["estimate"].to_numpy() == pytest.approx(fitted.to_numpy()[:5])
     assert (predicted["lower"] < predicted["estimate"]).all()
     simulated = sleep_fit.simulate(None, seed=1, use_u=True).to_numpy()
     assert simulated.shape == (180, 4000)
-    expected = np.sqrt(sleep_fit.predict()["se"].to_numpy() ** 2 + (sleep_fit.variances.sigma**2).mean())
+    expected = np.sqrt(sleep_fit.predict(se=True)["se"].to_numpy() ** 2 + (sleep_fit.variances.sigma**2).mean())
     # a standard deviation of 4,000 draws has an error of 1.2 %; 180 of them stay within 5 %
     assert simulated.std(axis=1) == pytest.approx(expected, rel=0.05)
 
@@ -251,7 +251,8 @@ def test_flat_priors_with_enough_levels_are_fine(crossed):
         ({"seed": 1.5}, OptionError),
         ({"algorithm": "lapalce", "engine": "auto", "family": "student"}, OptionError),
         ({"priors": {"phi": priors.exponential(1)}}, OptionError),
-        ({"adapt_delta": 0.9}, OptionError),
+        ({"inits": "random"}, OptionError),
+        ({"adapt_delta": 1.0}, OptionError),
         ({"engine": "stanli", "proposals": 100}, OptionError),
         ({"engine": "stanli", "algorithm": "pathfinder"}, OptionError),
         ({"priors": "weak"}, OptionError),
@@ -279,11 +280,10 @@ def test_diagnostics_speak_plainly(sleep_fit):
 
 def test_weights_that_cannot_be_trusted_are_reported(crossed, monkeypatch):
     """Where NUTS is no way out either, the fit warns and says so."""
-    monkeypatch.setattr(engine, "RELIABLE", np.inf)
     real = engine.smooth
     monkeypatch.setattr(engine, "smooth", lambda ratios: (real(ratios)[0], 0.9))
     with pytest.warns(SamplingWarning, match=r"k-hat is 0\.90"):
-        fit = mx.bayes("y ~ z + (1 | school)", crossed, draws=200, seed=1)
+        fit = mx.bayes("y ~ z + (1 | school)", crossed, draws=200, seed=1, control={"k_hat": 10})
     assert "may be wrong" in fit.diagnostics().text()
 
 

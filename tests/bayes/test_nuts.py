@@ -44,9 +44,8 @@ def test_too_large_a_k_hat_hands_over_to_nuts(data, monkeypatch):
     assert fit.sampling.reason == "k-hat of the importance weights is 0.90, above 0.7"
 
 
-def test_too_many_coordinates_hand_over_to_nuts(data, monkeypatch):
-    monkeypatch.setattr(engine, "MOST_COORDINATES", 1)
-    fit = mx.bayes("y ~ 1 + (1 | g)", data, draws=400, chains=2, warmup=200, seed=1)
+def test_too_many_coordinates_hand_over_to_nuts(data):
+    fit = mx.bayes("y ~ 1 + (1 | g)", data, draws=400, chains=2, warmup=200, seed=1, control={"max_coordinates": 1})
     assert fit.sampling.reason == "2 coordinates, more than 1"
 
 

@@ -75,8 +75,8 @@ def test_a_fit_comes_back_as_it_was(data, name, tmp_path):
             with pytest.raises(DataError, match="offset given as numbers"):
                 one.predict(new)
     else:
-        pd.testing.assert_frame_equal(again.predict(new), fit.predict(new))
-    pd.testing.assert_frame_equal(again.predict(), fit.predict())
+        pd.testing.assert_frame_equal(again.predict(new, se=True), fit.predict(new, se=True))
+    pd.testing.assert_frame_equal(again.predict(se=True), fit.predict(se=True))
     pd.testing.assert_frame_equal(again.simulate(3, seed=1), fit.simulate(3, seed=1))
     assert again.design.rows.used.tolist() == fit.design.rows.used.tolist()
     assert again.design.rows.dropped_missing == 2 or name in ("probit",)

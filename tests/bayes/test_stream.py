@@ -65,9 +65,9 @@ def test_chosen_draws_are_rows_of_the_whole(fit, rows):
 
 
 def test_predictions_do_not_depend_on_the_size_of_blocks(fit, monkeypatch):
-    whole = fit.predict()
+    whole = fit.predict(se=True)
     monkeypatch.setattr(estimate, "BLOCK_BYTES", 8 * 100 * 7)  # seven rows
-    pd.testing.assert_frame_equal(fit.predict(), whole)
+    pd.testing.assert_frame_equal(fit.predict(se=True), whole)
     assert fit.fitted.to_numpy() == pytest.approx(whole["estimate"].to_numpy())
 
 

@@ -85,7 +85,7 @@ def test_every_kind_of_prediction_is_nan_where_it_is_not_estimable(fits):
         np.testing.assert_array_equal(table.isna().all(axis=1), lost)
         assert table[~lost].notna().all(axis=None)
     for kind in ("response", "link", "predictive"):
-        table = quiet(lambda kind=kind: fits["bayes"].predict(new, kind=kind))
+        table = quiet(lambda kind=kind: pd.DataFrame(fits["bayes"].predict(new, kind=kind)))
         np.testing.assert_array_equal(table.isna().all(axis=1), lost)
     for question in (fits["bayes"].epred, fits["bayes"].linpred):
         with pytest.warns(NotEstimableWarning, match="row 5"):

@@ -17,6 +17,7 @@ from scipy.stats import norm
 from mixedfx.bayes import estimate as estimate_of_posterior
 from mixedfx.bayes.bayes import bayes
 from mixedfx.design.functional import NewLevel
+from mixedfx.effects.comparisons import COMPARISONS, Comparison
 from mixedfx.effects.effects import effects
 from mixedfx.effects.poststratify import poststratify
 from mixedfx.errors import EffectsError, OptionError
@@ -371,6 +372,23 @@ def test_lower_is_a_benefit_too(exact):
     up, down = exact.decide(), exact.decide(benefit="lower")
     assert (up.table["treat"] + down.table["treat"] == 1).all()
     assert down.policies["gain"][1] == pytest.approx(-up.policies["gain"][1], abs=1e-9)
+
+
+def test_effects_per_1000_are_weighed_per_head(people, monkeypatch):
+    """Whatever number an effect is stated for, costs and gains are those of one person."""
+    fit = draw_fit(FORMULA, people, "bernoulli", draws=300)
+    thousand = Comparison(
+        "per_1000", 0.0, "{high} - {low}, per 1,000", lambda high, low: 1000 * (high - low),
+        lambda high, low: (np.full_like(high, 1000.0), np.full_like(low, -1000.0)), (1000.0, -1000.0),
+    )  # fmt: skip
+    monkeypatch.setitem(COMPARISONS, "per_1000", thousand)
+    one, many = (effects(fit, "z", by="race", comparison=name) for name in ("difference", "per_1000"))
+    for asked in ({"cost": 0.1}, {"cost": 0.2, "budget": 10.0}, {"benefit": "lower"}):
+        ours, theirs = many.decide(**asked), one.decide(**asked)
+        pd.testing.assert_frame_equal(ours.policies, theirs.policies)
+        np.testing.assert_allclose(ours.table["estimate"], 1000 * theirs.table["estimate"], rtol=1e-10)
+        pd.testing.assert_frame_equal(ours.table.drop(columns="estimate"), theirs.table.drop(columns="estimate"))
+    assert any("per 1,000" in note for note in ours.notes)
 
 
 def test_costs_by_name(people, dense_fit):

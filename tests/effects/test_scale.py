@@ -38,4 +38,4 @@ def test_a_hundred_thousand_unseen_intersections_stay_below_a_gigabyte():
 def test_another_link_streams_below_two_gigabytes_and_shows_how_far_it_is():
     found = measured("logit")
     assert found["peak GB"] < 2.0
-    assert found["progress"] > 50
+    assert found["progress"] > 5  # ten changes a second, after the first

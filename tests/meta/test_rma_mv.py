@@ -173,6 +173,21 @@ def test_several_contrasts_at_once(name, test):
     np.testing.assert_allclose([row.f_value, row.p_value], [known["F"], known["p"]], rtol=5e-4)
 
 
+def test_univariate_fits_have_the_same_verbs():
+    """BCG with two moderators: HTZ 6.709 on 2 and 2.53."""
+    fit, known = mx.rma("yi ~ ablat + year", BCG), KNOWN["bcg_uni"]
+    np.testing.assert_allclose(fit.beta, known["beta"], rtol=1e-6)
+    for kind, numbers in known["robust"].items():
+        table = quiet(lambda k=kind: fit.robust(kind=k).tidy())
+        np.testing.assert_allclose(table.std_error, numbers["se"], rtol=1e-5)
+        np.testing.assert_allclose(table.df, numbers["df"], rtol=1e-5)
+    for test in ("HTZ", "HTA", "EDF"):
+        row = quiet(lambda t=test: fit.robust("trial").test(["ablat", "year"], test=t)).iloc[0]
+        np.testing.assert_allclose(
+            [row.den_df, row.f_value], [known["joint"][test][x] for x in ("den", "F")], rtol=1e-5
+        )
+
+
 def test_few_degrees_of_freedom_are_warned_about_in_words():
     robust = quiet(FITS["deltype"]().robust)
     with pytest.warns(FewClustersWarning, match=r"fewer than four degrees of freedom: .*cannot be trusted"):

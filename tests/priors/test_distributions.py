@@ -6,7 +6,7 @@ from scipy import integrate, stats
 
 from mixedfx import priors
 from mixedfx.errors import OptionError
-from mixedfx.priors.distributions import Flat
+from mixedfx.priors.location import Flat
 
 POSITIVE = {
     "half_normal": (priors.half_normal(2.0), stats.halfnorm(scale=2.0)),

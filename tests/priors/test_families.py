@@ -10,7 +10,7 @@ from mixedfx.bayes.context import scales_of
 from mixedfx.design.build import build_design
 from mixedfx.errors import OptionError
 from mixedfx.families.registry import FAMILIES, family
-from mixedfx.priors.distributions import Share
+from mixedfx.priors.joint import Share
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import SETS, prior_set
 

@@ -1,5 +1,6 @@
 """Priors and auxiliary parameters have one list each; what is on it is offered, checked, scaled and written in Stan."""
 
+import math
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from typing import ClassVar, get_args
@@ -7,16 +8,28 @@ from typing import ClassVar, get_args
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.integrate import trapezoid
 
 import mixedfx as mx
 from mixedfx import priors
 from mixedfx.bayes.stan.joint_priors import JOINT_PRIORS
-from mixedfx.errors import OptionError
+from mixedfx.errors import ImproperPosteriorError, OptionError
 from mixedfx.families.registry import FAMILIES
 from mixedfx.priors import distributions
 from mixedfx.priors.auxiliary import AUXILIARY, AuxiliaryParameter
-from mixedfx.priors.distributions import DISTRIBUTIONS, SPECIAL, Normal, Positive, Prior, Real
+from mixedfx.priors.distributions import (
+    DISTRIBUTIONS,
+    SPECIAL,
+    Distribution,
+    JointDistribution,
+    Positive,
+    Prior,
+    Real,
+    RealDistribution,
+)
+from mixedfx.priors.location import Flat, Normal
 from mixedfx.priors.sets import KINDS, SETS, prior_set
+from tests.families.conftest import AUX
 
 DATA = pd.DataFrame({"y": np.linspace(1, 3, 40), "x": np.tile([0.0, 1.0], 20), "g": list("abcde") * 8})
 IDS = [kind.__name__ for kind in DISTRIBUTIONS]
@@ -47,6 +60,51 @@ def test_what_the_exact_engines_need_is_there(kind):
         assert all(hasattr(kind, name) or name in kind.__annotations__ for name in ("loc", "scale", "df"))
     if kind.location_scale:
         assert {"loc", "scale"} <= set(kind.numbers)
+
+
+VALUES = {
+    "Normal": priors.normal(0.5, 2.0),
+    "StudentT": priors.student_t(4.0, 0.5, 2.0),
+    "Exponential": priors.exponential(0.7),
+    "Gamma": priors.gamma(2.0, 0.5),
+    "InverseGamma": priors.inv_gamma(3.0, 2.0),
+    "Flat": priors.flat(),
+}
+
+
+@SINGLE
+def test_it_has_every_member_of_the_protocol_and_they_agree(kind):
+    """Densities are of one distribution in every unit; its slope, its draws and its rescaled self belong to it."""
+    prior, x = VALUES[kind.__name__], np.linspace(0.3, 4.0, 9)
+    assert isinstance(prior, Distribution)
+    assert isinstance(prior, RealDistribution) == bool(kind.real_names)
+    step = 1e-6
+    slope = (prior.log_positive(x * np.exp(step)) - prior.log_positive(x * np.exp(-step))) / (2 * step)
+    np.testing.assert_allclose(prior.score_positive(x), slope, atol=1e-7)  # a central difference
+    if kind is Flat:
+        assert prior.times(3.0) == prior.rescaled(3.0) == prior
+        with pytest.raises(ImproperPosteriorError, match="no draws"):
+            prior.draw(np.random.default_rng(1), 5)
+        return
+    other = prior.times(3.0)
+    np.testing.assert_allclose(other.log_positive(3.0 * x), prior.log_positive(x) - np.log(3.0), rtol=1e-10)
+    drawn = prior.draw(np.random.default_rng(1), 4000, positive=True)
+    assert drawn.shape == (4000,)
+    assert drawn.min() > 0
+    edges = np.quantile(drawn, [0.1, 0.9])
+    grid = np.linspace(*edges, 2001)
+    share = trapezoid(np.exp(prior.log_positive(grid)), grid)
+    assert share == pytest.approx(0.8, abs=0.03)  # four standard errors of a share of 4000 draws
+    assert str(prior)
+    if bool(kind.real_names):
+        assert not prior.half
+        np.testing.assert_allclose(np.diff(prior.log_density(x)), np.diff(prior.log_positive(x)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", SPECIAL, ids=lambda kind: kind.__name__)
+def test_a_joint_prior_has_every_member_of_its_protocol(kind):
+    assert isinstance(kind(), JointDistribution)
+    assert set(kind.serves) <= set(KINDS)
 
 
 def test_the_types_for_type_checkers_are_the_registry():
@@ -92,6 +150,8 @@ def test_an_auxiliary_parameter_has_a_family_and_a_prior_in_every_set(name):
     assert set(AUXILIARY[name].priors) == set(SETS)
     assert all(make().entries[name] == AUXILIARY[name].priors[words] for words, make in SETS.items())
     assert AUXILIARY[name].limit in ("0", "infinity")
+    lower, upper = AUXILIARY[name].bounds
+    assert all(lower < value < upper for value in AUX[name])  # where the contracts of families are tested
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -130,7 +190,7 @@ def test_a_prior_that_is_registered_can_be_given_is_named_and_goes_to_stan():
 def test_an_auxiliary_parameter_that_is_registered_has_keys_sets_and_a_declaration(monkeypatch):
     from mixedfx.families.location import Gaussian
 
-    skew = AuxiliaryParameter("skewness", -1, "infinity", dict.fromkeys(SETS, priors.gamma(2.0, 4.0)))
+    skew = AuxiliaryParameter("skewness", (-1, math.inf), "infinity", dict.fromkeys(SETS, priors.gamma(2.0, 4.0)))
     monkeypatch.setitem(AUXILIARY, "skew", skew)
     monkeypatch.setattr(Gaussian, "auxiliary", ("skew", "sigma"))
     text = mx.stan_code("y ~ x", DATA)
@@ -139,3 +199,38 @@ def test_an_auxiliary_parameter_that_is_registered_has_keys_sets_and_a_declarati
     assert mx.stan_data("y ~ x", DATA, priors={"skew": priors.gamma(2.0, 5.0)})["prior_skew_rate"] == 5.0
     with pytest.raises(OptionError, match="'skew'"):
         prior_set({"sigmma": priors.exponential(1)})
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds", "declared", "bounded"),
+    [
+        ("above", (0, math.inf), "real<lower=0> above;", False),
+        ("between", (1, 2), "real<lower=1, upper=2> between;", True),
+        ("below", (-math.inf, 0.5), "real<upper=0.5> below;", False),
+        ("anywhere", (-math.inf, math.inf), "real anywhere;", False),
+    ],
+)
+def test_bounds_of_an_auxiliary_parameter_are_declared(name, bounds, declared, bounded, monkeypatch):
+    from mixedfx.families.location import Gaussian
+
+    about = AuxiliaryParameter("power", bounds, "infinity", dict.fromkeys(SETS, priors.flat()))
+    monkeypatch.setitem(AUXILIARY, name, about)
+    monkeypatch.setattr(Gaussian, "auxiliary", (name, "sigma"))
+    assert declared in mx.stan_code("y ~ x", DATA)
+    assert about.bounded == bounded
+    proper = {"intercept": priors.normal(2, 1), "coef": priors.normal(0, 1), "sigma": priors.exponential(1)}
+    if not bounded:
+        with pytest.raises(ImproperPosteriorError, match=name):
+            mx.prior_predictive("y ~ x", DATA, priors=proper, draws=400, seed=1)
+        return
+    fit = mx.prior_predictive("y ~ x", DATA, priors=proper, draws=2000, seed=1)
+    drawn = fit.joint.auxiliary[name]
+    assert 1 < drawn.min() < 1.1
+    assert 1.9 < drawn.max() < 2
+    assert drawn.mean() == pytest.approx(1.5, abs=0.05)  # a uniform distribution: its standard error is below 0.01
+    assert "uniform(1, 2)" in fit.prior_summary().text()
+
+
+def test_bounds_that_leave_nothing_between_them_are_none():
+    with pytest.raises(ValueError, match="no number lies between"):
+        AuxiliaryParameter("power", (2, 1), "infinity", {})

@@ -11,7 +11,9 @@ from mixedfx import priors
 from mixedfx.bayes.context import scales_of
 from mixedfx.design.build import build_design
 from mixedfx.errors import OptionError
-from mixedfx.priors.distributions import Decov, Exponential, Flat
+from mixedfx.priors.joint import Decov
+from mixedfx.priors.location import Flat
+from mixedfx.priors.positive import Exponential
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import mixedfx as mx
 from mixedfx import priors
 from mixedfx.bayes.context import scales_of
-from mixedfx.bayes.engines.registry import ENGINES
+from mixedfx.bayes.samplers import stan_engines
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.program import program_text
 from mixedfx.bayes.stan.shape import model_shape
@@ -26,7 +26,7 @@ from mixedfx.sampling.target import build_target
 from tests.bayes.stan.models import plain
 from tests.oracles import stan_model
 
-STANLI = ENGINES["stanli"]
+STANLI = stan_engines()["stanli"]
 SETS = {
     "default": None,
     "rstanarm": "rstanarm",

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_info
 import mixedfx as mx
 from mixedfx.errors import ConvergenceWarning, OptionError
 from mixedfx.linalg import threads
-from mixedfx.reml.control import Control, read_control
+from mixedfx.reml.control import OptimiserControl, read_control
 from mixedfx.reml.trust_region import minimise
 
 FORMULA = "score ~ style + (1 | professor)"
@@ -75,6 +75,7 @@ def test_threads_are_those_that_were_said():
     [
         {"tolerance": 0.0}, {"tolerance": "small"}, {"tolerance": True}, {"radius": np.inf}, {"max_evaluations": 0},
         {"max_evaluations": 2.5}, {"threads": 0}, {"start": [[1.0]]}, {"start": [np.nan]}, {"tolerence": 1e-3}, 1e-3,
+        {"adapt_delta": 0.9}, {"k_hat": 0.8}, {"progress": "yes"},
     ],
 )  # fmt: skip
 def test_what_is_no_option_is_refused(wrong):
@@ -82,8 +83,8 @@ def test_what_is_no_option_is_refused(wrong):
         read_control(wrong)
 
 
-def test_a_misspelt_option_is_answered_with_the_nearest():
+def test_an_option_that_there_is_not_is_answered_with_those_there_are():
     with pytest.raises(OptionError, match="tolerance"):
         read_control({"tolerence": 1e-3})
-    assert read_control(None) == Control()
+    assert read_control(None) == OptimiserControl()
     assert read_control(mx.control(radius=0.5)).radius == 0.5

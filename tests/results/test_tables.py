@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 from mixedfx.design.design import RandomTerm
-from mixedfx.errors import OptionError
 from mixedfx.results import tables
 
 
@@ -89,14 +88,6 @@ def test_infinite_degrees_of_freedom_are_the_normal_distribution():
 def test_each_coefficient_may_have_its_own_degrees_of_freedom():
     table = tables.fixed_table(("a", "b"), np.array([3.0, -1.0]), VCOV, np.array([4.0, np.nan]))
     assert table["p_value"].notna().tolist() == [True, False]
-
-
-def test_names_of_degrees_of_freedom():
-    assert np.isnan(tables.degrees_of_freedom(None, 7))
-    assert tables.degrees_of_freedom("residual", 7) == 7
-    assert tables.degrees_of_freedom("normal", 7) == np.inf
-    with pytest.raises(OptionError, match="'residual'"):
-        tables.degrees_of_freedom("z", 7)
 
 
 def test_ran_pars_are_named_as_broom_mixed_does():

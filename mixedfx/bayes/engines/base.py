@@ -2,8 +2,8 @@
 
 An engine is given the text of a Stan program, its data and `Settings`; it returns `StanDraws`: the variables of the
 program under the names and in the shapes that the program declares, the same from every engine. It never learns what
-the variables mean. A new engine is one file with a class that has the members of `Engine`, and one line in
-`registry.py`: `engine=` offers it, its options are accepted, messages name it.
+the variables mean. A new engine is one file with a class that has the members of `Engine`, and one entry of
+`mixedfx.bayes.samplers.SAMPLERS`: `engine=` offers it, its options are accepted, messages name it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.errors import MissingPackageError, OptionError, check_option
+from mixedfx.progress import Asked, check_progress
 
 Array = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ class Settings:
     inits
         ``"random"``: uniform between -2 and 2 on the unconstrained scale. ``"pathfinder"``: draws from Pathfinder.
     progress
-        True and False switch the progress bar on and off; None shows it where standard error is a terminal.
+        As in `mixedfx.bayes`.
     cores
         Chains run at the same time; by default as many as there are cores for `threads` each.
 
@@ -82,7 +83,7 @@ class Settings:
     threads: int = 1
     algorithm: str = "nuts"
     inits: str = "random"
-    progress: bool | None = None
+    progress: Asked = None
     cores: int | None = None
 
     def __post_init__(self) -> None:
@@ -99,6 +100,7 @@ class Settings:
                 f"adapt_delta={self.adapt_delta!r} is not between 0 and 1",
                 hint="Use a number such as 0.8 (the default) or, after divergent transitions, 0.95.",
             )
+        check_progress(self.progress)
         check_option("algorithm", self.algorithm, ALGORITHMS)
         check_option("inits", self.inits, INITS)
 
@@ -206,7 +208,15 @@ class StanDraws:
     seconds: float
 
 
-class Engine(Protocol):
+class Usable(Protocol):
+    """What can say whether it can be used here."""
+
+    def available(self) -> str | None:
+        """None if it can; else the reason and, as its last line, the one command that installs what is missing."""
+        ...
+
+
+class Engine(Usable, Protocol):
     """The verbs of an engine; errors are mixedfx's own, with the compiler's or the sampler's message inside."""
 
     @property
@@ -227,10 +237,6 @@ class Engine(Protocol):
     @property
     def compiles(self) -> bool:
         """Whether it compiles a program for a minute, to run threads within chains faster than others."""
-        ...
-
-    def available(self) -> str | None:
-        """None if it can be used here; else the reason and, as its last line, the one command that installs it."""
         ...
 
     def sample(self, text: str, data: Mapping[str, Any], settings: Settings, keep: Collection[str]) -> StanDraws:
@@ -262,7 +268,7 @@ class Engine(Protocol):
         ...
 
 
-def require(engine: Engine) -> None:
+def require(engine: Usable) -> None:
     """Refuse an engine that cannot be used here.
 
     Raises

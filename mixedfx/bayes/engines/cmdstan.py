@@ -26,8 +26,9 @@ from mixedfx.bayes.engines.base import OPTIONS, Settings, StanDraws, require
 from mixedfx.bayes.engines.children import run_interruptibly
 from mixedfx.bayes.engines.cmdstan_output import read_output
 from mixedfx.bayes.engines.data import data_json, gather
-from mixedfx.bayes.engines.progress import chain_bars, is_shown, standard_output_read_by
+from mixedfx.bayes.engines.progress import chain_lines, standard_output_read_by
 from mixedfx.errors import MissingPackageError, ModelError
+from mixedfx.progress import is_shown
 
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -79,10 +80,11 @@ class CmdStan:
         shown = is_shown(settings.progress)
         executable = self.executable(text, threads=settings.threads > 1, shown=shown)
         shown = shown and settings.algorithm == "nuts"
+        iterations = settings.warmup + settings.draws_per_chain
         with _scratch() as folder:
             (folder / "data.json").write_text(content, encoding="utf-8")
             run = Run(executable, folder, settings)
-            with chain_bars(settings.chains, settings.warmup + settings.draws_per_chain, shown) as report:
+            with chain_lines(settings.chains, iterations, settings.progress if shown else False) as report:
 
                 def work() -> Any:
                     with standard_output_read_by(report):

@@ -1,34 +1,29 @@
-"""A progress bar with one line a chain, fed by the lines that Stan's samplers print.
+"""Progress of chains, read from the lines that Stan's samplers print.
 
 Both engines report in Stan's own words, ``Chain [2] Iteration:  300 / 2000 [ 15%]  (Warmup)``: stanli on standard
-output, CmdStan in its console files. Progress goes to standard error, where it cannot spoil what is piped, and is off
-where that is no terminal, unless asked for.
+output, CmdStan in its console files. `mixedfx.progress` shows them, a line for each chain.
 """
 
 from __future__ import annotations
 
 import io
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from threading import get_ident
 from typing import Protocol
 
+from mixedfx.progress import Asked, Progress, is_shown
+
 LINE = re.compile(r"^(?:Chain \[(?P<chain>\d+)\] )*Iteration: +(?P<done>\d+) / +\d+ .*\((?P<phase>Warmup|Sampling)\)")
 
 
-class Report(Protocol):
+class ChainReport(Protocol):
     """Called with the chain (from 0), iterations done and the phase."""
 
     def __call__(self, chain: int, done: int, phase: str) -> None:
         """Show how far a chain has come."""
         ...
-
-
-def is_shown(progress: bool | None) -> bool:
-    """Whether to show a bar: as asked, by default where standard error is a terminal."""
-    return sys.stderr.isatty() if progress is None else progress
 
 
 def read_line(line: str, chain: int = 0) -> tuple[int, int, str] | None:
@@ -54,35 +49,16 @@ def read_line(line: str, chain: int = 0) -> tuple[int, int, str] | None:
 
 
 @contextmanager
-def chain_bars(chains: int, iterations: int, shown: bool) -> Iterator[Report | None]:
-    """Bars for as long as the context lasts; None where they are not shown.
-
-    They are drawn when a line of progress arrives, so that no thread has to draw them and none is left behind.
-    """
-    if not shown:
+def chain_lines(chains: int, iterations: int, progress: Asked) -> Iterator[ChainReport | None]:
+    """A line of progress for each chain, for as long as the context lasts; None where nobody looks."""
+    if not is_shown(progress):
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TextColumn("{task.fields[phase]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        auto_refresh=False,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    with bars:
-        tasks = [bars.add_task(f"chain {chain + 1}", total=iterations, phase="") for chain in range(chains)]
+    names = [f"chain {chain + 1}" for chain in range(chains)]
+    with Progress(progress, names, iterations, "iterations") as lines:
 
         def report(chain: int, done: int, phase: str) -> None:
-            if 0 <= chain < chains:
-                bars.update(tasks[chain], completed=done, phase=phase.lower(), refresh=True)
+            lines(done, note=phase.lower(), line=chain)
 
         yield report
 
@@ -93,7 +69,7 @@ class LineReader(io.TextIOBase):
     Several threads may print to it: each has its own unfinished line.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: ChainReport) -> None:
         self.report = report
         self.unfinished: dict[int, str] = {}
 
@@ -113,7 +89,7 @@ class LineReader(io.TextIOBase):
 
 
 @contextmanager
-def standard_output_read_by(report: Report | None) -> Iterator[None]:
+def standard_output_read_by(report: ChainReport | None) -> Iterator[None]:
     """Standard output of this process read for lines of progress; nothing happens where `report` is None.
 
     Its other lines are dropped: they are the sampler's own summary, which `StanDraws` holds as numbers.

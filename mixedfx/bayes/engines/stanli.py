@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mixedfx.bayes.engines.base import OPTIONS, SamplerStats, Settings, StanDraws, require
 from mixedfx.bayes.engines.data import data_json, gather
-from mixedfx.bayes.engines.progress import chain_bars, is_shown, standard_output_read_by
+from mixedfx.bayes.engines.progress import chain_lines, standard_output_read_by
 from mixedfx.errors import ModelError, OptionError
 
 Array = NDArray[np.float64]
@@ -67,7 +67,7 @@ class Stanli:
 
         model = _model(text, data)
         iterations = settings.warmup + settings.draws_per_chain
-        with chain_bars(settings.chains, iterations, is_shown(settings.progress)) as report:
+        with chain_lines(settings.chains, iterations, settings.progress) as report:
             try:
                 with standard_output_read_by(report):
                     fit = model.sample(

@@ -14,7 +14,7 @@ from mixedfx.bayes.stan.shape import SHORT, ModelShape, TermShape
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import ModelError
 from mixedfx.families.family import Family
-from mixedfx.priors.distributions import Decov, Share
+from mixedfx.priors.joint import Decov, Share
 from mixedfx.priors.resolve import ResolvedPriors, TermPrior
 
 SLICES = 16

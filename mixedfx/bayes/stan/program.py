@@ -68,7 +68,7 @@ def _response(blocks: Blocks, shape: ModelShape) -> None:
         blocks.add(f"functions/{spec.function}")
     for name, kind in shape.auxiliary:
         about = AUXILIARY[name]
-        blocks.put("parameters", f"real<lower={about.lower}> {name};  // {about.what}")
+        blocks.put("parameters", f"real{about.constraint} {name};  // {about.what}")
         _prior(blocks, name, (kind,), each=False)
 
 

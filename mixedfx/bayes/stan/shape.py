@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError
 from mixedfx.families.family import Family, Outcome
-from mixedfx.priors.distributions import Decov, Share
+from mixedfx.priors.joint import Decov, Share
 from mixedfx.priors.resolve import ResolvedPriors, TermPrior
 from mixedfx.results.tables import term_names
 

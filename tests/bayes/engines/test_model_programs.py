@@ -7,7 +7,7 @@ import pytest
 import mixedfx as mx
 from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.engines.base import Settings
-from mixedfx.bayes.engines.registry import ENGINES
+from mixedfx.bayes.samplers import stan_engines
 from mixedfx.bayes.stan.code import stan_code, stan_data
 from mixedfx.bayes.stan.parameters import joint_draws, variables
 from mixedfx.bayes.stan.shape import model_shape
@@ -18,7 +18,7 @@ from mixedfx.formula.parse import parse_formula
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 
-USABLE = [name for name, engine in ENGINES.items() if engine.available() is None]
+USABLE = [name for name, engine in stan_engines().items() if engine.available() is None]
 FORMULA = "y ~ x + (1 + x | g)"
 GROUPS = 12
 
@@ -42,9 +42,9 @@ def test_a_model_comes_back_from_its_program(frame, engine):
     resolved = resolve(prior_set(None), scales_of(design, family))
     shape = model_shape(design, family, resolved)
     text, data = stan_code(FORMULA, frame, "bernoulli"), stan_data(FORMULA, frame, "bernoulli")
-    ENGINES[engine].check(text)
+    stan_engines()[engine].check(text)
     settings = Settings(seed=1, chains=2, warmup=400, draws=800)
-    found = ENGINES[engine].sample(text, data, settings, variables(shape))
+    found = stan_engines()[engine].sample(text, data, settings, variables(shape))
     assert set(found.variables) == set(variables(shape))
     joint = joint_draws(found.variables, design, family, resolved, shape)
     (predictor,) = joint.predictors
@@ -94,6 +94,8 @@ def test_an_approximation_says_that_it_is_one(frame, fits, algorithm):
 
 
 def test_an_engine_that_is_missing_is_named_with_its_command(frame, monkeypatch):
-    monkeypatch.setattr(type(ENGINES["cmdstan"]), "available", lambda self: "CmdStan is not installed\nthe command")
+    monkeypatch.setattr(
+        type(stan_engines()["cmdstan"]), "available", lambda self: "CmdStan is not installed\nthe command"
+    )
     with pytest.raises(MissingPackageError, match="CmdStan is not installed\nthe command"):
         mx.bayes(FORMULA, frame, "bernoulli", engine="cmdstan")

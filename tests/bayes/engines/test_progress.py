@@ -1,24 +1,10 @@
-"""The bar of progress: on standard error, only where a person looks, and gone with its thread afterwards."""
+"""Chains' own lines of progress: read as they arrive, shown on standard error, and no thread left behind."""
 
-import io
-import sys
 import threading
 
 import pytest
 
-from mixedfx.bayes.engines.progress import LineReader, chain_bars, is_shown, read_line, standard_output_read_by
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_a_bar_is_shown_on_a_terminal_or_when_asked_for(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert [is_shown(None), is_shown(True), is_shown(False)] == [False, True, False]
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    assert [is_shown(None), is_shown(True), is_shown(False)] == [True, True, False]
+from mixedfx.bayes.engines.progress import LineReader, chain_lines, read_line, standard_output_read_by
 
 
 def test_lines_arrive_in_pieces_and_from_several_threads():
@@ -43,7 +29,7 @@ def test_other_lines_are_no_progress(line):
 
 def interrupted():
     """A bar that an interrupt ends."""
-    with chain_bars(2, 100, shown=True) as report, standard_output_read_by(report):
+    with chain_lines(2, 100, True) as report, standard_output_read_by(report):
         print("Chain [2] Iteration: 100 / 100 [100%]  (Sampling)")
         print("Chain [9] Iteration: 100 / 100 [100%]  (Sampling)")
         raise KeyboardInterrupt
@@ -57,11 +43,11 @@ def test_the_bar_writes_to_standard_error_and_ends_with_its_context(capsys):
     said = capsys.readouterr()
     assert said.out == ""
     assert "chain 1" in said.err
-    assert "100/100" in said.err
+    assert "100/100 iterations" in said.err
 
 
 def test_nothing_is_written_where_no_bar_is_shown(capsys):
-    with chain_bars(2, 100, shown=False) as report, standard_output_read_by(report):
+    with chain_lines(2, 100, False) as report, standard_output_read_by(report):
         print("kept")
     assert report is None
     assert capsys.readouterr() == ("kept\n", "")

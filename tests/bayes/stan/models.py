@@ -13,7 +13,7 @@ from mixedfx.bayes.context import scales_of
 from mixedfx.design.build import build_design
 from mixedfx.families.registry import find_family
 from mixedfx.priors.auxiliary import AUXILIARY
-from mixedfx.priors.distributions import Decov
+from mixedfx.priors.joint import Decov
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from tests.oracles.stan_model import Model, Term

@@ -11,7 +11,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx.bayes.context import scales_of
-from mixedfx.bayes.engines.registry import ENGINES
+from mixedfx.bayes.samplers import stan_engines
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.program import program_text
 from mixedfx.bayes.stan.shape import model_shape
@@ -22,7 +22,7 @@ from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from mixedfx.sampling.target import build_target
 
-STANLI, GAUSSIAN = ENGINES["stanli"], find_family("gaussian")
+STANLI, GAUSSIAN = stan_engines()["stanli"], find_family("gaussian")
 LEVELS, EACH = 5, 4
 p = mx.priors
 INTEGRABLE = {"intercept": p.normal(0, 2.5, autoscale=True), "coef": p.normal(0, 2.5, autoscale=True)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mixedfx as mx
-from mixedfx.bayes.engines.registry import ENGINES
+from mixedfx.bayes.samplers import stan_engines
 from mixedfx.errors import ModelError
 from tests.bayes.stan.models import DATA
 from tests.bayes.stan.programs import CASES, FOLDER
@@ -53,7 +53,7 @@ def test_names_and_sizes_are_those_declared(name):
 def test_the_engine_takes_them(name):
     """And says nothing: it warns of functions that it has to interpret one by one."""
     text = (FOLDER / f"{name}.stan").read_text(encoding="utf-8")
-    engine = ENGINES["stanli"]
+    engine = stan_engines()["stanli"]
     with pytest.raises(ModelError, match="unconstrained parameters"):  # the program and its data were accepted
         engine.log_density(text, data_of(name), np.zeros((1, 0)))
 

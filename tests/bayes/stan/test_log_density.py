@@ -10,7 +10,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx.bayes.context import scales_of
-from mixedfx.bayes.engines.registry import ENGINES
+from mixedfx.bayes.samplers import stan_engines
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.program import program_text
 from mixedfx.bayes.stan.shape import model_shape
@@ -21,7 +21,7 @@ from mixedfx.priors.sets import prior_set
 from tests.bayes.stan.models import DATA, NAMED, PRIORS, RESPONSE, STRUCTURES, modelled, plain, priors_of
 from tests.oracles import stan_model
 
-STANLI = ENGINES["stanli"]
+STANLI = stan_engines()["stanli"]
 WITH_SIGMA = {name for name, known in FAMILIES.items() if "sigma" in known.auxiliary}
 
 

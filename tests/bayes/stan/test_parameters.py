@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mixedfx.bayes.engines.base import Settings
-from mixedfx.bayes.engines.registry import ENGINES
 from mixedfx.bayes.responses import row_facts
+from mixedfx.bayes.samplers import stan_engines
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.parameters import joint_draws, variables
 from mixedfx.bayes.stan.program import program_text
@@ -22,7 +22,7 @@ def sampled(name, right, priors=None, left=None, weights=None, **options):
     given = {"left": left} if left else {}
     model = modelled(name, right, priors, weights=weights, **given)
     shape = model_shape(*model, log_lik=True, y_rep=True, **options)
-    found = ENGINES["stanli"].sample(
+    found = stan_engines()["stanli"].sample(
         program_text(shape), program_data(*model, shape), SETTINGS, [*variables(shape), *_more(shape)]
     )
     return model, shape, found.variables, joint_draws(found.variables, *model, shape)
