@@ -70,8 +70,7 @@ def _found(tau2: Array) -> Found:
 
 def _with(effects: Effects, a: Array | float) -> Weighted:
     """The fit with weights that do not depend on tau^2."""
-    w = np.broadcast_to(np.asarray(a, dtype=np.float64), (effects.size, effects.y.shape[1]))
-    return Weighted(effects, w if effects.use is None else w * effects.use)
+    return Weighted(effects, effects.used(a))
 
 
 def _moment(effects: Effects, a: Array | float) -> Array:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.errors import check_level
+from mixedfx.errors import OptionError, check_level
 from mixedfx.meta.measure import Array
 from mixedfx.meta.refits import Refits, refits
 from mixedfx.meta.rma_report import critical_value, limits, transformed
@@ -44,11 +44,19 @@ def without_each(fit: RmaState) -> Refits:
 
 def standardized(fit: RmaState) -> pd.DataFrame:
     """Table behind `RmaFit.rstandard`: residual, its standard error, and their ratio."""
-    mean = fit.effects.y[0] - fit.at_tau2.residuals[0]
-    residual = fit.effects.y[0] - mean
+    _own_weights_only(fit)
+    residual = fit.at_tau2.residuals[0]
     variance = (fit.vi + fit.tau2) * (1 - fit.at_tau2.leverage[0])
     se = np.sqrt(np.maximum(variance, 0.0))
     return _divided(fit, residual, se)
+
+
+def _own_weights_only(fit: RmaState) -> None:
+    if fit.weights is not None:
+        raise OptionError(
+            "these measures are of fits with the weights 1 / (vi + tau2), and weights= were given",
+            hint="Ask rstudent() or leave1out(), which keep them, or fit without weights=.",
+        )
 
 
 def studentized(fit: RmaState, deleted: Refits | None = None) -> pd.DataFrame:
@@ -71,6 +79,7 @@ def influence(fit: RmaState) -> pd.DataFrame:
     """Table behind `RmaFit.influence`."""
     from scipy import special
 
+    _own_weights_only(fit)
     found = without_each(fit)
     X, beta, vcov = fit.data.X, fit.beta, fit.covariance
     change = beta - found.beta

@@ -104,7 +104,8 @@ def _statistics(fit: RmaState, order: Array, sign: Array | None, statistic: str)
     """(B, p + 1) sizes of the statistics of the coefficients, and the omnibus statistic."""
     y, v = fit.effects.y[0], fit.effects.v[0]
     data = Effects(y[order], v[order], fit.effects.Q) if sign is None else Effects(y * sign, v[None], fit.effects.Q)
-    found = refits(data, fit.R, fit.estimator, fit.test, fit.call.tau2)
+    weights = None if fit.weights is None else fit.weights[order]  # they go with the estimates
+    found = refits(data, fit.R, fit.estimator, fit.test, fit.call.tau2, weights)
     beta, vcov = found.beta, found.vcov
     single = np.abs(beta) if statistic == "coefficient" else np.abs(beta) / np.sqrt(
         np.diagonal(vcov, axis1=1, axis2=2)

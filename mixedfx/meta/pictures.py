@@ -177,7 +177,7 @@ def baujat_table(fit: RmaState) -> pd.DataFrame:
     """Label, share of heterogeneity and influence of each study."""
     found = without_each(fit)
     X, variance = fit.data.X, fit.vi + fit.tau2
-    residual = fit.at_tau2.residuals[0]
+    residual = fit.effects.y[0] - X @ fit.beta
     change = np.sum(X * (fit.beta - found.beta), axis=1)
     spread = np.einsum("ip,ipq,iq->i", X, found.vcov, X)
     columns = {"label": list(fit.slab), "heterogeneity": residual**2 / variance, "influence": change**2 / spread}

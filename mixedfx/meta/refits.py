@@ -22,6 +22,8 @@ class Refits:
         (B,).
     fit
         The weighted fits at tau2.
+    own
+        The fits with the weights of the coefficients: the same, unless weights were given.
     R
         (p, p) with X = Q R.
     QE
@@ -34,6 +36,7 @@ class Refits:
 
     tau2: Array
     fit: Weighted
+    own: Weighted
     R: Array
     QE: Array
     I2: Array
@@ -43,13 +46,16 @@ class Refits:
     @property
     def beta(self) -> Array:
         """(B, p) coefficients."""
-        return np.linalg.solve(self.R, self.fit.gamma.T).T
+        return np.linalg.solve(self.R, self.own.gamma.T).T
 
     @property
     def vcov(self) -> Array:
         """(B, p, p) their covariance."""
-        inverse = np.linalg.inv(self.R)
-        return self.s2[:, None, None] * (inverse @ self.fit.G @ inverse.T)
+        inverse, G, effects = np.linalg.inv(self.R), self.own.G, self.fit.effects
+        if self.own is not self.fit:
+            AQ = self.own.w[:, :, None] * effects.Q
+            G = G @ (AQ.transpose(0, 2, 1) @ ((effects.v + self.tau2[:, None])[:, :, None] * AQ)) @ G
+        return self.s2[:, None, None] * (inverse @ G @ inverse.T)
 
 
 def refits(
@@ -70,7 +76,7 @@ def refits(
     tau2
         Its value where it is not estimated.
     weights
-        (1, k) of the generalised Q estimators.
+        (1, k) or (B, k) that were given, for the coefficients and the generalised Q estimators.
     """
     if tau2 is not None:
         found = np.full(effects.size, float(tau2))
@@ -88,7 +94,8 @@ def refits(
     else:
         typical = np.where(effects.df > 0, typical_variance(effects), np.inf)
         I2, H2 = i2(found, typical), h2(found, typical)
-    return Refits(found, fit, R, QE, I2, H2, scale_factor(fit, test))
+    own = fit if weights is None else Weighted(effects, effects.used(weights))
+    return Refits(found, fit, own, R, QE, I2, H2, scale_factor(fit, test))
 
 
 def scale_factor(fit: Weighted, test: str) -> Array:

@@ -75,6 +75,11 @@ class Effects:
         w = 1.0 / (self.v + tau2[:, None])
         return w if self.use is None else w * self.use
 
+    def used(self, weights: Array | float) -> Array:
+        """(B, k) weights that do not depend on tau^2, 0 for rows not used."""
+        w = np.broadcast_to(np.asarray(weights, dtype=np.float64), (self.size, self.y.shape[1]))
+        return w if self.use is None else w * self.use
+
     def at(self, tau2: Array | float) -> Weighted:
         """The weighted fit at (B,) tau^2."""
         return Weighted(self, self.weights(np.broadcast_to(np.asarray(tau2, dtype=np.float64), (self.size,))))

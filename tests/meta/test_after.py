@@ -204,6 +204,19 @@ def test_words_that_are_not_known_are_refused():
         fit.leave1out(level=95)
 
 
+@pytest.mark.parametrize("method", ["REML", "GENQ"])
+def test_weights_that_are_given_go_with_their_studies(method):
+    data = BCG.assign(w=BCG.ni)
+    fit = mx.rma("yi ~ ablat", data, method=method, weights="w")
+    table = fit.leave1out()
+    one = mx.rma("yi ~ ablat", data.drop(index=5), method=method, weights="w")
+    close(table.iloc[5][["Intercept", "ablat", "tau2"]].astype(float), [*one.beta, one.tau2], 1e-9)
+    close(table.iloc[5]["std_error ablat"], one.se["ablat"], 1e-9)
+    assert 0 < fit.permutation_test(50, seed=1).omnibus <= 1
+    with pytest.raises(OptionError, match="weights= were given"):
+        fit.influence()
+
+
 def test_one_study_leaves_nothing():
     table = mx.rma("yi ~ 1", BCG[:2], method="EE").leave1out()
     close(table["estimate"], BCG.yi[:2][::-1], 1e-12)
