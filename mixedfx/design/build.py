@@ -27,7 +27,7 @@ from mixedfx.design.grouping import Codes, Grouping, group
 from mixedfx.design.parts import Part, build_parts
 from mixedfx.design.precision import read_covariance
 from mixedfx.design.rank import full_rank
-from mixedfx.design.relation import relation_of
+from mixedfx.design.relation import with_relations
 from mixedfx.design.response import check_arguments, check_varies, read_response
 from mixedfx.design.select import choose_rows
 from mixedfx.design.source import known_errors_beside_dispersion, read_source
@@ -319,10 +319,7 @@ def _random_terms(
                 column=random.column,
                 hint=f"Write (1 | {random.label}) for a random intercept.",
             )
-        relation = relation_of(random, grouping.levels, env, formula.text)
         shared = random.left.removeprefix("0 + ")
-        terms.append(
-            RandomTerm(random.label, left.columns, grouping.levels, codes, z, random.structure, shared, relation)
-        )
+        terms.append(RandomTerm(random.label, left.columns, grouping.levels, codes, z, random.structure, shared))
         specs.append(RandomSpec(random.label, left, grouping))
-    return tuple(terms), tuple(specs)
+    return with_relations(tuple(terms), formula, env), tuple(specs)

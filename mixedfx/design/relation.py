@@ -8,6 +8,7 @@ distribution of the others is that of the rows and columns that remain.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,29 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.covariance.structures import STRUCTURES
+from mixedfx.design.design import RandomTerm
 from mixedfx.design.frame import nearest
 from mixedfx.errors import DataError, FormulaError
-from mixedfx.formula.mixed_formula import RandomPart
+from mixedfx.formula.mixed_formula import MixedFormula, RandomPart
 
 SYMMETRIC = 1e-8  # relative difference of A and its transpose up to which it is symmetric
+
+
+def with_relations(
+    terms: tuple[RandomTerm, ...], formula: MixedFormula, env: Mapping[str, Any]
+) -> tuple[RandomTerm, ...]:
+    """The random terms of a formula with the known correlations of their levels, where they have any.
+
+    Raises
+    ------
+    FormulaError, DataError
+        As in `relation_of`.
+    """
+    found = []
+    for term, part in zip(terms, formula.random, strict=True):
+        relation = relation_of(part, term.levels, env, formula.text)
+        found.append(term if relation is None else replace(term, relation=relation))
+    return tuple(found)
 
 
 def _check_structure(part: RandomPart, formula: str) -> None:

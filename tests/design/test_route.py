@@ -48,7 +48,8 @@ def data():
     return frame.assign(y=rng.normal(size=n), w=1.0, k=rng.integers(0, 5, n), s=0.5 + rng.random(n))
 
 
-PLAIN = ["source", "select", "expressions", "response", "parts", "rank", "estimable", "grouping", "spec", "checks"]
+PLAIN = ["source", "select", "expressions", "response", "parts", "rank", "estimable", "grouping", "relation", "spec",
+         "checks"]  # fmt: skip
 
 
 def test_a_linear_mixed_model_visits_each_file_once(data):
