@@ -194,7 +194,7 @@ def build_design(
         raise DataError(f"na='{na}' is not known", hint="Use na='drop' or na='raise'.")
     family = None if family is None else find_family(family)
     ordered = family is not None and family.outcome == "ordered"
-    source = read_source(formula, data, env or {}, (weights, offset), dispersion)
+    source = read_source(formula, data, env or {}, (weights, offset), dispersion, V)
     parsed, total = source.formula, len(source.frame)
     if ordered:
         _refuse_no_intercept(parsed)
@@ -207,6 +207,8 @@ def build_design(
         for name, values in given.items()
         if values is not None and not isinstance(values, str)
     }
+    if source.variances is not None and np.isnan(source.variances).any():
+        arrays["V"] = source.variances
     all_weights = arrays.get("weights")
     if isinstance(weights, str):
         all_weights = per_row(source.frame.loc[:, weights], source.frame.index, total, "weights")

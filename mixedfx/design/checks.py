@@ -30,6 +30,7 @@ from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.rank import independent_columns
 from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError, outside
 from mixedfx.families.family import Family
+from mixedfx.formula.mixed_formula import BARS
 
 FEW_LEVELS = 5
 _EXACT = 1e-10
@@ -40,7 +41,9 @@ _PREFIX = 4096
 
 def _shown(design: Design, term: int) -> str:
     part = design.formula.random[term]
-    return f"({part.left} {'|' if part.correlated else '||'} {part.label})"
+    if part.structure in BARS:
+        return f"({part.left} {BARS[part.structure]} {part.label})"
+    return f"{part.structure}({part.left} | {part.label})"
 
 
 def check_design(design: Design, family: Family | None, sigma_free: bool) -> None:
@@ -92,7 +95,11 @@ def check_estimable(design: Design) -> None:
                 "a variance between levels needs at least two",
                 hint=f"Leave {shown} out.",
             )
-        if q * k < n or term.relation is not None or (design.knows_errors and np.ptp(design.precision.variances) > 0):
+        if (
+            _effects_met(term) < n
+            or term.relation is not None
+            or (design.knows_errors and np.ptp(design.precision.variances) > 0)
+        ):
             continue
         if k == 1:
             raise ModelError(
@@ -105,6 +112,13 @@ def check_estimable(design: Design) -> None:
             "variances and the residual variance cannot be told apart",
             hint=f"Take columns out of the left side; (1 | {term.label}) would have {q} random effects.",
         )
+
+
+def _effects_met(term: RandomTerm) -> int:
+    """Number of random effects that some row has: a level without an outcome has no effect of it."""
+    if term.n_columns == 1:
+        return term.n_levels
+    return sum(len(np.unique(term.codes[column != 0.0])) for column in term.z.T)
 
 
 def warn_few_levels(design: Design) -> None:
@@ -248,7 +262,7 @@ def _same_partition(a: RandomTerm, b: RandomTerm) -> bool:
 def _between_terms(design: Design, a: int, b: int) -> tuple[list[str], tuple[str, ...]]:
     """What two terms over the same groups have in common, as text; columns of the second that the first has."""
     first, second = design.random[a], design.random[b]
-    if not _same_partition(first, second) or (first.relation is None) != (second.relation is None):
+    if not _same_partition(first, second) or not _same_relation(first, second):
         return [], ()
     found = tuple(c for j, c in enumerate(second.columns) if _contains(first, second.z[:, j]))
     shared = found or tuple(c for j, c in enumerate(first.columns) if _contains(second, first.z[:, j]))
@@ -261,6 +275,12 @@ def _between_terms(design: Design, a: int, b: int) -> tuple[list[str], tuple[str
         f"{_shown(design, a)} and {_shown(design, b)} both have effects of {', '.join(shared)} for the same groups of "
         f"rows{groups}: only the sum of their variances is determined. {hint}."
     ], found
+
+
+def _same_relation(a: RandomTerm, b: RandomTerm) -> bool:
+    if a.relation is None or b.relation is None:
+        return a.relation is b.relation
+    return a.levels == b.levels and np.array_equal(a.relation, b.relation)
 
 
 def _contains(term: RandomTerm, column: NDArray[np.float64]) -> bool:

@@ -296,6 +296,18 @@ def read_covariance(
     return found
 
 
+def variances_given(V: Any, labels: pd.Index | None, total: int) -> Vector | None:
+    """(total,) variances that V gives the rows of the data, NaN where they are missing; None where V does not fit."""
+    if isinstance(V, pd.DataFrame | pd.Series):
+        V = _in_order(V, labels, total)
+    if sparse.issparse(V):
+        return np.asarray(V.diagonal(), dtype=np.float64) if shape_of(V) == (total, total) else None
+    array = np.asarray(V, dtype=np.float64)
+    if array.shape == (total,):
+        return array
+    return np.array(np.diag(array)) if array.shape == (total, total) else None
+
+
 def _in_order(V: pd.DataFrame | pd.Series, labels: pd.Index | None, total: int) -> Vector:
     """Variances or covariances of pandas as an array, rows and columns in the order of the data."""
     values = V.to_numpy(dtype=np.float64)

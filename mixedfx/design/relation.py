@@ -2,7 +2,8 @@
 
 ``(1 | gr(species, cov=A))`` gives the effects u of the levels the covariance sigma_u^2 A, A being named in ``env`` and
 a data frame whose index and columns are levels. Levels that the data do not have are left out of A: the marginal
-distribution of the others is that of the rows and columns that remain.
+distribution of the others is that of the rows and columns that remain. A is divided by the mean of its diagonal, so
+that sigma_u^2 is the variance of an average level whatever unit A comes in; levels may differ in their own variances.
 """
 
 from __future__ import annotations
@@ -111,6 +112,9 @@ def relation_of(
     if np.abs(A - A.T).max(initial=0.0) > SYMMETRIC * np.abs(A).max(initial=0.0):
         raise DataError(f"cov={part.relation} is not symmetric")
     A = (A + A.T) / 2.0
+    if not (np.diag(A) > 0.0).all():
+        raise DataError(f"cov={part.relation} gives no variance to '{levels[int(np.argmin(np.diag(A)))]}'")
+    A = A / np.mean(np.diag(A))
     if not np.linalg.eigvalsh(A)[0] > 1e-10 * np.abs(A).max():
         raise DataError(
             f"cov={part.relation} is not positive definite",

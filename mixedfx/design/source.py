@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mixedfx.design.alignment import row_labels
 from mixedfx.design.dispersion import dispersion_formula
 from mixedfx.design.expressions import columns_read
 from mixedfx.design.frame import column_names, opened, to_pandas
+from mixedfx.design.precision import variances_given
 from mixedfx.errors import FormulaError, ModelError
 from mixedfx.formula.mixed_formula import MixedFormula
 
@@ -37,6 +40,8 @@ class Source:
         Every column of the data.
     labels
         Labels of the rows, for values that are given beside the data.
+    variances
+        Known variances of the errors of all rows, where they are given beside the data.
     """
 
     formula: MixedFormula
@@ -45,11 +50,13 @@ class Source:
     used: tuple[str, ...]
     names: tuple[Any, ...]
     labels: pd.Index | None
+    variances: NDArray[np.float64] | None = None
 
 
 def read_source(
-    formula: str | MixedFormula, data: Any, env: Mapping[str, Any], beside: tuple[Any, ...], dispersion: Any
-) -> Source:
+    formula: str | MixedFormula, data: Any, env: Mapping[str, Any], beside: tuple[Any, ...], dispersion: Any,
+    V: Any = None,
+) -> Source:  # fmt: skip
     """Fetch the columns that the formulas read, and those of `beside` that are names of columns.
 
     Raises
@@ -76,7 +83,8 @@ def read_source(
     if spread is not None:
         used = tuple(dict.fromkeys([*used, *columns_read(spread, env, names)]))
     frame = to_pandas(data, [*used, *(name for name in beside if isinstance(name, str))])
-    return Source(parsed, spread, frame, used, tuple(names), labels)
+    variances = None if V is None else variances_given(V, labels, len(frame))
+    return Source(parsed, spread, frame, used, tuple(names), labels, variances)
 
 
 def known_errors_beside_dispersion() -> ModelError:

@@ -32,7 +32,7 @@ from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
-from mixedfx.results.protocol import Fit, NewLevels, PredictsMean, Uncertainty
+from mixedfx.results.protocol import Fit, NewLevels, PredictsMean, Uncertainty, answering
 
 Array = NDArray[np.float64]
 
@@ -179,7 +179,7 @@ class MeanFit:
 
 def as_fit(fit: Fit | PredictsMean) -> Fit:
     """The fit itself, or what predicts means as one."""
-    return MeanFit(fit) if isinstance(fit, PredictsMean) else fit
+    return MeanFit(fit) if isinstance(fit, PredictsMean) else answering(fit, ("design", "apply"), "effects")
 
 
 def check_predicts(scale: str, groups: str, bias_adjust: bool) -> None:

@@ -26,7 +26,7 @@ from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.marginal_means import MarginalMeans
 from mixedfx.inference.reference_grid import ReferenceGrid, reference_grid
 from mixedfx.inference.units import units_of
-from mixedfx.results.protocol import Fit
+from mixedfx.results.protocol import Fit, answering
 from mixedfx.results.undetermined import needed_columns, reason
 
 Array = NDArray[np.float64]
@@ -122,6 +122,7 @@ def emmeans(
     """
     names, groups = asked(specs, by)
     check_level(level)
+    fit = answering(fit, ("posterior", "design"), "marginal means")
     asker = Asker.of(fit, ddf, vcov)
     check_option("scale", scale, ("link", "response"))
     check_flag("bias_adjust", bias_adjust)
@@ -181,6 +182,7 @@ def emtrends(
     """
     names, groups = asked(specs, by) if len(specs) or by is not None else ((), ())
     check_level(level)
+    fit = answering(fit, ("posterior", "design"), "marginal trends")
     asker = Asker.of(fit, ddf, vcov)
     grid = reference_grid(fit, at, (*names, *groups, var))
     values = column(fit.design.frame, var)

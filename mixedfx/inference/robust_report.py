@@ -14,7 +14,17 @@ from mixedfx.errors import FewClustersWarning, OptionError, check_level, check_o
 from mixedfx.inference.canonical_contrasts import independent_contrasts
 from mixedfx.inference.hypotheses import check_testable, contrast_matrix, f_probability
 from mixedfx.inference.robust import RobustCovariance
-from mixedfx.inference.robust_tests import DFS, JOINT_TESTS, Df, JointTest, edf, saddlepoint_p, wishart_df
+from mixedfx.inference.robust_tests import (
+    DFS,
+    JOINT_TESTS,
+    Df,
+    JointTest,
+    critical_ratio,
+    edf,
+    saddlepoint_weights,
+    tail_of_ratio,
+    wishart_df,
+)
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
 from mixedfx.results.tables import TIDY_COLUMNS, t_test
@@ -53,8 +63,8 @@ class Robust(Shown):
     def tidy(self, level: float | None = None) -> pd.DataFrame:
         """Coefficients in broom's columns.
 
-        Under ``df="saddlepoint"`` p values are the approximation's own, df are those of the t distribution that has
-        them, and intervals are of that.
+        Under ``df="saddlepoint"`` p values are the approximation's own and intervals are what it does not reject; df
+        are Satterthwaite's, for comparison.
 
         Warns
         -----
@@ -67,9 +77,13 @@ class Robust(Shown):
         std_error = np.sqrt(np.diag(self.covariance.vcov))
         with np.errstate(divide="ignore", invalid="ignore"):
             statistic = self.beta / std_error
-        df = self._df(np.eye(p), statistic)
+        df = self._df(np.eye(p))
         _warn_few(names, df)
         p_value, half = t_test(statistic, std_error, df, level)
+        if self.df == "saddlepoint":
+            weights = [saddlepoint_weights(self.covariance.pieces, row) for row in np.eye(p)]
+            p_value = np.array([tail_of_ratio(t, w) for t, w in zip(statistic, weights, strict=True)])
+            half = std_error * np.array([critical_ratio(1.0 - level, w) for w in weights])
         values = (list(names), self.beta, std_error, statistic, df, p_value, self.beta - half, self.beta + half)
         return pd.DataFrame(dict(zip(TIDY_COLUMNS, values, strict=True)))
 
@@ -114,6 +128,7 @@ class Robust(Shown):
         rows = independent_contrasts(L, found.model, difference)[0]
         q, Q = len(rows), float(np.sum(t2))
         if len(t2) < q:
+            _warn_too_many(found.n_clusters, q)
             return float(q), np.nan, np.nan
         if test == "naive":
             return float(q), float(found.n_clusters - 1), Q / q
@@ -122,18 +137,14 @@ class Robust(Shown):
             return float(q), den, F
         eta = wishart_df(found.pieces, rows, "HTA" if test == "HTA" else "HTZ")
         if not eta > q - 1:
+            _warn_too_many(found.n_clusters, q)
             return float(q), np.nan, np.nan
         return float(q), eta - q + 1.0, (eta - q + 1.0) / (eta * q) * Q
 
-    def _df(self, contrasts: Vector, statistic: Vector) -> Vector:
+    def _df(self, contrasts: Vector) -> Vector:
         if self.df == "naive":
             return np.full(len(contrasts), float(self.covariance.n_clusters - 1))
-        if self.df == "satterthwaite":
-            return self.covariance.t_df(contrasts)
-        self.covariance.single.warn(contrasts, stacklevel=4)
-        return np.array([
-            _df_of(t, saddlepoint_p(self.covariance.pieces, c, t)) for c, t in zip(contrasts, statistic, strict=True)
-        ])  # fmt: skip
+        return self.covariance.t_df(contrasts)
 
     def content(self) -> SummaryContent:
         """The table, with what it is made of."""
@@ -154,23 +165,12 @@ class Robust(Shown):
         return SummaryContent("Cluster-robust tests", (frame_table(table, "Coefficients"), SummaryFacts(tuple(facts))))
 
 
-def _df_of(t: float, p: float) -> float:
-    """Degrees of freedom of the t distribution with this two-sided p value at t; infinite where none is that small."""
-    from scipy import optimize, special
-
-    if not (np.isfinite(t) and np.isfinite(p)) or t == 0.0:
-        return np.nan
-
-    def excess(log_df: float) -> float:
-        return 2.0 * float(special.stdtr(np.exp(log_df), -abs(t))) - p
-
-    low, high = np.log(1e-2), np.log(1e7)
-    if excess(high) >= 0.0:
-        return np.inf
-    if not excess(low) > 0.0:
-        return np.nan
-    root: Any = optimize.brentq(excess, low, high)
-    return float(np.exp(root))
+def _warn_too_many(clusters: int, q: int) -> None:
+    warnings.warn(
+        f"{clusters} clusters are too few for a joint test of {q} contrasts with a robust covariance",
+        FewClustersWarning,
+        stacklevel=outside(),
+    )
 
 
 def _warn_few(names: Any, df: Vector) -> None:

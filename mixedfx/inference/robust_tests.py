@@ -134,8 +134,30 @@ def edf(pieces: Pieces, rows: Vector, vcov: Vector, Q: float) -> tuple[float, fl
     return Q / mean, np.inf
 
 
-def saddlepoint_p(pieces: Pieces, row: Vector, t: float) -> float:
-    """Two-sided p value of one contrast's t.
+def saddlepoint_weights(pieces: Pieces, row: Vector) -> Vector:
+    """(m,) weights of the chi squares that the estimated variance of one contrast is made of."""
+    return np.asarray(np.clip(np.linalg.eigvalsh(pieces.matrix(row)), 0.0, None), dtype=np.float64)
+
+
+def critical_ratio(alpha: float, weights: Vector) -> float:
+    """T whose tail is alpha: the end of an interval, in standard errors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.inference.robust_tests import critical_ratio
+    >>> round(critical_ratio(0.05, np.ones(10)), 2)  # t with ten degrees of freedom: 2.23
+    2.25
+    """
+    high = 2.0
+    while tail_of_ratio(high, weights) > alpha and high < 1e8:
+        high *= 2.0
+    root: Any = optimize.brentq(lambda t: tail_of_ratio(t, weights) - alpha, 0.5, high, xtol=1e-10)
+    return float(root)
+
+
+def tail_of_ratio(t: float, weights: Vector) -> float:
+    """P(Z^2 > t^2 sum w_i Z_i^2 / sum w_i), Z and the Z_i independent standard normal: the two-sided p value of t.
 
     Examples
     --------
@@ -146,12 +168,6 @@ def saddlepoint_p(pieces: Pieces, row: Vector, t: float) -> float:
     >>> round(tail_of_ratio(2.0, np.ones(10)), 4)
     0.0753
     """
-    weights = np.asarray(np.clip(np.linalg.eigvalsh(pieces.matrix(row)), 0.0, None), dtype=np.float64)
-    return tail_of_ratio(t, weights)
-
-
-def tail_of_ratio(t: float, weights: Vector) -> float:
-    """P(Z^2 > t^2 sum w_i Z_i^2 / sum w_i), Z and the Z_i independent standard normal."""
     if not np.isfinite(t):
         return 0.0 if np.isinf(t) else np.nan
     g = np.append(1.0, -(t**2) * weights / weights.sum())

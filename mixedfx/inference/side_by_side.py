@@ -14,6 +14,7 @@ from mixedfx.inference.variance_explained import VarianceParts, r2_table, varian
 from mixedfx.inference.wording import covariance_words
 from mixedfx.results.model_table import ModelRow, ModelSection, ModelTable
 from mixedfx.results.numbers import decimals
+from mixedfx.results.protocol import answering
 
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 Show = Literal["se", "ci", "none"]
@@ -81,6 +82,7 @@ def table(
     kind = find_ddf("satterthwaite" if ddf is None else ddf)
     if not fits:
         raise OptionError("a table needs a fit", hint="Write mx.table(fit1, fit2).")
+    fits = tuple(answering(fit, ("posterior", "varcorr", "tidy", "design"), "a table of models") for fit in fits)
     heads = tuple(f"({i})" for i in range(1, len(fits) + 1)) if names is None else tuple(map(str, names))
     covariances = [None] * len(fits) if vcov is None else list(vcov)
     for what, given in (("names", heads), ("vcov", covariances)):

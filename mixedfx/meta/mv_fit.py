@@ -138,7 +138,8 @@ class RmaMvFit(RmaMvState):
         """Share of each level in the variance of a typical estimate, in per cent, and what sampling has of it.
 
         The variances over their sum with the typical sampling variance (`typical_variance`), the measure of Nakagawa &
-        Santos (2012, Evolutionary Ecology 26:1253) for V and moderators of any kind.
+        Santos (2012, Evolutionary Ecology 26:1253) for V and moderators of any kind. The variance of a term with slopes
+        or several outcomes is its mean over the rows.
         """
         return mv_report.i2(self)
 

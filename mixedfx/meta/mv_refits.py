@@ -12,6 +12,7 @@ from mixedfx.errors import ModelError, check_level
 from mixedfx.inference.robust import cluster_codes
 from mixedfx.meta.mv_state import RmaMvState
 from mixedfx.meta.rma_report import critical_value, limits
+from mixedfx.meta.robust import beside
 from mixedfx.reml.resampling import take_rows
 from mixedfx.reml.solve import solve
 
@@ -28,22 +29,23 @@ def blup(fit: RmaMvState, level: float | None) -> pd.DataFrame:
 
 def leave_out(fit: RmaMvState, cluster: Any) -> pd.DataFrame:
     """Table behind `RmaMvFit.leave_out`."""
-    codes, name = cluster_codes(fit.design, cluster)
-    labels = _labels(fit, codes, name)
-    rows = [_without(fit, np.flatnonzero(codes != j)) for j in range(int(codes.max()) + 1)]
+    values, name = _clusters(fit, cluster)
+    codes, labels = pd.factorize(values)
+    rows = [_without(fit, np.flatnonzero(codes != j)) for j in range(len(labels))]
     table = pd.DataFrame(rows)
-    table.insert(0, name, labels)
+    table.insert(0, name, [str(label) for label in labels])
     return table
 
 
-def _labels(fit: RmaMvState, codes: Any, name: str) -> list[str]:
-    first = np.unique(codes, return_index=True)[1]
-    for term in fit.design.random:
-        if term.label == name:
-            return [term.levels[term.codes[row]] for row in first]
-    if name in fit.design.frame.columns:
-        return [str(fit.design.frame[name].iloc[row]) for row in first]
-    return [str(j) for j in range(len(first))]
+def _clusters(fit: RmaMvState, cluster: Any) -> tuple[Any, str]:
+    """(k,) cluster of each row, as text or as given, and what to call them."""
+    terms = {term.label: np.asarray(term.levels, dtype=object)[term.codes] for term in fit.design.random}
+    if cluster is None:
+        name = cluster_codes(fit.design, None)[1]
+        return terms[name], name
+    if isinstance(cluster, str) and cluster in terms:
+        return terms[cluster], cluster
+    return beside(fit.design, None if fit.model.call is None else fit.model.call.data, cluster)
 
 
 def _without(fit: RmaMvState, kept: Any) -> dict[str, float]:

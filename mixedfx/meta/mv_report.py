@@ -19,7 +19,7 @@ from mixedfx.reml.profiling import profile_intervals
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 from mixedfx.results.summary import rows_text
-from mixedfx.results.tables import fixed_table, group_sizes
+from mixedfx.results.tables import fixed_table, group_sizes, term_names
 
 Back = str | Callable[[Array], Array] | None
 
@@ -100,25 +100,16 @@ def _order(fit: RmaMvState) -> Array:
 
 def i2(fit: RmaMvState) -> pd.DataFrame:
     """Table behind `RmaMvFit.i2`."""
-    table: Any = fit.components
-    shown = table[~table["term"].str.startswith("rho")].reset_index(drop=True)
-    if shown["term"].str.contains("[", regex=False).any():
-        raise OptionError(
-            "the variances of true effects depend on the outcome, and so would their shares",
-            hint="Compare fit.components with fit.typical_variance for each outcome.",
-        )
-    total = float(shown["estimate"].sum())
-    whole = total + fit.typical_variance
-    parts = pd.DataFrame(
-        {"group": shown["group"], "variance": shown["estimate"], "i2": 100.0 * shown["estimate"] / whole}
-    )
-    rest = pd.DataFrame(
-        [
-            {"group": "(all)", "variance": total, "i2": 100.0 * total / whole},
-            {"group": "(sampling)", "variance": fit.typical_variance, "i2": 100.0 * fit.typical_variance / whole},
-        ]
-    )
-    return pd.concat([parts, rest], ignore_index=True)
+    variances: dict[str, float] = {}
+    for name, term, T in zip(term_names(fit.design.random), fit.design.random, fit.model.solution.factors, strict=True):
+        size = np.ones(fit.k) if term.relation is None else np.diag(term.relation)[term.codes]
+        mean = float(np.mean(size * ((term.z @ T) ** 2).sum(axis=1)))
+        variances[name] = variances.get(name, 0.0) + mean
+    total = sum(variances.values())
+    rows = [*variances.items(), ("(all)", total), ("(sampling)", fit.typical_variance)]
+    table = pd.DataFrame(rows, columns=["group", "variance"])
+    table["i2"] = 100.0 * table["variance"] / (total + fit.typical_variance)
+    return table
 
 
 def predict(fit: RmaMvState, newdata: Any, level: float | None, transf: Back) -> pd.DataFrame:
@@ -160,7 +151,7 @@ def _rows(fit: RmaMvState, newdata: Any) -> tuple[Array, Array, Array, pd.Index 
         X, offset = replay.X, replay.offset
         zs = [np.zeros((len(X), 0)) if term.z is None else term.z for term in replay.terms]
     spread = np.zeros(len(X))
-    for z, F in zip(zs, factors, strict=True):
+    for z, F in zip(zs, factors, strict=True):  # of a level whose relation to others is that of an average one
         spread += ((z @ F) ** 2).sum(axis=1)
     return X, offset, spread, labels
 

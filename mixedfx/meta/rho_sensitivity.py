@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mixedfx.errors import MixedfxWarning, OptionError, SingleClusterWarning
@@ -98,12 +99,15 @@ def rho_sensitivity(
     0  0.2     0.297      0.086
     1  0.8     0.293      0.086
     """
-    if not len(rhos):
+    values = np.atleast_1d(np.asarray(rhos, dtype=np.float64))
+    if not len(values):
         raise OptionError("rhos= is empty", hint=f"Use some of {RHOS}.")
+    if "V" in options:
+        raise OptionError("V= is what this makes, for each of rhos=", hint="Leave V= out.")
     parts = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SingleClusterWarning)  # said by the fit's own robust()
-        for rho in rhos:
+        for rho in values:
             V = vcalc(vi, data, cluster=cluster, rho=float(rho))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", MixedfxWarning)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from mixedfx.design.frame import opened, to_pandas
 from mixedfx.errors import DataError, ModelError, OptionError, check_level, check_option
@@ -51,7 +52,8 @@ def rma_mv(
         Sampling variances of independent errors: the name of a column or values. Neither `vi` nor `V`: the column
         ``vi``.
     V
-        Covariance of the sampling errors, (n, n) dense or sparse, as `mixedfx.vcalc` makes it.
+        Covariance of the sampling errors, (n, n) dense or sparse, as `mixedfx.vcalc` makes it, or its blocks as a
+        list.
     method
         ``"REML"`` or ``"ML"``.
     test
@@ -81,6 +83,7 @@ def rma_mv(
     Examples
     --------
     >>> import pandas as pd
+    from scipy import sparse
     >>> import mixedfx as mx
     >>> schools = pd.DataFrame({"yi": [-0.2, 0.1, 0.3, 0.6, 0.5, 0.7, 0.0, 0.2, -0.1, 0.1],
     ...                         "vi": [0.04] * 10, "district": list("aabbbccddd"), "school": range(10)})
@@ -94,13 +97,17 @@ def rma_mv(
     check_level(level)
     if vi is not None and V is not None:
         raise OptionError("both vi= and V= are given", hint="The diagonal of V are the variances: leave vi= out.")
-    frame = opened(data)
-    errors = V if V is not None else _variances(vi, frame, na)
-    control = {"tolerance": TOLERANCE} if control is None else control
+    errors = _variances(vi, data, na) if V is None else _covariance(V)
     model = lmer(
-        formula, _complete(frame, errors) if V is None else data, REML=method == "REML", na=na, contrasts=contrasts,
-        env=env, V=errors if V is not None else errors[~np.isnan(errors)], sigma=1.0, control=control,
+        formula, data, REML=method == "REML", na=na, contrasts=contrasts, env=env, V=errors, sigma=1.0,
+        control={"tolerance": TOLERANCE} if control is None else control,
     )  # fmt: skip
+    if len(model.design.y) <= model.design.X.shape[1]:
+        raise ModelError(
+            f"{len(model.design.y)} estimates and {model.design.X.shape[1]} coefficients say nothing of how true "
+            "effects differ",
+            hint="Leave moderators out; mixedfx.rma fits a single estimate.",
+        )
     alone = [term for term in model.design.random if term.n_levels < 2]
     if alone:
         raise ModelError(
@@ -111,17 +118,20 @@ def rma_mv(
     return RmaMvFit(model, test, level)
 
 
-def _complete(frame: Any, variances: Any) -> Any:
-    """The rows whose sampling variance is known; all of them as they were given, if it is."""
-    known = ~np.isnan(variances)
-    if known.all():
-        return frame
-    found = frame if isinstance(frame, pd.DataFrame) else to_pandas(frame)
-    return found.loc[known]
+def _covariance(V: Any) -> Any:
+    """V as the design takes it: a list of blocks along the diagonal is put together."""
+    if isinstance(V, str):
+        raise OptionError(
+            f"V={V!r} names a column, and V is a covariance matrix", hint=f"Write vi={V!r} for a column of variances."
+        )
+    if isinstance(V, list | tuple) and len(V) and np.ndim(V[0]) == 2:
+        return sparse.csr_array(sparse.block_diag(V))
+    return V
 
 
-def _variances(vi: Any, frame: Any, na: str) -> Any:
+def _variances(vi: Any, data: Any, na: str) -> Any:
     """(n,) sampling variances of the rows of the data; NaN where they are missing."""
+    frame = opened(data)
     found = frame if isinstance(frame, pd.DataFrame) else to_pandas(frame)
     if vi is None and "vi" not in found.columns:
         raise OptionError(

@@ -22,7 +22,7 @@ def robust_mv(model: LmerFit, cluster: Any, kind: str, df: Df, level: float) -> 
     design, name = model.design, cluster
     known = {term.label for term in design.random} | set(map(str, design.frame.columns))
     if isinstance(cluster, str) and cluster not in known and model.call is not None:
-        cluster, name = _beside(design, model.call.data, cluster)
+        cluster, name = beside(design, model.call.data, cluster)
     found = testing.robust(design, model.solution, kind, cluster)
     return robust_tests(_named(found, name), model.solution.beta, df, level)
 
@@ -31,7 +31,7 @@ def _named(found: RobustCovariance, name: Any) -> RobustCovariance:
     return replace(found, cluster=name) if isinstance(name, str) else found
 
 
-def _beside(design: Design, data: Any, cluster: Any) -> tuple[Any, str]:
+def beside(design: Design, data: Any, cluster: Any) -> tuple[Any, str]:
     """A value for each row used, from the name of a column of the data, and what to call it."""
     if not isinstance(cluster, str):
         return cluster, "cluster"

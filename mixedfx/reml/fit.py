@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ConvergenceWarning, SingularFitWarning, outside
+from mixedfx.errors import ConvergenceWarning, IdentifiabilityWarning, SingularFitWarning, outside
 from mixedfx.inference.bootstrap import Bootstrap, Interval
 from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.findings import CheckReport
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mixedfx.results.render import SummaryContent
+
+FLAT = 1e-5  # smallest second derivative of the criterion, in the optimiser's parameters, that says something
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -718,4 +720,19 @@ def fit_design(design: Design, call: Call) -> LmerFit:
         warnings.warn(text, ConvergenceWarning, outside())
     if fit.singular:
         warnings.warn(fit.singularity.text, SingularFitWarning, outside())
+    elif (
+        fit.converged
+        and fit.optimization.curvature < FLAT
+        and any(
+            (term.n_columns > 1 and term.structure not in ("us", "diag")) or term.relation is not None
+            for term in design.random
+        )
+    ):
+        warnings.warn(
+            "the criterion is flat in some direction of the variances and correlations: the data do not determine them "
+            "all, and their estimates are some of many that fit alike. Leave a random term out, or give it a simpler "
+            "structure.",
+            IdentifiabilityWarning,
+            outside(),
+        )
     return fit

@@ -36,6 +36,7 @@ from mixedfx.reml.rows import draw_effects, simulate_responses
 from mixedfx.reml.solution import residual_df
 from mixedfx.reml.starting import off_boundary
 from mixedfx.results.frames import frame_table
+from mixedfx.results.protocol import answering
 from mixedfx.results.render import Shown, SummaryContent
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ def power(
     check_count("n_sim", n_sim)
     if not 0 < alpha < 1:
         raise OptionError(f"alpha={alpha} is not a probability", hint="Use a number between 0 and 1, such as 0.05.")
+    fit = answering(fit, ("solution", "call", "REML"), "power")
     if isinstance(fit.solution, LeastSquares):
         raise ModelError("power is for models with random terms", hint="Add one, such as (1 | group).")
     check_criterion(ddf, fit.REML)

@@ -10,13 +10,29 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
-from mixedfx.errors import MixedfxWarning
+from mixedfx.errors import MixedfxWarning, OptionError
 from mixedfx.families.family import Family
 from mixedfx.results.singularity import SingularityReport
 
 NewLevels = Literal["error", "population", "sample"]
 Uncertainty = Literal["full", "given theta"]
 UNCERTAINTIES: tuple[Uncertainty, ...] = ("full", "given theta")
+
+
+def answering(fit: Any, members: tuple[str, ...], what: str) -> Any:
+    """The fit that answers a question: what was given, or the mixed model inside it, as a meta-analysis has one.
+
+    Raises
+    ------
+    OptionError
+        Where neither has the members that the question needs.
+    """
+    for one in (fit, getattr(fit, "model", None)):
+        if one is not None and all(hasattr(one, member) for member in members):
+            return one
+    raise OptionError(
+        f"{what} cannot be asked of a {type(fit).__name__}", hint="Give a fit of mixedfx.lmer or mixedfx.bayes."
+    )
 
 
 class LinearEstimate(Protocol):
