@@ -232,7 +232,7 @@ class RmaMvFit(RmaMvState):
         >>> fit = mx.rma_mv("yi ~ 1 + (1 | district/school)", mx.datasets.load("school_calendars"))
         >>> axes = fit.plot("forest", group="district", slab="school").ax
         >>> [text.get_text().strip() for text in axes.get_yticklabels()][:6]
-        ['11', '1', '2', '3', '4', 'Predicted mean']
+        ['district 11', '1', '2', '3', '4', 'Predicted mean']
         """
         return mv_pictures.plot(self, kind, ax, **options)
 

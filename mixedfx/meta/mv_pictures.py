@@ -89,10 +89,10 @@ def forest_tables(
     studies = pd.DataFrame(columns)
     parts: list[pd.DataFrame] = []
     if group is not None:
-        studies["group"] = [str(name) for name in labels_of(fit, group, "group")]
+        studies["group"] = _headings(group, labels_of(fit, group, "group"))
         means = group_means(fit, group, level) if isinstance(group, str) else None
         if means is not None:
-            parts.append(means.assign(label="Predicted mean", group=means["group"].astype(str)))
+            parts.append(means.assign(label="Predicted mean", group=_headings(group, means["group"])))
     if alone:
         parts.append(predict(fit, None, level, None).iloc[[0]].assign(label="Mean" if group is None else "All", group=None))
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"label": [], "estimate": []})
@@ -106,6 +106,13 @@ def forest_tables(
         by = y if order == "estimate" else -1.0 / half
         studies = studies.iloc[np.argsort(by, kind="stable")]
     return studies, table
+
+
+def _headings(group: Any, names: Any) -> list[str]:
+    """Names of groups; a number says little alone, and gets the name of its column."""
+    found = [str(name) for name in names]
+    alone = isinstance(group, str) and all(name.isdigit() for name in found)
+    return [f"{group} {name}" if alone else name for name in found]
 
 
 def _slab(fit: RmaMvState, slab: Any) -> Any:

@@ -96,5 +96,5 @@ def funnel(
 
 def _p_values(level: float, inner: float | None) -> str:
     """What p values a region stands for: those of `level` that are not of the next smaller one."""
-    low = f"{1 - level:.2g}".removeprefix("0")
-    return f"p > {low}" if inner is None else f"{low} < p < {f'{1 - inner:.2g}'.removeprefix('0')}"
+    low, high = (f"{1 - x:.3f}".removesuffix("0").removeprefix("0") for x in (level, inner or 0.0))
+    return f"p > {low}" if inner is None else f"{low} < p < {high}"

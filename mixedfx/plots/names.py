@@ -13,7 +13,7 @@ from mixedfx.plots.style import FONT
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GAP = 4.0  # points between a point and its name
+GAP = 4.5  # points between a point and its name
 # Where a name may stand, best first: horizontal and vertical alignment, and the direction from its point.
 PLACES = (
     ("left", "center", 1, 0), ("right", "center", -1, 0), ("center", "bottom", 0, 1), ("center", "top", 0, -1),
@@ -51,7 +51,7 @@ def name_points(
 
     figure: Any = axes.figure
     figure.draw_without_rendering()  # the layout decides how large the axes are
-    dot = GAP * figure.dpi / 72
+    dot = 2 * GAP * figure.dpi / 72
     points = axes.transData.transform(np.column_stack([x, y]))
     taken = [Bbox.from_bounds(px - dot / 2, py - dot / 2, dot, dot) for px, py in points if np.isfinite(px + py)]
     inside = axes.get_window_extent()
@@ -73,7 +73,7 @@ def name_points(
         for j, (_, text, _) in enumerate(tried):
             if j != best:
                 text.remove()
-        taken.append(tried[best][2])
+        taken.append(tried[best][2].padded(dot / 4))
 
 
 def _overlap(one: Any, other: Any) -> float:

@@ -140,7 +140,7 @@ def _number(value: float, digits: int) -> str:
 
 def _right(axes: Axes, columns: list[list[str]]) -> None:
     """Texts beside the lines, the first above them, in columns whose ends are below each other."""
-    pad = 4.0
+    pad = 9.0
     for texts in columns:
         right: Any = axes.secondary_yaxis("right")
         right.set_yticks(range(-1, len(texts) - 1), texts)
