@@ -161,7 +161,10 @@ axes.hlines(rows, first, second, color="#c8c8c8", lw=2, zorder=1)
 axes.plot(first, rows, "s", color=ORANGE, ms=7, label="ignoring districts", zorder=2)
 axes.plot(second, rows, "o", color=BLUE, ms=7, label="with districts", zorder=2)
 minus = "\N{MINUS SIGN}"
-names = [f"district {d}: {r['size']:.0f} schools, mean {r['mean']:.2f}".replace("-", minus) for d, r in size.loc[by_size].iterrows()]
+names = [
+    f"district {d}: {r['size']:.0f} schools, mean {r['mean']:.2f}".replace("-", minus)
+    for d, r in size.loc[by_size].iterrows()
+]
 axes.set_yticks(rows, names)
 axes.tick_params(axis="y", length=0)
 axes.set_ylim(n_districts - 0.4, -1.5)
@@ -263,7 +266,10 @@ pred_width = ahead["pred_high"] - ahead["pred_low"]
 
 # %%
 tests = pd.concat(
-    {df: nested.robust("district", kind="CR2", df=df).tidy().iloc[0] for df in ("naive", "satterthwaite", "saddlepoint")},
+    {
+        df: nested.robust("district", kind="CR2", df=df).tidy().iloc[0]
+        for df in ("naive", "satterthwaite", "saddlepoint")
+    },
     axis=1,
 ).T
 tests[["estimate", "std_error", "df", "p_value", "conf_low", "conf_high"]].astype(float).round(4)
@@ -305,14 +311,17 @@ with warnings.catch_warnings():
         for df in wrong:
             wrong[df] += simulated.robust("district", df=df).tidy()["p_value"].iloc[1] < 0.05
 share = {df: 100 * count / N_SIM for df, count in wrong.items()}
+monte_carlo = 2 * 100 * np.sqrt(0.05 * 0.95 / N_SIM)
 
 # %% [markdown]
 # Of the {{n_districts}} districts {{n_middle}} have such reports, and the contrast stands or falls with them: it has
 # {{question.loc["satterthwaite", "df"]:.1f}} degrees of freedom, not {{question.loc["naive", "df"]:.0f}}. Below four the
 # approximation itself is not to be trusted, and mixedfx says so in a warning
-# {{"(it did here: " + said.split(".")[0] + " ...)" if said else ""}}. We simulated {{N_SIM}} data sets like ours in which
+# {{"(it did here: " + said.split(". ")[0] + ")" if said else ""}}. We simulated {{N_SIM}} data sets like ours in which
 # there was no such difference: the test with naive degrees of freedom found one in {{share["naive"]:.0f}} % of them, that
-# with Satterthwaite's in {{share["satterthwaite"]:.0f}} %, where 5 % were promised.
+# with Satterthwaite's in {{share["satterthwaite"]:.0f}} %, where 5 % were promised (the simulation itself is good to ±
+# {{monte_carlo:.1f}} points). The saddlepoint approximates the p value itself; the degrees of freedom in its row are
+# those of a t distribution with the same p, and mean little where, as here, t is near zero.
 
 # %% [markdown]
 # ## 7. What if sampling errors are correlated too?
@@ -338,8 +347,9 @@ drift = table["estimate"].max() - table["estimate"].min()
 
 # %% [markdown]
 # From a correlation of {{table["rho"].min():g}} to one of {{table["rho"].max():g}} the mean moves by {{drift:.3f}}, a small
-# part of its standard error. What the correlation does move is the split of the variance: what is put down to shared
-# errors is taken from the districts. Here the unknown correlation is nothing to worry about, and now that is known and
+# part of its standard error. What the correlation does move is the split of the variance. Errors that schools share
+# make districts look different (and schools alike), so with more of them less is left for the districts, and more for
+# the schools. Here the unknown correlation is nothing to worry about, and now that is known and
 # not hoped.
 
 # %% [markdown]
@@ -377,7 +387,7 @@ picture = nested.plot("funnel", xlabel="effect of the modified calendar")
 tight = schools.groupby("district", observed=True)["vi"].max().idxmin()
 row = schools[schools["district"] == tight]
 picture.ax.plot(row["yi"], np.sqrt(row["vi"]), "o", color=ORANGE, ms=5, label=f"district {tight}")
-picture.ax.legend(fontsize=7, frameon=False, loc="lower right")
+picture.ax.legend(fontsize=7, frameon=False, loc="upper right")
 picture
 
 # %% [markdown]
@@ -415,7 +425,7 @@ term = egger.set_index("term").loc["standard_error"]
 # ## 10. What to report
 #
 # * The mean with districts, {{deep["estimate"]:.2f}}, with a robust interval,
-#   {{tests.loc["satterthwaite", "conf_low"]:.2f}} to {{tests.loc["satterthwaite", "conf_high"]:.2f}}: a gain is likely,
+#   {{tests.loc["satterthwaite", "conf_low"]:.3f}} to {{tests.loc["satterthwaite", "conf_high"]:.3f}}: a gain is likely,
 #   not shown.
 # * Both variances with their intervals, and the prediction interval, {{ahead["pred_low"]:.2f}} to
 #   {{ahead["pred_high"]:.2f}}: the districts differ more than the mean differs from zero.

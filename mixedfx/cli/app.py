@@ -155,9 +155,7 @@ def meta(
     vi: Annotated[
         str | None, typer.Option(help="Column of the sampling variances; 'vi' if none is named.", metavar="COLUMN")
     ] = None,
-    sei: Annotated[
-        str | None, typer.Option(help="Column of the standard errors instead.", metavar="COLUMN")
-    ] = None,
+    sei: Annotated[str | None, typer.Option(help="Column of the standard errors instead.", metavar="COLUMN")] = None,
     method: Annotated[
         str, typer.Option(help="Estimator of tau2: REML, ML, DL, PM, ..., EE; with random terms REML or ML.")
     ] = "REML",
@@ -173,7 +171,9 @@ def meta(
         str | None, typer.Option(help="Robust tests (CR2) by the clusters in this column.", metavar="COLUMN")
     ] = None,
     slab: Annotated[str | None, typer.Option(help="Column of the labels of estimates.", metavar="COLUMN")] = None,
-    group: Annotated[str | None, typer.Option(help="Column of the groups of the forest plot.", metavar="COLUMN")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of the groups of the forest plot.", metavar="COLUMN")
+    ] = None,
     transf: Annotated[
         str | None, typer.Option(help="Show means and forest plot on another scale: exp, tanh, expit, ...")
     ] = None,

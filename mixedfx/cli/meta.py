@@ -248,4 +248,3 @@ TITLES: dict[str, str] = {
     "i2": "Shares of the levels in the variance of a typical estimate, per cent",
     "mean": "Mean effect, and the true effect of a new study (pred)",
 }
-

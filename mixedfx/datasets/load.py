@@ -76,8 +76,8 @@ def load(name: str) -> pd.DataFrame:
     ``"flipped_classroom"``: 375 students of 15 professors who teach in three styles; simulated, see
     `mixedfx.datasets.flipped_classroom.simulate_flipped_classroom`, whose default seed and arguments made them.
 
-    ``"school_calendars"``: what modified school calendars did to achievement in 56 schools of 11 districts, standardised
-    mean differences with their sampling variances: the table of Konstantopoulos (2011, Research Synthesis Methods
+    ``"school_calendars"``: what modified school calendars did to achievement in 56 schools of 11 districts,
+    standardised mean differences with their sampling variances: the table of Konstantopoulos (2011, Research Synthesis Methods
     2(1):61, doi:10.1002/jrsm.35), from the synthesis of Cooper and others (2003). One row is one school.
 
     Parameters

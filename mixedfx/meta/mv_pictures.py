@@ -94,7 +94,9 @@ def forest_tables(
         if means is not None:
             parts.append(means.assign(label="Predicted mean", group=_headings(group, means["group"])))
     if alone:
-        parts.append(predict(fit, None, level, None).iloc[[0]].assign(label="Mean" if group is None else "All", group=None))
+        parts.append(
+            predict(fit, None, level, None).iloc[[0]].assign(label="Mean" if group is None else "All", group=None)
+        )
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"label": [], "estimate": []})
     back = find_back(transf)
     for frame in (studies, table):

@@ -59,7 +59,8 @@ class RhoSensitivity(Shown):
         if chosen not in terms:
             raise OptionError(f"there is no coefficient {chosen!r}", hint=f"Coefficients: {', '.join(terms)}.")
         part: Any = self.table[self.table["term"] == chosen]
-        return Picture(sensitivity(part, "rho", f"correlation of errors within {self.cluster}", chosen))
+        what = "mean effect" if terms == ["Intercept"] else chosen
+        return Picture(sensitivity(part, "rho", f"correlation of errors within {self.cluster}", what))
 
 
 def rho_sensitivity(

@@ -56,8 +56,8 @@ def gosh(
             )  # fmt: skip
     if chosen is not None:
         legend = axes.legend(
-            fontsize=FONT - 1, frameon=False, markerscale=4 / np.sqrt(size), loc="lower left", bbox_to_anchor=(0.0, 1.0),
-            borderaxespad=0.0, handletextpad=0.1,
+            fontsize=FONT - 1, frameon=False, markerscale=4 / np.sqrt(size), loc="lower left",
+            bbox_to_anchor=(0.0, 1.0), borderaxespad=0.0, handletextpad=0.1,
         )  # fmt: skip
         for handle in legend.legend_handles:
             if handle is not None:
