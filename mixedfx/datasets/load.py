@@ -77,8 +77,8 @@ def load(name: str) -> pd.DataFrame:
     `mixedfx.datasets.flipped_classroom.simulate_flipped_classroom`, whose default seed and arguments made them.
 
     ``"school_calendars"``: what modified school calendars did to achievement in 56 schools of 11 districts,
-    standardised mean differences with their sampling variances: the table of Konstantopoulos (2011, Research Synthesis Methods
-    2(1):61, doi:10.1002/jrsm.35), from the synthesis of Cooper and others (2003). One row is one school.
+    standardised mean differences with their sampling variances: the table of Konstantopoulos (2011, Research Synthesis
+    Methods 2(1):61, doi:10.1002/jrsm.35), from the synthesis of Cooper and others (2003). One row is one school.
 
     Parameters
     ----------
@@ -223,9 +223,9 @@ _SCHOOL_CALENDARS = Dataset(
     name="school_calendars",
     summary="Effects of modified school calendars on achievement in 56 schools of 11 districts, for meta-analysis.",
     columns={
+        "study": "school, 1 to 56",
         "district": "school district, 11 of them",
         "school": "school within its district, counted from 1",
-        "study": "school, 1 to 56",
         "year": "year of the study",
         "yi": "standardised mean difference, modified against traditional calendar",
         "vi": "its sampling variance",

@@ -147,7 +147,7 @@ def test_weights_without_random_terms_are_those_of_equal_effects():
 def test_means_of_districts_are_mu_plus_u(nested):
     """Their errors by brute force: var(mu-hat + u-hat - mu - u), the components taken as known."""
     means = mv_pictures.group_means(nested, "district", 0.95).set_index("group")
-    modes = nested.ranef["district"].iloc[:, 0]
+    modes = nested.ranef()["district"].iloc[:, 0]
     np.testing.assert_allclose(means["estimate"], nested.beta[0] + modes.loc[means.index], rtol=1e-9)
     between, within = nested.components["estimate"]
     Z = (SCHOOLS["district"].astype(str).to_numpy()[:, None] == means.index.to_numpy()).astype(float)
