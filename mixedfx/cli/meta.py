@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,12 @@ from mixedfx.meta.escalc import check_columns
 from mixedfx.meta.heterogeneity import find_estimator
 from mixedfx.meta.layouts import LAYOUTS
 from mixedfx.meta.measures import find_measure
+from mixedfx.meta.mv_fit import RmaMvFit
 from mixedfx.meta.rma import TESTS
 from mixedfx.meta.transforms import find_back
 
 if TYPE_CHECKING:
     from mixedfx.inference.robust_report import Robust
-    from mixedfx.meta.mv_fit import RmaMvFit
     from mixedfx.meta.rma_fit import RmaFit
     from mixedfx.results.render import SummaryContent
 
@@ -120,8 +120,9 @@ class Analysis:
     def fit(self, data: pd.DataFrame) -> RmaFit | RmaMvFit:
         """The effects, if they are to be computed, and the fit to them."""
         if self.measure is not None:
-            data = mx.escalc(self.measure, data, **(self.columns or {}))
-        options: dict[str, Any] = {"method": self.method, "test": self.test, "level": self.level}
+            given: Any = self.columns or {}
+            data = mx.escalc(self.measure, data, **given)
+        options: Any = {"method": self.method, "test": self.test, "level": self.level}
         if not self.multilevel:
             return mx.rma(
                 self.formula, data, vi=self.vi, sei=self.sei, slab=self.slab, measure=self.measure, **options
@@ -189,7 +190,7 @@ class Findings:
     def tables(self) -> dict[str, pd.DataFrame]:
         """Intervals of heterogeneity, mean and prediction interval (of fits without moderators), shares of levels."""
         found: dict[str, pd.DataFrame] = {}
-        if _is_multilevel(self.fit):
+        if isinstance(self.fit, RmaMvFit):
             found["components"] = self.fit.confint("components")
             if not any("[" in term for term in found["components"]["term"]):
                 found["i2"] = self.fit.i2()
@@ -221,19 +222,13 @@ class Findings:
     def forest(self, suffix: str) -> bytes:
         """The forest plot in the format of a file name."""
         options: dict[str, Any] = {"transf": self.analysis.transf, "group": self.analysis.group}
-        if _is_multilevel(self.fit):
+        if isinstance(self.fit, RmaMvFit):
             options["slab"] = self.analysis.slab
         return self.fit.plot("forest", **options).render(suffix.lower().lstrip("."))
 
     def funnel(self, suffix: str) -> bytes:
         """The funnel plot in the format of a file name."""
         return self.fit.plot("funnel").render(suffix.lower().lstrip("."))
-
-
-def _is_multilevel(fit: Any) -> TypeGuard[RmaMvFit]:
-    from mixedfx.meta.mv_fit import RmaMvFit
-
-    return isinstance(fit, RmaMvFit)
 
 
 def analyse(analysis: Analysis, data: pd.DataFrame) -> Findings:

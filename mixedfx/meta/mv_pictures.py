@@ -65,7 +65,7 @@ def group_means(fit: RmaMvState, group: str, level: float) -> pd.DataFrame | Non
     term, starts = design.random[own[0]], design.starts
     first = np.unique(term.codes, return_index=True)[1]
     rows = fit.model.design_for().take(first)
-    keep = np.zeros(rows.random.shape[1])
+    keep = np.zeros(design.n_random)
     keep[starts[own[0]] : starts[own[0] + 1]] = 1.0
     only = replace(rows, random=sparse.csr_array(rows.random @ sparse.diags_array(keep)))
     found = fit.model.with_uncertainty("given theta").apply(only)

@@ -153,7 +153,8 @@ def bubble_tables(fit: RmaState, variable: str, steps: int = 100) -> tuple[pd.Da
 
 def moderators(design: Design) -> pd.DataFrame:
     """The columns that the fixed part reads."""
-    return design.frame[list(design.terms.fixed_columns)]
+    found: Any = design.frame[list(design.terms.fixed_columns)]
+    return found
 
 
 def moderator_grid(frame: pd.DataFrame, variable: str, steps: int = 100) -> tuple[Array, pd.DataFrame]:
