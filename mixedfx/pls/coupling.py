@@ -9,6 +9,7 @@ order, which fill in, are dense. Which it will be is predicted before anything l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,7 @@ DENSE_COST = 4e-11  # seconds for each cubed dimension, LAPACK (measured, one co
 TWIN_LIMIT = 3e7  # multiplications up to which one NumPy product beats loading the compiled kernels
 TWIN_SHARE = 0.3  # share of filled entries of the coupling above which a matrix product beats the loops over them
 FACTORS_HELD = 3.5  # times the memory of the factor that a fit takes
+FEW_NUMBERS = 20_000  # size up to which arrays are multiplied faster than sparse matrices are set up
 TWIN_NUMBERS = 1e7  # and the size up to which the coupling is laid out densely for it
 
 
@@ -99,6 +101,26 @@ class Coupling:
     def size(self) -> int:
         """Number of random effects q2 in the second level."""
         return shape_of(self.gram)[0]
+
+    @cached_property
+    def arrays(self) -> tuple[Vector, Vector, Vector] | None:
+        """Z1'Z2, Z2'Z1 and Z2'Z2 as arrays, where they are so small that sparse products cost their bookkeeping."""
+        if self.dense is None or self.dense.size > FEW_NUMBERS or self.size**2 > FEW_NUMBERS:
+            return None
+        cross = self.cross.toarray()
+        return cross, np.ascontiguousarray(cross.T), self.gram.toarray()
+
+    def down(self, b: Vector) -> Vector:
+        """Z2'Z1 b for b (q1 * k1, r)."""
+        return np.asarray(self.cross.T @ b if self.arrays is None else self.arrays[1] @ b)
+
+    def up(self, b: Vector) -> Vector:
+        """Z1'Z2 b for b (q2, r)."""
+        return np.asarray(self.cross @ b if self.arrays is None else self.arrays[0] @ b)
+
+    def within(self, b: Vector) -> Vector:
+        """Z2'Z2 b for b (q2, r)."""
+        return np.asarray(self.gram @ b if self.arrays is None else self.arrays[2] @ b)
 
 
 def couple(

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from mixedfx.linalg import batched, twins
+from mixedfx.linalg import batched, triangular, twins
 from mixedfx.linalg.shape import shape_of
 from mixedfx.pls.coupling import Coupling, Index
 from mixedfx.pls.problem import Problem
@@ -91,7 +91,7 @@ class Factorization:
             return b1, b[1]
         coupling = self.second.coupling
         flat = b[0].reshape(b[0].shape[0] * b[0].shape[1], b[0].shape[2])
-        return b1 + (coupling.cross @ b[1]).reshape(b1.shape), coupling.cross.T @ flat + coupling.gram @ b[1]
+        return b1 + coupling.up(b[1]).reshape(b1.shape), coupling.down(flat) + coupling.within(b[1])
 
     # --- solves ----------------------------------------------------------------------------------------------------
     def solve(self, b: Pair) -> Pair:
@@ -121,13 +121,13 @@ class Factorization:
     def _couple_down(self, c1: Vector) -> Vector:
         """Lambda2' Z2'Z1 T1 c1."""
         assert self.second is not None
-        product = self.second.coupling.cross.T @ _apply(self.T[0], c1).reshape(c1.shape[0] * c1.shape[1], c1.shape[2])
+        product = self.second.coupling.down(_apply(self.T[0], c1).reshape(c1.shape[0] * c1.shape[1], c1.shape[2]))
         return self.second.scale(product, transposed=True)
 
     def _couple_up(self, x2: Vector) -> Vector:
         """T1' Z1'Z2 Lambda2 x2."""
         assert self.second is not None
-        product = self.second.coupling.cross @ self.second.scale(x2)
+        product = self.second.coupling.up(self.second.scale(x2))
         return _apply(self.T[0].T, product.reshape(len(product) // len(self.T[0]), len(self.T[0]), x2.shape[-1]))
 
     # --- the blocks of the inverse that are needed -------------------------------------------------------------------
@@ -155,7 +155,11 @@ class Factorization:
         total = np.einsum("acb,ceb->ae", G1, K)
         if self.second is None:
             return [total @ T1], [total]
-        total -= np.einsum("cab,bcd,deb->ae", K, self.second.quadratic_forms(), K, optimize=True)
+        forms = self.second.quadratic_forms()
+        if len(T1) == 1:
+            total -= np.sum(K[0, 0] ** 2 * forms[:, 0, 0])
+        else:
+            total -= np.einsum("cab,bcd,deb->ae", K, forms, K, optimize=True)
         scaled, plain = self.second.score_sums()
         return [total @ T1, *scaled], [total, *plain]
 
@@ -169,10 +173,20 @@ class SecondLevel:
         self._weights = weights
         layout = coupling.layout
         q2, split = coupling.size, layout.split
+        self.head = np.zeros(layout.start[-1])
+        if coupling.arrays is not None and coupling.dense is not None:
+            half = self.scale(coupling.arrays[2], transposed=True)
+            self.tail = np.asfortranarray(self.scale(np.ascontiguousarray(half.T), transposed=True))
+            self.tail[np.arange(q2), np.arange(q2)] += 1.0
+            self._dense = self._scaled_array(coupling.dense)
+            twins.downdate(self.tail, self._dense, weights)
+            self.logdet = self._factorise()
+            self._inverse: tuple[Vector, Vector] | None = None
+            self._forms: Vector | None = None
+            return
         lam = self._lambda()
         gram = sparse.csc_array(lam.T @ coupling.gram @ lam)
         self._values = self._scaled_values()
-        self.head = np.zeros(layout.start[-1])
         self.tail = np.zeros((q2 - split, q2 - split), order="F")
         _scatter(gram, layout.start, layout.row, split, self.head, self.tail)
         if coupling.dense is not None:
@@ -185,8 +199,18 @@ class SecondLevel:
                 self.tail, split, layout.start, layout.row, self.head, *self._entries(), self._values, weights
             )
         self.logdet = self._factorise()
-        self._inverse: tuple[Vector, Vector] | None = None
-        self._forms: Vector | None = None
+        self._inverse = None
+        self._forms = None
+
+    def _scaled_array(self, dense: Vector) -> Vector:
+        """(q1, q2, k1) Lambda2' Z2'Z1."""
+        out = np.empty_like(dense)
+        for T, position in zip(self.T, self.coupling.positions, strict=True):
+            if len(T) == 1:
+                out[:, position[:, 0]] = dense[:, position[:, 0]] * T[0, 0]
+            else:
+                out[:, position] = np.einsum("ac,ejad->ejcd", T, dense[:, position])
+        return out
 
     def _entries(self) -> tuple[Index, Index, Index, Index, Index]:
         c = self.coupling
@@ -261,9 +285,7 @@ class SecondLevel:
 
             kernels.solve_head(split, layout.start, layout.row, self.head, x)
         if self.tail.shape[0]:
-            x[split:] = linalg.solve_triangular(
-                self.tail, x[split:], lower=True, trans=int(transposed), check_finite=False
-            )
+            x[split:] = triangular.solve(self.tail, x[split:], lower=True, transposed=transposed)
         if split and transposed:
             from mixedfx.linalg import kernels
 
@@ -329,7 +351,10 @@ class SecondLevel:
         """For each factor of the second level, the sums of the diagonal blocks of Z'V^{-1}Z Lambda and of Z'V^{-1}Z."""
         scaled, plain = [], []
         for f, (T, block) in enumerate(zip(self.T, self.inverse_blocks(), strict=True)):
-            if np.linalg.svd(T, compute_uv=False)[-1] > REGULAR * max(1.0, np.abs(T).max()):
+            if len(T) == 1 and abs(T[0, 0]) > REGULAR * max(1.0, abs(T[0, 0])):
+                ZVZT = (block.shape[2] - block.sum(axis=2)) / T[0, 0]
+                ZVZ = ZVZT / T[0, 0]
+            elif len(T) > 1 and np.linalg.svd(T, compute_uv=False)[-1] > REGULAR * max(1.0, np.abs(T).max()):
                 k, q = block.shape[0], block.shape[2]
                 ZVZT = np.linalg.solve(T.T, q * np.eye(k) - block.sum(axis=2))
                 ZVZ = np.linalg.solve(T.T, ZVZT.T)
