@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from mixedfx.errors import MixedfxWarning, OptionError, SingleClusterWarning
+from mixedfx.meta.reading import kept
 from mixedfx.meta.rma_mv import rma_mv
 from mixedfx.meta.vcalc import vcalc
 from mixedfx.plots.picture import Picture
@@ -101,14 +102,15 @@ def rho_sensitivity(
     """
     if not len(rhos):
         raise OptionError("rhos= is empty", hint=f"Use some of {RHOS}.")
+    frame = kept(data)  # read once, so that V and the estimates have their rows in the same order
     parts = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SingleClusterWarning)  # said by the fit's own robust()
         for rho in rhos:
-            V = vcalc(vi, data, cluster=cluster, rho=float(rho))
+            V = vcalc(vi, frame, cluster=cluster, rho=float(rho))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", MixedfxWarning)
-                fit = rma_mv(formula, data, V=V, **options)
+                fit = rma_mv(formula, frame, V=V, **options)
                 table = fit.robust(cluster).tidy()[["term", "estimate", "std_error", "df", "conf_low", "conf_high"]]
             table.insert(0, "rho", float(rho))
             for group, name, value in fit.components.itertuples(index=False):

@@ -8,12 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mixedfx.design.frame import opened, to_pandas
 from mixedfx.errors import DataError, ModelError, OptionError, check_level, check_option
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.mv_fit import RmaMvFit
 from mixedfx.meta.mv_state import MvTest
-from mixedfx.meta.reading import numbers
+from mixedfx.meta.reading import kept, numbers
 from mixedfx.reml.lmer import lmer
 
 TOLERANCE = 1e-13  # of the criterion: one or two steps more than mixedfx.lmer takes, for six digits of every variance
@@ -94,11 +93,11 @@ def rma_mv(
     check_level(level)
     if vi is not None and V is not None:
         raise OptionError("both vi= and V= are given", hint="The diagonal of V are the variances: leave vi= out.")
-    frame = opened(data)
+    frame = kept(data)  # read once: a query may give its rows in another order the next time
     errors = V if V is not None else _variances(vi, frame, na)
     control = {"tolerance": TOLERANCE} if control is None else control
     model = lmer(
-        formula, _complete(frame, errors) if V is None else data, REML=method == "REML", na=na, contrasts=contrasts,
+        formula, _complete(frame, errors) if V is None else frame, REML=method == "REML", na=na, contrasts=contrasts,
         env=env, V=errors if V is not None else errors[~np.isnan(errors)], sigma=1.0, control=control,
     )  # fmt: skip
     alone = [term for term in model.design.random if term.n_levels < 2]
@@ -111,24 +110,20 @@ def rma_mv(
     return RmaMvFit(model, test, level)
 
 
-def _complete(frame: Any, variances: Any) -> Any:
-    """The rows whose sampling variance is known; all of them as they were given, if it is."""
+def _complete(frame: pd.DataFrame, variances: Any) -> Any:
+    """The rows whose sampling variance is known."""
     known = ~np.isnan(variances)
-    if known.all():
-        return frame
-    found = frame if isinstance(frame, pd.DataFrame) else to_pandas(frame)
-    return found.loc[known]
+    return frame if known.all() else frame.loc[known]
 
 
-def _variances(vi: Any, frame: Any, na: str) -> Any:
+def _variances(vi: Any, frame: pd.DataFrame, na: str) -> Any:
     """(n,) sampling variances of the rows of the data; NaN where they are missing."""
-    found = frame if isinstance(frame, pd.DataFrame) else to_pandas(frame)
-    if vi is None and "vi" not in found.columns:
+    if vi is None and "vi" not in frame.columns:
         raise OptionError(
             "the sampling variances are not given, and the data have no column 'vi'",
             hint="Name the column that has them, vi='...', or give V=.",
         )
-    values = numbers("vi" if vi is None else vi, found, found.index, "vi")
+    values = numbers("vi" if vi is None else vi, frame, frame.index, "vi")
     missing, bad = np.isnan(values), ~(np.isnan(values) | ((values > 0) & np.isfinite(values)))
     if bad.any():
         rows = np.flatnonzero(bad)
