@@ -122,6 +122,10 @@ FITTING = {
     "rake": lambda f: mx.rake(f, {"dose": {"low": 10, "mid": 20, "high": 30}, "z": {0: 25, 1: 35}}, weights="N"),
     "escalc": lambda f: mx.escalc("IRLN", f, xi="N", ti="w")["yi"],
     "rma": lambda f: mx.rma("y ~ z * dose + x + flag", f, vi="w").beta,
+    "rma_mv": lambda f: mx.rma_mv("y ~ z + x + (1 | g)", f, vi="w").beta,
+    "rho_sensitivity": lambda f: mx.rho_sensitivity("y ~ z + x + (1 | g)", f, vi="w", cluster="g", rhos=(0.3,)).table[
+        "estimate"
+    ],
     "rma_mh": lambda f: mx.rma_mh("RR", f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],
     "rma_peto": lambda f: mx.rma_peto(f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],
     "vcalc": lambda f: mx.vcalc("w", f, cluster="g", rho=0.3).toarray(),

@@ -51,7 +51,12 @@ def clean():
 
 def test_the_wheel_holds_code_types_and_data_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("mixedfx/__init__.py", "mixedfx/py.typed", "mixedfx/datasets/_data/star.parquet"):
+    for needed in (
+        "mixedfx/__init__.py",
+        "mixedfx/py.typed",
+        "mixedfx/datasets/_data/star.parquet",
+        "mixedfx/datasets/_data/school_calendars.csv",
+    ):
         assert needed in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"mixedfx"}
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "mixedfx").rglob("*.py")}

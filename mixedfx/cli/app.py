@@ -1,4 +1,4 @@
-"""The commands, `mixedfx fit`, `effects`, `demo`, `datasets`, `cache`; `main` is the entry point."""
+"""The commands, `mixedfx fit`, `effects`, `meta`, `demo`, `datasets`, `cache`; `main` is the entry point."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, 
 from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
 from mixedfx.cli.files import check_output, read_table
+from mixedfx.cli.meta import TITLES, Analysis, analyse, read_columns
 from mixedfx.cli.show import as_text, say, show_summary, show_table, working
 from mixedfx.effects.render import content
 from mixedfx.output import write_whole
@@ -37,6 +38,10 @@ Formula = Annotated[
     typer.Argument(
         help="For example 'math ~ small * race + (1 + small | sch)'.", metavar="FORMULA", show_default=False
     ),
+]
+MetaFormula = Annotated[
+    str,
+    typer.Argument(help="For example 'yi ~ 1' or 'yi ~ year + (1 | study)'.", metavar="FORMULA", show_default=False),
 ]
 Data = Annotated[
     str,
@@ -141,6 +146,78 @@ def effects(
             drawn = picture(answers, plot.suffix)
         write_whole(plot, drawn)
         say(f"\nforest plot: {plot}")
+
+
+@app.command()
+def meta(
+    formula: MetaFormula,
+    data: Data,
+    vi: Annotated[
+        str | None, typer.Option(help="Column of the sampling variances; 'vi' if none is named.", metavar="COLUMN")
+    ] = None,
+    sei: Annotated[str | None, typer.Option(help="Column of the standard errors instead.", metavar="COLUMN")] = None,
+    method: Annotated[
+        str, typer.Option(help="Estimator of tau2: REML, ML, DL, PM, ..., EE; with random terms REML or ML.")
+    ] = "REML",
+    test: Annotated[str, typer.Option(help="z, t, knha or adhoc; with random terms z or t.")] = "z",
+    measure: Annotated[
+        str | None, typer.Option(help="Compute effect sizes first (yi, vi): RR, OR, SMD, ZCOR, ...")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="What it is computed from: ai=tpos,bi=tneg,ci=cpos,di=cneg.", metavar="NAME=COLUMN,..."),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Robust tests (CR2) by the clusters in this column.", metavar="COLUMN")
+    ] = None,
+    slab: Annotated[str | None, typer.Option(help="Column of the labels of estimates.", metavar="COLUMN")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of the groups of the forest plot.", metavar="COLUMN")
+    ] = None,
+    transf: Annotated[
+        str | None, typer.Option(help="Show means and forest plot on another scale: exp, tanh, expit, ...")
+    ] = None,
+    level: Annotated[float, typer.Option(help="Probability the intervals hold.")] = 0.95,
+    forest: Annotated[
+        Path | None, typer.Option(help=f"Draw a forest plot ({', '.join(PICTURES)}).", metavar="FILE")
+    ] = None,
+    funnel: Annotated[Path | None, typer.Option(help="Draw a funnel plot.", metavar="FILE")] = None,
+    json_file: Json = None,
+) -> None:
+    """Fit a meta-analysis and print what it found.
+
+    Random terms, as in 'yi ~ 1 + (1 | district/school)', are for estimates that depend on each other.
+    """
+    analysis = Analysis(
+        formula, vi, sei, method, test, level, measure, read_columns(columns), cluster, slab, group, transf
+    )  # fmt: skip
+    for picture_file in (forest, funnel):
+        if picture_file is not None:
+            check_output(picture_file, PICTURES)
+    if json_file is not None:
+        check_output(json_file, [".json"])
+    frame = _read(data)
+    analysis.check(frame)
+    with working("fitting the model"):
+        found = analyse(analysis, frame)
+    # drawn before anything is printed: a funnel that this fit cannot have is an error, and then nothing else is said
+    drawn = []
+    for name, path, draw in (("forest", forest, found.forest), ("funnel", funnel, found.funnel)):
+        if path is not None:
+            with working("drawing"):
+                drawn.append((name, path, draw(path.suffix)))
+    first, *rest = found.pages()
+    show_summary(first)
+    for name, table in found.tables().items():
+        show_table(as_text(TITLES[name], table))
+    for page in rest:
+        say()
+        show_summary(page)
+    if json_file is not None:
+        _write_json(json_file, found.as_json(data))
+    for i, (name, path, content_of_file) in enumerate(drawn):
+        write_whole(path, content_of_file)
+        say(("" if i else "\n") + f"{name} plot: {path}")
 
 
 @app.command()

@@ -10,13 +10,16 @@ import pandas as pd
 
 from mixedfx.inference.robust_report import Robust
 from mixedfx.inference.robust_tests import Df
-from mixedfx.meta import mv_refits, mv_report
+from mixedfx.meta import mv_pictures, mv_refits, mv_report
 from mixedfx.meta.measure import Array
 from mixedfx.meta.mv_state import RmaMvState
 from mixedfx.meta.robust import robust_mv
+from mixedfx.plots.picture import Picture
 from mixedfx.reml.profiling import profile
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from mixedfx.inference.profile import Profile
     from mixedfx.results.render import SummaryContent
 
@@ -208,6 +211,31 @@ class RmaMvFit(RmaMvState):
             not determine the coefficients.
         """
         return mv_refits.leave_out(self, cluster)
+
+    def plot(self, kind: str = "forest", ax: Axes | None = None, **options: Any) -> Picture:
+        """Draw the fit.
+
+        Parameters
+        ----------
+        kind
+            ``"forest"``: estimates, their weights, mean and prediction interval (transf, level, slab: labels; order:
+            ``"data"``, ``"estimate"``, ``"weight"``; group: a grouping factor, whose levels get a heading and the
+            prediction of their mean, or a column). ``"funnel"`` (contours, levels, tau2). ``"bubble"``: a
+            meta-regression over a moderator (variable). Components are drawn by ``profile().plot()``.
+        ax
+            Axes to draw on; new ones where None.
+        **options
+            Of the kind, and those of its function in `mixedfx.plots`.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.rma_mv("yi ~ 1 + (1 | district/school)", mx.datasets.load("school_calendars"))
+        >>> axes = fit.plot("forest", group="district", slab="school").ax
+        >>> [text.get_text().strip() for text in axes.get_yticklabels()][:6]
+        ['district 11', '1', '2', '3', '4', 'Predicted mean']
+        """
+        return mv_pictures.plot(self, kind, ax, **options)
 
     @property
     def fitted(self) -> pd.Series:

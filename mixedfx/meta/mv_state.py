@@ -15,8 +15,10 @@ import pandas as pd
 
 from mixedfx.covariance.components import sds_first
 from mixedfx.design.design import Design
+from mixedfx.errors import ModelError
 from mixedfx.inference.hypotheses import Constant, f_row
 from mixedfx.meta.measure import Array
+from mixedfx.reml.checking import projection_of
 from mixedfx.reml.fit import LmerFit
 from mixedfx.results.tables import term_names
 
@@ -162,6 +164,27 @@ class RmaMvState:
         from scipy import special
 
         return float(special.chdtrc(self.k - self.p, self.QE)) if self.k > self.p else 1.0
+
+    @cached_property
+    def study_weights(self) -> pd.Series:
+        """Weights of the estimates in the mean, in per cent: 1'M^-1 over its sum, M the variance of the estimates.
+
+        An estimate weighs the less, the more others of its levels say the same; where M has large correlations some
+        weights may be negative.
+
+        Raises
+        ------
+        ModelError
+            For fits with moderators, whose coefficients have weights of their own each.
+        """
+        if self.names != ("Intercept",):
+            raise ModelError("one weight for each estimate is known of fits without moderators only")
+        precision = self.design.precision
+        if len(self.design.random):
+            w = precision.unwhiten(projection_of(self.design, self.model.solution).whitened_fixed)[:, 0]
+        else:
+            w = precision.unwhiten(precision.whiten(self.design.X))[:, 0]
+        return pd.Series(100 * w / w.sum(), index=self.design.frame.index, name="weight")
 
     @property
     def reference(self) -> Constant:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mixedfx.design.design import Design
 from mixedfx.errors import ModelError, OptionError, check_option
 from mixedfx.meta.influence import without_each
 from mixedfx.meta.measure import Array
@@ -143,22 +144,46 @@ def _funnel(fit: RmaState, ax: Axes | None, trimfill: TrimFill | None = None, **
 
 def bubble_tables(fit: RmaState, variable: str, steps: int = 100) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Studies over a moderator, and the fitted line, other moderators at their means or first levels."""
-    frame = fit.design.frame
-    if variable not in frame.columns or not pd.api.types.is_numeric_dtype(frame[variable]):
-        raise OptionError(f"variable={variable!r} is no number among the moderators", hint="Name a numeric moderator.")
-    x = frame[variable].to_numpy(dtype=np.float64)
-    grid = pd.DataFrame({variable: np.linspace(x.min(), x.max(), steps)})
-    for name in frame.columns:
-        if name == variable:
-            continue
-        values = frame[name]
-        number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-        fill = values.mean() if number else values.mode().iloc[0]
-        grid[name] = pd.Series([fill] * steps, dtype=None if number else values.dtype)
+    x, grid = moderator_grid(moderators(fit.design), variable, steps)
     line = predict(fit, grid, None, None).reset_index(drop=True)
     line.insert(0, "x", grid[variable].to_numpy())
     w = fit.fit.w[0]
     return pd.DataFrame({"x": x, "estimate": fit.data.y, "weight": 100 * w / w.sum()}), line
+
+
+def moderators(design: Design) -> pd.DataFrame:
+    """The columns that the fixed part reads."""
+    found: Any = design.frame[list(design.terms.fixed_columns)]
+    return found
+
+
+def moderator_grid(frame: pd.DataFrame, variable: str, steps: int = 100) -> tuple[Array, pd.DataFrame]:
+    """(k,) values of a moderator, and rows along its range with the others where `held` has them."""
+    if variable not in frame.columns or not pd.api.types.is_numeric_dtype(frame[variable]):
+        raise OptionError(f"variable={variable!r} is no number among the moderators", hint="Name a numeric moderator.")
+    x = frame[variable].to_numpy(dtype=np.float64)
+    grid = pd.DataFrame({variable: np.linspace(x.min(), x.max(), steps)})
+    for name, value in held(frame, variable).items():
+        number = isinstance(value, float)
+        grid[name] = pd.Series([value] * steps, dtype=None if number else frame[name].dtype)
+    return x, grid
+
+
+def held(frame: pd.DataFrame, variable: str) -> dict[str, Any]:
+    """Where the other columns are held: numbers at their means, others at their most frequent value."""
+    found: dict[str, Any] = {}
+    for name in frame.columns:
+        if name != variable:
+            values: Any = frame[name]
+            number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+            found[str(name)] = float(values.mean()) if number else values.mode().iloc[0]
+    return found
+
+
+def held_note(frame: pd.DataFrame, variable: str) -> str:
+    """The same in words."""
+    parts = [f"{n} = {f'{v:.4g}' if isinstance(v, float) else v}" for n, v in held(frame, variable).items()]
+    return f"line where {', '.join(parts)}" if parts else ""
 
 
 def _bubble(fit: RmaState, ax: Axes | None, variable: str | None = None, **options: Any) -> Axes:
@@ -170,7 +195,8 @@ def _bubble(fit: RmaState, ax: Axes | None, variable: str | None = None, **optio
             raise ModelError("no moderator of this fit is a number", hint="Draw plot('forest').")
         variable = str(numeric[0])
     studies, line = bubble_tables(fit, variable)
-    return bubble(studies, line, ax=ax, **{"xlabel": variable, "ylabel": _label(fit), **options})
+    note = held_note(moderators(fit.design), variable)
+    return bubble(studies, line, ax=ax, **{"xlabel": variable, "ylabel": _label(fit), "note": note, **options})
 
 
 def baujat_table(fit: RmaState) -> pd.DataFrame:
@@ -197,6 +223,8 @@ def _radial(fit: RmaState, ax: Axes | None, **options: Any) -> Axes:
     sd = np.sqrt(fit.vi + fit.tau2)
     return radial(pd.DataFrame({"precision": 1 / sd, "z": fit.data.y / sd}), float(fit.beta[0]), ax=ax, **options)
 
+
+WIDE = 20.0  # times the smallest risk of a study the largest is where L'Abbe plots are logarithmic
 
 # log risk, log odds and risk of a group, and the way back
 _OUTCOMES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array], str]] = {
@@ -228,7 +256,9 @@ def _labbe(fit: RmaState, ax: Axes | None, *, ai: Any, n1i: Any, ci: Any, n2i: A
     _means_only(fit, "L'Abbe")
     studies, line = labbe_tables(fit, ai, n1i, ci, n2i)
     word = _OUTCOMES[str(fit.measure)][2]
-    labels = {"xlabel": f"{word}, second group", "ylabel": f"{word}, first group"}
+    labels: dict[str, Any] = {"xlabel": f"{word}, second group", "ylabel": f"{word}, first group"}
+    risks = studies[["x", "y"]].to_numpy()
+    labels["log"] = bool(fit.measure != "RD" and risks.min() > 0 and risks.max() > WIDE * risks.min())
     return labbe(studies, line, ax=ax, **{**labels, **options})
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import MixedfxWarning, OptionError, SingleClusterWarning
+from mixedfx.meta.reading import kept
 from mixedfx.meta.rma_mv import rma_mv
 from mixedfx.meta.vcalc import vcalc
 from mixedfx.plots.picture import Picture
@@ -60,7 +61,8 @@ class RhoSensitivity(Shown):
         if chosen not in terms:
             raise OptionError(f"there is no coefficient {chosen!r}", hint=f"Coefficients: {', '.join(terms)}.")
         part: Any = self.table[self.table["term"] == chosen]
-        return Picture(sensitivity(part, "rho", f"correlation of errors within {self.cluster}", chosen))
+        what = "mean effect" if terms == ["Intercept"] else chosen
+        return Picture(sensitivity(part, "rho", f"correlation of errors within {self.cluster}", what))
 
 
 def rho_sensitivity(
@@ -104,14 +106,15 @@ def rho_sensitivity(
         raise OptionError("rhos= is empty", hint=f"Use some of {RHOS}.")
     if "V" in options:
         raise OptionError("V= is what this makes, for each of rhos=", hint="Leave V= out.")
+    frame = kept(data)  # read once, so that V and the estimates have their rows in the same order
     parts = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SingleClusterWarning)  # said by the fit's own robust()
         for rho in values:
-            V = vcalc(vi, data, cluster=cluster, rho=float(rho))
+            V = vcalc(vi, frame, cluster=cluster, rho=float(rho))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", MixedfxWarning)
-                fit = rma_mv(formula, data, V=V, **options)
+                fit = rma_mv(formula, frame, V=V, **options)
                 table = fit.robust(cluster).tidy()[["term", "estimate", "std_error", "df", "conf_low", "conf_high"]]
             table.insert(0, "rho", float(rho))
             for group, name, value in fit.components.itertuples(index=False):

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from mixedfx.design.frame import opened, to_pandas
 from mixedfx.errors import DataError, ModelError, OptionError, check_level, check_option
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.mv_fit import RmaMvFit
 from mixedfx.meta.mv_state import MvTest
-from mixedfx.meta.reading import numbers
+from mixedfx.meta.reading import kept, numbers
 from mixedfx.reml.lmer import lmer
 
 TOLERANCE = 1e-13  # of the criterion: one or two steps more than mixedfx.lmer takes, for six digits of every variance
@@ -97,11 +96,18 @@ def rma_mv(
     check_level(level)
     if vi is not None and V is not None:
         raise OptionError("both vi= and V= are given", hint="The diagonal of V are the variances: leave vi= out.")
-    errors = _variances(vi, data, na) if V is None else _covariance(V)
-    model = lmer(
-        formula, data, REML=method == "REML", na=na, contrasts=contrasts, env=env, V=errors, sigma=1.0,
-        control={"tolerance": TOLERANCE} if control is None else control,
-    )  # fmt: skip
+    frame = kept(data)  # read once: a query may give its rows in another order the next time
+    errors = _variances(vi, frame, na) if V is None else _covariance(V)
+    try:
+        model = lmer(
+            formula, frame, REML=method == "REML", na=na, contrasts=contrasts, env=env, V=errors, sigma=1.0,
+            control={"tolerance": TOLERANCE} if control is None else control,
+        )  # fmt: skip
+    except np.linalg.LinAlgError:
+        raise ModelError(
+            "the moderators reproduce the estimates exactly, and nothing is left to differ",
+            hint="Leave moderators out; mixedfx.rma fits a single estimate.",
+        ) from None
     if len(model.design.y) <= model.design.X.shape[1]:
         raise ModelError(
             f"{len(model.design.y)} estimates and {model.design.X.shape[1]} coefficients say nothing of how true "
@@ -129,16 +135,14 @@ def _covariance(V: Any) -> Any:
     return V
 
 
-def _variances(vi: Any, data: Any, na: str) -> Any:
+def _variances(vi: Any, frame: pd.DataFrame, na: str) -> Any:
     """(n,) sampling variances of the rows of the data; NaN where they are missing."""
-    frame = opened(data)
-    found = frame if isinstance(frame, pd.DataFrame) else to_pandas(frame)
-    if vi is None and "vi" not in found.columns:
+    if vi is None and "vi" not in frame.columns:
         raise OptionError(
             "the sampling variances are not given, and the data have no column 'vi'",
             hint="Name the column that has them, vi='...', or give V=.",
         )
-    values = numbers("vi" if vi is None else vi, found, found.index, "vi")
+    values = numbers("vi" if vi is None else vi, frame, frame.index, "vi")
     missing, bad = np.isnan(values), ~(np.isnan(values) | ((values > 0) & np.isfinite(values)))
     if bad.any():
         rows = np.flatnonzero(bad)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from mixedfx.plots.names import name_points
 from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, new_axes, plain
 
 if TYPE_CHECKING:
@@ -38,12 +39,10 @@ def baujat(table: pd.DataFrame, *, labels: int = 5, ax: Axes | None = None) -> A
     x, y = table["heterogeneity"].to_numpy(), table["influence"].to_numpy()
     axes.plot(x, y, "o", color=COLOURS[0], markersize=4)
     far = x / max(float(np.nanmax(x)), 1e-300) + y / max(float(np.nanmax(y)), 1e-300)
-    names = table["label"].to_numpy()
-    for i in np.argsort(-far)[:labels]:
-        axes.annotate(str(names[i]), (x[i], y[i]), xytext=(3, 3), textcoords="offset points", fontsize=FONT - 1.5)
     axes.spines["left"].set_visible(True)
     axes.spines["left"].set_color(GREY)
     axes.tick_params(axis="y", labelsize=FONT - 1, length=3)
     axes.set_xlabel("share of the heterogeneity (squared Pearson residual)", fontsize=FONT)
     axes.set_ylabel("influence on the mean (squared change)", fontsize=FONT)
+    name_points(axes, x, y, [str(name) for name in table["label"]], list(np.argsort(-far)[:labels]))
     return axes

@@ -20,6 +20,7 @@ def bubble(
     xlabel: str = "moderator",
     ylabel: str = "effect",
     null: float | None = None,
+    note: str = "",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw estimates as circles whose area is their weight.
@@ -34,6 +35,8 @@ def bubble(
         Of the axes.
     null
         Where the line of no effect is.
+    note
+        What is said above the picture, such as where other moderators are held.
     ax
         Axes to draw on; new ones where None.
 
@@ -54,6 +57,8 @@ def bubble(
             axes.plot(x, line[side].to_numpy(), color=GREY, linewidth=0.8, linestyle=(0, (2, 2)))
     axes.fill_between(x, line["conf_low"].to_numpy(), line["conf_high"].to_numpy(), color=COLOURS[0], alpha=0.15, lw=0)
     axes.plot(x, line["estimate"].to_numpy(), color=COLOURS[0], linewidth=1.4)
+    if note:
+        axes.set_title(note, fontsize=FONT - 1, loc="left", color=GREY)
     if null is not None:
         axes.axhline(null, color=GREY, linewidth=0.8)
     weight = table["weight"].to_numpy()

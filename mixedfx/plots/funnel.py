@@ -15,7 +15,7 @@ from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, new_axes, plain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHADES = ("#ffffff", "#e8e8e8", "#d0d0d0", "#b8b8b8")
+SHADES = ("#f4f4f4", "#dedede", "#c4c4c4", "#aaaaaa")
 
 
 def funnel(
@@ -67,8 +67,10 @@ def funnel(
     ordered = sorted(levels, reverse=True)
     for k, level in enumerate(ordered):
         half = NormalDist().inv_cdf((1 + level) / 2) * (deep if contours else np.sqrt(deep**2 + tau2))
-        shade = SHADES[min(len(ordered) - k, len(SHADES) - 1)] if contours else "#f4f4f4" if k == 0 else "#e8e8e8"
-        axes.fill_betweenx(deep, around - half, around + half, color=shade, linewidth=0, zorder=0)
+        # of p values the region near no effect is the lightest: what lies there was found to be nothing
+        shade = SHADES[min(len(ordered) - 1 - k if contours else k, len(SHADES) - 1)]
+        label = _p_values(level, ordered[k + 1] if k + 1 < len(ordered) else None) if contours else None
+        axes.fill_betweenx(deep, around - half, around + half, color=shade, linewidth=0, zorder=0, label=label)
         for side in (-1, 1):
             axes.plot(around + side * half, deep, color=GREY, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
     axes.axvline(centre, color=GREY, linewidth=0.9, zorder=1)
@@ -77,9 +79,22 @@ def funnel(
     if added.any():
         axes.plot(y[added], se[added], "o", markerfacecolor="white", markeredgecolor=COLOURS[1], markersize=4,
                   label="filled in")  # fmt: skip
-        axes.legend(fontsize=FONT - 1, frameon=False)
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        axes.legend(
+            handles, labels, fontsize=FONT - 1, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0),
+            borderaxespad=0.0, columnspacing=1.2, handlelength=1.4,
+        )  # fmt: skip
     axes.set_ylim(float(deep[-1]), 0.0)
+    axes.spines["left"].set_visible(True)
+    axes.spines["left"].set_color(GREY)
     axes.tick_params(axis="y", labelsize=FONT - 1, length=3)
     axes.set_xlabel(xlabel, fontsize=FONT)
     axes.set_ylabel(ylabel, fontsize=FONT)
     return axes
+
+
+def _p_values(level: float, inner: float | None) -> str:
+    """What p values a region stands for: those of `level` that are not of the next smaller one."""
+    low, high = (f"{1 - x:.3f}".removesuffix("0").removeprefix("0") for x in (level, inner or 0.0))
+    return f"p > {low}" if inner is None else f"{low} < p < {high}"

@@ -46,7 +46,7 @@ def gosh(
     plain(axes)
     axes.grid(visible=False)
     with_study = np.zeros(len(table), dtype=bool) if chosen is None else np.asarray(chosen)
-    size = float(np.clip(2000.0 / max(len(table), 1), 0.2, 6.0))
+    size = float(np.clip(20_000.0 / max(len(table), 1), 0.4, 8.0))
     parts = [(with_study, COLOURS[1], f"with {label}"), (~with_study, COLOURS[0], f"without {label}")]
     for rows, colour, name in parts:
         if rows.any():
@@ -55,7 +55,13 @@ def gosh(
                 label=name, rasterized=True,
             )  # fmt: skip
     if chosen is not None:
-        axes.legend(fontsize=FONT - 1, frameon=False, markerscale=4 / np.sqrt(size))
+        legend = axes.legend(
+            fontsize=FONT - 1, frameon=False, markerscale=4 / np.sqrt(size), loc="lower left",
+            bbox_to_anchor=(0.0, 1.0), borderaxespad=0.0, handletextpad=0.1,
+        )  # fmt: skip
+        for handle in legend.legend_handles:
+            if handle is not None:
+                handle.set_alpha(1.0)
     axes.spines["left"].set_visible(True)
     axes.spines["left"].set_color(GREY)
     axes.tick_params(axis="y", labelsize=FONT - 1, length=3)

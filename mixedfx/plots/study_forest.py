@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import DataError
-from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, new_axes, plain
+from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, new_axes, plain, plain_log_ticks, text_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LINE = 0.2  # inches
-CHARACTERS = 0.062  # inches of one character of the texts at the right
+LINE = 0.19  # inches
+SPACE = 9.0  # points between the columns at the right
 
 
 def study_forest(
@@ -69,13 +69,14 @@ def study_forest(
     if len(table) == 0:
         raise DataError("a forest plot needs studies, and the table has none")
     lines = _lines(table, pooled)
-    axes = new_axes(width, LINE * len(lines) + 0.75) if ax is None else ax
+    predicted = any(kind != "heading" and np.isfinite(row.get("pred_low", np.nan)) for kind, row, _ in lines)
+    axes = new_axes(width, LINE * (len(lines) + 1) + 0.65 + 0.14 * predicted) if ax is None else ax
     plain(axes)
     if null is not None:
         axes.axvline(null, color=GREY, linewidth=0.8, zorder=1)
     weights = table["weight"].to_numpy() if "weight" in table else np.full(len(table), 100 / len(table))
     largest = float(weights.max())
-    texts = []
+    texts, shares = [], []
     for at, (kind, row, _) in enumerate(lines):
         if kind == "study":
             size = 2.5 + 4.5 * np.sqrt(float(row.get("weight", largest)) / largest)
@@ -84,16 +85,19 @@ def study_forest(
         elif kind == "pooled":
             _diamond(axes, row, at)
         texts.append("" if kind == "heading" else _numbers(row, digits))
-    axes.set_ylim(len(lines) - 0.3, -0.7)
+        share = np.nan if kind == "heading" else row.get("weight", np.nan)
+        shares.append(f"{share:.1f} %" if np.isfinite(share) else "")
+    axes.set_ylim(len(lines) - 0.3, -1.6)
     axes.set_yticks(range(len(lines)), [name for _, _, name in lines])
     for tick, (kind, _, _) in zip(axes.get_yticklabels(), lines, strict=True):
         if kind != "study":
             tick.set_fontweight("bold")
-    _right(axes, texts)
+    columns = [["estimate [interval]", *texts]] + ([["weight", *shares]] if any(shares) else [])
+    _right(axes, columns)
     if log:
         axes.set_xscale("log")
-        _plain_log_ticks(axes)
-    axes.set_xlabel(xlabel, fontsize=FONT)
+        plain_log_ticks(axes.xaxis)
+    axes.set_xlabel(xlabel + ("\n(grey line: true effect of a new study)" if predicted else ""), fontsize=FONT)
     return axes
 
 
@@ -125,21 +129,27 @@ def _diamond(axes: Axes, row: Any, at: int) -> None:
 
 
 def _numbers(row: Any, digits: int) -> str:
-    shown = f"{row['estimate']:.{digits}f} [{row['conf_low']:.{digits}f}, {row['conf_high']:.{digits}f}]"
-    weight = row.get("weight", np.nan)
-    return shown + (f"  {weight:5.1f} %" if np.isfinite(weight) else "")
+    estimate, low, high = (_number(row[name], digits) for name in ("estimate", "conf_low", "conf_high"))
+    return f"{estimate} [{low}, {high}]"
 
 
-def _right(axes: Axes, texts: list[str]) -> None:
-    right: Any = axes.secondary_yaxis("right")
-    right.set_yticks(range(len(texts)), texts)
-    right.tick_params(axis="y", labelsize=FONT - 1, length=0, labelcolor="black", pad=3)
-    right.spines["right"].set_visible(False)
+def _number(value: float, digits: int) -> str:
+    """Rounded, with the minus of print, which zero has not."""
+    return f"{round(float(value), digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _plain_log_ticks(axes: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+def _right(axes: Axes, columns: list[list[str]]) -> None:
+    """Texts beside the lines, the first above them, in columns whose ends are below each other."""
+    pad = 9.0
+    for texts in columns:
+        right: Any = axes.secondary_yaxis("right")
+        right.set_yticks(range(-1, len(texts) - 1), texts)
+        right.tick_params(axis="y", labelsize=FONT - 1, length=0, labelcolor="black")
+        right.spines["right"].set_visible(False)
+        labels = right.get_yticklabels()
+        pad += max(text_width(axes, label) for label in labels) * 72
+        right.tick_params(axis="y", pad=pad)
+        for label in labels:
+            label.set_horizontalalignment("right")
+        labels[0].set_color(GREY)
+        pad += SPACE

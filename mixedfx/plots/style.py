@@ -69,7 +69,7 @@ def fold(text: str, characters: int) -> str:
 def align_left(axes: Axes) -> None:
     """Start the labels of the vertical axis at one place; their longest line decides how far from the axis."""
     labels = axes.get_yticklabels()
-    widest = max((_width(axes, label) for label in labels), default=0.0)
+    widest = max((text_width(axes, label) for label in labels), default=0.0)
     axes.tick_params(axis="y", pad=widest * 72 + 3)
     for label in labels:
         label.set_horizontalalignment("left")
@@ -81,11 +81,11 @@ def fold_to_axes(axes: Axes, width: float) -> None:
     The figure grows by the lines this adds, so that the axes keep their height.
     """
     added = 0
-    room = width - max((_width(axes, label) for label in axes.get_yticklabels()), default=0.0) - 0.45
+    room = width - max((text_width(axes, label) for label in axes.get_yticklabels()), default=0.0) - 0.45
     for text in (axes.xaxis.label, axes.title, axes._left_title):  # pyright: ignore
         whole = text.get_text()
         for characters in range(len(whole), 11, -1):
-            if _width(axes, text) <= room:
+            if text_width(axes, text) <= room:
                 break
             text.set_text(fold(whole, characters))
         added += text.get_text().count("\n") - whole.count("\n")
@@ -93,7 +93,16 @@ def fold_to_axes(axes: Axes, width: float) -> None:
     figure.set_size_inches(width, figure.get_size_inches()[1] + added * LINE_OF_TEXT)
 
 
-def _width(axes: Axes, text: Any) -> float:
+def plain_log_ticks(axis: Any) -> None:
+    """Ticks at 1, 2 and 5 times the powers of ten, written as numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def text_width(axes: Axes, text: Any) -> float:
     """Return the width of a text in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

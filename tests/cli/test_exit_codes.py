@@ -13,6 +13,9 @@ from mixedfx.cli.app import run
 EFFECTS = ["effects", "math ~ small + (1 | sch)", "star"]
 SMALL = [*EFFECTS, "--treatment", "small"]
 
+META = ["meta", "yi ~ 1", "school_calendars"]
+NESTED = ["meta", "yi ~ 1 + (1 | district)", "school_calendars"]
+
 BAD_INPUT = {
     "unknown command": (["fti"], "No such command 'fti'"),
     "no formula": (["fit"], "Missing argument 'FORMULA'"),
@@ -41,6 +44,30 @@ BAD_INPUT = {
     "format of the picture": ([*SMALL, "--plot", "plot.docx"], "must end in .png"),
     "folder of the picture": ([*SMALL, "--plot", "none/plot.png"], "there is no folder 'none'"),
     "format of the numbers": ([*SMALL, "--json", "out.txt"], "must end in .json"),
+    "unknown estimator": ([*META, "--method", "DLL"], "method='DLL' is not known"),
+    "unknown test": ([*META, "--test", "F"], "--test='F' is not known"),
+    "estimator of independent effects": ([*NESTED, "--method", "DL"], "the formula has random terms"),
+    "test of independent effects": ([*NESTED, "--test", "knha"], "the formula has random terms"),
+    "both kinds of errors": ([*META, "--vi", "vi", "--sei", "vi"], "both --vi and --sei"),
+    "no errors": (["meta", "y ~ 1", "one_level.csv"], "no column 'vi'"),
+    "errors of zero": (["meta", "y ~ 1", "one_level.csv", "--sei", "x"], "standard error"),
+    "errors of zero, levels": (["meta", "y ~ 1 + (1 | g)", "one_level.csv", "--sei", "x"], "x is a standard error"),
+    "unknown clusters": ([*META, "--cluster", "distric"], "Did you mean 'district'?"),
+    "clusters that cut districts": ([*NESTED, "--cluster", "school"], "not independent"),
+    "unknown measure": ([*META, "--measure", "XX"], "measure='XX' is not known"),
+    "measure without columns": ([*META, "--measure", "RR"], "needs ai="),
+    "columns without a measure": ([*META, "--columns", "ai=a"], "--columns goes with --measure"),
+    "columns that cannot be read": ([*META, "--measure", "RR", "--columns", "ai"], "Write --columns ai=tpos"),
+    "a column named twice": ([*META, "--measure", "RR", "--columns", "ai=a,ai=b"], "names ai= twice"),
+    "unknown column of a measure": ([*META, "--measure", "IRLN", "--columns", "xi=study,ti=yeer"], "'year'"),
+    "measure and errors": (
+        [*META, "--measure", "IRLN", "--columns", "xi=study,ti=year", "--vi", "vi"],
+        "Leave one out",
+    ),
+    "unknown scale": ([*META, "--transf", "logg"], "logg"),
+    "level of a meta-analysis": ([*META, "--level", "95"], "95"),
+    "funnel with moderators": (["meta", "yi ~ year", "school_calendars", "--funnel", "f.png"], "without moderators"),
+    "format of the forest": ([*META, "--forest", "forest.txt"], "must end in .png"),
     "place of the demo": (["demo", "--plot", "none/plot.png"], "there is no folder 'none'"),
 }
 

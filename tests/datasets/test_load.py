@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,17 @@ def test_star_holds_the_pupils_of_the_experiment():
     assert star["gender"].value_counts().to_dict() == {"boy": 2991, "girl": 2835}
     assert star["lunch"].value_counts().to_dict() == {"paid": 3009, "free": 2817}
     assert star["schtype"].value_counts().to_dict() == {"rural": 2718, "inner": 1302, "suburb": 1282, "urban": 524}
+
+
+def test_the_school_calendars_are_the_table_of_the_references():
+    """tests/reference/meta has the file that the references were computed from."""
+    schools = load("school_calendars")
+    known = pd.read_csv(Path(__file__).parents[1] / "reference" / "meta" / "konstantopoulos2011.csv")
+    assert schools.shape == (56, 6)
+    assert schools["district"].nunique() == 11
+    assert list(schools["district"].cat.categories[:3]) == ["11", "12", "18"], "districts are in numerical order"
+    found = schools.astype({"district": int, "school": int})
+    pd.testing.assert_frame_equal(found, known[list(found.columns)], check_dtype=False, check_exact=True)
 
 
 def test_star_columns_have_the_types_a_model_needs():
@@ -89,12 +101,14 @@ def test_the_docstring_of_load_explains_every_column_of_star_and_cites_the_sourc
 def test_the_licence_travels_with_the_data():
     folder = resources.files("mixedfx.datasets").joinpath("_data")
     provenance = folder.joinpath("README.md").read_text(encoding="utf-8")
-    shipped = {entry.name for entry in folder.iterdir() if entry.name.endswith(".parquet")}
+    shipped = {entry.name for entry in folder.iterdir() if entry.name.endswith((".parquet", ".csv"))}
     for file in shipped:
         assert f"## {file}" in provenance, f"{file} has no provenance"
     assert "CC0 1.0" in about("star").licence
     assert "CC0 1.0 Universal" in folder.joinpath("CC0-1.0.txt").read_text(encoding="utf-8")
     assert about("star").source.split("doi:")[1] in provenance
+    assert "doi.org/10.1002/jrsm.35" in provenance
+    assert "doi:10.1002/jrsm.35" in about("school_calendars").source
 
 
 def test_describe_tells_size_source_and_licence_of_every_data_set():
@@ -117,7 +131,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(wrong, offered):
 def test_a_name_like_no_other_is_answered_with_the_list():
     with pytest.raises(DataError) as caught:
         about("qqq")
-    assert caught.value.hint == "Data sets: star, flipped_classroom."
+    assert caught.value.hint == "Data sets: star, flipped_classroom, school_calendars."
 
 
 def test_the_functions_are_bound_in_the_package():

@@ -12,6 +12,9 @@ course = mx.datasets.load("flipped_classroom")
 fit = mx.lmer("score ~ style + (1 | professor)", course)
 posterior = mx.bayes("score ~ style + (1 | professor)", course, seed=1, draws=400)
 eff = mx.effects(fit, "style")
+schools = mx.datasets.load("school_calendars")
+nested = mx.rma_mv("yi ~ 1 + (1 | district/school)", schools)
+flat = mx.rma("yi ~ 1", schools)
 power = mx.power(fit, "style[No Flipped]", n_sim=4, seed=1, n_groups=[10, 20])
 """
 PLOTS = (
@@ -23,6 +26,13 @@ PLOTS = (
     'mx.emmeans(fit, "style").plot()',
     "power.plot()",
     "posterior.ppc(5)",
+    "flat.plot()",
+    'flat.plot("baujat")',
+    "flat.gosh(200, seed=1).plot()",
+    'nested.plot(group="district")',
+    'nested.plot("funnel")',
+    "nested.profile().plot()",
+    'mx.rho_sensitivity("yi ~ 1 + (1 | district/school)", schools, cluster="district", rhos=(0.0, 0.5)).plot()',
 )
 OWN_AXES = "import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\nfit.plot('caterpillar', ax=axes)"
 

@@ -14,6 +14,7 @@ import mixedfx as mx
 from mixedfx.errors import DataError, OptionError
 from mixedfx.plots.picture import FORMATS, Picture
 
+NESTED = "yi ~ 1 + (1 | district/school)"
 PNG, SVG, PDF = b"\x89PNG", b"<?xml", b"%PDF"
 
 
@@ -27,6 +28,7 @@ def pictures(fit):
     """One picture of every plotting method there is, by class and name."""
     posterior = mx.bayes("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"), seed=1, draws=400)
     trials = mx.rma("yi ~ 1", pd.DataFrame({"yi": [0.5, 0.1, 0.9, 0.4], "vi": [0.04, 0.09, 0.06, 0.02]}))
+    schools = mx.datasets.load("school_calendars")
     return {
         "LmerFit.plot": fit.plot("caterpillar"),
         "CheckReport.plot": fit.check().plot(),
@@ -36,6 +38,8 @@ def pictures(fit):
         "Power.plot": mx.power(fit, "style[No Flipped]", n_sim=4, seed=1, n_groups=[10, 20]).plot(),
         "PosteriorFit.ppc": posterior.ppc(5),
         "RmaFit.plot": trials.plot(),
+        "RmaMvFit.plot": mx.rma_mv(NESTED, schools).plot(group="district"),
+        "RhoSensitivity.plot": mx.rho_sensitivity(NESTED, schools, cluster="district", rhos=(0.0, 0.5)).plot(),
         "Gosh.plot": trials.gosh().plot(out="2"),
     }
 
