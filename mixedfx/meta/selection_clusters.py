@@ -41,6 +41,7 @@ from mixedfx.meta.measure import Array
 from mixedfx.meta.selection_normalisers import ROOT_2PI, StepWeights
 
 Index = NDArray[np.intp]
+DIGITS = 28.0  # logs below the integral at which the error of the step is aimed
 TAIL = 33.0  # logs below the largest term at which terms are left out: e^-33 is 5e-15
 MOST = 2_000_000  # numbers in one array of nodes by estimates
 FLOOR = 1e-12  # of b in the smallest variance: derivatives divide by b, and below it changes nothing
@@ -87,7 +88,7 @@ class Nodes(NamedTuple):
 
 
 def trapezoid(
-    sharpness: Array, sizes: Index, log_range: float, poles: bool, fine: float = 1.0
+    sharpness: Array, sizes: Index, span: Array, growth: Array, fine: float = 1.0
 ) -> Iterator[Nodes]:
     """Nodes for clusters, those of similar number together.
 
@@ -97,17 +98,15 @@ def trapezoid(
         (C,) width of the sharpest factor in standard deviations of the shared effect.
     sizes
         (C,) estimates in each cluster.
-    log_range
-        log(max w / min w).
-    poles
-        Whether normalisers are in denominators.
+    span
+        (C,) log of the largest over the smallest value of what the normal density is multiplied with.
+    growth
+        (C,) what multiplies 1 / sharpness^2 in the growth of the integrand off the real line.
     fine
         How many times as many nodes.
     """
-    step = np.minimum(sharpness / np.sqrt(1 + sharpness**2) / 1.1, 0.6) / (1 + 0.2 * np.log(sizes))
-    if poles:
-        step = step / max(1.0, 0.45 * np.sqrt(2 * (log_range + 1)))
-    reach = np.sqrt(2 * (TAIL + np.minimum(sizes * log_range, 1e4)))
+    step = np.sqrt(2 * np.pi**2 / (DIGITS * (1 + growth / sharpness**2)))
+    reach = np.sqrt(2 * (TAIL + np.minimum(span, 1e4)))
     count = np.ceil(fine * reach / step).astype(np.intp)
     bucket = np.ceil(2 * np.log2(count)).astype(np.intp)
     for b in np.unique(bucket):
@@ -117,6 +116,11 @@ def trapezoid(
         for part in np.array_split(clusters, min(pieces, len(clusters))):
             h = reach[part] / most
             yield Nodes(part, np.arange(-most, most + 1)[:, None] * h, np.log(h / ROOT_2PI))
+
+
+def _bend(log_range: float) -> float:
+    """An upper bound of A'' / A in units of 1 / d, for weights of this range."""
+    return 0.3 * log_range + 0.08 * log_range**2
 
 
 def _shares(logs: Array, log_step: Array) -> tuple[Array, Array]:
@@ -155,8 +159,9 @@ def _joint(
     logs, by_delta = steps.observed(delta)
     value, by_shared, by_delta = float(logs.sum()), 0.0, by_delta.sum(axis=1)
     by_mean, by_variance = np.zeros(len(mean)), np.zeros(len(mean))
+    m, log_range = shared.sizes, _log_range(delta)
     sharp = np.sqrt(np.minimum.reduceat(variance, shared.start[:-1])) / spread
-    for nodes in trapezoid(sharp, shared.sizes, _log_range(delta), False, fine):
+    for nodes in trapezoid(sharp, m, m * log_range, 1 + 2 * m * _bend(log_range) + 2 * np.log(m), fine):
         rows, owner, start = _chunk(shared, nodes.clusters)
         A = steps.rows(rows).normaliser(mean[rows] + spread * nodes.z[:, owner], variance[rows], delta)
         total, share = _shares(np.add.reduceat(A.log_value, start, axis=1) - 0.5 * nodes.z**2, nodes.log_step)
@@ -186,8 +191,9 @@ def _conditional(
     logs, by_delta = steps.observed(delta)
     value, by_shared, by_delta = float(logs.sum()), 0.0, by_delta.sum(axis=1)
     by_mean, by_variance = np.zeros(len(mean)), np.zeros(len(mean))
+    m, log_range = shared.sizes, _log_range(delta)
     sharp = np.sqrt(np.minimum.reduceat(variance, first)) / spread
-    for nodes in trapezoid(sharp, shared.sizes, _log_range(delta), True, fine):
+    for nodes in trapezoid(sharp, m, m * log_range, 2 + 2 * m * _bend(log_range), fine):
         c = nodes.clusters
         rows, owner, start = _chunk(shared, c)
         g = centre[c] + spread[c] * nodes.z
@@ -220,8 +226,9 @@ def _best(
     at = np.bincount(best, minlength=steps.size)
     value, by_shared, by_delta = float(at @ np.log(delta)), 0.0, at / delta
     by_mean, by_variance = np.zeros(len(mean)), np.zeros(len(mean))
+    m, log_range = shared.sizes, _log_range(delta)
     sharp = np.sqrt(np.minimum.reduceat(variance, shared.start[:-1])) / spread
-    for nodes in trapezoid(sharp, shared.sizes, _log_range(delta), False, fine):
+    for nodes in trapezoid(sharp, m, np.full(len(m), log_range), 1 + 2 * (np.log(m) + log_range), fine):
         rows, owner, start = _chunk(shared, nodes.clusters)
         S = _survival(steps.rows(rows), mean[rows] + spread * nodes.z[:, owner], variance[rows])
         U = np.exp(np.add.reduceat(S.log_value, start, axis=2))  # (J - 1, N, C)
