@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mixedfx.inference.side_by_side import table
     from mixedfx.meta.escalc import escalc
     from mixedfx.meta.rma import rma
+    from mixedfx.meta.selmodel import selmodel
     from mixedfx.meta.transforms import convert_effects
     from mixedfx.reml.comparison import anova
     from mixedfx.reml.control import control
@@ -63,6 +64,7 @@ __all__ = [
     "priors",
     "rake",
     "rma",
+    "selmodel",
     "stan_code",
     "stan_data",
     "table",
@@ -86,6 +88,7 @@ _FUNCTIONS = {
     "prior_predictive": "mixedfx.bayes.bayes",
     "rake": "mixedfx.effects.rake",
     "rma": "mixedfx.meta.rma",
+    "selmodel": "mixedfx.meta.selmodel",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
     "table": "mixedfx.inference.side_by_side",

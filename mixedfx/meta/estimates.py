@@ -74,6 +74,11 @@ class Estimates:
             raise DataError(f"{what} is missing in {some_rows(self.design.rows.used[bad])} (counted from 0)")
         return found
 
+    def labels_beside(self, given: Any, what: str) -> Array:
+        """(k,) objects of the rows used, such as clusters, from the name of a column or values for the rows of the data."""
+        labels, frame = _frame(self.call)
+        return values(given, frame, labels, what)[self.design.rows.used]
+
 
 def read_estimates(call: RmaCall) -> Estimates:
     """Read the data of a call.

@@ -34,9 +34,11 @@ class SelectionProblem:
     Attributes
     ----------
     y
-        (k,) estimates less their offsets.
+        (k,) estimates.
     X
         (k, p) moderators.
+    offset
+        (k,) what is added to X beta.
     v
         (k,) sampling variances.
     weights
@@ -49,6 +51,7 @@ class SelectionProblem:
 
     y: Array
     X: Array
+    offset: Array
     v: Array
     weights: StepWeights | SmoothWeights | None
     shared: Shared | None = None
@@ -111,7 +114,7 @@ def loglik(problem: SelectionProblem, theta: Array, fine: float = 1.0) -> tuple[
     p, spreads = problem.p, problem.spreads
     b = 0.0 if problem.shared is None else float(theta[p])
     delta = theta[p + spreads :]
-    mean = problem.X @ theta[:p]
+    mean = problem.X @ theta[:p] + problem.offset
     e, d = problem.y - mean, problem.v + theta[p + spreads - 1]
     value, by_mean, by_variance, by_shared = _normal(problem.groups, e, d, b)
     by_delta = np.zeros(len(delta))

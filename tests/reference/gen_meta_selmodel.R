@@ -1,24 +1,24 @@
 # Writes what metafor says of selection models by maximum likelihood, and the data they are fitted to.
 # usage: Rscript gen_meta_selmodel.R FILE.json      (metafor 3.8-1, metadat 1.2-0)
 # metafor integrates smooth weights by adaptive quadrature with a relative tolerance of 1e-4 and differentiates the result
-# numerically; here the tolerance is 1e-11, its optimisers start from the estimates of the run before until nothing moves,
-# and the Hessian is one of Richardson's.
+# numerically; here the tolerance is 1e-11 (or the
+# smallest with which it fits), its optimisers start from the estimates of the run before.
 suppressMessages({library(metafor); library(metadat); library(jsonlite)})
 hackshaw <- dat.hackshaw1998
 bcg <- escalc("RR", ai=tpos, bi=tneg, ci=cpos, di=cneg, data=dat.bcg)
 fits <- list(hackshaw=rma(yi, vi, data=hackshaw, method="ML"), `hackshaw EE`=rma(yi, vi, data=hackshaw, method="EE"),
   `hackshaw year`=rma(yi, vi, mods=~I(year - 1990), data=hackshaw, method="ML"), bcg=rma(yi, vi, data=bcg, method="ML"))
-tight <- list(intCtrl=list(rel.tol=1e-11, subdivisions=2000L))
 best <- function(fit, ...) {
   x <- NULL
-  for (optimizer in c("nlminb", "BFGS", "nlminb", "nlminb")) {
-    control <- c(tight, list(optimizer=optimizer), if (optimizer == "nlminb") list(rel.tol=1e-15, x.tol=1e-12, iter.max=2000, eval.max=4000))
+  for (rel.tol in c(1e-11, 1e-9, 1e-7, 1e-5)) if (is.null(x)) for (optimizer in c("nlminb", "BFGS", "nlminb")) {
+    control <- list(intCtrl=list(rel.tol=rel.tol, subdivisions=2000L), optimizer=optimizer)
     if (!is.null(x)) control <- c(control, list(beta.init=as.numeric(x$beta), delta.init=x$delta), if (x$tau2 > 0) list(tau2.init=x$tau2))
-    new <- try(suppressWarnings(selmodel(fit, ..., control=control)), silent=TRUE)
+    new <- try(suppressWarnings(selmodel(fit, ..., control=control)), silent=TRUE); used <- if (is.null(x)) rel.tol else used
     if (!inherits(new, "try-error") && (is.null(x) || logLik(new) > logLik(x))) x <- new
   }
+  if (is.null(x)) stop(paste("no fit:", paste(list(...), collapse=" ")))
   number <- function(v) if (is.null(v)) NA else as.numeric(v)
-  list(beta=number(x$beta), se=number(x$se), tau2=x$tau2, se_tau2=number(x$se.tau2), delta=number(x$delta), se_delta=number(x$se.delta),
+  list(rel.tol=used, beta=number(x$beta), se=number(x$se), tau2=x$tau2, se_tau2=number(x$se.tau2), delta=number(x$delta), se_delta=number(x$se.delta),
     loglik=as.numeric(logLik(x)), lrt=number(x$LRT), df=number(x$LRTdf))
 }
 out <- list()

@@ -1,0 +1,226 @@
+"""selmodel: from a formula, data, sampling variances and clusters to a fitted selection model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.errors import (
+    ConvergenceWarning,
+    DataError,
+    FewInIntervalWarning,
+    MergedIntervalsWarning,
+    ModelError,
+    OptionError,
+    check_level,
+    check_option,
+    outside,
+    some_rows,
+)
+from mixedfx.formula.mixed_formula import MixedFormula
+from mixedfx.meta.call import RmaCall
+from mixedfx.meta.estimates import Estimates, read_estimates
+from mixedfx.meta.rma_state import RmaState
+from mixedfx.meta.selection_clusters import MECHANISMS
+from mixedfx.meta.selection_estimate import SelectionInput, fit_selection
+from mixedfx.meta.selection_fit import SelectionFit
+from mixedfx.meta.selection_intervals import FEW, Alternative, Empty, interval_names, read_steps
+from mixedfx.meta.selection_weights import find_weight_function
+
+SelectionType = Literal["stepfun", "halfnorm", "negexp", "logistic", "power", "beta"]
+MechanismName = Literal["conditional", "joint", "best"]
+
+
+def selmodel(
+    formula: str | MixedFormula | None,
+    data: Any,
+    vi: Any = None,
+    sei: Any = None,
+    cluster: Any = None,
+    *,
+    type: SelectionType = "stepfun",
+    steps: Any = None,
+    alternative: Alternative = "greater",
+    mechanism: MechanismName = "conditional",
+    empty: Empty = "refuse",
+    tau2: float | None = None,
+    level: float = 0.95,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+) -> SelectionFit:
+    """Fit a selection model by maximum likelihood: a meta-analysis of estimates that are seen for their p values.
+
+    True effects have a mean X beta and a variance tau^2, of which clusters share a part. An estimate is seen with
+    probability proportional to a weight of its p value. In clusters the answer depends on the mechanism of selection,
+    which the likelihood cannot choose: the page of the fit shows all.
+
+    Parameters
+    ----------
+    formula
+        ``"yi ~ 1"``, or with moderators. None: ``"yi ~ 1"``.
+    data
+        Any data frame, such as `mixedfx.escalc` returns.
+    vi, sei
+        Sampling variances or standard errors: the name of a column or values. Neither: the column ``vi``.
+    cluster
+        Clusters of estimates that share an effect, such as studies: a column or values. None: all are independent.
+    type
+        Weight function: ``"stepfun"``, ``"halfnorm"``, ``"negexp"``, ``"logistic"``, ``"power"`` or ``"beta"``; see
+        `mixedfx.meta.selection_weights`. Smooth ones are for independent estimates.
+    steps
+        p values at which the weights of a step function change; None: .025, or .05 of two-sided p values. One, for a
+        smooth function (but for beta): where it begins to fall.
+    alternative
+        ``"greater"``: large estimates are significant, with one-sided p values. ``"less"``: small ones. ``"two.sided"``.
+    mechanism
+        In clusters. ``"conditional"``: estimates pass singly. ``"joint"``: a cluster is seen if all its estimates pass.
+        ``"best"``: it is seen for its most significant estimate. See `mixedfx.meta.selection_clusters`.
+    empty
+        What becomes of intervals without estimates, whose weights have no maximum of the likelihood: ``"refuse"``, or
+        ``"merge"`` with the next less significant interval (the last with the one before).
+    tau2
+        Variance of true effects where it is known, such as 0 for equal effects; not in clusters.
+    level
+        Confidence level of intervals.
+    na, contrasts, env
+        As in `mixedfx.rma`.
+
+    Returns
+    -------
+    SelectionFit
+        Estimates, weights, the test of no selection, what other mechanisms say; prints as a page.
+
+    Raises
+    ------
+    DataError
+        Intervals without estimates; clusters that are missing, one, or as many as estimates; what `rma` refuses.
+    OptionError
+        Unknown options.
+    ModelError
+        More parameters than estimates; smooth weights in clusters.
+
+    Warns
+    -----
+    FewInIntervalWarning
+        Intervals of three estimates or fewer, whose weights say little.
+    MergedIntervalsWarning
+        Intervals were merged.
+    ConvergenceWarning
+        The likelihood has no certain maximum.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import mixedfx as mx
+    >>> data = pd.DataFrame({"yi": [0.5, 0.1, 0.9, 0.3, 0.7, 0.25, -0.1, 0.6, 0.45, 0.05],
+    ...                      "vi": [0.04, 0.09, 0.16, 0.02, 0.1, 0.05, 0.03, 0.08, 0.03, 0.06],
+    ...                      "study": ["a", "a", "b", "b", "c", "c", "d", "d", "e", "e"]})
+    >>> fit = mx.selmodel("yi ~ 1", data, cluster="study")
+    >>> fit.sensitivity[["mechanism", "estimate", "std_error", "weights"]].round(3)
+         mechanism  estimate  std_error   weights
+    0         none     0.333      0.080
+    1  conditional     0.286      0.147  1, 0.581
+    2        joint     0.286      0.147  1, 0.581
+    3         best     0.225      0.134  1, 0.339
+    """
+    call = RmaCall(
+        formula, data, vi, sei, "ML" if tau2 is None else "EE", level=level, tau2=tau2, na=na, contrasts=contrasts, env=env
+    )
+    check_level(level)
+    if tau2 is not None and not (np.isfinite(tau2) and tau2 >= 0):
+        raise OptionError(f"tau2={tau2!r} is no variance", hint="Use a number from 0.")
+    found = read_estimates(call)
+    text = "yi ~ 1" if formula is None else " ".join((formula if isinstance(formula, str) else formula.text).split())
+    return _fitted(found, text, cluster, type, steps, alternative, mechanism, empty, tau2, level, "ML")
+
+
+def selection_of(
+    fit: RmaState, cluster: Any, type: str, steps: Any, alternative: str, mechanism: str, empty: str
+) -> SelectionFit:
+    """Fit behind `RmaFit.selmodel`."""
+    if fit.weights is not None:
+        raise ModelError(
+            "the fit has weights=, and a selection model weights estimates by their precision",
+            hint="Fit without weights=.",
+        )
+    fixed = fit.tau2_fixed or not fit.estimator.heterogeneous
+    before = "ML" if fixed else fit.method
+    return _fitted(
+        fit.data, fit.formula, cluster, type, steps, alternative, mechanism, empty, fit.tau2 if fixed else None, fit.level,
+        before,
+    )  # fmt: skip
+
+
+def _fitted(
+    found: Estimates, formula: str, cluster: Any, type: str, steps: Any, alternative: str, mechanism: str, empty: str,
+    tau2: float | None, level: float, before: str,
+) -> SelectionFit:  # fmt: skip
+    function = find_weight_function(type)
+    check_option("alternative", alternative, ("greater", "less", "two.sided"))
+    check_option("mechanism", mechanism, tuple(MECHANISMS))
+    check_option("empty", empty, ("refuse", "merge"))
+    if function.smooth and not function.starts_at_step and steps is not None:
+        raise OptionError(
+            f"steps= are given to the {function.title} function, which has none", hint="Leave steps= out."
+        )
+    default = () if function.smooth else (0.05,) if alternative == "two.sided" else (0.025,)
+    asked = read_steps(steps, default, 1 if function.smooth else None)
+    codes = None if cluster is None else _codes(found, cluster)
+    given = SelectionInput(
+        found.y, found.offset, found.X, found.vi, function, asked, cast(Alternative, alternative), codes, mechanism, tau2,
+        cast(Empty, empty),
+    )  # fmt: skip
+    estimate = fit_selection(given)
+    _caveats(estimate.given, asked, estimate.maximum.converged)
+    return SelectionFit(estimate, formula, found.names, level, before)
+
+
+def _caveats(given: SelectionInput, asked: tuple[float, ...], converged: bool) -> None:
+    """Warnings that go with an answer."""
+    if given.steps != asked:
+        lost = [step for step in asked if step not in given.steps]
+        warnings.warn(
+            "intervals without estimates were merged with others: the steps "
+            f"{', '.join(f'{step:g}' for step in lost)} are gone, and {', '.join(f'{step:g}' for step in given.steps)} "
+            "left",
+            MergedIntervalsWarning,
+            outside(),
+        )
+    if not given.function.smooth:
+        counts = given.counted(given.steps)
+        few = np.flatnonzero(counts <= FEW)
+        if len(few):
+            names = interval_names(given.steps)
+            what = "clusters' best estimates" if given.codes is not None and given.mechanism == "best" else "estimates"
+            warnings.warn(
+                f"few {what} in an interval: " + ", ".join(f"{names[j]} has {counts[j]}" for j in few)
+                + "; weights and means that rest on so few are uncertain beyond their standard errors",
+                FewInIntervalWarning,
+                outside(),
+            )  # fmt: skip
+    if not converged:
+        warnings.warn(
+            "the likelihood of the selection model has no certain maximum: a weight may have none, or the model too many "
+            "parameters for these estimates",
+            ConvergenceWarning,
+            outside(),
+        )
+
+
+def _codes(found: Estimates, cluster: Any) -> NDArray[np.intp]:
+    """(k,) clusters as numbers from 0."""
+    labels = found.labels_beside(cluster, "cluster")
+    codes = pd.factorize(pd.Series(labels, dtype=object))[0]
+    missing = np.flatnonzero(codes < 0)
+    if len(missing):
+        raise DataError(
+            f"the cluster is missing in {some_rows(found.design.rows.used[missing])} (counted from 0)",
+            hint="Give each estimate a cluster; one that is alone has a name of its own.",
+        )
+    return codes.astype(np.intp)
