@@ -161,7 +161,7 @@ def _joint(
     by_mean, by_variance = np.zeros(len(mean)), np.zeros(len(mean))
     m, log_range = shared.sizes, _log_range(delta)
     sharp = np.sqrt(np.minimum.reduceat(variance, shared.start[:-1])) / spread
-    for nodes in trapezoid(sharp, m, m * log_range, 1 + 2 * m * _bend(log_range) + 2 * np.log(m), fine):
+    for nodes in trapezoid(sharp, m, m * log_range, 1 + np.minimum(1.5 * m, 8 * np.log(m)) * _bend(log_range) + 2 * np.log(m), fine):
         rows, owner, start = _chunk(shared, nodes.clusters)
         A = steps.rows(rows).normaliser(mean[rows] + spread * nodes.z[:, owner], variance[rows], delta)
         total, share = _shares(np.add.reduceat(A.log_value, start, axis=1) - 0.5 * nodes.z**2, nodes.log_step)

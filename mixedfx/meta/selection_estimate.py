@@ -191,8 +191,10 @@ def fit_selection(given: SelectionInput) -> SelectionEstimate:
         beta, spread = unselected.theta[: problem.p], unselected.theta[problem.p :]
         spread = np.where(np.isnan(variances), wider * np.maximum(spread, 0.1 * np.median(given.v)), spread)
         starts.append(np.concatenate([shrink * beta, spread, delta]))
-    starts.append(np.concatenate([unselected.theta, null]))  # never below no selection
-    found = maximise(problem, at, starts, np.concatenate([scale, np.ones(len(null))]))
+    sizes = np.concatenate([scale, np.ones(len(null))])
+    found = maximise(problem, at, starts, sizes)
+    if found.loglik < unselected.loglik - 1e-8:
+        found = maximise(problem, at, [np.concatenate([unselected.theta, null])], sizes)
     return SelectionEstimate(given, problem, found, unselected, at)
 
 

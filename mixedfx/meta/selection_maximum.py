@@ -118,7 +118,9 @@ class Coordinates:
         return -value, -slope
 
 
-def maximise(problem: SelectionProblem, known: Array, starts: Iterable[Array], scale: Array) -> Maximum:
+def maximise(
+    problem: SelectionProblem, known: Array, starts: Iterable[Array], scale: Array, errors: bool = True
+) -> Maximum:
     """The largest likelihood that is found from several starts.
 
     Parameters
@@ -131,6 +133,8 @@ def maximise(problem: SelectionProblem, known: Array, starts: Iterable[Array], s
         Parameters (size,) to start from.
     scale
         (size,) sizes of the parameters.
+    errors
+        Whether the covariance is wanted.
     """
     from scipy.optimize import minimize
 
@@ -166,7 +170,8 @@ def maximise(problem: SelectionProblem, known: Array, starts: Iterable[Array], s
     bound[space.estimated[at_low]] = True
     free = np.isnan(known) & ~bound
     runaway = bool(np.any(at_low & space.logs[space.estimated]) or np.any(best >= space.high))
-    covariance, positive = curvature(problem, theta, free, space)
+    nothing = np.full((len(theta), len(theta)), np.nan)
+    covariance, positive = curvature(problem, theta, free, space) if errors else (nothing, True)
     return Maximum(theta, value, covariance, free, bound, converged and positive and not runaway, space.fine)
 
 

@@ -46,7 +46,7 @@ def profile_limits(fit: SelectionEstimate, at: int, level: float) -> tuple[float
         known = fit.known.copy()
         known[at] = np.exp(value) if logs else value
         start = np.where(np.isnan(known), best, known)
-        found = maximise(problem, known, [start, np.where(np.isnan(known), theta, known)], scale)
+        found = maximise(problem, known, [start], scale, errors=False)
         best = found.theta
         return 2 * (fit.maximum.loglik - found.loglik) - fall
 
