@@ -76,7 +76,8 @@ class Shared:
 
     def rows(self, clusters: Index) -> Index:
         """Rows of some clusters."""
-        return np.concatenate([np.arange(self.start[c], self.start[c + 1]) for c in clusters])
+        sizes = self.sizes[clusters]
+        return np.arange(sizes.sum()) + np.repeat(self.start[clusters] - np.cumsum(sizes) + sizes, sizes)
 
 
 class Nodes(NamedTuple):
@@ -108,7 +109,7 @@ def trapezoid(
     step = np.sqrt(2 * np.pi**2 / (DIGITS * (1 + growth / sharpness**2)))
     reach = np.sqrt(2 * (TAIL + np.minimum(span, 1e4)))
     count = np.ceil(fine * reach / step).astype(np.intp)
-    bucket = np.ceil(2 * np.log2(count)).astype(np.intp)
+    bucket = np.ceil(np.log2(count)).astype(np.intp)
     for b in np.unique(bucket):
         clusters = np.flatnonzero(bucket == b)
         most = int(count[clusters].max())

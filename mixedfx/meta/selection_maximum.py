@@ -148,7 +148,7 @@ def maximise(
             break
         found = minimizer(
             space.value, u, jac=True, method="L-BFGS-B", bounds=list(zip(space.low, space.high, strict=True)),
-            options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-6},
+            options={"maxiter": 200, "ftol": 1e-9, "gtol": 1e-3},
         )  # fmt: skip
         if found.fun < least:
             best, least = np.asarray(found.x), float(found.fun)

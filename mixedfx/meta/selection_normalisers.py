@@ -78,8 +78,8 @@ class StepWeights:
     def exceed(self, mean: Array, variance: Array) -> tuple[Array, Array, Array]:
         """P(p <= a_j), (J - 1, ..., k), and its derivatives by mean and variance."""
         s = np.sqrt(variance)
-        value, by_mean, by_variance = [], [], []
-        for cut in self.cuts:
+        value, by_mean, by_variance = np.empty((3, len(self.cuts), *np.broadcast_shapes(mean.shape, s.shape)))
+        for j, cut in enumerate(self.cuts):
             u = (mean - cut * self.sd) / s
             density = np.exp(-0.5 * u * u) / (ROOT_2PI * s)
             T, T_m, T_d = special.ndtr(u), density, -0.5 * u * density / s
@@ -87,18 +87,20 @@ class StepWeights:
                 u = (-mean - cut * self.sd) / s
                 density = np.exp(-0.5 * u * u) / (ROOT_2PI * s)
                 T, T_m, T_d = T + special.ndtr(u), T_m - density, T_d - 0.5 * u * density / s
-            value.append(T)
-            by_mean.append(T_m)
-            by_variance.append(T_d)
-        return np.stack(value), np.stack(by_mean), np.stack(by_variance)
+            value[j], by_mean[j], by_variance[j] = T, T_m, T_d
+        return value, by_mean, by_variance
 
     def normaliser(self, mean: Array, variance: Array, delta: Array) -> Normaliser:
         """E[w] of N(mean, variance), (..., k) and (k,)."""
         T, T_m, T_d = self.exceed(mean, variance)
-        step = delta[:-1] - delta[1:]
-        A = delta[-1] + np.tensordot(step, T, 1)
-        cells = np.diff(T, axis=0, prepend=0.0, append=1.0)
-        return Normaliser(np.log(A), np.tensordot(step, T_m, 1) / A, np.tensordot(step, T_d, 1) / A, cells / A)
+        step, shape = delta[:-1] - delta[1:], T.shape[1:]
+        flat = (len(step), -1)
+        A = delta[-1] + (step @ T.reshape(flat)).reshape(shape)
+        cells = np.empty((len(delta), *shape))
+        cells[:-1], cells[-1] = T, 1.0
+        cells[1:] -= T
+        by_mean, by_variance = ((step @ part.reshape(flat)).reshape(shape) / A for part in (T_m, T_d))
+        return Normaliser(np.log(A), by_mean, by_variance, cells / A)
 
 
 @dataclass(frozen=True, eq=False)
