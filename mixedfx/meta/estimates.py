@@ -75,7 +75,7 @@ class Estimates:
         return found
 
     def labels_beside(self, given: Any, what: str) -> Array:
-        """(k,) objects of the rows used, such as clusters, from the name of a column or values for the rows of the data."""
+        """(k,) objects of the rows used, such as clusters, as `beside` has numbers."""
         labels, frame = _frame(self.call)
         return values(given, frame, labels, what)[self.design.rows.used]
 

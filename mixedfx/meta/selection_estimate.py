@@ -169,7 +169,7 @@ def fit_selection(given: SelectionInput) -> SelectionEstimate:
     _check(given)
     if not given.function.smooth:
         counts = given.counted(given.steps)
-        what = "cluster's best estimate" if given.mechanism == "best" and given.codes is not None else "estimate"
+        what = "best estimate" if given.mechanism == "best" and given.codes is not None else "estimate"
         given = replace(given, steps=without_empty(given.steps, counts, given.empty, what))
     problem = _problem(given)
     room = len(given.y) - problem.p - problem.spreads
@@ -200,7 +200,9 @@ def fit_selection(given: SelectionInput) -> SelectionEstimate:
 
 def _check(given: SelectionInput) -> None:
     if given.mechanism not in MECHANISMS:
-        raise ModelError(f"there is no mechanism {given.mechanism!r}", hint="Use one of: " + ", ".join(MECHANISMS) + ".")
+        raise ModelError(
+            f"there is no mechanism {given.mechanism!r}", hint="Use one of: " + ", ".join(MECHANISMS) + "."
+        )
     if given.codes is None:
         return
     clusters = int(given.codes.max()) + 1
@@ -240,7 +242,13 @@ def _problem(given: SelectionInput) -> SelectionProblem:
         shared = Shared(np.concatenate([[0], np.cumsum(np.bincount(given.codes))]))
     s = given.sign
     return SelectionProblem(
-        s * given.y[order], s * given.X[order], s * given.offset[order], given.v[order], weights, shared, given.mechanism
+        s * given.y[order],
+        s * given.X[order],
+        s * given.offset[order],
+        given.v[order],
+        weights,
+        shared,
+        given.mechanism,
     )
 
 
@@ -254,7 +262,11 @@ def _weights(given: SelectionInput) -> tuple[Array, list[Array], Array]:
     J = len(given.steps) + 1
     null, known = np.ones(J), np.concatenate([[1.0], np.full(J - 1, np.nan)])
     falling = np.concatenate([[1.0], np.linspace(0.6, 0.3, J - 1)])
-    return null, [falling, np.concatenate([[1.0], np.full(J - 1, 0.15)]), np.concatenate([[1.0], np.full(J - 1, 2.0)])], known
+    return (
+        null,
+        [falling, np.concatenate([[1.0], np.full(J - 1, 0.15)]), np.concatenate([[1.0], np.full(J - 1, 2.0)])],
+        known,
+    )
 
 
 def _scale(problem: SelectionProblem) -> Array:

@@ -182,9 +182,9 @@ class SelectionFit(Shown):
         level
             Confidence level; that of the fit where None.
         method
-            ``"wald"``: from standard errors (of logarithms, for weights). ``"profile"``: where the likelihood, all other
-            parameters at their best, falls by the quantile of chi-square; slower, and right where parameters are
-            near 0.
+            ``"wald"``: from standard errors (of logarithms, for weights). ``"profile"``: where the likelihood, all
+            other parameters at their best, falls by the quantile of chi-square; slower, and right where parameters
+            are near 0.
 
         Returns
         -------

@@ -8,6 +8,7 @@ exactly 0 has a one-sided p value of .5, which is not above .5.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -78,7 +79,7 @@ def interval_names(steps: Sequence[float]) -> list[str]:
     ['0 < p <= 0.025', '0.025 < p <= 0.5', '0.5 < p <= 1']
     """
     ends = ["0", *(f"{step:g}" for step in steps), "1"]
-    return [f"{low} < p <= {high}" for low, high in zip(ends[:-1], ends[1:], strict=True)]
+    return [f"{low} < p <= {high}" for low, high in itertools.pairwise(ends)]
 
 
 def count_table(z: Array, steps: Sequence[float], two_sided: bool) -> pd.DataFrame:

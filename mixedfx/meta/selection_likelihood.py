@@ -145,7 +145,9 @@ def _normal(groups: Shared, e: Array, d: Array, b: float) -> tuple[float, Array,
     w = 1 / d
     A, B = np.add.reduceat(w, first), np.add.reduceat(e * w, first)
     q = 1 + b * A
-    value = -0.5 * float(len(e) * LOG_2PI - np.log(w).sum() + np.log(q).sum() + (e * e * w).sum() - (b * B * B / q).sum())
+    value = -0.5 * float(
+        len(e) * LOG_2PI - np.log(w).sum() + np.log(q).sum() + (e * e * w).sum() - (b * B * B / q).sum()
+    )
     rest = e - (b * B / q)[owner]
     by_variance = 0.5 * w * w * (rest**2 + (b / q)[owner]) - 0.5 * w
     return value, rest * w, by_variance, 0.5 * float(np.sum((B / q) ** 2 - A / q))

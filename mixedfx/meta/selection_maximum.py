@@ -1,4 +1,4 @@
-r"""Maximum likelihood of selection models: starts, a bounded quasi-Newton method, Newton's method to the end, covariance.
+r"""Maximum likelihood of selection models: a bounded quasi-Newton method, Newton's method, covariance.
 
 The likelihood may have several maxima: one with a large mean and no selection, one with a small mean, strong selection
 or much heterogeneity. L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995, SIAM Journal on Scientific Computing 16(5)) starts from

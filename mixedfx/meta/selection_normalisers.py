@@ -5,9 +5,9 @@ sqrt(v)) / sqrt(d)), plus Phi((-m - c_j sqrt(v)) / sqrt(d)) for two-sided p valu
 
     A = sum_j delta_j (T_j - T_{j-1}) = delta_J + sum_{j<J} (delta_j - delta_{j+1}) T_j,     T_0 = 0, T_J = 1.
 
-**Smooth weights.** In units of the standard error, x = y / sqrt(v), p is a function of x alone, so that the nodes of the
-integral and the weights there serve every estimate: A = sum_n h_n w(p(x_n)) phi(u_n) / kappa with u = (x - eta) / kappa,
-eta = m / sqrt(v) and kappa^2 = d / v >= 1. Since kappa >= 1 the integrand has no detail below unit scale: ten
+**Smooth weights.** In units of the standard error, x = y / sqrt(v), p is a function of x alone, so that the nodes of
+the integral and the weights there serve every estimate: A = sum_n h_n w(p(x_n)) phi(u_n) / kappa with u = (x - eta) /
+kappa, eta = m / sqrt(v) and kappa^2 = d / v >= 1. Since kappa >= 1 the integrand has no detail below unit scale: ten
 Gauss-Legendre nodes in panels of unit length reach 1e-13. Panels end where w has a kink (x = 0 of two-sided p values, a
 step, the clip of the beta function), and halve their lengths towards x = 0 where log w is singular there. Beyond
 |x| = 9, p or 1 - p is below 1e-18: w is constant, and the tails are normal probabilities.
@@ -15,6 +15,7 @@ step, the clip of the beta function), and halve their lengths towards x = 0 wher
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -177,8 +178,7 @@ class SmoothWeights:
             kinks |= {cut, -cut} if self.two_sided else {cut}
         ends = np.array(sorted(kink for kink in kinks if low <= kink <= high))
         edges = np.concatenate(
-            [np.linspace(a, b, int(np.ceil(b - a)) + 1)[:-1] for a, b in zip(ends[:-1], ends[1:], strict=True)]
-            + [ends[-1:]]
+            [np.linspace(a, b, int(np.ceil(b - a)) + 1)[:-1] for a, b in itertools.pairwise(ends)] + [ends[-1:]]
         )
         x, h = np.polynomial.legendre.leggauss(NODES)
         half = np.diff(edges)[:, None] / 2

@@ -33,8 +33,9 @@ def profile_limits(fit: SelectionEstimate, at: int, level: float) -> tuple[float
     if not np.isnan(fit.known[at]):
         return np.nan, np.nan
     fall = float(special.chdtri(1, 1 - level))
-    positive, logs = at >= problem.p, at >= problem.p + problem.spreads and (
-        not fit.given.function.smooth or fit.given.function.clip > 0
+    positive, logs = (
+        at >= problem.p,
+        at >= problem.p + problem.spreads and (not fit.given.function.smooth or fit.given.function.clip > 0),
     )
     variance = np.diag(fit.maximum.covariance)
     rough = np.where(theta != 0, np.abs(theta), float(np.median(problem.v)))
@@ -69,4 +70,3 @@ def profile_limits(fit: SelectionEstimate, at: int, level: float) -> tuple[float
             near = far
         found.append(float(np.exp(limit)) if logs else float(limit))
     return found[0], found[1]
-

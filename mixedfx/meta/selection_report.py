@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfx.errors import DataError, MixedfxWarning, check_level, check_option
+from mixedfx.errors import DataError, check_level, check_option
 from mixedfx.meta.measure import Array
 from mixedfx.meta.rma_report import critical_value, limits
 from mixedfx.meta.selection_clusters import MECHANISMS
 from mixedfx.meta.selection_estimate import fit_selection
 from mixedfx.meta.selection_intervals import CUSTOMARY, count_table, interval_names
+from mixedfx.meta.selection_maximum import Maximum
 from mixedfx.meta.selection_profile import profile_limits
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
@@ -140,40 +140,28 @@ def confint(fit: SelectionFit, level: float | None, method: str) -> pd.DataFrame
 
 def sensitivity(fit: SelectionFit) -> pd.DataFrame:
     """Table behind `SelectionFit.sensitivity`."""
+    variances_at = fit.estimate.at_variances
+
+    def row(found: Maximum) -> list[Any]:
+        spread = float(found.theta[variances_at].sum())
+        return [float(found.theta[0]), float(np.sqrt(found.covariance[0, 0])), spread]
+
     none = fit.estimate.unselected
-    rows = [("none", *_first(none.theta, none.covariance), *_spread(fit, none.theta), none.loglik, np.nan, np.nan, "")]
-    labels: list[Any] = [""]
+    rows: list[list[Any]] = [["none", *row(none), "", none.loglik, np.nan, np.nan, ""]]
     for mechanism in MECHANISMS if fit.clustered else ("any",):
-        estimate, note = fit.estimate, ""
+        estimate = fit.estimate
         if mechanism not in ("any", fit.mechanism):
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", MixedfxWarning)
-                    estimate = fit_selection(replace(fit.estimate.given, mechanism=mechanism))
+                estimate = fit_selection(replace(estimate.given, mechanism=mechanism))
             except DataError as error:
-                rows.append((mechanism, *[np.nan] * 6, error.message))
-                labels.append("")
+                rows.append([mechanism, *[np.nan] * 3, "", *[np.nan] * 3, error.message])
                 continue
-        if not estimate.maximum.converged:
-            note = "not converged"
         found = estimate.maximum
-        rows.append(
-            (mechanism, *_first(found.theta, found.covariance), *_spread(fit, found.theta), found.loglik,
-             estimate.lrt, estimate.p_value, note)
-        )  # fmt: skip
-        labels.append(", ".join(f"{w:.3g}" for w in found.theta[estimate.at_weights]))
-    columns = ["mechanism", "estimate", "std_error", "tau2", "logLik", "LRT", "p_value", "note"]
-    table = pd.DataFrame(rows, columns=columns)
-    table.insert(4, "weights", labels)
-    return table
-
-
-def _first(theta: Array, covariance: Array) -> tuple[float, float]:
-    return float(theta[0]), float(np.sqrt(covariance[0, 0]))
-
-
-def _spread(fit: SelectionFit, theta: Array) -> tuple[float]:
-    return (float(theta[fit.estimate.at_variances].sum()),)
+        note = "" if found.converged else "the likelihood has no certain maximum"
+        weights = ", ".join(f"{w:.3g}" for w in found.theta[estimate.at_weights])
+        rows.append([mechanism, *row(found), weights, found.loglik, estimate.lrt, estimate.p_value, note])
+    columns = ["mechanism", "estimate", "std_error", "tau2", "weights", "logLik", "LRT", "p_value", "note"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def weight_at(fit: SelectionFit, p: Array) -> Array:
@@ -205,15 +193,17 @@ def summary(fit: SelectionFit) -> SummaryContent:
         )  # fmt: skip
     if fit.clustered:
         facts.append(("Mechanism", WORDS[given.mechanism]))
-    facts.append(("Estimator", "maximum likelihood" + ("" if fit.before == "ML" else f" (the fit was by {fit.before})")))
+    facts.append(
+        ("Estimator", "maximum likelihood" + ("" if fit.before == "ML" else f" (the fit was by {fit.before})"))
+    )
     if not fit.estimate.maximum.converged:
-        facts.append(("Convergence", "the likelihood has no certain maximum: estimates and errors are not to be relied on"))
-    on_edge = [
-        name for name, bound in zip(variances(fit)["variance"], fit.estimate.maximum.bound[fit.estimate.at_variances],
-                                    strict=False) if bound
-    ]  # fmt: skip
+        facts.append(
+            ("Convergence", "the likelihood has no certain maximum: estimates and errors are not to be relied on")
+        )
+    names = [*fit.names, *variances(fit)["variance"][: fit.estimate.problem.spreads], *terms(fit)]
+    on_edge = [name for name, bound in zip(names, fit.estimate.maximum.bound, strict=True) if bound]
     if on_edge:
-        facts.append(("Boundary", f"variances at 0, taken as known by all standard errors: {', '.join(on_edge)}"))
+        facts.append(("Boundary", f"at the end of what it can be, and known to standard errors: {', '.join(on_edge)}"))
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(tuple(facts))]
     blocks.append(frame_table(_fit_row(fit), "Fit"))
     blocks.append(frame_table(variances(fit), "Variances of true effects"))
@@ -227,10 +217,13 @@ def summary(fit: SelectionFit) -> SummaryContent:
     test = pd.DataFrame([{"test": "No selection", "LRT": fit.lrt, "df": fit.df, "p_value": fit.p_value}])
     blocks.append(frame_table(test, f"Test ({p})"))
     table = fit.sensitivity.rename(columns={"estimate": fit.names[0], "std_error": "se"})
-    notes = [(str(row["mechanism"]), str(row["note"])) for _, row in table.iterrows() if row["note"]]
+    notes = [(str(row["mechanism"]), str(row["note"])) for row in table.to_dict("records") if row["note"]]
     heading = "Sensitivity: the likelihood cannot tell mechanisms apart, and they disagree"
     blocks.append(
-        frame_table(table.drop(columns="note"), heading if fit.clustered else "Sensitivity (no clusters: all mechanisms are one)")
+        frame_table(
+            table.drop(columns="note"),
+            heading if fit.clustered else "Sensitivity (no clusters: all mechanisms are one)",
+        )
     )
     if notes:
         blocks.append(SummaryFacts(tuple(notes)))

@@ -15,8 +15,8 @@ Medicine 23(10); Citkowicz and Vevea 2017, Psychological Methods 22(1).) A step 
 middle is where selection begins: w = 1 for p <= a and f(p) / f(a) beyond.
 
 The beta function grows without bound where delta1 < 1 and p goes to 0 or delta2 < 1 and p to 1. Since p falls like
-exp(-y^2 / 2v) while estimates are spread like exp(-y^2 / 2(v + tau^2)), the normaliser E[w] is finite only if delta1 and
-delta2 exceed tau^2 / (v + tau^2): elsewhere there is no model. Clipping p to [c, 1 - c] makes w bounded and every
+exp(-y^2 / 2v) while estimates are spread like exp(-y^2 / 2(v + tau^2)), the normaliser E[w] is finite only if delta1
+and delta2 exceed tau^2 / (v + tau^2): elsewhere there is no model. Clipping p to [c, 1 - c] makes w bounded and every
 delta admissible, but then c is part of the model: c = 1e-5 here, as in metafor, and the fit says so.
 """
 

@@ -77,7 +77,8 @@ def selmodel(
         p values at which the weights of a step function change; None: .025, or .05 of two-sided p values. One, for a
         smooth function (but for beta): where it begins to fall.
     alternative
-        ``"greater"``: large estimates are significant, with one-sided p values. ``"less"``: small ones. ``"two.sided"``.
+        ``"greater"``: large estimates are significant, with one-sided p values. ``"less"``: small ones.
+        ``"two.sided"``: both.
     mechanism
         In clusters. ``"conditional"``: estimates pass singly. ``"joint"``: a cluster is seen if all its estimates pass.
         ``"best"``: it is seen for its most significant estimate. See `mixedfx.meta.selection_clusters`.
@@ -130,7 +131,16 @@ def selmodel(
     3         best     0.225      0.134  1, 0.339
     """
     call = RmaCall(
-        formula, data, vi, sei, "ML" if tau2 is None else "EE", level=level, tau2=tau2, na=na, contrasts=contrasts, env=env
+        formula,
+        data,
+        vi,
+        sei,
+        "ML" if tau2 is None else "EE",
+        level=level,
+        tau2=tau2,
+        na=na,
+        contrasts=contrasts,
+        env=env,
     )
     check_level(level)
     if tau2 is not None and not (np.isfinite(tau2) and tau2 >= 0):
@@ -152,8 +162,8 @@ def selection_of(
     fixed = fit.tau2_fixed or not fit.estimator.heterogeneous
     before = "ML" if fixed else fit.method
     return _fitted(
-        fit.data, fit.formula, cluster, type, steps, alternative, mechanism, empty, fit.tau2 if fixed else None, fit.level,
-        before,
+        fit.data, fit.formula, cluster, type, steps, alternative, mechanism, empty, fit.tau2 if fixed else None,
+        fit.level, before,
     )  # fmt: skip
 
 
@@ -173,8 +183,8 @@ def _fitted(
     asked = read_steps(steps, default, 1 if function.smooth else None)
     codes = None if cluster is None else _codes(found, cluster)
     given = SelectionInput(
-        found.y, found.offset, found.X, found.vi, function, asked, cast(Alternative, alternative), codes, mechanism, tau2,
-        cast(Empty, empty),
+        found.y, found.offset, found.X, found.vi, function, asked, cast(Alternative, alternative), codes, mechanism,
+        tau2, cast(Empty, empty),
     )  # fmt: skip
     estimate = fit_selection(given)
     _caveats(estimate.given, asked, estimate.maximum.converged)
@@ -206,8 +216,8 @@ def _caveats(given: SelectionInput, asked: tuple[float, ...], converged: bool) -
             )  # fmt: skip
     if not converged:
         warnings.warn(
-            "the likelihood of the selection model has no certain maximum: a weight may have none, or the model too many "
-            "parameters for these estimates",
+            "the likelihood of the selection model has no certain maximum: a weight may have none, or the model too "
+            "many parameters for these estimates",
             ConvergenceWarning,
             outside(),
         )

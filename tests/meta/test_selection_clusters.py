@@ -59,7 +59,7 @@ class TestBruteForce:
         expected = stats.multivariate_normal.cdf([-0.3, 0.4], [0, 0], covariance)  # exact for two variables
         assert above(np.array([0.3, -0.4]), np.linalg.cholesky(covariance)) == pytest.approx(expected, abs=1e-13)
 
-    @pytest.mark.parametrize("tau2, rho", [(0.01, 0.5), (0.3, 0.2), (0.3, 0.95), (1.0, 0.9), (1.0, 0.995)])
+    @pytest.mark.parametrize(("tau2", "rho"), [(0.01, 0.5), (0.3, 0.2), (0.3, 0.95), (1.0, 0.9), (1.0, 0.995)])
     @pytest.mark.parametrize("m", [2, 3, 4])
     def test_all_estimates_pass(self, m, tau2, rho):
         v = np.array([0.02, 0.11, 0.05, 0.3])[:m]
@@ -72,7 +72,7 @@ class TestBruteForce:
         expected = enumerated(cuts, [0.3, 0.45, 0.25], mean, np.diag(variance) + b)
         assert np.exp(-found.value) == pytest.approx(expected, abs=1e-8)
 
-    @pytest.mark.parametrize("tau2, rho", [(0.01, 0.5), (0.3, 0.95), (1.0, 0.995)])
+    @pytest.mark.parametrize(("tau2", "rho"), [(0.01, 0.5), (0.3, 0.95), (1.0, 0.995)])
     @pytest.mark.parametrize("m", [2, 3, 4])
     def test_best_estimate_passes(self, m, tau2, rho):
         v = np.array([0.02, 0.11, 0.05, 0.3])[:m]

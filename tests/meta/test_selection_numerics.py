@@ -1,5 +1,7 @@
 """Weight functions, their normalisers, gradients and maxima, by registries and brute force."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -49,7 +51,7 @@ class TestSmooth:
         assert np.allclose(p.weights.observed(null)[0], 0.0, atol=1e-15)
         assert np.allclose(p.weights.normaliser(X[:, 1], V + 0.2, null).log_value, 0.0, atol=1e-13)
 
-    @pytest.mark.parametrize("delta, tau2", [(0.3, 0.0), (1.7, 0.05), (6.0, 0.05), (1.2, 40.0)])
+    @pytest.mark.parametrize(("delta", "tau2"), [(0.3, 0.0), (1.7, 0.05), (6.0, 0.05), (1.2, 40.0)])
     def test_normaliser_by_adaptive_quadrature(self, name, two_sided, delta, tau2):
         weights = SmoothWeights(SMOOTH[name], np.array([0.3]), np.array([0.25]), two_sided)
         parameters = np.full(weights.size, delta)
@@ -63,8 +65,7 @@ class TestSmooth:
         middle = 0.25 * np.array([-9.0, -2.0, -1e-3, -1e-5, 0.0, 1e-5, 1e-3, 2.0, 9.0])
         kinks = sorted({-12 * spread - 10, *middle, clip, -clip, 12 * spread + 10})
         parts = [
-            integrate.quad(integrand, a, b, epsabs=0, epsrel=1e-11, limit=400)[0]
-            for a, b in zip(kinks[:-1], kinks[1:], strict=True)
+            integrate.quad(integrand, a, b, epsabs=0, epsrel=1e-11, limit=400)[0] for a, b in itertools.pairwise(kinks)
         ]
         # two-sided beta: the clip at p = 1 - 1e-5 lies between the kinks that the brute force knows
         assert np.exp(found.log_value[0]) == pytest.approx(sum(parts), rel=1e-7 if name == "beta" else 1e-9)
@@ -80,12 +81,12 @@ class TestSmooth:
             return
         p = problem(name, two_sided, begin=0.1)
         theta = np.array([0.2, 0.1, 0.04, 1.3])
-        np.testing.assert_allclose(
-            loglik(p, theta)[1], slopes(lambda t: loglik(p, t)[0], theta), rtol=1e-7, atol=1e-7
-        )
+        np.testing.assert_allclose(loglik(p, theta)[1], slopes(lambda t: loglik(p, t)[0], theta), rtol=1e-7, atol=1e-7)
         cut = critical_values([0.1], two_sided)[0]
         logs = p.weights.log_weight(np.array([cut + 1e-9, cut + 3.0, cut - 1e-9, cut - 0.5]), np.array([1.3]))[0]
-        assert logs[:2].tolist() == [0.0, 0.0] and abs(logs[2]) < 1e-8 and logs[3] < -1e-3
+        assert logs[:2].tolist() == [0.0, 0.0]
+        assert abs(logs[2]) < 1e-8
+        assert logs[3] < -1e-3
 
 
 @pytest.mark.parametrize("two_sided", [False, True])
@@ -145,7 +146,8 @@ def test_the_beta_function_is_no_model_without_its_clip():
     def mean_weight(delta1, clip):
         far = -special.ndtri(clip)
         inner = integrate.quad(
-            lambda x: np.exp((delta1 - 1) * special.log_ndtr(-x)) * stats.norm.pdf(x, 0, np.sqrt(1 + tau2 / v)), -far, far,
+            lambda x: np.exp((delta1 - 1) * special.log_ndtr(-x)) * stats.norm.pdf(x, 0, np.sqrt(1 + tau2 / v)),
+            -far, far,
             epsrel=1e-10, limit=500,
         )[0]  # fmt: skip
         return inner + clip ** (delta1 - 1) * stats.norm.sf(far, 0, np.sqrt(1 + tau2 / v))

@@ -10,7 +10,7 @@ fits <- list(hackshaw=rma(yi, vi, data=hackshaw, method="ML"), `hackshaw EE`=rma
   `hackshaw year`=rma(yi, vi, mods=~I(year - 1990), data=hackshaw, method="ML"), bcg=rma(yi, vi, data=bcg, method="ML"))
 best <- function(fit, ...) {
   x <- NULL
-  for (rel.tol in c(1e-11, 1e-9, 1e-7, 1e-5)) if (is.null(x)) for (optimizer in c("nlminb", "BFGS", "nlminb")) {
+  for (rel.tol in c(1e-11, 1e-9, 1e-7, 1e-5)) if (is.null(x)) for (optimizer in c("nlminb", "nlminb")) {
     control <- list(intCtrl=list(rel.tol=rel.tol, subdivisions=2000L), optimizer=optimizer)
     if (!is.null(x)) control <- c(control, list(beta.init=as.numeric(x$beta), delta.init=x$delta), if (x$tau2 > 0) list(tau2.init=x$tau2))
     new <- try(suppressWarnings(selmodel(fit, ..., control=control)), silent=TRUE); used <- if (is.null(x)) rel.tol else used
