@@ -157,14 +157,14 @@ def fit_selection(given: SelectionInput) -> SelectionEstimate:
     >>> import numpy as np
     >>> from mixedfx.meta.selection_estimate import SelectionInput, fit_selection
     >>> from mixedfx.meta.selection_weights import find_weight_function
-    >>> y = np.array([0.5, 0.1, 0.9, 0.3, 0.7, 0.25, -0.1, 0.6])
-    >>> v = np.array([0.04, 0.09, 0.16, 0.02, 0.1, 0.05, 0.03, 0.2])
-    >>> given = SelectionInput(y, 0 * y, np.ones((8, 1)), v, find_weight_function("stepfun"), (0.025,))
-    >>> fit = fit_selection(given)
-    >>> fit.maximum.theta.round(3)
-    array([0.278, 0.034, 1.   , 0.531])
+    >>> y = np.array([0.62, 0.85, 0.10, -0.10, 0.33, 0.25, 0.70, 0.60, 0.05, 0.30, 0.45, 0.52])
+    >>> v = np.array([0.04, 0.10, 0.09, 0.03, 0.02, 0.05, 0.10, 0.06, 0.06, 0.08, 0.03, 0.05])
+    >>> step, X, codes = find_weight_function("stepfun"), np.ones((12, 1)), np.repeat(np.arange(6), 2)
+    >>> fit = fit_selection(SelectionInput(y, 0 * y, X, v, step, (0.025,), codes=codes))
+    >>> fit.maximum.theta.round(3)  # mean, variances between and within clusters, weights
+    array([0.207, 0.024, 0.   , 1.   , 0.102])
     >>> round(fit.lrt, 3)
-    0.236
+    5.127
     """
     _check(given)
     if not given.function.smooth:

@@ -38,16 +38,16 @@ class SelectionFit(Shown):
     --------
     >>> import pandas as pd
     >>> import mixedfx as mx
-    >>> data = pd.DataFrame({"yi": [0.5, 0.1, 0.9, 0.3, 0.7, 0.25, -0.1, 0.6, 0.45, 0.05],
-    ...                      "vi": [0.04, 0.09, 0.16, 0.02, 0.1, 0.05, 0.03, 0.08, 0.03, 0.06]})
+    >>> data = pd.DataFrame({"yi": [0.62, 0.85, 0.10, -0.10, 0.33, 0.25, 0.70, 0.60, 0.05, 0.30, 0.45, 0.52],
+    ...                      "vi": [0.04, 0.10, 0.09, 0.03, 0.02, 0.05, 0.10, 0.06, 0.06, 0.08, 0.03, 0.05]})
     >>> fit = mx.selmodel("yi ~ 1", data)
     >>> fit.tidy()[["term", "estimate", "std_error", "p_value"]].round(3)
             term  estimate  std_error  p_value
-    0  Intercept     0.286      0.147    0.053
+    0  Intercept     0.148      0.105    0.159
     >>> fit.weights()[["interval", "k", "estimate"]].round(2)
              interval  k  estimate
-    0  0 < p <= 0.025  4      1.00
-    1  0.025 < p <= 1  6      0.58
+    0  0 < p <= 0.025  7      1.00
+    1  0.025 < p <= 1  5      0.08
     """
 
     estimate: SelectionEstimate
@@ -195,13 +195,13 @@ class SelectionFit(Shown):
         --------
         >>> import pandas as pd
         >>> import mixedfx as mx
-        >>> data = pd.DataFrame({"yi": [0.5, 0.1, 0.9, 0.3, 0.7, 0.25, -0.1, 0.6, 0.45, 0.05],
-        ...                      "vi": [0.04, 0.09, 0.16, 0.02, 0.1, 0.05, 0.03, 0.08, 0.03, 0.06]})
+        >>> data = pd.DataFrame({"yi": [0.62, 0.85, 0.10, -0.10, 0.33, 0.25, 0.70, 0.60, 0.05, 0.30, 0.45, 0.52],
+        ...                      "vi": [0.04, 0.10, 0.09, 0.03, 0.02, 0.05, 0.10, 0.06, 0.06, 0.08, 0.03, 0.05]})
         >>> mx.selmodel("yi ~ 1", data).confint(method="profile").round(2)
                                term  estimate  conf_low  conf_high
-        0                 Intercept      0.29     -0.26       0.54
-        1                      tau2      0.01      0.00       0.19
-        2  weight of 0.025 < p <= 1      0.58      0.05       3.95
+        0                 Intercept      0.15     -0.09       0.36
+        1                      tau2      0.00      0.00       0.08
+        2  weight of 0.025 < p <= 1      0.08      0.01       0.62
         """
         return selection_report.confint(self, level, method)
 

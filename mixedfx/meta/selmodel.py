@@ -119,16 +119,16 @@ def selmodel(
     --------
     >>> import pandas as pd
     >>> import mixedfx as mx
-    >>> data = pd.DataFrame({"yi": [0.5, 0.1, 0.9, 0.3, 0.7, 0.25, -0.1, 0.6, 0.45, 0.05],
-    ...                      "vi": [0.04, 0.09, 0.16, 0.02, 0.1, 0.05, 0.03, 0.08, 0.03, 0.06],
-    ...                      "study": ["a", "a", "b", "b", "c", "c", "d", "d", "e", "e"]})
+    >>> data = pd.DataFrame({"yi": [0.62, 0.85, 0.10, -0.10, 0.33, 0.25, 0.70, 0.60, 0.05, 0.30, 0.45, 0.52],
+    ...                      "vi": [0.04, 0.10, 0.09, 0.03, 0.02, 0.05, 0.10, 0.06, 0.06, 0.08, 0.03, 0.05],
+    ...                      "study": list("aabbccddeeff")})
     >>> fit = mx.selmodel("yi ~ 1", data, cluster="study")
     >>> fit.sensitivity[["mechanism", "estimate", "std_error", "weights"]].round(3)
          mechanism  estimate  std_error   weights
-    0         none     0.333      0.080
-    1  conditional     0.286      0.147  1, 0.581
-    2        joint     0.286      0.147  1, 0.581
-    3         best     0.225      0.134  1, 0.339
+    0         none     0.360      0.103
+    1  conditional     0.207      0.118  1, 0.102
+    2        joint     0.080      0.157  1, 0.106
+    3         best     0.278      0.166  1, 0.409
     """
     call = RmaCall(
         formula,

@@ -30,9 +30,9 @@ ASSINK = pd.read_csv(FOLDER / "assink2016.csv")
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.errors.FewInIntervalWarning")
 
 
-# likelihood, estimates in standard errors, and standard errors relatively, where metafor's numbers are of another model or
-# less exact: it clips p also for the power function, which is bounded without (with the clip, the likelihood of a brute
-# force is its -9.151541), and adaptive integrals over the whole line miss what the two-sided beta function does near 0
+# likelihood, estimates in standard errors, and standard errors relatively, where metafor's numbers are of another
+# model or less exact: it clips p also for the power function, which is bounded without (a brute force with the clip has
+# its likelihood of -9.151541), and adaptive integrals over the line miss what the two-sided beta function does near 0
 INTEGRATED = {"power": (1e-5, 2e-5, 2e-5), "beta": (1e-7, 1e-5, 1e-3)}
 
 
