@@ -31,10 +31,15 @@ if TYPE_CHECKING:
     from mixedfx.effects.rake import rake
     from mixedfx.inference.emmeans import emmeans, emtrends
     from mixedfx.inference.side_by_side import table
+    from mixedfx.meta.aggregate import aggregate
     from mixedfx.meta.escalc import escalc
+    from mixedfx.meta.pooled import rma_mh, rma_peto
+    from mixedfx.meta.rho_sensitivity import rho_sensitivity
     from mixedfx.meta.rma import rma
+    from mixedfx.meta.rma_mv import rma_mv
     from mixedfx.meta.selmodel import selmodel
     from mixedfx.meta.transforms import convert_effects
+    from mixedfx.meta.vcalc import vcalc
     from mixedfx.reml.comparison import anova
     from mixedfx.reml.control import control
     from mixedfx.reml.lmer import lmer
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
+    "aggregate",
     "anova",
     "bayes",
     "clear_cache",
@@ -63,14 +69,20 @@ __all__ = [
     "prior_predictive",
     "priors",
     "rake",
+    "rho_sensitivity",
     "rma",
+    "rma_mh",
+    "rma_mv",
+    "rma_peto",
     "selmodel",
     "stan_code",
     "stan_data",
     "table",
+    "vcalc",
 ]
 
 _FUNCTIONS = {
+    "aggregate": "mixedfx.meta.aggregate",
     "anova": "mixedfx.reml.comparison",
     "bayes": "mixedfx.bayes.bayes",
     "clear_cache": "mixedfx.bayes.engines.cache",
@@ -87,11 +99,16 @@ _FUNCTIONS = {
     "power": "mixedfx.reml.power",
     "prior_predictive": "mixedfx.bayes.bayes",
     "rake": "mixedfx.effects.rake",
+    "rho_sensitivity": "mixedfx.meta.rho_sensitivity",
     "rma": "mixedfx.meta.rma",
+    "rma_mv": "mixedfx.meta.rma_mv",
+    "rma_mh": "mixedfx.meta.pooled",
+    "rma_peto": "mixedfx.meta.pooled",
     "selmodel": "mixedfx.meta.selmodel",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
     "table": "mixedfx.inference.side_by_side",
+    "vcalc": "mixedfx.meta.vcalc",
 }
 _MODULES = ("datasets", "families", "priors")
 

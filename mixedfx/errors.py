@@ -169,6 +169,10 @@ class IgnoredGroupsWarning(DegreesOfFreedomWarning):
     """A variance is estimated at zero, and degrees of freedom act as if its groups did not exist."""
 
 
+class FewClustersWarning(DegreesOfFreedomWarning):
+    """Degrees of freedom below four: tests with a cluster-robust covariance say little, however small p is."""
+
+
 class SingleClusterWarning(MixedfxWarning):
     """A cluster-robust standard error of what one cluster alone tells, which the other clusters say nothing about."""
 

@@ -55,7 +55,8 @@ parameters {
 
 transformed parameters {
   real rho_1 = (M_1 * x_1 - 1) / (M_1 - 1);  // correlation, not below -1 / (M - 1)
-  matrix[M_1, M_1] L_1 = cholesky_decompose(add_diag(rep_matrix(rho_1, M_1, M_1), 1 - rho_1));  // factor of the correlation matrix
+  matrix[M_1, M_1] Omega_1 = add_diag(rep_matrix(rho_1, M_1, M_1), 1 - rho_1);  // correlation matrix
+  matrix[M_1, M_1] L_1 = cholesky_decompose(Omega_1);  // its factor
   matrix[J_1, M_1] u_1 = (diag_pre_multiply(sd_1, L_1) * std_u_1)';  // effects of the levels
 }
 

@@ -70,7 +70,8 @@ transformed parameters {
   matrix[J_1, M_1] u_1 = diag_post_multiply(std_u_1, sd_1);  // effects of the levels
   vector[M_2] sd_2 = rep_vector(one_sd_2, M_2);  // that of each effect
   real rho_2 = (M_2 * x_2 - 1) / (M_2 - 1);  // correlation, not below -1 / (M - 1)
-  matrix[M_2, M_2] L_2 = cholesky_decompose(add_diag(rep_matrix(rho_2, M_2, M_2), 1 - rho_2));  // factor of the correlation matrix
+  matrix[M_2, M_2] Omega_2 = add_diag(rep_matrix(rho_2, M_2, M_2), 1 - rho_2);  // correlation matrix
+  matrix[M_2, M_2] L_2 = cholesky_decompose(Omega_2);  // its factor
   matrix[J_2, M_2] u_2 = (diag_pre_multiply(sd_2, L_2) * std_u_2)';  // effects of the levels
 }
 

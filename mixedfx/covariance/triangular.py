@@ -6,6 +6,7 @@ cross zero freely; `parameters` gives those of the twin with a non-negative diag
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -21,16 +22,19 @@ NULL = 1e-12  # share of a row of T that the rows above leave, below which its p
 
 
 @dataclass(frozen=True)
-class _Entries:
+class _Entries(ABC):
     """Parameters that are entries of T, the others being zero."""
 
     k: int
-    name: ClassVar[str]
+
+    @abstractmethod
+    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Row and column in T of each parameter."""
 
     @cached_property
     def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Row and column in T of each parameter."""
-        raise NotImplementedError
+        return self._places()
 
     @property
     def n_parameters(self) -> int:
@@ -57,7 +61,7 @@ class _Entries:
         """(..., r, k, k) first derivatives of `factor`: the same everywhere."""
         return np.broadcast_to(self._directions, (*np.shape(par)[:-1], *self._directions.shape))
 
-    def curvature(self, par: Vector) -> None:
+    def curvature(self, par: Vector) -> None:  # noqa: B027
         """None: `factor` is linear."""
 
     def at_end(self, par: Vector, near: float) -> NDArray[np.bool_]:
@@ -98,9 +102,7 @@ class Unstructured(_Entries):
     name: ClassVar[str] = "us"
     scaling: ClassVar[Scaling] = "triangles"
 
-    @cached_property
-    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Row and column in T of each parameter."""
+    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         columns, rows = np.triu_indices(self.k)
         return rows, columns
 
@@ -156,9 +158,7 @@ class Diagonal(_Entries):
     name: ClassVar[str] = "diag"
     scaling: ClassVar[Scaling] = "units"
 
-    @cached_property
-    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Row and column in T of each parameter."""
+    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         return np.arange(self.k), np.arange(self.k)
 
     @property

@@ -66,6 +66,11 @@ class Independent:
         """(n,) diagonal of V."""
         return np.ones(self.n) if self.weights is None else 1.0 / self.weights
 
+    @property
+    def inverse_trace(self) -> float:
+        """Trace of V^{-1}."""
+        return float(self.n) if self.weights is None else float(self.weights.sum())
+
     def whiten(self, rows: Rows) -> Rows:
         """(n, ...) R times rows: errors of unit variance."""
         if self.roots is None:
@@ -151,6 +156,11 @@ class Correlated:
     def variances(self) -> Vector:
         """(n,) diagonal of V."""
         return np.asarray(self.V.diagonal(), dtype=np.float64)
+
+    @property
+    def inverse_trace(self) -> float:
+        """Trace of V^{-1}: the sum of the squares of R."""
+        return float(np.sum(self._factors[1].data ** 2))
 
     def whiten(self, rows: Rows) -> Rows:
         """(n, ...) R times rows: independent errors of unit variance."""

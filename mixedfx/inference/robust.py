@@ -1,25 +1,29 @@
-r"""Cluster-robust covariances of the fixed effects: CR0, CR1 and the bias-reduced CR2 with Satterthwaite df.
+r"""Cluster-robust covariances of the fixed effects: CR0, CR1, CR3 and the bias-reduced CR2.
 
 With M = vcov(beta-hat) under the model, Phi_j the model's covariance of cluster j (its rows X_j, residuals
 e_j = y_j - X_j beta-hat) and weights Phi_j^{-1}, the estimator is
 
     V = M [sum_j G_j'e_j e_j'G_j] M,      G_j = A_j Phi_j^{-1} X_j,
 
-A_j = I for CR0, sqrt(m / (m - 1)) I for CR1 with m clusters, and for CR2 the symmetric matrix that makes V unbiased
+A_j = I for CR0, sqrt(m / (m - 1)) I for CR1 with m clusters, sqrt(m / (m - p)) I for CR1p, and for CR2 the symmetric
+matrix that makes V unbiased
 should the model be right (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018):
 
     A_j = D_j' B_j^{-1/2} D_j,      B_j = D_j (Phi_j - X_j M X_j') D_j',      Phi_j = D_j'D_j,
 
-with a pseudo-inverse where B_j is singular. Everything of a cluster that differs from sigma^2 I lies in the span of
+with a pseudo-inverse where B_j is singular. CR3 is nearly the jackknife over clusters,
+
+    G_j = (Phi_j - X_j M X_j')^{-1} X_j.
+
+ Everything of a cluster that differs from sigma^2 I lies in the span of
 its Z_j and X_j, so that without weights the roots are of matrices of that rank, not of the cluster's size.
 
 **Degrees of freedom.** c'Vc is a sum of squares of p_j'epsilon with p_j = (I - H)_j'G_j M c and
 
     p_i'Phi p_j = [i = j] g_i'Phi_i g_i - (X_i'g_i)'M(X_j'g_j),     g_j = G_j M c,
 
-and df = (sum_i p_i'Phi p_i)^2 / sum_ij (p_i'Phi p_j)^2. For q contrasts at once the statistic is referred to
-Hotelling's T^2 with eta degrees of freedom, eta matched to the total variance of the estimated covariance of the
-contrasts (their "AHT" or "HTZ" test): (eta - q + 1) / (eta q) Q ~ F(q, eta - q + 1).
+from which `mixedfx.inference.robust_tests` has degrees of freedom and tests of several contrasts; here those of
+Satterthwaite, df = (sum_i p_i'Phi p_i)^2 / sum_ij (p_i'Phi p_j)^2, and HTZ.
 """
 
 from __future__ import annotations
@@ -34,17 +38,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg
 
-from mixedfx.design.design import Design
+from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.grouping import rows_of
 from mixedfx.design.precision import Independent, check_within
 from mixedfx.design.rows_used import in_order
 from mixedfx.errors import DegreesOfFreedomWarning, ModelError, OptionError, check_option
 from mixedfx.inference.canonical_contrasts import independent_contrasts
+from mixedfx.inference.robust_tests import Pieces, wishart_df
 from mixedfx.inference.single_clusters import SingleClusters, single_directions
 
 Vector = NDArray[np.float64]
 
-KINDS = ("CR0", "CR1", "CR2")
+KINDS = ("CR0", "CR1", "CR1p", "CR2", "CR3")
 NULL = 1e-10  # eigenvalue of B_j, relative to the largest, that the pseudo-inverse leaves out
 
 
@@ -55,7 +60,7 @@ class RobustCovariance:
     Attributes
     ----------
     kind
-        ``"CR0"``, ``"CR1"`` or ``"CR2"``.
+        One of `KINDS`.
     cluster
         Name of the clusters.
     names
@@ -82,6 +87,11 @@ class RobustCovariance:
     single: SingleClusters
 
     @property
+    def pieces(self) -> Pieces:
+        """What degrees of freedom are made of."""
+        return Pieces(self.model, self.within, self.across)
+
+    @property
     def n_clusters(self) -> int:
         """Number of clusters."""
         return len(self.within)
@@ -104,7 +114,7 @@ class RobustCovariance:
             Where one cluster alone tells a contrast.
         """
         self.single.warn(contrasts, stacklevel=4)
-        return np.array([self._hotelling(row[None]) for row in contrasts])
+        return np.array([wishart_df(self.pieces, row[None], "HTZ") for row in contrasts])
 
     def f_test(self, L: Vector, difference: Vector) -> tuple[float, float, float]:
         """F from Hotelling's T^2, its numerator and denominator df, for L beta = rhs; `difference` is L beta-hat - rhs.
@@ -120,7 +130,7 @@ class RobustCovariance:
         t2 = independent_contrasts(L, self.vcov, difference)[1]
         rows = independent_contrasts(L, self.model, difference)[0]
         q = len(rows)
-        eta = self._hotelling(rows)
+        eta = wishart_df(self.pieces, rows, "HTZ")
         if len(t2) < q or not eta > q - 1:
             warnings.warn(
                 f"{self.n_clusters} clusters are too few for a joint test of {q} contrasts with a robust covariance",
@@ -129,28 +139,6 @@ class RobustCovariance:
             )
             return np.nan, float(q), np.nan
         return (eta - q + 1) / (eta * q) * float(np.sum(t2)), float(q), eta - q + 1
-
-    def _hotelling(self, rows: Vector) -> float:
-        """eta: q (q + 1) over the sum of the variances of the standardised estimated covariances of q contrasts."""
-        q = len(rows)
-        a = self.model @ rows.T
-        within = np.einsum("ps,jpr,rt->jst", a, self.within, a, optimize=True)
-        b = np.einsum("op,jpr,rs->jos", linalg.cholesky(self.model), self.across, a, optimize=True)
-        values, vectors = np.linalg.eigh(within.sum(axis=0) - np.einsum("jos,jot->st", b, b))
-        if not values[0] > 0:
-            return np.nan
-        standard = vectors / np.sqrt(values)
-        within, b = standard.T @ within @ standard, b @ standard
-        outer = np.einsum("jos,jot->jst", b, b)
-        total = 0.0
-        for s in range(q):
-            for t in range(q):
-                # over all pairs i, j of -b_i'b_j first, then the pairs i = j put right
-                sums = b[:, :, s].T @ b[:, :, t]
-                total += float(np.sum(sums**2) + np.sum(sums * sums.T))
-                for block, sign in ((within - outer, 1.0), (outer, -1.0)):
-                    total += sign * float(block[:, s, s] @ block[:, t, t] + block[:, s, t] @ block[:, t, s])
-        return q * (q + 1) / total
 
 
 def cluster_codes(design: Design, cluster: Any) -> tuple[NDArray[np.intp], str]:
@@ -209,11 +197,19 @@ def cluster_codes(design: Design, cluster: Any) -> tuple[NDArray[np.intp], str]:
 def _crossing(design: Design, codes: NDArray[np.intp]) -> list[str]:
     """Grouping factors that are not nested in the clusters."""
     count = int(codes.max()) + 1
-    return [
-        term.label
-        for term in design.random
-        if len(np.unique(term.codes * np.intp(count) + codes)) > len(np.unique(term.codes))
-    ]
+    return [term.label for term in design.random if _shared(term, codes, count)]
+
+
+def _shared(term: RandomTerm, codes: NDArray[np.intp], count: int) -> bool:
+    """Whether a level of a term, or levels that are related, have rows in several clusters."""
+    pairs = np.unique(term.codes * np.intp(count) + codes)
+    if len(pairs) > len(np.unique(term.codes)):
+        return True
+    if term.relation is None:
+        return False
+    levels, home = np.divmod(pairs, count)
+    A = term.relation[np.ix_(levels, levels)]
+    return bool(np.any(A[home[:, None] != home] != 0.0))
 
 
 def robust_covariance(
@@ -226,7 +222,7 @@ def robust_covariance(
     design, factors, sigma, beta, model
         What was fitted, and its estimates; `model` is the (p, p) covariance under the model.
     kind
-        ``"CR0"``, ``"CR1"`` or ``"CR2"``.
+        One of `KINDS`.
     cluster
         See `cluster_codes`.
 
@@ -248,6 +244,10 @@ def robust_covariance(
     m, p = len(pieces), len(beta)
     if m < 2:
         raise ModelError("one cluster carries no information on the variation between clusters")
+    if kind == "CR1p" and m <= p:
+        raise ModelError(
+            f"CR1p divides by m - p, and there are {m} clusters for {p} coefficients", hint='Use kind="CR2".'
+        )
     scores, within, across, information = np.empty((m, p)), *np.empty((3, m, p, p))
     for j, rows in enumerate(pieces):
         Phi, X, e = _cluster(design, factors, sigma, residual, rows)
@@ -256,6 +256,10 @@ def robust_covariance(
         information[j] = X.T @ G
         if kind == "CR1":
             G = G * np.sqrt(m / (m - 1))
+        elif kind == "CR1p":
+            G = G * np.sqrt(m / (m - p))
+        elif kind == "CR3":
+            G = _solved(Phi - X @ model @ X.T, X)
         elif kind == "CR2":
             G = root.T @ (_inverse_root(root @ (Phi - X @ model @ X.T) @ root.T) @ (root @ G))
         scores[j] = e @ G
@@ -287,6 +291,10 @@ def _cluster(
         codes = np.unique(term.codes[rows], return_inverse=True)[1]
         Z = np.zeros((len(rows), int(codes.max()) + 1, term.n_columns))
         Z[np.arange(len(rows)), codes] = effect
+        if term.relation is not None:
+            levels = np.unique(term.codes[rows])
+            root = np.linalg.cholesky(term.relation[np.ix_(levels, levels)])
+            Z = np.einsum("nik,ij->njk", Z, root)
         parts.append(Z.reshape(len(rows), -1))
     C = np.hstack(parts) if parts else np.zeros((len(rows), 0))
     alike = isinstance(design.precision, Independent) and design.precision.weights is None
@@ -295,6 +303,13 @@ def _cluster(
         C, X, e = basis.T @ C, basis.T @ X, basis.T @ e
     noise = np.eye(len(e)) if alike else design.precision.covariance(rows)
     return sigma**2 * (C @ C.T + noise), X, e
+
+
+def _solved(A: Vector, X: Vector) -> Vector:
+    """A^+ X for a symmetric A that may be singular."""
+    values, vectors = np.linalg.eigh((A + A.T) / 2.0)
+    good = values > NULL * values[-1]
+    return (vectors[:, good] / values[good]) @ (vectors[:, good].T @ X)
 
 
 def _inverse_root(B: Vector) -> Vector:

@@ -106,7 +106,7 @@ def escalc(
     check_flag("drop00", drop00)
     add = _constant(entry.add if add is None else add)
     given = {name: value for name, value in columns.items() if value is not None}
-    _check_columns(entry, layout, given)
+    check_columns(entry, layout, given)
     frame, labels = fetched(data, {**given, "slab": slab})
     read = {name: numbers(value, frame, labels, name) for name, value in given.items()}
     found = checked(layout, read)
@@ -162,7 +162,8 @@ def _vtypes(vtype: Any, entry: Measure, frame: pd.DataFrame, labels: pd.Index | 
     return found
 
 
-def _check_columns(entry: Measure, layout: Layout, given: dict[str, Any]) -> None:
+def check_columns(entry: Measure, layout: Layout, given: dict[str, Any]) -> None:
+    """Refuse columns that a measure does not have, and the lack of those that it needs."""
     for name in given:
         if name not in layout.rules:
             hint = nearest(name, layout.rules) or f"It takes {', '.join(layout.rules)}."

@@ -153,8 +153,10 @@ def _term_nested(small: RandomTerm, large: RandomTerm) -> bool:
         return False
     if large.correlated or (small.n_columns == large.n_columns == 1):
         return in_span(small.z, large.z)
-    if large.structure == small.structure or (small.structure, large.structure) in SPECIAL_CASES:
-        same = small.structure == "diag" or small.n_columns == large.n_columns
+    alone = small.n_columns == 1
+    pair = ("diag" if alone else small.structure, "diag" if large.n_columns == 1 else large.structure)
+    if pair[0] == pair[1] or pair in SPECIAL_CASES:
+        same = pair[0] == "diag" or small.n_columns == large.n_columns
         return same and all(any(np.array_equal(a, b) for b in large.z.T) for a in small.z.T)
     return False
 

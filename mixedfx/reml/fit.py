@@ -24,6 +24,8 @@ from mixedfx.inference.influence import Influence
 from mixedfx.inference.parameters import Names
 from mixedfx.inference.profile import Profile
 from mixedfx.inference.robust import RobustCovariance
+from mixedfx.inference.robust_report import Robust, robust_tests
+from mixedfx.inference.robust_tests import Df
 from mixedfx.plots.picture import Picture
 from mixedfx.pls.projection import Projection
 from mixedfx.reml import (
@@ -263,7 +265,41 @@ class LmerFit(LmerState):
         """
         return random_tests.ranova(self.design, self.solution, simulate, seed)
 
-    def vcov_robust(self, kind: Literal["CR0", "CR1", "CR2"] = "CR2", cluster: Any = None) -> RobustCovariance:
+    def robust(
+        self,
+        cluster: Any = None,
+        kind: Literal["CR0", "CR1", "CR1p", "CR2", "CR3"] = "CR2",
+        df: Df = "satterthwaite",
+        level: float = 0.95,
+    ) -> Robust:
+        """Tests with a cluster-robust covariance, valid whatever the dependence within clusters is.
+
+        Parameters
+        ----------
+        cluster, kind
+            As in `vcov_robust`.
+        df
+            ``"satterthwaite"``, ``"saddlepoint"``, or ``"naive"``: clusters less one.
+        level
+            Confidence level.
+
+        Returns
+        -------
+        Robust
+            ``tidy()``, ``test(hypothesis, test="HTZ")``, ``vcov``; prints as a table.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+        >>> fit.robust().test(["style[Some Flipped]", "style[No Flipped]"]).round(3)["den_df"].item()
+        5.907
+        """
+        return robust_tests(self.vcov_robust(kind, cluster), self.solution.beta, df, level)
+
+    def vcov_robust(
+        self, kind: Literal["CR0", "CR1", "CR1p", "CR2", "CR3"] = "CR2", cluster: Any = None
+    ) -> RobustCovariance:
         """Cluster-robust covariance of the fixed effects, for ``vcov=`` wherever a table or test takes one.
 
         These are `tidy`, `test`, `anova`, `drop1`, `confint`, `summary`, `mixedfx.emmeans`, `mixedfx.emtrends` and

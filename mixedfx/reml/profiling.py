@@ -177,8 +177,11 @@ class PlainOptimum:
         return Curve(estimate, Range(-np.inf, np.inf, se), by_beta)
 
 
-def optimum(design: Design, solution: Solution) -> Optimum | PlainOptimum:
-    """The ML fit of the same model; a REML fit is refitted from its theta."""
+def optimum(design: Design, solution: Solution, restricted: bool = False) -> Optimum | PlainOptimum:
+    """The ML fit of the same model; a REML fit is refitted from its theta.
+
+    `restricted`: the REML fit itself, whose profiles know of variances and correlations beside a known sigma only.
+    """
     if design.dispersion is not None:
         raise ModelError(
             "profiles hold the ratios of residual standard deviations fixed, and dispersion= estimates them",
@@ -189,8 +192,9 @@ def optimum(design: Design, solution: Solution) -> Optimum | PlainOptimum:
         shrink = 1.0 if known else float(np.sqrt(solution.dof / n))  # from the divisor of REML to that of ML
         std_error = np.sqrt(np.diag(solution.vcov)) * shrink
         return PlainOptimum(n, solution.beta, std_error, solution.sigma * shrink, known)
-    problem = replace(solution.problem, REML=False)
-    found = minimise(problem, solution.par)[0] if solution.REML else evaluate(problem, solution.par)
+    problem = replace(solution.problem, REML=restricted and solution.REML)
+    same = problem.REML == solution.REML
+    found = evaluate(problem, solution.par) if same else minimise(problem, solution.par)[0]
     p = problem.p
     beta = problem.shift + triangular.solve(problem.R, found.gamma)
     root = np.asarray(np.linalg.cholesky(found.S), dtype=np.float64)
@@ -199,11 +203,13 @@ def optimum(design: Design, solution: Solution) -> Optimum | PlainOptimum:
     return Optimum(problem, found, beta, std_error, tuple(t.n_levels for t in design.random))
 
 
-def profile(design: Design, solution: Solution, parm: str | Sequence[str] | None, level: float) -> Profile:
-    """Trace the profile of every parameter asked for; see `LmerFit.profile`."""
+def profile(
+    design: Design, solution: Solution, parm: str | Sequence[str] | None, level: float, restricted: bool = False
+) -> Profile:
+    """Trace the profile of every parameter asked for; see `LmerFit.profile`, and `optimum` on `restricted`."""
     z = quantile(level)
     chosen = choose(parameters_of(design), parm)
-    best = optimum(design, solution)
+    best = optimum(design, solution, restricted)
     curves, nodes = [], []
     with _threads(best):
         for parameter in chosen:
@@ -216,12 +222,13 @@ def profile(design: Design, solution: Solution, parm: str | Sequence[str] | None
 
 
 def profile_intervals(
-    design: Design, solution: Solution, parm: str | Sequence[str] | None, level: float, names: Names
-) -> pd.DataFrame:
+    design: Design, solution: Solution, parm: str | Sequence[str] | None, level: float, names: Names,
+    restricted: bool = False,
+) -> pd.DataFrame:  # fmt: skip
     """Profile intervals: the ends where zeta reaches the quantile, or the boundary before it."""
     z = quantile(level)
     chosen = choose(parameters_of(design), parm)
-    best = optimum(design, solution)
+    best = optimum(design, solution, restricted)
     ends = np.full((len(chosen), 2), np.nan)
     estimates = np.empty(len(chosen))
     with _threads(best):

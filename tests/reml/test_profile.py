@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import optimize
 
+from mixedfx.covariance.components import Component
 from mixedfx.errors import OptionError
 from mixedfx.inference.parameters import parameters_of, values_of
 from mixedfx.pls.evaluate import evaluate
@@ -168,10 +169,10 @@ def test_slopes_are_the_derivatives_of_the_deviance():
     fit = sleepstudy(REML=False)
     problem, par = fit.solution.problem, fit.solution.par
     T = problem.matrices(par)
-    sd = term_chart(problem, T, 0, (1,))
+    sd = term_chart(problem, T, 0, Component("sd", (1,)))
     at = sd.start.copy()
     at[sd.first] = np.log(fit.sigma)
-    cor = term_chart(problem, T, 0, (0, 1))
+    cor = term_chart(problem, T, 0, Component("cor", (0, 1)))
     rho, free = correlation_start(cor)
     days = hold_coefficient(problem, 1)
     cases = [

@@ -83,6 +83,7 @@ CASES = {
         {("coef", "x"): p.student_t(4), ("sd", "g", "x"): p.exponential(1), "sigma": p.inv_gamma(2, 1)},
     ),
     "gaussian_decov": case("gaussian", f"{CROSSED} + (1 + w || mood)", "rstanarm"),
+    "gaussian_one_sd_decov": case("gaussian", "x + id(1 + x + w | g)", "rstanarm"),
     "gaussian_brms": case("gaussian", CROSSED, "brms"),
     "gaussian_horseshoe": case("gaussian", SLOPES, {"coef": p.horseshoe()}),
     "gaussian_horseshoe_sds": case("gaussian", CROSSED, {"sd": p.horseshoe()}),

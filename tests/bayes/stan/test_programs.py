@@ -125,13 +125,13 @@ def test_every_part_of_the_shape_matters():
 
 def test_a_categorical_response_has_arrays_and_a_loop_over_them():
     blocks = Blocks(nominal=True)
-    blocks.add("random/effects_one", t="1")
+    blocks.add("random/effects_one", t="1", related="")
     text = blocks.text()
     assert "array[C - 1] vector[J_1] std_u_1;" in text
     assert "array[C - 1] vector[J_1] u_1;  // effects of the levels" in text
     assert "    u_1[c] = sd_1[c] * std_u_1[c];" in text
     plain = Blocks(nominal=False)
-    plain.add("random/effects_one", t="1")
+    plain.add("random/effects_one", t="1", related="")
     assert "  vector[J_1] u_1 = sd_1 * std_u_1;  // effects of the levels" in plain.text()
 
 
