@@ -33,7 +33,8 @@ from mixedfx.meta.rma_state import RmaState
 from mixedfx.meta.selection_fit import SelectionFit
 from mixedfx.meta.selection_intervals import Alternative as Direction
 from mixedfx.meta.selection_intervals import Empty
-from mixedfx.meta.selmodel import MechanismName, SelectionType, selection_of
+from mixedfx.meta.selection_options import MechanismName, SelectionType, read_selection
+from mixedfx.meta.selmodel import selection_of
 from mixedfx.meta.tau2_intervals import IntervalMethod
 from mixedfx.meta.trim_fill import MissingEstimator, Side, TrimFill
 
@@ -436,7 +437,7 @@ class RmaFit(RmaState):
         >>> round(float(selected.beta[0]), 3), round(selected.lrt, 3), round(selected.p_value, 3)
         (0.34, 0.022, 0.441)
         """
-        return selection_of(self, cluster, type, steps, alternative, mechanism, empty)
+        return selection_of(self, cluster, read_selection(type, steps, alternative, mechanism, empty))
 
     def pet_peese(self, model: RegressionModel = "lm", alpha: float = 0.10, level: float | None = None) -> pd.DataFrame:
         """Effect without sampling error: by PET, by PEESE, and by the one that PET's test chooses.

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import (
-    ConvergenceWarning,
-    DataError,
-    FewInIntervalWarning,
-    MergedIntervalsWarning,
-    ModelError,
-    OptionError,
-    check_level,
-    check_option,
-    outside,
-    some_rows,
-)
+from mixedfx.errors import DataError, ModelError, OptionError, check_level, some_rows
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.call import RmaCall
 from mixedfx.meta.estimates import Estimates, read_estimates
 from mixedfx.meta.rma_state import RmaState
-from mixedfx.meta.selection_clusters import MECHANISMS
-from mixedfx.meta.selection_estimate import SelectionInput, fit_selection
 from mixedfx.meta.selection_fit import SelectionFit
-from mixedfx.meta.selection_intervals import FEW, Alternative, Empty, interval_names, read_steps
-from mixedfx.meta.selection_weights import find_weight_function
-
-SelectionType = Literal["stepfun", "halfnorm", "negexp", "logistic", "power", "beta"]
-MechanismName = Literal["conditional", "joint", "best"]
+from mixedfx.meta.selection_intervals import Alternative, Empty
+from mixedfx.meta.selection_options import Asked, MechanismName, SelectionType, read_selection, selection_fit
 
 
 def selmodel(
@@ -143,16 +126,14 @@ def selmodel(
         env=env,
     )
     check_level(level)
+    asked = read_selection(type, steps, alternative, mechanism, empty)
     if tau2 is not None and not (np.isfinite(tau2) and tau2 >= 0):
         raise OptionError(f"tau2={tau2!r} is no variance", hint="Use a number from 0.")
-    found = read_estimates(call)
     text = "yi ~ 1" if formula is None else " ".join((formula if isinstance(formula, str) else formula.text).split())
-    return _fitted(found, text, cluster, type, steps, alternative, mechanism, empty, tau2, level, "ML")
+    return _fitted(read_estimates(call), text, cluster, asked, tau2, level, "ML")
 
 
-def selection_of(
-    fit: RmaState, cluster: Any, type: str, steps: Any, alternative: str, mechanism: str, empty: str
-) -> SelectionFit:
+def selection_of(fit: RmaState, cluster: Any, asked: Asked) -> SelectionFit:
     """Fit behind `RmaFit.selmodel`."""
     if fit.weights is not None:
         raise ModelError(
@@ -161,66 +142,15 @@ def selection_of(
         )
     fixed = fit.tau2_fixed or not fit.estimator.heterogeneous
     before = "ML" if fixed else fit.method
-    return _fitted(
-        fit.data, fit.formula, cluster, type, steps, alternative, mechanism, empty, fit.tau2 if fixed else None,
-        fit.level, before,
-    )  # fmt: skip
+    return _fitted(fit.data, fit.formula, cluster, asked, fit.tau2 if fixed else None, fit.level, before)
 
 
 def _fitted(
-    found: Estimates, formula: str, cluster: Any, type: str, steps: Any, alternative: str, mechanism: str, empty: str,
-    tau2: float | None, level: float, before: str,
-) -> SelectionFit:  # fmt: skip
-    function = find_weight_function(type)
-    check_option("alternative", alternative, ("greater", "less", "two.sided"))
-    check_option("mechanism", mechanism, tuple(MECHANISMS))
-    check_option("empty", empty, ("refuse", "merge"))
-    if function.smooth and not function.starts_at_step and steps is not None:
-        raise OptionError(
-            f"steps= are given to the {function.title} function, which has none", hint="Leave steps= out."
-        )
-    default = () if function.smooth else (0.05,) if alternative == "two.sided" else (0.025,)
-    asked = read_steps(steps, default, 1 if function.smooth else None)
+    found: Estimates, formula: str, cluster: Any, asked: Asked, tau2: float | None, level: float, before: str
+) -> SelectionFit:
     codes = None if cluster is None else _codes(found, cluster)
-    given = SelectionInput(
-        found.y, found.offset, found.X, found.vi, function, asked, cast(Alternative, alternative), codes, mechanism,
-        tau2, cast(Empty, empty),
-    )  # fmt: skip
-    estimate = fit_selection(given)
-    _caveats(estimate.given, asked, estimate.maximum.converged)
-    return SelectionFit(estimate, formula, found.names, level, before)
-
-
-def _caveats(given: SelectionInput, asked: tuple[float, ...], converged: bool) -> None:
-    """Warnings that go with an answer."""
-    if given.steps != asked:
-        lost = [step for step in asked if step not in given.steps]
-        warnings.warn(
-            "intervals without estimates were merged with others: the steps "
-            f"{', '.join(f'{step:g}' for step in lost)} are gone, and {', '.join(f'{step:g}' for step in given.steps)} "
-            "left",
-            MergedIntervalsWarning,
-            outside(),
-        )
-    if not given.function.smooth:
-        counts = given.counted(given.steps)
-        few = np.flatnonzero(counts <= FEW)
-        if len(few):
-            names = interval_names(given.steps)
-            what = "clusters' best estimates" if given.codes is not None and given.mechanism == "best" else "estimates"
-            warnings.warn(
-                f"few {what} in an interval: " + ", ".join(f"{names[j]} has {counts[j]}" for j in few)
-                + "; weights and means that rest on so few are uncertain beyond their standard errors",
-                FewInIntervalWarning,
-                outside(),
-            )  # fmt: skip
-    if not converged:
-        warnings.warn(
-            "the likelihood of the selection model has no certain maximum: a weight may have none, or the model too "
-            "many parameters for these estimates",
-            ConvergenceWarning,
-            outside(),
-        )
+    given = asked.of(found.y, found.offset, found.X, found.vi, codes, tau2)
+    return selection_fit(given, formula, found.names, level, before)
 
 
 def _codes(found: Estimates, cluster: Any) -> NDArray[np.intp]:

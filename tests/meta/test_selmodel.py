@@ -109,10 +109,12 @@ class TestClusters:
     def test_no_selection_is_the_fit_of_a_mixed_model(self):
         data = KONSTANTOPOULOS
         fit = mx.selmodel("yi ~ 1", data, cluster="district")
-        mixed = mx.lmer("yi ~ 1 + (1 | district) + (1 | study)", data, V=data["vi"].to_numpy(), REML=False)
+        mixed = mx.rma_mv("yi ~ 1 + (1 | district/school)", data, method="ML")
         none = fit.estimate.unselected
-        assert none.theta[0] == pytest.approx(float(mixed.fixef.iloc[0]), rel=1e-6)
-        assert none.loglik == pytest.approx(float(mixed.glance()["logLik"].iloc[0]), abs=1e-8)
+        # both are within 1e-9 of the maximum of the likelihood, and an error of 2e-5 se moves it by 2e-10
+        assert none.theta[0] == pytest.approx(mixed.beta[0], rel=1e-6)
+        np.testing.assert_allclose(none.theta[1:], mixed.components["estimate"], rtol=1e-5)
+        assert none.loglik == pytest.approx(mixed.loglik(), abs=1e-9)
 
     def test_clusters_up_to_22_in_half_a_second(self):
         mx.selmodel("yi ~ 1", ASSINK, cluster="study")
@@ -138,6 +140,28 @@ class TestClusters:
         fit = mx.rma("yi ~ 1", ASSINK).selmodel(cluster="study")
         assert fit.beta[0] == mx.selmodel("yi ~ 1", ASSINK, cluster="study").beta[0]
         assert fit.before == "REML"
+
+    def test_the_method_of_a_multilevel_fit_is_the_function(self):
+        fit = mx.rma_mv("yi ~ 1 + (1 | district/school)", KONSTANTOPOULOS, method="ML")
+        for mechanism in ("conditional", "joint", "best"):
+            one = fit.selmodel(steps=0.025, mechanism=mechanism)
+            other = mx.selmodel("yi ~ 1", KONSTANTOPOULOS, cluster="district", mechanism=mechanism)
+            assert one.beta[0] == pytest.approx(other.beta[0], abs=1e-12)
+        assert one.loglik_unselected == pytest.approx(fit.loglik(), abs=1e-9)
+        single = mx.rma_mv("yi ~ 1 + (1 | study)", KONSTANTOPOULOS).selmodel("negexp")
+        assert single.beta[0] == pytest.approx(mx.selmodel("yi ~ 1", KONSTANTOPOULOS, type="negexp").beta[0], abs=1e-12)
+
+    @pytest.mark.parametrize("formula", ["yi ~ 1 + (1 | district)", "yi ~ 1 + (1 | year/district/study)",
+                                         "yi ~ 1 + (year | district) + (1 | study)"])  # fmt: skip
+    def test_other_levels_are_refused(self, formula):
+        data = KONSTANTOPOULOS.assign(year=KONSTANTOPOULOS["year"] % 7)
+        with pytest.raises(ModelError, match="effects of single estimates and of one level of clusters"):
+            mx.rma_mv(formula, data).selmodel()
+
+    def test_correlated_errors_are_refused(self):
+        V = mx.vcalc("vi", cluster="district", obs="school", data=KONSTANTOPOULOS, rho=0.6)
+        with pytest.raises(ModelError, match="sampling errors are correlated"):
+            mx.rma_mv("yi ~ 1 + (1 | district/school)", KONSTANTOPOULOS, V=V).selmodel()
 
     def test_every_page_shows_every_mechanism(self):
         for mechanism in ("conditional", "joint", "best"):
