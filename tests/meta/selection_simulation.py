@@ -22,8 +22,9 @@ def passes(rng: np.random.Generator, z: np.ndarray | float) -> np.ndarray:
     return rng.random(np.shape(z)) < np.where(np.asarray(z) >= CUT, 1.0, WEIGHT)
 
 
-def _drawn(rng: np.random.Generator, mean: float) -> tuple[np.ndarray, np.ndarray, float]:
-    sd = rng.uniform(0.1, 0.35, rng.integers(1, 7))
+def _drawn(rng: np.random.Generator, mean: float, m: int | None = None) -> tuple[np.ndarray, np.ndarray, float]:
+    """A cluster of m estimates, one to six where None: estimates, standard errors, shared effect."""
+    sd = rng.uniform(0.1, 0.35, rng.integers(1, 7) if m is None else m)
     shared = rng.normal() * np.sqrt(RHO) * TAU
     return estimates(rng, mean, sd, shared), sd, shared
 
@@ -31,6 +32,14 @@ def _drawn(rng: np.random.Generator, mean: float) -> tuple[np.ndarray, np.ndarra
 def singly(rng: np.random.Generator, mean: float) -> Cluster:
     """Estimates pass singly; clusters of which none passes are unknown."""
     y, sd, _ = _drawn(rng, mean)
+    seen = passes(rng, y / sd)
+    return y[seen], sd[seen]
+
+
+def singly_of_many(rng: np.random.Generator, mean: float) -> Cluster:
+    """The same, and M estimates are made with probability proportional to 1 / M, up to 30."""
+    shares = 1 / np.arange(1, 31)
+    y, sd, _ = _drawn(rng, mean, int(rng.choice(30, p=shares / shares.sum())) + 1)
     seen = passes(rng, y / sd)
     return y[seen], sd[seen]
 
@@ -70,6 +79,7 @@ TRUTHS: dict[str, tuple[float, Callable[[np.random.Generator, float], Cluster]]]
     "best result decides": (0.2, by_the_best),
     "no selection": (0.2, everything),
     "filtered singly, mean 0": (0.0, singly),
+    "filtered singly, M made as 1 / M": (0.2, singly_of_many),
 }
 
 
