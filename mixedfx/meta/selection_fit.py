@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
 
+from mixedfx.design.design import Design
 from mixedfx.meta import selection_report
 from mixedfx.meta.measure import Array
 from mixedfx.meta.selection_estimate import SelectionEstimate
 from mixedfx.results.render import Shown, SummaryContent
 
 IntervalKind = Literal["wald", "profile"]
+
+
+class HasDesign(Protocol):
+    """What was read from a formula and data."""
+
+    @property
+    def design(self) -> Design:
+        """Response, moderators and rows used."""
+        ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,6 +39,8 @@ class SelectionFit(Shown):
         The formula as it was written.
     names
         Coefficients.
+    source
+        What knows the design, and with it which rows were used.
     level
         Confidence level of intervals where none is asked for.
     before
@@ -53,6 +65,7 @@ class SelectionFit(Shown):
     estimate: SelectionEstimate
     formula: str
     names: tuple[str, ...]
+    source: HasDesign
     level: float = 0.95
     before: str = "ML"
 

@@ -27,7 +27,7 @@ def selection_of_levels(fit: RmaMvState, asked: Asked) -> SelectionFit:
             hint="Fit with vi= and clusters, (1 | study/estimate), whose shared effect takes their place.",
         )
     given = asked.of(design.y, design.offset, design.X, design.precision.variances, _clusters(fit))
-    return selection_fit(given, fit.formula, fit.names, fit.level, fit.method)
+    return selection_fit(given, fit.formula, fit.names, fit, fit.level, fit.method)
 
 
 def _clusters(fit: RmaMvState) -> NDArray[np.intp] | None:

@@ -20,7 +20,7 @@ from mixedfx.errors import (
 from mixedfx.meta.measure import Array
 from mixedfx.meta.selection_clusters import MECHANISMS
 from mixedfx.meta.selection_estimate import SelectionInput, fit_selection
-from mixedfx.meta.selection_fit import SelectionFit
+from mixedfx.meta.selection_fit import HasDesign, SelectionFit
 from mixedfx.meta.selection_intervals import FEW, Alternative, Empty, interval_names, read_steps
 from mixedfx.meta.selection_weights import WeightFunction, find_weight_function
 
@@ -70,12 +70,12 @@ def read_selection(
 
 
 def selection_fit(
-    given: SelectionInput, formula: str, names: tuple[str, ...], level: float, before: str
+    given: SelectionInput, formula: str, names: tuple[str, ...], source: HasDesign, level: float, before: str
 ) -> SelectionFit:
     """The fit, after its warnings."""
     estimate = fit_selection(given)
     _caveats(estimate.given, given.steps, estimate.maximum.converged)
-    return SelectionFit(estimate, formula, names, level, before)
+    return SelectionFit(estimate, formula, names, source, level, before)
 
 
 def _caveats(given: SelectionInput, asked: tuple[float, ...], converged: bool) -> None:

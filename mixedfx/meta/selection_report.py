@@ -18,6 +18,7 @@ from mixedfx.meta.selection_maximum import Maximum
 from mixedfx.meta.selection_profile import profile_limits
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
+from mixedfx.results.summary import rows_text
 from mixedfx.results.tables import fixed_table
 
 if TYPE_CHECKING:
@@ -183,7 +184,11 @@ def summary(fit: SelectionFit) -> SummaryContent:
     given, function = fit.estimate.given, fit.estimate.given.function
     where = "" if given.codes is None else f" in {int(given.codes.max()) + 1} clusters"
     title = f"Selection model ({function.title}) of {fit.k} estimates{where}"
-    facts = [("Formula", fit.formula), ("Weights", f"w(p) = {function.formula}; {DIRECTION[given.alternative]}")]
+    facts = [
+        ("Formula", fit.formula),
+        ("Data", rows_text(fit.source.design.rows)),
+        ("Weights", f"w(p) = {function.formula}; {DIRECTION[given.alternative]}"),
+    ]
     if given.function.smooth and given.steps:
         facts.append(("From", f"p = {given.steps[0]:g}; w = 1 below"))
     if function.clip > 0:
@@ -203,7 +208,9 @@ def summary(fit: SelectionFit) -> SummaryContent:
     names = [*fit.names, *variances(fit)["variance"][: fit.estimate.problem.spreads], *terms(fit)]
     on_edge = [name for name, bound in zip(names, fit.estimate.maximum.bound, strict=True) if bound]
     if on_edge:
-        facts.append(("Boundary", f"at the end of what it can be, and known to standard errors: {', '.join(on_edge)}"))
+        facts.append(
+            ("Boundary", f"at the end of its range, and taken as known by the others' errors: {', '.join(on_edge)}")
+        )
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(tuple(facts))]
     blocks.append(frame_table(_fit_row(fit), "Fit"))
     blocks.append(frame_table(variances(fit), "Variances of true effects"))

@@ -150,7 +150,7 @@ def _fitted(
 ) -> SelectionFit:
     codes = None if cluster is None else _codes(found, cluster)
     given = asked.of(found.y, found.offset, found.X, found.vi, codes, tau2)
-    return selection_fit(given, formula, found.names, level, before)
+    return selection_fit(given, formula, found.names, found, level, before)
 
 
 def _codes(found: Estimates, cluster: Any) -> NDArray[np.intp]:

@@ -268,7 +268,7 @@ class TestPage:
         """Insignificant estimates in excess: weights that fall are no better than none."""
         data = DATA["bcg"]
         fit = mx.selmodel("yi ~ 1", data, type="negexp", alternative="greater")
-        assert "known to standard errors: delta" in fit.text()
+        assert "taken as known by the others' errors: delta" in fit.text()
         assert fit.delta[0] == 0
         assert fit.lrt < 1e-12
         assert fit.p_value == 1
@@ -283,6 +283,13 @@ class TestPage:
         smooth = mx.selmodel("yi ~ 1", HACKSHAW, type="halfnorm", steps=0.025)
         expected = np.exp(-smooth.delta[0] * (0.4**2 - 0.025**2))
         np.testing.assert_allclose(smooth.weight_at([0.01, 0.4]), [1.0, expected], rtol=1e-12)
+
+    def test_rows_that_lack_a_value_are_counted(self):
+        data = HACKSHAW.assign(yi=HACKSHAW["yi"].mask(np.arange(37) == 3), vi=HACKSHAW["vi"].mask(np.arange(37) == 5))
+        fit = mx.selmodel("yi ~ 1", data, cluster=np.arange(37) // 4)
+        assert fit.k == 35
+        assert "35" in fit.text().split("Data:")[1].split("Weights:")[0]
+        assert fit.estimate.given.codes.tolist() == np.delete(np.arange(37) // 4, [3, 5]).tolist()
 
     def test_html(self):
         assert "<table" in mx.selmodel("yi ~ 1", HACKSHAW)._repr_html_()
