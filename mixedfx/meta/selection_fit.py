@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from mixedfx.design.design import Design
 from mixedfx.meta import selection_report
+from mixedfx.meta.estimates import Estimates
 from mixedfx.meta.measure import Array
+from mixedfx.meta.mv_state import RmaMvState
 from mixedfx.meta.selection_estimate import SelectionEstimate
 from mixedfx.results.render import Shown, SummaryContent
 
 IntervalKind = Literal["wald", "profile"]
 
-
-class HasDesign(Protocol):
-    """What was read from a formula and data."""
-
-    @property
-    def design(self) -> Design:
-        """Response, moderators and rows used."""
-        ...
+Source = Estimates | RmaMvState
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,7 +59,7 @@ class SelectionFit(Shown):
     estimate: SelectionEstimate
     formula: str
     names: tuple[str, ...]
-    source: HasDesign
+    source: Source
     level: float = 0.95
     before: str = "ML"
 

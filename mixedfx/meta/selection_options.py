@@ -20,7 +20,7 @@ from mixedfx.errors import (
 from mixedfx.meta.measure import Array
 from mixedfx.meta.selection_clusters import MECHANISMS
 from mixedfx.meta.selection_estimate import SelectionInput, fit_selection
-from mixedfx.meta.selection_fit import HasDesign, SelectionFit
+from mixedfx.meta.selection_fit import SelectionFit, Source
 from mixedfx.meta.selection_intervals import FEW, Alternative, Empty, interval_names, read_steps
 from mixedfx.meta.selection_weights import WeightFunction, find_weight_function
 
@@ -70,7 +70,7 @@ def read_selection(
 
 
 def selection_fit(
-    given: SelectionInput, formula: str, names: tuple[str, ...], source: HasDesign, level: float, before: str
+    given: SelectionInput, formula: str, names: tuple[str, ...], source: Source, level: float, before: str
 ) -> SelectionFit:
     """The fit, after its warnings."""
     estimate = fit_selection(given)
