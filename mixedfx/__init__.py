@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mixedfx.meta.rho_sensitivity import rho_sensitivity
     from mixedfx.meta.rma import rma
     from mixedfx.meta.rma_mv import rma_mv
+    from mixedfx.meta.selmodel import selmodel
     from mixedfx.meta.transforms import convert_effects
     from mixedfx.meta.vcalc import vcalc
     from mixedfx.options import control
@@ -73,6 +74,7 @@ __all__ = [
     "rma_mh",
     "rma_mv",
     "rma_peto",
+    "selmodel",
     "stan_code",
     "stan_data",
     "table",
@@ -102,6 +104,7 @@ _FUNCTIONS = {
     "rma_mv": "mixedfx.meta.rma_mv",
     "rma_mh": "mixedfx.meta.pooled",
     "rma_peto": "mixedfx.meta.pooled",
+    "selmodel": "mixedfx.meta.selmodel",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
     "table": "mixedfx.inference.side_by_side",

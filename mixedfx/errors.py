@@ -137,6 +137,14 @@ class EmptyIntervalWarning(MixedfxWarning):
     """A confidence interval that holds no value: estimates are more alike than their sampling errors allow for."""
 
 
+class FewInIntervalWarning(MixedfxWarning):
+    """Few estimates have p values in an interval whose weight a selection model estimates."""
+
+
+class MergedIntervalsWarning(MixedfxWarning):
+    """Intervals of p values without estimates were merged with others: fewer weights are estimated than asked for."""
+
+
 class SingularFitWarning(MixedfxWarning):
     """A variance is zero or a correlation is one: an answer, but one to know about."""
 

@@ -14,6 +14,10 @@ from mixedfx.meta import mv_pictures, mv_refits, mv_report
 from mixedfx.meta.measure import Array
 from mixedfx.meta.mv_state import RmaMvState
 from mixedfx.meta.robust import robust_mv
+from mixedfx.meta.selection_fit import SelectionFit
+from mixedfx.meta.selection_intervals import Alternative, Empty
+from mixedfx.meta.selection_levels import selection_of_levels
+from mixedfx.meta.selection_options import MechanismName, SelectionType, read_selection
 from mixedfx.plots.picture import Picture
 from mixedfx.reml.profiling import profile
 
@@ -189,6 +193,45 @@ class RmaMvFit(RmaMvState):
         0  Intercept     0.226      0.081  4.931
         """
         return robust_mv(self.model, cluster, kind, df, self.level if level is None else level)
+
+    def selmodel(
+        self,
+        type: SelectionType = "stepfun",
+        steps: Any = None,
+        alternative: Alternative = "greater",
+        mechanism: MechanismName = "conditional",
+        empty: Empty = "refuse",
+    ) -> SelectionFit:
+        """Fit the same estimates with selection by their p values, by maximum likelihood.
+
+        The fit has an effect of each estimate and of one level of clusters: ``(1 | district/school)``.
+
+        Parameters
+        ----------
+        type, steps, alternative, mechanism, empty
+            As in `mixedfx.selmodel`.
+
+        Returns
+        -------
+        SelectionFit
+
+        Raises
+        ------
+        ModelError
+            Other random terms; sampling errors that are correlated.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import mixedfx as mx
+        >>> schools = pd.DataFrame({"yi": [0.62, 0.85, 0.10, -0.10, 0.33, 0.25, 0.70, 0.60, 0.05, 0.30, 0.45, 0.52],
+        ...                         "vi": [0.04, 0.10, 0.09, 0.03, 0.02, 0.05, 0.10, 0.06, 0.06, 0.08, 0.03, 0.05],
+        ...                         "district": list("aabbccddeeff"), "school": range(12)})
+        >>> fit = mx.rma_mv("yi ~ 1 + (1 | district/school)", schools)
+        >>> [round(float(fit.selmodel(mechanism=m).beta[0]), 3) for m in ("conditional", "joint", "best")]
+        [0.207, 0.08, 0.278]
+        """
+        return selection_of_levels(self, read_selection(type, steps, alternative, mechanism, empty))
 
     def anova(self, other: RmaMvState) -> pd.DataFrame:
         """Likelihood-ratio test of this fit and another of the same estimates; see `mixedfx.anova`."""

@@ -33,6 +33,11 @@ from mixedfx.meta.measure import Array
 from mixedfx.meta.permutation import PermutationTest, Statistic, permutation_test
 from mixedfx.meta.rma_report import Parm
 from mixedfx.meta.rma_state import RmaState
+from mixedfx.meta.selection_fit import SelectionFit
+from mixedfx.meta.selection_intervals import Alternative as Direction
+from mixedfx.meta.selection_intervals import Empty
+from mixedfx.meta.selection_options import MechanismName, SelectionType, read_selection
+from mixedfx.meta.selmodel import selection_of
 from mixedfx.meta.tau2_intervals import IntervalMethod
 from mixedfx.meta.trim_fill import MissingEstimator, Side, TrimFill
 from mixedfx.plots.picture import Picture
@@ -435,6 +440,42 @@ class RmaFit(RmaState):
             True effect that power is for; the mean of the fit where None. Its tau2 is part of the power.
         """
         return excess_test(self, kind, alternative, alpha, theta, null)
+
+    def selmodel(
+        self,
+        type: SelectionType = "stepfun",
+        steps: Any = None,
+        alternative: Direction = "greater",
+        mechanism: MechanismName = "conditional",
+        cluster: Any = None,
+        empty: Empty = "refuse",
+    ) -> SelectionFit:
+        """Fit the same estimates with selection by their p values, by maximum likelihood.
+
+        Parameters
+        ----------
+        type, steps, alternative, mechanism, empty
+            As in `mixedfx.selmodel`.
+        cluster
+            Clusters of estimates that share an effect: a column of the data or values. None: all are independent, and
+            mechanisms are one.
+
+        Returns
+        -------
+        SelectionFit
+            With the test of no selection. Of fits with equal effects or a given tau2 this is not estimated.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import mixedfx as mx
+        >>> data = pd.DataFrame({"yi": [0.62, 0.85, 0.10, -0.10, 0.33, 0.25, 0.70, 0.60, 0.05, 0.30, 0.45, 0.52],
+        ...                      "vi": [0.04, 0.10, 0.09, 0.03, 0.02, 0.05, 0.10, 0.06, 0.06, 0.08, 0.03, 0.05]})
+        >>> selected = mx.rma("yi ~ 1", data).selmodel("negexp")
+        >>> round(float(selected.beta[0]), 3), round(selected.lrt, 3), round(selected.p_value, 3)
+        (0.34, 0.022, 0.441)
+        """
+        return selection_of(self, cluster, read_selection(type, steps, alternative, mechanism, empty))
 
     def pet_peese(self, model: RegressionModel = "lm", alpha: float = 0.10, level: float | None = None) -> pd.DataFrame:
         """Effect without sampling error: by PET, by PEESE, and by the one that PET's test chooses.

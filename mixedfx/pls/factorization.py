@@ -27,6 +27,7 @@ from scipy import linalg, sparse
 from mixedfx.linalg import batched, triangular, twins
 from mixedfx.linalg.shape import shape_of
 from mixedfx.pls.coupling import Coupling, Index
+from mixedfx.pls.pattern import lookup, scatter
 from mixedfx.pls.problem import Problem
 
 REGULAR = 1e-3  # smallest singular value of T, relative to its largest entry, whose inverse keeps eight digits
@@ -188,7 +189,7 @@ class SecondLevel:
         gram = sparse.csc_array(lam.T @ coupling.gram @ lam)
         self._values = self._scaled_values()
         self.tail = np.zeros((q2 - split, q2 - split), order="F")
-        _scatter(gram, layout.start, layout.row, split, self.head, self.tail)
+        scatter(gram, layout.start, layout.row, split, self.head, self.tail)
         if coupling.dense is not None:
             self._dense = self._scaled_dense()
             twins.downdate(self.tail, self._dense, weights)
@@ -343,7 +344,7 @@ class SecondLevel:
             for a in range(k):
                 for b in range(a + 1):
                     low, high = np.minimum(position[:, a], position[:, b]), np.maximum(position[:, a], position[:, b])
-                    block[a, b] = block[b, a] = _lookup(low, high, layout.start, layout.row, layout.split, head, tail)
+                    block[a, b] = block[b, a] = lookup(low, high, layout.start, layout.row, layout.split, head, tail)
             out.append(block)
         return out
 
@@ -416,42 +417,4 @@ def _batch_product(A: Vector, b: Vector) -> Vector:
         for c in range(1, k):
             row += A[a, c][:, None] * b[:, c]
         out[:, a] = row
-    return out
-
-
-def _scatter(
-    gram: sparse.csc_array, start: NDArray[np.int64], row: NDArray[np.int32], split: int, head: Vector, tail: Vector
-) -> None:
-    """Add the lower triangle of `gram` plus the identity to the sparse columns and the dense tail."""
-    columns = shape_of(gram)[1]
-    column = np.repeat(np.arange(columns), np.diff(gram.indptr))
-    rows = gram.indices
-    dense = (column >= split) & (rows >= column)
-    tail[rows[dense] - split, column[dense] - split] = gram.data[dense]
-    tail[np.arange(tail.shape[0]), np.arange(tail.shape[0])] += 1.0
-    if split:
-        sparse_part = (column < split) & (rows >= column)
-        head[_position(column[sparse_part], rows[sparse_part], start, row, columns)] = gram.data[sparse_part]
-        head[start[:-1]] += 1.0
-
-
-def _position(
-    column: NDArray[np.integer], rows: NDArray[np.integer], start: NDArray[np.int64], row: NDArray[np.int32], n: int
-) -> NDArray[np.intp]:
-    """Where entries (rows, column) stand in a compressed-column pattern with ascending rows."""
-    keys = np.repeat(np.arange(len(start) - 1, dtype=np.int64), np.diff(start)) * n + row
-    return np.searchsorted(keys, column.astype(np.int64) * n + rows)
-
-
-def _lookup(
-    low: NDArray[np.intp], high: NDArray[np.intp], start: NDArray[np.int64], row: NDArray[np.int32], split: int,
-    head: Vector, tail: Vector,
-) -> Vector:  # fmt: skip
-    """Entries (high, low), high >= low, of a symmetric matrix kept as sparse columns and a dense tail."""
-    out = np.empty(len(low))
-    dense = low >= split
-    out[dense] = tail[high[dense] - split, low[dense] - split]
-    if not dense.all():
-        n = split + tail.shape[0]
-        out[~dense] = head[_position(low[~dense], high[~dense], start, row, n)]
     return out
