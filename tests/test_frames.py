@@ -126,6 +126,7 @@ FITTING = {
     "rho_sensitivity": lambda f: mx.rho_sensitivity("y ~ z + x + (1 | g)", f, vi="w", cluster="g", rhos=(0.3,)).table[
         "estimate"
     ],
+    "selmodel": lambda f: mx.selmodel("y ~ z + x", f, vi="w", type="halfnorm").tidy()["estimate"],
     "rma_mh": lambda f: mx.rma_mh("RR", f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],
     "rma_peto": lambda f: mx.rma_peto(f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],
     "vcalc": lambda f: mx.vcalc("w", f, cluster="g", rho=0.3).toarray(),

@@ -74,9 +74,10 @@ class Estimates:
         return found
 
     def labels_beside(self, given: Any, what: str) -> Array:
-        """(k,) values of any kind of the rows used, as text."""
+        """(k,) values of any kind of the rows used, as text; None where missing."""
         frame = self.call.data
-        return np.array([str(v) for v in values(given, frame, frame.index, what)[self.design.rows.used]], dtype=object)
+        found = values(given, frame, frame.index, what)[self.design.rows.used]
+        return np.array([None if pd.isna(value) else str(value) for value in found], dtype=object)
 
 
 def read_estimates(call: RmaCall) -> Estimates:

@@ -82,7 +82,6 @@ def rma_mv(
     Examples
     --------
     >>> import pandas as pd
-    from scipy import sparse
     >>> import mixedfx as mx
     >>> schools = pd.DataFrame({"yi": [-0.2, 0.1, 0.3, 0.6, 0.5, 0.7, 0.0, 0.2, -0.1, 0.1],
     ...                         "vi": [0.04] * 10, "district": list("aabbbccddd"), "school": range(10)})

@@ -297,7 +297,7 @@ class LmerFit(LmerState):
         >>> import mixedfx as mx
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> fit.robust().test(["style[Some Flipped]", "style[No Flipped]"]).round(3)["den_df"].item()
-        5.907
+        12.245
         """
         return robust_tests(self.vcov_robust(kind, cluster), self.solution.beta, df, level)
 

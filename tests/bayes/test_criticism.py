@@ -13,7 +13,7 @@ FIT = SimpleNamespace(
     chains=2,
     n_draws=400,
     design=SimpleNamespace(response_name="y"),
-    sampling=SimpleNamespace(ess=400.0, method="prior"),
+    sampling=SimpleNamespace(ess=400.0, independent=True),
 )
 
 

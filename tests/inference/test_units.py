@@ -229,9 +229,9 @@ class TestPredictions:
         new = stays.iloc[:5]
         eta = posterior.linpred(new)
         found = posterior.predict(new, back_transform=True)
-        np.testing.assert_allclose(found["estimate"], np.exp(eta).mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(found, np.exp(eta).mean(axis=0), rtol=1e-12)
         sigma = np.ravel(posterior.draws()["sigma"])[:, None]
-        adjusted = posterior.predict(new, back_transform=True, bias_adjust=True)
+        adjusted = posterior.predict(new, back_transform=True, bias_adjust=True, interval="confidence")
         np.testing.assert_allclose(adjusted["upper"], np.quantile(np.exp(eta + sigma**2 / 2), 0.975, axis=0), rtol=1e-9)
         model, drawn = (posterior.predict(new, kind="predictive", seed=2, back_transform=b) for b in (False, True))
         # A quantile of 1,000 draws lies between two of them.
