@@ -7,7 +7,7 @@ A reference (`Reference`) is a covariance of the fixed effects with the degrees 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import IgnoredGroupsWarning, OptionError
+from mixedfx.errors import IgnoredGroupsWarning, OptionError, check_flag
 from mixedfx.inference.canonical_contrasts import independent_contrasts
 from mixedfx.inference.single_clusters import SingleClusters
 from mixedfx.results.tables import TIDY_COLUMNS, t_test
@@ -163,6 +163,21 @@ def _label(weights: Mapping[str, Any]) -> str:
     return text or "0"
 
 
+def read_hypothesis(hypothesis: Any, names: Sequence[str], rhs: Any) -> tuple[Vector, tuple[str, ...], Vector]:
+    """(m, p) contrasts, their labels and the (m,) values they have under the hypothesis.
+
+    Raises
+    ------
+    OptionError
+        As `contrast_matrix`, and where `rhs` is neither one value nor one for each contrast.
+    """
+    L, labels = contrast_matrix(hypothesis, names)
+    values = np.asarray(rhs, dtype=np.float64)
+    if values.ndim > 1 or values.size not in (1, len(L)):
+        raise OptionError(f"rhs= has {values.size} values for {len(L)} contrasts")
+    return L, labels, np.broadcast_to(values, (len(L),)).astype(np.float64)
+
+
 def check_testable(L: Vector, rhs: Vector) -> None:
     """Refuse a hypothesis that says nothing, or contradicts itself.
 
@@ -218,6 +233,28 @@ def joint_table(labels: Sequence[str], L: Vector, beta: Vector, rhs: Vector, ref
     text = "; ".join(f"{label} = {value:.4g}" for label, value in zip(labels, rhs, strict=True))
     row = (text, *f_row(L, beta, rhs, reference))
     return pd.DataFrame([dict(zip(TEST_COLUMNS, row, strict=True))])
+
+
+def hypothesis_table(
+    hypothesis: Any,
+    rhs: Any,
+    names: Sequence[str],
+    beta: Vector,
+    reference: Callable[[], Reference],
+    joint: bool,
+    level: float,
+) -> pd.DataFrame:
+    """Test of a hypothesis as it was written: of its rows as a whole (`joint_table`), or each (`contrast_table`).
+
+    `reference` is asked when the hypothesis is known to make sense: it may be dear, and warn.
+    """
+    check_flag("joint", joint)
+    L, labels, values = read_hypothesis(hypothesis, names, rhs)
+    used = reference()
+    if not joint:
+        return contrast_table(labels, L, beta, values, used, level)
+    check_testable(L, values)
+    return joint_table(labels, L, beta, values, used)
 
 
 def anova_table(

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import FewClustersWarning, OptionError, check_level, check_option, outside
+from mixedfx.errors import FewClustersWarning, check_level, check_option, outside
 from mixedfx.inference.canonical_contrasts import independent_contrasts
-from mixedfx.inference.hypotheses import check_testable, contrast_matrix, f_probability
+from mixedfx.inference.hypotheses import check_testable, f_probability, read_hypothesis
 from mixedfx.inference.robust import RobustCovariance
 from mixedfx.inference.robust_tests import (
     DFS,
@@ -106,11 +106,7 @@ class Robust(Shown):
             hypothesis, test, num_df, den_df, f_value, p_value; NaN where the clusters are too few.
         """
         check_option("test", test, JOINT_TESTS)
-        L, labels = contrast_matrix(hypothesis, self.covariance.names)
-        values = np.asarray(rhs, dtype=np.float64)
-        if values.ndim > 1 or values.size not in (1, len(L)):
-            raise OptionError(f"rhs= has {values.size} values for {len(L)} contrasts")
-        values = np.broadcast_to(values, (len(L),)).astype(np.float64)
+        L, labels, values = read_hypothesis(hypothesis, self.covariance.names, rhs)
         check_testable(L, values)
         text = "; ".join(f"{label} = {value:.4g}" for label, value in zip(labels, values, strict=True))
         num, den, F = self._joint(L, L @ self.beta - values, test)

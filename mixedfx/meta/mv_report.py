@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixedfx.design.frame import opened, to_pandas
 from mixedfx.errors import OptionError, check_level
-from mixedfx.inference.hypotheses import check_testable, contrast_matrix, contrast_table, joint_table
+from mixedfx.inference.hypotheses import hypothesis_table
 from mixedfx.meta.measure import Array
 from mixedfx.meta.mv_state import RmaMvState
 from mixedfx.meta.rma_report import critical_value, limits, transformed
@@ -53,15 +53,8 @@ def glance(fit: RmaMvState) -> pd.DataFrame:
 
 def hypothesis(fit: RmaMvState, what: Any, rhs: Any, joint: bool, level: float | None) -> pd.DataFrame:
     """Table behind `RmaMvFit.test_hypothesis`."""
-    L, labels = contrast_matrix(what, fit.names)
-    given = np.asarray(rhs, dtype=np.float64)
-    if given.ndim > 1 or given.size not in (1, len(L)):
-        raise OptionError(f"rhs= has {given.size} values for {len(L)} contrasts")
-    values = np.broadcast_to(given, (len(L),)).astype(np.float64)
-    if not joint:
-        return contrast_table(labels, L, fit.beta, values, fit.reference, fit.level if level is None else level)
-    check_testable(L, values)
-    return joint_table(labels, L, fit.beta, values, fit.reference)
+    level = fit.level if level is None else level
+    return hypothesis_table(what, rhs, fit.names, fit.beta, lambda: fit.reference, joint, level)
 
 
 def confint(fit: RmaMvState, parm: str | None, level: float | None) -> pd.DataFrame:

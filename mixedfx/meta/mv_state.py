@@ -16,8 +16,9 @@ import pandas as pd
 from mixedfx.covariance.components import sds_first
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError
-from mixedfx.inference.hypotheses import Constant, f_row
+from mixedfx.inference.hypotheses import Constant
 from mixedfx.meta.measure import Array
+from mixedfx.meta.tested import Tested
 from mixedfx.reml.checking import projection_of
 from mixedfx.reml.fit import LmerFit
 from mixedfx.results.tables import term_names
@@ -26,7 +27,7 @@ MvTest = Literal["z", "t"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RmaMvState:
+class RmaMvState(Tested):
     """Estimates of a mixed model of estimates whose sampling errors are known.
 
     Attributes
@@ -79,7 +80,7 @@ class RmaMvState:
         """Names of the coefficients."""
         return self.design.fixed_names
 
-    @property
+    @cached_property
     def beta(self) -> Array:
         """(p,) coefficients."""
         return self.model.solution.beta
@@ -89,7 +90,7 @@ class RmaMvState:
         """Coefficients by name."""
         return self.model.fixef
 
-    @property
+    @cached_property
     def covariance(self) -> Array:
         """(p, p) covariance of the coefficients."""
         return self.model.solution.vcov
@@ -158,13 +159,6 @@ class RmaMvState:
         Q, y = self._fixed
         return float(np.sum((y - Q @ (Q.T @ y)) ** 2)) if self.k > self.p else 0.0
 
-    @property
-    def QE_p_value(self) -> float:
-        """Its p value."""
-        from scipy import special
-
-        return float(special.chdtrc(self.k - self.p, self.QE)) if self.k > self.p else 1.0
-
     @cached_property
     def study_weights(self) -> pd.Series:
         """Weights of the estimates in the mean, in per cent: 1'M^-1 over its sum, M the variance of the estimates.
@@ -190,29 +184,6 @@ class RmaMvState:
     def reference(self) -> Constant:
         """What tests of the coefficients refer to."""
         return Constant(self.covariance, self.df)
-
-    @property
-    def tested(self) -> tuple[int, ...]:
-        """Coefficients that the omnibus test is about: all but an intercept that has others beside it."""
-        rest = tuple(i for i, name in enumerate(self.names) if name != "Intercept")
-        return rest or (0,)
-
-    @cached_property
-    def omnibus(self) -> tuple[float, float, float, float]:
-        """Numerator and denominator degrees of freedom, F (times the first: QM), p value of all moderators."""
-        L = np.eye(self.p)[list(self.tested)]
-        return f_row(L, self.beta, np.zeros(len(L)), self.reference)
-
-    @property
-    def QM(self) -> float:
-        """Omnibus statistic: chi square, or F where the test refers to t."""
-        num, den, F, _ = self.omnibus
-        return F * num if np.isinf(den) else F
-
-    @property
-    def QM_p_value(self) -> float:
-        """Its p value."""
-        return self.omnibus[3]
 
     @cached_property
     def typical_variance(self) -> float:

@@ -11,13 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import EmptyIntervalWarning, OptionError, check_level, check_option, outside
-from mixedfx.inference.hypotheses import (
-    check_testable,
-    coefficient_df,
-    contrast_matrix,
-    contrast_table,
-    joint_table,
-)
+from mixedfx.inference.hypotheses import coefficient_df, hypothesis_table
 from mixedfx.inference.robust import RobustCovariance, robust_covariance
 from mixedfx.meta.measure import Array
 from mixedfx.meta.measures import MEASURES
@@ -87,16 +81,8 @@ def hypothesis(
     fit: RmaState, what: Any, rhs: Any, joint: bool, level: float | None, vcov: RobustCovariance | None
 ) -> pd.DataFrame:  # fmt: skip
     """Table behind `RmaFit.test_hypothesis`."""
-    L, labels = contrast_matrix(what, fit.names)
-    given = np.asarray(rhs, dtype=np.float64)
-    if given.ndim > 1 or given.size not in (1, len(L)):
-        raise OptionError(f"rhs= has {given.size} values for {len(L)} contrasts")
-    values = np.broadcast_to(given, (len(L),)).astype(np.float64)
-    reference = fit.reference(None, vcov)
-    if not joint:
-        return contrast_table(labels, L, fit.beta, values, reference, fit.level if level is None else level)
-    check_testable(L, values)
-    return joint_table(labels, L, fit.beta, values, reference)
+    level = fit.level if level is None else level
+    return hypothesis_table(what, rhs, fit.names, fit.beta, lambda: fit.reference(None, vcov), joint, level)
 
 
 def tau2_limits(fit: RmaState, method: IntervalMethod | None, level: float) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from mixedfx.design.rows import functional_for
 from mixedfx.errors import check_option
 from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
-from mixedfx.inference.hypotheses import Constant, Reference, f_row
+from mixedfx.inference.hypotheses import Constant, Reference
 from mixedfx.inference.robust import RobustCovariance
 from mixedfx.meta.call import RmaCall
 from mixedfx.meta.estimates import Estimates
@@ -30,6 +30,7 @@ from mixedfx.meta.likelihood import loglik
 from mixedfx.meta.measure import Array
 from mixedfx.meta.refits import Refits, refits, scale_factor
 from mixedfx.meta.tau2_intervals import h2, i2, typical_variance
+from mixedfx.meta.tested import Tested
 from mixedfx.meta.weighted import Effects, Weighted, orthonormal
 from mixedfx.results.protocol import NewLevels
 
@@ -37,7 +38,7 @@ Test = Literal["z", "t", "knha", "adhoc"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RmaState:
+class RmaState(Tested):
     """Estimates of a random-effects model of estimates with known sampling variances.
 
     Attributes
@@ -237,13 +238,6 @@ class RmaState:
         return float(self.at_zero.yPy[0]) if self.k > self.p else 0.0
 
     @property
-    def QE_p_value(self) -> float:
-        """Its p value."""
-        from scipy import special
-
-        return float(special.chdtrc(self.k - self.p, self.QE)) if self.k > self.p else 1.0
-
-    @property
     def usual_ddf(self) -> Literal["normal", "residual"]:
         """Degrees of freedom of tests where none are asked for, those of the test of the fit."""
         return "normal" if np.isinf(self.df) else "residual"
@@ -277,29 +271,6 @@ class RmaState:
     def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
         """Rows of the linear predictor for `newdata`, or for the data of the fit."""
         return functional_for(self.design, newdata, new_levels)
-
-    @property
-    def tested(self) -> tuple[int, ...]:
-        """Coefficients that the omnibus test is about: all but an intercept that has others beside it."""
-        rest = tuple(i for i, name in enumerate(self.names) if name != "Intercept")
-        return rest or (0,)
-
-    @cached_property
-    def omnibus(self) -> tuple[float, float, float, float]:
-        """Numerator and denominator degrees of freedom, F (times the first: QM), p value of all moderators."""
-        L = np.eye(self.p)[list(self.tested)]
-        return f_row(L, self.beta, np.zeros(len(L)), self.reference())
-
-    @property
-    def QM(self) -> float:
-        """Omnibus statistic: chi-square, or F where the test refers to t."""
-        num, den, F, _ = self.omnibus
-        return F * num if np.isinf(den) else F
-
-    @property
-    def QM_p_value(self) -> float:
-        """Its p value."""
-        return self.omnibus[3]
 
     @cached_property
     def without_moderators(self) -> Refits | None:

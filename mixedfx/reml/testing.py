@@ -14,16 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import OptionError, check_flag
+from mixedfx.errors import OptionError
 from mixedfx.inference.degrees_of_freedom import Ddf, DegreesOfFreedom, check_criterion, find_ddf
 from mixedfx.inference.hypotheses import (
     Constant,
     Reference,
     anova_table,
-    check_testable,
-    contrast_matrix,
-    contrast_table,
-    joint_table,
+    hypothesis_table,
 )
 from mixedfx.inference.robust import RobustCovariance, robust_covariance
 from mixedfx.inference.terms import term_contrasts
@@ -99,17 +96,7 @@ def linear_hypothesis(
     design: Design, solution: Solution, reference: Ask, hypothesis: Any, rhs: Any, joint: bool, level: float
 ) -> pd.DataFrame:  # fmt: skip
     """Table behind `LmerFit.test`."""
-    check_flag("joint", joint)
-    L, labels = contrast_matrix(hypothesis, design.fixed_names)
-    values = np.asarray(rhs, dtype=np.float64)
-    if values.ndim > 1 or values.size not in (1, len(L)):
-        raise OptionError(f"rhs= has {values.size} values for {len(L)} contrasts")
-    values = np.broadcast_to(values, (len(L),)).astype(np.float64)
-    used = reference()
-    if not joint:
-        return contrast_table(labels, L, solution.beta, values, used, level)
-    check_testable(L, values)
-    return joint_table(labels, L, solution.beta, values, used)
+    return hypothesis_table(hypothesis, rhs, design.fixed_names, solution.beta, reference, joint, level)
 
 
 def anova(
