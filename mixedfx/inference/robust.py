@@ -31,7 +31,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,8 @@ from mixedfx.inference.single_clusters import SingleClusters, single_directions
 
 Vector = NDArray[np.float64]
 
-KINDS = ("CR0", "CR1", "CR1p", "CR2", "CR3")
+CovarianceKind = Literal["CR0", "CR1", "CR1p", "CR2", "CR3"]
+KINDS: tuple[CovarianceKind, ...] = get_args(CovarianceKind)
 NULL = 1e-10  # eigenvalue of B_j, relative to the largest, that the pseudo-inverse leaves out
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from mixedfx.inference.robust import CovarianceKind
 from mixedfx.inference.robust_report import Robust
 from mixedfx.inference.robust_tests import Df
 from mixedfx.meta import mv_pictures, mv_refits, mv_report
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from mixedfx.inference.profile import Profile
     from mixedfx.results.render import SummaryContent
-
-Kind = Literal["CR0", "CR1", "CR1p", "CR2", "CR3"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,7 +158,7 @@ class RmaMvFit(RmaMvState):
         return mv_refits.blup(self, level)
 
     def robust(
-        self, cluster: Any = None, kind: Kind = "CR2", df: Df = "satterthwaite", level: float | None = None
+        self, cluster: Any = None, kind: CovarianceKind = "CR2", df: Df = "satterthwaite", level: float | None = None
     ) -> Robust:
         """Tests with a cluster-robust covariance, valid whatever the dependence within clusters is.
 

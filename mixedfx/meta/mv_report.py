@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mixedfx.covariance.components import sds_first
 from mixedfx.design.frame import opened, to_pandas
 from mixedfx.errors import OptionError, check_level
 from mixedfx.inference.hypotheses import hypothesis_table
 from mixedfx.meta.measure import Array
 from mixedfx.meta.mv_state import RmaMvState
-from mixedfx.meta.rma_report import critical_value, limits, transformed
-from mixedfx.meta.transforms import find_back
+from mixedfx.meta.rma_report import critical_value, means_table
 from mixedfx.reml.profiling import profile_intervals
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
@@ -72,8 +72,7 @@ def confint(fit: RmaMvState, parm: str | None, level: float | None) -> pd.DataFr
         found = profile_intervals(fit.design, fit.model.solution, "ran_pars", level, "tidy", restricted=True)
         table = fit.components
         # lme4's order has the correlations of a column behind its sd; components have sds of a term first
-        order = np.argsort(_order(fit), kind="stable")
-        ends = found[["conf_low", "conf_high"]].to_numpy()[order]
+        ends = found[["conf_low", "conf_high"]].to_numpy()[_order(fit)]
         square = np.array(["rho" not in term for term in table["term"]], dtype=bool)
         ends[square] = ends[square] ** 2
         table["conf_low"], table["conf_high"] = ends[:, 0], ends[:, 1]
@@ -81,14 +80,13 @@ def confint(fit: RmaMvState, parm: str | None, level: float | None) -> pd.DataFr
     return pd.concat(parts, ignore_index=True)
 
 
-def _order(fit: RmaMvState) -> Array:
-    """Rank of each component, in lme4's order, in the table of components."""
-    ranks, at = [], 0
+def _order(fit: RmaMvState) -> list[int]:
+    """Where lme4's order has each component of the table of components."""
+    order: list[int] = []
     for term in fit.design.random:
-        kinds = [component.kind == "cor" for component in term.covariance.components]
-        ranks += [at + 1000 * later for later in kinds]
-        at += 2000
-    return np.array(ranks, dtype=np.float64)
+        components, before = term.covariance.components, len(order)
+        order += [before + components.index(component) for component in sds_first(components)]
+    return order
 
 
 def i2(fit: RmaMvState) -> pd.DataFrame:
@@ -112,13 +110,7 @@ def predict(fit: RmaMvState, newdata: Any, level: float | None, transf: Back) ->
     X, offset, spread, labels = _rows(fit, newdata)
     mean = X @ fit.beta + offset
     variance = np.sum((X @ fit.covariance) * X, axis=1)
-    critical = critical_value(fit.df, level)
-    columns: dict[str, Any] = {"estimate": mean}
-    if transf is None:
-        columns["std_error"] = np.sqrt(variance)
-    columns["conf_low"], columns["conf_high"] = limits(mean, critical * np.sqrt(variance))
-    columns["pred_low"], columns["pred_high"] = limits(mean, critical * np.sqrt(variance + spread))
-    return transformed(pd.DataFrame(columns, index=labels), find_back(transf))
+    return means_table(mean, variance, critical_value(fit.df, level), transf, labels, spread)
 
 
 def _rows(fit: RmaMvState, newdata: Any) -> tuple[Array, Array, Array, pd.Index | None]:
@@ -126,35 +118,30 @@ def _rows(fit: RmaMvState, newdata: Any) -> tuple[Array, Array, Array, pd.Index 
     design = fit.design
     factors = fit.model.solution.factors
     if newdata is None:
-        alone = fit.names == ("Intercept",) and not design.offset.any()
-        rows = slice(0, 1) if alone and _constant(fit) else slice(None)
-        zs = [term.z[rows] for term in design.random]
-        X, offset = design.X[rows], design.offset[rows]
-        labels = None if alone and _constant(fit) else pd.Index(design.frame.index)
-    else:
-        from mixedfx.design.alignment import row_labels
+        spread = _spread([term.z for term in design.random], factors, fit.k)
+        constant = float(np.ptp(spread)) <= 1e-12 * max(1.0, float(spread.max()))
+        if fit.names == ("Intercept",) and not design.offset.any() and constant:
+            return design.X[:1], design.offset[:1], spread[:1], None
+        return design.X, design.offset, spread, pd.Index(design.frame.index)
+    from mixedfx.design.alignment import row_labels
 
-        labels = row_labels(newdata)
-        frame = opened(newdata)
-        frame = frame if isinstance(frame, pd.DataFrame) else to_pandas(frame)
-        # levels of grouping factors do not matter to what a new level may have
-        groups = {name for part in design.formula.random for name in part.group}
-        frame = frame.assign(**{g: design.frame[g].iloc[0] for g in groups if g not in frame.columns})
-        replay = design.spec.replay(frame)
-        X, offset = replay.X, replay.offset
-        zs = [np.zeros((len(X), 0)) if term.z is None else term.z for term in replay.terms]
-    spread = np.zeros(len(X))
-    for z, F in zip(zs, factors, strict=True):  # of a level whose relation to others is that of an average one
-        spread += ((z @ F) ** 2).sum(axis=1)
-    return X, offset, spread, labels
+    labels = row_labels(newdata)
+    frame = opened(newdata)
+    frame = frame if isinstance(frame, pd.DataFrame) else to_pandas(frame)
+    # levels of grouping factors do not matter to what a new level may have
+    groups = {name for part in design.formula.random for name in part.group}
+    frame = frame.assign(**{g: design.frame[g].iloc[0] for g in groups if g not in frame.columns})
+    replay = design.spec.replay(frame)
+    zs = [np.zeros((len(replay.X), 0)) if term.z is None else term.z for term in replay.terms]
+    return replay.X, replay.offset, _spread(zs, factors, len(replay.X)), labels
 
 
-def _constant(fit: RmaMvState) -> bool:
-    """Whether true effects of all rows have the same variance."""
-    spread = [
-        ((term.z @ F) ** 2).sum(axis=1) for term, F in zip(fit.design.random, fit.model.solution.factors, strict=True)
-    ]
-    return all(float(np.ptp(one)) <= 1e-12 * max(1.0, float(one.max())) for one in spread)
+def _spread(zs: Iterable[Array], factors: Sequence[Array], n: int) -> Array:
+    """(n,) variance of the true effect of each row, of levels whose relation to others is that of an average one."""
+    total = np.zeros(n)
+    for z, factor in zip(zs, factors, strict=True):
+        total += ((z @ factor) ** 2).sum(axis=1)
+    return total
 
 
 def summary(fit: RmaMvState) -> SummaryContent:

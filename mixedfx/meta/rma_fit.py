@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfx.inference.robust import RobustCovariance
+from mixedfx.inference.robust import CovarianceKind, RobustCovariance
 from mixedfx.inference.robust_report import Robust, robust_tests
 from mixedfx.inference.robust_tests import Df
 from mixedfx.meta import comparison, influence, pictures, rma_report
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
     from mixedfx.results.render import SummaryContent
 
 
-Kind = Literal["CR0", "CR1", "CR1p", "CR2", "CR3"]
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class RmaFit(RmaState):
     """A fitted meta-analysis, as `mixedfx.rma` returns it.
@@ -74,12 +71,12 @@ class RmaFit(RmaState):
         return rma_report.tidy(self, level, vcov)
 
     def robust(
-        self, cluster: Any = None, kind: Kind = "CR2", df: Df = "satterthwaite", level: float | None = None
+        self, cluster: Any = None, kind: CovarianceKind = "CR2", df: Df = "satterthwaite", level: float | None = None
     ) -> Robust:
         """Tests with a cluster-robust covariance; see `RmaMvFit.robust`. Without clusters estimates are independent."""
         return robust_tests(self.vcov_robust(kind, cluster), self.beta, df, self.level if level is None else level)
 
-    def vcov_robust(self, kind: Kind = "CR2", cluster: Any = None) -> RobustCovariance:
+    def vcov_robust(self, kind: CovarianceKind = "CR2", cluster: Any = None) -> RobustCovariance:
         """Cluster-robust covariance of the coefficients, for ``vcov=`` of `tidy` and `test_hypothesis`.
 
         Parameters

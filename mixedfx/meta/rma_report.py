@@ -199,19 +199,43 @@ def predict(
     """Table behind `RmaFit.predict`."""
     level = fit.level if level is None else level
     check_level(level)
-    back = find_back(transf)
     X, offset, labels = rows_of(fit, newdata)
     mean = X @ fit.beta + offset
     variance = np.sum((X @ fit.covariance) * X, axis=1)
-    critical = critical_value(fit.df, level)
+    spread = fit.tau2 if fit.estimator.heterogeneous else np.nan
+    return means_table(mean, variance, critical_value(fit.df, level), transf, labels, spread)
+
+
+def means_table(
+    mean: Array,
+    variance: Array,
+    critical: float,
+    transf: str | Callable[[Array], Array] | None,
+    labels: pd.Index | None,
+    spread: Array | float | None = None,
+) -> pd.DataFrame:
+    """Means with their intervals, and, where `spread` is given, prediction intervals of true effects that vary by it.
+
+    Parameters
+    ----------
+    mean, variance
+        (m,) means and the variances of their errors.
+    critical
+        Quantile that intervals reach to, in standard errors.
+    transf
+        Scale of the table, as in `find_back`; standard errors are told on the scale of the model alone.
+    labels
+        Labels of the rows.
+    spread
+        (m,) variances of true effects around the means, or one; NaN where they are not known. None: no such columns.
+    """
     columns: dict[str, Any] = {"estimate": mean}
     if transf is None:
         columns["std_error"] = np.sqrt(variance)
     columns["conf_low"], columns["conf_high"] = limits(mean, critical * np.sqrt(variance))
-    columns["pred_low"], columns["pred_high"] = limits(mean, critical * np.sqrt(variance + fit.tau2))
-    if not fit.estimator.heterogeneous:
-        columns["pred_low"] = columns["pred_high"] = np.full(len(mean), np.nan)
-    return transformed(pd.DataFrame(columns, index=labels), back)
+    if spread is not None:
+        columns["pred_low"], columns["pred_high"] = limits(mean, critical * np.sqrt(variance + spread))
+    return transformed(pd.DataFrame(columns, index=labels), find_back(transf))
 
 
 def critical_value(df: float, level: float) -> float:
@@ -261,9 +285,4 @@ def ranef(fit: RmaState, level: float | None) -> pd.DataFrame:
 def _shrunken(fit: RmaState, estimate: Array, variance: Array, level: float | None, transf: Any) -> pd.DataFrame:
     level = fit.level if level is None else level
     check_level(level)
-    low, high = limits(estimate, critical_value(fit.df, level) * np.sqrt(variance))
-    columns: dict[str, Any] = {"estimate": estimate}
-    if transf is None:
-        columns["std_error"] = np.sqrt(variance)
-    table = pd.DataFrame(columns | {"conf_low": low, "conf_high": high}, index=pd.Index(fit.slab))
-    return transformed(table, find_back(transf))
+    return means_table(estimate, variance, critical_value(fit.df, level), transf, pd.Index(fit.slab))

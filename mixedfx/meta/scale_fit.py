@@ -19,8 +19,7 @@ from mixedfx.meta.heterogeneity import find_estimator
 from mixedfx.meta.location_scale import ScaleEstimate, fit_at, maximise, variances
 from mixedfx.meta.measure import Array
 from mixedfx.meta.refits import scale_factor
-from mixedfx.meta.rma_report import critical_value, limits, transformed
-from mixedfx.meta.transforms import find_back
+from mixedfx.meta.rma_report import critical_value, means_table
 from mixedfx.meta.weighted import Effects, Weighted, orthonormal
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import SummaryContent, SummaryFacts
@@ -153,11 +152,7 @@ class RmaScaleFit:
             X, Z, offset, index = own.X, spread.X, own.offset, None
         mean, tau2 = X @ self.beta + offset, variances(Z, self.estimate.alpha)
         variance = np.sum((X @ self.covariance) * X, axis=1)
-        critical = critical_value(self.df[0], level)
-        columns: dict[str, Any] = {"estimate": mean} | ({"std_error": np.sqrt(variance)} if transf is None else {})
-        columns["conf_low"], columns["conf_high"] = limits(mean, critical * np.sqrt(variance))
-        columns["pred_low"], columns["pred_high"] = limits(mean, critical * np.sqrt(variance + tau2))
-        table = transformed(pd.DataFrame(columns, index=index), find_back(transf))
+        table = means_table(mean, variance, critical_value(self.df[0], level), transf, index, tau2)
         return table.assign(tau2=tau2)
 
     def summary(self) -> SummaryContent:

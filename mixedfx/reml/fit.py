@@ -24,7 +24,7 @@ from mixedfx.inference.findings import CheckReport
 from mixedfx.inference.influence import Influence
 from mixedfx.inference.parameters import Names
 from mixedfx.inference.profile import Profile
-from mixedfx.inference.robust import RobustCovariance
+from mixedfx.inference.robust import CovarianceKind, RobustCovariance
 from mixedfx.inference.robust_report import Robust, robust_tests
 from mixedfx.inference.robust_tests import Df
 from mixedfx.plots.picture import Picture
@@ -272,7 +272,7 @@ class LmerFit(LmerState):
     def robust(
         self,
         cluster: Any = None,
-        kind: Literal["CR0", "CR1", "CR1p", "CR2", "CR3"] = "CR2",
+        kind: CovarianceKind = "CR2",
         df: Df = "satterthwaite",
         level: float = 0.95,
     ) -> Robust:
@@ -301,9 +301,7 @@ class LmerFit(LmerState):
         """
         return robust_tests(self.vcov_robust(kind, cluster), self.solution.beta, df, level)
 
-    def vcov_robust(
-        self, kind: Literal["CR0", "CR1", "CR1p", "CR2", "CR3"] = "CR2", cluster: Any = None
-    ) -> RobustCovariance:
+    def vcov_robust(self, kind: CovarianceKind = "CR2", cluster: Any = None) -> RobustCovariance:
         """Cluster-robust covariance of the fixed effects, for ``vcov=`` wherever a table or test takes one.
 
         These are `tidy`, `test`, `anova`, `drop1`, `confint`, `summary`, `mixedfx.emmeans`, `mixedfx.emtrends` and
