@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import mixedfx as mx
-from mixedfx.bayes.fit import PosteriorFit
+from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.errors import MixedfxWarning
 
 FORMULA = "y ~ z * (race + gender) + x + (1 + z | race:gender) + (1 | school)"

@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from mixedfx import datasets, families, priors
     from mixedfx.bayes.bayes import bayes, prior_predictive
     from mixedfx.bayes.engines.cache import clear_cache
-    from mixedfx.bayes.load import load
+    from mixedfx.bayes.posterior.load import load
     from mixedfx.bayes.stan.code import stan_code, stan_data
     from mixedfx.design.build import design
     from mixedfx.effects.effects import effects
     from mixedfx.effects.poststratify import poststratify
     from mixedfx.effects.rake import rake
-    from mixedfx.inference.emmeans import emmeans, emtrends
     from mixedfx.inference.side_by_side import table
-    from mixedfx.meta.aggregate import aggregate
-    from mixedfx.meta.escalc import escalc
-    from mixedfx.meta.pooled import rma_mh, rma_peto
-    from mixedfx.meta.rho_sensitivity import rho_sensitivity
-    from mixedfx.meta.rma import rma
-    from mixedfx.meta.rma_mv import rma_mv
-    from mixedfx.meta.selmodel import selmodel
-    from mixedfx.meta.transforms import convert_effects
-    from mixedfx.meta.vcalc import vcalc
+    from mixedfx.means.emmeans import emmeans, emtrends
+    from mixedfx.meta.effect_sizes.aggregate import aggregate
+    from mixedfx.meta.effect_sizes.escalc import escalc
+    from mixedfx.meta.effect_sizes.transforms import convert_effects
+    from mixedfx.meta.effect_sizes.vcalc import vcalc
+    from mixedfx.meta.multivariate.rho_sensitivity import rho_sensitivity
+    from mixedfx.meta.multivariate.rma_mv import rma_mv
+    from mixedfx.meta.selection.selmodel import selmodel
+    from mixedfx.meta.univariate.pooled import rma_mh, rma_peto
+    from mixedfx.meta.univariate.rma import rma
     from mixedfx.options import control
     from mixedfx.reml.comparison import anova
     from mixedfx.reml.lmer import lmer
@@ -82,33 +82,33 @@ __all__ = [
 ]
 
 _FUNCTIONS = {
-    "aggregate": "mixedfx.meta.aggregate",
+    "aggregate": "mixedfx.meta.effect_sizes.aggregate",
     "anova": "mixedfx.reml.comparison",
     "bayes": "mixedfx.bayes.bayes",
     "clear_cache": "mixedfx.bayes.engines.cache",
     "control": "mixedfx.options",
-    "convert_effects": "mixedfx.meta.transforms",
+    "convert_effects": "mixedfx.meta.effect_sizes.transforms",
     "design": "mixedfx.design.build",
     "effects": "mixedfx.effects.effects",
-    "emmeans": "mixedfx.inference.emmeans",
-    "emtrends": "mixedfx.inference.emmeans",
-    "escalc": "mixedfx.meta.escalc",
+    "emmeans": "mixedfx.means.emmeans",
+    "emtrends": "mixedfx.means.emmeans",
+    "escalc": "mixedfx.meta.effect_sizes.escalc",
     "lmer": "mixedfx.reml.lmer",
-    "load": "mixedfx.bayes.load",
+    "load": "mixedfx.bayes.posterior.load",
     "poststratify": "mixedfx.effects.poststratify",
     "power": "mixedfx.reml.power",
     "prior_predictive": "mixedfx.bayes.bayes",
     "rake": "mixedfx.effects.rake",
-    "rho_sensitivity": "mixedfx.meta.rho_sensitivity",
-    "rma": "mixedfx.meta.rma",
-    "rma_mv": "mixedfx.meta.rma_mv",
-    "rma_mh": "mixedfx.meta.pooled",
-    "rma_peto": "mixedfx.meta.pooled",
-    "selmodel": "mixedfx.meta.selmodel",
+    "rho_sensitivity": "mixedfx.meta.multivariate.rho_sensitivity",
+    "rma": "mixedfx.meta.univariate.rma",
+    "rma_mv": "mixedfx.meta.multivariate.rma_mv",
+    "rma_mh": "mixedfx.meta.univariate.pooled",
+    "rma_peto": "mixedfx.meta.univariate.pooled",
+    "selmodel": "mixedfx.meta.selection.selmodel",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
     "table": "mixedfx.inference.side_by_side",
-    "vcalc": "mixedfx.meta.vcalc",
+    "vcalc": "mixedfx.meta.effect_sizes.vcalc",
 }
 _MODULES = ("datasets", "families", "priors")
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mx
-from mixedfx.bayes.fit import PosteriorFit
+from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.errors import OptionError, UnseenLevelError
 from mixedfx.reml.fit import LmerFit
 

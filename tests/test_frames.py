@@ -19,11 +19,11 @@ import pytest
 from polars.io.plugins import register_io_source
 
 import mixedfx as mx
-from mixedfx.bayes.fit import PosteriorFit
-from mixedfx.bayes.responses import fetch, row_facts
+from mixedfx.bayes.posterior.fit import PosteriorFit
+from mixedfx.bayes.posterior.responses import fetch, row_facts
 from mixedfx.design.rows import functional_for
 from mixedfx.errors import MixedfxWarning
-from mixedfx.meta.rma_fit import RmaFit
+from mixedfx.meta.univariate.rma_fit import RmaFit
 from mixedfx.reml.fit import LmerFit
 
 LEVELS = ["low", "mid", "high"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 
 from mixedfx.bayes.concerns import Concern
-from mixedfx.bayes.posterior import Posterior
+from mixedfx.bayes.posterior.posterior import Posterior
 from mixedfx.results.render import SummaryContent, SummaryFacts
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from mixedfx.bayes.collapsed.run_collapsed import Collapsed
 from mixedfx.bayes.engines.base import Engine
 from mixedfx.bayes.engines.cmdstan import CmdStan
+from mixedfx.bayes.engines.run_stan import OnStan
 from mixedfx.bayes.engines.stanli import Stanli
-from mixedfx.bayes.fit import PosteriorFit
-from mixedfx.bayes.run_collapsed import Collapsed
-from mixedfx.bayes.run_stan import OnStan
+from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.design.design import Design
 from mixedfx.families.family import Family
 from mixedfx.priors.resolve import ResolvedPriors

@@ -14,17 +14,17 @@ from mixedfx.design.frame import column
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import DataError, ModelError, OptionError, check_level, check_option, some_rows
 from mixedfx.formula.parse import parse_formula
-from mixedfx.meta.escalc import check_columns
-from mixedfx.meta.heterogeneity import find_estimator
-from mixedfx.meta.layouts import LAYOUTS
-from mixedfx.meta.measures import find_measure
-from mixedfx.meta.mv_fit import RmaMvFit
-from mixedfx.meta.rma import TESTS
-from mixedfx.meta.transforms import find_back
+from mixedfx.meta.effect_sizes.escalc import check_columns
+from mixedfx.meta.effect_sizes.layouts import LAYOUTS
+from mixedfx.meta.effect_sizes.measures import find_measure
+from mixedfx.meta.effect_sizes.transforms import find_back
+from mixedfx.meta.multivariate.mv_fit import RmaMvFit
+from mixedfx.meta.univariate.heterogeneity import find_estimator
+from mixedfx.meta.univariate.rma import TESTS
 
 if TYPE_CHECKING:
     from mixedfx.inference.robust_report import Robust
-    from mixedfx.meta.rma_fit import RmaFit
+    from mixedfx.meta.univariate.rma_fit import RmaFit
     from mixedfx.results.render import SummaryContent
 
 LIKELIHOODS = ("REML", "ML")

@@ -318,3 +318,8 @@ def _inverse_root(B: Vector) -> Vector:
     values, vectors = np.linalg.eigh((B + B.T) / 2.0)
     good = values > NULL * values[-1]
     return (vectors[:, good] / np.sqrt(values[good])) @ vectors[:, good].T
+
+
+def covariance_words(vcov: Any) -> str:
+    """What a covariance given by the user is called."""
+    return f"{vcov.kind}, clusters {vcov.cluster}" if hasattr(vcov, "cluster") else "as given"

@@ -10,8 +10,8 @@ import pandas as pd
 
 from mixedfx.errors import OptionError, check_level, check_option
 from mixedfx.inference.degrees_of_freedom import find_ddf
+from mixedfx.inference.robust import covariance_words
 from mixedfx.inference.variance_explained import VarianceParts, r2_table, variance_parts
-from mixedfx.inference.wording import covariance_words
 from mixedfx.results.model_table import ModelRow, ModelSection, ModelTable
 from mixedfx.results.numbers import decimals
 from mixedfx.results.protocol import answering

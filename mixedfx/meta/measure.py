@@ -1,7 +1,7 @@
 """What an effect size measure is: one entry of a table, with the columns it needs, its formula and its variances.
 
-An entry is data. `mixedfx.meta.escalc` reads the columns, `layouts` checks them and treats zero cells, and the entry's
-functions are pure: columns in, estimates and sampling variances out.
+An entry is data. `mixedfx.meta.effect_sizes.escalc` reads the columns, `layouts` checks them and treats zero cells, and
+the entry's functions are pure: columns in, estimates and sampling variances out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Measure:
     title
         In words.
     layout
-        Name of the kind of data in `mixedfx.meta.layouts.LAYOUTS`.
+        Name of the kind of data in `mixedfx.meta.effect_sizes.layouts.LAYOUTS`.
     needs
         Columns it is computed from.
     estimate
@@ -42,7 +42,8 @@ class Measure:
     add
         Constant added to zero cells where the caller names none.
     back
-        Name in `mixedfx.meta.transforms.BACK` of the function that leads back to the natural scale; "" for none.
+        Name in `mixedfx.meta.effect_sizes.transforms.BACK` of the function that leads back to the natural scale; ""
+        for none.
     """
 
     name: str

@@ -10,8 +10,8 @@ import pandas as pd
 
 from mixedfx.design.frame import column, kind
 from mixedfx.errors import OptionError, check_level, check_option
-from mixedfx.inference.averaging import averages
-from mixedfx.inference.reference_grid import reference_grid
+from mixedfx.means.averaging import averages
+from mixedfx.means.reference_grid import reference_grid
 from mixedfx.reml.profiling import profile
 from mixedfx.results.tables import term_names
 
@@ -125,7 +125,7 @@ def _slopes(fit: LmerState) -> list[tuple[str, str]]:
 
 
 def _predictors(fit: LmerState) -> tuple[str, ...]:
-    from mixedfx.inference.reference_grid import fixed_predictors
+    from mixedfx.means.reference_grid import fixed_predictors
 
     return fixed_predictors(fit.design)
 

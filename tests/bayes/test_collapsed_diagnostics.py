@@ -9,7 +9,8 @@ import pytest
 
 import mixedfx as mx
 from mixedfx import errors, priors
-from mixedfx.bayes import diagnose, engine
+from mixedfx.bayes import diagnose
+from mixedfx.bayes.collapsed import engine
 
 NUTS = {"method": "nuts", "reason": "asked for", "proposals": 0, "r_hat": 1.001, "ess": 2000.0, "log_mass": (-40.0,)}
 

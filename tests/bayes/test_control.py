@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import mixedfx as mx
-from mixedfx.bayes.engine import point_of
+from mixedfx.bayes.collapsed.engine import point_of
 from mixedfx.errors import OptionError, SamplingWarning
 
 FORMULA = "score ~ style + (1 | professor)"
@@ -64,7 +64,7 @@ def test_the_start_is_the_point_that_theta_says(course):
 
 
 def test_threads_of_the_collapsed_engine_are_those_of_blas(course, monkeypatch):
-    from mixedfx.bayes import run_collapsed
+    from mixedfx.bayes.collapsed import run_collapsed
 
     seen, real = [], run_collapsed.build_target
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mixedfx.bayes.criticism import psis
+from mixedfx.bayes.posterior.criticism import psis
 from mixedfx.errors import ParetoKWarning
 
 FIT = SimpleNamespace(

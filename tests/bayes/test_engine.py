@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mixedfx as mx
-from mixedfx.bayes import engine
+from mixedfx.bayes.collapsed import engine
 from mixedfx.errors import MixedfxWarning
 from tests.sampling.test_location import frame
 

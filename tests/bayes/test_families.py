@@ -9,7 +9,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx import priors
-from mixedfx.bayes.responses import row_facts
+from mixedfx.bayes.posterior.responses import row_facts
 from mixedfx.errors import (
     DataError,
     MixedfxWarning,
@@ -293,7 +293,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_responses_that_cannot_be_are_refused_before_anything_is_compiled(people, monkeypatch, name):
-    from mixedfx.bayes import run_stan
+    from mixedfx.bayes.engines import run_stan
 
     monkeypatch.setattr(run_stan, "stan_fit", lambda *_, **__: pytest.fail("compiled"))
     column, row, value, words = BAD[name]

@@ -9,7 +9,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx import priors
-from mixedfx.bayes import engine
+from mixedfx.bayes.collapsed import engine
 from mixedfx.errors import (
     DataError,
     FewLevelsWarning,
@@ -339,7 +339,7 @@ def test_inference_data_hold_the_draws(sleep_fit):
 
 def test_loo_and_waic_agree_with_the_predictive_density(sleep_fit):
     loo, waic = sleep_fit.loo(), sleep_fit.waic()
-    from mixedfx.bayes.criticism import pointwise_log_likelihood
+    from mixedfx.bayes.posterior.criticism import pointwise_log_likelihood
 
     density = pointwise_log_likelihood(sleep_fit)
     lppd = np.log(np.exp(density).mean(axis=0)).sum()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import mixedfx as mx
+from mixedfx.bayes.collapsed.engine import sample
 from mixedfx.bayes.context import scales_of
-from mixedfx.bayes.engine import sample
 from mixedfx.errors import MixedfxWarning
 from mixedfx.priors import pooled_interactions
 from mixedfx.priors.resolve import resolve

@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, stats
 
 import mixedfx as mx
-from mixedfx.bayes import logo
+from mixedfx.bayes.posterior import logo
 from mixedfx.errors import MixedfxWarning, ModelError, OptionError, ParetoKWarning
 
 

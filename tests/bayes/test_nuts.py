@@ -8,7 +8,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx import priors
-from mixedfx.bayes import engine
+from mixedfx.bayes.collapsed import engine
 from mixedfx.errors import ModelError, ModeWarning, SamplingWarning
 
 

@@ -9,13 +9,13 @@ import pytest
 
 import mixedfx as mx
 from mixedfx.bayes.choice import choose_among
+from mixedfx.bayes.collapsed.run_collapsed import Collapsed
 from mixedfx.bayes.course import Course
 from mixedfx.bayes.engines.base import ALGORITHMS, OPTIONS, SamplerStats, StanDraws
+from mixedfx.bayes.engines.run_stan import OnStan
 from mixedfx.bayes.engines.stanli import Stanli
-from mixedfx.bayes.fit import PosteriorFit
-from mixedfx.bayes.joint import JointDraws, Predictor
-from mixedfx.bayes.run_collapsed import Collapsed
-from mixedfx.bayes.run_stan import OnStan
+from mixedfx.bayes.posterior.fit import PosteriorFit
+from mixedfx.bayes.posterior.joint import JointDraws, Predictor
 from mixedfx.bayes.samplers import SAMPLERS, stan_engines
 from mixedfx.errors import ModelError, OptionError, SamplingWarning
 from mixedfx.options import Control

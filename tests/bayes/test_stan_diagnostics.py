@@ -10,8 +10,8 @@ import pytest
 import mixedfx as mx
 from mixedfx import errors
 from mixedfx.bayes import diagnose
-from mixedfx.bayes.joint import JointDraws, Predictor
-from mixedfx.bayes.stan_course import MOST_EFFECTS, StanSampling, worst
+from mixedfx.bayes.engines.stan_course import MOST_EFFECTS, StanSampling, worst
+from mixedfx.bayes.posterior.joint import JointDraws, Predictor
 
 GOOD = StanSampling(
     engine="stanli", version="1", method="nuts", reason="", warmup=1000, chains=4, seconds=1.0, divergences=0,
@@ -94,7 +94,7 @@ def test_too_few_draws_to_tell_are_too_few(fit):
 
 
 def test_of_many_random_effects_a_part_is_looked_at(monkeypatch, fit):
-    from mixedfx.bayes import stan_course
+    from mixedfx.bayes.engines import stan_course
 
     assert MOST_EFFECTS == 500
     monkeypatch.setattr(stan_course, "MOST_EFFECTS", 2)

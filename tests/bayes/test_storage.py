@@ -11,7 +11,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx import priors
-from mixedfx.bayes import plain_values, storage
+from mixedfx.bayes.posterior import plain_values, storage
 from mixedfx.errors import DataError, MixedfxWarning, OptionError, UnseenLevelsWarning
 
 OPTIONS = {"draws": 40, "chains": 2, "warmup": 60, "seed": 1, "progress": False, "engine": "stanli"}

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 import mixedfx as mx
-from mixedfx.bayes import engine, estimate
-from mixedfx.bayes.estimate import blocks
-from mixedfx.bayes.joint import JointDraws, Predictor
-from mixedfx.bayes.responses import together
+from mixedfx.bayes.collapsed import engine
+from mixedfx.bayes.posterior import estimate
+from mixedfx.bayes.posterior.estimate import blocks
+from mixedfx.bayes.posterior.joint import JointDraws, Predictor
+from mixedfx.bayes.posterior.responses import together
 from mixedfx.errors import MemoryForecastError, MixedfxWarning
 
 

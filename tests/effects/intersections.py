@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfx import priors
-from mixedfx.bayes import estimate
 from mixedfx.bayes.bayes import bayes
+from mixedfx.bayes.posterior import estimate
 from mixedfx.effects.effects import effects
 from mixedfx.errors import MixedfxWarning
 from mixedfx.reml.lmer import lmer

@@ -14,8 +14,8 @@ from scipy import sparse
 from scipy.optimize import linprog
 from scipy.stats import norm
 
-from mixedfx.bayes import estimate as estimate_of_posterior
 from mixedfx.bayes.bayes import bayes
+from mixedfx.bayes.posterior import estimate as estimate_of_posterior
 from mixedfx.design.functional import NewLevel
 from mixedfx.effects.comparisons import COMPARISONS, Comparison
 from mixedfx.effects.effects import effects

@@ -14,7 +14,7 @@ from mixedfx.design.build import build_design
 from mixedfx.effects.effects import effects
 from mixedfx.errors import DataError, EffectsError
 from mixedfx.families.registry import find_family
-from mixedfx.inference.reference_grid import reference_grid
+from mixedfx.means.reference_grid import reference_grid
 from tests.effects.drawn_fit import DrawnFit
 
 RIGHT = "z * race + age + (1 + z | school)"

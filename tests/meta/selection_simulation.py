@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from mixedfx.errors import DataError
-from mixedfx.meta.selection_estimate import SelectionInput, fit_selection
-from mixedfx.meta.selection_weights import find_weight_function
+from mixedfx.meta.selection.estimate import SelectionInput, fit_selection
+from mixedfx.meta.selection.weights import find_weight_function
 
 CLUSTERS, TAU, RHO, WEIGHT, CUT = 40, 0.3, 0.5, 0.3, 1.959963984540054
 Cluster = tuple[np.ndarray, np.ndarray]

@@ -10,7 +10,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx.errors import DataError, ModelError, OptionError
-from mixedfx.meta.excess import excess_probability
+from mixedfx.meta.bias.excess import excess_probability
 
 FOLDER = Path(__file__).parents[1] / "reference" / "meta"
 REFERENCE = json.loads((FOLDER / "after.json").read_text())

@@ -10,9 +10,9 @@ import pytest
 
 import mixedfx as mx
 from mixedfx.errors import DataError, NotEstimableWarning, OptionError
-from mixedfx.meta.layouts import LAYOUTS
-from mixedfx.meta.measures import MEASURES
-from mixedfx.meta.transforms import BACK
+from mixedfx.meta.effect_sizes.layouts import LAYOUTS
+from mixedfx.meta.effect_sizes.measures import MEASURES
+from mixedfx.meta.effect_sizes.transforms import BACK
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "meta" / "escalc.json").read_text())
 # 15 digits are written; the gamma functions of J differ in the last of them, R's integrals in the last five.

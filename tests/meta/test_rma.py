@@ -19,12 +19,12 @@ from mixedfx.errors import (
     OptionError,
     RankDeficiencyWarning,
 )
-from mixedfx.meta.estimates import _design, _variances, read_estimates
-from mixedfx.meta.heterogeneity import ESTIMATORS, eigenvalues
-from mixedfx.meta.likelihood import loglik
-from mixedfx.meta.location_scale import derivatives
-from mixedfx.meta.quadratic_forms import upper_probability
-from mixedfx.meta.weighted import Effects, orthonormal
+from mixedfx.meta.univariate.estimates import _design, _variances, read_estimates
+from mixedfx.meta.univariate.heterogeneity import ESTIMATORS, eigenvalues
+from mixedfx.meta.univariate.likelihood import loglik
+from mixedfx.meta.univariate.location_scale import derivatives
+from mixedfx.meta.univariate.quadratic_forms import upper_probability
+from mixedfx.meta.univariate.weighted import Effects, orthonormal
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "meta" / "rma.json").read_text())
 DATA = {name: pd.DataFrame(columns) for name, columns in REFERENCE["data"].items()}

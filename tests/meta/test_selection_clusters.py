@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from mixedfx.meta.selection_clusters import MECHANISMS, Shared, selected
-from mixedfx.meta.selection_intervals import critical_values, intervals
-from mixedfx.meta.selection_normalisers import StepWeights
+from mixedfx.meta.selection.clusters import MECHANISMS, Shared, selected
+from mixedfx.meta.selection.intervals import critical_values, intervals
+from mixedfx.meta.selection.normalisers import StepWeights
 
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(72)
 FAR = 9.0

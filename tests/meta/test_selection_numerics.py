@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from mixedfx.meta.selection_clusters import MECHANISMS, Shared
-from mixedfx.meta.selection_intervals import critical_values, intervals
-from mixedfx.meta.selection_likelihood import SelectionProblem, loglik
-from mixedfx.meta.selection_normalisers import SmoothWeights, StepWeights
-from mixedfx.meta.selection_weights import BETA_CLIP, WEIGHT_FUNCTIONS
+from mixedfx.meta.selection.clusters import MECHANISMS, Shared
+from mixedfx.meta.selection.intervals import critical_values, intervals
+from mixedfx.meta.selection.likelihood import SelectionProblem, loglik
+from mixedfx.meta.selection.normalisers import SmoothWeights, StepWeights
+from mixedfx.meta.selection.weights import BETA_CLIP, WEIGHT_FUNCTIONS
 
 SMOOTH = {name: function for name, function in WEIGHT_FUNCTIONS.items() if function.smooth}
 RNG = np.random.default_rng(5)

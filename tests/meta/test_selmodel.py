@@ -19,7 +19,7 @@ from mixedfx.errors import (
     ModelError,
     OptionError,
 )
-from mixedfx.meta.selection_weights import WEIGHT_FUNCTIONS
+from mixedfx.meta.selection.weights import WEIGHT_FUNCTIONS
 
 FOLDER = Path(__file__).parents[1] / "reference" / "meta"
 REFERENCE = json.loads((FOLDER / "selmodel.json").read_text())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import mixedfx as mx
 from mixedfx.errors import DataError, NotDrawableWarning, OptionError
-from mixedfx.inference.comparison_arrows import arrow_lengths
+from mixedfx.means.comparison_arrows import arrow_lengths
 from mixedfx.plots.by_group import observed_against_fitted, slopes
 from mixedfx.plots.caterpillar import caterpillar
 from mixedfx.plots.marginal_means import marginal_means
@@ -166,7 +166,7 @@ def test_arrows_of_means_with_equal_precision_always_exist():
 
 
 def test_arrows_that_would_mislead_are_left_out(means, monkeypatch):
-    monkeypatch.setattr("mixedfx.inference.comparison_arrows.arrow_lengths", lambda *_: None)
+    monkeypatch.setattr("mixedfx.means.comparison_arrows.arrow_lengths", lambda *_: None)
     with pytest.warns(NotDrawableWarning, match="pairwise differences"):
         axes = means.plot(comparisons=True).ax
     assert len(axes.texts) == 0

@@ -9,8 +9,8 @@ import pytest
 
 import mixedfx as mx
 from mixedfx.errors import DataError, ModelError, OptionError
-from mixedfx.meta import mv_pictures
-from mixedfx.meta.pictures import KINDS, baujat_table, bubble_tables, forest_tables, labbe_tables
+from mixedfx.meta.multivariate import mv_pictures
+from mixedfx.meta.univariate.pictures import KINDS, baujat_table, bubble_tables, forest_tables, labbe_tables
 from mixedfx.plots.study_forest import study_forest
 
 FOLDER = Path(__file__).parents[1] / "reference" / "meta"

@@ -12,7 +12,7 @@ from scipy import stats
 from mixedfx.design.functional import Functional
 from mixedfx.effects.effects import effects
 from mixedfx.effects.poststratify import poststratify
-from mixedfx.inference.emmeans import emmeans
+from mixedfx.means.emmeans import emmeans
 from mixedfx.reml.lmer import lmer
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.errors.MixedfxWarning")

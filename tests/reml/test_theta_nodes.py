@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import integrate, linalg, stats
 
-from mixedfx.bayes.engine import sample
+from mixedfx.bayes.collapsed.engine import sample
 from mixedfx.errors import MixedfxWarning
 from mixedfx.reml import theta_nodes as module
 from mixedfx.reml.lmer import lmer

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedfx import priors
+from mixedfx.bayes.collapsed.prior_draws import prior_sample
 from mixedfx.bayes.context import scales_of
-from mixedfx.bayes.prior_draws import prior_sample
 from mixedfx.covariance.unconstrained import Layout, coordinates_of, log_one_minus_square
 from mixedfx.design.build import build_design
 from mixedfx.errors import MixedfxWarning

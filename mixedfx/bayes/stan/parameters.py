@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.bayes.joint import JointDraws, Predictor
+from mixedfx.bayes.posterior.joint import JointDraws, Predictor
 from mixedfx.bayes.stan.joint_priors import kept
 from mixedfx.bayes.stan.shape import ModelShape
 from mixedfx.design.design import Design

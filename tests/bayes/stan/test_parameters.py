@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mixedfx.bayes.engines.base import Settings
-from mixedfx.bayes.responses import row_facts
+from mixedfx.bayes.posterior.responses import row_facts
 from mixedfx.bayes.samplers import stan_engines
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.parameters import joint_draws, variables

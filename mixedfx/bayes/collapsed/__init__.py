@@ -1,0 +1,1 @@
+"""Sampling with beta and u integrated out."""

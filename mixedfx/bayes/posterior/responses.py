@@ -1,0 +1,191 @@
+"""Responses and their means from draws of linear predictors: streams of blocks, summaries, new responses.
+
+Everything that takes draws times rows numbers is done a block of rows at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.bayes.posterior.estimate import blocks
+from mixedfx.bayes.posterior.posterior import Posterior
+from mixedfx.design.additions import addition, addition_columns
+from mixedfx.design.functional import Functional
+from mixedfx.design.rows_used import row_weights, weights_columns
+from mixedfx.errors import DataError, OptionError
+from mixedfx.families.facts import RowFacts
+from mixedfx.inference.original_scale import PredictionKind
+
+if TYPE_CHECKING:
+    from mixedfx.design.design import Design
+
+Array = NDArray[np.float64]
+Scale = Literal["response", "link"]
+
+
+def fetch(design: Design, newdata: Any, weights: Any = None) -> pd.DataFrame | None:
+    """All that a prediction may read of new data, once; None for the rows of the fit."""
+    if newdata is None:
+        return None
+    return design.spec.fetch(newdata, also=(*addition_columns(design), *weights_columns(design, weights)))
+
+
+def row_facts(design: Design, frame: pd.DataFrame | None = None, weights: Any = None, labels: Any = None) -> RowFacts:
+    """Trials, weights and known standard deviations of the rows of the fit, or of new rows.
+
+    Parameters
+    ----------
+    design
+        The design of the fit.
+    frame
+        New rows, as `fetch` gives them; those of the fit where None.
+    weights, labels
+        Precision weights of the rows and labels of these, as `mixedfx.design.rows_used` has them.
+
+    Raises
+    ------
+    DataError
+        New data without a column that the left side of the formula needs; weights that are none.
+
+    Warns
+    -----
+    UnweightedRowsWarning
+        Where the fit has weights, and nothing says those of the new rows.
+    """
+    used = used_weights(design, frame, weights, labels)
+    if frame is None:
+        return RowFacts(design.trials, used, design.known_sd)
+    for name in ("trials", "se"):
+        lacking = [column for column in addition_columns(design, name) if column not in frame.columns]
+        if lacking:
+            expression = next(a.argument for a in design.formula.additions if a.name == name)
+            raise DataError(
+                f"new responses need {name}({expression}), and the new data have no column '{lacking[0]}'",
+                hint="Add the column, or ask for kind='response'.",
+            )
+    return RowFacts(addition(design, frame, "trials"), used, addition(design, frame, "se"))
+
+
+def used_weights(
+    design: Design, frame: pd.DataFrame | None, weights: Any = None, labels: pd.Index | None = None
+) -> Array | None:
+    """Precision weights of the rows to predict, as `row_facts` has them; None where all are 1."""
+    if design.weights is None and weights is None:
+        return None
+    return row_weights(design, frame, weights, labels, len(design.y) if frame is None else len(frame))
+
+
+def stream(
+    posterior: Posterior,
+    functional: Functional,
+    scale: Scale = "response",
+    chosen: NDArray[np.intp] | None = None,
+    rows: int | None = None,
+) -> Iterator[tuple[slice, Array]]:
+    """Draws of the linear predictor or of the mean response of rows, a block at a time; see `PosteriorFit.stream`."""
+    parameters = posterior.joint.family_parameters(slice(None) if chosen is None else chosen)
+    if rows is None and posterior.categories:
+        n = posterior.n_draws if chosen is None else len(chosen)
+        rows = max(1, 2**23 // (max(n, 1) * len(posterior.categories)))
+    for at, eta in blocks(functional, posterior.joint, posterior.seed, chosen, rows):
+        yield at, _blanked(eta if scale == "link" else posterior.family.mean(eta, parameters), functional, at)
+
+
+def _blanked(values: Array, functional: Functional, at: slice) -> Array:
+    """(D, b, ...) draws of a block of rows, NaN where the data do not determine the row."""
+    if functional.null is None:
+        return values
+    lost = ~functional.null.take(at).estimable
+    if lost.any():
+        values = np.array(values, dtype=np.float64)
+        values[:, lost] = np.nan
+    return values
+
+
+def together(found: Iterator[tuple[slice, Array]], n_draws: int, m: int, last: tuple[int, ...]) -> Array:
+    """All blocks of a stream as one (D, m, ...) array; a single block as it is, which spares a copy."""
+    out = np.empty((n_draws, 0, *last))
+    for at, values in found:
+        if values.shape[1] == m:
+            return values
+        if at.start == 0:
+            out = np.empty((n_draws, m, *last))
+        out[:, at] = values
+    return out
+
+
+def new_responses(
+    posterior: Posterior,
+    functional: Functional,
+    facts: RowFacts,
+    rng: np.random.Generator,
+    chosen: NDArray[np.intp] | None = None,
+    rows: int | None = None,
+) -> Iterator[tuple[slice, Array]]:
+    """Draws of new responses of rows, a block at a time; codes for categories."""
+    parameters = posterior.joint.family_parameters(slice(None) if chosen is None else chosen)
+    for at, eta in blocks(functional, posterior.joint, posterior.seed, chosen, rows):
+        yield at, _blanked(posterior.family.draw(rng, eta, parameters, facts.take(at)), functional, at)
+
+
+def summaries(found: Iterator[tuple[slice, Array]], m: int, last: tuple[int, ...], level: float) -> dict[str, Array]:
+    """Mean, standard deviation (`se`) and equal-tailed interval of each row: (m, ...) arrays."""
+    out = {name: np.empty((m, *last)) for name in ("estimate", "se", "lower", "upper")}
+    tails = [0.5 - level / 2, 0.5 + level / 2]
+    for at, values in found:
+        rows = np.ascontiguousarray(np.moveaxis(values, 0, -1))  # the draws of a row side by side: three times as fast
+        out["estimate"][at] = rows.mean(axis=-1)
+        out["se"][at] = rows.std(axis=-1, ddof=1) if len(values) > 1 else np.nan
+        out["lower"][at], out["upper"][at] = np.quantile(rows, tails, axis=-1, overwrite_input=True)
+    return out
+
+
+def predicted(
+    found: Iterator[tuple[slice, Array]], m: int, last: tuple[int, ...], index: pd.Index | None, names: tuple[str, ...]
+) -> pd.Series | pd.DataFrame:
+    """Posterior mean of each row; where there are several columns, one for each."""
+    mean = np.empty((m, *last))
+    for at, values in found:
+        mean[at] = values.mean(axis=0)
+    index = pd.RangeIndex(m) if index is None else index
+    if not names:
+        return pd.Series(mean, index=index, name="predicted")
+    return pd.DataFrame(mean, index=index, columns=list(names))
+
+
+def prediction_table(
+    found: dict[str, Array], index: pd.Index | None, names: tuple[str, ...], label: str
+) -> pd.DataFrame:
+    """One row for each row of the data; or, where there are several columns, for each row and column."""
+    m = len(found["estimate"])
+    index = pd.RangeIndex(m) if index is None else index
+    if not names:
+        return pd.DataFrame(found, index=index)
+    table = pd.DataFrame({name: values.ravel() for name, values in found.items()}, index=index.repeat(len(names)))
+    table.insert(0, label, pd.Categorical(list(names) * m, categories=list(names)))
+    return table
+
+
+def refuse_categories(posterior: Posterior, what: str) -> None:
+    """Refuse a question that needs a response that is a number."""
+    if posterior.categories:
+        raise OptionError(
+            f"{what} have no meaning for the categories of a {posterior.family.name} response",
+            hint="Use kind='response' for the probability of each category, or fit.simulate().",
+        )
+
+
+def refuse_weights(posterior: Posterior, kind: PredictionKind) -> None:
+    """Refuse precision weights where there is no residual variance for them to divide."""
+    if kind != "predictive":
+        raise OptionError(
+            "weights= divide the residual variance, which only new responses have", hint='Use kind="predictive".'
+        )
+    if not posterior.family.weights or posterior.design.known_sd is not None:
+        what = "se(...) says what it is" if posterior.family.weights else f"the {posterior.family.name} family has none"
+        raise OptionError(f"weights= divide a residual variance that is estimated, and {what}", hint="Leave them out.")

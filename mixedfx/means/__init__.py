@@ -1,0 +1,1 @@
+"""Estimated marginal means: grid, averaging, contrasts, adjusted tests, and their units."""

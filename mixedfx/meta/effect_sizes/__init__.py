@@ -1,0 +1,1 @@
+"""Effect sizes, their variances and covariances, and the way back."""

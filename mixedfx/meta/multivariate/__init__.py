@@ -1,0 +1,1 @@
+"""Meta-analysis with dependent estimates: any random terms, any V."""

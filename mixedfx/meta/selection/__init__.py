@@ -1,0 +1,1 @@
+"""Selection models, in clusters of any size."""

@@ -1,0 +1,242 @@
+"""SelectionFit: a fitted selection model, and the questions that can be asked of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.meta.measure import Array
+from mixedfx.meta.multivariate.mv_state import RmaMvState
+from mixedfx.meta.selection import report as selection_report
+from mixedfx.meta.selection.estimate import SelectionEstimate
+from mixedfx.meta.univariate.estimates import Estimates
+from mixedfx.results.render import Shown, SummaryContent
+
+IntervalKind = Literal["wald", "profile"]
+
+Source = Estimates | RmaMvState
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SelectionFit(Shown):
+    """A fitted selection model, as `mixedfx.selmodel` and `RmaFit.selmodel` return it.
+
+    Attributes
+    ----------
+    estimate
+        The likelihood and its maximum, and that without selection.
+    formula
+        The formula as it was written.
+    names
+        Coefficients.
+    source
+        What knows the design, and with it which rows were used.
+    level
+        Confidence level of intervals where none is asked for.
+    before
+        How the fit was made that this one is of, where it was by another estimator than maximum likelihood.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import mixedfx as mx
+    >>> data = pd.DataFrame({"yi": [0.62, 0.85, 0.10, -0.10, 0.33, 0.25, 0.70, 0.60, 0.05, 0.30, 0.45, 0.52],
+    ...                      "vi": [0.04, 0.10, 0.09, 0.03, 0.02, 0.05, 0.10, 0.06, 0.06, 0.08, 0.03, 0.05]})
+    >>> fit = mx.selmodel("yi ~ 1", data)
+    >>> fit.tidy()[["term", "estimate", "std_error", "p_value"]].round(3)
+            term  estimate  std_error  p_value
+    0  Intercept     0.148      0.105    0.159
+    >>> fit.weights()[["interval", "k", "estimate"]].round(2)
+             interval  k  estimate
+    0  0 < p <= 0.025  7      1.00
+    1  0.025 < p <= 1  5      0.08
+    """
+
+    estimate: SelectionEstimate
+    formula: str
+    names: tuple[str, ...]
+    source: Source
+    level: float = 0.95
+    before: str = "ML"
+
+    @property
+    def mechanism(self) -> str:
+        """How clusters are selected."""
+        return self.estimate.given.mechanism
+
+    @property
+    def clustered(self) -> bool:
+        """Whether estimates are in clusters."""
+        return self.estimate.given.codes is not None
+
+    @property
+    def k(self) -> int:
+        """Number of estimates."""
+        return len(self.estimate.given.y)
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """The steps of the fit, after intervals were merged."""
+        return self.estimate.given.steps
+
+    @property
+    def beta(self) -> Array:
+        """(p,) coefficients of all studies, seen or not."""
+        return self.estimate.maximum.theta[: self.estimate.problem.p]
+
+    @property
+    def fixef(self) -> pd.Series:
+        """Coefficients by name."""
+        return pd.Series(self.beta, index=list(self.names), name="fixef")
+
+    @property
+    def vcov(self) -> pd.DataFrame:
+        """Covariance of the coefficients."""
+        p = self.estimate.problem.p
+        return pd.DataFrame(self.estimate.maximum.covariance[:p, :p], index=list(self.names), columns=list(self.names))
+
+    @property
+    def se(self) -> pd.Series:
+        """Standard errors of the coefficients."""
+        return pd.Series(np.sqrt(np.diag(self.vcov)), index=list(self.names), name="se")
+
+    @property
+    def tau2(self) -> float:
+        """Variance of true effects around their mean; in clusters, between and within together."""
+        return float(self.estimate.maximum.theta[self.estimate.at_variances].sum())
+
+    @property
+    def rho(self) -> float:
+        """Share of the variance of true effects that is between clusters; NaN without clusters."""
+        if not self.clustered or self.tau2 == 0:
+            return np.nan
+        return float(self.estimate.maximum.theta[self.estimate.at_variances][0]) / self.tau2
+
+    @property
+    def se_tau2(self) -> float:
+        """Standard error of `tau2`; NaN where it is known or 0."""
+        part = self.estimate.maximum.covariance[self.estimate.at_variances, self.estimate.at_variances]
+        return float(np.sqrt(part.sum()))
+
+    @property
+    def delta(self) -> Array:
+        """(J,) parameters of the weight function; the first weight of a step function is 1."""
+        return self.estimate.maximum.theta[self.estimate.at_weights]
+
+    @property
+    def se_delta(self) -> Array:
+        """(J,) their standard errors."""
+        return np.sqrt(np.diag(self.estimate.maximum.covariance))[self.estimate.at_weights]
+
+    @property
+    def loglik(self) -> float:
+        """Log likelihood."""
+        return self.estimate.maximum.loglik
+
+    @property
+    def loglik_unselected(self) -> float:
+        """Log likelihood without selection."""
+        return self.estimate.unselected.loglik
+
+    @property
+    def lrt(self) -> float:
+        """Likelihood-ratio statistic against no selection."""
+        return self.estimate.lrt
+
+    @property
+    def df(self) -> int:
+        """Its degrees of freedom."""
+        return self.estimate.df
+
+    @property
+    def p_value(self) -> float:
+        """Its p value: half of chi-square's where no selection is at the boundary of the parameters."""
+        return self.estimate.p_value
+
+    def tidy(self, level: float | None = None) -> pd.DataFrame:
+        """Coefficients in broom's columns: term, estimate, std_error, statistic, df, p_value, conf_low, conf_high."""
+        return selection_report.tidy(self, level)
+
+    def weights(self, level: float | None = None) -> pd.DataFrame:
+        """Parameters of the weight function, by interval for step functions.
+
+        Returns
+        -------
+        DataFrame
+            interval, k (for mechanism "best" in clusters, their best estimates), estimate, std_error, conf_low,
+            conf_high; term in the place of interval and k for smooth weights. Limits are those of log weights for step
+            functions and the beta function; those of other parameters end at 0.
+        """
+        return selection_report.weights(self, level)
+
+    def counts(self) -> pd.DataFrame:
+        """How many estimates are in each interval of p values: at the steps, or at .025, .05, .1 and .5."""
+        return selection_report.counts(self)
+
+    def glance(self) -> pd.DataFrame:
+        """One row: k, clusters, tau2, rho, likelihoods, LRT against no selection, criteria, type, mechanism."""
+        return selection_report.glance(self)
+
+    def confint(self, level: float | None = None, method: IntervalKind = "wald") -> pd.DataFrame:
+        """Intervals of coefficients, variances and weights.
+
+        Parameters
+        ----------
+        level
+            Confidence level; that of the fit where None.
+        method
+            ``"wald"``: from standard errors (of logarithms, for weights). ``"profile"``: where the likelihood, all
+            other parameters at their best, falls by the quantile of chi-square; slower, and right where parameters
+            are near 0.
+
+        Returns
+        -------
+        DataFrame
+            term, estimate, conf_low, conf_high.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import mixedfx as mx
+        >>> data = pd.DataFrame({"yi": [0.62, 0.85, 0.10, -0.10, 0.33, 0.25, 0.70, 0.60, 0.05, 0.30, 0.45, 0.52],
+        ...                      "vi": [0.04, 0.10, 0.09, 0.03, 0.02, 0.05, 0.10, 0.06, 0.06, 0.08, 0.03, 0.05]})
+        >>> mx.selmodel("yi ~ 1", data).confint(method="profile").round(2)
+                               term  estimate  conf_low  conf_high
+        0                 Intercept      0.15     -0.09       0.36
+        1                      tau2      0.00      0.00       0.08
+        2  weight of 0.025 < p <= 1      0.08      0.01       0.62
+        """
+        return selection_report.confint(self, level, method)
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """What each mechanism of selection would say, without selection first; one row, ``any``, without clusters.
+
+        Returns
+        -------
+        DataFrame
+            mechanism, estimate and std_error of the first coefficient, tau2, weights, logLik, LRT, p_value, note.
+        """
+        return selection_report.sensitivity(self)
+
+    def weight_at(self, p: Array) -> Array:
+        """Weights of p values, relative to the most significant interval, or to what the weight function is of 1.
+
+        Parameters
+        ----------
+        p
+            p values in the direction of the alternative.
+        """
+        return selection_report.weight_at(self, np.asarray(p, dtype=np.float64))
+
+    def content(self) -> SummaryContent:
+        """What is shown."""
+        return selection_report.summary(self)
+
+    def summary(self) -> SummaryContent:
+        """Everything about the fit on one page; prints as text, shows as HTML in a notebook."""
+        return self.content()
