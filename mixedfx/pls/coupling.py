@@ -10,18 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.precision import RowPrecision
 from mixedfx.errors import MemoryForecastError
 from mixedfx.linalg.shape import shape_of
-
-if TYPE_CHECKING:
-    from mixedfx.design.precision import RowPrecision
-    from mixedfx.pls.problem import GroupFactor
+from mixedfx.pls.factors import GroupFactor
 
 Vector = NDArray[np.float64]
 Index = NDArray[np.integer]

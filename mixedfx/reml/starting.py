@@ -22,7 +22,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.pls.problem import Block, Problem
+from mixedfx.pls.factors import Block
+from mixedfx.pls.problem import Problem
 
 Vector = NDArray[np.float64]
 
