@@ -19,8 +19,8 @@ MAX_LINES = 450
 DOCUMENTED = {
     PACKAGE / "reml" / "fit.py",
     PACKAGE / "reml" / "state.py",
-    PACKAGE / "bayes" / "fit.py",
-    PACKAGE / "meta" / "rma_fit.py",
+    PACKAGE / "bayes" / "posterior" / "fit.py",
+    PACKAGE / "meta" / "univariate" / "rma_fit.py",
 }
 MAX_BYTES = 700_000
 
