@@ -7,7 +7,7 @@ section 11.3): with Z_k'P0 Z_l = Z_k'Z_l - B_k B_l' and B_k = Z_k'Q,
     E |Z_k'y0|^2 = sigma^2 tr(Z_k'P0 Z_k) + sum_l sigma_l^2 |Z_k'P0 Z_l|_F^2
     E |y0|^2     = sigma^2 (n - p)        + sum_l sigma_l^2 tr(Z_l'P0 Z_l).
 
-Cross-products suffice. The solution is consistent but can be negative; it only has to be within reach of the optimiser.
+Cross-products suffice; a known sigma takes its place among the known terms. The solution is consistent but can be negative; it only has to be within reach of the optimiser.
 
 Covariances within a term follow from its own quadratic forms, the variances given: with A_ab = Z_a'P0 Z_b for columns a
 and b of one factor,
@@ -53,10 +53,12 @@ def moment_start(problem: Problem) -> Vector:
     known = np.diag(A) > SPANNED * np.append(np.diag(squares), problem.n)
     A, t = np.where(np.outer(known, known), A, 0.0), np.where(known, t, 0.0)
     scale = np.sqrt(np.where(known, np.diag(A), 1.0))
-    solution = np.linalg.lstsq(A / np.outer(scale, scale), t / scale, rcond=1e-10)[0] / scale
-    sigma2 = solution[count] if problem.sigma is None else problem.sigma**2
-    if not sigma2 > 0.05 * t[count] / max(problem.n - p, 1):
-        sigma2 = 0.05 * t[count] / max(problem.n - p, 1)
+    if problem.sigma is None:
+        solution = _solved(A, t, scale)
+        sigma2 = max(solution[count], 0.05 * t[count] / max(problem.n - p, 1))
+    else:
+        sigma2 = problem.sigma**2
+        solution = _solved(A[:count, :count], t[:count] - sigma2 * A[:count, count], scale[:count])
     ratio = np.sqrt(np.clip(solution[:count], 0.0, None) / sigma2) if sigma2 > 0 else np.ones(count)
     ratio = np.clip(ratio, *RANGE)
     firsts = np.cumsum([0, *(g.k for g in problem.factors)])
@@ -73,6 +75,10 @@ def moment_start(problem: Problem) -> Vector:
                 )  # fmt: skip
                 T[f][block.columns, block.columns] = sd[block.columns, None] * np.linalg.cholesky(R)
     return problem.lower(T)
+
+
+def _solved(A: Vector, t: Vector, scale: Vector) -> Vector:
+    return np.linalg.lstsq(A / np.outer(scale, scale), t / scale, rcond=1e-10)[0] / scale
 
 
 def _own_blocks(problem: Problem, f: int, block: Block) -> Vector:
