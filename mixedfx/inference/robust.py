@@ -6,8 +6,7 @@ e_j = y_j - X_j beta-hat) and weights Phi_j^{-1}, the estimator is
     V = M [sum_j G_j'e_j e_j'G_j] M,      G_j = A_j Phi_j^{-1} X_j,
 
 A_j = I for CR0, sqrt(m / (m - 1)) I for CR1 with m clusters, sqrt(m / (m - p)) I for CR1p, and for CR2 the symmetric
-matrix that makes V unbiased
-should the model be right (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018):
+matrix that makes V unbiased should the model be right (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018):
 
     A_j = D_j' B_j^{-1/2} D_j,      B_j = D_j (Phi_j - X_j M X_j') D_j',      Phi_j = D_j'D_j,
 
@@ -15,8 +14,8 @@ with a pseudo-inverse where B_j is singular. CR3 is nearly the jackknife over cl
 
     G_j = (Phi_j - X_j M X_j')^{-1} X_j.
 
- Everything of a cluster that differs from sigma^2 I lies in the span of
-its Z_j and X_j, so that without weights the roots are of matrices of that rank, not of the cluster's size.
+Everything of a cluster that differs from sigma^2 I lies in the span of its Z_j and X_j, so that without weights the
+roots are of matrices of that rank, not of the cluster's size. Other clusters of one size are worked on together.
 
 **Degrees of freedom.** c'Vc is a sum of squares of p_j'epsilon with p_j = (I - H)_j'G_j M c and
 
@@ -29,14 +28,13 @@ Satterthwaite, df = (sum_i p_i'Phi p_i)^2 / sum_ij (p_i'Phi p_j)^2, and HTZ.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import linalg
 
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.grouping import rows_of
@@ -51,6 +49,7 @@ Vector = NDArray[np.float64]
 
 CovarianceKind = Literal["CR0", "CR1", "CR1p", "CR2", "CR3"]
 KINDS: tuple[CovarianceKind, ...] = get_args(CovarianceKind)
+NUMBERS = 2_000_000  # of covariances of clusters that are held at a time
 NULL = 1e-10  # eigenvalue of B_j, relative to the largest, that the pseudo-inverse leaves out
 
 
@@ -250,21 +249,23 @@ def robust_covariance(
             f"CR1p divides by m - p, and there are {m} clusters for {p} coefficients", hint='Use kind="CR2".'
         )
     scores, within, across, information = np.empty((m, p)), *np.empty((3, m, p, p))
-    for j, rows in enumerate(pieces):
-        Phi, X, e = _cluster(design, factors, sigma, residual, rows)
-        root = linalg.cholesky(Phi)  # upper: Phi = D'D
-        G = linalg.cho_solve((root, False), X)
-        information[j] = X.T @ G
+    for some, Phi, X, e in _alike(design, factors, sigma, residual, pieces):
+        G = np.linalg.solve(Phi, X)
+        Xt = X.transpose(0, 2, 1)
+        information[some] = Xt @ G
         if kind == "CR1":
             G = G * np.sqrt(m / (m - 1))
         elif kind == "CR1p":
             G = G * np.sqrt(m / (m - p))
         elif kind == "CR3":
-            G = _solved(Phi - X @ model @ X.T, X)
+            G = _pseudo_power(Phi - X @ model @ Xt, -1.0) @ X
         elif kind == "CR2":
-            G = root.T @ (_inverse_root(root @ (Phi - X @ model @ X.T) @ root.T) @ (root @ G))
-        scores[j] = e @ G
-        within[j], across[j] = G.T @ Phi @ G, X.T @ G
+            D = np.linalg.cholesky(Phi).transpose(0, 2, 1)  # upper: Phi = D'D
+            Dt = D.transpose(0, 2, 1)
+            G = Dt @ (_pseudo_power(D @ (Phi - X @ model @ Xt) @ Dt, -0.5) @ (D @ G))
+        Gt = G.transpose(0, 2, 1)
+        scores[some] = (Gt @ e[:, :, None])[:, :, 0]
+        within[some], across[some] = Gt @ Phi @ G, Xt @ G
     half = scores @ model
     found = single_directions(list(information), model)
     labels = tuple(_label(design, cluster, name, int(pieces[j][0])) for j, _ in found)
@@ -281,43 +282,87 @@ def _label(design: Design, cluster: Any, name: str, row: int) -> str:
     return str(design.frame[name].iloc[row] if isinstance(cluster, str) else np.asarray(cluster)[row])
 
 
-def _cluster(
+Cluster = tuple[list[int], Vector, Vector, Vector]
+
+
+def _alike(
+    design: Design, factors: Sequence[Vector], sigma: float, residual: Vector, pieces: Sequence[NDArray[np.intp]]
+) -> Iterator[Cluster]:
+    """Clusters with as many rows, many at a time: which, (b, s, s) Phi_j, (b, s, p) X_j, (b, s) e_j.
+
+    Large ones whose rows are alike come one by one, in a basis of the span of Z_j and X_j.
+    """
+    precision = design.precision
+    alike = isinstance(precision, Independent) and precision.weights is None
+    by_size: dict[int, list[int]] = {}
+    for j, rows in enumerate(pieces):
+        by_size.setdefault(len(rows), []).append(j)
+    for size, members in by_size.items():
+        step = max(1, NUMBERS // size**2)
+        for begin in range(0, len(members), step):
+            some = members[begin : begin + step]
+            if alike and size > design.X.shape[1]:
+                left = []
+                for j in some:
+                    reduced = _reduced(design, factors, sigma, residual, pieces[j])
+                    if reduced is None:
+                        left.append(j)
+                    else:
+                        yield [j], *reduced
+                some = left
+            if some:
+                rows = np.stack([pieces[j] for j in some])
+                yield some, _covariances(design, factors, sigma, rows), design.X[rows], residual[rows]
+
+
+def _covariances(design: Design, factors: Sequence[Vector], sigma: float, rows: NDArray[np.intp]) -> Vector:
+    """(b, s, s) the model's covariances of clusters with rows (b, s)."""
+    precision = design.precision
+    if isinstance(precision, Independent):
+        weights = precision.weights
+        Phi = np.eye(rows.shape[1]) * (1.0 if weights is None else 1.0 / weights[rows][:, :, None])
+        Phi = np.broadcast_to(Phi, (*rows.shape, rows.shape[1])).copy()
+    else:
+        Phi = np.stack([precision.covariance(one) for one in rows])
+    for term, T in zip(design.random, factors, strict=True):
+        effect, codes = term.z[rows] @ T, term.codes[rows]
+        of_pair = codes[:, :, None] == codes[:, None, :]
+        if term.relation is not None:
+            of_pair = term.relation[codes[:, :, None], codes[:, None, :]]
+        Phi += of_pair * (effect @ effect.transpose(0, 2, 1))
+    return sigma**2 * Phi
+
+
+def _reduced(
     design: Design, factors: Sequence[Vector], sigma: float, residual: Vector, rows: NDArray[np.intp]
-) -> tuple[Vector, Vector, Vector]:
-    """Phi_j, X_j and e_j of one cluster; where rows are alike, in a basis of the span of Z_j and X_j."""
+) -> tuple[Vector, Vector, Vector] | None:
+    """Phi_j, X_j and e_j of one cluster in a basis of the span of Z_j and X_j; None where that spans every row."""
     X, e = design.X[rows], residual[rows]
+    width = X.shape[1] + sum(len(np.unique(term.codes[rows])) * term.n_columns for term in design.random)
+    if width >= len(rows):
+        return None
     parts = []
     for term, T in zip(design.random, factors, strict=True):
         effect = term.z[rows] @ T
-        codes = np.unique(term.codes[rows], return_inverse=True)[1]
-        Z = np.zeros((len(rows), int(codes.max()) + 1, term.n_columns))
+        levels, codes = np.unique(term.codes[rows], return_inverse=True)
+        Z = np.zeros((len(rows), len(levels), term.n_columns))
         Z[np.arange(len(rows)), codes] = effect
         if term.relation is not None:
-            levels = np.unique(term.codes[rows])
             root = np.linalg.cholesky(term.relation[np.ix_(levels, levels)])
             Z = np.einsum("nik,ij->njk", Z, root)
         parts.append(Z.reshape(len(rows), -1))
-    C = np.hstack(parts) if parts else np.zeros((len(rows), 0))
-    alike = isinstance(design.precision, Independent) and design.precision.weights is None
-    if alike and C.shape[1] + X.shape[1] < len(rows):
-        basis = np.linalg.qr(np.hstack([C, X]))[0]
-        C, X, e = basis.T @ C, basis.T @ X, basis.T @ e
-    noise = np.eye(len(e)) if alike else design.precision.covariance(rows)
-    return sigma**2 * (C @ C.T + noise), X, e
+    C = np.hstack([*parts, np.zeros((len(rows), 0))])
+    basis = np.linalg.qr(np.hstack([C, X]))[0]
+    C, X, e = basis.T @ C, basis.T @ X, basis.T @ e
+    return (sigma**2 * (C @ C.T + np.eye(len(e))))[None], X[None], e[None]
 
 
-def _solved(A: Vector, X: Vector) -> Vector:
-    """A^+ X for a symmetric A that may be singular."""
-    values, vectors = np.linalg.eigh((A + A.T) / 2.0)
-    good = values > NULL * values[-1]
-    return (vectors[:, good] / values[good]) @ (vectors[:, good].T @ X)
-
-
-def _inverse_root(B: Vector) -> Vector:
-    """Symmetric root of the pseudo-inverse."""
-    values, vectors = np.linalg.eigh((B + B.T) / 2.0)
-    good = values > NULL * values[-1]
-    return (vectors[:, good] / np.sqrt(values[good])) @ vectors[:, good].T
+def _pseudo_power(B: Vector, power: float) -> Vector:
+    """(b, s, s) powers of symmetric matrices that may be singular, on their range."""
+    values, vectors = np.linalg.eigh((B + B.transpose(0, 2, 1)) / 2.0)
+    good = values > NULL * values[:, -1:]
+    powers = np.where(good, np.where(good, values, 1.0) ** power, 0.0)
+    return (vectors * powers[:, None, :]) @ vectors.transpose(0, 2, 1)
 
 
 def covariance_words(vcov: Any) -> str:

@@ -37,6 +37,7 @@ PATIENCE = 4
 EXACT_FIT = 1e-14  # share of the response's variation, beyond the fixed part, that is left unexplained
 MOST_PIVOTS = 4  # times that the order of the columns may change in one optimisation
 NEAR = 0.1  # decrease promised, up to which a step tells what the information leaves out of the curvature
+LAST = 0.01  # times the tolerance, where convergence is superlinear and one step more brings all digits
 CONVEX = 1e-4  # share of the largest curvature that the smallest must have for the information to be added to
 INTERIOR = 0.05  # diagonal entries above which the criterion is far from its quartic at zero
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
@@ -164,7 +165,8 @@ def predicted(state: State) -> tuple[Vector, float]:
 def finished(state: State, step: Vector, decrease: float) -> bool:
     """Whether the decrease promised is not worth an evaluation, and the radius is not what makes it small."""
     rounding = ROUNDING * abs(state.best.criterion)
-    if float(np.linalg.norm(step)) < 0.99 * state.radius and decrease <= state.control.tolerance + rounding:
+    worth = state.control.tolerance * (1.0 if state.learnt is None else LAST)
+    if float(np.linalg.norm(step)) < 0.99 * state.radius and decrease <= worth + rounding:
         return True
     earlier = [t.criterion for t in state.trials[:-PATIENCE] if t.accepted]
     if not earlier:
