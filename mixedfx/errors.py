@@ -125,6 +125,10 @@ class IdentifiabilityWarning(MixedfxWarning):
     """Two parts of the model explain the same variation; the message names them and the way out."""
 
 
+class StructureWarning(MixedfxWarning):
+    """A covariance structure that has nothing to structure, or that depends on the units of its columns."""
+
+
 class FewLevelsWarning(MixedfxWarning):
     """A variance estimated from fewer than five levels is barely identified."""
 

@@ -95,8 +95,10 @@ flat_tau2 = ignoring.tau2
 # %% [markdown]
 # ## 2. With the districts
 #
-#     effect of a school = mean + deviation of the district + deviation of the school + sampling error
-#                                 N(0, σ²_district)           N(0, σ²_school)           N(0, vi)
+#     effect of a school = mean
+#                        + deviation of the district    N(0, σ²_district)
+#                        + deviation of the school      N(0, σ²_school)
+#                        + sampling error               N(0, vi)
 #
 # One more term, and the formula says it as it does in any mixed model: `(1 | district/school)`.
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.rank import independent_columns
-from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError, outside
+from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError, StructureWarning, outside
 from mixedfx.families.family import Family
 from mixedfx.formula.mixed_formula import BARS
 
@@ -50,13 +50,36 @@ def check_design(design: Design, family: Family | None, sigma_free: bool) -> Non
     """Every check that holds for a model of this family; arguments as in `mixedfx.design.build.build_design`."""
     if family is not None and not family.identity:
         warn_unidentified(_with_intercept(design) if family.outcome == "ordered" else design)
+        warn_structures(design)
         return
     free = sigma_free and design.sigma is None
     if free:
         check_estimable(design)
     warn_unidentified(design)
+    warn_structures(design)
     if free and family is None:
         warn_few_levels(design)
+
+
+def warn_structures(design: Design) -> None:
+    """Warn of structures that say nothing of their columns, or hold variances of several units equal."""
+    for t, term in enumerate(design.random):
+        shown = _shown(design, t)
+        numbers = [c for c, z in zip(term.columns, term.z.T, strict=True) if not np.isin(z, (0.0, 1.0)).all()]
+        if term.structure in ("cs", "homcs") and term.n_columns == 1 and numbers:
+            warnings.warn(
+                f"`{numbers[0]}` is a number, so {shown} has one slope and no correlation. For an effect of each "
+                f"value write {term.structure}(0 + factor({numbers[0]}) | {term.label}).",
+                StructureWarning,
+                stacklevel=outside(),
+            )
+        if term.structure in ("id", "homcs") and term.n_columns > 1 and numbers:
+            warnings.warn(
+                f"{shown} gives {', '.join(term.columns)} one standard deviation, and {numbers[0]} is a number: the "
+                "model, and its fit, depend on the unit it is measured in. diag() and cs() give each its own.",
+                StructureWarning,
+                stacklevel=outside(),
+            )
 
 
 def _with_intercept(design: Design) -> Design:

@@ -172,7 +172,10 @@ def cluster_codes(design: Design, cluster: Any) -> tuple[NDArray[np.intp], str]:
     if isinstance(cluster, str):
         if cluster not in labels and cluster not in design.frame.columns:
             known = ", ".join(map(str, dict.fromkeys([*labels, *design.frame.columns])))
-            raise OptionError(f"there is no column {cluster!r} among those of the formula", hint=f"Known: {known}.")
+            raise OptionError(
+                f"there is no column {cluster!r} among those of the formula",
+                hint=f"Known: {known}. Of another column give the values: cluster=data[{cluster!r}].",
+            )
         codes = labels[cluster] if cluster in labels else pd.factorize(design.frame[cluster])[0].astype(np.intp)
         name = cluster
     else:

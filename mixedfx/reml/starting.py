@@ -7,7 +7,8 @@ section 11.3): with Z_k'P0 Z_l = Z_k'Z_l - B_k B_l' and B_k = Z_k'Q,
     E |Z_k'y0|^2 = sigma^2 tr(Z_k'P0 Z_k) + sum_l sigma_l^2 |Z_k'P0 Z_l|_F^2
     E |y0|^2     = sigma^2 (n - p)        + sum_l sigma_l^2 tr(Z_l'P0 Z_l).
 
-Cross-products suffice; a known sigma takes its place among the known terms. The solution is consistent but can be negative; it only has to be within reach of the optimiser.
+Cross-products suffice; a known sigma takes its place among the known terms. The solution is consistent but can be
+negative; it only has to be within reach of the optimiser.
 
 Covariances within a term follow from its own quadratic forms, the variances given: with A_ab = Z_a'P0 Z_b for columns a
 and b of one factor,

@@ -48,6 +48,30 @@ CASES = {
 }
 
 
+def _relation(data):
+    """Correlations of the levels of g and of one that the data do not have, in another order."""
+    levels = ["z", *sorted(set(data["g"]), reverse=True)]
+    A = np.exp(-np.abs(np.subtract.outer(range(7), range(7))) / 2.0)
+    return pd.DataFrame(A, index=levels, columns=levels)
+
+
+def test_known_correlations_of_levels_come_back(data, tmp_path):
+    """Levels named like the columns of the file's own table, and two matrices of other levels, included."""
+    A = _relation(data)
+    B = pd.DataFrame(np.eye(3) + 0.2, index=["lo", "hi", "mid"], columns=["lo", "hi", "mid"])
+    renamed = {"a": "row", "b": "matrix", "c": "of row"}
+    data = data.assign(g=data["g"].replace(renamed))
+    A = A.rename(index=renamed, columns=renamed)
+    formula = "y ~ x + (1 | gr(g, cov=A)) + (1 | gr(h, cov=B))"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)
+        fit = mx.bayes(formula, data, env={"A": A, "B": B}, seed=1, draws=100)
+    again = mx.load(fit.save(tmp_path / "fit.mfx"))
+    for one, other in zip(fit.design.random, again.design.random, strict=True):
+        np.testing.assert_array_equal(one.relation, other.relation)
+    np.testing.assert_array_equal(fit.apply(fit.design_for()).mean, again.apply(again.design_for()).mean)
+
+
 def _fit(data, name):
     formula, options = CASES[name]
     if name != "collapsed":

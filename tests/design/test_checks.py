@@ -8,7 +8,7 @@ import pytest
 
 from mixedfx.design.build import build_design, design
 from mixedfx.design.checks import unidentified
-from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError
+from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError, StructureWarning
 
 
 @pytest.fixture
@@ -290,3 +290,29 @@ def test_findings_do_not_depend_on_where_a_covariate_has_its_zero(classes, formu
     arm = np.where(np.arange(len(classes)) % 2 == 0, "new", "old")
     frame = classes.assign(when=when, other=3 * when - 5, level_year=year, arm=arm)
     assert len(findings(formula, frame)) == count
+
+
+def _structured(formula):
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"g": np.repeat(np.arange(20), 9), "time": np.tile([0.0, 1.0, 2.0], 60)})
+    data["y"] = rng.normal(size=180)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        build_design(formula, data)
+    return [str(w.message) for w in caught if issubclass(w.category, StructureWarning)]
+
+
+@pytest.mark.parametrize("structure", ["cs", "homcs"])
+def test_a_structure_over_a_number_asks_for_a_factor(structure):
+    """As metafor's ~ inner | outer takes any inner column for a factor, and this language does not."""
+    (message,) = _structured(f"y ~ 1 + {structure}(0 + time | g)")
+    assert f"{structure}(0 + factor(time) | g)" in message
+    assert _structured(f"y ~ 1 + {structure}(0 + factor(time) | g)") == []
+
+
+@pytest.mark.parametrize("structure", ["id", "homcs"])
+def test_one_standard_deviation_for_numbers_of_two_units_is_said(structure):
+    (message,) = _structured(f"y ~ 1 + {structure}(1 + time | g)")
+    assert "depend on the unit" in message
+    assert _structured(f"y ~ 1 + {structure}(0 + factor(time) | g)") == []
+    assert _structured("y ~ 1 + cs(1 + time | g)") == _structured("y ~ 1 + diag(1 + time | g)") == []

@@ -5,6 +5,7 @@ A file is a zip archive of
     fit.json        version; formula, family, priors, how the draws were made, the rows used
     data.parquet    the columns of the data that the formula uses, the rows that were used
     draws.parquet   one row for each draw, a column (of vectors) for each array
+    known.parquet   known correlations of levels, where the formula names some: columns matrix, row, and `of` each level
 
 and holds no code: formulas are read by the same parser, with the same few functions, as those a user types; priors are
 rebuilt from a list of known classes. The design is built anew from formula and data, and compared with what was
@@ -39,6 +40,7 @@ Array = NDArray[np.float64]
 
 FORMAT = 1
 MEMBERS = ("fit.json", "data.parquet", "draws.parquet")
+KNOWN = "known.parquet"
 
 
 def save(posterior: Posterior, path: str | Path) -> Path:
@@ -68,6 +70,9 @@ def save(posterior: Posterior, path: str | Path) -> Path:
         "data.parquet": _parquet(_frame(posterior.design)),
         "draws.parquet": _draws_parquet(arrays),
     }
+    matrices = _matrices(posterior.design)
+    if matrices:
+        members[KNOWN] = _parquet(pd.concat(matrices.values(), keys=matrices, names=["matrix", "row"]).reset_index())
     with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for member, content in members.items():
             archive.writestr(member, content)
@@ -78,14 +83,14 @@ def read(path: str | Path, courses: Mapping[str, type]) -> Posterior:
     """Read what `save` wrote; see `mixedfx.load`. `courses` are the classes that say how draws were made, by name."""
     from mixedfx.families.registry import family
 
-    head, frame, table = _read(Path(path))
+    head, frame, table, known = _read(Path(path))
     try:
         if head["format"] > FORMAT:
             raise DataError(
                 f"{path} was written by mixedfx {head['mixedfx']}, in a later format", hint="Install that version."
             )
         kind = family(*head["family"])
-        design = _rebuilt(head, frame, kind)
+        design = _rebuilt(head, frame, kind, _by_name(known))
         arrays = {name: _array(table, name, shape) for name, shape in head["shapes"].items()}
         joint = _joint(head, arrays, len(design.random))
         sampling = plain_values.decode_record(head["sampling"], courses)
@@ -102,7 +107,7 @@ def read(path: str | Path, courses: Mapping[str, type]) -> Posterior:
         raise DataError(f"{path} is damaged: {error!r}") from error
 
 
-def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame, Any]:
+def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame, Any, pd.DataFrame | None]:
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -111,12 +116,14 @@ def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             content = {member: archive.read(member) for member in MEMBERS}
+            known = archive.read(KNOWN) if KNOWN in archive.namelist() else None
         head = json.loads(content["fit.json"])
         frame = parquet.read_table(io.BytesIO(content["data.parquet"])).to_pandas()
         table = parquet.read_table(io.BytesIO(content["draws.parquet"]))
+        matrices = None if known is None else parquet.read_table(io.BytesIO(known)).to_pandas()
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{path} is no saved fit, or is damaged: {error}", hint="Save the fit again.") from error
-    return head, frame, table
+    return head, frame, table, matrices
 
 
 # --- draws ---------------------------------------------------------------------------------------------------------
@@ -210,7 +217,7 @@ def _design_facts(design: Design) -> dict[str, Any]:
         "offset_values": own,
         "weights": None if design.weights is None else design.weights.tolist(),
         "weights_column": spec.weights,
-        "env": {name: _constant(name, value) for name, value in design.spec.env.items()},
+        "env": {n: _constant(n, value) for n, value in design.spec.env.items() if n not in _matrices(design)},
         "contrasts": {name: _coding(name, value) for name, value in design.spec.contrasts.items()},
         "index": [int(i) for i in design.frame.index],
         "rows": {
@@ -223,6 +230,21 @@ def _design_facts(design: Design) -> dict[str, Any]:
         },
         "fingerprint": _fingerprint(design),
     }
+
+
+def _matrices(design: Design) -> dict[str, pd.DataFrame]:
+    """Known correlations of levels by the names the formula has for them, levels as text."""
+    named = {part.relation for part in design.formula.random if part.relation}
+    given = {name: design.spec.env[name] for name in sorted(named)}
+    return {n: A.set_axis(A.index.map(str)).set_axis([f"of {c}" for c in A.columns], axis=1) for n, A in given.items()}
+
+
+def _by_name(known: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
+    """The matrices that `_matrices` names, from the file."""
+    if known is None:
+        return {}
+    found = {str(name): A.set_index("row") for name, A in known.groupby("matrix")}
+    return {n: A[[f"of {level}" for level in A.index]].set_axis(A.index, axis=1) for n, A in found.items()}
 
 
 def _constant(name: str, value: Any) -> Any:
@@ -257,7 +279,7 @@ def _fingerprint(design: Design) -> dict[str, Any]:
     }
 
 
-def _rebuilt(head: dict[str, Any], frame: pd.DataFrame, kind: Family) -> Design:
+def _rebuilt(head: dict[str, Any], frame: pd.DataFrame, kind: Family, known: Mapping[str, pd.DataFrame]) -> Design:
     """The design, from the formula and the data."""
     from mixedfx.design.build import build_design
 
@@ -268,8 +290,8 @@ def _rebuilt(head: dict[str, Any], frame: pd.DataFrame, kind: Family) -> Design:
         warnings.simplefilter("ignore", MixedfxWarning)  # what had to be said was said when the model was fitted
         design = build_design(
             head["formula"], frame, weights=None if facts["weights"] is None else np.array(facts["weights"]),
-            offset=np.array(offset) if isinstance(offset, list) else offset, contrasts=contrasts, env=facts["env"],
-            sigma_free=False, family=kind,
+            offset=np.array(offset) if isinstance(offset, list) else offset, contrasts=contrasts,
+            env={**facts["env"], **known}, sigma_free=False, family=kind,
         )  # fmt: skip
     found, wanted = _fingerprint(design), facts["fingerprint"]
     same = all(found[name] == wanted[name] for name in ("fixed", "terms"))
