@@ -175,7 +175,7 @@ def _nested_estimates(rng, schools):
 
 
 def test_with_a_known_sigma_a_balanced_design_starts_at_its_estimate():
-    """Equal known variances, districts of one size: the moments are the analysis of variance, which REML agrees with."""
+    """Equal known variances, districts of one size: the moments are the analysis of variance, and so is REML."""
     data = _nested_estimates(np.random.default_rng(3), [5] * 12).assign(se=0.1)
     fit = lmer("y | se(se) ~ 1 + (1 | district) + (1 | school)", data)
     assert fit.converged

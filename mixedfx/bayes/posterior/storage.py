@@ -244,7 +244,9 @@ def _by_name(known: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
     if known is None:
         return {}
     found = {str(name): A.set_index("row") for name, A in known.groupby("matrix")}
-    return {n: A[[f"of {level}" for level in A.index]].set_axis(A.index, axis=1) for n, A in found.items()}
+    return {
+        n: A.reindex(columns=[f"of {level}" for level in A.index]).set_axis(A.index, axis=1) for n, A in found.items()
+    }
 
 
 def _constant(name: str, value: Any) -> Any:
