@@ -30,3 +30,10 @@ def quadratic_forms(N: NDArray[np.float64], dense: NDArray[np.float64]) -> NDArr
     flat = dense.transpose(1, 0, 2).reshape(q2, q1 * k1)
     product = (N @ flat).reshape(q2, q1, k1)
     return np.matmul(dense.transpose(0, 2, 1), product.transpose(1, 0, 2))
+
+
+def inverse_products(N: NDArray[np.float64], dense: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(q1, q2, k1) products N V_i of a symmetric N."""
+    q1, q2, k1 = dense.shape
+    flat = dense.transpose(1, 0, 2).reshape(q2, q1 * k1)
+    return (N @ flat).reshape(q2, q1, k1).transpose(1, 0, 2)

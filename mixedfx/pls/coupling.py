@@ -135,7 +135,7 @@ def couple(
     MemoryForecastError
         If the factor would not fit in the memory that is free.
     """
-    Z2, offsets = _sparse_z(rest)
+    Z2, offsets = sparse_z(rest)
     Z2 = precision.whiten(Z2)
     gram = sparse.csr_array(Z2.T @ Z2)
     n_levels, k1, q2 = first.n_levels, first.k, shape_of(Z2)[1]
@@ -155,7 +155,7 @@ def couple(
     row_end = entry.indptr[1:].astype(np.int64)
     row_of = np.repeat(np.arange(n_levels, dtype=np.int32), np.diff(entry.indptr))
     by_column = sparse.csr_array((np.arange(pattern.nnz, dtype=np.int64), indices, entry.indptr), pattern.shape).tocsc()
-    cross = sparse.csr_array(_stack_rows(entry.indptr, indices, values, (n_levels * k1, q2)))
+    cross = sparse.csr_array(stack_rows(entry.indptr, indices, values, (n_levels * k1, q2)))
     gram = sparse.csr_array(gram[layout.permutation][:, layout.permutation])
     gram.sort_indices()
     positions = tuple(
@@ -175,7 +175,7 @@ def couple(
     return coupling, np.asarray(Z2.T @ W)[layout.permutation]
 
 
-def _sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[np.intp]]:
+def sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[np.intp]]:
     """(n, q2) sparse Z of the second level, and the first column of each factor.
 
     A row of Z has one entry for each column of each factor, or as many as there are levels related to its own.
@@ -218,7 +218,7 @@ def _cross_products(
     return pattern, np.column_stack(values)
 
 
-def _stack_rows(indptr: Index, indices: Index, values: Vector, shape: tuple[int, int]) -> sparse.csr_array:
+def stack_rows(indptr: Index, indices: Index, values: Vector, shape: tuple[int, int]) -> sparse.csr_array:
     """Rows (level, a) of Z1'Z2, the k1 rows of a level next to each other, all with the pattern of the level."""
     k1 = values.shape[1]
     if k1 == 1:

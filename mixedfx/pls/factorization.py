@@ -79,11 +79,11 @@ class Factorization:
     # --- products with Lambda and with Z'Z -------------------------------------------------------------------------
     def scale(self, b: Pair) -> Pair:
         """Lambda b."""
-        return _apply(self.T[0], b[0]), b[1] if self.second is None else self.second.scale(b[1])
+        return scaled(self.T, self.problem.coupling, b)
 
     def scale_transposed(self, b: Pair) -> Pair:
         """Lambda' b."""
-        return _apply(self.T[0].T, b[0]), b[1] if self.second is None else self.second.scale(b[1], transposed=True)
+        return scaled(self.T, self.problem.coupling, b, transposed=True)
 
     def gram(self, b: Pair) -> Pair:
         """Z'Z b."""
@@ -271,10 +271,7 @@ class SecondLevel:
 
     def scale(self, b: Vector, transposed: bool = False) -> Vector:
         """Lambda2 b, or Lambda2' b."""
-        out = np.empty_like(b)
-        for T, position in zip(self.T, self.coupling.positions, strict=True):
-            out[position] = _apply(T.T if transposed else T, b[position])
-        return out
+        return _second_scaled(self.T, self.coupling, b, transposed)
 
     def half_solve(self, b: Vector, transposed: bool = False) -> Vector:
         """L^{-1} b, or L^{-T} b, with C = L L'."""
@@ -315,6 +312,68 @@ class SecondLevel:
     def release(self) -> None:
         """Forget the inverse and what was made from it."""
         self._inverse = self._forms = None
+
+    def inverse_products(self) -> Vector:
+        """(e, k1) entries of C^{-1} V_i, for each level i at the columns that it meets; V_i as in `quadratic_forms`."""
+        head, tail = self.inverse()
+        layout, coupling = self.coupling.layout, self.coupling
+        if coupling.dense is not None:
+            products = twins.inverse_products(np.tril(tail) + np.tril(tail, -1).T, self._dense)
+            return products[coupling.row_of, coupling.indices]
+        from mixedfx.linalg import kernels
+
+        out = np.zeros_like(coupling.values)
+        kernels.inverse_products(
+            tail, layout.split, layout.start, layout.row, head, *self._entries(), self._values, out
+        )
+        return out
+
+    def forms_of_products(self, products: Vector) -> Vector:
+        """The forms of `quadratic_forms`, from what `inverse_products` gave; they are kept."""
+        if self._forms is None:
+            values = (
+                self._dense[self.coupling.row_of, self.coupling.indices]
+                if self.coupling.dense is not None
+                else self._values
+            )
+            outer = values[:, :, None] * products[:, None, :]
+            q1, k1 = self._weights.shape[:2]
+            self._forms = np.stack(
+                [np.bincount(self.coupling.row_of, outer[:, a, b], q1) for a in range(k1) for b in range(k1)], axis=1
+            ).reshape(q1, k1, k1)
+        return self._forms
+
+    def unscaled(self, products: Vector) -> Vector:
+        """(e, k1) entries of Lambda2 times a matrix with the pattern of the coupling, level by level."""
+        indices, out = self.coupling.indices, np.empty_like(products)
+        for T, position in zip(self.T, self.coupling.positions, strict=True):
+            k = len(T)
+            first = np.zeros(self.coupling.size, dtype=bool)
+            first[position[:, 0]] = True
+            at = np.flatnonzero(first[indices])[:, None] + np.arange(k)
+            out[at] = np.einsum("ac,ecd->ead", T, products[at])
+        return out
+
+    def on_pattern(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> Vector:
+        """Lambda2 C^{-1} Lambda2' at all the entries of Z2'Z2, (rows, columns) in ascending order."""
+        coupling, layout = self.coupling, self.coupling.layout
+        head, tail = self.inverse()
+        low, high = np.minimum(row, column), np.maximum(row, column)
+        inner = lookup(low, high, layout.start, layout.row, layout.split, head, tail)
+        if all(len(T) == 1 for T in self.T):
+            size = np.empty(coupling.size)
+            for T, position in zip(self.T, coupling.positions, strict=True):
+                size[position[:, 0]] = T[0, 0]
+            return inner * size[row] * size[column]
+        lam = self._lambda()
+        middle = sparse.csr_array((inner, coupling.gram.indices, coupling.gram.indptr), shape=coupling.gram.shape)
+        product = sparse.coo_array(lam @ middle @ lam.T)
+        out = np.zeros(len(inner))
+        found = np.searchsorted(
+            row * coupling.size + column, product.row.astype(np.int64) * coupling.size + product.col
+        )
+        out[found] = product.data
+        return out
 
     def quadratic_forms(self) -> Vector:
         """(q1, k1, k1) forms F_i = V_i' C^{-1} V_i."""
@@ -395,6 +454,19 @@ class SecondLevel:
             local = D[columns].reshape(-1, k, D.shape[1] // k, k)
             total += np.einsum("jajb->ab", local) - np.einsum("sja,sjb->ab", half, half)
         return total
+
+
+def scaled(T: list[Vector], coupling: Coupling | None, b: Pair, transposed: bool = False) -> Pair:
+    """Lambda b, or Lambda'b, for the (k, k) factors T of all factors."""
+    first = _apply(T[0].T if transposed else T[0], b[0])
+    return first, b[1] if coupling is None else _second_scaled(T[1:], coupling, b[1], transposed)
+
+
+def _second_scaled(T: list[Vector], coupling: Coupling, b: Vector, transposed: bool) -> Vector:
+    out = np.empty_like(b)
+    for one, position in zip(T, coupling.positions, strict=True):
+        out[position] = _apply(one.T if transposed else one, b[position])
+    return out
 
 
 def _apply(T: Vector, b: Vector) -> Vector:

@@ -40,7 +40,7 @@ from mixedfx.results.singularity import SingularityReport, singularity
 if TYPE_CHECKING:
     from mixedfx.reml.call import Call
     from mixedfx.reml.full_estimate import FullEstimate
-    from mixedfx.reml.optimization import Optimization
+    from mixedfx.results.optimization import Optimization
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,0 +1,133 @@
+r"""Second derivatives of Laplace's criterion.
+
+In the notation of `mixedfx.glmm.laplace`, with Y the direct derivatives of eta in the parameters (Q for gamma,
+Z dSigma h for par, none for phi), Ydot = Y - Z Lambda A^{-1} Lambda'Z'W Y the total ones,
+U = Z'V^{-1}Z, K = I - Lambda A^{-1} Lambda'Z'W Z and o the elementwise product, the second derivatives in (gamma, par)
+are
+
+    2 Y'V^{-1}Y - tr(U dSigma U dSigma) + tr(Q d2Sigma) + Ydot'[diag(w'' c - w' Z Lambda r) - w'(C o C)w'] Ydot
+      + {tr(K dSigma K' sum_i w'_i Ydot_i z_i z_i') - b'dSigma Z'W Ydot, and transposed}.
+
+They are exact with one grouping factor. With several, C o C keeps the blocks of the first factor, which is good to a
+few percent for gamma, and the block of par is the average information; the optimiser learns the rest. For phi there is
+the profiled second derivative at the mode, -2 l_phiphi - 2 s_phi'C s_phi.
+
+`average` is a positive approximation: 2 Y'V^{-1}Y for gamma, the average information for par.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.glmm.laplace import Pieces
+from mixedfx.glmm.model import Model, products
+
+Vector = NDArray[np.float64]
+
+
+def curvature(model: Model, parts: Pieces) -> tuple[Vector, Vector]:
+    """(d, d) average and best second derivatives."""
+    mode, problem, (p, m, a) = parts.mode, model.problem, model.sizes
+    d, at, T, w = p + m + a, mode.factorization, mode.T, mode.w
+    theta, phi = slice(p, p + m), slice(p + m, d)
+    directions = problem.directions(parts.par)
+    h, b = (model.by_factor(x) for x in (mode.h, parts.b))
+    u = model.zero(d)
+    slopes: list[Vector] = []
+    for f, (where, dT) in enumerate(directions):
+        half = dT @ T[f].T
+        dS = half + half.transpose(0, 2, 1)
+        slopes.append(dS)
+        own = np.einsum("ja,mab->jbm", h[f][:, :, 0], dS)
+        if f == 0:
+            u[0][:, :, p + where] = own
+        elif len(where):
+            assert problem.coupling is not None
+            u[1][problem.coupling.positions[f - 1][:, :, None], p + where] = own
+    Y = model.rows.times(u)
+    Y[:, :p] = model.Q
+    WY = w[:, None] * Y
+    WY[:, phi] = -parts.slopes.score.T
+    half = model.scaled(T, model.rows.transposed(WY), transposed=True)
+    solved = at.solve(half)
+    V = Y.T @ WY
+    V[phi] = V[:, phi].T
+    V -= products(half, solved)
+    Ydot = Y - model.rows.times(model.scaled(T, solved))
+    Ydot[:, phi] = 0.0
+    average = 2.0 * V
+    information = _average_information(V[:p, :p], V[:p, theta], V[theta, theta])
+    average[theta, theta] += information
+    if a:
+        bend = model.likelihood.bend(mode.eta, mode.phi)
+        average[phi, phi] -= 2.0 * bend
+        at_phi = np.arange(p + m, d)
+        average[at_phi, at_phi] = np.maximum(average[at_phi, at_phi], 0.1 * np.abs(np.diag(bend)))
+    for (where, dT), Q in zip(directions, parts.Q, strict=True):
+        flat = dT.reshape(len(where), -1)
+        average[np.ix_(p + where, p + where)] += 2.0 * ((Q @ dT).reshape(len(where), -1) @ flat.T)
+    if not problem.linear:
+        average[theta, theta] += problem.along_curvature(parts.par, [2.0 * QT for QT in parts.QT])
+    average = (average + average.T) / 2.0
+    extra = _implicit(model, parts, Ydot, slopes, b)
+    if problem.coupling is None:
+        extra[theta, theta] -= information + _trace_of_products(parts, directions, slopes, m)
+    else:
+        extra[theta, theta] = 0.0
+    full = average + extra
+    return average, (full + full.T) / 2.0
+
+
+def _average_information(XVX: Vector, XVZ: Vector, ZVZ: Vector) -> Vector:
+    """What takes 2 Y'V^{-1}Y to the average information of par, Y'PY with gamma profiled out."""
+    if not len(XVX):
+        return -ZVZ
+    return np.asarray(XVZ.T @ np.linalg.solve(XVX, XVZ) - ZVZ)
+
+
+def _implicit(model: Model, parts: Pieces, Ydot: Vector, slopes: list[Vector], b: list[Vector]) -> Vector:
+    """What the mode's dependence on the parameters adds."""
+    mode, problem, p = parts.mode, model.problem, model.sizes[0]
+    k, q = parts.first.shape[0], parts.first.shape[2]
+    d = Ydot.shape[1]
+    tensor = np.asarray(model.rows.squares @ (parts.third[:, None] * Ydot)).reshape(q, k, k, d).transpose(3, 0, 1, 2)
+    P1 = parts.first.transpose(2, 0, 1)
+    TP = tensor @ P1
+    weight = parts.fourth * parts.leverages - parts.third * parts.Zr
+    out = Ydot.T @ (weight[:, None] * Ydot)
+    out -= TP.reshape(d, -1) @ TP.transpose(0, 1, 3, 2).reshape(d, -1).T
+    zw = model.by_factor(model.rows.transposed(mode.w[:, None] * Ydot))
+    gram = mode.factorization.problem.gram1.transpose(2, 0, 1)
+    K = np.eye(k) - P1 @ gram
+    coupling = mode.factorization.problem.coupling
+    if coupling is not None:
+        outer = parts.across[:, :, None] * coupling.values[:, None, :]
+        sums = [np.bincount(coupling.row_of, outer[:, i, j], q) for i in range(k) for j in range(k)]
+        K -= np.stack(sums, axis=1).reshape(q, k, k)
+    for f, (where, _) in enumerate(problem.directions(parts.par)):
+        if not len(where):
+            continue
+        mixed = -np.einsum("ja,mab,jbd->md", b[f][:, :, 0], slopes[f], zw[f], optimize=True)
+        if f == 0:
+            turned = K[None] @ slopes[f][:, None] @ K.transpose(0, 2, 1)[None]
+            mixed += turned.transpose(0, 1, 3, 2).reshape(len(where), -1) @ tensor.reshape(d, -1).T
+        out[p + where] += mixed
+        out[:, p + where] += mixed.T
+    return out
+
+
+def _trace_of_products(
+    parts: Pieces, directions: list[tuple[NDArray[np.intp], Vector]], slopes: list[Vector], m: int
+) -> Vector:  # fmt: skip
+    """(m, m) sums over levels of tr(U dSigma U dSigma) for the only factor."""
+    at, ((where, _), *_) = parts.mode.factorization, directions
+    out = np.zeros((m, m))
+    if not len(where):
+        return out
+    gram = at.problem.gram1.transpose(2, 0, 1)
+    U = gram - gram @ parts.first.transpose(2, 0, 1) @ gram
+    UdS = U[None] @ slopes[0][:, None]
+    flat = UdS.reshape(len(where), -1)
+    out[np.ix_(where, where)] = flat @ UdS.transpose(0, 1, 3, 2).reshape(len(where), -1).T
+    return out
