@@ -16,7 +16,8 @@ from mixedfx.bayes.engine import check_memory
 from mixedfx.bayes.estimate import blocks
 from mixedfx.bayes.posterior import Posterior
 from mixedfx.bayes.prediction import simulated
-from mixedfx.bayes.responses import row_facts, together
+from mixedfx.bayes.responses import together
+from mixedfx.design.row_facts import row_facts
 from mixedfx.design.rows import functional_for
 from mixedfx.errors import MissingPackageError, ParetoKWarning
 from mixedfx.results import tables

@@ -31,7 +31,7 @@ from mixedfx.bayes.engine import check_memory
 from mixedfx.bayes.estimate import blocks
 from mixedfx.bayes.posterior import Posterior
 from mixedfx.bayes.prediction import residual_sd
-from mixedfx.bayes.responses import row_facts
+from mixedfx.design.row_facts import row_facts
 from mixedfx.design.rows import functional_for
 from mixedfx.errors import ModelError, check_option
 from mixedfx.progress import Asked, Progress

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.glmm.control import DEFAULT, GlmmControl
-from mixedfx.glmm.laplace import Evaluation
+from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.model import Model, plus
 from mixedfx.linalg.threads import blas_threads
 from mixedfx.linalg.trust_region import trust_region_step

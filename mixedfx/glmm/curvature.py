@@ -39,10 +39,12 @@ def curvature(model: Model, parts: Pieces) -> tuple[Vector, Vector]:
         half = dT @ T[f].T
         dS = half + half.transpose(0, 2, 1)
         slopes.append(dS)
+        if not len(where):  # a factor that only holds the place of the first
+            continue
         own = np.einsum("ja,mab->jbm", h[f][:, :, 0], dS)
         if f == 0:
             u[0][:, :, p + where] = own
-        elif len(where):
+        else:
             assert problem.coupling is not None
             u[1][problem.coupling.positions[f - 1][:, :, None], p + where] = own
     Y = model.rows.times(u)
@@ -65,6 +67,8 @@ def curvature(model: Model, parts: Pieces) -> tuple[Vector, Vector]:
         at_phi = np.arange(p + m, d)
         average[at_phi, at_phi] = np.maximum(average[at_phi, at_phi], 0.1 * np.abs(np.diag(bend)))
     for (where, dT), Q in zip(directions, parts.Q, strict=True):
+        if not len(where):
+            continue
         flat = dT.reshape(len(where), -1)
         average[np.ix_(p + where, p + where)] += 2.0 * ((Q @ dT).reshape(len(where), -1) @ flat.T)
     if not problem.linear:

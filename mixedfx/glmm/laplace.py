@@ -26,37 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.glmm.likelihood import Slopes
-from mixedfx.glmm.model import Model, inner, plus
-from mixedfx.glmm.modes import DECREMENT, Mode, find_mode
+from mixedfx.glmm.model import Model
+from mixedfx.glmm.modes import Mode
 from mixedfx.pls.factorization import Pair
 
 Vector = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The criterion at one point.
-
-    Attributes
-    ----------
-    psi
-        (d,) parameters (gamma, par, phi); with a joint step gamma is where it led.
-    criterion
-        -2 log likelihood, approximate, constants included.
-    gradient
-        (d,) its exact derivatives.
-    average, curvature
-        (d, d) second derivatives: a positive approximation, and the best that is known (see `mixedfx.glmm.curvature`).
-    mode
-        The random effects there.
-    """
-
-    psi: Vector
-    criterion: float
-    gradient: Vector
-    average: Vector
-    curvature: Vector
-    mode: Mode
 
 
 @dataclass(frozen=True)
@@ -75,12 +49,12 @@ class Pieces:
         Z'e.
     first, across
         Lambda A^{-1} Lambda' within the levels of the first factor (k, k, q) and across (e, k).
-    ZVZ, Q
-        For each factor the (k, k) sum of the diagonal blocks of Z'V^{-1}Z, and the score matrix.
-    QT
-        Q times T.
+    Q, QT
+        For each factor the (k, k) score matrix, and it times T.
     slopes
         Derivatives in phi.
+    r
+        A^{-1} Lambda'Z't.
     """
 
     mode: Mode
@@ -96,29 +70,6 @@ class Pieces:
     QT: list[Vector]
     slopes: Slopes
     r: Pair = field(repr=False)
-
-
-def evaluate(
-    model: Model, psi: Vector, v: Pair | None = None, joint: bool = False, decrement: float = DECREMENT
-) -> Evaluation:  # fmt: skip
-    """Criterion, gradient and second derivatives at psi (d,), the mode sought from `v`.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        Where there is no mode.
-    """
-    from mixedfx.glmm.curvature import curvature
-
-    gamma, par, phi = model.split(psi)
-    mode = find_mode(model, gamma, model.problem.matrices(par), phi, v, joint, decrement)
-    parts = pieces(model, mode, par)
-    left = plus(parts.r, mode.step, -1.0)
-    criterion = -2.0 * mode.value + mode.factorization.logdet + inner(mode.gradient, left)
-    average, full = curvature(model, parts)
-    mode.factorization.release()
-    at = np.concatenate([mode.gamma, par, phi])
-    return Evaluation(at, criterion, gradient(model, parts), average, full, mode)
 
 
 def pieces(model: Model, mode: Mode, par: Vector) -> Pieces:
@@ -151,7 +102,8 @@ def gradient(model: Model, parts: Pieces) -> Vector:
     e = parts.third * parts.leverages - mode.w * parts.Zr
     out[:p] = model.Q.T @ (e - 2.0 * mode.s)
     for (where, dT), QT in zip(model.problem.directions(parts.par), parts.QT, strict=True):
-        out[p + where] = 2.0 * (dT.reshape(len(where), -1) @ QT.ravel())
+        if len(where):
+            out[p + where] = 2.0 * (dT.reshape(len(where), -1) @ QT.ravel())
     if a:
         own = parts.slopes
         out[-a:] = -2.0 * own.own + own.weight @ parts.leverages + own.score @ parts.Zr

@@ -190,6 +190,13 @@ class Problem:
         """The random terms, in the order of the design."""
         return sorted((block for group in self.factors for block in group.blocks), key=lambda block: block.term)
 
+    @property
+    def bases(self) -> tuple[Vector, ...]:
+        """For each random term the triangle B of the columns used: z_used B are those as given."""
+        blocks = {block.term: (group, block) for group in self.factors for block in group.blocks}
+        found = [blocks[t] for t in range(len(blocks))]
+        return tuple(group.basis[block.columns, block.columns] for group, block in found)
+
     @cached_property
     def entries(self) -> list[tuple[int, int, int]] | None:
         """Factor, row and column in its L of each parameter; T = L where there are no frames.

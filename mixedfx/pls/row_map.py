@@ -15,7 +15,6 @@ there the same numbers come from products of sparse matrices.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -254,7 +253,7 @@ class LoopedRows(_Positions):
 
     @cached_property
     def _rows(self) -> tuple[Any, ...]:
-        columns, z2 = self.second
+        _, z2 = self.second
         return self.codes.astype(np.int64), self.z, np.ascontiguousarray(z2), self.entries, self.pairs
 
     def blocks(self, w: Vector) -> tuple[Vector, Vector, Vector]:
@@ -297,15 +296,15 @@ class RelatedRows(RowMap):
 
     def leverages(self, first: Vector, across: Vector, second: Vector) -> Vector:
         """Row by row, from sparse products."""
-        Z2, coupling, k = self.Z2, self.problem.coupling, self.z.shape[1]
+        Z2, coupling = self.Z2, self.problem.coupling
         assert Z2 is not None
         assert coupling is not None
         out = np.asarray(self.squares.T @ first)
         flat = across if self.cross_source is None else across[self.cross_source]
         P12 = sparse.csr_array((flat, coupling.cross.indices, coupling.cross.indptr), shape=shape_of(coupling.cross))
         P22 = sparse.csr_array((second, coupling.gram.indices, coupling.gram.indptr), shape=shape_of(coupling.gram))
-        half: Callable[[Any], Vector] = lambda product: np.asarray(product.multiply(Z2).sum(axis=1)).ravel()  # noqa: E731
-        return out + 2.0 * half(self.Z1 @ P12) + half(Z2 @ P22)
+        both = sparse.csr_array(2.0 * (self.Z1 @ P12) + Z2 @ P22)
+        return out + np.asarray(both.multiply(Z2).sum(axis=1)).ravel()
 
 
 def _on_pattern(product: sparse.csr_array, keys: NDArray[np.int64]) -> Vector:

@@ -77,9 +77,7 @@ class RemlSolution:
     @property
     def bases(self) -> tuple[Vector, ...]:
         """For each random term the triangle B of the columns its engine used."""
-        blocks = {block.term: (group, block) for group in self.problem.factors for block in group.blocks}
-        found = [blocks[t] for t in range(len(blocks))]
-        return tuple(group.basis[block.columns, block.columns] for group, block in found)
+        return self.problem.bases
 
 
 def solve(
