@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mixedfx.effects.effects import effects
     from mixedfx.effects.poststratify import poststratify
     from mixedfx.effects.rake import rake
+    from mixedfx.glmm.glmer import glmer
     from mixedfx.inference.emmeans import emmeans, emtrends
     from mixedfx.inference.side_by_side import table
     from mixedfx.meta.aggregate import aggregate
@@ -62,6 +63,7 @@ __all__ = [
     "errors",
     "escalc",
     "families",
+    "glmer",
     "lmer",
     "load",
     "poststratify",
@@ -93,6 +95,7 @@ _FUNCTIONS = {
     "emmeans": "mixedfx.inference.emmeans",
     "emtrends": "mixedfx.inference.emmeans",
     "escalc": "mixedfx.meta.escalc",
+    "glmer": "mixedfx.glmm.glmer",
     "lmer": "mixedfx.reml.lmer",
     "load": "mixedfx.bayes.load",
     "poststratify": "mixedfx.effects.poststratify",

@@ -43,9 +43,10 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model, psi: Vector, v: Pair | None = None, joint: bool = False, decrement: float = DECREMENT
+    model: Model, psi: Vector, v: Pair | None = None, joint: bool = False, decrement: float = DECREMENT,
+    second: bool = True,
 ) -> Evaluation:  # fmt: skip
-    """Criterion, gradient and second derivatives at psi (d,), the mode sought from `v`.
+    """Criterion, gradient and (with `second`) second derivatives at psi (d,), the mode sought from `v`.
 
     Raises
     ------
@@ -57,7 +58,8 @@ def evaluate(
     parts = pieces(model, mode, par)
     left = plus(parts.r, mode.step, -1.0)
     criterion = -2.0 * mode.value + mode.factorization.logdet + inner(mode.gradient, left)
-    average, full = curvature(model, parts)
+    nothing = np.zeros((len(psi), len(psi)))
+    average, full = curvature(model, parts) if second else (nothing, nothing)
     mode.factorization.release()
     at = np.concatenate([mode.gamma, par, phi])
     return Evaluation(at, criterion, gradient(model, parts), average, full, mode)

@@ -1,8 +1,8 @@
-"""The log density of the rows of a design and its derivatives in the linear predictor and the auxiliary parameters.
+"""The log density of the rows of a design and its derivatives in the linear predictor and auxiliary parameters.
 
-A family says both (`mixedfx.families`); here they are asked about one point instead of many draws, for rows in the order
-of the engine. Auxiliary parameters (the shape of a gamma or negative binomial response, the standard deviation of a
-normal one) are positive, and phi are their logarithms.
+A family says both (`mixedfx.families`); here they are asked about one point instead of many draws, for rows in the
+order of the engine. Auxiliary parameters (the shape of a gamma or negative binomial response, the standard deviation of
+a normal one) are positive, and phi are their logarithms.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ from mixedfx.design.rows_used import row_weights, weights_columns
 from mixedfx.errors import OptionError, check_option
 from mixedfx.inference.normal_estimate import JointUncertainty, new_level_root
 from mixedfx.inference.profile import quantile
+from mixedfx.inference.row_variances import row_variances
 from mixedfx.reml.least_squares import LeastSquares
-from mixedfx.reml.row_variances import row_variances
 from mixedfx.reml.solution import Solution, residual_df
 from mixedfx.reml.uncertainty import Uncertain
 from mixedfx.results.tables import t_test
