@@ -43,7 +43,7 @@ def hessian(model: Model, at: Evaluation, evaluate: Callable[..., Evaluation], e
 
 def free_parameters(model: Model, psi: Vector) -> NDArray[np.bool_]:
     """(d,) which parameters are not on the boundary."""
-    p, r, _ = model.sizes
+    p = model.sizes[0]
     out = np.ones(len(psi), dtype=bool)
     for block in model.problem.blocks:
         at = slice(p + block.parameters.start, p + block.parameters.stop)

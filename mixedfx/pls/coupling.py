@@ -33,6 +33,8 @@ DENSE_COST = 4e-11  # seconds for each cubed dimension, LAPACK (measured, one co
 TWIN_LIMIT = 3e7  # multiplications up to which one NumPy product beats loading the compiled kernels
 TWIN_SHARE = 0.3  # share of filled entries of the coupling above which a matrix product beats the loops over them
 FACTORS_HELD = 3.5  # times the memory of the factor that a fit takes
+PAIR_COST = 50.0  # multiplications of a matrix product that one pair of entries is worth
+FEW_PAIRS = 200_000.0  # pairs of entries up to which NumPy's sums over them are not worth compiling loops
 FEW_NUMBERS = 20_000  # size up to which arrays are multiplied faster than sparse matrices are set up
 TWIN_NUMBERS = 1e7  # and the size up to which the coupling is laid out densely for it
 
@@ -83,6 +85,9 @@ class Coupling:
         Level of each entry, end of each level's entries, start of each column, and the entries sorted by column.
     dense
         (q1, q2, k1) the same entries, where the problem is small enough for NumPy alone; else None.
+    pairs
+        Every two entries of a level, each with itself and both ways, where these are so few that sums over them take
+        less than products of the dense matrix and loading the kernels; else None.
     """
 
     layout: Layout
@@ -96,6 +101,7 @@ class Coupling:
     column_start: NDArray[np.int64]
     order: NDArray[np.int64]
     dense: Vector | None
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @property
     def size(self) -> int:
@@ -165,14 +171,37 @@ def couple(
     numbers = n_levels * k1 * float(q2)
     small = numbers * q2 <= TWIN_LIMIT
     full = numbers <= TWIN_NUMBERS and pattern.nnz > TWIN_SHARE * n_levels * q2
+    pairs = None
+    met = np.diff(entry.indptr).astype(np.int64)
+    count = float((met**2).sum())
+    if layout.split == 0 and count <= FEW_PAIRS and count * PAIR_COST < numbers * q2:
+        pairs = entry_pairs(met)
     if layout.split == 0 and (small or full):
         dense = np.zeros((n_levels, q2, k1))
         dense[row_of, indices] = values
     coupling = Coupling(
         layout, positions, cross, gram, indices, values, row_of, row_end,
-        by_column.indptr.astype(np.int64), np.asarray(by_column.data, dtype=np.int64), dense,
+        by_column.indptr.astype(np.int64), np.asarray(by_column.data, dtype=np.int64), dense, pairs,
     )  # fmt: skip
     return coupling, np.asarray(Z2.T @ W)[layout.permutation]
+
+
+def entry_pairs(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and second entry of every pair within levels that have `counts` entries, numbered through.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.pls.coupling import entry_pairs
+    >>> [found.tolist() for found in entry_pairs(np.array([2, 1]))]
+    [[0, 0, 1, 1, 2], [0, 1, 0, 1, 2]]
+    """
+    start = np.cumsum(counts) - counts
+    level = np.repeat(np.arange(len(counts)), counts)
+    first = np.repeat(np.arange(int(counts.sum())), counts[level])
+    ends = np.cumsum(counts[level])
+    within = np.arange(len(first)) - np.repeat(ends - counts[level], counts[level])
+    return first, np.repeat(start[level], counts[level]) + within
 
 
 def sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[np.intp]]:

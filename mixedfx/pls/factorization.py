@@ -180,19 +180,19 @@ class SecondLevel:
             self.tail = np.asfortranarray(self.scale(np.ascontiguousarray(half.T), transposed=True))
             self.tail[np.arange(q2), np.arange(q2)] += 1.0
             self._dense = self._scaled_array(coupling.dense)
-            twins.downdate(self.tail, self._dense, weights)
+            self._values = self._dense[coupling.row_of, coupling.indices]
+            self._downdate(weights)
             self.logdet = self._factorise()
             self._inverse: tuple[Vector, Vector] | None = None
             self._forms: Vector | None = None
             return
-        lam = self._lambda()
-        gram = sparse.csc_array(lam.T @ coupling.gram @ lam)
+        gram = self._scaled_gram()
         self._values = self._scaled_values()
         self.tail = np.zeros((q2 - split, q2 - split), order="F")
         scatter(gram, layout.start, layout.row, split, self.head, self.tail)
-        if coupling.dense is not None:
-            self._dense = self._scaled_dense()
-            twins.downdate(self.tail, self._dense, weights)
+        if coupling.dense is not None or coupling.pairs is not None:
+            self._dense = np.zeros((0, 0, 0)) if coupling.pairs is not None else self._scaled_dense()
+            self._downdate(weights)
         else:
             from mixedfx.linalg import kernels
 
@@ -202,6 +202,33 @@ class SecondLevel:
         self.logdet = self._factorise()
         self._inverse = None
         self._forms = None
+
+    def _downdate(self, weights: Vector) -> None:
+        """Subtract what the first factor explains, by NumPy."""
+        coupling = self.coupling
+        if coupling.pairs is None:
+            twins.downdate(self.tail, self._dense, weights)
+        else:
+            levels = coupling.row_of[coupling.pairs[0]]
+            twins.downdate_pairs(self.tail, *coupling.pairs, levels, coupling.indices, self._values, weights)
+
+    def _sizes(self) -> Vector | None:
+        """(q2,) diagonal of Lambda of the second level, where it is diagonal."""
+        if any(len(T) > 1 for T in self.T):
+            return None
+        out = np.empty(self.coupling.size)
+        for T, position in zip(self.T, self.coupling.positions, strict=True):
+            out[position[:, 0]] = T[0, 0]
+        return out
+
+    def _scaled_gram(self) -> sparse.csc_array:
+        """(q2, q2) Lambda2' Z2'Z2 Lambda2."""
+        gram, sizes = self.coupling.gram, self._sizes()
+        if sizes is None:
+            lam = self._lambda()
+            return sparse.csc_array(lam.T @ gram @ lam)
+        data = gram.data * np.repeat(sizes, np.diff(gram.indptr)) * sizes[gram.indices]
+        return sparse.csc_array((data, gram.indices, gram.indptr), shape=shape_of(gram))
 
     def _scaled_array(self, dense: Vector) -> Vector:
         """(q1, q2, k1) Lambda2' Z2'Z1."""
@@ -317,6 +344,9 @@ class SecondLevel:
         """(e, k1) entries of C^{-1} V_i, for each level i at the columns that it meets; V_i as in `quadratic_forms`."""
         head, tail = self.inverse()
         layout, coupling = self.coupling.layout, self.coupling
+        if coupling.pairs is not None:
+            full = np.tril(tail) + np.tril(tail, -1).T
+            return twins.inverse_products_pairs(full, *coupling.pairs, coupling.indices, self._values)
         if coupling.dense is not None:
             products = twins.inverse_products(np.tril(tail) + np.tril(tail, -1).T, self._dense)
             return products[coupling.row_of, coupling.indices]
@@ -331,12 +361,7 @@ class SecondLevel:
     def forms_of_products(self, products: Vector) -> Vector:
         """The forms of `quadratic_forms`, from what `inverse_products` gave; they are kept."""
         if self._forms is None:
-            values = (
-                self._dense[self.coupling.row_of, self.coupling.indices]
-                if self.coupling.dense is not None
-                else self._values
-            )
-            outer = values[:, :, None] * products[:, None, :]
+            outer = self._values[:, :, None] * products[:, None, :]
             q1, k1 = self._weights.shape[:2]
             self._forms = np.stack(
                 [np.bincount(self.coupling.row_of, outer[:, a, b], q1) for a in range(k1) for b in range(k1)], axis=1
@@ -360,11 +385,9 @@ class SecondLevel:
         head, tail = self.inverse()
         low, high = np.minimum(row, column), np.maximum(row, column)
         inner = lookup(low, high, layout.start, layout.row, layout.split, head, tail)
-        if all(len(T) == 1 for T in self.T):
-            size = np.empty(coupling.size)
-            for T, position in zip(self.T, coupling.positions, strict=True):
-                size[position[:, 0]] = T[0, 0]
-            return inner * size[row] * size[column]
+        sizes = self._sizes()
+        if sizes is not None:
+            return inner * sizes[row] * sizes[column]
         lam = self._lambda()
         middle = sparse.csr_array((inner, coupling.gram.indices, coupling.gram.indptr), shape=coupling.gram.shape)
         product = sparse.coo_array(lam @ middle @ lam.T)
@@ -382,6 +405,8 @@ class SecondLevel:
         return self._forms
 
     def _quadratic_forms(self) -> Vector:
+        if self.coupling.pairs is not None:
+            return self.forms_of_products(self.inverse_products())
         head, tail = self.inverse()
         layout = self.coupling.layout
         if self.coupling.dense is not None:
