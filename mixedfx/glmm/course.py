@@ -78,13 +78,10 @@ def predicted_mode(model: Model, at: Evaluation, psi: Vector) -> Pair:
     gamma, par, phi = model.split(psi)
     T = model.problem.matrices(par)
     dT = [new - old for new, old in zip(T, mode.T, strict=True)]
-    moved = model.Q @ (gamma - mode.gamma) + model.rows.times(model.scaled(dT, mode.v))[:, 0]
-    score = -mode.w * moved
-    change = phi - mode.phi
-    if len(change):
-        score = score + change @ model.likelihood.slopes(mode.eta, mode.phi).score
-    right = model.scaled(mode.T, model.rows.transposed(score[:, None]), transposed=True)
-    right = plus(right, model.scaled(dT, mode.h, transposed=True))
+    change = np.concatenate([gamma - mode.gamma, phi - mode.phi])[:, None]
+    moved = mode.factorization.gram(model.scaled(dT, mode.v))
+    moved = plus(moved, (at.beside[0] @ change, at.beside[1] @ change))
+    right = plus(model.scaled(dT, mode.h, transposed=True), model.scaled(mode.T, moved, transposed=True), -1.0)
     return plus(mode.v, mode.factorization.solve(right))
 
 

@@ -21,19 +21,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.glmm.laplace import Pieces
-from mixedfx.glmm.model import Model, products
+from mixedfx.glmm.model import Model, plus, products
+from mixedfx.pls.factorization import Pair
 
 Vector = NDArray[np.float64]
 
 
-def curvature(model: Model, parts: Pieces) -> tuple[Vector, Vector]:
-    """(d, d) average and best second derivatives."""
+def curvature(model: Model, parts: Pieces) -> tuple[Vector, Vector, Pair]:
+    """(d, d) average and best second derivatives, and Z'W Q beside -Z's_phi, (., p + a) columns."""
     mode, problem, (p, m, a) = parts.mode, model.problem, model.sizes
-    d, at, T, w = p + m + a, mode.factorization, mode.T, mode.w
+    d, at, T = p + m + a, mode.factorization, mode.T
     theta, phi = slice(p, p + m), slice(p + m, d)
     directions = problem.directions(parts.par)
     h, b = (model.by_factor(x) for x in (mode.h, parts.b))
-    u = model.zero(d)
+    u = model.zero(m)
     slopes: list[Vector] = []
     for f, (where, dT) in enumerate(directions):
         half = dT @ T[f].T
@@ -43,21 +44,29 @@ def curvature(model: Model, parts: Pieces) -> tuple[Vector, Vector]:
             continue
         own = np.einsum("ja,mab->jbm", h[f][:, :, 0], dS)
         if f == 0:
-            u[0][:, :, p + where] = own
+            u[0][:, :, where] = own
         else:
             assert problem.coupling is not None
-            u[1][problem.coupling.positions[f - 1][:, :, None], p + where] = own
-    Y = model.rows.times(u)
-    Y[:, :p] = model.Q
-    WY = w[:, None] * Y
-    WY[:, phi] = -parts.slopes.score.T
-    half = model.scaled(T, model.rows.transposed(WY), transposed=True)
+            u[1][problem.coupling.positions[f - 1][:, :, None], where] = own
+    QWQ, zq = model.rows.column_products(mode.w, model.Q)
+    zu, score = at.gram(u), parts.slopes.score
+    zs = model.rows.transposed(-score.T) if a else model.zero(0)
+    zy: Pair = (np.concatenate([zq[0], zu[0], zs[0]], axis=-1), np.concatenate([zq[1], zu[1], zs[1]], axis=-1))
+    half = model.scaled(T, zy, transposed=True)
     solved = at.solve(half)
-    V = Y.T @ WY
-    V[phi] = V[:, phi].T
+    V = np.zeros((d, d))
+    V[:p, :p] = QWQ
+    V[theta] = products(u, zy)
+    V[:p, phi] = -(model.Q.T @ score.T)
+    V[:, theta], V[phi] = V[theta].T, V[:, phi].T
     V -= products(half, solved)
-    Ydot = Y - model.rows.times(model.scaled(T, solved))
-    Ydot[:, phi] = 0.0
+    moved = model.scaled(T, solved)
+    turned = plus(zy, at.gram(moved), -1.0)
+    direct: Pair = (-moved[0], -moved[1])
+    direct[0][..., theta] += u[0]
+    direct[1][..., theta] += u[1]
+    for part in (*direct, *turned):
+        part[..., phi] = 0.0
     average = 2.0 * V
     information = _average_information(V[:p, :p], V[:p, theta], V[theta, theta])
     average[theta, theta] += information
@@ -74,13 +83,14 @@ def curvature(model: Model, parts: Pieces) -> tuple[Vector, Vector]:
     if not problem.linear:
         average[theta, theta] += problem.along_curvature(parts.par, [2.0 * QT for QT in parts.QT])
     average = (average + average.T) / 2.0
-    extra = _implicit(model, parts, Ydot, slopes, b)
+    extra = _implicit(model, parts, direct, turned, slopes, b)
     if problem.coupling is None:
         extra[theta, theta] -= information + _trace_of_products(parts, directions, slopes, m)
     else:
         extra[theta, theta] = 0.0
     full = average + extra
-    return average, (full + full.T) / 2.0
+    beside: Pair = (np.concatenate([zq[0], zs[0]], axis=-1), np.concatenate([zq[1], zs[1]], axis=-1))
+    return average, (full + full.T) / 2.0, beside
 
 
 def _average_information(XVX: Vector, XVZ: Vector, ZVZ: Vector) -> Vector:
@@ -90,18 +100,19 @@ def _average_information(XVX: Vector, XVZ: Vector, ZVZ: Vector) -> Vector:
     return np.asarray(XVZ.T @ np.linalg.solve(XVX, XVZ) - ZVZ)
 
 
-def _implicit(model: Model, parts: Pieces, Ydot: Vector, slopes: list[Vector], b: list[Vector]) -> Vector:
-    """What the mode's dependence on the parameters adds."""
+def _implicit(
+    model: Model, parts: Pieces, direct: Pair, turned: Pair, slopes: list[Vector], b: list[Vector]
+) -> Vector:  # fmt: skip
+    """What the mode's dependence on the parameters adds; Ydot = (Q, 0) + Z `direct`, and Z'W Ydot is `turned`."""
     mode, problem, p = parts.mode, model.problem, model.sizes[0]
-    k, q = parts.first.shape[0], parts.first.shape[2]
-    d = Ydot.shape[1]
-    tensor = np.asarray(model.rows.squares @ (parts.third[:, None] * Ydot)).reshape(q, k, k, d).transpose(3, 0, 1, 2)
+    k, q, d = parts.first.shape[0], parts.first.shape[2], direct[0].shape[-1]
+    weight = parts.fourth * parts.leverages - parts.third * parts.Zr
+    out, tensor = model.rows.moments(model.Q, direct, weight, parts.third)
+    tensor = tensor.transpose(3, 0, 1, 2)
     P1 = parts.first.transpose(2, 0, 1)
     TP = tensor @ P1
-    weight = parts.fourth * parts.leverages - parts.third * parts.Zr
-    out = Ydot.T @ (weight[:, None] * Ydot)
     out -= TP.reshape(d, -1) @ TP.transpose(0, 1, 3, 2).reshape(d, -1).T
-    zw = model.by_factor(model.rows.transposed(mode.w[:, None] * Ydot))
+    zw = model.by_factor(turned)
     gram = mode.factorization.problem.gram1.transpose(2, 0, 1)
     K = np.eye(k) - P1 @ gram
     coupling = mode.factorization.problem.coupling
@@ -114,8 +125,8 @@ def _implicit(model: Model, parts: Pieces, Ydot: Vector, slopes: list[Vector], b
             continue
         mixed = -np.einsum("ja,mab,jbd->md", b[f][:, :, 0], slopes[f], zw[f], optimize=True)
         if f == 0:
-            turned = K[None] @ slopes[f][:, None] @ K.transpose(0, 2, 1)[None]
-            mixed += turned.transpose(0, 1, 3, 2).reshape(len(where), -1) @ tensor.reshape(d, -1).T
+            both = K[None] @ slopes[f][:, None] @ K.transpose(0, 2, 1)[None]
+            mixed += both.transpose(0, 1, 3, 2).reshape(len(where), -1) @ tensor.reshape(d, -1).T
         out[p + where] += mixed
         out[:, p + where] += mixed.T
     return out

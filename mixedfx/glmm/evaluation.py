@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.glmm.curvature import curvature
-from mixedfx.glmm.laplace import gradient, pieces
+from mixedfx.glmm.laplace import Pieces, gradient, pieces
 from mixedfx.glmm.model import Model, inner, plus
 from mixedfx.glmm.modes import DECREMENT, Mode, find_mode
 from mixedfx.pls.factorization import Pair
@@ -32,6 +32,8 @@ class Evaluation:
         (d, d) second derivatives: a positive approximation, and the best that is known (see `mixedfx.glmm.curvature`).
     mode
         The random effects there.
+    beside
+        Z'W Q and -Z's_phi, for the prediction of the next mode.
     """
 
     psi: Vector
@@ -40,6 +42,7 @@ class Evaluation:
     average: Vector
     curvature: Vector
     mode: Mode
+    beside: Pair
 
 
 def evaluate(
@@ -59,7 +62,15 @@ def evaluate(
     left = plus(parts.r, mode.step, -1.0)
     criterion = -2.0 * mode.value + mode.factorization.logdet + inner(mode.gradient, left)
     nothing = np.zeros((len(psi), len(psi)))
-    average, full = curvature(model, parts) if second else (nothing, nothing)
+    average, full, beside = curvature(model, parts) if second else (nothing, nothing, _beside(model, parts))
     mode.factorization.release()
     at = np.concatenate([mode.gamma, par, phi])
-    return Evaluation(at, criterion, gradient(model, parts), average, full, mode)
+    return Evaluation(at, criterion, gradient(model, parts), average, full, mode, beside)
+
+
+def _beside(model: Model, parts: Pieces) -> Pair:
+    zq = model.rows.column_products(parts.mode.w, model.Q)[1]
+    if not model.sizes[2]:
+        return zq
+    zs = model.rows.transposed(-parts.slopes.score.T)
+    return np.concatenate([zq[0], zs[0]], axis=-1), np.concatenate([zq[1], zs[1]], axis=-1)

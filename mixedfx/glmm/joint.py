@@ -47,10 +47,9 @@ class ModeJoint(Joint):
 
 def mode_joint(model: Model, mode: Mode, criterion: float, par: Vector, precision: Vector | None) -> ModeJoint:
     """The joint distribution; `precision` (p, p) is that of gamma, given the rest where None."""
-    WQ = mode.w[:, None] * model.Q
-    zq = model.rows.transposed(WQ)
+    QWQ, zq = model.rows.column_products(mode.w, model.Q)
     scaled = model.scaled(mode.T, zq, transposed=True)
-    S = model.Q.T @ WQ - products(scaled, mode.factorization.solve(scaled))
+    S = QWQ - products(scaled, mode.factorization.solve(scaled))
     if precision is not None:
         S = precision
     blank = [np.zeros((*part.shape[:-1], 1)) for part in zq]

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.glmm.likelihood import Slopes
-from mixedfx.glmm.model import Model
+from mixedfx.glmm.model import Model, plus
 from mixedfx.glmm.modes import Mode
 from mixedfx.pls.factorization import Pair
 
@@ -77,12 +77,13 @@ def pieces(model: Model, mode: Mode, par: Vector) -> Pieces:
     at, T = mode.factorization, mode.T
     first, across, second = model.rows.covariance_blocks(at)
     c = model.rows.leverages(first.transpose(2, 0, 1).ravel(), across.ravel(), second)
-    higher = model.likelihood.derivatives(mode.eta, mode.phi, 4)
-    third, fourth = -higher[2], -higher[3]
+    third, fourth = model.higher(mode.eta, mode.phi)
     t = third * c
-    r = at.solve(model.scaled(T, model.rows.transposed(t[:, None]), transposed=True))
-    Zr = model.rows.times(model.scaled(T, r))[:, 0]
-    b = model.rows.transposed((t - mode.w * Zr)[:, None])
+    zt = model.rows.score_products(t)
+    r = at.solve(model.scaled(T, zt, transposed=True))
+    Lr = model.scaled(T, r)
+    Zr = model.rows.predictor(np.zeros_like(t), Lr)
+    b = plus(zt, at.gram(Lr), -1.0)
     ZVZT, ZVZ = at.score_sums()
     Q, QT = [], []
     for T_f, scaled, plain, h, b_f in zip(T, ZVZT, ZVZ, model.by_factor(mode.h), model.by_factor(b), strict=True):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family
+from mixedfx.glmm.densities import DENSITIES, Density
 
 Vector = NDArray[np.float64]
 
@@ -39,7 +40,7 @@ class Slopes:
     weight: Vector
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Likelihood:
     """Rows y | eta, independent.
 
@@ -70,11 +71,60 @@ class Likelihood:
         """Name -> (1,) value of each auxiliary parameter."""
         return {name: np.exp(phi[i : i + 1]) for i, name in enumerate(self.names)}
 
+    @cached_property
+    def fast(self) -> Density | None:
+        """Formulas of this family and link; None where the family itself is asked."""
+        return DENSITIES.get((self.family.name, self.family.link.name))
+
+    @cached_property
+    def trials(self) -> Vector:
+        """(n,) numbers of trials; ones where there are none."""
+        return np.ones(len(self.y)) if self.facts.trials is None else np.asarray(self.facts.trials, dtype=np.float64)
+
+    def shape(self, phi: Vector) -> float:
+        """The auxiliary parameter, or one where there is none."""
+        return float(np.exp(phi[0])) if len(phi) else 1.0
+
+    def constant(self, phi: Vector) -> float:
+        """What the formulas leave out of the sum of log densities."""
+        assert self.fast is not None
+        key = phi.tobytes()
+        if key not in self._constants:
+            centre = np.zeros(len(self.y))
+            self._constants.clear()
+            self._constants[key] = (
+                self.value(centre, phi) - self.fast.scan(self.y, self.trials, centre, self.shape(phi))[0]
+            )
+        return self._constants[key]
+
+    @cached_property
+    def _constants(self) -> dict[bytes, float]:
+        return {}
+
     def value(self, eta: Vector, phi: Vector) -> float:
         """Sum of the log densities; -inf where a row is impossible."""
         found = self.family.log_density(self.y, eta[None], self.auxiliary(phi), self.facts)
         total = float(found.sum())
         return total if np.isfinite(total) else -np.inf
+
+    def scan(self, eta: Vector, phi: Vector) -> tuple[float, Vector, Vector]:
+        """Sum of the log densities, and (n,) scores s and observed weights w of the rows."""
+        if self.fast is not None:
+            total, s, w = self.fast.scan(self.y, self.trials, eta, self.shape(phi))
+            total += self.constant(phi)
+            return total if np.isfinite(total) else -np.inf, s, w
+        total = self.value(eta, phi)
+        if total == -np.inf:
+            return total, np.zeros(len(eta)), np.zeros(len(eta))
+        found = self.derivatives(eta, phi, 2)
+        return total, found[0], -found[1]
+
+    def higher(self, eta: Vector, phi: Vector) -> tuple[Vector, Vector]:
+        """(n,) minus the third and minus the fourth derivatives."""
+        if self.fast is not None:
+            return self.fast.higher(self.y, self.trials, eta, self.shape(phi))
+        found = self.derivatives(eta, phi, 4)
+        return -found[2], -found[3]
 
     def derivatives(self, eta: Vector, phi: Vector, order: int) -> Vector:
         """(order, n) derivatives of each log density in eta."""

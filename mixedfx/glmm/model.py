@@ -20,12 +20,40 @@ from mixedfx.linalg import triangular
 from mixedfx.pls.crossproducts import orthogonal_columns, triangle
 from mixedfx.pls.factorization import Pair, scaled
 from mixedfx.pls.problem import Problem, build_problem
-from mixedfx.pls.row_map import RowMap, row_map
+from mixedfx.pls.row_map import LoopedRows, RowMap, row_map
 
 Vector = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What one pass over the rows finds.
+
+    Attributes
+    ----------
+    gamma, v
+        Where.
+    value
+        Sum of log f, less v'v / 2; -inf where a row is impossible.
+    eta, s, w
+        (n,) linear predictor, score, observed weight.
+    h
+        Z's.
+    blocks
+        Z'WZ, flat as `RowMap.blocks` gives it; None where it is still to be formed.
+    """
+
+    gamma: Vector
+    v: Pair
+    value: float
+    eta: Vector
+    s: Vector
+    w: Vector
+    h: Pair
+    blocks: tuple[Vector, Vector, Vector] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
     """One design under one family.
 
@@ -82,6 +110,29 @@ class Model:
         if self.problem.coupling is None:
             return [b[0]]
         return [b[0], *(b[1][position] for position in self.problem.coupling.positions)]
+
+    def scan(self, gamma: Vector, T: list[Vector], phi: Vector, v: Pair) -> Scan:
+        """One pass over the rows at a point."""
+        base, u = self.offset + self.Q @ gamma, self.scaled(T, v)
+        own, penalty = self.likelihood, 0.5 * inner(v, v)
+        if isinstance(self.rows, LoopedRows) and own.fast is not None:
+            total, eta, s, w, h, blocks = self.rows.scan(own.fast.kind, own.y, own.trials, own.shape(phi), base, u)
+            total += own.constant(phi) - penalty
+            return Scan(gamma, v, total if np.isfinite(total) else -np.inf, eta, s, w, h, blocks)
+        eta = self.rows.predictor(base, u)
+        total, s, w = own.scan(eta, phi)
+        return Scan(gamma, v, total - penalty, eta, s, w, self.rows.score_products(s))
+
+    def higher(self, eta: Vector, phi: Vector) -> tuple[Vector, Vector]:
+        """(n,) minus the third and minus the fourth derivatives of the log densities."""
+        own = self.likelihood
+        if not isinstance(self.rows, LoopedRows) or own.fast is None:
+            return own.higher(eta, phi)
+        from mixedfx.linalg.density_rows import higher_rows
+
+        third, fourth = np.empty((2, len(eta)))
+        higher_rows(own.fast.kind, own.y, own.trials, own.shape(phi), eta, third, fourth)
+        return third, fourth
 
     def with_frames(self, problem: Problem) -> Model:
         """The same with other frames of its covariance factors."""

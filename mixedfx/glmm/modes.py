@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.glmm.model import Model, inner, plus, products
+from mixedfx.glmm.model import Model, Scan, inner, plus, products
 from mixedfx.pls.factorization import Factorization, Pair
 
 Vector = NDArray[np.float64]
@@ -68,14 +68,6 @@ class Mode:
     steps: int
 
 
-@dataclass(frozen=True)
-class _Point:
-    gamma: Vector
-    v: Pair
-    eta: Vector
-    value: float
-
-
 def find_mode(
     model: Model, gamma: Vector, T: list[Vector], phi: Vector, v: Pair | None = None, joint: bool = False,
     decrement: float = DECREMENT,
@@ -87,24 +79,22 @@ def find_mode(
     numpy.linalg.LinAlgError
         If there is no mode to be found from here: a start without density, or curvature that stays negative.
     """
-    at = _point(model, gamma, T, phi, model.zero() if v is None else v)
+    at = model.scan(gamma, T, phi, model.zero() if v is None else v)
     if not np.isfinite(at.value) and v is not None:
-        at = _point(model, gamma, T, phi, model.zero())
+        at = model.scan(gamma, T, phi, model.zero())
     if not np.isfinite(at.value):
         raise np.linalg.LinAlgError("the response has no density here")
     joint = joint and len(gamma) > 0
     for count in range(MOST):
-        s, w = _slopes(model, at.eta, phi)
-        h = model.rows.transposed(s[:, None])
-        g = plus(model.scaled(T, h, transposed=True), at.v, -1.0)
-        factorization, observed = _factorized(model, at.eta, phi, w, T)
+        g = plus(model.scaled(T, at.h, transposed=True), at.v, -1.0)
+        factorization, observed = _factorized(model, at, phi, T)
         step = factorization.solve(g)
-        gain, move = inner(g, step), np.zeros_like(gamma)
+        gain, move = inner(g, step), None
         if joint:
-            used = w if observed else model.likelihood.information(at.eta, phi)
-            move, step, gain = _joint_step(model, factorization, T, used, s, g, step)
+            used = at.w if observed else model.likelihood.information(at.eta, phi)
+            move, step, gain = _joint_step(model, factorization, T, used, at.s, g, step)
         elif gain < decrement and observed:
-            return Mode(at.gamma, phi, T, at.v, at.eta, s, w, at.value, h, g, step, factorization, count)
+            return Mode(at.gamma, phi, T, at.v, at.eta, at.s, at.w, at.value, at.h, g, step, factorization, count)
         if not gain >= 0.0:
             raise np.linalg.LinAlgError("the step to the mode is not uphill")
         joint = joint and gain > LOOSE
@@ -112,46 +102,37 @@ def find_mode(
     raise np.linalg.LinAlgError("the mode was not found")
 
 
-def _point(model: Model, gamma: Vector, T: list[Vector], phi: Vector, v: Pair) -> _Point:
-    eta = model.offset + model.Q @ gamma + model.rows.times(model.scaled(T, v))[:, 0]
-    value = model.likelihood.value(eta, phi) - 0.5 * inner(v, v)
-    return _Point(gamma, v, eta, value if np.isfinite(value) else -np.inf)
-
-
-def _slopes(model: Model, eta: Vector, phi: Vector) -> tuple[Vector, Vector]:
-    found = model.likelihood.derivatives(eta, phi, 2)
-    return found[0], -found[1]
-
-
-def _factorized(model: Model, eta: Vector, phi: Vector, w: Vector, T: list[Vector]) -> tuple[Factorization, bool]:
+def _factorized(model: Model, at: Scan, phi: Vector, T: list[Vector]) -> tuple[Factorization, bool]:
     """A with the observed weights, or where that is not positive definite with the expected ones."""
+    blocks = model.rows.blocks(at.w) if at.blocks is None else at.blocks
     try:
-        return Factorization(model.rows.refilled(w), T), True
+        return Factorization(model.rows.filled(*blocks), T), True
     except np.linalg.LinAlgError:
-        if w.min() >= 0.0:
+        if at.w.min() >= 0.0:
             raise
-    return Factorization(model.rows.refilled(model.likelihood.information(eta, phi)), T), False
+    return Factorization(model.rows.refilled(model.likelihood.information(at.eta, phi)), T), False
 
 
 def _joint_step(
     model: Model, factorization: Factorization, T: list[Vector], w: Vector, s: Vector, g: Pair, step: Pair
 ) -> tuple[Vector, Pair, float]:  # fmt: skip
     """Newton's step of (gamma, v), and its decrement."""
-    WQ = w[:, None] * model.Q
-    zq = model.scaled(T, model.rows.transposed(WQ), transposed=True)
+    QWQ, zq = model.rows.column_products(w, model.Q)
+    zq = model.scaled(T, zq, transposed=True)
     solved = factorization.solve(zq)
-    S = model.Q.T @ WQ - products(zq, solved)
+    S = QWQ - products(zq, solved)
     slope = model.Q.T @ s - products(zq, step)[:, 0]
     move = np.linalg.solve(S, slope)
     together = plus(step, (solved[0] @ move[:, None], solved[1] @ move[:, None]), -1.0)
     return move, together, float(slope @ move) + inner(g, step)
 
 
-def _searched(model: Model, T: list[Vector], phi: Vector, at: _Point, move: Vector, step: Pair) -> _Point:
+def _searched(model: Model, T: list[Vector], phi: Vector, at: Scan, move: Vector | None, step: Pair) -> Scan:
     """The step, halved until the value does not fall."""
     size = 1.0
     while size > SMALLEST:
-        new = _point(model, at.gamma + size * move, T, phi, plus(at.v, step, size))
+        gamma = at.gamma if move is None else at.gamma + size * move
+        new = model.scan(gamma, T, phi, plus(at.v, step, size))
         if new.value >= at.value - 1e-9 * abs(at.value):
             return new
         size /= 2.0

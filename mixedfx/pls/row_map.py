@@ -15,6 +15,7 @@ there the same numbers come from products of sparse matrices.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -61,6 +62,27 @@ class RowMap(ABC):
         self.Z2 = Z2
         self.Z = self.Z1 if Z2 is None else sparse.csr_array(sparse.hstack([self.Z1, Z2], format="csr"))
 
+    def predictor(self, base: Vector, u: Pair) -> Vector:
+        """(n,) base + Z u for one column of effects."""
+        return base + self.times(u)[:, 0]
+
+    def score_products(self, s: Vector) -> Pair:
+        """Z's for s (n,), as one column."""
+        return self.transposed(s[:, None])
+
+    def column_products(self, w: Vector, Q: Vector) -> tuple[Vector, Pair]:
+        """Q'WQ (p, p) and Z'WQ for the columns Q (n, p)."""
+        WQ = w[:, None] * Q
+        return Q.T @ WQ, self.transposed(WQ)
+
+    def moments(self, Q: Vector, u: Pair, weight: Vector, third: Vector) -> tuple[Vector, Vector]:
+        """For ydot = (Q, 0) + Z u (n, d): sums of weight ydot ydot' (d, d) and of third ydot z z' (q1, k1, k1, d)."""
+        Y = self.times(u)
+        Y[:, : Q.shape[1]] += Q
+        k = self.z.shape[1]
+        tensor = np.asarray(self.squares @ (third[:, None] * Y)).reshape(-1, k, k, Y.shape[1])
+        return Y.T @ (weight[:, None] * Y), tensor
+
     # --- products with Z ---------------------------------------------------------------------------------------------
     def times(self, u: Pair) -> Vector:
         """(n, r) Z u."""
@@ -95,7 +117,10 @@ class RowMap(ABC):
 
     def refilled(self, w: Vector) -> Problem:
         """The problem with the blocks of Z'WZ for weights w (n,), rows in the order of the map."""
-        first, values, gram = self.blocks(w)
+        return self.filled(*self.blocks(w))
+
+    def filled(self, first: Vector, values: Vector, gram: Vector) -> Problem:
+        """The problem with these blocks."""
         k = self.z.shape[1]
         gram1 = np.ascontiguousarray(first.reshape(-1, k, k).transpose(1, 2, 0))
         coupling = self.problem.coupling
@@ -110,10 +135,8 @@ class RowMap(ABC):
             dense[old.row_of, old.indices] = values
         flat = values.ravel() if self.cross_source is None else values.ravel()[self.cross_source]
         return replace(
-            old, values=values, dense=dense,
-            cross=sparse.csr_array((flat, old.cross.indices, old.cross.indptr), shape=shape_of(old.cross)),
-            gram=sparse.csr_array((gram, old.gram.indices, old.gram.indptr), shape=shape_of(old.gram)),
-        )  # fmt: skip
+            old, values=values, dense=dense, cross=_with_entries(old.cross, flat), gram=_with_entries(old.gram, gram)
+        )
 
     @cached_property
     def cross_source(self) -> NDArray[np.intp] | None:
@@ -151,6 +174,13 @@ class RowMap(ABC):
         row_of = at.second.coupling.row_of
         across = -np.einsum("abe,eb->ea", W[:, :, row_of], at.second.unscaled(products))
         return first, across, at.second.on_pattern(*self.gram_entries)
+
+
+def _with_entries(matrix: sparse.csr_array, data: Vector) -> sparse.csr_array:
+    """A matrix of the same pattern; a shallow copy, since the constructor would check the pattern again."""
+    out = copy(matrix)
+    out.data = data
+    return out
 
 
 def row_map(problem: Problem, compiled: bool | None = None) -> RowMap:
@@ -205,6 +235,27 @@ class _Positions(RowMap):
         row, column = self.gram_entries
         size = coupling.size
         return np.searchsorted(row * size + column, columns[:, :, None] * size + columns[:, None, :])
+
+    def predictor(self, base: Vector, u: Pair) -> Vector:
+        """(n,) base + Z u, by gathering."""
+        columns, z2 = self.second
+        first = u[0][self.codes, :, 0]
+        out = base + (self.z[:, 0] * first[:, 0] if first.shape[1] == 1 else np.einsum("na,na->n", self.z, first))
+        for c in range(z2.shape[1]):
+            out += z2[:, c] * u[1][columns[:, c], 0]
+        return out
+
+    def score_products(self, s: Vector) -> Pair:
+        """Z's, by counting."""
+        columns, z2 = self.second
+        k = self.z.shape[1]
+        q1 = self.first_size // k
+        first = np.stack([np.bincount(self.codes, s * self.z[:, a], q1) for a in range(k)], axis=1)
+        size = 0 if self.problem.coupling is None else self.problem.coupling.size
+        second = np.zeros(size)
+        for c in range(z2.shape[1]):
+            second += np.bincount(columns[:, c], s * z2[:, c], size)
+        return first[:, :, None], second[:, None]
 
     @cached_property
     def sizes(self) -> tuple[int, int, int]:
@@ -263,6 +314,54 @@ class LoopedRows(_Positions):
         first, coupling, gram = (np.zeros(size) for size in self.sizes)
         add_blocks(*self._rows, w, first, coupling, gram)
         return first, coupling, gram
+
+    @cached_property
+    def _columns(self) -> tuple[Any, ...]:
+        columns, z2 = self.second
+        return self.codes.astype(np.int64), self.z, np.ascontiguousarray(z2), np.ascontiguousarray(columns)
+
+    def scan(
+        self, kind: int, y: Vector, trials: Vector, shape: float, base: Vector, u: Pair
+    ) -> tuple[float, Vector, Vector, Vector, Pair, tuple[Vector, Vector, Vector]]:
+        """One pass: the sum of log f, eta, s and w (n,), Z's and the blocks of Z'WZ.
+
+        `kind` and `shape` as in `mixedfx.linalg.density_rows`.
+        """
+        from mixedfx.linalg.density_rows import scan
+
+        eta, s, w = np.empty((3, len(y)))
+        h1, h2 = np.zeros(u[0].shape[:2]), np.zeros(len(u[1]))
+        blocks = tuple(np.zeros(size) for size in self.sizes)
+        codes, z, z2, columns = self._columns
+        total = scan(
+            kind, y, trials, shape, base, codes, z, z2, columns, self.entries, self.pairs, u[0][:, :, 0], u[1][:, 0],
+            eta, s, w, h1, h2, *blocks,
+        )  # fmt: skip
+        return total, eta, s, w, (h1[:, :, None], h2[:, None]), (blocks[0], blocks[1], blocks[2])
+
+    def column_products(self, w: Vector, Q: Vector) -> tuple[Vector, Pair]:
+        """One pass over the rows."""
+        from mixedfx.linalg.density_rows import weighted_columns
+
+        codes, z, z2, columns = self._columns
+        (p, k), size = (Q.shape[1], z.shape[1]), 0 if self.problem.coupling is None else self.problem.coupling.size
+        QWQ, first, second = np.zeros((p, p)), np.zeros((self.first_size // k, k, p)), np.zeros((size, p))
+        weighted_columns(w, Q, codes, z, z2, columns, QWQ, first, second)
+        return QWQ + np.tril(QWQ, -1).T, (first, second)
+
+    def moments(self, Q: Vector, u: Pair, weight: Vector, third: Vector) -> tuple[Vector, Vector]:
+        """One pass over the rows."""
+        from mixedfx.linalg.density_rows import moments
+
+        codes, z, z2, columns = self._columns
+        d, k = u[0].shape[2], z.shape[1]
+        squares, tensor = np.zeros((d, d)), np.zeros((self.first_size // k, k, k, d))
+        first, second = np.ascontiguousarray(u[0]), np.ascontiguousarray(u[1])
+        moments(Q, codes, z, z2, columns, first, second, weight, third, squares, tensor)
+        for a in range(k):
+            for b in range(a):
+                tensor[:, b, a] = tensor[:, a, b]
+        return squares + np.tril(squares, -1).T, tensor
 
     def leverages(self, first: Vector, across: Vector, second: Vector) -> Vector:
         """One pass over the rows."""
