@@ -165,7 +165,8 @@ def inner(a: Pair, b: Pair) -> float:
 
 def products(a: Pair, b: Pair) -> Vector:
     """(r, s) products a'b of columns in the space of the random effects."""
-    first = a[0].reshape(-1, a[0].shape[-1]).T @ b[0].reshape(-1, b[0].shape[-1])
+    rows = a[0].shape[0] * a[0].shape[1]
+    first = a[0].reshape(rows, a[0].shape[-1]).T @ b[0].reshape(rows, b[0].shape[-1])
     return first + a[1].T @ b[1] if len(a[1]) else first
 
 

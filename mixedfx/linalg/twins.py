@@ -40,8 +40,8 @@ def inverse_products(N: NDArray[np.float64], dense: NDArray[np.float64]) -> NDAr
 
 
 def downdate_pairs(
-    C: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64], levels: NDArray[np.integer],
-    indices: NDArray[np.integer], values: NDArray[np.float64], weights: NDArray[np.float64],
+    C: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64], level: NDArray[np.int64],
+    place: NDArray[np.int64], values: NDArray[np.float64], weights: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """C -= sum_i V_i W_i V_i' in place, by the pairs of entries of each level.
 
@@ -49,25 +49,25 @@ def downdate_pairs(
     ----------
     C
         (q2, q2), both triangles.
-    first, second, levels
-        (P,) entries of each pair, and their level.
-    indices, values
-        (e,) column and (e, k1) values of each entry.
+    first, second, level, place
+        (P,) pairs of entries, as `mixedfx.pls.coupling.EntryPairs` has them.
+    values
+        (e, k1) values of each entry.
     weights
         (q1, k1, k1).
     """
     q2, left, right = len(C), values[first], values[second]
     if values.shape[1] == 1:
-        sums = left[:, 0] * weights[levels, 0, 0] * right[:, 0]
+        sums = left[:, 0] * weights[level, 0, 0] * right[:, 0]
     else:
-        sums = np.einsum("pc,pcd,pd->p", left, weights[levels], right, optimize=True)
-    C -= np.bincount(indices[first].astype(np.int64) * q2 + indices[second], sums, q2 * q2).reshape(q2, q2)
+        sums = np.einsum("pc,pcd,pd->p", left, weights[level], right, optimize=True)
+    C -= np.bincount(place, sums, q2 * q2).reshape(q2, q2)
 
 
 def inverse_products_pairs(
-    N: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64], indices: NDArray[np.integer],
+    N: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64], place: NDArray[np.int64],
     values: NDArray[np.float64],
 ) -> NDArray[np.float64]:  # fmt: skip
     """(e, k1) entries of N V_i at the columns that level i meets, by the same pairs."""
-    between = N[indices[first], indices[second]]
+    between = N.ravel()[place]
     return np.stack([np.bincount(first, between * column[second], len(values)) for column in values.T], axis=1)

@@ -66,6 +66,26 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class EntryPairs:
+    """Every two entries of the coupling that belong to one level, each with itself and both ways.
+
+    Attributes
+    ----------
+    first, second
+        (P,) the entries.
+    level
+        (P,) their level.
+    place
+        (P,) where their columns meet in a (q2, q2) matrix, read along rows.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    level: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Coupling:
     """Cross-products of the factors of the second level, columns permuted.
 
@@ -101,7 +121,7 @@ class Coupling:
     column_start: NDArray[np.int64]
     order: NDArray[np.int64]
     dense: Vector | None
-    pairs: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    pairs: EntryPairs | None = None
 
     @property
     def size(self) -> int:
@@ -116,9 +136,14 @@ class Coupling:
         cross = self.cross.toarray()
         return cross, np.ascontiguousarray(cross.T), self.gram.toarray()
 
+    @cached_property
+    def _transposed(self) -> sparse.csc_array:
+        """(q2, q1 * k1) Z2'Z1, the same numbers."""
+        return self.cross.T
+
     def down(self, b: Vector) -> Vector:
         """Z2'Z1 b for b (q1 * k1, r)."""
-        return np.asarray(self.cross.T @ b if self.arrays is None else self.arrays[1] @ b)
+        return np.asarray(self._transposed @ b if self.arrays is None else self.arrays[1] @ b)
 
     def up(self, b: Vector) -> Vector:
         """Z1'Z2 b for b (q2, r)."""
@@ -175,7 +200,7 @@ def couple(
     met = np.diff(entry.indptr).astype(np.int64)
     count = float((met**2).sum())
     if layout.split == 0 and count <= FEW_PAIRS and count * PAIR_COST < numbers * q2:
-        pairs = entry_pairs(met)
+        pairs = entry_pairs(met, indices, q2)
     if layout.split == 0 and (small or full):
         dense = np.zeros((n_levels, q2, k1))
         dense[row_of, indices] = values
@@ -186,22 +211,25 @@ def couple(
     return coupling, np.asarray(Z2.T @ W)[layout.permutation]
 
 
-def entry_pairs(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and second entry of every pair within levels that have `counts` entries, numbered through.
+def entry_pairs(counts: NDArray[np.int64], indices: Index, q2: int) -> EntryPairs:
+    """The pairs of entries of levels that have `counts` entries, at the columns `indices` (e,).
 
     Examples
     --------
     >>> import numpy as np
     >>> from mixedfx.pls.coupling import entry_pairs
-    >>> [found.tolist() for found in entry_pairs(np.array([2, 1]))]
-    [[0, 0, 1, 1, 2], [0, 1, 0, 1, 2]]
+    >>> found = entry_pairs(np.array([2, 1]), np.array([0, 2, 1]), 3)
+    >>> found.first.tolist(), found.second.tolist(), found.place.tolist()
+    ([0, 0, 1, 1, 2], [0, 1, 0, 1, 2], [0, 2, 6, 8, 4])
     """
     start = np.cumsum(counts) - counts
     level = np.repeat(np.arange(len(counts)), counts)
     first = np.repeat(np.arange(int(counts.sum())), counts[level])
     ends = np.cumsum(counts[level])
     within = np.arange(len(first)) - np.repeat(ends - counts[level], counts[level])
-    return first, np.repeat(start[level], counts[level]) + within
+    second = np.repeat(start[level], counts[level]) + within
+    place = indices[first].astype(np.int64) * q2 + indices[second]
+    return EntryPairs(first, second, level[first], place)
 
 
 def sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[np.intp]]:

@@ -62,6 +62,10 @@ class RowMap(ABC):
         self.Z2 = Z2
         self.Z = self.Z1 if Z2 is None else sparse.csr_array(sparse.hstack([self.Z1, Z2], format="csr"))
 
+    @cached_property
+    def _Zt(self) -> Any:
+        return self.Z.T
+
     def predictor(self, base: Vector, u: Pair) -> Vector:
         """(n,) base + Z u for one column of effects."""
         return base + self.times(u)[:, 0]
@@ -87,12 +91,12 @@ class RowMap(ABC):
     def times(self, u: Pair) -> Vector:
         """(n, r) Z u."""
         r = u[0].shape[-1]
-        flat = u[0].reshape(-1, r)
+        flat = u[0].reshape(self.first_size, r)
         return np.asarray(self.Z @ (flat if self.Z2 is None else np.concatenate([flat, u[1]])))
 
     def transposed(self, x: Vector) -> Pair:
         """Z'x for x (n, r)."""
-        out = np.asarray(self.Z.T @ x)
+        out = np.asarray(self._Zt @ x)
         k, r = self.z.shape[1], x.shape[1]
         return out[: self.first_size].reshape(-1, k, r), out[self.first_size :]
 
@@ -170,7 +174,7 @@ class RowMap(ABC):
             return W, np.zeros(0), np.zeros(0)
         products = at.second.inverse_products()
         forms = at.second.forms_of_products(products).transpose(1, 2, 0)
-        first = W + np.einsum("abj,bcj,cdj->adj", W, forms, W, optimize=True)
+        first = W + batched.product(batched.product(W, forms), W)
         row_of = at.second.coupling.row_of
         across = -np.einsum("abe,eb->ea", W[:, :, row_of], at.second.unscaled(products))
         return first, across, at.second.on_pattern(*self.gram_entries)
