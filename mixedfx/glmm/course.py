@@ -147,7 +147,7 @@ def _advance(state: State, evaluate: Evaluate, move: Vector, length: float, gain
         return replace(state, ratio=-1.0, warm=False, radius=0.25 * length, far=False)
     ratio = (best.criterion - new.criterion) / gain
     learnt = state.learnt
-    if not state.far and ratio > 0.0 and (model.problem.coupling is not None or model.sizes[2]):
+    if not state.far and ratio > 0.0 and not best.exact:
         rest = new.gradient - best.gradient - (new.curvature + learnt) @ move
         along = float(rest @ move)
         if abs(along) > WORTH * float(np.linalg.norm(rest * state.scale)) * length:
@@ -206,7 +206,7 @@ def _certified(
         if zero.criterion <= best.criterion + tolerance + ROUNDING * abs(best.criterion):
             best, steps = zero, (*steps, _record(model, zero, state.radius, True))
     scale = state.scale
-    second = best.curvature if model.problem.coupling is None and not model.sizes[2] else best.curvature + state.learnt
+    second = best.curvature if best.exact else best.curvature + state.learnt
     values = np.linalg.eigvalsh(second * np.outer(scale, scale)) if len(scale) else np.ones(1)
     outcome = stopped
     if stopped is Outcome.INTERIOR:

@@ -34,6 +34,8 @@ class Evaluation:
         The random effects there.
     beside
         Z'W Q and -Z's_phi, for the prediction of the next mode.
+    exact
+        Whether `curvature` is the matrix of second derivatives itself.
     """
 
     psi: Vector
@@ -43,6 +45,7 @@ class Evaluation:
     curvature: Vector
     mode: Mode
     beside: Pair
+    exact: bool
 
 
 def evaluate(
@@ -61,16 +64,20 @@ def evaluate(
     parts = pieces(model, mode, par)
     left = plus(parts.r, mode.step, -1.0)
     criterion = -2.0 * mode.value + mode.factorization.logdet + inner(mode.gradient, left)
-    nothing = np.zeros((len(psi), len(psi)))
-    average, full, beside = curvature(model, parts) if second else (nothing, nothing, _beside(model, parts))
+    average, full, beside = second_derivatives(model, parts, second)
+    exact = model.problem.coupling is None and not model.likelihood.names
     mode.factorization.release()
     at = np.concatenate([mode.gamma, par, phi])
-    return Evaluation(at, criterion, gradient(model, parts), average, full, mode, beside)
+    return Evaluation(at, criterion, gradient(model, parts), average, full, mode, beside, exact)
 
 
-def _beside(model: Model, parts: Pieces) -> Pair:
+def second_derivatives(model: Model, parts: Pieces, wanted: bool) -> tuple[Vector, Vector, Pair]:
+    """What `curvature` gives; without being `wanted`, zeros and what the next mode is predicted from."""
+    if wanted:
+        return curvature(model, parts)
+    d = sum(model.sizes)
     zq = model.rows.column_products(parts.mode.w, model.Q)[1]
-    if not model.sizes[2]:
-        return zq
-    zs = model.rows.transposed(-parts.slopes.score.T)
-    return np.concatenate([zq[0], zs[0]], axis=-1), np.concatenate([zq[1], zs[1]], axis=-1)
+    if model.sizes[2]:
+        zs = model.rows.transposed(-parts.slopes.score.T)
+        zq = np.concatenate([zq[0], zs[0]], axis=-1), np.concatenate([zq[1], zs[1]], axis=-1)
+    return np.zeros((d, d)), np.zeros((d, d)), zq

@@ -1,6 +1,6 @@
 r"""Second derivatives of the criterion at the estimate, and the covariance of all parameters that they give.
 
-With one grouping factor and no auxiliary parameter they are known exactly (`mixedfx.glmm.curvature`). Elsewhere they
+With one grouping factor and no auxiliary parameter Laplace's are known exactly (`mixedfx.glmm.curvature`). Elsewhere they
 are forward differences of the exact gradient, a ten-thousandth of a standard error apart, each at a mode that is
 predicted by one solve; their relative error is of that size. The covariance is twice the inverse, since the criterion
 is -2 log L. Parameters on the boundary, where a variance is zero or a correlation at the end of its range, are held
@@ -25,9 +25,9 @@ TIGHT = 1e-18  # decrement of modes whose gradients are subtracted
 REGULAR = 1e-9  # smallest eigenvalue, in units of information, that says something
 
 
-def hessian(model: Model, at: Evaluation, evaluate: Callable[..., Evaluation], exact: bool) -> Vector:
-    """(d, d) second derivatives of the criterion in psi; those of `at` where they are `exact`."""
-    if exact:
+def hessian(model: Model, at: Evaluation, evaluate: Callable[..., Evaluation]) -> Vector:
+    """(d, d) second derivatives of the criterion in psi; those of `at` where they are exact."""
+    if at.exact:
         return at.curvature
     d = len(at.psi)
     base = evaluate(model, at.psi, at.mode.v, False, TIGHT, False)

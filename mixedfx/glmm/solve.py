@@ -19,6 +19,7 @@ from mixedfx.glmm.evaluation import Evaluation, evaluate
 from mixedfx.glmm.hessian import covariance, free_parameters, hessian
 from mixedfx.glmm.joint import ModeJoint, mode_joint
 from mixedfx.glmm.model import Model, build_model
+from mixedfx.glmm.quadrature import check_quadrature, quadrature
 from mixedfx.inference.parameters import factors_of
 from mixedfx.linalg import triangular
 from mixedfx.results.optimization import Optimization
@@ -112,8 +113,7 @@ class GlmmSolution:
     @cached_property
     def hessian(self) -> Vector:
         """(d, d) second derivatives of the criterion in psi; see `mixedfx.glmm.hessian`."""
-        exact = self.nAGQ == 1 and self.model.problem.coupling is None and not self.model.likelihood.names
-        return hessian(self.model, self.evaluation, self.criterion_function, exact)
+        return hessian(self.model, self.evaluation, self.criterion_function)
 
     @cached_property
     def covariance(self) -> Vector | None:
@@ -157,7 +157,7 @@ class GlmmSolution:
 
 def criterion_function(nAGQ: int) -> Criterion:
     """What is minimised, with derivatives."""
-    return evaluate
+    return evaluate if nAGQ == 1 else quadrature(nAGQ)
 
 
 def solve(
@@ -186,6 +186,10 @@ def solve(
         A starting theta of another length.
     """
     model = build_model(design, family)
+    if not design.random:
+        nAGQ = 1
+    if nAGQ > 1:
+        check_quadrature(model, nAGQ)
     if start is None:
         start = starting_point(model)
         if control.start is not None:
