@@ -14,10 +14,11 @@ import pandas as pd
 
 from mixedfx.design.checks import check_levels_of
 from mixedfx.design.design import Design
-from mixedfx.errors import ConvergenceWarning, SingularFitWarning, outside
+from mixedfx.errors import ConvergenceWarning, SeparationWarning, SingularFitWarning, outside
 from mixedfx.glmm import report
 from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.control import read_control
+from mixedfx.glmm.separation import in_words, separated_columns
 from mixedfx.glmm.solve import solve
 from mixedfx.glmm.state import GlmerState
 from mixedfx.results import tables
@@ -127,7 +128,10 @@ def fit_design(design: Design, call: Call) -> GlmerFit:
     family = call.found_family
     check_levels_of(design, family)
     fit = GlmerFit(design, solve(design, family, call.nAGQ, read_control(call.control)), call)
-    if not fit.converged:
+    found = separated_columns(design, family, fit.solution.beta)
+    if found:
+        warnings.warn(in_words(found, family), SeparationWarning, outside())
+    elif not fit.converged:
         course = fit.optimization
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
         warnings.warn(text, ConvergenceWarning, outside())

@@ -85,6 +85,8 @@ def glmer(
         A variance is zero or a correlation is one; names the direction and the smaller formula.
     ConvergenceWarning
         The optimiser could not certify a maximum.
+    SeparationWarning
+        A combination of predictors decides the response; names the columns.
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
 

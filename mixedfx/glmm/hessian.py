@@ -1,7 +1,7 @@
 r"""Second derivatives of the criterion at the estimate, and the covariance of all parameters that they give.
 
-With one grouping factor and no auxiliary parameter Laplace's are known exactly (`mixedfx.glmm.curvature`). Elsewhere they
-are forward differences of the exact gradient, a ten-thousandth of a standard error apart, each at a mode that is
+With one grouping factor and no auxiliary parameter Laplace's are known exactly (`mixedfx.glmm.curvature`). Elsewhere
+they are forward differences of the exact gradient, a ten-thousandth of a standard error apart, each at a mode that is
 predicted by one solve; their relative error is of that size. The covariance is twice the inverse, since the criterion
 is -2 log L. Parameters on the boundary, where a variance is zero or a correlation at the end of its range, are held
 there.

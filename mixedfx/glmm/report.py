@@ -56,10 +56,30 @@ def summary(fit: GlmerState) -> SummaryContent:
     )
 
 
+HARMLESS = 1.0  # units of deviance up to which the error of the approximation changes no conclusion
+ACCURATE = 5.0  # units up to which the estimate of it is good to some 20 %
+
+
 def approximation(fit: GlmerState) -> str:
-    """How the integral over the random effects was taken, and how far off that may be."""
+    """How the integral over the random effects was taken, and how far off that is."""
     if not fit.design.random:
         return "none needed: there are no random effects"
     if fit.nAGQ > 1:
         return f"adaptive Gauss-Hermite quadrature, {fit.nAGQ} nodes for each effect of a level"
-    return "Laplace"
+    error = fit.laplace_error
+    if np.isnan(error):
+        return "Laplace's approximation; how far it is off was not worked out"
+    if abs(error) < 5e-4:
+        return "Laplace's approximation, exact to the digits shown"
+    size = f"{abs(error):.1g}" if abs(error) < 1.0 else f"{abs(error):.1f}"
+    text = f"Laplace's approximation, off by about {size} deviance units: "
+    if abs(error) <= HARMLESS:
+        return text + "harmless"
+    alone = fit.solution.model.problem.coupling is None
+    way = "nAGQ=11 or more is exact" if alone else "mx.bayes has none of it"
+    if abs(error) <= ACCURATE:
+        return text + f"standard deviations of the random effects may be too small; {way}"
+    return (
+        text
+        + f"standard deviations of the random effects are too small, and likelihoods of models do not compare; {way}"
+    )

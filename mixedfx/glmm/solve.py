@@ -18,6 +18,7 @@ from mixedfx.glmm.course import minimise
 from mixedfx.glmm.evaluation import Evaluation, evaluate
 from mixedfx.glmm.hessian import covariance, free_parameters, hessian
 from mixedfx.glmm.joint import ModeJoint, mode_joint
+from mixedfx.glmm.laplace_error import laplace_error
 from mixedfx.glmm.model import Model, build_model
 from mixedfx.glmm.quadrature import check_quadrature, quadrature
 from mixedfx.inference.parameters import factors_of
@@ -146,6 +147,13 @@ class GlmmSolution:
         """Covariances and draws of (beta, u), the covariance parameters at their estimates but for beta's own part."""
         precision = np.linalg.inv(self._gamma_covariance) if len(self.beta) else None
         return mode_joint(self.model, self.evaluation.mode, self.criterion, self.par, precision)
+
+    @cached_property
+    def laplace_error(self) -> float:
+        """What -2 log L lacks by Laplace's approximation, to second order; NaN of quadrature."""
+        if not self.design.random:
+            return 0.0
+        return laplace_error(self.model, self.evaluation.mode, self.par) if self.nAGQ == 1 else float("nan")
 
     @cached_property
     def eta(self) -> Vector:

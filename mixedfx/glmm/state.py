@@ -129,6 +129,16 @@ class GlmerState:
         return self.solution.criterion
 
     @property
+    def laplace_error(self) -> float:
+        """What `criterion` lacks because the integral is approximated, in units of deviance, to second order.
+
+        The exact -2 log L is about ``criterion + laplace_error``. Under 5 units it is good to some 20 %; a large one
+        says that the approximation fails, and quadrature (`nAGQ`) or `mixedfx.bayes` should be used. NaN after
+        quadrature. See `mixedfx.glmm.laplace_error`.
+        """
+        return self.solution.laplace_error
+
+    @property
     def loglik(self) -> float:
         """Log likelihood."""
         return -self.criterion / 2
