@@ -90,8 +90,8 @@ def in_words(columns: tuple[str, ...], family: Family) -> str:
     what = "zeros only" if family.outcome == "count" else "successes only, or failures only"
     names = ", ".join(columns)
     return (
-        f"separation: there are rows that {names} tell{'s' if len(columns) == 1 else ''} apart from the others and that "
-        f"are {what}. The likelihood grows without end as the coefficients run to infinity; estimates and standard "
+        f"separation: {names} tell{'s' if len(columns) == 1 else ''} rows apart that are "
+        f"{what}. The likelihood grows without end as the coefficients run to infinity; estimates and standard "
         f"errors of {names} mean nothing. Leave a column out, join levels, or say what is plausible by a prior: "
         "mx.bayes(..., priors=...)."
     )
