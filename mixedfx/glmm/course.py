@@ -95,6 +95,13 @@ def minimise(
     numpy.linalg.LinAlgError
         If the start has no mode.
     """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a step too far is taken back
+        return _minimise(model, psi, evaluate, control)
+
+
+def _minimise(
+    model: Model, psi: Vector, evaluate: Evaluate, control: GlmmControl
+) -> tuple[Model, Evaluation, Optimization]:  # fmt: skip
     first = evaluate(model, psi, None, True)
     d = len(psi)
     state = State(model, first, np.zeros((d, d)), FIRST_RADIUS, True, 1.0, True, (_record(model, first, np.inf, True),))

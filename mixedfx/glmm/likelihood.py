@@ -113,11 +113,19 @@ class Likelihood:
             total, s, w = self.fast.scan(self.y, self.trials, eta, self.shape(phi))
             total += self.constant(phi)
             return total if np.isfinite(total) else -np.inf, s, w
-        total = self.value(eta, phi)
+        total = -np.inf if self._on_the_other_side(eta) else self.value(eta, phi)
         if total == -np.inf:
             return total, np.zeros(len(eta)), np.zeros(len(eta))
         found = self.derivatives(eta, phi, 2)
         return total, found[0], -found[1]
+
+    def _on_the_other_side(self, eta: Vector) -> bool:
+        """Whether a mean above zero is the square of a negative linear predictor.
+
+        Under the root both signs give the same mean, and a count above zero has a mode on either side. As in R's
+        generalised linear models the linear predictor is positive; at a count of zero there is one mode, at zero.
+        """
+        return self.family.link.name == "sqrt" and bool((eta[self.y > 0.0] <= 0.0).any())
 
     def higher(self, eta: Vector, phi: Vector) -> tuple[Vector, Vector]:
         """(n,) minus the third and minus the fourth derivatives."""

