@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mixedfx.effects.effects import effects
     from mixedfx.effects.poststratify import poststratify
     from mixedfx.effects.rake import rake
+    from mixedfx.glmm.glmer import glmer
     from mixedfx.inference.side_by_side import table
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.effect_sizes.aggregate import aggregate
@@ -62,6 +63,7 @@ __all__ = [
     "errors",
     "escalc",
     "families",
+    "glmer",
     "lmer",
     "load",
     "poststratify",
@@ -93,6 +95,7 @@ _FUNCTIONS = {
     "emmeans": "mixedfx.means.emmeans",
     "emtrends": "mixedfx.means.emmeans",
     "escalc": "mixedfx.meta.effect_sizes.escalc",
+    "glmer": "mixedfx.glmm.glmer",
     "lmer": "mixedfx.reml.lmer",
     "load": "mixedfx.bayes.posterior.load",
     "poststratify": "mixedfx.effects.poststratify",

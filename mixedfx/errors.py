@@ -161,6 +161,10 @@ class ConvergenceWarning(MixedfxWarning):
     """The optimiser stopped before it could certify a minimum."""
 
 
+class SeparationWarning(MixedfxWarning):
+    """A combination of predictors decides the response, so that coefficients have no finite estimate."""
+
+
 class ThetaUncertaintyWarning(MixedfxWarning):
     """Intervals include that variances are estimated by an approximation only; the message says which and why."""
 

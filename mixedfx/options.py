@@ -165,3 +165,18 @@ def given_options(given: Control | Mapping[str, Any] | None) -> dict[str, Any]:
             f"control={given!r} is neither mx.control(...) nor a mapping", hint="control={'tolerance': 1e-12}, say."
         )
     return {field.name: value for field in fields(given) if (value := getattr(given, field.name)) is not None}
+
+
+def known_options(given: Control | Mapping[str, Any] | None, kind: type, who: str) -> dict[str, Any]:
+    """What ``control=`` says to one that has the options that are the fields of the dataclass `kind`.
+
+    Raises
+    ------
+    OptionError
+        An option that it does not have, or a value that one cannot have.
+    """
+    options, known = given_options(given), [field.name for field in fields(kind)]
+    for name in options:
+        if name not in known:
+            raise OptionError(f"{who} has no option {name!r}", hint=f"It has {', '.join(known)}.")
+    return options

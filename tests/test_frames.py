@@ -20,7 +20,7 @@ from polars.io.plugins import register_io_source
 
 import mixedfx as mx
 from mixedfx.bayes.posterior.fit import PosteriorFit
-from mixedfx.bayes.posterior.responses import fetch, row_facts
+from mixedfx.design.row_facts import fetch, row_facts
 from mixedfx.design.rows import functional_for
 from mixedfx.errors import MixedfxWarning
 from mixedfx.meta.univariate.rma_fit import RmaFit

@@ -110,14 +110,9 @@ def check_estimable(design: Design) -> None:
             f"{n} rows cannot determine {p} fixed effects and a residual variance",
             hint="Leave terms out of the fixed part.",
         )
+    check_levels(design)
     for t, term in enumerate(design.random):
         shown, q, k = _shown(design, t), term.n_levels, term.n_columns
-        if q < 2:
-            raise ModelError(
-                f"the grouping factor '{term.label}' of {shown} has one level, '{term.levels[0]}': "
-                "a variance between levels needs at least two",
-                hint=f"Leave {shown} out.",
-            )
         if (
             _effects_met(term) < n
             or term.relation is not None
@@ -137,6 +132,50 @@ def check_estimable(design: Design) -> None:
         )
 
 
+def check_levels(design: Design) -> None:
+    """Refuse grouping factors with one level (`ModelError`)."""
+    for t, term in enumerate(design.random):
+        if term.n_levels < 2:
+            shown = _shown(design, t)
+            raise ModelError(
+                f"the grouping factor '{term.label}' of {shown} has one level, '{term.levels[0]}': "
+                "a variance between levels needs at least two",
+                hint=f"Leave {shown} out.",
+            )
+
+
+def check_levels_of(design: Design, family: Family) -> None:
+    """What is known beforehand of the grouping factors of a model of this family, fitted by maximum likelihood.
+
+    Raises
+    ------
+    ModelError
+        A grouping factor with one level; one with as many levels as rows beside a residual variance.
+
+    Warns
+    -----
+    FewLevelsWarning, IdentifiabilityWarning
+    """
+    check_levels(design)
+    for t, term in enumerate(design.random):
+        if _effects_met(term) < len(design.y) or term.relation is not None or term.n_columns > 1:
+            continue
+        shown = _shown(design, t)
+        what = f"the grouping factor '{term.label}' of {shown} has {term.n_levels} levels for {len(design.y)} rows"
+        if family.continuous and not design.knows_errors:
+            raise ModelError(
+                f"{what}: its variance and that of the {family.name} family cannot be told apart",
+                hint=f"Leave {shown} out, or group by a factor with several rows for each level.",
+            )
+        if family.outcome == "binary":
+            warnings.warn(
+                f"{what}: of a response that is 0 or 1 their variance is not determined. Leave {shown} out.",
+                IdentifiabilityWarning,
+                stacklevel=outside(),
+            )
+    warn_few_levels(design)
+
+
 def _effects_met(term: RandomTerm) -> int:
     """Number of random effects that some row has: a level without an outcome has no effect of it."""
     if term.n_columns == 1:
@@ -150,7 +189,7 @@ def warn_few_levels(design: Design) -> None:
     if few:
         listed = ", ".join(f"'{label}' ({q})" for label, q in few.items())
         warnings.warn(
-            f"fewer than five levels: {listed}. A variance between so few levels is barely identified by REML; "
+            f"fewer than five levels: {listed}. A variance between so few levels is barely identified; "
             "mx.bayes, with a prior on it, says how much is known.",
             FewLevelsWarning,
             stacklevel=outside(),

@@ -105,9 +105,19 @@ class SampledFit:
         rng = np.random.default_rng([self.seed, term, crc32(level.encode())])
         return rng.standard_normal((len(self.beta), len(factor))) @ factor.T
 
+    def expected(self, functional: Functional, chosen: NDArray[np.intp] | None = None) -> Array:
+        """(D, m) draws of mean responses."""
+        values = self.apply(functional).values
+        parameters = {name: np.full(len(values), self.draws()[(name,)][0]) for name in self.family.auxiliary}
+        found = self.family.mean(values, parameters)
+        return found if chosen is None else found[chosen]
+
     def draws(self) -> Mapping[tuple[str, ...], Array]:
-        """The residual standard deviation, which such a fit has one value of."""
-        return {("sigma",): np.array([self.fit.sigma])}
+        """The residual standard deviation and what else the family has, of which such a fit has one value each."""
+        found = {("sigma",): np.array([self.fit.sigma])}
+        others = [name for name in self.family.auxiliary if name != "sigma"]
+        drawn = self.fit.draws(1, 0) if others else {}
+        return found | {(name,): np.ravel(drawn[(name,)]) for name in others}
 
 
 def sampled(fit: Fit, seed: int) -> Any:

@@ -27,7 +27,8 @@ from scipy import sparse
 from mixedfx.errors import MemoryForecastError
 from mixedfx.linalg import batched
 from mixedfx.linalg.shape import shape_of
-from mixedfx.pls.factorization import Factorization, SecondLevel
+from mixedfx.pls.factorization import Factorization
+from mixedfx.pls.second_level import SecondLevel
 
 Vector = NDArray[np.float64]
 PatternOf = tuple[int, int, int]

@@ -94,6 +94,45 @@ def quadratic_forms(tail, split, start, row, data, column_start, order, row_of, 
 
 
 @compiled
+def inverse_products(tail, split, start, row, data, column_start, order, row_of, row_end, indices, values, out):
+    """Add N V_i at the columns that row i meets to `out`, shaped as `values`; N as in `quadratic_forms`."""
+    k = values.shape[1]
+    work = np.zeros(split + tail.shape[0])
+    total = np.empty(k)
+    for a in range(len(column_start) - 1):
+        if a >= split:
+            column = tail[:, a - split]
+            offset = split
+        else:
+            column = work
+            offset = 0
+            for s in range(start[a], start[a + 1]):
+                work[row[s]] = data[s]
+        diagonal = column[a - offset]
+        for s in range(column_start[a], column_start[a + 1]):
+            entry = order[s]
+            i = row_of[entry]
+            if k == 1:
+                v = values[entry, 0]
+                sum0 = diagonal * v
+                for t in range(entry + 1, row_end[i]):
+                    x = column[indices[t] - offset]
+                    sum0 += x * values[t, 0]
+                    out[t, 0] += x * v
+                out[entry, 0] += sum0
+            else:
+                for c in range(k):
+                    total[c] = diagonal * values[entry, c]
+                for t in range(entry + 1, row_end[i]):
+                    x = column[indices[t] - offset]
+                    for c in range(k):
+                        total[c] += x * values[t, c]
+                        out[t, c] += x * values[entry, c]
+                for c in range(k):
+                    out[entry, c] += total[c]
+
+
+@compiled
 def symbolic(start, row):
     """Pattern of the Cholesky factor of a symmetric matrix from its lower triangle, columns merged up the tree.
 

@@ -30,6 +30,8 @@ DENSE_COST = 4e-11  # seconds for each cubed dimension, LAPACK (measured, one co
 TWIN_LIMIT = 3e7  # multiplications up to which one NumPy product beats loading the compiled kernels
 TWIN_SHARE = 0.3  # share of filled entries of the coupling above which a matrix product beats the loops over them
 FACTORS_HELD = 3.5  # times the memory of the factor that a fit takes
+PAIR_COST = 50.0  # multiplications of a matrix product that one pair of entries is worth
+FEW_PAIRS = 200_000.0  # pairs of entries up to which NumPy's sums over them are not worth compiling loops
 FEW_NUMBERS = 20_000  # size up to which arrays are multiplied faster than sparse matrices are set up
 TWIN_NUMBERS = 1e7  # and the size up to which the coupling is laid out densely for it
 
@@ -61,6 +63,26 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class EntryPairs:
+    """Every two entries of the coupling that belong to one level, each with itself and both ways.
+
+    Attributes
+    ----------
+    first, second
+        (P,) the entries.
+    level
+        (P,) their level.
+    place
+        (P,) where their columns meet in a (q2, q2) matrix, read along rows.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    level: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Coupling:
     """Cross-products of the factors of the second level, columns permuted.
 
@@ -80,6 +102,9 @@ class Coupling:
         Level of each entry, end of each level's entries, start of each column, and the entries sorted by column.
     dense
         (q1, q2, k1) the same entries, where the problem is small enough for NumPy alone; else None.
+    pairs
+        Every two entries of a level, each with itself and both ways, where these are so few that sums over them take
+        less than products of the dense matrix and loading the kernels; else None.
     """
 
     layout: Layout
@@ -93,6 +118,7 @@ class Coupling:
     column_start: NDArray[np.int64]
     order: NDArray[np.int64]
     dense: Vector | None
+    pairs: EntryPairs | None = None
 
     @property
     def size(self) -> int:
@@ -107,9 +133,14 @@ class Coupling:
         cross = self.cross.toarray()
         return cross, np.ascontiguousarray(cross.T), self.gram.toarray()
 
+    @cached_property
+    def _transposed(self) -> sparse.csc_array:
+        """(q2, q1 * k1) Z2'Z1, the same numbers."""
+        return self.cross.T
+
     def down(self, b: Vector) -> Vector:
         """Z2'Z1 b for b (q1 * k1, r)."""
-        return np.asarray(self.cross.T @ b if self.arrays is None else self.arrays[1] @ b)
+        return np.asarray(self._transposed @ b if self.arrays is None else self.arrays[1] @ b)
 
     def up(self, b: Vector) -> Vector:
         """Z1'Z2 b for b (q2, r)."""
@@ -132,7 +163,7 @@ def couple(
     MemoryForecastError
         If the factor would not fit in the memory that is free.
     """
-    Z2, offsets = _sparse_z(rest)
+    Z2, offsets = sparse_z(rest)
     Z2 = precision.whiten(Z2)
     gram = sparse.csr_array(Z2.T @ Z2)
     n_levels, k1, q2 = first.n_levels, first.k, shape_of(Z2)[1]
@@ -152,7 +183,7 @@ def couple(
     row_end = entry.indptr[1:].astype(np.int64)
     row_of = np.repeat(np.arange(n_levels, dtype=np.int32), np.diff(entry.indptr))
     by_column = sparse.csr_array((np.arange(pattern.nnz, dtype=np.int64), indices, entry.indptr), pattern.shape).tocsc()
-    cross = sparse.csr_array(_stack_rows(entry.indptr, indices, values, (n_levels * k1, q2)))
+    cross = sparse.csr_array(stack_rows(entry.indptr, indices, values, (n_levels * k1, q2)))
     gram = sparse.csr_array(gram[layout.permutation][:, layout.permutation])
     gram.sort_indices()
     positions = tuple(
@@ -162,17 +193,43 @@ def couple(
     numbers = n_levels * k1 * float(q2)
     small = numbers * q2 <= TWIN_LIMIT
     full = numbers <= TWIN_NUMBERS and pattern.nnz > TWIN_SHARE * n_levels * q2
+    pairs = None
+    met = np.diff(entry.indptr).astype(np.int64)
+    count = float((met**2).sum())
+    if layout.split == 0 and count <= FEW_PAIRS and count * PAIR_COST < numbers * q2:
+        pairs = entry_pairs(met, indices, q2)
     if layout.split == 0 and (small or full):
         dense = np.zeros((n_levels, q2, k1))
         dense[row_of, indices] = values
     coupling = Coupling(
         layout, positions, cross, gram, indices, values, row_of, row_end,
-        by_column.indptr.astype(np.int64), np.asarray(by_column.data, dtype=np.int64), dense,
+        by_column.indptr.astype(np.int64), np.asarray(by_column.data, dtype=np.int64), dense, pairs,
     )  # fmt: skip
     return coupling, np.asarray(Z2.T @ W)[layout.permutation]
 
 
-def _sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[np.intp]]:
+def entry_pairs(counts: NDArray[np.int64], indices: Index, q2: int) -> EntryPairs:
+    """The pairs of entries of levels that have `counts` entries, at the columns `indices` (e,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.pls.coupling import entry_pairs
+    >>> found = entry_pairs(np.array([2, 1]), np.array([0, 2, 1]), 3)
+    >>> found.first.tolist(), found.second.tolist(), found.place.tolist()
+    ([0, 0, 1, 1, 2], [0, 1, 0, 1, 2], [0, 2, 6, 8, 4])
+    """
+    start = np.cumsum(counts) - counts
+    level = np.repeat(np.arange(len(counts)), counts)
+    first = np.repeat(np.arange(int(counts.sum())), counts[level])
+    ends = np.cumsum(counts[level])
+    within = np.arange(len(first)) - np.repeat(ends - counts[level], counts[level])
+    second = np.repeat(start[level], counts[level]) + within
+    place = indices[first].astype(np.int64) * q2 + indices[second]
+    return EntryPairs(first, second, level[first], place)
+
+
+def sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[np.intp]]:
     """(n, q2) sparse Z of the second level, and the first column of each factor.
 
     A row of Z has one entry for each column of each factor, or as many as there are levels related to its own.
@@ -215,7 +272,7 @@ def _cross_products(
     return pattern, np.column_stack(values)
 
 
-def _stack_rows(indptr: Index, indices: Index, values: Vector, shape: tuple[int, int]) -> sparse.csr_array:
+def stack_rows(indptr: Index, indices: Index, values: Vector, shape: tuple[int, int]) -> sparse.csr_array:
     """Rows (level, a) of Z1'Z2, the k1 rows of a level next to each other, all with the pattern of the level."""
     k1 = values.shape[1]
     if k1 == 1:

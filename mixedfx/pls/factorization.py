@@ -22,18 +22,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
 
-from mixedfx.linalg import batched, triangular, twins
-from mixedfx.linalg.shape import shape_of
-from mixedfx.pls.coupling import Coupling, Index
-from mixedfx.pls.pattern import lookup, scatter
+from mixedfx.linalg import batched
+from mixedfx.pls.coupling import Coupling
 from mixedfx.pls.problem import Problem
-
-REGULAR = 1e-3  # smallest singular value of T, relative to its largest entry, whose inverse keeps eight digits
-CHUNK = 2**24  # numbers held at once where columns of the second level are solved for
-
-dpotrf, dpotri = linalg.get_lapack_funcs(("potrf", "potri"), dtype=np.float64)
+from mixedfx.pls.second_level import SecondLevel, apply_blocks, second_scaled
 
 Vector = NDArray[np.float64]
 Pair = tuple[Vector, Vector]
@@ -79,11 +72,11 @@ class Factorization:
     # --- products with Lambda and with Z'Z -------------------------------------------------------------------------
     def scale(self, b: Pair) -> Pair:
         """Lambda b."""
-        return _apply(self.T[0], b[0]), b[1] if self.second is None else self.second.scale(b[1])
+        return scaled(self.T, self.problem.coupling, b)
 
     def scale_transposed(self, b: Pair) -> Pair:
         """Lambda' b."""
-        return _apply(self.T[0].T, b[0]), b[1] if self.second is None else self.second.scale(b[1], transposed=True)
+        return scaled(self.T, self.problem.coupling, b, transposed=True)
 
     def gram(self, b: Pair) -> Pair:
         """Z'Z b."""
@@ -122,14 +115,14 @@ class Factorization:
     def _couple_down(self, c1: Vector) -> Vector:
         """Lambda2' Z2'Z1 T1 c1."""
         assert self.second is not None
-        product = self.second.coupling.down(_apply(self.T[0], c1).reshape(c1.shape[0] * c1.shape[1], c1.shape[2]))
+        product = self.second.coupling.down(apply_blocks(self.T[0], c1).reshape(c1.shape[0] * c1.shape[1], c1.shape[2]))
         return self.second.scale(product, transposed=True)
 
     def _couple_up(self, x2: Vector) -> Vector:
         """T1' Z1'Z2 Lambda2 x2."""
         assert self.second is not None
         product = self.second.coupling.up(self.second.scale(x2))
-        return _apply(self.T[0].T, product.reshape(len(product) // len(self.T[0]), len(self.T[0]), x2.shape[-1]))
+        return apply_blocks(self.T[0].T, product.reshape(len(product) // len(self.T[0]), len(self.T[0]), x2.shape[-1]))
 
     # --- the blocks of the inverse that are needed -------------------------------------------------------------------
     def inverse_blocks(self) -> list[Vector]:
@@ -165,243 +158,10 @@ class Factorization:
         return [total @ T1, *scaled], [total, *plain]
 
 
-class SecondLevel:
-    """The Schur complement C of the first factor, its factor, and its inverse where it is asked for."""
-
-    def __init__(self, coupling: Coupling, T: list[Vector], weights: Vector) -> None:
-        self.coupling = coupling
-        self.T = T
-        self._weights = weights
-        layout = coupling.layout
-        q2, split = coupling.size, layout.split
-        self.head = np.zeros(layout.start[-1])
-        if coupling.arrays is not None and coupling.dense is not None:
-            half = self.scale(coupling.arrays[2], transposed=True)
-            self.tail = np.asfortranarray(self.scale(np.ascontiguousarray(half.T), transposed=True))
-            self.tail[np.arange(q2), np.arange(q2)] += 1.0
-            self._dense = self._scaled_array(coupling.dense)
-            twins.downdate(self.tail, self._dense, weights)
-            self.logdet = self._factorise()
-            self._inverse: tuple[Vector, Vector] | None = None
-            self._forms: Vector | None = None
-            return
-        lam = self._lambda()
-        gram = sparse.csc_array(lam.T @ coupling.gram @ lam)
-        self._values = self._scaled_values()
-        self.tail = np.zeros((q2 - split, q2 - split), order="F")
-        scatter(gram, layout.start, layout.row, split, self.head, self.tail)
-        if coupling.dense is not None:
-            self._dense = self._scaled_dense()
-            twins.downdate(self.tail, self._dense, weights)
-        else:
-            from mixedfx.linalg import kernels
-
-            kernels.downdate(
-                self.tail, split, layout.start, layout.row, self.head, *self._entries(), self._values, weights
-            )
-        self.logdet = self._factorise()
-        self._inverse = None
-        self._forms = None
-
-    def _scaled_array(self, dense: Vector) -> Vector:
-        """(q1, q2, k1) Lambda2' Z2'Z1."""
-        out = np.empty_like(dense)
-        for T, position in zip(self.T, self.coupling.positions, strict=True):
-            if len(T) == 1:
-                out[:, position[:, 0]] = dense[:, position[:, 0]] * T[0, 0]
-            else:
-                out[:, position] = np.einsum("ac,ejad->ejcd", T, dense[:, position])
-        return out
-
-    def _entries(self) -> tuple[Index, Index, Index, Index, Index]:
-        c = self.coupling
-        return c.column_start, c.order, c.row_of, c.row_end, c.indices
-
-    def _lambda(self) -> sparse.csr_array:
-        """(q2, q2) Lambda of the second level, in permuted order; every block full, so that patterns are the same."""
-        rows, cols, data = [], [], []
-        for T, position in zip(self.T, self.coupling.positions, strict=True):
-            k = T.shape[0]
-            rows.append(np.repeat(position, k, axis=1).ravel())
-            cols.append(np.tile(position, (1, k)).ravel())
-            data.append(np.tile(T.ravel(), len(position)))
-        q2 = self.coupling.size
-        return sparse.csr_array((np.concatenate(data), (np.concatenate(rows), np.concatenate(cols))), shape=(q2, q2))
-
-    def _scaled_values(self) -> Vector:
-        """(e, k1) entries of Lambda2' Z2'Z1: the columns of one level stand next to each other in each row."""
-        values, indices = self.coupling.values, self.coupling.indices
-        out = np.empty_like(values)
-        first_column = np.zeros(self.coupling.size, dtype=np.int8)
-        for f, position in enumerate(self.coupling.positions):
-            first_column[position[:, 0]] = f + 1
-        start = first_column[indices]
-        for f, T in enumerate(self.T):
-            base = np.flatnonzero(start == f + 1)
-            k = T.shape[0]
-            if k == 1:
-                out[base] = values[base] * T[0, 0]
-                continue
-            block = values[base[:, None] + np.arange(k)]
-            out[base[:, None] + np.arange(k)] = np.einsum("ac,ead->ecd", T, block)
-        return out
-
-    def _scaled_dense(self) -> Vector:
-        assert self.coupling.dense is not None
-        dense = np.zeros_like(self.coupling.dense)
-        dense[self.coupling.row_of, self.coupling.indices] = self._values
-        return dense
-
-    def _factorise(self) -> float:
-        layout = self.coupling.layout
-        logdet = 0.0
-        if layout.split:
-            from mixedfx.linalg import kernels
-
-            bad = kernels.factorise_head(self.tail, layout.split, layout.start, layout.row, self.head)
-            if bad >= 0:
-                raise np.linalg.LinAlgError("matrix is not positive definite")
-            logdet += 2.0 * float(np.log(self.head[layout.start[:-1]]).sum())
-        if self.tail.shape[0]:
-            self.tail, info = dpotrf(self.tail, lower=1, overwrite_a=1, clean=0)
-            if info != 0:
-                raise np.linalg.LinAlgError("matrix is not positive definite")
-            logdet += 2.0 * float(np.log(np.diag(self.tail)).sum())
-        return logdet
-
-    def scale(self, b: Vector, transposed: bool = False) -> Vector:
-        """Lambda2 b, or Lambda2' b."""
-        out = np.empty_like(b)
-        for T, position in zip(self.T, self.coupling.positions, strict=True):
-            out[position] = _apply(T.T if transposed else T, b[position])
-        return out
-
-    def half_solve(self, b: Vector, transposed: bool = False) -> Vector:
-        """L^{-1} b, or L^{-T} b, with C = L L'."""
-        layout = self.coupling.layout
-        split = layout.split
-        x = np.array(b, dtype=np.float64, order="C")
-        if split and not transposed:
-            from mixedfx.linalg import kernels
-
-            kernels.solve_head(split, layout.start, layout.row, self.head, x)
-        if self.tail.shape[0]:
-            x[split:] = triangular.solve(self.tail, x[split:], lower=True, transposed=transposed)
-        if split and transposed:
-            from mixedfx.linalg import kernels
-
-            kernels.solve_head_transposed(split, layout.start, layout.row, self.head, x)
-        return x
-
-    def solve(self, b: Vector) -> Vector:
-        """C^{-1} b."""
-        return self.half_solve(self.half_solve(b), transposed=True)
-
-    def inverse(self) -> tuple[Vector, Vector]:
-        """C^{-1} on the pattern of its factor: entries of the sparse columns, and the dense lower triangle."""
-        if self._inverse is None:
-            layout = self.coupling.layout
-            tail = self.tail
-            if tail.shape[0]:
-                tail, _ = dpotri(tail, lower=1, overwrite_c=0)
-            head = np.zeros_like(self.head)
-            if layout.split:
-                from mixedfx.linalg import kernels
-
-                kernels.selected_inverse(tail, layout.split, layout.start, layout.row, self.head, head)
-            self._inverse = head, tail
-        return self._inverse
-
-    def release(self) -> None:
-        """Forget the inverse and what was made from it."""
-        self._inverse = self._forms = None
-
-    def quadratic_forms(self) -> Vector:
-        """(q1, k1, k1) forms F_i = V_i' C^{-1} V_i."""
-        if self._forms is None:
-            self._forms = self._quadratic_forms()
-        return self._forms
-
-    def _quadratic_forms(self) -> Vector:
-        head, tail = self.inverse()
-        layout = self.coupling.layout
-        if self.coupling.dense is not None:
-            return twins.quadratic_forms(np.tril(tail) + np.tril(tail, -1).T, self._dense)
-        from mixedfx.linalg import kernels
-
-        out = np.zeros_like(self._weights)
-        kernels.quadratic_forms(tail, layout.split, layout.start, layout.row, head, *self._entries(), self._values, out)
-        return out
-
-    def inverse_blocks(self) -> list[Vector]:
-        """Diagonal blocks of C^{-1}: for each factor of the second level (k, k, q)."""
-        head, tail = self.inverse()
-        layout = self.coupling.layout
-        out = []
-        for position in self.coupling.positions:
-            k = position.shape[1]
-            block = np.empty((k, k, len(position)))
-            for a in range(k):
-                for b in range(a + 1):
-                    low, high = np.minimum(position[:, a], position[:, b]), np.maximum(position[:, a], position[:, b])
-                    block[a, b] = block[b, a] = lookup(low, high, layout.start, layout.row, layout.split, head, tail)
-            out.append(block)
-        return out
-
-    def score_sums(self) -> tuple[list[Vector], list[Vector]]:
-        """For each factor of the second level, the sums of the diagonal blocks of Z'V^{-1}Z Lambda and of Z'V^{-1}Z."""
-        scaled, plain = [], []
-        for f, (T, block) in enumerate(zip(self.T, self.inverse_blocks(), strict=True)):
-            if len(T) == 1 and abs(T[0, 0]) > REGULAR * max(1.0, abs(T[0, 0])):
-                ZVZT = (block.shape[2] - block.sum(axis=2)) / T[0, 0]
-                ZVZ = ZVZT / T[0, 0]
-            elif len(T) > 1 and np.linalg.svd(T, compute_uv=False)[-1] > REGULAR * max(1.0, np.abs(T).max()):
-                k, q = block.shape[0], block.shape[2]
-                ZVZT = np.linalg.solve(T.T, q * np.eye(k) - block.sum(axis=2))
-                ZVZ = np.linalg.solve(T.T, ZVZT.T)
-            else:
-                ZVZ = self._singular_sum(f)
-                ZVZT = ZVZ @ T
-            scaled.append(ZVZT)
-            plain.append((ZVZ + ZVZ.T) / 2.0)
-        return scaled, plain
-
-    def _singular_sum(self, f: int) -> Vector:
-        """The sum of the diagonal blocks of Z'V^{-1}Z for a factor whose T is singular or nearly so.
-
-        With D = Z2'V1^{-1}Z2, V1 the covariance that the first factor alone gives,
-
-            Z2'V^{-1}Z2 = D - D Lambda2 C^{-1} Lambda2' D:
-
-        one half solve for each column of the factor. D is Z2'Z2 less a product of the coupling, both sparse.
-        """
-        coupling, position = self.coupling, self.coupling.positions[f]
-        count, k = position.shape
-        rows = np.arange(len(self._weights))
-        height = shape_of(coupling.cross)[0]
-        blocks = sparse.bsr_array((self._weights, rows, np.arange(len(rows) + 1)), shape=(height, height))
-        weights = sparse.csr_array(blocks)
-        total = np.zeros((k, k))
-        step = max(1, CHUNK // (k * max(coupling.size, 1)))
-        for begin in range(0, count, step):
-            columns = position[begin : begin + step].ravel()
-            if coupling.dense is not None:
-                D = coupling.gram[:, columns].toarray()
-                twins.downdate_columns(D, coupling.dense, self._weights, columns)
-            else:
-                cross = coupling.cross[:, columns]
-                D = (coupling.gram[:, columns] - coupling.cross.T @ (weights @ cross)).toarray()
-            half = self.half_solve(self.scale(D, transposed=True)).reshape(coupling.size, -1, k)
-            local = D[columns].reshape(-1, k, D.shape[1] // k, k)
-            total += np.einsum("jajb->ab", local) - np.einsum("sja,sjb->ab", half, half)
-        return total
-
-
-def _apply(T: Vector, b: Vector) -> Vector:
-    """T b for each level: b is (q, k, r)."""
-    if T.shape[0] == 1:
-        return b * T[0, 0]
-    return np.matmul(T, b)
+def scaled(T: list[Vector], coupling: Coupling | None, b: Pair, transposed: bool = False) -> Pair:
+    """Lambda b, or Lambda'b, for the (k, k) factors T of all factors."""
+    first = apply_blocks(T[0].T if transposed else T[0], b[0])
+    return first, b[1] if coupling is None else second_scaled(T[1:], coupling, b[1], transposed)
 
 
 def _batch_product(A: Vector, b: Vector) -> Vector:

@@ -108,7 +108,8 @@ def group_factors(design: Design) -> tuple[GroupFactor, ...]:
     """Random terms over the same grouping, amalgamated, in order of elimination.
 
     The factor with the most random effects comes first, of those whose levels are independent and share no correlated
-    errors. Where there is none of these, a factor without effects takes the place, so that all are of the second level.
+    errors. Where there is none of these, a factor without effects takes the place, so that all others are of the second
+    level.
     """
     alike: dict[tuple[str, bytes], list[int]] = {}
     for t, term in enumerate(design.random):
@@ -126,7 +127,7 @@ def group_factors(design: Design) -> tuple[GroupFactor, ...]:
         return group.mixing is None and design.precision.within(group.codes)
 
     groups.sort(key=lambda g: (not apart(g), -g.n_levels * g.k))
-    if not apart(groups[0]):
+    if not groups or not apart(groups[0]):
         n = len(design.y)
         groups.insert(0, GroupFactor((), np.zeros(n, dtype=np.intp), np.zeros((n, 1)), 1, np.eye(1)))
     return tuple(groups)

@@ -72,7 +72,7 @@ class Problem:
     frames
         Random term -> orthogonal (k, k) C: T = C L, L the lower triangle that the parameters fill. A permutation is an
         order in which the columns are taken. Terms that are not named have L = T. Every frame describes the same
-        covariances; see `mixedfx.reml.pivoting` and `mixedfx.reml.constrained`.
+        covariances; see `mixedfx.pls.pivoting` and `mixedfx.reml.constrained`.
     """
 
     factors: tuple[GroupFactor, ...]
@@ -104,6 +104,13 @@ class Problem:
     def blocks(self) -> list[Block]:
         """The random terms, in the order of the design."""
         return sorted((block for group in self.factors for block in group.blocks), key=lambda block: block.term)
+
+    @property
+    def bases(self) -> tuple[Vector, ...]:
+        """For each random term the triangle B of the columns used: z_used B are those as given."""
+        blocks = {block.term: (group, block) for group in self.factors for block in group.blocks}
+        found = [blocks[t] for t in range(len(blocks))]
+        return tuple(group.basis[block.columns, block.columns] for group, block in found)
 
     @cached_property
     def entries(self) -> list[tuple[int, int, int]] | None:

@@ -30,13 +30,14 @@ from mixedfx.design.precision import check_within
 from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_flag, check_option, check_seed, outside
 from mixedfx.inference.bootstrap import Bootstrap
 from mixedfx.inference.parameters import Parameter, choose, parameters_of, singular_rows, values_of
+from mixedfx.inference.predictor import draw_effects, fitted_values, random_part
 from mixedfx.inference.replicates import check_count, run_blocks
 from mixedfx.progress import Asked
 from mixedfx.reml.cluster_refits import Estimates, GroupProducts, group_products
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.refit import refit, refit_problem
 from mixedfx.reml.resampling import cluster_of, reflated, resample_rows
-from mixedfx.reml.rows import draw_effects, fitted_values, random_part, simulate_responses
+from mixedfx.reml.rows import simulate_responses
 from mixedfx.reml.solution import Solution, solve_design
 from mixedfx.reml.solve import RemlSolution
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from mixedfx.errors import ModelError, OptionError, check_flag
+from mixedfx.errors import check_flag
+from mixedfx.inference import calls
 from mixedfx.reml.control import read_control
 
 if TYPE_CHECKING:
@@ -53,15 +54,4 @@ def changed(
     ModelError
         If the fit does not know the data it was made from.
     """
-    from mixedfx.formula.update import update_formula
-
-    known = [f.name for f in fields(Call)]
-    unknown = sorted(set(changes) - set(known))
-    if unknown:
-        raise OptionError(f"update has no argument {unknown[0]!r}", hint=f"It takes {', '.join(known)}.")
-    if call is None:
-        raise ModelError("this fit does not know the data it was made from", hint="Call mixedfx.lmer with the data.")
-    call = replace(call, **changes)
-    if formula is not None:
-        call = replace(call, formula=update_formula(fitted, formula))
-    return call if data is None else replace(call, data=data)
+    return calls.changed(call, Call, "mixedfx.lmer", fitted, formula, data, changes)

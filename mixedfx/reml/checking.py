@@ -20,8 +20,8 @@ from mixedfx.pls.projection import Projection
 from mixedfx.progress import Asked
 from mixedfx.reml.deletion import refitted_influence
 from mixedfx.reml.least_squares import LeastSquares
-from mixedfx.reml.optimization import Optimization
 from mixedfx.reml.solution import Solution
+from mixedfx.results.optimization import Optimization
 from mixedfx.results.singularity import SingularityReport
 
 DENSE_ROWS = 5000  # rows up to which the (n, n) matrix behind least confounded residuals is formed

@@ -36,10 +36,11 @@ from scipy import linalg
 from mixedfx.covariance.components import Component
 from mixedfx.covariance.exchangeable import angle, correlation, correlation_slope, lowest_correlation
 from mixedfx.covariance.structures import Structure
+from mixedfx.linalg.trust_region import trust_region_step
 from mixedfx.pls.evaluate import Evaluation, evaluate, less_fixed, random_effect_products
 from mixedfx.pls.factors import Block, GroupFactor
 from mixedfx.pls.problem import Problem
-from mixedfx.reml.trust_region import ROUNDING, minimise, trust_region_step
+from mixedfx.reml.trust_region import ROUNDING, minimise
 
 Vector = NDArray[np.float64]
 

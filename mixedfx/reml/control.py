@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from mixedfx.errors import OptionError
-from mixedfx.options import Control, given_options
+from mixedfx.options import Control, known_options
 from mixedfx.progress import Asked
 
 TOLERANCE = 1e-9  # predicted decrease of the criterion, in units of deviance, at which a point is a minimum
@@ -38,8 +37,4 @@ def read_control(given: Control | Mapping[str, Any] | None) -> OptimiserControl:
     OptionError
         An option that it does not know, or a value that one cannot have.
     """
-    options, known = given_options(given), [field.name for field in fields(OptimiserControl)]
-    for name in options:
-        if name not in known:
-            raise OptionError(f"the optimiser has no option {name!r}", hint=f"It has {', '.join(known)}.")
-    return OptimiserControl(**options)
+    return OptimiserControl(**known_options(given, OptimiserControl, "the optimiser"))

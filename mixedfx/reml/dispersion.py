@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.design.rows import functional_for
 from mixedfx.errors import ModelError
+from mixedfx.inference.predictor import fitted_values
 from mixedfx.pls.problem import build_problem
 from mixedfx.pls.projection import Projection
 from mixedfx.reml.control import OptimiserControl
 from mixedfx.reml.least_squares import LeastSquares, least_squares
-from mixedfx.reml.rows import fitted_values
 from mixedfx.reml.solve import RemlSolution, solve, solve_problem
 from mixedfx.reml.starting import off_boundary
 from mixedfx.reml.trust_region import DEFAULT

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from mixedfx.design.design import Design
 from mixedfx.linalg import triangular
-from mixedfx.reml.optimization import Optimization, Outcome
+from mixedfx.results.optimization import Optimization, Outcome
 
 Vector = NDArray[np.float64]
 

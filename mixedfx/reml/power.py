@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from mixedfx.design.grouping import rows_of
 from mixedfx.errors import ModelError, OptionError, ResamplingWarning
 from mixedfx.inference.degrees_of_freedom import Ddf, check_criterion, find_ddf
+from mixedfx.inference.predictor import draw_effects
 from mixedfx.inference.replicates import check_count, run_blocks
 from mixedfx.plots.picture import Picture
 from mixedfx.pls.evaluate import evaluate
@@ -32,7 +33,7 @@ from mixedfx.progress import Asked
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import cross_products, refit_problem, with_response
 from mixedfx.reml.resampling import cluster_of, take_copies
-from mixedfx.reml.rows import draw_effects, simulate_responses
+from mixedfx.reml.rows import simulate_responses
 from mixedfx.reml.solution import residual_df
 from mixedfx.reml.starting import off_boundary
 from mixedfx.results.frames import frame_table

@@ -23,9 +23,10 @@ from mixedfx.inference.original_scale import (
     taken_back,
     transformation_to_undo,
 )
+from mixedfx.inference.predictor import draw_effects
 from mixedfx.reml.checking import projected_residuals
 from mixedfx.reml.predictive import IntervalKind, Source, predict_table
-from mixedfx.reml.rows import PROJECTED, ResidualKind, draw_effects, residual_values, simulate_responses
+from mixedfx.reml.rows import PROJECTED, ResidualKind, residual_values, simulate_responses
 from mixedfx.reml.solution import Solution
 from mixedfx.reml.uncertainty import Uncertain
 from mixedfx.results.protocol import NewLevels

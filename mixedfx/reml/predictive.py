@@ -29,10 +29,10 @@ from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_weights, weights_columns
 from mixedfx.errors import OptionError, check_option
+from mixedfx.inference.normal_estimate import JointUncertainty, new_level_root
 from mixedfx.inference.profile import quantile
-from mixedfx.reml.estimate import JointUncertainty, new_level_root
+from mixedfx.inference.row_variances import row_variances
 from mixedfx.reml.least_squares import LeastSquares
-from mixedfx.reml.row_variances import row_variances
 from mixedfx.reml.solution import Solution, residual_df
 from mixedfx.reml.uncertainty import Uncertain
 from mixedfx.results.tables import t_test

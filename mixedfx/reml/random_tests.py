@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import ModelError, check_count, check_seed
 from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
+from mixedfx.inference.predictor import draw_effects
 from mixedfx.progress import Asked, Progress
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import refit_problem
-from mixedfx.reml.rows import draw_effects, simulate_responses
+from mixedfx.reml.rows import simulate_responses
 from mixedfx.reml.solution import Solution, n_parameters, solve_design
 from mixedfx.reml.solve import RemlSolution
 from mixedfx.reml.starting import off_boundary

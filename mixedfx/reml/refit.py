@@ -20,6 +20,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.rows_used import in_order
 from mixedfx.errors import DataError, ModelError
 from mixedfx.linalg import triangular
+from mixedfx.linalg.trust_region import trust_region_steps
 from mixedfx.pls.batch import Resamples, Responses, evaluate_batch
 from mixedfx.pls.crossproducts import level_products
 from mixedfx.pls.problem import Problem
@@ -28,7 +29,7 @@ from mixedfx.reml.control import MAX_EVALUATIONS, START_RADIUS, TOLERANCE
 from mixedfx.reml.dispersion import solve_dispersion
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.solve import RemlSolution, solve_problem
-from mixedfx.reml.trust_region import ROUNDING, minimise, trust_region_steps
+from mixedfx.reml.trust_region import ROUNDING, minimise
 from mixedfx.results.tables import theta_names
 
 Vector = NDArray[np.float64]

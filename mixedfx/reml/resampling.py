@@ -13,7 +13,7 @@ from mixedfx.design.grouping import rows_of
 from mixedfx.design.precision import Correlated
 from mixedfx.design.rank import independent_columns
 from mixedfx.errors import ModelError, OptionError
-from mixedfx.reml.rows import fitted_values
+from mixedfx.inference.predictor import fitted_values
 
 if TYPE_CHECKING:
     from mixedfx.reml.least_squares import LeastSquares

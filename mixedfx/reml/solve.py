@@ -14,9 +14,9 @@ from mixedfx.inference.parameters import factors_of
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
 from mixedfx.reml.control import OptimiserControl
-from mixedfx.reml.optimization import Optimization
 from mixedfx.reml.starting import moment_start
 from mixedfx.reml.trust_region import DEFAULT, minimise
+from mixedfx.results.optimization import Optimization
 
 NOTHING_LEFT = 1e-26  # residual sum of squares of the fixed part, relative to y'y, that is rounding
 
@@ -77,9 +77,7 @@ class RemlSolution:
     @property
     def bases(self) -> tuple[Vector, ...]:
         """For each random term the triangle B of the columns its engine used."""
-        blocks = {block.term: (group, block) for group in self.problem.factors for block in group.blocks}
-        found = [blocks[t] for t in range(len(blocks))]
-        return tuple(group.basis[block.columns, block.columns] for group, block in found)
+        return self.problem.bases
 
 
 def solve(

@@ -25,11 +25,12 @@ from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
 from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.hypotheses import Reference
+from mixedfx.inference.normal_estimate import NormalEstimate
 from mixedfx.inference.original_scale import PredictionKind
+from mixedfx.inference.predictor import fitted_values
 from mixedfx.reml import prediction
-from mixedfx.reml.estimate import RemlEstimate
 from mixedfx.reml.predictive import IntervalKind, Source
-from mixedfx.reml.rows import ResidualKind, fitted_values
+from mixedfx.reml.rows import ResidualKind
 from mixedfx.reml.solution import Solution, n_parameters
 from mixedfx.reml.testing import Vcov
 from mixedfx.reml.uncertainty import Uncertain, in_words
@@ -40,7 +41,7 @@ from mixedfx.results.singularity import SingularityReport, singularity
 if TYPE_CHECKING:
     from mixedfx.reml.call import Call
     from mixedfx.reml.full_estimate import FullEstimate
-    from mixedfx.reml.optimization import Optimization
+    from mixedfx.results.optimization import Optimization
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -277,7 +278,7 @@ class LmerState:
         """For each random term (1, k, k) a lower factor of the covariance of a level's effects."""
         return tuple(self.sigma * factor[None] for factor in self.solution.factors)
 
-    def apply(self, functional: Functional) -> RemlEstimate | FullEstimate:
+    def apply(self, functional: Functional) -> NormalEstimate | FullEstimate:
         """Estimate linear functionals of (beta, u).
 
         Mean, covariance and draws are exact given theta-hat and sigma-hat; nothing is computed before it is asked for,

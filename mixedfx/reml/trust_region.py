@@ -1,8 +1,8 @@
 """A trust-region Newton method for the profiled criterion: start, step, stop.
 
 The quadratic model uses the exact gradient and the information of `mixedfx.pls.evaluate`; its minimiser inside the
-radius is found exactly from the eigenvalues (Moré & Sorensen 1983), so that negative curvature, as at a saddle, is
-followed downhill. Parameters are unconstrained: the diagonal of T may change sign.
+radius is found exactly (`mixedfx.linalg.trust_region`), so that negative curvature, as at a saddle, is followed
+downhill. Parameters are unconstrained: the diagonal of T may change sign.
 
 By symmetry the criterion is stationary in T_bb wherever T_bb and the rest of its column are zero, minimum or not; but
 the information holds Q_bb, the derivative with respect to T_bb^2, which tells them apart: positive curvature
@@ -23,12 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.linalg.threads import blas_threads
+from mixedfx.linalg.trust_region import steps_within
 from mixedfx.pls.evaluate import Evaluation, evaluate
+from mixedfx.pls.pivoting import SMALL_START, pivot
 from mixedfx.pls.problem import Problem
 from mixedfx.progress import Progress
 from mixedfx.reml.control import OptimiserControl
-from mixedfx.reml.optimization import Optimization, Outcome, Step
-from mixedfx.reml.pivoting import SMALL_START, pivot
+from mixedfx.results.optimization import Optimization, Outcome, Step
 
 Vector = NDArray[np.float64]
 
@@ -75,65 +76,8 @@ class State:
         """The step of the quadratic model at the best point within a radius, and the decrease it promises."""
         assert self.best.gradient is not None
         values, vectors = self._spectrum
-        step, decrease = _steps_within(self.best.gradient[None], values[None], vectors[None], np.array([radius]))
+        step, decrease = steps_within(self.best.gradient[None], values[None], vectors[None], np.array([radius]))
         return step[0], float(decrease[0])
-
-
-def trust_region_step(gradient: Vector, information: Vector, radius: float) -> tuple[Vector, float]:
-    """Minimiser (r,) of g's + s'Hs / 2 within the radius, and the decrease it predicts.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mixedfx.reml.trust_region import trust_region_step
-    >>> step, decrease = trust_region_step(np.array([2.0, 0.0]), np.diag([1.0, -1.0]), 4.0)
-    >>> np.round(np.abs(step), 6), round(float(decrease), 6)
-    (array([1.      , 3.872983]), 9.0)
-    """
-    step, decrease = trust_region_steps(gradient[None], information[None], np.array([radius]))
-    return step[0], float(decrease[0])
-
-
-def trust_region_steps(gradient: Vector, information: Vector, radius: Vector) -> tuple[Vector, Vector]:
-    """Steps (B, r) and predicted decreases (B,) of B quadratic models, each within its radius.
-
-    Where the Newton step is not downhill or too long, the shift of the eigenvalues solves |s(shift)| = radius by
-    Newton's method on 1 / |s|, which is nearly linear in the shift and converges monotonely from the left (Conn,
-    Gould & Toint 2000, section 7.3).
-
-    Parameters
-    ----------
-    gradient, information, radius
-        (B, r), (B, r, r) and (B,).
-    """
-    return _steps_within(gradient, *np.linalg.eigh(information), radius)
-
-
-def _steps_within(gradient: Vector, values: Vector, vectors: Vector, radius: Vector) -> tuple[Vector, Vector]:
-    """The same from eigenvalues (B, r) and eigenvectors (B, r, r) of the information."""
-    g = np.einsum("bij,bi->bj", vectors, gradient)
-    smallest = values[:, 0]
-    tiny = 1e-12 * np.maximum(1.0, np.abs(values).max(axis=1))
-    downhill = smallest > tiny
-    shift = np.where(downhill, 0.0, np.maximum(0.0, -smallest) + tiny)
-    s = -g / (values + shift[:, None])
-    length = np.linalg.norm(s, axis=1)
-    hard = ~downhill & (length < radius)
-    for b in np.flatnonzero(hard):  # go on along the most negative direction
-        rest = np.sqrt(max(radius[b] ** 2 - s[b, 1:] @ s[b, 1:], 0.0))
-        s[b, 0] = np.copysign(rest, -g[b, 0] if g[b, 0] != 0.0 else 1.0)
-    cut = np.flatnonzero(~hard & (length > radius))
-    for _ in range(60):
-        if len(cut) == 0:
-            break
-        shifted = values[cut] + shift[cut, None]
-        slope = (s[cut] ** 2 / shifted).sum(axis=1)
-        shift[cut] += length[cut] ** 2 / slope * (length[cut] - radius[cut]) / radius[cut]
-        s[cut] = -g[cut] / (values[cut] + shift[cut, None])
-        length[cut] = np.linalg.norm(s[cut], axis=1)
-        cut = cut[length[cut] > radius[cut] * (1.0 + 1e-10)]
-    decrease = -(g * s + 0.5 * values * s**2).sum(axis=1)
-    return np.einsum("bij,bj->bi", vectors, s), decrease
 
 
 def _record(evaluation: Evaluation, radius: float, accepted: bool) -> Trial:

@@ -20,8 +20,8 @@ from mixedfx.draws import Draws
 from mixedfx.errors import ThetaUncertaintyWarning, check_count, check_seed, outside
 from mixedfx.inference.degrees_of_freedom import Ddf, find_ddf
 from mixedfx.inference.hypotheses import Reference
+from mixedfx.inference.normal_estimate import NormalEstimate, estimate
 from mixedfx.reml import testing
-from mixedfx.reml.estimate import RemlEstimate, estimate
 from mixedfx.reml.solution import Solution
 from mixedfx.reml.testing import Vcov
 from mixedfx.results import tables
@@ -92,12 +92,12 @@ class Uncertain:
             warnings.warn(self.nodes.caveat, ThetaUncertaintyWarning, stacklevel=outside())
         return self.nodes
 
-    def apply(self, functional: Functional, answers: Uncertainty | None) -> RemlEstimate | FullEstimate:
+    def apply(self, functional: Functional, answers: Uncertainty | None) -> NormalEstimate | FullEstimate:
         """Estimate linear functionals of (beta, u); see `LmerFit.apply`."""
         found = self.full(functional) if answers == "full" else self.given_theta(functional)
         return determined(found, functional)
 
-    def given_theta(self, functional: Functional) -> RemlEstimate:
+    def given_theta(self, functional: Functional) -> NormalEstimate:
         """Linear functionals with theta and sigma taken as known."""
         found = self.solution
         return estimate(functional, found.beta, found.u, found.factors, found.sigma, found.joint)

@@ -61,14 +61,14 @@ def lmm_summary(
         "BIC": bic(criterion, n_parameters, len(design.y)),
         "Parameters": n_parameters,
     }
-    blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(_data_facts(design)), _statistics(statistics)]
+    blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(data_facts(design)), statistics_block(statistics)]
     if design.random:
-        blocks.append(_groups(design.random))
-    blocks.append(_variances(design.random, varcorr))
+        blocks.append(groups_block(design.random))
+    blocks.append(variances_block(design.random, varcorr))
     if design.dispersion is not None:
         blocks.append(_dispersion(design.dispersion))
         tests += "; the ratios of residual standard deviations are taken as known" if tests else ""
-    blocks += [_fixed(fixed), _residuals(scaled_residuals)]
+    blocks += [fixed_block(fixed), quantiles_block("Scaled residuals", scaled_residuals)]
     conclusions = [("Tests", tests)] if tests else []
     conclusions.append(("Convergence", convergence))
     if design.random:
@@ -105,7 +105,8 @@ def rows_text(rows: RowReport) -> str:
     return text
 
 
-def _data_facts(design: Design) -> tuple[tuple[str, str], ...]:
+def data_facts(design: Design) -> tuple[tuple[str, str], ...]:
+    """Formula, rows, and what is unusual about them."""
     facts = [("Formula", " ".join(design.formula.text.split())), ("Data", rows_text(design.rows))]
     if design.weights is not None:
         facts.append(("Weights", "precision weights: the residual variance of a row is sigma^2 / weight"))
@@ -138,12 +139,14 @@ def _factor(design: Design) -> str:
     return "" if design.sigma in (None, 1.0) else f" times {design.sigma:g}"
 
 
-def _statistics(statistics: Mapping[str, float]) -> SummaryTable:
+def statistics_block(statistics: Mapping[str, float]) -> SummaryTable:
+    """Named numbers in one row."""
     cells = tuple(column([value], places=0 if isinstance(value, int) else 2)[0] for value in statistics.values())
     return SummaryTable("Fit", tuple(statistics), (cells,), "r" * len(cells))
 
 
-def _groups(random: tuple[RandomTerm, ...]) -> SummaryTable:
+def groups_block(random: tuple[RandomTerm, ...]) -> SummaryTable:
+    """Levels of each grouping factor, and their rows."""
     rows = []
     for term in {t.label: t for t in random}.values():
         size = np.bincount(term.codes, minlength=term.n_levels)
@@ -152,7 +155,8 @@ def _groups(random: tuple[RandomTerm, ...]) -> SummaryTable:
     return SummaryTable("Groups", header, tuple(rows), "lrrrr")
 
 
-def _variances(random: tuple[RandomTerm, ...], varcorr: pd.DataFrame) -> SummaryTable:
+def variances_block(random: tuple[RandomTerm, ...], varcorr: pd.DataFrame) -> SummaryTable:
+    """Variances, standard deviations and correlations of the random effects."""
     pair = varcorr["var2"].notna()
     variances = varcorr.loc[~pair]
     correlations = _correlation_cells(random, varcorr.loc[pair])
@@ -188,22 +192,24 @@ def _correlation_cells(random: tuple[RandomTerm, ...], pairs: pd.DataFrame) -> d
     return cells
 
 
-def _fixed(fixed: pd.DataFrame) -> SummaryTable:
+def fixed_block(fixed: pd.DataFrame, statistic: str = "t") -> SummaryTable:
+    """Fixed effects; degrees of freedom where the statistic is t and any are known."""
     places = decimals(fixed["std_error"])
     columns = {
         "": list(fixed["term"]),
         "Estimate": column(fixed["estimate"], places=places),
         "Std. error": column(fixed["std_error"], places=places),
     }
-    if not np.isnan(fixed["df"].to_numpy()).all():
+    if statistic == "t" and not np.isnan(fixed["df"].to_numpy()).all():
         columns["df"] = column(fixed["df"], places=1)
-    columns["t"] = column(fixed["statistic"], places=2)
+    columns[statistic] = column(fixed["statistic"], places=2)
     if not np.isnan(fixed["p_value"].to_numpy()).all():
         columns["p"] = p_values(fixed["p_value"])
     rows = tuple(zip(*columns.values(), strict=True))
     return SummaryTable("Fixed effects", tuple(columns), rows, "l" + "r" * (len(columns) - 1))
 
 
-def _residuals(scaled: NDArray[np.float64]) -> SummaryTable:
-    cells = tuple(f"{q:.2f}" for q in np.quantile(scaled, [0, 0.25, 0.5, 0.75, 1]))
-    return SummaryTable("Scaled residuals", ("Min", "1Q", "Median", "3Q", "Max"), (cells,), "rrrrr")
+def quantiles_block(title: str, values: NDArray[np.float64]) -> SummaryTable:
+    """Quartiles and extremes of numbers."""
+    cells = tuple(f"{q:.2f}" for q in np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
+    return SummaryTable(title, ("Min", "1Q", "Median", "3Q", "Max"), (cells,), "rrrrr")

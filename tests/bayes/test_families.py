@@ -9,7 +9,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx import priors
-from mixedfx.bayes.posterior.responses import row_facts
+from mixedfx.design.row_facts import row_facts
 from mixedfx.errors import (
     DataError,
     MixedfxWarning,

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import linalg, optimize
 
 from mixedfx.design.design import Design
-from mixedfx.reml.optimization import Optimization, Outcome
+from mixedfx.results.optimization import Optimization, Outcome
 
 
 def dense_Z(design):

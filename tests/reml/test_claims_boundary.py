@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from mixedfx.errors import SingularFitWarning
 from mixedfx.reml.lmer import lmer
-from mixedfx.reml.optimization import Outcome
+from mixedfx.results.optimization import Outcome
 
 FORMULAS = {2: "y ~ a + (1 + a | g)", 3: "y ~ a + b + (1 + a + b | g)"}
 GROUPS, ROWS = 12, 6

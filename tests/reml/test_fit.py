@@ -26,7 +26,7 @@ from mixedfx.errors import (
 from mixedfx.formula.parse import parse_formula
 from mixedfx.reml.fit import LmerFit
 from mixedfx.reml.lmer import lmer
-from mixedfx.reml.optimization import Outcome
+from mixedfx.results.optimization import Outcome
 from mixedfx.results.protocol import Fit
 from tests.oracles import dense_lmm
 

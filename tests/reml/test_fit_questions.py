@@ -12,9 +12,9 @@ from scipy import sparse
 
 from mixedfx.design.functional import Functional, NewLevel
 from mixedfx.errors import MixedfxWarning
-from mixedfx.reml.estimate import new_level_root
+from mixedfx.inference.normal_estimate import new_level_root
+from mixedfx.inference.predictor import random_part
 from mixedfx.reml.lmer import lmer
-from mixedfx.reml.rows import random_part
 from tests.oracles import dense_lmm
 
 

@@ -12,13 +12,14 @@ from scipy import optimize
 from mixedfx.datasets.benchmark_shapes import simulate_subjects_items
 from mixedfx.design.build import build_design
 from mixedfx.errors import ConvergenceWarning, ModelError
+from mixedfx.linalg.trust_region import trust_region_step
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.problem import build_problem
 from mixedfx.reml.lmer import lmer
-from mixedfx.reml.optimization import Outcome
 from mixedfx.reml.solve import solve
 from mixedfx.reml.starting import RANGE, moment_start
-from mixedfx.reml.trust_region import minimise, trust_region_step
+from mixedfx.reml.trust_region import minimise
+from mixedfx.results.optimization import Outcome
 from tests.oracles import dense_lmm
 from tests.oracles.random_designs import make_design, shapes
 

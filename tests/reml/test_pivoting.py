@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from mixedfx.datasets.benchmark_shapes import simulate_subjects_items
 from mixedfx.design.build import build_design
 from mixedfx.pls.evaluate import evaluate
+from mixedfx.pls.pivoting import pivot, pivoted_factor
 from mixedfx.pls.problem import build_problem
-from mixedfx.reml.pivoting import pivot, pivoted_factor
 from mixedfx.reml.starting import moment_start
 from mixedfx.reml.trust_region import minimise
 from tests.oracles.random_designs import make_design

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedfx.errors import DataError, OptionError, UnseenLevelError
+from mixedfx.inference.predictor import draw_effects, fitted_values
 from mixedfx.reml import predictive
 from mixedfx.reml.lmer import lmer
 from mixedfx.reml.predictive import row_variances
-from mixedfx.reml.rows import draw_effects, fitted_values
 from mixedfx.reml.solve import solve
 from tests.oracles.random_designs import make_design, shapes
 

@@ -16,7 +16,8 @@ from mixedfx.bayes.collapsed.engine import check_memory
 from mixedfx.bayes.posterior.estimate import blocks
 from mixedfx.bayes.posterior.posterior import Posterior
 from mixedfx.bayes.posterior.prediction import simulated
-from mixedfx.bayes.posterior.responses import row_facts, together
+from mixedfx.bayes.posterior.responses import together
+from mixedfx.design.row_facts import row_facts
 from mixedfx.design.rows import functional_for
 from mixedfx.errors import MissingPackageError, ParetoKWarning
 from mixedfx.results import tables

@@ -31,7 +31,7 @@ from mixedfx.bayes.posterior.criticism import psis
 from mixedfx.bayes.posterior.estimate import blocks
 from mixedfx.bayes.posterior.posterior import Posterior
 from mixedfx.bayes.posterior.prediction import residual_sd
-from mixedfx.bayes.posterior.responses import row_facts
+from mixedfx.design.row_facts import row_facts
 from mixedfx.design.rows import functional_for
 from mixedfx.errors import ModelError, check_option
 from mixedfx.progress import Asked, Progress

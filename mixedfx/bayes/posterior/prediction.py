@@ -15,6 +15,7 @@ from mixedfx.bayes.posterior import responses
 from mixedfx.bayes.posterior.posterior import Posterior
 from mixedfx.design.alignment import row_labels
 from mixedfx.design.functional import Functional
+from mixedfx.design.row_facts import fetch, row_facts, used_weights
 from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_index
 from mixedfx.design.transforms import Transformation
@@ -107,20 +108,20 @@ def predict(
     adjust = back is not None and bias_adjust
     if weights is not None and not adjust:
         responses.refuse_weights(posterior, kind)
-    frame = responses.fetch(posterior.design, newdata, weights)
+    frame = fetch(posterior.design, newdata, weights)
     rows = told_rows(posterior, frame, "population" if groups == "average" else new_levels)
     if groups == "average":
         rows = replace(rows, random=0 * rows.random)
     last = _last(posterior, "link" if kind == "predictive" else kind)
     if kind == "predictive":
         responses.refuse_categories(posterior, "intervals of new responses")
-        facts = responses.row_facts(posterior.design, frame, weights, row_labels(newdata))
+        facts = row_facts(posterior.design, frame, weights, row_labels(newdata))
         rng = np.random.default_rng(posterior.seed if seed is None else seed)
         found = responses.new_responses(posterior, rows, facts, rng)
     else:
         found = responses.stream(posterior, rows, kind)
     if back is not None:
-        used = responses.used_weights(posterior.design, frame, weights, row_labels(newdata)) if bias_adjust else None
+        used = used_weights(posterior.design, frame, weights, row_labels(newdata)) if bias_adjust else None
         found = _taken_back(posterior, found, back, used, bias_adjust)
     index = row_index(posterior.design, newdata, len(rows))
     whole = se or interval is not None or kind == "predictive"
@@ -174,7 +175,7 @@ def simulated(posterior: Posterior, n: int | None, seed: int | None, use_u: bool
     if not use_u:
         joint = posterior.joint if chosen is None else posterior.joint.take(chosen)
         posterior, chosen = replace(posterior, joint=joint.with_new_groups(design, rng)), None
-    rows, facts = functional_for(design, None, "error"), responses.row_facts(design)
+    rows, facts = functional_for(design, None, "error"), row_facts(design)
     found = responses.new_responses(posterior, rows, facts, rng, chosen)
     return responses.together(found, count, len(design.y), ())
 

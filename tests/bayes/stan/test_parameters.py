@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from mixedfx.bayes.engines.base import Settings
-from mixedfx.bayes.posterior.responses import row_facts
 from mixedfx.bayes.samplers import stan_engines
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.parameters import joint_draws, variables
 from mixedfx.bayes.stan.program import program_text
 from mixedfx.bayes.stan.shape import model_shape
+from mixedfx.design.row_facts import row_facts
 from mixedfx.families.registry import FAMILIES, family
 from tests.bayes.stan.models import NAMED, PRIORS, modelled
 

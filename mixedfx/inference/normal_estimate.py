@@ -41,7 +41,7 @@ class JointUncertainty(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class RemlEstimate:
+class NormalEstimate:
     """Estimates of s linear functionals, with exact covariance given theta-hat and sigma-hat.
 
     Attributes
@@ -125,7 +125,7 @@ def estimate(
     factors: Sequence[NDArray[np.float64]],
     sigma: float,
     joint: JointUncertainty,
-) -> RemlEstimate:
+) -> NormalEstimate:
     """Apply a functional to a fit.
 
     Parameters
@@ -142,7 +142,7 @@ def estimate(
         Joint uncertainty of (beta, u).
     """
     mean = functional.fixed @ beta + functional.random @ u + functional.offset
-    return RemlEstimate(functional, mean, joint, new_level_root(functional.new_levels, factors, sigma))
+    return NormalEstimate(functional, mean, joint, new_level_root(functional.new_levels, factors, sigma))
 
 
 def new_level_root(

@@ -34,7 +34,7 @@ def pivoted_factor(T: Vector) -> tuple[tuple[int, ...], Vector]:
     Examples
     --------
     >>> import numpy as np
-    >>> from mixedfx.reml.pivoting import pivoted_factor
+    >>> from mixedfx.pls.pivoting import pivoted_factor
     >>> pivoted_factor(np.diag([1.0, 2.0]))
     ((1, 0), array([[2., 0.],
            [0., 1.]]))

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.inference.normal_estimate import JointUncertainty
 from mixedfx.pls.joint import Joint
-from mixedfx.reml.estimate import JointUncertainty
 
 Vector = NDArray[np.float64]
 

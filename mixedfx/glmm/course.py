@@ -1,0 +1,230 @@
+r"""The optimiser: far from the optimum average information with gamma at the joint mode, near it Newton's method.
+
+*Far*: a step of (par, phi) by the average information, gamma dragged along by the joint mode of (gamma, v), where the
+criterion is all but stationary in gamma. *Near*, from the step on that promises less than `NEAR` units of deviance or
+paid less than half of what it promised: all parameters together with the best second derivatives; what these lack
+(with several grouping factors, or auxiliary parameters) a symmetric matrix of rank-one corrections learns from the
+gradients (SR1; Conn, Gould & Toint 1991, Mathematical Programming 50:177). Steps are the minimisers of the quadratic
+model within a radius of trust, in parameters scaled to unit information. The next mode is predicted from the last by
+one solve, so that two or three Newton steps remain.
+
+As in `mixedfx.reml.trust_region` standard deviations may change sign, the criterion is stationary in them at zero, and
+the curvature there, the derivative in the variance, tells a minimum on the boundary from a saddle; entries within
+rounding of zero are put there in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.glmm.control import DEFAULT, GlmmControl
+from mixedfx.glmm.evaluation import Evaluation
+from mixedfx.glmm.model import Model, plus
+from mixedfx.linalg.threads import blas_threads
+from mixedfx.linalg.trust_region import trust_region_step
+from mixedfx.pls.factorization import Pair
+from mixedfx.pls.pivoting import SMALL_PIVOT, pivot
+from mixedfx.progress import Progress
+from mixedfx.results.optimization import Optimization, Outcome, Step
+
+Vector = NDArray[np.float64]
+Evaluate = Callable[..., Evaluation]
+
+NEAR = 2.0  # promised gain below which all parameters move together
+FIRST_RADIUS = 1e3  # of the far steps, in units of information
+NEAR_RADIUS = 3.0  # of the first near step
+WORTH = 0.05  # share of the gradient's change that a correction must explain
+NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
+ROUNDING = 1e-11  # relative error of the criterion that the modes leave
+SLOW = 1e-6  # gain over `PATIENCE` evaluations, and promise, at which a curved valley is given up
+PATIENCE = 6
+MOST_PIVOTS = 4
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the course stands."""
+
+    model: Model
+    best: Evaluation
+    learnt: Vector
+    radius: float
+    far: bool
+    ratio: float
+    warm: bool
+    steps: tuple[Step, ...]
+    gains: tuple[float, ...] = ()
+
+    @property
+    def scale(self) -> Vector:
+        """(d,) unit of each parameter: the standard deviation that its information promises."""
+        return 1.0 / np.sqrt(np.maximum(np.abs(np.diag(self.best.average)), 1e-8) / 2.0)
+
+    def step(self) -> tuple[Vector, Vector, float]:
+        """The next step in scaled parameters, in parameters, and the decrease that it promises."""
+        scale = self.scale
+        second = self.best.average if self.far else self.best.curvature + self.learnt
+        scaled, gain = trust_region_step(self.best.gradient * scale, second * np.outer(scale, scale), self.radius)
+        return scaled, scaled * scale, gain
+
+
+def predicted_mode(model: Model, at: Evaluation, psi: Vector) -> Pair:
+    """The mode expected at psi: one solve with the factor that is there."""
+    mode = at.mode
+    gamma, par, phi = model.split(psi)
+    T = model.problem.matrices(par)
+    dT = [new - old for new, old in zip(T, mode.T, strict=True)]
+    change = np.concatenate([gamma - mode.gamma, phi - mode.phi])[:, None]
+    moved = mode.factorization.gram(model.scaled(dT, mode.v))
+    moved = plus(moved, (at.beside[0] @ change, at.beside[1] @ change))
+    right = plus(model.scaled(dT, mode.h, transposed=True), model.scaled(mode.T, moved, transposed=True), -1.0)
+    return plus(mode.v, mode.factorization.solve(right))
+
+
+def minimise(
+    model: Model, psi: Vector, evaluate: Evaluate, control: GlmmControl = DEFAULT
+) -> tuple[Model, Evaluation, Optimization]:  # fmt: skip
+    """Minimise the criterion from psi (d,); the model may come back with other frames.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the start has no mode.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a step too far is taken back
+        return _minimise(model, psi, evaluate, control)
+
+
+def _minimise(
+    model: Model, psi: Vector, evaluate: Evaluate, control: GlmmControl
+) -> tuple[Model, Evaluation, Optimization]:  # fmt: skip
+    first = evaluate(model, psi, None, True)
+    d = len(psi)
+    state = State(model, first, np.zeros((d, d)), FIRST_RADIUS, True, 1.0, True, (_record(model, first, np.inf, True),))
+    size = 0 if model.problem.coupling is None else model.problem.coupling.size
+    with (
+        blas_threads(size, control.threads),
+        Progress(control.progress, "glmer", control.max_evaluations, "evaluations at most") as report,
+    ):
+        stopped = Outcome.EVALUATIONS
+        pivots = MOST_PIVOTS
+        while len(state.steps) < control.max_evaluations:
+            if report.shown:
+                report(len(state.steps), note=f"criterion {state.best.criterion:.6g}")
+            scaled, move, gain = state.step()
+            length = float(np.linalg.norm(scaled))
+            if state.far and (gain < NEAR or state.ratio < 0.5):
+                state = replace(state, far=False, ratio=1.0, radius=NEAR_RADIUS)
+                continue
+            if _finished(state, gain, length, control.tolerance):
+                stopped = Outcome.INTERIOR
+                break
+            if state.radius < 1e-8:
+                stopped = Outcome.STALLED
+                break
+            state = _advance(state, evaluate, move, length, gain)
+            if pivots:
+                turned = _turned(state, evaluate)
+                if turned is not None:
+                    state, pivots = turned, pivots - 1
+        return _certified(state, evaluate, stopped, control.tolerance)
+
+
+def _finished(state: State, gain: float, length: float, tolerance: float) -> bool:
+    rounding = ROUNDING * abs(state.best.criterion)
+    if length >= 0.99 * state.radius:
+        return False
+    if gain <= tolerance + rounding:
+        return True
+    return len(state.gains) >= PATIENCE and sum(state.gains[-PATIENCE:]) <= SLOW and gain <= SLOW
+
+
+def _advance(state: State, evaluate: Evaluate, move: Vector, length: float, gain: float) -> State:
+    """Try a step: move if the criterion falls, learn from the gradient, adapt the radius."""
+    best, model = state.best, state.model
+    psi = best.psi + move
+    try:
+        start = predicted_mode(model, best, psi) if state.warm else best.mode.v
+        new = evaluate(model, psi, start, state.far)
+    except np.linalg.LinAlgError:
+        return replace(state, ratio=-1.0, warm=False, radius=0.25 * length, far=False)
+    ratio = (best.criterion - new.criterion) / gain
+    learnt = state.learnt
+    if not state.far and ratio > 0.0 and not best.exact:
+        rest = new.gradient - best.gradient - (new.curvature + learnt) @ move
+        along = float(rest @ move)
+        if abs(along) > WORTH * float(np.linalg.norm(rest * state.scale)) * length:
+            learnt = learnt + np.outer(rest, rest) / along
+    radius = state.radius
+    if ratio < 0.25:
+        radius = 0.25 * length
+    elif ratio > 0.75 and length > 0.9 * radius:
+        radius = 2.0 * radius
+    noise = ROUNDING * abs(best.criterion) if gain < 1e-6 else 0.0
+    accepted = new.criterion < best.criterion + noise
+    return replace(
+        state, best=new if accepted else best, learnt=learnt, radius=radius, ratio=ratio, warm=accepted,
+        steps=(*state.steps, _record(model, new, state.radius, accepted)),
+        gains=(*state.gains, max(best.criterion - new.criterion, 0.0)),
+    )  # fmt: skip
+
+
+def _turned(state: State, evaluate: Evaluate) -> State | None:
+    """The same point in another order of the columns, where a pivot has become small; see `mixedfx.pls.pivoting`."""
+    gamma, par, phi = state.model.split(state.best.psi)
+    found = pivot(state.model.problem, par, SMALL_PIVOT)
+    if found is None:
+        return None
+    model = state.model.with_frames(found[0])
+    psi = np.concatenate([gamma, found[1], phi])
+    new = evaluate(model, psi, _in_frames(state.model, model, state.best, found[1]), False)
+    d = len(psi)
+    steps = (*state.steps, _record(model, new, state.radius, True))
+    return replace(state, model=model, best=new, learnt=np.zeros((d, d)), steps=steps)
+
+
+def _in_frames(old: Model, new: Model, at: Evaluation, par: Vector) -> Pair:
+    """V in other frames: the same u, to rounding where T is regular."""
+    T = new.problem.matrices(par)
+    u = old.by_factor(old.scaled(at.mode.T, at.mode.v))
+    parts = [np.linalg.lstsq(t, x[:, :, 0].T, rcond=1e-10)[0].T[:, :, None] for t, x in zip(T, u, strict=True)]
+    out = new.zero()
+    out[0][:] = parts[0]
+    if new.problem.coupling is not None:
+        for position, part in zip(new.problem.coupling.positions, parts[1:], strict=True):
+            out[1][position] = part
+    return out
+
+
+def _certified(
+    state: State, evaluate: Evaluate, stopped: Outcome, tolerance: float
+) -> tuple[Model, Evaluation, Optimization]:  # fmt: skip
+    """Put what is within rounding of the boundary there, and judge the point by its curvature."""
+    model, best, steps = state.model, state.best, state.steps
+    gamma, par, phi = model.split(best.psi)
+    there = model.problem.snapped(par, NEAR_ZERO)
+    if not np.array_equal(there, par):
+        psi = np.concatenate([gamma, there, phi])
+        zero = evaluate(model, psi, best.mode.v, False)
+        if zero.criterion <= best.criterion + tolerance + ROUNDING * abs(best.criterion):
+            best, steps = zero, (*steps, _record(model, zero, state.radius, True))
+    scale = state.scale
+    second = best.curvature if best.exact else best.curvature + state.learnt
+    values = np.linalg.eigvalsh(second * np.outer(scale, scale)) if len(scale) else np.ones(1)
+    outcome = stopped
+    if stopped is Outcome.INTERIOR:
+        if values[0] < -1e-4 * max(1.0, float(values[-1])):
+            outcome = Outcome.SADDLE
+        elif model.problem.on_boundary(model.split(best.psi)[1], 0.0):
+            outcome = Outcome.BOUNDARY
+    return model, best, Optimization(steps, outcome, best.gradient, float(values[0]))
+
+
+def _record(model: Model, at: Evaluation, radius: float, accepted: bool) -> Step:
+    theta = model.problem.natural_theta(at.mode.T) if model.sizes[1] else np.zeros(0)
+    largest = float(np.abs(at.gradient).max(initial=0.0))
+    return Step(theta, at.criterion, largest, radius, accepted)

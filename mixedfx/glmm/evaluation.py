@@ -1,0 +1,83 @@
+"""Laplace's criterion with its derivatives at one point: what the optimiser asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.glmm.curvature import curvature
+from mixedfx.glmm.laplace import Pieces, gradient, pieces
+from mixedfx.glmm.model import Model, inner, plus
+from mixedfx.glmm.modes import DECREMENT, Mode, find_mode
+from mixedfx.pls.factorization import Pair
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The criterion at one point.
+
+    Attributes
+    ----------
+    psi
+        (d,) parameters (gamma, par, phi); with a joint step gamma is where it led.
+    criterion
+        -2 log likelihood, approximate, constants included.
+    gradient
+        (d,) its exact derivatives.
+    average, curvature
+        (d, d) second derivatives: a positive approximation, and the best that is known (see `mixedfx.glmm.curvature`).
+    mode
+        The random effects there.
+    beside
+        Z'W Q and -Z's_phi, for the prediction of the next mode.
+    exact
+        Whether `curvature` is the matrix of second derivatives itself.
+    """
+
+    psi: Vector
+    criterion: float
+    gradient: Vector
+    average: Vector
+    curvature: Vector
+    mode: Mode
+    beside: Pair
+    exact: bool
+
+
+def evaluate(
+    model: Model, psi: Vector, v: Pair | None = None, joint: bool = False, decrement: float = DECREMENT,
+    second: bool = True,
+) -> Evaluation:  # fmt: skip
+    """Criterion, gradient and (with `second`) second derivatives at psi (d,), the mode sought from `v`.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        Where there is no mode.
+    """
+    gamma, par, phi = model.split(psi)
+    mode = find_mode(model, gamma, model.problem.matrices(par), phi, v, joint, decrement)
+    parts = pieces(model, mode, par)
+    left = plus(parts.r, mode.step, -1.0)
+    criterion = -2.0 * mode.value + mode.factorization.logdet + inner(mode.gradient, left)
+    average, full, beside = second_derivatives(model, parts, second)
+    exact = model.problem.coupling is None and not model.likelihood.names
+    mode.factorization.release()
+    at = np.concatenate([mode.gamma, par, phi])
+    return Evaluation(at, criterion, gradient(model, parts), average, full, mode, beside, exact)
+
+
+def second_derivatives(model: Model, parts: Pieces, wanted: bool) -> tuple[Vector, Vector, Pair]:
+    """What `curvature` gives; without being `wanted`, zeros and what the next mode is predicted from."""
+    if wanted:
+        return curvature(model, parts)
+    d = sum(model.sizes)
+    zq = model.rows.column_products(parts.mode.w, model.Q)[1]
+    if model.sizes[2]:
+        zs = model.rows.transposed(-parts.slopes.score.T)
+        zq = np.concatenate([zq[0], zs[0]], axis=-1), np.concatenate([zq[1], zs[1]], axis=-1)
+    return np.zeros((d, d)), np.zeros((d, d)), zq

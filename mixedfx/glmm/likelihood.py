@@ -1,0 +1,200 @@
+"""The log density of the rows of a design and its derivatives in the linear predictor and auxiliary parameters.
+
+A family says both (`mixedfx.families`); here they are asked about one point instead of many draws, for rows in the
+order of the engine. Auxiliary parameters (the shape of a gamma or negative binomial response, the standard deviation of
+a normal one) are positive, and phi are their logarithms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design
+from mixedfx.families.facts import RowFacts
+from mixedfx.families.family import Family
+from mixedfx.glmm.densities import DENSITIES, Density
+
+Vector = NDArray[np.float64]
+
+STEP = 1e-4  # of phi, in differences of its own derivative
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """Derivatives of log f in the auxiliary parameters phi, a of them.
+
+    Attributes
+    ----------
+    own
+        (a,) sums over the rows of d log f / d phi.
+    score, weight
+        (a, n) derivatives in phi of the score s and of the weight w of each row.
+    """
+
+    own: Vector
+    score: Vector
+    weight: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihood:
+    """Rows y | eta, independent.
+
+    Attributes
+    ----------
+    family
+        Their distribution.
+    y
+        (n,) responses.
+    facts
+        Trials, weights, known standard deviations.
+    names
+        The auxiliary parameters that are estimated.
+    """
+
+    family: Family
+    y: Vector
+    facts: RowFacts
+    names: tuple[str, ...]
+
+    @staticmethod
+    def of(design: Design, family: Family, order: NDArray[np.intp]) -> Likelihood:
+        """The rows of a design, in the order given."""
+        facts = RowFacts(design.trials, design.weights, design.known_sd).take(order)
+        return Likelihood(family, design.y[order], facts, auxiliary_names(design, family))
+
+    def auxiliary(self, phi: Vector) -> dict[str, Vector]:
+        """Name -> (1,) value of each auxiliary parameter."""
+        return {name: np.exp(phi[i : i + 1]) for i, name in enumerate(self.names)}
+
+    @cached_property
+    def fast(self) -> Density | None:
+        """Formulas of this family and link; None where the family itself is asked."""
+        return DENSITIES.get((self.family.name, self.family.link.name))
+
+    @cached_property
+    def trials(self) -> Vector:
+        """(n,) numbers of trials; ones where there are none."""
+        return np.ones(len(self.y)) if self.facts.trials is None else np.asarray(self.facts.trials, dtype=np.float64)
+
+    def shape(self, phi: Vector) -> float:
+        """The auxiliary parameter, or one where there is none."""
+        return float(np.exp(phi[0])) if len(phi) else 1.0
+
+    def constant(self, phi: Vector) -> float:
+        """What the formulas leave out of the sum of log densities."""
+        assert self.fast is not None
+        key = phi.tobytes()
+        if key not in self._constants:
+            centre = np.zeros(len(self.y))
+            self._constants.clear()
+            self._constants[key] = (
+                self.value(centre, phi) - self.fast.scan(self.y, self.trials, centre, self.shape(phi))[0]
+            )
+        return self._constants[key]
+
+    @cached_property
+    def _constants(self) -> dict[bytes, float]:
+        return {}
+
+    def value(self, eta: Vector, phi: Vector) -> float:
+        """Sum of the log densities; -inf where a row is impossible."""
+        found = self.family.log_density(self.y, eta[None], self.auxiliary(phi), self.facts)
+        total = float(found.sum())
+        return total if np.isfinite(total) else -np.inf
+
+    def scan(self, eta: Vector, phi: Vector) -> tuple[float, Vector, Vector]:
+        """Sum of the log densities, and (n,) scores s and observed weights w of the rows."""
+        if self.fast is not None:
+            total, s, w = self.fast.scan(self.y, self.trials, eta, self.shape(phi))
+            total += self.constant(phi)
+            return total if np.isfinite(total) else -np.inf, s, w
+        total = -np.inf if self._on_the_other_side(eta) else self.value(eta, phi)
+        if total == -np.inf:
+            return total, np.zeros(len(eta)), np.zeros(len(eta))
+        found = self.derivatives(eta, phi, 2)
+        return total, found[0], -found[1]
+
+    def _on_the_other_side(self, eta: Vector) -> bool:
+        """Whether a mean above zero is the square of a negative linear predictor.
+
+        Under the root both signs give the same mean, and a count above zero has a mode on either side. As in R's
+        generalised linear models the linear predictor is positive; at a count of zero there is one mode, at zero.
+        """
+        return self.family.link.name == "sqrt" and bool((eta[self.y > 0.0] <= 0.0).any())
+
+    def higher(self, eta: Vector, phi: Vector) -> tuple[Vector, Vector]:
+        """(n,) minus the third and minus the fourth derivatives."""
+        if self.fast is not None:
+            return self.fast.higher(self.y, self.trials, eta, self.shape(phi))
+        found = self.derivatives(eta, phi, 4)
+        return -found[2], -found[3]
+
+    def derivatives(self, eta: Vector, phi: Vector, order: int) -> Vector:
+        """(order, n) derivatives of each log density in eta."""
+        return self.family.derivatives(self.y, eta[None], self.auxiliary(phi), self.facts, order)[:, 0]
+
+    def information(self, eta: Vector, phi: Vector) -> Vector:
+        """(n,) expected information about eta."""
+        return np.array(self.family.information(eta[None], self.auxiliary(phi), self.facts)[0])
+
+    def slopes(self, eta: Vector, phi: Vector) -> Slopes:
+        """Derivatives in phi."""
+        a, n = len(self.names), len(eta)
+        if not a:
+            return Slopes(np.zeros(0), np.zeros((0, n)), np.zeros((0, n)))
+        found = self.family.auxiliary_derivatives(self.y, eta[None], self.auxiliary(phi), self.facts)
+        stacked = np.stack([found[name][:, 0] for name in self.names])
+        return Slopes(stacked[:, 0].sum(axis=1), stacked[:, 1], -stacked[:, 2])
+
+    def bend(self, eta: Vector, phi: Vector) -> Vector:
+        """(a, a) second derivatives in phi of the sum of log f at fixed eta, by central differences of the first."""
+        a = len(self.names)
+        out = np.empty((a, a))
+        for i in range(a):
+            step = np.zeros(a)
+            step[i] = STEP
+            out[i] = (self.slopes(eta, phi + step).own - self.slopes(eta, phi - step).own) / (2 * STEP)
+        return (out + out.T) / 2.0
+
+    @cached_property
+    def mean(self) -> float:
+        """Mean response, of binomial ones the share of successes, away from the ends of its range."""
+        if self.family.outcome in ("binary", "trials"):
+            trials = np.ones(len(self.y)) if self.facts.trials is None else self.facts.trials
+            return float((self.y.sum() + 0.5) / (trials.sum() + 1.0))
+        mean = float(np.average(self.y, weights=self.facts.weights))
+        if self.family.outcome == "count":
+            return (self.y.sum() + 0.5) / (len(self.y) + 1.0)
+        return mean
+
+    def start(self) -> tuple[float, float, Vector]:
+        """Linear predictor of the mean, a standard deviation of eta to begin with, and phi, from moments."""
+        link, mean = self.family.link, self.mean
+        if link.name in ("log", "inverse", "sqrt") and not mean > 0.0:
+            positive = self.y[self.y > 0.0]
+            mean = float(positive.mean()) if len(positive) else 1.0
+        centre = float(link.link(np.array(mean)))
+        variance = float(np.var(self.y))
+        unit = 1.0
+        if link.name in ("identity", "inverse", "sqrt"):
+            slope = abs(float(link.derivatives(np.array(centre), 1)[0]))
+            unit = max(np.sqrt(variance), 1e-8) / slope
+        phi = []
+        for name in self.names:
+            if name == "sigma":
+                phi.append(0.5 * np.log(max(variance, 1e-300)) - 0.35)
+            elif self.family.outcome == "positive":
+                phi.append(float(np.clip(np.log(mean**2 / max(variance, 1e-300)) + 0.35, -4.0, 8.0)))
+            else:
+                phi.append(0.0)
+        return centre, 0.7 * unit, np.array(phi)
+
+
+def auxiliary_names(design: Design, family: Family) -> tuple[str, ...]:
+    """The auxiliary parameters of a family that are not known."""
+    return tuple(name for name in family.auxiliary if not (name == "sigma" and design.known_sd is not None))

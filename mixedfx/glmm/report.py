@@ -1,0 +1,85 @@
+"""What a fitted generalised linear mixed model tells its reader: tables in broom's columns, and the summary."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.errors import check_option
+from mixedfx.glmm.state import GlmerState
+from mixedfx.results import tables
+from mixedfx.results.glmm_summary import glmm_summary
+from mixedfx.results.render import SummaryContent
+
+TESTS = "z, normal approximation: a generalised linear mixed model has no degrees of freedom"
+
+
+def tidy(fit: GlmerState, effects: tables.Effects, level: float) -> pd.DataFrame:
+    """Table behind `GlmerFit.tidy`."""
+    check_option("effects", effects, ("fixed", "ran_pars", "ran_vals"))
+    if effects == "fixed":
+        return tables.fixed_table(fit.design.fixed_names, fit.solution.beta, fit.solution.vcov, np.inf, level)
+    if effects == "ran_pars":
+        return tables.ran_pars_table(fit.varcorr)
+    return tables.ran_vals_table(fit.ranef, fit.ranef_sd, np.inf, level)
+
+
+def glance(fit: GlmerState) -> pd.DataFrame:
+    """Table behind `GlmerFit.glance`."""
+    return tables.glance_table(
+        nobs=fit.nobs,
+        n_parameters=fit.n_parameters,
+        sigma=fit.sigma,
+        criterion=fit.criterion,
+        REML=False,
+        converged=fit.converged,
+        singular=fit.singular,
+    )
+
+
+def summary(fit: GlmerState) -> SummaryContent:
+    """Page behind `GlmerFit.summary`."""
+    course = fit.optimization
+    return glmm_summary(
+        fit.design,
+        fit.family,
+        approximation=approximation(fit),
+        criterion=fit.criterion,
+        n_parameters=fit.n_parameters,
+        fixed=tidy(fit, "fixed", 0.95),
+        varcorr=fit.varcorr,
+        auxiliary=fit.solution.auxiliary,
+        residuals=fit.residuals("pearson").to_numpy() / fit.sigma,
+        convergence=f"{course.message} ({course.evaluations} evaluations)",
+        singularity=fit.singularity,
+        tests=TESTS,
+    )
+
+
+HARMLESS = 1.0  # units of deviance up to which the error of the approximation changes no conclusion
+ACCURATE = 5.0  # units up to which the estimate of it is good to some 20 %
+
+
+def approximation(fit: GlmerState) -> str:
+    """How the integral over the random effects was taken, and how far off that is."""
+    if not fit.design.random:
+        return "none needed: there are no random effects"
+    if fit.nAGQ > 1:
+        return f"adaptive Gauss-Hermite quadrature, {fit.nAGQ} nodes for each effect of a level"
+    error = fit.laplace_error
+    if np.isnan(error):
+        return "Laplace's approximation; how far it is off was not worked out"
+    if abs(error) < 5e-4:
+        return "Laplace's approximation, exact to the digits shown"
+    size = f"{abs(error):.1g}" if abs(error) < 1.0 else f"{abs(error):.1f}"
+    text = f"Laplace's approximation, off by about {size} deviance units: "
+    if abs(error) <= HARMLESS:
+        return text + "harmless"
+    alone = fit.solution.model.problem.coupling is None
+    way = "nAGQ=11 or more is exact" if alone else "mx.bayes has none of it"
+    if abs(error) <= ACCURATE:
+        return text + f"standard deviations of the random effects may be too small; {way}"
+    return (
+        text
+        + f"standard deviations of the random effects are too small, and likelihoods of models do not compare; {way}"
+    )

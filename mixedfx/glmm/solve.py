@@ -1,0 +1,233 @@
+"""Maximum likelihood estimates of a design under a family: start, optimise, certify, answer in the user's terms."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design
+from mixedfx.errors import IdentifiabilityWarning, ModelError, OptionError, outside
+from mixedfx.families.family import Family
+from mixedfx.glmm.control import DEFAULT, GlmmControl
+from mixedfx.glmm.course import minimise
+from mixedfx.glmm.evaluation import Evaluation, evaluate
+from mixedfx.glmm.hessian import covariance, free_parameters, hessian
+from mixedfx.glmm.joint import ModeJoint, mode_joint
+from mixedfx.glmm.laplace_error import laplace_error
+from mixedfx.glmm.model import Model, build_model
+from mixedfx.glmm.quadrature import check_quadrature, quadrature
+from mixedfx.inference.parameters import factors_of
+from mixedfx.linalg import triangular
+from mixedfx.results.optimization import Optimization
+
+Vector = NDArray[np.float64]
+Criterion = Callable[..., Evaluation]
+
+NOT_DETERMINED = (
+    "the likelihood is flat in some direction of the parameters, or has no maximum there: standard errors of the fixed "
+    "effects are those given the variances"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class GlmmSolution:
+    """Estimates of one design under one family.
+
+    Attributes
+    ----------
+    model
+        The engine's view of the design.
+    evaluation
+        Criterion, gradient and modes at the estimate.
+    optimization
+        The course of the optimiser and its certificate.
+    nAGQ
+        Nodes of quadrature for each effect of a level; one is Laplace's approximation.
+    """
+
+    model: Model
+    evaluation: Evaluation
+    optimization: Optimization
+    nAGQ: int = 1
+
+    @property
+    def design(self) -> Design:
+        """What was fitted."""
+        return self.model.design
+
+    @property
+    def criterion(self) -> float:
+        """-2 log likelihood."""
+        return self.evaluation.criterion
+
+    @property
+    def psi(self) -> Vector:
+        """(d,) the estimate in the engine's parameters (gamma, par, phi)."""
+        return self.evaluation.psi
+
+    @property
+    def par(self) -> Vector:
+        """(r,) parameters of the covariance factors."""
+        return self.model.split(self.psi)[1]
+
+    @cached_property
+    def theta(self) -> Vector:
+        """(r,) the same of the columns as given, as users read them."""
+        return self.model.problem.natural_theta(self.evaluation.mode.T)
+
+    @cached_property
+    def factors(self) -> tuple[Vector, ...]:
+        """For each random term the (k, k) factor T of the covariance T T' of a level's effects."""
+        return tuple(factors_of(self.design, self.theta))
+
+    @cached_property
+    def auxiliary(self) -> dict[str, float]:
+        """Name -> estimate of each auxiliary parameter of the family."""
+        values = np.exp(self.model.split(self.psi)[2])
+        return {name: float(x) for name, x in zip(self.model.likelihood.names, values, strict=True)}
+
+    @cached_property
+    def beta(self) -> Vector:
+        """(p,) fixed effects."""
+        return self.model.beta(self.evaluation.mode.gamma)
+
+    @cached_property
+    def u(self) -> Vector:
+        """(q,) conditional modes, ordered as the design orders them."""
+        return self._given_rest.u
+
+    @property
+    def bases(self) -> tuple[Vector, ...]:
+        """For each random term the triangle B of the columns its engine used."""
+        return self.model.problem.bases
+
+    @property
+    def criterion_function(self) -> Criterion:
+        """What was minimised."""
+        return criterion_function(self.nAGQ)
+
+    @cached_property
+    def hessian(self) -> Vector:
+        """(d, d) second derivatives of the criterion in psi; see `mixedfx.glmm.hessian`."""
+        return hessian(self.model, self.evaluation, self.criterion_function)
+
+    @cached_property
+    def covariance(self) -> Vector | None:
+        """(d, d) covariance of psi, zero for what is on the boundary; None where the criterion is flat."""
+        return covariance(self.hessian, free_parameters(self.model, self.psi))
+
+    @cached_property
+    def vcov(self) -> Vector:
+        """(p, p) covariance of the fixed effects, that of the variances' estimation included."""
+        p = len(self.beta)
+        if not p:
+            return np.zeros((0, 0))
+        half = np.asarray(triangular.solve(self.model.problem.R, np.eye(p)))
+        return half @ self._gamma_covariance @ half.T
+
+    @cached_property
+    def _gamma_covariance(self) -> Vector:
+        p = len(self.beta)
+        if self.covariance is not None:
+            return self.covariance[:p, :p]
+        warnings.warn(NOT_DETERMINED, IdentifiabilityWarning, outside())
+        return np.asarray(np.linalg.pinv(self._given_rest.evaluation.S))
+
+    @cached_property
+    def _given_rest(self) -> ModeJoint:
+        return mode_joint(self.model, self.evaluation.mode, self.criterion, self.par, None)
+
+    @cached_property
+    def joint(self) -> ModeJoint:
+        """Covariances and draws of (beta, u), the covariance parameters at their estimates but for beta's own part."""
+        precision = np.linalg.inv(self._gamma_covariance) if len(self.beta) else None
+        return mode_joint(self.model, self.evaluation.mode, self.criterion, self.par, precision)
+
+    @cached_property
+    def laplace_error(self) -> float:
+        """What -2 log L lacks by Laplace's approximation, to second order; NaN of quadrature."""
+        if not self.design.random:
+            return 0.0
+        return laplace_error(self.model, self.evaluation.mode, self.par) if self.nAGQ == 1 else float("nan")
+
+    @cached_property
+    def eta(self) -> Vector:
+        """(n,) linear predictors of the rows of the design, random effects at their modes."""
+        out = np.empty(len(self.design.y))
+        out[self.model.rows.order] = self.evaluation.mode.eta
+        return out
+
+
+def criterion_function(nAGQ: int) -> Criterion:
+    """What is minimised, with derivatives."""
+    return evaluate if nAGQ == 1 else quadrature(nAGQ)
+
+
+def solve(
+    design: Design, family: Family, nAGQ: int = 1, control: GlmmControl = DEFAULT, start: Vector | None = None
+) -> GlmmSolution:  # fmt: skip
+    """Fit a design under a family by maximum likelihood.
+
+    Parameters
+    ----------
+    design
+        Response, X and any random terms.
+    family
+        Distribution of the response.
+    nAGQ
+        Nodes of quadrature.
+    control
+        Options of the optimiser.
+    start
+        (d,) starting psi; by default from moments, theta from `control` where it says one.
+
+    Raises
+    ------
+    ModelError
+        If no parameters near the start give the response a density.
+    OptionError
+        A starting theta of another length.
+    """
+    model = build_model(design, family)
+    if not design.random:
+        nAGQ = 1
+    if nAGQ > 1:
+        check_quadrature(model, nAGQ)
+    if start is None:
+        start = starting_point(model)
+        if control.start is not None:
+            p, r, _ = model.sizes
+            if len(control.start) != r:
+                raise OptionError(
+                    f"start= has {len(control.start)} numbers, and theta has {r}",
+                    hint="Give fit.theta of a fit of the same random part.",
+                )
+            start[p : p + r] = model.problem.parameters(np.array(control.start))
+    return solve_model(model, start, nAGQ, control)
+
+
+def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl = DEFAULT) -> GlmmSolution:
+    """Optimise from psi (d,)."""
+    try:
+        model, found, course = minimise(model, start, criterion_function(nAGQ), control)
+    except np.linalg.LinAlgError as error:
+        link = model.family.link.name
+        raise ModelError(
+            f"no parameters were found that give every response a density under {model.family!r}",
+            hint=f"The {link} link may lead to means that the family cannot have; another link may not.",
+        ) from error
+    return GlmmSolution(model, found, course, nAGQ)
+
+
+def starting_point(model: Model) -> Vector:
+    """(d,) psi: the mean response, equal standard deviations of moderate size, auxiliary parameters from moments."""
+    centre, sd, phi = model.likelihood.start()
+    gamma = np.linalg.lstsq(model.Q, centre - model.offset, rcond=None)[0] if model.Q.shape[1] else np.zeros(0)
+    problem = model.problem
+    T = [sd * np.eye(group.k) for group in problem.factors]
+    return np.concatenate([gamma, problem.lower(T), phi])

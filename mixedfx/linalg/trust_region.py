@@ -1,0 +1,70 @@
+r"""Minimisers of quadratic models within a radius of trust.
+
+The minimiser of g's + s'Hs / 2 with |s| at most the radius is found exactly from the eigenvalues of H (Moré & Sorensen
+1983, SIAM Journal on Scientific and Statistical Computing 4:553), so that negative curvature, as at a saddle, is
+followed downhill.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+
+def trust_region_step(gradient: Vector, information: Vector, radius: float) -> tuple[Vector, float]:
+    """Minimiser (r,) of g's + s'Hs / 2 within the radius, and the decrease it predicts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.linalg.trust_region import trust_region_step
+    >>> step, decrease = trust_region_step(np.array([2.0, 0.0]), np.diag([1.0, -1.0]), 4.0)
+    >>> np.round(np.abs(step), 6), round(float(decrease), 6)
+    (array([1.      , 3.872983]), 9.0)
+    """
+    step, decrease = trust_region_steps(gradient[None], information[None], np.array([radius]))
+    return step[0], float(decrease[0])
+
+
+def trust_region_steps(gradient: Vector, information: Vector, radius: Vector) -> tuple[Vector, Vector]:
+    """Steps (B, r) and predicted decreases (B,) of B quadratic models, each within its radius.
+
+    Where the Newton step is not downhill or too long, the shift of the eigenvalues solves |s(shift)| = radius by
+    Newton's method on 1 / |s|, which is nearly linear in the shift and converges monotonely from the left (Conn,
+    Gould & Toint 2000, section 7.3).
+
+    Parameters
+    ----------
+    gradient, information, radius
+        (B, r), (B, r, r) and (B,).
+    """
+    return steps_within(gradient, *np.linalg.eigh(information), radius)
+
+
+def steps_within(gradient: Vector, values: Vector, vectors: Vector, radius: Vector) -> tuple[Vector, Vector]:
+    """The same from eigenvalues (B, r) and eigenvectors (B, r, r) of the information."""
+    g = np.einsum("bij,bi->bj", vectors, gradient)
+    smallest = values[:, 0]
+    tiny = 1e-12 * np.maximum(1.0, np.abs(values).max(axis=1))
+    downhill = smallest > tiny
+    shift = np.where(downhill, 0.0, np.maximum(0.0, -smallest) + tiny)
+    s = -g / (values + shift[:, None])
+    length = np.linalg.norm(s, axis=1)
+    hard = ~downhill & (length < radius)
+    for b in np.flatnonzero(hard):  # go on along the most negative direction
+        rest = np.sqrt(max(radius[b] ** 2 - s[b, 1:] @ s[b, 1:], 0.0))
+        s[b, 0] = np.copysign(rest, -g[b, 0] if g[b, 0] != 0.0 else 1.0)
+    cut = np.flatnonzero(~hard & (length > radius))
+    for _ in range(60):
+        if len(cut) == 0:
+            break
+        shifted = values[cut] + shift[cut, None]
+        slope = (s[cut] ** 2 / shifted).sum(axis=1)
+        shift[cut] += length[cut] ** 2 / slope * (length[cut] - radius[cut]) / radius[cut]
+        s[cut] = -g[cut] / (values[cut] + shift[cut, None])
+        length[cut] = np.linalg.norm(s[cut], axis=1)
+        cut = cut[length[cut] > radius[cut] * (1.0 + 1e-10)]
+    decrease = -(g * s + 0.5 * values * s**2).sum(axis=1)
+    return np.einsum("bij,bj->bi", vectors, s), decrease

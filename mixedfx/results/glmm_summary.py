@@ -1,0 +1,99 @@
+"""What the summary of a generalised linear mixed model says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design
+from mixedfx.families.family import Family
+from mixedfx.results.numbers import column
+from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
+from mixedfx.results.singularity import SingularityReport
+from mixedfx.results.summary import (
+    data_facts,
+    fixed_block,
+    groups_block,
+    quantiles_block,
+    statistics_block,
+    variances_block,
+)
+from mixedfx.results.tables import aic, bic
+
+OUTCOMES = {
+    "logit": "log odds",
+    "log": "logarithm of the mean",
+    "probit": "probit of the probability",
+    "cloglog": "complementary log-log of the probability",
+    "cauchit": "cauchit of the probability",
+    "sqrt": "root of the mean",
+    "inverse": "inverse of the mean",
+    "identity": "mean",
+}
+
+
+def glmm_summary(
+    design: Design,
+    family: Family,
+    *,
+    approximation: str,
+    criterion: float,
+    n_parameters: int,
+    fixed: pd.DataFrame,
+    varcorr: pd.DataFrame,
+    auxiliary: Mapping[str, float],
+    residuals: NDArray[np.float64],
+    convergence: str,
+    singularity: SingularityReport,
+    tests: str,
+) -> SummaryContent:
+    """Content of the summary.
+
+    Parameters
+    ----------
+    design, family
+        What was fitted.
+    approximation
+        How the integral over the random effects was taken.
+    criterion, n_parameters
+        -2 log likelihood, and the number of parameters.
+    fixed, varcorr
+        Tables of fixed effects (broom's columns) and of variances and correlations (lme4's).
+    auxiliary
+        Name -> estimate of the family's other parameters.
+    residuals
+        (n,) Pearson residuals.
+    convergence, singularity, tests
+        As in `mixedfx.results.summary.lmm_summary`.
+    """
+    statistics = {
+        "-2 log L": criterion,
+        "logLik": -criterion / 2,
+        "AIC": aic(criterion, n_parameters),
+        "BIC": bic(criterion, n_parameters, len(design.y)),
+        "Parameters": n_parameters,
+    }
+    link = family.link.name
+    facts = (*data_facts(design), ("Family", f"{family.name}, link {link}: effects on the {OUTCOMES[link]}"))
+    blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(facts), statistics_block(statistics)]
+    if design.random:
+        blocks.append(groups_block(design.random))
+    if len(varcorr):
+        blocks.append(variances_block(design.random, varcorr))
+    others = {name: value for name, value in auxiliary.items() if not (family.normal and name == "sigma")}
+    if others:
+        cells = tuple(column([value])[0] for value in others.values())
+        blocks.append(SummaryTable("Distribution", tuple(others), (cells,), "r" * len(cells)))
+    blocks += [fixed_block(fixed, "z"), quantiles_block("Pearson residuals", residuals)]
+    conclusions = [("Tests", tests), ("Integral", approximation), ("Convergence", convergence)]
+    if design.random:
+        conclusions.append(("Singularity", singularity.found))
+    if singularity.to_keep:
+        conclusions.append(("Design", singularity.to_keep))
+    if singularity.to_try:
+        conclusions.append(("Smaller model", singularity.to_try))
+    title = f"Generalised linear {'mixed ' if design.random else ''}model fit by maximum likelihood"
+    return SummaryContent(title, (*blocks, SummaryFacts(tuple(conclusions))))
