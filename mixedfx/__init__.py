@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mixedfx.meta.rma import rma
     from mixedfx.meta.rma_mv import rma_mv
     from mixedfx.meta.selmodel import selmodel
+    from mixedfx.meta.subgroup_effects import subgroup_effects
     from mixedfx.meta.transforms import convert_effects
     from mixedfx.meta.vcalc import vcalc
     from mixedfx.options import control
@@ -77,6 +78,7 @@ __all__ = [
     "selmodel",
     "stan_code",
     "stan_data",
+    "subgroup_effects",
     "table",
     "vcalc",
 ]
@@ -107,6 +109,7 @@ _FUNCTIONS = {
     "selmodel": "mixedfx.meta.selmodel",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
+    "subgroup_effects": "mixedfx.meta.subgroup_effects",
     "table": "mixedfx.inference.side_by_side",
     "vcalc": "mixedfx.meta.vcalc",
 }
