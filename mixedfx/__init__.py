@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mixedfx.meta.rma import rma
     from mixedfx.meta.rma_mv import rma_mv
     from mixedfx.meta.selmodel import selmodel
-    from mixedfx.meta.subgroup_effects import subgroup_effects
+    from mixedfx.meta.subgroups.subgroup_effects import subgroup_effects
     from mixedfx.meta.transforms import convert_effects
     from mixedfx.meta.vcalc import vcalc
     from mixedfx.options import control
@@ -109,7 +109,7 @@ _FUNCTIONS = {
     "selmodel": "mixedfx.meta.selmodel",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
-    "subgroup_effects": "mixedfx.meta.subgroup_effects",
+    "subgroup_effects": "mixedfx.meta.subgroups.subgroup_effects",
     "table": "mixedfx.inference.side_by_side",
     "vcalc": "mixedfx.meta.vcalc",
 }

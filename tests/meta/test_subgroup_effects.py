@@ -11,8 +11,8 @@ from scipy import integrate, stats
 
 import mixedfx as mx
 from mixedfx.errors import DataError, EffectsError, ImproperPosteriorError, OptionError, PriorScaleWarning
-from mixedfx.meta.scale_integral import integrate_scales
-from mixedfx.meta.subgroup_models import MODELS, code_levels
+from mixedfx.meta.subgroups.models import MODELS, code_levels
+from mixedfx.meta.subgroups.scale_integral import integrate_scales
 from mixedfx.results.protocol import Fit
 
 FOREST = pd.DataFrame(

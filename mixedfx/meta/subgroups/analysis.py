@@ -19,9 +19,9 @@ from mixedfx.effects.subgroups import ByLike
 from mixedfx.effects.treatment import Treatment
 from mixedfx.errors import DataError, MixedfxWarning, check_option, some_rows
 from mixedfx.meta.reading import numbers
-from mixedfx.meta.subgroup_models import AVERAGED, MODELS, SubgroupPriors
-from mixedfx.meta.subgroup_posterior import Averaged, ModelPosterior
-from mixedfx.meta.subgroup_reading import Reported
+from mixedfx.meta.subgroups.models import AVERAGED, MODELS, SubgroupPriors
+from mixedfx.meta.subgroups.posterior import Averaged, ModelPosterior
+from mixedfx.meta.subgroups.reading import Reported
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
 
@@ -288,7 +288,7 @@ class SubgroupAnalysis(Shown):
         **options
             Passed to `mixedfx.plots.forest.forest`, or `mixedfx.plots.model_probabilities.model_probabilities`.
         """
-        from mixedfx.meta.subgroup_pictures import draw
+        from mixedfx.meta.subgroups.pictures import draw
 
         return draw(self, kind, ax, options)
 

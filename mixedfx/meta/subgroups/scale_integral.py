@@ -78,7 +78,7 @@ def integrate_scales(log_likelihood: Callable[[Array], Array], priors: Sequence[
     --------
     >>> import numpy as np
     >>> import mixedfx as mx
-    >>> from mixedfx.meta.scale_integral import integrate_scales
+    >>> from mixedfx.meta.subgroups.scale_integral import integrate_scales
     >>> half_normal = mx.priors.half_normal(2.0)
     >>> found = integrate_scales(lambda s: -0.5 * s[:, 0] ** 2, [half_normal], 0.1)  # (1 + 2^2)^(-1/2)
     >>> bool(abs(found.log_integral + 0.5 * np.log(5)) < 1e-12)

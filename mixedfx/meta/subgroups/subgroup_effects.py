@@ -21,10 +21,10 @@ from mixedfx.errors import (
     check_seed,
     outside,
 )
-from mixedfx.meta.subgroup_analysis import SubgroupAnalysis
-from mixedfx.meta.subgroup_models import CODINGS, MODELS, MOST_ORDERS, Cells, SubgroupPriors, chosen_models
-from mixedfx.meta.subgroup_posterior import fit_model
-from mixedfx.meta.subgroup_reading import Reported, read_model_weights, read_priors, read_reported, read_unit
+from mixedfx.meta.subgroups.analysis import SubgroupAnalysis
+from mixedfx.meta.subgroups.models import CODINGS, MODELS, MOST_ORDERS, Cells, SubgroupPriors, chosen_models
+from mixedfx.meta.subgroups.posterior import fit_model
+from mixedfx.meta.subgroups.reading import Reported, read_model_weights, read_priors, read_reported, read_unit
 
 INACCURATE = 1e-5  # error of a log evidence that is worth a warning
 FAR = 3.0  # prior standard deviations
@@ -74,7 +74,7 @@ def subgroup_effects(
         ``"stratified"``: every effect by itself. ``"regression"``: main effects of the covariates. ``"shrinkage"``:
         effects exchangeable around a mean. ``"regression_shrinkage"`` (Wang et al. 2018): both. ``"dixon_simon"``: main
         effects, which are shrunk. ``"extended_dixon_simon"``: products too, each order shrunk by itself.
-        `mixedfx.meta.subgroup_models` has the formulas.
+        `mixedfx.meta.subgroups.models` has the formulas.
     prior_weights
         Name of a model -> its prior weight; all alike where None.
     priors
@@ -133,8 +133,8 @@ def subgroup_effects(
     evidence of ``"stratified"``.
 
     Given the scales all is normal, and beta is integrated out exactly; scales are integrated by quadrature
-    (`mixedfx.meta.scale_integral`), so that no random numbers are in evidences, estimates or intervals. Standard errors
-    count as known, as they do in Jones et al. (2011).
+    (`mixedfx.meta.subgroups.scale_integral`), so that no random numbers are in evidences, estimates or intervals.
+    Standard errors count as known, as they do in Jones et al. (2011).
 
     References
     ----------

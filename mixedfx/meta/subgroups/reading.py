@@ -20,7 +20,7 @@ from mixedfx.design.precision import read_covariance
 from mixedfx.effects.subgroups import read_plan
 from mixedfx.errors import DataError, ImproperPosteriorError, OptionError, some_rows
 from mixedfx.meta.reading import fetched, named, numbers
-from mixedfx.meta.subgroup_models import SubgroupPriors
+from mixedfx.meta.subgroups.models import SubgroupPriors
 from mixedfx.priors.construct import half_normal, normal
 from mixedfx.priors.distributions import DISTRIBUTIONS
 from mixedfx.priors.location import Flat, Normal
@@ -65,7 +65,7 @@ class Reported:
 
 
 def read_reported(data: Any, by: str | Sequence[str], *, yi: Any, vi: Any, sei: Any, V: Any, n: Any) -> Reported:
-    """Read and check; see `mixedfx.meta.subgroup_effects.subgroup_effects`.
+    """Read and check; see `mixedfx.meta.subgroups.subgroup_effects.subgroup_effects`.
 
     Raises
     ------

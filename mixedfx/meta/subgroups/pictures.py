@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import check_option
-from mixedfx.meta.subgroup_models import AVERAGED
+from mixedfx.meta.subgroups.models import AVERAGED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mixedfx.meta.subgroup_analysis import SubgroupAnalysis
+    from mixedfx.meta.subgroups.analysis import SubgroupAnalysis
     from mixedfx.plots.picture import Picture
 
 

@@ -162,7 +162,7 @@ def code_levels(count: int, coding: str) -> Array:
 
     Examples
     --------
-    >>> from mixedfx.meta.subgroup_models import code_levels
+    >>> from mixedfx.meta.subgroups.models import code_levels
     >>> code_levels(2, "symmetric").ravel().tolist()
     [-0.5, 0.5]
     """

@@ -1,6 +1,6 @@
 r"""Posteriors of subgroup effects under each model, and under all of them: finite mixtures of normal distributions.
 
-Given the scales, with D = diag(d_j^2) the prior variances of beta (`mixedfx.meta.subgroup_models`), r = y - B m and
+Given the scales, with D = diag(d_j^2) the prior variances of beta (`mixedfx.meta.subgroups.models`), r = y - B m and
 A = I + D^1/2 B'V^-1 B D^1/2 = L L',
 
     log p(y) = -1/2 { r'V^-1 r + log |V| + G log 2 pi } - log |L| + 1/2 |L^-1 D^1/2 B'V^-1 r|^2,
@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.linalg import triangular
-from mixedfx.meta.scale_integral import ScaleNodes, integrate_scales
-from mixedfx.meta.subgroup_models import SubgroupModel
+from mixedfx.meta.subgroups.models import SubgroupModel
+from mixedfx.meta.subgroups.scale_integral import ScaleNodes, integrate_scales
 from mixedfx.sampling import mixture
 
 Array = NDArray[np.float64]
@@ -39,7 +39,7 @@ class Evidence:
     Attributes
     ----------
     model
-        Any of `mixedfx.meta.subgroup_models`.
+        Any of `mixedfx.meta.subgroups.models`.
     cross
         (p, p) B'V^-1 B.
     score
