@@ -1,6 +1,7 @@
 """Models of reported subgroup effects: evidence against brute force, joint answers, the same `Effects` as of a fit."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -319,6 +320,11 @@ def test_unions_of_subgroups_and_other_populations():
     named = found.effects(subgroups={"old": "age == 'old'", "women": "sex == 'f'"}, weights=[1, 1, 1, 1, 3])
     assert named.table["estimate"].iloc[0] == pytest.approx((cells.to_numpy()[2] + 3 * cells.to_numpy()[4]) / 4)
     assert named.overlap is not None
+    # a series goes by its index, as everywhere
+    labelled = FOREST.set_axis(list("vwxyz"))
+    census = pd.Series([3.0, 1, 1, 1, 1], index=list("zyxwv"))
+    other = analyse(labelled, n="n").effects(subgroups={"old": "age == 'old'"}, weights=census)
+    assert other.table["estimate"].item() == pytest.approx(named.table["estimate"].iloc[0])
     unweighted = analyse().effects(by="sex")
     assert any("counts once" in note for note in unweighted.notes)
     assert unweighted.table["estimate"].iloc[0] != pytest.approx(women["estimate"], abs=1e-4)
@@ -393,10 +399,47 @@ def test_pages_and_pictures():
         assert eff.plot(kind).ax is not None
     for kind in ("forest", "models", "probabilities"):
         assert found.plot(kind).ax is not None
+    with pytest.raises(OptionError, match="needs a subgroup"):
+        found.plot("prior")
     page = eff.to_html()
     assert "mx.subgroup_effects(data, by=[&#x27;sex&#x27;, &#x27;age&#x27;], n=&#x27;n&#x27;" in page
     assert "5 reported estimates" in page
     assert "model=&#x27;shrinkage&#x27;, by=[&#x27;sex&#x27;]" in found.effects("shrinkage", by="sex").to_html()
+
+
+def test_the_picture_of_a_difference_has_its_densities_and_its_point_of_no_effect():
+    found = analyse(n="n")
+    picture = found.plot("prior", a=("f", "young"), b=("m", "old"))
+    prior, posterior = picture.ax.lines
+    x, height = posterior.get_data()
+    share = found.models["posterior"].iloc[0]
+    # the area that the axis holds: all of the posterior but the point, up to the rule and the rest of its tails
+    assert integrate.trapezoid(height, x) == pytest.approx(1 - share, abs=2e-3)
+    right = picture.ax.child_axes[0]
+    tips = [right._functions[0](t.xy[1]) for t in picture.ax.texts if t.arrow_patch is not None]
+    np.testing.assert_allclose(tips, [1 / 6, share], rtol=1e-9)
+    # prior density by hand: differences have the variance c'K c, scales integrated by a fine rule
+    c = np.array([1, 0, 0, 0, -1.0])
+    sd = {m: np.sqrt(c @ covariance(m) @ c) for m in ("stratified", "regression")}
+    wanted = sum(stats.norm(0, s).pdf(0.4) for s in sd.values())
+    s = np.linspace(1e-4, 4, 4001)
+    for m in ("shrinkage", "dixon_simon"):
+        scale = np.sqrt([c @ covariance(m, v) @ c for v in s])
+        wanted += integrate.trapezoid(stats.norm(0, scale).pdf(0.4) * HALF_NORMAL.pdf(s), s)
+    t = np.linspace(1e-3, 4, 301)
+    one, two = np.meshgrid(t, t, indexing="ij")
+    scale = np.sqrt(one**2 * (c @ MAIN @ c) + two**2 * (c @ BOTH @ c))
+    inner = stats.norm(0, scale).pdf(0.4) * HALF_NORMAL.pdf(one) * HALF_NORMAL.pdf(two)
+    wanted += integrate.trapezoid(integrate.trapezoid(inner, t), t)
+    assert np.interp(0.4, *prior.get_data()) == pytest.approx(wanted / 6, rel=5e-3)
+    assert "difference" in picture.ax.get_xlabel()
+    alone = found.plot("prior", a={"sex": "f", "age": "old"})
+    assert not alone.ax.child_axes  # an effect itself has no point
+    only = analyse(models=["homogeneous"]).plot("prior", a=("f", "young"), b=("m", "old"))
+    assert len(only.ax.lines) == 0
+    assert only.ax.child_axes
+    sure = analyse(prior_weights=dict.fromkeys(found.names, 1e-6) | {"homogeneous": 1.0})
+    assert len(sure.plot("prior", a=("f", "young"), b=("m", "old")).ax.lines) == 0
 
 
 def changed(column, row, value):
@@ -476,3 +519,34 @@ def test_priors_that_do_not_fit_the_estimates_are_warned_about():
     with pytest.warns(PriorScaleWarning, match="all but excludes"):
         found = analyse(FOREST.assign(yi=100 * Y, sei=100 * SE))
     assert "all but excludes" in str(found)
+
+
+@pytest.mark.slow
+def test_of_tables_drawn_from_the_prior_intervals_and_probabilities_are_right():
+    """400 tables from the average of six models: intervals, ranks of the truth, and probabilities of models by bins."""
+    found = analyse()
+    names = list(found.names)
+    rng = np.random.default_rng(20)
+    inside, below, probable, true_model = [], [], [], []
+    for _ in range(400):
+        model = names[rng.integers(len(names))]
+        scales = [abs(rng.normal(0, 0.5)) for _ in MODELS_WITH_SCALES.get(model, ())]
+        theta = rng.multivariate_normal(np.zeros(5), covariance(model, *scales), method="eigh")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PriorScaleWarning)  # one in a few hundred prior draws is as far out
+            answer = analyse(FOREST.assign(yi=theta + SE * rng.standard_normal(5)))
+        eff = answer.effects(level=0.9)
+        inside.append((eff.table["lower"] <= theta) & (theta <= eff.table["upper"]))
+        below.append(eff.fit.linear(np.eye(5)[:1]).probability(less=theta[0])[0])
+        probable.append(answer.weights)
+        true_model.append(names.index(model))
+    # 400 tables: standard error of a coverage .015, of effects that depend on each other not much less
+    assert np.mean(inside) == pytest.approx(0.9, abs=3 * 0.015)
+    assert stats.kstest(below, "uniform").pvalue > 0.001
+    chosen = np.eye(len(names))[true_model]
+    flat, hit = np.ravel(probable), np.ravel(chosen)
+    for low, high in ((0.0, 0.05), (0.05, 0.15), (0.15, 0.3), (0.3, 0.6), (0.6, 1.0)):
+        own = (flat >= low) & (flat < high)
+        if own.sum() >= 20:
+            error = np.sqrt(max(flat[own].mean() * (1 - flat[own].mean()), 0.01) / own.sum())
+            assert hit[own].mean() == pytest.approx(flat[own].mean(), abs=4 * error)

@@ -238,8 +238,7 @@ class SubgroupAnalysis(Shown):
         )
 
     def _weights(self, weights: Any) -> Array:
-        source = self.reported.source
-        found = numbers(weights, source, source.index, "weights")
+        found = numbers(weights, self.reported.source, self.reported.index, "weights")
         bad = np.flatnonzero(~((found > 0) & np.isfinite(found)))
         if len(bad):
             raise DataError(f"weights are missing, infinite or not positive in {some_rows(bad)} (counted from 0)")
@@ -274,7 +273,10 @@ class SubgroupAnalysis(Shown):
         return pd.DataFrame(values, columns=pd.Index(self.reported.labels))
 
     def plot(
-        self, kind: Literal["forest", "models", "probabilities"] = "forest", ax: Axes | None = None, **options: Any
+        self,
+        kind: Literal["forest", "models", "probabilities", "prior"] = "forest",
+        ax: Axes | None = None,
+        **options: Any,
     ) -> Picture:
         """Draw the analysis; `effects` has more pictures.
 
@@ -282,11 +284,13 @@ class SubgroupAnalysis(Shown):
         ----------
         kind
             ``"forest"``: what was reported beside the average of the models. ``"models"``: the effects under every
-            model. ``"probabilities"``: prior and posterior probability of each model.
+            model. ``"probabilities"``: prior and posterior probability of each model. ``"prior"``: the effect in
+            ``a=``, or its difference from that in ``b=``, before and after the data; exact zeros are arrows.
         ax
             Axes to draw on; new ones where None.
         **options
-            Passed to `mixedfx.plots.forest.forest`, or `mixedfx.plots.model_probabilities.model_probabilities`.
+            `a` and `b`, subgroups as `Effects.contrast` has them. All others are passed to
+            `mixedfx.plots.forest.forest`, `model_probabilities.model_probabilities`, `spike_densities.spike_densities`.
         """
         from mixedfx.meta.subgroups.pictures import draw
 

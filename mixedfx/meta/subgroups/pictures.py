@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.errors import check_option
+from mixedfx.effects.contrasts import find_rows
+from mixedfx.errors import OptionError, check_option
 from mixedfx.meta.subgroups.models import AVERAGED
+from mixedfx.meta.subgroups.posterior import Averaged, prior_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mixedfx.meta.subgroups.analysis import SubgroupAnalysis
     from mixedfx.plots.picture import Picture
+
+POINTS = 801  # at which densities are drawn
+WIDER = 0.6  # of the axis beyond the posterior, as a share of it
 
 
 def draw(analysis: SubgroupAnalysis, kind: str, ax: Axes | None, options: dict[str, Any]) -> Picture:
@@ -73,6 +78,40 @@ def _draw_forest(analysis: SubgroupAnalysis, table: pd.DataFrame, ax: Axes | Non
     return forest(table, ax=ax, **(given | options))
 
 
+def _prior(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any]) -> Axes:
+    """Density of an effect, or of a difference, before and after the data; exact zeros as arrows."""
+    from mixedfx.plots.spike_densities import spike_densities
+
+    a, b = options.pop("a", None), options.pop("b", None)
+    if a is None:
+        raise OptionError(
+            'plot("prior") needs a subgroup, or two for their difference',
+            hint=f"Write a={analysis.reported.labels[0]!r}, b={analysis.reported.labels[1]!r}.",
+        )
+    effects = analysis.effects()
+    if b is None:
+        at, text = int(find_rows(effects, a)[0]), effects.what
+        rows, text = np.eye(len(effects))[[at]], f"{text}, {effects.labels[at]}"
+    else:
+        asked = effects.contrast(a, b)
+        rows, text = asked.functional.fixed, f"{asked.what}\n{asked.labels[0]}"
+    before = Averaged(tuple(prior_of(one.model, analysis.reported.V) for one in analysis.posteriors),
+                      analysis.prior_weights).linear(rows)  # fmt: skip
+    after = analysis.averaged.linear(rows)
+    low, high = after.interval(0.998)[0]
+    if high == low:  # next to all of the posterior is one point
+        low, high = before.interval(0.8)[0]
+    curves = None
+    if high > low:
+        room = WIDER * (high - low)
+        x = np.linspace(low - room, high + room, POINTS)[:, None]
+        curves = pd.DataFrame({"x": x[:, 0], "prior": before.density(x)[:, 0], "posterior": after.density(x)[:, 0]})
+    spikes = [pd.Series(p, index=at) for at, p in (before.points(0), after.points(0))]
+    points = pd.DataFrame({"prior": spikes[0], "posterior": spikes[1]}).fillna(0.0).rename_axis("x").reset_index()
+    given: dict[str, Any] = {"xlabel": text} | options
+    return spike_densities(curves, points if len(points) else None, ax=ax, **given)
+
+
 def _probabilities(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any]) -> Axes:
     from mixedfx.plots.model_probabilities import model_probabilities
 
@@ -83,4 +122,5 @@ KINDS: dict[str, Callable[[SubgroupAnalysis, Any, dict[str, Any]], Any]] = {
     "forest": _forest,
     "models": _models,
     "probabilities": _probabilities,
+    "prior": _prior,
 }

@@ -130,14 +130,26 @@ def fit_model(model: SubgroupModel, y: Array, V: Array) -> ModelPosterior:
         (G,) estimates and (G, G) covariance of their errors.
     """
     evidence = Evidence.of(model, y, np.asarray(np.linalg.cholesky(V), dtype=np.float64))
-    unit = float(np.sqrt(np.median(np.diag(V))))
-    nodes = integrate_scales(evidence.log_likelihood, model.scale_priors, unit)
+    nodes = integrate_scales(evidence.log_likelihood, model.scale_priors, _unit(V))
     roots = model.roots(nodes.scales)
     L, half = evidence.factors(roots)
     F = roots[:, :, None] * np.linalg.solve(L, np.broadcast_to(np.eye(L.shape[1]), L.shape)).transpose(0, 2, 1)
     # A^-1 D^1/2 B'V^-1 r = L'^-1 half, and F = D^1/2 L'^-1
     mean = model.loc + np.einsum("kpq,kq->kp", F, half)
     return ModelPosterior(model, nodes, mean, F)
+
+
+def prior_of(model: SubgroupModel, V: Array) -> ModelPosterior:
+    """The model before the data, over nodes of the prior of its scales; V (G, G) sets what a small scale is."""
+    nodes = integrate_scales(lambda scales: np.zeros(len(scales)), model.scale_priors, _unit(V))
+    roots = model.roots(nodes.scales)
+    mean = np.broadcast_to(model.loc, roots.shape)
+    return ModelPosterior(model, nodes, mean, roots[:, :, None] * np.eye(roots.shape[1]))
+
+
+def _unit(V: Array) -> float:
+    """A typical standard error."""
+    return float(np.sqrt(np.median(np.diag(V))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,6 +234,28 @@ class MixtureEstimate:
         """(s,) probability of lying strictly above `greater` and below `less`."""
         low, high = -np.inf if greater is None else greater, np.inf if less is None else less
         return mixture.share_between(*self._mixture, low, high)
+
+    def density(self, x: Array) -> Array:
+        """(m, s) densities of the continuous part at x (m, s), its area one less `points`; as fine as the steps of x.
+
+        Scales near zero make peaks that no grid could show: components narrower than half a step are as wide as that.
+        """
+        weights, means, sds = self._mixture
+        step = (x[-1] - x[0]) / (2 * max(len(x) - 1, 1))
+        out = np.empty(x.shape)
+        for j in range(x.shape[1]):
+            own = sds[:, j] > 0
+            wide = np.maximum(sds[own, j], step[j])
+            z = (x[:, [j]] - means[own, j]) / wide
+            out[:, j] = np.exp(-0.5 * z**2) @ (weights[own] / wide) / np.sqrt(2 * np.pi)
+        return out
+
+    def points(self, j: int) -> tuple[Array, Array]:
+        """Values that have a probability in row j, and these."""
+        weights, means, sds = self._mixture
+        own = sds[:, j] == 0
+        values, at = np.unique(means[own, j], return_inverse=True)
+        return values, np.bincount(at.ravel(), weights[own], len(values)).astype(np.float64)
 
     def draws(self, n: int | None = None, seed: int | np.random.Generator | None = None) -> Array:
         """(n, s) joint draws, 4,000 where `n` is None; the same ones of beta whatever the rows."""

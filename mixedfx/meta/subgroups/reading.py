@@ -52,8 +52,8 @@ class Reported:
         (G,) estimates and (G, G) covariance of their errors.
     n
         (G,) people; None where they are not known.
-    source
-        (G, .) all columns of the data, by which a question can name others.
+    source, index
+        (G, .) all columns of the data, by which a question can name others, and labels of its rows.
     """
 
     frame: pd.DataFrame
@@ -62,6 +62,7 @@ class Reported:
     V: Array
     n: Array | None
     source: pd.DataFrame
+    index: pd.Index | None
 
 
 def read_reported(data: Any, by: str | Sequence[str], *, yi: Any, vi: Any, sei: Any, V: Any, n: Any) -> Reported:
@@ -106,7 +107,7 @@ def read_reported(data: Any, by: str | Sequence[str], *, yi: Any, vi: Any, sei: 
     rows = frame.astype(object).to_numpy()
     texts = tuple(", ".join(f"{c}={v}" for c, v in zip(columns, row, strict=True)) for row in rows)
     covariance = _covariance(source, labels, vi=vi, sei=sei, V=V)
-    return Reported(frame, texts, y, covariance, people, source.reset_index(drop=True))
+    return Reported(frame, texts, y, covariance, people, source, labels)
 
 
 def _check_cells(frame: pd.DataFrame) -> None:
