@@ -407,6 +407,28 @@ def test_pages_and_pictures():
     assert "model=&#x27;shrinkage&#x27;, by=[&#x27;sex&#x27;]" in found.effects("shrinkage", by="sex").to_html()
 
 
+def test_sensitivity_is_the_analysis_under_other_units():
+    found = analyse(models=["homogeneous", "stratified", "shrinkage"], priors={"overall": mx.priors.normal(0.1, 1.0)})
+    seen = []
+    table = found.sensitivity((0.5, 1.0, 3.0), progress=seen.append)
+    assert [report.done for report in seen][:3] == [0, 1, 2]
+    own = table[table["factor"] == 1.0]
+    np.testing.assert_allclose(own["log_evidence"], found.models["log_evidence"], atol=1e-12)
+    np.testing.assert_allclose(own["inclusion_bf"], found.models["inclusion_bf"], rtol=1e-10)
+    priors = {"overall": mx.priors.normal(0.1, 3.0)}  # in units of the estimates: its width is tripled by hand
+    wide = analyse(models=found.names, priors=priors, unit=3.0).models
+    np.testing.assert_allclose(table.loc[table["factor"] == 3.0, "log_evidence"], wide["log_evidence"], atol=1e-12)
+    # Jones et al.: what is not shared costs the more, the wider its prior
+    stratified = table[table["model"] == "stratified"]["inclusion_bf"].to_numpy()
+    assert (np.diff(stratified) < 0).all()
+    axes = found.plot("sensitivity", factors=(0.5, 2.0)).ax
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(found.names)
+    with pytest.raises(OptionError, match="not positive"):
+        found.sensitivity((0.0, 1.0))
+    with pytest.raises(OptionError, match="no Bayes factor"):
+        analyse(models=["shrinkage"]).plot("sensitivity")
+
+
 def test_the_picture_of_a_difference_has_its_densities_and_its_point_of_no_effect():
     found = analyse(n="n")
     picture = found.plot("prior", a=("f", "young"), b=("m", "old"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,11 +17,12 @@ from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.result import Effects
 from mixedfx.effects.subgroups import ByLike
 from mixedfx.effects.treatment import Treatment
-from mixedfx.errors import DataError, MixedfxWarning, check_option, some_rows
+from mixedfx.errors import DataError, MixedfxWarning, OptionError, check_option, some_rows
 from mixedfx.meta.reading import numbers
-from mixedfx.meta.subgroups.models import AVERAGED, MODELS, SubgroupPriors
-from mixedfx.meta.subgroups.posterior import Averaged, ModelPosterior
+from mixedfx.meta.subgroups.models import AVERAGED, MODELS, Cells, SubgroupPriors
+from mixedfx.meta.subgroups.posterior import Averaged, ModelPosterior, fit_model
 from mixedfx.meta.subgroups.reading import Reported
+from mixedfx.progress import Asked, Progress
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
 
@@ -43,6 +44,8 @@ class SubgroupAnalysis(Shown):
     ----------
     reported
         The estimates.
+    cells
+        The subgroups as models code them.
     posteriors
         One for each model.
     prior_weights
@@ -64,6 +67,7 @@ class SubgroupAnalysis(Shown):
     """
 
     reported: Reported
+    cells: Cells
     posteriors: tuple[ModelPosterior, ...]
     prior_weights: Array
     priors: SubgroupPriors
@@ -161,6 +165,57 @@ class SubgroupAnalysis(Shown):
                 rows.append((one.model.name, name, str(one.model.scale_priors[k]), mean, sd, median, lower, upper))
         columns = ["model", "scale", "prior", "mean", "sd", "median", "lower", "upper"]
         return pd.DataFrame(rows, columns=columns)
+
+    def sensitivity(
+        self, factors: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0), progress: Asked = None
+    ) -> pd.DataFrame:
+        """The comparison of models under wider and narrower priors.
+
+        Parameters
+        ----------
+        factors
+            What all standard deviations and scales of the priors are multiplied with.
+        progress
+            As everywhere, see `mixedfx.progress`.
+
+        Returns
+        -------
+        DataFrame
+            One row for each factor and model: factor, unit (the factor times that of the analysis), model,
+            log_evidence, posterior, inclusion_bf.
+
+        Raises
+        ------
+        OptionError
+            Factors that are not positive.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import mixedfx as mx
+        >>> forest = pd.DataFrame({"age": ["<65", "65+"], "yi": [0.42, 0.05], "sei": [0.12, 0.16]})
+        >>> wide = mx.subgroup_effects(forest, "age", models=["homogeneous", "shrinkage"]).sensitivity((1, 10))
+        >>> wide[["factor", "model", "posterior"]].round(3)
+           factor        model  posterior
+        0     1.0  homogeneous      0.430
+        1     1.0    shrinkage      0.570
+        2    10.0  homogeneous      0.714
+        3    10.0    shrinkage      0.286
+        """
+        values = np.asarray(factors, dtype=np.float64)
+        if values.ndim != 1 or not len(values) or not ((values > 0) & np.isfinite(values)).all():
+            raise OptionError(f"factors={factors!r} are not positive numbers", hint="Write factors=(0.5, 1, 2).")
+        tables = []
+        with Progress(progress, "models under other priors", len(values), "priors") as report:
+            for factor in report.over(values):
+                priors = self.priors.scaled(float(factor))
+                models = [MODELS[name].build(self.cells, priors) for name in self.names]
+                found = tuple(fit_model(one, self.reported.y, self.reported.V) for one in models)
+                table = replace(self, posteriors=found, priors=priors).models
+                tables.append(table[["model", "log_evidence", "posterior", "inclusion_bf"]])
+                tables[-1].insert(0, "unit", factor * self.unit)
+                tables[-1].insert(0, "factor", factor)
+        return pd.concat(tables, ignore_index=True)
 
     def effects(
         self,
@@ -274,7 +329,7 @@ class SubgroupAnalysis(Shown):
 
     def plot(
         self,
-        kind: Literal["forest", "models", "probabilities", "prior"] = "forest",
+        kind: Literal["forest", "models", "probabilities", "prior", "sensitivity"] = "forest",
         ax: Axes | None = None,
         **options: Any,
     ) -> Picture:
@@ -286,11 +341,13 @@ class SubgroupAnalysis(Shown):
             ``"forest"``: what was reported beside the average of the models. ``"models"``: the effects under every
             model. ``"probabilities"``: prior and posterior probability of each model. ``"prior"``: the effect in
             ``a=``, or its difference from that in ``b=``, before and after the data; exact zeros are arrows.
+            ``"sensitivity"``: inclusion Bayes factors over the width of the priors, at ``factors=`` (`sensitivity`).
         ax
             Axes to draw on; new ones where None.
         **options
             `a` and `b`, subgroups as `Effects.contrast` has them. All others are passed to
-            `mixedfx.plots.forest.forest`, `model_probabilities.model_probabilities`, `spike_densities.spike_densities`.
+            `mixedfx.plots.forest.forest`, `model_probabilities.model_probabilities`, `spike_densities.spike_densities`,
+            `bayes_factors.bf_sensitivity`.
         """
         from mixedfx.meta.subgroups.pictures import draw
 

@@ -73,6 +73,16 @@ class SubgroupPriors:
     sd: Positive
     orders: Mapping[int, Positive]
 
+    def scaled(self, factor: float) -> SubgroupPriors:
+        """The same priors, `factor` times as wide; means of normal ones stay."""
+        return SubgroupPriors(
+            self.overall.rescaled(factor),
+            self.stratum.rescaled(factor),
+            self.coef.rescaled(factor),
+            self.sd.rescaled(factor),
+            {order: prior.rescaled(factor) for order, prior in self.orders.items()},
+        )
+
     def of_order(self, order: int) -> Positive:
         """Prior of the scale of the coefficients of an order."""
         return self.orders.get(order, self.sd)

@@ -112,6 +112,17 @@ def _prior(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any])
     return spike_densities(curves, points if len(points) else None, ax=ax, **given)
 
 
+def _sensitivity(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any]) -> Axes:
+    from mixedfx.plots.bayes_factors import bf_sensitivity
+
+    if len(analysis.names) < 2:
+        raise OptionError("one model alone has no Bayes factor", hint="Compare two or more: models=[...].")
+    factors = options.pop("factors", (0.25, 0.5, 1.0, 2.0, 4.0))
+    table = analysis.sensitivity(factors)
+    given = {"xlabel": "unit of the priors", "used": analysis.unit, "width": 4.5} | options
+    return bf_sensitivity(table, scale="unit", group="model", ax=ax, **given)
+
+
 def _probabilities(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any]) -> Axes:
     from mixedfx.plots.model_probabilities import model_probabilities
 
@@ -123,4 +134,5 @@ KINDS: dict[str, Callable[[SubgroupAnalysis, Any, dict[str, Any]], Any]] = {
     "models": _models,
     "probabilities": _probabilities,
     "prior": _prior,
+    "sensitivity": _sensitivity,
 }

@@ -191,6 +191,7 @@ def subgroup_effects(
         warnings.warn(text, category, outside())
     return SubgroupAnalysis(
         reported=reported,
+        cells=cells,
         posteriors=posteriors,
         prior_weights=weights,
         priors=given,
