@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mixedfx.meta.multivariate.rho_sensitivity import rho_sensitivity
     from mixedfx.meta.multivariate.rma_mv import rma_mv
     from mixedfx.meta.selection.selmodel import selmodel
+    from mixedfx.meta.subgroups.subgroup_effects import subgroup_effects
     from mixedfx.meta.univariate.pooled import rma_mh, rma_peto
     from mixedfx.meta.univariate.rma import rma
     from mixedfx.options import control
@@ -79,6 +80,7 @@ __all__ = [
     "selmodel",
     "stan_code",
     "stan_data",
+    "subgroup_effects",
     "table",
     "vcalc",
 ]
@@ -110,6 +112,7 @@ _FUNCTIONS = {
     "selmodel": "mixedfx.meta.selection.selmodel",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
+    "subgroup_effects": "mixedfx.meta.subgroups.subgroup_effects",
     "table": "mixedfx.inference.side_by_side",
     "vcalc": "mixedfx.meta.effect_sizes.vcalc",
 }

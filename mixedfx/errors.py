@@ -249,6 +249,10 @@ class DataDependentPriorWarning(MixedfxWarning):
     """A marginal likelihood under priors that were scaled from the data compares models only roughly."""
 
 
+class PriorScaleWarning(MixedfxWarning):
+    """Priors whose unit does not fit the estimates: too narrow for them, or all that is known."""
+
+
 class NoVariationWarning(MixedfxWarning):
     """The effect asked about cannot vary over the groups asked about under this formula."""
 

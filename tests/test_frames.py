@@ -129,6 +129,11 @@ FITTING = {
     "selmodel": lambda f: mx.selmodel("y ~ z + x", f, vi="w", type="halfnorm").tidy()["estimate"],
     "rma_mh": lambda f: mx.rma_mh("RR", f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],
     "rma_peto": lambda f: mx.rma_peto(f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],
+    "subgroup_effects": lambda f: (
+        mx.subgroup_effects(f, "x", yi="y", sei="w", n="N", models=["shrinkage"])
+        .effects()
+        .table[["n", "estimate", "sd"]]
+    ),
     "vcalc": lambda f: mx.vcalc("w", f, cluster="g", rho=0.3).toarray(),
     "aggregate": lambda f: mx.aggregate(f, "g", yi="y", vi="w", rho=0.3)["yi"],
 }

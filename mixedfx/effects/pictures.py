@@ -11,6 +11,7 @@ import pandas as pd
 from mixedfx.effects.questions import EffectsQuestions
 from mixedfx.effects.ranks import comparable, rank_draws
 from mixedfx.effects.render import places
+from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.errors import EffectsError, check_option
 from mixedfx.plots.picture import Picture
 
@@ -95,7 +96,10 @@ def _forest(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
             what += f", against {others.pop()}"
             labels.remove("against")
     options = {"labels": labels, "xlabel": what} | options
-    return forest(effects.table.assign(lower_50=inner[:, 0], upper_50=inner[:, 1]), level=effects.level, **options)
+    table = effects.table
+    if isinstance(effects.fit, ReportedFit) and not effects.fit.counted:
+        table = table.drop(columns="n")
+    return forest(table.assign(lower_50=inner[:, 0], upper_50=inner[:, 1]), level=effects.level, **options)
 
 
 def _ridges(effects: EffectsPictures, options: dict[str, Any]) -> Axes:

@@ -15,6 +15,7 @@ from typing import Any
 from mixedfx.effects.mean_fit import MeanFit
 from mixedfx.effects.pictures import EffectsPictures
 from mixedfx.effects.render import content
+from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.treatment import PER_UNIT, STYLES, Treatment, pairs_of
 from mixedfx.errors import MixedfxError
 from mixedfx.families.registry import find_family
@@ -107,6 +108,12 @@ def computed(effects: EffectsPictures) -> list[str]:
     """How the numbers were made, in sentences."""
     question = effects.question
     design = effects.fit.design
+    if isinstance(effects.fit, ReportedFit):
+        return [
+            f"{len(design.y):,} reported estimates with known errors were put to the model above.",
+            "Effects of subgroups are averages over the reported ones that they hold, by weight, from the joint "
+            "distribution of all.",
+        ]
     sentences = []
     if question.comparison is not None and question.treated.kind == "unit":
         sentences.append(f"Every row is taken twice: as it is, and with one unit of {effects.treatment} more.")
@@ -155,7 +162,10 @@ def code(effects: EffectsPictures, data: str = "data") -> str:
         given.append("weights")
     elif question.weights is not None:
         asked.append(f"weights={question.weights!r}")
-    if question.comparison is None:
+    if isinstance(effects.fit, ReportedFit):
+        by = [] if question.plan.margins == (tuple(effects.fit.frame.columns),) else asked[:1]
+        lines.append(f"eff = fit.effects({', '.join([*effects.fit.asked, *by, *asked[1:]])})")
+    elif question.comparison is None:
         call = ["fit", "newdata" if question.newdata else "None", *asked]
         lines.append(f"eff = mx.poststratify({', '.join(call)})")
     else:
@@ -178,6 +188,8 @@ def _fit_line(fit: Any, data: str) -> str:
     """The call that fits the model."""
     design = fit.design
     options, comments = [], []
+    if isinstance(fit, ReportedFit):
+        return f"fit = {fit.code.replace('data', data, 1)}"
     if isinstance(fit, MeanFit):
         return "# fit: what predicted the means, as it was made"
     posterior = fit.posterior

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from mixedfx.design.frame import column as fetch
 from mixedfx.effects.outcome import is_identity
+from mixedfx.effects.quantities import functional_of
+from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.state import EffectsState
 from mixedfx.effects.subgroups import EVERY
 from mixedfx.errors import EffectsError
@@ -35,17 +37,7 @@ def shrinkage_table(effects: EffectsState) -> pd.DataFrame:
         raise EffectsError("raw estimates are on the scale of the response", hint='Ask with scale="response".')
     if "against" in effects.keys or effects.overall is None:
         raise EffectsError("raw estimates belong to a table of effects", hint="Ask the table of effects itself.")
-    frame, per = effects.fit.design.frame, effects.per_subgroup
-    lacking = [c for c in question.plan.columns if c not in frame.columns]
-    if lacking:
-        raise EffectsError(f"the data of the fit have no column {lacking[0]!r}, so there are no raw estimates by it")
-    responses = _responses(effects)
-    rows = []
-    for i in range(0, len(effects), per):
-        mask = _members(effects, i)
-        for pair in question.treated.pairs or [(0, 0)]:
-            rows += [_raw(effects, y, mask, pair) for y in responses]
-    raw, se, n = (np.array(part) for part in zip(*rows, strict=True))
+    raw, se, n = _reported(effects, effects.fit) if isinstance(effects.fit, ReportedFit) else _from_rows(effects)
     table = effects.table
     with np.errstate(divide="ignore", invalid="ignore"):
         pooling = np.clip(1 - table["sd"].to_numpy() ** 2 / se**2, 0.0, 1.0)
@@ -60,6 +52,30 @@ def shrinkage_table(effects: EffectsState) -> pd.DataFrame:
         pooled_sd=table["sd"],
         pooling=pooling,
     )
+
+
+def _reported(effects: EffectsState, fit: ReportedFit) -> tuple[Array, Array, Array]:
+    """What was reported of each subgroup, its standard error, and the people that it counts."""
+    functional = functional_of(effects.quantities)
+    assert functional is not None
+    return (*fit.raw(functional), effects.table["n"].to_numpy())
+
+
+def _from_rows(effects: EffectsState) -> tuple[Array, Array, Array]:
+    """Estimates from the rows of each subgroup alone, their standard errors, and numbers of rows."""
+    question = effects.question
+    frame, per = effects.fit.design.frame, effects.per_subgroup
+    lacking = [c for c in question.plan.columns if c not in frame.columns]
+    if lacking:
+        raise EffectsError(f"the data of the fit have no column {lacking[0]!r}, so there are no raw estimates by it")
+    responses = _responses(effects)
+    rows = []
+    for i in range(0, len(effects), per):
+        mask = _members(effects, i)
+        for pair in question.treated.pairs or [(0, 0)]:
+            rows += [_raw(effects, y, mask, pair) for y in responses]
+    raw, se, n = (np.array(part) for part in zip(*rows, strict=True))
+    return raw, se, n
 
 
 def _members(effects: EffectsState, row: int) -> NDArray[np.bool_]:

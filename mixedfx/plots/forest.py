@@ -198,8 +198,13 @@ def _folded(label: str, characters: int) -> str:
     return indent + fold(label.strip(), characters).replace("\n", "\n" + indent)
 
 
+def _sign(k: int) -> tuple[str, str]:
+    """Colour and marker of a series; where colours begin anew, markers are one further on."""
+    return COLOURS[k % len(COLOURS)], MARKERS[(k + k // len(COLOURS)) % len(MARKERS)]
+
+
 def _draw(axes: Axes, row: pd.Series, at: float, k: int) -> None:
-    colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+    colour, marker = _sign(k)
     axes.plot([row["lower"], row["upper"]], [at, at], color=colour, linewidth=1.1, solid_capstyle="butt", zorder=2)
     inner = None
     if "lower_50" in row.index and "upper_50" in row.index:
@@ -272,8 +277,8 @@ def _legend(axes: Axes, series: Sequence[Any], width: float, *, own: bool, below
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], markersize=4, linewidth=1.1)
-        for k in range(len(series))
+        Line2D([], [], color=colour, marker=marker, markersize=4, linewidth=1.1)
+        for colour, marker in map(_sign, range(len(series)))
     ]
     names = [str(s) for s in series]
     if not own:  # where there is room in somebody else's figure is for them to say

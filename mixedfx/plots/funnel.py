@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, new_axes, plain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
 SHADES = ("#f4f4f4", "#dedede", "#c4c4c4", "#aaaaaa")
 
 
@@ -25,6 +26,7 @@ def funnel(
     levels: Sequence[float] = (0.95,),
     contours: bool = False,
     tau2: float = 0.0,
+    regression: pd.DataFrame | None = None,
     xlabel: str = "effect",
     ylabel: str = "standard error",
     ax: Axes | None = None,
@@ -43,6 +45,9 @@ def funnel(
         Whether regions are those of p values around 0 instead of chance around the centre.
     tau2
         Variance of true effects that the region of chance includes.
+    regression
+        Mean effects by standard error, such as those of PET and PEESE: std_error (increasing, from 0), estimate, and
+        lower and upper (a band) where there are such; label, where there are several lines.
     xlabel, ylabel
         Of the axes.
     ax
@@ -79,6 +84,8 @@ def funnel(
     if added.any():
         axes.plot(y[added], se[added], "o", markerfacecolor="white", markeredgecolor=COLOURS[1], markersize=4,
                   label="filled in")  # fmt: skip
+    if regression is not None:
+        _lines(axes, regression, float(deep[-1]))
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         axes.legend(
@@ -92,6 +99,27 @@ def funnel(
     axes.set_xlabel(xlabel, fontsize=FONT)
     axes.set_ylabel(ylabel, fontsize=FONT)
     return axes
+
+
+def _lines(axes: Axes, regression: pd.DataFrame, deepest: float) -> None:
+    """Regressions on the standard error, which meet the top of the funnel where an estimate would have no error."""
+    lacking = [name for name in ("std_error", "estimate") if name not in regression]
+    if lacking or len(regression) == 0:
+        what = f"a column {lacking[0]!r}" if lacking else "rows"
+        raise DataError(f"the line of a regression in a funnel needs {what}; the table has {list(regression.columns)}")
+    names = list(dict.fromkeys(regression["label"])) if "label" in regression else [None]
+    columns = [name for name in ("std_error", "estimate", "lower", "upper") if name in regression]
+    values = regression[columns].to_numpy(dtype=np.float64)
+    for k, name in enumerate(names):
+        own = values[:, 0] <= deepest
+        if name is not None:
+            own &= (regression["label"] == name).to_numpy()
+        se, estimate, *band = values[own][np.argsort(values[own, 0], kind="stable")].T
+        colour = COLOURS[(k + 1) % len(COLOURS)]
+        if len(band) == 2:
+            axes.fill_betweenx(se, band[0], band[1], color=colour, alpha=0.2, linewidth=0, zorder=1.5)
+        axes.plot(estimate, se, color=colour, linewidth=1.6, linestyle=DASHES[k % len(DASHES)], zorder=2.5,
+                  label=None if name is None else str(name))  # fmt: skip
 
 
 def _p_values(level: float, inner: float | None) -> str:
