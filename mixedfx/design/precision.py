@@ -91,6 +91,11 @@ class Independent:
         """(m, m) block of V."""
         return np.diag(self.variances[rows])
 
+    def part(self, rows: slice) -> Independent:
+        """The same of rows that follow each other; their weights are no copy."""
+        n = len(range(*rows.indices(self.n)))
+        return Independent(n, None if self.weights is None else self.weights[rows])
+
     def take(self, rows: NDArray[np.intp]) -> Independent:
         """The same of some rows, repeats allowed."""
         return Independent(len(rows), None if self.weights is None else self.weights[rows])

@@ -150,7 +150,7 @@ def build_model(design: Design, family: Family, compiled: bool | None = None) ->
     problem = build_problem(replace(design, weights=None, known_sd=None), REML=False)
     rows = row_map(problem, compiled)
     n = len(design.y)
-    R, _, inverse = triangle(design.X)
+    R, inverse = triangle(design.X)
     Q = np.ascontiguousarray(orthogonal_columns(design.X, R, inverse)[rows.order]) * np.sqrt(n)
     problem = replace(problem, R=R / np.sqrt(n), shift=np.zeros(len(R)), sigma=1.0)
     return Model(

@@ -151,24 +151,44 @@ class Coupling:
         return np.asarray(self.gram @ b if self.arrays is None else self.arrays[2] @ b)
 
 
-def couple(
-    first: GroupFactor, z: Vector, rest: tuple[GroupFactor, ...], precision: RowPrecision, W: Vector
-) -> tuple[Coupling, Vector]:  # fmt: skip
-    """Coupling of the first factor with the others, and (q2, p + 1) products Z2'W, in permuted order.
+class SecondProducts:
+    """Z2'Z2, Z1'Z2 and Z2'W, summed over chunks of rows."""
 
-    `z` (n, k) are the covariates of the first factor and `W` (n, p + 1) X and y, both times the root of the precision.
+    def __init__(self, first: GroupFactor, rest: tuple[GroupFactor, ...], width: int) -> None:
+        self.first, self.rest = first, rest
+        self.offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
+        q2 = int(self.offsets[-1])
+        self.gram = sparse.csr_array((q2, q2))
+        self.pattern: sparse.csr_array | None = None
+        self.values = np.zeros((0, first.k))
+        self.zw = np.zeros((q2, width))
+
+    def add(self, rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector, precision: RowPrecision) -> None:
+        """Take in some rows: levels of the first factor (m,), z (m, k) and W (m, p + 1) times the root of precision."""
+        Z2 = precision.whiten(sparse_z(self.rest, rows))
+        level = np.repeat(codes, np.diff(Z2.indptr))
+        pattern, values = _cross_products(z, level, Z2, self.first.n_levels)
+        gram = sparse.csr_array(Z2.T @ Z2)
+        self.zw += np.asarray(Z2.T @ W)
+        if self.pattern is None:
+            self.pattern, self.values, self.gram = pattern, values, gram
+        else:
+            self.pattern, self.values = _merged(self.pattern, self.values, pattern, values)
+            self.gram = sparse.csr_array(self.gram + gram)
+
+
+def couple(found: SecondProducts) -> tuple[Coupling, Vector]:
+    """Coupling of the first factor with the others, and (q2, p + 1) products Z2'W, in permuted order.
 
     Raises
     ------
     MemoryForecastError
         If the factor would not fit in the memory that is free.
     """
-    Z2, offsets = sparse_z(rest)
-    Z2 = precision.whiten(Z2)
-    gram = sparse.csr_array(Z2.T @ Z2)
-    n_levels, k1, q2 = first.n_levels, first.k, shape_of(Z2)[1]
-    rows = np.repeat(first.codes, np.diff(Z2.indptr))
-    pattern, values = _cross_products(z, rows, Z2, n_levels)
+    first, rest, offsets = found.first, found.rest, found.offsets
+    pattern, values, gram = found.pattern, found.values, found.gram
+    assert pattern is not None
+    n_levels, k1, q2 = first.n_levels, first.k, int(offsets[-1])
     layout = plan(pattern, gram, rest, offsets)
     check_memory(layout)
 
@@ -205,7 +225,7 @@ def couple(
         layout, positions, cross, gram, indices, values, row_of, row_end,
         by_column.indptr.astype(np.int64), np.asarray(by_column.data, dtype=np.int64), dense, pairs,
     )  # fmt: skip
-    return coupling, np.asarray(Z2.T @ W)[layout.permutation]
+    return coupling, found.zw[layout.permutation]
 
 
 def entry_pairs(counts: NDArray[np.int64], indices: Index, q2: int) -> EntryPairs:
@@ -229,19 +249,19 @@ def entry_pairs(counts: NDArray[np.int64], indices: Index, q2: int) -> EntryPair
     return EntryPairs(first, second, level[first], place)
 
 
-def sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[np.intp]]:
-    """(n, q2) sparse Z of the second level, and the first column of each factor.
+def sparse_z(rest: tuple[GroupFactor, ...], rows: slice = slice(None)) -> sparse.csr_array:
+    """(m, q2) sparse Z of the second level, in the order of factor, level and column, of some rows.
 
     A row of Z has one entry for each column of each factor, or as many as there are levels related to its own.
     """
     offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
-    n, width = len(rest[0].codes), sum(g.k for g in rest)
+    n, width = len(rest[0].codes[rows]), sum(g.k for g in rest)
     indices = np.empty((n, width), dtype=np.int32)
     data = np.empty((n, width))
     column = 0
     for f, g in enumerate(rest):
-        indices[:, column : column + g.k] = offsets[f] + g.codes[:, None] * g.k + np.arange(g.k)
-        data[:, column : column + g.k] = g.z
+        indices[:, column : column + g.k] = offsets[f] + g.codes[rows, None] * g.k + np.arange(g.k)
+        data[:, column : column + g.k] = g.used(rows)
         column += g.k
     indptr = np.arange(0, n * width + 1, width)
     Z = sparse.csr_array((data.ravel(), indices.ravel(), indptr), shape=(n, int(offsets[-1])))
@@ -252,7 +272,21 @@ def sparse_z(rest: tuple[GroupFactor, ...]) -> tuple[sparse.csr_array, NDArray[n
         ]
         Z = sparse.csr_array(Z @ sparse.block_diag(mixing, format="csr"))
         Z.sort_indices()
-    return Z, offsets
+    return Z
+
+
+def _merged(
+    pattern: sparse.csr_array, values: Vector, other: sparse.csr_array, more: Vector
+) -> tuple[sparse.csr_array, Vector]:
+    """Sums of two (q1, q2) patterns with (entries, k1) values; entries that cancel stay in the pattern."""
+    level = np.concatenate([np.repeat(np.arange(len(p.indptr) - 1), np.diff(p.indptr)) for p in (pattern, other)])
+    column = np.concatenate([pattern.indices, other.indices])
+    both, columns = np.concatenate([values, more]), []
+    for a in range(both.shape[1]):
+        pattern = sparse.coo_array((both[:, a], (level, column)), shape=pattern.shape).tocsr()
+        pattern.sort_indices()
+        columns.append(pattern.data)
+    return pattern, np.column_stack(columns)
 
 
 def _cross_products(

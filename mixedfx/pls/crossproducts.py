@@ -1,23 +1,33 @@
-"""Products of the columns of a design, overall and within the levels of a grouping factor.
+"""Products of the columns of a design, overall and within the levels of its grouping factors, in chunks of rows.
 
 With X = Q R, gamma the least squares coefficients of y on Q and y0 = y - Q gamma, the columns W = [Q, y0] and the
-covariates z of a factor give W'W and, for each level, z'W and z'z. That takes few operations but many passes over the
-rows in NumPy; from `ONE_PASS_FROM` rows on, where the passes are most of the time of a fit, a compiled loop makes one
-pass and keeps nothing (`mixedfx.linalg.rows`).
+covariates z of the factors give W'W, z'W and z'z by level, and the products of the other factors. Two passes make them:
+one for X'X and X'y, from which R and gamma follow, and one for the rest. Both take rows in chunks, so that what is held
+beside the design is a chunk and the products, however many rows there are; where errors are correlated all rows are one
+chunk.
+
+The second pass takes few operations but many passes over the memory in NumPy; from `ONE_PASS_FROM` rows on, where these
+are most of the time of a fit, a compiled loop makes one and keeps nothing (`mixedfx.linalg.rows`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
+from mixedfx.design.design import Design
+from mixedfx.design.precision import Independent, RowPrecision
 from mixedfx.linalg import triangular
+from mixedfx.pls.coupling import SecondProducts
+from mixedfx.pls.factors import GroupFactor
 
 Vector = NDArray[np.float64]
 
+CHUNK = 2**18  # rows of a chunk
 SPARSE_FROM = 10_000  # rows from which one sparse product beats a count for each pair of columns
 ONE_PASS_FROM = 100_000  # rows from which the compiled pass, a second to compile once for all, is worth having
 ONE_PASS_COLUMNS = 16  # columns up to which its plain loops beat blocked matrix products
@@ -25,80 +35,141 @@ WELL_CONDITIONED = 1e-2  # smallest diagonal entry of the scaled R from which it
 
 
 @dataclass(frozen=True)
-class CrossProducts:
-    """Products of W = [Q, y0] and of the covariates of one factor.
+class Fixed:
+    """The fixed part: X = Q R, and the coefficients gamma of Q that are taken out of y.
 
     Attributes
     ----------
     R
-        (p, p) upper triangle with X = Q R.
+        (p, p) upper triangle.
+    inverse
+        Its inverse, where that loses no digits; else None.
     gamma
-        (p,) coefficients taken out of y: y0 = y - Q gamma.
-    ww
-        (p + 1, p + 1) W'W.
-    by_level
-        (q, k, p + 1 + k) z'[W, z] of each level.
-    rows
-        (n, p + 1) W itself, or None where it was not asked for and not formed.
+        (p,) coefficients.
     """
 
     R: Vector
+    inverse: Vector | None
     gamma: Vector
-    ww: Vector
-    by_level: Vector
-    rows: Vector | None
 
 
-def cross_products(
-    X: Vector, y: Vector, z: Vector, codes: NDArray[np.intp], n_levels: int, with_rows: bool
-) -> CrossProducts:
-    """Products for X (n, p), y (n,) and one factor with covariates z (n, k); `with_rows` keeps W for other factors."""
-    R, gram, inverse = triangle(X)
-    n, p = X.shape
-    if not with_rows and inverse is not None and n >= ONE_PASS_FROM and p + z.shape[1] <= ONE_PASS_COLUMNS:
-        return _one_pass(X, y, z, codes, n_levels, R, gram, inverse)
-    return _by_columns(X, y, z, codes, n_levels, R, inverse)
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows, times the root of their precision.
+
+    Attributes
+    ----------
+    rows
+        Which.
+    X, y
+        (m, p) and (m,), the offset taken off.
+    precision
+        What is known of their errors.
+    """
+
+    rows: slice
+    X: Vector
+    y: Vector
+    precision: RowPrecision
 
 
-def _one_pass(
-    X: Vector, y: Vector, z: Vector, codes: NDArray[np.intp], n_levels: int, R: Vector, gram: Vector, inverse: Vector
-) -> CrossProducts:
-    from mixedfx.linalg.rows import row_products
-
-    p, k = X.shape[1], z.shape[1]
-    gamma = np.linalg.solve(inverse.T @ gram @ inverse, inverse.T @ (X.T @ y)).astype(np.float64)
-    ww, by_level = np.zeros((p + 1, p + 1)), np.zeros((n_levels, k, p + 1 + k))
-    row_products(X, inverse, gamma, y, z, codes, ww, by_level)
-    return CrossProducts(R, gamma, ww + np.tril(ww, -1).T, by_level, None)
-
-
-def _by_columns(
-    X: Vector, y: Vector, z: Vector, codes: NDArray[np.intp], n_levels: int, R: Vector, inverse: Vector | None
-) -> CrossProducts:
-    n, p = X.shape
-    columns = np.empty((n, p + 1 + z.shape[1]))
-    W = columns[:, : p + 1]
-    Q = orthogonal_columns(X, R, inverse)
-    QQ = Q.T @ Q
-    gamma = np.asarray(np.linalg.solve(QQ, Q.T @ y), dtype=np.float64) if p else np.zeros(0)
-    y0 = y - Q @ gamma
-    Qy = Q.T @ y0
-    ww = np.block([[QQ, Qy[:, None]], [Qy[None, :], np.array([[y0 @ y0]])]])
-    W[:, :p], W[:, p] = Q, y0
-    columns[:, p + 1 :] = z
-    return CrossProducts(R, gamma, ww, level_products(codes, n_levels, z, columns), W)
+def chunks(design: Design, size: int | None = None) -> Iterator[Chunk]:
+    """The rows of a design; all at once where their errors are correlated."""
+    whole, n = design.precision, len(design.y)
+    step = max(n, 1) if not isinstance(whole, Independent) else CHUNK if size is None else size
+    for begin in range(0, max(n, 1), step):
+        rows = slice(begin, begin + step)
+        precision = whole.part(rows) if isinstance(whole, Independent) else whole
+        y = design.y[rows] - design.offset[rows]
+        yield Chunk(rows, precision.whiten(design.X[rows]), precision.whiten(y), precision)
 
 
-def triangle(X: Vector) -> tuple[Vector, Vector, Vector | None]:
-    """R (p, p) with R'R = X'X, X'X itself, and the inverse of R where that may be formed.
+def fixed_part(design: Design, size: int | None = None) -> Fixed:
+    """The first pass: R and gamma."""
+    p = design.X.shape[1]
+    gram, Xy = np.zeros((p, p)), np.zeros(p)
+    for chunk in chunks(design, size):
+        gram += chunk.X.T @ chunk.X
+        Xy += chunk.X.T @ chunk.y
+    R, inverse = triangle_of(gram, lambda: (chunk.X for chunk in chunks(design, size)))
+    gamma = inverse.T @ Xy if inverse is not None else triangular.solve(R, Xy, transposed=True)
+    return Fixed(R, inverse, np.asarray(gamma, dtype=np.float64))
+
+
+class Accumulator:
+    """The second pass: products of W = [Q, y0] and of the covariates of the factors, summed over chunks of rows.
+
+    Attributes
+    ----------
+    ww
+        (p + 1, p + 1) W'W.
+    by_level
+        (q, k, p + 1 + k) z'[W, z] of each level of the first factor.
+    second
+        Products of the other factors; None where there is one.
+    """
+
+    def __init__(self, fixed: Fixed, factors: tuple[GroupFactor, ...]) -> None:
+        self.fixed, self.first = fixed, factors[0]
+        p, first = len(fixed.R), factors[0]
+        self.ww = np.zeros((p + 1, p + 1))
+        self.by_level = np.zeros((first.n_levels, first.k, p + 1 + first.k))
+        self.second = SecondProducts(first, factors[1:], p + 1) if len(factors) > 1 else None
+
+    def add(self, chunk: Chunk, compiled: bool) -> None:
+        """Take in some rows, by the compiled pass where that is asked for and possible."""
+        p, first = len(self.fixed.R), self.first
+        codes, z = first.codes[chunk.rows], chunk.precision.whiten(first.used(chunk.rows))
+        narrow = p + z.shape[1] <= ONE_PASS_COLUMNS
+        if compiled and narrow and self.second is None and self.fixed.inverse is not None:
+            self._one_pass(chunk, codes, z)
+        else:
+            W = self._by_columns(chunk, codes, z)
+            if self.second is not None:
+                self.second.add(chunk.rows, codes, z, W, chunk.precision)
+
+    def _one_pass(self, chunk: Chunk, codes: NDArray[np.intp], z: Vector) -> None:
+        from mixedfx.linalg.rows import row_products
+
+        lower = np.zeros_like(self.ww)
+        row_products(chunk.X, self.fixed.inverse, self.fixed.gamma, chunk.y, z, codes, lower, self.by_level)
+        self.ww += lower + np.tril(lower, -1).T
+
+    def _by_columns(self, chunk: Chunk, codes: NDArray[np.intp], z: Vector) -> Vector:
+        (n, p), k = chunk.X.shape, z.shape[1]
+        columns = np.empty((n, p + 1 + k))
+        W = columns[:, : p + 1]
+        W[:, :p] = orthogonal_columns(chunk.X, self.fixed.R, self.fixed.inverse)
+        W[:, p] = chunk.y - W[:, :p] @ self.fixed.gamma
+        columns[:, p + 1 :] = z
+        self.ww += W.T @ W
+        self.by_level += level_products(codes, self.first.n_levels, z, columns)
+        return W
+
+
+def accumulated(design: Design, factors: tuple[GroupFactor, ...], size: int | None = None) -> Accumulator:
+    """Both passes over the rows of a design."""
+    found = Accumulator(fixed_part(design, size), factors)
+    compiled = len(design.y) >= ONE_PASS_FROM
+    for chunk in chunks(design, size):
+        found.add(chunk, compiled)
+    return found
+
+
+def triangle(X: Vector) -> tuple[Vector, Vector | None]:
+    """R (p, p) with R'R = X'X, and its inverse where that may be formed; see `triangle_of`."""
+    return triangle_of(X.T @ X, lambda: [X])
+
+
+def triangle_of(gram: Vector, parts: Callable[[], Iterable[Vector]]) -> tuple[Vector, Vector | None]:
+    """R (p, p) with R'R = X'X = `gram`, and the inverse of R where that may be formed.
 
     R is the Cholesky factor of the column-scaled X'X; where that is too ill conditioned to be trusted, the QR
-    decomposition's. The inverse loses no more digits than a substitution where no column is nearly a combination of
-    others; else it is None.
+    decomposition's, of the `parts` of the rows one after the other. The inverse loses no more digits than a
+    substitution where no column is nearly a combination of others; else it is None.
     """
-    gram = X.T @ X
     if len(gram) == 0:
-        return gram, gram, gram
+        return gram, gram
     norm = np.sqrt(np.diag(gram))
     try:
         R = linalg.cholesky(gram / np.outer(norm, norm), check_finite=False)
@@ -106,13 +177,15 @@ def triangle(X: Vector) -> tuple[Vector, Vector, Vector | None]:
         if not smallest >= 1e-5:
             raise linalg.LinAlgError
     except linalg.LinAlgError:
-        R = np.asarray(np.linalg.qr(X / norm, mode="r"))
+        R = np.zeros((0, len(gram)))
+        for X in parts():
+            R = np.asarray(np.linalg.qr(np.vstack([R, X / norm]), mode="r"))
         R = R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None]
         smallest = 0.0
     R = np.asarray(R * norm, dtype=np.float64)
     if smallest <= WELL_CONDITIONED:
-        return R, gram, None
-    return R, gram, np.ascontiguousarray(triangular.solve(R, np.eye(len(R))))
+        return R, None
+    return R, np.ascontiguousarray(triangular.solve(R, np.eye(len(R))))
 
 
 def orthogonal_columns(X: Vector, R: Vector, inverse: Vector | None) -> Vector:

@@ -50,8 +50,8 @@ class GroupFactor:
     ----------
     blocks
         Its random terms; none where the factor only holds the place of the first (see `group_factors`).
-    codes, z
-        (n,) levels and (n, k) covariates z_used, of rows as given.
+    codes, given
+        (n,) levels, and for each random term (n, k) covariates: the arrays of the design, of rows as given.
     n_levels
         Number of levels q.
     basis
@@ -64,7 +64,7 @@ class GroupFactor:
 
     blocks: tuple[Block, ...]
     codes: NDArray[np.intp]
-    z: Vector
+    given: tuple[Vector, ...]
     n_levels: int
     basis: Vector
     mixing: Vector | None = None
@@ -72,7 +72,22 @@ class GroupFactor:
     @property
     def k(self) -> int:
         """Number of columns."""
-        return self.z.shape[1]
+        return len(self.basis)
+
+    @property
+    def z(self) -> Vector:
+        """(n, k) covariates z_used, formed anew each time: a factor keeps no numbers of rows of its own."""
+        return self.used(slice(None))
+
+    def used(self, rows: slice) -> Vector:
+        """(m, k) covariates z_used of some rows."""
+        own = [
+            used_columns(z[rows], self.basis[b.columns, b.columns])
+            for b, z in zip(self.blocks, self.given, strict=True)
+        ]
+        if not own:
+            return np.zeros((len(self.codes[rows]), self.k))
+        return own[0] if len(own) == 1 else np.hstack(own)
 
     @cached_property
     def inverse(self) -> Vector:
@@ -129,16 +144,13 @@ def group_factors(design: Design) -> tuple[GroupFactor, ...]:
     groups.sort(key=lambda g: (not apart(g), -g.n_levels * g.k))
     if not groups or not apart(groups[0]):
         n = len(design.y)
-        groups.insert(0, GroupFactor((), np.zeros(n, dtype=np.intp), np.zeros((n, 1)), 1, np.eye(1)))
+        groups.insert(0, GroupFactor((), np.broadcast_to(np.intp(0), (n,)), (), 1, np.eye(1)))
     return tuple(groups)
 
 
 def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], precision: RowPrecision) -> GroupFactor:
     bases = [term_basis(precision.whiten(term.z), term.covariance.scaling) for term in terms]
-    used = [used_columns(term.z, R) for term, R in zip(terms, bases, strict=True)]
-    one = len(terms) == 1
-    z = used[0] if one else np.hstack(used)
-    basis = bases[0] if one else np.asarray(linalg.block_diag(*bases))
+    basis = bases[0] if len(terms) == 1 else np.asarray(linalg.block_diag(*bases))
     relation = terms[0].relation
     mixing = None if relation is None else np.asarray(np.linalg.cholesky(relation), dtype=np.float64)
-    return GroupFactor(blocks, terms[0].codes, z, terms[0].n_levels, basis, mixing)
+    return GroupFactor(blocks, terms[0].codes, tuple(t.z for t in terms), terms[0].n_levels, basis, mixing)

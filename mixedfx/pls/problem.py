@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.linalg import triangular
 from mixedfx.pls.coupling import Coupling, couple
-from mixedfx.pls.crossproducts import cross_products
+from mixedfx.pls.crossproducts import accumulated
 from mixedfx.pls.factors import Block, GroupFactor, group_factors
 
 Vector = NDArray[np.float64]
@@ -267,23 +267,16 @@ def build_problem(design: Design, REML: bool = True) -> Problem:
     MemoryForecastError
         If the factor of the second level would not fit in the memory that is free.
     """
-    precision = design.precision
-    X, y = precision.whiten(design.X), precision.whiten(design.y - design.offset)
-    n, p = X.shape
     factors = group_factors(design)
-    first, rest = factors[0], factors[1:]
-    z = precision.whiten(first.z)
-    products = cross_products(X, y, z, first.codes, first.n_levels, with_rows=bool(rest))
-    R, ww = products.R, products.ww
-    shift = triangular.solve(R, products.gamma)
-    gram1 = np.ascontiguousarray(products.by_level[:, :, p + 1 :].transpose(1, 2, 0))
-    zw1 = products.by_level[:, :, : p + 1].copy()
-    coupling, zw2 = None, np.zeros((0, p + 1))
-    if products.rows is not None and rest:
-        coupling, zw2 = couple(first, z, rest, precision, products.rows)
+    found = accumulated(design, factors)
+    R, p = found.fixed.R, len(found.fixed.R)
+    shift = triangular.solve(R, found.fixed.gamma)
+    gram1 = np.ascontiguousarray(found.by_level[:, :, p + 1 :].transpose(1, 2, 0))
+    zw1 = found.by_level[:, :, : p + 1].copy()
+    coupling, zw2 = (None, np.zeros((0, p + 1))) if found.second is None else couple(found.second)
     return Problem(
-        factors, gram1, coupling, zw1, zw2, ww, R, shift, n,
-        precision.log_determinant, REML, design.sigma,
+        factors, gram1, coupling, zw1, zw2, found.ww, R, shift, len(design.y),
+        design.precision.log_determinant, REML, design.sigma,
         sum(b.structure.n_parameters for g in factors for b in g.blocks),
     )  # fmt: skip
 

@@ -194,7 +194,7 @@ def row_map(problem: Problem, compiled: bool | None = None) -> RowMap:
     if not rest:
         return _made(problem, order, None, compiled)
     assert problem.coupling is not None
-    Z2, _ = sparse_z(rest)
+    Z2 = sparse_z(rest)
     inverse = np.empty(problem.coupling.size, dtype=np.int64)
     inverse[problem.coupling.layout.permutation] = np.arange(problem.coupling.size)
     Z2 = sparse.csr_array((Z2.data, inverse[Z2.indices], Z2.indptr), shape=shape_of(Z2))

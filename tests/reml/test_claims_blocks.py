@@ -70,9 +70,10 @@ WAYS = {
     "variances, a few at a time": ("pls.joint", "BLOCK", 500, ["predictions", "variances"]),
     "predictions, seven rows at a time": ("reml.predictive", "ROWS", 7, ["predictions"]),
     "sparse products of levels": ("pls.crossproducts", "SPARSE_FROM", 0, ["fit", "modes"]),
+    "rows in chunks": ("pls.crossproducts", "CHUNK", 37, ["fit", "modes", "refits"]),
     "sparse factors": ("pls.coupling", "SMALL", 0, ["fit", "modes", "variances", "covariance", "errors of modes"]),
     "columns of the second level, one at a time": (
-        "pls.factorization", "CHUNK", 1, ["fit", "variances", "covariance", "errors of modes", "Satterthwaite"],
+        "pls.second_level", "CHUNK", 1, ["fit", "variances", "covariance", "errors of modes", "Satterthwaite"],
     ),
     "traces of sparse kernels": ("inference.kernel_traces", "DENSE_NUMBERS", 0.0, ["Kenward and Roger"]),
 }  # fmt: skip
