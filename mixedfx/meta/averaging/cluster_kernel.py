@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from mixedfx.linalg.compiled import compiled
-from mixedfx.meta.averaging.cluster_weights import COARSEST, DEAD, FAR, FARTHEST, GROWTH, SHARP
+from mixedfx.meta.averaging.cluster_weights import DEAD, FAR, FARTHEST, step
 from mixedfx.meta.averaging.given import Cells, Index
 from mixedfx.meta.measure import Array
 
@@ -43,8 +43,9 @@ def _ndtr(x, table):
 
 
 @compiled
-def _loop(mechanism, cuts, two_sided, start, mean, variance, omega, centre, spread, fine, table, out):
+def _loop(mechanism, cuts, two_sided, start, mean, variance, omega, centre, spread, steps, ends, table, out):
     J = cuts.shape[1]
+    far, dead, farthest = ends
     biggest = 0
     for c in range(len(start) - 1):
         biggest = max(biggest, start[c + 1] - start[c])
@@ -58,13 +59,9 @@ def _loop(mechanism, cuts, two_sided, start, mean, variance, omega, centre, spre
         value = 0.0
         for c in range(len(start) - 1):
             first, m = start[c], start[c + 1] - start[c]
-            least = variance[r, first]
             for i in range(m):
-                d = variance[r, first + i]
-                least = min(least, d)
-                inverse[i] = 1.0 / math.sqrt(d)
-            s = spread[r, c]
-            h = min(1.0 / (SHARP * math.sqrt(1.0 + s * s / least)), COARSEST) / ((1.0 + GROWTH * math.log(m)) * fine)
+                inverse[i] = 1.0 / math.sqrt(variance[r, first + i])
+            s, h = spread[r, c], steps[r, c]
             top, total = -np.inf, 0.0
             for side in range(-1, 2, 2):
                 at = (side - 1) // 2
@@ -108,7 +105,7 @@ def _loop(mechanism, cuts, two_sided, start, mean, variance, omega, centre, spre
                     else:
                         total += math.exp(logs - top)
                     size = abs(z)
-                    if (size > FAR and logs < top - DEAD) or size > FARTHEST:
+                    if (size > far and logs < top - dead) or size > farthest:
                         break
                     at += side
             integral = top + math.log(total * h / math.sqrt(2.0 * math.pi))
@@ -122,7 +119,8 @@ def selection(
 ) -> Array:  # fmt: skip
     """(N,) sum over clusters of the log of what selection divides by, with its sign."""
     out = np.empty(len(mean))
-    arrays = [np.ascontiguousarray(a, dtype=np.float64) for a in (mean, variance, omega, centre, spread)]
+    steps = step(spread**2 / np.minimum.reduceat(variance, start[:-1], axis=1), np.diff(start), fine)
+    arrays = [np.ascontiguousarray(a, dtype=np.float64) for a in (mean, variance, omega, centre, spread, steps)]
     cuts = np.ascontiguousarray(found.cuts, dtype=np.float64)
-    _loop(mechanism, cuts, found.two_sided, start.astype(np.int64), *arrays, float(fine), _table(), out)
+    _loop(mechanism, cuts, found.two_sided, start.astype(np.int64), *arrays, (FAR, DEAD, FARTHEST), _table(), out)
     return out

@@ -21,14 +21,16 @@ from mixedfx.meta.measure import Array
 
 MECHANISM = {"joint": 0, "conditional": 1, "best": 2}
 SHARP, COARSEST, GROWTH = 1.0, 0.75, 0.35  # of the step: see `step`
+FINEST = 0.01  # where tau is a hundred standard errors: normal probabilities are steps there
 FAR, DEAD = 5.7, 17.0  # standard deviations within which all terms are taken, logs below the top of those left out
 FARTHEST = 40.0
-COMPILED = 40_000  # rows in clusters times parameter values from which the compiled loop is worth its import
+COMPILED = 12  # rows in clusters from which the compiled loop is worth its import
 
 
-def step(ratio: Array, m: int, fine: float) -> Array:
+def step(ratio: Array, m: Array | int, fine: float) -> Array:
     """Step of the rule in standard deviations of g; ratio is its variance over the smallest variance beside it."""
-    return np.minimum(1 / (SHARP * np.sqrt(1 + ratio)), COARSEST) / ((1 + GROWTH * np.log(m)) * fine)
+    h = np.minimum(1 / (SHARP * np.sqrt(1 + ratio)), COARSEST) / (1 + GROWTH * np.log(m))
+    return np.maximum(h, FINEST) / fine
 
 
 def cluster_log_likelihood(
@@ -88,7 +90,7 @@ def cluster_log_likelihood(
     spread = np.sqrt(s2) if conditional else np.repeat(np.sqrt(shared)[:, None], len(many), axis=1)
     if loop is None:
         loop = selection
-        if len(rows) * N > COMPILED:
+        if len(rows) >= COMPILED:
             from mixedfx.meta.averaging.cluster_kernel import selection as loop
     return value + loop(MECHANISM[mechanism], part, first, mean, variance, omega, centre, spread, fine)
 
