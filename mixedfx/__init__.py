@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mixedfx.inference.emmeans import emmeans, emtrends
     from mixedfx.inference.side_by_side import table
     from mixedfx.meta.aggregate import aggregate
+    from mixedfx.meta.averaging.robma import bma, robma
     from mixedfx.meta.escalc import escalc
     from mixedfx.meta.pooled import rma_mh, rma_peto
     from mixedfx.meta.rho_sensitivity import rho_sensitivity
@@ -51,6 +52,7 @@ __all__ = [
     "aggregate",
     "anova",
     "bayes",
+    "bma",
     "clear_cache",
     "control",
     "convert_effects",
@@ -74,6 +76,7 @@ __all__ = [
     "rma_mh",
     "rma_mv",
     "rma_peto",
+    "robma",
     "selmodel",
     "stan_code",
     "stan_data",
@@ -85,6 +88,7 @@ _FUNCTIONS = {
     "aggregate": "mixedfx.meta.aggregate",
     "anova": "mixedfx.reml.comparison",
     "bayes": "mixedfx.bayes.bayes",
+    "bma": "mixedfx.meta.averaging.robma",
     "clear_cache": "mixedfx.bayes.engines.cache",
     "control": "mixedfx.options",
     "convert_effects": "mixedfx.meta.transforms",
@@ -104,6 +108,7 @@ _FUNCTIONS = {
     "rma_mv": "mixedfx.meta.rma_mv",
     "rma_mh": "mixedfx.meta.pooled",
     "rma_peto": "mixedfx.meta.pooled",
+    "robma": "mixedfx.meta.averaging.robma",
     "selmodel": "mixedfx.meta.selmodel",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
