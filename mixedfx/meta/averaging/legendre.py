@@ -4,7 +4,8 @@ A smooth density f on [a, b], known at the n nodes of the rule, is the polynomia
 sum_i w_i P_l(x_i) f(x_i), up to the digits of the rule itself. Its distribution function is again a sum of Legendre
 polynomials, since int P_l = (P_{l+1} - P_{l-1}) / (2 l + 1). A joint density on a grid of nodes is drawn from one
 coordinate after the other: the first from its marginal, the next from the conditional density, which is interpolated
-in those before.
+in those before. The draws of a coordinate are then put in the place of quantiles of its marginal, which are exact, in
+the order that they have (`spread_out`): so every coordinate has its marginal, and their ranks the joint distribution.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from numpy.polynomial import legendre
 
 from mixedfx.meta.measure import Array
 
-FINE = 257  # points at which distribution functions are tabulated
+FINE = 97  # points at which conditional distribution functions are tabulated
+EXACT = 2001  # points at which those of marginals are
 CHUNK = 2_000_000  # numbers of one temporary array
 
 
@@ -130,6 +132,13 @@ def draw(logs: Array, axes: Sequence[Axis], uniform: Array) -> Array:
             if j + 1 < len(free):
                 at_x = legendre.legvander(x, axes[i].n - 1) @ rules[j][2]
                 block = np.maximum(_contracted(at_x, block), 0.0)
+    for j, i in enumerate(free):
+        weights = np.ones(())
+        for other in range(len(free)):
+            weights = np.multiply.outer(weights, rules[other][1] if other != j else np.ones(axes[free[other]].n))
+        marginal = (values * weights).sum(axis=tuple(a for a in range(len(free)) if a != j))
+        x = _exact(marginal, axes[i].n, (np.arange(len(uniform)) + 0.5) / len(uniform))
+        out[:, i] = spread_out(out[:, i], axes[i].low + (axes[i].high - axes[i].low) * (x + 1) / 2)
     return out
 
 
@@ -140,6 +149,30 @@ def _contracted(at_x: Array, block: Array) -> Array:
     else:
         flat = np.einsum("ni,nij->nj", at_x, block.reshape(len(block), block.shape[1], -1))
     return flat.reshape(len(at_x), *block.shape[2:])
+
+
+def spread_out(drawn: Array, quantiles: Array) -> Array:
+    """Rising quantiles in the order of draws.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.meta.averaging.legendre import spread_out
+    >>> spread_out(np.array([0.3, -2.0, 0.9]), np.array([-1.0, 0.0, 1.0]))
+    array([ 0., -1.,  1.])
+    """
+    out = np.empty_like(drawn)
+    out[np.argsort(drawn, kind="stable")] = quantiles
+    return out
+
+
+def _exact(density: Array, n: int, u: Array) -> Array:
+    """(N,) quantiles u in [-1, 1] of a density (n,) at the nodes."""
+    grid = np.cos(np.pi * (1 - np.arange(EXACT) / (EXACT - 1)))
+    coefficients = _rule(n)[2] @ density
+    cdf = legendre.legval(grid, legendre.legint(coefficients, lbnd=-1))
+    cdf = np.maximum.accumulate(np.maximum(cdf, 0.0))
+    return np.interp(u * cdf[-1], cdf, grid)
 
 
 def _inverted(density: Array, n: int, u: Array) -> Array:

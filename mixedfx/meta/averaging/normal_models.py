@@ -17,7 +17,7 @@ from scipy import special
 
 from mixedfx.meta.averaging.gaussian import Gram, Integrated, design, gram, integrated, normal_between
 from mixedfx.meta.averaging.given import Given
-from mixedfx.meta.averaging.legendre import Axis, axis, draw, log_sum, outer, point, windows
+from mixedfx.meta.averaging.legendre import Axis, axis, draw, log_sum, outer, point, spread_out, windows
 from mixedfx.meta.averaging.members import Member
 from mixedfx.meta.measure import Array
 from mixedfx.priors.marginal import Marginal
@@ -30,6 +30,7 @@ SLOPE_NODES, SLOPE_CHECK = 72, 52
 MIXING_NODES = 40
 SEARCH = (65, 17, 33, 17)  # points of the search for windows, u, s, x, l
 MOST = 400_000  # nodes at once
+POINTS = 64  # at which the distribution functions of coefficients are computed
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,9 @@ def solve(given: Given, group: Sequence[Member]) -> list[NormalModel]:
     u = _log_range(first.tau)
     grids = [_even(*u, SEARCH[0]), _even(*_share_range(first.rho), SEARCH[1])]
     for _ in range(4):
-        tops = [_searched(given, group, designs, grids, member) for member in group]
+        axes = [Axis(grid, np.zeros(len(grid)), float(grid[0]), float(grid[-1])) for grid in grids]
+        shared = _grams(given, designs, axes)
+        tops = [_joint(given, m, shared[m.kind], (*axes, *_coarse(m))).max(axis=(2, 3)) for m in group]
         found = [windows(top, grids, DROP) for top in tops]
         joined = [(min(w[i][0] for w in found), max(w[i][1] for w in found)) for i in range(2)]
         pairs = zip(joined, grids, strict=True)
@@ -155,16 +158,6 @@ def _grams(given: Given, designs: dict[str, Array], axes: Sequence[Axis]) -> dic
     tau, rho = np.exp(axes[0].nodes), share(axes[1].nodes)
     pairs = [grid.ravel() for grid in np.meshgrid(tau, rho, indexing="ij")]
     return {kind: gram(given, Z, *pairs) for kind, Z in designs.items()}
-
-
-def _searched(
-    given: Given, group: Sequence[Member], designs: dict[str, Array], grids: Sequence[Array], member: Member
-) -> Array:
-    """Log density of a model over the grids of u and s, the other coordinates at their best."""
-    axes = [Axis(grid, np.zeros(len(grid)), float(grid[0]), float(grid[-1])) for grid in grids]
-    found = _grams(given, {member.kind: designs[member.kind]}, axes)[member.kind]
-    inner = (*axes, *_coarse(member))
-    return _joint(given, member, found, inner).max(axis=(2, 3))
 
 
 def _coarse(member: Member) -> tuple[Axis, Axis]:
@@ -282,14 +275,33 @@ def sample(given: Given, model: NormalModel, n: int) -> Sampled:
     mu = np.full(n, float(coefficients.mean.loc))
     moderators = np.zeros((n, given.M.shape[1]))
     if p:
+        values, means, sds = np.empty((3, n, p))
         for rows, found in _conditionals(given, member, tau, rho, b, at[:, 3]):
-            values = _coefficients(member, found, uniform[rows, 4:])
-            if coefficients.free_mean:
-                mu[rows] = values[:, 0]
-            moderators[rows[:, None], np.array(coefficients.columns, dtype=np.intp)[None]] = values[
-                :, int(coefficients.free_mean) :
-            ]
+            values[rows] = _coefficients(member, found, uniform[rows, 4:])
+            means[rows], sds[rows] = found.mean, np.sqrt(np.diagonal(found.covariance, axis1=-2, axis2=-1))
+        if not coefficients.mean.cut:
+            values = np.column_stack([_spread_out(*columns) for columns in zip(values.T, means.T, sds.T, strict=True)])
+        if coefficients.free_mean:
+            mu = values[:, 0]
+        moderators[:, list(coefficients.columns)] = values[:, int(coefficients.free_mean) :]
     return Sampled(mu, tau, rho, b, moderators, np.zeros((n, 0)), np.full(n, 1 / n))
+
+
+def _spread_out(drawn: Array, means: Array, sds: Array) -> Array:
+    """Draws in the place of quantiles of the mixture of their normal distributions, in their order.
+
+    Interpolated are normal scores, which are nearly straight lines.
+    """
+    low, high = float((means - 7 * sds).min()), float((means + 7 * sds).max())
+    inner = np.quantile(drawn, np.linspace(0, 1, POINTS))
+    grid = np.unique(np.concatenate([np.linspace(low, inner[0], 9), inner, np.linspace(inner[-1], high, 9)]))
+    cdf = special.ndtr((grid[:, None] - means) / sds).mean(axis=1)
+    inside = (cdf > 1e-15) & (cdf < 1 - 1e-15)
+    if inside.sum() < 2:
+        return drawn
+    wanted = special.ndtri((np.arange(len(drawn)) + 0.5) / len(drawn))
+    at = np.interp(wanted, special.ndtri(cdf[inside]), grid[inside])
+    return spread_out(drawn, at)
 
 
 def _conditionals(

@@ -28,7 +28,9 @@ def page(fit: RobmaFit) -> SummaryContent:
     clusters = f" in {len(fit.given.cluster_labels)} clusters" if fit.clustered else ""
     title = f"Bayesian model-averaged meta-analysis of {fit.k} estimates{clusters}: {len(fit.members)} models"
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(tuple(facts(fit)))]
-    blocks.append(frame_table(report.components(fit), "Components", whole=".components"))
+    components = report.components(fit)
+    components["inclusion_bf"] = [_number(value) for value in components["inclusion_bf"]]
+    blocks.append(frame_table(components, "Components", whole=".components"))
     blocks.append(frame_table(report.estimates(fit, False, None, None), f"Averaged over all models ({_level(fit)})"))
     blocks.append(
         frame_table(report.estimates(fit, True, None, None), f"Averaged over the models that have it ({_level(fit)})")
@@ -82,4 +84,9 @@ def evidence_words(fit: RobmaFit) -> str:
 
 def _best(fit: RobmaFit) -> pd.DataFrame:
     table = report.models(fit).sort_values("posterior", ascending=False, kind="stable")
+    table["error"] = [f"{value:.1g}" for value in table["error"]]
     return table.drop(columns=["method", "k_hat", "inclusion_bf"])
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.4g}"

@@ -20,8 +20,8 @@ from mixedfx.meta.averaging.solve import Solved, sample
 from mixedfx.meta.measure import Array
 from mixedfx.priors.bias import Weights
 
-FEWEST, MOST = 256, 4096  # draws of a model
-TOTAL = 8192  # draws of a model of probability 1
+FEWEST, MOST = 512, 4096  # draws of a model
+TOTAL = 32768  # draws of a model of probability 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,7 +58,7 @@ def component_flags(fit: RobmaFit) -> dict[str, list[bool | None]]:
 
 def components(fit: RobmaFit) -> pd.DataFrame:
     """Table behind `RobmaFit.components`."""
-    rows = {name: inclusion(fit, present) for name, present in component_flags(fit).items()}
+    rows = {name: inclusion(fit, present) for name, present in component_flags(fit).items() if any(present)}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["models", "prior", "posterior", "inclusion_bf"])
     return table.rename_axis("component")
 
