@@ -10,7 +10,7 @@ the models that are listed one by one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -260,15 +260,14 @@ def robma4(measure: str | None = None, unit_sd: float | None = None, **component
     >>> print(mx.priors.robma4("SMD").effect[1])
     normal(0, 0.7071)
     """
-    if unit_sd is None:
-        if measure not in UNIT_SD:
-            known = ", ".join(map(repr, UNIT_SD))
-            raise OptionError(
-                f"robma4 has no unit of measure={measure!r}",
-                hint=f"Use measure={known}; of another, give unit_sd=, sqrt(sum of n / sum of 1 / se^2), say.",
-            )
-        unit_sd = UNIT_SD[measure]
-    u = float(unit_sd)
+    u = UNIT_SD.get(measure or "", 0.0) if unit_sd is None else float(unit_sd)
+    if not u > 0:
+        known = ", ".join(map(repr, UNIT_SD))
+        what = f"measure={measure!r}" if unit_sd is None else f"unit_sd={unit_sd!r}"
+        raise OptionError(
+            f"robma4 has no unit of {what}",
+            hint=f"Use measure={known}; of another, give unit_sd=, sqrt(sum of n / sum of 1 / se^2), say.",
+        )
     own: dict[str, Any] = {
         "effect": [Spike(0.0), normal(0, u / 2)],
         "heterogeneity": [Spike(0.0), half_normal(u / 4)],
@@ -282,8 +281,6 @@ def robma4(measure: str | None = None, unit_sd: float | None = None, **component
 
 
 def _named(name: str, own: dict[str, Any], components: Mapping[str, Any]) -> Ensemble:
-    from dataclasses import replace
-
     return replace(ensemble(**{**own, **components}), name=name if not components else f"{name}, changed")
 
 

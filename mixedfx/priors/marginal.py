@@ -108,12 +108,12 @@ class Marginal:
 
     @cached_property
     def _below(self) -> float:
-        return float(_LINES[type(self.base)].cdf(self.base, np.float64(self.lower))) if self.lower > -np.inf else 0.0
+        return float(_LINES[type(self.base)].cdf(self.base, np.array(self.lower))) if self.lower > -np.inf else 0.0
 
     @cached_property
     def mass(self) -> float:
         """Probability that the whole distribution has between `lower` and `upper`."""
-        above = float(_LINES[type(self.base)].cdf(self.base, np.float64(self.upper))) if self.upper < np.inf else 1.0
+        above = float(_LINES[type(self.base)].cdf(self.base, np.array(self.upper))) if self.upper < np.inf else 1.0
         return above - self._below
 
     def log_density(self, x: Array) -> Array:

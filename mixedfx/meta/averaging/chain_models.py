@@ -1,7 +1,7 @@
 r"""Evidence and draws where importance weights fail: NUTS, and bridge sampling for the evidence.
 
-Half of the draws give a normal proposal g for the bridge, the other half and as many draws of g estimate the evidence by
-the fixed point of Meng and Wong (1996, Statistica Sinica 6:831): with l = density / g and shares s of either sample,
+Half of the draws give a t distribution g for the bridge, the other half and as many draws of g estimate the evidence
+by the fixed point of Meng and Wong (1996, Statistica Sinica 6:831): with l = density / g and shares s of either sample,
 
     Z = mean_g { l / (s_1 l + s_2 Z) } / mean_posterior { 1 / (s_1 l + s_2 Z) }.
 

@@ -1,4 +1,4 @@
-"""Compiled twin of `cluster_weights.selection`; normal probabilities come from a table.
+"""Compiled twin of `cluster_selection.selection`; normal probabilities come from a table.
 
 The distribution function of the normal distribution is interpolated by cubics between values and densities 1 / 64
 apart: the error is 2e-10, and in the lower tail less than 1e-6 of the value.
@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from mixedfx.linalg.compiled import compiled
-from mixedfx.meta.averaging.cluster_weights import DEAD, FAR, FARTHEST, step
+from mixedfx.meta.averaging.cluster_selection import DEAD, FAR, FARTHEST, step
 from mixedfx.meta.averaging.given import Cells, Index
 from mixedfx.meta.measure import Array
 

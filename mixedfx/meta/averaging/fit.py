@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.meta.averaging import report
+from mixedfx.meta.averaging import page, report
 from mixedfx.meta.averaging.given import Given
 from mixedfx.meta.averaging.members import Member
 from mixedfx.meta.averaging.normal_models import Evidence
@@ -55,9 +55,9 @@ class RobmaFit:
     >>> fit.components.round(3)
                    models  prior  posterior  inclusion_bf
     component
-    effect              6    0.5      0.486         0.946
-    heterogeneity       6    0.5      0.145         0.169
-    bias                8    0.5      0.895         8.566
+    effect              6    0.5      0.192         0.238
+    heterogeneity       6    0.5      0.070         0.076
+    bias                8    0.5      0.956        21.885
     """
 
     given: Given
@@ -139,9 +139,7 @@ class RobmaFit:
         """Parameters averaged over the models that have them: mean, median, lower, upper."""
         return report.estimates(self, True, None, None)
 
-    def tidy(
-        self, conditional: bool = False, measure: str | None = None, level: float | None = None
-    ) -> pd.DataFrame:
+    def tidy(self, conditional: bool = False, measure: str | None = None, level: float | None = None) -> pd.DataFrame:
         """Parameters averaged over models, on another scale or with other intervals.
 
         Parameters
@@ -233,7 +231,7 @@ class RobmaFit:
 
     def summary(self) -> SummaryContent:
         """Everything about the fit on one page; prints as text, shows as HTML in a notebook."""
-        return report.summary(self)
+        return page.page(self)
 
     def __repr__(self) -> str:
         mean = self.estimates.loc["mu", "mean"]

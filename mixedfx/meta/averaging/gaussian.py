@@ -14,8 +14,8 @@ h = s C' V^-1 r
     log evidence = -1/2 { k log 2 pi + log |V| + r' V^-1 r - h' P^-1 h + log |P| - sum log p },
 
 and given the data they are N(m + P^-1 h, P^-1). A prior of mu that is cut off divides by its own probability of the
-interval and multiplies with that of the posterior; a uniform one has p = 0 and the density 1 / (upper - lower); Student's
-t is normal given a precision that has a gamma distribution, one coordinate of the quadrature more.
+interval and multiplies with that of the posterior; a uniform one has p = 0 and the density 1 / (upper - lower);
+Student's t is normal given a precision that has a gamma distribution, one coordinate of the quadrature more.
 """
 
 from __future__ import annotations
@@ -111,9 +111,7 @@ def mean_prior(prior: Any) -> MeanPrior:
         )
     assert isinstance(base, Normal | StudentT)
     kind = "normal" if isinstance(base, Normal) else "t"
-    return MeanPrior(
-        kind, base.loc, base.scale, base.df, found.lower, found.upper, float(np.log(found.mass))
-    )
+    return MeanPrior(kind, base.loc, base.scale, base.df, found.lower, found.upper, float(np.log(found.mass)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ from scipy import special
 from mixedfx.errors import DataError, OptionError, some_rows
 from mixedfx.meta.measure import Array
 from mixedfx.priors.bias import Weights
+from mixedfx.priors.marginal import Marginal
 
 Index = NDArray[np.intp]
 Critical = Callable[[float], Array]  # p value of one tail -> (k,) estimates that have it
@@ -133,6 +134,35 @@ class Given:
         if kind == "PEESE":
             return self.sign * self.v / self.scale
         return np.zeros(self.k)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The coordinate u of tau in which integrals are done, tau = unit sinh(u): straight below `unit`, logs above.
+
+    Where the likelihood does not change any more, below a standard error, and where the prior has its first tenth,
+    tau itself is the better coordinate, since most priors of it have a density at 0; in its tail log tau is.
+    """
+
+    unit: float
+
+    def tau(self, u: Array) -> Array:
+        """Tau at u."""
+        return self.unit * np.sinh(u)
+
+    def coordinate(self, tau: float) -> float:
+        """U of tau."""
+        return float(np.arcsinh(tau / self.unit))
+
+    def log_slope(self, u: Array) -> Array:
+        """Log of the derivative of tau by u."""
+        return np.log(self.unit * np.cosh(u))
+
+
+def spread_of(given: Given, tau: Marginal | float) -> Spread:
+    """The coordinate for a prior of tau."""
+    unit = float(np.median(given.se)) / given.scale
+    return Spread(min(unit, max(float(tau.quantile(0.1)), 1e-3 * unit)) if isinstance(tau, Marginal) else unit)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ import numpy as np
 from mixedfx.errors import OptionError
 from mixedfx.meta.averaging.gaussian import Coefficients, mean_prior
 from mixedfx.meta.averaging.given import Given
-from mixedfx.priors.bias import PEESE, PET, Bias, NoBias, Weights
-from mixedfx.priors.bounded import Beta, Spike
+from mixedfx.priors.bias import PEESE, PET, NoBias, Weights
+from mixedfx.priors.bounded import Spike
 from mixedfx.priors.ensembles import Ensemble, Option
 from mixedfx.priors.marginal import Marginal, marginal
 
@@ -108,8 +108,8 @@ def members(ensemble: Ensemble, given: Given) -> tuple[Member, ...]:
             merged[key] = merged.get(key, 0.0) + weight
     total = sum(merged.values())
     return tuple(
-        Member(*key[:4], key[4], _coefficients(key[0], key[4], given), weight / total)
-        for key, weight in merged.items()
+        Member(effect, tau, shared, bias, others, _coefficients(effect, others, given), weight / total)
+        for (effect, tau, shared, bias, others), weight in merged.items()
     )
 
 
@@ -130,11 +130,3 @@ def _coefficients(effect: Option, moderators: tuple[Option, ...], given: Given) 
             columns += moderator.columns
             sds += [one.prior.scale] * len(moderator.columns)
     return Coefficients(mean_prior(effect.prior), tuple(columns), tuple(sds))
-
-
-def name_of(bias: Bias) -> str:
-    """What a hypothesis of bias is called in tables."""
-    return str(bias)
-
-
-UNIFORM_SHARE = Beta(1.0, 1.0)

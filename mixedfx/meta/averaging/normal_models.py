@@ -1,10 +1,10 @@
 r"""Evidence and draws of models without weights: quadrature over tau, rho, the coefficient of bias, and no more.
 
-Coordinates are u = log tau, s with rho = sin^2(pi s / 2), which spreads nodes at both ends, x = probability that the
-prior of PET or PEESE has below b, and l = log of the precision of mu under a Student's t prior. Gauss-Legendre nodes
-are placed in windows where some model of a *family*, those that share the priors of tau and rho, is within e^-DROP of
-its top: they share one Gram matrix for each (tau, rho). The evidence is computed by two rules, and their difference is
-its error.
+Coordinates are u, tau = unit sinh(u) (`Spread`), s with rho = sin^2(pi s / 2), which spreads nodes at both ends, x =
+probability that the prior of PET or PEESE has below b, and l = log of the precision of mu under a Student's t prior.
+Gauss-Legendre nodes are placed in windows where some model of a *family*, those that share the priors of tau and rho,
+is within e^-DROP of its top: they share one Gram matrix for each (tau, rho). The evidence is computed by two rules, and
+their difference is its error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from scipy import special
 
 from mixedfx.meta.averaging.gaussian import Gram, Integrated, design, gram, integrated, normal_between
-from mixedfx.meta.averaging.given import Given
+from mixedfx.meta.averaging.given import Given, spread_of
 from mixedfx.meta.averaging.legendre import Axis, axis, draw, log_sum, outer, point, spread_out, windows
 from mixedfx.meta.averaging.members import Member
 from mixedfx.meta.measure import Array
@@ -25,7 +25,7 @@ from mixedfx.sampling.nodes import evenly_spread
 
 DROP = 25.0
 REMAINDER = 1e-11  # probability of a prior beyond which its parameter is not looked for
-NODES, CHECK = 40, 28
+NODES, CHECK = 40, 32
 SLOPE_NODES, SLOPE_CHECK = 72, 52
 MIXING_NODES = 40
 SEARCH = (65, 17, 33, 17)  # points of the search for windows, u, s, x, l
@@ -86,11 +86,11 @@ def solve(given: Given, group: Sequence[Member]) -> list[NormalModel]:
     """Evidence of the models of one family."""
     first = group[0]
     designs = {kind: design(given, kind) for kind in {one.kind for one in group}}
-    u = _log_range(first.tau)
+    u = tau_range(given, first.tau)
     grids = [_even(*u, SEARCH[0]), _even(*_share_range(first.rho), SEARCH[1])]
     for _ in range(4):
         axes = [Axis(grid, np.zeros(len(grid)), float(grid[0]), float(grid[-1])) for grid in grids]
-        shared = _grams(given, designs, axes)
+        shared = _grams(given, first.tau, designs, axes)
         tops = [_joint(given, m, shared[m.kind], (*axes, *_coarse(m))).max(axis=(2, 3)) for m in group]
         found = [windows(top, grids, DROP) for top in tops]
         joined = [(min(w[i][0] for w in found), max(w[i][1] for w in found)) for i in range(2)]
@@ -101,7 +101,7 @@ def solve(given: Given, group: Sequence[Member]) -> list[NormalModel]:
     ends = [(float(grid[0]), float(grid[-1])) for grid in grids]
     out: list[NormalModel] = []
     rules = [tuple(_rule(low, high, n) for low, high in ends) for n in (NODES, CHECK)]
-    grams = [_grams(given, designs, rule) for rule in rules]
+    grams = [_grams(given, first.tau, designs, rule) for rule in rules]
     for member in group:
         values = []
         for i, (rule, found_grams) in enumerate(zip(rules, grams, strict=True)):
@@ -121,13 +121,12 @@ def _rule(low: float, high: float, n: int) -> Axis:
     return point(low) if low == high else axis(n, low, high)
 
 
-def _log_range(tau: Marginal | float) -> tuple[float, float]:
-    """Where log tau is looked for."""
-    if isinstance(tau, float):
-        at = float(np.log(tau)) if tau > 0 else -np.inf
-        return at, at
-    low, high = (float(np.log(max(float(tau.quantile(q)), 1e-30))) for q in (REMAINDER, 1 - REMAINDER))
-    return low, high
+def tau_range(given: Given, tau: Marginal | float) -> tuple[float, float]:
+    """Where the coordinate of tau is looked for."""
+    spread = spread_of(given, tau)
+    if not isinstance(tau, Marginal):
+        return spread.coordinate(tau), spread.coordinate(tau)
+    return spread.coordinate(float(tau.quantile(REMAINDER))), spread.coordinate(float(tau.quantile(1 - REMAINDER)))
 
 
 def _share_range(rho: Marginal | float) -> tuple[float, float]:
@@ -143,20 +142,21 @@ def share(s: Array) -> Array:
     return np.sin(np.pi / 2 * s) ** 2
 
 
-def log_prior(member: Member, u: Array, s: Array) -> Array:
+def log_prior(given: Given, member: Member, u: Array, s: Array) -> Array:
     """Log prior density of the coordinates of tau and rho, broadcast."""
     total = np.zeros(np.broadcast_shapes(np.shape(u), np.shape(s)))
     if isinstance(member.tau, Marginal):
-        total = total + member.tau.log_density(np.exp(u)) + u
+        spread = spread_of(given, member.tau)
+        total = total + member.tau.log_density(spread.tau(u)) + spread.log_slope(u)
     if isinstance(member.rho, Marginal):
         with np.errstate(divide="ignore"):
             total = total + member.rho.log_density(share(s)) + np.log(np.pi / 2 * np.sin(np.pi * np.clip(s, 0, 1)))
     return total
 
 
-def _grams(given: Given, designs: dict[str, Array], axes: Sequence[Axis]) -> dict[str, Gram]:
-    tau, rho = np.exp(axes[0].nodes), share(axes[1].nodes)
-    pairs = [grid.ravel() for grid in np.meshgrid(tau, rho, indexing="ij")]
+def _grams(given: Given, tau: Marginal | float, designs: dict[str, Array], axes: Sequence[Axis]) -> dict[str, Gram]:
+    nodes = spread_of(given, tau).tau(axes[0].nodes), share(axes[1].nodes)
+    pairs = [grid.ravel() for grid in np.meshgrid(*nodes, indexing="ij")]
     return {kind: gram(given, Z, *pairs) for kind, Z in designs.items()}
 
 
@@ -187,7 +187,7 @@ def _inner(
         return x, mixing
     few = [_even(float(grid[0]), float(grid[-1]), 9) for grid in grids]
     outer_axes = [Axis(grid, np.zeros(len(grid)), float(grid[0]), float(grid[-1])) for grid in few]
-    found = _grams(given, {member.kind: designs[member.kind]}, outer_axes)[member.kind]
+    found = _grams(given, member.tau, {member.kind: designs[member.kind]}, outer_axes)[member.kind]
     x_range, l_range = (x.low, x.high), (mixing.low, mixing.high)
     for _ in range(3):
         logs = _joint(given, member, found, (*outer_axes, x, mixing))
@@ -223,7 +223,7 @@ def _joint(given: Given, member: Member, found: Gram, axes: Sequence[Axis]) -> A
         at = slice(begin, begin + step)
         part = integrated(Gram(G[at], log_det[at]), member.coefficients, b, np.exp(mixing), given.k).log_evidence
         out[at] = part + more
-    return out + log_prior(member, axes[0].nodes[:, None], axes[1].nodes)[:, :, None, None]
+    return out + log_prior(given, member, axes[0].nodes[:, None], axes[1].nodes)[:, :, None, None]
 
 
 def slope_of(member: Member, x: Array) -> Array:
@@ -270,7 +270,7 @@ def sample(given: Given, model: NormalModel, n: int) -> Sampled:
     p = coefficients.size
     uniform = evenly_spread(n, 4 + p)
     at = draw(model.logs, model.axes, uniform[:, :4])
-    tau, rho = np.exp(at[:, 0]), share(at[:, 1])
+    tau, rho = spread_of(given, member.tau).tau(at[:, 0]), share(at[:, 1])
     b = slope_of(member, at[:, 2])
     mu = np.full(n, float(coefficients.mean.loc))
     moderators = np.zeros((n, given.M.shape[1]))

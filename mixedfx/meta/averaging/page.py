@@ -78,7 +78,9 @@ def evidence_words(fit: RobmaFit) -> str:
             more = f", k-hat at most {k_hat:.2f}" if method == "importance sampling" else ""
             parts.append(f"{len(mine)} by {method}, error of the log at most {max(worst, 1e-12):.1g}{more}")
     relevant = fit.posterior > 0
-    error = float(np.sqrt(np.sum((fit.posterior[relevant] * np.array([e.error for e in fit.evidences])[relevant]) ** 2)))
+    error = float(
+        np.sqrt(np.sum((fit.posterior[relevant] * np.array([e.error for e in fit.evidences])[relevant]) ** 2))
+    )
     return "; ".join(parts) + f"; error of posterior probabilities about {max(error, 1e-12):.1g}"
 
 

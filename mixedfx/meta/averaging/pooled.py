@@ -78,9 +78,13 @@ def pooled(given: Given, found: Sequence[Member], solved: Sequence[Solved], post
             at.slope if member.kind == "PEESE" else nothing, at.moderators, _on_edges(member, at.omega, middle),
         ))  # fmt: skip
     sizes = [len(part[0]) for part in parts]
-    joined = [np.concatenate([part[i] for part in parts]) for i in range(8)]
-    own = [sample_omega for sample_omega in _own(parts, found, middle)]
-    return Pooled(np.repeat(np.arange(len(parts)), sizes), *joined, edges, tuple(own))
+    weights, mu, tau, rho, pet, peese, moderators, omega = (
+        np.concatenate([part[i] for part in parts]) for i in range(8)
+    )
+    return Pooled(
+        np.repeat(np.arange(len(parts)), sizes), weights, mu, tau, rho, pet, peese, moderators, omega, edges,
+        tuple(_own(parts, found, middle)),
+    )  # fmt: skip
 
 
 def _own(parts: Sequence[tuple[Array, ...]], found: Sequence[Member], middle: Array) -> list[Array]:

@@ -151,7 +151,8 @@ def read_moderators(found: Estimates) -> tuple[tuple[Moderator, ...], Array]:
 
 def _moderator(term: Term, design: Design, q: int) -> tuple[Moderator, Array]:
     X = design.X[:, list(term.coefficients)]
-    if len(term.product) > 1 or (X.shape[1] > 1 and not term.product[0].categorical):
+    (variable, *others) = term.product
+    if others or (X.shape[1] > 1 and not variable.categorical):
         raise ModelError(
             f"'{term.text}' has more than one column, and is no moderator that is in or out by one prior",
             hint="Give covariates and factors one by one, without interactions and polynomials.",
@@ -160,12 +161,12 @@ def _moderator(term: Term, design: Design, q: int) -> tuple[Moderator, Array]:
         raise ModelError(
             f"the moderator '{term.text}' is constant, or a combination of others", hint="Leave it out of the formula."
         )
-    if not term.product[0].categorical:
+    if not variable.categorical:
         centre, sd = float(X.mean()), float(X.std(ddof=1))
         return Moderator(term.text, (q,), (term.text,), np.ones((1, 1)), centre, sd), (X - centre) / sd
     L = X.shape[1] + 1
     contrasts = mean_difference(L)
-    values = design.frame[term.product[0].columns[0]].astype(str).to_numpy()
+    values = design.frame[variable.columns[0]].astype(str).to_numpy()
     names = tuple(str(values[row]) for row in (int((~X.any(axis=1)).argmax()), *X.argmax(axis=0)))
     return Moderator(term.text, tuple(range(q, q + L - 1)), names, contrasts), indicators(X) @ contrasts
 

@@ -14,14 +14,14 @@ from mixedfx.meta.averaging.given import cells
 from mixedfx.meta.averaging.pooled import described, quantiles
 from mixedfx.meta.averaging.read import moderator_rows
 from mixedfx.meta.averaging.scales import converter
-from mixedfx.meta.averaging.truths import new_effects, true_effects as draw_true_effects
+from mixedfx.meta.averaging.truths import new_effects
+from mixedfx.meta.averaging.truths import true_effects as draw_true_effects
 from mixedfx.meta.measure import Array
 from mixedfx.meta.selection_intervals import interval_names
 from mixedfx.sampling.importance import resample
 
 if TYPE_CHECKING:
     from mixedfx.meta.averaging.fit import RobmaFit
-    from mixedfx.results.render import SummaryContent
 
 STATISTICS = ["mean", "median", "lower", "upper"]
 
@@ -32,7 +32,7 @@ def _log_sum(logs: Array) -> float:
 
 
 def inclusion(fit: RobmaFit, present: list[bool | None]) -> tuple[int, float, float, float]:
-    """Models with a component, its prior and posterior probability among models that say something of it, and its BF."""
+    """Models with a component; its prior and posterior probability among models that speak of it; its Bayes factor."""
     known = np.array([flag is not None for flag in present])
     yes = known & np.array([bool(flag) for flag in present])
     no = known & ~yes
@@ -142,7 +142,8 @@ def weights(fit: RobmaFit) -> pd.DataFrame:
     L = at.omega.shape[1]
     if not L:
         raise OptionError(
-            "no model of the ensemble has a weight function", hint="Fit with bias='PSMA', '2w', '6w', or weight_function(...)."
+            "no model of the ensemble has a weight function",
+            hint="Fit with bias='PSMA', '2w', '6w', or weight_function(...).",
         )
     y = given.sign * given.y
     cuts = np.column_stack([given.critical(edge) for edge in at.edges[1:-1]])
@@ -264,12 +265,3 @@ def _distinct(labels: list[str]) -> list[str]:
         seen[label] = seen.get(label, 0) + 1
         out.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
     return out
-
-
-def summary(fit: RobmaFit) -> SummaryContent:
-    """Page behind `RobmaFit.summary`."""
-    from mixedfx.meta.averaging.page import page
-
-    return page(fit)
-
-

@@ -99,7 +99,9 @@ class Target:
             c += 1
         q = np.clip(theta[:, c:], -LARGEST, LARGEST)
         a, b = self.weights.sticks.T
-        log_prior = log_prior + (a * special.log_expit(q) + b * special.log_expit(-q) - special.betaln(a, b)).sum(axis=1)
+        log_prior = log_prior + (a * special.log_expit(q) + b * special.log_expit(-q) - special.betaln(a, b)).sum(
+            axis=1
+        )
         omega = np.cumprod(special.expit(q), axis=1)
         return Sampled(mu, tau, rho, np.zeros(N), moderators, omega, np.full(N, 1 / N)), log_prior
 

@@ -1,7 +1,7 @@
 r"""True effects behind the estimates, given data and parameters, drawn or predicted.
 
-Given the parameters and the effect g of its cluster a true effect is normal: with the mean m = mu + M beta + g, variance
-tau_w^2 = (1 - rho) tau^2 and an estimate e less its bias,
+Given the parameters and the effect g of its cluster a true effect is normal: with the mean m = mu + M beta + g, the
+variance tau_w^2 = (1 - rho) tau^2 and an estimate e less its bias,
 
     theta | y ~ N(m + B (e - m), B v),    B = tau_w^2 / (v + tau_w^2).
 
@@ -18,7 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from mixedfx.meta.averaging.cluster_weights import MECHANISM, _integrand
+from mixedfx.meta.averaging.cluster_selection import log_integrand
+from mixedfx.meta.averaging.cluster_weights import MECHANISM
 from mixedfx.meta.averaging.given import Cells, Given, cells
 from mixedfx.meta.averaging.members import Member
 from mixedfx.meta.averaging.pooled import Pooled
@@ -84,7 +85,7 @@ def _tilted(
         variance = given.v[rows] + (s**2 * within)[:, None]
         for j, z in enumerate(GRID):
             at = given.sign * s * (mean[:, rows] + (centre[:, c] + spread[:, c] * z)[:, None])
-            logs[:, j] = _integrand(MECHANISM["conditional"], part, at, variance, omega) - 0.5 * z * z
+            logs[:, j] = log_integrand(MECHANISM["conditional"], part, at, variance, omega) - 0.5 * z * z
         mass = np.exp(logs - logs.max(axis=1, keepdims=True))
         sums = np.cumsum((mass[:, 1:] + mass[:, :-1]) / 2, axis=1)
         wanted = rng.random(len(mean)) * sums[:, -1]

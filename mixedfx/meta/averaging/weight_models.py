@@ -1,6 +1,6 @@
 r"""Evidence and draws of models with a weight function, without clusters or moderators: nested quadrature.
 
-Parameters are mu, u = log tau and the sticks s_1, ..., s_J, whose products are the weights of the intervals,
+Parameters are mu, tau = unit sinh(u) and the sticks s_1, ..., s_J, whose products are the weights of the intervals,
 
     log L = sum_i { log phi(y_i; mu, v_i + tau^2) + log w(y_i) - log A_i },    A_i = sum_j w_j P_ij(mu, tau).
 
@@ -22,10 +22,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from mixedfx.meta.averaging.given import Cells, Given, cells
+from mixedfx.meta.averaging.given import Cells, Given, Spread, cells, spread_of
 from mixedfx.meta.averaging.legendre import axis, log_sum, windows
 from mixedfx.meta.averaging.members import Member
-from mixedfx.meta.averaging.normal_models import REMAINDER, Evidence, Sampled
+from mixedfx.meta.averaging.normal_models import REMAINDER, Evidence, Sampled, tau_range
 from mixedfx.meta.measure import Array
 from mixedfx.priors.bias import Weights
 from mixedfx.priors.marginal import Marginal, marginal
@@ -93,9 +93,9 @@ def log_likelihood(found: Cells, mean: Array, variance: Array, omega: Array) -> 
     return normal_part(found, mean, variance) + seen - np.log(np.maximum(A, 1e-300)).sum(axis=1)
 
 
-def over_sticks(given: Given, found: Cells, mu: Array, u: Array, rule: Rule, each: bool = False) -> Array:
-    """Log likelihood at mu (T, M) and u (T,), summed over the nodes of the sticks: (T, M), or each of them (T, M, Q)."""
-    s2 = (given.scale * np.exp(u)) ** 2
+def over_sticks(given: Given, found: Cells, mu: Array, tau: Array, rule: Rule, each: bool = False) -> Array:
+    """Log likelihood at mu (T, M) and tau (T,), summed over the nodes of the sticks, or at each of them (T, M, Q)."""
+    s2 = (given.scale * tau) ** 2
     mean = (given.sign * given.scale * mu).ravel()
     variance = np.repeat(given.v + s2[:, None], mu.shape[1], axis=0)
     base = normal_part(found, mean[:, None], variance)
@@ -135,7 +135,7 @@ class WeightModel:
     cells
         Intervals of the estimates.
     u_window
-        Ends of the window of log tau.
+        Ends of the window of u.
     low, high
         (T,) ends of the windows of mu at the nodes of the proposal in u.
     """
@@ -157,16 +157,22 @@ class _Work:
     found: Cells
     prior: Marginal | None
 
+    @property
+    def spread(self) -> Spread:
+        """Coordinate of tau."""
+        return spread_of(self.given, self.member.tau)
+
     def log_prior(self, mu: Array, u: Array) -> Array:
         """Log prior density of mu (T, M) and u (T,)."""
         total = np.zeros(mu.shape) if self.prior is None else self.prior.log_density(mu)
         if isinstance(self.member.tau, Marginal):
-            total = total + (self.member.tau.log_density(np.exp(u)) + u)[:, None]
+            slope = self.spread.log_slope(u)
+            total = total + (self.member.tau.log_density(self.spread.tau(u)) + slope)[:, None]
         return total
 
     def density(self, mu: Array, u: Array, rule: Rule) -> Array:
         """Log of the density of mu and u, the sticks integrated out."""
-        return over_sticks(self.given, self.found, mu, u, rule) + self.log_prior(mu, u)
+        return over_sticks(self.given, self.found, mu, self.spread.tau(u), rule) + self.log_prior(mu, u)
 
 
 def solve(given: Given, member: Member) -> WeightModel:
@@ -223,11 +229,9 @@ def _everywhere(work: _Work) -> Array:
 
 
 def _window_of_u(work: _Work, few: Rule) -> tuple[float, float]:
-    tau = work.member.tau
-    if isinstance(tau, float):
-        at = float(np.log(tau)) if tau > 0 else -np.inf
-        return at, at
-    low, high = (float(np.log(max(float(tau.quantile(q)), 1e-30))) for q in (REMAINDER, 1 - REMAINDER))
+    low, high = tau_range(work.given, work.member.tau)
+    if low == high:
+        return low, high
     mu = _everywhere(work)
     for n in (SEARCH_U, 25, 25):
         grid = np.linspace(low, high, n)
@@ -264,7 +268,7 @@ def sample(given: Given, model: WeightModel, n: int) -> Sampled:
     rule = stick_rule(weights, m)
     u, log_u = _rule_u(model.u_window, PROPOSAL)
     mu, log_mu = _rule_mu(model.low, model.high, PROPOSAL)
-    logs = over_sticks(given, model.cells, mu, u, rule, each=True)
+    logs = over_sticks(given, model.cells, mu, work.spread.tau(u), rule, each=True)
     logs = logs + (work.log_prior(mu, u) + log_mu + log_u[:, None])[:, :, None]
     mass = np.exp(logs - logs.max()).ravel()
     mass /= mass.sum()
@@ -282,7 +286,7 @@ def sample(given: Given, model: WeightModel, n: int) -> Sampled:
         log_volume = log_volume + log_stick
         density += stick_density(x[:, j], *weights.sticks[j])
     omega = np.column_stack([np.ones(n), np.cumprod(x * x, axis=1)])
-    tau = np.exp(u_at)
+    tau = work.spread.tau(u_at)
     variance = given.v + (given.scale * tau[:, None]) ** 2
     mean = np.broadcast_to(given.sign * given.scale * mu_at[:, None], variance.shape)
     density += log_likelihood(model.cells, mean, variance, omega) + _pointwise_prior(work, mu_at, u_at)
