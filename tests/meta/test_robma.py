@@ -333,13 +333,15 @@ REFUSED = {
     "tiny samples": (lambda: mx.robma(BEM.assign(sei=3.0), sei="sei", measure="SMD"), DataError, "3 or fewer"),
     "interaction": (
         lambda: mx.bma(BEM.assign(x=range(9), w=[1, 2, 0] * 3), sei="sei", formula="yi ~ x * w"), ModelError, "x:w"),
-    "random term": (lambda: mx.bma(BEM.assign(g=range(9)), sei="sei", formula="yi ~ 1 + (1 | g)"), ModelError, "random"),
+    "random term": (
+        lambda: mx.bma(BEM.assign(g=range(9)), sei="sei", formula="yi ~ 1 + (1 | g)"), ModelError, "random"),
     "constant moderator": (
         lambda: mx.bma(BEM.assign(x=1.0), sei="sei", formula="yi ~ x"), ModelError, "constant"),
     "unknown moderator": (
         lambda: mx.bma(BEM, sei="sei", priors=p.robma3(moderators={"x": [SPIKE]})), OptionError, "moderator 'x'"),
     "the same model twice": (
-        lambda: mx.robma(BEM, sei="sei", priors=p.ensemble(models=[p.model(SPIKE, SPIKE)] * 2)), OptionError, "the same"),
+        lambda: mx.robma(BEM, sei="sei", priors=p.ensemble(models=[p.model(SPIKE, SPIKE)] * 2)), OptionError,
+        "the same"),
     "bias of listed models": (
         lambda: mx.robma(BEM, sei="sei", bias="PP", priors=p.ensemble(models=[p.model(SPIKE, SPIKE)])), OptionError,
         "one by one"),

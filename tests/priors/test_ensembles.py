@@ -46,7 +46,7 @@ def test_truncated_priors_divide_by_what_remains():
 
 
 def test_sticks_make_the_weights_of_a_cumulative_dirichlet():
-    """Moments of w_j = 1 - (eta_0 + ... + eta_{j-1}) for Dirichlet(2, 1, 3): a product of means of independent sticks."""
+    """Moments of w_j = 1 - (eta_0 + ... + eta_{j-1}), Dirichlet(2, 1, 3): products of those of the sticks."""
     alpha = np.array([2.0, 1.0, 3.0])
     sticks = Weights("one-sided", (0.025, 0.5), tuple(alpha)).sticks
     means = np.cumprod(sticks[:, 0] / sticks.sum(axis=1))
