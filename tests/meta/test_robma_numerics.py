@@ -1,5 +1,7 @@
 """Evidences and draws of averaged meta-analyses against brute force, and each fast path against its slow twin."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,9 +39,8 @@ def over_tau(density, prior):
     """Log of the integral of exp(density(tau)) over a prior of tau."""
     top = max(density(t) for t in np.linspace(0.001, 2, 60))
     f = lambda t: np.exp(density(t) - top) * prior.pdf(t)  # noqa: E731
-    parts = [
-        integrate.quad(f, a, b, epsabs=1e-13, epsrel=1e-11)[0] for a, b in ((0, 0.1), (0.1, 0.3), (0.3, 1), (1, 9))
-    ]
+    ends = ((0, 0.1), (0.1, 0.3), (0.3, 1), (1, 9))
+    parts = [integrate.quad(f, a, b, epsabs=1e-13, epsrel=1e-11)[0] for a, b in ends]
     return np.log(sum(parts)) + top
 
 
@@ -66,7 +67,7 @@ def brute_moderated(data):
     x = ((data["x"] - data["x"].mean()) / data["x"].std()).to_numpy()
     member = (data["kind"].to_numpy()[:, None] == np.array(["a", "b", "c"])).astype(float)
     deviation = (np.eye(3) - 1 / 3) / (2 / 3)  # covariance of deviations of levels, variance 1 each
-    y, v, k = data["yi"].to_numpy(), data["vi"].to_numpy(), len(data)
+    y, v = data["yi"].to_numpy(), data["vi"].to_numpy()
     out = {}
     for effect in (0, 1):
         for tau in (0, 1):
@@ -127,8 +128,8 @@ def test_coefficients_of_moderators_by_brute_force(moderated):
 
 
 PRIORS_OF_MU = {
-    "cauchy": (p.cauchy(0, 0.7), stats.cauchy(0, 0.7), (-40, 40)),
-    "t": (p.student_t(3, 0.1, 0.5), stats.t(3, 0.1, 0.5), (-20, 20)),
+    "cauchy": (p.cauchy(0, 0.7), stats.cauchy(0, 0.7), (-8, 8)),
+    "t": (p.student_t(3, 0.1, 0.5), stats.t(3, 0.1, 0.5), (-8, 8)),
     "uniform": (p.uniform(-1, 1), stats.uniform(-1, 2), (-1, 1)),
     "normal cut off": (p.truncated(p.normal(0.15, 0.1), 0, 0.3), stats.truncnorm(-1.5, 1.5, 0.15, 0.1), (0, 0.3)),
 }
@@ -140,9 +141,13 @@ def test_other_priors_of_the_effect_by_brute_force(name):
     fit = mx.bma(BEM, sei="sei", priors=p.ensemble(effect=[prior], heterogeneity=[SPIKE, p.half_normal(0.3)]))
     y, v = BEM["yi"].to_numpy(), BEM["sei"].to_numpy() ** 2
 
+    mu = np.linspace(*ends, 8001)
+    prior_density = by_scipy.pdf(mu)
+
     def at(tau):
-        f = lambda m: np.exp(stats.norm.logpdf(y, m, np.sqrt(v + tau**2)).sum() - 10) * by_scipy.pdf(m)  # noqa: E731
-        return np.log(integrate.quad(f, *ends, points=[0.1, 0.2, 0.3], epsabs=1e-13, epsrel=1e-10, limit=200)[0]) + 10
+        d = v + tau**2
+        logs = -0.5 * ((y - mu[:, None]) ** 2 / d + np.log(2 * np.pi * d)).sum(axis=1)
+        return np.log(np.trapezoid(np.exp(logs - 10) * prior_density, mu)) + 10
 
     np.testing.assert_allclose(fit.log_evidence, [at(0.0), over_tau(at, stats.halfnorm(0, 0.3))], atol=1e-4)
 
@@ -186,7 +191,7 @@ def test_pet_in_clusters_by_brute_force():
 
 def test_weights_and_a_moderator_by_brute_force():
     """Importance sampling where a grid can still be summed: mu, slope and one weight, tau known."""
-    data = BEM.iloc[:5].assign(x=[-1.0, 0.5, 1.0, -0.5, 0.2])
+    data = BEM.iloc[4:].assign(x=[-1.0, 0.5, 1.0, -0.5, 0.2])
     one = p.ensemble(
         effect=[p.normal(0, 0.5)], heterogeneity=[p.spike(0.1)], bias=[p.weight_function("one-sided", 0.05)],
         covariates=[p.normal(0, 0.3)], direction="positive",
@@ -276,7 +281,7 @@ def test_likelihoods_in_clusters_are_those_of_selection_models(sharing, mechanis
     for i in range(n):
         mu, t2, rho = par["mean"][i, 0], par["tau2"][i], par["rho"][i]
         d, wanted = v[rows] + (1 - rho) * t2, 0.0
-        for a, b in zip(first[:-1], first[1:], strict=True):
+        for a, b in itertools.pairwise(first):
             wanted += log_normal(y[rows][a:b] - mu, np.diag(d[a:b]) + rho * t2)
         weights = StepWeights(z, cell[rows], se[rows], two_sided)
         args = weights, Shared(first), y[rows] - mu, np.full(len(rows), mu), d, rho * t2, omega[i]
@@ -308,16 +313,15 @@ def test_draws_from_a_density_at_nodes():
 
     x = legendre.draw(logs, axes, evenly_spread(4096, 3))
     sd = np.sqrt(0.5 + 0.64)
-    # quantiles in the middle of 4,096 steps lack a little of the tails
+    # quantiles in the middle of 4,096 steps lack a little of the tails, and half a step is .0024 at the ends
     np.testing.assert_allclose(x.std(axis=0), [1, sd, 0], atol=2e-3)
-    np.testing.assert_allclose(np.quantile(x[:, 1], [0.025, 0.5, 0.975]), sd * np.array([-1.96, 0, 1.96]), atol=2e-3)
+    np.testing.assert_allclose(np.quantile(x[:, 1], [0.025, 0.5, 0.975]), sd * np.array([-1.96, 0, 1.96]), atol=3e-3)
     assert np.corrcoef(x[:, 0], x[:, 1])[0, 1] == pytest.approx(0.8 / sd, abs=3e-3)
 
 
 def test_quantiles_of_the_mean_are_those_of_the_mixture_of_nodes():
-    fit = mx.bma(
-        BEM, sei="sei", measure="SMD", priors=p.robma3(effect=[p.normal(0, 1)], heterogeneity=[p.inv_gamma(1, 0.15)])
-    )
+    one = p.robma3(effect=[p.normal(0, 1)], heterogeneity=[p.inv_gamma(1, 0.15)])
+    fit = mx.bma(BEM, sei="sei", measure="SMD", priors=one)
     (model,) = fit.solved
     assert isinstance(model, normal_models.NormalModel)
     from mixedfx.meta.averaging.gaussian import design, gram, integrated
@@ -337,7 +341,7 @@ def test_quantiles_of_the_mean_are_those_of_the_mixture_of_nodes():
 
 
 def test_true_effects_by_brute_force():
-    """Parameters known: estimates shrink by v / (v + tau^2), and a cluster's effect is tilted by what it was seen with."""
+    """Parameters known: estimates shrink to their clusters, and under "conditional" these are tilted by selection."""
     data = pd.DataFrame({"yi": [0.9, 0.7, 0.1], "vi": [0.04, 0.09, 0.05], "lab": ["a", "a", "b"]})
     plain = p.ensemble(effect=[p.spike(0.2)], heterogeneity=[p.spike(0.3)], hierarchical=[p.spike(0.5)])
     table = mx.bma(data, cluster="lab", priors=plain, draws=40_000).true_effects()
@@ -346,15 +350,17 @@ def test_true_effects_by_brute_force():
     np.testing.assert_allclose(table["mean"], wanted, atol=0.004)  # sd .2 over root 40,000
     # weights of next to no variance: .3 beyond p = .025
     known = p.weight_function("one-sided", 0.025, alpha=(7e6, 3e6))
-    selected_ = p.ensemble(effect=[p.spike(0.2)], heterogeneity=[p.spike(0.3)], hierarchical=[p.spike(0.5)], bias=[known],
-                           direction="positive")  # fmt: skip
+    filtered = p.ensemble(
+        effect=[p.spike(0.2)], heterogeneity=[p.spike(0.3)], hierarchical=[p.spike(0.5)], bias=[known],
+        direction="positive",
+    )  # fmt: skip
     g = np.linspace(-2, 2, 4001)
     y, v = data["yi"].to_numpy()[:2], data["vi"].to_numpy()[:2]
     d = v + 0.045
     A = 0.3 + 0.7 * special.ndtr((0.2 + g[:, None] - 1.959964 * np.sqrt(v)) / np.sqrt(d))
     density = stats.norm.pdf(g, 0, np.sqrt(0.045)) * stats.norm.pdf(y, 0.2 + g[:, None], np.sqrt(d)).prod(axis=1)
     for mechanism, tilt in (("conditional", 1 / A.prod(axis=1)), ("joint", 1.0)):
-        fit = mx.robma(data, cluster="lab", priors=selected_, draws=40_000, mechanism=mechanism)
+        fit = mx.robma(data, cluster="lab", priors=filtered, draws=40_000, mechanism=mechanism)
         mass = density * tilt
         wanted = 0.2 + g @ mass / mass.sum()
         assert fit.cluster_effects().loc[0, "mean"] == pytest.approx(wanted, abs=0.005)
