@@ -19,7 +19,7 @@ from numpy.polynomial import legendre
 
 from mixedfx.meta.measure import Array
 
-FINE = 97  # points at which conditional distribution functions are tabulated
+FINE = 161  # points at which conditional distribution functions are tabulated
 EXACT = 2001  # points at which those of marginals are
 CHUNK = 2_000_000  # numbers of one temporary array
 
@@ -35,7 +35,7 @@ def _rule(n: int) -> tuple[Array, Array, Array]:
 @cache
 def _to_cdf(n: int) -> Array:
     """(n, FINE) that makes distribution functions on an even grid of [-1, 1] of nodal values."""
-    grid = np.cos(np.pi * (1 - np.arange(FINE) / (FINE - 1)))
+    grid = np.linspace(-1, 1, FINE)
     antiderivative = np.stack([legendre.legval(grid, legendre.legint(row, lbnd=-1)) for row in np.eye(n)], axis=1)
     return (antiderivative @ _rule(n)[2]).T
 
@@ -177,7 +177,7 @@ def _exact(density: Array, n: int, u: Array) -> Array:
 
 def _inverted(density: Array, n: int, u: Array) -> Array:
     """(N,) points of [-1, 1] at which distribution functions are u; density (1 or N, n) at the nodes."""
-    grid = np.cos(np.pi * (1 - np.arange(FINE) / (FINE - 1)))
+    grid = np.linspace(-1, 1, FINE)
     cdf = np.maximum.accumulate(np.maximum(density, 0.0) @ _to_cdf(n), axis=-1)
     cdf = np.maximum(cdf, 0.0)
     wanted = u * cdf[:, -1]
