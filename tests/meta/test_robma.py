@@ -236,6 +236,33 @@ class TestAnswers:
         assert (schools["yi"] == 0).sum() == 5
 
 
+class TestStan:
+    def test_a_program_written_apart_has_the_same_evidence_and_means(self, schools):
+        """Effects of clusters are parameters there, and nothing is integrated."""
+        one = p.ensemble(
+            effect=[p.normal(0, 1)], heterogeneity=[p.inv_gamma(1, 0.15)], direction="positive", scale="fisher_z",
+            bias=[p.weight_function("one-sided", (0.025, 0.5)), p.weight_function("two-sided", 0.05), p.pet()],
+        )  # fmt: skip
+        fit = mx.robma(schools.iloc[:24], cluster="district", measure="SMD", priors=one)
+        for i in range(3):
+            table = fit.cross_check(i, draws=2000)
+            assert set(table.index) >= {"log_evidence", "mu", "tau", "rho"}
+            spread = 4 * np.hypot(table["error"], table["stan_error"]) + 0.004
+            assert (np.abs(table["value"] - table["stan"]) < spread).all()
+            assert table.loc["log_evidence", "stan_error"] < 0.1
+
+    def test_what_the_program_does_not_have_is_refused(self, schools):
+        part = schools.iloc[:16]
+        fit = mx.robma(part, cluster="district", measure="SMD", bias="2w", mechanism="joint")
+        (joint, *_) = [i for i, m in enumerate(fit.members) if m.kind == "weights" and m.clustered]
+        with pytest.raises(ModelError, match="joint"):
+            fit.cross_check(joint)
+        with pytest.raises(ModelError, match="no parameter"):
+            fit.cross_check(0)
+        with pytest.raises(OptionError, match="none of"):
+            fit.cross_check(99)
+
+
 class TestSpeed:
     """Processor seconds on one thread, after imports and compilation."""
 
@@ -357,6 +384,15 @@ def test_what_cannot_be_is_refused_in_words(name):
     ask, error, words = REFUSED[name]
     with pytest.raises(error, match=words):
         ask()
+
+
+def test_moderators_may_have_any_name_and_the_left_side_be_left_out():
+    data = BEM.assign(rho=[0.1, 0.5, 0.2, 0.9, 0.4, 0.3, 0.8, 0.6, 0.7])
+    fit = mx.bma(data, sei="sei", formula="~ rho")
+    assert "beta[rho]" in fit.estimates.index
+    assert "beta[rho]" in fit.components.index
+    same = mx.bma(data, sei="sei", formula="yi ~ rho")
+    np.testing.assert_array_equal(fit.log_evidence, same.log_evidence)
 
 
 def test_rows_without_variance_are_dropped():

@@ -12,6 +12,7 @@ effective number of draws. Gradients are central differences: the coordinates ar
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -26,6 +27,14 @@ CHAINS, WARMUP, DRAWS = 4, 300, 500
 STEP = 1e-4
 
 
+class HasDensity(Protocol):
+    """What has a log density at points."""
+
+    def log_density(self, theta: Array, /) -> Array:
+        """(n,) log densities of (n, d) points."""
+        ...
+
+
 def by_chains(model: ImportanceModel, seed: int, warmup: int = WARMUP, draws: int = DRAWS) -> ImportanceModel:
     """The model with draws and evidence of chains that begin at its weighted points."""
     target = model.target
@@ -38,7 +47,7 @@ def by_chains(model: ImportanceModel, seed: int, warmup: int = WARMUP, draws: in
         lambda x: with_gradient(target, x), model.points[chosen], covariance, warmup, draws, rng
     )  # fmt: skip
     first, second = chains.x[:, : draws // 2], chains.x[:, draws // 2 :]
-    bridge = at_mode(*_moments(first.reshape(-1, target.dim)))
+    bridge = at_mode(*moments(first.reshape(-1, target.dim)))
     effective = effective_size(second)
     value, error = bridge_sampling(target, second.reshape(-1, target.dim), bridge, effective, rng)
     points = chains.x.reshape(-1, target.dim)
@@ -57,7 +66,8 @@ def with_gradient(target: Target, x: Array) -> tuple[Array, Array]:
     return values[0], np.where(np.isfinite(gradient), gradient, 0.0)
 
 
-def _moments(x: Array) -> tuple[Array, Array]:
+def moments(x: Array) -> tuple[Array, Array]:
+    """Mean (d,) and covariance (d, d) of draws (n, d)."""
     return x.mean(axis=0), np.atleast_2d(np.cov(x.T)) + 1e-9 * np.eye(x.shape[1])
 
 
@@ -71,7 +81,7 @@ def effective_size(x: Array) -> float:
 
 
 def bridge_sampling(
-    target: Target, x: Array, bridge: Proposal, effective: float, rng: np.random.Generator
+    target: HasDensity, x: Array, bridge: Proposal, effective: float, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Log evidence and its relative error from draws (n, d) of the posterior."""
     n = len(x)

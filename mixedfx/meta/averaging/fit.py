@@ -229,6 +229,33 @@ class RobmaFit:
         """
         return report.draws(self)
 
+    def cross_check(self, model: int | None = None, draws: int = 4000, seed: int = 1) -> pd.DataFrame:
+        """Sample one model with Stan, and compare its evidence and the means of its parameters.
+
+        The program has the effects of clusters as parameters and integrates nothing; its evidence comes from bridge
+        sampling. Models whose clusters are selected jointly or by their best estimate are refused.
+
+        Parameters
+        ----------
+        model
+            Position in `models`; None: the most probable one.
+        draws, seed
+            Of the engine stanli.
+
+        Returns
+        -------
+        DataFrame
+            log_evidence and each parameter: value, error, stan, stan_error (Monte Carlo standard error).
+
+        Raises
+        ------
+        MissingPackageError
+            Stanli is not installed.
+        """
+        from mixedfx.meta.averaging.stan_check import cross_check
+
+        return cross_check(self, model, draws, seed)
+
     def summary(self) -> SummaryContent:
         """Everything about the fit on one page; prints as text, shows as HTML in a notebook."""
         return page.page(self)

@@ -23,6 +23,7 @@ from mixedfx.sampling.importance import resample
 if TYPE_CHECKING:
     from mixedfx.meta.averaging.fit import RobmaFit
 
+TAKEN = ("mu", "tau", "rho", "PET", "PEESE", "effect", "heterogeneity", "hierarchical", "bias")
 STATISTICS = ["mean", "median", "lower", "upper"]
 
 
@@ -52,7 +53,7 @@ def component_flags(fit: RobmaFit) -> dict[str, list[bool | None]]:
     names = ["effect", "heterogeneity", *(["hierarchical"] if fit.clustered else []), "bias"]
     flags = {name: [member.alternative(name) for member in fit.members] for name in names}
     for j, moderator in enumerate(fit.given.moderators):
-        flags[moderator.name] = [not member.moderators[j].null for member in fit.members]
+        flags[_row_name(("beta", moderator.name))] = [not member.moderators[j].null for member in fit.members]
     return flags
 
 
@@ -101,14 +102,17 @@ def parameters(fit: RobmaFit) -> dict[Key, tuple[Array, list[bool | None]]]:
         values = at.moderators[:, list(moderator.columns)] @ moderator.report.T
         for j, label in enumerate(moderator.labels):
             key = ("beta", moderator.name, label) if moderator.factor else ("beta", moderator.name)
-            found[key] = values[:, j], flags[moderator.name]
+            found[key] = values[:, j], flags[_row_name(("beta", moderator.name))]
     return found
 
 
 def _row_name(key: Key) -> str:
     if key[0] == "omega":
         return f"omega[{key[1]}]"
-    return key[0] if key[0] != "beta" else key[1] if len(key) == 2 else f"{key[1]}[{key[2]}]"
+    if key[0] != "beta":
+        return key[0]
+    name = f"beta[{key[1]}]" if key[1] in TAKEN else key[1]  # a moderator may be called as a parameter is
+    return name if len(key) == 2 else f"{name}[{key[2]}]"
 
 
 def _level(fit: RobmaFit, level: float | None) -> float:

@@ -79,7 +79,7 @@ def robma(
         What the estimates are; by default what `mixedfx.escalc` wrote down. ``"SMD"``, ``"COR"`` and ``"ZCOR"`` are
         fitted as Fisher's z under the priors of RoBMA 3; without a measure estimates are fitted as they are.
     formula
-        Moderators, ``"yi ~ grade + type"``: covariates, which are standardised, and factors, whose levels deviate from
+        Moderators, ``"~ grade + type"`` or ``"yi ~ grade + type"``: covariates, which are standardised, and factors, whose levels deviate from
         their mean. Every one is in or out.
     priors
         ``"robma3"`` or ``"robma4"``, or an ensemble: `mixedfx.priors.robma3`, `robma4` and `ensemble` make one.
@@ -142,7 +142,7 @@ def robma(
     check_level(level)
     check_count("draws", draws)
     check_seed(seed)
-    text = f"{_quoted(yi)} ~ 1" if formula is None else formula
+    text = _formula(formula, yi)
     asked = RmaCall(text, data, vi, sei, slab=slab, measure=measure, na=na, env=env)
     named = measure or getattr(data, "attrs", {}).get("measure")
     ensemble = read_ensemble(priors, named)
@@ -195,8 +195,12 @@ def bma(
     )  # fmt: skip
 
 
-def _quoted(name: str) -> str:
-    return name if str(name).isidentifier() else f"`{name}`"
+def _formula(formula: str | MixedFormula | None, yi: str) -> str | MixedFormula:
+    """Estimates and moderators; the left side may be left out."""
+    response = yi if str(yi).isidentifier() else f"`{yi}`"
+    if formula is None:
+        return f"{response} ~ 1"
+    return f"{response} {formula}" if isinstance(formula, str) and formula.lstrip().startswith("~") else formula
 
 
 def _bias(bias: Any, ensemble: Ensemble) -> Any:
