@@ -33,7 +33,8 @@ from mixedfx.sampling.nodes import evenly_spread
 
 LOG_ROOT_2PI = 0.5 * float(np.log(2 * np.pi))
 DROP = 20.0
-SEARCH_U, SEARCH_MU = 33, 49
+ENOUGH = 0.7  # of a window, at which it is not searched again
+SEARCH_U, SEARCH_MU, SEARCH_STICKS = 33, 49, 8
 NODES, CHECK, PROPOSAL = 30, 24, 20
 STICKS = {1: (40, 30, 20), 2: (22, 18, 14), 3: (15, 12, 10)}  # of the rule, its check, and the proposal
 FEW = {1: 6, 2: 5, 3: 4}  # of the search
@@ -48,19 +49,17 @@ class Rule(NamedTuple):
     log_weights: Array
 
 
-def stick_rule(weights: Weights, n: int) -> Rule:
-    """Product rule over the sticks, in their square roots."""
-    x, log_w = _roots(weights, n)
+Ends = tuple[tuple[float, float], ...]
+
+
+def stick_rule(weights: Weights, n: int, ends: Ends | None = None) -> Rule:
+    """Product rule over the square roots of the sticks, each in a window."""
     J = len(weights.steps)
-    grid = np.stack(np.meshgrid(*[x**2] * J, indexing="ij"), axis=-1).reshape(-1, J)
-    logs = sum(np.meshgrid(*log_w, indexing="ij"), np.zeros((n,) * J)).ravel()
+    axes = [axis(n, *window) for window in (ends or ((0.0, 1.0),) * J)]
+    grid = np.stack(np.meshgrid(*[rule.nodes**2 for rule in axes], indexing="ij"), axis=-1).reshape(-1, J)
+    parts = [rule.log_weights + stick_density(rule.nodes, *ab) for rule, ab in zip(axes, weights.sticks, strict=True)]
+    logs = sum(np.meshgrid(*parts, indexing="ij"), np.zeros((n,) * J)).ravel()
     return Rule(np.column_stack([np.ones(len(grid)), np.cumprod(grid, axis=1)]), logs)
-
-
-def _roots(weights: Weights, n: int) -> tuple[Array, list[Array]]:
-    """Nodes of x, and for each stick the logs of weight times prior density of x."""
-    rule = axis(n, 0.0, 1.0)
-    return rule.nodes, [rule.log_weights + stick_density(rule.nodes, a, b) for a, b in weights.sticks]
 
 
 def stick_density(x: Array, a: float, b: float) -> Array:
@@ -138,6 +137,8 @@ class WeightModel:
         Ends of the window of u.
     low, high
         (T,) ends of the windows of mu at the nodes of the proposal in u.
+    ends
+        Windows of the square roots of the sticks.
     """
 
     member: Member
@@ -146,6 +147,7 @@ class WeightModel:
     u_window: tuple[float, float]
     low: Array
     high: Array
+    ends: Ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,21 +183,43 @@ def solve(given: Given, member: Member) -> WeightModel:
     J = len(weights.steps)
     prior = marginal(member.effect.prior) if member.coefficients.free_mean else None
     work = _Work(given, member, cells(given, weights), prior)
-    few = stick_rule(weights, FEW.get(J, 3))
-    u_window = _window_of_u(work, few)
-    sizes = STICKS.get(J, (9, 7, 6))
+    sizes = STICKS[J]
+    ends: Ends = ((0.0, 1.0),) * J
+    for _ in range(3):
+        few = stick_rule(weights, FEW[J], ends)
+        u_window = _window_of_u(work, few)
+        narrower = _windows_of_sticks(work, u_window, few, ends, sizes[2])
+        whole = all(b - a > ENOUGH * (d - c) for (a, b), (c, d) in zip(narrower, ends, strict=True))
+        ends = narrower
+        if whole:
+            break
     values = []
     for n, m in ((NODES, sizes[0]), (CHECK, sizes[1])):
         u, log_u = _rule_u(u_window, n)
         low, high = _windows_of_mu(work, u, few)
         mu, log_mu = _rule_mu(low, high, n)
-        logs = work.density(mu, u, stick_rule(weights, m))
+        logs = work.density(mu, u, stick_rule(weights, m, ends))
         values.append(log_sum((logs + log_mu + log_u[:, None]).ravel()))
     u, _ = _rule_u(u_window, PROPOSAL)
     low, high = _windows_of_mu(work, u, few)
     return WeightModel(
-        member, Evidence(values[0], abs(values[0] - values[1])), work.found, u_window, low, high
+        member, Evidence(values[0], abs(values[0] - values[1])), work.found, u_window, low, high, ends
     )  # fmt: skip
+
+
+def _windows_of_sticks(work: _Work, u_window: tuple[float, float], few: Rule, ends: Ends, n: int) -> Ends:
+    """Ends of the windows of the square roots of the sticks, where any mu and tau make them likely."""
+    weights: Weights = work.member.bias.prior
+    u, _ = _rule_u(u_window, SEARCH_STICKS)
+    mu, _ = _rule_mu(*_windows_of_mu(work, u, few), SEARCH_STICKS)
+    rule = stick_rule(weights, n, ends)
+    logs = over_sticks(work.given, work.found, mu, work.spread.tau(u), rule, each=True)
+    logs = (logs + work.log_prior(mu, u)[:, :, None]).max(axis=(0, 1)).reshape((n,) * len(ends))
+    grids = [axis(n, *window).nodes for window in ends]
+    found = []
+    for (low, high), (first, last), grid in zip(windows(logs, grids, DROP), ends, grids, strict=True):
+        found.append((first if low <= grid[0] else low, last if high >= grid[-1] else high))
+    return tuple(found)
 
 
 def _rule_u(window: tuple[float, float], n: int) -> tuple[Array, Array]:
@@ -264,8 +288,8 @@ def sample(given: Given, model: WeightModel, n: int) -> Sampled:
     J = len(weights.steps)
     prior = marginal(member.effect.prior) if member.coefficients.free_mean else None
     work = _Work(given, member, model.cells, prior)
-    m = STICKS.get(J, (9, 7, 6))[2]
-    rule = stick_rule(weights, m)
+    m = STICKS[J][2]
+    rule = stick_rule(weights, m, model.ends)
     u, log_u = _rule_u(model.u_window, PROPOSAL)
     mu, log_mu = _rule_mu(model.low, model.high, PROPOSAL)
     logs = over_sticks(given, model.cells, mu, work.spread.tau(u), rule, each=True)
@@ -282,7 +306,8 @@ def sample(given: Given, model: WeightModel, n: int) -> Sampled:
     x = np.empty((n, J))
     density = np.zeros(n)
     for j in range(J):
-        x[:, j], log_stick = _in_cells(at[2 + j], m, np.zeros(n), 1.0, uniform[:, 3 + j])
+        low, high = model.ends[j]
+        x[:, j], log_stick = _in_cells(at[2 + j], m, np.full(n, low), high, uniform[:, 3 + j])
         log_volume = log_volume + log_stick
         density += stick_density(x[:, j], *weights.sticks[j])
     omega = np.column_stack([np.ones(n), np.cumprod(x * x, axis=1)])
