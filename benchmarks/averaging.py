@@ -1,17 +1,12 @@
-"""Averaged meta-analyses, timed: ``python -m benchmarks.averaging``.
+"""Averaged meta-analyses, timed: ``python -m benchmarks.averaging``, with ``OPENBLAS_NUM_THREADS=1``.
 
-Processor seconds with one thread, the best of three after imports and compilation; estimates, and where it says so draws,
-included. ``four``: 56 schools in 11 districts, four models; ``bem``: the 36 models of nine experiments, with draws;
-``81``: the 36 models of 81 studies; ``clusters``: the 36 models of the 56 schools in districts, selection in clusters;
-``moderators``: two moderators of 56 schools, 16 models without bias; ``mods-psma``: one moderator, 72 models.
+Processor seconds, the best of three after imports and compilation; estimates, and where it says so draws, included.
+``four``: 56 schools in 11 districts, four models; ``bem``: the 36 models of nine experiments, with draws; ``81``: the 36
+models of 81 studies; ``clusters``: the 36 models of the 56 schools in districts, selection in clusters; ``moderators``:
+two moderators of 56 schools, 16 models without bias; ``mods-psma``: one moderator, 72 models.
 """
 
 from __future__ import annotations
-
-import os
-
-for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 
 import time
 import warnings

@@ -145,6 +145,10 @@ class MergedIntervalsWarning(MixedfxWarning):
     """Intervals of p values without estimates were merged with others: fewer weights are estimated than asked for."""
 
 
+class EvidenceErrorWarning(MixedfxWarning):
+    """The evidence of a model that counts is uncertain; the message says by how much."""
+
+
 class ExcludedDirectionWarning(MixedfxWarning):
     """No prior of an effect allows for the side of zero on which the estimates are."""
 

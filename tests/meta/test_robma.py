@@ -12,6 +12,7 @@ import mixedfx as mx
 from mixedfx import priors as p
 from mixedfx.errors import (
     DataError,
+    EvidenceErrorWarning,
     ExcludedDirectionWarning,
     FewInIntervalWarning,
     ImportanceWarning,
@@ -309,6 +310,13 @@ class TestWarnings:
         with pytest.warns(FewInIntervalWarning, match="one interval"):
             fit = mx.robma(data, sei="sei", measure="SMD", bias="6w")
         assert np.isfinite(fit.log_evidence).all()
+
+    def test_an_evidence_that_is_uncertain_and_matters(self, monkeypatch):
+        from mixedfx.meta.averaging import robma
+
+        monkeypatch.setattr(robma, "UNCERTAIN", -1.0)
+        with pytest.warns(EvidenceErrorWarning, match="of the posterior probability are uncertain"):
+            mx.bma(BEM, sei="sei")
 
     def test_a_direction_that_is_excluded(self):
         positive = p.ensemble(effect=[SPIKE, p.truncated(p.normal(0, 1), 0)], heterogeneity=[SPIKE])

@@ -172,6 +172,20 @@ def test_other_priors_of_tau_by_brute_force():
         assert value == pytest.approx(wanted, abs=2e-5)
 
 
+def test_a_slope_far_out_in_its_prior_by_brute_force():
+    """Neither mean nor heterogeneity, so that the slope has to be 8: a narrow peak in the prior's tail."""
+    se = np.linspace(0.05, 0.3, 60)
+    data = pd.DataFrame({"yi": 8 * se + 0.02 * np.sin(np.arange(60)), "sei": se})
+    one = p.ensemble(effect=[SPIKE], heterogeneity=[SPIKE], bias=[p.pet(), p.peese()], direction="positive")
+    fit = mx.robma(data, sei="sei", priors=one)
+    for value, x, scale, at in zip(fit.log_evidence, (se, se**2), (1, 5), (8.0, 39.0), strict=True):
+        b = at + np.linspace(-8, 8, 80_001)
+        logs = stats.norm.logpdf(data["yi"].to_numpy(), b[:, None] * x, se).sum(axis=1)
+        logs = logs + stats.halfcauchy.logpdf(b, 0, scale)
+        wanted = special.logsumexp(logs) + np.log(b[1] - b[0])
+        assert value == pytest.approx(wanted, abs=1e-6)
+
+
 def test_pet_in_clusters_by_brute_force():
     """tau known, rho and the slope by a double integral of the dense normal density."""
     data = BEM.iloc[:6].assign(lab=[0, 0, 0, 1, 1, 2])

@@ -1,7 +1,7 @@
-"""Calibration of averaged meta-analyses: data sets drawn from the ensemble's own prior, a quarter of an hour long.
+"""Calibration of averaged meta-analyses: data sets drawn from the ensemble's own prior, ten minutes long.
 
-Each data set has 20 estimates in clusters of one to five. A model is drawn by its prior probability, its parameters from
-their priors, and estimates as the mechanism "conditional" has them: a cluster's effect first, then estimate after
+Each data set has 20 estimates in clusters of one to five. A model is drawn by its prior probability, its parameters
+from their priors, and estimates as the mechanism "conditional" has them: a cluster's effect first, then estimate after
 estimate, each made anew until it is seen; a cluster of one is made anew as a whole. Then of the data sets to which the
 fit gives a component the probability q a share q has it, and the posterior probability below the true value of a
 parameter, given that the component is there, is uniform.
@@ -46,7 +46,8 @@ def simulated(ensemble, seed):
     effect, tau_option, bias_option = pick(ensemble.effect), pick(ensemble.heterogeneity), pick(ensemble.bias)
     truth = {
         "effect": not effect.null, "heterogeneity": not tau_option.null, "bias": not bias_option.null,
-        "mu": 0.0 if effect.null else draw(effect.prior), "tau": 0.0 if tau_option.null else draw(tau_option.prior, 0.0),
+        "mu": 0.0 if effect.null else draw(effect.prior),
+        "tau": 0.0 if tau_option.null else draw(tau_option.prior, 0.0),
         "rho": draw(ensemble.hierarchical[0].prior, 0.0, 1.0),
     }  # fmt: skip
     bias, line = None, (0.0, 0.0)

@@ -189,11 +189,11 @@ def _inner(
     outer_axes = [Axis(grid, np.zeros(len(grid)), float(grid[0]), float(grid[-1])) for grid in few]
     found = _grams(given, member.tau, {member.kind: designs[member.kind]}, outer_axes)[member.kind]
     x_range, l_range = (x.low, x.high), (mixing.low, mixing.high)
-    for _ in range(3):
+    for _ in range(4):
         logs = _joint(given, member, found, (*outer_axes, x, mixing))
         top = logs.max(axis=(0, 1))
         (low, high), (low_l, high_l) = windows(top, (x.nodes, mixing.nodes), DROP)
-        low, high = (0.0 if low <= x.nodes[0] else low), (1.0 if high >= x.nodes[-1] else high)
+        low, high = (x.low if low <= x.nodes[0] else low), (x.high if high >= x.nodes[-1] else high)
         if not x.fixed:
             x_range = low, high
             nodes = np.linspace(low, high, SEARCH[2] + 2)[1:-1]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mixedfx.errors import (
+    EvidenceErrorWarning,
     ExcludedDirectionWarning,
     FewInIntervalWarning,
     OptionError,
@@ -33,6 +34,7 @@ from mixedfx.priors.ensembles import Direction, Ensemble, bias_options
 from mixedfx.priors.marginal import marginal
 from mixedfx.progress import Asked
 
+RELEVANT, UNCERTAIN = 1e-3, 0.1  # posterior probability of models that matter; error of a log evidence
 PriorsAsked = Literal["robma3", "robma4"] | Ensemble
 
 
@@ -79,8 +81,8 @@ def robma(
         What the estimates are; by default what `mixedfx.escalc` wrote down. ``"SMD"``, ``"COR"`` and ``"ZCOR"`` are
         fitted as Fisher's z under the priors of RoBMA 3; without a measure estimates are fitted as they are.
     formula
-        Moderators, ``"~ grade + type"`` or ``"yi ~ grade + type"``: covariates, which are standardised, and factors, whose levels deviate from
-        their mean. Every one is in or out.
+        Moderators, ``"~ grade + type"`` or ``"yi ~ grade + type"``: covariates, which are standardised, and factors,
+        whose levels deviate from their mean. Every one is in or out.
     priors
         ``"robma3"`` or ``"robma4"``, or an ensemble: `mixedfx.priors.robma3`, `robma4` and `ensemble` make one.
     bias
@@ -127,6 +129,8 @@ def robma(
         No prior of the effect allows for the side on which the estimates are.
     ImportanceWarning
         Models that were sampled by chains, as importance weights failed.
+    EvidenceErrorWarning
+        A log evidence that matters is uncertain by more than 0.1.
 
     Examples
     --------
@@ -152,7 +156,9 @@ def robma(
     found = members(ensemble, given)
     _caveats(given, ensemble)
     solved = solve(given, found, mechanism, seed, progress)
-    return RobmaFit(given, source, ensemble, found, solved, mechanism, level, draws, seed)
+    fit = RobmaFit(given, source, ensemble, found, solved, mechanism, level, draws, seed)
+    _check_errors(fit)
+    return fit
 
 
 def bma(
@@ -239,6 +245,20 @@ def _caveats(given: Given, ensemble: Ensemble) -> None:
             f"the estimates are {'below' if side < 0 else 'above'} 0 on average, and no prior of an effect allows for "
             "such a mean: its Bayes factor is about the other direction",
             ExcludedDirectionWarning,
+            outside(),
+        )
+
+
+def _check_errors(fit: RobmaFit) -> None:
+    """Warn of evidences that are uncertain and matter."""
+    errors = np.array([evidence.error for evidence in fit.evidences])
+    bad = np.flatnonzero((fit.posterior > RELEVANT) & ~(errors <= UNCERTAIN))
+    if len(bad):
+        worst = int(bad[np.argmax(errors[bad])])
+        warnings.warn(
+            f"the log evidences of {len(bad)} models with more than {RELEVANT:g} of the posterior probability are "
+            f"uncertain by more than {UNCERTAIN}, model {worst} by {errors[worst]:.2g}: see fit.models",
+            EvidenceErrorWarning,
             outside(),
         )
 

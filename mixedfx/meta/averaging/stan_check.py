@@ -1,8 +1,9 @@
-r"""One model of an ensemble by Stan: a program written apart from the integrals, its draws, and its evidence by a bridge.
+r"""One model of an ensemble by Stan: a program written apart from the integrals, its draws, and its evidence.
 
-In the program clusters have their effects, g = (rho tau^2)^(1/2) z with z ~ N(0, 1), and estimates are independent given
-them, each divided by its own probability of being seen: nothing is integrated. Its density at draws of NUTS and at those
-of a proposal gives the evidence (`chain_models.bridge_sampling`), with the dimensions that the integrals do not have.
+In the program clusters have their effects, g = (rho tau^2)^(1/2) z with z ~ N(0, 1), and estimates are independent
+given them, each divided by its own probability of being seen: nothing is integrated. Its density at draws of NUTS and
+at those of a proposal gives the evidence (`chain_models.bridge_sampling`), with the dimensions that the integrals do
+not have.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ def _bounds(prior: Marginal) -> str:
 
 def _density(name: str, prior: Marginal) -> str:
     base = prior.base
-    stan, numbers = NUMBERS[type(base)] if type(base) in NUMBERS else (base.stan, base.numbers)
+    stan, numbers = NUMBERS.get(type(base)) or (base.stan, base.numbers)
     given = ", ".join(repr(float(getattr(base, number))) for number in numbers)
     return f"{stan}_lpdf({name} | {given}) - ({float(np.log(prior.mass))!r})"
 
