@@ -1,8 +1,8 @@
 """Averaged meta-analyses, timed: ``python -m benchmarks.averaging``, with ``OPENBLAS_NUM_THREADS=1``.
 
 Processor seconds, the best of three after imports and compilation; estimates, and where it says so draws, included.
-``four``: 56 schools in 11 districts, four models; ``bem``: the 36 models of nine experiments, with draws; ``81``: the 36
-models of 81 studies; ``clusters``: the 36 models of the 56 schools in districts, selection in clusters; ``moderators``:
+``four``: 56 schools in 11 districts, four models; ``bem``: the 36 models of nine experiments, with draws; ``81``: the
+36 of 81 studies; ``clusters``: the 36 of the 56 schools in districts, selection in clusters; ``moderators``:
 two moderators of 56 schools, 16 models without bias; ``mods-psma``: one moderator, 72 models.
 """
 
