@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mixedfx.glmm.glmer import glmer
     from mixedfx.inference.side_by_side import table
     from mixedfx.means.emmeans import emmeans, emtrends
+    from mixedfx.meta.averaging.robma import bma, robma
     from mixedfx.meta.effect_sizes.aggregate import aggregate
     from mixedfx.meta.effect_sizes.escalc import escalc
     from mixedfx.meta.effect_sizes.transforms import convert_effects
@@ -53,6 +54,7 @@ __all__ = [
     "aggregate",
     "anova",
     "bayes",
+    "bma",
     "clear_cache",
     "control",
     "convert_effects",
@@ -77,6 +79,7 @@ __all__ = [
     "rma_mh",
     "rma_mv",
     "rma_peto",
+    "robma",
     "selmodel",
     "stan_code",
     "stan_data",
@@ -89,6 +92,7 @@ _FUNCTIONS = {
     "aggregate": "mixedfx.meta.effect_sizes.aggregate",
     "anova": "mixedfx.reml.comparison",
     "bayes": "mixedfx.bayes.bayes",
+    "bma": "mixedfx.meta.averaging.robma",
     "clear_cache": "mixedfx.bayes.engines.cache",
     "control": "mixedfx.options",
     "convert_effects": "mixedfx.meta.effect_sizes.transforms",
@@ -109,6 +113,7 @@ _FUNCTIONS = {
     "rma_mv": "mixedfx.meta.multivariate.rma_mv",
     "rma_mh": "mixedfx.meta.univariate.pooled",
     "rma_peto": "mixedfx.meta.univariate.pooled",
+    "robma": "mixedfx.meta.averaging.robma",
     "selmodel": "mixedfx.meta.selection.selmodel",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",

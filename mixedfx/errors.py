@@ -149,6 +149,14 @@ class MergedIntervalsWarning(MixedfxWarning):
     """Intervals of p values without estimates were merged with others: fewer weights are estimated than asked for."""
 
 
+class EvidenceErrorWarning(MixedfxWarning):
+    """The evidence of a model that counts is uncertain; the message says by how much."""
+
+
+class ExcludedDirectionWarning(MixedfxWarning):
+    """No prior of an effect allows for the side of zero on which the estimates are."""
+
+
 class SingularFitWarning(MixedfxWarning):
     """A variance is zero or a correlation is one: an answer, but one to know about."""
 

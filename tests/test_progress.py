@@ -178,8 +178,19 @@ def test_samplers_tell_it_too(engine):
     assert [one.done for one in seen] == list(range(15))
 
 
+def test_averages_over_models_tell_how_many_have_their_evidence():
+    seen: list[Report] = []
+    data = mx.datasets.load("school_calendars").iloc[:12]
+    mx.robma(data, measure="SMD", bias="2w", progress=seen.append)
+    assert {one.total for one in seen} == {12}
+    done = [one.done for one in seen]
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0, 12)
+    assert all(one.unit == "models" for one in seen)
+
+
 def test_every_progress_argument_can_be_left_out():
-    for ask in (mx.bayes, mx.power, *(getattr(LmerFit, name) for name in (
+    for ask in (mx.bayes, mx.power, mx.robma, mx.bma, *(getattr(LmerFit, name) for name in (
         "bootstrap", "ranova", "refits", "influence", "profile"))):  # fmt: skip
         assert inspect.signature(ask).parameters["progress"].default is None
 

@@ -61,12 +61,12 @@ class Nodes:
         return self.k_hat <= RELIABLE and self.ess >= max(FEWEST_EFFECTIVE, LEAST_SHARE * len(self.points))
 
 
-def evenly_spread(n: int, d: int) -> Array:
-    """(n, d) numbers strictly between 0 and 1, n a power of two; the same at every call."""
+def evenly_spread(n: int, d: int, scrambling: int = SCRAMBLING) -> Array:
+    """(n, d) numbers strictly between 0 and 1, n a power of two; the same at every call with the same scrambling."""
     from scipy.stats import qmc
 
     # SciPy before 1.15 knows the generator by another name
-    generator: Any = {"rng" if "rng" in signature(qmc.Sobol).parameters else "seed": np.random.default_rng(SCRAMBLING)}
+    generator: Any = {"rng" if "rng" in signature(qmc.Sobol).parameters else "seed": np.random.default_rng(scrambling)}
     points = qmc.Sobol(d, scramble=True, **generator).random(n)
     return np.clip(points, 2.0**-33, 1 - 2.0**-33)
 

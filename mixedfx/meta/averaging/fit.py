@@ -1,0 +1,271 @@
+"""RobmaFit: a model-averaged meta-analysis, and the questions that can be asked of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.meta.averaging import page, report
+from mixedfx.meta.averaging.given import Given
+from mixedfx.meta.averaging.members import Member
+from mixedfx.meta.averaging.normal_models import Evidence
+from mixedfx.meta.averaging.pooled import Pooled, pooled
+from mixedfx.meta.averaging.solve import Solved
+from mixedfx.meta.measure import Array
+from mixedfx.meta.univariate.estimates import Estimates
+from mixedfx.priors.ensembles import Ensemble
+
+if TYPE_CHECKING:
+    from mixedfx.draws import Draws
+    from mixedfx.results.render import SummaryContent
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RobmaFit:
+    """A Bayesian model-averaged meta-analysis, as `mixedfx.robma` and `mixedfx.bma` return it.
+
+    Attributes
+    ----------
+    given
+        Estimates on the scale of the fit, sorted by cluster.
+    source
+        What they were read from.
+    ensemble
+        Priors.
+    members, solved
+        The models and what is known of each.
+    mechanism
+        How clusters are selected.
+    level
+        Probability of intervals.
+    n_draws, seed
+        Of `draws`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import mixedfx as mx
+    >>> data = pd.DataFrame({"yi": [0.25, 0.20, 0.26, 0.23, 0.22, 0.15, 0.09, 0.19, 0.42],
+    ...                      "sei": [0.10, 0.08, 0.10, 0.10, 0.10, 0.08, 0.07, 0.10, 0.15]})
+    >>> fit = mx.robma(data, sei="sei", measure="SMD", bias="PP")
+    >>> fit.components.round(3)
+                   models  prior  posterior  inclusion_bf
+    component
+    effect              6    0.5      0.192         0.238
+    heterogeneity       6    0.5      0.070         0.076
+    bias                8    0.5      0.956        21.885
+    """
+
+    given: Given
+    source: Estimates
+    ensemble: Ensemble
+    members: tuple[Member, ...]
+    solved: tuple[Solved, ...]
+    mechanism: str
+    level: float
+    n_draws: int
+    seed: int
+
+    @property
+    def k(self) -> int:
+        """Number of estimates."""
+        return self.given.k
+
+    @property
+    def clustered(self) -> bool:
+        """Whether estimates of a cluster may share an effect."""
+        return self.given.start is not None
+
+    @property
+    def measure(self) -> str:
+        """What effects are reported as; "" where nobody said."""
+        return "SMD" if self.given.fisher else self.given.measure
+
+    @property
+    def evidences(self) -> tuple[Evidence, ...]:
+        """Log evidence of each model, and its error."""
+        return tuple(model.evidence for model in self.solved)
+
+    @cached_property
+    def prior(self) -> Array:
+        """(n,) prior probabilities of the models."""
+        return np.array([member.prior for member in self.members])
+
+    @cached_property
+    def log_evidence(self) -> Array:
+        """(n,) log evidences."""
+        return np.array([evidence.value for evidence in self.evidences])
+
+    @cached_property
+    def posterior(self) -> Array:
+        """(n,) posterior probabilities of the models."""
+        logs = self.log_evidence + np.log(self.prior)
+        shares = np.exp(logs - logs.max())
+        return shares / shares.sum()
+
+    @cached_property
+    def pooled(self) -> Pooled:
+        """Weighted draws of the parameters of every model."""
+        return pooled(self.given, self.members, self.solved, self.posterior)
+
+    @property
+    def components(self) -> pd.DataFrame:
+        """Evidence for each component: index component; models that have it, prior, posterior, inclusion_bf.
+
+        The hierarchical component is asked of models with heterogeneity. inclusion_bf is NaN where every model has the
+        component, or none.
+        """
+        return report.components(self)
+
+    @property
+    def models(self) -> pd.DataFrame:
+        """One row a model: its hypotheses, prior, log_evidence, error, posterior, inclusion_bf, method, k_hat.
+
+        error is that of the quadrature, by a second rule, or the Monte Carlo standard error of the log evidence.
+        """
+        return report.models(self)
+
+    @property
+    def estimates(self) -> pd.DataFrame:
+        """Parameters averaged over all models: mean, median, lower, upper."""
+        return report.estimates(self, False, None, None)
+
+    @property
+    def conditional(self) -> pd.DataFrame:
+        """Parameters averaged over the models that have them: mean, median, lower, upper."""
+        return report.estimates(self, True, None, None)
+
+    def tidy(self, conditional: bool = False, measure: str | None = None, level: float | None = None) -> pd.DataFrame:
+        """Parameters averaged over models, on another scale or with other intervals.
+
+        Parameters
+        ----------
+        conditional
+            Whether each is averaged over the models that have it.
+        measure
+            ``"SMD"``, ``"COR"``, ``"ZCOR"`` or ``"OR"`` (log odds ratio), where the effects are one of these. mu is
+            transformed draw by draw; tau by the factor near 0, and is NaN on the scale of correlations; so are
+            coefficients of moderators, which are differences. PET and weights have no unit.
+        level
+            Probability of intervals; that of the fit where None.
+
+        Returns
+        -------
+        DataFrame
+            Index parameter; mean, median, lower, upper.
+        """
+        return report.estimates(self, conditional, measure, level)
+
+    @property
+    def weights(self) -> pd.DataFrame:
+        """Weights of the intervals of one-sided p values, averaged over all models.
+
+        Columns interval, k (estimates in it), mean, median, lower, upper; the most significant first.
+        """
+        return report.weights(self)
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """How many estimates are in each interval of each weight function: bias, interval, k."""
+        return report.counts(self)
+
+    def moderator_levels(self, level: float | None = None) -> pd.DataFrame:
+        """Mean effects at the levels of factors, and one sd below and above the mean of covariates.
+
+        Returns
+        -------
+        DataFrame
+            moderator, at, mean, median, lower, upper; the other moderators at their means.
+        """
+        return report.moderator_levels(self, level)
+
+    def true_effects(self, measure: str | None = None, level: float | None = None) -> pd.DataFrame:
+        """True effects behind the estimates, averaged over models, in the order of the data.
+
+        Parameters
+        ----------
+        measure, level
+            As in `tidy`.
+
+        Returns
+        -------
+        DataFrame
+            label, (cluster,) yi, mean, median, lower, upper.
+        """
+        return report.true_effects(self, measure, level)
+
+    def cluster_effects(self, measure: str | None = None, level: float | None = None) -> pd.DataFrame:
+        """Mean true effects of the clusters: cluster, k, mean, median, lower, upper."""
+        return report.cluster_effects(self, measure, level)
+
+    def predict(self, newdata: Any = None, measure: str | None = None, level: float | None = None) -> pd.DataFrame:
+        """Mean effects, and prediction intervals of the true effect of a new study in a new cluster.
+
+        Parameters
+        ----------
+        newdata
+            Moderators of the rows; None: one row at their means.
+        measure, level
+            As in `tidy`.
+
+        Returns
+        -------
+        DataFrame
+            mean, median, lower, upper, pred_low, pred_high.
+        """
+        return report.predict(self, newdata, measure, level)
+
+    @cached_property
+    def draws(self) -> Draws:
+        """Equally weighted draws from the averaged posterior.
+
+        Keys: ``("model",)`` (its position in `models`), ``("mu",)``, ``("tau",)``, ``("rho",)``, ``("PET",)``,
+        ``("PEESE",)``, ``("omega", interval)``, ``("beta", moderator)`` or ``("beta", moderator, level)``,
+        ``("theta", label)`` of each estimate, ``("cluster", label)``.
+        """
+        return report.draws(self)
+
+    def cross_check(self, model: int | None = None, draws: int = 4000, seed: int = 1) -> pd.DataFrame:
+        """Sample one model with Stan, and compare its evidence and the means of its parameters.
+
+        The program has the effects of clusters as parameters and integrates nothing; its evidence comes from bridge
+        sampling. Models whose clusters are selected jointly or by their best estimate are refused.
+
+        Parameters
+        ----------
+        model
+            Position in `models`; None: the most probable one.
+        draws, seed
+            Of the engine stanli.
+
+        Returns
+        -------
+        DataFrame
+            log_evidence and each parameter: value, error, stan, stan_error (Monte Carlo standard error).
+
+        Raises
+        ------
+        MissingPackageError
+            Stanli is not installed.
+        """
+        from mixedfx.meta.averaging.stan_check import cross_check
+
+        return cross_check(self, model, draws, seed)
+
+    def summary(self) -> SummaryContent:
+        """Everything about the fit on one page; prints as text, shows as HTML in a notebook."""
+        return page.page(self)
+
+    def __repr__(self) -> str:
+        mean = self.estimates.loc["mu", "mean"]
+        return f"<RobmaFit: {len(self.members)} models of {self.k} estimates, mu {mean:.3f}>"
+
+    def __str__(self) -> str:
+        return self.summary().text()
+
+    def _repr_html_(self) -> str:
+        return self.summary().html()
