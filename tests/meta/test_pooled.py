@@ -50,6 +50,29 @@ def test_mantel_haenszel_is_that_of_metafor(name):
     agrees(mx.rma_mh(measure, frame, **columns), REFERENCE["mh"][name])
 
 
+@pytest.mark.parametrize("name", REFERENCE["added"])
+def test_a_constant_in_the_pooled_tables_is_that_of_metafor(name):
+    """Cochran's Q and the tests of tables included; of Peto's method the effect.
+
+    Its Q in metafor has a term of the table without events, which 1/2 gives a variance, and no degree of freedom of it.
+    """
+    data, measure, to = name.split()
+    frame, columns = CELLS[data]
+    options, expected = {"add": 0.5, "to": to, **columns}, REFERENCE["added"][name]
+    if measure != "PETO":
+        agrees(mx.rma_mh(measure, frame, **options), expected)
+        return
+    table = mx.rma_peto(frame, **options).tidy()
+    close(table[["estimate", "std_error"]].to_numpy()[0], [expected["beta"], expected["se"]])
+
+
+def test_constants_that_are_none_are_refused():
+    frame, columns = CELLS["zero"]
+    for wrong in ({"add": -0.5}, {"add": "half"}, {"to": "some"}):
+        with pytest.raises(OptionError):
+            mx.rma_mh("OR", frame, **wrong, **columns)
+
+
 def test_without_the_correction():
     frame, columns = CELLS["bcg"]
     agrees(mx.rma_mh("OR", frame, correct=False, **columns), REFERENCE["mh"]["corrected OR"])

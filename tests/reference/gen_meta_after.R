@@ -63,6 +63,13 @@ for (measure in c("OR", "RR", "RD")) {
 for (measure in c("IRR", "IRD")) pooled[[paste("rates", measure)]] <- mh(suppressWarnings(rma.mh(measure=measure, x1i=x1i, x2i=x2i, t1i=t1i, t2i=t2i, data=rates)))
 pooled[["corrected OR"]] <- mh(rma.mh(measure="OR", ai=tpos, bi=tneg, ci=cpos, di=cneg, data=dat.bcg, correct=FALSE))
 peto <- list(bcg=mh(rma.peto(ai=tpos, bi=tneg, ci=cpos, di=cneg, data=dat.bcg)), zero=mh(suppressWarnings(rma.peto(ai=ai, bi=bi, ci=ci, di=di, data=zero))))
+added <- list()
+for (to in c("only0", "all", "if0all")) {
+  both <- list(add=c(1/2, 1/2), to=c("only0", to))
+  for (measure in c("OR", "RR", "RD")) added[[paste("zero", measure, to)]] <- mh(suppressWarnings(do.call(rma.mh, c(list(measure=measure, ai=zero$ai, bi=zero$bi, ci=zero$ci, di=zero$di), both))))
+  for (measure in c("IRR", "IRD")) added[[paste("rates", measure, to)]] <- mh(suppressWarnings(do.call(rma.mh, c(list(measure=measure, x1i=rates$x1i, x2i=rates$x2i, t1i=rates$t1i, t2i=rates$t2i), both))))
+}
+added[["zero PETO only0"]] <- mh(suppressWarnings(rma.peto(ai=ai, bi=bi, ci=ci, di=di, data=zero, add=c(1/2, 1/2), to=c("none", "only0"))))
 suppressMessages(library(clubSandwich))
 robust <- function(m, cluster, kind, q) {t <- as.data.frame(coef_test(m, vcov=kind, cluster=cluster, test="Satterthwaite"))
   w <- if (q > 1) Wald_test(m, constraints=constrain_zero(2:3), vcov=kind, cluster=cluster, test="HTZ") else NULL
@@ -72,5 +79,5 @@ sandwiches <- list(); for (kind in c("CR0", "CR1", "CR2")) {sandwiches[[paste("m
   sandwiches[[paste("moderators", kind)]] <- robust(two, bcg$trial, kind, 2); sandwiches[[paste("alloc", kind)]] <- robust(fits$bcg, bcg$alloc, kind, 1)}
 bau <- baujat(fits$bcg)
 write(toJSON(list(after=after, cumul=columns(cumulative, bits), anova=anovas, regtest=egger,
-  ranktest=list(bcg=c(rank$tau, rank$pval), hackshaw=c(rank_h$tau, rank_h$pval), tied=c(rank_t$tau, rank_t$pval)), trimfill=fills, fsn=safe, tes=tess, mh=pooled, peto=peto,
+  ranktest=list(bcg=c(rank$tau, rank$pval), hackshaw=c(rank_h$tau, rank_h$pval), tied=c(rank_t$tau, rank_t$pval)), trimfill=fills, fsn=safe, tes=tess, mh=pooled, peto=peto, added=added,
   robust=sandwiches, baujat=list(x=bau$x, y=bau$y), data=list(tied=as.list(tied), zero=as.list(zero), rates=as.list(rates))), digits=NA, auto_unbox=TRUE, na="null"), commandArgs(TRUE)[1])

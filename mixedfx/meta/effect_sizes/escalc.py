@@ -17,7 +17,7 @@ from mixedfx.errors import (
     outside,
     some_rows,
 )
-from mixedfx.meta.effect_sizes.layouts import LAYOUTS, Layout, To, checked, with_constant
+from mixedfx.meta.effect_sizes.layouts import LAYOUTS, Layout, To, checked, constant, with_constant
 from mixedfx.meta.effect_sizes.measures import find_measure
 from mixedfx.meta.measure import Array, Columns, Measure
 from mixedfx.meta.reading import fetched, numbers, values
@@ -104,7 +104,7 @@ def escalc(
     layout = LAYOUTS[entry.layout]
     check_option("to", to, ("only0", "all", "if0all", "none"))
     check_flag("drop00", drop00)
-    add = _constant(entry.add if add is None else add)
+    add = constant(entry.add if add is None else add)
     given = {name: value for name, value in columns.items() if value is not None}
     check_columns(entry, layout, given)
     frame, labels = fetched(data, {**given, "slab": slab}, whole=True)
@@ -139,13 +139,6 @@ def computed(entry: Measure, columns: Columns, vtypes: Any) -> tuple[Array, Arra
             v[chosen] = entry.variances[vtype](columns, np.where(np.isfinite(y), y, np.nan))[chosen]
     finite = np.isfinite(y) & np.isfinite(v) & (v >= 0)
     return np.where(finite, y, np.nan), np.where(finite, v, np.nan)
-
-
-def _constant(add: Any) -> float:
-    number = float(add)
-    if not number >= 0 or not np.isfinite(number):
-        raise OptionError(f"add={add!r} is no constant to add to cells", hint="Use a number from 0, such as 0.5.")
-    return number
 
 
 def _vtypes(vtype: Any, entry: Measure, frame: pd.DataFrame, labels: pd.Index | None) -> Any:

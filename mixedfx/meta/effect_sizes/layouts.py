@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.errors import DataError, some_rows
+from mixedfx.errors import DataError, OptionError, some_rows
 from mixedfx.meta.measure import Array, Columns
 
 To = Literal["only0", "all", "if0all", "none"]
@@ -207,3 +207,20 @@ def with_constant(layout: Layout, columns: Columns, add: float, to: To, drop00: 
     for whole, part, other in layout.sums:
         found[whole] = found[part] + found[other]
     return found
+
+
+def constant(add: Any) -> float:
+    """The constant to be added to cells.
+
+    Raises
+    ------
+    OptionError
+        It is no number from 0.
+    """
+    try:
+        number = float(add)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not (np.isfinite(number) and number >= 0):
+        raise OptionError(f"add={add!r} is no constant to add to cells", hint="Use a number from 0, such as 0.5.")
+    return number

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from mixedfx.meta.measure import Array
 from mixedfx.meta.multivariate.mv_state import RmaMvState
+from mixedfx.meta.selection import pictures
 from mixedfx.meta.selection import report as selection_report
 from mixedfx.meta.selection.estimate import SelectionEstimate
 from mixedfx.meta.univariate.estimates import Estimates
+from mixedfx.plots.picture import Picture
 from mixedfx.results.render import Shown, SummaryContent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 IntervalKind = Literal["wald", "profile"]
 
@@ -232,6 +237,29 @@ class SelectionFit(Shown):
             p values in the direction of the alternative.
         """
         return selection_report.weight_at(self, np.asarray(p, dtype=np.float64))
+
+    def plot(self, ax: Axes | None = None, level: float | None = None, **options: Any) -> Picture:
+        """Draw the weight function with its interval.
+
+        Parameters
+        ----------
+        ax
+            Axes to draw on; new ones where None.
+        level
+            Of the interval; that of the fit where None.
+        **options
+            Of `mixedfx.plots.weight_function`: spacing, xlabel, ylabel, title, width.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import mixedfx as mx
+        >>> data = pd.DataFrame({"yi": [0.62, 0.85, 0.10, -0.10, 0.33, 0.25, 0.70, 0.60, 0.05, 0.30, 0.45, 0.52],
+        ...                      "vi": [0.04, 0.10, 0.09, 0.03, 0.02, 0.05, 0.10, 0.06, 0.06, 0.08, 0.03, 0.05]})
+        >>> mx.selmodel("yi ~ 1", data).plot().ax.get_xlabel()
+        'p value (one-sided)'
+        """
+        return pictures.plot(self, ax, level, **options)
 
     def content(self) -> SummaryContent:
         """What is shown."""

@@ -20,14 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from mixedfx.errors import ModelError, check_flag, check_level, check_option
 from mixedfx.meta.effect_sizes.escalc import check_columns, computed
-from mixedfx.meta.effect_sizes.layouts import LAYOUTS, checked, with_constant
+from mixedfx.meta.effect_sizes.layouts import LAYOUTS, To, checked, constant, with_constant
 from mixedfx.meta.effect_sizes.measures import find_measure
 from mixedfx.meta.effect_sizes.measures_tables import peto
 from mixedfx.meta.effect_sizes.transforms import find_back
@@ -140,7 +140,14 @@ class PooledFit:
 
 
 def rma_mh(
-    measure: PooledMeasure, data: Any = None, *, level: float = 0.95, correct: bool = True, **columns: Any
+    measure: PooledMeasure,
+    data: Any = None,
+    *,
+    level: float = 0.95,
+    correct: bool = True,
+    add: float = 0.0,
+    to: To = "only0",
+    **columns: Any,
 ) -> PooledFit:
     """Estimate a common effect of 2x2 tables or rates by Mantel and Haenszel's method.
 
@@ -154,6 +161,9 @@ def rma_mh(
         Confidence level.
     correct
         Whether Cochran, Mantel and Haenszel's test has the correction for continuity.
+    add, to
+        A constant added to the cells of the pooled tables, where `to` says as in `mixedfx.escalc`. None is needed;
+        effects of single studies, of which heterogeneity is computed, have 1/2 added where a cell is zero.
     **columns
         As in `mixedfx.escalc`: ai, bi, ci, di (or n1i, n2i); x1i, x2i, t1i, t2i.
 
@@ -178,7 +188,7 @@ def rma_mh(
     check_option("measure", measure, ("OR", "RR", "RD", "IRR", "IRD"))
     check_level(level)
     check_flag("correct", correct)
-    c, yi, vi = _read(measure, data, columns)
+    c, yi, vi = _read(measure, data, columns, add, to)
     with np.errstate(divide="ignore", invalid="ignore"):
         estimate, variance = _POOLED[measure](c)
     if not (np.isfinite(estimate) and np.isfinite(variance)):
@@ -193,7 +203,9 @@ def rma_mh(
     return PooledFit("Mantel-Haenszel", measure, estimate, float(np.sqrt(variance)), yi, vi, _table(tests), level)
 
 
-def rma_peto(data: Any = None, *, level: float = 0.95, **columns: Any) -> PooledFit:
+def rma_peto(
+    data: Any = None, *, level: float = 0.95, add: float = 0.0, to: To = "only0", **columns: Any
+) -> PooledFit:  # fmt: skip
     """Estimate a common log odds ratio of 2x2 tables by Peto's method.
 
     Parameters
@@ -202,6 +214,8 @@ def rma_peto(data: Any = None, *, level: float = 0.95, **columns: Any) -> Pooled
         Any data frame.
     level
         Confidence level.
+    add, to
+        A constant added to the cells of the pooled tables, as in `rma_mh`.
     **columns
         ai, bi, ci, di (or n1i, n2i), as in `mixedfx.escalc`.
 
@@ -218,7 +232,7 @@ def rma_peto(data: Any = None, *, level: float = 0.95, **columns: Any) -> Pooled
     <PooledFit Peto PETO: -1.2373 (0.2566), 3 studies>
     """
     check_level(level)
-    c, yi, vi = _read("PETO", data, columns)
+    c, yi, vi = _read("PETO", data, columns, add, to)
     observed, expected, variance = peto(c)
     total = float(variance.sum())
     if total <= 0:
@@ -228,8 +242,12 @@ def rma_peto(data: Any = None, *, level: float = 0.95, **columns: Any) -> Pooled
     return PooledFit("Peto", "PETO", estimate, 1 / np.sqrt(total), yi, vi, _table(tests), level)
 
 
-def _read(measure: str, data: Any, columns: dict[str, Any]) -> tuple[dict[str, Array], Array, Array]:
+def _read(
+    measure: str, data: Any, columns: dict[str, Any], add: float, to: To
+) -> tuple[dict[str, Array], Array, Array]:  # fmt: skip
     """Complete cells of the studies, and the effects and variances of those that have events."""
+    add = constant(add)
+    check_option("to", to, get_args(To))
     entry = find_measure(measure)
     layout = LAYOUTS[entry.layout]
     given = {name: value for name, value in columns.items() if value is not None}
@@ -240,9 +258,10 @@ def _read(measure: str, data: Any, columns: dict[str, Any]) -> tuple[dict[str, A
     if not rows.any():
         raise ModelError("no study is complete")
     found = with_constant(layout, {name: value[rows] for name, value in found.items()}, 0.0, "none", False)
-    dropped = with_constant(layout, found, 0.5, "none" if measure == "PETO" else "only0", True)
+    own: tuple[float, To] = (add, to) if measure == "PETO" else (0.5, "only0")  # Peto's Q is that of the pooled tables
+    dropped = with_constant(layout, found, *own, True)
     yi, vi = computed(entry, dropped, next(iter(entry.variances)))
-    return found, yi, vi
+    return with_constant(layout, found, add, to, False), yi, vi
 
 
 def _odds_ratio(c: Columns) -> tuple[float, float]:
