@@ -33,7 +33,7 @@ from mixedfx.sampling.nodes import evenly_spread
 
 LOG_ROOT_2PI = 0.5 * float(np.log(2 * np.pi))
 DROP = 20.0
-ENOUGH = 0.7  # of a window, at which it is not searched again
+ENOUGH, TURNS = 0.7, 3  # share of a window at which it is not searched again; searches at most
 SEARCH_U, SEARCH_MU, SEARCH_STICKS = 33, 49, 8
 NODES, CHECK, PROPOSAL = 30, 24, 20
 STICKS = {1: (40, 30, 20), 2: (22, 18, 14), 3: (15, 12, 10)}  # of the rule, its check, and the proposal
@@ -184,15 +184,7 @@ def solve(given: Given, member: Member) -> WeightModel:
     prior = marginal(member.effect.prior) if member.coefficients.free_mean else None
     work = _Work(given, member, cells(given, weights), prior)
     sizes = STICKS[J]
-    ends: Ends = ((0.0, 1.0),) * J
-    for _ in range(3):
-        few = stick_rule(weights, FEW[J], ends)
-        u_window = _window_of_u(work, few)
-        narrower = _windows_of_sticks(work, u_window, few, ends, sizes[2])
-        whole = all(b - a > ENOUGH * (d - c) for (a, b), (c, d) in zip(narrower, ends, strict=True))
-        ends = narrower
-        if whole:
-            break
+    few, u_window, ends = _search(work, sizes[2])
     values = []
     for n, m in ((NODES, sizes[0]), (CHECK, sizes[1])):
         u, log_u = _rule_u(u_window, n)
@@ -205,6 +197,23 @@ def solve(given: Given, member: Member) -> WeightModel:
     return WeightModel(
         member, Evidence(values[0], abs(values[0] - values[1])), work.found, u_window, low, high, ends
     )  # fmt: skip
+
+
+def _search(work: _Work, n: int) -> tuple[Rule, tuple[float, float], Ends]:
+    """A rule of few nodes of the sticks, and the windows of u and the sticks, each found with the others' last."""
+    weights: Weights = work.member.bias.prior
+    J = len(weights.steps)
+    ends: Ends = ((0.0, 1.0),) * J
+    turn = 0
+    while True:
+        few = stick_rule(weights, FEW[J], ends)
+        u_window = _window_of_u(work, few)
+        narrower = _windows_of_sticks(work, u_window, few, ends, n)
+        pairs = zip(narrower, ends, strict=True)
+        turn += 1
+        if turn == TURNS or all(b - a > ENOUGH * (d - c) for (a, b), (c, d) in pairs):
+            return few, u_window, narrower
+        ends = narrower
 
 
 def _windows_of_sticks(work: _Work, u_window: tuple[float, float], few: Rule, ends: Ends, n: int) -> Ends:
