@@ -47,7 +47,7 @@ class GlmerFit(GlmerState):
     >>> course["passed"] = (course["score"] > 60).astype(int)
     >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
     >>> fit
-    <GlmerFit passed ~ 1 + style + (1 | professor), bernoulli(logit): -2 log L 471.74, 375 rows, professor 15>
+    <GlmerFit passed ~ 1 + style + (1 | professor), bernoulli(logit): -2 log L 449.71, 375 rows, professor 15>
     """
 
     def tidy(self, effects: tables.Effects = "fixed", level: float = 0.95) -> pd.DataFrame:
@@ -75,9 +75,9 @@ class GlmerFit(GlmerState):
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.tidy()[["term", "estimate", "std_error", "statistic"]].round(2).to_string(index=False))
                        term  estimate  std_error  statistic
-                  Intercept      1.20       0.32       3.72
-        style[Some Flipped]     -0.67       0.30      -2.21
-          style[No Flipped]     -1.27       0.30      -4.25
+                  Intercept      1.48       0.35       4.21
+        style[Some Flipped]     -1.07       0.34      -3.15
+          style[No Flipped]     -1.54       0.34      -4.58
         """
         return report.tidy(self, effects, level)
 

@@ -136,7 +136,7 @@ class GlmmSolution:
         if self.covariance is not None:
             return self.covariance[:p, :p]
         warnings.warn(NOT_DETERMINED, IdentifiabilityWarning, outside())
-        return np.asarray(np.linalg.pinv(self._given_rest.evaluation.S))
+        return np.asarray(np.linalg.pinv(self._given_rest.evaluation.S), dtype=np.float64)
 
     @cached_property
     def _given_rest(self) -> ModeJoint:
@@ -145,7 +145,7 @@ class GlmmSolution:
     @cached_property
     def joint(self) -> ModeJoint:
         """Covariances and draws of (beta, u), the covariance parameters at their estimates but for beta's own part."""
-        precision = np.linalg.inv(self._gamma_covariance) if len(self.beta) else None
+        precision = np.asarray(np.linalg.inv(self._gamma_covariance), dtype=np.float64) if len(self.beta) else None
         return mode_joint(self.model, self.evaluation.mode, self.criterion, self.par, precision)
 
     @cached_property
@@ -230,4 +230,4 @@ def starting_point(model: Model) -> Vector:
     gamma = np.linalg.lstsq(model.Q, centre - model.offset, rcond=None)[0] if model.Q.shape[1] else np.zeros(0)
     problem = model.problem
     T = [sd * np.eye(group.k) for group in problem.factors]
-    return np.concatenate([gamma, problem.lower(T), phi])
+    return np.concatenate([np.asarray(gamma, dtype=np.float64), problem.lower(T), phi])
