@@ -20,6 +20,7 @@ DOCUMENTED = {
     PACKAGE / "reml" / "fit.py",
     PACKAGE / "reml" / "state.py",
     PACKAGE / "bayes" / "fit.py",
+    PACKAGE / "glmm" / "state.py",
     PACKAGE / "meta" / "rma_fit.py",
 }
 MAX_BYTES = 700_000

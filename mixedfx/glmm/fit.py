@@ -14,7 +14,13 @@ import pandas as pd
 
 from mixedfx.design.checks import check_levels_of
 from mixedfx.design.design import Design
-from mixedfx.errors import ConvergenceWarning, SeparationWarning, SingularFitWarning, outside
+from mixedfx.errors import (
+    ConvergenceWarning,
+    NoOverdispersionWarning,
+    SeparationWarning,
+    SingularFitWarning,
+    outside,
+)
 from mixedfx.glmm import report
 from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.control import read_control
@@ -135,6 +141,14 @@ def fit_design(design: Design, call: Call) -> GlmerFit:
         course = fit.optimization
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
         warnings.warn(text, ConvergenceWarning, outside())
+    solution = fit.solution
+    if solution.model.likelihood.at_limit(solution.model.split(solution.psi)[2]).any():
+        warnings.warn(
+            "the counts vary no more than a Poisson distribution says, and the shape of the negative binomial runs to "
+            "infinity: family='poisson' is the same model without it.",
+            NoOverdispersionWarning,
+            outside(),
+        )
     if fit.singular:
         warnings.warn(fit.singularity.text, SingularFitWarning, outside())
     return fit

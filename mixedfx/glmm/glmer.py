@@ -87,6 +87,8 @@ def glmer(
         The optimiser could not certify a maximum.
     SeparationWarning
         A combination of predictors decides the response; names the columns.
+    NoOverdispersionWarning
+        A negative binomial model of counts that vary no more than Poisson's.
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
 

@@ -70,7 +70,7 @@ def predict(
     index = row_index(design, newdata, len(rows))
     if kind == "predictive":
         facts = row_facts(design, frame, weights, row_labels(newdata))
-        values: Any = _new_responses(solution, rows, facts, level, np.random.default_rng(seed))
+        values: Any = _new_responses(solution, rows, facts, level, np.random.default_rng(0 if seed is None else seed))
     elif se or interval is not None:
         values = _table(solution, rows, kind, z)
     else:

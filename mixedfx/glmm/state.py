@@ -363,7 +363,7 @@ class GlmerState:
         groups
             ``"fitted"``: with the modes of the groups. ``"average"``: with all random effects at 0.
         seed
-            Seed of draws.
+            Seed of draws; new responses have the same ones in every call where None.
         kind
             ``"response"``: the mean of the response given the groups; of binomial responses the probability of a
             success. ``"link"``: the linear predictor. ``"predictive"``: a new response, a table from 1,000 draws.
