@@ -84,7 +84,7 @@ class RowMap(ABC):
         Y = self.times(u)
         Y[:, : Q.shape[1]] += Q
         k = self.z.shape[1]
-        tensor = np.asarray(self.squares @ (third[:, None] * Y)).reshape(-1, k, k, Y.shape[1])
+        tensor = np.asarray(self.squares @ (third[:, None] * Y)).reshape(self.first_size // k, k, k, Y.shape[1])
         return Y.T @ (weight[:, None] * Y), tensor
 
     # --- products with Z ---------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class RowMap(ABC):
         """Z'x for x (n, r)."""
         out = np.asarray(self._Zt @ x)
         k, r = self.z.shape[1], x.shape[1]
-        return out[: self.first_size].reshape(-1, k, r), out[self.first_size :]
+        return out[: self.first_size].reshape(self.first_size // k, k, r), out[self.first_size :]
 
     @cached_property
     def squares(self) -> sparse.csr_array:
