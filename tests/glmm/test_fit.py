@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,8 +23,9 @@ from mixedfx.errors import (
     NoOverdispersionWarning,
     OptionError,
 )
+from mixedfx.glmm.evaluation import evaluate
 from mixedfx.results.protocol import Fit
-from tests.glmm.data import FAMILIES, RELATED, STRUCTURES, classic, formula, simulated
+from tests.glmm.data import DATA, FAMILIES, RELATED, STRUCTURES, classic, formula, simulated
 
 VERBAGG = "r2 ~ Anger + Gender + btype + situ + mode + (1 | id) + (1 | item)"
 
@@ -73,7 +77,7 @@ def test_gaussian_with_the_identity_link_is_lmer_by_maximum_likelihood():
 
 
 def test_precision_weights_are_those_of_lmer():
-    frame = pd.read_csv("tests/data/sleepstudy_weighted.csv")
+    frame = pd.read_csv(DATA / "sleepstudy_weighted.csv")
     options = {"weights": "w", "offset": "off"}
     ours = mx.glmer("Reaction ~ Days + (Days | Subject)", frame, "gaussian", **options)
     theirs = mx.lmer("Reaction ~ Days + (Days | Subject)", frame, REML=False, **options)
@@ -305,3 +309,37 @@ def test_a_link_that_leads_nowhere_is_an_error():
     frame = pd.DataFrame({"k": [0, 3, 0, 4, 1, 7] * 5, "g": list("aabbcc") * 5, "far": -1000.0})
     with pytest.raises(ModelError, match="density"):
         mx.glmer("k ~ 0 + (1 | g)", frame, "poisson", link="identity", offset="far")
+
+
+def test_small_data_never_load_the_compiler():
+    """Neither a few crossed factors nor a dense coupling: the process has no numba in the end."""
+    code = (
+        "import sys; import mixedfx as mx; from tests.glmm.data import classic\n"
+        "mx.glmer('TICKS ~ YEAR + (1 | BROOD) + (1 | INDEX) + (1 | LOCATION)', classic('grouseticks'), 'poisson')\n"
+        f"mx.glmer('{VERBAGG}', classic('verbagg'), 'bernoulli').summary()\n"
+        "sys.exit('numba' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], timeout=300)
+
+
+def test_no_fixed_effects():
+    """Criterion and theta of herds that differ about a log odds of zero: a one-dimensional search finds the same."""
+    fit = mx.glmer("incidence | trials(size) ~ 0 + (1 | herd)", classic("cbpp"), "binomial")
+    model = fit.solution.model
+    grid = [evaluate(model, np.array([t])).criterion for t in fit.solution.par[0] + np.array([-1e-3, 0.0, 1e-3])]
+    assert grid[1] == min(grid) == pytest.approx(fit.criterion, abs=1e-7)
+    assert fit.vcov.shape == (0, 0)
+    assert (fit.ranef_sd["herd"] > 0).to_numpy().all()
+
+
+def test_an_exposure_is_an_offset():
+    frame = classic("grouseticks").assign(exposure=lambda d: 1 + d["HEIGHT"] / 500)
+    frame["log_exposure"] = np.log(frame["exposure"])
+    inside = mx.glmer("TICKS ~ YEAR + offset(log(exposure)) + (1 | BROOD)", frame, "poisson")
+    named = mx.glmer("TICKS ~ YEAR + (1 | BROOD)", frame, "poisson", offset="log_exposure")
+    assert inside.criterion == pytest.approx(named.criterion, abs=1e-9)
+    plain = mx.glmer("TICKS ~ YEAR + log_exposure + (1 | BROOD)", frame, "poisson")
+    assert plain.criterion < inside.criterion
+    np.testing.assert_allclose(inside.predict(frame), inside.fitted, rtol=1e-10)
+    doubled = inside.predict(frame.assign(exposure=2 * frame["exposure"]))
+    np.testing.assert_allclose(doubled, 2 * inside.fitted, rtol=1e-10)
