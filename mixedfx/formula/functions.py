@@ -149,7 +149,7 @@ TRANSLATIONS: MappingProxyType[str, str] = MappingProxyType(
         "ifelse": "np.where(condition, a, b)",
         "pmin": "np.minimum(x, y)",
         "pmax": "np.maximum(x, y)",
-        "cbind": "one response",
+        "cbind": "successes | trials(total), with family='binomial', or one response",
         "lag": "a lagged column, made beforehand within each group",
         "hashed": "a column of hashed levels, made beforehand",
         "round": "np.round(x)",

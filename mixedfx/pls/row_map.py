@@ -84,7 +84,7 @@ class RowMap(ABC):
         Y = self.times(u)
         Y[:, : Q.shape[1]] += Q
         k = self.z.shape[1]
-        tensor = np.asarray(self.squares @ (third[:, None] * Y)).reshape(-1, k, k, Y.shape[1])
+        tensor = np.asarray(self.squares @ (third[:, None] * Y)).reshape(self.first_size // k, k, k, Y.shape[1])
         return Y.T @ (weight[:, None] * Y), tensor
 
     # --- products with Z ---------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class RowMap(ABC):
         """Z'x for x (n, r)."""
         out = np.asarray(self._Zt @ x)
         k, r = self.z.shape[1], x.shape[1]
-        return out[: self.first_size].reshape(-1, k, r), out[self.first_size :]
+        return out[: self.first_size].reshape(self.first_size // k, k, r), out[self.first_size :]
 
     @cached_property
     def squares(self) -> sparse.csr_array:
@@ -219,7 +219,8 @@ class _Positions(RowMap):
         n = len(self.z)
         if self.Z2 is None:
             return np.zeros((n, 0), dtype=np.int64), np.zeros((n, 0))
-        return self.Z2.indices.reshape(n, -1).astype(np.int64), self.Z2.data.reshape(n, -1)
+        covariates = np.asarray(self.Z2.data, dtype=np.float64).reshape(n, -1)
+        return self.Z2.indices.reshape(n, -1).astype(np.int64), covariates
 
     @cached_property
     def entries(self) -> NDArray[np.int64]:
@@ -254,7 +255,9 @@ class _Positions(RowMap):
         columns, z2 = self.second
         k = self.z.shape[1]
         q1 = self.first_size // k
-        first = np.stack([np.bincount(self.codes, s * self.z[:, a], q1) for a in range(k)], axis=1)
+        first = np.empty((q1, k))
+        for a in range(k):
+            first[:, a] = np.bincount(self.codes, s * self.z[:, a], q1)
         size = 0 if self.problem.coupling is None else self.problem.coupling.size
         second = np.zeros(size)
         for c in range(z2.shape[1]):
