@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
@@ -11,7 +13,7 @@ import pandas as pd
 
 from mixedfx.design.alignment import aligned, per_row, row_labels
 from mixedfx.design.frame import column, opened, to_pandas
-from mixedfx.errors import DataError
+from mixedfx.errors import DataError, ModelError, RankDeficiencyWarning
 from mixedfx.meta.measure import Array
 
 # Without copy-on-write a shallow copy would follow later changes that the caller makes to the data.
@@ -82,3 +84,24 @@ def named(name: str, frame: pd.DataFrame) -> pd.Series:
 
         raise DataError(f"the data have no column '{name}'", hint=nearest(name, frame.columns))
     return column(frame, name)
+
+
+@contextmanager
+def moderators_refused() -> Iterator[None]:
+    """Refuse moderators that are combinations of others, which other models drop with a warning.
+
+    Raises
+    ------
+    ModelError
+        With the columns, and those they are combinations of.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RankDeficiencyWarning)
+        try:
+            yield
+        except RankDeficiencyWarning as said:
+            listed = str(said).partition("\n")[2]
+            raise ModelError(
+                f"moderators say the same as others, and their effects cannot be told apart:\n{listed}",
+                hint="Leave one of each out of the formula.",
+            ) from None

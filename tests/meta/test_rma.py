@@ -17,7 +17,6 @@ from mixedfx.errors import (
     FewEffectsWarning,
     ModelError,
     OptionError,
-    RankDeficiencyWarning,
 )
 from mixedfx.meta.univariate.estimates import _design, _variances, read_estimates
 from mixedfx.meta.univariate.heterogeneity import ESTIMATORS, eigenvalues
@@ -462,7 +461,18 @@ def test_what_cannot_be_fitted_is_refused(call, error, message):
         call()
 
 
-def test_aliased_moderators_are_named():
-    with pytest.warns(RankDeficiencyWarning, match="twice"):
-        fit = mx.rma("yi ~ ablat + twice", BCG.assign(twice=2 * BCG.ablat))
-    assert fit.names == ("Intercept", "ablat")
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("yi ~ ablat + twice", "twice: a combination of ablat"),
+        ("yi ~ ablat + one", "one: has the one level 'x'"),
+        ("yi ~ alloc + recoded", "recoded.*a combination of"),
+    ],
+)
+def test_aliased_moderators_are_refused_by_name(formula, message):
+    data = BCG.assign(twice=2 * BCG.ablat, one="x", recoded=BCG.alloc.map(lambda a: f"{a}!"), study=range(len(BCG)))
+    for fitted in (lambda: mx.rma(formula, data), lambda: mx.rma_mv(f"{formula} + (1 | study)", data)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # refused, and nothing else said
+            with pytest.raises(ModelError, match=message):
+                fitted()

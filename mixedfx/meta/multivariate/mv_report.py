@@ -150,8 +150,6 @@ def summary(fit: RmaMvState) -> SummaryContent:
     title = f"Multilevel {kind} of {fit.k} estimates ({fit.method})"
     sizes = ", ".join(f"{label} {n}" for label, n in group_sizes(fit.design).items())
     facts = [("Formula", fit.formula), ("Data", rows_text(fit.design.rows)), ("Levels", sizes or "none")]
-    if fit.design.aliased:
-        facts.append(("Aliased", "dropped as linear combinations of other columns: " + ", ".join(fit.design.aliased)))
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(tuple(facts))]
     numbers = glance(fit)
     blocks.append(frame_table(numbers[["logLik", "logLik_without_constant", "AIC", "BIC"]], "Fit"))  # type: ignore[arg-type]

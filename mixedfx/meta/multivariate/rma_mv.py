@@ -13,7 +13,7 @@ from mixedfx.errors import DataError, ModelError, OptionError, check_level, chec
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
 from mixedfx.meta.multivariate.mv_state import MvTest
-from mixedfx.meta.reading import kept, numbers
+from mixedfx.meta.reading import kept, moderators_refused, numbers
 from mixedfx.reml.lmer import lmer
 
 TOLERANCE = 1e-13  # of the criterion: one or two steps more than mixedfx.lmer takes, for six digits of every variance
@@ -77,7 +77,7 @@ def rma_mv(
     OptionError
         Both `vi` and `V`.
     ModelError
-        A grouping factor with one level.
+        A grouping factor with one level; moderators that are combinations of others.
 
     Examples
     --------
@@ -98,10 +98,11 @@ def rma_mv(
     frame = kept(data)  # read once: a query may give its rows in another order the next time
     errors = _variances(vi, frame, na) if V is None else _covariance(V)
     try:
-        model = lmer(
-            formula, frame, REML=method == "REML", na=na, contrasts=contrasts, env=env, V=errors, sigma=1.0,
-            control={"tolerance": TOLERANCE} if control is None else control,
-        )  # fmt: skip
+        with moderators_refused():
+            model = lmer(
+                formula, frame, REML=method == "REML", na=na, contrasts=contrasts, env=env, V=errors, sigma=1.0,
+                control={"tolerance": TOLERANCE} if control is None else control,
+            )  # fmt: skip
     except np.linalg.LinAlgError:
         raise ModelError(
             "the moderators reproduce the estimates exactly, and nothing is left to differ",

@@ -15,7 +15,7 @@ from mixedfx.design.design import Design, RowReport
 from mixedfx.design.frame import column
 from mixedfx.errors import DataError, ModelError, OptionError, some_rows
 from mixedfx.meta.measure import Array
-from mixedfx.meta.reading import kept, numbers, values
+from mixedfx.meta.reading import kept, moderators_refused, numbers, values
 from mixedfx.meta.univariate.call import RmaCall
 
 
@@ -138,14 +138,15 @@ def _design(call: RmaCall, frame: pd.DataFrame, variances: Array, labels: pd.Ind
             raise DataError(f"sampling variances are missing in {some_rows(np.flatnonzero(~known))} (counted from 0)")
         if not known.any():
             raise DataError("every sampling variance is missing", hint="Name the column that has them: vi= or sei=.")
-    design = build_design(
-        formula,
-        frame if known.all() else frame.loc[known],
-        na=call.na,
-        contrasts=call.contrasts,
-        env=call.env,
-        sigma_free=False,
-    )
+    with moderators_refused():
+        design = build_design(
+            formula,
+            frame if known.all() else frame.loc[known],
+            na=call.na,
+            contrasts=call.contrasts,
+            env=call.env,
+            sigma_free=False,
+        )
     if design.random:
         raise ModelError(
             "mixedfx.rma has one random effect for each estimate, and the formula has more",

@@ -110,14 +110,12 @@ def rma(
     OptionError
         Unknown options, `weights` that an estimator needs.
     ModelError
-        Random terms in the formula.
+        Random terms in the formula; moderators that are combinations of others.
 
     Warns
     -----
     FewEffectsWarning
         No more estimates than coefficients: tau^2 cannot be estimated and is taken as 0.
-    RankDeficiencyWarning
-        Moderators that are combinations of others.
     ConvergenceWarning
         tau^2 was not found to full accuracy.
 

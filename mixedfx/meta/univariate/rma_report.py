@@ -146,8 +146,6 @@ def summary(fit: RmaState) -> SummaryContent:
     facts = [("Formula", fit.formula), ("Data", rows_text(fit.design.rows))]
     if fit.measure is not None:
         facts.append(("Measure", MEASURES[fit.measure].title if fit.measure in MEASURES else fit.measure))
-    if fit.design.aliased:
-        facts.append(("Aliased", "dropped as linear combinations of other columns: " + ", ".join(fit.design.aliased)))
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(tuple(facts))]
     numbers = glance(fit)
     criteria: Any = numbers[["logLik", "deviance", "AIC", "BIC", "AICc"]]
