@@ -26,23 +26,17 @@ from mixedfx.errors import OptionError, check_count, check_flag, check_option, c
 from mixedfx.families.facts import RowFacts
 from mixedfx.glmm.rows import auxiliary_draws, means, simulate_responses
 from mixedfx.glmm.solve import GlmmSolution
-from mixedfx.inference.normal_estimate import NormalEstimate, estimate, new_level_root
+from mixedfx.inference.normal_estimate import estimate, new_level_root
 from mixedfx.inference.original_scale import PredictionKind, check_scales, kind_of_prediction, transformation_to_undo
 from mixedfx.inference.profile import quantile
 from mixedfx.inference.row_variances import row_variances
 from mixedfx.results.protocol import NewLevels
-from mixedfx.results.undetermined import Undetermined, determined, warn_rows
+from mixedfx.results.undetermined import warn_rows
 
 Array = NDArray[np.float64]
 
 DRAWS = 1000
 ROWS = 2000  # rows whose responses are drawn at once
-
-
-def linear_estimate(solution: GlmmSolution, functional: Functional) -> NormalEstimate | Undetermined:
-    """Linear functionals of (beta, u), theta at its estimate."""
-    found = estimate(functional, solution.beta, solution.u, solution.factors, 1.0, solution.joint)
-    return determined(found, functional)
 
 
 def predict(

@@ -6,7 +6,7 @@ and its estimates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -18,21 +18,23 @@ from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
 from mixedfx.draws import Draws
-from mixedfx.errors import MixedfxWarning, OptionError, check_option
+from mixedfx.errors import MixedfxWarning, check_option
 from mixedfx.families.family import Family
 from mixedfx.glmm import prediction, questions
 from mixedfx.glmm.rows import ResidualKind, means, residual_values
 from mixedfx.glmm.solve import GlmmSolution
+from mixedfx.glmm.uncertainty import GlmmUncertain, in_words
 from mixedfx.inference.hypotheses import Reference
 from mixedfx.inference.normal_estimate import NormalEstimate
 from mixedfx.inference.original_scale import PredictionKind
 from mixedfx.results import tables
-from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
+from mixedfx.results.protocol import UNCERTAINTIES, JointSample, NewLevels, Uncertainty
 from mixedfx.results.singularity import SingularityReport, singularity
 from mixedfx.results.undetermined import Undetermined
 
 if TYPE_CHECKING:
     from mixedfx.glmm.call import Call
+    from mixedfx.inference.full_estimate import FullEstimate
     from mixedfx.results.optimization import Optimization
 
 
@@ -53,6 +55,8 @@ class GlmerState:
     design: Design
     solution: GlmmSolution
     call: Call | None = None
+
+    _answers: Uncertainty | None = field(default=None, init=False)
 
     @property
     def formula(self) -> str:
@@ -201,24 +205,49 @@ class GlmerState:
     @property
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
-        return questions.UNCERTAINTY
+        return in_words(self.design, self._answers)
 
     def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
-        """The fit itself, which takes the covariances of the random effects as known.
+        """The same fit, answering linear questions with all its uncertainty or with that given theta-hat.
 
-        Raises
-        ------
-        OptionError
-            For anything but ``"given theta"``.
+        Parameters
+        ----------
+        uncertainty
+            ``"full"``: `apply`, `draws`, `joint_sample` and `expected` include that theta (and what else the family
+            has) is estimated; see `mixedfx.inference.full_estimate` for the rule and `mixedfx.glmm.theta_density` for
+            the prior. ``"given theta"``: they take it as known.
+
+        Returns
+        -------
+        GlmerFit
+            For ``mx.effects`` and the like.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> row = fit.design_for(course.iloc[:1])
+        >>> full, given = (fit.with_uncertainty(u).apply(row) for u in ("full", "given theta"))
+        >>> bool(1 < full.sd[0] / given.sd[0] < 1.2)
+        True
         """
         check_option("uncertainty", uncertainty, UNCERTAINTIES)
-        if uncertainty != "given theta":
-            raise OptionError(
-                "a generalised linear mixed model answers given theta: that the variances are estimated is in the "
-                "fixed effects only",
-                hint='Say uncertainty="given theta", or fit the model with mx.bayes.',
-            )
-        return self
+        return self._views[uncertainty]
+
+    @cached_property
+    def _views(self) -> dict[str, Self]:
+        """The fit by what it answers with; the views share whatever is worked out for one of them."""
+        views = {answers: replace(self) for answers in UNCERTAINTIES}
+        for answers, view in views.items():
+            view.__dict__.update(_answers=answers, _views=views, uncertain=self.uncertain)
+        return views
+
+    @cached_property
+    def uncertain(self) -> GlmmUncertain:
+        """What the fit does not know, worked out when it is first needed."""
+        return GlmmUncertain(self.design, self.solution)
 
     @property
     def usual_ddf(self) -> Literal["normal"]:
@@ -247,11 +276,12 @@ class GlmerState:
         """For each random term (1, k, k) a lower factor of the covariance of a level's effects."""
         return tuple(factor[None] for factor in self.solution.factors)
 
-    def apply(self, functional: Functional) -> NormalEstimate | Undetermined:
+    def apply(self, functional: Functional) -> NormalEstimate | FullEstimate | Undetermined:
         """Estimate linear functionals of (beta, u), on the scale of the linear predictor.
 
         Mean, covariance and draws are those of a normal distribution about the modes (see `mixedfx.glmm.joint`), with
-        theta at its estimate.
+        theta at its estimate; ``fit.with_uncertainty("full").apply(...)`` includes that it is estimated, as
+        `mx.effects` does.
 
         Parameters
         ----------
@@ -271,7 +301,7 @@ class GlmerState:
         >>> found.mean.round(1), found.sd.round(1)
         (array([0.5]), array([0.1]))
         """
-        return prediction.linear_estimate(self.solution, functional)
+        return self.uncertain.apply(functional, self._answers)
 
     def expected(self, functional: Functional, chosen: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
         """Draws of the mean response of rows; of binomial responses the probability of a success.
@@ -294,6 +324,8 @@ class GlmerState:
     def draws(self, n: int | None = None, seed: int | None = None) -> Draws:
         """Joint draws of (beta, u) about their estimates, theta at its own.
 
+        Those of ``fit.with_uncertainty("full")`` include that theta is estimated.
+
         Parameters
         ----------
         n
@@ -305,9 +337,21 @@ class GlmerState:
         -------
         Draws
             One chain of n draws, keys ``("beta", name)``, ``("u", group, level, column)``, and ``(name,)`` of the
-            family's other parameters, which stay at their estimates.
+            family's other parameters, which stay at their estimates too.
         """
-        return questions.draws(self.design, self.solution, n, seed)
+        return self.uncertain.draws(n, seed, self._answers)
+
+    def joint_sample(self, n: int, seed: int | None = None, about_estimate: bool = True) -> JointSample:
+        """Joint draws of (beta, u), covariance factors and the family's parameters.
+
+        Parameters
+        ----------
+        n, seed
+            How many, and the seed of the random numbers.
+        about_estimate
+            Whether draws of (beta, u) are about the estimates, where theta's uncertainty is included.
+        """
+        return self.uncertain.sample(n, np.random.default_rng(seed), self._answers, about_estimate)
 
     @property
     def fitted(self) -> pd.Series:
