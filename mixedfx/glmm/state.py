@@ -383,13 +383,14 @@ class GlmerState:
         self,
         newdata: Any = None,
         new_levels: NewLevels = "error",
-        groups: Literal["fitted", "average"] = "fitted",
+        groups: Literal["fitted", "average", "integrate"] = "fitted",
         seed: int | None = None,
         *,
         kind: PredictionKind = "response",
         se: bool = False,
         interval: Literal["confidence", "prediction"] | None = None,
         level: float = 0.95,
+        uncertainty: Uncertainty = "full",
         weights: Any = None,
         back_transform: bool = False,
         bias_adjust: bool = False,
@@ -405,18 +406,25 @@ class GlmerState:
             What to do with levels of a grouping factor that the fit has not seen. ``"error"``: raise. ``"population"``:
             their effects are 0. ``"sample"``: each gets effects drawn from the population.
         groups
-            ``"fitted"``: with the modes of the groups. ``"average"``: with all random effects at 0.
+            ``"fitted"``: with the modes of the groups. ``"average"``: with all random effects at 0, as in an average
+            group. ``"integrate"``: the mean over the population of groups, by quadrature; with ``kind="predictive"`` a
+            new response in a new group. Off the identity link the last two differ: see `mixedfx.effects`.
         seed
-            Seed of draws; new responses have the same ones in every call where None.
+            Seed of draws; new responses, and intervals over the population, have the same ones in every call where
+            None.
         kind
             ``"response"``: the mean of the response given the groups; of binomial responses the probability of a
-            success. ``"link"``: the linear predictor. ``"predictive"``: a new response, a table from 1,000 draws.
+            success. ``"link"``: the linear predictor (over the population the link of the mean). ``"predictive"``: a
+            new response, a table from 1,000 draws.
         se
             Whether to give standard errors (and the intervals that belong to them).
         interval
             ``"confidence"``: for the mean. ``"prediction"``: for a new response. Either gives a table.
         level
             Level of the intervals.
+        uncertainty
+            ``"full"``: standard errors and intervals include that theta is estimated, as those of `mixedfx.effects` do.
+            ``"given theta"``: they take it as known.
         weights
             Precision weights of the rows, for new gaussian responses; as in `LmerFit.predict`.
         back_transform, bias_adjust
@@ -427,7 +435,7 @@ class GlmerState:
         Series or DataFrame
             One prediction for each row, indexed as `newdata` if that is a pandas frame; or a table with estimate, se,
             lower and upper. Intervals of means are those of the linear predictor taken through the inverse link, and
-            standard errors there the delta method's.
+            standard errors there the delta method's; over the population they are those of joint draws.
 
         Raises
         ------
@@ -446,10 +454,18 @@ class GlmerState:
             estimate   se  lower  upper
         0        0.9  0.0    0.8    1.0
         99       0.7  0.1    0.5    0.8
+
+        Students of professors at large, who pass less often than those of an average professor:
+
+        >>> fit.predict(course.iloc[[0]], groups="integrate").round(2).tolist()
+        [0.75]
+        >>> fit.predict(course.iloc[[0]], groups="average").round(2).tolist()
+        [0.77]
         """
         return prediction.predict(
-            self.design, self.solution, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval,
-            level=level, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust,
+            self.uncertain, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval,
+            level=level, uncertainty=uncertainty, weights=weights, back_transform=back_transform,
+            bias_adjust=bias_adjust,
         )  # fmt: skip
 
     def simulate(self, n: int = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:

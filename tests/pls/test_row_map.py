@@ -92,7 +92,7 @@ def test_products_by_column_are_those_of_the_matrix(terms):
         u = (
             rng.normal(size=(problem.factors[0].n_levels, problem.factors[0].k, 5)),
             rng.normal(size=(Z.shape[1] - rows.first_size, 5)),
-        )  # noqa: E501
+        )
         flat = np.concatenate([u[0].reshape(-1, 5), u[1]])
         np.testing.assert_allclose(rows.times(u), Z @ flat, atol=1e-12)
         np.testing.assert_allclose(rows.predictor(s, (u[0][..., :1], u[1][:, :1])), s + Z @ flat[:, 0], atol=1e-12)
