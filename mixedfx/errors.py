@@ -165,6 +165,10 @@ class SeparationWarning(MixedfxWarning):
     """A combination of predictors decides the response, so that coefficients have no finite estimate."""
 
 
+class NoOverdispersionWarning(MixedfxWarning):
+    """Counts vary no more than a Poisson distribution says, so that a negative binomial one has no finite shape."""
+
+
 class ThetaUncertaintyWarning(MixedfxWarning):
     """Intervals include that variances are estimated by an approximation only; the message says which and why."""
 

@@ -12,11 +12,12 @@ import pytest
 import mixedfx as mx
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.errors import OptionError, UnseenLevelError
+from mixedfx.glmm.fit import GlmerFit
 from mixedfx.reml.fit import LmerFit
 
 FORMULA = "y ~ x + (1 + x | g)"
 # what one way of fitting can be asked and the other cannot: a posterior answers with all its uncertainty
-ONLY = {LmerFit: {"uncertainty"}, PosteriorFit: set()}
+ONLY = {LmerFit: {"uncertainty"}, PosteriorFit: set(), GlmerFit: set()}
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +29,13 @@ def data():
     return pd.DataFrame({"x": x, "g": g.astype(str), "y": y}, index=np.arange(360) + 1000)
 
 
-@pytest.fixture(scope="module", params=["lmer", "bayes"])
+@pytest.fixture(scope="module", params=["lmer", "bayes", "glmer"])
 def fit(request, data):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return mx.lmer(FORMULA, data) if request.param == "lmer" else mx.bayes(FORMULA, data, draws=2000, seed=1)
+        if request.param == "bayes":
+            return mx.bayes(FORMULA, data, draws=2000, seed=1)
+        return mx.lmer(FORMULA, data) if request.param == "lmer" else mx.glmer(FORMULA, data, "gaussian")
 
 
 def arguments(cls, name):
@@ -40,15 +43,16 @@ def arguments(cls, name):
     return [(p.name, p.kind, p.default) for p in found if p.name not in ONLY[cls]]
 
 
-def test_predict_takes_the_same_arguments_in_the_same_places():
-    ours, theirs = (arguments(cls, "predict") for cls in (LmerFit, PosteriorFit))
+@pytest.mark.parametrize("other", [PosteriorFit, GlmerFit])
+def test_predict_takes_the_same_arguments_in_the_same_places(other):
+    ours, theirs = (arguments(cls, "predict") for cls in (LmerFit, other))
     by_place = [a for a in ours if a[1] is not inspect.Parameter.KEYWORD_ONLY]
     assert by_place == [a for a in theirs if a[1] is not inspect.Parameter.KEYWORD_ONLY]
     assert sorted(ours, key=lambda a: a[0]) == sorted(theirs, key=lambda a: a[0])
 
 
 def test_simulate_takes_the_same_arguments():
-    assert arguments(LmerFit, "simulate") == arguments(PosteriorFit, "simulate")
+    assert arguments(LmerFit, "simulate") == arguments(PosteriorFit, "simulate") == arguments(GlmerFit, "simulate")
 
 
 @pytest.mark.parametrize("interval", ["confidence", "prediction"])

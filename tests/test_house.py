@@ -21,6 +21,8 @@ DOCUMENTED = {
     PACKAGE / "reml" / "state.py",
     PACKAGE / "bayes" / "posterior" / "fit.py",
     PACKAGE / "meta" / "univariate" / "rma_fit.py",
+    PACKAGE / "glmm" / "state.py",
+    PACKAGE / "glmm" / "fit.py",
 }
 MAX_BYTES = 700_000
 

@@ -40,6 +40,7 @@ NEAR_RADIUS = 3.0  # of the first near step
 WORTH = 0.05  # share of the gradient's change that a correction must explain
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
 ROUNDING = 1e-11  # relative error of the criterion that the modes leave
+AT_LIMIT = 1e-4  # promised gain at which a parameter that runs to a limit of the family is let go
 SLOW = 1e-6  # gain over `PATIENCE` evaluations, and promise, at which a curved valley is given up
 PATIENCE = 6
 MOST_PIVOTS = 4
@@ -121,6 +122,9 @@ def _minimise(
                 state = replace(state, far=False, ratio=1.0, radius=NEAR_RADIUS)
                 continue
             if _finished(state, gain, length, control.tolerance):
+                stopped = Outcome.INTERIOR
+                break
+            if model.likelihood.at_limit(model.split(state.best.psi)[2]).any() and gain < AT_LIMIT:
                 stopped = Outcome.INTERIOR
                 break
             if state.radius < 1e-8:

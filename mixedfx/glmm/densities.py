@@ -75,7 +75,7 @@ def _negbinomial(y: Vector, m: Vector, eta: Vector, shape: float) -> Three:
     mu = _mu(eta)
     total, counts = shape + mu, y + shape
     a = counts * (mu / total)
-    return float(y @ eta - counts @ np.log(total)), y - a, a * (shape / total)
+    return float(y @ eta - counts @ np.log1p(mu / shape)), y - a, a * (shape / total)
 
 
 def _negbinomial_higher(y: Vector, m: Vector, eta: Vector, shape: float) -> tuple[Vector, Vector]:

@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from mixedfx.design.checks import check_levels_of
 from mixedfx.design.design import Design
-from mixedfx.errors import ConvergenceWarning, SeparationWarning, SingularFitWarning, outside
+from mixedfx.errors import (
+    ConvergenceWarning,
+    NoOverdispersionWarning,
+    SeparationWarning,
+    SingularFitWarning,
+    outside,
+)
 from mixedfx.glmm import (
     bootstrapping,
     comparison,
@@ -66,7 +72,7 @@ class GlmerFit(GlmerState):
     >>> course["passed"] = (course["score"] > 60).astype(int)
     >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
     >>> fit
-    <GlmerFit passed ~ 1 + style + (1 | professor), bernoulli(logit): -2 log L 471.74, 375 rows, professor 15>
+    <GlmerFit passed ~ 1 + style + (1 | professor), bernoulli(logit): -2 log L 449.71, 375 rows, professor 15>
     """
 
     def tidy(self, effects: tables.Effects = "fixed", level: float = 0.95, vcov: Any = None) -> pd.DataFrame:
@@ -96,9 +102,9 @@ class GlmerFit(GlmerState):
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.tidy()[["term", "estimate", "std_error", "statistic"]].round(2).to_string(index=False))
                        term  estimate  std_error  statistic
-                  Intercept      1.20       0.32       3.72
-        style[Some Flipped]     -0.67       0.30      -2.21
-          style[No Flipped]     -1.27       0.30      -4.25
+                  Intercept      1.48       0.35       4.21
+        style[Some Flipped]     -1.07       0.34      -3.15
+          style[No Flipped]     -1.54       0.34      -4.58
         """
         return report.tidy(self, effects, level, vcov)
 
@@ -467,6 +473,14 @@ def fit_design(design: Design, call: Call) -> GlmerFit:
         course = fit.optimization
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
         warnings.warn(text, ConvergenceWarning, outside())
+    solution = fit.solution
+    if solution.model.likelihood.at_limit(solution.model.split(solution.psi)[2]).any():
+        warnings.warn(
+            "the counts vary no more than a Poisson distribution says, and the shape of the negative binomial runs to "
+            "infinity: family='poisson' is the same model without it.",
+            NoOverdispersionWarning,
+            outside(),
+        )
     if fit.singular:
         warnings.warn(fit.singularity.text, SingularFitWarning, outside())
     return fit

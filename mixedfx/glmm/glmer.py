@@ -87,6 +87,8 @@ def glmer(
         The optimiser could not certify a maximum.
     SeparationWarning
         A combination of predictors decides the response; names the columns.
+    NoOverdispersionWarning
+        A negative binomial model of counts that vary no more than Poisson's.
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
 
@@ -98,8 +100,8 @@ def glmer(
     >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
     >>> print(fit.varcorr[["grp", "sdcor"]].round(2).to_string(index=False))
           grp  sdcor
-    professor   0.85
+    professor   0.91
     >>> fit.optimization.evaluations
-    4
+    5
     """
     return fit_call(Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control))

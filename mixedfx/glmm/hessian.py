@@ -42,12 +42,14 @@ def hessian(model: Model, at: Evaluation, evaluate: Callable[..., Evaluation]) -
 
 
 def free_parameters(model: Model, psi: Vector) -> NDArray[np.bool_]:
-    """(d,) which parameters are not on the boundary."""
+    """(d,) which parameters are not on the boundary, and not at a limit of the family."""
     p = model.sizes[0]
     out = np.ones(len(psi), dtype=bool)
     for block in model.problem.blocks:
         at = slice(p + block.parameters.start, p + block.parameters.stop)
         out[at] = ~block.structure.at_end(psi[at], 0.0)
+    if model.sizes[2]:
+        out[-model.sizes[2] :] = ~model.likelihood.at_limit(model.split(psi)[2])
     return out
 
 

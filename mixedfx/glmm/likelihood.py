@@ -20,6 +20,7 @@ from mixedfx.glmm.densities import DENSITIES, Density
 
 Vector = NDArray[np.float64]
 
+POISSON = 1e4  # shape of a negative binomial response, in means, from which it is a Poisson one for all that data say
 STEP = 1e-4  # of phi, in differences of its own derivative
 
 
@@ -160,6 +161,13 @@ class Likelihood:
             step[i] = STEP
             out[i] = (self.slopes(eta, phi + step).own - self.slopes(eta, phi - step).own) / (2 * STEP)
         return (out + out.T) / 2.0
+
+    def at_limit(self, phi: Vector) -> NDArray[np.bool_]:
+        """(a,) which auxiliary parameters have run to a limit of the family: a negative binomial that is Poisson."""
+        out = np.zeros(len(phi), dtype=bool)
+        if self.family.name == "negbinomial":
+            out[0] = phi[0] > np.log(POISSON * max(self.mean, 1.0))
+        return out
 
     @cached_property
     def mean(self) -> float:

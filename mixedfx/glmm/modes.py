@@ -122,7 +122,7 @@ def _joint_step(
     solved = factorization.solve(zq)
     S = QWQ - products(zq, solved)
     slope = model.Q.T @ s - products(zq, step)[:, 0]
-    move = np.linalg.solve(S, slope)
+    move = np.asarray(np.linalg.solve(S, slope), dtype=np.float64)
     together = plus(step, (solved[0] @ move[:, None], solved[1] @ move[:, None]), -1.0)
     return move, together, float(slope @ move) + inner(g, step)
 

@@ -30,6 +30,7 @@ from mixedfx.inference.normal_estimate import NormalEstimate, estimate, new_leve
 from mixedfx.inference.original_scale import PredictionKind, check_scales, kind_of_prediction, transformation_to_undo
 from mixedfx.inference.profile import quantile
 from mixedfx.inference.row_variances import row_variances
+from mixedfx.linalg.shape import shape_of
 from mixedfx.results.protocol import NewLevels
 from mixedfx.results.undetermined import Undetermined, determined, warn_rows
 
@@ -69,14 +70,14 @@ def predict(
     index = row_index(design, newdata, len(rows))
     if kind == "predictive":
         facts = row_facts(design, frame, weights, row_labels(newdata))
-        values: Any = _new_responses(solution, rows, facts, level, np.random.default_rng(seed))
+        values: Any = _new_responses(solution, rows, facts, level, np.random.default_rng(0 if seed is None else seed))
     elif se or interval is not None:
         values = _table(solution, rows, kind, z)
     else:
         found = rows.fixed @ solution.beta + rows.random @ solution.u + rows.offset
         if rows.new_levels:
-            root = rows.new @ new_level_root(rows.new_levels, solution.factors, 1.0)
-            found = found + root @ np.random.default_rng(seed).standard_normal(root.shape[1])
+            root = sparse.csr_array(rows.new @ new_level_root(rows.new_levels, solution.factors, 1.0))
+            found = found + root @ np.random.default_rng(seed).standard_normal(shape_of(root)[1])
         values = pd.Series(found if kind == "link" else means(solution, found), name="predicted")
     values[~rows.estimable] = np.nan
     values = values if index is None else values.set_axis(index, axis=0)

@@ -140,7 +140,7 @@ def _terms(model: Model, mode: Mode, nodes: Nodes) -> tuple[Vector, Vector]:
         rows = own.family.log_density(own.y, eta, many, own.facts)
         values[:, at] = _by_level(model, rows)
     values += nodes.log_weights - 0.5 * (nodes.v**2).sum(axis=2)
-    logs = special.logsumexp(values, axis=1)
+    logs = np.asarray(special.logsumexp(values, axis=1), dtype=np.float64)
     return logs, np.exp(values - logs[:, None])
 
 

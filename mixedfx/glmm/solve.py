@@ -28,6 +28,7 @@ from mixedfx.results.optimization import Optimization
 Vector = NDArray[np.float64]
 Criterion = Callable[..., Evaluation]
 
+SHARES = (1.0, 0.3, 0.1, 0.01)  # of the standard deviations to begin with, tried in turn
 NOT_DETERMINED = (
     "the likelihood is flat in some direction of the parameters, or has no maximum there: standard errors of the fixed "
     "effects are those given the variances"
@@ -136,7 +137,7 @@ class GlmmSolution:
         if self.covariance is not None:
             return self.covariance[:p, :p]
         warnings.warn(NOT_DETERMINED, IdentifiabilityWarning, outside())
-        return np.asarray(np.linalg.pinv(self._given_rest.evaluation.S))
+        return np.asarray(np.linalg.pinv(self._given_rest.evaluation.S), dtype=np.float64)
 
     @cached_property
     def _given_rest(self) -> ModeJoint:
@@ -145,7 +146,7 @@ class GlmmSolution:
     @cached_property
     def joint(self) -> ModeJoint:
         """Covariances and draws of (beta, u), the covariance parameters at their estimates but for beta's own part."""
-        precision = np.linalg.inv(self._gamma_covariance) if len(self.beta) else None
+        precision = np.asarray(np.linalg.inv(self._gamma_covariance), dtype=np.float64) if len(self.beta) else None
         return mode_joint(self.model, self.evaluation.mode, self.criterion, self.par, precision)
 
     @cached_property
@@ -213,15 +214,20 @@ def solve(
 
 def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl = DEFAULT) -> GlmmSolution:
     """Optimise from psi (d,)."""
-    try:
-        model, found, course = minimise(model, start, criterion_function(nAGQ), control)
-    except np.linalg.LinAlgError as error:
-        link = model.family.link.name
-        raise ModelError(
-            f"no parameters were found that give every response a density under {model.family!r}",
-            hint=f"The {link} link may lead to means that the family cannot have; another link may not.",
-        ) from error
-    return GlmmSolution(model, found, course, nAGQ)
+    gamma, par, phi = model.split(start)
+    T = model.problem.matrices(par)
+    for share in SHARES:  # smaller effects keep closer to the mean, where every link has densities
+        smaller = par if share == 1.0 else model.problem.lower([share * one for one in T])
+        try:
+            psi = np.concatenate([gamma, smaller, phi])
+            model, found, course = minimise(model, psi, criterion_function(nAGQ), control)
+        except np.linalg.LinAlgError:
+            continue
+        return GlmmSolution(model, found, course, nAGQ)
+    raise ModelError(
+        f"no parameters were found that give every response a density under {model.family!r}",
+        hint=f"The {model.family.link.name} link may lead to means that the family cannot have; another link may not.",
+    )
 
 
 def starting_point(model: Model) -> Vector:
@@ -230,4 +236,4 @@ def starting_point(model: Model) -> Vector:
     gamma = np.linalg.lstsq(model.Q, centre - model.offset, rcond=None)[0] if model.Q.shape[1] else np.zeros(0)
     problem = model.problem
     T = [sd * np.eye(group.k) for group in problem.factors]
-    return np.concatenate([gamma, problem.lower(T), phi])
+    return np.concatenate([np.asarray(gamma, dtype=np.float64), problem.lower(T), phi])

@@ -365,7 +365,7 @@ class GlmerState:
         groups
             ``"fitted"``: with the modes of the groups. ``"average"``: with all random effects at 0.
         seed
-            Seed of draws.
+            Seed of draws; new responses have the same ones in every call where None.
         kind
             ``"response"``: the mean of the response given the groups; of binomial responses the probability of a
             success. ``"link"``: the linear predictor. ``"predictive"``: a new response, a table from 1,000 draws.
@@ -402,8 +402,8 @@ class GlmerState:
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.predict(course.iloc[[0, 99]], interval="confidence").round(1)
             estimate   se  lower  upper
-        0        0.9  0.1    0.7    0.9
-        99       0.6  0.1    0.4    0.8
+        0        0.9  0.0    0.8    1.0
+        99       0.7  0.1    0.5    0.8
         """
         return prediction.predict(
             self.design, self.solution, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval,

@@ -31,7 +31,7 @@ def density(kind, y, m, eta, shape):
         total = shape + mu
         q = mu / total
         a = (y + shape) * q
-        return y * eta - (y + shape) * math.log(total), y - a, a * (shape / total)
+        return y * eta - (y + shape) * math.log1p(mu / shape), y - a, a * (shape / total)
     a = shape * y / mu
     return -shape * eta - a, a - shape, a
 

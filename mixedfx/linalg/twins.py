@@ -70,4 +70,5 @@ def inverse_products_pairs(
 ) -> NDArray[np.float64]:  # fmt: skip
     """(e, k1) entries of N V_i at the columns that level i meets, by the same pairs."""
     between = N.ravel()[place]
-    return np.stack([np.bincount(first, between * column[second], len(values)) for column in values.T], axis=1)
+    sums = [np.bincount(first, between * column[second], len(values)) for column in values.T]
+    return np.stack(sums, axis=1).astype(np.float64, copy=False)

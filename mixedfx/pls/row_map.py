@@ -219,7 +219,8 @@ class _Positions(RowMap):
         n = len(self.z)
         if self.Z2 is None:
             return np.zeros((n, 0), dtype=np.int64), np.zeros((n, 0))
-        return self.Z2.indices.reshape(n, -1).astype(np.int64), self.Z2.data.reshape(n, -1)
+        covariates = np.asarray(self.Z2.data, dtype=np.float64).reshape(n, -1)
+        return self.Z2.indices.reshape(n, -1).astype(np.int64), covariates
 
     @cached_property
     def entries(self) -> NDArray[np.int64]:
@@ -254,7 +255,9 @@ class _Positions(RowMap):
         columns, z2 = self.second
         k = self.z.shape[1]
         q1 = self.first_size // k
-        first = np.stack([np.bincount(self.codes, s * self.z[:, a], q1) for a in range(k)], axis=1)
+        first = np.empty((q1, k))
+        for a in range(k):
+            first[:, a] = np.bincount(self.codes, s * self.z[:, a], q1)
         size = 0 if self.problem.coupling is None else self.problem.coupling.size
         second = np.zeros(size)
         for c in range(z2.shape[1]):

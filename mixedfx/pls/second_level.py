@@ -231,11 +231,12 @@ class SecondLevel:
     def forms_of_products(self, products: Vector) -> Vector:
         """The forms of `quadratic_forms`, from what `inverse_products` gave; they are kept."""
         if self._forms is None:
-            outer = self._values[:, :, None] * products[:, None, :]
             q1, k1 = self._weights.shape[:2]
-            self._forms = np.stack(
-                [np.bincount(self.coupling.row_of, outer[:, a, b], q1) for a in range(k1) for b in range(k1)], axis=1
-            ).reshape(q1, k1, k1)
+            forms = np.empty((q1, k1, k1))
+            for a in range(k1):
+                for b in range(k1):
+                    forms[:, a, b] = np.bincount(self.coupling.row_of, self._values[:, a] * products[:, b], q1)
+            self._forms = forms
         return self._forms
 
     def unscaled(self, products: Vector) -> Vector:
