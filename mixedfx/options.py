@@ -1,4 +1,4 @@
-"""`control=` of whatever iterates: the optimiser of `mixedfx.lmer` and every sampler of `mixedfx.bayes`.
+"""`control=` of whatever iterates: optimisers of `mixedfx.lmer` and `mixedfx.glmer`, samplers of `mixedfx.bayes`.
 
 A `Control` holds what was said and nothing else; defaults belong to whoever iterates, and so does the list of options
 that it knows. An option that it does not know is refused with that list.
@@ -56,7 +56,7 @@ def control(
     inits: str | None = None,
     centred: bool | Collection[str] | None = None,
 ) -> Control:
-    """Options for ``control=`` of `mixedfx.lmer` and `mixedfx.bayes`; a mapping of them serves as well.
+    """Options for ``control=`` of `mixedfx.lmer`, `mixedfx.glmer` and `mixedfx.bayes`; a mapping serves as well.
 
     Who takes which stands in brackets; collapsed, nuts, stanli and cmdstan are engines of `mixedfx.bayes`. An option
     that is an argument of `mixedfx.bayes` too may be given in either place; given in both, the values have to agree.
@@ -65,21 +65,23 @@ def control(
     ----------
     tolerance
         Decrease of the criterion (in units of deviance) that the next step must promise; where it promises less, the
-        point is a minimum. At 1e-9, the default, theta is within some 1e-5 standard errors (lmer).
+        point is a minimum. At 1e-9, the default, theta is within some 1e-5 standard errors (lmer); 1e-8 by default of
+        glmer.
     max_evaluations
         Evaluations of criterion and gradient after which the optimiser gives up, with a `ConvergenceWarning`; 200 by
-        default (lmer).
+        default (lmer, glmer).
     radius
         First radius of trust, relative to the length of the starting parameters; 0.25 by default (lmer).
     start
-        (r,) theta to begin at, as ``fit.theta`` has it. By default variance components by moments (lmer); one more of
-        the points from which modes are looked for (collapsed, nuts).
+        (r,) theta to begin at, as ``fit.theta`` has it (lmer, glmer). By default components by moments (lmer); one more
+        of the points from which modes are looked for (collapsed, nuts).
     threads
-        Threads of BLAS; by default one for small matrices, as many as cores are free for large ones (lmer), as the
-        environment says (collapsed, nuts). Threads within each chain, which sum the likelihood in slices (stanli,
+        Threads of BLAS; by default one for small matrices, as many as cores are free for large ones (lmer, glmer), as
+        the environment says (collapsed, nuts). Threads within each chain, which sum the likelihood in slices (stanli,
         cmdstan).
     progress
-        Whether to show how far the work has come, see `mixedfx.progress` (all; of lmer the evaluations, if asked for).
+        Whether to show how far the work has come, see `mixedfx.progress` (all; of lmer and glmer the evaluations, if
+        asked for).
     cores
         Chains that run at the same time (stanli, cmdstan); collapsed and nuts use one core.
     proposals

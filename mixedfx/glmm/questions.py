@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import OptionError
 from mixedfx.glmm.rows import unit_scale
 from mixedfx.glmm.solve import GlmmSolution
-from mixedfx.inference.hypotheses import Constant, Reference
 from mixedfx.results import tables
 
 Vector = NDArray[np.float64]
@@ -30,23 +26,3 @@ def varcorr(design: Design, solution: GlmmSolution) -> pd.DataFrame:
 def sigma(solution: GlmmSolution) -> float:
     """Root of the factor of the variance function; 1 where a family has none."""
     return float(np.sqrt(unit_scale(solution.model.family, solution.auxiliary)))
-
-
-def reference(design: Design, solution: GlmmSolution, ddf: Any, vcov: Any) -> Reference:
-    """Covariance of the fixed effects with infinite degrees of freedom.
-
-    Raises
-    ------
-    OptionError
-        Other degrees of freedom, or a covariance that is not (p, p).
-    """
-    if ddf not in ("normal", None):
-        raise OptionError(
-            f"ddf={ddf!r} is not known of a generalised linear mixed model: its tests are z and chi square",
-            hint='Leave it out, or use ddf="normal".',
-        )
-    used = solution.vcov if vcov is None else np.asarray(vcov, dtype=np.float64)
-    p = len(design.fixed_names)
-    if used.shape != (p, p):
-        raise OptionError(f"vcov= is not a ({p}, {p}) matrix")
-    return Constant(used, np.inf if ddf == "normal" else np.nan)

@@ -20,7 +20,7 @@ from mixedfx.design.rows import functional_for
 from mixedfx.draws import Draws
 from mixedfx.errors import MixedfxWarning, check_option
 from mixedfx.families.family import Family
-from mixedfx.glmm import prediction, questions
+from mixedfx.glmm import prediction, questions, testing
 from mixedfx.glmm.rows import ResidualKind, means, residual_values
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain, in_words
@@ -255,14 +255,16 @@ class GlmerState:
         return "normal"
 
     def reference(self, ddf: Any = "normal", vcov: Any = None) -> Reference:
-        """Covariance of the fixed effects, referred to the normal distribution; `vcov` (p, p) takes its place.
+        """Covariance of the fixed effects, referred to the normal distribution.
+
+        `vcov`, what `GlmerFit.vcov_robust` returns or a (p, p) table or matrix, takes the place of the fit's.
 
         Raises
         ------
         OptionError
             For other degrees of freedom, which a generalised linear mixed model does not have.
         """
-        return questions.reference(self.design, self.solution, ddf, vcov)
+        return testing.reference(self.design, self.solution, ddf, vcov)
 
     def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
         """Rows of the linear predictor over (beta, u) for `newdata`, or for the data of the fit.
@@ -458,9 +460,9 @@ class GlmerState:
         Students of professors at large, who pass less often than those of an average professor:
 
         >>> fit.predict(course.iloc[[0]], groups="integrate").round(2).tolist()
-        [0.75]
+        [0.78]
         >>> fit.predict(course.iloc[[0]], groups="average").round(2).tolist()
-        [0.77]
+        [0.81]
         """
         return prediction.predict(
             self.uncertain, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval,
