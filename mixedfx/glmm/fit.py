@@ -37,6 +37,7 @@ from mixedfx.glmm import (
 )
 from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.control import read_control
+from mixedfx.glmm.criticism import GlmerCriticism
 from mixedfx.glmm.intervals import Method
 from mixedfx.glmm.refits import Refits, refit, refits
 from mixedfx.glmm.separation import in_words, separated_columns
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GlmerFit(GlmerState):
+class GlmerFit(GlmerCriticism):
     """A fitted generalised linear mixed model, as `mixedfx.glmer` returns it.
 
     Attributes

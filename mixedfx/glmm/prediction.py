@@ -76,7 +76,7 @@ def predict(
     if groups != "fitted":
         rows = replace(rows, random=sparse.csr_array(rows.random.shape))
     index = row_index(design, newdata, len(rows))
-    z = population_covariates(design, frame) if groups == "integrate" else None
+    z = population_covariates(design, design.frame if frame is None else frame) if groups == "integrate" else None
     rng = np.random.default_rng(0 if seed is None else seed)
     if kind == "predictive":
         facts = row_facts(design, frame, weights, row_labels(newdata))
