@@ -39,14 +39,14 @@ def check(
         checks.outlying_groups(given),
         checks.leverage(given, influence.cooks_distance, influence.dfbetas, largest.label),
     )
-    residual = quantile_residuals(design, solution, SIMULATED, SEED, False, "normal")
+    residual, eta = quantile_residuals(design, solution, SIMULATED, SEED, "drawn", "normal")
     modes = [
         pd.DataFrame({"group": term.label, "column": column, "mode": values[:, c]})
         for term, values in zip(design.random, given.modes, strict=True)
         for c, column in enumerate(term.columns)
     ]
     pictures = {
-        "residuals": pd.DataFrame({"fitted": solution.eta, "residual": residual}),
+        "residuals": pd.DataFrame({"fitted": eta, "residual": residual}),
         "modes": pd.concat(modes, ignore_index=True),
         "influence": pd.DataFrame(
             {"group": list(largest.levels), "cooks_distance": influence.cooks_distance.to_numpy()}

@@ -41,7 +41,11 @@ class GlmerCriticism(GlmerState):
         return influence.projection_of(self.design, self.solution)
 
     def quantile_residuals(
-        self, n: int = 250, seed: int | None = None, use_u: bool = False, scale: Literal["normal", "uniform"] = "normal"
+        self,
+        n: int = 250,
+        seed: int | None = None,
+        groups: Literal["drawn", "new", "fitted"] = "drawn",
+        scale: Literal["normal", "uniform"] = "normal",
     ) -> pd.Series:
         """Randomised quantile residuals: where each response stands among responses simulated from the fit.
 
@@ -54,10 +58,11 @@ class GlmerCriticism(GlmerState):
             Number of simulated responses.
         seed
             Seed of the random numbers.
-        use_u
-            False: groups get new effects, and residuals show what the whole model says. True: groups keep their modes,
-            and residuals are those of the rows within their groups; as modes follow the data, they vary a little less
-            than they should.
+        groups
+            Effects of the groups in these simulations. ``"drawn"``: one draw from what is known of them, with which
+            residuals of a right model are independent and uniform. ``"new"``: new ones in each simulation; rows of a
+            group then have similar residuals, and what goes wrong within groups is hardly seen. ``"fitted"``: their
+            modes, which follow the data, so that residuals vary a little less than they should.
         scale
             ``"normal"``: normal scores. ``"uniform"``: between 0 and 1.
 
@@ -76,7 +81,7 @@ class GlmerCriticism(GlmerState):
         >>> bool(0.9 < residuals.std() < 1.1)
         True
         """
-        values = simulated.quantile_residuals(self.design, self.solution, n, seed, use_u, scale)
+        values = simulated.quantile_residuals(self.design, self.solution, n, seed, groups, scale)[0]
         return pd.Series(values, index=self.design.frame.index, name="residual")
 
     def dispersion_test(self, n: int = 250, seed: int | None = None, progress: Asked = None) -> SimulatedTest:
@@ -253,7 +258,8 @@ class GlmerCriticism(GlmerState):
         Parameters
         ----------
         kind
-            ``"quantile residuals"``: their quantiles, and running quartiles over the fitted values (options n, seed).
+            ``"quantile residuals"``: their quantiles, and running quartiles over the fitted values (options n, seed,
+            groups).
             ``"residuals"``, ``"spread"`` and ``"quantiles"`` of their normal scores; ``"observed"`` against fitted
             means. ``"caterpillar"``: the effects of the levels of a grouping factor (group, term, level).
             ``"fitted"``: observed against fitted means by group (group, groups). None: a page.

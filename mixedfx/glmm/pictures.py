@@ -42,8 +42,8 @@ def plot(fit: GlmerState, what: str | None, ax: Axes | None, **options: Any) -> 
 
 def residual_table(design: Design, solution: GlmmSolution, n: int = SIMULATED, seed: int | None = SEED) -> pd.DataFrame:
     """Columns fitted (linear predictor) and residual (normal scores of quantile residuals)."""
-    residual = quantile_residuals(design, solution, n, seed, False, "normal")
-    return pd.DataFrame({"fitted": solution.eta, "residual": residual})
+    residual, eta = quantile_residuals(design, solution, n, seed, "drawn", "normal")
+    return pd.DataFrame({"fitted": eta, "residual": residual})
 
 
 def modes_table(fit: GlmerState, group: str | None, term: str | None, level: float = 0.95) -> pd.DataFrame:
@@ -93,14 +93,16 @@ def _group(fit: GlmerState, group: str | None) -> str:
     return names[0] if group is None else group
 
 
-def _quantile_residuals(fit: GlmerState, ax: Axes | None, n: int = SIMULATED, seed: int | None = SEED) -> Axes | Figure:
+def _quantile_residuals(
+    fit: GlmerState, ax: Axes | None, n: int = SIMULATED, seed: int | None = SEED, groups: str = "drawn"
+) -> Axes | Figure:  # fmt: skip
     """Two panels: quantiles against uniform ones, and residuals over ranks of the fitted values; one on given axes."""
     from mixedfx.plots.quantile_residuals import quantile_panels, uniform_quantiles
 
-    residual = quantile_residuals(fit.design, fit.solution, n, seed, False, "uniform")
+    residual, eta = quantile_residuals(fit.design, fit.solution, n, seed, groups, "uniform")
     if ax is not None:
         return uniform_quantiles(residual, ax)
-    return quantile_panels(pd.DataFrame({"fitted": fit.solution.eta, "residual": residual}))
+    return quantile_panels(pd.DataFrame({"fitted": eta, "residual": residual}))
 
 
 def _residuals(fit: GlmerState, ax: Axes | None) -> Axes:

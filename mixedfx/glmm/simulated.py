@@ -1,5 +1,10 @@
 r"""Quantile residuals of a generalised linear mixed model, and tests of it against data simulated from it.
 
+**Quantile residuals.** Modes follow the data, and residuals about them vary less than they should; residuals from
+groups with new effects do not see what happens within groups. With one draw of the effects from their conditional
+distribution, effects and responses together are a draw from the model, so that residuals given these effects are
+uniform, independent of each other and of the linear predictor (Waagepetersen 2006, Statistics in Medicine 25:1913).
+
 **Dispersion.** The statistic is the sum of squared Pearson residuals about the modes of (beta, u), theta and auxiliary
 parameters held. Modes follow the data, so that the sum is less than the number of rows by an amount that nobody knows;
 the sum divided by rows less parameters, as it is often computed, therefore says underdispersion where there is none.
@@ -18,11 +23,12 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.design.row_facts import row_facts
-from mixedfx.errors import ModelError, check_count, check_flag, check_option, check_seed
+from mixedfx.errors import ModelError, check_count, check_option, check_seed
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.modes import find_mode
-from mixedfx.glmm.rows import simulate_responses
+from mixedfx.glmm.rows import auxiliary_draws, simulate_responses
 from mixedfx.glmm.solve import GlmmSolution
+from mixedfx.inference.predictor import fitted_values
 from mixedfx.inference.quantile_residuals import normal_scores, uniform_residuals
 from mixedfx.inference.simulated_test import SimulatedTest
 from mixedfx.progress import Asked, Progress
@@ -33,24 +39,32 @@ AT_ONCE = 2**23  # simulated numbers held at once
 
 
 def quantile_residuals(
-    design: Design, solution: GlmmSolution, n: int, seed: int | None, use_u: bool, scale: str
-) -> Array:  # fmt: skip
-    """(m,) residuals; see `GlmerFit.quantile_residuals`."""
+    design: Design, solution: GlmmSolution, n: int, seed: int | None, groups: str, scale: str
+) -> tuple[Array, Array]:  # fmt: skip
+    """(m,) residuals, and (m,) the linear predictors that they stand by; see `GlmerFit.quantile_residuals`."""
     check_count("n", n)
     check_seed(seed)
-    check_flag("use_u", use_u)
+    check_option("groups", groups, ("drawn", "new", "fitted"))
     check_option("scale", scale, ("normal", "uniform"))
     rng = np.random.default_rng(seed)
+    beta, u = solution.beta, 0.0 * solution.u if groups == "new" else solution.u
+    if groups == "drawn":
+        beta, u = (one[0] for one in solution.joint.draw(1, rng))
+    eta = fitted_values(design, beta, u)
     y, done = design.y, 0
     below, equal = np.zeros(len(y)), np.zeros(len(y))
     while done < n:
         count = min(n - done, max(1, AT_ONCE // len(y)))
-        drawn = simulate_responses(design, solution, count, rng, use_u)
+        if groups == "new":
+            drawn = simulate_responses(design, solution, count, rng, False)
+        else:
+            auxiliary = auxiliary_draws(solution, count)
+            drawn = solution.model.family.draw(rng, np.tile(eta, (count, 1)), auxiliary, row_facts(design))
         below += (drawn < y).sum(axis=0)
         equal += (drawn == y).sum(axis=0)
         done += count
     found = uniform_residuals(y, below, equal, n, rng)
-    return found if scale == "uniform" else normal_scores(found)
+    return (found if scale == "uniform" else normal_scores(found)), eta
 
 
 def dispersion_test(
@@ -120,12 +134,3 @@ def zero_inflation_test(design: Design, solution: GlmmSolution, n: int, seed: in
         sums[done : done + count] = (drawn == 0).sum(axis=1)
         done += count
     return SimulatedTest("Test of zero inflation", "number of zeros", float((design.y == 0).sum()), sums)
-
-
-def pearson(design: Design, solution: GlmmSolution) -> Array:
-    """(m,) Pearson residuals about the modes, the dispersion of the family counted in."""
-    auxiliary = {name: np.array([value]) for name, value in solution.auxiliary.items()}
-    family, facts, eta = solution.model.family, row_facts(design), solution.eta[None]
-    auxiliary = dict.fromkeys(family.auxiliary, np.ones(1)) | auxiliary
-    difference = design.y - family.mean(eta, auxiliary, facts)[0]
-    return difference / np.sqrt(family.variance(eta, auxiliary, facts)[0])
