@@ -205,7 +205,7 @@ class GlmerCriticism(GlmerState):
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.r2().round(2)
            marginal  conditional
-        0      0.06         0.22
+        0      0.09         0.28
         """
         return variance.r2(self.design, self.solution, method, by)
 
