@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mixedfx.effects.poststratify import poststratify
     from mixedfx.effects.rake import rake
     from mixedfx.glmm.glmer import glmer
+    from mixedfx.inference.comparison import anova
     from mixedfx.inference.side_by_side import table
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.averaging.robma import bma, robma
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from mixedfx.meta.univariate.pooled import rma_mh, rma_peto
     from mixedfx.meta.univariate.rma import rma
     from mixedfx.options import control
-    from mixedfx.reml.comparison import anova
     from mixedfx.reml.lmer import lmer
     from mixedfx.reml.power import power
 
@@ -90,7 +90,7 @@ __all__ = [
 
 _FUNCTIONS = {
     "aggregate": "mixedfx.meta.effect_sizes.aggregate",
-    "anova": "mixedfx.reml.comparison",
+    "anova": "mixedfx.inference.comparison",
     "bayes": "mixedfx.bayes.bayes",
     "bma": "mixedfx.meta.averaging.robma",
     "clear_cache": "mixedfx.bayes.engines.cache",

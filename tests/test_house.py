@@ -22,6 +22,7 @@ DOCUMENTED = {
     PACKAGE / "bayes" / "posterior" / "fit.py",
     PACKAGE / "meta" / "univariate" / "rma_fit.py",
     PACKAGE / "glmm" / "state.py",
+    PACKAGE / "glmm" / "fit.py",
 }
 MAX_BYTES = 700_000
 

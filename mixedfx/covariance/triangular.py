@@ -147,7 +147,7 @@ class Unstructured(_Entries):
         return L
 
     def held(self, component: Component) -> Any:
-        """None: a frame of the problem makes a component a parameter (`mixedfx.reml.constrained`)."""
+        """None: a frame of the problem makes a component a parameter (`mixedfx.inference.term_charts`)."""
         raise TypeError("an unstructured term is turned by a frame")
 
 

@@ -142,7 +142,7 @@ def subgroup_averages(
     means = back if bias_adjust and back is not None and back.affine is None else None
     linear = means is None and (scale == "link" or is_identity(fit))
     if not linear and not fit.posterior and fit.apply(fit.design_for().combine(_first(len(fit.design.y)))).exact:
-        fit = sampled(fit, 0 if seed is None else seed)
+        fit = sampled(fit, 0 if seed is None else seed, groups)
     zero = (linear and groups != "fitted") or groups == "average"
     pass_by = _Cells(fit, grid, treated, new_levels, zero=zero, linear=linear)
     totals = np.atleast_2d((membership @ grid.weight_draws.T).T)

@@ -20,7 +20,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.effects.quantities import DRAWS
 from mixedfx.families.family import Family
-from mixedfx.results.protocol import Fit, NewLevels
+from mixedfx.results.protocol import Fit, JointSample, NewLevels, Samples
 
 Array = NDArray[np.float64]
 
@@ -61,15 +61,14 @@ class SampledFit:
     ----------
     fit
         A fit that answers exactly.
-    beta, u
-        (D, p) and (D, q) draws.
+    sample
+        Its draws.
     seed
         Of the effects of unseen levels.
     """
 
     fit: Any
-    beta: Array
-    u: Array
+    sample: JointSample
     seed: int
 
     @property
@@ -84,8 +83,8 @@ class SampledFit:
 
     @property
     def covariance_factors(self) -> tuple[Array, ...]:
-        """Those of the fit, one for all draws."""
-        return self.fit.covariance_factors
+        """One for all draws, or one for each where the fit draws them too."""
+        return self.sample.factors
 
     def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
         """As the fit has it."""
@@ -93,7 +92,8 @@ class SampledFit:
 
     def apply(self, functional: Functional) -> SampledEstimate:
         """Draws of linear functionals."""
-        values = self.beta @ functional.fixed.T + (functional.random @ self.u.T).T + functional.offset
+        drawn = self.sample
+        values = drawn.beta @ functional.fixed.T + (functional.random @ drawn.u.T).T + functional.offset
         if functional.new_levels:
             new = [self._new(level.term, level.level) for level in functional.new_levels]
             values = values + (functional.new @ np.concatenate(new, axis=1).T).T
@@ -101,27 +101,24 @@ class SampledFit:
 
     def _new(self, term: int, level: str) -> Array:
         """(D, k) effects of an unseen level."""
-        factor = self.fit.covariance_factors[term][0]
+        factors = self.sample.factors[term]
         rng = np.random.default_rng([self.seed, term, crc32(level.encode())])
-        return rng.standard_normal((len(self.beta), len(factor))) @ factor.T
+        normal = rng.standard_normal((len(self.sample.beta), factors.shape[1]))
+        return normal @ factors[0].T if len(factors) == 1 else np.einsum("dab,db->da", factors, normal)
 
     def expected(self, functional: Functional, chosen: NDArray[np.intp] | None = None) -> Array:
         """(D, m) draws of mean responses."""
         values = self.apply(functional).values
-        parameters = {name: np.full(len(values), self.draws()[(name,)][0]) for name in self.family.auxiliary}
-        found = self.family.mean(values, parameters)
+        found = self.family.mean(values, self.sample.auxiliary)
         return found if chosen is None else found[chosen]
 
     def draws(self) -> Mapping[tuple[str, ...], Array]:
-        """The residual standard deviation and what else the family has, of which such a fit has one value each."""
-        found = {("sigma",): np.array([self.fit.sigma])}
-        others = [name for name in self.family.auxiliary if name != "sigma"]
-        drawn = self.fit.draws(1, 0) if others else {}
-        return found | {(name,): np.ravel(drawn[(name,)]) for name in others}
+        """The residual standard deviation and what else the family has."""
+        return {(name,): values for name, values in self.sample.auxiliary.items()}
 
 
-def sampled(fit: Fit, seed: int) -> Any:
-    """Draw (beta, u) of a fit once.
+def sampled(fit: Fit, seed: int, groups: str = "fitted") -> Any:
+    """Draw (beta, u) of a fit once, and the variances where it draws these.
 
     Parameters
     ----------
@@ -129,6 +126,8 @@ def sampled(fit: Fit, seed: int) -> Any:
         A fit that answers exactly.
     seed
         Of the draws.
+    groups
+        As in `mixedfx.effects.effects.effects`.
 
     Examples
     --------
@@ -140,8 +139,13 @@ def sampled(fit: Fit, seed: int) -> Any:
     """
     p, q = fit.design.X.shape[1], fit.design.n_random
     m = p + q
+    n = int(np.clip(NUMBERS // m, FEWEST, DRAWS))
+    if isinstance(fit, Samples):
+        return SampledFit(fit, fit.joint_sample(n, seed, groups != "integrate"), seed)
     eye = sparse.csr_array(sparse.eye_array(m))
     none = sparse.csr_array((m, 0))
     rows = Functional(eye[:, :p].toarray(), sparse.csr_array(eye[:, p:]), none, (), np.zeros(m), np.zeros(m))
-    values = fit.apply(rows).draws(int(np.clip(NUMBERS // m, FEWEST, DRAWS)), seed)
-    return SampledFit(fit, values[:, :p], values[:, p:], seed)
+    values = fit.apply(rows).draws(n, seed)
+    known: Any = fit
+    auxiliary = {"sigma": np.full(len(values), known.sigma)}
+    return SampledFit(fit, JointSample(values[:, :p], values[:, p:], fit.covariance_factors, auxiliary), seed)

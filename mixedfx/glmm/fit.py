@@ -7,10 +7,14 @@ estimates, in files by subject.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mixedfx.design.checks import check_levels_of
 from mixedfx.design.design import Design
@@ -21,12 +25,28 @@ from mixedfx.errors import (
     SingularFitWarning,
     outside,
 )
-from mixedfx.glmm import report
+from mixedfx.glmm import (
+    bootstrapping,
+    comparison,
+    intervals,
+    profiling,
+    random_tests,
+    report,
+    term_deletion,
+    testing,
+)
 from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.control import read_control
+from mixedfx.glmm.criticism import GlmerCriticism
+from mixedfx.glmm.intervals import Method
+from mixedfx.glmm.refits import Refits, refit, refits
 from mixedfx.glmm.separation import in_words, separated_columns
 from mixedfx.glmm.solve import solve
 from mixedfx.glmm.state import GlmerState
+from mixedfx.inference.bootstrap import Bootstrap, Interval
+from mixedfx.inference.parameters import Names
+from mixedfx.inference.profile import Profile
+from mixedfx.progress import Asked
 from mixedfx.results import tables
 
 if TYPE_CHECKING:
@@ -34,7 +54,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GlmerFit(GlmerState):
+class GlmerFit(GlmerCriticism):
     """A fitted generalised linear mixed model, as `mixedfx.glmer` returns it.
 
     Attributes
@@ -56,7 +76,7 @@ class GlmerFit(GlmerState):
     <GlmerFit passed ~ 1 + style + (1 | professor), bernoulli(logit): -2 log L 449.71, 375 rows, professor 15>
     """
 
-    def tidy(self, effects: tables.Effects = "fixed", level: float = 0.95) -> pd.DataFrame:
+    def tidy(self, effects: tables.Effects = "fixed", level: float = 0.95, vcov: Any = None) -> pd.DataFrame:
         """Estimates as a tidy table in broom's columns.
 
         Parameters
@@ -66,6 +86,8 @@ class GlmerFit(GlmerState):
             correlations. ``"ran_vals"``: the conditional modes with their conditional standard deviations.
         level
             Confidence level.
+        vcov
+            Covariance to use for the coefficients: what `vcov_robust` returns, or a (p, p) table or matrix.
 
         Returns
         -------
@@ -85,15 +107,326 @@ class GlmerFit(GlmerState):
         style[Some Flipped]     -1.07       0.34      -3.15
           style[No Flipped]     -1.54       0.34      -4.58
         """
-        return report.tidy(self, effects, level)
+        return report.tidy(self, effects, level, vcov)
 
     def glance(self) -> pd.DataFrame:
         """One row about the whole fit: nobs, npar, sigma, logLik, AIC, BIC, deviance (-2 log L), converged, ..."""
         return report.glance(self)
 
-    def summary(self) -> SummaryContent:
-        """Page for reading, with ``text()`` and ``html()``; printing the fit prints it."""
-        return report.summary(self)
+    def summary(self, vcov: Any = None) -> SummaryContent:
+        """Page for reading, with ``text()`` and ``html()``; printing the fit prints it. `vcov` as in `tidy`."""
+        return report.summary(self, vcov)
+
+    def test(
+        self, hypothesis: Any, rhs: Any = 0.0, *, joint: bool = True, vcov: Any = None, level: float = 0.95
+    ) -> pd.DataFrame:
+        """Test a general linear hypothesis L beta = rhs by Wald's chi square.
+
+        Parameters
+        ----------
+        hypothesis
+            The name of a coefficient; a dict of names and weights, one contrast; a list of these, or a dict of labels
+            and these; a data frame whose columns are names of coefficients; an (m, p) or (p,) array.
+        rhs
+            What the contrasts are under the hypothesis, one value or m; on the scale of the linear predictor.
+        joint
+            True: one chi-square test of all rows together. False: a row with estimate, z test and interval for each,
+            without adjustment for their number.
+        vcov, level
+            As in `tidy`.
+
+        Returns
+        -------
+        DataFrame
+            hypothesis, chisq, df (rows that are independent), p_value; or broom's columns where ``joint=False``.
+
+        Raises
+        ------
+        OptionError
+            Unknown coefficients; rows that are all zero or contradict each other.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> found = fit.test(["style[Some Flipped]", "style[No Flipped]"])
+        >>> print(found[["chisq", "df"]].round(2).to_string(index=False))
+         chisq  df
+         18.34 2.0
+        """
+        ask = partial(self.reference, "normal", vcov)
+        return testing.linear_hypothesis(self.design, self.solution, ask, hypothesis, rhs, joint, level)
+
+    def anova(self, type: Literal["I", "II", "III", 1, 2, 3] = "III", vcov: Any = None) -> pd.DataFrame:
+        """Wald's chi-square test of each term of the fixed part.
+
+        Likelihood-ratio tests, which are better in small samples, are those of `drop1` and `mixedfx.anova`.
+
+        Parameters
+        ----------
+        type
+            ``"I"``: each term after those before it. ``"II"``: after all terms that do not contain it. ``"III"``:
+            marginal, every other factor averaged over its levels with equal weights; the same for every coding of the
+            factors. A numeric variable in an interaction is taken at zero. 1, 2 and 3 serve as well.
+        vcov
+            As in `tidy`.
+
+        Returns
+        -------
+        DataFrame
+            term, chisq, df, p_value.
+
+        Raises
+        ------
+        ModelError
+            Type III where cells of the factors have no data.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> print(fit.anova().round(2).to_string(index=False))
+         term  chisq  df  p_value
+        style  18.34 2.0      0.0
+        """
+        return testing.anova(self.design, self.solution, partial(self.reference, "normal", vcov), type)
+
+    def criteria(self, fits: Sequence[GlmerState], refit: bool) -> list[float]:
+        """-2 log likelihood of each of `fits`, as `mixedfx.anova` compares them."""
+        return comparison.criteria(fits)
+
+    def drop1(self, test: Literal["chisq", "wald"] = "chisq", vcov: Any = None, progress: Asked = None) -> pd.DataFrame:
+        """Test the deletion of each term of the fixed part that no other term contains.
+
+        Parameters
+        ----------
+        test
+            ``"chisq"``: likelihood-ratio tests, the model fitted without each term. ``"wald"``: Wald's chi square of
+            the coefficients, without refitting.
+        vcov
+            As in `tidy`; for ``"wald"``.
+        progress
+            Of the refits, as in `bootstrap`.
+
+        Returns
+        -------
+        DataFrame
+            term, npar, aic, lrt, df, p_value, the row ``<none>`` being the fit itself; or as `anova`.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> print(fit.drop1()[["term", "npar", "lrt", "df"]].round(2).to_string(index=False))
+          term  npar   lrt  df
+        <none>     4   NaN NaN
+         style     2 19.05 2.0
+        """
+        ask = partial(self.reference, "normal", vcov)
+        return term_deletion.drop1(self.design, self.solution, ask, test, progress)
+
+    def ranova(self, simulate: int = 0, seed: int | None = None, progress: Asked = None) -> pd.DataFrame:
+        """Likelihood-ratio test of each random term against the model without it, the fixed part unchanged.
+
+        Parameters
+        ----------
+        simulate
+            Number of responses to simulate from each smaller model for the null distribution of the statistic; 0 for
+            none. Both models are fitted to each.
+        seed
+            Seed of the simulation.
+        progress
+            As in `bootstrap`.
+
+        Returns
+        -------
+        DataFrame
+            term (``<none>`` is the fit itself), npar, loglik, aic, lrt, df, p_value (chi square: too large, since a
+            variance cannot be negative), p_mixture (half and half of chi square with df - 1 and df; NaN where several
+            variances go at once, for which no simple mixture holds); with ``simulate`` also p_simulated = (1 + count) /
+            (1 + B) and mc_error, its standard error.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> print(fit.ranova()[["term", "npar", "lrt", "df"]].round(2).to_string(index=False))
+                   term  npar   lrt  df
+                 <none>     4   NaN NaN
+        (1 | professor)     3 19.60 1.0
+        """
+        return random_tests.ranova(self.design, self.solution, simulate, seed, progress)
+
+    def profile(self, parm: str | Sequence[str] | None = None, level: float = 0.99, progress: Asked = None) -> Profile:
+        """Profile the likelihood of coefficients, standard deviations, correlations and parameters of the family.
+
+        Where a curve reaches a boundary (an sd of 0, a correlation of -1 or 1) it ends there.
+
+        Parameters
+        ----------
+        parm
+            None: every parameter. ``"fixed"``, ``"ran_pars"``, or names such as ``"Days"``, ``"sd__Days|Subject"``,
+            ``"shape"`` (lme4's names serve too).
+        level
+            Curves go as far as intervals of this level need.
+        progress
+            As in `bootstrap`.
+
+        Returns
+        -------
+        Profile
+            ``.table`` (parameter, value, zeta, slope), ``.confint(level)``, ``.plot()``.
+
+        Warns
+        -----
+        ConvergenceWarning
+            A profile found a smaller criterion than the fit's.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> fit.profile("ran_pars").confint(0.95).round(2)
+               group           term  estimate  conf_low  conf_high
+        0  professor  sd__Intercept      0.85      0.46       1.44
+        """
+        return profiling.profile(self.design, self.solution, parm, level, progress)
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        *,
+        use_u: bool = False,
+        statistic: Callable[[Any], Any] | str | Sequence[str] | None = None,
+        seed: int | None = None,
+        n_jobs: int | None = 1,
+        progress: Asked = None,
+    ) -> Bootstrap:
+        """Fit the model to new responses drawn from the fit, and collect what is asked for: a parametric bootstrap.
+
+        Parameters
+        ----------
+        n
+            Number of replicates.
+        use_u
+            Whether the groups keep their estimated effects.
+        statistic
+            None: every parameter. Names of parameters, as in `profile`. Or a function of a fit that returns a number, a
+            vector or a Series; it is called with each refitted model, one at a time.
+        seed
+            Seed of the random numbers; the result does not depend on `n_jobs`.
+        n_jobs
+            Processes (by joblib); -1: one for each core; None: as the surrounding ``joblib.parallel_config`` says.
+        progress
+            Whether to show how many are done: True, False, or None, which shows it on a terminal and in a notebook
+            after a second. Or a function, called with each `mixedfx.progress.Report`.
+
+        Returns
+        -------
+        Bootstrap
+            ``.replicates``, ``.tidy()`` (bias and standard error), ``.confint()``, counts of failed and singular fits.
+
+        Warns
+        -----
+        ResamplingWarning
+            Some replicates could not be fitted and were left out.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> len(fit.bootstrap(40, seed=1))
+        40
+        """
+        return bootstrapping.bootstrap(
+            self.design, self.solution, GlmerFit, n, use_u=use_u, statistic=statistic, seed=seed, n_jobs=n_jobs,
+            progress=progress,
+        )  # fmt: skip
+
+    def confint(
+        self,
+        method: Method = "wald",
+        parm: str | Sequence[str] | None = None,
+        level: float = 0.95,
+        *,
+        vcov: Any = None,
+        interval: Interval = "percentile",
+        names: Names = "tidy",
+        **bootstrap: Any,
+    ) -> pd.DataFrame:
+        """Confidence intervals.
+
+        Parameters
+        ----------
+        method
+            ``"wald"``: estimate -+ z se, for fixed effects. ``"profile"``: the values that a likelihood-ratio test does
+            not reject, for every parameter (see `profile`). ``"boot"``: from `bootstrap`.
+        parm
+            None: every parameter the method can give. ``"fixed"``, ``"ran_pars"``, or names, as in `profile`.
+        level
+            Confidence level.
+        vcov
+            Covariance of Wald intervals, as in `tidy`.
+        interval
+            Of the bootstrap: ``"percentile"``, ``"basic"`` or ``"normal"``.
+        names
+            ``"tidy"``: columns group, term, estimate, conf_low, conf_high. ``"lme4"``: lme4's row names and columns.
+        **bootstrap
+            Arguments of `bootstrap`: n, seed, n_jobs, ...
+
+        Returns
+        -------
+        DataFrame
+            One row for each parameter, coefficients on the scale of the linear predictor.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> fit.confint("profile", names="lme4").round(2)
+                                  2.5 %  97.5 %
+        sd_(Intercept)|professor   0.46    1.44
+        (Intercept)                0.59    1.91
+        styleSome Flipped         -1.28   -0.08
+        styleNo Flipped           -1.88   -0.69
+        """
+        return intervals.confint(
+            self, GlmerFit, method, parm, level, vcov=vcov, interval=interval, names=names, **bootstrap
+        )
+
+    def refit(self, y: NDArray[np.float64]) -> GlmerFit:
+        """The same model fitted to another response, (n,) values for the rows of the design; see `refits` for many.
+
+        Of binomial responses they are numbers of successes, as `simulate` gives them. A pandas Series is aligned by its
+        index: that of the data, or the number of each row.
+
+        Raises
+        ------
+        DataError
+            A response of another length, or one that the family cannot have, naming the rows.
+        """
+        return GlmerFit(*refit(self.design, self.solution, y))
+
+    def refits(self, Y: NDArray[np.float64] | pd.DataFrame, progress: Asked = None) -> Refits:
+        """Estimates for each column of `Y` (n, B), each started at the estimates of the fit; see `Refits`.
+
+        `progress` as in `bootstrap`.
+        """
+        return refits(self.design, self.solution, Y, progress)
 
     def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> GlmerFit:
         """Fit again with some arguments of `mixedfx.glmer` changed.

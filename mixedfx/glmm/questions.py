@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.draws import Draws
-from mixedfx.errors import OptionError, check_count, check_seed
 from mixedfx.glmm.rows import unit_scale
 from mixedfx.glmm.solve import GlmmSolution
-from mixedfx.inference.hypotheses import Constant, Reference
 from mixedfx.results import tables
 
 Vector = NDArray[np.float64]
-
-UNCERTAINTY = (
-    "Fixed effects: normal, from the second derivatives of the whole likelihood, that the variances are estimated "
-    "included. Random effects: normal about their modes, given the estimated variances."
-)
 
 
 def varcorr(design: Design, solution: GlmmSolution) -> pd.DataFrame:
@@ -36,35 +26,3 @@ def varcorr(design: Design, solution: GlmmSolution) -> pd.DataFrame:
 def sigma(solution: GlmmSolution) -> float:
     """Root of the factor of the variance function; 1 where a family has none."""
     return float(np.sqrt(unit_scale(solution.model.family, solution.auxiliary)))
-
-
-def reference(design: Design, solution: GlmmSolution, ddf: Any, vcov: Any) -> Reference:
-    """Covariance of the fixed effects with infinite degrees of freedom.
-
-    Raises
-    ------
-    OptionError
-        Other degrees of freedom, or a covariance that is not (p, p).
-    """
-    if ddf not in ("normal", None):
-        raise OptionError(
-            f"ddf={ddf!r} is not known of a generalised linear mixed model: its tests are z and chi square",
-            hint='Leave it out, or use ddf="normal".',
-        )
-    used = solution.vcov if vcov is None else np.asarray(vcov, dtype=np.float64)
-    p = len(design.fixed_names)
-    if used.shape != (p, p):
-        raise OptionError(f"vcov= is not a ({p}, {p}) matrix")
-    return Constant(used, np.inf if ddf == "normal" else np.nan)
-
-
-def draws(design: Design, solution: GlmmSolution, n: int | None, seed: int | None) -> Draws:
-    """Joint draws of (beta, u), auxiliary parameters at their estimates; see `GlmerFit.draws`."""
-    n = 1000 if n is None else n
-    check_count("n", n)
-    check_seed(seed)
-    beta, u = solution.joint.draw(n, np.random.default_rng(seed))
-    names = tuple((name,) for name in solution.auxiliary)
-    rest = np.tile(np.array(list(solution.auxiliary.values()), dtype=np.float64), (n, 1))
-    keys = (*tables.draw_keys(design), *names)
-    return Draws(keys, np.concatenate([beta, u, rest], axis=1)[None], UNCERTAINTY)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from mixedfx.errors import check_option
+from mixedfx.errors import OptionError, check_option
 from mixedfx.glmm.state import GlmerState
+from mixedfx.inference.robust import covariance_words
 from mixedfx.results import tables
 from mixedfx.results.glmm_summary import glmm_summary
 from mixedfx.results.render import SummaryContent
@@ -14,11 +17,15 @@ from mixedfx.results.render import SummaryContent
 TESTS = "z, normal approximation: a generalised linear mixed model has no degrees of freedom"
 
 
-def tidy(fit: GlmerState, effects: tables.Effects, level: float) -> pd.DataFrame:
+def tidy(fit: GlmerState, effects: tables.Effects, level: float, vcov: Any = None) -> pd.DataFrame:
     """Table behind `GlmerFit.tidy`."""
     check_option("effects", effects, ("fixed", "ran_pars", "ran_vals"))
+    if vcov is not None and effects != "fixed":
+        raise OptionError("vcov= is a covariance of the fixed effects", hint='Use effects="fixed".')
     if effects == "fixed":
-        return tables.fixed_table(fit.design.fixed_names, fit.solution.beta, fit.solution.vcov, np.inf, level)
+        used = fit.reference("normal", vcov)
+        used.t_df(np.eye(len(fit.design.fixed_names)))  # says which coefficients rest on one cluster
+        return tables.fixed_table(fit.design.fixed_names, fit.solution.beta, used.vcov, np.inf, level)
     if effects == "ran_pars":
         return tables.ran_pars_table(fit.varcorr)
     return tables.ran_vals_table(fit.ranef, fit.ranef_sd, np.inf, level)
@@ -37,7 +44,7 @@ def glance(fit: GlmerState) -> pd.DataFrame:
     )
 
 
-def summary(fit: GlmerState) -> SummaryContent:
+def summary(fit: GlmerState, vcov: Any = None) -> SummaryContent:
     """Page behind `GlmerFit.summary`."""
     course = fit.optimization
     return glmm_summary(
@@ -46,13 +53,13 @@ def summary(fit: GlmerState) -> SummaryContent:
         approximation=approximation(fit),
         criterion=fit.criterion,
         n_parameters=fit.n_parameters,
-        fixed=tidy(fit, "fixed", 0.95),
+        fixed=tidy(fit, "fixed", 0.95, vcov),
         varcorr=fit.varcorr,
         auxiliary=fit.solution.auxiliary,
         residuals=fit.residuals("pearson").to_numpy() / fit.sigma,
         convergence=f"{course.message} ({course.evaluations} evaluations)",
         singularity=fit.singularity,
-        tests=TESTS,
+        tests=TESTS if vcov is None else f"{TESTS}; covariance of the fixed effects: {covariance_words(vcov)}",
     )
 
 

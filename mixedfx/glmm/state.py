@@ -6,7 +6,7 @@ and its estimates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -18,21 +18,23 @@ from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
 from mixedfx.draws import Draws
-from mixedfx.errors import MixedfxWarning, OptionError, check_option
+from mixedfx.errors import MixedfxWarning, check_option
 from mixedfx.families.family import Family
-from mixedfx.glmm import prediction, questions
+from mixedfx.glmm import prediction, questions, testing
 from mixedfx.glmm.rows import ResidualKind, means, residual_values
 from mixedfx.glmm.solve import GlmmSolution
+from mixedfx.glmm.uncertainty import GlmmUncertain, in_words
 from mixedfx.inference.hypotheses import Reference
 from mixedfx.inference.normal_estimate import NormalEstimate
 from mixedfx.inference.original_scale import PredictionKind
 from mixedfx.results import tables
-from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
+from mixedfx.results.protocol import UNCERTAINTIES, JointSample, NewLevels, Uncertainty
 from mixedfx.results.singularity import SingularityReport, singularity
 from mixedfx.results.undetermined import Undetermined
 
 if TYPE_CHECKING:
     from mixedfx.glmm.call import Call
+    from mixedfx.inference.full_estimate import FullEstimate
     from mixedfx.results.optimization import Optimization
 
 
@@ -53,6 +55,8 @@ class GlmerState:
     design: Design
     solution: GlmmSolution
     call: Call | None = None
+
+    _answers: Uncertainty | None = field(default=None, init=False)
 
     @property
     def formula(self) -> str:
@@ -201,24 +205,49 @@ class GlmerState:
     @property
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
-        return questions.UNCERTAINTY
+        return in_words(self.design, self._answers)
 
     def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
-        """The fit itself, which takes the covariances of the random effects as known.
+        """The same fit, answering linear questions with all its uncertainty or with that given theta-hat.
 
-        Raises
-        ------
-        OptionError
-            For anything but ``"given theta"``.
+        Parameters
+        ----------
+        uncertainty
+            ``"full"``: `apply`, `draws`, `joint_sample` and `expected` include that theta (and what else the family
+            has) is estimated; see `mixedfx.inference.full_estimate` for the rule and `mixedfx.glmm.theta_density` for
+            the prior. ``"given theta"``: they take it as known.
+
+        Returns
+        -------
+        GlmerFit
+            For ``mx.effects`` and the like.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> row = fit.design_for(course.iloc[:1])
+        >>> full, given = (fit.with_uncertainty(u).apply(row) for u in ("full", "given theta"))
+        >>> bool(1 < full.sd[0] / given.sd[0] < 1.2)
+        True
         """
         check_option("uncertainty", uncertainty, UNCERTAINTIES)
-        if uncertainty != "given theta":
-            raise OptionError(
-                "a generalised linear mixed model answers given theta: that the variances are estimated is in the "
-                "fixed effects only",
-                hint='Say uncertainty="given theta", or fit the model with mx.bayes.',
-            )
-        return self
+        return self._views[uncertainty]
+
+    @cached_property
+    def _views(self) -> dict[str, Self]:
+        """The fit by what it answers with; the views share whatever is worked out for one of them."""
+        views = {answers: replace(self) for answers in UNCERTAINTIES}
+        for answers, view in views.items():
+            view.__dict__.update(_answers=answers, _views=views, uncertain=self.uncertain)
+        return views
+
+    @cached_property
+    def uncertain(self) -> GlmmUncertain:
+        """What the fit does not know, worked out when it is first needed."""
+        return GlmmUncertain(self.design, self.solution)
 
     @property
     def usual_ddf(self) -> Literal["normal"]:
@@ -226,14 +255,16 @@ class GlmerState:
         return "normal"
 
     def reference(self, ddf: Any = "normal", vcov: Any = None) -> Reference:
-        """Covariance of the fixed effects, referred to the normal distribution; `vcov` (p, p) takes its place.
+        """Covariance of the fixed effects, referred to the normal distribution.
+
+        `vcov`, what `GlmerFit.vcov_robust` returns or a (p, p) table or matrix, takes the place of the fit's.
 
         Raises
         ------
         OptionError
             For other degrees of freedom, which a generalised linear mixed model does not have.
         """
-        return questions.reference(self.design, self.solution, ddf, vcov)
+        return testing.reference(self.design, self.solution, ddf, vcov)
 
     def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
         """Rows of the linear predictor over (beta, u) for `newdata`, or for the data of the fit.
@@ -247,11 +278,12 @@ class GlmerState:
         """For each random term (1, k, k) a lower factor of the covariance of a level's effects."""
         return tuple(factor[None] for factor in self.solution.factors)
 
-    def apply(self, functional: Functional) -> NormalEstimate | Undetermined:
+    def apply(self, functional: Functional) -> NormalEstimate | FullEstimate | Undetermined:
         """Estimate linear functionals of (beta, u), on the scale of the linear predictor.
 
         Mean, covariance and draws are those of a normal distribution about the modes (see `mixedfx.glmm.joint`), with
-        theta at its estimate.
+        theta at its estimate; ``fit.with_uncertainty("full").apply(...)`` includes that it is estimated, as
+        `mx.effects` does.
 
         Parameters
         ----------
@@ -271,7 +303,7 @@ class GlmerState:
         >>> found.mean.round(1), found.sd.round(1)
         (array([0.5]), array([0.1]))
         """
-        return prediction.linear_estimate(self.solution, functional)
+        return self.uncertain.apply(functional, self._answers)
 
     def expected(self, functional: Functional, chosen: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
         """Draws of the mean response of rows; of binomial responses the probability of a success.
@@ -294,6 +326,8 @@ class GlmerState:
     def draws(self, n: int | None = None, seed: int | None = None) -> Draws:
         """Joint draws of (beta, u) about their estimates, theta at its own.
 
+        Those of ``fit.with_uncertainty("full")`` include that theta is estimated.
+
         Parameters
         ----------
         n
@@ -305,9 +339,21 @@ class GlmerState:
         -------
         Draws
             One chain of n draws, keys ``("beta", name)``, ``("u", group, level, column)``, and ``(name,)`` of the
-            family's other parameters, which stay at their estimates.
+            family's other parameters, which stay at their estimates too.
         """
-        return questions.draws(self.design, self.solution, n, seed)
+        return self.uncertain.draws(n, seed, self._answers)
+
+    def joint_sample(self, n: int, seed: int | None = None, about_estimate: bool = True) -> JointSample:
+        """Joint draws of (beta, u), covariance factors and the family's parameters.
+
+        Parameters
+        ----------
+        n, seed
+            How many, and the seed of the random numbers.
+        about_estimate
+            Whether draws of (beta, u) are about the estimates, where theta's uncertainty is included.
+        """
+        return self.uncertain.sample(n, np.random.default_rng(seed), self._answers, about_estimate)
 
     @property
     def fitted(self) -> pd.Series:
@@ -339,13 +385,14 @@ class GlmerState:
         self,
         newdata: Any = None,
         new_levels: NewLevels = "error",
-        groups: Literal["fitted", "average"] = "fitted",
+        groups: Literal["fitted", "average", "integrate"] = "fitted",
         seed: int | None = None,
         *,
         kind: PredictionKind = "response",
         se: bool = False,
         interval: Literal["confidence", "prediction"] | None = None,
         level: float = 0.95,
+        uncertainty: Uncertainty = "full",
         weights: Any = None,
         back_transform: bool = False,
         bias_adjust: bool = False,
@@ -361,18 +408,25 @@ class GlmerState:
             What to do with levels of a grouping factor that the fit has not seen. ``"error"``: raise. ``"population"``:
             their effects are 0. ``"sample"``: each gets effects drawn from the population.
         groups
-            ``"fitted"``: with the modes of the groups. ``"average"``: with all random effects at 0.
+            ``"fitted"``: with the modes of the groups. ``"average"``: with all random effects at 0, as in an average
+            group. ``"integrate"``: the mean over the population of groups, by quadrature; with ``kind="predictive"`` a
+            new response in a new group. Off the identity link the last two differ: see `mixedfx.effects`.
         seed
-            Seed of draws; new responses have the same ones in every call where None.
+            Seed of draws; new responses, and intervals over the population, have the same ones in every call where
+            None.
         kind
             ``"response"``: the mean of the response given the groups; of binomial responses the probability of a
-            success. ``"link"``: the linear predictor. ``"predictive"``: a new response, a table from 1,000 draws.
+            success. ``"link"``: the linear predictor (over the population the link of the mean). ``"predictive"``: a
+            new response, a table from 1,000 draws.
         se
             Whether to give standard errors (and the intervals that belong to them).
         interval
             ``"confidence"``: for the mean. ``"prediction"``: for a new response. Either gives a table.
         level
             Level of the intervals.
+        uncertainty
+            ``"full"``: standard errors and intervals include that theta is estimated, as those of `mixedfx.effects` do.
+            ``"given theta"``: they take it as known.
         weights
             Precision weights of the rows, for new gaussian responses; as in `LmerFit.predict`.
         back_transform, bias_adjust
@@ -383,7 +437,7 @@ class GlmerState:
         Series or DataFrame
             One prediction for each row, indexed as `newdata` if that is a pandas frame; or a table with estimate, se,
             lower and upper. Intervals of means are those of the linear predictor taken through the inverse link, and
-            standard errors there the delta method's.
+            standard errors there the delta method's; over the population they are those of joint draws.
 
         Raises
         ------
@@ -402,10 +456,18 @@ class GlmerState:
             estimate   se  lower  upper
         0        0.9  0.0    0.8    1.0
         99       0.7  0.1    0.5    0.8
+
+        Students of professors at large, who pass less often than those of an average professor:
+
+        >>> fit.predict(course.iloc[[0]], groups="integrate").round(2).tolist()
+        [0.78]
+        >>> fit.predict(course.iloc[[0]], groups="average").round(2).tolist()
+        [0.81]
         """
         return prediction.predict(
-            self.design, self.solution, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval,
-            level=level, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust,
+            self.uncertain, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval,
+            level=level, uncertainty=uncertainty, weights=weights, back_transform=back_transform,
+            bias_adjust=bias_adjust,
         )  # fmt: skip
 
     def simulate(self, n: int = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:

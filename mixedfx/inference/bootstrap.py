@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import check_option
+from mixedfx.errors import OptionError, check_option
 from mixedfx.inference.parameters import Names, Parameter, choose, interval_frame
 from mixedfx.inference.profile import quantile
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import Shown, SummaryContent
 
+Vector = NDArray[np.float64]
 Interval = Literal["percentile", "basic", "normal"]
 INTERVALS = ("percentile", "basic", "normal")
 
@@ -133,3 +134,24 @@ def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
         mean = np.where(there, values, 0.0).sum(axis=0) / n
         square = np.where(there, values - mean, 0.0) ** 2
         return mean, np.sqrt(square.sum(axis=0) / (n - 1))
+
+
+@dataclass(frozen=True)
+class Found:
+    """One block: (b, m) statistics, which fits are good, which are singular."""
+
+    values: Vector
+    good: NDArray[np.bool_]
+    singular: NDArray[np.bool_]
+
+
+def named_statistic(value: Any) -> tuple[Vector, tuple[Parameter, ...]]:
+    """A statistic of the user's as numbers and names."""
+    if isinstance(value, pd.Series):
+        names, numbers = [str(i) for i in value.index], value.to_numpy(dtype=np.float64)
+    else:
+        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        names = ["statistic"] if np.ndim(value) == 0 else [f"statistic[{i}]" for i in range(numbers.size)]
+    if numbers.ndim != 1:
+        raise OptionError("a statistic must return a number, a vector or a Series")
+    return numbers, tuple(Parameter("beta", "", name, name, i) for i, name in enumerate(names))

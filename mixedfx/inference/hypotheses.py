@@ -23,6 +23,7 @@ from mixedfx.results.tables import TIDY_COLUMNS, t_test
 Vector = NDArray[np.float64]
 
 TEST_COLUMNS = ("hypothesis", "num_df", "den_df", "f_value", "p_value")
+CHI_SQUARE_COLUMNS = ("chisq", "df", "p_value")
 
 
 class Reference(Protocol):
@@ -275,3 +276,32 @@ def anova_table(
     columns = ["term", "sum_sq", "mean_sq", "num_df", "den_df", "f_value", "p_value"]
     table = pd.DataFrame(rows, columns=columns)
     return table if rows else table.astype(dict.fromkeys(columns[1:], float))
+
+
+def wald_row(L: Vector, beta: Vector, rhs: Vector, reference: Reference) -> dict[str, float]:
+    """Wald's chi square of L beta = rhs, its df (rows that are independent), and p; `reference` is normal."""
+    F, num, _ = reference.f_test(L, L @ beta - rhs)
+    values = (num * F if num else 0.0, num, f_probability(F, num, np.inf))
+    return dict(zip(CHI_SQUARE_COLUMNS, values, strict=True))
+
+
+def wald_table(
+    hypothesis: Any, rhs: Any, names: Sequence[str], beta: Vector, reference: Callable[[], Reference]
+) -> pd.DataFrame:  # fmt: skip
+    """One row: hypothesis, chisq, df, p_value of all rows of a hypothesis together.
+
+    Raises
+    ------
+    OptionError
+        As `read_hypothesis` and `check_testable`.
+    """
+    L, labels, values = read_hypothesis(hypothesis, names, rhs)
+    check_testable(L, values)
+    text = "; ".join(f"{label} = {value:.4g}" for label, value in zip(labels, values, strict=True))
+    return pd.DataFrame([{"hypothesis": text} | wald_row(L, beta, values, reference())])
+
+
+def wald_terms(contrasts: Mapping[str, Vector], beta: Vector, reference: Reference) -> pd.DataFrame:
+    """A row for each term: term, chisq, df, p_value."""
+    rows = [{"term": term} | wald_row(L, beta, np.zeros(len(L)), reference) for term, L in contrasts.items()]
+    return pd.DataFrame(rows, columns=["term", *CHI_SQUARE_COLUMNS])

@@ -1,4 +1,4 @@
-"""The parameters of a linear mixed model as a user names them: standard deviations, correlations, sigma, coefficients.
+"""The parameters of a mixed model as a user names them: standard deviations, correlations, sigma, coefficients.
 
 They come in lme4's order: for each random term the columns one after the other, each sd followed by its correlations
 with the columns behind it; then sigma; then the fixed effects. An sd or a correlation is a function of (theta, sigma),
@@ -8,7 +8,7 @@ with the columns behind it; then sigma; then the fixed effects. An sd or a corre
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,9 +23,10 @@ from mixedfx.pls.problem import Problem
 from mixedfx.results.tables import term_names
 
 Vector = NDArray[np.float64]
-Kind = Literal["sd", "cor", "sigma", "beta"]
+Kind = Literal["sd", "cor", "sigma", "auxiliary", "beta"]
 Names = Literal["tidy", "lme4"]
-GROUPS = {"fixed": ("beta",), "ran_pars": ("sd", "cor", "sigma"), "beta_": ("beta",), "theta_": ("sd", "cor", "sigma")}
+VARIANCES = ("sd", "cor", "sigma", "auxiliary")
+GROUPS = {"fixed": ("beta",), "ran_pars": VARIANCES, "beta_": ("beta",), "theta_": VARIANCES}
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,15 @@ class Parameter:
     Attributes
     ----------
     kind
-        ``"sd"``, ``"cor"``, ``"sigma"`` or ``"beta"``.
+        ``"sd"``, ``"cor"``, ``"sigma"``, ``"auxiliary"`` (another parameter of the family) or ``"beta"``.
     group
-        Name of the random term; ``"Residual"`` for sigma, ``""`` for a coefficient.
+        Name of the random term; ``"Residual"`` for sigma and the family's parameters, ``""`` for a coefficient.
     term
-        Label in a tidy table: ``sd__x``, ``cor__Intercept.x``, ``sd__Observation``, the coefficient.
+        Label in a tidy table: ``sd__x``, ``cor__Intercept.x``, ``sd__Observation``, ``shape``, the coefficient.
     lme4
         The name lme4 gives it: ``sd_x|g``, ``cor_x.(Intercept)|g``, ``sigma``, ``(Intercept)``.
     position
-        Random term, or coefficient; -1 for sigma.
+        Random term, coefficient, or parameter of the family; -1 for sigma of a linear model.
     component
         Of a random term's covariance; None for sigma and coefficients.
     """
@@ -58,7 +59,8 @@ class Parameter:
     @property
     def label(self) -> str:
         """One name for both parts: ``sd__x|g``, ``sigma``, or the coefficient."""
-        return {"beta": self.term, "sigma": "sigma"}.get(self.kind, f"{self.term}|{self.group}")
+        own = {"beta": self.term, "auxiliary": self.term, "sigma": "sigma"}
+        return own.get(self.kind, f"{self.term}|{self.group}")
 
 
 def _r_name(name: str) -> str:
@@ -66,8 +68,16 @@ def _r_name(name: str) -> str:
     return "(Intercept)" if name == "Intercept" else name.replace("[", "").replace("]", "")
 
 
-def parameters_of(design: Design) -> tuple[Parameter, ...]:
+def parameters_of(design: Design, auxiliary: Sequence[str] | None = None) -> tuple[Parameter, ...]:
     """Every parameter of a design, in lme4's order.
+
+    Parameters
+    ----------
+    design
+        What was fitted.
+    auxiliary
+        Estimated parameters of the family besides the mean; None for a linear model, whose sigma is one where it is
+        not known.
 
     Examples
     --------
@@ -83,8 +93,11 @@ def parameters_of(design: Design) -> tuple[Parameter, ...]:
             of = component.names(term.columns, term.shared)
             lme4 = f"{component.kind}_{'.'.join(_r_name(c) for c in reversed(of))}|{name}"
             out.append(Parameter(component.kind, name, f"{component.kind}__{'.'.join(of)}", lme4, t, component))
-    if design.sigma is None:
+    if auxiliary is None and design.sigma is None:
         out.append(Parameter("sigma", "Residual", "sd__Observation", "sigma", -1))
+    for i, name in enumerate(auxiliary or ()):
+        kind, term = ("sigma", "sd__Observation") if name == "sigma" else ("auxiliary", name)
+        out.append(Parameter(kind, "Residual", term, name, i))
     out += [Parameter("beta", "", name, _r_name(name), b) for b, name in enumerate(design.fixed_names)]
     return tuple(out)
 
@@ -122,16 +135,22 @@ def choose(parameters: Sequence[Parameter], parm: str | Sequence[str] | None) ->
     return tuple(p for p in parameters if p in wanted)
 
 
-def values_of(design: Design, parameters: Sequence[Parameter], beta: Vector, theta: Vector, sigma: Vector) -> Vector:
+def values_of(
+    design: Design, parameters: Sequence[Parameter], beta: Vector, theta: Vector, sigma: Vector,
+    auxiliary: Mapping[str, Vector] | None = None,
+) -> Vector:  # fmt: skip
     """(B, m) values of m parameters for B estimates beta (B, p), theta (B, r), sigma (B,).
 
-    A correlation is NaN where one of its standard deviations is zero.
+    `sigma` is the unit of the standard deviations of random effects, and the value of that name unless `auxiliary` has
+    one: (B,) estimates of the family's parameters. A correlation is NaN where one of its standard deviations is zero.
     """
     out = np.empty((len(sigma), len(parameters)))
     factors = factors_of(design, theta)
     for c, parameter in enumerate(parameters):
         if parameter.kind == "beta":
             out[:, c] = beta[:, parameter.position]
+        elif auxiliary is not None and parameter.kind in ("sigma", "auxiliary"):
+            out[:, c] = auxiliary[parameter.lme4]
         elif parameter.kind == "sigma":
             out[:, c] = sigma
         else:

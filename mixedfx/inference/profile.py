@@ -60,11 +60,16 @@ class Node:
 
 @dataclass(frozen=True)
 class Range:
-    """Where a parameter may lie, and the step that is tried first."""
+    """Where a parameter may lie, and the step that is tried first; `endless` where `high` stands for infinity."""
 
     low: float
     high: float
     step: float
+    endless: bool = False
+
+    def shown(self, edge: float) -> float:
+        """An end of the range as users read it."""
+        return np.inf if self.endless and edge == self.high else edge
 
 
 def node(deviance: Deviance, value: float, side: int, limits: Range) -> Node:
@@ -108,7 +113,7 @@ def find_end(deviance: Deviance, estimate: float, side: int, z: float, limits: R
     inner, outer = estimate, np.inf * side
     if np.isfinite(edge):
         if np.sqrt(max(deviance(edge)[0], 0.0)) <= z:
-            return End(edge, True)
+            return End(limits.shown(edge), True)
         outer = edge
     value = estimate + side * min(limits.step * z, abs(outer - estimate) / 2)
     before = np.inf
@@ -192,7 +197,7 @@ def quantile(level: float) -> float:
 
 @dataclass(frozen=True, repr=False)
 class Profile(Shown):
-    """Profiles of the ML deviance, as `LmerFit.profile` returns them.
+    """Profiles of -2 log L, as the `profile` of a fit returns them.
 
     Attributes
     ----------
@@ -250,7 +255,9 @@ class Profile(Shown):
             return np.nan
         last = nodes[0] if side < 0 else nodes[-1]
         edge = self.limits[k].low if side < 0 else self.limits[k].high
-        return edge if last.value == edge and abs(last.zeta) <= z else interpolate(nodes, side * z)
+        if last.value == edge and abs(last.zeta) <= z:
+            return self.limits[k].shown(edge)
+        return interpolate(nodes, side * z)
 
     def content(self) -> SummaryContent:
         """ML estimates and intervals, at 95 % or as far as the profiles go."""

@@ -10,10 +10,15 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from mixedfx.errors import MissingPackageError, OptionError
+from mixedfx.design.design import Design
+from mixedfx.design.rows_used import in_order
+from mixedfx.errors import DataError, MissingPackageError, OptionError
 from mixedfx.progress import Asked, Progress
 
+Vector = NDArray[np.float64]
 Result = TypeVar("Result")
 
 
@@ -98,3 +103,25 @@ def _in_parallel(
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if progress else "list")
     found: Iterable[Result] = parallel(joblib.delayed(work)(*task) for task in tasks)  # pyright: ignore
     return found
+
+
+def check_responses(design: Design, Y: Vector | pd.DataFrame) -> Vector:
+    """(n, B) finite responses; those of pandas in the order of their index.
+
+    Raises
+    ------
+    DataError
+        If the number of rows is not the fit's, the index is not that of its rows, or a value is not finite.
+    """
+    Y = np.asarray(in_order(design, Y, "the new responses"), dtype=np.float64)
+    if Y.ndim == 1:
+        Y = Y[:, None]
+    n = len(design.y)
+    if Y.shape[0] != n:
+        raise DataError(
+            f"a new response has {Y.shape[0]} rows, the fit used {n}",
+            hint="Give one value for each row the fit used (fit.design.rows.used lists them).",
+        )
+    if not np.all(np.isfinite(Y)):
+        raise DataError("a new response holds missing or infinite values")
+    return Y

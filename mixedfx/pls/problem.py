@@ -72,7 +72,7 @@ class Problem:
     frames
         Random term -> orthogonal (k, k) C: T = C L, L the lower triangle that the parameters fill. A permutation is an
         order in which the columns are taken. Terms that are not named have L = T. Every frame describes the same
-        covariances; see `mixedfx.pls.pivoting` and `mixedfx.reml.constrained`.
+        covariances; see `mixedfx.pls.pivoting` and `mixedfx.inference.term_charts`.
     """
 
     factors: tuple[GroupFactor, ...]

@@ -22,21 +22,21 @@ from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.design.precision import check_within
 from mixedfx.errors import ModelError, OptionError, ResamplingWarning, check_flag, check_option, check_seed, outside
-from mixedfx.inference.bootstrap import Bootstrap
+from mixedfx.inference.bootstrap import Bootstrap, Found, named_statistic
 from mixedfx.inference.parameters import Parameter, choose, parameters_of, singular_rows, values_of
 from mixedfx.inference.predictor import draw_effects, fitted_values, random_part
 from mixedfx.inference.replicates import check_count, run_blocks
+from mixedfx.inference.resampling import cluster_of, resample_rows
 from mixedfx.progress import Asked
 from mixedfx.reml.cluster_refits import Estimates, GroupProducts, group_products
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.refit import refit, refit_problem
-from mixedfx.reml.resampling import cluster_of, reflated, resample_rows
+from mixedfx.reml.resampling import reflated
 from mixedfx.reml.rows import simulate_responses
 from mixedfx.reml.solution import Solution, solve_design
 from mixedfx.reml.solve import RemlSolution
@@ -47,15 +47,6 @@ BootstrapKind = Literal["parametric", "cluster", "residual"]
 KINDS = ("parametric", "cluster", "residual")
 BLOCK = 250  # replicates that are fitted together
 SMALL_BLOCK = 20  # the same where each is a fit of its own
-
-
-@dataclass(frozen=True)
-class Found:
-    """One block: (b, m) statistics, which fits are good, which are singular."""
-
-    values: Vector
-    good: NDArray[np.bool_]
-    singular: NDArray[np.bool_]
 
 
 def bootstrap(
@@ -89,7 +80,7 @@ def bootstrap(
     if codes is not None:
         check_within(design.precision, codes, "the bootstrap")
     if callable(statistic):
-        estimate, parameters = _named(statistic(make(design, solution)))
+        estimate, parameters = named_statistic(statistic(make(design, solution)))
         work = partial(_own_block, design, solution, make, kind, use_u, codes, statistic, len(parameters))
     else:
         parameters = choose(parameters_of(design), statistic)
@@ -112,18 +103,6 @@ def bootstrap(
         )  # fmt: skip
     singular = int(np.concatenate([b.singular for b in blocks])[good].sum())
     return Bootstrap(parameters, estimate, values, kind, failed, singular)
-
-
-def _named(value: Any) -> tuple[Vector, tuple[Parameter, ...]]:
-    """A statistic of the user's as numbers and names."""
-    if isinstance(value, pd.Series):
-        names, numbers = [str(i) for i in value.index], value.to_numpy(dtype=np.float64)
-    else:
-        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
-        names = ["statistic"] if np.ndim(value) == 0 else [f"statistic[{i}]" for i in range(numbers.size)]
-    if numbers.ndim != 1:
-        raise OptionError("a statistic must return a number, a vector or a Series")
-    return numbers, tuple(Parameter("beta", "", name, name, i) for i, name in enumerate(names))
 
 
 def new_responses(

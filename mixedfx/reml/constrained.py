@@ -5,20 +5,14 @@ with X_j = Q R_j, U an orthonormal basis of the other columns of R and v the uni
 other columns of X and y - delta r Q v, r = v'R_j, is the response from which delta X_j was taken: cross-products are
 all it takes.
 
-*An sd*, that of the effect of column i as given: the effect is g_i'u_used, g_i = B^{-1}'e_i, so that sd_i = sigma
-|g_i'T|. In a frame C, orthogonal with g_i / |g_i| for its first column, T = C L and sd_i = sigma |g_i| L_11 alone; the
-free parameters are the other entries of L and l = log sigma, with L_11 = c / (sigma |g_i|). Given sigma the derivatives
-in L are those of `mixedfx.pls.evaluate`; with f = log|V| + n log(2 pi sigma^2) + r^2 / sigma^2,
+*An sd*: in a frame of its term sd_i = sigma |g_i| L_11 alone (`mixedfx.inference.term_charts`); the free parameters are
+the other entries of L and l = log sigma, with L_11 = c / (sigma |g_i|). Given sigma the derivatives in L are those of
+`mixedfx.pls.evaluate`; with f = log|V| + n log(2 pi sigma^2) + r^2 / sigma^2,
 
     f_l = 2 n - 2 r^2 / sigma^2,    f_ll = 4 r^2 / sigma^2,    f_lk = -2 (dr^2/dL_k) / sigma^2,
     dr^2/dL = -2 C'h h'T,
 
-and the chain rule takes in L_11(l). *A correlation* of columns i and j: with the second column of C in the span of g_i
-and g_j, and p, q the coordinates of g_j, the effect of j has the row p L_1 + q L_2, of length q y. With L_11 = x,
-
-    L_21 = rho y - (p / q) x,    L_22 = sqrt(1 - rho^2) y,    x, y >= 0 free:
-
-linear for a given rho, regular at rho = +-1.
+and the chain rule takes in L_11(l). *A correlation*: linear in the free parameters of its chart.
 
 Every criterion is -2 log L: profiles of a REML fit are those of its ML fit, as in lme4, for the restricted likelihood
 says nothing of the fixed effects. The derivative of the smallest deviance with respect to the value held comes with it.
@@ -26,86 +20,20 @@ says nothing of the fixed effects. The derivative of the smallest deviance with 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from mixedfx.covariance.components import Component
-from mixedfx.covariance.exchangeable import angle, correlation, correlation_slope, lowest_correlation
-from mixedfx.covariance.structures import Structure
-from mixedfx.linalg.trust_region import trust_region_step
+from mixedfx.covariance.exchangeable import angle, correlation_slope
+from mixedfx.inference.held import Held, Local, descend
+from mixedfx.inference.term_charts import TermChart
 from mixedfx.pls.evaluate import Evaluation, evaluate, less_fixed, random_effect_products
-from mixedfx.pls.factors import Block, GroupFactor
 from mixedfx.pls.problem import Problem
-from mixedfx.reml.trust_region import ROUNDING, minimise
+from mixedfx.reml.trust_region import minimise
 
 Vector = NDArray[np.float64]
-
-MOST = 100  # evaluations at one value
-ENOUGH = 1e-9  # predicted decrease of the deviance at which a point is a minimum
-
-
-@dataclass(frozen=True)
-class Held:
-    """The smallest deviance with a parameter held: the deviance, its derivative in the value, where it is."""
-
-    deviance: float
-    slope: float
-    at: Vector
-
-
-@dataclass(frozen=True)
-class Local:
-    """Value, gradient and curvature of a criterion, and its derivative with respect to what is held."""
-
-    value: float
-    gradient: Vector
-    curvature: Vector
-    slope: float
-
-
-def descend(criterion: Callable[[Vector], Local], start: Vector, bounded: NDArray[np.bool_]) -> tuple[Vector, Local]:
-    """Newton's method in a trust region, with some parameters kept from going below zero.
-
-    Parameters
-    ----------
-    criterion
-        Raises LinAlgError where it cannot be evaluated.
-    start
-        (r,) where to begin.
-    bounded
-        (r,) which parameters must not be negative.
-    """
-    x, best = start, criterion(start)
-    radius = 0.25 * max(float(np.linalg.norm(x)), 0.2)
-    for _ in range(MOST):
-        free = ~(bounded & (x <= 0.0) & (best.gradient > 0.0))
-        if not free.any():
-            break
-        step = np.zeros_like(x)
-        step[free], decrease = trust_region_step(best.gradient[free], best.curvature[np.ix_(free, free)], radius)
-        length = float(np.linalg.norm(step))
-        rounding = ROUNDING * abs(best.value)
-        if (decrease <= ENOUGH + rounding and length < 0.99 * radius) or radius < 1e-10:
-            break
-        trial_at = np.where(bounded, np.maximum(x + step, 0.0), x + step)
-        try:
-            trial = criterion(trial_at)
-        except np.linalg.LinAlgError:
-            radius = 0.25 * length
-            continue
-        gain, noise = best.value - trial.value, 10.0 * rounding
-        ratio = (gain + noise) / (decrease + noise)
-        if ratio < 0.25:
-            radius = 0.25 * length
-        elif ratio > 0.75 and length > 0.9 * radius:
-            radius = 2.0 * radius
-        if gain > -noise:
-            x, best = trial_at, trial
-    return x, best
 
 
 def _derivatives(evaluation: Evaluation) -> tuple[Vector, Vector]:
@@ -195,96 +123,6 @@ def hold_coefficient(problem: Problem, index: int) -> HeldCoefficient:
     # R of the reduced problem matters to REML only
     reduced = replace(problem, zw1=zw1, zw2=zw2, ww=ww, R=np.eye(p - 1), shift=np.zeros(p - 1))
     return HeldCoefficient(problem, reduced, v, float(v @ problem.R[:, index]), index)
-
-
-@dataclass(frozen=True)
-class TermChart:
-    """A problem in a frame that makes an sd or a correlation of one term a coordinate.
-
-    Attributes
-    ----------
-    problem
-        With a frame for the term.
-    start
-        (r,) parameters of the estimate in that frame.
-    first
-        Parameter of L_11.
-    pair
-        Parameters of L_21 and L_22; None for a term of independent columns.
-    scale
-        L_11 for a relative sd of one, 1 / |g_i|.
-    lean
-        p / q, what the effect of the second column has of the first coordinate; 0 for an sd.
-    term
-        The random term.
-    columns
-        Number of columns that any two have the correlation of, where that is an angle among the parameters; else 0.
-    """
-
-    problem: Problem
-    start: Vector
-    first: int
-    pair: tuple[int, int] | None
-    scale: float
-    lean: float
-    term: int
-    columns: int = 0
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Lowest and highest correlation."""
-        return (lowest_correlation(self.columns) if self.columns else -1.0), 1.0
-
-    @property
-    def perfect(self) -> bool:
-        """Whether the correlation is one to rounding: 1 - |r| below 1e-8 for columns that are orthogonal."""
-        if self.columns:
-            return bool(np.isclose(np.sin(2.0 * self.start[self.first]), 0.0, rtol=0.0, atol=2e-4))
-        assert self.pair is not None
-        lower, corner = self.start[list(self.pair)]
-        return bool(abs(corner) < np.sqrt(2e-8) * np.hypot(lower, corner))
-
-
-def _block(problem: Problem, term: int) -> tuple[int, GroupFactor, Block]:
-    for f, group in enumerate(problem.factors):
-        for block in group.blocks:
-            if block.term == term:
-                return f, group, block
-    raise IndexError(f"no random term {term}")
-
-
-def term_chart(problem: Problem, T: list[Vector], term: int, component: Component) -> TermChart:
-    """A problem that has a component of a term for a parameter; `T` are the factors at the estimate.
-
-    Of an unstructured term, a frame with the effects of its columns, one or two, first.
-    """
-    f, group, block = _block(problem, term)
-    k, structure, columns = block.structure.k, block.structure, component.columns
-    if structure.name != "us":
-        shape, at = structure.held(component)
-        held = replace(problem, factors=tuple(_with_structure(g, term, shape) for g in problem.factors))
-        column = block.first + columns[0]
-        scale = float(group.basis[column, column])
-        return TermChart(
-            held, held.lower(T), block.par + at, None, scale, 0.0, term, k if component.kind == "cor" else 0
-        )
-    start = problem.lower(T)
-    g = group.inverse[block.columns, block.columns][list(columns)].T
-    C, R = np.linalg.qr(g, mode="complete")
-    sign = np.where(np.diag(R) < 0.0, -1.0, 1.0)
-    C[:, : len(columns)] *= sign
-    R = R[: len(columns)] * sign[:, None]
-    start[block.parameters] = structure.parameters(C.T @ T[f][block.columns, block.columns])
-    pair = (block.par + 1, block.par + k) if k > 1 else None
-    lean = float(R[0, 1] / R[1, 1]) if len(columns) == 2 else 0.0
-    return TermChart(
-        replace(problem, frames={**problem.frames, term: C}), start, block.par, pair, float(1.0 / R[0, 0]), lean, term
-    )
-
-
-def _with_structure(group: GroupFactor, term: int, structure: Structure) -> GroupFactor:
-    """The same factor with another structure of one of its terms."""
-    return replace(group, blocks=tuple(replace(b, structure=structure) if b.term == term else b for b in group.blocks))
 
 
 def sd_start(chart: TermChart, sigma: float) -> Vector:
@@ -386,22 +224,6 @@ def _hold_angle(chart: TermChart, value: float, at: Vector) -> Held:
 
     x, found = descend(criterion, at, np.zeros(len(at), dtype=bool))
     return Held(found.value, found.slope, x)
-
-
-def correlation_start(chart: TermChart) -> tuple[float, Vector]:
-    """The correlation at the estimate, and the free parameters there; NaN where no two columns vary."""
-    if chart.columns:
-        rest = np.delete(chart.start, chart.first)
-        own = chart.problem.blocks[chart.term].parameters
-        varies = np.any(np.delete(chart.start, chart.first)[own.start : own.stop - 1] != 0.0)
-        return (float(correlation(chart.start[chart.first], chart.columns)) if varies else np.nan), rest
-    assert chart.pair is not None
-    lower, corner = chart.pair
-    along = float(chart.start[lower] + chart.lean * chart.start[chart.first])
-    length = float(np.hypot(along, chart.start[corner]))
-    x = np.delete(chart.start, corner)
-    x[lower] = length
-    return along / length if length > 0 else np.nan, x
 
 
 def residual_gradient(problem: Problem, evaluation: Evaluation) -> Vector:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError
 from mixedfx.inference.influence import Influence, influence_from_changes
+from mixedfx.inference.resampling import take_rows
 from mixedfx.pls.problem import build_problem
 from mixedfx.pls.projection import Projection
 from mixedfx.progress import Asked, Progress
-from mixedfx.reml.resampling import take_rows
 from mixedfx.reml.solve import RemlSolution, solve_problem
 from mixedfx.reml.starting import off_boundary
 from mixedfx.results import tables

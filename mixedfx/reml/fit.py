@@ -33,6 +33,7 @@ from mixedfx.progress import Asked
 from mixedfx.reml import (
     bootstrapping,
     checking,
+    comparison,
     intervals,
     pictures,
     profiling,
@@ -233,6 +234,10 @@ class LmerFit(LmerState):
         style 3927.52  1963.76     2.0  366.51    22.73      0.0
         """
         return testing.anova(self.design, self.solution, testing.ask(self.reference, ddf, vcov), type)
+
+    def criteria(self, fits: Sequence[LmerState], refit: bool) -> list[float]:
+        """-2 log likelihood, or REML criterion, of each of `fits`, as `mixedfx.anova` compares them."""
+        return comparison.criteria(fits, refit)
 
     def drop1(
         self,

@@ -25,6 +25,7 @@ from mixedfx.errors import ModelError, OptionError, ResamplingWarning
 from mixedfx.inference.degrees_of_freedom import Ddf, check_criterion, find_ddf
 from mixedfx.inference.predictor import draw_effects
 from mixedfx.inference.replicates import check_count, run_blocks
+from mixedfx.inference.resampling import cluster_of, take_copies
 from mixedfx.plots.picture import Picture
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.joint import Joint
@@ -32,7 +33,6 @@ from mixedfx.pls.problem import Problem, build_problem
 from mixedfx.progress import Asked
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import cross_products, refit_problem, with_response
-from mixedfx.reml.resampling import cluster_of, take_copies
 from mixedfx.reml.rows import simulate_responses
 from mixedfx.reml.solution import residual_df
 from mixedfx.reml.starting import off_boundary

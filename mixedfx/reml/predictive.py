@@ -2,10 +2,10 @@ r"""Standard errors and intervals of predictions, with the sources of uncertaint
 
 For a row c = (x, z) over (beta, u) the sources are: beta and u, both given theta (alone, each is its block of the joint
 covariance of their errors); u of unseen levels, new G new'; theta, that the variances are estimated; and the residual
-of a new response, sigma^2 / w. The rule for theta is that of effects, `mixedfx.reml.full_estimate`: the mean of a row
-that holds fixed effects alone has the standard error and the t interval that `tidy` and `emmeans` give it, everything
-else is averaged over nodes of theta and sigma. So one number has one interval, whoever is asked. Without random
-effects everything is t with n - p degrees of freedom, and exact; with theta left out, intervals are normal.
+of a new response, sigma^2 / w. The rule for theta is that of effects, `mixedfx.inference.full_estimate`: the mean of a
+row that holds fixed effects alone has the standard error and the t interval that `tidy` and `emmeans` give it,
+everything else is averaged over nodes of theta and sigma. So one number has one interval, whoever is asked. Without
+random effects everything is t with n - p degrees of freedom, and exact; with theta left out, intervals are normal.
 
 Rows are worked off in blocks, and rows with the same levels share the covariance of their effects, so that memory does
 not grow with the number of rows.

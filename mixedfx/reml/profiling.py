@@ -2,87 +2,36 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ConvergenceWarning, ModelError
-from mixedfx.inference.parameters import Names, Parameter, choose, interval_frame, parameters_of
-from mixedfx.inference.profile import Deviance, Profile, Range, find_end, quantile, trace
+from mixedfx.errors import ModelError
+from mixedfx.inference.held import Curve, Held, WarmDeviance, ends, traced
+from mixedfx.inference.parameters import Names, Parameter, choose, parameters_of
+from mixedfx.inference.profile import Profile, Range, quantile
+from mixedfx.inference.term_charts import correlation_start, term_chart
 from mixedfx.linalg import triangular
 from mixedfx.linalg.threads import blas_threads
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
-from mixedfx.progress import Asked, Progress
+from mixedfx.progress import Asked
 from mixedfx.reml.constrained import (
-    Held,
-    correlation_start,
     hold_coefficient,
     hold_correlation,
     hold_sd,
     hold_sigma,
     sd_start,
-    term_chart,
 )
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.solution import Solution
 from mixedfx.reml.trust_region import minimise
 
 Vector = NDArray[np.float64]
-
-LOWER = 1e-5  # a profile this far below the deviance of the fit says that the fit was not the minimum
-
-
-@dataclass
-class WarmDeviance:
-    """The excess d(c) - d-hat and d'(c), each minimisation starting from the nearest one done before.
-
-    Attributes
-    ----------
-    hold
-        Minimises with the parameter held at a value, from a start.
-    lowest
-        d-hat.
-    known
-        Value -> free parameters at the minimum there.
-    """
-
-    hold: Callable[[float, Vector], Held]
-    lowest: float
-    label: str
-    known: dict[float, Vector] = field(default_factory=dict)
-
-    def __call__(self, value: float) -> tuple[float, float]:
-        """Minimise with the parameter held at `value`."""
-        nearest = min(self.known, key=lambda c: abs(c - value))
-        try:
-            held = self.hold(value, self.known[nearest])
-        except np.linalg.LinAlgError:
-            return np.inf, np.nan
-        self.known[value] = held.at
-        excess = held.deviance - self.lowest
-        if excess < -LOWER:
-            warnings.warn(
-                f"with {self.label} held at {value:.6g} the deviance is {-excess:.3g} below that of the fit, which is "
-                "therefore not the minimum; the profile is not to be trusted",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        return excess, held.slope
-
-
-@dataclass(frozen=True)
-class Curve:
-    """What the search needs of one parameter; `deviance` is None where the parameter is not defined."""
-
-    estimate: float
-    limits: Range
-    deviance: Deviance | None
 
 
 @dataclass(frozen=True)
@@ -209,18 +158,11 @@ def profile(
     progress: Asked = None,
 ) -> Profile:  # fmt: skip
     """Trace the profile of every parameter asked for; see `LmerFit.profile`, and `optimum` on `restricted`."""
-    z = quantile(level)
     chosen = choose(parameters_of(design), parm)
+    quantile(level)  # a level that is none is refused before the refit
     best = optimum(design, solution, restricted)
-    curves, nodes = [], []
-    with _threads(best), Progress(progress, "profiles", len(chosen), "parameters") as report:
-        for parameter in report.over(chosen):
-            curve = best.curve(parameter)
-            curves.append(curve)
-            found = [] if curve.deviance is None else trace(curve.deviance, curve.estimate, curve.limits, z)
-            nodes.append(tuple(found))
-    estimates = np.array([c.estimate for c in curves])
-    return Profile(chosen, estimates, tuple(nodes), tuple(c.limits for c in curves), level)
+    with _threads(best):
+        return traced(chosen, best.curve, level, progress)
 
 
 def profile_intervals(
@@ -228,19 +170,11 @@ def profile_intervals(
     restricted: bool = False,
 ) -> pd.DataFrame:  # fmt: skip
     """Profile intervals: the ends where zeta reaches the quantile, or the boundary before it."""
-    z = quantile(level)
     chosen = choose(parameters_of(design), parm)
+    quantile(level)
     best = optimum(design, solution, restricted)
-    ends = np.full((len(chosen), 2), np.nan)
-    estimates = np.empty(len(chosen))
     with _threads(best):
-        for k, parameter in enumerate(chosen):
-            curve = best.curve(parameter)
-            estimates[k] = curve.estimate
-            if curve.deviance is not None:
-                for s, side in enumerate((-1, 1)):
-                    ends[k, s] = find_end(curve.deviance, curve.estimate, side, z, curve.limits).value
-    return interval_frame(chosen, estimates, ends[:, 0], ends[:, 1], level, names)
+        return ends(chosen, best.curve, level, names)
 
 
 def _threads(best: Optimum | PlainOptimum):

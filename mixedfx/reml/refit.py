@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from mixedfx.design.design import Design
-from mixedfx.design.rows_used import in_order
 from mixedfx.errors import DataError, ModelError
+from mixedfx.inference.replicates import check_responses
 from mixedfx.linalg import triangular
 from mixedfx.linalg.trust_region import trust_region_steps
 from mixedfx.pls.batch import Resamples, Responses, evaluate_batch
@@ -85,28 +85,6 @@ class Refits:
         columns = dict(zip(self.fixed_names, self.beta.T, strict=True))
         columns |= dict(zip(self.theta_names, self.theta.T, strict=True))
         return pd.DataFrame(columns | {"sigma": self.sigma, "criterion": self.criterion, "converged": self.converged})
-
-
-def check_responses(design: Design, Y: Vector | pd.DataFrame) -> Vector:
-    """(n, B) finite responses; those of pandas in the order of their index.
-
-    Raises
-    ------
-    DataError
-        If the number of rows is not the fit's, the index is not that of its rows, or a value is not finite.
-    """
-    Y = np.asarray(in_order(design, Y, "the new responses"), dtype=np.float64)
-    if Y.ndim == 1:
-        Y = Y[:, None]
-    n = len(design.y)
-    if Y.shape[0] != n:
-        raise DataError(
-            f"a new response has {Y.shape[0]} rows, the fit used {n}",
-            hint="Give one value for each row the fit used (fit.design.rows.used lists them).",
-        )
-    if not np.all(np.isfinite(Y)):
-        raise DataError("a new response holds missing or infinite values")
-    return Y
 
 
 def cross_products(design: Design, problem: Problem, Y: Vector) -> Responses:

@@ -39,8 +39,8 @@ from mixedfx.results.protocol import UNCERTAINTIES, NewLevels, Uncertainty
 from mixedfx.results.singularity import SingularityReport, singularity
 
 if TYPE_CHECKING:
+    from mixedfx.inference.full_estimate import FullEstimate
     from mixedfx.reml.call import Call
-    from mixedfx.reml.full_estimate import FullEstimate
     from mixedfx.results.optimization import Optimization
 
 
@@ -211,7 +211,7 @@ class LmerState:
         ----------
         uncertainty
             ``"full"``: `apply`, `draws` and `expected` include that theta and sigma are estimated; see
-            `mixedfx.reml.full_estimate` for the rule. ``"given theta"``: they take them as known.
+            `mixedfx.inference.full_estimate` for the rule. ``"given theta"``: they take them as known.
 
         Returns
         -------

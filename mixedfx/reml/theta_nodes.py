@@ -25,12 +25,12 @@ from scipy import special
 
 from mixedfx.design.functional import Functional
 from mixedfx.inference.forecast import evaluation_seconds
+from mixedfx.inference.new_level_rows import NewLevelRows
 from mixedfx.inference.row_variances import row_variances
 from mixedfx.pls.collapsed import CollapsedEvaluation
 from mixedfx.pls.conditional_moments import conditional_moments, rows_of
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.joint import Joint
-from mixedfx.reml.new_levels import NewLevelRows
 from mixedfx.reml.solve import RemlSolution
 from mixedfx.reml.theta_prior import starting_point, theta_density
 from mixedfx.sampling.coordinates import Variances

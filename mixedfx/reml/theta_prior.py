@@ -39,48 +39,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.covariance.sampled import sampled
 from mixedfx.design.design import Design
 from mixedfx.pls.collapsed import Collapsed
 from mixedfx.pls.problem import Problem
 from mixedfx.priors.location import Flat
-from mixedfx.priors.resolve import ResolvedPriors, TermPrior
+from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.sampling.coefficients import coefficient_prior
 from mixedfx.sampling.coordinates import Coordinates
+from mixedfx.sampling.level_scale import ETA, FARTHEST, TURN, level_priors, moved_inside
 from mixedfx.sampling.target import Target
 
 Array = NDArray[np.float64]
 
-TURN = 10.0  # variances below this times sigma^2 / n are equally likely, above it they are so in their logarithm
-FARTHEST = 30.0  # times the residual spread of the response: where the prior of a standard deviation falls off
 NEAREST = 1e-4  # times the same: where the prior of sigma does
-ETA = 2.0  # of the LKJ prior of correlations
-LEAST = 0.5  # start of a search: no standard deviation below this times the root of c D
-STEEPEST = 1.5  # and no partial correlation beyond the tanh of this
-
-
-@dataclass(frozen=True)
-class LevelScale:
-    """Prior of the standard deviation of an effect over levels: s / (s^2 + turn^2), falling off beyond `farthest`.
-
-    Attributes
-    ----------
-    turn
-        Standard deviation at which a density flat in the variance becomes one flat in the logarithm.
-    farthest
-        Where it falls off.
-    """
-
-    turn: float
-    farthest: float
-
-    def log_positive(self, x: Array) -> Array:
-        """Log density at x > 0, up to a constant."""
-        return np.log(x) - np.log(x**2 + self.turn**2) - np.log1p((x / self.farthest) ** 2)
-
-    def score_positive(self, x: Array) -> Array:
-        """Derivative of `log_positive` with respect to log x."""
-        return 1.0 - 2.0 * x**2 / (x**2 + self.turn**2) - 2.0 * x**2 / (x**2 + self.farthest**2)
+STEEPEST = 1.5  # start of a search: no partial correlation beyond the tanh of this
 
 
 @dataclass(frozen=True)
@@ -109,24 +81,10 @@ def theta_density(design: Design, problem: Problem, sigma: float) -> Target:
         Estimated residual standard deviation, which the prior turns by.
     """
     spread = np.sqrt(problem.ww[-1, -1] / max(problem.n - problem.p, 1))
-    turn = np.sqrt(TURN / problem.n) * sigma
-    terms: list[TermPrior] = [TermPrior((), None)] * len(design.random)
-    for group in problem.factors:
-        for block in group.blocks:
-            shape = sampled(block.structure)
-            lines = block.structure.name == "us" and block.structure.k > 1
-            basis = group.basis[block.columns, block.columns].copy()
-            means = np.zeros(len(basis))
-            if lines:  # what is left of the covariates when their mean, or multiple of the first, is taken out
-                means[1:] = basis[0, 1:] / basis[0, 0]
-                basis[0, 1:] = 0.0
-            size = np.sqrt((basis**2).sum(axis=0))[: shape.n_sds]  # those who share one have columns of one unit
-            sds: Any = tuple(LevelScale(float(turn / s), float(FARTHEST * spread / s)) for s in size)
-            centre = tuple(map(float, means)) if lines else ()
-            terms[block.term] = TermPrior(sds, ETA if shape.n_correlations else None, centre, lines)
+    terms = level_priors(problem, float(np.sqrt(TURN / problem.n) * sigma), float(FARTHEST * spread), ETA)
     p = problem.p
     residual: Any = None if problem.sigma is not None else ResidualScale(float(NEAREST * spread))
-    priors = ResolvedPriors("weak", (Flat(),) * p, np.zeros(p), residual, tuple(terms), True, ())
+    priors = ResolvedPriors("weak", (Flat(),) * p, np.zeros(p), residual, terms, True, ())
     coefficients, df = coefficient_prior(design, priors)
     return Target(Coordinates(problem, priors, df), Collapsed(design, problem, coefficients))
 
@@ -142,8 +100,4 @@ def starting_point(target: Target, sigma: float, factors: list[Array]) -> Array:
         Estimates: residual standard deviation, and for each factor of the problem the (k, k) relative factor T of the
         columns used.
     """
-    phi = target.coordinates.from_used(sigma, factors, steepest=STEEPEST)
-    for term in target.coordinates.terms:
-        turns = [prior.turn for prior in term.prior.prior.sd if isinstance(prior, LevelScale)]  # type: ignore[union-attr]
-        phi[term.sds] = np.maximum(phi[term.sds], np.log(LEAST * np.array(turns)))
-    return phi
+    return moved_inside(target.coordinates, target.coordinates.from_used(sigma, factors, steepest=STEEPEST))

@@ -29,7 +29,7 @@ from mixedfx.results.protocol import Uncertainty
 from mixedfx.results.undetermined import determined
 
 if TYPE_CHECKING:
-    from mixedfx.reml.full_estimate import FullEstimate
+    from mixedfx.inference.full_estimate import FullEstimate
     from mixedfx.reml.theta_nodes import ThetaNodes
 
 Array = NDArray[np.float64]
@@ -104,7 +104,7 @@ class Uncertain:
 
     def full(self, functional: Functional, **parts: Any) -> FullEstimate:
         """Linear functionals with the uncertainty of theta and sigma; `parts` as `FullEstimate` has them."""
-        from mixedfx.reml.full_estimate import FullEstimate
+        from mixedfx.inference.full_estimate import FullEstimate
 
         found = self.solution
         mean = functional.fixed @ found.beta + functional.random @ found.u + functional.offset
@@ -121,7 +121,7 @@ class Uncertain:
         return Draws(tables.draw_keys(self.design), np.concatenate([beta, u], axis=1)[None], note)
 
     def _full_draws(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Draws of the mixture about the estimates; see `mixedfx.reml.full_estimate`."""
+        """Draws of the mixture about the estimates; see `mixedfx.inference.full_estimate`."""
         found = self.solution
         if not self.design.random:
             p, none = len(found.beta), sparse.csr_array((len(found.beta), 0))

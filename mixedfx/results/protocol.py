@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -33,6 +35,35 @@ def answering(fit: Any, members: tuple[str, ...], what: str) -> Any:
     raise OptionError(
         f"{what} cannot be asked of a {type(fit).__name__}", hint="Give a fit of mixedfx.lmer or mixedfx.bayes."
     )
+
+
+@dataclass(frozen=True, eq=False)
+class JointSample:
+    """Joint draws of all that a fit does not know.
+
+    Attributes
+    ----------
+    beta, u
+        (D, p) and (D, q) draws.
+    factors
+        For each random term (D, k, k) factors of the covariance of a level's effects, or (1, k, k) one for all.
+    auxiliary
+        Name -> (D,) values of the family's other parameters.
+    """
+
+    beta: NDArray[np.float64]
+    u: NDArray[np.float64]
+    factors: tuple[NDArray[np.float64], ...]
+    auxiliary: Mapping[str, NDArray[np.float64]]
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A fit whose draws hold the variances and the family's parameters too."""
+
+    def joint_sample(self, n: int, seed: int | None = None, about_estimate: bool = True) -> JointSample:
+        """Joint draws; about the estimates of (beta, u), or as the uncertain variances have them."""
+        ...
 
 
 class LinearEstimate(Protocol):

@@ -197,8 +197,6 @@ def test_effects_and_marginal_means_are_answered(cbpp):
     means = mx.emmeans(cbpp, "period")
     frame = means.to_frame() if hasattr(means, "to_frame") else means.table
     np.testing.assert_allclose(frame["emmean"].iloc[0], cbpp.fixef.iloc[0], rtol=1e-10)
-    with pytest.raises(OptionError, match="given theta"):
-        mx.effects(cbpp, "period")
     found = mx.effects(cbpp, "period", uncertainty="given theta", seed=1)
     rows = classic("cbpp")
     average = [cbpp.predict(rows.assign(period=p)).mean() for p in ("1", "2")]

@@ -13,11 +13,12 @@ from mixedfx.errors import OptionError, ResamplingWarning
 from mixedfx.inference.bootstrap import Bootstrap
 from mixedfx.inference.parameters import parameters_of
 from mixedfx.inference.predictor import random_part
+from mixedfx.inference.resampling import cluster_of, nested_in, resample_rows
 from mixedfx.reml import cluster_refits
 from mixedfx.reml.bootstrapping import Plan
 from mixedfx.reml.cluster_refits import group_products
 from mixedfx.reml.lmer import lmer
-from mixedfx.reml.resampling import cluster_of, nested_in, reflated, resample_rows
+from mixedfx.reml.resampling import reflated
 from mixedfx.reml.solution import solve_design
 
 DATA = Path(__file__).parents[1] / "data"

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from mixedfx.design.build import build_design
+from mixedfx.inference.resampling import cluster_of, resample_rows
 from mixedfx.reml.lmer import lmer
-from mixedfx.reml.resampling import cluster_of, reflated, resample_rows
+from mixedfx.reml.resampling import reflated
 
 WEIGHTS = np.array([0.04, 1.0, 25.0])
 

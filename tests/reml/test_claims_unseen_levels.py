@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mixedfx.inference.new_level_rows import NewLevelRows
 from mixedfx.reml import estimate
 from mixedfx.reml.lmer import lmer
-from mixedfx.reml.new_levels import NewLevelRows
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.errors.MixedfxWarning")
 

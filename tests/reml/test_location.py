@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import mixedfx as mx
 from mixedfx.errors import MixedfxWarning, SingularFitWarning
-from mixedfx.reml.comparison import nested
+from mixedfx.inference.nesting import nested
 from mixedfx.reml.fit import LmerFit
 
 FORMULAS = [

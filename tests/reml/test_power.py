@@ -9,10 +9,10 @@ from scipy import stats
 
 import mixedfx as mx
 from mixedfx.errors import DataError, ModelError, OptionError
+from mixedfx.inference.resampling import cluster_of, nested_in
 from mixedfx.plots.power import power_curve
 from mixedfx.reml.lmer import lmer
 from mixedfx.reml.power import sized_design
-from mixedfx.reml.resampling import cluster_of, nested_in
 
 DATA = Path(__file__).parents[1] / "data"
 

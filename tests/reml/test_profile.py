@@ -13,14 +13,13 @@ from scipy import optimize
 from mixedfx.covariance.components import Component
 from mixedfx.errors import OptionError
 from mixedfx.inference.parameters import parameters_of, values_of
+from mixedfx.inference.term_charts import correlation_start, term_chart
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.reml.constrained import (
-    correlation_start,
     hold_coefficient,
     hold_correlation,
     hold_sd,
     hold_sigma,
-    term_chart,
 )
 from mixedfx.reml.lmer import lmer
 from mixedfx.reml.profiling import optimum

@@ -259,7 +259,7 @@ def test_weights_that_cannot_be_trusted_are_told(few, monkeypatch):
 
 def test_a_prior_alone_has_a_mass():
     """s / (s^2 + turn^2) / (1 + (s / farthest)^2) integrates: a variance the data do not know has a distribution."""
-    from mixedfx.reml.theta_prior import LevelScale
+    from mixedfx.sampling.level_scale import LevelScale
 
     prior = LevelScale(0.3, 20.0)
     total = integrate.quad(lambda t: np.exp(prior.log_positive(np.exp(t)) + t), -30, 30)[0]

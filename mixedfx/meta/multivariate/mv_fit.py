@@ -234,7 +234,7 @@ class RmaMvFit(RmaMvState):
 
     def anova(self, other: RmaMvState) -> pd.DataFrame:
         """Likelihood-ratio test of this fit and another of the same estimates; see `mixedfx.anova`."""
-        from mixedfx.reml.comparison import anova
+        from mixedfx.inference.comparison import anova
 
         return anova(self.model, other.model)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import ModelError, check_level
+from mixedfx.inference.resampling import take_rows
 from mixedfx.inference.robust import cluster_codes
 from mixedfx.meta.multivariate.mv_state import RmaMvState
 from mixedfx.meta.robust import beside
 from mixedfx.meta.univariate.rma_report import critical_value, limits
-from mixedfx.reml.resampling import take_rows
 from mixedfx.reml.solve import solve
 
 

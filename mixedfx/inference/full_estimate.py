@@ -1,15 +1,16 @@
-r"""Linear functionals of (beta, u) with all that a REML fit does not know about them: theta and sigma too.
+r"""Linear functionals of (beta, u) with all that an estimate does not know about them: theta and sigma too.
 
 One rule decides by what a row holds.
 
-* **Fixed effects alone**: t with Satterthwaite's degrees of freedom and the standard error at theta-hat, which is what
-  `tidy`, `test` and `emmeans` say of the same number. Without random terms these are n - p, and exact.
+* **Fixed effects alone**: what `tidy`, `test` and `emmeans` say of the same number. Of a fit by REML that is t with
+  Satterthwaite's degrees of freedom and the standard error at theta-hat (without random terms n - p, and exact); of a
+  generalised linear mixed model z, with the covariance of beta-hat from the whole likelihood.
 * **Random effects**, those of unseen levels among them: with m_k and V_k the mean and variance at node k of theta
-  (`mixedfx.reml.theta_nodes`), m the mean of the m_k and c the estimate at theta-hat,
+  (`mixedfx.reml.theta_nodes`, `mixedfx.glmm.theta_nodes`), m the mean of the m_k and c the estimate at theta-hat,
 
       truth - c  is distributed as  sum_k w_k N(m_k - m, V_k + b^2),   b = c - m.
 
-  The estimate stays where REML puts it. That it is not the mean of the mixture is an error of known size, b, and enters
+  The estimate stays where it is. That it is not the mean of the mixture is an error of known size, b, and enters
   as one more source, normal and common to all rows (they share its factor, so that a contrast of two rows is what their
   difference says): the mean square of truth - c is V + b^2. It matters where theta-hat is on its boundary: an effect
   that is estimated as pooled altogether, whose own rows say otherwise, has an interval that reaches them.
@@ -25,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +35,43 @@ from scipy import special
 from mixedfx.design.functional import Functional
 from mixedfx.inference.hypotheses import Reference
 from mixedfx.linalg.shape import shape_of
-from mixedfx.reml.theta_nodes import ThetaNodes
 from mixedfx.results.tables import t_test
 from mixedfx.sampling import mixture
 
 Array = NDArray[np.float64]
 
 NOTHING = 1e-12  # coefficient of a random effect, relative to the row's largest, that is rounding
+
+
+class ThetaNodes(Protocol):
+    """Weighted nodes of theta, and what functionals are at each."""
+
+    @property
+    def weights(self) -> Array:
+        """(K,) weights, sum 1."""
+        ...
+
+    @property
+    def sigma(self) -> Array:
+        """(K,) residual standard deviations."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """What is to be said of them; empty where there is nothing to say."""
+        ...
+
+    def moments(self, rows: Functional, *, fixed: bool = True, random: bool = True) -> tuple[Array, Array]:
+        """(K, s) means and (K, s) variances of s functionals at each node."""
+        ...
+
+    def covariance(self, rows: Functional) -> Array:
+        """(s, s) covariance of s functionals under the mixture."""
+        ...
+
+    def draws(self, rows: Functional, n: int, rng: np.random.Generator) -> Array:
+        """(n, s) joint draws of s functionals from the mixture."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,149 @@
+"""The check page of a generalised linear mixed model: what a reviewer would ask, each with what was seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.design.design import Design
+from mixedfx.glmm.separation import in_words, separated_columns
+from mixedfx.glmm.simulated import dispersion_test, quantile_residuals, zero_inflation_test
+from mixedfx.glmm.solve import GlmmSolution
+from mixedfx.inference import checks
+from mixedfx.inference.findings import CheckReport, Finding
+from mixedfx.inference.influence import group_influence
+from mixedfx.inference.simulated_test import SimulatedTest
+from mixedfx.pls.projection import Projection
+from mixedfx.results.singularity import SingularityReport
+
+SIMULATED, SEED = 250, 1  # responses behind the tests, the same at every call
+ALPHA = 0.01  # size of a test; 250 simulated responses resolve it
+MATTERS = 0.2  # share by which a dispersion or number of zeros must be off to change conclusions
+HARMLESS, ACCURATE = 1.0, 5.0  # units of deviance: of the approximation's error
+
+
+def check(
+    design: Design, solution: GlmmSolution, singularity: SingularityReport, projection: Projection
+) -> CheckReport:
+    """Every check of a fit, and the tables of its pictures."""
+    given = checks.CheckInput(projection, 1.0, solution.factors)
+    largest = max(design.random, key=lambda t: len(t.levels) if len(t.levels) < len(design.y) / 2 else 0)
+    influence = group_influence(projection, design.fixed_names, largest.codes, largest.levels, largest.label)
+    findings = (
+        _convergence(solution),
+        _singularity(singularity),
+        _approximation(solution),
+        *_separation(design, solution),
+        *_dispersion(design, solution),
+        *_zeros(design, solution),
+        checks.outlying_groups(given),
+        checks.leverage(given, influence.cooks_distance, influence.dfbetas, largest.label),
+    )
+    residual, eta = quantile_residuals(design, solution, SIMULATED, SEED, "drawn", "normal")
+    modes = [
+        pd.DataFrame({"group": term.label, "column": column, "mode": values[:, c]})
+        for term, values in zip(design.random, given.modes, strict=True)
+        for c, column in enumerate(term.columns)
+    ]
+    pictures = {
+        "residuals": pd.DataFrame({"fitted": eta, "residual": residual}),
+        "modes": pd.concat(modes, ignore_index=True),
+        "influence": pd.DataFrame(
+            {"group": list(largest.levels), "cooks_distance": influence.cooks_distance.to_numpy()}
+        ),
+    }
+    return CheckReport(f"Check of {design.formula}", findings, pictures)
+
+
+def _convergence(solution: GlmmSolution) -> Finding:
+    course = solution.optimization
+    if course.converged:
+        return Finding("convergence", "ok", f"{course.message}, after {course.evaluations} evaluations")
+    return Finding(
+        "convergence", "problem", course.message,
+        "The estimates may not be those of the largest likelihood. Centre and scale the covariates, or fit a smaller "
+        "random part.",
+    )  # fmt: skip
+
+
+def _singularity(report: SingularityReport) -> Finding:
+    if not report.singular:
+        return Finding("singularity", "ok", report.found)
+    return Finding(
+        "singularity", "note", report.found,
+        "The estimate lies on the boundary: fixed effects stand, but tests of this variance do not. Try "
+        f"{report.to_try}, or mx.bayes, whose prior keeps the variance away from zero.",
+    )  # fmt: skip
+
+
+def _approximation(solution: GlmmSolution) -> Finding:
+    """How far off the integral over the random effects is."""
+    name = "approximation"
+    if solution.nAGQ > 1:
+        return Finding(name, "ok", f"adaptive quadrature with {solution.nAGQ} nodes for each effect of a level")
+    error = solution.laplace_error
+    if np.isnan(error):
+        return Finding(name, "note", "Laplace's; how far it is off was not worked out")
+    seen = f"Laplace's, off by about {abs(error):.2g} units of deviance"
+    if abs(error) <= HARMLESS:
+        return Finding(name, "ok", seen)
+    alone = solution.model.problem.coupling is None
+    way = "Fit with nAGQ=11 or more, which is exact." if alone else "mx.bayes has none of this error."
+    if abs(error) <= ACCURATE:
+        return Finding(name, "note", seen, f"Standard deviations of the random effects may be too small. {way}")
+    return Finding(
+        name, "problem", seen,
+        f"Standard deviations of the random effects are too small, and likelihoods of models do not compare. {way}",
+    )  # fmt: skip
+
+
+def _separation(design: Design, solution: GlmmSolution) -> tuple[Finding, ...]:
+    family = solution.model.family
+    if family.outcome not in ("binary", "trials", "count"):
+        return ()
+    found = separated_columns(design, family, solution.beta)
+    if not found:
+        return (Finding("separation", "ok", "no combination of predictors decides the response"),)
+    return (Finding("separation", "problem", f"found in {', '.join(found)}", in_words(found, family)),)
+
+
+def _dispersion(design: Design, solution: GlmmSolution) -> tuple[Finding, ...]:
+    """More or less variation than the family says."""
+    if solution.model.family.outcome == "binary":
+        return ()
+    found = dispersion_test(design, solution, SIMULATED, SEED)
+    seen = f"residual variation is {found.ratio:.2f} times what the model says"
+    if _fine(found):
+        return (Finding("dispersion", "ok", seen, p_value=found.p_value),)
+    if found.ratio < 1.0:
+        text = "Standard errors are too large. Look for rows that are sums or means, or bounded by something."
+        return (Finding("dispersion", "note", seen, text, found.p_value),)
+    ways = {
+        "count": 'Fit family="negbinomial", or add an effect of each row: (1 | row).',
+        "trials": "Add an effect of each row, (1 | row), or what the rows of one kind differ by.",
+    }
+    text = "Standard errors are too small. " + ways.get(
+        solution.model.family.outcome, "The response has heavier tails than the family: look at its largest values."
+    )
+    return (Finding("dispersion", "problem", seen, text, found.p_value),)
+
+
+def _zeros(design: Design, solution: GlmmSolution) -> tuple[Finding, ...]:
+    """More or fewer zeros than the model says."""
+    if solution.model.family.outcome != "count":
+        return ()
+    found = zero_inflation_test(design, solution, SIMULATED, SEED)
+    seen = f"{found.observed:.0f} zeros, where the model expects {found.expected:.0f}"
+    if _fine(found):
+        return (Finding("zeros", "ok", seen, p_value=found.p_value),)
+    text = (
+        "Zeros may come from two sources: count those that cannot be otherwise by a model of their own, or let the "
+        'mean vary more, by a predictor, by family="negbinomial" or an effect of each row.'
+        if found.ratio > 1.0
+        else "The lowest counts may have been left out of the data: a count that starts at one is not a Poisson one."
+    )
+    return (Finding("zeros", "problem", seen, text, found.p_value),)
+
+
+def _fine(found: SimulatedTest) -> bool:
+    return found.p_value >= ALPHA or abs(found.ratio - 1.0) < MATTERS / 2

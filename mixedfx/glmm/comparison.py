@@ -1,0 +1,33 @@
+"""The likelihoods by which generalised linear mixed models compare; `mixedfx.inference.comparison` asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mixedfx.errors import OptionError
+from mixedfx.glmm.state import GlmerState
+
+
+def criteria(fits: Sequence[GlmerState]) -> list[float]:
+    """-2 log likelihoods of fits of one family, approximated alike; see `mixedfx.anova`.
+
+    Raises
+    ------
+    OptionError
+        Families, links, or numbers of nodes that differ.
+    """
+    families = {f"{fit.family.name}({fit.family.link.name})": None for fit in fits}
+    if len(families) > 1:
+        raise OptionError(
+            f"the fits have different families or links: {', '.join(families)}; a likelihood-ratio test supposes that "
+            "one model is a special case of the next",
+            hint="Compare them by AIC, fit.aic: the likelihoods have all their constants.",
+        )
+    random = [fit for fit in fits if fit.design.random]
+    nodes = sorted({fit.nAGQ for fit in random})
+    if len(nodes) > 1:
+        raise OptionError(
+            f"the fits approximate the likelihood differently: nAGQ={', '.join(map(str, nodes))}",
+            hint=f"Fit all with the same, fit.update(nAGQ={nodes[-1]}).",
+        )
+    return [fit.criterion for fit in fits]

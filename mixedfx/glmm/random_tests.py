@@ -1,0 +1,91 @@
+r"""Tests of random terms: likelihood-ratio tests with the boundary's mixture, and by simulation.
+
+As `mixedfx.reml.random_tests`, by maximum likelihood. The null distribution by simulation is a parametric bootstrap
+here: it depends on the fixed effects and on what else the smaller model estimates, which are taken at their estimates.
+Where Laplace's approximation is off, it is off in the simulated statistics alike, so that the simulated p value stays
+right where the others do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design
+from mixedfx.errors import ModelError, check_count, check_seed
+from mixedfx.glmm.refits import off_boundary, with_design, with_new_response, with_response
+from mixedfx.glmm.rows import simulate_responses
+from mixedfx.glmm.solve import GlmmSolution, solve_model
+from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
+from mixedfx.inference.reductions import reductions
+from mixedfx.progress import Asked, Progress
+from mixedfx.results.tables import aic
+
+Vector = NDArray[np.float64]
+
+TIE = 1e-6  # statistics that differ by less are equal: both fits are minimised to about 1e-8
+
+
+def ranova(
+    design: Design, solution: GlmmSolution, simulate: int = 0, seed: int | None = None, progress: Asked = None
+) -> pd.DataFrame:
+    """Likelihood-ratio test of each random term against the model without it; see `GlmerFit.ranova`.
+
+    Raises
+    ------
+    ModelError
+        For a fit without random terms.
+    """
+    if not design.random:
+        raise ModelError("the fit has no random term to test")
+    check_count("simulate", simulate, 0)
+    check_seed(seed)
+    k = len(solution.psi)
+    rng = np.random.default_rng(seed)
+    whole = solution.criterion
+    rows = [["<none>", k, -whole / 2, aic(whole, k), *[np.nan] * 6]]
+    for reduction in reductions(design):
+        small = with_design(replace(design, random=reduction.random), solution, None)
+        df = reduction.variances + reduction.covariances
+        statistic = small.criterion - whole
+        row = [
+            reduction.label, k - df, -small.criterion / 2, aic(small.criterion, k - df), statistic, df,
+            chi_square_probability(statistic, df),
+            mixture_probability(statistic, reduction.variances, reduction.covariances), np.nan, np.nan,
+        ]  # fmt: skip
+        if simulate:
+            null = null_statistics(solution, small, int(simulate), rng, progress, reduction.label)
+            row[-2] = (1 + int(np.sum(null >= statistic - TIE))) / (1 + len(null))
+            row[-1] = float(np.sqrt(row[-2] * (1 - row[-2]) / len(null))) if len(null) else np.nan
+        rows.append(row)
+    names = ["term", "npar", "loglik", "aic", "lrt", "df", "p_value", "p_mixture", "p_simulated", "mc_error"]
+    table = pd.DataFrame(rows, columns=names)
+    return table if simulate else table.drop(columns=names[-2:])
+
+
+def null_statistics(
+    large: GlmmSolution, small: GlmmSolution, count: int, rng: np.random.Generator, progress: Asked = False,
+    what: str = "",
+) -> Vector:  # fmt: skip
+    """(B,) statistics of responses simulated from the smaller model at its estimates; fits that broke down are out."""
+    Y = simulate_responses(small.design, small, count, rng, use_u=False)
+    out = []
+    with Progress(progress, f"without {what}", count, "simulated responses") as report:
+        for y in report.over(Y):
+            try:
+                below = with_new_response(small.design, small, y)
+                out.append(max(below.criterion - _above(large, below, y).criterion, 0.0))
+            except (ModelError, np.linalg.LinAlgError):
+                continue
+    return np.array(out)
+
+
+def _above(large: GlmmSolution, below: GlmmSolution, y: Vector) -> GlmmSolution:
+    """The larger model, its covariance from the fit, the rest from the smaller model's estimates."""
+    model = with_response(large.model, replace(large.design, y=y))
+    _, par, _ = model.split(large.psi)
+    gamma, _, phi = below.model.split(below.psi)
+    return solve_model(model, np.concatenate([gamma, off_boundary(model.problem, par), phi]), large.nAGQ)

@@ -1,0 +1,101 @@
+r"""R2 and intraclass correlations of generalised linear mixed models, on the scale of the linear predictor.
+
+The parts of `mixedfx.inference.variance_explained`, with the variance that the family adds in the place of sigma^2
+(Nakagawa, Johnson & Schielzeth 2017, Journal of the Royal Society Interface 14:20170213):
+
+* ``"theoretical"``: that of the latent variable of a binary response, pi^2 / 3 (logit), 1 (probit), pi^2 / 6 (cloglog);
+* ``"delta"``: V(mu) (d eta / d mu)^2, V the variance of one row, of binomial rows of one trial;
+* ``"lognormal"``: log(1 + V(mu) / mu^2), for the log link;
+* ``"trigamma"``: trigamma(mu^2 / V(mu)), for the log link, exact for the logarithm of a gamma variable.
+
+mu is the mean over the rows of their means over the population of groups.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from mixedfx.design.design import Design
+from mixedfx.design.population import covariates, population_variance
+from mixedfx.design.rows import functional_for
+from mixedfx.errors import OptionError, check_option
+from mixedfx.families.facts import RowFacts
+from mixedfx.glmm.rows import auxiliary_draws
+from mixedfx.glmm.solve import GlmmSolution
+from mixedfx.inference.variance_explained import VarianceParts, icc_table, partition_table, r2_table, variance_parts
+from mixedfx.linalg.quadrature import normal_rule
+
+Method = Literal["theoretical", "delta", "lognormal", "trigamma"]
+
+LATENT = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}
+
+
+def r2(design: Design, solution: GlmmSolution, method: Method | None, by: Literal["term"] | None) -> pd.DataFrame:
+    """Marginal and conditional R2, or the variance by term."""
+    check_option("by", by, (None, "term"))
+    parts = parts_of(design, solution, method)
+    return r2_table(parts) if by is None else partition_table(parts)
+
+
+def icc(design: Design, solution: GlmmSolution, method: Method | None) -> pd.DataFrame:
+    """Intraclass correlations and design effects."""
+    return icc_table(design, parts_of(design, solution, method))
+
+
+def parts_of(design: Design, solution: GlmmSolution, method: Method | None) -> VarianceParts:
+    """Variance of a row by where it comes from."""
+    factors = tuple(factor[None] for factor in solution.factors)
+    return variance_parts(design, solution.beta, factors, family_variance(design, solution, method))
+
+
+def methods_of(solution: GlmmSolution) -> tuple[Method, ...]:
+    """The methods that a family and link have, the usual one first."""
+    family = solution.model.family
+    if family.outcome in ("binary", "trials"):
+        return ("theoretical", "delta") if family.link.name in LATENT else ("delta",)
+    return ("trigamma", "lognormal", "delta") if family.link.name == "log" and not family.normal else ("delta",)
+
+
+def family_variance(design: Design, solution: GlmmSolution, method: Method | None = None) -> float:
+    """Variance that the family adds on the scale of the linear predictor.
+
+    Raises
+    ------
+    OptionError
+        For a method that the family and link do not have.
+    """
+    known, family = methods_of(solution), solution.model.family
+    method = known[0] if method is None else method
+    if method not in known:
+        raise OptionError(
+            f"method={method!r} is none of {family.name} with the {family.link.name} link",
+            hint=f"Use {', '.join(map(repr, known))}.",
+        )
+    if method == "theoretical":
+        return float(LATENT[family.link.name])
+    if family.identity and family.normal:
+        return solution.auxiliary.get("sigma", 1.0) ** 2
+    mu = np.array([[mean_response(design, solution)]])
+    eta, one = np.asarray(family.link.link(mu)), RowFacts(trials=np.ones(1))
+    facts: Any = one if family.outcome == "trials" else RowFacts()
+    V = float(family.variance(eta, auxiliary_draws(solution), facts)[0, 0])
+    if method == "delta":
+        return V / float(family.link.derivatives(eta, 1)[0].ravel()[0]) ** 2
+    relative = V / float(mu[0, 0]) ** 2
+    return float(np.log1p(relative)) if method == "lognormal" else float(special.polygamma(1, 1.0 / relative))
+
+
+def mean_response(design: Design, solution: GlmmSolution) -> float:
+    """Mean over the rows of their means over the population of groups; of binomial rows the probability."""
+    eta = design.X @ solution.beta + design.offset
+    factors = tuple(factor[None] for factor in solution.factors)
+    z = covariates(design, functional_for(design, None, "error"))
+    spread = np.sqrt(np.broadcast_to(population_variance(factors, z), (1, len(eta))))
+    total: Any = 0.0
+    for node, weight in zip(*normal_rule(float(spread.max(initial=0.0))), strict=True):
+        total = total + weight * solution.model.family.mean(eta + spread * node, auxiliary_draws(solution))
+    return float(np.mean(total))
