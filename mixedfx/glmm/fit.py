@@ -109,7 +109,7 @@ class GlmerFit(GlmerState):
         return report.tidy(self, effects, level, vcov)
 
     def glance(self) -> pd.DataFrame:
-        """One row about the whole fit: nobs, npar, sigma, logLik, AIC, BIC, deviance (-2 log L), converged, ..."""
+        """One row about the whole fit: nobs, npar, sigma, logLik, AIC, BIC, deviance (-2 log L), converged, shape, ..."""
         return report.glance(self)
 
     def summary(self, vcov: Any = None) -> SummaryContent:
@@ -153,7 +153,7 @@ class GlmerFit(GlmerState):
         >>> found = fit.test(["style[Some Flipped]", "style[No Flipped]"])
         >>> print(found[["chisq", "df"]].round(2).to_string(index=False))
          chisq  df
-         18.34 2.0
+         21.13 2.0
         """
         ask = partial(self.reference, "normal", vcov)
         return testing.linear_hypothesis(self.design, self.solution, ask, hypothesis, rhs, joint, level)
@@ -190,7 +190,7 @@ class GlmerFit(GlmerState):
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.anova().round(2).to_string(index=False))
          term  chisq  df  p_value
-        style  18.34 2.0      0.0
+        style  21.13 2.0      0.0
         """
         return testing.anova(self.design, self.solution, partial(self.reference, "normal", vcov), type)
 
@@ -225,7 +225,7 @@ class GlmerFit(GlmerState):
         >>> print(fit.drop1()[["term", "npar", "lrt", "df"]].round(2).to_string(index=False))
           term  npar   lrt  df
         <none>     4   NaN NaN
-         style     2 19.05 2.0
+         style     2 24.43 2.0
         """
         ask = partial(self.reference, "normal", vcov)
         return term_deletion.drop1(self.design, self.solution, ask, test, progress)
@@ -258,9 +258,9 @@ class GlmerFit(GlmerState):
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.ranova()[["term", "npar", "lrt", "df"]].round(2).to_string(index=False))
-                   term  npar   lrt  df
-                 <none>     4   NaN NaN
-        (1 | professor)     3 19.60 1.0
+                   term  npar  lrt  df
+                 <none>     4  NaN NaN
+        (1 | professor)     3 33.6 1.0
         """
         return random_tests.ranova(self.design, self.solution, simulate, seed, progress)
 
@@ -297,7 +297,7 @@ class GlmerFit(GlmerState):
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.profile("ran_pars").confint(0.95).round(2)
                group           term  estimate  conf_low  conf_high
-        0  professor  sd__Intercept      0.85      0.46       1.44
+        0  professor  sd__Intercept      0.91      0.57       1.49
         """
         return profiling.profile(self.design, self.solution, parm, level, progress)
 
@@ -398,10 +398,10 @@ class GlmerFit(GlmerState):
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.confint("profile", names="lme4").round(2)
                                   2.5 %  97.5 %
-        sd_(Intercept)|professor   0.46    1.44
-        (Intercept)                0.59    1.91
-        styleSome Flipped         -1.28   -0.08
-        styleNo Flipped           -1.88   -0.69
+        sd_(Intercept)|professor   0.57    1.49
+        (Intercept)                0.80    2.22
+        styleSome Flipped         -1.76   -0.42
+        styleNo Flipped           -2.22   -0.90
         """
         return intervals.confint(
             self, GlmerFit, method, parm, level, vcov=vcov, interval=interval, names=names, **bootstrap
