@@ -32,6 +32,7 @@ from mixedfx.glmm import (
     profiling,
     random_tests,
     report,
+    robust,
     term_deletion,
     testing,
 )
@@ -39,6 +40,7 @@ from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.control import read_control
 from mixedfx.glmm.intervals import Method
 from mixedfx.glmm.refits import Refits, refit, refits
+from mixedfx.glmm.robust import ClusterCovariance, ClusterKind
 from mixedfx.glmm.separation import in_words, separated_columns
 from mixedfx.glmm.solve import solve
 from mixedfx.glmm.state import GlmerState
@@ -108,8 +110,56 @@ class GlmerFit(GlmerState):
         """
         return report.tidy(self, effects, level, vcov)
 
+    def vcov_robust(self, kind: ClusterKind = "CR1", cluster: Any = None, progress: Asked = None) -> ClusterCovariance:
+        """Cluster-robust covariance of the fixed effects, for ``vcov=`` wherever a table or test takes one.
+
+        These are `tidy`, `test`, `anova`, `drop1`, `confint`, `summary`, `mixedfx.emmeans`, `mixedfx.emtrends` and
+        `mixedfx.table`. The sandwich is made of the scores of the clusters in all parameters, the covariance of the
+        random effects and the parameters of the family included (see `mixedfx.glmm.robust`). It is valid where the
+        dependence within clusters is not as modelled, for the coefficients that the model then estimates, and with
+        many clusters: tests are z and chi square, and no correction for few clusters is known here but CR1's.
+
+        Parameters
+        ----------
+        kind
+            ``"CR0"``: the sandwich. ``"CR1"``: times m / (m - 1), m clusters. ``"CR1p"``: times m / (m - p).
+        cluster
+            Grouping factor or column of the formula, or a value for each row used; by default the grouping factor in
+            which all others are nested.
+        progress
+            As in `bootstrap`.
+
+        Returns
+        -------
+        ClusterCovariance
+            ``table`` is the covariance as a data frame.
+
+        Raises
+        ------
+        ModelError
+            One cluster; random effects that several clusters share; a likelihood that is flat at the estimate.
+
+        Warns
+        -----
+        SingleClusterWarning
+            Where one cluster alone tells a coefficient.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> print(fit.tidy(vcov=fit.vcov_robust())[["term", "std_error"]].round(2).to_string(index=False))
+                       term  std_error
+                  Intercept       0.40
+        style[Some Flipped]       0.34
+          style[No Flipped]       0.34
+        """
+        return robust.cluster_covariance(self.design, self.solution, kind, cluster, progress)
+
     def glance(self) -> pd.DataFrame:
-        """One row about the whole fit: nobs, npar, sigma, logLik, AIC, BIC, deviance (-2 log L), converged, shape, ..."""
+        """One row about the whole fit: nobs, npar, sigma, logLik, AIC, BIC, deviance (-2 log L), shape, converged, ..."""
         return report.glance(self)
 
     def summary(self, vcov: Any = None) -> SummaryContent:
