@@ -152,14 +152,14 @@ class GlmerFit(GlmerState):
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.tidy(vcov=fit.vcov_robust())[["term", "std_error"]].round(2).to_string(index=False))
                        term  std_error
-                  Intercept       0.40
-        style[Some Flipped]       0.34
-          style[No Flipped]       0.34
+                  Intercept       0.35
+        style[Some Flipped]       0.29
+          style[No Flipped]       0.31
         """
         return robust.cluster_covariance(self.design, self.solution, kind, cluster, progress)
 
     def glance(self) -> pd.DataFrame:
-        """One row about the whole fit: nobs, npar, sigma, logLik, AIC, BIC, deviance (-2 log L), shape, converged, ..."""
+        """One row about the whole fit: nobs, npar, sigma, logLik, AIC, BIC, deviance (-2 log L), converged, shape."""
         return report.glance(self)
 
     def summary(self, vcov: Any = None) -> SummaryContent:

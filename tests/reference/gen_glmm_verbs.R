@@ -39,8 +39,6 @@ t <- emtrends(m, ~ YEAR, var = "cHEIGHT", df = Inf)
 out("grouseticks_trends", list(trends = plain(t), pairs = plain(pairs(t)), at = plain(em(m, "YEAR", at = list(cHEIGHT = 30)), type = "response")))
 
 m <- tmb("Reaction ~ Days + (Days | Subject)", ss, Gamma("log")); out("sleepstudy_gamma_slope", list(ends = ends(m)))
-m <- tmb("Reaction ~ Days + (1 | Subject)", ss, Gamma("inverse"))
-out("sleepstudy_gamma_inverse", list(criterion = -2 * as.numeric(logLik(m)), response = plain(em(m, "Days", at = list(Days = c(0, 5, 9))), type = "response")))
 
 m <- tmb("y ~ btype * situ + Gender + (1 | id)", va, binomial())
 out("verbagg", list(criterion = -2 * as.numeric(logLik(m)), joint = as.data.frame(joint_tests(ref_grid(m, df = Inf))), means = plain(em(m, ~ btype | situ)),
