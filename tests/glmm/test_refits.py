@@ -101,7 +101,6 @@ def test_a_bootstrap_is_simulation_and_refits(cbpp):
 
 
 def test_a_bootstrap_does_not_depend_on_processes(cbpp):
-    pytest.importorskip("joblib")
     one, two = (cbpp.bootstrap(24, seed=4, n_jobs=jobs).values for jobs in (1, 2))
     np.testing.assert_array_equal(one, two)
 
