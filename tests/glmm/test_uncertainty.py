@@ -61,7 +61,7 @@ def test_density_integrates_gamma_out_of_the_criterion(cbpp):
 
 
 def test_nodes_have_the_moments_of_the_density(cbpp):
-    """By adaptive quadrature over the only coordinate; 64 evenly spread nodes are good to about a hundredth of an sd."""
+    """By adaptive quadrature over the only coordinate; 64 evenly spread nodes are good to a hundredth of an sd."""
     nodes = theta_nodes(cbpp.solution)
     density = ThetaDensity.of(cbpp.solution)
     top = density.log_density(nodes.nodes.points).max()
