@@ -29,6 +29,8 @@ from mixedfx.pls.problem import Problem
 
 Vector = NDArray[np.float64]
 
+INSIDE = 0.6  # parameters of a structure that are inside every range
+
 
 @dataclass(frozen=True)
 class Products:
@@ -116,14 +118,19 @@ def to_beta(A: Vector, sigma2: float, found: Products) -> Vector:
 
 
 def covariance_pairs(problem: Problem) -> list[tuple[int, int, int]]:
-    """Grouping factor and pair of columns a <= c of each variance (a == c) or covariance that is not zero."""
+    """Grouping factor and pair of columns a <= c of each variance (a == c) or covariance that the structure has.
+
+    The covariances are those that some parameter of the structure moves, at a point inside its range.
+    """
     pairs = []
     for f, group in enumerate(problem.factors):
         for block in group.blocks:
-            k = block.structure.k
-            free = block.structure.name in ("us", "cs", "homcs")
-            columns = range(block.first, block.first + k)
-            pairs += [(f, a, c) for a in columns for c in columns if a == c or (free and a < c)]
+            structure = block.structure
+            inside = structure.factor(np.full(structure.n_parameters, INSIDE))
+            moved = np.abs(structure.patterns(inside)).sum(axis=0) > 0.0
+            columns = range(structure.k)
+            own = [(a, c) for a in columns for c in columns if a == c or (moved[a, c] and a < c)]
+            pairs += [(f, block.first + a, block.first + c) for a, c in own]
     return pairs
 
 

@@ -266,6 +266,8 @@ def robust_covariance(
             D = np.linalg.cholesky(Phi).transpose(0, 2, 1)  # upper: Phi = D'D
             Dt = D.transpose(0, 2, 1)
             G = Dt @ (_pseudo_power(D @ (Phi - X @ model @ Xt) @ Dt, -0.5) @ (D @ G))
+        else:
+            assert kind == "CR0", kind
         Gt = G.transpose(0, 2, 1)
         scores[some] = (Gt @ e[:, :, None])[:, :, 0]
         within[some], across[some] = Gt @ Phi @ G, Xt @ G

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from mixedfx.errors import OptionError, check_option
 
 Array = NDArray[np.float64]
 Adjust = Literal["tukey", "mvt", "holm", "bonferroni", "sidak", "none"]
-ADJUSTMENTS = ("tukey", "mvt", "holm", "bonferroni", "sidak", "none")
+ADJUSTMENTS: tuple[Adjust, ...] = get_args(Adjust)
 Side = Literal["two-sided", "greater", "less"]
 POINTS = 20_000
 
@@ -90,6 +90,8 @@ def adjusted_p_values(
             inside = correlation[np.ix_(known, known)]
             integrated = np.array([1 - max_abs_t_cdf(abs(x), inside, v) for x, v in zip(t, nu, strict=True)])
             p = np.clip(integrated, p, c * p)  # where the integration error is larger than the p value
+        else:
+            assert adjust in ("none", "mvt"), adjust
     result = np.full(len(statistic), np.nan)
     result[known] = np.clip(p, 0.0, 1.0)
     return result
@@ -110,6 +112,7 @@ def critical_values(df: Array, adjust: Adjust, level: float, *, means: int, corr
     elif adjust == "tukey":
         found = np.array([_tukey_quantile(level, means, float(f"{v:.8g}")) for v in nu])
     else:
+        assert adjust == "mvt", adjust
         inside = np.eye(c) if correlation is None else correlation[np.ix_(known, known)]
         unique = {}
         for v in dict.fromkeys(nu.tolist()):

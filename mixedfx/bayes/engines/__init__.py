@@ -1,1 +1,1 @@
-"""Samplers of Stan programs: what each takes and leaves (base), the list of them (registry), one file an engine."""
+"""Samplers of Stan programs: what each takes and leaves (base.py), one file an engine; samplers.py above lists them."""
