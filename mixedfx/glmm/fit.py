@@ -29,6 +29,7 @@ from mixedfx.glmm import (
     bootstrapping,
     comparison,
     intervals,
+    power,
     profiling,
     random_tests,
     report,
@@ -457,6 +458,10 @@ class GlmerFit(GlmerCriticism):
         return intervals.confint(
             self, GlmerFit, method, parm, level, vcov=vcov, interval=interval, names=names, **bootstrap
         )
+
+    def power_study(self, design: Design, beta: NDArray[np.float64], index: list[int], ddf: str) -> power.Study:
+        """How `mixedfx.power` simulates, fits and tests in another design; `beta` (p,) holds the effects."""
+        return power.study(design, self.solution, beta, index, ddf)
 
     def refit(self, y: NDArray[np.float64]) -> GlmerFit:
         """The same model fitted to another response, (n,) values for the rows of the design; see `refits` for many.
