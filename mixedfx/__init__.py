@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mixedfx.effects.rake import rake
     from mixedfx.glmm.glmer import glmer
     from mixedfx.inference.comparison import anova
+    from mixedfx.inference.power import power
     from mixedfx.inference.side_by_side import table
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.effect_sizes.aggregate import aggregate
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from mixedfx.meta.univariate.rma import rma
     from mixedfx.options import control
     from mixedfx.reml.lmer import lmer
-    from mixedfx.reml.power import power
 
 __version__ = "0.1.0"
 __all__ = [
@@ -99,7 +99,7 @@ _FUNCTIONS = {
     "lmer": "mixedfx.reml.lmer",
     "load": "mixedfx.bayes.posterior.load",
     "poststratify": "mixedfx.effects.poststratify",
-    "power": "mixedfx.reml.power",
+    "power": "mixedfx.inference.power",
     "prior_predictive": "mixedfx.bayes.bayes",
     "rake": "mixedfx.effects.rake",
     "rho_sensitivity": "mixedfx.meta.multivariate.rho_sensitivity",

@@ -12,6 +12,7 @@ from nbclient import NotebookClient
 
 import mixedfx as mx
 from mixedfx.errors import OptionError
+from mixedfx.glmm.fit import GlmerFit
 from mixedfx.progress import Progress, Report, is_shown
 from mixedfx.reml.fit import LmerFit
 
@@ -149,6 +150,19 @@ LONG = {
 }  # fmt: skip
 
 
+LONG_GLMM = {
+    "bootstrap": (lambda fit, told: fit.bootstrap(40, seed=1, progress=told), 40),
+    "bootstrap of a statistic": (
+        lambda fit, told: fit.bootstrap(40, statistic=lambda f: f.criterion, seed=1, progress=told), 40),
+    "confint": (lambda fit, told: fit.confint("boot", n=40, seed=1, progress=told), 40),
+    "drop1": (lambda fit, told: fit.drop1(progress=told), 1),
+    "ranova": (lambda fit, told: fit.ranova(simulate=10, seed=1, progress=told), 10),
+    "refits": (lambda fit, told: fit.refits(fit.simulate(10, seed=1), progress=told), 10),
+    "profile": (lambda fit, told: fit.profile(progress=told), 4),
+    "vcov_robust": (lambda fit, told: fit.update(nAGQ=5).vcov_robust(progress=told), 15),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", LONG)
 def test_whatever_refits_many_times_tells_how_many_are_done(name, fit):
     seen: list[Report] = []
@@ -160,6 +174,24 @@ def test_whatever_refits_many_times_tells_how_many_are_done(name, fit):
     assert done == sorted(done)
     assert done[0] >= 0
     assert done[-1] in (total - 1, total)
+    assert all(one.what and one.unit for one in seen)
+
+
+@pytest.fixture(scope="module")
+def general():
+    course = mx.datasets.load("flipped_classroom")
+    course["passed"] = (course["score"] > 60).astype(int)
+    return mx.glmer("passed ~ style + (1 | professor)", course, "bernoulli")
+
+
+@pytest.mark.parametrize("name", LONG_GLMM)
+def test_so_does_what_refits_generalised_models(name, general):
+    seen: list[Report] = []
+    ask, total = LONG_GLMM[name]
+    ask(general, seen.append)
+    assert seen
+    assert {one.total for one in seen} == {total}
+    assert seen[-1].done in (total - 1, total)
     assert all(one.what and one.unit for one in seen)
 
 
@@ -180,7 +212,8 @@ def test_samplers_tell_it_too(engine):
 
 def test_every_progress_argument_can_be_left_out():
     for ask in (mx.bayes, mx.power, *(getattr(LmerFit, name) for name in (
-        "bootstrap", "ranova", "refits", "influence", "profile"))):  # fmt: skip
+        "bootstrap", "ranova", "refits", "influence", "profile")), *(getattr(GlmerFit, name) for name in (
+        "bootstrap", "drop1", "ranova", "refits", "profile", "vcov_robust"))):  # fmt: skip
         assert inspect.signature(ask).parameters["progress"].default is None
 
 

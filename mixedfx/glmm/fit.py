@@ -29,9 +29,11 @@ from mixedfx.glmm import (
     bootstrapping,
     comparison,
     intervals,
+    power,
     profiling,
     random_tests,
     report,
+    robust,
     term_deletion,
     testing,
 )
@@ -40,6 +42,7 @@ from mixedfx.glmm.control import read_control
 from mixedfx.glmm.criticism import GlmerCriticism
 from mixedfx.glmm.intervals import Method
 from mixedfx.glmm.refits import Refits, refit, refits
+from mixedfx.glmm.robust import ClusterCovariance, ClusterKind
 from mixedfx.glmm.separation import in_words, separated_columns
 from mixedfx.glmm.solve import solve
 from mixedfx.glmm.state import GlmerState
@@ -109,8 +112,56 @@ class GlmerFit(GlmerCriticism):
         """
         return report.tidy(self, effects, level, vcov)
 
+    def vcov_robust(self, kind: ClusterKind = "CR1", cluster: Any = None, progress: Asked = None) -> ClusterCovariance:
+        """Cluster-robust covariance of the fixed effects, for ``vcov=`` wherever a table or test takes one.
+
+        These are `tidy`, `test`, `anova`, `drop1`, `confint`, `summary`, `mixedfx.emmeans`, `mixedfx.emtrends` and
+        `mixedfx.table`. The sandwich is made of the scores of the clusters in all parameters, the covariance of the
+        random effects and the parameters of the family included (see `mixedfx.glmm.robust`). It is valid where the
+        dependence within clusters is not as modelled, for the coefficients that the model then estimates, and with
+        many clusters: tests are z and chi square, and no correction for few clusters is known here but CR1's.
+
+        Parameters
+        ----------
+        kind
+            ``"CR0"``: the sandwich. ``"CR1"``: times m / (m - 1), m clusters. ``"CR1p"``: times m / (m - p).
+        cluster
+            Grouping factor or column of the formula, or a value for each row used; by default the grouping factor in
+            which all others are nested.
+        progress
+            As in `bootstrap`.
+
+        Returns
+        -------
+        ClusterCovariance
+            ``table`` is the covariance as a data frame.
+
+        Raises
+        ------
+        ModelError
+            One cluster; random effects that several clusters share; a likelihood that is flat at the estimate.
+
+        Warns
+        -----
+        SingleClusterWarning
+            Where one cluster alone tells a coefficient.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> print(fit.tidy(vcov=fit.vcov_robust())[["term", "std_error"]].round(2).to_string(index=False))
+                       term  std_error
+                  Intercept       0.35
+        style[Some Flipped]       0.29
+          style[No Flipped]       0.31
+        """
+        return robust.cluster_covariance(self.design, self.solution, kind, cluster, progress)
+
     def glance(self) -> pd.DataFrame:
-        """One row about the whole fit: nobs, npar, sigma, logLik, AIC, BIC, deviance (-2 log L), converged, ..."""
+        """One row about the whole fit: nobs, npar, sigma, logLik, AIC, BIC, deviance (-2 log L), converged, shape."""
         return report.glance(self)
 
     def summary(self, vcov: Any = None) -> SummaryContent:
@@ -154,7 +205,7 @@ class GlmerFit(GlmerCriticism):
         >>> found = fit.test(["style[Some Flipped]", "style[No Flipped]"])
         >>> print(found[["chisq", "df"]].round(2).to_string(index=False))
          chisq  df
-         18.34 2.0
+         21.13 2.0
         """
         ask = partial(self.reference, "normal", vcov)
         return testing.linear_hypothesis(self.design, self.solution, ask, hypothesis, rhs, joint, level)
@@ -191,7 +242,7 @@ class GlmerFit(GlmerCriticism):
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.anova().round(2).to_string(index=False))
          term  chisq  df  p_value
-        style  18.34 2.0      0.0
+        style  21.13 2.0      0.0
         """
         return testing.anova(self.design, self.solution, partial(self.reference, "normal", vcov), type)
 
@@ -226,7 +277,7 @@ class GlmerFit(GlmerCriticism):
         >>> print(fit.drop1()[["term", "npar", "lrt", "df"]].round(2).to_string(index=False))
           term  npar   lrt  df
         <none>     4   NaN NaN
-         style     2 19.05 2.0
+         style     2 24.43 2.0
         """
         ask = partial(self.reference, "normal", vcov)
         return term_deletion.drop1(self.design, self.solution, ask, test, progress)
@@ -259,9 +310,9 @@ class GlmerFit(GlmerCriticism):
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.ranova()[["term", "npar", "lrt", "df"]].round(2).to_string(index=False))
-                   term  npar   lrt  df
-                 <none>     4   NaN NaN
-        (1 | professor)     3 19.60 1.0
+                   term  npar  lrt  df
+                 <none>     4  NaN NaN
+        (1 | professor)     3 33.6 1.0
         """
         return random_tests.ranova(self.design, self.solution, simulate, seed, progress)
 
@@ -298,7 +349,7 @@ class GlmerFit(GlmerCriticism):
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.profile("ran_pars").confint(0.95).round(2)
                group           term  estimate  conf_low  conf_high
-        0  professor  sd__Intercept      0.85      0.46       1.44
+        0  professor  sd__Intercept      0.91      0.57       1.49
         """
         return profiling.profile(self.design, self.solution, parm, level, progress)
 
@@ -399,14 +450,18 @@ class GlmerFit(GlmerCriticism):
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.confint("profile", names="lme4").round(2)
                                   2.5 %  97.5 %
-        sd_(Intercept)|professor   0.46    1.44
-        (Intercept)                0.59    1.91
-        styleSome Flipped         -1.28   -0.08
-        styleNo Flipped           -1.88   -0.69
+        sd_(Intercept)|professor   0.57    1.49
+        (Intercept)                0.80    2.22
+        styleSome Flipped         -1.76   -0.42
+        styleNo Flipped           -2.22   -0.90
         """
         return intervals.confint(
             self, GlmerFit, method, parm, level, vcov=vcov, interval=interval, names=names, **bootstrap
         )
+
+    def power_study(self, design: Design, beta: NDArray[np.float64], index: list[int], ddf: str) -> power.Study:
+        """How `mixedfx.power` simulates, fits and tests in another design; `beta` (p,) holds the effects."""
+        return power.study(design, self.solution, beta, index, ddf)
 
     def refit(self, y: NDArray[np.float64]) -> GlmerFit:
         """The same model fitted to another response, (n,) values for the rows of the design; see `refits` for many.

@@ -121,7 +121,8 @@ def with_design(design: Design, solution: GlmmSolution, theta: Vector | None) ->
     else:
         par = off_boundary(model.problem, model.problem.parameters(theta))
     nAGQ = solution.nAGQ if design.random else 1
-    return solve_model(model, np.concatenate([np.asarray(gamma, dtype=np.float64), par, phi]), nAGQ)
+    start: Vector = np.concatenate([gamma, par, phi]).astype(np.float64)
+    return solve_model(model, start, nAGQ)
 
 
 def check_possible(design: Design, solution: GlmmSolution, Y: Vector | pd.DataFrame) -> Vector:

@@ -33,7 +33,7 @@ def tidy(fit: GlmerState, effects: tables.Effects, level: float, vcov: Any = Non
 
 def glance(fit: GlmerState) -> pd.DataFrame:
     """Table behind `GlmerFit.glance`."""
-    return tables.glance_table(
+    table = tables.glance_table(
         nobs=fit.nobs,
         n_parameters=fit.n_parameters,
         sigma=fit.sigma,
@@ -42,6 +42,7 @@ def glance(fit: GlmerState) -> pd.DataFrame:
         converged=fit.converged,
         singular=fit.singular,
     )
+    return table.assign(**{name: value for name, value in fit.solution.auxiliary.items() if name not in table})
 
 
 def summary(fit: GlmerState, vcov: Any = None) -> SummaryContent:

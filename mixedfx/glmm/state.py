@@ -69,6 +69,11 @@ class GlmerState:
         return self.solution.model.family
 
     @property
+    def REML(self) -> bool:
+        """False: a generalised linear mixed model is fitted by maximum likelihood."""
+        return False
+
+    @property
     def nAGQ(self) -> int:
         """Nodes of quadrature for each effect of a level; 1 is Laplace's approximation."""
         return self.solution.nAGQ

@@ -41,16 +41,21 @@ def reference(design: Design, solution: GlmmSolution, ddf: Any, vcov: Any) -> Re
     OptionError
         Other degrees of freedom, or a covariance that is none of these coefficients.
     """
-    if ddf not in ("normal", None):
-        raise OptionError(
-            f"ddf={ddf!r} is not known of a generalised linear mixed model: its tests are z and chi square",
-            hint='Leave it out, or use ddf="normal".',
-        )
+    check_ddf(ddf)
     df = np.inf if ddf == "normal" else np.nan
     if vcov is None:
         return Constant(solution.vcov, df)
     matrix, single = given_covariance(design.fixed_names, vcov)
     return Constant(matrix, df, single)
+
+
+def check_ddf(ddf: Any) -> None:
+    """Refuse degrees of freedom that are not infinite, or unknown (`OptionError`)."""
+    if ddf not in ("normal", None):
+        raise OptionError(
+            f"ddf={ddf!r} is not known of a generalised linear mixed model: its tests are z and chi square",
+            hint='Leave it out, or use ddf="normal".',
+        )
 
 
 def given_covariance(names: tuple[str, ...], vcov: Any) -> tuple[Vector, SingleClusters | None]:

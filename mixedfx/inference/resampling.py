@@ -121,6 +121,7 @@ def take_rows(design: Design, rows: Codes, keys: list[Codes]) -> Design:
         design, y=design.y[rows], X=X, random=tuple(terms), offset=design.offset[rows],
         trials=None if design.trials is None else design.trials[rows],
         weights=None if design.weights is None else design.weights[rows],
+        trials=None if design.trials is None else design.trials[rows],
         known_sd=None if design.known_sd is None else design.known_sd[rows],
         known_covariance=None if design.known_covariance is None else Correlated(design.known_covariance).take(rows).V,
         dispersion=None if design.dispersion is None else design.dispersion.take(rows),

@@ -271,13 +271,13 @@ def robust_covariance(
         within[some], across[some] = Gt @ Phi @ G, Xt @ G
     half = scores @ model
     found = single_directions(list(information), model)
-    labels = tuple(_label(design, cluster, name, int(pieces[j][0])) for j, _ in found)
+    labels = tuple(cluster_label(design, cluster, name, int(pieces[j][0])) for j, _ in found)
     single = SingleClusters(kind, name, design.fixed_names, labels, tuple(N for _, N in found), model)
     single.warn(np.eye(p), stacklevel=5)
     return RobustCovariance(kind, name, design.fixed_names, half.T @ half, model, within, across, single)
 
 
-def _label(design: Design, cluster: Any, name: str, row: int) -> str:
+def cluster_label(design: Design, cluster: Any, name: str, row: int) -> str:
     """Name of the cluster of one row."""
     for term in design.random:
         if term.label == name:

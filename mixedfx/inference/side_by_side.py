@@ -36,7 +36,7 @@ def table(
     Parameters
     ----------
     *fits
-        Fits by REML, ML or Bayes, in any mixture.
+        Fits of `mixedfx.lmer`, `mixedfx.glmer` and `mixedfx.bayes`, in any mixture.
     names
         Heading of each; (1), (2), ... where None.
     show
@@ -51,7 +51,8 @@ def table(
     labels
         Coefficient -> what to write instead. Coefficients stand in the order of their first appearance.
     ddf
-        Degrees of freedom of intervals and p values, as in ``fit.tidy``; Satterthwaite's where None. A note says which.
+        Degrees of freedom of intervals and p values of linear mixed models, as in ``fit.tidy``; Satterthwaite's where
+        None. Those of generalised ones are infinite (z). A note says which.
     vcov
         One covariance of the fixed effects for each fit, or None, as in ``fit.tidy``: those of ``fit.vcov_robust()``.
 
@@ -97,11 +98,11 @@ def table(
         ModelSection("Fit", _facts(fits)),
     ]
     notes = _notes(fits, show, level, stars)
-    notes += _basis(heads, fits, covariances, kind.words if show == "ci" or stars else "")
+    notes += _basis(heads, fits, covariances, kind.words if show == "ci" or stars else None)
     return ModelTable(heads, tuple(s for s in sections if s.rows), notes)
 
 
-def _basis(heads: Sequence[str], fits: Sequence[Any], covariances: Sequence[Any], ddf: str) -> tuple[str, ...]:
+def _basis(heads: Sequence[str], fits: Sequence[Any], covariances: Sequence[Any], ddf: str | None) -> tuple[str, ...]:
     """What intervals and p values rest on: a covariance not the model's, and the degrees of freedom in words."""
     notes = []
     given = {head: covariance_words(v) for head, v in zip(heads, covariances, strict=True) if v is not None}
@@ -109,8 +110,15 @@ def _basis(heads: Sequence[str], fits: Sequence[Any], covariances: Sequence[Any]
         notes.append(f"Covariance of the fixed effects: {next(iter(given.values()))}.")
     else:
         notes += [f"Covariance of the fixed effects of {head}: {words}." for head, words in given.items()]
-    if ddf and not all(_posterior(fit) for fit in fits):
-        notes.append(f"Degrees of freedom: {ddf}.")
+    if ddf is not None:
+        estimated = [(head, fit) for head, fit in zip(heads, fits, strict=True) if not _posterior(fit)]
+        normal = [head for head, fit in estimated if fit.usual_ddf == "normal"]
+        words = [ddf] if len(normal) < len(estimated) else []
+        if normal:
+            of = f"of {', '.join(normal)} " if words else ""
+            words.append(f"{of}{find_ddf('normal').words}")
+        if words:
+            notes.append(f"Degrees of freedom: {'; '.join(words)}.")
     return tuple(notes)
 
 
@@ -123,7 +131,7 @@ def _fixed(fit: Any, level: float, ddf: str | None, vcov: Any) -> pd.DataFrame:
         if vcov is not None:
             raise OptionError("vcov= is for fits by REML or ML", hint="Give None for a posterior.")
         return fit.tidy(level=level).set_index("term")
-    options = {} if ddf is None else {"ddf": ddf}
+    options = {} if ddf is None or fit.usual_ddf == "normal" else {"ddf": ddf}
     return fit.tidy(level=level, vcov=vcov, **options).set_index("term")
 
 
@@ -194,6 +202,8 @@ def _facts(fits: Sequence[Any]) -> tuple[ModelRow, ...]:
         rows.append(ModelRow("Family", tuple(_family(fit) for fit in fits)))
     for label, key in (("Log likelihood", "logLik"), ("AIC", "AIC"), ("BIC", "BIC")):
         rows.append(ModelRow(label, tuple(_number(g.get(key), 1) for g in glances)))
+    if any("shape" in g for g in glances):
+        rows.append(ModelRow("Shape", tuple(_number(g.get("shape"), 3) for g in glances)))
     rows.append(ModelRow("R2 marginal", tuple(_number(None if r is None else r["marginal"], 3) for r in r2)))
     rows.append(ModelRow("R2 conditional", tuple(_number(None if r is None else r["conditional"], 3) for r in r2)))
     iccs = (p.of_random / (p.of_random + p.residual) if p is not None and p.random else None for p in parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from mixedfx.design.labels import level_label
 from mixedfx.inference.degrees_of_freedom import find_ddf
@@ -40,7 +41,7 @@ def content(means: MarginalMeans) -> SummaryContent:
             columns["df"] = column(part["df"], places=1)
         columns |= {c: column(part[c], places=places) for c in ("lower", "upper")}
         if "statistic" in part:
-            columns |= {"t": column(part["statistic"], places=2), "p": p_values(part["p_value"])}
+            columns |= {_statistic(part["df"]): column(part["statistic"], places=2), "p": p_values(part["p_value"])}
         if "prob_above" in part:
             null = 1 if means.units is not None and means.units.ratio else 0
             columns[f"prob > {null}"] = column(part["prob_above"], places=3)
@@ -50,6 +51,11 @@ def content(means: MarginalMeans) -> SummaryContent:
         align = "l" * len(labels) + "r" * (len(columns) - len(labels))
         blocks.append(SummaryTable(title, tuple(columns), rows, align))
     return SummaryContent(str(means.asker.fit.design.formula), (*blocks, SummaryFacts(_facts(means))))
+
+
+def _statistic(df: pd.Series) -> str:
+    """What an estimate over its standard error is called: z where it is referred to the normal distribution."""
+    return "z" if np.isinf(df).all() else "t"
 
 
 def _title(means: MarginalMeans) -> str:

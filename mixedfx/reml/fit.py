@@ -36,6 +36,7 @@ from mixedfx.reml import (
     comparison,
     intervals,
     pictures,
+    power,
     profiling,
     random_tests,
     report,
@@ -670,6 +671,10 @@ class LmerFit(LmerState):
         15
         """
         return Picture(pictures.plot(self, kind, ax, **options))
+
+    def power_study(self, design: Design, beta: NDArray[np.float64], index: list[int], ddf: Ddf) -> power.Study:
+        """How `mixedfx.power` simulates, fits and tests in another design; `beta` (p,) holds the effects."""
+        return power.study(design, self.solution, beta, index, ddf)
 
     def refit(self, y: NDArray[np.float64]) -> LmerFit:
         """The same model fitted to another response, (n,) values for the rows of the design; see `refits` for many.

@@ -1,244 +1,36 @@
-"""Power by simulation: how often a test would find an effect of a given size in a design of a given size.
-
-Designs are made from that of the fit: groups are drawn from its groups, first every group once, then again, and
-likewise the rows of a group, so that a larger study looks like the fitted one. A copy of a group is a group of its own;
-factors nested in it are copied with it, factors crossed with it keep their levels. Responses are simulated from the fit
-with the effect put in, the model is fitted to them, and the effect is tested. The share of rejections is the power; its
-Monte Carlo error is binomial (Green & MacLeod 2016, Methods in Ecology and Evolution 7:493).
-"""
+"""Data sets simulated from a REML or ML fit in another design, fitted, and tested: what `mixedfx.power` counts."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import product
-from typing import TYPE_CHECKING, Any, Literal, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.grouping import rows_of
-from mixedfx.errors import ModelError, OptionError, ResamplingWarning
-from mixedfx.inference.degrees_of_freedom import Ddf, check_criterion, find_ddf
+from mixedfx.inference.degrees_of_freedom import check_criterion, find_ddf
 from mixedfx.inference.predictor import draw_effects
-from mixedfx.inference.replicates import check_count, run_blocks
-from mixedfx.inference.resampling import cluster_of, take_copies
-from mixedfx.plots.picture import Picture
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
-from mixedfx.progress import Asked
-from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.refit import cross_products, refit_problem, with_response
 from mixedfx.reml.rows import simulate_responses
-from mixedfx.reml.solution import residual_df
+from mixedfx.reml.solution import Solution, residual_df
+from mixedfx.reml.solve import RemlSolution
 from mixedfx.reml.starting import off_boundary
-from mixedfx.results.frames import frame_table
-from mixedfx.results.protocol import answering
-from mixedfx.results.render import Shown, SummaryContent
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from mixedfx.design.design import Design
-    from mixedfx.reml.fit import LmerFit
-    from mixedfx.reml.solve import RemlSolution
 
 Vector = NDArray[np.float64]
-Codes = NDArray[np.intp]
-BLOCK = 50  # data sets that are fitted together
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Power(Shown):
-    """Power of a test in designs of several sizes, as `mixedfx.power` returns it.
-
-    Attributes
-    ----------
-    table
-        One row for each design and effect: effect, size, n_groups, n_per_group (rows in a group; their mean where not
-        fixed), n_rows, power, mc_error (its Monte Carlo standard error), lower, upper (95 % Monte Carlo interval),
-        n_sim, failed (fits that broke down, left out).
-    alpha, ddf
-        Of the test.
-    """
-
-    table: pd.DataFrame
-    alpha: float
-    ddf: str
-
-    def plot(self, x: Literal["n_groups", "n_per_group"] | None = None, ax: Axes | None = None) -> Picture:
-        """Draw power against the number of groups or of rows in a group; see `mixedfx.plots.power.power_curve`."""
-        from mixedfx.plots.power import power_curve
-
-        return Picture(power_curve(self.table, x=x, alpha=self.alpha, ax=ax))
-
-    def content(self) -> SummaryContent:
-        """The designs with their power."""
-        sets = f"{self.table['n_sim'].max()} data sets for each design"
-        title = f"Power of a {100 * self.alpha:g} % test (df: {self.ddf}), {sets}"
-        shown = self.table.loc[:, ["effect", "size", "n_groups", "n_per_group", "power", "mc_error"]]
-        return SummaryContent(title, (frame_table(shown, "", digits=2),))
-
-
-def power(
-    fit: LmerFit,
-    effect: Mapping[str, float] | str | Sequence[str],
-    *,
-    n_groups: int | Sequence[int] | None = None,
-    n_per_group: int | Sequence[int] | None = None,
-    group: str | None = None,
-    alpha: float = 0.05,
-    ddf: Ddf = "satterthwaite",
-    n_sim: int = 500,
-    seed: int | None = None,
-    n_jobs: int | None = 1,
-    progress: Asked = None,
-) -> Power:
-    """Power of the test of a coefficient, by simulation from a fit.
-
-    Parameters
-    ----------
-    fit
-        Where the variances, the other coefficients and the design come from.
-    effect
-        Coefficient -> size to be found, or the names of coefficients whose estimates are taken. All are put in
-        together; each is tested by itself, two-sided, against 0.
-    n_groups
-        Numbers of groups; None: as many as the fit has.
-    n_per_group
-        Numbers of rows in each group; None: as many as the groups of the fit have.
-    group
-        Grouping factor that `n_groups` counts; None: the one all others are nested in.
-    alpha
-        Level of the test.
-    ddf
-        Degrees of freedom of t: ``"satterthwaite"``, ``"kenward-roger"`` (REML only, slower), ``"residual"``,
-        ``"normal"``.
-    n_sim
-        Simulated data sets for each design.
-    seed
-        Seed of the random numbers; the result does not depend on `n_jobs`.
-    n_jobs, progress
-        As in `LmerFit.bootstrap`.
-
-    Returns
-    -------
-    Power
-        ``.table`` with a row for each design, ``.plot()``.
-
-    Raises
-    ------
-    OptionError
-        A coefficient that the fit does not have; sizes that are not numbers of groups or rows.
-    ModelError
-        A fit without random terms; a design too small for the model.
-
-    Warns
-    -----
-    ResamplingWarning
-        Some data sets could not be fitted and were left out.
-
-    Examples
-    --------
-    >>> import mixedfx as mx
-    >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
-    >>> found = mx.power(fit, {"style[Some Flipped]": -3.0}, n_groups=[10, 30], n_sim=100, seed=1)
-    >>> found.table[["n_groups", "n_rows"]].to_numpy().tolist(), bool(found.table["power"].is_monotonic_increasing)
-    ([[10, 250], [30, 750]], True)
-    """
-    find_ddf(ddf)
-    check_count("n_sim", n_sim)
-    if not 0 < alpha < 1:
-        raise OptionError(f"alpha={alpha} is not a probability", hint="Use a number between 0 and 1, such as 0.05.")
-    fit = answering(fit, ("solution", "call", "REML"), "power")
-    if isinstance(fit.solution, LeastSquares):
-        raise ModelError("power is for models with random terms", hint="Add one, such as (1 | group).")
-    check_criterion(ddf, fit.REML)
-    index, beta = _effects(fit, effect)
-    codes = cluster_of(fit.design, group)
-    rows: list[dict[str, Any]] = []
-    scenarios = list(product(_sizes("n_groups", n_groups), _sizes("n_per_group", n_per_group)))
-    for seeds, (groups, per_group) in zip(np.random.SeedSequence(seed).spawn(len(scenarios)), scenarios, strict=True):
-        rng = np.random.default_rng(seeds)
-        design = sized_design(fit.design, codes, groups, per_group, rng)
-        study = Study(design, build_problem(design, fit.REML), fit.solution, beta, index, ddf)
-        title = f"power, {design_size(design, codes, groups)} groups"
-        blocks = run_blocks(
-            partial(p_values, study, alpha), n_sim, block=BLOCK, seed=int(rng.integers(2**63)), n_jobs=n_jobs,
-            progress=progress, title=title, unit="data sets",
-        )  # fmt: skip
-        p = np.concatenate(blocks)
-        rows += _summary(fit, study, design_size(design, codes, groups), p, alpha)
-    table = pd.DataFrame(rows)
-    failed = sum(row["failed"] for row in rows) // len(index)
-    if failed:
-        warnings.warn(f"{failed} simulated data sets could not be fitted and were left out", ResamplingWarning, 2)
-    return Power(table, alpha, ddf)
-
-
-def _effects(fit: LmerFit, effect: Mapping[str, float] | str | Sequence[str]) -> tuple[list[int], Vector]:
-    """Positions of the coefficients to be tested, and beta with the sizes put in."""
-    names, beta = list(fit.design.fixed_names), np.array(fit.solution.beta)
-    wanted = [effect] if isinstance(effect, str) else list(effect)
-    unknown = [name for name in wanted if name not in names]
-    if unknown or not wanted:
-        what = f"the fit has no coefficient {unknown[0]!r}" if unknown else "no effect is named"
-        raise OptionError(what, hint=f"It has {', '.join(map(repr, names))}.")
-    index = [names.index(name) for name in wanted]
-    if isinstance(effect, Mapping):
-        for position, name in zip(index, wanted, strict=True):
-            size = float(effect[name])
-            if not np.isfinite(size):
-                raise OptionError(f"the size of {name!r} is {size}", hint="Give a finite number.")
-            beta[position] = size
-    return index, beta
-
-
-def _sizes(name: str, sizes: int | Sequence[int] | None) -> Sequence[int | None]:
-    if sizes is None:
-        return (None,)
-    listed = [int(sizes)] if isinstance(sizes, int | np.integer) else list(sizes)
-    for size in listed:
-        if not (isinstance(size, int | np.integer) and size >= 1):
-            raise OptionError(f"{name} holds {size!r}", hint="Use whole numbers from 1 on.")
-    return listed
-
-
-def design_size(design: Design, codes: Codes, groups: int | None) -> int:
-    """Number of groups of a scenario."""
-    return int(codes.max()) + 1 if groups is None else groups
-
-
-def sized_design(
-    design: Design, codes: Codes, groups: int | None, per_group: int | None, rng: np.random.Generator
-) -> Design:
-    """A design of so many groups and so many rows in each, made from the groups and rows there are.
-
-    Parameters
-    ----------
-    design
-        n rows.
-    codes
-        (n,) group of each row.
-    groups, per_group
-        Sizes; None leaves them as they are.
-    rng
-        Decides which groups and rows are taken where fewer are needed than there are.
-    """
-    own = rows_of(codes)
-    drawn = np.arange(len(own)) if groups is None else _cycled(len(own), groups, rng)
-    rows = [own[g] if per_group is None else own[g][_cycled(len(own[g]), per_group, rng)] for g in drawn]
-    return take_copies(replace(design, frame=cast(Any, None)), rows, codes)  # the frame is needed by no refit
-
-
-def _cycled(n: int, size: int, rng: np.random.Generator) -> Codes:
-    """`size` of n things: everything once in random order, then again."""
-    rounds = [rng.permutation(n) for _ in range(-(-size // n))]
-    return np.concatenate(rounds)[:size]
+def study(design: Design, solution: Solution, beta: Vector, index: list[int], ddf: str) -> Study:
+    """Tests of the coefficients `index` in a design, data simulated from a solution with coefficients beta (p,)."""
+    assert isinstance(solution, RemlSolution)  # `power` refuses fits without random terms
+    check_criterion(ddf, solution.REML)
+    return Study(design, build_problem(design, solution.REML), solution, beta, index, ddf)
 
 
 @dataclass(frozen=True)
@@ -251,6 +43,10 @@ class Study:
     beta: Vector
     index: list[int]
     ddf: str
+
+    def p_values(self, alpha: float, size: int, seeds: np.random.SeedSequence) -> Vector:
+        """(size, effects) p values of simulated data sets; see `p_values`."""
+        return p_values(self, alpha, size, seeds)
 
 
 def p_values(study: Study, alpha: float, size: int, seeds: np.random.SeedSequence) -> Vector:
@@ -298,38 +94,3 @@ def _reference(study: Study, problem: Problem, par: Vector, ddf: str) -> tuple[V
     vcov = Joint(study.design, problem, at).vcov
     df = kind.number(residual_df(study.design, study.solution))
     return vcov, None if np.isinf(df) else np.full(len(study.index), df)
-
-
-def _summary(fit: LmerFit, study: Study, groups: int, p: Vector, alpha: float) -> list[dict[str, Any]]:
-    """One row of the table for each effect."""
-    out = []
-    for k, position in enumerate(study.index):
-        tested = p[np.isfinite(p[:, k]), k]
-        n, hits = len(tested), int((tested < alpha).sum())
-        share = hits / n if n else np.nan
-        lower, upper = _exact_interval(hits, n)
-        out.append(
-            {
-                "effect": fit.design.fixed_names[position],
-                "size": float(study.beta[position]),
-                "n_groups": groups,
-                "n_per_group": len(study.design.y) / groups,
-                "n_rows": len(study.design.y),
-                "power": share,
-                "mc_error": float(np.sqrt(share * (1 - share) / n)) if n else np.nan,
-                "lower": lower,
-                "upper": upper,
-                "n_sim": n,
-                "failed": len(p) - n,
-            }
-        )
-    return out
-
-
-def _exact_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Clopper and Pearson's interval of a share, from the beta distribution."""
-    from scipy import special
-
-    tail = (1 - level) / 2
-    lower = 0.0 if hits == 0 else float(special.betaincinv(hits, n - hits + 1, tail))
-    return lower, 1.0 if hits == n else float(special.betaincinv(hits + 1, n - hits, 1 - tail))

@@ -9,10 +9,10 @@ from scipy import stats
 
 import mixedfx as mx
 from mixedfx.errors import DataError, ModelError, OptionError
+from mixedfx.inference.power import sized_design
 from mixedfx.inference.resampling import cluster_of, nested_in
 from mixedfx.plots.power import power_curve
 from mixedfx.reml.lmer import lmer
-from mixedfx.reml.power import sized_design
 
 DATA = Path(__file__).parents[1] / "data"
 
