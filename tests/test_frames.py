@@ -114,6 +114,7 @@ LAZY = ("polars lazy", "duckdb")
 SHORT = {"draws": 100, "seed": 1, "progress": False}
 FITTING = {
     "lmer": lambda f: mx.lmer(FORMULA, f, weights="w", offset="o").fixef,
+    "glmer": lambda f: mx.glmer(COUNTS, f, family="binomial", offset="o").fixef,
     "design": lambda f: mx.design(FORMULA, f, weights="w", offset="o").X,
     "bayes": lambda f: mx.bayes(FORMULA, f, weights="w", offset="o", draws=100, seed=1).fixef,
     "prior_predictive": lambda f: mx.prior_predictive(FORMULA, f, seed=1, draws=50).fixef,

@@ -102,8 +102,8 @@ def effects(
         For what needs random numbers: draws of a fit that makes them when asked (0 where None). The linear
         comparisons of REML fits need none.
     uncertainty
-        Of fits by REML or ML. ``"full"``: intervals include that the variances are estimated. ``"given theta"``: they
-        take the estimated variances as known. A posterior is always full.
+        Of fits by REML or maximum likelihood. ``"full"``: intervals include that the variances are estimated.
+        ``"given theta"``: they take the estimated variances as known. A posterior is always full.
     bias_adjust
         Of a transformed response: compare arithmetic means of the variable, which take the residual variance into
         account (and that of the groups that are averaged over), instead of taking back the means of the model's
@@ -159,7 +159,10 @@ def effects(
     weak prior; estimates stay at theta-hat, no seed is needed, and `mixedfx.reml.theta_prior` says which prior and why.
     In simulations with 10 to 12 crossed groups and 400 rows, 90 % intervals of the effect in each group, of differences
     of groups and of groups without rows held it 88 to 92 times in 100; given theta (``uncertainty="given theta"``, what
-    such intervals mostly are elsewhere) 67 to 80 times.
+    such intervals mostly are elsewhere) 67 to 80 times. Of a generalised linear mixed model (`mixedfx.glmer`) the nodes
+    are those of its approximate likelihood (`mixedfx.glmm.theta_density`) and numbers on the scale of the response are
+    taken within joint draws of (beta, u) and theta, the same at every call: of risk differences by group such intervals
+    held 89 to 90 in 100, given theta 78 to 82.
 
     Examples
     --------

@@ -220,7 +220,7 @@ class GlmerState:
         uncertainty
             ``"full"``: `apply`, `draws`, `joint_sample` and `expected` include that theta (and what else the family
             has) is estimated; see `mixedfx.inference.full_estimate` for the rule and `mixedfx.glmm.theta_density` for
-            the prior. ``"given theta"``: they take it as known.
+            the prior. ``"given theta"``: they take it as known, and so does `predict`, which includes it otherwise.
 
         Returns
         -------
@@ -397,7 +397,6 @@ class GlmerState:
         se: bool = False,
         interval: Literal["confidence", "prediction"] | None = None,
         level: float = 0.95,
-        uncertainty: Uncertainty = "full",
         weights: Any = None,
         back_transform: bool = False,
         bias_adjust: bool = False,
@@ -429,9 +428,6 @@ class GlmerState:
             ``"confidence"``: for the mean. ``"prediction"``: for a new response. Either gives a table.
         level
             Level of the intervals.
-        uncertainty
-            ``"full"``: standard errors and intervals include that theta is estimated, as those of `mixedfx.effects` do.
-            ``"given theta"``: they take it as known.
         weights
             Precision weights of the rows, for new gaussian responses; as in `LmerFit.predict`.
         back_transform, bias_adjust
@@ -442,7 +438,8 @@ class GlmerState:
         Series or DataFrame
             One prediction for each row, indexed as `newdata` if that is a pandas frame; or a table with estimate, se,
             lower and upper. Intervals of means are those of the linear predictor taken through the inverse link, and
-            standard errors there the delta method's; over the population they are those of joint draws.
+            standard errors there the delta method's; over the population they are those of joint draws. They include
+            that theta is estimated; those of ``fit.with_uncertainty("given theta").predict(...)`` do not.
 
         Raises
         ------
@@ -471,7 +468,7 @@ class GlmerState:
         """
         return prediction.predict(
             self.uncertain, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval,
-            level=level, uncertainty=uncertainty, weights=weights, back_transform=back_transform,
+            level=level, uncertainty=self._answers or "full", weights=weights, back_transform=back_transform,
             bias_adjust=bias_adjust,
         )  # fmt: skip
 

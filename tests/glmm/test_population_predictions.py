@@ -44,7 +44,7 @@ def test_log_link_has_a_closed_form_with_slopes(slopes):
 def test_intervals_over_the_population_agree_with_the_delta_method(cbpp):
     """Given theta, the mean is a smooth function of beta: 1,000 draws give its standard error to 2 %, checked to 10."""
     frame = cbpp.design.frame.iloc[[0]]
-    table = cbpp.predict(frame, groups="integrate", se=True, uncertainty="given theta")
+    table = cbpp.with_uncertainty("given theta").predict(frame, groups="integrate", se=True)
     x, sd = cbpp.design.X[0], cbpp.varcorr["sdcor"].iloc[0]
     nodes, weights = np.polynomial.hermite_e.hermegauss(25)
     p = 1 / (1 + np.exp(-(x @ cbpp.fixef.to_numpy()) - sd * nodes))
@@ -60,7 +60,7 @@ def test_intervals_over_the_population_agree_with_the_delta_method(cbpp):
 def test_new_responses_in_new_groups_vary_as_the_population(slopes):
     """Against the variance of Poisson counts of lognormal means; 1,000 draws of a skewed variable: 15 %."""
     row = slopes.design.frame.iloc[[0]]
-    table = slopes.predict(row, groups="integrate", kind="predictive", uncertainty="given theta")
+    table = slopes.with_uncertainty("given theta").predict(row, groups="integrate", kind="predictive")
     z = np.array([1.0, row["x"].iloc[0]])
     v = float(((z @ slopes.covariance_factors[0][0]) ** 2).sum())
     mean = slopes.predict(row, groups="integrate").iloc[0]
@@ -70,7 +70,7 @@ def test_new_responses_in_new_groups_vary_as_the_population(slopes):
 
 def test_an_unseen_group_has_the_interval_of_its_population(cbpp):
     new = cbpp.design.frame.iloc[[0]].assign(herd="new")
-    table = cbpp.predict(new, new_levels="sample", kind="link", se=True, uncertainty="given theta")
+    table = cbpp.with_uncertainty("given theta").predict(new, new_levels="sample", kind="link", se=True)
     x, sd = cbpp.design.X[0], cbpp.varcorr["sdcor"].iloc[0]
     expected = np.sqrt(x @ cbpp.vcov.to_numpy() @ x + sd**2)
     assert table["se"].iloc[0] == pytest.approx(expected, rel=1e-8)

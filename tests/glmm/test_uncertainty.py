@@ -183,8 +183,6 @@ def test_quadrature_has_nodes_of_its_own_likelihood():
 def test_unknown_uncertainty_is_refused(cbpp):
     with pytest.raises(OptionError, match="uncertainty"):
         cbpp.with_uncertainty("all")
-    with pytest.raises(OptionError, match="uncertainty"):
-        cbpp.predict(uncertainty="all")
 
 
 @pytest.mark.slow
