@@ -89,9 +89,7 @@ def study_forest(
             axes.plot([row["conf_low"], row["conf_high"]], [at, at], color=COLOURS[0], linewidth=1.0, zorder=2)
             axes.plot([row["estimate"]], [at], "s", color=COLOURS[0], markersize=size, zorder=3)
             if shrunken:
-                axes.plot([row["true_low"], row["true_high"]], [at + BELOW] * 2, color=COLOURS[2], linewidth=1.0, zorder=2)
-                axes.plot([row["true"]], [at + BELOW], "o", markerfacecolor="white", markeredgecolor=COLOURS[2],
-                          markersize=3.4, zorder=3)  # fmt: skip
+                _true_effect(axes, row, at + BELOW)
         elif kind == "pooled":
             _diamond(axes, row, at)
         texts.append("" if kind == "heading" else _numbers(row, digits))
@@ -136,6 +134,13 @@ def _diamond(axes: Axes, row: Any, at: int) -> None:
         )
     x = [row["conf_low"], row["estimate"], row["conf_high"], row["estimate"]]
     axes.fill(x, [at, at - 0.28, at, at + 0.28], color=COLOURS[1], linewidth=0, zorder=3)
+
+
+def _true_effect(axes: Axes, row: Any, at: float) -> None:
+    axes.plot([row["true_low"], row["true_high"]], [at, at], color=COLOURS[2], linewidth=1.0, zorder=2)
+    axes.plot(
+        [row["true"]], [at], "o", markerfacecolor="white", markeredgecolor=COLOURS[2], markersize=3.4, zorder=3
+    )  # fmt: skip
 
 
 def _numbers(row: Any, digits: int) -> str:

@@ -286,13 +286,13 @@ class RobmaFit:
         Parameters
         ----------
         kind
-            ``"forest"``: estimates with true effects below them, and mean effects averaged over models; options `level`,
-            `transf`, `order` (``"estimate"``), `cluster` (a word before numbers of clusters), and ``studies=False``, which
-            draws clusters only.
+            ``"forest"``: estimates with true effects below them, and mean effects averaged over models; options
+            `level`, `transf`, `order` (``"estimate"``), `cluster` (a word before numbers of clusters), and
+            ``studies=False``, which draws clusters only.
             ``"parameter"``: prior and posterior of `parameter` (a row of `estimates`), with arrows where single values
             have a probability; of rho among models with heterogeneity, with `conditional` among models that have it.
             ``"weights"``: probability of publication by p value, with its band and its prior; `conditional`, `spacing`.
-            ``"funnel"``: the estimates on the scale of the fit, with the lines of PET and PEESE; `level` of their bands.
+            ``"funnel"``: the estimates on the scale of the fit, with the lines of PET and PEESE; `level` of bands.
             ``"models"``: models by posterior probability; `most`.
             ``"sensitivity"``: inclusion Bayes factors over the scale of each prior; `prior`, `component`, `factors`,
             `mechanisms` and `progress`, as in `sensitivity`.

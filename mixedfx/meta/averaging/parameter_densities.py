@@ -2,17 +2,18 @@ r"""Prior and posterior of one parameter of an averaged meta-analysis: a density
 
 Averaged over models a parameter has the mixture sum_m P(m) p_m. A model without it adds P(m) to a point, the value that
 it says the parameter has; the others add a density. Priors of mu, tau, rho, PET, PEESE and of coefficients are known;
-with cumulative-Dirichlet weights, w_j = 1 - (eta_0 + ... + eta_{j-1}), the prior of w_j is Beta(alpha_j + ... + alpha_J,
-alpha_0 + ... + alpha_{j-1}). Probabilities of points are exact before and after the data; the posterior density is a
-kernel estimate from the weighted draws of the models that have the parameter, reflected at the ends of its support, with
-Silverman's bandwidth (1986, Density Estimation for Statistics and Data Analysis, section 3.4) for the effective number of
-draws.
+with cumulative-Dirichlet weights, w_j = 1 - (eta_0 + ... + eta_{j-1}), the prior of w_j is Beta(alpha_j + ... +
+alpha_J, alpha_0 + ... + alpha_{j-1}). Probabilities of points are exact before and after the data; the posterior
+density is a kernel estimate from the weighted draws of the models that have the parameter, reflected at the ends of its
+support, with Silverman's bandwidth (1986, Density Estimation for Statistics and Data Analysis, section 3.4) for the
+effective number of draws.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ class Parameter:
             (one, p, q) for one, p, q in zip(self.priors, self.prior, self.posterior, strict=True)
             if not isinstance(one, Marginal)
         ]  # fmt: skip
-        table = pd.DataFrame(rows, columns=["x", "prior", "posterior"])
+        table: Any = pd.DataFrame(rows, columns=["x", "prior", "posterior"])
         return table.groupby("x", as_index=False, sort=True).sum()
 
     def prior_atoms(self) -> tuple[Array, Array]:
@@ -128,7 +129,7 @@ def _prior_of_weight(fit: RobmaFit, member: Member, interval: str) -> Marginal |
     if member.kind != "weights":
         return 1.0
     edges = fit.pooled.edges
-    names = [f"{low:g},{high:g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{low:g},{high:g}" for low, high in itertools.pairwise(edges)]
     j = int(interval_of(member.bias.prior, (edges[1:] + edges[:-1]) / 2)[names.index(interval)])
     alpha = member.bias.prior.alpha
     return marginal(Beta(sum(alpha[j:]), sum(alpha[:j]))) if j else 1.0
@@ -144,7 +145,7 @@ def densities(fit: RobmaFit, parameter: Parameter) -> tuple[pd.DataFrame | None,
     at = fit.pooled
     rows = np.isin(at.model, [i for i, _, _ in free])
     values, weights = report.parameters(fit)[parameter.key][0][rows], at.weights[rows]
-    share = 1.0 - float(spikes["posterior"].sum())
+    share = 1.0 - spikes["posterior"].to_numpy().sum()
     lower, upper = min(one.lower for _, one, _ in free), max(one.upper for _, one, _ in free)
     x = np.linspace(*_shown(values, weights, [one for _, one, _ in free], lower, upper), POINTS)
     inner = np.clip(x, *_inside(lower, upper, x[-1] - x[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ PARAMETERS = {
     "mu": "mean effect (mu)",
     "tau": "standard deviation of true effects (tau)",
     "rho": "share of clusters in the heterogeneity (rho)",
+    "PET": "PET (effect per standard error)",
+    "PEESE": "PEESE (effect per sampling variance)",
 }
 ENDS = ("estimate", "conf_low", "conf_high")
 
@@ -62,7 +65,8 @@ def _parameter(
     from mixedfx.plots.spike_densities import spike_densities
 
     curves, spikes = densities(fit, find_parameter(fit, parameter, conditional))
-    return spike_densities(curves, spikes, ax=ax, **{"xlabel": PARAMETERS.get(parameter, parameter), **options})
+    label = PARAMETERS.get(parameter, parameter.replace("omega[", "weight of one-sided p in ["))
+    return spike_densities(curves, spikes, ax=ax, **{"xlabel": label, **options})
 
 
 def forest_tables(
@@ -70,20 +74,23 @@ def forest_tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Estimates, true effects and means as `mixedfx.plots.study_forest` draws them.
 
-    Effects are on the scale of the estimates, before `transf`. Where there are clusters, estimates are below the name of
-    theirs, or with `studies` false the mean true effects of clusters are the lines.
+    Effects are on the scale of the estimates, before `transf`. Where there are clusters, estimates are below the name
+    of theirs, or with `studies` false the mean true effects of clusters are the lines.
     """
     check_option("order", order, ("data", "estimate"))
     measure = fit.given.measure if fit.given.fisher else None
     ends = ["mean", "lower", "upper"]
     pooled = [_mean_row("All models", fit.tidy(False, measure, level), fit.predict(None, measure, level).iloc[0])]
-    if fit.components["posterior"].get("effect", 1.0) < 1:
+    if len({member.alternative("effect") for member in fit.members}) == 2:
         pooled.append(_mean_row("Models with an effect", fit.tidy(True, measure, level)))
     means = pd.DataFrame(pooled)
-    clusters = None
+    clusters: Any = None
     if fit.clustered:
         clusters = fit.cluster_effects(measure, level).rename(columns=dict(zip(ends, ENDS, strict=True)))
+        first = pd.unique(fit.given.owner[np.argsort(fit.given.order)])  # as in the data
+        clusters = clusters.iloc[first].reset_index(drop=True)
         clusters["label"] = [f"{cluster} {name}" if name.isdigit() else name for name in clusters["cluster"]]
+    table: Any
     if not studies:
         if clusters is None:
             raise OptionError("studies=False draws clusters, and the fit has none", hint="Fit with cluster='...'.")
@@ -124,8 +131,10 @@ def _forest(
     check_level(level)
     table, means = forest_tables(fit, level, transf, cluster, order, studies)
     ratio = transf == "exp"
-    return study_forest(table, means, ax=ax, **{"null": 1.0 if ratio else 0.0, "log": ratio, "xlabel": _effect(fit),
-                                                **options})  # fmt: skip
+    label = _effect(fit) + ("" if studies else "\n(squares: mean true effects of clusters)")
+    return study_forest(
+        table, means, ax=ax, **{"null": 1.0 if ratio else 0.0, "log": ratio, "xlabel": label, **options}
+    )  # fmt: skip
 
 
 def weight_tables(fit: RobmaFit, conditional: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -140,7 +149,7 @@ def weight_tables(fit: RobmaFit, conditional: bool = False) -> tuple[pd.DataFram
         rows = [described(column, fit.pooled.weights * flags, fit.level) for column in fit.pooled.omega.T]
         after[report.STATISTICS] = rows
     before = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         parameter = find_parameter(fit, f"omega[{low:g},{high:g}]", conditional)
         before.append(described(*parameter.prior_atoms(), fit.level))
     ends = {"low": edges[:-1], "high": edges[1:]}
@@ -211,7 +220,7 @@ def model_labels(fit: RobmaFit) -> list[str]:
                 parts.append(f"{word} {getattr(member, name)}" if several[name] else word)
         parts += [m.name for m, o in zip(fit.given.moderators, member.moderators, strict=True) if not o.null]
         if member.alternative("bias"):
-            parts.append(member.kind if member.kind in ("PET", "PEESE") else f"weights {member.bias}")
+            parts.append(member.kind if member.kind in ("PET", "PEESE") else str(member.bias))
         labels.append(", ".join(parts) or "none of these")
     return labels
 
@@ -237,8 +246,8 @@ def _sensitivity(
     from mixedfx.plots.bayes_factors import bf_sensitivity
     from mixedfx.plots.panels import panels
 
-    asked = fit.components["inclusion_bf"]
-    known = [name for name in scaled_components(fit) if np.isfinite(asked.get(component or name, np.nan))]
+    asked: dict[Any, float] = fit.components["inclusion_bf"].to_dict()
+    known = [name for name in scaled_components(fit) if not np.isnan(asked.get(component or name, np.nan))]
     if not known:
         raise ModelError(
             "no component is both in question and has a prior with a scale", hint="Put a spike among its priors."
@@ -246,17 +255,21 @@ def _sensitivity(
     if prior is not None:
         check_option("prior", prior, scaled_components(fit))
     if component is not None:
-        check_option("component", component, tuple(asked.index))
+        check_option("component", component, tuple(asked))
     names = known if prior is None else [prior]
     if ax is not None and len(names) > 1:
         raise OptionError(f"ax= is one panel, and there are {len(names)}", hint=f"Name one: prior={names[0]!r}.")
     table = sensitivity(fit, names, factors, mechanisms, progress)
-    group = "mechanism" if table["mechanism"].nunique() > 1 else None
+    group = "mechanism" if len(set(table["mechanism"])) > 1 else None
 
     def draw(name: str, axes: Axes | None) -> Axes:
-        own = table[(table["scaled"] == name) & (table["component"] == (component or name))]
-        labels = {"xlabel": f"scale of the prior of {name}, multiplied by", "ylabel": f"inclusion BF, {component or name}"}
-        return bf_sensitivity(own, scale="factor", group=group, used=1.0, ax=axes, **{**labels, **options})
+        shown = component or name
+        own: Any = table[(table["scaled"] == name) & (table["component"] == shown)]
+        labels = {"xlabel": f"scale of the prior of {name}, multiplied by", "ylabel": f"inclusion BF, {shown}"}
+        axes = bf_sensitivity(own, scale="factor", group=group, used=1.0, ax=axes, **{**labels, **options})
+        places = sorted(own["factor"].unique())
+        axes.set_xticks(places, [f"{place:g}" for place in places])
+        return axes
 
     if len(names) == 1:
         return draw(names[0], ax)

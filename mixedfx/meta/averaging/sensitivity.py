@@ -1,8 +1,8 @@
 """How an averaged meta-analysis changes with the scales of its priors and with the mechanism of selection.
 
-The scale of one component's priors is multiplied, all else stays: the effect's, that of heterogeneity, of PET and PEESE,
-of a moderator. Null hypotheses stay as they are, and so do priors without a scale (of rho, and of weights). Only the
-models that the change touches are computed anew; the others keep their evidence.
+The scale of one component's priors is multiplied, all else stays: the effect's, that of heterogeneity, of PET and
+PEESE, of a moderator. Null hypotheses stay as they are, and so do priors without a scale (of rho, and of weights). Only
+the models that the change touches are computed anew; the others keep their evidence.
 """
 
 from __future__ import annotations
