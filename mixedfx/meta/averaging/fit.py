@@ -274,9 +274,9 @@ class RobmaFit:
         >>> table = fit.sensitivity("effect", factors=(0.5, 1, 2))
         >>> table.loc[table["component"] == "effect", ["factor", "inclusion_bf", "mu"]].round(3)
            factor  inclusion_bf     mu
-        0     0.5         1.745  0.112
-        2     1.0         0.919  0.087
-        4     2.0         0.467  0.058
+        0     0.5         1.735  0.112
+        3     1.0         0.919  0.086
+        6     2.0         0.466  0.058
         """
         return sensitivity(self, priors, factors, mechanisms, progress)
 
