@@ -13,6 +13,7 @@ from nbclient import NotebookClient
 import mixedfx as mx
 from mixedfx.errors import OptionError
 from mixedfx.glmm.fit import GlmerFit
+from mixedfx.meta.averaging.fit import RobmaFit
 from mixedfx.progress import Progress, Report, is_shown
 from mixedfx.reml.fit import LmerFit
 
@@ -221,8 +222,16 @@ def test_averages_over_models_tell_how_many_have_their_evidence():
     assert all(one.unit == "models" for one in seen)
 
 
+def test_other_priors_tell_how_many_are_done():
+    seen: list[Report] = []
+    fit = mx.bma(mx.datasets.load("school_calendars").iloc[:12], measure="SMD")
+    fit.sensitivity(factors=(0.5, 1.0, 2.0), progress=seen.append)
+    assert [one.done for one in seen] == list(range(6))  # of two priors
+    assert {(one.total, one.unit) for one in seen} == {(6, "settings")}
+
+
 def test_every_progress_argument_can_be_left_out():
-    for ask in (mx.bayes, mx.power, mx.robma, mx.bma, *(getattr(LmerFit, name) for name in (
+    for ask in (mx.bayes, mx.power, mx.robma, mx.bma, RobmaFit.sensitivity, *(getattr(LmerFit, name) for name in (
         "bootstrap", "ranova", "refits", "influence", "profile")), *(getattr(GlmerFit, name) for name in (
         "bootstrap", "drop1", "ranova", "refits", "profile", "vcov_robust"))):  # fmt: skip
         assert inspect.signature(ask).parameters["progress"].default is None

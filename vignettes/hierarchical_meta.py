@@ -20,9 +20,11 @@
 #
 # A meta-analysis averages such numbers. The usual one acts as if the 56 schools had nothing in common. They do: schools
 # of a district share a calendar, a school board, pupils, and often the evaluator. This page does the analysis without
-# the districts and with them, and shows why the answers differ.
+# the districts and with them, and shows why the answers differ: first with maximum likelihood (sections 1 to 9), then with
+# probabilities for whole models (from section 10), where bias can be asked about as well.
 
 # %%
+import time
 import warnings
 
 import matplotlib.pyplot as plt
@@ -424,7 +426,225 @@ term = egger.set_index("term").loc["standard_error"]
 # asking "what if"; the answer to bias is a registry of studies.
 
 # %% [markdown]
-# ## 10. What to report
+# ## 10. The same two models, the Bayesian way
+#
+# So far a parameter was a number to be estimated. Now it has a distribution: before the data (the prior) and after them
+# (the posterior). A prior is needed for each parameter, and we take a published set that was made for standardised mean
+# differences, `robma3`: the mean effect is likely between -2 and 2, N(0, 1); tau is positive and rather small, an inverse
+# gamma distribution; rho, the share of the districts in tau², may be anything between 0 and 1.
+#
+# Each of the two models is an ensemble of one. Nothing is sampled: the posterior of so few parameters is computed by
+# quadrature, to many digits.
+
+# %%
+p = mx.priors
+one_model = {"effect": [p.normal(0, 1)], "heterogeneity": [p.inv_gamma(1, 0.15)]}
+twin_flat = mx.bma(schools, measure="SMD", priors=p.robma3(**one_model))
+twin_deep = mx.bma(schools, measure="SMD", priors=p.robma3(**one_model), cluster="district")
+twin_deep.estimates.round(3)
+
+# %% tags=["fold"]
+flat_b, deep_b = twin_flat.estimates, twin_deep.estimates
+gap = float(twin_deep.log_evidence[0] - twin_flat.log_evidence[0])
+
+
+def interval(row):
+    return f"{row['mean']:.3f} [{row['lower']:.3f}, {row['upper']:.3f}]".replace("-", "\N{MINUS SIGN}")
+
+
+pd.DataFrame(
+    {
+        "REML": [
+            f"{flat['estimate']:.3f} [{flat['conf_low']:.3f}, {flat['conf_high']:.3f}]",
+            f"{deep['estimate']:.3f} [{deep['conf_low']:.3f}, {deep['conf_high']:.3f}]",
+        ],
+        "Bayes": [interval(flat_b.loc["mu"]), interval(deep_b.loc["mu"])],
+        "log evidence": [round(float(one.log_evidence[0]), 2) for one in (twin_flat, twin_deep)],
+    },
+    index=pd.Index(["ignoring districts", "with districts"], name="mean effect"),
+)
+
+# %% [markdown]
+# The answers are those of sections 1 and 2, drawn a little towards zero by the prior. tau is
+# {{interval(deep_b.loc["tau"])}} and rho {{interval(deep_b.loc["rho"])}}, where REML had {{np.sqrt(tau2):.3f}} and
+# {{rho:.3f}}. What is new is the last column. The **evidence** of a model is the probability that it had given to these
+# data before they were seen, and evidences of two models can be compared: the data are exp({{gap:.2f}}) =
+# {{np.exp(gap):,.0f}} times as probable if districts may share an effect as if they may not.
+#
+# What the data taught about rho is the difference between two curves:
+
+# %% alt="Prior and posterior of rho. The prior is a level line; the posterior is a hill over .4 to .9 with its top near .7, and next to nothing at zero."
+twin_deep.plot("parameter", parameter="rho")
+
+# %% [markdown]
+# ## 11. Is there an effect? An average over models
+#
+# A p value cannot speak *for* the absence of an effect. Evidences can. Four models, each with prior probability 1/4: with
+# and without a mean effect, with and without heterogeneity. A **Bayes factor** says how much the data shift the odds of
+# "there is one" against "there is none": above 1 for it, below 1 against it, and between 1/3 and 3 they have said little.
+
+# %%
+average = mx.bma(schools, measure="SMD", cluster="district")
+average.components
+
+# %% tags=["fold"]
+bf = average.components["inclusion_bf"]
+posterior = average.components["posterior"]
+mean_all, mean_given = average.estimates.loc["mu"], average.conditional.loc["mu"]
+
+# %% alt="Prior and posterior of the mean effect, with arrows at zero of about one half each; the posterior curve stands around .18, the prior is wide and flat."
+average.plot("parameter", xlabel="mean effect of the modified calendar")
+
+# %% [markdown]
+# * **Heterogeneity** is beyond doubt: the Bayes factor is {{bf["heterogeneity"]:.1e}}.
+# * **A mean effect** is as likely after the data as before them: the Bayes factor is {{bf["effect"]:.2f}}, the probability
+#   {{posterior["effect"]:.2f}}. The arrows at zero are the models without an effect, before and after the data.
+#
+# In section 2 the test of the mean had p = {{deep["p_value"]:.3f}}, and many a reader would have called that an effect.
+# Both are computed from the same {{n_districts}} districts, and they do not contradict each other. p asks how surprising the
+# data would be without an effect. The Bayes factor also asks how surprising they are *with* one, and an effect of N(0, 1)
+# would most likely have been much larger than what was seen.
+#
+# Averaged over all four models the mean effect is {{interval(mean_all)}}, with a median of {{mean_all["median"]:.0f}},
+# since half of the probability is at zero. Among the models that have an effect it is {{interval(mean_given)}}.
+#
+# That answer rests on the prior, and how much it does can be seen:
+
+# %% alt="Bayes factor of the effect over the scale of its prior, falling from above two at a quarter of the scale to below one third at four times the scale."
+average.plot("sensitivity", prior="effect")
+
+# %% tags=["fold"]
+scales = average.sensitivity("effect")
+bf_by_scale = scales[scales["component"] == "effect"].set_index("factor")["inclusion_bf"]
+
+# %% [markdown]
+# Who expects effects of a tenth or two (a quarter of the scale, N(0, 0.25²)) gets a Bayes factor of
+# {{bf_by_scale.loc[0.25]:.1f}} in favour of one; who holds effects of 4 for possible gets {{bf_by_scale.loc[4.0]:.2f}}.
+# Nobody gets strong evidence in either direction. **The data do not settle whether there is a mean effect.**
+#
+# The districts, averaged over the four models:
+
+# %% alt="Forest plot with a line for each district, its mean true effect and interval, and two diamonds: averaged over all models, and over the models with an effect."
+average.plot("forest", studies=False, cluster="district", xlabel="mean effect in the district")
+
+# %% [markdown]
+# ## 12. Do districts matter? A test
+#
+# Sections 2 to 5 took for granted that districts share something. Now it is a question: models in which rho is exactly 0
+# beside models in which it may be anything between 0 and 1.
+
+# %%
+clustered_or_not = p.robma3(hierarchical=[p.spike(0), p.beta(1, 1)])
+tested = mx.bma(schools, measure="SMD", cluster="district", priors=clustered_or_not)
+tested.components
+
+# %% alt="Prior and posterior of rho with an arrow at zero: one half before the data, invisible after them."
+tested.plot("parameter", parameter="rho")
+
+# %% tags=["fold"]
+clustering = tested.components.loc["hierarchical", "inclusion_bf"]
+
+# %% [markdown]
+# The Bayes factor for clustering is {{clustering:,.0f}}. Before the data half of the probability was at rho = 0 (the dashed
+# arrow); after them one part in {{1 + clustering:,.0f}} is left there.
+
+# %% [markdown]
+# ## 13. Are studies missing? Now in clusters
+#
+# Section 9 asked with tools that have no place for districts. A selection model says what it believes about publication:
+# estimates with a small p value are seen, others only with a certain probability, their weight. For dependent estimates
+# such models were long held to be out of reach, since the probability that a whole district is seen is an integral over
+# as many dimensions as it has schools. But given what the schools of a district share they are independent: one
+# integral over that one effect, for any number of schools.
+#
+# We do not know which form bias has, so many are averaged over: six weight functions of p values, and two lines on
+# which effects rise with the standard error (PET) or its square (PEESE); half of the prior probability is on no bias.
+
+# %%
+began = time.perf_counter()
+biased = mx.robma(schools, measure="SMD", cluster="district")
+seconds = time.perf_counter() - began
+biased.components
+
+# %% tags=["fold"]
+bias = biased.components.loc["bias"]
+bias_mean = biased.estimates.loc["mu"]
+evidence_error = biased.models["error"].max()
+
+# %% alt="The most probable of the 36 models as bars: two without bias have most of the probability, then those with PET and PEESE; all weight functions are below their prior probability."
+biased.plot("models", most=8)
+
+# %% [markdown]
+# These are {{len(biased.models)}} models, computed in {{seconds:.0f}} seconds. (Where weights and districts meet, the
+# evidence comes from quasi-Monte Carlo integration, and each has its error; the largest is {{evidence_error:.3f}} on the log
+# scale.)
+#
+# The Bayes factor of bias is {{bias["inclusion_bf"]:.2f}}: the data speak moderately against it. The mean effect stays
+# where it was, {{interval(bias_mean)}}. Why so? Of the estimates {{biased.weights["k"].iloc[0]}} are significant in the
+# direction of an effect, and {{int(biased.weights["k"].iloc[3:].sum())}} are on the wrong side of zero. Had those been hard
+# to publish, they would not be here. The weights, averaged over the models that have some:
+
+# %% alt="Weights by p value with their band, above the prior everywhere: about .95 just below .05, .75 to .85 beyond."
+biased.plot("weights", conditional=True)
+
+# %% alt="Funnel with the lines of PET and PEESE, nearly upright, with wide bands."
+biased.plot("funnel")
+
+# %% [markdown]
+# ## 14. What the mechanism changes
+#
+# "Seen only with a certain probability": who is? With one estimate to a study there is one answer. With schools in
+# districts there are several:
+#
+# * *conditional*: every school passes or fails on its own;
+# * *joint*: a district is seen only if all of its schools pass, as one report;
+# * *best*: a district is seen if its most significant school passes, and then all of it is reported.
+#
+# **The data cannot tell these apart**: each school that we see has been seen. Which one is plausible must be known from how
+# the studies came about. So look at what hangs on it. First by maximum likelihood, with a single step at p = .025:
+
+# %%
+step = nested.selmodel(steps=(0.025,))
+by_mechanism = step.sensitivity
+by_mechanism.drop(columns="note").round(4)
+
+# %% tags=["fold"]
+ml = by_mechanism.set_index("mechanism")
+weight_seen = float(step.delta[-1])
+
+# %% [markdown]
+# From {{ml.loc["best", "estimate"]:.2f}} to {{ml.loc["joint", "estimate"]:.2f}}: the choice of a mechanism moves the mean
+# more than anything else on this page. (The log likelihoods are no vote on it: in simulations of schools that were filtered
+# one by one that of *joint* was mostly the highest.) And look at the weight: under "conditional" it is {{weight_seen:.1f}}, so that schools
+# which found *nothing* would be {{weight_seen:.1f}} times as likely to be seen. A likelihood is free to say so. It has
+# noticed what trim and fill had noticed, too many schools without an effect for its idea of a distribution, and calls it
+# selection, from the wrong side.
+#
+# The 36 models cannot: their weights are at most 1 by their prior, as bias means that findings are preferred. The same
+# average under the three mechanisms (only models that have weights and districts are computed anew):
+
+# %%
+mechanisms = ["conditional", "joint", "best"]
+compared = biased.sensitivity([], mechanisms=mechanisms)
+wide = compared.pivot(index="mechanism", columns="component", values="inclusion_bf").loc[mechanisms]
+wide[["effect", "bias"]].assign(mu=compared.groupby("mechanism")["mu"].first()).round(3)
+
+# %% tags=["fold"]
+of_bias = wide["bias"]
+mu_by = compared.groupby("mechanism")["mu"].first()
+best_z = (schools["yi"] / np.sqrt(schools["vi"])).groupby(schools["district"], observed=True).max()
+n_best = int((best_z > 1.96).sum())
+
+# %% [markdown]
+# Averaged, the mean effect goes from {{mu_by["best"]:.3f}} to {{mu_by.max():.3f}}, a fraction of what it did above, since
+# none of the weight functions has much probability to begin with. The Bayes factor of bias does depend on the mechanism:
+# {{of_bias["conditional"]:.2f}} and {{of_bias["joint"]:.2f}} if schools or whole districts are filtered,
+# {{of_bias["best"]:.2f}} if a district is published for its best school. In the last case the data say nothing:
+# {{n_best}} of the {{n_districts}} districts have a school with p below .025, which is much like what such a filter would
+# leave. Report the mechanism with any number that was adjusted for bias, and the others beside it.
+
+# %% [markdown]
+# ## 15. What to report
 #
 # * The mean with districts, {{deep["estimate"]:.2f}}, with a robust interval,
 #   {{tests.loc["satterthwaite", "conf_low"]:.3f}} to {{tests.loc["satterthwaite", "conf_high"]:.3f}}: a gain is likely,
@@ -433,11 +653,17 @@ term = egger.set_index("term").loc["standard_error"]
 #   {{ahead["pred_high"]:.2f}}: the districts differ more than the mean differs from zero.
 # * That ignoring the districts would have given {{flat["estimate"]:.2f}} ± {{flat["std_error"]:.2f}}, a smaller effect
 #   with more confidence in it, and that both come from counting schools where districts should be counted.
+# * What a Bayesian adds: districts matter (a Bayes factor of {{clustering:,.0f}}), effects differ beyond doubt, and for a
+#   *mean* effect the data have next to nothing to say, {{bf["effect"]:.2f}}; that this number depends on the prior, and how.
+# * Bias with the mechanism that was assumed: a Bayes factor of {{of_bias["conditional"]:.2f}} if schools are filtered one by
+#   one, {{of_bias["best"]:.2f}} if districts are published for their best school.
 #
 # On the command line:
 #
 #     mixedfx meta "yi ~ 1 + (1 | district/school)" school_calendars --cluster district \
-#         --group district --slab school --forest forest.png --funnel funnel.png --json answer.json
+#         --group district --slab school --forest forest.png --json answer.json
+#     mixedfx robma "yi ~ 1" school_calendars --measure SMD --cluster district \
+#         --test-clusters --forest averaged.png --weights weights.png --json averaged.json
 
 # %% [markdown]
 # ---
@@ -448,4 +674,7 @@ term = egger.set_index("term").loc["standard_error"]
 # **Methods.** Profile likelihood: W. Viechtbauer (2010), *Journal of Statistical Software* 36(3). CR2 and its degrees of
 # freedom: J. E. Pustejovsky and E. Tipton (2018), *Journal of Business & Economic Statistics* 36(4):672–683. Working models of
 # correlated and hierarchical effects: the same (2022), *Prevention Science* 23:425–438. Shares of levels: S. Nakagawa and
-# E. Santos (2012), *Evolutionary Ecology* 26:1253–1274.
+# E. Santos (2012), *Evolutionary Ecology* 26:1253–1274. Averaging over models, with bias: M. Maier, F. Bartoš and E.-J.
+# Wagenmakers (2023), *Psychological Methods* 28(1):107–122; F. Bartoš, M. Maier, E.-J. Wagenmakers, H. Doucouliagos and T.
+# D. Stanley (2023), *Research Synthesis Methods* 14(1):99–116. PET and PEESE: T. D. Stanley and H. Doucouliagos (2014),
+# *Research Synthesis Methods* 5(1):60–78.

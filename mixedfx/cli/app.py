@@ -1,4 +1,4 @@
-"""The commands, `mixedfx fit`, `effects`, `meta`, `demo`, `datasets`, `cache`; `main` is the entry point."""
+"""The commands, `mixedfx fit`, `effects`, `meta`, `robma`, `demo`, `datasets`, `cache`; `main` is the entry point."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
 from mixedfx.cli.files import check_output, read_table
 from mixedfx.cli.meta import TITLES, Analysis, analyse, read_columns
+from mixedfx.cli.robma import PLOTS, Averaging
 from mixedfx.cli.show import as_text, say, show_summary, show_table, working
 from mixedfx.effects.render import content
 from mixedfx.output import write_whole
@@ -218,6 +219,75 @@ def meta(
     for i, (name, path, content_of_file) in enumerate(drawn):
         write_whole(path, content_of_file)
         say(("" if i else "\n") + f"{name} plot: {path}")
+
+
+@app.command()
+def robma(
+    formula: Annotated[
+        str, typer.Argument(help="For example 'yi ~ 1' or 'yi ~ grade'.", metavar="FORMULA", show_default=False)
+    ],
+    data: Data,
+    vi: Annotated[
+        str | None, typer.Option(help="Column of the sampling variances; 'vi' if none is named.", metavar="COLUMN")
+    ] = None,
+    sei: Annotated[str | None, typer.Option(help="Column of the standard errors instead.", metavar="COLUMN")] = None,
+    measure: Annotated[
+        str | None, typer.Option(help="What the estimates are: SMD, COR, ZCOR; with robma4 also OR, RR, HR, IRR.")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Compute --measure first, from these columns.", metavar="NAME=COLUMN,..."),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Column of what estimates share, such as a study.", metavar="COLUMN")
+    ] = None,
+    test_clusters: Annotated[
+        bool, typer.Option("--test-clusters", help="Average over models without clustering as well.")
+    ] = False,
+    priors: Annotated[str, typer.Option(help="robma3 or robma4.")] = "robma3",
+    bias: Annotated[str, typer.Option(help="Models of publication bias: PSMA, PP, 2w, 6w or none.")] = "PSMA",
+    mechanism: Annotated[
+        str, typer.Option(help="How estimates of a cluster are selected: conditional, joint or best.")
+    ] = "conditional",
+    direction: Annotated[
+        str | None, typer.Option(help="Which estimates are likelier to be seen: positive, negative or detect.")
+    ] = None,
+    ni: Annotated[str | None, typer.Option(help="Column of the sample sizes.", metavar="COLUMN")] = None,
+    slab: Annotated[str | None, typer.Option(help="Column of the labels of estimates.", metavar="COLUMN")] = None,
+    transf: Annotated[str | None, typer.Option(help="Show the forest plot on another scale: exp, tanh, ...")] = None,
+    level: Annotated[float, typer.Option(help="Probability the intervals hold.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Of the draws.", min=0)] = 1,
+    forest: Annotated[
+        Path | None, typer.Option(help=f"Draw a forest plot ({', '.join(PICTURES)}).", metavar="FILE")
+    ] = None,
+    funnel: Annotated[Path | None, typer.Option(help="Draw a funnel with PET and PEESE.", metavar="FILE")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Draw the weight function.", metavar="FILE")] = None,
+    models: Annotated[Path | None, typer.Option(help="Draw the models by probability.", metavar="FILE")] = None,
+    json_file: Json = None,
+) -> None:
+    """Average a meta-analysis over models with and without an effect, heterogeneity and publication bias."""
+    asked = Averaging(
+        formula, vi, sei, measure, read_columns(columns), cluster, test_clusters, priors, bias, mechanism, direction,
+        ni, slab, transf, level, seed,
+    )  # fmt: skip
+    pictures = {kind: path for kind, path in zip(PLOTS, (forest, funnel, weights, models), strict=True) if path}
+    for path in pictures.values():
+        check_output(path, PICTURES)
+    if json_file is not None:
+        check_output(json_file, [".json"])
+    frame = _read(data)
+    asked.check(frame)
+    with working("computing the evidence of models"):
+        fitted = asked.fit(frame)
+    # drawn before anything is printed: a picture that this fit cannot have is an error, and then nothing else is said
+    with working("drawing"):
+        drawn = asked.pictures(fitted, {kind: path.suffix for kind, path in pictures.items()})
+    show_summary(fitted.summary())
+    if json_file is not None:
+        _write_json(json_file, asked.as_json(fitted, data))
+    for i, (kind, path) in enumerate(pictures.items()):
+        write_whole(path, drawn[kind])
+        say(("" if i else "\n") + f"{kind} plot: {path}")
 
 
 @app.command()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Column, colour, line: the prior is the dashed curve, as in every picture.
 SERIES: tuple[tuple[str, str, Any], ...] = (("prior", COLOURS[1], (0, (4, 2))), ("posterior", COLOURS[0], "-"))
 APART = 0.012  # of two arrows at one point, as a share of the axis
+SHORTEST = 0.05  # arrow with a head, as a share of the axis
 ROOM = 1.12  # above the highest curve and arrow
 
 
@@ -161,7 +162,9 @@ def _arrows(axes: Axes, spikes: pd.DataFrame) -> None:
             if probability <= 0:
                 continue
             x = place + (shift if k else -shift) / 2 * (len(names) > 1)
-            style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0}
+            # an arrow that is shorter than its head would hang below the axis
+            tip = "-|>" if scale * probability > SHORTEST * axes.get_ylim()[1] else "-"
+            style = {"arrowstyle": tip, "color": colour, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0}
             head = axes.annotate(
                 "", xy=(x, scale * probability), xytext=(x, 0.0), arrowprops={**style, "mutation_scale": 8}, zorder=4,
                 annotation_clip=False,

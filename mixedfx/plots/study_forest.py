@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LINE = 0.19  # inches
 SPACE = 9.0  # points between the columns at the right
+BELOW = 0.34  # lines from an estimate to its true effect
 
 
 def study_forest(
@@ -34,7 +35,8 @@ def study_forest(
     ----------
     table
         label, estimate, conf_low, conf_high of the studies; weight (per cent) and group where there are such. Studies
-        of a group stand below its heading.
+        of a group stand below its heading. true, true_low and true_high, where there are such, are true effects behind
+        the estimates, drawn as circles below them.
     pooled
         label, estimate, conf_low, conf_high, and pred_low, pred_high and group where there are such. Rows with a
         group stand below the studies of that group, all others at the end.
@@ -70,7 +72,11 @@ def study_forest(
         raise DataError("a forest plot needs studies, and the table has none")
     lines = _lines(table, pooled)
     predicted = any(kind != "heading" and np.isfinite(row.get("pred_low", np.nan)) for kind, row, _ in lines)
-    axes = new_axes(width, LINE * (len(lines) + 1) + 0.65 + 0.14 * predicted) if ax is None else ax
+    shrunken = "true" in table
+    notes = ["(green circles: true effects of these studies)"] * shrunken
+    notes += ["(grey line: true effect of a new study)"] * predicted
+    step = LINE * (1.25 if shrunken else 1.0)
+    axes = new_axes(width, step * (len(lines) + 1) + 0.65 + 0.14 * len(notes)) if ax is None else ax
     plain(axes)
     if null is not None:
         axes.axvline(null, color=GREY, linewidth=0.8, zorder=1)
@@ -82,6 +88,8 @@ def study_forest(
             size = 2.5 + 4.5 * np.sqrt(float(row.get("weight", largest)) / largest)
             axes.plot([row["conf_low"], row["conf_high"]], [at, at], color=COLOURS[0], linewidth=1.0, zorder=2)
             axes.plot([row["estimate"]], [at], "s", color=COLOURS[0], markersize=size, zorder=3)
+            if shrunken:
+                _true_effect(axes, row, at + BELOW)
         elif kind == "pooled":
             _diamond(axes, row, at)
         texts.append("" if kind == "heading" else _numbers(row, digits))
@@ -97,7 +105,7 @@ def study_forest(
     if log:
         axes.set_xscale("log")
         plain_log_ticks(axes.xaxis)
-    axes.set_xlabel(xlabel + ("\n(grey line: true effect of a new study)" if predicted else ""), fontsize=FONT)
+    axes.set_xlabel("\n".join([xlabel, *notes]), fontsize=FONT)
     return axes
 
 
@@ -126,6 +134,13 @@ def _diamond(axes: Axes, row: Any, at: int) -> None:
         )
     x = [row["conf_low"], row["estimate"], row["conf_high"], row["estimate"]]
     axes.fill(x, [at, at - 0.28, at, at + 0.28], color=COLOURS[1], linewidth=0, zorder=3)
+
+
+def _true_effect(axes: Axes, row: Any, at: float) -> None:
+    axes.plot([row["true_low"], row["true_high"]], [at, at], color=COLOURS[2], linewidth=1.0, zorder=2)
+    axes.plot(
+        [row["true"]], [at], "o", markerfacecolor="white", markeredgecolor=COLOURS[2], markersize=3.4, zorder=3
+    )  # fmt: skip
 
 
 def _numbers(row: Any, digits: int) -> str:

@@ -15,6 +15,7 @@ SMALL = [*EFFECTS, "--treatment", "small"]
 
 META = ["meta", "yi ~ 1", "school_calendars"]
 NESTED = ["meta", "yi ~ 1 + (1 | district)", "school_calendars"]
+ROBMA = ["robma", "yi ~ 1", "school_calendars"]
 
 BAD_INPUT = {
     "unknown command": (["fti"], "No such command 'fti'"),
@@ -68,6 +69,33 @@ BAD_INPUT = {
     "level of a meta-analysis": ([*META, "--level", "95"], "95"),
     "funnel with moderators": (["meta", "yi ~ year", "school_calendars", "--funnel", "f.png"], "without moderators"),
     "format of the forest": ([*META, "--forest", "forest.txt"], "must end in .png"),
+    "random terms of averaged models": (["robma", *NESTED[1:]], "Name what estimates share: --cluster"),
+    "unknown hypotheses of bias": ([*ROBMA, "--bias", "3w"], "--bias='3w' is not known"),
+    "unknown priors": ([*ROBMA, "--priors", "robma5"], "--priors='robma5' is not known"),
+    "priors without a unit": ([*ROBMA, "--priors", "robma4"], "--priors robma4 needs to know"),
+    "measure without a way to d": ([*ROBMA, "--measure", "RR"], "measure='RR' is none"),
+    "unknown mechanism": ([*ROBMA, "--mechanism", "jont"], "--mechanism='jont' is not known"),
+    "unknown direction": ([*ROBMA, "--direction", "up"], "--direction='up' is not known"),
+    "clusters to test are not named": ([*ROBMA, "--test-clusters"], "--test-clusters goes with --cluster"),
+    "unknown clusters of averaged models": ([*ROBMA, "--cluster", "distric"], "Did you mean 'district'?"),
+    "sample sizes that are none": ([*ROBMA, "--measure", "SMD", "--ni", "school"], "samples of 3 or fewer"),
+    "both errors of averaged models": ([*ROBMA, "--vi", "vi", "--sei", "vi"], "both --vi and --sei"),
+    "averaged columns without a measure": ([*ROBMA, "--columns", "ai=a"], "--columns goes with --measure"),
+    "averaged columns that are not there": (
+        [*ROBMA, "--measure", "COR", "--columns", "ri=yi,ni=yeer"],
+        "Did you mean 'year'?",
+    ),
+    "averaged columns and errors": (
+        [*ROBMA, "--measure", "COR", "--columns", "ri=yi,ni=year", "--vi", "vi"],
+        "Leave one out",
+    ),
+    "level of averaged models": ([*ROBMA, "--level", "95"], "95"),
+    "unknown moderator of averaged models": (["robma", "yi ~ yeer", *ROBMA[2:]], "Did you mean 'year'?"),
+    "weights of models without": (
+        [*ROBMA, "--measure", "SMD", "--bias", "none", "--weights", "w.png"],
+        "weight function",
+    ),
+    "format of averaged pictures": ([*ROBMA, "--models", "models.doc"], "must end in .png"),
     "place of the demo": (["demo", "--plot", "none/plot.png"], "there is no folder 'none'"),
 }
 

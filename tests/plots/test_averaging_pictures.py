@@ -72,6 +72,12 @@ class TestSpikes:
         axes = spike_densities(RHO, SPIKE.assign(posterior=0.0))
         assert len(arrows(axes)) == 1
 
+    def test_an_arrow_shorter_than_its_head_is_a_line(self):
+        """It would hang below the axis."""
+        axes = drawn(spike_densities(RHO, SPIKE.assign(posterior=0.0002)))
+        heads = [type(t.arrow_patch.get_arrowstyle()).__name__ for t in axes.texts if t.arrow_patch is not None]
+        assert heads == ["CurveFilledB", "Curve"]
+
     def test_points_alone(self):
         three = pd.DataFrame({"x": [-1.0, 0.0, 1.0], "prior": [0.3, 0.4, 0.3], "posterior": [0.1, 0.85, 0.05]})
         axes = drawn(spike_densities(None, three))

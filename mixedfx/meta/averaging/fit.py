@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,18 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.meta.averaging import page, report
+from mixedfx.meta.averaging import page, pictures, report
 from mixedfx.meta.averaging.given import Given
 from mixedfx.meta.averaging.members import Member
 from mixedfx.meta.averaging.normal_models import Evidence
 from mixedfx.meta.averaging.pooled import Pooled, pooled
+from mixedfx.meta.averaging.sensitivity import sensitivity
 from mixedfx.meta.averaging.solve import Solved
 from mixedfx.meta.measure import Array
 from mixedfx.meta.univariate.estimates import Estimates
 from mixedfx.priors.ensembles import Ensemble
+from mixedfx.progress import Asked
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from mixedfx.draws import Draws
+    from mixedfx.plots.picture import Picture
     from mixedfx.results.render import SummaryContent
 
 
@@ -228,6 +234,92 @@ class RobmaFit:
         ``("theta", label)`` of each estimate, ``("cluster", label)``.
         """
         return report.draws(self)
+
+    def sensitivity(
+        self,
+        priors: str | Sequence[str] | None = None,
+        factors: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0),
+        mechanisms: str | Sequence[str] | None = None,
+        progress: Asked = None,
+    ) -> pd.DataFrame:
+        """Components under wider and narrower priors, one component's at a time, and under other mechanisms.
+
+        Parameters
+        ----------
+        priors
+            Components or moderators whose alternatives are changed: ``"effect"``, ``"heterogeneity"``, ``"bias"`` (PET
+            and PEESE), names of moderators; all whose priors have a scale where None, ``[]`` for none of them.
+        factors
+            What their scales are multiplied by.
+        mechanisms
+            ``"conditional"``, ``"joint"``, ``"best"``: how clusters are selected; that of the fit where None.
+        progress
+            As in `mixedfx.bayes`.
+
+        Returns
+        -------
+        DataFrame
+            For each prior, factor and mechanism one row a component: scaled, factor, mechanism, component; prior,
+            posterior, inclusion_bf; mu, the mean effect averaged over all models.
+
+        Raises
+        ------
+        OptionError
+            Factors that are not positive; unknown priors and mechanisms.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.bma(mx.datasets.load("school_calendars"), cluster="district", measure="SMD")
+        >>> table = fit.sensitivity("effect", factors=(0.5, 1, 2))
+        >>> table.loc[table["component"] == "effect", ["factor", "inclusion_bf", "mu"]].round(3)
+           factor  inclusion_bf     mu
+        0     0.5         1.735  0.112
+        3     1.0         0.919  0.086
+        6     2.0         0.466  0.058
+        """
+        return sensitivity(self, priors, factors, mechanisms, progress)
+
+    def plot(self, kind: str = "forest", ax: Axes | None = None, **options: Any) -> Picture:
+        """Draw a picture.
+
+        Parameters
+        ----------
+        kind
+            ``"forest"``: estimates with true effects below them, and mean effects averaged over models; options
+            `level`, `transf`, `order` (``"estimate"``), `cluster` (a word before numbers of clusters), and
+            ``studies=False``, which draws clusters only.
+            ``"parameter"``: prior and posterior of `parameter` (a row of `estimates`), with arrows where single values
+            have a probability; of rho among models with heterogeneity, with `conditional` among models that have it.
+            ``"weights"``: probability of publication by p value, with its band and its prior; `conditional`, `spacing`.
+            ``"funnel"``: the estimates on the scale of the fit, with the lines of PET and PEESE; `level` of bands.
+            ``"models"``: models by posterior probability; `most`.
+            ``"sensitivity"``: inclusion Bayes factors over the scale of each prior; `prior`, `component`, `factors`,
+            `mechanisms` and `progress`, as in `sensitivity`.
+        ax
+            Axes of the picture; new ones where None.
+        **options
+            Besides these, those of the function of `mixedfx.plots` that draws, such as `xlabel`.
+
+        Returns
+        -------
+        Picture
+
+        Raises
+        ------
+        OptionError
+            For an unknown kind, parameter or component.
+        ModelError
+            For a picture that the ensemble has nothing for.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.bma(mx.datasets.load("school_calendars"), cluster="district", measure="SMD")
+        >>> fit.plot("parameter", parameter="rho").ax.get_xlabel()
+        'share of clusters in the heterogeneity (rho)'
+        """
+        return pictures.plot(self, kind, ax, **options)
 
     def cross_check(self, model: int | None = None, draws: int = 4000, seed: int = 1) -> pd.DataFrame:
         """Sample one model with Stan, and compare its evidence and the means of its parameters.
