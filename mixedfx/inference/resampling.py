@@ -119,7 +119,6 @@ def take_rows(design: Design, rows: Codes, keys: list[Codes]) -> Design:
         terms.append(replace(term, levels=levels, codes=new, z=term.z[rows].copy(), relation=relation))
     return replace(
         design, y=design.y[rows], X=X, random=tuple(terms), offset=design.offset[rows],
-        trials=None if design.trials is None else design.trials[rows],
         weights=None if design.weights is None else design.weights[rows],
         trials=None if design.trials is None else design.trials[rows],
         known_sd=None if design.known_sd is None else design.known_sd[rows],
