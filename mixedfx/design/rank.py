@@ -112,7 +112,8 @@ def full_rank(
         lines.append(f"{name}: has the one level '{level}', which the intercept stands for already")
     for j in dropped:
         others = [columns[int(i)] for i in combination(full, kept, j)]
-        lines.append(f"{columns[j]}: {'a combination of ' + ', '.join(others) if others else 'zero in every row'}")
+        why = "a combination of " + ", ".join(others) if others else "zero in every row"
+        lines.append(f"{columns[j]}: {'constant, as the intercept is' if others == ['Intercept'] else why}")
     said = "the fixed part is rank deficient; dropped:\n  " + "\n  ".join(lines)
     warnings.warn(said, RankDeficiencyWarning, stacklevel=outside())
     return kept, (*constant, *(columns[j] for j in dropped))

@@ -148,7 +148,9 @@ def rows_alone(model: Model, bare: Design, Q: Vector, rows: NDArray[np.intp]) ->
     factors = []
     for group in problem.factors:
         same = whole.get(tuple(b.term for b in group.blocks))
-        factors.append(group if same is None or not same.blocks else replace(group, z=same.z[rows], basis=same.basis))
+        if same is not None and same.blocks:
+            group = replace(group, given=tuple(z[rows] for z in same.given), basis=same.basis)
+        factors.append(group)
     problem = replace(problem, factors=tuple(factors), frames=model.problem.frames, R=model.problem.R, sigma=1.0)
     found = row_map(problem)
     return Model(

@@ -409,3 +409,16 @@ def test_rows_without_variance_are_dropped():
         warnings.simplefilter("error")
         fit = mx.bma(data, sei="sei", measure="SMD")
     np.testing.assert_allclose(fit.log_evidence, mx.bma(BEM.iloc[1:], sei="sei", measure="SMD").log_evidence)
+
+
+def test_models_listed_one_by_one_are_averaged_without_bias_too():
+    """The four models of the set, listed; one with a bias is refused."""
+    p = mx.priors
+    effects, spreads = (SPIKE, p.normal(0, 1)), (SPIKE, p.inv_gamma(1, 0.15))
+    models = [p.model(effect, spread) for effect in effects for spread in spreads]
+    listed = mx.bma(BEM, sei="sei", priors=p.ensemble(models=models))
+    crossed = mx.bma(BEM, sei="sei", priors=p.ensemble(effect=list(effects), heterogeneity=list(spreads)))
+    np.testing.assert_allclose(sorted(listed.models["log_evidence"]), sorted(crossed.models["log_evidence"]), rtol=1e-9)
+    biased = p.ensemble(models=[*models, p.model(SPIKE, SPIKE, p.pet())])
+    with pytest.raises(OptionError, match="has no bias"):
+        mx.bma(BEM, sei="sei", priors=biased)

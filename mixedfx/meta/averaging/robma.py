@@ -29,6 +29,7 @@ from mixedfx.meta.averaging.solve import solve
 from mixedfx.meta.selection.clusters import MECHANISMS
 from mixedfx.meta.selection.options import MechanismName
 from mixedfx.meta.univariate.call import RmaCall
+from mixedfx.priors.bias import NoBias
 from mixedfx.priors.bounded import Spike
 from mixedfx.priors.ensembles import Direction, Ensemble, bias_options
 from mixedfx.priors.marginal import marginal
@@ -184,6 +185,11 @@ def bma(
 
     Arguments and answer as of `robma`.
 
+    Raises
+    ------
+    OptionError
+        A listed model (`mixedfx.priors.ensemble`) that has a bias; and as `robma`.
+
     Examples
     --------
     >>> import mixedfx as mx
@@ -195,8 +201,12 @@ def bma(
     tau        0.33    0.32   0.23   0.47
     rho        0.66    0.68   0.36   0.88
     """
+    listed = priors.models if isinstance(priors, Ensemble) else ()
+    if any(not isinstance(one.bias.prior, NoBias) for one in listed):
+        raise OptionError("mixedfx.bma has no bias, and a listed model has", hint="Average them by mixedfx.robma.")
     return robma(
-        data, yi, vi, sei, cluster=cluster, measure=measure, formula=formula, priors=priors, bias="none", ni=ni,
+        data, yi, vi, sei, cluster=cluster, measure=measure, formula=formula, priors=priors,
+        bias=None if listed else "none", ni=ni,
         slab=slab, level=level, draws=draws, seed=seed, na=na, env=env, progress=progress,
     )  # fmt: skip
 
