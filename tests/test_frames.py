@@ -135,6 +135,8 @@ FITTING = {
         .effects()
         .table[["n", "estimate", "sd"]]
     ),
+    "robma": lambda f: mx.robma(f, yi="y", vi="w", bias="PP", formula="~ x").estimates,
+    "bma": lambda f: mx.bma(f, yi="y", vi="w", cluster="g").estimates,
     "vcalc": lambda f: mx.vcalc("w", f, cluster="g", rho=0.3).toarray(),
     "aggregate": lambda f: mx.aggregate(f, "g", yi="y", vi="w", rho=0.3)["yi"],
 }

@@ -518,7 +518,7 @@ scales = average.sensitivity("effect")
 bf_by_scale = scales[scales["component"] == "effect"].set_index("factor")["inclusion_bf"]
 
 # %% [markdown]
-# Who expects effects of a tenth or two (a quarter of the scale, N(0, 0.25²)) gets a Bayes factor of
+# Who expects effects of a tenth or two (a quarter of the scale) gets a Bayes factor of
 # {{bf_by_scale.loc[0.25]:.1f}} in favour of one; who holds effects of 4 for possible gets {{bf_by_scale.loc[4.0]:.2f}}.
 # Nobody gets strong evidence in either direction. **The data do not settle whether there is a mean effect.**
 #

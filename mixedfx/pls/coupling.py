@@ -31,6 +31,7 @@ TWIN_LIMIT = 3e7  # multiplications up to which one NumPy product beats loading 
 TWIN_SHARE = 0.3  # share of filled entries of the coupling above which a matrix product beats the loops over them
 FACTORS_HELD = 3.5  # times the memory of the factor that a fit takes
 PAIR_COST = 50.0  # multiplications of a matrix product that one pair of entries is worth
+BYTES_OF_PAIR = 72.0  # that a pair of entries takes, with what is summed over it (measured)
 FEW_PAIRS = 200_000.0  # pairs of entries up to which NumPy's sums over them are not worth compiling loops
 FEW_NUMBERS = 20_000  # size up to which arrays are multiplied faster than sparse matrices are set up
 TWIN_NUMBERS = 1e7  # and the size up to which the coupling is laid out densely for it
@@ -190,7 +191,11 @@ def couple(found: SecondProducts) -> tuple[Coupling, Vector]:
     assert pattern is not None
     n_levels, k1, q2 = first.n_levels, first.k, int(offsets[-1])
     layout = plan(pattern, gram, rest, offsets)
-    check_memory(layout)
+    numbers = n_levels * k1 * float(q2)
+    met = np.diff(pattern.indptr).astype(np.int64)
+    count = float((met**2).sum())
+    paired = layout.split == 0 and count <= FEW_PAIRS and count * PAIR_COST < numbers * q2
+    check_memory(layout, count if paired else 0.0)
 
     inverse = np.empty(q2, dtype=np.int32)
     inverse[layout.permutation] = np.arange(q2, dtype=np.int32)
@@ -210,14 +215,9 @@ def couple(found: SecondProducts) -> tuple[Coupling, Vector]:
         inverse[offsets[f] + np.arange(g.n_levels * g.k)].reshape(-1, g.k).astype(np.intp) for f, g in enumerate(rest)
     )
     dense = None
-    numbers = n_levels * k1 * float(q2)
     small = numbers * q2 <= TWIN_LIMIT
     full = numbers <= TWIN_NUMBERS and pattern.nnz > TWIN_SHARE * n_levels * q2
-    pairs = None
-    met = np.diff(entry.indptr).astype(np.int64)
-    count = float((met**2).sum())
-    if layout.split == 0 and count <= FEW_PAIRS and count * PAIR_COST < numbers * q2:
-        pairs = entry_pairs(met, indices, q2)
+    pairs = entry_pairs(met, indices, q2) if paired else None
     if layout.split == 0 and (small or full):
         dense = np.zeros((n_levels, q2, k1))
         dense[row_of, indices] = values
@@ -391,11 +391,11 @@ def choose_split(counts: NDArray[np.int64]) -> int:
     return int(np.argmin(sparse_seconds + dense_seconds))
 
 
-def check_memory(layout: Layout) -> None:
+def check_memory(layout: Layout, pairs: float = 0.0) -> None:
     """Refuse a model whose fit does not fit in the memory that is free.
 
     A fit holds the factor of the best point and that of the one it tries, and works on a third; half a one is for the
-    rest.
+    rest. The `pairs` of entries of a level come on top, with the sums over them.
 
     Raises
     ------
@@ -405,7 +405,7 @@ def check_memory(layout: Layout) -> None:
     import psutil
 
     available = psutil.virtual_memory().available / 2**20
-    needed = FACTORS_HELD * layout.megabytes
+    needed = FACTORS_HELD * layout.megabytes + BYTES_OF_PAIR * pairs / 2**20
     if needed > 0.9 * available:
         tail = len(layout.permutation) - layout.split
         raise MemoryForecastError(

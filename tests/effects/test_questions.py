@@ -21,8 +21,8 @@ from mixedfx.effects.comparisons import COMPARISONS, Comparison
 from mixedfx.effects.effects import effects
 from mixedfx.effects.poststratify import poststratify
 from mixedfx.errors import EffectsError, OptionError
+from mixedfx.inference import normal_estimate as estimate_of_reml
 from mixedfx.inference.new_level_rows import NewLevelRows
-from mixedfx.reml import estimate as estimate_of_reml
 from mixedfx.reml.lmer import lmer
 from mixedfx.reml.theta_nodes import ThetaNodes
 from tests.effects.drawn_fit import draw_fit

@@ -29,6 +29,9 @@ def pictures(fit):
     posterior = mx.bayes("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"), seed=1, draws=400)
     trials = mx.rma("yi ~ 1", pd.DataFrame({"yi": [0.5, 0.1, 0.9, 0.4], "vi": [0.04, 0.09, 0.06, 0.02]}))
     schools = mx.datasets.load("school_calendars")
+    reported = mx.subgroup_effects(pd.DataFrame({"sex": ["m", "f"], "yi": [0.3, 0.1], "vi": [0.02, 0.03]}), by=["sex"])
+    classes = mx.datasets.load("flipped_classroom")
+    classes = classes.assign(passed=(classes["score"] > 60).astype(int))
     return {
         "LmerFit.plot": fit.plot("caterpillar"),
         "CheckReport.plot": fit.check().plot(),
@@ -41,6 +44,12 @@ def pictures(fit):
         "RmaMvFit.plot": mx.rma_mv(NESTED, schools).plot(group="district"),
         "RhoSensitivity.plot": mx.rho_sensitivity(NESTED, schools, cluster="district", rhos=(0.0, 0.5)).plot(),
         "Gosh.plot": trials.gosh().plot(out="2"),
+        "SelectionFit.plot": mx.selmodel("yi ~ 1", schools).plot(),
+        "RobmaFit.plot": mx.bma(schools.iloc[:12], measure="SMD").plot("models"),
+        "SubgroupAnalysis.plot": reported.plot(),
+        "GlmerCriticism.plot": mx.glmer("passed ~ style + (1 | professor)", classes, family="bernoulli").plot(
+            "observed"
+        ),
     }
 
 

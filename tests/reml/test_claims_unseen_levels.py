@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mixedfx.inference import normal_estimate as estimate
 from mixedfx.inference.new_level_rows import NewLevelRows
-from mixedfx.reml import estimate
 from mixedfx.reml.lmer import lmer
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.errors.MixedfxWarning")
