@@ -16,14 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.design.grouping import rows_of
 from mixedfx.design.rows import functional_for
-from mixedfx.errors import ModelError, OptionError, check_flag
+from mixedfx.errors import ModelError
 from mixedfx.glmm.joint import mode_joint
 from mixedfx.glmm.model import build_model
 from mixedfx.glmm.questions import varcorr
 from mixedfx.glmm.solve import GlmmSolution, solve_model
-from mixedfx.inference.influence import Influence, group_influence, influence_from_changes, row_influence
+from mixedfx.inference.influence import Influence, influence_by, influence_from_changes
 from mixedfx.inference.resampling import take_rows
 from mixedfx.pls.projection import Projection
 from mixedfx.progress import Asked, Progress
@@ -62,31 +61,10 @@ def influence_of(
     design: Design, solution: GlmmSolution, projection: Projection, by: str | None, refit: bool, progress: Asked
 ) -> Influence:  # fmt: skip
     """Influence of rows (`by` None) or of the levels of a column or grouping factor; see `GlmerFit.influence`."""
-    check_flag("refit", refit)
-    index = design.frame.index
-    if by is None and not refit:
-        return row_influence(projection, design.fixed_names, index)
-    if by is None:
-        sets = [np.array([i]) for i in range(len(design.y))]
-        return _refitted(design, solution, projection, sets, index, "row", progress)
-    codes, levels = _groups(design, by)
-    if not refit:
-        return group_influence(projection, design.fixed_names, codes, levels, by)
-    sets = rows_of(codes, len(levels))
-    return _refitted(design, solution, projection, sets, pd.Index(list(levels), name=by), by, progress)
-
-
-def _groups(design: Design, by: str) -> tuple[NDArray[np.intp], Sequence[str]]:
-    for term in design.random:
-        if term.label == by:
-            return term.codes, term.levels
-    if by in design.frame.columns:
-        codes, values = pd.factorize(design.frame[by], sort=True)
-        return codes.astype(np.intp), [str(v) for v in values]
-    known = dict.fromkeys([*(t.label for t in design.random), *map(str, design.frame.columns)])
-    raise OptionError(
-        f"by={by!r} is no grouping factor or column of the fit", hint=f"Use one of {', '.join(map(repr, known))}."
-    )
+    return influence_by(
+        design, projection, by, refit,
+        lambda sets, index, of: _refitted(design, solution, projection, sets, index, of, progress),
+    )  # fmt: skip
 
 
 def without(design: Design, solution: GlmmSolution, rows: NDArray[np.intp]) -> GlmmSolution | None:

@@ -11,14 +11,16 @@ What the set does to the variances needs a refit; `mixedfx.reml.deletion` does i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.design import Design
 from mixedfx.design.grouping import rows_of
+from mixedfx.errors import OptionError, check_flag
 from mixedfx.pls.projection import Projection
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import Shown, SummaryContent
@@ -76,6 +78,51 @@ class Influence(Shown):
         most = f"the {SHOWN} most influential of {len(self.n)}" if len(self.n) > SHOWN else str(len(self.n))
         title = f"Influence of each {self.by} ({most}; {how})"
         return SummaryContent(title, (frame_table(self.table.rename_axis(self.by), "", most=SHOWN),))
+
+
+def influence_by(
+    design: Design, projection: Projection, by: str | None, refit: bool,
+    refitted: Callable[[Sequence[NDArray[np.intp]], pd.Index, str], Influence],
+) -> Influence:  # fmt: skip
+    """Influence of rows (`by` None) or of the levels of a column or grouping factor.
+
+    Parameters
+    ----------
+    design, projection
+        Of the fit.
+    by, refit
+        As users ask for it.
+    refitted
+        The influence of sets of rows by refits, with the labels of the sets and what they are sets of.
+
+    Raises
+    ------
+    OptionError
+        There is no such column or factor.
+    """
+    check_flag("refit", refit)
+    index = design.frame.index
+    if by is None:
+        if not refit:
+            return row_influence(projection, design.fixed_names, index)
+        return refitted([np.array([i]) for i in range(len(design.y))], index, "row")
+    codes, levels = _groups(design, by)
+    if not refit:
+        return group_influence(projection, design.fixed_names, codes, levels, by)
+    return refitted(rows_of(codes, len(levels)), pd.Index(list(levels), name=by), by)
+
+
+def _groups(design: Design, by: str) -> tuple[NDArray[np.intp], Sequence[str]]:
+    for term in design.random:
+        if term.label == by:
+            return term.codes, term.levels
+    if by in design.frame.columns:
+        codes, values = pd.factorize(design.frame[by], sort=True)
+        return codes.astype(np.intp), [str(v) for v in values]
+    known = dict.fromkeys([*(t.label for t in design.random), *map(str, design.frame.columns)])
+    raise OptionError(
+        f"by={by!r} is no grouping factor or column of the fit", hint=f"Use one of {', '.join(map(repr, known))}."
+    )
 
 
 def row_influence(projection: Projection, names: Sequence[str], index: pd.Index) -> Influence:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.design.grouping import rows_of
 from mixedfx.design.rows import functional_for
-from mixedfx.errors import ModelError, OptionError, check_flag
+from mixedfx.errors import ModelError
 from mixedfx.inference import checks
 from mixedfx.inference.findings import CheckReport, Finding
-from mixedfx.inference.influence import Influence, group_influence, row_influence
+from mixedfx.inference.influence import Influence, group_influence, influence_by
 from mixedfx.inference.response_kind import response_kind
 from mixedfx.pls.projection import Projection
 from mixedfx.progress import Asked
@@ -60,32 +59,11 @@ def influence_of(
     design: Design, solution: Solution, projection: Projection, by: str | None, refit: bool, progress: Asked = None
 ) -> Influence:  # fmt: skip
     """Influence of rows (`by` None) or of the levels of a column or grouping factor."""
-    check_flag("refit", refit)
     assert not isinstance(solution, LeastSquares)
-    index = design.frame.index
-    if by is None and not refit:
-        return row_influence(projection, design.fixed_names, index)
-    if by is None:
-        sets = [np.array([i]) for i in range(len(design.y))]
-        return refitted_influence(design, solution, projection, sets, index, "row", progress)
-    codes, levels = _groups(design, by)
-    if not refit:
-        return group_influence(projection, design.fixed_names, codes, levels, by)
-    sets = rows_of(codes, len(levels))
-    return refitted_influence(design, solution, projection, sets, pd.Index(list(levels), name=by), by, progress)
-
-
-def _groups(design: Design, by: str) -> tuple[NDArray[np.intp], Sequence[str]]:
-    for term in design.random:
-        if term.label == by:
-            return term.codes, term.levels
-    if by in design.frame.columns:
-        codes, values = pd.factorize(design.frame[by], sort=True)
-        return codes.astype(np.intp), [str(v) for v in values]
-    known = dict.fromkeys([*(t.label for t in design.random), *map(str, design.frame.columns)])
-    raise OptionError(
-        f"by={by!r} is no grouping factor or column of the fit", hint=f"Use one of {', '.join(map(repr, known))}."
-    )
+    return influence_by(
+        design, projection, by, refit,
+        lambda sets, index, of: refitted_influence(design, solution, projection, sets, index, of, progress),
+    )  # fmt: skip
 
 
 def least_confounded(projection: Projection, sigma: float) -> pd.DataFrame:
