@@ -12,7 +12,7 @@ from mixedfx.design.design import Design
 from mixedfx.errors import OptionError, check_level, check_option
 from mixedfx.glmm.simulated import quantile_residuals
 from mixedfx.glmm.solve import GlmmSolution
-from mixedfx.results.tables import term_names
+from mixedfx.results.tables import group_name, term_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def modes_table(fit: GlmerState, group: str | None, term: str | None, level: flo
     from scipy.special import ndtri
 
     check_level(level)
-    group = _group(fit, group)
+    group = group_name(fit.design.random, group)
     modes, sd = fit.ranef[group], fit.ranef_sd[group]
     term = str(modes.columns[0]) if term is None else term
     check_option("term", term, tuple(modes.columns))
@@ -67,7 +67,7 @@ def observed_table(fit: GlmerState) -> pd.DataFrame:
 
 def fitted_table(fit: GlmerState, group: str | None = None, most: int = PANELS) -> tuple[pd.DataFrame, int]:
     """Columns group, fitted, observed of some groups, from the smallest mean to the largest; and how many there are."""
-    name = _group(fit, group)
+    name = group_name(fit.design.random, group)
     term = fit.design.random[term_names(fit.design.random).index(name)]
     fitted = fit.fitted.to_numpy()
     mean = np.bincount(term.codes, fitted, term.n_levels) / np.bincount(term.codes, minlength=term.n_levels)
@@ -81,16 +81,6 @@ def fitted_table(fit: GlmerState, group: str | None = None, most: int = PANELS) 
 def _observed_values(fit: GlmerState) -> Any:
     trials = fit.design.trials
     return fit.design.y if trials is None else fit.design.y / np.maximum(trials, 1.0)
-
-
-def _group(fit: GlmerState, group: str | None) -> str:
-    """Name of a table of random effects; the first where None."""
-    names = term_names(fit.design.random)
-    if not names:
-        raise OptionError("this fit has no random effects")
-    if group is not None:
-        check_option("group", group, names)
-    return names[0] if group is None else group
 
 
 def _quantile_residuals(
@@ -141,7 +131,7 @@ def _caterpillar(
 ) -> Axes:  # fmt: skip
     from mixedfx.plots.caterpillar import caterpillar
 
-    group = _group(fit, group)
+    group = group_name(fit.design.random, group)
     table = modes_table(fit, group, term, level)
     term = str(fit.ranef[group].columns[0]) if term is None else term
     options.setdefault("xlabel", f"{term} by {group}, {fit.family.link.name} ({100 * level:g} % intervals)")
@@ -155,7 +145,11 @@ def _fitted(fit: GlmerState, ax: Axes | None, group: str | None = None, groups: 
         raise OptionError("'fitted' draws a panel for each group on a figure of its own", hint="Leave ax= out.")
     table, n = fitted_table(fit, group, groups)
     shown = len(set(table["group"]))
-    note = None if shown == n else f"{shown} of {n} levels of {_group(fit, group)}, from smallest to largest mean"
+    note = (
+        None
+        if shown == n
+        else f"{shown} of {n} levels of {group_name(fit.design.random, group)}, from smallest to largest mean"
+    )
     return observed_against_fitted(table, response=fit.design.response_name, note=note)
 
 

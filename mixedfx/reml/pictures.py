@@ -13,7 +13,7 @@ from mixedfx.errors import OptionError, check_level, check_option
 from mixedfx.means.averaging import averages
 from mixedfx.means.reference_grid import reference_grid
 from mixedfx.reml.profiling import profile
-from mixedfx.results.tables import term_names
+from mixedfx.results.tables import group_name, term_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def modes_table(fit: LmerState, group: str | None, term: str | None, level: floa
     from scipy.special import ndtri
 
     check_level(level)
-    group = _group(fit, group)
+    group = group_name(fit.design.random, group)
     modes, sd = fit.ranef[group], fit.ranef_sd[group]
     term = str(modes.columns[0]) if term is None else term
     check_option("term", term, tuple(modes.columns))
@@ -130,18 +130,8 @@ def _predictors(fit: LmerState) -> tuple[str, ...]:
     return fixed_predictors(fit.design)
 
 
-def _group(fit: LmerState, group: str | None) -> str:
-    """Name of a table of random effects; the first where None."""
-    names = term_names(fit.design.random)
-    if not names:
-        raise OptionError("this fit has no random effects")
-    if group is not None:
-        check_option("group", group, names)
-    return names[0] if group is None else group
-
-
 def _label(fit: LmerState, group: str | None) -> str:
-    name = _group(fit, group)
+    name = group_name(fit.design.random, group)
     names = term_names(fit.design.random)
     return fit.design.random[names.index(name)].label
 
@@ -156,7 +146,7 @@ def _caterpillar(
 ) -> Axes:
     from mixedfx.plots.caterpillar import caterpillar
 
-    group = _group(fit, group)
+    group = group_name(fit.design.random, group)
     table = modes_table(fit, group, term, level)
     term = str(fit.ranef[group].columns[0]) if term is None else term
     options.setdefault("xlabel", f"{term} by {group} ({100 * level:g} % intervals)")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mixedfx.covariance.components import sds_first
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.dispersion import Dispersion
-from mixedfx.errors import check_level
+from mixedfx.errors import OptionError, check_level, check_option
 
 Effects = Literal["fixed", "ran_pars", "ran_vals"]
 TIDY_COLUMNS = ("term", "estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high")
@@ -48,6 +48,22 @@ def term_names(random: Sequence[RandomTerm]) -> tuple[str, ...]:
         taken.update((name, column) for column in term.columns)
         names.append(name)
     return tuple(names)
+
+
+def group_name(random: Sequence[RandomTerm], group: str | None) -> str:
+    """Name of a table of random effects, as `term_names` has them; the first where `group` is None.
+
+    Raises
+    ------
+    OptionError
+        There is no random term, or none of that name.
+    """
+    names = term_names(random)
+    if not names:
+        raise OptionError("this fit has no random effects")
+    if group is not None:
+        check_option("group", group, names)
+    return names[0] if group is None else group
 
 
 def group_sizes(design: Design) -> dict[str, int]:
