@@ -269,6 +269,10 @@ class NoVariationWarning(MixedfxWarning):
     """The effect asked about cannot vary over the groups asked about under this formula."""
 
 
+class UnknownLevelWarning(MixedfxWarning):
+    """A forest or tree was asked about a level of a moderator that it has never seen; it treats it as none of the others."""
+
+
 class UnseenLevelsWarning(MixedfxWarning):
     """New levels were drawn from the population; the message lists them, so that a typing error shows."""
 

@@ -1,0 +1,1 @@
+"""Which moderators explain how true effects differ: blocks of meta-regressions, forests, trees, and their comparison."""

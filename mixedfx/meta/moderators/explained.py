@@ -1,0 +1,457 @@
+r"""How much of the heterogeneity of effects moderators explain in studies that were not used to find out how.
+
+Each cluster (study) is predicted by a model fitted without it. The predictions then are the only moderator of a
+meta-regression of all estimates, a "super moderator" (Williams et al. 2022), and
+
+    R2 = 1 - sum of its variance components / sum of those of the model without moderators.
+
+Nothing keeps R2 from being negative: predictions of studies that were left out may be worse than one mean, and that is
+what this number is there to show. A slope of the super moderator below one says that predictions differ too much.
+
+The same clusters are left out for the meta-regression and for the forest, so that the two R2 compare the models alone.
+Where moderators are selected on all data first (``selection="once"``), the studies left out have had their say in the
+selection, and R2 is too high; ``"nested"`` selects anew without each cluster.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.frame import to_pandas
+from mixedfx.errors import (
+    DataError,
+    MixedfxWarning,
+    ModelError,
+    OptionError,
+    UnknownLevelWarning,
+    check_count,
+    check_level,
+    check_option,
+    outside,
+)
+from mixedfx.formula.mixed_formula import MixedFormula
+from mixedfx.formula.names import quote
+from mixedfx.formula.parse import parse_formula
+from mixedfx.meta.moderators.checkpoint import Checkpoint
+from mixedfx.meta.moderators.features import columns_of, terms_of
+from mixedfx.meta.moderators.metaforest import MetaForest, metaforest
+from mixedfx.meta.moderators.screening import Blocks, screen_moderators
+from mixedfx.meta.multivariate.mv_fit import RmaMvFit
+from mixedfx.meta.multivariate.rma_mv import rma_mv
+from mixedfx.meta.reading import kept
+from mixedfx.progress import Asked, Progress
+from mixedfx.results.frames import frame_table
+from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
+
+Selection = Literal["none", "once", "nested"]
+Approach = Literal["regression", "forest"]
+APPROACHES: tuple[Approach, ...] = ("regression", "forest")
+PREDICTION = "prediction"  # name of the super moderator's column
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ExplainedHeterogeneity(Shown):
+    """What two approaches explain of clusters they have not seen.
+
+    Attributes
+    ----------
+    table
+        approach, r2, conf_low, conf_high (NaN without bootstrap), slope and std_error of the super moderator, mse,
+        moderators (their number; mean over clusters where they are selected anew), r2_in_sample (regression).
+    predictions
+        A row for each estimate: cluster, yi, and the prediction of each approach.
+    kept
+        Approach -> moderator -> share of the models that have it.
+    selection
+        How moderators were selected.
+    cluster
+        What was left out in turn.
+    level
+        Of the intervals.
+    """
+
+    table: pd.DataFrame
+    predictions: pd.DataFrame
+    kept: dict[str, pd.Series]
+    selection: Selection
+    cluster: str
+    level: float
+
+    def content(self) -> SummaryContent:
+        """What is shown."""
+        words = {
+            "none": "all moderators of the formula in every model",
+            "once": "on all data: the clusters left out had their say, so that R2 is too high",
+            "nested": f"anew without each {self.cluster}",
+        }
+        clusters = self.predictions[self.cluster].nunique()
+        facts = SummaryFacts(
+            (("Predictions", f"of each of {clusters:,} levels of {self.cluster} by models fitted without it"),
+             ("R2", "share by which the predictions as the only moderator reduce the variance of true effects; negative "
+                    "where they add to it"),
+             ("Selection", words[self.selection]))
+        )  # fmt: skip
+        shown = self.table.drop(columns=[c for c in self.table.columns if bool(self.table[c].isna().all())])
+        return SummaryContent("Heterogeneity explained out of sample", (frame_table(shown, "By approach"), facts))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is fitted without each cluster."""
+
+    formula: MixedFormula
+    frame: pd.DataFrame
+    vi: str
+    cluster: str
+    selection: Selection
+    blocks: Blocks | None
+    always: str | None
+    threshold: float
+    forest: Mapping[str, Any]
+    preselect: Mapping[str, Any]
+    once: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def moderators(self) -> tuple[str, ...]:
+        """The terms of the fixed part but for the intercept."""
+        return terms_of(self.formula.fixed)
+
+    def regression(self, frame: pd.DataFrame, terms: Sequence[str]) -> RmaMvFit:
+        """The meta-regression on some of the moderators."""
+        random = " + ".join(str(part) for part in self.formula.random)
+        right = " + ".join(["1", *terms, random])
+        return rma_mv(f"{self.formula.response} ~ {right}", frame, vi=self.vi)
+
+    def grown(self, frame: pd.DataFrame, terms: Sequence[str], importance: bool = False) -> MetaForest:
+        """The forest on some of the moderators."""
+        text = f"{self.formula.response} ~ {' + '.join(terms)}"
+        return metaforest(text, frame, vi=self.vi, cluster=self.cluster, importance=importance, **self.forest)
+
+    def chosen(self, approach: Approach, frame: pd.DataFrame) -> tuple[str, ...]:
+        """The moderators that an approach selects on some of the data."""
+        if approach == "regression":
+            if self.blocks is None:
+                return self.moderators()
+            found = screen_moderators(
+                str(self.formula), frame, self.vi, cluster=self.cluster, blocks=self.blocks, always=self.always,
+                threshold=self.threshold,
+            )  # fmt: skip
+            return found.kept
+        found = self.grown(frame, self.moderators(), True).preselect(**self.preselect)
+        return tuple(quote(name) for name in found.kept)
+
+    def without(self, approach: Approach, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Predictions of a cluster's rows by a model without them.
+
+        Raises
+        ------
+        ModelError
+            Where there is no such model; it says without which cluster.
+        """
+        try:
+            return self.predict(approach, self.frame[~rows], self.frame[rows])
+        except ModelError as error:
+            label = self.frame.loc[rows, self.cluster].iloc[0]
+            raise ModelError(f"without {self.cluster} {label}: {error.message}", hint=error.hint) from None
+
+    def predict(
+        self, approach: Approach, train: pd.DataFrame, test: pd.DataFrame
+    ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Predictions of the rows left out, and the moderators that made them."""
+        terms = self.moderators() if self.selection == "none" else self.once.get(approach)
+        if terms is None:
+            terms = self.chosen(approach, train)
+        if not terms:
+            return np.full(len(test), float(self.regression(train, ()).beta[0])), ()
+        if approach == "forest":
+            return self.grown(train, terms).predict(test), terms
+        fit = self.regression(train, terms)
+        known = _with_known_levels(self, train, test)
+        return fit.predict(known)["estimate"].to_numpy(), terms
+
+
+def explained_heterogeneity(
+    formula: str | MixedFormula,
+    data: Any,
+    vi: str = "vi",
+    *,
+    cluster: str,
+    approaches: Sequence[Approach] = APPROACHES,
+    selection: Selection = "none",
+    blocks: Blocks | None = None,
+    always: str | None = None,
+    threshold: float = 0.10,
+    forest: Mapping[str, Any] | None = None,
+    preselect: Mapping[str, Any] | None = None,
+    unseen: Literal["reference", "refuse"] = "reference",
+    bootstrap: int = 0,
+    level: float = 0.95,
+    seed: int | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Asked = None,
+) -> ExplainedHeterogeneity:
+    """Compare how much of the heterogeneity meta-regression and a forest explain in clusters left out.
+
+    Parameters
+    ----------
+    formula
+        ``"yi ~ grade + weeks + (1 | study/esid)"``: moderators and the random terms of `mixedfx.rma_mv`. A forest takes
+        the same moderators, which must then be columns without functions or products.
+    data, vi
+        Any data frame; the column of sampling variances.
+    cluster
+        Column whose levels are left out in turn, such as the study.
+    approaches
+        ``"regression"``, ``"forest"``.
+    selection
+        ``"none"``: all moderators. ``"once"``: those that `screen_moderators` (with `blocks`) and the preselection of a
+        forest keep on all data. ``"nested"``: those that they keep without each cluster.
+    blocks, always, threshold
+        Of `screen_moderators`; without blocks the regression keeps all moderators.
+    forest
+        Options of `mixedfx.metaforest`, such as ``{"n_trees": 500, "n_jobs": 2}``.
+    preselect
+        Options of `MetaForest.preselect`, such as ``{"repeats": 100}``.
+    unseen
+        Levels of a moderator that one cluster alone has: with ``"reference"`` a regression without it predicts the
+        level whose coefficient is zero there (the reference level, or the last one where the reference level is the one
+        left out), with a warning; ``"refuse"``.
+    bootstrap
+        Samples of the clusters with their predictions, for intervals of R2 and slope; the models are not fitted anew.
+    level
+        Of the intervals.
+    seed
+        Of forests and bootstrap.
+    checkpoint
+        A file in which predictions are kept, so that a run that was stopped goes on from there.
+    progress
+        As for other long work.
+
+    Returns
+    -------
+    ExplainedHeterogeneity
+
+    Raises
+    ------
+    DataError
+        Fewer than three clusters; with ``unseen="refuse"`` a level of a moderator that one cluster alone has.
+    ModelError
+        Moderators that are combinations of others without some cluster.
+
+    Warns
+    -----
+    UnknownLevelWarning
+        A level of a moderator that one cluster alone has.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import mixedfx as mx
+    >>> rng = np.random.default_rng(3)
+    >>> data = pd.DataFrame({"study": np.repeat(np.arange(30), 2), "esid": np.arange(60), "vi": 0.02})
+    >>> data["x"] = rng.normal(size=60)
+    >>> data["yi"] = 0.3 * data["x"] + rng.normal(0, 0.2, 60)
+    >>> found = mx.explained_heterogeneity("yi ~ x + (1 | study/esid)", data, cluster="study",
+    ...                                    approaches=["regression"])
+    >>> found.table[["approach", "r2", "slope"]].round(2)
+         approach   r2  slope
+    0  regression  ...
+    """
+    check_option("selection", selection, ("none", "once", "nested"))
+    for approach in approaches:
+        check_option("approaches", approach, APPROACHES)
+    check_option("unseen", unseen, ("reference", "refuse"))
+    check_count("bootstrap", bootstrap, 0)
+    check_level(level)
+    task = _read(
+        formula, data, vi, cluster, selection, blocks, always, threshold, forest, preselect, seed, unseen
+    )  # fmt: skip
+    codes, labels = pd.factorize(task.frame[cluster])
+    if len(labels) < 3:
+        raise DataError(f"{len(labels)} levels of '{cluster}' are too few to leave each out in turn")
+    if selection == "once":
+        with _quiet():
+            task.once.update({approach: task.chosen(approach, task.frame) for approach in approaches})
+    found = {approach: np.full(len(codes), np.nan) for approach in approaches}
+    chosen: dict[str, list[tuple[str, ...]]] = {approach: [] for approach in approaches}
+    saved = Checkpoint.at(checkpoint, task, seed)
+    with Progress(progress, "clusters left out", len(labels) * len(approaches), "models") as report, _quiet():
+        for i, (label, approach) in enumerate((x, a) for x in range(len(labels)) for a in approaches):
+            rows = codes == label
+            predictions, terms = saved.get(approach, str(labels[label]), lambda a=approach, r=rows: task.without(a, r))
+            found[approach][rows] = predictions
+            chosen[approach].append(terms)
+            report(i + 1)
+    return _answer(task, found, chosen, bootstrap, level, seed)
+
+
+def _quiet() -> warnings.catch_warnings:  # pyright: ignore[reportMissingTypeArgument]
+    """What single fits warn of (few levels, few effects) is not said once for every cluster."""
+    return warnings.catch_warnings(action="ignore", category=MixedfxWarning)
+
+
+def _read(
+    formula: Any, data: Any, vi: str, cluster: str, selection: Selection, blocks: Any, always: Any, threshold: float,
+    forest: Any, preselect: Any, seed: int | None, unseen: str,
+) -> _Task:  # fmt: skip
+    """The call as a task, rows without missing values."""
+    parsed = parse_formula(formula) if isinstance(formula, str) else formula
+    frame = kept(data) if isinstance(data, pd.DataFrame) else to_pandas(kept(data))
+    for name in (vi, cluster):
+        if not isinstance(name, str) or name not in frame.columns:
+            raise DataError(f"the data have no column {name!r}", hint="Name columns: vi='vi', cluster='study'.")
+    if not parsed.random:
+        raise ModelError(
+            "the formula has no random terms, whose variances are explained", hint="Write (1 | study/esid)."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)
+        used = rma_mv(parsed, frame, vi=vi).design.rows.used
+    frame = frame.iloc[used].reset_index(drop=True)
+    task = _Task(
+        parsed, frame, vi, cluster, selection, blocks, always, threshold, {"seed": seed, **(forest or {})}, preselect or {}
+    )
+    if not task.moderators():
+        raise ModelError("the formula has no moderators", hint="Write 'yi ~ x1 + x2 + (1 | study/esid)'.")
+    _say_single_levels(task, unseen)
+    return task
+
+
+def _say_single_levels(task: _Task, unseen: str) -> None:
+    """Levels of a moderator that one cluster alone has: without it the regression has no coefficient for them."""
+    found = []
+    for name in _categories(task):
+        column = task.frame[name].astype(str)
+        clusters = task.frame.groupby(column)[task.cluster].nunique()
+        for level in clusters.index[clusters < 2]:
+            where = task.frame.loc[column == level, task.cluster].iloc[0]
+            found.append(f"'{level}' of {name} in {task.cluster} {where}")
+    if not found:
+        return
+    listed = "; ".join(found)
+    if unseen == "refuse":
+        raise DataError(
+            f"one {task.cluster} alone has a level of a moderator, and a regression without it cannot predict it: {listed}",
+            hint="Put such levels together with others, or leave the moderator out.",
+        )
+    warnings.warn(
+        f"one {task.cluster} alone has a level of a moderator; a regression without it predicts the level "
+        f"whose coefficient is zero there, a forest none of those known: {listed}", UnknownLevelWarning, outside(),
+    )  # fmt: skip
+
+
+def _categories(task: _Task) -> list[str]:
+    """Moderators whose values are levels."""
+    names = columns_of(task.formula, task.frame.columns)
+    return [
+        name
+        for name in names
+        if not pd.api.types.is_numeric_dtype(task.frame[name]) or f"C({quote(name)})" in task.formula.fixed
+    ]
+
+
+def _ordered(column: pd.Series) -> list[Any]:
+    """The levels of a category in the order in which a design codes them."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return [level for level in column.cat.categories if bool((column == level).any())]
+    return sorted(column.unique())
+
+
+def _with_known_levels(task: _Task, train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+    """The rows left out, levels that the others do not have replaced by one whose coefficient is zero without them.
+
+    Coded as on all data, the column of such a level is empty in the others and drops out: it is predicted as the
+    reference level. Where the reference level itself is missing, the columns of the other levels add up to the
+    intercept and the last of them drops out: it is predicted as the last level.
+    """
+    changed = {}
+    for name in _categories(task):
+        known, column = train[name], test[name]
+        strange = ~column.isin(known.unique())
+        if strange.any():
+            levels = _ordered(task.frame[name])
+            seen = [level for level in levels if bool((known == level).any())]
+            changed[name] = column.mask(strange, levels[0] if levels[0] in seen else seen[-1])
+    return test.assign(**changed) if changed else test
+
+
+def _variance(fit: RmaMvFit) -> float:
+    """Sum of the variance components."""
+    table = fit.components
+    return float(table.loc[table["term"].str.match("sigma2|tau2"), "estimate"].sum())
+
+
+def _super(task: _Task, frame: pd.DataFrame, predictions: NDArray[np.float64]) -> tuple[float, float, float]:
+    """R2, slope, and its standard error, of the predictions as the only moderator."""
+    frame = frame.assign(**{PREDICTION: predictions})
+    null = _variance(task.regression(frame, ()))
+    if np.ptp(predictions) == 0.0:
+        return 0.0, np.nan, np.nan
+    fit = task.regression(frame, (PREDICTION,))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r2 = 1.0 - _variance(fit) / null if null > 0.0 else np.nan
+    return r2, float(fit.beta[1]), float(np.sqrt(fit.covariance[1, 1]))
+
+
+def _answer(
+    task: _Task, found: Mapping[str, NDArray[np.float64]], chosen: Mapping[str, list[tuple[str, ...]]], bootstrap: int,
+    level: float, seed: int | None,
+) -> ExplainedHeterogeneity:  # fmt: skip
+    response = str(task.formula.response)
+    y = task.frame[response.strip("`")].to_numpy(dtype=np.float64) if response.strip("`") in task.frame else np.nan
+    rows, shares = [], {}
+    with _quiet():
+        for approach, predictions in found.items():
+            r2, slope, se = _super(task, task.frame, predictions)
+            low, high = _interval(task, predictions, bootstrap, level, seed)
+            inside = np.nan
+            if approach == "regression" and task.selection == "none":
+                null = _variance(task.regression(task.frame, ()))
+                inside = 1.0 - _variance(task.regression(task.frame, task.moderators())) / null if null > 0 else np.nan
+            number = float(np.mean([len(terms) for terms in chosen[approach]]))
+            mse = float(np.mean((y - predictions) ** 2))
+            rows.append((approach, r2, low, high, slope, se, mse, number, inside))
+            names = task.moderators()
+            shares[approach] = pd.Series(
+                {name: np.mean([name in terms for terms in chosen[approach]]) for name in names}, name="share"
+            ).sort_values(ascending=False, kind="stable")  # fmt: skip
+    columns = ["approach", "r2", "conf_low", "conf_high", "slope", "std_error", "mse", "moderators", "r2_in_sample"]
+    predictions = pd.DataFrame({task.cluster: task.frame[task.cluster], "yi": y, **found})
+    return ExplainedHeterogeneity(
+        pd.DataFrame(rows, columns=columns), predictions, shares, task.selection, task.cluster, level
+    )  # fmt: skip
+
+
+def _interval(
+    task: _Task, predictions: NDArray[np.float64], samples: int, level: float, seed: int | None
+) -> tuple[float, float]:  # fmt: skip
+    """Percentiles of R2 over bootstrap samples of the clusters, each with its predictions."""
+    if not samples:
+        return np.nan, np.nan
+    codes, labels = pd.factorize(task.frame[task.cluster])
+    rows = [np.flatnonzero(codes == c) for c in range(len(labels))]
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(samples):
+        drawn = [rows[c] for c in rng.integers(len(rows), size=len(rows))]
+        at = np.concatenate(drawn)
+        frame = task.frame.iloc[at].reset_index(drop=True)
+        copies = np.repeat(np.arange(len(drawn)), [len(r) for r in drawn])
+        frame[task.cluster] = copies  # a cluster that is drawn twice is two clusters
+        try:
+            out.append(_super(task, frame, predictions[at])[0])
+        except (ModelError, OptionError, np.linalg.LinAlgError):
+            continue
+    if len(out) < 2:
+        return np.nan, np.nan
+    low, high = np.quantile(out, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+

@@ -1,0 +1,264 @@
+"""Moderators as a forest or a tree sees them: numbers as they are, and an indicator of every level of a category.
+
+A tree needs no reference level, no transforms that keep the order of values, and no products: it finds thresholds and
+interactions itself. So a formula here is a list of columns, and everything else is refused in words.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.expressions import columns_read
+from mixedfx.design.frame import column, kind, nearest, plain
+from mixedfx.errors import DataError, FormulaError, UnknownLevelWarning, outside
+from mixedfx.formula.mixed_formula import MixedFormula
+from mixedfx.formula.names import quote
+from mixedfx.formula.parse import expand_dot, parse_formula
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Moderator:
+    """One moderator.
+
+    Attributes
+    ----------
+    name
+        Its column.
+    levels
+        Its levels as text, in their order; None where it is a number.
+    """
+
+    name: str
+    levels: tuple[str, ...] | None
+
+    @property
+    def width(self) -> int:
+        """Columns it has among the features."""
+        return 1 if self.levels is None else len(self.levels)
+
+
+@dataclass(frozen=True)
+class Coding:
+    """Turns columns of data into features, the same way for the data of a fit and for new ones.
+
+    Attributes
+    ----------
+    moderators
+        In the order of the formula.
+    """
+
+    moderators: tuple[Moderator, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The moderators by name."""
+        return tuple(one.name for one in self.moderators)
+
+    @property
+    def columns(self) -> tuple[NDArray[np.intp], ...]:
+        """For each moderator the positions of its columns among the features."""
+        ends = np.cumsum([0, *(one.width for one in self.moderators)])
+        return tuple(np.arange(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True))
+
+    def values(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The moderators of a frame: numbers as float64 (NaN where missing), categories as text (None)."""
+        out = {}
+        for one in self.moderators:
+            if one.name not in frame.columns:
+                raise DataError(f"the data have no column '{one.name}'", hint=nearest(one.name, frame.columns))
+            values = _present(frame, one.name)
+            if one.levels is None and kind(values) != "number":
+                raise DataError(f"moderator '{one.name}' is a number in the data of the fit, here it is {values.dtype}")
+            whole = values.astype(np.float64) if one.levels is None else _texts(values)
+            out[one.name] = whole.reindex(range(len(frame))).to_numpy()
+        return pd.DataFrame({name: _absent_as_none(found) for name, found in out.items()}, index=frame.index)
+
+    def features(self, values: pd.DataFrame) -> Array:
+        """(n, c) features of what `values` gives; a level that is not known has an indicator of none."""
+        parts, unseen = [], {}
+        for one in self.moderators:
+            found = values[one.name].to_numpy()
+            if one.levels is None:
+                parts.append(found.astype(np.float64)[:, None])
+                continue
+            parts.append((found[:, None] == np.array(one.levels, dtype=object)[None]).astype(np.float64))
+            strange = sorted({str(v) for v in found if v is not None} - set(one.levels))
+            if strange:
+                unseen[one.name] = strange
+        if unseen:
+            listed = "; ".join(f"{name}: {', '.join(levels)}" for name, levels in unseen.items())
+            warnings.warn(
+                f"levels of moderators that the data of the fit do not have are none of those known ({listed})",
+                UnknownLevelWarning, outside(),
+            )  # fmt: skip
+        return np.hstack(parts) if parts else np.zeros((len(values), 0))
+
+
+def read_formula(formula: str | MixedFormula, available: Any) -> tuple[str, tuple[str, ...], frozenset[str]]:
+    """The response, the moderators that a formula lists, and which of them are categories by ``C()``.
+
+    Parameters
+    ----------
+    formula
+        ``"yi ~ grade + C(design) + weeks"``.
+    available
+        Columns of the data.
+
+    Raises
+    ------
+    FormulaError
+        Random terms, offsets, products or functions.
+    """
+    parsed = expand_dot(parse_formula(formula) if isinstance(formula, str) else formula, tuple(available))
+    if parsed.random or parsed.offsets or parsed.additions:
+        raise FormulaError(
+            "a forest has no random terms, offsets or known errors in its formula",
+            hint="Name moderators alone; clusters are given by cluster=, sampling variances by vi=.",
+        )
+    if parsed.response is None:
+        raise FormulaError("the formula has no response", hint="Write 'yi ~ x1 + x2'.")
+    read = columns_of(parsed, available)
+    listed = terms_of(parsed.fixed)
+    names = tuple(name for name in read if {quote(name), f"C({quote(name)})"} & set(listed))
+    strange = [piece for piece in listed if piece not in {t for n in names for t in (quote(n), f"C({quote(n)})")}]
+    if strange:
+        raise FormulaError(
+            f"{strange[0]!r} is not a column of the data",
+            hint="Trees find thresholds and interactions themselves: list columns, without functions or products.",
+        )
+    if not names:
+        raise FormulaError("the formula names no moderator", hint="Write 'yi ~ x1 + x2'.")
+    coded = frozenset(name for name in names if f"C({quote(name)})" in listed)
+    return _response(parsed), names, coded
+
+
+def terms_of(fixed: str) -> tuple[str, ...]:
+    """The terms of a right side that is a sum, as they are written; its intercept left out."""
+    return tuple(piece.strip() for piece in _pieces(fixed))
+
+
+def columns_of(formula: MixedFormula, available: Any) -> tuple[str, ...]:
+    """Columns of the data that the fixed part reads."""
+    return columns_read(replace(formula, response=None, random=(), offsets=(), additions=()), (), list(available))
+
+
+def _response(parsed: MixedFormula) -> str:
+    assert parsed.response is not None
+    text = parsed.response
+    return text[1:-1] if text.startswith("`") and text.endswith("`") else text
+
+
+def _pieces(fixed: str) -> list[str]:
+    """The terms of a right side that is a sum; its intercept left out."""
+    out, text, quoted, depth = [], "", False, 0
+    for letter in fixed:
+        quoted ^= letter == "`"
+        depth += (letter == "(") - (letter == ")") if not quoted else 0
+        if letter == "+" and not quoted and not depth:
+            out.append(text)
+            text = ""
+        else:
+            text += letter
+    return [piece for piece in (*out, text) if piece.strip() not in ("0", "1")]
+
+
+def read_coding(frame: pd.DataFrame, names: tuple[str, ...], categorical: frozenset[str] = frozenset()) -> Coding:
+    """What the moderators are in the data of a fit: numbers, or categories with these levels.
+
+    Raises
+    ------
+    DataError
+        A moderator with one value.
+    """
+    out, constant = [], []
+    for name in names:
+        values = _present(frame, name)
+        if name in categorical or kind(values) != "number":
+            texts = set(_texts(values))
+            ordered = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else sorted(texts)
+            levels = tuple(str(level) for level in ordered if str(level) in texts)
+            out.append(Moderator(name, levels))
+        else:
+            out.append(Moderator(name, None))
+        if values.nunique() < 2:
+            constant.append(name)
+    if constant:
+        raise DataError(
+            f"moderators that do not vary explain nothing: {', '.join(constant)}", hint="Leave them out of the formula."
+        )
+    return Coding(tuple(out))
+
+
+def _present(frame: pd.DataFrame, name: str) -> pd.Series:
+    """The values of a column that are there, by position."""
+    values = column(frame, name).reset_index(drop=True)
+    return column(plain(values[values.notna()].to_frame(name)), name)
+
+
+def _texts(values: pd.Series) -> pd.Series:
+    return pd.Series([str(value) for value in values.to_numpy(dtype=object)], index=values.index, dtype=object)
+
+
+def _absent_as_none(found: NDArray[Any]) -> NDArray[Any]:
+    return np.where(pd.isna(found), None, found) if found.dtype == object else found
+
+
+@dataclass(frozen=True)
+class Filling:
+    """Values that stand for missing moderators: the median of numbers, the commonest level of categories.
+
+    Attributes
+    ----------
+    values
+        Moderator -> value.
+    """
+
+    values: dict[str, Any]
+
+    @classmethod
+    def of(cls, values: pd.DataFrame) -> Filling:
+        """From the rows of a fit (or of the training part of a fold)."""
+        out: dict[str, Any] = {}
+        for name in values.columns:
+            found = values[name].dropna()
+            if found.dtype == np.float64:
+                out[name] = float(found.median()) if len(found) else 0.0
+            else:
+                counts = found.value_counts()
+                out[name] = None if not len(counts) else sorted(counts.index[counts == counts.max()])[0]
+        return cls(out)
+
+    def fill(self, values: pd.DataFrame) -> pd.DataFrame:
+        """The same rows without a missing moderator."""
+        out = values.copy()
+        for name, value in self.values.items():
+            absent = out[name].isna()
+            if absent.any():
+                out.loc[absent, name] = value
+        return out
+
+
+def refuse_missing(values: pd.DataFrame) -> None:
+    """Say which moderators are missing and how often.
+
+    Raises
+    ------
+    DataError
+        Where any is.
+    """
+    counts = values.isna().sum()
+    counts = counts[counts > 0]
+    if len(counts):
+        listed = ", ".join(f"{name} in {count}" for name, count in counts.items())
+        raise DataError(
+            f"moderators are missing in some of {len(values)} rows: {listed}",
+            hint='Leave such rows or moderators out, or say impute="median" (within training rows).',
+        )

@@ -1,0 +1,56 @@
+"""Importance of predictors: one point a line, the largest on top."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, LINE_OF_TEXT, fold, new_axes, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST = 40
+
+
+def importance(table: pd.DataFrame, *, name: str = "moderator", xlabel: str = "importance", ax: Axes | None = None) -> Axes:
+    """Draw importance as points on lines from zero; negative ones hollow.
+
+    Parameters
+    ----------
+    table
+        `name` and importance, the largest first; at most the first 40 rows are drawn.
+    name
+        Column of the labels.
+    xlabel
+        Of the axis.
+    ax
+        Axes to draw on; new ones where None.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.plots.importance import importance
+    >>> axes = importance(pd.DataFrame({"moderator": ["weeks", "noise"], "importance": [0.02, -0.001]}))
+    >>> [label.get_text() for label in axes.get_yticklabels()]
+    ['weeks', 'noise']
+    """
+    shown = table.head(MOST)
+    values = shown["importance"].to_numpy(dtype=np.float64)
+    height = max(1.2, LINE_OF_TEXT * 1.35 * len(shown) + 0.6)
+    axes = new_axes(1.2 * COLUMN, height) if ax is None else ax
+    plain(axes)
+    y = np.arange(len(shown))[::-1]
+    axes.axvline(0.0, color=GREY, linewidth=0.8)
+    axes.hlines(y, 0.0, values, color=GREY, linewidth=0.8)
+    positive = values > 0
+    axes.plot(values[positive], y[positive], "o", color=COLOURS[0], markersize=4.5)
+    axes.plot(values[~positive], y[~positive], "o", color=COLOURS[0], markerfacecolor="white", markersize=4.5)
+    axes.set_yticks(y, [fold(str(label), 32).replace("$", r"\$") for label in shown[name]])
+    axes.set_xlabel(xlabel, fontsize=FONT)
+    axes.set_ylim(-0.7, len(shown) - 0.3)
+    if len(table) > MOST:
+        axes.set_title(f"the first {MOST} of {len(table)}", fontsize=FONT, loc="left")
+    return axes

@@ -1,0 +1,121 @@
+"""A tree of groups: rules at its branches, and the mean effect of each leaf with its interval below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.plots.style import COLOURS, COLUMN, FAINT, FONT, GREY, fold, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One division: the leaf that is divided (its right part becomes the next leaf), and both sides in words."""
+
+    leaf: int
+    left: str
+    right: str
+
+
+def tree(branches: Sequence[Branch], leaves: pd.DataFrame, *, ylabel: str = "effect", ax: Axes | None = None) -> Axes:
+    """Draw a tree.
+
+    Parameters
+    ----------
+    branches
+        The divisions in the order in which they were made.
+    leaves
+        leaf, k, estimate, conf_low, conf_high.
+    ylabel
+        What the estimates are.
+    ax
+        Axes to draw on; new ones where None.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.plots.tree import Branch, tree
+    >>> leaves = pd.DataFrame({"leaf": [0, 1], "k": [30, 20], "estimate": [0.1, 0.6], "conf_low": [0.0, 0.5],
+    ...                        "conf_high": [0.2, 0.7]})
+    >>> axes = tree([Branch(0, "weeks <= 12", "weeks > 12")], leaves)
+    >>> [text.get_text() for text in axes.texts][:2]
+    ['weeks <= 12', 'weeks > 12']
+    """
+    count = len(leaves)
+    order, depth = _layout(branches)
+    levels = max(depth.values(), default=0)
+    axes = new_axes(max(1.1 * COLUMN, 1.25 * count), 1.6 + 0.55 * max(levels, 1)) if ax is None else ax
+    axes.set_axis_off()
+    place = {leaf: x for x, leaf in enumerate(order)}
+    top = 1.0 + 0.9 * max(levels, 1)
+    _draw(axes, branches, place, top)
+    low, high = float(leaves["conf_low"].min()), float(leaves["conf_high"].max())
+    span = max(high - low, 1e-12)
+
+    def up(value: float) -> float:
+        return 0.1 + 0.8 * (value - low) / span
+
+    if low <= 0.0 <= high:
+        axes.axhline(up(0.0), color=GREY, linewidth=0.8)
+        axes.text(-0.62, up(0.0), "0", fontsize=FONT - 1, ha="right", va="center")
+    for row in leaves.to_dict("records"):
+        x = place[int(row["leaf"])]
+        axes.fill_between([x - 0.45, x + 0.45], 0.0, 1.0, color=FAINT, lw=0, zorder=0)
+        axes.vlines(x, up(row["conf_low"]), up(row["conf_high"]), color=COLOURS[0], linewidth=1.6)
+        axes.plot(x, up(row["estimate"]), "s", color=COLOURS[0], markersize=5)
+        axes.text(x, -0.06, f"{row['estimate']:.2f}\n[{row['conf_low']:.2f}, {row['conf_high']:.2f}]\nk = {row['k']:,}",
+                  fontsize=FONT - 1, ha="center", va="top")  # fmt: skip
+    axes.text(-0.75, 0.5, ylabel, fontsize=FONT, rotation=90, ha="right", va="center")
+    axes.set_xlim(-0.9, count - 0.4)
+    axes.set_ylim(-0.75, top + 0.15)
+    return axes
+
+
+def _layout(branches: Sequence[Branch]) -> tuple[list[int], dict[int, int]]:
+    """Leaves from left to right, and how deep each lies."""
+    order, depth = [0], {0: 0}
+    for number, branch in enumerate(branches, 1):
+        order.insert(order.index(branch.leaf) + 1, number)
+        depth[branch.leaf] = depth[number] = depth[branch.leaf] + 1
+    return order, depth
+
+
+def _draw(axes: Axes, branches: Sequence[Branch], place: dict[int, int], top: float) -> None:
+    """Lines and rules from the top down: each division divides what a leaf was at that time."""
+    members: dict[int, list[int]] = {0: [0]}
+    for number, branch in enumerate(branches, 1):
+        members[branch.leaf].append(number)
+        for leaf, own in list(members.items()):
+            if leaf != branch.leaf and branch.leaf in own:
+                own.append(number)
+        members[number] = [number]
+    height: dict[int, float] = {0: top}
+    parts: dict[int, list[int]] = {0: list(range(len(branches) + 1))}
+    for number, branch in enumerate(branches, 1):
+        whole = parts[branch.leaf]
+        right = _descendants(branches, number)
+        left = [leaf for leaf in whole if leaf not in right]
+        y = height[branch.leaf]
+        x = float(np.mean([place[leaf] for leaf in whole]))
+        for part, words, leaf in ((left, branch.left, branch.leaf), (right, branch.right, number)):
+            to = float(np.mean([place[one] for one in part]))
+            axes.plot([x, to, to], [y, y, y - 0.9 if len(part) > 1 else 1.0], color=GREY, linewidth=0.9)
+            axes.text(to, y - 0.08, fold(words, 18).replace("$", r"\$"), fontsize=FONT - 1, ha="center", va="top",
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0})  # fmt: skip
+            parts[leaf], height[leaf] = part, y - 0.9
+
+
+def _descendants(branches: Sequence[Branch], number: int) -> list[int]:
+    """The right part of a division, and all that is divided off from it later."""
+    found = [number]
+    for later, branch in enumerate(branches, 1):
+        if later > number and branch.leaf in found:
+            found.append(later)
+    return found
