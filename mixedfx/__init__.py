@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from mixedfx.meta.effect_sizes.escalc import escalc
     from mixedfx.meta.effect_sizes.transforms import convert_effects
     from mixedfx.meta.effect_sizes.vcalc import vcalc
+    from mixedfx.meta.moderators.explained import explained_heterogeneity
+    from mixedfx.meta.moderators.metacart import metacart
+    from mixedfx.meta.moderators.metaforest import metaforest
+    from mixedfx.meta.moderators.screening import screen_moderators
+    from mixedfx.meta.moderators.tuning import tune_metaforest
     from mixedfx.meta.multivariate.rho_sensitivity import rho_sensitivity
     from mixedfx.meta.multivariate.rma_mv import rma_mv
     from mixedfx.meta.selection.selmodel import selmodel
@@ -65,10 +70,13 @@ __all__ = [
     "emtrends",
     "errors",
     "escalc",
+    "explained_heterogeneity",
     "families",
     "glmer",
     "lmer",
     "load",
+    "metacart",
+    "metaforest",
     "poststratify",
     "power",
     "prior_predictive",
@@ -80,11 +88,13 @@ __all__ = [
     "rma_mv",
     "rma_peto",
     "robma",
+    "screen_moderators",
     "selmodel",
     "stan_code",
     "stan_data",
     "subgroup_effects",
     "table",
+    "tune_metaforest",
     "vcalc",
 ]
 
@@ -101,24 +111,29 @@ _FUNCTIONS = {
     "emmeans": "mixedfx.means.emmeans",
     "emtrends": "mixedfx.means.emmeans",
     "escalc": "mixedfx.meta.effect_sizes.escalc",
+    "explained_heterogeneity": "mixedfx.meta.moderators.explained",
     "glmer": "mixedfx.glmm.glmer",
     "lmer": "mixedfx.reml.lmer",
     "load": "mixedfx.bayes.posterior.load",
+    "metacart": "mixedfx.meta.moderators.metacart",
+    "metaforest": "mixedfx.meta.moderators.metaforest",
     "poststratify": "mixedfx.effects.poststratify",
     "power": "mixedfx.inference.power",
     "prior_predictive": "mixedfx.bayes.bayes",
     "rake": "mixedfx.effects.rake",
     "rho_sensitivity": "mixedfx.meta.multivariate.rho_sensitivity",
     "rma": "mixedfx.meta.univariate.rma",
-    "rma_mv": "mixedfx.meta.multivariate.rma_mv",
     "rma_mh": "mixedfx.meta.univariate.pooled",
+    "rma_mv": "mixedfx.meta.multivariate.rma_mv",
     "rma_peto": "mixedfx.meta.univariate.pooled",
     "robma": "mixedfx.meta.averaging.robma",
+    "screen_moderators": "mixedfx.meta.moderators.screening",
     "selmodel": "mixedfx.meta.selection.selmodel",
     "stan_code": "mixedfx.bayes.stan.code",
     "stan_data": "mixedfx.bayes.stan.code",
     "subgroup_effects": "mixedfx.meta.subgroups.subgroup_effects",
     "table": "mixedfx.inference.side_by_side",
+    "tune_metaforest": "mixedfx.meta.moderators.tuning",
     "vcalc": "mixedfx.meta.effect_sizes.vcalc",
 }
 _MODULES = ("datasets", "families", "priors")

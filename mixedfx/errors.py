@@ -270,7 +270,7 @@ class NoVariationWarning(MixedfxWarning):
 
 
 class UnknownLevelWarning(MixedfxWarning):
-    """A forest or tree was asked about a level of a moderator that it has never seen; it treats it as none of the others."""
+    """A model was asked about a level of a moderator that it has never seen; the message says what it took instead."""
 
 
 class UnseenLevelsWarning(MixedfxWarning):

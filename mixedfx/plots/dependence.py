@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def dependence(
-    table: pd.DataFrame, points: pd.DataFrame, *, xlabel: str, ylabel: str = "effect", title: str = "", ax: Axes | None = None
+    table: pd.DataFrame, points: pd.DataFrame, *, xlabel: str, ylabel: str = "effect", title: str = "",
+    ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """Draw predictions along a number as a line with a band, along a category as points with bars.
 
@@ -50,7 +51,15 @@ def dependence(
     if category:
         at = at + np.random.default_rng(0).uniform(-0.18, 0.18, len(at))
     weight = points["weight"].to_numpy(dtype=np.float64)
-    axes.scatter(at, points["y"], s=30.0 * weight / max(weight.max(), 1e-300), facecolors="none", edgecolors=GREY, lw=0.5, alpha=0.6)
+    axes.scatter(
+        at,
+        points["y"],
+        s=30.0 * weight / max(weight.max(), 1e-300),
+        facecolors="none",
+        edgecolors=GREY,
+        lw=0.5,
+        alpha=0.6,
+    )
     mean, low, high = (table[name].to_numpy(dtype=np.float64) for name in ("mean", "low", "high"))
     if category:
         axes.vlines(place, low, high, color=COLOURS[0], linewidth=1.6)

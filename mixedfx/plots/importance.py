@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 MOST = 40
 
 
-def importance(table: pd.DataFrame, *, name: str = "moderator", xlabel: str = "importance", ax: Axes | None = None) -> Axes:
+def importance(
+    table: pd.DataFrame, *, name: str = "moderator", xlabel: str = "importance", ax: Axes | None = None
+) -> Axes:
     """Draw importance as points on lines from zero; negative ones hollow.
 
     Parameters

@@ -69,7 +69,7 @@ def tree(branches: Sequence[Branch], leaves: pd.DataFrame, *, ylabel: str = "eff
         x = place[int(row["leaf"])]
         axes.fill_between([x - 0.45, x + 0.45], 0.0, 1.0, color=FAINT, lw=0, zorder=0)
         axes.vlines(x, up(row["conf_low"]), up(row["conf_high"]), color=COLOURS[0], linewidth=1.6)
-        axes.plot(x, up(row["estimate"]), "s", color=COLOURS[0], markersize=5)
+        axes.plot(x, up(row["estimate"]), "s", color=COLOURS[0], markersize=3.5)
         axes.text(x, -0.06, f"{row['estimate']:.2f}\n[{row['conf_low']:.2f}, {row['conf_high']:.2f}]\nk = {row['k']:,}",
                   fontsize=FONT - 1, ha="center", va="top")  # fmt: skip
     axes.text(-0.75, 0.5, ylabel, fontsize=FONT, rotation=90, ha="right", va="center")
@@ -89,13 +89,6 @@ def _layout(branches: Sequence[Branch]) -> tuple[list[int], dict[int, int]]:
 
 def _draw(axes: Axes, branches: Sequence[Branch], place: dict[int, int], top: float) -> None:
     """Lines and rules from the top down: each division divides what a leaf was at that time."""
-    members: dict[int, list[int]] = {0: [0]}
-    for number, branch in enumerate(branches, 1):
-        members[branch.leaf].append(number)
-        for leaf, own in list(members.items()):
-            if leaf != branch.leaf and branch.leaf in own:
-                own.append(number)
-        members[number] = [number]
     height: dict[int, float] = {0: top}
     parts: dict[int, list[int]] = {0: list(range(len(branches) + 1))}
     for number, branch in enumerate(branches, 1):

@@ -1,1 +1,1 @@
-"""Which moderators explain how true effects differ: blocks of meta-regressions, forests, trees, and their comparison."""
+"""Which moderators explain how true effects differ: meta-regressions by blocks, forests, trees, their comparison."""

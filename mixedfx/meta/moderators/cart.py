@@ -206,7 +206,8 @@ def _tau2_of_cuts(
 
 
 def _Q_of_cuts(
-    y: Array, v: Array, leaf: NDArray[np.intp], others: Mask, rows: NDArray[np.intp], cuts: NDArray[np.intp], tau2: Array
+    y: Array, v: Array, leaf: NDArray[np.intp], others: Mask, rows: NDArray[np.intp], cuts: NDArray[np.intp],
+    tau2: Array,
 ) -> Array:  # fmt: skip
     """(c,) Q*_B of each cut with its own tau2."""
     out = np.empty(len(cuts))

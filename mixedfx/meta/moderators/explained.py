@@ -44,6 +44,7 @@ from mixedfx.meta.moderators.checkpoint import Checkpoint
 from mixedfx.meta.moderators.features import columns_of, terms_of
 from mixedfx.meta.moderators.metaforest import MetaForest, metaforest
 from mixedfx.meta.moderators.screening import Blocks, screen_moderators
+from mixedfx.meta.moderators.tuning import cluster_folds
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
 from mixedfx.meta.multivariate.rma_mv import rma_mv
 from mixedfx.meta.reading import kept
@@ -94,7 +95,7 @@ class ExplainedHeterogeneity(Shown):
         }
         clusters = self.predictions[self.cluster].nunique()
         facts = SummaryFacts(
-            (("Predictions", f"of each of {clusters:,} levels of {self.cluster} by models fitted without it"),
+            (("Predictions", f"of {clusters:,} levels of {self.cluster} by models fitted without them"),
              ("R2", "share by which the predictions as the only moderator reduce the variance of true effects; negative "
                     "where they add to it"),
              ("Selection", words[self.selection]))
@@ -158,8 +159,9 @@ class _Task:
         try:
             return self.predict(approach, self.frame[~rows], self.frame[rows])
         except ModelError as error:
-            label = self.frame.loc[rows, self.cluster].iloc[0]
-            raise ModelError(f"without {self.cluster} {label}: {error.message}", hint=error.hint) from None
+            out = [str(label) for label in self.frame.loc[rows, self.cluster].unique()]
+            listed = ", ".join(out[:5]) + (", ..." if len(out) > 5 else "")
+            raise ModelError(f"without {self.cluster} {listed}: {error.message}", hint=error.hint) from None
 
     def predict(
         self, approach: Approach, train: pd.DataFrame, test: pd.DataFrame
@@ -191,6 +193,7 @@ def explained_heterogeneity(
     forest: Mapping[str, Any] | None = None,
     preselect: Mapping[str, Any] | None = None,
     unseen: Literal["reference", "refuse"] = "reference",
+    folds: int | None = None,
     bootstrap: int = 0,
     level: float = 0.95,
     seed: int | None = None,
@@ -223,6 +226,8 @@ def explained_heterogeneity(
         Levels of a moderator that one cluster alone has: with ``"reference"`` a regression without it predicts the
         level whose coefficient is zero there (the reference level, or the last one where the reference level is the one
         left out), with a warning; ``"refuse"``.
+    folds
+        Leave out the clusters in so many parts instead of one by one, which takes less time; None: each by itself.
     bootstrap
         Samples of the clusters with their predictions, for intervals of R2 and slope; the models are not fitted anew.
     level
@@ -274,9 +279,7 @@ def explained_heterogeneity(
     task = _read(
         formula, data, vi, cluster, selection, blocks, always, threshold, forest, preselect, seed, unseen
     )  # fmt: skip
-    codes, labels = pd.factorize(task.frame[cluster])
-    if len(labels) < 3:
-        raise DataError(f"{len(labels)} levels of '{cluster}' are too few to leave each out in turn")
+    codes, labels = _parts(task, folds, seed)
     if selection == "once":
         with _quiet():
             task.once.update({approach: task.chosen(approach, task.frame) for approach in approaches})
@@ -286,11 +289,32 @@ def explained_heterogeneity(
     with Progress(progress, "clusters left out", len(labels) * len(approaches), "models") as report, _quiet():
         for i, (label, approach) in enumerate((x, a) for x in range(len(labels)) for a in approaches):
             rows = codes == label
-            predictions, terms = saved.get(approach, str(labels[label]), lambda a=approach, r=rows: task.without(a, r))
+            predictions, terms = saved.get(approach, labels[label], lambda a=approach, r=rows: task.without(a, r))
             found[approach][rows] = predictions
             chosen[approach].append(terms)
             report(i + 1)
     return _answer(task, found, chosen, bootstrap, level, seed)
+
+
+def _parts(task: _Task, folds: int | None, seed: int | None) -> tuple[NDArray[np.intp], list[str]]:
+    """(n,) which part of the clusters each row is of, and the names of the parts.
+
+    Raises
+    ------
+    DataError
+        Fewer than three clusters.
+    OptionError
+        More folds than clusters.
+    """
+    codes, found = pd.factorize(task.frame[task.cluster])
+    if len(found) < 3:
+        raise DataError(f"{len(found)} levels of '{task.cluster}' are too few to leave each out in turn")
+    if folds is None:
+        return codes, [str(label) for label in found]
+    check_count("folds", folds, 2)
+    if folds > len(found):
+        raise OptionError(f"{folds} folds of {len(found)} levels of '{task.cluster}'", hint="Use fewer folds.")
+    return cluster_folds(len(found), folds, seed)[codes], [f"fold {i + 1}" for i in range(folds)]
 
 
 def _quiet() -> warnings.catch_warnings:  # pyright: ignore[reportMissingTypeArgument]
@@ -317,7 +341,16 @@ def _read(
         used = rma_mv(parsed, frame, vi=vi).design.rows.used
     frame = frame.iloc[used].reset_index(drop=True)
     task = _Task(
-        parsed, frame, vi, cluster, selection, blocks, always, threshold, {"seed": seed, **(forest or {})}, preselect or {}
+        parsed,
+        frame,
+        vi,
+        cluster,
+        selection,
+        blocks,
+        always,
+        threshold,
+        {"seed": seed, **(forest or {})},
+        preselect or {},
     )
     if not task.moderators():
         raise ModelError("the formula has no moderators", hint="Write 'yi ~ x1 + x2 + (1 | study/esid)'.")
@@ -339,7 +372,7 @@ def _say_single_levels(task: _Task, unseen: str) -> None:
     listed = "; ".join(found)
     if unseen == "refuse":
         raise DataError(
-            f"one {task.cluster} alone has a level of a moderator, and a regression without it cannot predict it: {listed}",
+            f"one {task.cluster} alone has a level of a moderator, which a regression without it cannot predict: {listed}",
             hint="Put such levels together with others, or leave the moderator out.",
         )
     warnings.warn(
@@ -454,4 +487,3 @@ def _interval(
         return np.nan, np.nan
     low, high = np.quantile(out, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-

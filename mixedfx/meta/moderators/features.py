@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.expressions import columns_read
 from mixedfx.design.frame import column, kind, nearest, plain
-from mixedfx.errors import DataError, FormulaError, UnknownLevelWarning, outside
+from mixedfx.errors import DataError, ModelError, UnknownLevelWarning, outside
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
 from mixedfx.formula.parse import expand_dot, parse_formula
@@ -66,7 +67,7 @@ class Coding:
     def columns(self) -> tuple[NDArray[np.intp], ...]:
         """For each moderator the positions of its columns among the features."""
         ends = np.cumsum([0, *(one.width for one in self.moderators)])
-        return tuple(np.arange(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(np.arange(a, b) for a, b in pairwise(ends))
 
     def values(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The moderators of a frame: numbers as float64 (NaN where missing), categories as text (None)."""
@@ -114,28 +115,33 @@ def read_formula(formula: str | MixedFormula, available: Any) -> tuple[str, tupl
 
     Raises
     ------
-    FormulaError
+    ModelError
         Random terms, offsets, products or functions.
+    DataError
+        A column that is not there.
     """
     parsed = expand_dot(parse_formula(formula) if isinstance(formula, str) else formula, tuple(available))
     if parsed.random or parsed.offsets or parsed.additions:
-        raise FormulaError(
+        raise ModelError(
             "a forest has no random terms, offsets or known errors in its formula",
             hint="Name moderators alone; clusters are given by cluster=, sampling variances by vi=.",
         )
     if parsed.response is None:
-        raise FormulaError("the formula has no response", hint="Write 'yi ~ x1 + x2'.")
+        raise ModelError("the formula has no response", hint="Write 'yi ~ x1 + x2'.")
     read = columns_of(parsed, available)
     listed = terms_of(parsed.fixed)
     names = tuple(name for name in read if {quote(name), f"C({quote(name)})"} & set(listed))
+    absent = [name for name in read if name not in available]
+    if absent:
+        raise DataError(f"the data have no column '{absent[0]}'", hint=nearest(absent[0], available))
     strange = [piece for piece in listed if piece not in {t for n in names for t in (quote(n), f"C({quote(n)})")}]
     if strange:
-        raise FormulaError(
+        raise ModelError(
             f"{strange[0]!r} is not a column of the data",
             hint="Trees find thresholds and interactions themselves: list columns, without functions or products.",
         )
     if not names:
-        raise FormulaError("the formula names no moderator", hint="Write 'yi ~ x1 + x2'.")
+        raise ModelError("the formula names no moderator", hint="Write 'yi ~ x1 + x2'.")
     coded = frozenset(name for name in names if f"C({quote(name)})" in listed)
     return _response(parsed), names, coded
 

@@ -136,7 +136,9 @@ def grow_forest(
         Called with the number of trees that are done.
     """
     features = np.ascontiguousarray(X, dtype=np.float32)
-    streams = np.random.SeedSequence(seed).spawn(growth.n_trees) if isinstance(seed, int) else seed.spawn(growth.n_trees)
+    streams = (
+        np.random.SeedSequence(seed).spawn(growth.n_trees) if isinstance(seed, int) else seed.spawn(growth.n_trees)
+    )
 
     def one(stream: np.random.SeedSequence) -> tuple[Any, NDArray[np.bool_], Array, Array]:
         return _one_tree(features, y, weights, clusters, growth, np.random.default_rng(stream), moderators)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mixedfx.errors import OptionError, check_count, check_level, check_seed
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.moderators.cart import Array, Split, Variable, between, common_tau2, grow, leaves_of
-from mixedfx.meta.moderators.features import Coding, refuse_missing
+from mixedfx.meta.moderators.features import Coding, Moderator, refuse_missing
 from mixedfx.meta.moderators.metaforest import ForestData, read_data
 from mixedfx.meta.moderators.preselection import shuffled
 from mixedfx.meta.moderators.tuning import cluster_folds
@@ -122,14 +122,13 @@ class MetaCart(Shown):
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """Each leaf in words."""
-        words: list[list[str]] = [[]]
+        """Each leaf in words, what several splits say of one moderator put together."""
+        paths: list[list[tuple[Split, bool]]] = [[]]
         for split in self.splits:
-            left, right = self.sides(split)
-            before = words[split.leaf]
-            words[split.leaf] = [*before, left]
-            words.append([*before, right])
-        return tuple(" and ".join(one) or "all" for one in words)
+            before = paths[split.leaf]
+            paths[split.leaf] = [*before, (split, True)]
+            paths.append([*before, (split, False)])
+        return tuple(rule_of(path, self.data.coding.moderators) for path in paths)
 
     def sides(self, split: Split) -> tuple[str, str]:
         """Both sides of a split in words."""
@@ -238,7 +237,8 @@ def metacart(
     >>> import pandas as pd
     >>> import mixedfx as mx
     >>> rng = np.random.default_rng(5)
-    >>> trials = pd.DataFrame({"weeks": rng.integers(2, 30, 60), "setting": rng.choice(["home", "school"], 60), "vi": 0.04})
+    >>> trials = pd.DataFrame({"weeks": rng.integers(2, 30, 60), "setting": rng.choice(["home", "school"], 60)})
+    >>> trials["vi"] = 0.04
     >>> trials["yi"] = np.where(trials["weeks"] > 12, 0.7, 0.0) + rng.normal(0, 0.25, 60)
     >>> tree = mx.metacart("yi ~ weeks + setting", trials, seed=1)
     >>> tree.leaves["rule"].tolist()
@@ -271,6 +271,22 @@ def metacart(
             reached[i] = found[-1].Q if found else 0.0
             report(i + 1)
     return MetaCart(read, grown, size, table, reached, float(c), level)
+
+
+def rule_of(path: Sequence[tuple[Split, bool]], moderators: Sequence[Moderator]) -> str:
+    """A way through the tree in words: for each split whether it goes left."""
+    words = []
+    for position in dict.fromkeys(split.variable for split, _ in path):
+        one, own = moderators[position], [(split, left) for split, left in path if split.variable == position]
+        if one.levels is None:
+            above = max((split.cut for split, left in own if not left and split.cut is not None), default=None)
+            up_to = min((split.cut for split, left in own if left and split.cut is not None), default=None)
+            low = "" if above is None else f"{above:.4g} < "
+            words.append(f"{one.name} > {above:.4g}" if up_to is None else f"{low}{one.name} <= {up_to:.4g}")
+        else:
+            kept = [c for c in range(len(one.levels)) if all((c in split.left) == left for split, left in own)]
+            words.append(f"{one.name} is {' or '.join(one.levels[c] for c in kept)}")
+    return " and ".join(words) or "all"
 
 
 def variables_of(data: ForestData) -> list[Variable]:

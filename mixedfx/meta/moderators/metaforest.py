@@ -294,7 +294,7 @@ def metaforest(
     ------
     DataError
         Missing or constant moderators, by name; sampling variances that are not positive; one cluster.
-    FormulaError
+    ModelError
         Functions, products or random terms in the formula.
     MissingPackageError
         Without scikit-learn (the extra ``learn``).
@@ -359,7 +359,9 @@ def read_data(formula: str | MixedFormula, data: Any, vi: Any, cluster: Any, imp
     y, variances = (numbers(one, frame, frame.index, what) for one, what in ((response, "response"), (vi, "vi")))
     bad = np.flatnonzero(~(np.isnan(variances) | ((variances > 0) & np.isfinite(variances))))
     if len(bad):
-        raise DataError(f"vi is a sampling variance, and {variances[bad[0]]:g} in row {bad[0]} (from 0) is not positive")
+        raise DataError(
+            f"vi is a sampling variance, and {variances[bad[0]]:g} in row {bad[0]} (from 0) is not positive"
+        )
     used = np.flatnonzero(~(np.isnan(y) | np.isnan(variances)))
     groups = np.arange(len(frame)).astype(object) if cluster is None else values(cluster, frame, frame.index, "cluster")
     absent = used[[pd.isna(one) for one in groups[used]]] if cluster is not None else used[:0]

@@ -42,6 +42,7 @@ def _partial(forest: MetaForest, moderators: Any = None) -> Picture:
     from mixedfx.plots.panels import panels
 
     names = forest.importance["moderator"].head(MOST_PANELS).tolist() if moderators is None else list(moderators)
+
     def draw(name: str, ax: Any) -> None:
         one = forest.partial_dependence(name)
         dependence(_line(one), _points(one), xlabel=name, ax=ax)
@@ -89,7 +90,9 @@ def plot_partial(found: PartialDependence, fit: Any, title: str | None) -> Pictu
 
     if len(found.moderators) == 2:
         if fit is not None:
-            raise OptionError("a meta-regression is drawn beside one moderator", hint="Ask for partial dependence on one.")
+            raise OptionError(
+                "a meta-regression is drawn beside one moderator", hint="Ask for partial dependence on one."
+            )
         first, second = found.moderators
         return Picture(dependence_map(found.table, (first, second), title=title or ""))
     name = found.moderators[0]

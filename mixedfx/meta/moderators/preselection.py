@@ -99,7 +99,9 @@ def preselect(
             stayed[i], importance[i] = _REPEATS[kind](forest, data, stream)
             report(i + 1)
     with np.errstate(invalid="ignore"):
-        low, median, high = np.nanquantile(np.where(np.isnan(importance), -np.inf, importance), [0.025, 0.5, 0.975], axis=0)
+        low, median, high = np.nanquantile(
+            np.where(np.isnan(importance), -np.inf, importance), [0.025, 0.5, 0.975], axis=0
+        )
     share = stayed.mean(axis=0)
     keep = share > cutoff if cutoff is not None else low > 0.0
     table = pd.DataFrame(
@@ -136,15 +138,18 @@ def _replicate(forest: MetaForest, data: ForestData, stream: np.random.SeedSeque
 
 
 def _bootstrap(forest: MetaForest, data: ForestData, stream: np.random.SeedSequence) -> tuple[Any, Array]:
-    """Clusters drawn with replacement; a cluster that is drawn twice is two clusters, each out of bag of its own."""
+    """Clusters drawn with replacement; copies of one are drawn and left out together.
+
+    As clusters of their own they would be predicted by trees that have seen their copy, and any moderator that tells
+    clusters apart would seem to matter.
+    """
     first, second = stream.spawn(2)
     chosen = np.random.default_rng(first).integers(len(data.labels), size=len(data.labels))
-    rows = [np.flatnonzero(data.clusters == c) for c in chosen]
-    codes = np.repeat(np.arange(len(rows)), [len(r) for r in rows])
-    at = np.concatenate(rows)
+    at = np.concatenate([np.flatnonzero(data.clusters == c) for c in chosen])
+    codes, clusters = np.unique(data.clusters[at], return_inverse=True)
     drawn = replace(
-        data, y=data.y[at], vi=data.vi[at], values=data.values.iloc[at], clusters=codes, used=data.used[at],
-        labels=tuple(map(str, range(len(rows)))),
+        data, y=data.y[at], vi=data.vi[at], values=data.values.iloc[at], clusters=clusters, used=data.used[at],
+        labels=tuple(data.labels[c] for c in codes),
     )  # fmt: skip
     importance = _importance(forest, drawn, second)
     return importance > 0.0, importance

@@ -1,0 +1,171 @@
+"""Trees of effect sizes: the search is exhaustive, the statistics are those of their formulas, noise is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mixedfx as mx
+from mixedfx.errors import OptionError
+from mixedfx.meta.moderators.cart import Variable, between, common_tau2, grow, leaves_of
+
+
+def problem(seed: int) -> tuple[np.ndarray, np.ndarray, list[Variable]]:
+    rng = np.random.default_rng(seed)
+    k = int(rng.integers(8, 16))
+    y, v = rng.normal(0, 0.5, k), rng.uniform(0.02, 0.3, k)
+    levels = ("a", "b", "c", "d")
+    variables = [
+        Variable("x", rng.integers(0, 6, k).astype(float), None),
+        Variable("z", np.round(rng.normal(size=k), 1), None),
+        Variable("f", rng.integers(0, 4, k).astype(float), levels),
+    ]
+    return y, v, variables
+
+
+def statistics(y: np.ndarray, v: np.ndarray, leaf: np.ndarray) -> tuple[float, float]:
+    """tau2 and Q*_B as their formulas are written."""
+    w, Q, C = 1 / v, 0.0, 0.0
+    for j in np.unique(leaf):
+        mine = leaf == j
+        mean = np.average(y[mine], weights=w[mine])
+        Q += np.sum(w[mine] * (y[mine] - mean) ** 2)
+        C += w[mine].sum() - np.sum(w[mine] ** 2) / w[mine].sum()
+    tau2 = max(0.0, (Q - (len(y) - len(np.unique(leaf)))) / C) if C > 0 else 0.0
+    ws = 1 / (v + tau2)
+    whole = np.average(y, weights=ws)
+    QB = sum(
+        ws[leaf == j].sum() * (np.average(y[leaf == j], weights=ws[leaf == j]) - whole) ** 2 for j in np.unique(leaf)
+    )
+    return tau2, QB
+
+
+def brute_force(y, v, variables, leaf, min_split, min_bucket):
+    """The largest Q*_B over every leaf, every moderator and every cut."""
+    best = -np.inf
+    for j in np.unique(leaf):
+        mine = leaf == j
+        if mine.sum() < min_split:
+            continue
+        for one in variables:
+            values = one.values.copy()
+            if one.levels is not None:
+                order = sorted(np.unique(values[mine]), key=lambda c: y[mine & (one.values == c)].mean())
+                values = np.array([order.index(c) if c in order else -1 for c in values], dtype=float)
+            for cut in np.unique(values[mine])[:-1]:
+                right = mine & (values > cut)
+                if min(right.sum(), (mine & ~right).sum()) < min_bucket:
+                    continue
+                split = np.where(right, leaf.max() + 1, leaf)
+                best = max(best, statistics(y, v, split)[1])
+    return best
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 100_000))
+def test_each_split_is_the_best_of_all(seed):
+    y, v, variables = problem(seed)
+    splits = grow(y, v, variables, 3, 4, 2)
+    values = [one.values for one in variables]
+    for count, split in enumerate(splits):
+        before = leaves_of(splits[:count], values, len(y))
+        assert split.Q == pytest.approx(brute_force(y, v, variables, before, 4, 2), rel=1e-9)
+        after = leaves_of(splits[: count + 1], values, len(y))
+        tau2, Q = statistics(y, v, after)
+        assert (split.tau2, split.Q) == (pytest.approx(tau2, abs=1e-10), pytest.approx(Q, rel=1e-9))
+        assert common_tau2(y, v, after) == pytest.approx(tau2, abs=1e-10)
+        assert between(y, v, after, tau2)[0] == pytest.approx(Q, rel=1e-9)
+    if len(splits) < 3:  # nothing that is left gains
+        leaf = leaves_of(splits, values, len(y))
+        gained = brute_force(y, v, variables, leaf, 4, 2) - (splits[-1].Q if splits else 0.0)
+        assert gained < 1e-5
+
+
+def trials(seed: int = 5) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "study": np.repeat(np.arange(40), 2),
+            "weeks": rng.integers(2, 30, 80),
+            "setting": rng.choice(["clinic", "home", "school"], 80),
+            "vi": rng.uniform(0.02, 0.08, 80),
+        }
+    )
+    frame["yi"] = 0.6 * (frame["weeks"] > 12) + 0.5 * ((frame["weeks"] > 12) & (frame["setting"] == "home"))
+    return frame.assign(yi=frame["yi"] + rng.normal(0, np.sqrt(frame["vi"] + 0.01)))
+
+
+def test_an_interaction_is_found_and_said_in_words():
+    tree = mx.metacart("yi ~ weeks + setting", trials(), cluster="study", seed=1, permutations=39)
+    assert tree.leaves["rule"].tolist() == [
+        "weeks <= 12.5",
+        "weeks > 12.5 and setting is clinic or school",
+        "weeks > 12.5 and setting is home",
+    ]
+    assert tree.p_value == pytest.approx(1 / 40)
+    assert tree.leaves["k"].sum() == 80
+    leaf = tree.leaves.set_index("rule")["estimate"]
+    assert leaf["weeks > 12.5 and setting is home"] > leaf["weeks <= 12.5"] + 0.7
+    new = pd.DataFrame({"weeks": [3, 20, 20], "setting": ["home", "home", "school"]})
+    np.testing.assert_array_equal(tree.predict(new), tree.leaves["estimate"].to_numpy()[[0, 2, 1]])
+    assert "p = 0.025 by 39 permutations" in repr(tree)
+
+
+def test_the_mean_of_a_leaf_and_its_error_are_those_of_its_estimates_with_the_common_tau2():
+    frame = trials()
+    tree = mx.metacart("yi ~ weeks + setting", frame, cluster="study", seed=1)
+    one = frame[tree.leaf == 0]
+    w = 1 / (one["vi"] + tree.tau2)
+    row = tree.leaves.iloc[0]
+    assert row["estimate"] == pytest.approx(np.average(one["yi"], weights=w), rel=1e-12)
+    assert row["std_error"] == pytest.approx(w.sum() ** -0.5, rel=1e-12)
+
+
+def test_errors_are_those_of_clusters_left_out_and_the_smallest_tree_near_the_best_is_chosen():
+    frame = trials()
+    tree = mx.metacart("yi ~ weeks + setting", frame, cluster="study", seed=1, folds=4)
+    from mixedfx.meta.moderators.tuning import cluster_folds
+
+    fold = cluster_folds(40, 4, 1)[frame["study"]]
+    squares = np.empty(80)
+    for f in range(4):
+        train, test = frame[fold != f], frame[fold == f]
+        mean = np.average(train["yi"], weights=1 / (train["vi"] + statistics(
+            train["yi"].to_numpy(), train["vi"].to_numpy(), np.zeros(len(train)))[0]))  # fmt: skip
+        squares[fold == f] = (test["yi"] - mean) ** 2
+    total = np.sum((frame["yi"] - frame["yi"].mean()) ** 2)
+    table = tree.cross_validation
+    assert table["error"].iloc[0] == pytest.approx(squares.sum() / total, rel=1e-12)
+    assert table["se"].iloc[0] == pytest.approx(np.sqrt(np.sum((squares - squares.mean()) ** 2)) / total, rel=1e-12)
+    best = table["error"].idxmin()
+    near = table.loc[table["error"] <= table["error"][best] + table["se"][best], "splits"].iloc[0]
+    assert tree.size == near == table.loc[table["chosen"], "splits"].item()
+    assert mx.metacart("yi ~ weeks + setting", frame, cluster="study", seed=1, folds=4, c=0.0).size >= tree.size
+
+
+def test_noise_is_not_divided():
+    rng = np.random.default_rng(3)
+    frame = trials().assign(yi=rng.normal(0, 0.3, 80))
+    tree = mx.metacart("yi ~ weeks + setting", frame, cluster="study", seed=1)
+    assert tree.size == 0
+    assert tree.leaves["rule"].tolist() == ["all"]
+    assert np.isnan(tree.p_value)
+    assert "no division predicts clusters left out better" in repr(tree)
+
+
+def test_picture(tmp_path):
+    tree = mx.metacart("yi ~ weeks + setting", trials(), cluster="study", seed=1)
+    picture = tree.plot()
+    words = [text.get_text() for text in picture.ax.texts]
+    assert "weeks <= 12.5" in words
+    assert picture.save(tmp_path / "tree.png").stat().st_size > 5_000
+
+
+def test_options_are_checked():
+    with pytest.raises(OptionError, match="50 folds of 40 clusters"):
+        mx.metacart("yi ~ weeks", trials(), cluster="study", folds=50)
+    with pytest.raises(OptionError, match="c=-1"):
+        mx.metacart("yi ~ weeks", trials(), c=-1)
