@@ -72,7 +72,7 @@ def test_each_split_is_the_best_of_all(seed):
     values = [one.values for one in variables]
     for count, split in enumerate(splits):
         before = leaves_of(splits[:count], values, len(y))
-        assert split.Q == pytest.approx(brute_force(y, v, variables, before, 4, 2), rel=1e-9)
+        assert pytest.approx(brute_force(y, v, variables, before, 4, 2), rel=1e-9) == split.Q
         after = leaves_of(splits[: count + 1], values, len(y))
         tau2, Q = statistics(y, v, after)
         assert (split.tau2, split.Q) == (pytest.approx(tau2, abs=1e-10), pytest.approx(Q, rel=1e-9))

@@ -40,7 +40,9 @@ class TestDraws:
         drawn = np.concatenate([draw_rows(weights, clusters, rng) for _ in range(4000)])
         # Rows of one cluster come together, which makes counts vary more than multinomial ones: the chi square is
         # compared with that of counts of whole draws, whose variances are estimated from the draws themselves.
-        counts = np.array([np.bincount(draw_rows(weights, clusters, rng), minlength=len(clusters)) for _ in range(4000)])
+        counts = np.array(
+            [np.bincount(draw_rows(weights, clusters, rng), minlength=len(clusters)) for _ in range(4000)]
+        )
         share = weights / weights.sum()
         expected = share * counts.sum(axis=1).mean()
         z = (counts.mean(axis=0) - expected) / (counts.std(axis=0, ddof=1) / np.sqrt(len(counts)))
@@ -148,7 +150,9 @@ class TestPreselection:
         frame = trials()
         for i in range(4):
             frame[f"n{i}"] = np.random.default_rng(i).normal(size=len(frame))
-        forest = mx.metaforest("yi ~ weeks + setting + noise + n0 + n1 + n2 + n3", frame, cluster="study", n_trees=40, seed=3)
+        forest = mx.metaforest(
+            "yi ~ weeks + setting + noise + n0 + n1 + n2 + n3", frame, cluster="study", n_trees=40, seed=3
+        )
         for kind in ("recursive", "replicate", "bootstrap", "shadow"):
             found = forest.preselect(6, kind=kind)
             table = found.table.set_index("moderator")
@@ -226,12 +230,22 @@ class TestTuning:
 
         frame = trials()
         tuned = mx.tune_metaforest(
-            "yi ~ weeks", frame, cluster="study", weights=["fixed"], mtry=[1], min_node_size=[5], folds=3, n_trees=20, seed=8
+            "yi ~ weeks",
+            frame,
+            cluster="study",
+            weights=["fixed"],
+            mtry=[1],
+            min_node_size=[5],
+            folds=3,
+            n_trees=20,
+            seed=8,
         )
         fold = cluster_folds(60, 3, 8)[pd.factorize(frame["study"])[0]]
         errors = np.empty(len(frame))
         for f in range(3):
-            one = mx.metaforest("yi ~ weeks", frame[fold != f], cluster="study", weights="fixed", mtry=1, n_trees=20, seed=8)
+            one = mx.metaforest(
+                "yi ~ weeks", frame[fold != f], cluster="study", weights="fixed", mtry=1, n_trees=20, seed=8
+            )
             errors[fold == f] = frame["yi"][fold == f] - one.predict(frame[fold == f])
         assert tuned.table["rmse"].iloc[0] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-12)
 
@@ -294,7 +308,9 @@ class TestReading:
             fit.predict(frame.head(3))
 
     def test_levels_keep_the_order_of_the_data_and_every_level_has_a_column(self):
-        frame = pd.DataFrame({"a": pd.Categorical(["z", "b", "z"], categories=["z", "b", "x"]), "n": [1, 2, 3], "t": [True, False, True]})
+        frame = pd.DataFrame(
+            {"a": pd.Categorical(["z", "b", "z"], categories=["z", "b", "x"]), "n": [1, 2, 3], "t": [True, False, True]}
+        )
         coding = read_coding(frame, ("a", "n", "t"))
         assert coding.moderators[0].levels == ("z", "b")
         X = coding.features(coding.values(frame))

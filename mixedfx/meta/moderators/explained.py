@@ -96,8 +96,8 @@ class ExplainedHeterogeneity(Shown):
         clusters = self.predictions[self.cluster].nunique()
         facts = SummaryFacts(
             (("Predictions", f"of {clusters:,} levels of {self.cluster} by models fitted without them"),
-             ("R2", "share by which the predictions as the only moderator reduce the variance of true effects; negative "
-                    "where they add to it"),
+             ("R2", "share by which the predictions as the only moderator reduce the variance of true effects; "
+                    "negative where they add to it"),
              ("Selection", words[self.selection]))
         )  # fmt: skip
         shown = self.table.drop(columns=[c for c in self.table.columns if bool(self.table[c].isna().all())])
@@ -372,7 +372,8 @@ def _say_single_levels(task: _Task, unseen: str) -> None:
     listed = "; ".join(found)
     if unseen == "refuse":
         raise DataError(
-            f"one {task.cluster} alone has a level of a moderator, which a regression without it cannot predict: {listed}",
+            f"one {task.cluster} alone has a level of a moderator, which a regression without it cannot predict: "
+            f"{listed}",
             hint="Put such levels together with others, or leave the moderator out.",
         )
     warnings.warn(

@@ -159,8 +159,8 @@ class MetaCart(Shown):
         n, clusters = len(self.data.y), len(self.data.labels)
         facts = [
             ("Estimates", f"{n:,}" + (f" in {clusters:,} clusters" if clusters < n else "")),
-            ("Splits", f"{self.size} of {len(self.grown)} kept: the smallest tree within {self.rule:g} standard errors of "
-                       "the smallest error on clusters left out"),
+            ("Splits", f"{self.size} of {len(self.grown)} kept: the smallest tree within {self.rule:g} standard errors "
+                       "of the smallest error on clusters left out"),
             ("tau2", f"{self.tau2:.4g} within leaves"),
         ]  # fmt: skip
         if self.size:

@@ -385,8 +385,8 @@ def read_data(formula: str | MixedFormula, data: Any, vi: Any, cluster: Any, imp
         import warnings
 
         warnings.warn(
-            f"{len(labels)} {'estimates' if cluster is None else 'clusters'} are few for a forest: its predictions will "
-            "hardly differ from one mean", FewEffectsWarning, outside(),
+            f"{len(labels)} {'estimates' if cluster is None else 'clusters'} are few for a forest: its predictions "
+            "will hardly differ from one mean", FewEffectsWarning, outside(),
         )  # fmt: skip
     return ForestData(
         y[used], variances[used], found, coding, codes.astype(np.intp), tuple(map(str, labels)), used, response, filling

@@ -56,8 +56,8 @@ class PartialDependence(Shown):
         facts = SummaryFacts(
             ((
                 "Band",
-                f"{100 * self.level:g} % of the predictions of {self.rows:,} rows, whose other moderators differ; it is no "
-                "confidence interval",
+                f"{100 * self.level:g} % of the predictions of {self.rows:,} rows, whose other moderators differ; it is "
+                "no confidence interval",
             ),)
         )  # fmt: skip
         return SummaryContent(

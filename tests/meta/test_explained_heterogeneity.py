@@ -1,0 +1,219 @@
+"""What moderators explain in clusters left out, and moderators by blocks."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mixedfx as mx
+from mixedfx.errors import DataError, ModelError, OptionError, SingleClusterWarning, UnknownLevelWarning
+
+ASSINK = pd.read_csv(Path(__file__).parents[1] / "reference" / "meta" / "assink2016.csv")
+BLOCKS = {"methods": ["design"], "treatment": ["weeks", "place"], "units": ["grade"]}
+FORMULA = "yi ~ year + pubstatus + deltype + (1 | study/esid)"
+
+
+def review(seed: int = 3, studies: int = 30) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    n = 3 * studies
+    frame = pd.DataFrame({"study": np.repeat(np.arange(studies), 3), "esid": np.arange(n), "vi": 0.03})
+    frame["design"] = rng.choice(["random", "matched"], studies)[frame["study"]]
+    frame["weeks"] = rng.normal(size=n)
+    frame["place"] = rng.choice(["a", "b", "c"], n)
+    frame["grade"] = rng.normal(size=n)
+    effect = rng.normal(0, 0.2, studies)[frame["study"]] + rng.normal(0, 0.15, n)
+    frame["yi"] = 0.2 + 0.3 * frame["weeks"] + effect + rng.normal(0, np.sqrt(0.03), n)
+    return frame
+
+
+class TestLeftOut:
+    def test_assink_2016(self):
+        """Computed once with metafor: leave-one-study-out predictions as the only moderator of the two-level model."""
+        with pytest.warns(UnknownLevelWarning, match="'covert' of deltype in study 16"):
+            found = mx.explained_heterogeneity(FORMULA, ASSINK, cluster="study", approaches=["regression"])
+        row = found.table.iloc[0]
+        # printed to four and three digits
+        assert row["r2_in_sample"] == pytest.approx(0.2961, abs=5e-5)
+        assert row["r2"] == pytest.approx(-0.0255, abs=5e-5)
+        assert row["slope"] == pytest.approx(0.784, abs=5e-4)
+        spread = np.sum((ASSINK["yi"] - ASSINK["yi"].mean()) ** 2)
+        assert 1 - row["mse"] * len(ASSINK) / spread == pytest.approx(0.0913, abs=5e-5)
+
+    def test_predictions_are_of_models_without_the_cluster(self):
+        frame = review()
+        found = mx.explained_heterogeneity(
+            "yi ~ weeks + place + (1 | study/esid)", frame, cluster="study", forest={"n_trees": 20}, seed=4
+        )
+        for study in (0, 11):
+            rest, own = frame[frame["study"] != study], frame[frame["study"] == study]
+            fit = mx.rma_mv("yi ~ weeks + place + (1 | study/esid)", rest)
+            expected = fit.predict(own)["estimate"].to_numpy()
+            mine = found.predictions[found.predictions["study"] == study]
+            np.testing.assert_allclose(mine["regression"], expected, rtol=1e-10)
+            forest = mx.metaforest("yi ~ weeks + place", rest, cluster="study", n_trees=20, seed=4, importance=False)
+            np.testing.assert_array_equal(mine["forest"], forest.predict(own))
+        super_model = mx.rma_mv("yi ~ p + (1 | study/esid)", frame.assign(p=found.predictions["regression"].to_numpy()))
+        null = mx.rma_mv("yi ~ 1 + (1 | study/esid)", frame)
+        r2 = 1 - super_model.components["estimate"].sum() / null.components["estimate"].sum()
+        assert found.table["r2"].iloc[0] == pytest.approx(r2, rel=1e-6)
+        assert 0.1 < r2 < 1.0
+
+    def test_noise_may_have_a_negative_share_and_it_is_shown(self):
+        found = mx.explained_heterogeneity(
+            "yi ~ grade + place + (1 | study/esid)", review(), cluster="study", approaches=["regression"]
+        )
+        assert found.table["r2"].iloc[0] < 0
+        assert "-0.0" in repr(found)
+
+    def test_a_run_that_was_stopped_goes_on_and_a_file_of_other_options_is_refused(self, tmp_path):
+        path, frame = tmp_path / "run.jsonl", review()
+        formula = "yi ~ weeks + (1 | study/esid)"
+        options = {"cluster": "study", "forest": {"n_trees": 5}, "seed": 1, "checkpoint": path}
+        whole = mx.explained_heterogeneity(formula, frame, **options)
+        lines = path.read_text().splitlines()
+        assert len(lines) == 61
+        path.write_text("\n".join(lines[:20]) + '\n["forest", "3", [0.1,')  # stopped in the middle of a line
+        again = mx.explained_heterogeneity(formula, frame, **options)
+        pd.testing.assert_frame_equal(again.predictions, whole.predictions)
+        third = mx.explained_heterogeneity(formula, frame, **options)
+        pd.testing.assert_frame_equal(third.table, whole.table)
+        with pytest.raises(DataError, match="other data or options"):
+            mx.explained_heterogeneity(formula, frame, **{**options, "forest": {"n_trees": 6}})
+
+    def test_selection_on_all_data_and_anew_without_each_cluster(self):
+        frame = review()
+        formula = "yi ~ design + weeks + place + grade + (1 | study/esid)"
+        options = {"cluster": "study", "blocks": BLOCKS, "always": "methods", "folds": 3, "seed": 2}
+        forest = {"forest": {"n_trees": 20}, "preselect": {"repeats": 2, "kind": "replicate"}}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            once = mx.explained_heterogeneity(formula, frame, selection="once", **options, **forest)
+            nested = mx.explained_heterogeneity(
+                formula, frame, selection="nested", approaches=["regression"], **options
+            )
+            kept = mx.screen_moderators(formula, frame, cluster="study", blocks=BLOCKS, always="methods").kept
+        assert set(once.kept["regression"][once.kept["regression"] == 1].index) == set(kept)
+        assert once.kept["regression"].isin([0, 1]).all()
+        assert nested.kept["regression"][["design", "weeks"]].tolist() == [1, 1]
+        assert "on all data" in repr(once)
+        assert "anew without each study" in repr(nested)
+
+    def test_intervals_are_percentiles_over_clusters(self):
+        found = mx.explained_heterogeneity(
+            "yi ~ weeks + (1 | study/esid)", review(), cluster="study", approaches=["regression"], folds=5,
+            bootstrap=40, seed=1,
+        )  # fmt: skip
+        row = found.table.iloc[0]
+        assert row["conf_low"] < row["r2"] < row["conf_high"]
+        assert row["conf_high"] - row["conf_low"] > 0.05
+
+    def test_bad_input(self):
+        frame = review()
+        with pytest.raises(ModelError, match="no random terms"):
+            mx.explained_heterogeneity("yi ~ weeks", frame, cluster="study")
+        with pytest.raises(ModelError, match="no moderators"):
+            mx.explained_heterogeneity("yi ~ 1 + (1 | study/esid)", frame, cluster="study")
+        with pytest.raises(DataError, match="2 levels of 'study' are too few"):
+            mx.explained_heterogeneity("yi ~ weeks + (1 | esid)", frame[frame["study"] < 2], cluster="study")
+        with pytest.raises(DataError, match="one study alone has a level"):
+            mx.explained_heterogeneity(FORMULA, ASSINK, cluster="study", unseen="refuse")
+        with pytest.raises(OptionError, match="selection='twice'"):
+            mx.explained_heterogeneity(FORMULA, ASSINK, cluster="study", selection="twice")  # pyright: ignore
+        rare = frame.assign(rare=np.where(frame["study"] == 4, frame["weeks"], 0.0))
+        with pytest.raises(ModelError, match="without study 4: moderators say the same"):
+            mx.explained_heterogeneity(
+                "yi ~ weeks + rare + (1 | study/esid)", rare, cluster="study", approaches=["regression"]
+            )
+
+
+class TestScreening:
+    def found(self):
+        return mx.screen_moderators(
+            "yi ~ 1 + (1 | study/esid)", review(), cluster="study", blocks=BLOCKS, always="methods"
+        )
+
+    def test_rows_are_the_robust_tests_of_the_model_of_each_block(self):
+        found = self.found()
+        table = found.table.set_index(["moderator", "level"])
+        fit = mx.rma_mv("yi ~ design + weeks + place + (1 | study/esid)", review())
+        robust = fit.robust("study")
+        single = robust.tidy().set_index("term")
+        for name in ("estimate", "std_error", "df", "p_value"):
+            assert table.loc[("weeks", ""), name] == pytest.approx(single.loc["weeks", name], rel=1e-8)
+        joint = robust.test(["place[b]", "place[c]"]).iloc[0]
+        assert table.loc[("place", ""), "p_value"] == pytest.approx(joint["p_value"], rel=1e-8)
+        assert table.loc[("place", ""), "df"] == pytest.approx(joint["den_df"], rel=1e-8)
+        means = mx.emmeans(fit.model, "place", vcov=robust.covariance).table.set_index("place")
+        for level in "abc":
+            row = table.loc[("place", level)]
+            assert row["estimate"] == pytest.approx(means.loc[level, "emmean"], rel=1e-8)
+            assert row["std_error"] == pytest.approx(means.loc[level, "SE"], rel=1e-8)
+            assert row["k"] == (review()["place"] == level).sum()
+            assert row["m"] == review().loc[review()["place"] == level, "study"].nunique()
+
+    def test_what_passes_is_in_the_final_model_and_the_block_that_is_always_in(self):
+        found = self.found()
+        assert found.kept == ("design", "weeks")
+        assert list(found.final.names) == ["Intercept", "design[random]", "weeks"]
+        assert found.table.loc[found.table["moderator"] == "weeks", "p_value"].iloc[0] < 0.1
+        assert "the same data chose" in repr(found)
+        assert list(found.fits) == ["methods", "treatment", "units"]
+
+    def test_tables_for_papers(self):
+        page = self.found().page()
+        assert r"\multicolumn{7}{l}{\textit{treatment}}" in page.latex()
+        assert "| place" in page.markdown()
+        assert self.found().page(final=True).sections[0].title == "final"
+
+    def test_one_cluster_that_tells_a_level_is_said_once(self):
+        with pytest.warns(SingleClusterWarning, match="study 16 alone") as said:
+            mx.screen_moderators(
+                "yi ~ 1 + (1 | study/esid)",
+                ASSINK,
+                cluster="study",
+                blocks={"methods": ["pubstatus"], "x": ["deltype"]},
+            )
+        texts = [str(w.message) for w in said]
+        assert len(texts) == len(set(texts))
+
+    def test_blocks_are_checked(self):
+        frame = review()
+
+        def ask(**options: object) -> object:
+            return mx.screen_moderators("yi ~ 1 + (1 | study)", frame, cluster="study", **options)  # pyright: ignore
+
+        with pytest.raises(OptionError, match="weeks is in two blocks"):
+            ask(blocks={"a": ["weeks"], "b": ["weeks", "grade"]})
+        with pytest.raises(OptionError, match="always='c' is no block"):
+            ask(blocks={"a": ["weeks"]}, always="c")
+        with pytest.raises(OptionError, match="without a list"):
+            ask(blocks={"a": "weeks"})
+        with pytest.raises(OptionError, match="grade of the formula is in no block"):
+            mx.screen_moderators("yi ~ grade + (1 | study)", frame, cluster="study", blocks={"a": ["weeks"]})
+        with pytest.raises(OptionError, match="threshold=2"):
+            ask(blocks={"a": ["weeks"]}, threshold=2.0)
+
+
+class TestSimulator:
+    @pytest.mark.parametrize("kind", ["thresholds", "linear", "none"])
+    def test_shape_and_share(self, kind):
+        frame, truth = mx.datasets.simulate_review(5, kind)
+        assert frame.shape == (1109, 47)
+        assert frame["study"].nunique() == 191
+        assert truth.mean.var() / 0.47**2 == pytest.approx(truth.r2, rel=1e-9)
+        assert truth.mean.var() + truth.tau2_study + truth.tau2_effect == pytest.approx(0.47**2, rel=1e-9)
+        again, _ = mx.datasets.simulate_review(5, kind)
+        pd.testing.assert_frame_equal(frame, again)
+
+    def test_moderators_of_studies_do_not_differ_within_them(self):
+        from mixedfx.datasets import reviews
+
+        frame, _ = mx.datasets.simulate_review(6)
+        assert sum(len(part) for part in reviews.BLOCKS.values()) == 43
+        for block, part in reviews.BLOCKS.items():
+            if block != "outcomes":
+                assert (frame.groupby("study")[list(part)].nunique() == 1).all(axis=None)
