@@ -56,7 +56,7 @@ def tree(branches: Sequence[Branch], leaves: pd.DataFrame, *, ylabel: str = "eff
     place = {leaf: x for x, leaf in enumerate(order)}
     top = 1.0 + 0.9 * max(levels, 1)
     _draw(axes, branches, place, top)
-    low, high = float(leaves["conf_low"].min()), float(leaves["conf_high"].max())
+    low, high = float(leaves["conf_low"].to_numpy().min()), float(leaves["conf_high"].to_numpy().max())
     span = max(high - low, 1e-12)
 
     def up(value: float) -> float:

@@ -104,7 +104,8 @@ def between(y: Array, v: Array, leaf: NDArray[np.intp], tau2: float) -> tuple[fl
     w, count = 1.0 / (v + tau2), int(leaf.max()) + 1
     W = np.bincount(leaf, w, count)
     mean = np.bincount(leaf, w * y, count) / W
-    return float(np.sum(W * (mean - np.sum(w * y) / np.sum(w)) ** 2)), mean, W
+    total: Array = np.asarray(W, dtype=np.float64)
+    return float(np.sum(W * (mean - np.sum(w * y) / np.sum(w)) ** 2)), mean, total
 
 
 def grow(

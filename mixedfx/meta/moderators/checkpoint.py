@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.errors import DataError
@@ -86,7 +85,7 @@ def fingerprint(task: Any, seed: int | None) -> str:
     made = hashlib.sha256(repr((str(task.formula), task.vi, task.cluster, task.selection)).encode())
     made.update(repr((task.blocks, task.always, task.threshold, sorted(task.forest.items()))).encode())
     made.update(repr((sorted(task.preselect.items()), sorted(task.once.items()), seed)).encode())
-    made.update(pd.util.hash_pandas_object(task.frame.astype(str), index=False).to_numpy().tobytes())
+    made.update(task.frame.to_csv(index=False).encode())
     return made.hexdigest()[:32]
 
 

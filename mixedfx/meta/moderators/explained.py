@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,36 +26,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.frame import to_pandas
 from mixedfx.errors import (
     DataError,
     MixedfxWarning,
     ModelError,
     OptionError,
-    UnknownLevelWarning,
     check_count,
     check_level,
     check_option,
-    outside,
 )
 from mixedfx.formula.mixed_formula import MixedFormula
-from mixedfx.formula.names import quote
-from mixedfx.formula.parse import parse_formula
 from mixedfx.meta.moderators.checkpoint import Checkpoint
-from mixedfx.meta.moderators.features import columns_of, terms_of
-from mixedfx.meta.moderators.metaforest import MetaForest, metaforest
-from mixedfx.meta.moderators.screening import Blocks, screen_moderators
+from mixedfx.meta.moderators.left_out import APPROACHES, Approach, Selection, Task, read_task
+from mixedfx.meta.moderators.screening import Blocks
 from mixedfx.meta.moderators.tuning import cluster_folds
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
-from mixedfx.meta.multivariate.rma_mv import rma_mv
-from mixedfx.meta.reading import kept
 from mixedfx.progress import Asked, Progress
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
 
-Selection = Literal["none", "once", "nested"]
-Approach = Literal["regression", "forest"]
-APPROACHES: tuple[Approach, ...] = ("regression", "forest")
 PREDICTION = "prediction"  # name of the super moderator's column
 
 
@@ -102,81 +92,6 @@ class ExplainedHeterogeneity(Shown):
         )  # fmt: skip
         shown = self.table.drop(columns=[c for c in self.table.columns if bool(self.table[c].isna().all())])
         return SummaryContent("Heterogeneity explained out of sample", (frame_table(shown, "By approach"), facts))
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What is fitted without each cluster."""
-
-    formula: MixedFormula
-    frame: pd.DataFrame
-    vi: str
-    cluster: str
-    selection: Selection
-    blocks: Blocks | None
-    always: str | None
-    threshold: float
-    forest: Mapping[str, Any]
-    preselect: Mapping[str, Any]
-    once: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def moderators(self) -> tuple[str, ...]:
-        """The terms of the fixed part but for the intercept."""
-        return terms_of(self.formula.fixed)
-
-    def regression(self, frame: pd.DataFrame, terms: Sequence[str]) -> RmaMvFit:
-        """The meta-regression on some of the moderators."""
-        random = " + ".join(str(part) for part in self.formula.random)
-        right = " + ".join(["1", *terms, random])
-        return rma_mv(f"{self.formula.response} ~ {right}", frame, vi=self.vi)
-
-    def grown(self, frame: pd.DataFrame, terms: Sequence[str], importance: bool = False) -> MetaForest:
-        """The forest on some of the moderators."""
-        text = f"{self.formula.response} ~ {' + '.join(terms)}"
-        return metaforest(text, frame, vi=self.vi, cluster=self.cluster, importance=importance, **self.forest)
-
-    def chosen(self, approach: Approach, frame: pd.DataFrame) -> tuple[str, ...]:
-        """The moderators that an approach selects on some of the data."""
-        if approach == "regression":
-            if self.blocks is None:
-                return self.moderators()
-            found = screen_moderators(
-                str(self.formula), frame, self.vi, cluster=self.cluster, blocks=self.blocks, always=self.always,
-                threshold=self.threshold,
-            )  # fmt: skip
-            return found.kept
-        found = self.grown(frame, self.moderators(), True).preselect(**self.preselect)
-        return tuple(quote(name) for name in found.kept)
-
-    def without(self, approach: Approach, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-        """Predictions of a cluster's rows by a model without them.
-
-        Raises
-        ------
-        ModelError
-            Where there is no such model; it says without which cluster.
-        """
-        try:
-            return self.predict(approach, self.frame[~rows], self.frame[rows])
-        except ModelError as error:
-            out = [str(label) for label in self.frame.loc[rows, self.cluster].unique()]
-            listed = ", ".join(out[:5]) + (", ..." if len(out) > 5 else "")
-            raise ModelError(f"without {self.cluster} {listed}: {error.message}", hint=error.hint) from None
-
-    def predict(
-        self, approach: Approach, train: pd.DataFrame, test: pd.DataFrame
-    ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-        """Predictions of the rows left out, and the moderators that made them."""
-        terms = self.moderators() if self.selection == "none" else self.once.get(approach)
-        if terms is None:
-            terms = self.chosen(approach, train)
-        if not terms:
-            return np.full(len(test), float(self.regression(train, ()).beta[0])), ()
-        if approach == "forest":
-            return self.grown(train, terms).predict(test), terms
-        fit = self.regression(train, terms)
-        known = _with_known_levels(self, train, test)
-        return fit.predict(known)["estimate"].to_numpy(), terms
 
 
 def explained_heterogeneity(
@@ -276,7 +191,7 @@ def explained_heterogeneity(
     check_option("unseen", unseen, ("reference", "refuse"))
     check_count("bootstrap", bootstrap, 0)
     check_level(level)
-    task = _read(
+    task = read_task(
         formula, data, vi, cluster, selection, blocks, always, threshold, forest, preselect, seed, unseen
     )  # fmt: skip
     codes, labels = _parts(task, folds, seed)
@@ -287,16 +202,17 @@ def explained_heterogeneity(
     chosen: dict[str, list[tuple[str, ...]]] = {approach: [] for approach in approaches}
     saved = Checkpoint.at(checkpoint, task, seed)
     with Progress(progress, "clusters left out", len(labels) * len(approaches), "models") as report, _quiet():
-        for i, (label, approach) in enumerate((x, a) for x in range(len(labels)) for a in approaches):
+        pairs: list[tuple[int, Approach]] = [(x, a) for x in range(len(labels)) for a in approaches]
+        for i, (label, approach) in enumerate(pairs):
             rows = codes == label
-            predictions, terms = saved.get(approach, labels[label], lambda a=approach, r=rows: task.without(a, r))
+            predictions, terms = saved.get(approach, labels[label], partial(task.without, approach, rows))
             found[approach][rows] = predictions
             chosen[approach].append(terms)
             report(i + 1)
     return _answer(task, found, chosen, bootstrap, level, seed)
 
 
-def _parts(task: _Task, folds: int | None, seed: int | None) -> tuple[NDArray[np.intp], list[str]]:
+def _parts(task: Task, folds: int | None, seed: int | None) -> tuple[NDArray[np.intp], list[str]]:
     """(n,) which part of the clusters each row is of, and the names of the parts.
 
     Raises
@@ -322,108 +238,13 @@ def _quiet() -> warnings.catch_warnings:  # pyright: ignore[reportMissingTypeArg
     return warnings.catch_warnings(action="ignore", category=MixedfxWarning)
 
 
-def _read(
-    formula: Any, data: Any, vi: str, cluster: str, selection: Selection, blocks: Any, always: Any, threshold: float,
-    forest: Any, preselect: Any, seed: int | None, unseen: str,
-) -> _Task:  # fmt: skip
-    """The call as a task, rows without missing values."""
-    parsed = parse_formula(formula) if isinstance(formula, str) else formula
-    frame = kept(data) if isinstance(data, pd.DataFrame) else to_pandas(kept(data))
-    for name in (vi, cluster):
-        if not isinstance(name, str) or name not in frame.columns:
-            raise DataError(f"the data have no column {name!r}", hint="Name columns: vi='vi', cluster='study'.")
-    if not parsed.random:
-        raise ModelError(
-            "the formula has no random terms, whose variances are explained", hint="Write (1 | study/esid)."
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MixedfxWarning)
-        used = rma_mv(parsed, frame, vi=vi).design.rows.used
-    frame = frame.iloc[used].reset_index(drop=True)
-    task = _Task(
-        parsed,
-        frame,
-        vi,
-        cluster,
-        selection,
-        blocks,
-        always,
-        threshold,
-        {"seed": seed, **(forest or {})},
-        preselect or {},
-    )
-    if not task.moderators():
-        raise ModelError("the formula has no moderators", hint="Write 'yi ~ x1 + x2 + (1 | study/esid)'.")
-    _say_single_levels(task, unseen)
-    return task
-
-
-def _say_single_levels(task: _Task, unseen: str) -> None:
-    """Levels of a moderator that one cluster alone has: without it the regression has no coefficient for them."""
-    found = []
-    for name in _categories(task):
-        column = task.frame[name].astype(str)
-        clusters = task.frame.groupby(column)[task.cluster].nunique()
-        for level in clusters.index[clusters < 2]:
-            where = task.frame.loc[column == level, task.cluster].iloc[0]
-            found.append(f"'{level}' of {name} in {task.cluster} {where}")
-    if not found:
-        return
-    listed = "; ".join(found)
-    if unseen == "refuse":
-        raise DataError(
-            f"one {task.cluster} alone has a level of a moderator, which a regression without it cannot predict: "
-            f"{listed}",
-            hint="Put such levels together with others, or leave the moderator out.",
-        )
-    warnings.warn(
-        f"one {task.cluster} alone has a level of a moderator; a regression without it predicts the level "
-        f"whose coefficient is zero there, a forest none of those known: {listed}", UnknownLevelWarning, outside(),
-    )  # fmt: skip
-
-
-def _categories(task: _Task) -> list[str]:
-    """Moderators whose values are levels."""
-    names = columns_of(task.formula, task.frame.columns)
-    return [
-        name
-        for name in names
-        if not pd.api.types.is_numeric_dtype(task.frame[name]) or f"C({quote(name)})" in task.formula.fixed
-    ]
-
-
-def _ordered(column: pd.Series) -> list[Any]:
-    """The levels of a category in the order in which a design codes them."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return [level for level in column.cat.categories if bool((column == level).any())]
-    return sorted(column.unique())
-
-
-def _with_known_levels(task: _Task, train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
-    """The rows left out, levels that the others do not have replaced by one whose coefficient is zero without them.
-
-    Coded as on all data, the column of such a level is empty in the others and drops out: it is predicted as the
-    reference level. Where the reference level itself is missing, the columns of the other levels add up to the
-    intercept and the last of them drops out: it is predicted as the last level.
-    """
-    changed = {}
-    for name in _categories(task):
-        known, column = train[name], test[name]
-        strange = ~column.isin(known.unique())
-        if strange.any():
-            levels = _ordered(task.frame[name])
-            seen = [level for level in levels if bool((known == level).any())]
-            changed[name] = column.mask(strange, levels[0] if levels[0] in seen else seen[-1])
-    return test.assign(**changed) if changed else test
-
-
 def _variance(fit: RmaMvFit) -> float:
     """Sum of the variance components."""
     table = fit.components
     return float(table.loc[table["term"].str.match("sigma2|tau2"), "estimate"].sum())
 
 
-def _super(task: _Task, frame: pd.DataFrame, predictions: NDArray[np.float64]) -> tuple[float, float, float]:
+def _super(task: Task, frame: pd.DataFrame, predictions: NDArray[np.float64]) -> tuple[float, float, float]:
     """R2, slope, and its standard error, of the predictions as the only moderator."""
     frame = frame.assign(**{PREDICTION: predictions})
     null = _variance(task.regression(frame, ()))
@@ -436,7 +257,7 @@ def _super(task: _Task, frame: pd.DataFrame, predictions: NDArray[np.float64]) -
 
 
 def _answer(
-    task: _Task, found: Mapping[str, NDArray[np.float64]], chosen: Mapping[str, list[tuple[str, ...]]], bootstrap: int,
+    task: Task, found: Mapping[str, NDArray[np.float64]], chosen: Mapping[str, list[tuple[str, ...]]], bootstrap: int,
     level: float, seed: int | None,
 ) -> ExplainedHeterogeneity:  # fmt: skip
     response = str(task.formula.response)
@@ -465,7 +286,7 @@ def _answer(
 
 
 def _interval(
-    task: _Task, predictions: NDArray[np.float64], samples: int, level: float, seed: int | None
+    task: Task, predictions: NDArray[np.float64], samples: int, level: float, seed: int | None
 ) -> tuple[float, float]:  # fmt: skip
     """Percentiles of R2 over bootstrap samples of the clusters, each with its predictions."""
     if not samples:

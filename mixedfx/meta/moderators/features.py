@@ -206,7 +206,7 @@ def read_coding(frame: pd.DataFrame, names: tuple[str, ...], categorical: frozen
 def _present(frame: pd.DataFrame, name: str) -> pd.Series:
     """The values of a column that are there, by position."""
     values = column(frame, name).reset_index(drop=True)
-    return column(plain(values[values.notna()].to_frame(name)), name)
+    return column(plain(pd.DataFrame({name: values.dropna()})), name)
 
 
 def _texts(values: pd.Series) -> pd.Series:
@@ -214,7 +214,10 @@ def _texts(values: pd.Series) -> pd.Series:
 
 
 def _absent_as_none(found: NDArray[Any]) -> NDArray[Any]:
-    return np.where(pd.isna(found), None, found) if found.dtype == object else found
+    out: Any = found.copy()
+    if out.dtype == object:
+        out[pd.isna(out)] = None
+    return out
 
 
 @dataclass(frozen=True)
@@ -234,7 +237,7 @@ class Filling:
         """From the rows of a fit (or of the training part of a fold)."""
         out: dict[str, Any] = {}
         for name in values.columns:
-            found = values[name].dropna()
+            found: Any = values[name].dropna()
             if found.dtype == np.float64:
                 out[name] = float(found.median()) if len(found) else 0.0
             else:
@@ -246,7 +249,7 @@ class Filling:
         """The same rows without a missing moderator."""
         out = values.copy()
         for name, value in self.values.items():
-            absent = out[name].isna()
+            absent = out[name].isna().to_numpy()
             if absent.any():
                 out.loc[absent, name] = value
         return out
@@ -260,10 +263,9 @@ def refuse_missing(values: pd.DataFrame) -> None:
     DataError
         Where any is.
     """
-    counts = values.isna().sum()
-    counts = counts[counts > 0]
-    if len(counts):
-        listed = ", ".join(f"{name} in {count}" for name, count in counts.items())
+    counts = {name: int(values[name].isna().sum()) for name in values.columns}
+    if any(counts.values()):
+        listed = ", ".join(f"{name} in {count}" for name, count in counts.items() if count)
         raise DataError(
             f"moderators are missing in some of {len(values)} rows: {listed}",
             hint='Leave such rows or moderators out, or say impute="median" (within training rows).',

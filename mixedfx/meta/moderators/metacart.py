@@ -332,7 +332,6 @@ def _cross_validated(
 
 def _chosen(table: pd.DataFrame, grown: int, c: float) -> int:
     """Number of splits of the smallest tree within c standard errors of the best."""
-    table = table[table["splits"] <= grown]
-    best = int(table["error"].to_numpy().argmin())
-    bound = float(table["error"].iloc[best] + c * table["se"].iloc[best])
-    return int(table.loc[table["error"] <= bound, "splits"].iloc[0])
+    error, se = (table[name].to_numpy()[: grown + 1] for name in ("error", "se"))
+    best = int(error.argmin())
+    return int(np.flatnonzero(error <= error[best] + c * se[best])[0])

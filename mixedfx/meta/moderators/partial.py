@@ -56,8 +56,8 @@ class PartialDependence(Shown):
         facts = SummaryFacts(
             ((
                 "Band",
-                f"{100 * self.level:g} % of the predictions of {self.rows:,} rows, whose other moderators differ; it is "
-                "no confidence interval",
+                f"{100 * self.level:g} % of the predictions of {self.rows:,} rows, whose other moderators differ; it "
+                "is no confidence interval",
             ),)
         )  # fmt: skip
         return SummaryContent(
@@ -97,7 +97,7 @@ def partial_dependence(
         check_count("rows", rows)
         chosen = np.sort(np.random.default_rng(0).choice(chosen, rows, replace=False))
     values = data.values.iloc[chosen]
-    grids = [grid(data.values[name], _levels(forest, name), points) for name in moderators]
+    grids = [grid(data.values[name].to_numpy(), _levels(forest, name), points) for name in moderators]
     out = []
     for at in product(*grids):
         moved = values.assign(**dict(zip(moderators, at, strict=True)))
@@ -113,9 +113,9 @@ def _levels(forest: MetaForest, name: str) -> tuple[str, ...] | None:
     return next(one.levels for one in forest.data.coding.moderators if one.name == name)
 
 
-def grid(values: pd.Series, levels: tuple[str, ...] | None, points: int) -> list[Any] | Array:
+def grid(values: Any, levels: tuple[str, ...] | None, points: int) -> list[Any] | Array:
     """Values at which predictions are made: levels, the values of the data where they are few, else evenly spaced."""
     if levels is not None:
         return list(levels)
-    present = np.unique(values.to_numpy(dtype=np.float64))
+    present = np.unique(values.astype(np.float64))
     return present if len(present) <= points else np.linspace(present[0], present[-1], points)

@@ -1,0 +1,214 @@
+"""What is fitted without each cluster: moderators of an approach, their model, predictions of what was left out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.frame import to_pandas
+from mixedfx.errors import DataError, MixedfxWarning, ModelError, UnknownLevelWarning, outside
+from mixedfx.formula.mixed_formula import MixedFormula
+from mixedfx.formula.names import quote
+from mixedfx.formula.parse import parse_formula
+from mixedfx.meta.moderators.features import columns_of, terms_of
+from mixedfx.meta.moderators.metaforest import MetaForest, metaforest
+from mixedfx.meta.moderators.screening import Blocks, screen_moderators
+from mixedfx.meta.multivariate.mv_fit import RmaMvFit
+from mixedfx.meta.multivariate.rma_mv import rma_mv
+from mixedfx.meta.reading import kept
+
+Selection = Literal["none", "once", "nested"]
+Approach = Literal["regression", "forest"]
+APPROACHES: tuple[Approach, ...] = ("regression", "forest")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is fitted without each cluster.
+
+    Attributes
+    ----------
+    formula
+        Response, moderators, random terms.
+    frame
+        The rows used.
+    vi, cluster
+        Columns.
+    selection, blocks, always, threshold, forest, preselect
+        As in `mixedfx.explained_heterogeneity`.
+    once
+        Approach -> moderators selected on all data.
+    """
+
+    formula: MixedFormula
+    frame: pd.DataFrame
+    vi: str
+    cluster: str
+    selection: Selection
+    blocks: Blocks | None
+    always: str | None
+    threshold: float
+    forest: Mapping[str, Any]
+    preselect: Mapping[str, Any]
+    once: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def moderators(self) -> tuple[str, ...]:
+        """The terms of the fixed part but for the intercept."""
+        return terms_of(self.formula.fixed)
+
+    def regression(self, frame: pd.DataFrame, terms: Sequence[str]) -> RmaMvFit:
+        """The meta-regression on some of the moderators."""
+        random = " + ".join(str(part) for part in self.formula.random)
+        right = " + ".join(["1", *terms, random])
+        return rma_mv(f"{self.formula.response} ~ {right}", frame, vi=self.vi)
+
+    def grown(self, frame: pd.DataFrame, terms: Sequence[str], importance: bool = False) -> MetaForest:
+        """The forest on some of the moderators."""
+        text = f"{self.formula.response} ~ {' + '.join(terms)}"
+        return metaforest(text, frame, vi=self.vi, cluster=self.cluster, importance=importance, **self.forest)
+
+    def chosen(self, approach: Approach, frame: pd.DataFrame) -> tuple[str, ...]:
+        """The moderators that an approach selects on some of the data."""
+        if approach == "regression":
+            if self.blocks is None:
+                return self.moderators()
+            found = screen_moderators(
+                str(self.formula), frame, self.vi, cluster=self.cluster, blocks=self.blocks, always=self.always,
+                threshold=self.threshold,
+            )  # fmt: skip
+            return found.kept
+        found = self.grown(frame, self.moderators(), True).preselect(**self.preselect)
+        return tuple(quote(name) for name in found.kept)
+
+    def without(self, approach: Approach, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Predictions of a cluster's rows by a model without them.
+
+        Raises
+        ------
+        ModelError
+            Where there is no such model; it says without which cluster.
+        """
+        try:
+            return self.predict(approach, self.frame.loc[~rows], self.frame.loc[rows])
+        except ModelError as error:
+            out = [str(label) for label in self.frame.loc[rows, self.cluster].unique()]
+            listed = ", ".join(out[:5]) + (", ..." if len(out) > 5 else "")
+            raise ModelError(f"without {self.cluster} {listed}: {error.message}", hint=error.hint) from None
+
+    def predict(
+        self, approach: Approach, train: pd.DataFrame, test: pd.DataFrame
+    ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Predictions of the rows left out, and the moderators that made them."""
+        terms = self.moderators() if self.selection == "none" else self.once.get(approach)
+        if terms is None:
+            terms = self.chosen(approach, train)
+        if not terms:
+            return np.full(len(test), float(self.regression(train, ()).beta[0])), ()
+        if approach == "forest":
+            return self.grown(train, terms).predict(test), terms
+        fit = self.regression(train, terms)
+        known = _with_known_levels(self, train, test)
+        return fit.predict(known)["estimate"].to_numpy(), terms
+
+
+def read_task(
+    formula: Any, data: Any, vi: str, cluster: str, selection: Selection, blocks: Any, always: Any, threshold: float,
+    forest: Any, preselect: Any, seed: int | None, unseen: str,
+) -> Task:  # fmt: skip
+    """The call as a task, rows without missing values."""
+    parsed = parse_formula(formula) if isinstance(formula, str) else formula
+    frame = kept(data) if isinstance(data, pd.DataFrame) else to_pandas(kept(data))
+    for name in (vi, cluster):
+        if not isinstance(name, str) or name not in frame.columns:
+            raise DataError(f"the data have no column {name!r}", hint="Name columns: vi='vi', cluster='study'.")
+    if not parsed.random:
+        raise ModelError(
+            "the formula has no random terms, whose variances are explained", hint="Write (1 | study/esid)."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)
+        used = rma_mv(parsed, frame, vi=vi).design.rows.used
+    frame = frame.iloc[used].reset_index(drop=True)
+    task = Task(
+        parsed,
+        frame,
+        vi,
+        cluster,
+        selection,
+        blocks,
+        always,
+        threshold,
+        {"seed": seed, **(forest or {})},
+        preselect or {},
+    )
+    if not task.moderators():
+        raise ModelError("the formula has no moderators", hint="Write 'yi ~ x1 + x2 + (1 | study/esid)'.")
+    _say_single_levels(task, unseen)
+    return task
+
+
+def _say_single_levels(task: Task, unseen: str) -> None:
+    """Levels of a moderator that one cluster alone has: without it the regression has no coefficient for them."""
+    found = []
+    for name in _categories(task):
+        column = task.frame[name].astype(str)
+        clusters = task.frame.groupby(column)[task.cluster].nunique()
+        for level in [one for one, count in clusters.items() if count < 2]:
+            where = task.frame.loc[column == level, task.cluster].iloc[0]
+            found.append(f"'{level}' of {name} in {task.cluster} {where}")
+    if not found:
+        return
+    listed = "; ".join(found)
+    if unseen == "refuse":
+        raise DataError(
+            f"one {task.cluster} alone has a level of a moderator, which a regression without it cannot predict: "
+            f"{listed}",
+            hint="Put such levels together with others, or leave the moderator out.",
+        )
+    warnings.warn(
+        f"one {task.cluster} alone has a level of a moderator; a regression without it predicts the level "
+        f"whose coefficient is zero there, a forest none of those known: {listed}", UnknownLevelWarning, outside(),
+    )  # fmt: skip
+
+
+def _categories(task: Task) -> list[str]:
+    """Moderators whose values are levels."""
+    names = columns_of(task.formula, task.frame.columns)
+    return [
+        name
+        for name in names
+        if not pd.api.types.is_numeric_dtype(task.frame[name]) or f"C({quote(name)})" in task.formula.fixed
+    ]
+
+
+def _ordered(column: pd.Series) -> list[Any]:
+    """The levels of a category in the order in which a design codes them."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return [level for level in column.cat.categories if bool((column == level).any())]
+    return sorted(column.unique())
+
+
+def _with_known_levels(task: Task, train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+    """The rows left out, levels that the others do not have replaced by one whose coefficient is zero without them.
+
+    Coded as on all data, the column of such a level is empty in the others and drops out: it is predicted as the
+    reference level. Where the reference level itself is missing, the columns of the other levels add up to the
+    intercept and the last of them drops out: it is predicted as the last level.
+    """
+    changed = {}
+    for name in _categories(task):
+        known: Any = train[name]
+        column: Any = test[name]
+        whole: Any = task.frame[name]
+        strange = ~column.isin(known.unique())
+        if strange.any():
+            levels = _ordered(whole)
+            seen = [level for level in levels if bool((known == level).any())]
+            changed[name] = column.mask(strange, levels[0] if levels[0] in seen else seen[-1])
+    return test.assign(**changed) if changed else test
