@@ -263,7 +263,7 @@ def refuse_missing(values: pd.DataFrame) -> None:
     DataError
         Where any is.
     """
-    counts = {name: int(values[name].isna().sum()) for name in values.columns}
+    counts = {name: int(values[name].isna().to_numpy().sum()) for name in values.columns}
     if any(counts.values()):
         listed = ", ".join(f"{name} in {count}" for name, count in counts.items() if count)
         raise DataError(

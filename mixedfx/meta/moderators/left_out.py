@@ -159,7 +159,7 @@ def _say_single_levels(task: Task, unseen: str) -> None:
     for name in _categories(task):
         column = task.frame[name].astype(str)
         clusters = task.frame.groupby(column)[task.cluster].nunique()
-        for level in [one for one, count in clusters.items() if count < 2]:
+        for level in [one for one, count in clusters.to_dict().items() if count < 2]:
             where = task.frame.loc[column == level, task.cluster].iloc[0]
             found.append(f"'{level}' of {name} in {task.cluster} {where}")
     if not found:
