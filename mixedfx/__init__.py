@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mixedfx.inference.comparison import anova
     from mixedfx.inference.power import power
     from mixedfx.inference.side_by_side import table
+    from mixedfx.learn.estimators import MixedClassifier, MixedRegressor
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.averaging.robma import bma, robma
     from mixedfx.meta.effect_sizes.aggregate import aggregate
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "MixedClassifier",
+    "MixedRegressor",
     "__version__",
     "aggregate",
     "anova",
@@ -89,6 +92,8 @@ __all__ = [
 ]
 
 _FUNCTIONS = {
+    "MixedClassifier": "mixedfx.learn.estimators",
+    "MixedRegressor": "mixedfx.learn.estimators",
     "aggregate": "mixedfx.meta.effect_sizes.aggregate",
     "anova": "mixedfx.inference.comparison",
     "bayes": "mixedfx.bayes.bayes",
