@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mixedfx.inference.comparison import anova
     from mixedfx.inference.power import power
     from mixedfx.inference.side_by_side import table
+    from mixedfx.learn.cate import cate
     from mixedfx.learn.estimators import MixedClassifier, MixedRegressor
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.averaging.robma import bma, robma
@@ -58,6 +59,7 @@ __all__ = [
     "anova",
     "bayes",
     "bma",
+    "cate",
     "clear_cache",
     "control",
     "convert_effects",
@@ -98,6 +100,7 @@ _FUNCTIONS = {
     "anova": "mixedfx.inference.comparison",
     "bayes": "mixedfx.bayes.bayes",
     "bma": "mixedfx.meta.averaging.robma",
+    "cate": "mixedfx.learn.cate",
     "clear_cache": "mixedfx.bayes.engines.cache",
     "control": "mixedfx.options",
     "convert_effects": "mixedfx.meta.effect_sizes.transforms",
