@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from mixedfx.inference.side_by_side import table
     from mixedfx.learn.cate import cate
     from mixedfx.learn.estimators import MixedClassifier, MixedRegressor
+    from mixedfx.learn.given import effects_from
+    from mixedfx.learn.policy import policy_value, treat_best
+    from mixedfx.learn.pooled import pool_scores
+    from mixedfx.learn.scores import dr_scores
+    from mixedfx.learn.targeting import calibration, targeting
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.averaging.robma import bma, robma
     from mixedfx.meta.effect_sizes.aggregate import aggregate
@@ -59,13 +64,16 @@ __all__ = [
     "anova",
     "bayes",
     "bma",
+    "calibration",
     "cate",
     "clear_cache",
     "control",
     "convert_effects",
     "datasets",
     "design",
+    "dr_scores",
     "effects",
+    "effects_from",
     "emmeans",
     "emtrends",
     "errors",
@@ -74,6 +82,8 @@ __all__ = [
     "glmer",
     "lmer",
     "load",
+    "policy_value",
+    "pool_scores",
     "poststratify",
     "power",
     "prior_predictive",
@@ -90,6 +100,8 @@ __all__ = [
     "stan_data",
     "subgroup_effects",
     "table",
+    "targeting",
+    "treat_best",
     "vcalc",
 ]
 
@@ -100,18 +112,23 @@ _FUNCTIONS = {
     "anova": "mixedfx.inference.comparison",
     "bayes": "mixedfx.bayes.bayes",
     "bma": "mixedfx.meta.averaging.robma",
+    "calibration": "mixedfx.learn.targeting",
     "cate": "mixedfx.learn.cate",
     "clear_cache": "mixedfx.bayes.engines.cache",
     "control": "mixedfx.options",
     "convert_effects": "mixedfx.meta.effect_sizes.transforms",
     "design": "mixedfx.design.build",
+    "dr_scores": "mixedfx.learn.scores",
     "effects": "mixedfx.effects.effects",
+    "effects_from": "mixedfx.learn.given",
     "emmeans": "mixedfx.means.emmeans",
     "emtrends": "mixedfx.means.emmeans",
     "escalc": "mixedfx.meta.effect_sizes.escalc",
     "glmer": "mixedfx.glmm.glmer",
     "lmer": "mixedfx.reml.lmer",
     "load": "mixedfx.bayes.posterior.load",
+    "policy_value": "mixedfx.learn.policy",
+    "pool_scores": "mixedfx.learn.pooled",
     "poststratify": "mixedfx.effects.poststratify",
     "power": "mixedfx.inference.power",
     "prior_predictive": "mixedfx.bayes.bayes",
@@ -127,6 +144,8 @@ _FUNCTIONS = {
     "stan_data": "mixedfx.bayes.stan.code",
     "subgroup_effects": "mixedfx.meta.subgroups.subgroup_effects",
     "table": "mixedfx.inference.side_by_side",
+    "targeting": "mixedfx.learn.targeting",
+    "treat_best": "mixedfx.learn.policy",
     "vcalc": "mixedfx.meta.effect_sizes.vcalc",
 }
 _MODULES = ("datasets", "families", "priors")
