@@ -33,6 +33,13 @@ if TYPE_CHECKING:
     from mixedfx.inference.comparison import anova
     from mixedfx.inference.power import power
     from mixedfx.inference.side_by_side import table
+    from mixedfx.learn.cate import cate
+    from mixedfx.learn.estimators import MixedClassifier, MixedRegressor
+    from mixedfx.learn.given import effects_from
+    from mixedfx.learn.policy import policy_value, treat_best
+    from mixedfx.learn.pooled import pool_scores
+    from mixedfx.learn.scores import dr_scores
+    from mixedfx.learn.targeting import calibration, targeting
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.averaging.robma import bma, robma
     from mixedfx.meta.effect_sizes.aggregate import aggregate
@@ -55,17 +62,23 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "MixedClassifier",
+    "MixedRegressor",
     "__version__",
     "aggregate",
     "anova",
     "bayes",
     "bma",
+    "calibration",
+    "cate",
     "clear_cache",
     "control",
     "convert_effects",
     "datasets",
     "design",
+    "dr_scores",
     "effects",
+    "effects_from",
     "emmeans",
     "emtrends",
     "errors",
@@ -77,6 +90,8 @@ __all__ = [
     "load",
     "metacart",
     "metaforest",
+    "policy_value",
+    "pool_scores",
     "poststratify",
     "power",
     "prior_predictive",
@@ -94,20 +109,28 @@ __all__ = [
     "stan_data",
     "subgroup_effects",
     "table",
+    "targeting",
+    "treat_best",
     "tune_metaforest",
     "vcalc",
 ]
 
 _FUNCTIONS = {
+    "MixedClassifier": "mixedfx.learn.estimators",
+    "MixedRegressor": "mixedfx.learn.estimators",
     "aggregate": "mixedfx.meta.effect_sizes.aggregate",
     "anova": "mixedfx.inference.comparison",
     "bayes": "mixedfx.bayes.bayes",
     "bma": "mixedfx.meta.averaging.robma",
+    "calibration": "mixedfx.learn.targeting",
+    "cate": "mixedfx.learn.cate",
     "clear_cache": "mixedfx.bayes.engines.cache",
     "control": "mixedfx.options",
     "convert_effects": "mixedfx.meta.effect_sizes.transforms",
     "design": "mixedfx.design.build",
+    "dr_scores": "mixedfx.learn.scores",
     "effects": "mixedfx.effects.effects",
+    "effects_from": "mixedfx.learn.given",
     "emmeans": "mixedfx.means.emmeans",
     "emtrends": "mixedfx.means.emmeans",
     "escalc": "mixedfx.meta.effect_sizes.escalc",
@@ -117,6 +140,8 @@ _FUNCTIONS = {
     "load": "mixedfx.bayes.posterior.load",
     "metacart": "mixedfx.meta.moderators.metacart",
     "metaforest": "mixedfx.meta.moderators.metaforest",
+    "policy_value": "mixedfx.learn.policy",
+    "pool_scores": "mixedfx.learn.pooled",
     "poststratify": "mixedfx.effects.poststratify",
     "power": "mixedfx.inference.power",
     "prior_predictive": "mixedfx.bayes.bayes",
@@ -134,6 +159,8 @@ _FUNCTIONS = {
     "subgroup_effects": "mixedfx.meta.subgroups.subgroup_effects",
     "table": "mixedfx.inference.side_by_side",
     "tune_metaforest": "mixedfx.meta.moderators.tuning",
+    "targeting": "mixedfx.learn.targeting",
+    "treat_best": "mixedfx.learn.policy",
     "vcalc": "mixedfx.meta.effect_sizes.vcalc",
 }
 _MODULES = ("datasets", "families", "priors")

@@ -273,6 +273,18 @@ class UnknownLevelWarning(MixedfxWarning):
     """A model was asked about a level of a moderator that it has never seen; the message says what it took instead."""
 
 
+class OverlapWarning(MixedfxWarning):
+    """Rows in an arm that was very improbable for them count like many rows; the message counts them."""
+
+
+class OneArmWarning(MixedfxWarning):
+    """Groups hold one arm only, so that the effect in them is not compared there; the message counts them."""
+
+
+class DependentErrorsWarning(MixedfxWarning):
+    """Standard errors of averages rest on errors that were taken as independent without having been said to be."""
+
+
 class UnseenLevelsWarning(MixedfxWarning):
     """New levels were drawn from the population; the message lists them, so that a typing error shows."""
 

@@ -200,7 +200,8 @@ def test_whatever_the_package_imports_is_declared():
     """What is imported without being a dependency or an extra works on the machine of its author only."""
     project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
     optional = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *optional["bayes"], *optional["tables"], *optional["parallel"]]
+    extras = ("bayes", "tables", "parallel", "learn")
+    wanted = [*project["dependencies"], *(one for extra in extras for one in optional[extra])]
     declared = {name_of(requirement) for requirement in wanted}
     provides = packages_distributions()
     undeclared = {

@@ -109,7 +109,7 @@ def computed(effects: EffectsPictures) -> list[str]:
     question = effects.question
     design = effects.fit.design
     if isinstance(effects.fit, ReportedFit):
-        return [
+        return list(effects.fit.how) or [
             f"{len(design.y):,} reported estimates with known errors were put to the model above.",
             "Effects of subgroups are averages over the reported ones that they hold, by weight, from the joint "
             "distribution of all.",
@@ -162,7 +162,9 @@ def code(effects: EffectsPictures, data: str = "data") -> str:
         given.append("weights")
     elif question.weights is not None:
         asked.append(f"weights={question.weights!r}")
-    if isinstance(effects.fit, ReportedFit):
+    if isinstance(effects.fit, ReportedFit) and effects.fit.direct:
+        lines.append(f"eff = {', '.join([effects.fit.code.replace('data', data, 1), *asked])})")
+    elif isinstance(effects.fit, ReportedFit):
         by = [] if question.plan.margins == (tuple(effects.fit.frame.columns),) else asked[:1]
         lines.append(f"eff = fit.effects({', '.join([*effects.fit.asked, *by, *asked[1:]])})")
     elif question.comparison is None:
@@ -188,6 +190,8 @@ def _fit_line(fit: Any, data: str) -> str:
     """The call that fits the model."""
     design = fit.design
     options, comments = [], []
+    if isinstance(fit, ReportedFit) and fit.direct:
+        return "# what is given besides the data: as in the original question"
     if isinstance(fit, ReportedFit):
         return f"fit = {fit.code.replace('data', data, 1)}"
     if isinstance(fit, MeanFit):

@@ -59,6 +59,10 @@ class ReportedFit:
         Whether it is known how many people the cells hold; else a table counts cells.
     concerns
         What speaks against the numbers, the class of the warning first.
+    how
+        How the numbers were made, in sentences; empty for estimates that were put to a model.
+    direct
+        Whether `code` gives the effects themselves, but for its closing bracket, and not a fit that is asked for them.
     """
 
     frame: pd.DataFrame
@@ -73,6 +77,8 @@ class ReportedFit:
     asked: tuple[str, ...] = ()
     counted: bool = True
     concerns: tuple[tuple[type[MixedfxWarning], str], ...] = ()
+    how: tuple[str, ...] = ()
+    direct: bool = False
 
     @property
     def design(self) -> Design:

@@ -1,0 +1,163 @@
+"""Learners of heterogeneous effects: known truth, the file of the coached pupils, and timings.
+
+    python benchmarks/learn.py truth --sets 20 > truth.json
+    python benchmarks/learn.py mindset PATH/learning_mindset.csv
+    python benchmarks/learn.py speed PATH/learning_mindset.csv
+
+`truth` simulates data sets of `mixedfx.datasets.simulate_mindset` and reports the root mean squared error of effects by
+ethnicity and school, coverage of 90 % intervals, and calibration slopes. `mindset` and `speed` read the file of the study
+by the path given; it is not part of this repository, since its licence forbids that.
+"""
+
+import argparse
+import json
+import time
+import warnings
+
+import numpy as np
+import pandas as pd
+
+import mixedfx as mx
+
+warnings.simplefilter("ignore")
+
+Y, W, SCHOOL, KIND = "achievement_score", "intervention", "schoolid", "ethnicity"
+POOLING = f"1 + (1 | {SCHOOL}) + (1 | {KIND})"
+OTHERS = "success_expect + gender + frst_in_family + school_urbanicity + school_mindset + school_achievement + \
+school_ethnic_minority + school_poverty + school_size"
+OUTCOME = f"1 + {OTHERS} + (1 | {SCHOOL}) + (1 | {KIND})"
+M0 = f"{Y} ~ {W} + {OTHERS} + {KIND} + (1 + {W} | {SCHOOL})"
+MIXED = f"{Y} ~ {W} + {OTHERS} + (1 + {W} | {SCHOOL}) + (1 + {W} | {KIND})"
+
+
+def rmse(found, truth):
+    return float(np.sqrt(np.mean((np.asarray(found) - np.asarray(truth)) ** 2)))
+
+
+def covered(table, truth):
+    return float(((table["lower"] <= truth.to_numpy()) & (truth.to_numpy() <= table["upper"])).mean())
+
+
+def one_set(seed, wide):
+    """Errors and coverage of all methods on one data set."""
+    options = {"propensities": (0.1, 0.9)} if wide else {}
+    data, truth = mx.datasets.simulate_mindset(seed, **options)
+    X = data.drop(columns=[Y, W])
+    true = {by: truth.average(by) for by in (KIND, SCHOOL)}
+    scores = mx.dr_scores(X, data[Y], data[W], groups=SCHOOL)
+    out = {"seed": seed, "wide": wide}
+    fit = mx.lmer(MIXED, data)
+    for by in (KIND, SCHOOL):
+        pooled = mx.pool_scores(scores, POOLING, data, by=by, level=0.9).table
+        mixed = mx.effects(fit, W, by=by, level=0.9).table
+        for name, table in (("pool_scores", pooled), ("mixed", mixed)):
+            out[f"{name} rmse {by}"] = rmse(table["estimate"], true[by])
+            out[f"{name} cover {by}"] = covered(table, true[by])
+    if wide:
+        return out
+    mixed_bases = {"outcome": mx.MixedRegressor(OUTCOME), "effect": mx.MixedRegressor(POOLING), "groups": SCHOOL}
+    learners = {
+        "R": ("R", {"groups": SCHOOL}),
+        "T": ("T", {"groups": SCHOOL}),
+        "X": ("X", {"groups": SCHOOL}),
+        "T mixed": ("T", mixed_bases),
+    }
+    for name, (learner, own) in learners.items():
+        cate = mx.cate(learner, X, data[Y], data[W], **own).out_of_fold
+        for by in (KIND, SCHOOL):
+            out[f"{name} rmse {by}"] = rmse(mx.effects_from(cate, data, by=by).table["estimate"], true[by])
+        slope = mx.calibration(cate, scores).table.iloc[0]
+        out[f"{name} slope"], out[f"{name} slope se"] = float(slope["estimate"]), float(slope["std_error"])
+        out[f"{name} true slope"] = float(np.polyfit(cate.values, truth.tau, 1)[0])
+    return out
+
+
+def truth(sets):
+    rows = []
+    for wide in (False, True):
+        for seed in range(sets):
+            rows.append(one_set(seed, wide))
+            print(json.dumps(rows[-1]), flush=True)
+    table = pd.DataFrame(rows).drop(columns="seed").groupby("wide").mean()
+    print(table.T.to_string(), flush=True)
+
+
+def read(path):
+    data = pd.read_csv(path)
+    for name in (SCHOOL, KIND, "gender", "frst_in_family", "school_urbanicity"):
+        data[name] = data[name].astype("category")
+    return data
+
+
+def tuned():
+    """Models of the talk: outcome of 25 trees of depth 5, propensity 5 / 3, effect 20 / 3."""
+    from lightgbm import LGBMClassifier, LGBMRegressor
+
+    own = {"random_state": 42, "verbosity": -1, "n_jobs": 1}
+    return {
+        "outcome": LGBMRegressor(n_estimators=25, max_depth=5, **own),
+        "propensity": LGBMClassifier(n_estimators=5, max_depth=3, **own),
+        "effect": LGBMRegressor(n_estimators=20, max_depth=3, **own),
+    }
+
+
+def mindset(path):
+    """Figures of the real file."""
+    data = read(path)
+    X = data.drop(columns=[Y, W])
+    fit = mx.lmer(M0, data)
+    sd = fit.varcorr.query(f"grp == '{SCHOOL}' and var1 == '{W}' and var2 != var2 or var1 == '{W}'")["sdcor"].iloc[0]
+    z = fit.tidy().set_index("term").loc[W]
+    print(f"lmer: criterion {fit.criterion:.4f}, z {z['estimate']:.5f} ({z['std_error']:.5f}), sd of z {sd:.5f}")
+    # As in the talk, folds are plain ones: rows shuffled with seed 42 and cut into ten.
+    from sklearn.model_selection import KFold
+
+    folds = np.empty(len(data), dtype=int)
+    for j, (_, held) in enumerate(KFold(10, shuffle=True, random_state=42).split(X)):
+        folds[held] = j
+    learnt = mx.cate("R", X, data[Y], data[W], folds=folds, **tuned())
+    e = learnt.nuisances.e
+    policies = {"none": 0, "all": 1}
+    for share in (0.1, 0.3, 0.5, 0.55):
+        policies[f"{share:.0%}"] = mx.treat_best(learnt.out_of_fold, share)
+        policies[f"{share:.0%} at random"] = share
+    print(mx.policy_value(policies, data[Y], data[W], e, cluster=data[SCHOOL]).table.round(4).to_string())
+    scores = mx.dr_scores(X, data[Y], data[W], groups=SCHOOL)
+    print(mx.calibration(learnt.out_of_fold, scores).table.round(3).to_string())
+    print(mx.targeting(learnt.out_of_fold, scores).rate.round(4).to_string())
+    print(mx.pool_scores(scores, POOLING, data, by=KIND).table.round(3).to_string())
+    print(mx.pool_scores(scores, POOLING, data).table.round(4).to_string())
+
+
+def speed(path):
+    """Seconds of processor time and of the clock."""
+    data = read(path)
+    X, y, w = data.drop(columns=[Y, W]), data[Y], data[W]
+    bases = {
+        "outcome": mx.MixedRegressor(OUTCOME),
+        "effect": mx.MixedRegressor(POOLING),
+        "propensity": mx.MixedClassifier("1 + success_expect + (1 | schoolid)"),
+    }
+    scores = mx.dr_scores(X, y, w, groups=SCHOOL)
+    mx.pool_scores(scores, POOLING, data, by=SCHOOL)  # compiled kernels are loaded once
+    cate = mx.cate("R", X, y, w, folds=10).out_of_fold
+    for name, work in {
+        "R-learner, LightGBM, 10 folds": lambda: mx.cate("R", X, y, w, folds=10),
+        "DR-learner, mixed models, 5 folds": lambda: mx.cate("DR", X, y, w, groups=SCHOOL, **bases),
+        "pool_scores": lambda: mx.pool_scores(scores, POOLING, data, by=SCHOOL),
+        "budget curve, 1,000 samples": lambda: mx.targeting(cate, scores),
+    }.items():
+        cpu, clock = time.process_time(), time.perf_counter()
+        work()
+        print(f"{name}: {time.process_time() - cpu:.2f} s CPU, {time.perf_counter() - clock:.2f} s", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["truth", "mindset", "speed"])
+    parser.add_argument("path", nargs="?")
+    parser.add_argument("--sets", type=int, default=20)
+    given = parser.parse_args()
+    {"truth": lambda: truth(given.sets), "mindset": lambda: mindset(given.path), "speed": lambda: speed(given.path)}[
+        given.what
+    ]()

@@ -1,0 +1,352 @@
+"""cate: conditional average treatment effects by any of the learners, cross-fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.errors import OptionError
+from mixedfx.learn.crossfit import Plan, check_model, cross_fit, each_arm, mean_of, probabilities, with_arm
+from mixedfx.learn.folds import Target, make_folds, read_folds
+from mixedfx.learn.models import boosted, outcome_model, propensity_model
+from mixedfx.learn.predicted import Cate
+from mixedfx.learn.propensity import OverlapReport, checked, overlap, read_known
+from mixedfx.learn.pseudo_outcomes import Learner, Nuisances, Regression, find_learner
+from mixedfx.learn.trial import Trial, read_trial
+from mixedfx.progress import Asked
+from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
+
+Array = NDArray[np.float64]
+
+
+def cate(
+    learner: str,
+    X: Any,
+    y: Any,
+    w: Any,
+    *,
+    outcome: Any = None,
+    propensity: Any = None,
+    effect: Any = None,
+    groups: Any = None,
+    target: Target = "these groups",
+    folds: int | Sequence[int] | NDArray[Any] = 5,
+    clip: float | None = None,
+    seed: int | None = 0,
+    n_jobs: int | None = None,
+    progress: Asked = None,
+) -> CateFit:
+    """Learn conditional average treatment effects (CATE), cross-fitted.
+
+    Parameters
+    ----------
+    learner
+        ``"S"``, ``"T"``, ``"X"``, ``"R"``, ``"DR"``, ``"F"``, ``"M"`` or ``"M+"``; `mixedfx.learn.pseudo_outcomes` has
+        their table.
+    X
+        (n, p) covariates in any frame, array or sparse matrix; categories reach the models as they are.
+    y, w
+        (n,) outcomes (numbers; 0/1 for two classes) and treatments, or columns of X. Two arms or more, the first level
+        is the control.
+    outcome, effect
+        scikit-learn estimators, `mixedfx.MixedRegressor` among them; LightGBM where None, with its own defaults, which
+        overfit effects: tune them. A classifier as `outcome` answers with probabilities.
+    propensity
+        A classifier; or known probabilities, one for all, (n,) of the second arm or (n, K) of all arms.
+    groups
+        (n,) groups of people, such as schools, or a column of X (which the models see too).
+    target
+        Whom predictions are for. ``"these groups"``: other people of the same groups; every group is spread over the
+        folds. ``"new groups"``: people of other groups; a group is held out as a whole.
+    folds
+        How many, or the number of the fold of each row.
+    clip
+        Probabilities are at least this; none are changed where None.
+    seed
+        Of the folds and the default models.
+    n_jobs
+        Processes for fits, as joblib has them.
+    progress
+        True, False, None (where somebody looks) or a function that is told.
+
+    Returns
+    -------
+    CateFit
+        `out_of_fold` for the rows learnt from, `predict` for others.
+
+    Raises
+    ------
+    DataError
+        A treatment with one value, propensities of 0 or 1, missing outcomes or treatments: by counts.
+    OptionError
+        An unknown learner, a model that cannot do what the learner asks of it.
+
+    Warns
+    -----
+    OneArmWarning
+        Groups that hold one arm only.
+    OverlapWarning
+        Rows in an arm that was very improbable for them.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> from sklearn.linear_model import LinearRegression
+    >>> data, truth = mx.datasets.simulate_mindset(1, n=4000)
+    >>> X = data[["success_expect", "school_mindset"]]
+    >>> fit = mx.cate("DR", X, data["achievement_score"], data["intervention"], groups=data["schoolid"],
+    ...               outcome=LinearRegression(), effect=LinearRegression(), propensity=0.33)
+    >>> fit.out_of_fold.values.shape, fit.out_of_fold.cross_fitted
+    ((4000,), True)
+    """
+    line, trial = find_learner(learner), read_trial(X, y, w, groups)
+    given = read_folds(folds, len(trial))
+    split = make_folds(folds, trial.arm, trial.group, target, seed) if given is None else given  # pyright: ignore
+    models = _models(line, trial, outcome, propensity, effect, seed)
+    K = len(trial.arms)
+    e = None
+    if line.propensity:
+        if models[1] is None:
+            e = read_known(propensity, len(trial), K)
+        else:
+            (e,) = cross_fit([_propensity_plan(models[1], trial)], split, n_jobs, progress)
+        e = checked(e, trial.arm, clip, known=models[1] is None)
+    known = Nuisances(trial.y, trial.arm, e=e)
+    plans = _outcome_plans(line, trial, models[0])
+    if plans:
+        found = np.column_stack(cross_fit(plans, split, n_jobs, progress))
+        known = replace(known, m=found) if line.outcome == "pooled" else replace(known, mu=found)
+    fit = CateFit(learner, line, trial, models, known, split, target, np.zeros((0, 0)), clip)
+    values = fit.differences(known.mu) if line.regressions is None else fit.from_regressions(n_jobs, progress)
+    return replace(fit, fitted=values)
+
+
+def _models(
+    line: Learner, trial: Trial, outcome: Any, propensity: Any, effect: Any, seed: int | None
+) -> tuple[Any, Any, Any]:
+    """Models of outcome, propensity and effect; None where none is used."""
+    first = second = third = None
+    if line.outcome is not None:
+        first = outcome_model(outcome, trial.binary, seed=seed)
+        check_model(first, "outcome")
+    if line.propensity:
+        second = propensity_model(propensity, seed=seed)
+        if second is not None:
+            check_model(second, "propensity", classes=True)
+    if line.regressions is not None:
+        third = boosted(classes=False, seed=seed) if effect is None else effect
+        check_model(third, "effect", weighted=line.weighted)
+        if hasattr(third, "predict_proba"):
+            raise OptionError(f"effect={type(third).__name__} is a classifier", hint="Effects need a regressor.")
+    return first, second, third
+
+
+def _propensity_plan(model: Any, trial: Trial) -> Plan:
+    rows = np.arange(len(trial))
+    return Plan("propensity", model, trial.X, rows, trial.arm, partial(probabilities, K=len(trial.arms)))
+
+
+def _outcome_plans(line: Learner, trial: Trial, model: Any) -> list[Plan]:
+    """Plans of the outcome models, whose answers side by side are mu or m."""
+    y = trial.y.astype(np.intp) if hasattr(model, "predict_proba") else trial.y
+    K, everybody = len(trial.arms), np.arange(len(trial))
+    if line.outcome == "joint":
+        both = with_arm(trial.X, trial.arm, K)
+        return [Plan("outcome", model, both, everybody, y, partial(each_arm, K=K), about=trial.X)]
+    if line.outcome is None:
+        return []
+    if line.outcome == "pooled":
+        asked = [np.flatnonzero((trial.arm == 0) | (trial.arm == k)) for k in range(1, K)]
+    else:
+        asked = [np.flatnonzero(trial.arm == k) for k in range(K)]
+    return [Plan("outcome", model, trial.X, rows, y[rows], mean_of) for rows in asked]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CateFit(Shown):
+    """Conditional average treatment effects, learnt.
+
+    Attributes
+    ----------
+    name, learner
+        Which learner.
+    trial
+        What was observed.
+    models
+        Models of outcome, propensity and effect, not fitted; None where none is used.
+    nuisances
+        Out-of-fold predictions of outcomes and probabilities of arms.
+    folds
+        (n,) numbers of folds.
+    target
+        Whom out-of-fold predictions are for.
+    fitted
+        (n, K - 1) out-of-fold effects.
+    clip
+        Bound of the probabilities.
+    """
+
+    name: str
+    learner: Learner
+    trial: Trial
+    models: tuple[Any, Any, Any]
+    nuisances: Nuisances
+    folds: NDArray[np.intp]
+    target: Target
+    fitted: Array
+    clip: float | None = None
+
+    @property
+    def out_of_fold(self) -> Cate:
+        """Effects on the rows learnt from, each predicted by models that have not seen its outcome."""
+        return self._cate(self.fitted, True)
+
+    @property
+    def overlap(self) -> OverlapReport:
+        """How far the probabilities of the arms overlap.
+
+        Raises
+        ------
+        OptionError
+            For learners that use none.
+        """
+        if self.nuisances.e is None:
+            raise OptionError(f"the {self.name}-learner uses no propensities", hint="Ask mx.dr_scores for them.")
+        return overlap(self.nuisances.e, self.trial.arm, self.trial.arms)
+
+    def predict(self, X: Any, propensity: Any = None) -> Cate:
+        """Effects on other people, by models fitted to all rows.
+
+        Parameters
+        ----------
+        X
+            (m, p) covariates, as those learnt from.
+        propensity
+            Known probabilities of their arms, where an X-learner was given known ones.
+
+        Returns
+        -------
+        Cate
+            Which says that it is in-sample where X holds the very rows that were learnt from.
+        """
+        rows = X if isinstance(X, pd.DataFrame) or not hasattr(X, "columns") else _pandas(X)
+        seen = same_rows(rows, self.trial.X)
+        if self.learner.regressions is None:
+            mu = np.column_stack([plan.answer(model, rows) for plan, model in self._outcome_models])
+            return self._cate(self.differences(mu), not seen)
+        parts = [[mean_of(model, rows) for model in models] for models in self._effect_models]
+        if self.learner.combine is None:
+            return self._cate(np.column_stack([one for (one,) in parts]), not seen)
+        shares = self._shares(rows, propensity)
+        combined = [self.learner.combine(one, share) for one, share in zip(parts, shares.T, strict=True)]
+        return self._cate(np.column_stack(combined), not seen)
+
+    def differences(self, mu: Array | None) -> Array:
+        """(n, K - 1) differences of expected outcomes."""
+        assert mu is not None
+        return mu[:, 1:] - mu[:, :1]
+
+    def from_regressions(self, n_jobs: int | None, progress: Asked) -> Array:
+        """(n, K - 1) out-of-fold predictions of the effect models."""
+        plans = self._effect_plans
+        flat = iter(cross_fit([plan for one in plans for plan in one], self.folds, n_jobs, progress))
+        out = []
+        for k, one in enumerate(plans, start=1):
+            parts = [next(flat) for _ in one]
+            combine = self.learner.combine
+            out.append(parts[0] if combine is None else combine(parts, self.nuisances.share(k)))
+        return np.column_stack(out)
+
+    def regressions(self, k: int) -> tuple[Regression, ...]:
+        """What the effect models of arm k are fitted to."""
+        assert self.learner.regressions is not None
+        return self.learner.regressions(self.nuisances, k)
+
+    @cached_property
+    def _effect_plans(self) -> list[list[Plan]]:
+        plans = []
+        for k in range(1, len(self.trial.arms)):
+            own = self.regressions(k)
+            plans.append(
+                [
+                    Plan("effect", self.models[2], self.trial.X, one.rows, one.target, mean_of, weights=one.weights)
+                    for one in own
+                ]
+            )
+        return plans
+
+    @cached_property
+    def _effect_models(self) -> list[list[Any]]:
+        """Effect models of each arm, fitted to all rows."""
+        return [[plan.fitted() for plan in one] for one in self._effect_plans]
+
+    @cached_property
+    def _outcome_models(self) -> list[tuple[Plan, Any]]:
+        return [(plan, plan.fitted()) for plan in _outcome_plans(self.learner, self.trial, self.models[0])]
+
+    @cached_property
+    def _propensity_model(self) -> Any:
+        return _propensity_plan(self.models[1], self.trial).fitted()
+
+    def _shares(self, X: Any, propensity: Any) -> Array:
+        """(m, K - 1) e_k / (e_0 + e_k) of other people."""
+        K, m = len(self.trial.arms), X.shape[0]
+        if self.models[1] is not None:
+            e = probabilities(self._propensity_model, X, K)
+        elif propensity is None:
+            raise OptionError(
+                "known propensities say nothing about other people", hint="Give theirs: predict(X, propensity=...)."
+            )
+        else:
+            e = read_known(propensity, m, K)
+        return e[:, 1:] / (e[:, :1] + e[:, 1:])
+
+    def _cate(self, values: Array, cross_fitted: bool) -> Cate:
+        group = self.trial.group if len(values) == len(self.trial) else None
+        labels = None if group is None or self.trial.groups is None else np.asarray(self.trial.groups)[group]
+        one = values[:, 0] if values.shape[1] == 1 else values
+        return Cate(one, self.trial.contrasts, cross_fitted, self.name, self.target, labels if cross_fitted else None)
+
+    def content(self) -> SummaryContent:
+        """Learner, models, folds and the spread of effects."""
+        trial, values = self.trial, self.fitted
+        used = zip(("outcome", "propensity", "effect"), self.models, strict=True)
+        models = ", ".join(f"{what} {type(model).__name__}" for what, model in used if model is not None)
+        whom = "other people of these groups" if self.target == "these groups" else "people of new groups"
+        spread = "; ".join(
+            f"{name}: mean {v.mean():.3f}, sd {v.std():.3f}, {v.min():.2f} to {v.max():.2f}"
+            for name, v in zip(trial.contrasts, values.T, strict=True)
+        )
+        facts = (
+            ("Learner", f"{self.name} ({self.learner.title})"),
+            ("Rows", f"{len(trial):,}" + ("" if trial.groups is None else f" in {len(trial.groups):,} groups")),
+            ("Models", models),
+            ("Folds", f"{int(self.folds.max()) + 1}; predictions are for {whom}"),
+            ("Effects out of fold", spread),
+        )
+        return SummaryContent("Conditional average treatment effects", (SummaryFacts(facts),))
+
+
+def same_rows(X: Any, learnt: Any) -> bool:
+    """Whether X holds the rows that were learnt from, in their order."""
+    if X is learnt:
+        return True
+    if type(X) is not type(learnt) or X.shape != learnt.shape:
+        return False
+    if isinstance(X, pd.DataFrame):
+        return X.reset_index(drop=True).equals(learnt.reset_index(drop=True))
+    if isinstance(X, np.ndarray):
+        return bool(np.array_equal(X, learnt))
+    return bool(abs(X - learnt).nnz == 0)
+
+
+def _pandas(X: Any) -> pd.DataFrame:
+    from mixedfx.design.frame import to_pandas
+
+    return to_pandas(X)

@@ -1,0 +1,127 @@
+"""Folds of cross-fitting, and what they are for.
+
+A learner predicts for people of groups that it has seen, or for people of others, and these are different questions.
+
+* ``"these groups"``: the rows of each group, and of each arm within it, are spread evenly over the folds, so that every
+  training set holds every group (but those with too few rows). Effects of groups can be learnt, and are judged on
+  other people of the same groups.
+* ``"new groups"``: a group is in one fold as a whole. What is learnt of it says nothing about the fold it is in.
+
+Rows are dealt out at random: shuffled, sorted by group and arm, and numbered in turn. Groups are dealt out by size, the
+largest of those that are left to the fold with the fewest rows, ties at random.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.errors import DataError, OptionError, check_count, check_option
+
+Codes = NDArray[np.intp]
+Target = Literal["these groups", "new groups"]
+TARGETS: tuple[Target, ...] = ("these groups", "new groups")
+
+
+def make_folds(
+    n_folds: int, arms: Codes, groups: Codes | None, target: Target = "these groups", seed: int | None = 0
+) -> Codes:
+    """Number of the fold of each row.
+
+    Parameters
+    ----------
+    n_folds
+        At least 2.
+    arms
+        (n,) codes of the arms.
+    groups
+        (n,) codes of the groups, or None where there are none.
+    target
+        Whom predictions are for; see above.
+    seed
+        Of the random order.
+
+    Raises
+    ------
+    OptionError
+        New groups without groups, or fewer groups than folds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.learn.folds import make_folds
+    >>> groups = np.repeat([0, 1, 2], 4)
+    >>> folds = make_folds(2, np.tile([0, 1], 6), groups)
+    >>> np.bincount(folds[groups == 0]).tolist()
+    [2, 2]
+    >>> whole = make_folds(2, np.tile([0, 1], 6), groups, "new groups")
+    >>> [len(set(whole[groups == g])) for g in range(3)]
+    [1, 1, 1]
+    """
+    check_count("folds", n_folds, 2)
+    check_option("target", target, TARGETS)
+    n, rng = len(arms), np.random.default_rng(seed)
+    if n_folds > n:
+        raise OptionError(f"{n_folds} folds of {n} rows", hint="Use fewer folds.")
+    order = rng.permutation(n)
+    if target == "these groups":
+        keys = (arms[order],) if groups is None else (arms[order], groups[order])
+        order = order[np.lexsort(keys)]
+        folds = np.empty(n, dtype=np.intp)
+        folds[order] = np.arange(n) % n_folds
+        return folds
+    if groups is None:
+        raise OptionError('target="new groups" without groups', hint="Say which column holds them: groups=.")
+    sizes = np.bincount(groups)
+    if n_folds > len(sizes):
+        raise OptionError(f"{n_folds} folds of {len(sizes)} groups", hint="Use no more folds than groups.")
+    own, filled = np.empty(len(sizes), dtype=np.intp), np.zeros(n_folds)
+    mixed = rng.permutation(len(sizes))
+    for group in mixed[np.argsort(-sizes[mixed], kind="stable")]:
+        own[group] = int(np.argmin(filled))
+        filled[own[group]] += sizes[group]
+    return own[groups]
+
+
+def read_folds(given: Any, n: int) -> Codes | None:
+    """(n,) fold numbers that the caller chose; None where only their number was said.
+
+    Raises
+    ------
+    OptionError
+        Neither a number nor one whole number for each row, or all the same.
+    """
+    if isinstance(given, int | np.integer):
+        return None
+    folds = np.asarray(given)
+    if folds.shape != (n,) or folds.dtype.kind not in "iu":
+        raise OptionError(
+            f"folds has shape {folds.shape}; there are {n} rows", hint="Give a number of folds, or one of each row."
+        )
+    codes = np.unique(folds, return_inverse=True)[1].astype(np.intp)
+    if codes.max(initial=0) < 1:
+        raise OptionError("all rows are in one fold", hint="Use two folds or more.")
+    return codes
+
+
+def group_codes(groups: Any, n: int) -> tuple[Codes, pd.Index] | tuple[None, None]:
+    """(n,) codes of the groups and their labels, in the order of the labels.
+
+    Raises
+    ------
+    DataError
+        Another length, or missing groups, by counts.
+    """
+    if groups is None:
+        return None, None
+    values = pd.Series(np.asarray(groups)) if not isinstance(groups, pd.Series) else groups
+    if len(values) != n:
+        raise DataError(f"groups has {len(values)} values; there are {n} rows", hint="One value for each row.")
+    missing = int(np.asarray(pd.isna(values)).sum())
+    if missing:
+        raise DataError(f"groups is missing in {missing} rows", hint="Drop these rows, or give them a group of theirs.")
+    codes, labels = pd.factorize(values.astype(object), sort=True)
+    return np.asarray(codes, dtype=np.intp), pd.Index(labels)

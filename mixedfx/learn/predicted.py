@@ -1,0 +1,109 @@
+"""Predicted effects, and whether they may be judged on the rows that they are about.
+
+A model is good on what it has seen: effects predicted for the rows a learner was fitted to rank these rows by their own
+noise, and every policy that is valued on them looks too good. A `Cate` knows whether it was cross-fitted; numbers from
+elsewhere come with the statement that they were (`cross_fitted=True`), since nothing in them shows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.errors import DataError, OptionError, some_rows
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Cate:
+    """Predicted effects of n people.
+
+    Attributes
+    ----------
+    values
+        (n,) effects, or (n, K - 1) of each arm against the control.
+    contrasts
+        What they compare.
+    cross_fitted
+        Whether no model has seen the outcome of the person it predicts.
+    learner
+        Its name; empty for numbers from elsewhere.
+    target
+        Whom they are for.
+    groups
+        (n,) groups, where they are known.
+    """
+
+    values: Array
+    contrasts: tuple[str, ...]
+    cross_fitted: bool
+    learner: str = ""
+    target: str = ""
+    groups: NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values, dtype=dtype)
+
+    def of(self, contrast: str) -> Cate:
+        """The effects of one arm."""
+        if contrast not in self.contrasts:
+            raise OptionError(f"there is no contrast {contrast!r}", hint=f"Contrasts: {', '.join(self.contrasts)}.")
+        values = self.values if self.values.ndim == 1 else self.values[:, self.contrasts.index(contrast)]
+        return Cate(values, (contrast,), self.cross_fitted, self.learner, self.target, self.groups)
+
+    def __repr__(self) -> str:
+        made = "cross-fitted" if self.cross_fitted else "in sample"
+        return f"<Cate: {len(self)} effects, {', '.join(self.contrasts)}, {made}>"
+
+
+def read_effects(cate: Any, n: int | None = None) -> Array:
+    """(n,) effects of one contrast.
+
+    Raises
+    ------
+    DataError
+        Another length, several contrasts, or effects that are missing, by counts.
+    """
+    values = cate.values if isinstance(cate, Cate) else np.asarray(cate, dtype=np.float64)
+    if isinstance(cate, pd.DataFrame) or (values.ndim == 2 and values.shape[1] == 1):
+        values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+        values = values[:, 0] if values.shape[1] == 1 else values
+    if values.ndim != 1:
+        which = f": {', '.join(cate.contrasts)}" if isinstance(cate, Cate) else f" of shape {values.shape}"
+        raise DataError(f"several effects for each row{which}", hint="Give one: cate.of('b - a'), or a column.")
+    if n is not None and len(values) != n:
+        raise DataError(f"there are {len(values)} effects and {n} rows", hint="One effect for each row.")
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise DataError(f"{len(bad)} effects are NaN or infinite: {some_rows(bad)}", hint="Leave these rows out.")
+    return np.asarray(values, dtype=np.float64)
+
+
+def read_cross_fitted(cate: Any, n: int, cross_fitted: bool | None) -> Array:
+    """(n,) effects that may be judged on the rows they are about.
+
+    Raises
+    ------
+    OptionError
+        Effects that are in sample, or that nobody says are not.
+    """
+    told = cate.cross_fitted if isinstance(cate, Cate) else cross_fitted
+    if not told:
+        why = (
+            "are predictions for the rows that the learner was fitted to"
+            if isinstance(cate, Cate)
+            else "are numbers that do not say whether they were cross-fitted"
+        )
+        raise OptionError(
+            f"these effects {why}: judged on their own rows they look better than they are",
+            hint="Use fit.out_of_fold; or say cross_fitted=True of numbers that no model of the same rows made.",
+        )
+    return read_effects(cate, n)
