@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mixedfx.inference.side_by_side import table
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.averaging.robma import bma, robma
+    from mixedfx.meta.counts.rma_glmm import rma_glmm
     from mixedfx.meta.effect_sizes.aggregate import aggregate
     from mixedfx.meta.effect_sizes.escalc import escalc
     from mixedfx.meta.effect_sizes.transforms import convert_effects
@@ -76,6 +77,7 @@ __all__ = [
     "rake",
     "rho_sensitivity",
     "rma",
+    "rma_glmm",
     "rma_mh",
     "rma_mv",
     "rma_peto",
@@ -110,6 +112,7 @@ _FUNCTIONS = {
     "rake": "mixedfx.effects.rake",
     "rho_sensitivity": "mixedfx.meta.multivariate.rho_sensitivity",
     "rma": "mixedfx.meta.univariate.rma",
+    "rma_glmm": "mixedfx.meta.counts.rma_glmm",
     "rma_mv": "mixedfx.meta.multivariate.rma_mv",
     "rma_mh": "mixedfx.meta.univariate.pooled",
     "rma_peto": "mixedfx.meta.univariate.pooled",
