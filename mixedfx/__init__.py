@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mixedfx.learn.targeting import calibration, targeting
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.averaging.robma import bma, robma
+    from mixedfx.meta.counts.rma_glmm import rma_glmm
     from mixedfx.meta.effect_sizes.aggregate import aggregate
     from mixedfx.meta.effect_sizes.escalc import escalc
     from mixedfx.meta.effect_sizes.transforms import convert_effects
@@ -99,6 +100,7 @@ __all__ = [
     "rake",
     "rho_sensitivity",
     "rma",
+    "rma_glmm",
     "rma_mh",
     "rma_mv",
     "rma_peto",
@@ -148,6 +150,8 @@ _FUNCTIONS = {
     "rake": "mixedfx.effects.rake",
     "rho_sensitivity": "mixedfx.meta.multivariate.rho_sensitivity",
     "rma": "mixedfx.meta.univariate.rma",
+    "rma_glmm": "mixedfx.meta.counts.rma_glmm",
+    "rma_mv": "mixedfx.meta.multivariate.rma_mv",
     "rma_mh": "mixedfx.meta.univariate.pooled",
     "rma_mv": "mixedfx.meta.multivariate.rma_mv",
     "rma_peto": "mixedfx.meta.univariate.pooled",

@@ -128,6 +128,7 @@ FITTING = {
         "estimate"
     ],
     "selmodel": lambda f: mx.selmodel("y ~ z + x", f, vi="w", type="halfnorm").tidy()["estimate"],
+    "rma_glmm": lambda f: mx.rma_glmm("OR", f, "~ x", ai="k", bi="m", ci="z", di="N").beta,
     "rma_mh": lambda f: mx.rma_mh("RR", f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],
     "rma_peto": lambda f: mx.rma_peto(f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],
     "subgroup_effects": lambda f: (

@@ -346,7 +346,7 @@ def test_quantiles_of_the_mean_are_those_of_the_mixture_of_nodes():
     found = integrated(
         gram(fit.given, design(fit.given, "none"), tau, 0 * tau), model.member.coefficients, 0 * tau, 1 + 0 * tau, 9
     )
-    weights = np.exp(model.logs[:, 0, 0, 0] + model.axes[0].log_weights - model.evidence.value)
+    weights = np.exp(model.logs[:, 0, 0] + model.axes[0].log_weights - model.evidence.value)
     assert weights.sum() == pytest.approx(1, abs=1e-9)
     weights /= weights.sum()
     wanted = [float(quantiles(weights, found.mean, np.sqrt(found.covariance[:, 0]), q)[0]) for q in (0.5, 0.025, 0.975)]

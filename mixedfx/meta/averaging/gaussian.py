@@ -34,6 +34,7 @@ from mixedfx.priors.marginal import marginal
 
 LOG_2PI = float(np.log(2 * np.pi))
 MOST = 4_000_000  # numbers of one temporary array
+ALIASED = 1e-13  # share of a column of bias that other columns leave, below which nothing is left
 
 
 class Gram(NamedTuple):
@@ -156,43 +157,107 @@ def design(given: Given, kind: str) -> Array:
     return np.column_stack([np.full(given.k, given.scale), given.scale * given.M, given.bias_column(kind), given.y])
 
 
-def integrated(found: Gram, coefficients: Coefficients, b: Array, precision: Array, k: int) -> Integrated:
-    """Log evidence for broadcast arrays of G (..., q, q), b (...) and the precision of mu relative to scale (...)."""
+class Lines(NamedTuple):
+    """Likelihoods of the coefficient b of bias, all else known or integrated out; arrays (...) of any one shape.
+
+    Attributes
+    ----------
+    top
+        Log evidence where b = `centre`, but for the probability of the interval of mu.
+    centre, precision
+        Of the normal distribution that the likelihood of b is proportional to.
+    mean, slope, sd
+        mu has mean ``mean - slope b`` and standard deviation `sd` given b and the data.
+    lower, upper
+        Where the prior of mu is cut off; infinite where it is not.
+    """
+
+    top: Array
+    centre: Array
+    precision: Array
+    mean: Array
+    slope: Array
+    sd: Array
+    lower: float
+    upper: float
+
+    def log_likelihood(self, b: Array) -> Array:
+        """Log evidences given b, broadcast."""
+        value = self.top - 0.5 * self.precision * (b - self.centre) ** 2
+        if self.lower > -np.inf or self.upper < np.inf:
+            value = value + log_between(self.mean - self.slope * b, self.sd, self.lower, self.upper)
+        return value
+
+    def spread_out(self) -> Lines:
+        """The same with one axis more, along which b varies."""
+        top, centre, precision, mean, slope, sd = (one[..., None] for one in self[:6])
+        return Lines(top, centre, precision, mean, slope, sd, self.lower, self.upper)
+
+
+def lines(found: Gram, coefficients: Coefficients, precision: Array, k: int) -> Lines:
+    """Likelihoods of b for broadcast arrays of G (..., q, q) and the precision of mu relative to scale (...).
+
+    With e = y - s C m and the products <a, c> = a' V^-1 c - h_a' P^-1 h_c, h_a = s C' V^-1 a, the exponent of the
+    evidence is -1/2 (<e, e> - 2 b <e, x> + b^2 <x, x>): a normal density of b about <e, x> / <x, x>. Where x is a
+    combination of the other columns whose coefficients have no prior, <x, x> is 0 and b free.
+    """
     G, log_det = found
     q = G.shape[-1]
     prior = coefficients.mean
+    e = np.zeros(q)
+    e[q - 1], e[0] = 1.0, e[0] - prior.loc
+    x = np.zeros(q)
+    x[q - 2] = 1.0
+    Ge, Gx = G @ e, G @ x
+    ee, ex, xx = Ge @ e, Gx @ e, Gx @ x
+    value = k * LOG_2PI + log_det
+    shape = np.broadcast_shapes(value.shape, np.shape(precision))
+    mean, slope, sd, size = np.full(shape, prior.loc), np.zeros(shape), np.zeros(shape), xx
+    if coefficients.size:
+        free, covariance, log_prior = _posterior(G, coefficients, precision)
+        he, hx = Ge[..., free], Gx[..., free]
+        te, tx = ((covariance @ h[..., None])[..., 0] for h in (he, hx))
+        ee, ex, xx = ee - (he * te).sum(axis=-1), ex - (hx * te).sum(axis=-1), xx - (hx * tx).sum(axis=-1)
+        log_det = np.log(covariance[..., 0, 0]) if len(free) == 1 else np.linalg.slogdet(covariance)[1]
+        value = value - log_det - log_prior
+        if coefficients.free_mean:
+            value = value + 2 * prior.log_mass
+            mean, slope, sd = prior.loc + te[..., 0], tx[..., 0], np.sqrt(covariance[..., 0, 0])
+    aliased = xx <= ALIASED * size
+    xx = np.where(aliased, 0.0, xx)
+    centre = np.where(aliased, 0.0, ex / np.where(aliased, 1.0, xx))
+    top = -0.5 * (value + ee - xx * centre**2)
+    top, centre, xx, mean, slope, sd = (np.broadcast_to(one, shape) for one in (top, centre, xx, mean, slope, sd))
+    lower, upper = (prior.lower, prior.upper) if coefficients.free_mean else (-np.inf, np.inf)
+    return Lines(top, centre, xx, mean, slope, sd, lower, upper)
+
+
+def _posterior(G: Array, coefficients: Coefficients, precision: Array) -> tuple[list[int], Array, Array]:
+    """Which columns have coefficients, their covariance (..., p, p) given b, and sums of logs of prior precisions."""
+    prior = coefficients.mean
     free = ([0] if coefficients.free_mean else []) + [1 + c for c in coefficients.columns]
-    yy, xy, xx = G[..., q - 1, q - 1], G[..., q - 2, q - 1], G[..., q - 2, q - 2]
-    oy, ox, oo = G[..., 0, q - 1], G[..., 0, q - 2], G[..., 0, 0]
-    quadratic = yy - 2 * b * xy + b * b * xx - 2 * prior.loc * (oy - b * ox) + prior.loc**2 * oo
-    value = -0.5 * (k * LOG_2PI + log_det + quadratic)
-    p = len(free)
-    if p == 0:
-        shape = np.broadcast_shapes(value.shape, np.shape(precision))
-        return Integrated(np.broadcast_to(value, shape), np.zeros((*shape, 0)), np.zeros((*shape, 0, 0)))
-    h = np.stack([G[..., i, q - 1] - b * G[..., i, q - 2] - prior.loc * G[..., i, 0] for i in free], axis=-1)
-    P = G[..., free, :][..., free]
     own = [] if not coefficients.free_mean else [0.0 if prior.kind == "uniform" else 1 / prior.scale**2]
     own += [1 / sd**2 for sd in coefficients.sds]
-    diagonal = np.broadcast_to(np.array(own), (*np.shape(precision), p)).copy()
+    diagonal = np.broadcast_to(np.array(own), (*np.shape(precision), len(free))).copy()
     if coefficients.free_mean:
         diagonal[..., 0] = diagonal[..., 0] * precision
-    P = P + diagonal[..., None] * np.eye(p)
-    log_prior = np.log(np.where(diagonal > 0, diagonal, 2 * np.pi)).sum(axis=-1)
-    if p == 1:
-        covariance = 1 / P
-        log_P = np.log(P[..., 0, 0])
-    else:
-        covariance = np.linalg.inv(P)
-        log_P = np.linalg.slogdet(P)[1]
+    P = G[..., free, :][..., free] + diagonal[..., None] * np.eye(len(free))
+    covariance = 1 / P if len(free) == 1 else np.linalg.inv(P)
+    return free, covariance, np.log(np.where(diagonal > 0, diagonal, 2 * np.pi)).sum(axis=-1)
+
+
+def integrated(found: Gram, coefficients: Coefficients, b: Array, precision: Array, k: int) -> Integrated:
+    """Log evidence for broadcast arrays of G (..., q, q), b (...) and the precision of mu relative to scale (...)."""
+    value = lines(found, coefficients, precision, k).log_likelihood(b)
+    prior, G = coefficients.mean, found.G
+    if not coefficients.size:
+        return Integrated(value, np.zeros((*value.shape, 0)), np.zeros((*value.shape, 0, 0)))
+    free, covariance, _ = _posterior(G, coefficients, precision)
+    q = G.shape[-1]
+    h = np.stack([G[..., i, q - 1] - b * G[..., i, q - 2] - prior.loc * G[..., i, 0] for i in free], axis=-1)
     mean = (covariance @ h[..., None])[..., 0]
-    value = value + 0.5 * ((h * mean).sum(axis=-1) - log_P + log_prior)
     if coefficients.free_mean:
-        mean = mean.copy()
         mean[..., 0] += prior.loc
-        value = value - prior.log_mass
-        if prior.cut:
-            value = value + log_between(mean[..., 0], np.sqrt(covariance[..., 0, 0]), prior.lower, prior.upper)
     return Integrated(value, mean, covariance)
 
 

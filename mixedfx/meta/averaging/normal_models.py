@@ -1,10 +1,10 @@
 r"""Evidence and draws of models without weights: quadrature over tau, rho, the coefficient of bias, and no more.
 
-Coordinates are u, tau = unit sinh(u) (`Spread`), s with rho = sin^2(pi s / 2), which spreads nodes at both ends, x =
-probability that the prior of PET or PEESE has below b, and l = log of the precision of mu under a Student's t prior.
-Gauss-Legendre nodes are placed in windows where some model of a *family*, those that share the priors of tau and rho,
-is within e^-DROP of its top: they share one Gram matrix for each (tau, rho). The evidence is computed by two rules, and
-their difference is its error.
+Coordinates are u, tau = unit sinh(u) (`Spread`), s with rho = sin^2(pi s / 2), which spreads nodes at both ends, and
+l = log of the precision of mu under a Student's t prior. The coefficient b of PET or PEESE is integrated out where
+these are known, in a window of its own (`slopes.py`). Gauss-Legendre nodes are placed in windows where some model of a
+*family*, those that share the priors of tau and rho, is within e^-DROP of its top: they share one Gram matrix for each
+(tau, rho). The evidence is computed by two rules, and their difference is its error.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from mixedfx.meta.averaging.gaussian import Gram, Integrated, design, gram, integrated, normal_between
+from mixedfx.meta.averaging.gaussian import Gram, Integrated, design, gram, integrated, lines, normal_between
 from mixedfx.meta.averaging.given import Given, spread_of
 from mixedfx.meta.averaging.legendre import Axis, axis, draw, log_sum, outer, point, spread_out, windows
 from mixedfx.meta.averaging.members import Member
+from mixedfx.meta.averaging.slopes import slope_axis
 from mixedfx.meta.measure import Array
 from mixedfx.priors.marginal import Marginal
 from mixedfx.sampling.nodes import evenly_spread
@@ -28,9 +29,11 @@ REMAINDER = 1e-11  # probability of a prior beyond which its parameter is not lo
 NODES, CHECK = 40, 32
 SLOPE_NODES, SLOPE_CHECK = 72, 52
 MIXING_NODES = 40
-SEARCH = (65, 17, 33, 17)  # points of the search for windows, u, s, x, l
+SEARCH = (65, 17, 17)  # points of the search for windows, u, s, l
+SLOPE_SEARCH = 24
+APART = 0.5  # share of the window of a family that a model needs, or it is solved apart
 MOST = 400_000  # nodes at once
-POINTS = 64  # at which the distribution functions of coefficients are computed
+POINTS = 64  # at which the distribution function of mu is computed
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +67,7 @@ class NormalModel:
     evidence
         Its evidence.
     axes, logs
-        Nodes in the four coordinates and the log of the joint density there.
+        Nodes of u, s and l, and the log of their joint density there.
     """
 
     member: Member
@@ -86,31 +89,65 @@ def solve(given: Given, group: Sequence[Member]) -> list[NormalModel]:
     """Evidence of the models of one family."""
     first = group[0]
     designs = {kind: design(given, kind) for kind in {one.kind for one in group}}
-    u = tau_range(given, first.tau)
-    grids = [_even(*u, SEARCH[0]), _even(*_share_range(first.rho), SEARCH[1])]
+    rho = _share_range(first.rho)
+    return _solved(given, group, designs, [_even(*tau_range(given, first.tau), SEARCH[0]), _even(*rho, SEARCH[1])])
+
+
+def _solved(
+    given: Given, group: Sequence[Member], designs: dict[str, Array], grids: Sequence[Array]
+) -> list[NormalModel]:
+    """Evidence of the models of one family, looked for in the ranges of two grids.
+
+    A model that needs a small part of the window of all is solved apart: the nodes would be too far from each other.
+    """
+    found: list[list[tuple[float, float]]] = []
     for _ in range(4):
-        axes = [Axis(grid, np.zeros(len(grid)), float(grid[0]), float(grid[-1])) for grid in grids]
-        shared = _grams(given, first.tau, designs, axes)
-        tops = [_joint(given, m, shared[m.kind], (*axes, *_coarse(m))).max(axis=(2, 3)) for m in group]
+        axes = [_grid(grid) for grid in grids]
+        shared = _grams(given, group[0].tau, designs, axes)
+        tops = [_joint(given, m, shared[m.kind], (*axes, _coarse(m)), SLOPE_SEARCH).max(axis=2) for m in group]
         found = [windows(top, grids, DROP) for top in tops]
         joined = [(min(w[i][0] for w in found), max(w[i][1] for w in found)) for i in range(2)]
-        pairs = zip(joined, grids, strict=True)
-        if all(len(grid) == 1 or high - low > 0.6 * (grid[-1] - grid[0]) for (low, high), grid in pairs):
+        if all(_covers(window, (grid[0], grid[-1]), 0.6) for window, grid in zip(joined, grids, strict=True)):
             break
         grids = [_even(low, high, min(33, n)) for (low, high), n in zip(joined, SEARCH, strict=False)]
     ends = [(float(grid[0]), float(grid[-1])) for grid in grids]
-    out: list[NormalModel] = []
+    apart = [i for i, own in enumerate(found) if not all(map(_covers, own, ends, (APART, APART)))]
+    if len(group) > 1 and apart:
+        own = {i: [_even(*found[i][j], 33 if j == 0 else SEARCH[1]) for j in range(2)] for i in apart}
+        out = {i: _solved(given, [group[i]], designs, own[i])[0] for i in apart}
+        rest = [i for i in range(len(group)) if i not in out]
+        if rest:
+            out |= zip(rest, _solved(given, [group[i] for i in rest], designs, grids), strict=True)
+        return [out[i] for i in range(len(group))]
     rules = [tuple(_rule(low, high, n) for low, high in ends) for n in (NODES, CHECK)]
-    grams = [_grams(given, first.tau, designs, rule) for rule in rules]
-    for member in group:
-        values = []
-        for i, (rule, found_grams) in enumerate(zip(rules, grams, strict=True)):
-            axes = (*rule, *_inner(given, member, designs, grids, i))
-            logs = _joint(given, member, found_grams[member.kind], axes)
-            values.append((log_sum((logs + outer(axes)).ravel()), axes, logs))
-        value, axes, logs = values[0]
-        out.append(NormalModel(member, Evidence(value, abs(value - values[1][0])), axes, logs))
-    return out
+    grams = [_grams(given, group[0].tau, designs, rule) for rule in rules]
+    return [_by_rules(given, member, designs, grids, rules, grams) for member in group]
+
+
+def _by_rules(
+    given: Given, member: Member, designs: dict[str, Array], grids: Sequence[Array], rules: Sequence[tuple[Axis, ...]],
+    grams: Sequence[dict[str, Gram]],
+) -> NormalModel:  # fmt: skip
+    """One model by two rules of u and s, the first the finer one."""
+    mixing = _mixing(given, member, designs, grids)
+    values = []
+    for i, (rule, found) in enumerate(zip(rules, grams, strict=True)):
+        axes = (*rule, _rule(*mixing, (MIXING_NODES, CHECK)[i]))
+        logs = _joint(given, member, found[member.kind], axes, (SLOPE_NODES, SLOPE_CHECK)[i])
+        values.append((log_sum((logs + outer(axes)).ravel()), axes, logs))
+    value, axes, logs = values[0]
+    return NormalModel(member, Evidence(value, abs(value - values[1][0])), axes, logs)
+
+
+def _covers(window: tuple[float, float], whole: tuple[float, float], share: float) -> bool:
+    """Whether a window is at least a share of a range."""
+    return window[1] - window[0] >= share * (whole[1] - whole[0])
+
+
+def _coarse(member: Member) -> Axis:
+    """Even points of l over its whole range."""
+    low, high = _mixing_range(member)
+    return _grid(np.linspace(low, high, SEARCH[2] if low < high else 1))
 
 
 def _even(low: float, high: float, n: int) -> Array:
@@ -160,75 +197,51 @@ def _grams(given: Given, tau: Marginal | float, designs: dict[str, Array], axes:
     return {kind: gram(given, Z, *pairs) for kind, Z in designs.items()}
 
 
-def _coarse(member: Member) -> tuple[Axis, Axis]:
-    """Even points of x and l over their whole ranges."""
-    x, mixing = point(0.5), point(0.0)
-    if member.slope is not None:
-        nodes = np.concatenate([[1e-4, 1e-3], np.linspace(0.01, 0.99, SEARCH[2]), [0.999]])
-        x = Axis(nodes, np.zeros(len(nodes)), 0.0, 1.0)
-    if member.coefficients.mean.kind == "t":
-        low, high = _mixing_range(member)
-        mixing = Axis(np.linspace(low, high, SEARCH[3]), np.zeros(SEARCH[3]), low, high)
-    return x, mixing
-
-
 def _mixing_range(member: Member) -> tuple[float, float]:
+    """Where the log precision of mu is looked for."""
+    if member.coefficients.mean.kind != "t":
+        return 0.0, 0.0
     half = member.coefficients.mean.df / 2
     ends = special.gammaincinv(half, 1e-8) / half, special.gammainccinv(half, 1e-11) / half
     return float(np.log(max(ends[0], 1e-16))), float(np.log(ends[1]))
 
 
-def _inner(
-    given: Given, member: Member, designs: dict[str, Array], grids: Sequence[Array], coarse: int
-) -> tuple[Axis, Axis]:
-    """Rules of x and l in their windows."""
-    x, mixing = _coarse(member)
-    if x.fixed and mixing.fixed:
-        return x, mixing
+def _mixing(given: Given, member: Member, designs: dict[str, Array], grids: Sequence[Array]) -> tuple[float, float]:
+    """Window of the log precision of mu."""
+    low, high = _mixing_range(member)
+    if low == high:
+        return low, high
     few = [_even(float(grid[0]), float(grid[-1]), 9) for grid in grids]
-    outer_axes = [Axis(grid, np.zeros(len(grid)), float(grid[0]), float(grid[-1])) for grid in few]
+    outer_axes = [_grid(one) for one in few]
     found = _grams(given, member.tau, {member.kind: designs[member.kind]}, outer_axes)[member.kind]
-    x_range, l_range = (x.low, x.high), (mixing.low, mixing.high)
     for _ in range(4):
-        logs = _joint(given, member, found, (*outer_axes, x, mixing))
-        top = logs.max(axis=(0, 1))
-        (low, high), (low_l, high_l) = windows(top, (x.nodes, mixing.nodes), DROP)
-        low, high = (x.low if low <= x.nodes[0] else low), (x.high if high >= x.nodes[-1] else high)
-        if not x.fixed:
-            x_range = low, high
-            nodes = np.linspace(low, high, SEARCH[2] + 2)[1:-1]
-            x = Axis(nodes, np.zeros(len(nodes)), low, high)
-        if not mixing.fixed:
-            l_range = low_l, high_l
-            mixing = Axis(np.linspace(low_l, high_l, SEARCH[3]), np.zeros(SEARCH[3]), low_l, high_l)
-    n = (SLOPE_NODES, SLOPE_CHECK)[coarse]
-    return (
-        x if x.fixed else axis(n, *x_range),
-        mixing if mixing.fixed else axis((MIXING_NODES, CHECK)[coarse], *l_range),
-    )
+        nodes = np.linspace(low, high, SEARCH[2])
+        logs = _joint(given, member, found, (*outer_axes, _grid(nodes)), SLOPE_SEARCH)
+        ((low, high),) = windows(logs.max(axis=(0, 1)), (nodes,), DROP)
+    return low, high
 
 
-def _joint(given: Given, member: Member, found: Gram, axes: Sequence[Axis]) -> Array:
-    """Log of likelihood times prior on the product of the nodes, coefficients integrated out."""
+def _grid(nodes: Array) -> Axis:
+    return Axis(nodes, np.zeros(len(nodes)), float(nodes[0]), float(nodes[-1]))
+
+
+def _joint(given: Given, member: Member, found: Gram, axes: Sequence[Axis], slopes: int) -> Array:
+    """Log of likelihood times prior on the product of the nodes, coefficients integrated out; `slopes` nodes of b."""
     shape = tuple(one.n for one in axes)
     q = found.G.shape[-1]
-    G = found.G.reshape(shape[0], shape[1], 1, 1, q, q)
-    log_det = found.log_det.reshape(shape[0], shape[1], 1, 1)
-    x, mixing = axes[2].nodes[:, None], axes[3].nodes
-    b = slope_of(member, x)
-    more = _log_mixing(member, mixing)
+    G, log_det = found.G.reshape(shape[0], shape[1], 1, q, q), found.log_det.reshape(shape[0], shape[1], 1)
+    mixing = axes[2].nodes
     out = np.empty(shape)
-    step = max(1, MOST // int(np.prod(shape[1:])))
+    step = max(1, MOST // (int(np.prod(shape[1:])) * (slopes if member.slope is not None else 1)))
     for begin in range(0, shape[0], step):
         at = slice(begin, begin + step)
-        part = integrated(Gram(G[at], log_det[at]), member.coefficients, b, np.exp(mixing), given.k).log_evidence
-        out[at] = part + more
-    return out + log_prior(given, member, axes[0].nodes[:, None], axes[1].nodes)[:, :, None, None]
-
-
-def slope_of(member: Member, x: Array) -> Array:
-    """Coefficient of PET or PEESE at probabilities of its prior."""
-    return np.zeros_like(x) if member.slope is None else member.slope.quantile(x)
+        of_b = lines(Gram(G[at], log_det[at]), member.coefficients, np.exp(mixing), given.k)
+        if member.slope is None:
+            out[at] = of_b.log_likelihood(np.zeros(1))
+        else:
+            out[at] = slope_axis(member.slope, of_b).log_integral(slopes)
+    prior = log_prior(given, member, axes[0].nodes[:, None], axes[1].nodes)
+    return out + prior[:, :, None] + _log_mixing(member, mixing)
 
 
 def _log_mixing(member: Member, mixing: Array) -> Array:
@@ -269,14 +282,14 @@ def sample(given: Given, model: NormalModel, n: int) -> Sampled:
     member, coefficients = model.member, model.member.coefficients
     p = coefficients.size
     uniform = evenly_spread(n, 4 + p)
-    at = draw(model.logs, model.axes, uniform[:, :4])
+    at = draw(model.logs, model.axes, uniform[:, :3])
     tau, rho = spread_of(given, member.tau).tau(at[:, 0]), share(at[:, 1])
-    b = slope_of(member, at[:, 2])
+    b = _slopes(given, member, tau, rho, at[:, 2], uniform[:, 3])
     mu = np.full(n, float(coefficients.mean.loc))
     moderators = np.zeros((n, given.M.shape[1]))
     if p:
         values, means, sds = np.empty((3, n, p))
-        for rows, found in _conditionals(given, member, tau, rho, b, at[:, 3]):
+        for rows, found in _conditionals(given, member, tau, rho, b, at[:, 2]):
             values[rows] = _coefficients(member, found, uniform[rows, 4:])
             means[rows], sds[rows] = found.mean, np.sqrt(np.diagonal(found.covariance, axis1=-2, axis2=-1))
         if not coefficients.mean.cut:
@@ -285,6 +298,20 @@ def sample(given: Given, model: NormalModel, n: int) -> Sampled:
             mu = values[:, 0]
         moderators[:, list(coefficients.columns)] = values[:, int(coefficients.free_mean) :]
     return Sampled(mu, tau, rho, b, moderators, np.zeros((n, 0)), np.full(n, 1 / n))
+
+
+def _slopes(given: Given, member: Member, tau: Array, rho: Array, mixing: Array, uniform: Array) -> Array:
+    """Coefficients of PET or PEESE given the rest."""
+    if member.slope is None:
+        return np.zeros_like(tau)
+    Z = design(given, member.kind)
+    found = [gram(given, Z, tau[rows], rho[rows]) for rows in _chunks(given, len(tau))]
+    both = Gram(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+    return slope_axis(member.slope, lines(both, member.coefficients, np.exp(mixing), given.k)).draw(uniform)
+
+
+def _chunks(given: Given, n: int) -> list[Array]:
+    return np.array_split(np.arange(n), max(1, n * given.k // 1_000_000))
 
 
 def _spread_out(drawn: Array, means: Array, sds: Array) -> Array:
@@ -308,7 +335,7 @@ def _conditionals(
     given: Given, member: Member, tau: Array, rho: Array, b: Array, mixing: Array
 ) -> Iterator[tuple[Array, Integrated]]:
     Z = design(given, member.kind)
-    for rows in np.array_split(np.arange(len(tau)), max(1, len(tau) * given.k // 1_000_000)):
+    for rows in _chunks(given, len(tau)):
         found = gram(given, Z, tau[rows], rho[rows])
         yield rows, integrated(found, member.coefficients, b[rows], np.exp(mixing[rows]), given.k)
 

@@ -1,0 +1,1 @@
+"""Meta-analysis of counts by generalised linear mixed models: the exact distributions of events, not of estimates."""
