@@ -51,7 +51,7 @@ class Call:
         """
         found = find_family(self.family)
         if self.link is not None:
-            found = type(found).linked(self.link)
+            found = found.with_link(self.link)
         if found.name not in FAMILIES:
             raise OptionError(
                 f"mx.glmer does not fit family={found.name!r}",

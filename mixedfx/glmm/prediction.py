@@ -30,7 +30,7 @@ from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_index
 from mixedfx.errors import OptionError, check_count, check_flag, check_option, check_seed
 from mixedfx.families.facts import RowFacts
-from mixedfx.glmm.rows import auxiliary_draws, means, simulate_responses
+from mixedfx.glmm.rows import auxiliary_draws, dispersion_columns, means, simulate_responses
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain
 from mixedfx.inference.new_level_rows import NewLevelRows
@@ -80,7 +80,9 @@ def predict(
     rng = np.random.default_rng(0 if seed is None else seed)
     if kind == "predictive":
         facts = row_facts(design, frame, weights, row_labels(newdata))
-        values: Any = _new_responses(uncertain, rows, z, facts, level, rng, uncertainty)
+        values: Any = _new_responses(
+            uncertain, rows, z, facts, dispersion_columns(design, frame), level, rng, uncertainty
+        )
     elif z is not None:
         values = _over_population(uncertain, rows, z, kind, se or interval is not None, level, rng, uncertainty)
     elif se or interval is not None:
@@ -153,7 +155,7 @@ def _population_means(
 ) -> Iterator[Array]:  # fmt: skip
     """(D, b) draws of the means of b rows at a time."""
     family, D = solution.model.family, len(sample.beta)
-    auxiliary = auxiliary_draws(solution, D) | dict(sample.auxiliary)
+    auxiliary = auxiliary_draws(solution, D, natural=sample.estimated)
     size = max(1, NUMBERS // D)
     for begin in range(0, len(rows), size):
         at = slice(begin, begin + size)
@@ -166,15 +168,17 @@ def _population_means(
 
 
 def _new_responses(
-    uncertain: GlmmUncertain, rows: Functional, z: tuple[Array, ...] | None, facts: RowFacts, level: float,
-    rng: np.random.Generator, uncertainty: Uncertainty,
+    uncertain: GlmmUncertain, rows: Functional, z: tuple[Array, ...] | None, facts: RowFacts, columns: Array | None,
+    level: float, rng: np.random.Generator, uncertainty: Uncertainty,
 ) -> pd.DataFrame:  # fmt: skip
-    """Mean, standard deviation and equal-tailed interval of new responses, from draws."""
+    """Mean, standard deviation and equal-tailed interval of new responses, from draws.
+
+    `facts` and `columns` are what is known of the rows, and their columns of the model of the dispersion.
+    """
     design, solution = uncertain.design, uncertain.solution
     parts, tails = [np.zeros((0, 4))], [0.5 - level / 2, 0.5 + level / 2]
     n = _count(design)
     sample = uncertain.sample(n, rng, uncertainty, about_estimate=z is None)
-    auxiliary = auxiliary_draws(solution, n) | dict(sample.auxiliary)
     factors = tuple(np.broadcast_to(F, (n, *F.shape[1:])) for F in sample.factors)
     for begin in range(0, len(rows), ROWS):
         at = slice(begin, begin + ROWS)
@@ -185,6 +189,8 @@ def _new_responses(
         if z is not None:
             spread = np.sqrt(population_variance(sample.factors, tuple(one[at] for one in z)))
             eta = eta + spread * rng.standard_normal(eta.shape)
+        own = None if columns is None else columns[at]
+        auxiliary = auxiliary_draws(solution, n, own, sample.estimated)
         y = solution.model.family.draw(rng, eta, auxiliary, facts.take(at))
         parts.append(np.column_stack([y.mean(axis=0), y.std(axis=0, ddof=1), *np.quantile(y, tails, axis=0)]))
     return pd.DataFrame(np.concatenate(parts), columns=["estimate", "se", "lower", "upper"])

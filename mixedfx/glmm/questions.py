@@ -7,7 +7,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.glmm.rows import unit_scale
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.results import tables
 
@@ -25,4 +24,4 @@ def varcorr(design: Design, solution: GlmmSolution) -> pd.DataFrame:
 
 def sigma(solution: GlmmSolution) -> float:
     """Root of the factor of the variance function; 1 where a family has none."""
-    return float(np.sqrt(unit_scale(solution.model.family, solution.auxiliary)))
+    return float(np.sqrt(solution.model.family.dispersion(solution.auxiliary)))

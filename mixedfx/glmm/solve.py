@@ -89,8 +89,9 @@ class GlmmSolution:
     @cached_property
     def auxiliary(self) -> dict[str, float]:
         """Name -> estimate of each auxiliary parameter of the family."""
-        values = np.exp(self.model.split(self.psi)[2])
-        return {name: float(x) for name, x in zip(self.model.likelihood.names, values, strict=True)}
+        own = self.model.likelihood
+        values = own.parameters.natural(self.model.split(self.psi)[2])
+        return {name: float(x) for name, x in zip(own.names, values, strict=True)}
 
     @cached_property
     def beta(self) -> Vector:
