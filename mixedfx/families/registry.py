@@ -10,6 +10,7 @@ from mixedfx.families.categories import Categorical, Cumulative
 from mixedfx.families.counts import NegativeBinomial, Poisson
 from mixedfx.families.family import Family
 from mixedfx.families.location import Gaussian, Student
+from mixedfx.families.overdispersed import BetaBinomial, NegativeBinomial1
 from mixedfx.families.positive import Gamma, LogNormal
 from mixedfx.families.unit import Beta
 
@@ -21,6 +22,8 @@ _TYPES: tuple[type[Family], ...] = (
     Binomial,
     Poisson,
     NegativeBinomial,
+    NegativeBinomial1,
+    BetaBinomial,
     Gamma,
     Beta,
     Cumulative,
@@ -38,7 +41,8 @@ def family(name: str, link: str | None = None) -> Family:
     ----------
     name
         ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``, ``"poisson"``,
-        ``"negbinomial"``, ``"gamma"``, ``"beta"``, ``"cumulative"``, ``"categorical"``.
+        ``"negbinomial"``, ``"nbinom1"``, ``"beta_binomial"``, ``"gamma"``, ``"beta"``, ``"cumulative"``,
+        ``"categorical"``.
     link
         One of its links; the default where None.
 

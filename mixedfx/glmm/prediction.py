@@ -30,7 +30,8 @@ from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_index
 from mixedfx.errors import OptionError, check_count, check_flag, check_option, check_seed
 from mixedfx.families.facts import RowFacts
-from mixedfx.glmm.rows import auxiliary_draws, dispersion_columns, means, simulate_responses
+from mixedfx.glmm.questions import mean_table
+from mixedfx.glmm.rows import auxiliary_draws, dispersion_columns, means, refuse_categories, simulate_responses
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain
 from mixedfx.inference.new_level_rows import NewLevelRows
@@ -70,6 +71,14 @@ def predict(
         raise OptionError(
             "weights= divide the residual variance, which only new responses have", hint='Use kind="predictive".'
         )
+    family, integrate, table = solution.model.family, groups == "integrate", se or interval is not None
+    if kind == "predictive":
+        refuse_categories(family, "mean or interval of a new one", "fit.simulate() draws categories.")
+    elif (integrate and kind == "link") or (table and (integrate or kind == "response")):
+        refuse_categories(
+            family, "one mean that this could be about",
+            "Ask kind='link' in groups as they are; mx.effects has intervals of probabilities.",
+        )  # fmt: skip
     frame = fetch(design, newdata, weights)
     rows = functional_for(design, frame, new_levels if groups == "fitted" else "population")
     warn_rows(design, rows.null)
@@ -92,7 +101,7 @@ def predict(
         if rows.new_levels:
             root = sparse.csr_array(rows.new @ new_level_root(rows.new_levels, solution.factors, 1.0))
             found = found + root @ np.random.default_rng(seed).standard_normal(shape_of(root)[1])
-        values = pd.Series(found if kind == "link" else means(solution, found), name="predicted")
+        values = mean_table(design, found if kind == "link" else means(solution, found), "predicted", None)
     values[~rows.estimable] = np.nan
     values = values if index is None else values.set_axis(index, axis=0)
     if back is None:
@@ -138,9 +147,10 @@ def _over_population(
     factors = tuple(factor[None] for factor in solution.factors)
     one = JointSample(solution.beta[None], solution.u[None], factors, auxiliary_draws(solution))
     link = solution.model.family.link.link if kind == "link" else np.asarray
-    estimate = link(np.concatenate([np.zeros(0), *(part[0] for part in _population_means(solution, rows, z, one))]))
+    found = [part[0] for part in _population_means(solution, rows, z, one)]
+    estimate = link(np.concatenate(found) if found else np.zeros(0))
     if not table:
-        return pd.Series(estimate, name="predicted")
+        return mean_table(uncertain.design, estimate, "predicted", None)
     sample = uncertain.sample(_count(uncertain.design), rng, uncertainty, about_estimate=False)
     tails, parts = [0.5 - level / 2, 0.5 + level / 2], [np.zeros((0, 3))]
     for found in _population_means(solution, rows, z, sample):
@@ -207,4 +217,6 @@ def simulate(design: Design, solution: GlmmSolution, n: int, seed: int | None, u
     check_flag("use_u", use_u)
     check_seed(seed)
     values = simulate_responses(design, solution, n, np.random.default_rng(seed), use_u)
+    if solution.model.family.categories:
+        values = np.asarray(design.categories, dtype=object)[values.astype(np.intp)]
     return pd.DataFrame(values.T, index=design.frame.index)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.design.row_facts import row_facts
 from mixedfx.design.rows_used import new_dispersion_columns
-from mixedfx.errors import check_option
+from mixedfx.errors import OptionError, check_option
+from mixedfx.families.family import Family
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.inference.predictor import draw_effects, fitted_values
 
@@ -54,15 +55,29 @@ def dispersion_columns(design: Design, frame: pd.DataFrame | None = None) -> Vec
 
 
 def means(solution: GlmmSolution, eta: Vector) -> Vector:
-    """(...) mean response; of binomial responses the probability of a success."""
+    """(...) mean response; of binomial responses the probability of a success, (..., K) those of K categories."""
     family = solution.model.family
     flat = np.atleast_2d(eta)
-    return np.asarray(family.mean(flat, auxiliary_draws(solution, len(flat)))).reshape(np.shape(eta))
+    found = np.asarray(family.mean(flat, auxiliary_draws(solution, len(flat))))
+    return found.reshape((*np.shape(eta), *found.shape[2:]))
+
+
+def refuse_categories(family: Family, what: str, hint: str) -> None:
+    """Refuse what an ordered response has none of.
+
+    Raises
+    ------
+    OptionError
+        With the way out.
+    """
+    if family.categories:
+        raise OptionError(f"a {family.name} response is one of several categories and has no {what}", hint=hint)
 
 
 def residual_values(design: Design, solution: GlmmSolution, kind: ResidualKind) -> Vector:
     """(n,) residuals around the fitted means; see `GlmerFit.residuals`."""
     check_option("kind", kind, ("response", "pearson", "deviance", "working"))
+    refuse_categories(solution.model.family, f"{kind} residuals", "fit.quantile_residuals() has residuals of codes.")
     family, eta = solution.model.family, solution.eta[None]
     facts, auxiliary = row_facts(design), auxiliary_draws(solution, columns=dispersion_columns(design))
     share = design.y if design.trials is None else design.y / np.maximum(design.trials, 1)

@@ -79,6 +79,11 @@ def dispersion_test(
     """
     check_count("n", n)
     check_seed(seed)
+    if solution.model.family.categories:
+        raise ModelError(
+            "an ordered response is one of several categories and has no dispersion to be tested",
+            hint="fit.quantile_residuals() shows what the model misses.",
+        )
     if solution.model.family.outcome == "binary":
         raise ModelError(
             "a yes/no response has the variance that its mean says, whatever the model: nothing can be tested",

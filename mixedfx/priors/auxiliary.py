@@ -117,6 +117,12 @@ AUXILIARY: dict[str, AuxiliaryParameter] = {
         "infinity",
         {"default": half_student_t(3.0, 20.0), "rstanarm": exponential(1.0), "brms": gamma(0.01, 0.01)},
     ),
+    "dispersion": AuxiliaryParameter(
+        "dispersion",
+        (0, math.inf),
+        "0",
+        {"default": half_student_t(3.0, 5.0), "rstanarm": exponential(1.0), "brms": gamma(0.01, 0.01)},
+    ),
 }
 """Name in models, draws and Stan programs -> the parameter."""
 

@@ -26,6 +26,8 @@ AUXILIARY = {
     "gamma": {("shape",): 4.0},
     "beta": {("phi",): 8.0},
     "negbinomial": {("shape",): 3.0},
+    "nbinom1": {("dispersion",): 0.8},
+    "beta_binomial": {("phi",): 6.0},
     "cumulative": {("threshold", str(k + 1)): value for k, value in enumerate(CUT)},
 }
 
@@ -57,6 +59,8 @@ def simulate(name, rng):
         "binomial": lambda: rng.binomial(data["m"], p),
         "poisson": lambda: rng.poisson(mu),
         "negbinomial": lambda: rng.negative_binomial(3, 3 / (3 + mu)),
+        "nbinom1": lambda: rng.negative_binomial(mu / 0.8, 1 / 1.8),
+        "beta_binomial": lambda: rng.binomial(data["m"], rng.beta(6 * p, 6 * (1 - p))),
         "cumulative": lambda: np.digitize(eta - 0.4 + rng.logistic(size=n), CUT),
         "categorical": lambda: np.array(["a", "b", "c"])[(rng.random(n)[:, None] > three.cumsum(axis=1)[:, :2]).sum(1)],
     }[name]()
@@ -67,7 +71,7 @@ def simulate(name, rng):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_finds_the_parameters_of_its_data(name):
     data = simulate(name, np.random.default_rng(20261121))
-    left = "y | trials(m)" if name == "binomial" else "y"
+    left = "y | trials(m)" if FAMILIES[name].outcome == "trials" else "y"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)  # 2,000 draws, some with few effective ones
         fit = mx.bayes(

@@ -154,6 +154,11 @@ def likelihood(model, eta, values):
         return stats.poisson.logpmf(y, mu).sum()
     if family == "negbinomial":
         return stats.nbinom.logpmf(y, values["shape"], values["shape"] / (values["shape"] + mu)).sum()
+    if family == "nbinom1":
+        return stats.nbinom.logpmf(y, mu / values["dispersion"], 1 / (1 + values["dispersion"])).sum()
+    if family == "beta_binomial":
+        m = np.broadcast_to(model.trials, y.shape).astype(int)
+        return stats.betabinom.logpmf(y, m, mu * values["phi"], (1 - mu) * values["phi"]).sum()
     if family == "gamma":
         return stats.gamma.logpdf(y, values["shape"], scale=mu / values["shape"]).sum()
     assert family == "beta"

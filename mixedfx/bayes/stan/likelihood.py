@@ -128,6 +128,14 @@ def _negbinomial(link: str, mean: str) -> Likelihood:
     return Likelihood("neg_binomial_2", mean + ", shape", COUNT)
 
 
+def _nbinom1(link: str, mean: str) -> Likelihood:
+    return Likelihood("neg_binomial_2", f"{mean}, ({mean}) / dispersion", COUNT)
+
+
+def _beta_binomial(link: str, mean: str) -> Likelihood:
+    return Likelihood("beta_binomial", f"{{trials}}, ({mean}) * phi, (1 - ({mean})) * phi", COUNT)
+
+
 def _successes(name: str, before: str, response: str, link: str, mean: str) -> Likelihood:
     """Successes out of one or more trials, `before` being the argument with their numbers."""
     if link not in ("logit", "probit", "cloglog"):
@@ -168,6 +176,8 @@ LIKELIHOODS: dict[str, Callable[[str, str], Likelihood]] = {
     "beta": _beta,
     "poisson": _poisson,
     "negbinomial": _negbinomial,
+    "nbinom1": _nbinom1,
+    "beta_binomial": _beta_binomial,
     "bernoulli": _bernoulli,
     "binomial": _binomial,
     "cumulative": _cumulative,

@@ -112,6 +112,8 @@ CASES = {
     "poisson_offset": case("poisson", SLOPES, offset="s", log_lik=True, y_rep=True),
     "poisson_sqrt": case("poisson", "x + (1 | g)", link="sqrt"),
     "negbinomial": case("negbinomial", CROSSED, {"coef": p.r2d2()}, log_lik=True, y_rep=True),
+    "nbinom1": case("nbinom1", CROSSED, log_lik=True, y_rep=True),
+    "beta_binomial": case("beta_binomial", CROSSED, log_lik=True, y_rep=True),
     "cumulative": case("cumulative", "x + w"),
     "cumulative_crossed": case("cumulative", CROSSED, log_lik=True, y_rep=True),
     "cumulative_probit": case("cumulative", "1 + (1 | g)", link="probit"),
