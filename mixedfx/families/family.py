@@ -21,7 +21,9 @@ from mixedfx.families.links import LINKS, Link
 
 Array = NDArray[np.float64]
 Auxiliary = Mapping[str, Array]
-Outcome = Literal["real", "positive", "unit", "count", "binary", "trials", "ordered", "nominal"]
+Outcome = Literal[
+    "real", "positive", "nonnegative", "unit", "count", "positive count", "binary", "trials", "ordered", "nominal"
+]
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,6 +58,8 @@ class Family(ABC):
         scale of eta, is about the parameter to the power of half the sign, and zero gives another family.
     dispersed
         The auxiliary parameter that ``dispersion="~ x"`` models; None where there is none.
+    mean_is_inverse_link
+        Whether the mean of a response is the inverse of the link at eta, of a trial where there are trials.
     held
         Auxiliary parameters that are known, with their values.
     """
@@ -72,6 +76,7 @@ class Family(ABC):
     log_scale: ClassVar[bool] = False
     noise: ClassVar[Mapping[str, int]] = {}
     dispersed: ClassVar[str | None] = None
+    mean_is_inverse_link: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self._check_link(self.link.name)

@@ -49,6 +49,7 @@ class LogNormal(_Positive):
     auxiliary = ("sigma",)
     location = True
     log_scale = True
+    mean_is_inverse_link = False
 
     def starting_values(self, y: Array, facts: RowFacts = NO_FACTS) -> Mapping[str, float]:
         """Half the variance of the logarithms for the rows."""

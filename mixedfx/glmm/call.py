@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mixedfx.formula.mixed_formula import MixedFormula
 
 FAMILIES = (
-    "bernoulli", "binomial", "beta_binomial", "poisson", "negbinomial", "nbinom1", "gamma", "beta", "gaussian",
-    "student", "cumulative",
+    "bernoulli", "binomial", "beta_binomial", "poisson", "negbinomial", "nbinom1", "truncated_poisson",
+    "truncated_negbinomial", "gamma", "tweedie", "beta", "gaussian", "student", "cumulative",
 )  # fmt: skip
 
 

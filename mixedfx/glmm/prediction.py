@@ -31,7 +31,14 @@ from mixedfx.design.rows_used import row_index
 from mixedfx.errors import OptionError, check_count, check_flag, check_option, check_seed
 from mixedfx.families.facts import RowFacts
 from mixedfx.glmm.questions import mean_table
-from mixedfx.glmm.rows import auxiliary_draws, dispersion_columns, means, refuse_categories, simulate_responses
+from mixedfx.glmm.rows import (
+    auxiliary_draws,
+    dispersion_columns,
+    mean_slopes,
+    means,
+    refuse_categories,
+    simulate_responses,
+)
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain
 from mixedfx.inference.new_level_rows import NewLevelRows
@@ -133,7 +140,7 @@ def _table(
     columns = [eta, se, low, high]
     if kind == "response":
         ends = [means(solution, end) for end in (low, high)]
-        slope = np.abs(solution.model.family.link.derivatives(eta, 1)[0])
+        slope = np.abs(mean_slopes(solution, eta))
         columns = [means(solution, eta), slope * se, np.minimum(*ends), np.maximum(*ends)]
     return pd.DataFrame(dict(zip(("estimate", "se", "lower", "upper"), columns, strict=True)))
 

@@ -17,6 +17,8 @@ from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.inference.predictor import draw_effects, fitted_values
 
 Vector = NDArray[np.float64]
+DIFFERENCE = 1e-5  # of eta
+
 ResidualKind = Literal["response", "pearson", "deviance", "working"]
 
 
@@ -62,6 +64,13 @@ def means(solution: GlmmSolution, eta: Vector) -> Vector:
     return found.reshape((*np.shape(eta), *found.shape[2:]))
 
 
+def mean_slopes(solution: GlmmSolution, eta: Vector) -> Vector:
+    """(n,) derivatives of the mean in eta: of the inverse link, or where the mean is another function differences."""
+    if solution.model.family.mean_is_inverse_link:
+        return solution.model.family.link.derivatives(eta, 1)[0]
+    return (means(solution, eta + DIFFERENCE) - means(solution, eta - DIFFERENCE)) / (2.0 * DIFFERENCE)
+
+
 def refuse_categories(family: Family, what: str, hint: str) -> None:
     """Refuse what an ordered response has none of.
 
@@ -85,11 +94,16 @@ def residual_values(design: Design, solution: GlmmSolution, kind: ResidualKind) 
     if kind == "response":
         return response
     if kind == "working":
-        return response / family.link.derivatives(solution.eta, 1)[0]
+        return response / mean_slopes(solution, solution.eta)
     scale = family.dispersion(solution.auxiliary)
     if kind == "pearson":
         difference = design.y - family.mean(eta, auxiliary, facts)[0]
         return difference / np.sqrt(family.variance(eta, auxiliary, facts)[0] / scale)
+    if not family.mean_is_inverse_link:
+        raise OptionError(
+            f"deviance residuals compare with a row's own mean, which no parameter of {family.name} gives it",
+            hint="Ask kind='pearson', or fit.quantile_residuals().",
+        )
     return np.sign(response) * np.sqrt(np.maximum(_unit_deviances(design, solution, share, scale), 0.0))
 
 

@@ -55,6 +55,8 @@ def parts_of(design: Design, solution: GlmmSolution, method: Method | None) -> V
 def methods_of(solution: GlmmSolution) -> tuple[Method, ...]:
     """The methods that a family and link have, the usual one first."""
     family = solution.model.family
+    if not family.mean_is_inverse_link and not family.categories:
+        return ()
     if family.categories:
         return ("theoretical",) if family.link.name in LATENT else ()
     if family.outcome in ("binary", "trials"):
@@ -74,7 +76,7 @@ def family_variance(design: Design, solution: GlmmSolution, method: Method | Non
     if not known:
         raise OptionError(
             f"{family.name} with the {family.link.name} link has no variance on the scale of the linear predictor",
-            hint="The logit, probit and cloglog links have one.",
+            hint="Ordered responses have one under the logit, probit and cloglog links, counts in negbinomial.",
         )
     if design.dispersion is not None and "theoretical" not in known:
         raise OptionError(

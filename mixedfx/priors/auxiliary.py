@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mixedfx.priors.construct import exponential, gamma, half_student_t, inv_gamma
+from mixedfx.priors.construct import exponential, flat, gamma, half_student_t, inv_gamma
 from mixedfx.priors.distributions import Positive
 
 Vector = NDArray[np.float64]
@@ -116,6 +116,12 @@ AUXILIARY: dict[str, AuxiliaryParameter] = {
         (0, math.inf),
         "infinity",
         {"default": half_student_t(3.0, 20.0), "rstanarm": exponential(1.0), "brms": gamma(0.01, 0.01)},
+    ),
+    "power": AuxiliaryParameter(
+        "power of the variance",
+        (1, 2),
+        "infinity",
+        {"default": flat(), "rstanarm": flat(), "brms": flat()},
     ),
     "dispersion": AuxiliaryParameter(
         "dispersion",

@@ -157,7 +157,7 @@ def test_responses_are_drawn_with_the_dispersion_of_their_rows():
     np.testing.assert_allclose(wide["se"], np.hypot(spread, within), rtol=0.1)
 
 
-@pytest.mark.parametrize(("name", "link"), {name: link for name, link in reversed(FAMILIES)}.items())
+@pytest.mark.parametrize(("name", "link"), dict(reversed(FAMILIES)).items())
 def test_every_verb_answers_or_refuses_in_words(name, link):
     """Nothing but a number, a table or an error of the package with a way out."""
     found = quiet(formula(name, "crossed"), simulated(name, link, 300, 5), name, link=link)
