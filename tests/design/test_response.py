@@ -48,6 +48,9 @@ LEFT = {
     "negbinomial": "count",
     "nbinom1": "count",
     "beta_binomial": "count | trials(m)",
+    "truncated_poisson": "visits",
+    "truncated_negbinomial": "visits",
+    "tweedie": "positive",
     "cumulative": "grade",
     "categorical": "mood",
 }
@@ -59,7 +62,7 @@ def built(left, frame, family, right="x + (1 | g)", **options):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_has_a_response_it_reads(frame, name):
-    design = built(LEFT[name], frame.assign(m=20), name)
+    design = built(LEFT[name], frame.assign(m=20, visits=frame["count"] + 1), name)
     assert design.fixed_names == (("x",) if name == "cumulative" else ("Intercept", "x"))
     assert (design.categories is not None) == (name in ("cumulative", "categorical"))
     assert (design.trials is not None) == (name == "binomial")

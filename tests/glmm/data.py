@@ -48,7 +48,8 @@ STRUCTURES = {
 ONE_FACTOR = ("intercept", "slope", "diagonal", "identity", "compound", "homogeneous")
 LEVELS = [f"h{i}" for i in range(8)]
 AUXILIARY = {
-    "shape": 4.0, "sigma": 0.5, "nu": 5.0, "phi": 6.0, "dispersion": 0.7, "power": 1.6, "threshold": np.array([-1.0, 0.5, 1.5]),
+    "shape": 4.0, "sigma": 0.5, "nu": 5.0, "phi": 6.0, "dispersion": 0.7, "power": 1.6,
+    "threshold": np.array([-1.0, 0.5, 1.5]),
 }  # fmt: skip
 RELATED = pd.DataFrame(0.3 + 0.7 * np.eye(8), index=LEVELS, columns=LEVELS)
 

@@ -30,6 +30,9 @@ RESPONSE = {
     "negbinomial": "count",
     "nbinom1": "count",
     "beta_binomial": "count | trials(m)",
+    "truncated_poisson": "visits",
+    "truncated_negbinomial": "visits",
+    "tweedie": "amount",
     "cumulative": "grade",
     "categorical": "mood",
 }
@@ -105,6 +108,8 @@ def frame():
             "passed": rng.integers(0, 2, n),
             "count": rng.integers(0, 8, n),
             "m": m,
+            "visits": np.tile([1, 3, 2, 7, 1], 6),
+            "amount": np.tile([0.0, 1.3, 0.4, 2.9, 0.0, 0.8], 5),
             "grade": np.tile([1, 2, 3, 4, 2], 6),
             "mood": np.tile(["sad", "happy", "calm"], 10),
             "s": rng.uniform(0.5, 1.5, n),
