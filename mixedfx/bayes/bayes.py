@@ -73,13 +73,14 @@ def bayes(
         Any frame narwhals understands: pandas, polars, pyarrow.
     family
         A name, ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``, ``"poisson"``,
-        ``"negbinomial"``, ``"gamma"``, ``"beta"``, ``"cumulative"``, ``"categorical"``, or a family with its link, such
-        as ``mx.families.bernoulli(link="probit")``.
+        ``"negbinomial"``, ``"nbinom1"``, ``"beta_binomial"``, ``"truncated_poisson"``, ``"truncated_negbinomial"``,
+        ``"tweedie"``, ``"gamma"``, ``"beta"``, ``"cumulative"``, ``"categorical"``, or a family with its link, such as
+        ``mx.families.bernoulli(link="probit")``.
     priors
         None or ``"default"``: see `mixedfx.priors.default`, which argues for its choice. ``"rstanarm"``, ``"brms"``:
         the defaults of those packages. A mapping: entries that replace the default's, with the keys ``"intercept"``,
         ``"coef"``, ``("coef", name)``, ``"sd"``, ``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor",
-        group)``, ``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``; the most specific wins. A set, such as
+        group)``, ``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``, ``"dispersion"``, ``"power"``; the most specific wins. A set, such as
         `mixedfx.priors.pooled_interactions()`.
     engine
         ``"auto"``: the collapsed engine where it can, else stanli; CmdStan where it is installed and a large model asks

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.design.terms import Term
+from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.priors.resolve import ResponseScale, Scales, TermScales
@@ -16,8 +17,20 @@ from mixedfx.results.tables import term_names
 
 
 def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
-    """Scales of a design under a family. Those of predictors are of rows unweighted."""
+    """Scales of a design under a family. Those of predictors are of rows unweighted.
+
+    Raises
+    ------
+    OptionError
+        A family with parameters that are known: here they have priors.
+    """
     family = find_family(family)
+    if family.held:
+        name, value = family.held[0]
+        raise OptionError(
+            f"{name}={value:g} is known, and mx.bayes has a prior for it",
+            hint=f"Leave it out, or give a narrow prior, priors={{'{name}': ...}}; mx.glmer takes known values.",
+        )
     terms = tuple(
         TermScales(
             name, term.columns, tuple(map(float, term.z.mean(axis=0))), tuple(_sd(term.z)), term.structure,

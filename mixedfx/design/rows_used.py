@@ -98,7 +98,9 @@ def row_weights(
     out = _row_weights(design, frame, weights, labels, n)
     if design.dispersion is None or (frame is None and weights is None):
         return out
-    log_sd = design.dispersion.log_sd if frame is None else _new_log_sd(design, frame)
+    log_sd = design.dispersion.log_sd
+    if frame is not None:
+        log_sd = new_dispersion_columns(design, frame) @ design.dispersion.gamma
     return out * np.exp(-2.0 * log_sd)
 
 
@@ -189,8 +191,8 @@ def _dispersion_columns(design: Design) -> tuple[str, ...]:
     return () if found is None else tuple(columns_read(found.formula, design.spec.env, design.spec.kinds))
 
 
-def _new_log_sd(design: Design, frame: Any) -> NDArray[np.float64]:
-    """(m,) logarithms of the residual standard deviations of new rows over sigma.
+def new_dispersion_columns(design: Design, frame: Any) -> NDArray[np.float64]:
+    """(m, k) columns of the model of the dispersion in new rows.
 
     Raises
     ------
@@ -203,4 +205,4 @@ def _new_log_sd(design: Design, frame: Any) -> NDArray[np.float64]:
         design.spec, formula=found.formula, fixed=found.part, kept=found.kept, random=(), offsets=(),
         given_offset=None, offset_is_own=False, null=None,
     )  # fmt: skip
-    return alone.replay(frame).X @ found.gamma
+    return alone.replay(frame).X

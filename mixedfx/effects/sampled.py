@@ -114,7 +114,13 @@ class SampledFit:
 
     def draws(self) -> Mapping[tuple[str, ...], Array]:
         """The residual standard deviation and what else the family has."""
-        return {(name,): values for name, values in self.sample.auxiliary.items()}
+        out: dict[tuple[str, ...], Array] = {}
+        for name, values in self.sample.auxiliary.items():
+            if values.ndim == 1:
+                out[(name,)] = values
+            elif name == "threshold":
+                out |= {(name, str(k + 1)): column for k, column in enumerate(values.T)}
+        return out
 
 
 def sampled(fit: Fit, seed: int, groups: str = "fitted") -> Any:

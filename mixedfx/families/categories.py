@@ -29,6 +29,8 @@ from mixedfx.families.links import log1mexp
 class _Categories(Family):
     """A response among K categories, as codes 0 to K - 1."""
 
+    mean_is_inverse_link = False
+
     def check(self, y: Array, facts: RowFacts, rows: NDArray[np.intp]) -> None:
         """Codes are whole numbers from 0."""
         refuse(

@@ -26,6 +26,12 @@ from mixedfx.families.links import saturating_square
 # Beyond this the integers of double precision run out, and so does NumPy's generator.
 _LARGEST_COUNT = 1e15
 
+FAR = 1e4  # shape of a negative binomial response, in means, from which it is a Poisson one for all that data say
+POISSON = (
+    "the counts vary no more than a Poisson distribution says, and the shape of the negative binomial runs to "
+    "infinity: family='poisson' is the same model without it."
+)
+
 
 def _poisson(rng: np.random.Generator, mu: Array) -> Array:
     """Poisson draws; the mean itself where it is too large for a draw to differ from it, NaN where it is negative."""
@@ -112,6 +118,12 @@ class NegativeBinomial(_Count):
 
     name = "negbinomial"
     auxiliary = ("shape",)
+    noise: ClassVar[Mapping[str, int]] = {"shape": -1}
+    dispersed = "shape"
+
+    def becomes(self, aux: Mapping[str, float], y: Array, facts: RowFacts = NO_FACTS) -> Mapping[str, str]:
+        """Without overdispersion Poisson counts."""
+        return {"shape": POISSON} if aux["shape"] > FAR * max(float(np.mean(y)), 1.0) else {}
 
     def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Log density of neg_binomial_2(mu, shape)."""

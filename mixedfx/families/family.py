@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -21,7 +21,9 @@ from mixedfx.families.links import LINKS, Link
 
 Array = NDArray[np.float64]
 Auxiliary = Mapping[str, Array]
-Outcome = Literal["real", "positive", "unit", "count", "binary", "trials", "ordered", "nominal"]
+Outcome = Literal[
+    "real", "positive", "nonnegative", "unit", "count", "positive count", "binary", "trials", "ordered", "nominal"
+]
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,9 +53,19 @@ class Family(ABC):
         Whether y is normal around its mean, with the standard deviation sigma.
     log_scale
         Whether eta is the mean of log(y), and sigma the standard deviation there.
+    noise
+        Auxiliary parameter -> sign, where responses vary as if their mean did: the standard deviation of that, on the
+        scale of eta, is about the parameter to the power of half the sign, and zero gives another family.
+    dispersed
+        The auxiliary parameter that ``dispersion="~ x"`` models; None where there is none.
+    mean_is_inverse_link
+        Whether the mean of a response is the inverse of the link at eta, of a trial where there are trials.
+    held
+        Auxiliary parameters that are known, with their values.
     """
 
     link: Link
+    held: tuple[tuple[str, float], ...] = ()
     name: ClassVar[str]
     links: ClassVar[tuple[str, ...]]
     auxiliary: ClassVar[tuple[str, ...]] = ()
@@ -62,6 +74,9 @@ class Family(ABC):
     location: ClassVar[bool] = False
     normal: ClassVar[bool] = False
     log_scale: ClassVar[bool] = False
+    noise: ClassVar[Mapping[str, int]] = {}
+    dispersed: ClassVar[str | None] = None
+    mean_is_inverse_link: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self._check_link(self.link.name)
@@ -85,7 +100,18 @@ class Family(ABC):
             raise OptionError(f"{cls.name} has no link {name!r}", hint=f"Use {', '.join(map(repr, cls.links))}.")
 
     def __repr__(self) -> str:
-        return f"{self.name}(link={self.link.name!r})"
+        return f"{self.name}({', '.join([f'link={self.link.name!r}', *(f'{name}={x:g}' for name, x in self.held)])})"
+
+    def with_link(self, link: str) -> Self:
+        """The same with another of its links, by name.
+
+        Raises
+        ------
+        OptionError
+            For a link that the family does not have.
+        """
+        self._check_link(link)
+        return replace(self, link=LINKS[link])
 
     @property
     def identity(self) -> bool:
@@ -212,10 +238,41 @@ class Family(ABC):
     def variance(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """(D, m) variance of the response; of each category's indicator, (D, m, K), where the mean is (D, m, K)."""
 
+    def starting_values(self, y: Array, facts: RowFacts = NO_FACTS) -> Mapping[str, float]:
+        """Values of the auxiliary parameters to begin a search with, from moments of responses (n,)."""
+        return dict.fromkeys(self.auxiliary, 1.0)
+
+    def becomes(self, aux: Mapping[str, float], y: Array, facts: RowFacts = NO_FACTS) -> Mapping[str, str]:
+        """What the family has become where an auxiliary parameter runs to an end of its range.
+
+        Parameters
+        ----------
+        aux
+            Name -> estimate of each auxiliary parameter.
+        y, facts
+            (n,) responses, and what is known of them.
+
+        Returns
+        -------
+        Mapping
+            Parameter -> a sentence that names the family and the limit; nothing where no parameter is at an end.
+        """
+        return {}
+
+    def dispersion(self, aux: Mapping[str, float]) -> float:
+        """The factor of the variance that R's generalised linear models leave out of residuals; one where none is."""
+        return 1.0
+
 
 def across(aux: Auxiliary, name: str) -> Array:
-    """Draws (D,) of an auxiliary parameter as (D, 1), to go with (D, m)."""
-    return np.asarray(aux[name], dtype=np.float64)[..., None]
+    """Draws (D,) of an auxiliary parameter as (D, 1), to go with (D, m); what differs by row, (D, m), as it is."""
+    values = np.asarray(aux[name], dtype=np.float64)
+    return values if values.ndim > 1 else values[..., None]
+
+
+def moments_of(y: Array) -> tuple[float, float]:
+    """Mean and variance of responses, the latter kept off zero."""
+    return float(np.mean(y)), max(float(np.var(y)), 1e-300)
 
 
 def times(count: Array, log_probability: Array) -> Array:
@@ -231,3 +288,8 @@ def refuse(bad: NDArray[np.bool_], y: Array, rows: NDArray[np.intp], what: str, 
     if bad.any():
         value = y[bad][0]
         raise DataError(what.format(where=f"{some_rows(rows[bad])} (counted from 0)", value=f"{value:g}"), hint=hint)
+
+
+def known(**values: float | None) -> tuple[tuple[str, float], ...]:
+    """Auxiliary parameters that are known, as `Family.held` has them; those that are None are estimated."""
+    return tuple((name, float(value)) for name, value in values.items() if value is not None)

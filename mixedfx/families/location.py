@@ -7,7 +7,7 @@ with the link.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -16,10 +16,15 @@ from scipy import special
 
 from mixedfx.families.derivatives import HIGHEST, Ladder, compose, stacked
 from mixedfx.families.facts import NO_FACTS, RowFacts
-from mixedfx.families.family import Array, Auxiliary, Family, Outcome, across, refuse
+from mixedfx.families.family import Array, Auxiliary, Family, Outcome, across, known, moments_of, refuse
 from mixedfx.families.links import saturating_square
 
 LOG_2PI = float(np.log(2 * np.pi))
+MANY_DEGREES = 1e4  # of freedom, from which a Student distribution is a normal one for all that data say
+NORMAL = (
+    "the residuals have no heavier tails than a normal distribution, and the degrees of freedom run to infinity: "
+    "family='gaussian' is the same model without them."
+)
 
 
 def _scale(aux: Auxiliary, facts: RowFacts) -> Array:
@@ -56,6 +61,14 @@ class _Location(Family):
         """mu; of a student response with nu <= 1, which has no mean, its centre."""
         return self.link.inverse(eta)
 
+    def starting_values(self, y: Array, facts: RowFacts = NO_FACTS) -> Mapping[str, float]:
+        """Half the variance for the rows; tails of eight degrees of freedom."""
+        return {"sigma": float(np.sqrt(moments_of(y)[1]) * np.exp(-0.35)), "nu": 8.0}
+
+    def dispersion(self, aux: Mapping[str, float]) -> float:
+        """sigma^2; one where standard deviations are known."""
+        return aux.get("sigma", 1.0) ** 2
+
 
 @dataclass(frozen=True, repr=False)
 class Gaussian(_Location):
@@ -64,6 +77,7 @@ class Gaussian(_Location):
     name = "gaussian"
     auxiliary = ("sigma",)
     normal = True
+    dispersed = "sigma"
 
     def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Log density of N(mu, scale^2)."""
@@ -109,6 +123,12 @@ class Student(_Location):
 
     name = "student"
     auxiliary = ("nu", "sigma")
+    noise: ClassVar[Mapping[str, int]] = {"nu": -1}
+    dispersed = "sigma"
+
+    def becomes(self, aux: Mapping[str, float], y: Array, facts: RowFacts = NO_FACTS) -> Mapping[str, str]:
+        """Without heavy tails a normal response."""
+        return {"nu": NORMAL} if aux["nu"] > MANY_DEGREES else {}
 
     def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Log density of mu + scale * t_nu; its constant is -log B(nu / 2, 1 / 2) - log(nu) / 2 - log scale."""
@@ -198,9 +218,20 @@ def gaussian(link: str = "identity") -> Gaussian:
     return Gaussian.linked(link)
 
 
-def student(link: str = "identity") -> Student:
+def student(link: str = "identity", nu: float | None = None) -> Student:
     """Student's t response, robust against outliers: (y - mu) / sigma ~ t with nu degrees of freedom.
 
-    Links ``"identity"``, ``"log"``, ``"inverse"``.
+    Parameters
+    ----------
+    link
+        ``"identity"``, ``"log"`` or ``"inverse"``.
+    nu
+        Degrees of freedom where they are known, above 1; estimated where None.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> mx.families.student(nu=4)
+    student(link='identity', nu=4)
     """
-    return Student.linked(link)
+    return replace(Student.linked(link), held=known(nu=nu))

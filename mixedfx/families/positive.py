@@ -19,7 +19,7 @@ from scipy import special
 
 from mixedfx.families.derivatives import HIGHEST, compose, stacked
 from mixedfx.families.facts import NO_FACTS, RowFacts
-from mixedfx.families.family import Array, Auxiliary, Family, Outcome, across, refuse
+from mixedfx.families.family import Array, Auxiliary, Family, Outcome, across, moments_of, refuse
 from mixedfx.families.links import saturating_square
 from mixedfx.families.location import LOG_2PI, log_normal_density
 
@@ -49,6 +49,15 @@ class LogNormal(_Positive):
     auxiliary = ("sigma",)
     location = True
     log_scale = True
+    mean_is_inverse_link = False
+
+    def starting_values(self, y: Array, facts: RowFacts = NO_FACTS) -> Mapping[str, float]:
+        """Half the variance of the logarithms for the rows."""
+        return {"sigma": float(np.sqrt(moments_of(np.log(y))[1]) * np.exp(-0.35))}
+
+    def dispersion(self, aux: Mapping[str, float]) -> float:
+        """sigma^2."""
+        return aux["sigma"] ** 2
 
     def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Log density of N(eta, sigma^2) at log y, less log y."""
@@ -104,6 +113,16 @@ class Gamma(_Positive):
     name = "gamma"
     links = ("log", "inverse", "identity")
     auxiliary = ("shape",)
+    dispersed = "shape"
+
+    def starting_values(self, y: Array, facts: RowFacts = NO_FACTS) -> Mapping[str, float]:
+        """Some of the variance for the rows."""
+        mean, variance = moments_of(y)
+        return {"shape": float(np.exp(np.clip(np.log(mean**2 / variance) + 0.35, -4.0, 8.0)))}
+
+    def dispersion(self, aux: Mapping[str, float]) -> float:
+        """1 / shape."""
+        return 1.0 / aux["shape"]
 
     def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Log density of gamma(shape, shape / mu)."""

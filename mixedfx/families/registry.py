@@ -10,7 +10,10 @@ from mixedfx.families.categories import Categorical, Cumulative
 from mixedfx.families.counts import NegativeBinomial, Poisson
 from mixedfx.families.family import Family
 from mixedfx.families.location import Gaussian, Student
+from mixedfx.families.overdispersed import BetaBinomial, NegativeBinomial1
 from mixedfx.families.positive import Gamma, LogNormal
+from mixedfx.families.truncated import TruncatedNegativeBinomial, TruncatedPoisson
+from mixedfx.families.tweedie import Tweedie
 from mixedfx.families.unit import Beta
 
 _TYPES: tuple[type[Family], ...] = (
@@ -21,6 +24,11 @@ _TYPES: tuple[type[Family], ...] = (
     Binomial,
     Poisson,
     NegativeBinomial,
+    NegativeBinomial1,
+    BetaBinomial,
+    TruncatedPoisson,
+    TruncatedNegativeBinomial,
+    Tweedie,
     Gamma,
     Beta,
     Cumulative,
@@ -38,7 +46,8 @@ def family(name: str, link: str | None = None) -> Family:
     ----------
     name
         ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``, ``"poisson"``,
-        ``"negbinomial"``, ``"gamma"``, ``"beta"``, ``"cumulative"``, ``"categorical"``.
+        ``"negbinomial"``, ``"nbinom1"``, ``"beta_binomial"``, ``"truncated_poisson"``,
+        ``"truncated_negbinomial"``, ``"tweedie"``, ``"gamma"``, ``"beta"``, ``"cumulative"``, ``"categorical"``.
     link
         One of its links; the default where None.
 

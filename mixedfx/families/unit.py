@@ -16,7 +16,7 @@ from scipy import special
 
 from mixedfx.families.derivatives import HIGHEST, compose, stacked
 from mixedfx.families.facts import NO_FACTS, RowFacts
-from mixedfx.families.family import Array, Auxiliary, Family, across, refuse
+from mixedfx.families.family import Array, Auxiliary, Family, across, moments_of, refuse
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,6 +27,12 @@ class Beta(Family):
     links = ("logit", "probit", "cloglog", "cauchit")
     auxiliary = ("phi",)
     outcome = "unit"
+    dispersed = "phi"
+
+    def starting_values(self, y: Array, facts: RowFacts = NO_FACTS) -> Mapping[str, float]:
+        """Some of the variance for the rows."""
+        mean, variance = moments_of(y)
+        return {"phi": float(np.exp(np.clip(np.log(mean * (1 - mean) / variance) + 0.35, -2.0, 8.0)))}
 
     def check(self, y: Array, facts: RowFacts, rows: NDArray[np.intp]) -> None:
         """Refuse 0, 1 and beyond."""

@@ -15,7 +15,10 @@ from mixedfx.inference import calls
 if TYPE_CHECKING:
     from mixedfx.formula.mixed_formula import MixedFormula
 
-FAMILIES = ("bernoulli", "binomial", "poisson", "negbinomial", "gamma", "gaussian")
+FAMILIES = (
+    "bernoulli", "binomial", "beta_binomial", "poisson", "negbinomial", "nbinom1", "truncated_poisson",
+    "truncated_negbinomial", "gamma", "tweedie", "beta", "gaussian", "student", "cumulative",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +36,12 @@ class Call:
     contrasts: Mapping[str, Any] | None = None
     env: Mapping[str, Any] | None = None
     control: Any = None
+    dispersion: str | MixedFormula | None = None
 
     @property
     def of_design(self) -> dict[str, Any]:
         """The arguments that `mixedfx.design.build.build_design` takes."""
-        names = ("formula", "data", "weights", "offset", "na", "contrasts", "env")
+        names = ("formula", "data", "weights", "offset", "na", "contrasts", "env", "dispersion")
         return {name: getattr(self, name) for name in names} | {"family": self.found_family}
 
     @property
@@ -51,7 +55,7 @@ class Call:
         """
         found = find_family(self.family)
         if self.link is not None:
-            found = type(found).linked(self.link)
+            found = found.with_link(self.link)
         if found.name not in FAMILIES:
             raise OptionError(
                 f"mx.glmer does not fit family={found.name!r}",

@@ -109,7 +109,7 @@ def _separation(design: Design, solution: GlmmSolution) -> tuple[Finding, ...]:
 
 def _dispersion(design: Design, solution: GlmmSolution) -> tuple[Finding, ...]:
     """More or less variation than the family says."""
-    if solution.model.family.outcome == "binary":
+    if solution.model.family.outcome == "binary" or solution.model.family.categories:
         return ()
     found = dispersion_test(design, solution, SIMULATED, SEED)
     seen = f"residual variation is {found.ratio:.2f} times what the model says"

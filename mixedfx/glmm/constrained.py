@@ -3,7 +3,7 @@ r"""The smallest criterion with one parameter held: the refits behind the profil
 Whatever is held at c, psi = A(c) x + b(c) is linear in the parameters x that stay free:
 
 * *a coefficient* beta_j = r'gamma, r = R^{-1}'e_j: gamma = c r / r'r + N x, the columns of N orthogonal to r;
-* *a parameter of the family*: phi = log c;
+* *a parameter of the family*: its entry of phi (`mixedfx.glmm.auxiliary`);
 * *a standard deviation*: in a frame of its term it is L_11 over a scale (`mixedfx.inference.term_charts`);
 * *a correlation*: in a frame L_21 = c y - lean x_1 and L_22 = sqrt(1 - c^2) y; of any two columns alike, an angle.
 
@@ -74,15 +74,19 @@ def coefficient_chart(model: Model, index: int) -> Chart:
 
 
 def auxiliary_chart(model: Model, index: int) -> Chart:
-    """Hold a parameter of the family, which is positive."""
-    p, r, _ = model.sizes
+    """Hold a parameter of the family."""
+    p, r, a = model.sizes
+    parameters, (low, high) = model.likelihood.parameters, model.likelihood.parameters.ranges[index]
 
     def at(c: float) -> float:
-        if c <= 0.0:
-            raise np.linalg.LinAlgError("the parameter is positive")
-        return float(np.log(c))
+        if not low < c < high:
+            raise np.linalg.LinAlgError("the parameter is outside its range")
+        return float(parameters.coordinates(np.full(a, c))[index])
 
-    return _entry_chart(model, p + r + index, at, lambda c: 1.0 / c)
+    def slope(c: float) -> float:
+        return 1.0 / float(parameters.slopes(np.full(a, at(c)))[index])
+
+    return _entry_chart(model, p + r + index, at, slope)
 
 
 def sd_chart(model: Model, chart: TermChart) -> Chart:

@@ -530,13 +530,8 @@ def fit_design(design: Design, call: Call) -> GlmerFit:
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
         warnings.warn(text, ConvergenceWarning, outside())
     solution = fit.solution
-    if solution.model.likelihood.at_limit(solution.model.split(solution.psi)[2]).any():
-        warnings.warn(
-            "the counts vary no more than a Poisson distribution says, and the shape of the negative binomial runs to "
-            "infinity: family='poisson' is the same model without it.",
-            NoOverdispersionWarning,
-            outside(),
-        )
+    for text in solution.model.likelihood.limits(solution.model.split(solution.psi)[2]).values():
+        warnings.warn(text, NoOverdispersionWarning, outside())
     if fit.singular:
         warnings.warn(fit.singularity.text, SingularFitWarning, outside())
     return fit

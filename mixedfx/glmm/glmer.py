@@ -24,6 +24,7 @@ def glmer(
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
     control: Control | Mapping[str, Any] | None = None,
+    dispersion: str | MixedFormula | None = None,
 ) -> GlmerFit:
     """Fit a generalised linear mixed model by maximum likelihood.
 
@@ -40,11 +41,15 @@ def glmer(
     data
         Any frame narwhals understands: pandas, polars, pyarrow.
     family
-        ``"bernoulli"``, ``"binomial"``, ``"poisson"``, ``"negbinomial"`` (shape estimated), ``"gamma"`` (shape
-        estimated) or ``"gaussian"``; or a family with its link, ``mx.families.bernoulli("probit")``.
+        ``"bernoulli"``, ``"binomial"``, ``"beta_binomial"``; counts ``"poisson"``, ``"negbinomial"`` (variance mu +
+        mu^2 / shape), ``"nbinom1"`` (mu (1 + dispersion)); ``"gamma"``, ``"beta"`` (between 0 and 1), ``"gaussian"``,
+        ``"student"`` (heavy tails); ``"cumulative"`` (ordered categories, whose thresholds stand before the
+        coefficients in tables). Their other parameters are estimated. Or a family with its link and with what is
+        known, ``mx.families.bernoulli("probit")``, ``mx.families.student(nu=4)``.
     link
-        One of the family's links; its default where None: logit, probit, cloglog, cauchit (bernoulli, binomial); log,
-        sqrt, identity (poisson, negbinomial); log, inverse, identity (gamma); identity, log, inverse (gaussian).
+        One of the family's links; its default where None: logit, probit, cloglog, cauchit (bernoulli, binomial,
+        beta_binomial, beta, cumulative); log, sqrt, identity (poisson, negbinomial); log, sqrt (nbinom1); log, inverse,
+        identity (gamma); identity, log, inverse (gaussian, student).
     nAGQ
         Nodes of adaptive Gauss-Hermite quadrature for each effect of a level, with one grouping factor. 1 is Laplace's
         approximation.
@@ -62,6 +67,10 @@ def glmer(
         Names that the formula may use besides the columns and the documented functions.
     control
         Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-10}``.
+    dispersion
+        One side of fixed terms for the parameter of the family that its variance depends on, ``"~ arm"``: sigma
+        (gaussian, student), shape (gamma, negbinomial), dispersion (nbinom1), phi (beta, beta_binomial). Its logarithm
+        has these terms, so that a unit multiplies it by the exponential of a coefficient; ``fit.dispersion`` has them.
 
     Returns
     -------
@@ -104,4 +113,4 @@ def glmer(
     >>> fit.optimization.evaluations
     5
     """
-    return fit_call(Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control))
+    return fit_call(Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion))

@@ -79,7 +79,7 @@ def without(design: Design, solution: GlmmSolution, rows: NDArray[np.intp]) -> G
         model = build_model(left, solution.model.family)
         gamma = model.problem.R @ solution.beta
         par = model.problem.parameters(solution.theta)
-        start = np.concatenate([gamma, par, np.log(list(solution.auxiliary.values()))])
+        start = np.concatenate([gamma, par, solution.model.split(solution.psi)[2]])
         return solve_model(model, start, solution.nAGQ)
     except (ModelError, np.linalg.LinAlgError):
         return None

@@ -2,7 +2,7 @@
 
 A family says both (`mixedfx.families`); here they are asked about one point instead of many draws, for rows in the
 order of the engine. Auxiliary parameters (the shape of a gamma or negative binomial response, the standard deviation of
-a normal one) are positive, and phi are their logarithms.
+a normal one) have coordinates phi without bounds, of which `mixedfx.glmm.auxiliary` knows.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family
+from mixedfx.glmm.auxiliary import Auxiliary, Thresholds, auxiliary_of, check_occurring
 from mixedfx.glmm.densities import DENSITIES, Density
 
 Vector = NDArray[np.float64]
 
-POISSON = 1e4  # shape of a negative binomial response, in means, from which it is a Poisson one for all that data say
 STEP = 1e-4  # of phi, in differences of its own derivative
 
 
@@ -53,28 +53,36 @@ class Likelihood:
         (n,) responses.
     facts
         Trials, weights, known standard deviations.
-    names
-        The auxiliary parameters that are estimated.
+    parameters
+        The auxiliary parameters.
     """
 
     family: Family
     y: Vector
     facts: RowFacts
-    names: tuple[str, ...]
+    parameters: Auxiliary
 
     @staticmethod
     def of(design: Design, family: Family, order: NDArray[np.intp]) -> Likelihood:
         """The rows of a design, in the order given."""
         facts = RowFacts(design.trials, design.weights, design.known_sd).take(order)
-        return Likelihood(family, design.y[order], facts, auxiliary_names(design, family))
+        return Likelihood(family, design.y[order], facts, auxiliary_of(design, family, order))
 
-    def auxiliary(self, phi: Vector) -> dict[str, Vector]:
-        """Name -> (1,) value of each auxiliary parameter."""
-        return {name: np.exp(phi[i : i + 1]) for i, name in enumerate(self.names)}
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """(a,) labels of the auxiliary parameters that are estimated."""
+        return self.parameters.labels
+
+    def auxiliary(self, phi: Vector, times: int = 1) -> dict[str, Vector]:
+        """Name -> (times,) values of each auxiliary parameter; (times, n) by row, (times, K - 1) thresholds."""
+        found = self.parameters.of_family(self.parameters.natural(phi[None]))
+        return found if times == 1 else {name: np.repeat(x, times, axis=0) for name, x in found.items()}
 
     @cached_property
     def fast(self) -> Density | None:
         """Formulas of this family and link; None where the family itself is asked."""
+        if not self.parameters.plain or self.family.held:
+            return None
         return DENSITIES.get((self.family.name, self.family.link.name))
 
     @cached_property
@@ -148,9 +156,13 @@ class Likelihood:
         a, n = len(self.names), len(eta)
         if not a:
             return Slopes(np.zeros(0), np.zeros((0, n)), np.zeros((0, n)))
-        found = self.family.auxiliary_derivatives(self.y, eta[None], self.auxiliary(phi), self.facts)
-        stacked = np.stack([found[name][:, 0] for name in self.names])
+        stacked = self.auxiliary_derivatives(eta[None], phi)[:, :, 0]
         return Slopes(stacked[:, 0].sum(axis=1), stacked[:, 1], -stacked[:, 2])
+
+    def auxiliary_derivatives(self, eta: Vector, phi: Vector) -> Vector:
+        """(a, 3, D, n) derivatives in phi of each log density, its score and its second derivative, at eta (D, n)."""
+        found = self.family.auxiliary_derivatives(self.y, eta, self.auxiliary(phi, len(eta)), self.facts)
+        return self.parameters.chain(phi, found, (3, *np.shape(eta)))
 
     def bend(self, eta: Vector, phi: Vector) -> Vector:
         """(a, a) second derivatives in phi of the sum of log f at fixed eta, by central differences of the first."""
@@ -163,15 +175,21 @@ class Likelihood:
         return (out + out.T) / 2.0
 
     def at_limit(self, phi: Vector) -> NDArray[np.bool_]:
-        """(a,) which auxiliary parameters have run to a limit of the family: a negative binomial that is Poisson."""
-        out = np.zeros(len(phi), dtype=bool)
-        if self.family.name == "negbinomial":
-            out[0] = phi[0] > np.log(POISSON * max(self.mean, 1.0))
-        return out
+        """(a,) which auxiliary parameters have run to a limit of the family; see `Family.becomes`."""
+        found = self.limits(phi)
+        return np.array([name in found for name in self.names], dtype=bool)
+
+    def limits(self, phi: Vector) -> dict[str, str]:
+        """Which they are, each with what is said of it."""
+        values = self.auxiliary(phi)
+        plain = {name: float(np.exp(np.mean(np.log(x)))) for name, x in values.items() if name != "threshold"}
+        return dict(self.family.becomes(plain, self.y, self.facts)) if plain else {}
 
     @cached_property
     def mean(self) -> float:
         """Mean response, of binomial ones the share of successes, away from the ends of its range."""
+        if self.family.outcome == "ordered":
+            return 0.0
         if self.family.outcome in ("binary", "trials"):
             trials = np.ones(len(self.y)) if self.facts.trials is None else self.facts.trials
             return float((self.y.sum() + 0.5) / (trials.sum() + 1.0))
@@ -183,6 +201,8 @@ class Likelihood:
     def start(self) -> tuple[float, float, Vector]:
         """Linear predictor of the mean, a standard deviation of eta to begin with, and phi, from moments."""
         link, mean = self.family.link, self.mean
+        if self.family.outcome == "ordered":
+            return 0.0, 0.7, self.starting_phi()
         if link.name in ("log", "inverse", "sqrt") and not mean > 0.0:
             positive = self.y[self.y > 0.0]
             mean = float(positive.mean()) if len(positive) else 1.0
@@ -192,17 +212,19 @@ class Likelihood:
         if link.name in ("identity", "inverse", "sqrt"):
             slope = abs(float(link.derivatives(np.array(centre), 1)[0]))
             unit = max(np.sqrt(variance), 1e-8) / slope
-        phi = []
-        for name in self.names:
-            if name == "sigma":
-                phi.append(0.5 * np.log(max(variance, 1e-300)) - 0.35)
-            elif self.family.outcome == "positive":
-                phi.append(float(np.clip(np.log(mean**2 / max(variance, 1e-300)) + 0.35, -4.0, 8.0)))
-            else:
-                phi.append(0.0)
-        return centre, 0.7 * unit, np.array(phi)
+        return centre, 0.7 * unit, self.starting_phi()
 
-
-def auxiliary_names(design: Design, family: Family) -> tuple[str, ...]:
-    """The auxiliary parameters of a family that are not known."""
-    return tuple(name for name in family.auxiliary if not (name == "sigma" and design.known_sd is not None))
+    def starting_phi(self) -> Vector:
+        """(a,) phi by moments: coefficients of a model of the dispersion at zero, thresholds at the shares."""
+        begin = self.family.starting_values(self.y, self.facts)
+        out = np.zeros(len(self.names))
+        for part, at in self.parameters.places():
+            if isinstance(part, Thresholds):
+                check_occurring(part.categories, self.y)
+                counts = np.bincount(self.y.astype(np.intp), minlength=at.stop - at.start + 1)
+                out[at] = self.family.link.link(np.cumsum(counts)[:-1] / counts.sum())
+            elif part.labels:
+                natural = np.zeros(at.stop - at.start)
+                natural[0] = begin[part.name]
+                out[at] = part.coordinates(natural)
+        return out

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError, check_level, check_option
+from mixedfx.glmm.rows import refuse_categories
 from mixedfx.glmm.simulated import quantile_residuals
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.results.tables import group_name, term_names
@@ -62,11 +63,13 @@ def modes_table(fit: GlmerState, group: str | None, term: str | None, level: flo
 
 def observed_table(fit: GlmerState) -> pd.DataFrame:
     """Columns fitted and observed: means and responses, of binomial rows the shares of successes."""
+    refuse_categories(fit.family, "one fitted mean", "Draw 'quantile residuals' or 'residuals'.")
     return pd.DataFrame({"fitted": fit.fitted.to_numpy(), "observed": _observed_values(fit)})
 
 
 def fitted_table(fit: GlmerState, group: str | None = None, most: int = PANELS) -> tuple[pd.DataFrame, int]:
     """Columns group, fitted, observed of some groups, from the smallest mean to the largest; and how many there are."""
+    refuse_categories(fit.family, "one fitted mean", "Draw 'quantile residuals' or 'residuals'.")
     name = group_name(fit.design.random, group)
     term = fit.design.random[term_names(fit.design.random).index(name)]
     fitted = fit.fitted.to_numpy()
@@ -170,7 +173,9 @@ def page(fit: GlmerState) -> Figure:
     from matplotlib.figure import Figure
 
     draw: list[Callable[[Axes], Any]] = [
-        lambda ax, k=k: KINDS[k](fit, ax) for k in ("residuals", "spread", "quantiles", "observed")
+        lambda ax, k=k: KINDS[k](fit, ax)
+        for k in ("residuals", "spread", "quantiles", "observed")
+        if not (k == "observed" and fit.family.categories)
     ]
     effects = [(name, str(c)) for name, modes in fit.ranef.items() for c in modes.columns]
     draw += [

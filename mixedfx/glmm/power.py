@@ -15,7 +15,7 @@ from mixedfx.design.row_facts import row_facts
 from mixedfx.errors import ModelError
 from mixedfx.glmm.model import build_model
 from mixedfx.glmm.refits import off_boundary, with_response
-from mixedfx.glmm.rows import auxiliary_draws
+from mixedfx.glmm.rows import auxiliary_draws, dispersion_columns
 from mixedfx.glmm.solve import GlmmSolution, solve_model
 from mixedfx.glmm.testing import check_ddf
 from mixedfx.inference.predictor import draw_effects, fitted_values
@@ -58,7 +58,7 @@ class Study:
         family = solution.model.family
         u = draw_effects(design, solution.factors, 1.0, size, rng)
         eta = fitted_values(design, self.beta, u)
-        Y = family.draw(rng, eta, auxiliary_draws(solution, size), row_facts(design))
+        Y = family.draw(rng, eta, auxiliary_draws(solution, size, dispersion_columns(design)), row_facts(design))
         model = build_model(design, family)
         par = off_boundary(model.problem, model.problem.parameters(solution.theta))
         _, _, phi = solution.model.split(solution.psi)

@@ -30,7 +30,15 @@ from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_index
 from mixedfx.errors import OptionError, check_count, check_flag, check_option, check_seed
 from mixedfx.families.facts import RowFacts
-from mixedfx.glmm.rows import auxiliary_draws, means, simulate_responses
+from mixedfx.glmm.questions import mean_table
+from mixedfx.glmm.rows import (
+    auxiliary_draws,
+    dispersion_columns,
+    mean_slopes,
+    means,
+    refuse_categories,
+    simulate_responses,
+)
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain
 from mixedfx.inference.new_level_rows import NewLevelRows
@@ -70,6 +78,14 @@ def predict(
         raise OptionError(
             "weights= divide the residual variance, which only new responses have", hint='Use kind="predictive".'
         )
+    family, integrate, table = solution.model.family, groups == "integrate", se or interval is not None
+    if kind == "predictive":
+        refuse_categories(family, "mean or interval of a new one", "fit.simulate() draws categories.")
+    elif (integrate and kind == "link") or (table and (integrate or kind == "response")):
+        refuse_categories(
+            family, "one mean that this could be about",
+            "Ask kind='link' in groups as they are; mx.effects has intervals of probabilities.",
+        )  # fmt: skip
     frame = fetch(design, newdata, weights)
     rows = functional_for(design, frame, new_levels if groups == "fitted" else "population")
     warn_rows(design, rows.null)
@@ -80,7 +96,9 @@ def predict(
     rng = np.random.default_rng(0 if seed is None else seed)
     if kind == "predictive":
         facts = row_facts(design, frame, weights, row_labels(newdata))
-        values: Any = _new_responses(uncertain, rows, z, facts, level, rng, uncertainty)
+        values: Any = _new_responses(
+            uncertain, rows, z, facts, dispersion_columns(design, frame), level, rng, uncertainty
+        )
     elif z is not None:
         values = _over_population(uncertain, rows, z, kind, se or interval is not None, level, rng, uncertainty)
     elif se or interval is not None:
@@ -90,7 +108,7 @@ def predict(
         if rows.new_levels:
             root = sparse.csr_array(rows.new @ new_level_root(rows.new_levels, solution.factors, 1.0))
             found = found + root @ np.random.default_rng(seed).standard_normal(shape_of(root)[1])
-        values = pd.Series(found if kind == "link" else means(solution, found), name="predicted")
+        values = mean_table(design, found if kind == "link" else means(solution, found), "predicted", None)
     values[~rows.estimable] = np.nan
     values = values if index is None else values.set_axis(index, axis=0)
     if back is None:
@@ -122,7 +140,7 @@ def _table(
     columns = [eta, se, low, high]
     if kind == "response":
         ends = [means(solution, end) for end in (low, high)]
-        slope = np.abs(solution.model.family.link.derivatives(eta, 1)[0])
+        slope = np.abs(mean_slopes(solution, eta))
         columns = [means(solution, eta), slope * se, np.minimum(*ends), np.maximum(*ends)]
     return pd.DataFrame(dict(zip(("estimate", "se", "lower", "upper"), columns, strict=True)))
 
@@ -136,9 +154,10 @@ def _over_population(
     factors = tuple(factor[None] for factor in solution.factors)
     one = JointSample(solution.beta[None], solution.u[None], factors, auxiliary_draws(solution))
     link = solution.model.family.link.link if kind == "link" else np.asarray
-    estimate = link(np.concatenate([np.zeros(0), *(part[0] for part in _population_means(solution, rows, z, one))]))
+    found = [part[0] for part in _population_means(solution, rows, z, one)]
+    estimate = link(np.concatenate(found) if found else np.zeros(0))
     if not table:
-        return pd.Series(estimate, name="predicted")
+        return mean_table(uncertain.design, estimate, "predicted", None)
     sample = uncertain.sample(_count(uncertain.design), rng, uncertainty, about_estimate=False)
     tails, parts = [0.5 - level / 2, 0.5 + level / 2], [np.zeros((0, 3))]
     for found in _population_means(solution, rows, z, sample):
@@ -153,7 +172,7 @@ def _population_means(
 ) -> Iterator[Array]:  # fmt: skip
     """(D, b) draws of the means of b rows at a time."""
     family, D = solution.model.family, len(sample.beta)
-    auxiliary = auxiliary_draws(solution, D) | dict(sample.auxiliary)
+    auxiliary = auxiliary_draws(solution, D, natural=sample.estimated)
     size = max(1, NUMBERS // D)
     for begin in range(0, len(rows), size):
         at = slice(begin, begin + size)
@@ -166,15 +185,17 @@ def _population_means(
 
 
 def _new_responses(
-    uncertain: GlmmUncertain, rows: Functional, z: tuple[Array, ...] | None, facts: RowFacts, level: float,
-    rng: np.random.Generator, uncertainty: Uncertainty,
+    uncertain: GlmmUncertain, rows: Functional, z: tuple[Array, ...] | None, facts: RowFacts, columns: Array | None,
+    level: float, rng: np.random.Generator, uncertainty: Uncertainty,
 ) -> pd.DataFrame:  # fmt: skip
-    """Mean, standard deviation and equal-tailed interval of new responses, from draws."""
+    """Mean, standard deviation and equal-tailed interval of new responses, from draws.
+
+    `facts` and `columns` are what is known of the rows, and their columns of the model of the dispersion.
+    """
     design, solution = uncertain.design, uncertain.solution
     parts, tails = [np.zeros((0, 4))], [0.5 - level / 2, 0.5 + level / 2]
     n = _count(design)
     sample = uncertain.sample(n, rng, uncertainty, about_estimate=z is None)
-    auxiliary = auxiliary_draws(solution, n) | dict(sample.auxiliary)
     factors = tuple(np.broadcast_to(F, (n, *F.shape[1:])) for F in sample.factors)
     for begin in range(0, len(rows), ROWS):
         at = slice(begin, begin + ROWS)
@@ -185,6 +206,8 @@ def _new_responses(
         if z is not None:
             spread = np.sqrt(population_variance(sample.factors, tuple(one[at] for one in z)))
             eta = eta + spread * rng.standard_normal(eta.shape)
+        own = None if columns is None else columns[at]
+        auxiliary = auxiliary_draws(solution, n, own, sample.estimated)
         y = solution.model.family.draw(rng, eta, auxiliary, facts.take(at))
         parts.append(np.column_stack([y.mean(axis=0), y.std(axis=0, ddof=1), *np.quantile(y, tails, axis=0)]))
     return pd.DataFrame(np.concatenate(parts), columns=["estimate", "se", "lower", "upper"])
@@ -201,4 +224,6 @@ def simulate(design: Design, solution: GlmmSolution, n: int, seed: int | None, u
     check_flag("use_u", use_u)
     check_seed(seed)
     values = simulate_responses(design, solution, n, np.random.default_rng(seed), use_u)
+    if solution.model.family.categories:
+        values = np.asarray(design.categories, dtype=object)[values.astype(np.intp)]
     return pd.DataFrame(values.T, index=design.frame.index)

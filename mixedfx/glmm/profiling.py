@@ -43,8 +43,11 @@ def curve(design: Design, solution: GlmmSolution, parameter: Parameter) -> Curve
         return _curve(solution, parameter, coefficient_chart(model, parameter.position), estimate, psi,
                       Range(-np.inf, np.inf, step))  # fmt: skip
     if parameter.kind in ("sigma", "auxiliary"):
-        estimate = float(np.exp(phi[parameter.position]))
-        limits = Range(0.0, FAR * max(estimate, 1.0), _auxiliary_step(solution, parameter) * estimate, True)
+        parameters, at = model.likelihood.parameters, parameter.position
+        estimate, slope = float(parameters.natural(phi)[at]), float(parameters.slopes(phi)[at])
+        (low, high), endless = parameters.ranges[at], np.isfinite(parameters.ranges[at][0])
+        high = FAR * max(estimate, 1.0) if endless and np.isinf(high) else high
+        limits = Range(low, high, _auxiliary_step(solution, parameter) * slope, bool(endless))
         return _curve(solution, parameter, auxiliary_chart(model, parameter.position), estimate, psi, limits)
     assert parameter.component is not None
     plain = replace(model.problem, frames={})
@@ -71,7 +74,7 @@ def curve(design: Design, solution: GlmmSolution, parameter: Parameter) -> Curve
 
 
 def _auxiliary_step(solution: GlmmSolution, parameter: Parameter) -> float:
-    """Standard error of the logarithm of a parameter of the family; a guess where the criterion is flat."""
+    """Standard error of the coordinate of a parameter of the family; a guess where the criterion is flat."""
     covariance, (p, r, _) = solution.covariance, solution.model.sizes
     at = p + r + parameter.position
     return 0.3 if covariance is None else float(np.clip(np.sqrt(covariance[at, at]), 0.01, 0.5))

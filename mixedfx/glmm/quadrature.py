@@ -133,10 +133,9 @@ def _predictors(model: Model, mode: Mode, nodes: Nodes) -> Iterator[tuple[slice,
 def _terms(model: Model, mode: Mode, nodes: Nodes) -> tuple[Vector, Vector]:
     """(q,) logarithms of the sums, and their (q, N) normalised terms."""
     own, levels = model.likelihood, len(nodes.L)
-    auxiliary = own.auxiliary(mode.phi)
     values = np.empty((levels, len(nodes.x)))
     for at, eta in _predictors(model, mode, nodes):
-        many = {name: np.repeat(x, len(eta)) for name, x in auxiliary.items()}
+        many = own.auxiliary(mode.phi, len(eta))
         rows = own.family.log_density(own.y, eta, many, own.facts)
         values[:, at] = _by_level(model, rows)
     values += nodes.log_weights - 0.5 * (nodes.v**2).sum(axis=2)
@@ -156,11 +155,11 @@ def _by_level(model: Model, rows: Vector) -> Vector:
 def _gradient(model: Model, mode: Mode, par: Vector, nodes: Nodes, terms: Vector, third: Vector) -> Vector:
     own, (p, _, a), T = model.likelihood, model.sizes, mode.T[0]
     n, k, levels = len(own.y), T.shape[0], len(nodes.L)
-    auxiliary, codes, z = own.auxiliary(mode.phi), model.rows.codes, model.rows.z
+    codes, z = model.rows.codes, model.rows.z
     mean_score, of_phi = np.zeros(n), np.zeros(a)
     total_T, m, gx = np.zeros((k, k)), np.zeros((levels, k)), np.zeros((levels, k, k))
     for at, eta in _predictors(model, mode, nodes):
-        many = {name: np.repeat(x, len(eta)) for name, x in auxiliary.items()}
+        many = own.auxiliary(mode.phi, len(eta))
         weight = terms[codes, at].T
         s = own.family.derivatives(own.y, eta, many, own.facts, 1)[0]
         mean_score += (weight * s).sum(axis=0)
@@ -171,8 +170,7 @@ def _gradient(model: Model, mode: Mode, par: Vector, nodes: Nodes, terms: Vector
         m += np.einsum("qn,qna->qa", share, g)
         gx += np.einsum("qn,qna,nb->qab", share, g, nodes.x[at], optimize=True)
         if a:
-            found = own.family.auxiliary_derivatives(own.y, eta, many, own.facts)
-            of_phi += np.array([(weight * found[name][0]).sum() for name in own.names])
+            of_phi += np.einsum("dn,adn->a", weight, own.auxiliary_derivatives(eta, mode.phi)[:, 0])
     L = nodes.L
     M = gx + np.linalg.inv(L).transpose(0, 2, 1)
     X = M.transpose(0, 2, 1) @ L

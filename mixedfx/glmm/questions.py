@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.glmm.rows import unit_scale
+from mixedfx.design.dispersion import Dispersion
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.results import tables
 
@@ -23,6 +25,24 @@ def varcorr(design: Design, solution: GlmmSolution) -> pd.DataFrame:
     return table
 
 
+def estimated_dispersion(design: Design, solution: GlmmSolution) -> Dispersion | None:
+    """The model of the dispersion with its coefficients and their covariance; None where there is none."""
+    if design.dispersion is None:
+        return None
+    names = solution.model.likelihood.names
+    at = [i for i, name in enumerate(names) if name.startswith("dispersion__")]
+    values = np.array([solution.auxiliary[names[i]] for i in at])
+    where = len(solution.beta) + np.array(at, dtype=np.intp)
+    return replace(design.dispersion, gamma=values, vcov=solution.full_covariance[np.ix_(where, where)])
+
+
+def mean_table(design: Design, values: Vector, name: str, index: pd.Index | None) -> pd.Series | pd.DataFrame:
+    """Means of rows as a series, (m, K) of categories as a table."""
+    if values.ndim == 1:
+        return pd.Series(values, index=index, name=name)
+    return pd.DataFrame(values, index=index, columns=list(map(str, design.categories or ())))
+
+
 def sigma(solution: GlmmSolution) -> float:
     """Root of the factor of the variance function; 1 where a family has none."""
-    return float(np.sqrt(unit_scale(solution.model.family, solution.auxiliary)))
+    return float(np.sqrt(solution.model.family.dispersion(solution.auxiliary)))

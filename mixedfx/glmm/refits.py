@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.design.row_facts import row_facts
 from mixedfx.errors import DataError, ModelError
+from mixedfx.glmm.auxiliary import check_occurring
 from mixedfx.glmm.likelihood import Likelihood
 from mixedfx.glmm.model import Model, build_model
 from mixedfx.glmm.solve import GlmmSolution, solve_model, starting_point
@@ -87,6 +88,8 @@ def off_boundary(problem: Problem, par: Vector) -> Vector:
 
 def with_response(model: Model, design: Design) -> Model:
     """The same model of a design that differs in its response only."""
+    if model.family.outcome == "ordered":
+        check_occurring(design.categories or (), design.y)
     return replace(model, design=design, likelihood=Likelihood.of(design, model.family, model.rows.order))
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import OptionError, check_option
+from mixedfx.glmm.auxiliary import ByRow, Single, Thresholds
+from mixedfx.glmm.questions import estimated_dispersion
 from mixedfx.glmm.state import GlmerState
 from mixedfx.inference.robust import covariance_words
 from mixedfx.results import tables
@@ -19,16 +21,45 @@ TESTS = "z, normal approximation: a generalised linear mixed model has no degree
 
 def tidy(fit: GlmerState, effects: tables.Effects, level: float, vcov: Any = None) -> pd.DataFrame:
     """Table behind `GlmerFit.tidy`."""
-    check_option("effects", effects, ("fixed", "ran_pars", "ran_vals"))
+    check_option("effects", effects, ("fixed", "ran_pars", "ran_vals", "auxiliary"))
     if vcov is not None and effects != "fixed":
         raise OptionError("vcov= is a covariance of the fixed effects", hint='Use effects="fixed".')
     if effects == "fixed":
         used = fit.reference("normal", vcov)
         used.t_df(np.eye(len(fit.design.fixed_names)))  # says which coefficients rest on one cluster
-        return tables.fixed_table(fit.design.fixed_names, fit.solution.beta, used.vcov, np.inf, level)
+        table = tables.fixed_table(fit.design.fixed_names, fit.solution.beta, used.vcov, np.inf, level)
+        if fit.family.outcome != "ordered":
+            return table
+        own = auxiliary_table(fit, level)
+        return pd.concat([own[own["term"].isin(thresholds_of(fit))], table], ignore_index=True)
+    if effects == "auxiliary":
+        return auxiliary_table(fit, level)
     if effects == "ran_pars":
         return tables.ran_pars_table(fit.varcorr)
     return tables.ran_vals_table(fit.ranef, fit.ranef_sd, np.inf, level)
+
+
+def thresholds_of(fit: GlmerState) -> tuple[str, ...]:
+    """Labels of the thresholds of an ordered response; none of others."""
+    parts = fit.solution.model.likelihood.parameters.parts
+    return tuple(label for part in parts if isinstance(part, Thresholds) for label in part.labels)
+
+
+def auxiliary_table(fit: GlmerState, level: float) -> pd.DataFrame:
+    """Parameters of the family in broom's columns, intervals of those above zero on the scale of their coordinates."""
+    solution = fit.solution
+    own, (p, _, a) = solution.model.likelihood.parameters, solution.model.sizes
+    phi = solution.model.split(solution.psi)[2]
+    estimate, slopes = own.natural(phi), own.slopes(phi)
+    table = tables.fixed_table(own.labels, estimate, solution.full_covariance[p:, p:], np.inf, level)
+    half = tables.fixed_table(
+        own.labels, phi, solution.full_covariance[p:, p:] / np.outer(slopes, slopes), np.inf, level
+    )
+    ends = [own.natural(half[name].to_numpy()) for name in ("conf_low", "conf_high")]
+    free = np.array([np.isinf(low) for low, _ in own.ranges], dtype=bool) if a else np.zeros(0, dtype=bool)
+    table["conf_low"], table["conf_high"] = ends
+    table.loc[~free, ["statistic", "p_value"]] = np.nan  # no value of a shape is that of nothing
+    return table
 
 
 def glance(fit: GlmerState) -> pd.DataFrame:
@@ -42,7 +73,9 @@ def glance(fit: GlmerState) -> pd.DataFrame:
         converged=fit.converged,
         singular=fit.singular,
     )
-    return table.assign(**{name: value for name, value in fit.solution.auxiliary.items() if name not in table})
+    parts = fit.solution.model.likelihood.parameters.parts
+    shown = [part.name for part in parts if isinstance(part, Single | ByRow)]
+    return table.assign(**{name: fit.solution.auxiliary[name] for name in shown if name not in table})
 
 
 def summary(fit: GlmerState, vcov: Any = None) -> SummaryContent:
@@ -56,8 +89,13 @@ def summary(fit: GlmerState, vcov: Any = None) -> SummaryContent:
         n_parameters=fit.n_parameters,
         fixed=tidy(fit, "fixed", 0.95, vcov),
         varcorr=fit.varcorr,
-        auxiliary=fit.solution.auxiliary,
-        residuals=fit.residuals("pearson").to_numpy() / fit.sigma,
+        auxiliary={
+            name: value
+            for name, value in fit.solution.auxiliary.items()
+            if name not in thresholds_of(fit) and not name.startswith("dispersion__")
+        },
+        dispersion=estimated_dispersion(fit.design, fit.solution),
+        residuals=None if fit.family.categories else fit.residuals("pearson").to_numpy() / fit.sigma,
         convergence=f"{course.message} ({course.evaluations} evaluations)",
         singularity=fit.singularity,
         tests=TESTS if vcov is None else f"{TESTS}; covariance of the fixed effects: {covariance_words(vcov)}",

@@ -84,8 +84,7 @@ def _auxiliary_rows(model: Model, parts: Pieces) -> Vector:
     own, mode = model.likelihood, parts.mode
     if not own.names:
         return np.zeros((0, len(own.y)))
-    found = own.family.auxiliary_derivatives(own.y, mode.eta[None], own.auxiliary(mode.phi), own.facts)
-    direct = np.stack([found[name][0, 0] for name in own.names])
+    direct = own.auxiliary_derivatives(mode.eta[None], mode.phi)[:, 0, 0]
     return -2.0 * direct + parts.slopes.weight * parts.leverages + parts.slopes.score * parts.Zr
 
 

@@ -26,7 +26,7 @@ from mixedfx.design.row_facts import row_facts
 from mixedfx.errors import ModelError, check_count, check_option, check_seed
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.modes import find_mode
-from mixedfx.glmm.rows import auxiliary_draws, simulate_responses
+from mixedfx.glmm.rows import auxiliary_draws, dispersion_columns, simulate_responses
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.inference.predictor import fitted_values
 from mixedfx.inference.quantile_residuals import normal_scores, uniform_residuals
@@ -58,7 +58,7 @@ def quantile_residuals(
         if groups == "new":
             drawn = simulate_responses(design, solution, count, rng, False)
         else:
-            auxiliary = auxiliary_draws(solution, count)
+            auxiliary = auxiliary_draws(solution, count, dispersion_columns(design))
             drawn = solution.model.family.draw(rng, np.tile(eta, (count, 1)), auxiliary, row_facts(design))
         below += (drawn < y).sum(axis=0)
         equal += (drawn == y).sum(axis=0)
@@ -79,6 +79,11 @@ def dispersion_test(
     """
     check_count("n", n)
     check_seed(seed)
+    if solution.model.family.categories:
+        raise ModelError(
+            "an ordered response is one of several categories and has no dispersion to be tested",
+            hint="fit.quantile_residuals() shows what the model misses.",
+        )
     if solution.model.family.outcome == "binary":
         raise ModelError(
             "a yes/no response has the variance that its mean says, whatever the model: nothing can be tested",

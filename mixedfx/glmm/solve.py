@@ -89,8 +89,9 @@ class GlmmSolution:
     @cached_property
     def auxiliary(self) -> dict[str, float]:
         """Name -> estimate of each auxiliary parameter of the family."""
-        values = np.exp(self.model.split(self.psi)[2])
-        return {name: float(x) for name, x in zip(self.model.likelihood.names, values, strict=True)}
+        own = self.model.likelihood
+        values = own.parameters.natural(self.model.split(self.psi)[2])
+        return {name: float(x) for name, x in zip(own.names, values, strict=True)}
 
     @cached_property
     def beta(self) -> Vector:
@@ -130,6 +131,23 @@ class GlmmSolution:
             return np.zeros((0, 0))
         half = np.asarray(triangular.solve(self.model.problem.R, np.eye(p)))
         return half @ self._gamma_covariance @ half.T
+
+    @cached_property
+    def full_covariance(self) -> Vector:
+        """(p + a, p + a) covariance of the fixed effects and the parameters of the family, as users read them.
+
+        NaN for the latter where the criterion is flat.
+        """
+        p, r, a = self.model.sizes
+        out = np.full((p + a, p + a), np.nan)
+        out[:p, :p] = self.vcov
+        if self.covariance is not None and a:
+            own = self.model.likelihood.parameters
+            turn = np.zeros((p + a, p + r + a))
+            turn[:p, :p] = np.asarray(triangular.solve(self.model.problem.R, np.eye(p)))
+            turn[p:, p + r :] = np.diag(own.slopes(self.model.split(self.psi)[2]))
+            out = turn @ self.covariance @ turn.T
+        return out
 
     @cached_property
     def _gamma_covariance(self) -> Vector:

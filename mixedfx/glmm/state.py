@@ -124,8 +124,31 @@ class GlmerState:
 
     @property
     def auxiliary(self) -> pd.Series:
-        """Estimated parameters of the family besides the mean: ``shape`` (gamma, negbinomial), ``sigma`` (gaussian)."""
+        """Estimated parameters of the family besides the mean.
+
+        ``shape`` (gamma, negbinomial), ``sigma`` (gaussian, student), ``nu`` (student), ``phi`` (beta, beta_binomial),
+        ``dispersion`` (nbinom1); thresholds of an ordered response by the categories on both sides, and coefficients of
+        ``dispersion=`` as ``dispersion__term``.
+        """
         return pd.Series(self.solution.auxiliary, name="auxiliary", dtype=float)
+
+    @cached_property
+    def vcov_full(self) -> pd.DataFrame:
+        """(p + a, p + a) covariance of the fixed effects and the parameters of the family, as `auxiliary` has them.
+
+        Thresholds of an ordered response and coefficients of ``dispersion=`` are among these.
+        """
+        names = [*self.design.fixed_names, *self.solution.model.likelihood.names]
+        return pd.DataFrame(self.solution.full_covariance, index=names, columns=names)
+
+    @cached_property
+    def dispersion(self) -> pd.DataFrame | None:
+        """Coefficients of the logarithm of the family's parameter that ``dispersion=`` models; None without a model.
+
+        term, estimate, std_error, statistic, p_value, and ``ratio``, the parameter times as large for a unit.
+        """
+        found = questions.estimated_dispersion(self.design, self.solution)
+        return None if found is None else tables.dispersion_table(found)
 
     @property
     def sigma(self) -> float:
@@ -361,12 +384,15 @@ class GlmerState:
         return self.uncertain.sample(n, np.random.default_rng(seed), self._answers, about_estimate)
 
     @property
-    def fitted(self) -> pd.Series:
+    def fitted(self) -> pd.Series | pd.DataFrame:
         """(n,) mean responses, random effects at their modes; of binomial responses the probability of a success.
 
-        The index is the row's position in the data.
+        The index is the row's position in the data. Of an ordered response the probability of each category, a column
+        each.
         """
-        return pd.Series(means(self.solution, self.solution.eta), index=self.design.frame.index, name="fitted")
+        return questions.mean_table(
+            self.design, means(self.solution, self.solution.eta), "fitted", self.design.frame.index
+        )
 
     def residuals(self, kind: ResidualKind = "response") -> pd.Series:
         """Residuals around the fitted means, random effects included.

@@ -14,7 +14,7 @@ from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.testing import Ask
 from mixedfx.inference.hypotheses import wald_terms
 from mixedfx.inference.likelihood_ratio import chi_square_probability
-from mixedfx.inference.terms import deletion_contrast, droppable, without_term
+from mixedfx.inference.terms import contrast_of_deletion, droppable, without_term
 from mixedfx.progress import Asked, Progress
 from mixedfx.results.tables import aic
 
@@ -32,7 +32,7 @@ def drop1(design: Design, solution: GlmmSolution, ask: Ask, test: str, progress:
     if not terms:
         raise ModelError("the fixed part has no term to delete")
     if test == "wald":
-        contrasts = {t.text: deletion_contrast(design.X, without_term(design, t)[0]) for t in terms}
+        contrasts = {t.text: contrast_of_deletion(design, t) for t in terms}
         return wald_terms({text: L for text, L in contrasts.items() if len(L)}, solution.beta, ask())
     k = len(solution.psi)
     rows = [("<none>", k, aic(solution.criterion, k), np.nan, np.nan, np.nan)]

@@ -1,8 +1,9 @@
 r"""The density of theta and the auxiliary parameters of a generalised linear mixed model, beta and u integrated out.
 
 Coordinates are those of `mixedfx.sampling.coordinates` (logarithms of standard deviations, transformed correlations),
-and after them the logarithms of the auxiliary parameters. With D the criterion of the fit (Laplace's or that of
-quadrature) at (gamma, phi), and S the information about gamma given phi, beta is integrated out under a flat prior,
+and after them those of the auxiliary parameters (`mixedfx.glmm.auxiliary`). With D the criterion of the fit (Laplace's
+or that of quadrature) at (gamma, phi), and S the information about gamma given phi, beta is integrated out under a flat
+prior,
 
     log p(phi) = -D(gamma*, phi) / 2 - log|S| / 2 + log prior(phi),    gamma* = gamma - S^{-1} D_gamma / 2,
 
@@ -11,8 +12,10 @@ D_gamma / 4, and where that leads far, a second one from there.
 
 **Prior.** That of `mixedfx.reml.theta_prior`, its sigma^2 / n being what the rows say of the mean of all: 1 / sum of
 their expected information about eta. A negative binomial response has the noise of a mean that varies with standard
-deviation shape^(-1/2), which has the prior of a standard deviation; the standard deviation of a gaussian response and
-shape^(-1/2) of a gamma one have a prior that is flat in the logarithm.
+deviation shape^(-1/2), which has the prior of a standard deviation, and so have others whose family says that one of
+their parameters is such noise (`Family.noise`). A parameter between two bounds is uniform there; the standard deviation
+of a gaussian response and shape^(-1/2) of a gamma one have a prior that is flat in the logarithm, thresholds and
+coefficients of the dispersion a flat one.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.joint import ModeJoint, mode_joint
@@ -29,6 +33,7 @@ from mixedfx.glmm.model import Model
 from mixedfx.glmm.modes import find_mode
 from mixedfx.glmm.solve import GlmmSolution, criterion_function
 from mixedfx.pls.factorization import Pair
+from mixedfx.priors.auxiliary import AUXILIARY
 from mixedfx.priors.location import Flat
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.sampling.coordinates import Coordinates, Variances
@@ -83,8 +88,8 @@ class ThetaDensity:
         Its model, covariance factors without frames.
     coordinates
         Of the covariances.
-    shape
-        Prior of shape^(-1/2); None where no shape is estimated that may be infinite.
+    scale
+        Prior of the standard deviation of noise.
     places
         Where the last evaluations found gamma and v, by phi: whoever comes back begins there.
     """
@@ -92,7 +97,7 @@ class ThetaDensity:
     solution: GlmmSolution
     model: Model
     coordinates: Coordinates
-    shape: LevelScale | None
+    scale: LevelScale
     places: dict[bytes, tuple[Array, Pair]] = field(default_factory=dict)
 
     @staticmethod
@@ -108,9 +113,8 @@ class ThetaDensity:
         p = problem.p
         terms = level_priors(problem, turn, float(FARTHEST * spread), ETA)
         priors = ResolvedPriors("weak", (Flat(),) * p, np.zeros(p), None, terms, True, ())
-        noise = model.likelihood.names and model.family.name == "negbinomial"
-        shape = LevelScale(turn, float(FARTHEST * spread)) if noise else None
-        return ThetaDensity(solution, model, Coordinates(problem, priors, np.zeros(0)), shape)
+        scale = LevelScale(turn, float(FARTHEST * spread))
+        return ThetaDensity(solution, model, Coordinates(problem, priors, np.zeros(0)), scale)
 
     @property
     def size(self) -> int:
@@ -122,7 +126,7 @@ class ThetaDensity:
         return self.coordinates.variances(phi[:, : self.coordinates.size])
 
     def parameters(self, phi: Array) -> Array:
-        """(D, r + a) parameters (par, log auxiliary) of the engine."""
+        """(D, r + a) parameters (par, phi of the family) of the engine."""
         at = self.variances(phi)
         par = self.model.problem.lower(self.coordinates.relative_factors(at))
         return np.concatenate([par, phi[:, self.coordinates.size :]], axis=1)
@@ -131,16 +135,33 @@ class ThetaDensity:
         """(D,) log density of the prior of phi, Jacobians included."""
         own = self.coordinates.size
         total = self.coordinates.log_prior(phi[:, :own])
-        if self.shape is not None:
-            total = total + self.shape.log_positive(np.exp(-phi[:, own] / 2.0)) - phi[:, own] / 2.0
+        for at, sign in self._noise:
+            half = sign * phi[:, own + at] / 2.0
+            total = total + self.scale.log_positive(np.exp(half)) + half
+        for at in self._bounded:
+            total = total + special.log_expit(phi[:, own + at]) + special.log_expit(-phi[:, own + at])
         return total
+
+    @cached_property
+    def _noise(self) -> list[tuple[int, int]]:
+        """Places in phi of parameters that are noise, with their signs."""
+        names, own = self.model.likelihood.names, self.model.family.noise
+        return [(names.index(name), sign) for name, sign in own.items() if name in names]
+
+    @cached_property
+    def _bounded(self) -> list[int]:
+        """Places in phi of parameters with two bounds."""
+        names = self.model.likelihood.names
+        return [names.index(name) for name in self.model.family.auxiliary if name in names and AUXILIARY[name].bounded]
 
     def prior_gradient(self, phi: Array) -> Array:
         """(D, size) its derivatives."""
         own = self.coordinates.size
         rest = np.zeros((len(phi), self.model.sizes[2]))
-        if self.shape is not None:
-            rest[:, 0] = -(self.shape.score_positive(np.exp(-phi[:, own] / 2.0)) + 1.0) / 2.0
+        for at, sign in self._noise:
+            rest[:, at] = sign * (self.scale.score_positive(np.exp(sign * phi[:, own + at] / 2.0)) + 1.0) / 2.0
+        for at in self._bounded:
+            rest[:, at] = -np.tanh(phi[:, own + at] / 2.0)
         return np.concatenate([self.coordinates.prior_gradient(phi[:, :own]), rest], axis=1)
 
     def start(self) -> Array:

@@ -104,7 +104,8 @@ class GlmmNodes:
     @property
     def auxiliary(self) -> Array:
         """(K, a) values of the auxiliary parameters."""
-        return np.exp(self.nodes.points[:, self.density.coordinates.size :])
+        own = self.density.model.likelihood.parameters
+        return own.natural(self.nodes.points[:, self.density.coordinates.size :])
 
     def joint(self, k: int) -> ModeJoint:
         """The joint distribution of (beta, u) given node k."""

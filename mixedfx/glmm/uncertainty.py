@@ -17,6 +17,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.draws import Draws
 from mixedfx.errors import ThetaUncertaintyWarning, check_count, check_seed, outside
+from mixedfx.glmm.rows import auxiliary_draws
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.inference.hypotheses import Constant, Reference
 from mixedfx.inference.normal_estimate import NormalEstimate, estimate
@@ -116,8 +117,9 @@ class GlmmUncertain:
         found = self.solution
         if answers != "full" or not self.design.random:
             beta, u = found.joint.draw(n, rng)
-            auxiliary = {name: np.full(n, value) for name, value in found.auxiliary.items()}
-            return JointSample(beta, u, tuple(factor[None] for factor in found.factors), auxiliary)
+            natural = np.tile(np.array([*found.auxiliary.values()], dtype=np.float64), (n, 1))
+            factors = tuple(factor[None] for factor in found.factors)
+            return JointSample(beta, u, factors, auxiliary_draws(found, natural=natural), natural)
         nodes = self.told_nodes()
         chosen = nodes.choose(n, rng)
         beta, u = nodes.effects(chosen, rng)
@@ -125,8 +127,9 @@ class GlmmUncertain:
             push = 1.0 + rng.standard_normal((n, 1))
             means = nodes.mean_effects
             beta, u = beta + push * (found.beta - means[0]), u + push * (found.u - means[1])
-        auxiliary = {name: nodes.auxiliary[chosen, i] for i, name in enumerate(found.auxiliary)}
-        return JointSample(beta, u, tuple(F[chosen] for F in nodes.factors), auxiliary)
+        natural = nodes.auxiliary[chosen]
+        auxiliary = auxiliary_draws(found, natural=natural)
+        return JointSample(beta, u, tuple(F[chosen] for F in nodes.factors), auxiliary, natural)
 
     def draws(self, n: int | None, seed: int | None, answers: Uncertainty | None) -> Draws:
         """Joint draws of (beta, u) and the auxiliary parameters; see `GlmerFit.draws`."""
@@ -134,7 +137,7 @@ class GlmmUncertain:
         check_count("n", n)
         check_seed(seed)
         found = self.sample(n, np.random.default_rng(seed), answers)
-        rest = np.array(list(found.auxiliary.values()), dtype=np.float64).reshape(len(found.auxiliary), n).T
-        keys = (*tables.draw_keys(self.design), *((name,) for name in found.auxiliary))
-        values = np.concatenate([found.beta, found.u, rest], axis=1)
+        keys = (*tables.draw_keys(self.design), *self.solution.model.likelihood.parameters.keys)
+        assert found.estimated is not None
+        values = np.concatenate([found.beta, found.u, found.estimated], axis=1)
         return Draws(keys, values[None], in_words(self.design, answers))

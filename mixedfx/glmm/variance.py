@@ -55,6 +55,10 @@ def parts_of(design: Design, solution: GlmmSolution, method: Method | None) -> V
 def methods_of(solution: GlmmSolution) -> tuple[Method, ...]:
     """The methods that a family and link have, the usual one first."""
     family = solution.model.family
+    if not family.mean_is_inverse_link and not family.categories:
+        return ()
+    if family.categories:
+        return ("theoretical",) if family.link.name in LATENT else ()
     if family.outcome in ("binary", "trials"):
         return ("theoretical", "delta") if family.link.name in LATENT else ("delta",)
     return ("trigamma", "lognormal", "delta") if family.link.name == "log" and not family.normal else ("delta",)
@@ -69,6 +73,16 @@ def family_variance(design: Design, solution: GlmmSolution, method: Method | Non
         For a method that the family and link do not have.
     """
     known, family = methods_of(solution), solution.model.family
+    if not known:
+        raise OptionError(
+            f"{family.name} with the {family.link.name} link has no variance on the scale of the linear predictor",
+            hint="Ordered responses have one under the logit, probit and cloglog links, counts in negbinomial.",
+        )
+    if design.dispersion is not None and "theoretical" not in known:
+        raise OptionError(
+            "with dispersion= every row has a variance of its own, and R2 and ICC have no one number for it",
+            hint="Fit the model without dispersion= for them.",
+        )
     method = known[0] if method is None else method
     if method not in known:
         raise OptionError(

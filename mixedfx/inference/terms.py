@@ -82,13 +82,23 @@ def term_contrasts(design: Design, type: str = "III") -> dict[str, Vector]:
     if type == "III":
         return _marginal(design, tested)
     if type == "I":
-        return dict(zip((t.text for t in tested), _sequential(design.X, terms, tested), strict=True))
+        return dict(zip((t.text for t in tested), _sequential(_columns(design), terms, tested), strict=True))
     out = {}
     for term in tested:
         after = [t for t in terms if contains(term, t)]
         order = [*(t for t in terms if t is not term and t not in after), term, *after]
-        out[term.text] = _sequential(design.X, order, [term])[0]
+        out[term.text] = _sequential(_columns(design), order, [term])[0]
     return out
+
+
+def _implied(design: Design) -> bool:
+    """Whether thresholds stand for the intercept, which the formula has and the columns have not."""
+    return "Intercept" in design.spec.fixed.columns and "Intercept" not in (*design.fixed_names, *design.aliased)
+
+
+def _columns(design: Design) -> Vector:
+    """(n, p) fixed part; less its means where thresholds come before all columns."""
+    return design.X - design.X.mean(axis=0) if _implied(design) else design.X
 
 
 def _sequential(X: Vector, order: list[Term], wanted: list[Term]) -> list[Vector]:
@@ -144,6 +154,8 @@ def _without_dropped(design: Design, coded: Vector, part: Part) -> tuple[Vector,
     alone = {c for t in terms if not t.factors for c in t.coefficients if part.columns[c] in design.aliased}
     left = {t.text for t in fixed_terms(design)}
     gone = alone | {c for t in terms if t.text not in left for c in t.coefficients}
+    if _implied(design):
+        gone = {c for c in gone if part.columns[c] != "Intercept"}
     kept = [j for j in range(coded.shape[1]) if j not in gone]
     place = {c: j for j, c in enumerate(kept)}
     return coded[:, kept], {t.text: [place[c] for c in t.coefficients if c in place] for t in terms}
@@ -181,14 +193,21 @@ def droppable(design: Design) -> tuple[Term, ...]:
 def without_term(design: Design, term: Term) -> tuple[Vector, tuple[str, ...]]:
     """Columns of full rank, and their names, of the fixed part without one term."""
     rest = [t for t in design.terms.fixed if t != term]
-    intercept = any(not t.product for t in rest)
+    implied = _implied(design)
+    intercept = implied or any(not t.product for t in rest)
     text = " + ".join(["1" if intercept else "0", *(t.written for t in rest if t.product)])
     if text == "0":
         return np.zeros((len(design.y), 0)), ()
     used = {v for t in rest for v in t.variables}
     X, part = recoded(design, text, {k: v for k, v in design.spec.contrasts.items() if k in used})
-    kept = independent_columns(X)
+    kept = [c for c in independent_columns(X) if not (implied and part.columns[int(c)] == "Intercept")]
     return np.ascontiguousarray(X[:, kept]), tuple(part.columns[int(c)] for c in kept)
+
+
+def contrast_of_deletion(design: Design, term: Term) -> Vector:
+    """(m, p) L with L beta = 0 where the fixed part has the span of its columns without one term."""
+    rest = without_term(design, term)[0]
+    return deletion_contrast(_columns(design), rest - rest.mean(axis=0) if _implied(design) else rest)
 
 
 def deletion_contrast(X: Vector, X0: Vector) -> Vector:

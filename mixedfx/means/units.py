@@ -130,6 +130,11 @@ def units_of(fit: Fit, grid: ReferenceGrid, W: sparse.csr_array, bias_adjust: bo
             f"a mean on the scale of a {family.name} response is a probability of each category",
             hint="Ask mx.poststratify, or fit.predict.",
         )
+    if not family.mean_is_inverse_link and not family.log_scale:
+        raise OptionError(
+            f"the mean of a {family.name} response is not its linear predictor taken back",
+            hint='Ask with scale="link", or mx.effects and fit.predict, which know the mean.',
+        )
     name = fit.design.response_name
     found = read_transformation(fit.design, family)
     if isinstance(found, Unknown):

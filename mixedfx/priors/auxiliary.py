@@ -1,7 +1,11 @@
 """The auxiliary parameters of families: what they are, where they live, and their prior in each named set.
 
 A family names those it has (`mixedfx.families.family.Family.auxiliary`). This is the only list of them: keys of priors,
-the sets of priors, declarations in Stan programs and error messages are read off it.
+the sets of priors, declarations in Stan programs, error messages and the coordinates in which `mixedfx.glmer` estimates
+them are read off it.
+
+**Coordinates.** A parameter v that lies above l is l + exp(phi), one between l and h is l + (h - l) / (1 + exp(-phi)):
+phi has no bounds.
 """
 
 from __future__ import annotations
@@ -10,8 +14,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mixedfx.priors.construct import exponential, gamma, half_student_t, inv_gamma
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from mixedfx.priors.construct import exponential, flat, gamma, half_student_t, inv_gamma
 from mixedfx.priors.distributions import Positive
+
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,31 @@ class AuxiliaryParameter:
         said = [f"{side}={number:g}" for side, number in pairs if math.isfinite(number)]
         return f"<{', '.join(said)}>" if said else ""
 
+    def value(self, phi: Vector) -> Vector:
+        """The parameter at coordinates phi (...).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mixedfx.priors.auxiliary import AUXILIARY
+        >>> nu = AUXILIARY["nu"]
+        >>> nu.value(np.array([0.0])), nu.coordinate(np.array([2.0]))
+        (array([2.]), array([0.]))
+        """
+        lower, upper = self.bounds
+        return lower + (upper - lower) * special.expit(phi) if self.bounded else lower + np.exp(phi)
+
+    def coordinate(self, value: Vector) -> Vector:
+        """Coordinates phi (...) of the parameter; an end of its range is an infinite one."""
+        lower, upper = self.bounds
+        with np.errstate(divide="ignore"):
+            return special.logit((value - lower) / (upper - lower)) if self.bounded else np.log(value - lower)
+
+    def slope(self, phi: Vector) -> Vector:
+        """Derivative of the parameter in its coordinate."""
+        lower, upper = self.bounds
+        return (upper - lower) * special.expit(phi) * special.expit(-phi) if self.bounded else np.exp(phi)
+
 
 AUXILIARY: dict[str, AuxiliaryParameter] = {
     "sigma": AuxiliaryParameter(
@@ -81,6 +116,18 @@ AUXILIARY: dict[str, AuxiliaryParameter] = {
         (0, math.inf),
         "infinity",
         {"default": half_student_t(3.0, 20.0), "rstanarm": exponential(1.0), "brms": gamma(0.01, 0.01)},
+    ),
+    "power": AuxiliaryParameter(
+        "power of the variance",
+        (1, 2),
+        "infinity",
+        {"default": flat(), "rstanarm": flat(), "brms": flat()},
+    ),
+    "dispersion": AuxiliaryParameter(
+        "dispersion",
+        (0, math.inf),
+        "0",
+        {"default": half_student_t(3.0, 5.0), "rstanarm": exponential(1.0), "brms": gamma(0.01, 0.01)},
     ),
 }
 """Name in models, draws and Stan programs -> the parameter."""

@@ -9,12 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
+from mixedfx.design.dispersion import Dispersion
 from mixedfx.families.family import Family
 from mixedfx.results.numbers import column
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 from mixedfx.results.singularity import SingularityReport
 from mixedfx.results.summary import (
     data_facts,
+    dispersion_block,
     fixed_block,
     groups_block,
     quantiles_block,
@@ -45,7 +47,8 @@ def glmm_summary(
     fixed: pd.DataFrame,
     varcorr: pd.DataFrame,
     auxiliary: Mapping[str, float],
-    residuals: NDArray[np.float64],
+    dispersion: Dispersion | None,
+    residuals: NDArray[np.float64] | None,
     convergence: str,
     singularity: SingularityReport,
     tests: str,
@@ -64,8 +67,10 @@ def glmm_summary(
         Tables of fixed effects (broom's columns) and of variances and correlations (lme4's).
     auxiliary
         Name -> estimate of the family's other parameters.
+    dispersion
+        The estimated model of the dispersion; None where there is none.
     residuals
-        (n,) Pearson residuals.
+        (n,) Pearson residuals; None of categories, which have none.
     convergence, singularity, tests
         As in `mixedfx.results.summary.lmm_summary`.
     """
@@ -77,7 +82,9 @@ def glmm_summary(
         "Parameters": n_parameters,
     }
     link = family.link.name
-    facts = (*data_facts(design), ("Family", f"{family.name}, link {link}: effects on the {OUTCOMES[link]}"))
+    scale = OUTCOMES[link].replace("probability", "cumulated probability") if family.categories else OUTCOMES[link]
+    what = f"{scale}, towards the higher categories" if family.categories else scale
+    facts = (*data_facts(design), ("Family", f"{family.name}, link {link}: effects on the {what}"))
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(facts), statistics_block(statistics)]
     if design.random:
         blocks.append(groups_block(design.random))
@@ -87,7 +94,11 @@ def glmm_summary(
     if others:
         cells = tuple(column([value])[0] for value in others.values())
         blocks.append(SummaryTable("Distribution", tuple(others), (cells,), "r" * len(cells)))
-    blocks += [fixed_block(fixed, "z"), quantiles_block("Pearson residuals", residuals)]
+    if dispersion is not None:
+        blocks.append(dispersion_block(dispersion, f"Logarithm of {family.dispersed}"))
+    blocks.append(fixed_block(fixed, "z"))
+    if residuals is not None:
+        blocks.append(quantiles_block("Pearson residuals", residuals))
     conclusions = [("Tests", tests), ("Integral", approximation), ("Convergence", convergence)]
     if design.random:
         conclusions.append(("Singularity", singularity.found))

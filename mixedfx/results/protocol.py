@@ -48,13 +48,16 @@ class JointSample:
     factors
         For each random term (D, k, k) factors of the covariance of a level's effects, or (1, k, k) one for all.
     auxiliary
-        Name -> (D,) values of the family's other parameters.
+        Name -> (D,) values of the family's other parameters; (D, K - 1) thresholds.
+    estimated
+        (D, a) the same one by one, as the fit names them; None where it has no more names than that.
     """
 
     beta: NDArray[np.float64]
     u: NDArray[np.float64]
     factors: tuple[NDArray[np.float64], ...]
     auxiliary: Mapping[str, NDArray[np.float64]]
+    estimated: NDArray[np.float64] | None = None
 
 
 @runtime_checkable

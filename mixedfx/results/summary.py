@@ -66,7 +66,7 @@ def lmm_summary(
         blocks.append(groups_block(design.random))
     blocks.append(variances_block(design.random, varcorr))
     if design.dispersion is not None:
-        blocks.append(_dispersion(design.dispersion))
+        blocks.append(dispersion_block(design.dispersion, "Logarithm of the residual standard deviation"))
         tests += "; the ratios of residual standard deviations are taken as known" if tests else ""
     blocks += [fixed_block(fixed), quantiles_block("Scaled residuals", scaled_residuals)]
     conclusions = [("Tests", tests)] if tests else []
@@ -123,13 +123,13 @@ def data_facts(design: Design) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def _dispersion(dispersion: Dispersion) -> SummaryTable:
-    """Ratios of residual standard deviations."""
+def dispersion_block(dispersion: Dispersion, title: str) -> SummaryTable:
+    """Coefficients of the logarithm of a standard deviation, or of another parameter, and its ratios."""
     table = dispersion_table(dispersion)
     columns = ["estimate", "std_error", "ratio"]
     cells = (tuple(table["term"]), *(column(table[name].to_list(), places=3) for name in columns))
     return SummaryTable(
-        "Logarithm of the residual standard deviation", ("", "Estimate", "Std. error", "Times as large"),
+        title, ("", "Estimate", "Std. error", "Times as large"),
         tuple(zip(*cells, strict=True)), "l" + "r" * len(columns),
     )  # fmt: skip
 

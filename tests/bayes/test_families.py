@@ -26,6 +26,8 @@ from mixedfx.results.protocol import Fit
 RESPONSES = {
     "gaussian": "y", "student": "y", "lognormal": "positive", "gamma": "positive", "beta": "share",
     "bernoulli": "success", "binomial": "k | trials(m)", "poisson": "count", "negbinomial": "count",
+    "nbinom1": "count", "beta_binomial": "k | trials(m)", "tweedie": "amount",
+    "truncated_poisson": "visits", "truncated_negbinomial": "visits",
     "cumulative": "opinion", "categorical": "choice",
 }  # fmt: skip
 SHORT = {"engine": "stanli", "draws": 160, "chains": 2, "warmup": 150, "seed": 1, "progress": False}
@@ -43,6 +45,7 @@ def people():
     data["k"] = rng.binomial(data["m"], p)
     data["count"] = rng.negative_binomial(3, 3 / (3 + np.exp(eta)))
     data["positive"] = rng.gamma(2, np.exp(eta / 2) / 2)
+    data["visits"], data["amount"] = data["count"] + 1, data["count"] * data["positive"]
     data["share"] = np.clip(rng.beta(4 * p, 4 * (1 - p)), 1e-4, 1 - 1e-4)
     data["y"] = eta + rng.normal(size=n)
     levels = ["low", "middle", "high"]
@@ -286,6 +289,11 @@ BAD = {
     "binomial": ("k", 6, 99.0, "more successes than trials in row 6 "),
     "poisson": ("count", 2, -1.0, "counts 0, 1, 2, ..., but the response is -1 in row 2 "),
     "negbinomial": ("count", 2, 0.5, "counts 0, 1, 2, ..., but the response is 0.5 in row 2 "),
+    "nbinom1": ("count", 2, 0.5, "counts 0, 1, 2, ..., but the response is 0.5 in row 2 "),
+    "beta_binomial": ("k", 6, 99.0, "more successes than trials in row 6 "),
+    "truncated_poisson": ("visits", 3, 0.0, "counts 1, 2, ..., but the response is 0 in row 3 "),
+    "truncated_negbinomial": ("visits", 3, 1.5, "counts 1, 2, ..., but the response is 1.5 in row 3 "),
+    "tweedie": ("amount", 3, -1.0, "zero or greater, but the response is -1 in row 3 "),
     "cumulative": ("count", 7, 1.5, "whole numbers or text, but the response is 1.5 in row 7 "),
     "categorical": ("count", 7, 1.5, "whole numbers or text, but the response is 1.5 in row 7 "),
 }
@@ -299,7 +307,7 @@ def test_responses_that_cannot_be_are_refused_before_anything_is_compiled(people
     column, row, value, words = BAD[name]
     bad = people.astype({column: float})
     bad.loc[row, column] = value
-    left = "k | trials(m)" if name == "binomial" else column
+    left = "k | trials(m)" if FAMILIES[name].outcome == "trials" else column
     with pytest.raises(DataError, match=re.escape(words)):
         mx.bayes(f"{left} ~ x + (1 | g)", bad, family=name)
 

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import special
+from scipy import special, stats
 
 import mixedfx as mx
 from mixedfx.errors import SamplingWarning
@@ -26,6 +26,10 @@ AUXILIARY = {
     "gamma": {("shape",): 4.0},
     "beta": {("phi",): 8.0},
     "negbinomial": {("shape",): 3.0},
+    "nbinom1": {("dispersion",): 0.8},
+    "beta_binomial": {("phi",): 6.0},
+    "truncated_negbinomial": {("shape",): 3.0},
+    "tweedie": {("dispersion",): 0.8, ("power",): 1.5},
     "cumulative": {("threshold", str(k + 1)): value for k, value in enumerate(CUT)},
 }
 
@@ -57,6 +61,11 @@ def simulate(name, rng):
         "binomial": lambda: rng.binomial(data["m"], p),
         "poisson": lambda: rng.poisson(mu),
         "negbinomial": lambda: rng.negative_binomial(3, 3 / (3 + mu)),
+        "nbinom1": lambda: rng.negative_binomial(mu / 0.8, 1 / 1.8),
+        "beta_binomial": lambda: rng.binomial(data["m"], rng.beta(6 * p, 6 * (1 - p))),
+        "truncated_poisson": lambda: stats.poisson.isf(rng.random(n) * -np.expm1(-mu), mu),
+        "truncated_negbinomial": lambda: stats.nbinom.isf(rng.random(n) * (1 - (1 + mu / 3) ** -3.0), 3, 3 / (3 + mu)),
+        "tweedie": lambda: rng.standard_gamma(rng.poisson(np.sqrt(mu) / 0.4)) * 0.4 * np.sqrt(mu),
         "cumulative": lambda: np.digitize(eta - 0.4 + rng.logistic(size=n), CUT),
         "categorical": lambda: np.array(["a", "b", "c"])[(rng.random(n)[:, None] > three.cumsum(axis=1)[:, :2]).sum(1)],
     }[name]()
@@ -67,7 +76,7 @@ def simulate(name, rng):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_finds_the_parameters_of_its_data(name):
     data = simulate(name, np.random.default_rng(20261121))
-    left = "y | trials(m)" if name == "binomial" else "y"
+    left = "y | trials(m)" if FAMILIES[name].outcome == "trials" else "y"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)  # 2,000 draws, some with few effective ones
         fit = mx.bayes(

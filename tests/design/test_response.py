@@ -46,6 +46,11 @@ LEFT = {
     "binomial": "count | trials(m)",
     "poisson": "count",
     "negbinomial": "count",
+    "nbinom1": "count",
+    "beta_binomial": "count | trials(m)",
+    "truncated_poisson": "visits",
+    "truncated_negbinomial": "visits",
+    "tweedie": "positive",
     "cumulative": "grade",
     "categorical": "mood",
 }
@@ -57,7 +62,7 @@ def built(left, frame, family, right="x + (1 | g)", **options):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_has_a_response_it_reads(frame, name):
-    design = built(LEFT[name], frame.assign(m=20), name)
+    design = built(LEFT[name], frame.assign(m=20, visits=frame["count"] + 1), name)
     assert design.fixed_names == (("x",) if name == "cumulative" else ("Intercept", "x"))
     assert (design.categories is not None) == (name in ("cumulative", "categorical"))
     assert (design.trials is not None) == (name == "binomial")
@@ -170,6 +175,7 @@ BAD = {
     "student": ("real", 0, -np.inf, r"'real' .*in row 0 "),
     "poisson": ("count", 5, -2, r"poisson responses are counts .* is -2 in row 5 "),
     "negbinomial": ("count", 3, 0.5, r"negbinomial responses are counts .* is 0.5 in row 3 "),
+    "nbinom1": ("count", 3, 0.5, r"nbinom1 responses are counts .* is 0.5 in row 3 "),
     "gamma": ("positive", 0, 0.0, r"gamma responses are greater than 0, .* is 0 in row 0 "),
     "lognormal": ("positive", 7, -1.0, r"lognormal responses are greater than 0, .* is -1 in row 7 "),
     "beta": ("share", 2, 1.0, r"beta responses lie between 0 and 1, .* is 1 in row 2 "),

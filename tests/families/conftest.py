@@ -9,7 +9,14 @@ from mixedfx.families.facts import NO_FACTS, RowFacts
 from mixedfx.families.family import Family
 from mixedfx.families.registry import FAMILIES, family
 
-AUX = {"sigma": [0.7, 0.4], "nu": [9.0, 14.0], "shape": [3.5, 6.0], "phi": [5.0, 9.0]}
+AUX = {
+    "sigma": [0.7, 0.4],
+    "nu": [9.0, 14.0],
+    "shape": [3.5, 6.0],
+    "phi": [5.0, 9.0],
+    "dispersion": [1.5, 0.4],
+    "power": [1.4, 1.7],
+}
 ETA = {"inverse": [[0.4, 0.9, 1.6], [0.5, 0.7, 1.1]], "sqrt": [[1.3, 0.8, 2.2], [1.0, 1.9, 0.6]]}
 POSITIVE_MEAN = [[1.2, 0.6, 3.0], [2.0, 1.5, 0.9]]
 REAL = [[-0.8, 0.3, 1.1], [0.5, -0.2, 0.9]]
@@ -34,7 +41,7 @@ def case(name: str, link: str) -> Case:
         aux["threshold"] = np.array([[-1.0, 0.2, 1.4], [-0.6, 0.0, 0.5]])
     if name == "categorical":
         eta = np.stack([eta, -0.5 * eta, 0.3 + eta], axis=2)
-    return Case(found, eta, aux, RowFacts(np.array([7.0, 3.0, 12.0])) if name == "binomial" else NO_FACTS)
+    return Case(found, eta, aux, RowFacts(np.array([7.0, 3.0, 12.0])) if found.outcome == "trials" else NO_FACTS)
 
 
 CASES = {f"{name}-{link}": case(name, link) for name, known in FAMILIES.items() for link in known.links}

@@ -21,6 +21,8 @@ def support(case):
         return np.arange(4.0)
     if outcome == "binary":
         return np.arange(2.0)
+    if outcome == "positive count":
+        return np.arange(1.0, 2000.0)
     return np.arange(13.0) if outcome == "trials" else np.arange(2000.0)
 
 
@@ -36,13 +38,14 @@ def moments(case, draw, row):
         m = None if trials is None else np.repeat(trials, len(y))
         return np.exp(family.log_density(y, wide, aux, RowFacts(m)))[0]
 
-    if family.outcome not in ("real", "positive", "unit"):
+    if family.outcome not in ("real", "positive", "nonnegative", "unit"):
         y = support(case)
         y = y if trials is None else y[y <= trials[0]]
         p = density(y)
         mean = p @ y
         return p.sum(), mean, p @ (y - mean) ** 2
-    ends = {"real": (-np.inf, np.inf), "positive": (0, np.inf), "unit": (0, 1)}[family.outcome]
+    ends = {"real": (-np.inf, np.inf), "unit": (0, 1)}.get(family.outcome, (0, np.inf))
+    zero = density(0.0)[0] if family.outcome == "nonnegative" else 0.0  # a probability, beside the density
     centre = float(family.mean(eta, aux)[0, 0])
     cuts = [ends[0], *([] if family.outcome == "unit" else [centre]), ends[1]]
 
@@ -51,7 +54,7 @@ def moments(case, draw, row):
         return sum(integrate.quad(lambda y: f(y) * density(y)[0], a, b, limit=200)[0] for a, b in pieces)
 
     mean = integral(lambda y: y)
-    return integral(lambda y: 1.0), mean, integral(lambda y: (y - mean) ** 2)
+    return integral(lambda y: 1.0) + zero, mean, integral(lambda y: (y - mean) ** 2) + zero * mean**2
 
 
 @pytest.mark.parametrize(("draw", "row"), [(0, 0), (1, 2)])
@@ -99,7 +102,7 @@ def test_far_out_the_density_is_a_number(each):
         at = np.full_like(each.eta, eta)
         mean = each.family.mean(at, each.aux, each.facts)
         assert np.isfinite(mean).all()
-        y = {"unit": 0.3, "positive": 0.7, "real": 0.1}.get(each.family.outcome, 1.0)
+        y = {"unit": 0.3, "positive": 0.7, "nonnegative": 0.7, "real": 0.1}.get(each.family.outcome, 1.0)
         found = each.family.log_density(np.full(3, y), at, each.aux, each.facts)
         assert not np.isnan(found).any()
         assert (found < 50).all()
@@ -126,6 +129,8 @@ def test_only_the_identity_link_of_a_location_family_is_linear(each):
 BAD = {
     "real": [0.0, 1.0, np.inf, 2.0],
     "positive": [1.0, 2.0, 0.0, 3.0],
+    "nonnegative": [0.0, 2.0, -1.0, 3.0],
+    "positive count": [1.0, 2.0, 0.0, 3.0],
     "unit": [0.5, 0.2, 1.0, 0.9],
     "count": [1.0, 2.0, -1.0, 3.0],
     "binary": [0.0, 1.0, 2.0, 1.0],

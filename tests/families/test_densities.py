@@ -34,6 +34,16 @@ KNOWN = {
     "bernoulli": (np.array([0.0, 1.0, 1.0]), {}, lambda y: stats.bernoulli.logpmf(y, P)),
     "binomial": (COUNT, {}, lambda y: stats.binom.logpmf(y, TRIALS, P)),
     "poisson": (COUNT, {}, lambda y: stats.poisson.logpmf(y, MU)),
+    "nbinom1": (
+        COUNT,
+        {"dispersion": SHAPE},
+        lambda y: stats.nbinom.logpmf(y, MU / column(SHAPE), 1 / (1 + column(SHAPE))),
+    ),
+    "beta_binomial": (
+        COUNT,
+        {"phi": PHI},
+        lambda y: stats.betabinom.logpmf(y, TRIALS.astype(int), P * column(PHI), (1 - P) * column(PHI)),
+    ),
     "negbinomial": (
         COUNT,
         {"shape": SHAPE},

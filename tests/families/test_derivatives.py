@@ -20,6 +20,7 @@ from tests.families.test_contracts import moments, support
 STEP, CLOSE = 1e-5, {"rtol": 2e-7, "atol": 2e-7}
 ONE_PREDICTOR = [key for key in CASES if not key.startswith("categorical")]
 RESPONSES = {"real": [0.4, -1.2, 2.0], "positive": [0.4, 1.2, 2.5], "unit": [0.2, 0.5, 0.9], "count": [0.0, 3.0, 7.0]}
+RESPONSES |= {"nonnegative": [0.0, 0.6, 3.5], "positive count": [1.0, 3.0, 7.0]}
 RESPONSES |= {"binary": [0.0, 1.0, 1.0], "trials": [0.0, 3.0, 5.0], "ordered": [0.0, 2.0, 3.0]}
 FACTS = {"known": RowFacts(known_sd=np.array([0.5, 1.0, 2.0])), "weighted": RowFacts(weights=np.array([0.5, 1.0, 4.0]))}
 
@@ -92,7 +93,7 @@ def test_the_information_is_the_mean_of_the_squared_score(key):
     for draw, row in ((0, 0), (1, 2)):
         eta = case.eta[draw : draw + 1, row : row + 1]
         aux = {name: values[draw : draw + 1] for name, values in case.aux.items()}
-        if case.family.outcome in ("real", "positive", "unit"):
+        if case.family.outcome in ("real", "positive", "nonnegative", "unit"):
             n = 200_000
             wide, facts = np.repeat(eta, n, axis=1), case.facts
             y = case.family.draw(np.random.default_rng(3), wide, aux, facts)[0]

@@ -19,6 +19,14 @@ FAMILIES = [
     *(("binomial", link) for link in ("logit", "probit", "cloglog", "cauchit")),
     *(("poisson", link) for link in ("log", "sqrt", "identity")),
     *(("negbinomial", link) for link in ("log", "sqrt", "identity")),
+    *(("nbinom1", link) for link in ("log", "sqrt")),
+    *(("beta_binomial", link) for link in ("logit", "cloglog")),
+    ("truncated_poisson", "log"),
+    ("truncated_negbinomial", "log"),
+    ("tweedie", "log"),
+    *(("beta", link) for link in ("logit", "probit")),
+    *(("student", link) for link in ("identity", "log")),
+    *(("cumulative", link) for link in ("logit", "probit", "cloglog")),
     *(("gamma", link) for link in ("log", "inverse", "identity")),
     *(("gaussian", link) for link in ("identity", "log", "inverse")),
 ]
@@ -39,12 +47,16 @@ STRUCTURES = {
 }
 ONE_FACTOR = ("intercept", "slope", "diagonal", "identity", "compound", "homogeneous")
 LEVELS = [f"h{i}" for i in range(8)]
+AUXILIARY = {
+    "shape": 4.0, "sigma": 0.5, "nu": 5.0, "phi": 6.0, "dispersion": 0.7, "power": 1.6,
+    "threshold": np.array([-1.0, 0.5, 1.5]),
+}  # fmt: skip
 RELATED = pd.DataFrame(0.3 + 0.7 * np.eye(8), index=LEVELS, columns=LEVELS)
 
 
 def formula(name, structure):
     """The formula of a structure for a family."""
-    return f"{'y | trials(m)' if name == 'binomial' else 'y'} ~ x{STRUCTURES[structure]}"
+    return f"{'y | trials(m)' if family(name).outcome == 'trials' else 'y'} ~ x{STRUCTURES[structure]}"
 
 
 @cache
@@ -56,8 +68,8 @@ def simulated(name, link, n=300, seed=0):
     centre = {"identity": 5.0, "sqrt": 2.0, "inverse": 1.5}.get(link, 0.2)
     eta = centre + 0.15 * x + 0.3 * rng.normal(size=30)[g] + 0.2 * rng.normal(size=8)[h]
     m = rng.integers(1, 6, n).astype(float)
-    facts = RowFacts(trials=m) if name == "binomial" else RowFacts()
-    y = family(name, link).draw(rng, eta[None], {"shape": np.array([4.0]), "sigma": np.array([0.5])}, facts)[0]
+    facts = RowFacts(trials=m) if family(name).outcome == "trials" else RowFacts()
+    y = family(name, link).draw(rng, eta[None], {name: np.array([x]) for name, x in AUXILIARY.items()}, facts)[0]
     columns = {"g": [f"g{i:02d}" for i in g], "h": [f"h{i}" for i in h], "a": [f"a{i // 5}" for i in g]}
     return pd.DataFrame({"y": y, "m": m, "x": x, "k": k, **columns})
 

@@ -154,10 +154,31 @@ def likelihood(model, eta, values):
         return stats.poisson.logpmf(y, mu).sum()
     if family == "negbinomial":
         return stats.nbinom.logpmf(y, values["shape"], values["shape"] / (values["shape"] + mu)).sum()
+    if family == "nbinom1":
+        return stats.nbinom.logpmf(y, mu / values["dispersion"], 1 / (1 + values["dispersion"])).sum()
+    if family == "beta_binomial":
+        m = np.broadcast_to(model.trials, y.shape).astype(int)
+        return stats.betabinom.logpmf(y, m, mu * values["phi"], (1 - mu) * values["phi"]).sum()
+    if family == "truncated_poisson":
+        return (stats.poisson.logpmf(y, mu) - np.log(stats.poisson.sf(0, mu))).sum()
+    if family == "truncated_negbinomial":
+        known = stats.nbinom(values["shape"], values["shape"] / (values["shape"] + mu))
+        return (known.logpmf(y) - np.log(known.sf(0))).sum()
+    if family == "tweedie":
+        return tweedie(y, mu, values["dispersion"], values["power"])
     if family == "gamma":
         return stats.gamma.logpdf(y, values["shape"], scale=mu / values["shape"]).sum()
     assert family == "beta"
     return stats.beta.logpdf(y, mu * values["phi"], (1 - mu) * values["phi"]).sum()
+
+
+def tweedie(y, mu, phi, p):
+    """Log density: a Poisson number of gamma variables, summed over up to 200 of them."""
+    rate, a, scale = mu ** (2 - p) / (phi * (2 - p)), (2 - p) / (p - 1), phi * (p - 1) * mu ** (p - 1)
+    total = -rate[y == 0].sum()
+    j, some = np.arange(1, 201)[:, None], y > 0
+    parts = stats.gamma.pdf(y[some], j * a, scale=scale[some]) * stats.poisson.pmf(j, rate[some])
+    return total + np.log(parts.sum(axis=0)).sum()
 
 
 # --- one linear predictor ---------------------------------------------------------------------------------------------
@@ -353,6 +374,8 @@ def random_point(model, rng):
         values[name] = drawn if model.family == "categorical" else drawn[0]
     for name in model.auxiliary:
         values[name] = rng.uniform(0.6, 1.6) + (name == "nu") * 3
+        if name == "power":
+            values[name] = rng.uniform(1.3, 1.7)
     if model.family == "cumulative":
         values["cut"] = np.cumsum(rng.uniform(0.4, 1.2, model.categories - 1)) - 1.0
     return values
@@ -373,7 +396,9 @@ def _random(kind, shape, rng):
 
 def log_jacobian(model, values):
     """Log Jacobian of the map from Stan's unconstrained scale to the point."""
-    total = sum(np.log(values[name] - (name == "nu")) for name in model.auxiliary)
+    total = sum(np.log(values[name] - (name in ("nu", "power"))) for name in model.auxiliary)
+    if "power" in model.auxiliary:
+        total += np.log(2 - values["power"])
     if model.family == "cumulative":
         total += np.log(np.diff(values["cut"])).sum()
     for name, (_, kind) in support(model).items():

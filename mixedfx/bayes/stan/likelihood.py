@@ -84,6 +84,7 @@ class Likelihood:
 
 
 REAL, POSITIVE, UNIT = "vector", "vector<lower=0>", "vector<lower=0, upper=1>"
+COUNT_FROM_ONE = "int<lower=1>"
 COUNT, BINARY, CATEGORY = "int<lower=0>", "int<lower=0, upper=1>", "int<lower=1, upper=C>"
 
 # The rate of a gamma distribution is shape / mean.
@@ -128,6 +129,27 @@ def _negbinomial(link: str, mean: str) -> Likelihood:
     return Likelihood("neg_binomial_2", mean + ", shape", COUNT)
 
 
+def _nbinom1(link: str, mean: str) -> Likelihood:
+    return Likelihood("neg_binomial_2", f"{mean}, {mean} / dispersion", COUNT)
+
+
+def _beta_binomial(link: str, mean: str) -> Likelihood:
+    return Likelihood("beta_binomial", f"{{trials}}, ({mean}) * phi, (1 - ({mean})) * phi", COUNT)
+
+
+def _truncated_poisson(link: str, mean: str) -> Likelihood:
+    return Likelihood("truncated_poisson_log", "{eta}", COUNT_FROM_ONE, function="truncated_poisson_log")
+
+
+def _truncated_negbinomial(link: str, mean: str) -> Likelihood:
+    name = "truncated_neg_binomial_log"
+    return Likelihood(name, "{eta}, shape", COUNT_FROM_ONE, function=name)
+
+
+def _tweedie(link: str, mean: str) -> Likelihood:
+    return Likelihood("tweedie", "{eta}, dispersion, power", POSITIVE, function="tweedie")
+
+
 def _successes(name: str, before: str, response: str, link: str, mean: str) -> Likelihood:
     """Successes out of one or more trials, `before` being the argument with their numbers."""
     if link not in ("logit", "probit", "cloglog"):
@@ -168,6 +190,11 @@ LIKELIHOODS: dict[str, Callable[[str, str], Likelihood]] = {
     "beta": _beta,
     "poisson": _poisson,
     "negbinomial": _negbinomial,
+    "nbinom1": _nbinom1,
+    "beta_binomial": _beta_binomial,
+    "truncated_poisson": _truncated_poisson,
+    "truncated_negbinomial": _truncated_negbinomial,
+    "tweedie": _tweedie,
     "bernoulli": _bernoulli,
     "binomial": _binomial,
     "cumulative": _cumulative,

@@ -75,7 +75,9 @@ def test_named_structures_and_related_levels(name, structure):
 def test_every_link(name):
     """With an offset, which keeps the linear predictor above zero where the link needs that."""
     for link in FAMILIES[name].links:
-        offset = "four" if link in ("inverse", "sqrt") or name in ("poisson", "gamma", "negbinomial") else "s"
+        offset = (
+            "four" if link in ("inverse", "sqrt") or name in ("poisson", "gamma", "negbinomial", "nbinom1") else "s"
+        )
         for right in ("x + w", STRUCTURES["correlated slopes"]):
             agree(*modelled(family(name, link), right, "default", offset=offset if link != "log" else "s"))
 

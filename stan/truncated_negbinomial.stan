@@ -1,0 +1,114 @@
+// A multilevel model, truncated_negbinomial response with log link, written by mixedfx.
+// The text depends on the shape of the model only: sizes and the numbers of priors (prior_*) are data.
+
+functions {
+  // exp(-h) is the probability of zero.
+  real truncated_neg_binomial_log_lpmf(int y, real eta, real shape) {
+    real h = shape * log1p_exp(eta - log(shape));
+    return neg_binomial_2_log_lpmf(y | eta, shape) - log1m_exp(-h);
+  }
+  real truncated_neg_binomial_log_lpmf(array[] int y, vector eta, real shape) {
+    vector[size(y)] h = shape * log1p_exp(eta - log(shape));
+    return neg_binomial_2_log_lpmf(y | eta, shape) - sum(log1m_exp(-h));
+  }
+  // By adding probabilities up.
+  int truncated_neg_binomial_log_rng(real eta, real shape) {
+    real below = uniform_rng(0, 1);
+    int y = 1;
+    below -= exp(truncated_neg_binomial_log_lpmf(y | eta, shape));
+    while (below > 0 && y < 1000000) {
+      y += 1;
+      below -= exp(truncated_neg_binomial_log_lpmf(y | eta, shape));
+    }
+    return y;
+  }
+}
+
+data {
+  // response
+  int<lower=1> N;  // rows
+  array[N] int<lower=1> y;
+  real<lower=0> prior_shape_df;
+  real prior_shape_loc;
+  real<lower=0> prior_shape_scale;
+
+  // fixed effects
+  int<lower=1> K;  // predictors
+  matrix[N, K] X;
+  real prior_alpha_loc;
+  real<lower=0> prior_alpha_scale;
+  vector[K] prior_beta_loc;
+  vector<lower=0>[K] prior_beta_scale;
+
+  // random term 1: correlated effects of each level, covariates at their means
+  int<lower=1> J_1;  // levels
+  array[N] int<lower=1, upper=J_1> g_1;  // level of each row
+  int<lower=2> M_1;  // effects of a level
+  matrix[N, M_1] Z_1;  // covariates
+  vector[M_1] prior_sd_1_loc;
+  vector<lower=0>[M_1] prior_sd_1_scale;
+  real<lower=0> prior_L_1_eta;
+
+  // computation
+  int<lower=0, upper=1> prior_only;  // 1: leave the likelihood out
+}
+
+transformed data {
+  vector[K] x_bar;  // means of the predictors
+  matrix[N, K] Xc;  // centred predictors
+  for (k in 1:K) {
+    x_bar[k] = mean(X[, k]);
+    Xc[, k] = X[, k] - x_bar[k];
+  }
+  real<lower=0> alpha_unit = 0.4 * prior_alpha_scale;  // unit that alpha is sampled in
+  vector<lower=0>[K] beta_unit = 0.4 * prior_beta_scale;  // unit that beta is sampled in
+  matrix[N, M_1] Zc_1 = Z_1;  // covariates less their means, which the effects and their priors are for
+  for (m in 2:M_1) {
+    Zc_1[, m] = Z_1[, m] - mean(Z_1[, m]);
+  }
+}
+
+parameters {
+  // response
+  real<lower=0> shape;  // shape
+
+  // fixed effects
+  real<offset=prior_alpha_loc, multiplier=alpha_unit> alpha;  // intercept, the predictors at their means
+  vector<offset=prior_beta_loc, multiplier=beta_unit>[K] beta;  // coefficients
+
+  // random term 1: correlated effects of each level, covariates at their means
+  vector<lower=0>[M_1] sd_1;  // standard deviations between levels
+  cholesky_factor_corr[M_1] L_1;  // factor of the correlation matrix
+  matrix[M_1, J_1] std_u_1;  // effects, uncorrelated and over their standard deviations
+}
+
+transformed parameters {
+  matrix[J_1, M_1] u_1 = (diag_pre_multiply(sd_1, L_1) * std_u_1)';  // effects of the levels
+}
+
+model {
+  if (!prior_only) {
+    vector[N] eta = alpha + Xc * beta + rows_dot_product(Zc_1, u_1[g_1]);
+    y ~ truncated_neg_binomial_log(eta, shape);
+  }
+  shape ~ student_t(prior_shape_df, prior_shape_loc, prior_shape_scale);
+  alpha ~ normal(prior_alpha_loc, prior_alpha_scale);
+  beta ~ normal(prior_beta_loc, prior_beta_scale);
+  sd_1 ~ normal(prior_sd_1_loc, prior_sd_1_scale);
+  L_1 ~ lkj_corr_cholesky(prior_L_1_eta);
+  to_vector(std_u_1) ~ std_normal();
+}
+
+generated quantities {
+  real intercept = alpha - dot_product(x_bar, beta);  // intercept, the predictors at zero
+  matrix[M_1, M_1] Omega_1 = multiply_lower_tri_self_transpose(L_1);  // correlation matrix
+  vector[N] log_lik;  // log likelihood of each row
+  array[N] int y_rep;  // responses drawn anew
+  {
+    vector[N] eta = alpha + Xc * beta + rows_dot_product(Zc_1, u_1[g_1]);
+    for (n in 1:N) {
+      log_lik[n] = truncated_neg_binomial_log_lpmf(y[n] | eta[n], shape);
+      y_rep[n] = truncated_neg_binomial_log_rng(eta[n], shape);
+    }
+  }
+}
