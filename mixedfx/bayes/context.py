@@ -20,7 +20,7 @@ def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
     family = find_family(family)
     terms = tuple(
         TermScales(
-            name, term.columns, tuple(map(float, term.z.mean(axis=0))), tuple(_sd(term.z)), term.structure,
+            name, term.columns, tuple(map(float, term.z.mean(axis=0))), tuple(_sd(term.z)), term.covariance,
             _orders(read.left, term.n_columns), len(read.grouping),
         )
         for name, term, read in zip(term_names(design.random), design.random, design.terms.random, strict=True)

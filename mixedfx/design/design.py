@@ -77,7 +77,7 @@ class RandomTerm:
     @property
     def correlated(self) -> bool:
         """Whether every two columns have a correlation of their own."""
-        return self.structure == "us"
+        return self.covariance.free
 
     @property
     def n_levels(self) -> int:

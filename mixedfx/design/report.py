@@ -24,8 +24,9 @@ def _entries(design: Design) -> list[tuple[str, str]]:
         entries.append(("dropped as linearly dependent", ", ".join(design.aliased)))
     for term in design.random:
         columns = ", ".join(term.columns[:_SHOWN]) + (", ..." if term.n_columns > _SHOWN else "")
-        words = {"us": " (correlated)", "diag": " (uncorrelated)"}
-        structure = "" if term.n_columns == 1 else words.get(term.structure, f" ({term.structure})")
+        covariance = term.covariance
+        plain = "correlated" if covariance.free else "uncorrelated"  # as bars say it
+        structure = "" if term.n_columns == 1 else f" ({term.structure if covariance.entries is None else plain})"
         entries.append((f"random effects by {term.label} ({term.n_levels} levels)", columns + structure))
     if design.weights is not None:
         entries.append(("weights", f"{design.weights.min():g} to {design.weights.max():g}"))

@@ -732,8 +732,7 @@ def fit_design(design: Design, call: Call) -> LmerFit:
         fit.converged
         and fit.optimization.curvature < FLAT
         and any(
-            (term.n_columns > 1 and term.structure not in ("us", "diag")) or term.relation is not None
-            for term in design.random
+            term.covariance.entries is None or term.relation is not None for term in design.random
         )
     ):
         warnings.warn(

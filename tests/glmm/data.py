@@ -30,6 +30,8 @@ STRUCTURES = {
     "identity": " + id(0 + k | g)",
     "compound": " + cs(0 + k | g)",
     "homogeneous": " + homcs(0 + k | g)",
+    "serial": " + ar1(0 + k | g)",
+    "own serial": " + hetar1(0 + k | g)",
     "nested": " + (1 | a) + (1 | g)",
     "crossed": " + (1 | g) + (1 | h)",
     "crossed slopes": " + (1 | g) + (1 + x | h)",
@@ -37,7 +39,7 @@ STRUCTURES = {
     "related": " + (1 | gr(h, cov=R))",
     "slope and related": " + (1 + x | g) + (1 | gr(h, cov=R))",
 }
-ONE_FACTOR = ("intercept", "slope", "diagonal", "identity", "compound", "homogeneous")
+ONE_FACTOR = ("intercept", "slope", "diagonal", "identity", "compound", "homogeneous", "serial", "own serial")
 LEVELS = [f"h{i}" for i in range(8)]
 RELATED = pd.DataFrame(0.3 + 0.7 * np.eye(8), index=LEVELS, columns=LEVELS)
 
