@@ -2,8 +2,8 @@ r"""Structures of standard deviations and one correlation: T = D U(t), D = diag(
 
 The correlation is an angle (`mixedfx.covariance.correlations`). Where all columns share one standard deviation it is a
 parameter itself, for T and -T describe the same. Of standard deviations of their own d = e^2, e the parameter: the sign
-of a single d would turn its correlations, so that d >= 0 is a true bound; its root e has none. Another shape of the same
-family has a standard deviation itself for a parameter: intervals hold it (`held`).
+of a single d would turn its correlations, so that d >= 0 is a true bound; its root e has none. Another shape of the
+same family has a standard deviation itself for a parameter: intervals hold it (`held`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Literal
 
 import numpy as np
@@ -38,7 +38,7 @@ class Component:
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """The pairs of columns that have this correlation."""
         c = self.columns
-        return tuple(zip(c, c[1:], strict=False)) if self.neighbours else tuple(combinations(c, 2))
+        return tuple(pairwise(c)) if self.neighbours else tuple(combinations(c, 2))
 
     @property
     def among(self) -> str:

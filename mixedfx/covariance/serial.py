@@ -4,8 +4,9 @@ The correlation matrix of a stationary autoregressive process of order one has, 
 
     U_i0 = cos^i t,    U_ij = cos^(i - j) t sin t,    j = 1, ..., i,
 
-since u_i = rho u_(i - 1) + (1 - rho^2)^(1/2) e_i. rho is one at t = 0 and minus one at t = pi (`mixedfx.covariance.correlations`,
-lowest = -1, q = 1/2); at both ends the columns of U but the first are zero, and sin t keeps the digits of 1 - rho^2.
+since u_i = rho u_(i - 1) + (1 - rho^2)^(1/2) e_i. rho is one at t = 0 and minus one at t = pi, q = 1/2
+(`mixedfx.covariance.correlations`); at both ends the columns of U but the first are zero, and sin t keeps the digits of
+1 - rho^2.
 
 * **One standard deviation** (``ar1``), as in glmmTMB; metafor's ``struct="AR"``.
 * **A standard deviation for each column** (``hetar1``); metafor's ``struct="HAR"``.

@@ -85,8 +85,8 @@ def warn_structures(design: Design) -> None:
         elif term.covariance.in_order and (numbers or "Intercept" in term.columns):
             left = design.formula.random[t].left
             warnings.warn(
-                f"{shown} correlates neighbours among its columns, {', '.join(term.columns)}, which are not one occasion "
-                f"after the other: there is an intercept, or a number. Write {term.structure}(0 + occasion | "
+                f"{shown} correlates neighbours among its columns, {', '.join(term.columns)}, which are not one "
+                f"occasion after the other: there is an intercept, or a number. Write {term.structure}(0 + occasion | "
                 f"{term.label}), occasion a factor, in the place of {left}.",
                 StructureWarning,
                 stacklevel=outside(),

@@ -214,7 +214,9 @@ def _structured(t: int, term: RandomTerm, U: NDArray[np.float64]) -> list[NullDi
             cor = next(component for component in term.covariance.components if component.kind == "cor")
             rho = float(cor.value(U))
             end = "one" if rho > 0 else "the lowest there can be"
-            text = f"the correlation of {cor.among or 'both'} of {term.shared} within `{term.label}` is {end} ({rho:.3g})"
+            text = (
+                f"the correlation of {cor.among or 'both'} of {term.shared} within `{term.label}` is {end} ({rho:.3g})"
+            )
             out.append(NullDirection(t, term.label, term.columns, a, text))
     return out
 
