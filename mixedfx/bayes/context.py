@@ -25,7 +25,7 @@ def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
         )
         for name, term, read in zip(term_names(design.random), design.random, design.terms.random, strict=True)
     )  # fmt: skip
-    known = design.known_sd is not None
+    known = design.knows_errors
     return Scales(
         response={kind: scale(design, family) for kind, scale in _RESPONSE.items()},
         n=len(design.y),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from mixedfx.covariance.sampled import Free, OneAngle
 from mixedfx.covariance.exchangeable import Equal
+from mixedfx.covariance.sampled import Free, OneAngle
 from mixedfx.covariance.serial import Serial
 from mixedfx.covariance.structures import STRUCTURES, structure_for
 

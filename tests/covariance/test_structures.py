@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixedfx.covariance.components import Component
 from mixedfx.covariance.angles import Polar
+from mixedfx.covariance.components import Component
 from mixedfx.covariance.exchangeable import Equal
 from mixedfx.covariance.serial import Serial
 from mixedfx.covariance.structures import STRUCTURES, is_special_case, structure_for

@@ -309,6 +309,7 @@ def test_every_question_has_an_answer(outcomes, structure):
 
 def test_neighbours_in_other_orders_are_other_neighbours(outcomes):
     """Levels in their own order are the occasions; reversed they are the same process, and mixed up another one."""
+
     def criterion(order, structure):
         data = outcomes.assign(outcome=pd.Categorical(outcomes.outcome, categories=list(order)))
         return mx.lmer(f"score ~ x + {structure}(0 + outcome | class_)", data).criterion

@@ -4,8 +4,6 @@ With alpha the intercept at the mean of the predictor, y given the variances is 
 the covariance of its errors + Z G Z' + X S X', m and S those of the coefficients' normal priors.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,9 +28,7 @@ SETS = {
 def people(levels=12, rounds=2):
     """Three occasions, `rounds` answers at each."""
     rng = np.random.default_rng(3)
-    data = pd.DataFrame(
-        [(f"g{g}", t) for g in range(levels) for t in "abc" for _ in range(rounds)], columns=["g", "t"]
-    )
+    data = pd.DataFrame([(f"g{g}", t) for g in range(levels) for t in "abc" for _ in range(rounds)], columns=["g", "t"])
     own = rng.normal(size=(levels, 3)) @ np.array([[1.0, 0.6, 0.36], [0.0, 0.8, 0.48], [0.0, 0.0, 0.8]])
     at = data["g"].str[1:].astype(int), data["t"].map({"a": 0, "b": 1, "c": 2})
     data["x"] = rng.normal(size=len(data)) + 2.0
@@ -41,7 +37,8 @@ def people(levels=12, rounds=2):
 
 
 def target_of(structure, given, **options):
-    design = build_design(f"y ~ x + {structure}(0 + t | g)", people(), sigma_free=True, **options)
+    free = "V" not in options
+    design = build_design(f"y ~ x + {structure}(0 + t | g)", people(), sigma_free=free, **options)
     resolved = resolve(prior_set(given), scales_of(design))
     return design, build_target(design, resolved)
 
@@ -87,7 +84,9 @@ def dense_density(design, target, phi, errors):
     X[:, 1:] -= resolved.centring[1:]
     loc, scale = (np.array([getattr(prior, name) for prior in resolved.coefficients]) for name in ("loc", "scale"))
     V = float(at.sigma[0]) ** 2 * errors + Z @ linalg.block_diag(*blocks) @ Z.T + X * scale**2 @ X.T
-    return coordinates.log_prior(phi[None])[0] + stats.multivariate_normal.logpdf(design.y - X @ loc, np.zeros(len(V)), V)
+    return coordinates.log_prior(phi[None])[0] + stats.multivariate_normal.logpdf(
+        design.y - X @ loc, np.zeros(len(V)), V
+    )
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -96,3 +95,23 @@ def test_the_density_is_that_of_dense_matrices(structure):
     phi = points(target)
     known = [dense_density(design, target, one, np.eye(len(design.y))) for one in phi]
     np.testing.assert_allclose(target.log_density(phi), known, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("structure", ["us", "hetar1"])
+def test_known_covariance_of_errors_is_that_of_dense_matrices(structure):
+    """Blocks of correlated errors, which cut across the groups; sigma is one, and no coordinate."""
+    n, rng = len(people()), np.random.default_rng(5)
+    V = np.diag(rng.uniform(0.2, 0.6, n))
+    for start in range(0, n - 4, 4):
+        A = rng.normal(size=(4, 4))
+        V[start : start + 4, start : start + 4] += 0.2 * A @ A.T
+    design, target = target_of(structure, None, V=V)
+    assert not target.coordinates.has_sigma
+    phi = points(target)
+    known = [dense_density(design, target, one, V) for one in phi]
+    np.testing.assert_allclose(target.log_density(phi), known, rtol=0, atol=1e-8)
+    value, gradient = target.value_and_gradient(phi[0])
+    h = 1e-5 * np.eye(target.size)
+    numeric = (target.log_density(phi[0] + h) - target.log_density(phi[0] - h)) / 2e-5
+    np.testing.assert_allclose(value, known[0], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-6)
