@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mixedfx as mx
+from mixedfx.covariance.structures import STRUCTURES
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "mixedfx"
@@ -149,6 +150,49 @@ def test_files_are_small():
 
 # Used as `mx.datasets.load` and `mixedfx.priors.normal`; a name bound here is part of the public surface.
 BINDING_NAMES = {"datasets", "families", "priors"}
+
+
+def named_structures(tree):
+    """Lines that ask for structures by name: comparisons with one, and dictionaries keyed by two or more."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+        elif isinstance(node, ast.Dict):
+            keys = [key for key in node.keys if key is not None]
+            sides = keys if sum(bool(_names(key)) for key in keys) > 1 else []
+        elif isinstance(node, ast.MatchValue):
+            sides = [node.value]
+        else:
+            continue
+        if any(_names(side) for side in sides):
+            yield node.lineno if not isinstance(node, ast.MatchValue) else node.value.lineno
+
+
+def _names(side):
+    """Names of structures among literals, alone or in a tuple, list or set."""
+    parts = side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side]
+    return [p.value for p in parts if isinstance(p, ast.Constant) and p.value in STRUCTURES]
+
+
+def test_only_the_covariance_folder_knows_structures_by_name():
+    """Others ask a structure what they need to know, so that a new one is a class and a line of the registry.
+
+    What the bars of a formula stand for, `BARS`, is the language's.
+    """
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in MODULES
+        if not path.is_relative_to(PACKAGE / "covariance")
+        for line in named_structures(ast.parse(text(path)))
+    ]
+    assert [place.rpartition(":")[0] for place in found] == ["mixedfx/formula/mixed_formula.py"], found
+
+
+def test_structures_that_are_named_are_found():
+    for code in ('a.structure == "us"', 'name in ("cs", "homcs")', 'x = {"us": 1, "diag": 2}[name]',
+                 'match a:\n    case "id": pass'):  # fmt: skip
+        assert list(named_structures(ast.parse(code)))
+    assert not list(named_structures(ast.parse('frame["id"]; {"id": 1, "x": 2}; structure_for(k, "us")')))
 
 
 def test_sub_packages_hold_no_code():

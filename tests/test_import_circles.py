@@ -1,8 +1,8 @@
 """No circle of imports: a file below never asks a file above, not even inside a function.
 
 Folders are kept in order by import-linter; this test looks at files. It reads every `import` of the package, those
-inside functions too, since a late import hides a circle and does not open it. Imports under `if TYPE_CHECKING:` are
-names for annotations and no part of what runs; they are left out.
+inside functions too, since a late import hides a circle and does not open it; and those under `if TYPE_CHECKING:`,
+since who must know the other's type to be read knows the other.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def test_a_circle_is_found_where_one_is():
     assert circles(graph) == [["a", "b", "c"], ["e", "f"]]
 
 
-def test_imports_inside_functions_count_and_those_for_types_do_not(tmp_path):
-    """Both ways of writing the condition are known, and the `else` of it runs."""
+def test_imports_inside_functions_and_those_for_types_count(tmp_path):
+    """Wherever they stand, and relative ones."""
     (tmp_path / "pack").mkdir()
     for name in ("__init__", "late", "types_only", "types_attribute", "otherwise", "top"):
         (tmp_path / "pack" / f"{name}.py").write_text("")
@@ -48,7 +48,9 @@ def test_imports_inside_functions_count_and_those_for_types_do_not(tmp_path):
         "def work():\n"
         "    from .late import name\n"
     )
-    assert imports_of_package(tmp_path / "pack")["pack.reader"] == {"pack.top", "pack.otherwise", "pack.late"}
+    assert imports_of_package(tmp_path / "pack")["pack.reader"] == {
+        f"pack.{name}" for name in ("top", "otherwise", "late", "types_only", "types_attribute")
+    }
 
 
 def imports_of_package(package: Path) -> dict[str, set[str]]:
@@ -61,8 +63,9 @@ def imports_of_package(package: Path) -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {}
     for name, path in files.items():
         imported: set[str] = set()
-        for statement in _statements(ast.parse(path.read_text(encoding="utf-8"))):
-            imported |= set(_targets(statement, name, is_package=path.name == "__init__.py", known=files))
+        for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                imported |= set(_targets(statement, name, is_package=path.name == "__init__.py", known=files))
         graph[name] = imported - {name}
     return graph
 
@@ -101,24 +104,6 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
                     if len(component) > 1:
                         found.append(component)
     return sorted(found)
-
-
-def _statements(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """The import statements below `node` that can run."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import | ast.ImportFrom):
-            yield child
-        elif isinstance(child, ast.If) and _is_for_types(child.test):
-            for statement in child.orelse:
-                yield from _statements(ast.Module([statement], []))
-        else:
-            yield from _statements(child)
-
-
-def _is_for_types(test: ast.expr) -> bool:
-    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
-        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
-    )
 
 
 def _targets(statement: ast.Import | ast.ImportFrom, module: str, *, is_package: bool, known: dict) -> Iterator[str]:

@@ -41,6 +41,7 @@ def bayes(
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
     *,
+    V: Any = None,
     adapt_delta: float | None = None,
     max_treedepth: int | None = None,
     threads: int | None = None,
@@ -111,6 +112,10 @@ def bayes(
         Column -> coding, for the fixed and the random part alike.
     env
         Names that the formula may use besides the columns and the documented functions.
+    V
+        Known covariance of the sampling errors of the rows of `data`, as in `mixedfx.lmer`: (n, n), dense or sparse, or
+        (n,) variances, which are what ``y | se(s) ~ ...`` says. Correlated errors go with the collapsed engine; no row
+        has a density of its own then, so that loo, simulate and ppc refuse.
     adapt_delta, max_treedepth
         Of NUTS as Stan has them, 0.8 and 10 by default; 0.8 and 8 on the collapsed density.
     threads
@@ -146,7 +151,7 @@ def bayes(
     DataError
         Unknown columns, no rows, infinities, responses that the family cannot have (naming the rows).
     ModelError
-        A model whose effects cannot be told from the residual; weights beside ``se(...)``.
+        A model whose effects cannot be told from the residual; weights beside ``se(...)``; `V` beside either.
     ImproperPosteriorError
         Flat priors under which the posterior does not exist.
     OptionError
@@ -176,7 +181,7 @@ def bayes(
       style[No Flipped]      -8.0        1.0
     """
     family, n_draws = find_family(family), _rounded(draws, chains)
-    options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
+    options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env, "V": V}
     design = model_design(formula, data, family, stacklevel=3, **options)
     resolved = resolve(prior_set(priors), scales_of(design, family))
     given = {"adapt_delta": adapt_delta, "max_treedepth": max_treedepth, "threads": threads, "algorithm": algorithm}

@@ -41,11 +41,18 @@ def choose(
     Raises
     ------
     OptionError
-        An engine that is not known, or one that cannot sample this model.
+        An engine that is not known, or one that cannot sample this model; a model that none can.
     """
     check_option("engine", engine, ("auto", *SAMPLERS))
     obstacles = {name: sampler.obstacle(design, family, priors) for name, sampler in SAMPLERS.items()}
     able = [SAMPLERS[name] for name, obstacle in obstacles.items() if not obstacle]
+    if not able:
+        why = "; ".join(f"{name}: {obstacle}" for name, obstacle in obstacles.items())
+        raise OptionError(
+            f"no engine can sample this model ({why})",
+            hint="Beside correlated errors, write a gaussian model with a random term, and priors that are normal or t "
+            "for coefficients and half normal, half t, exponential, gamma or decov for sds.",
+        )
     if engine != "auto":
         chosen = SAMPLERS[engine]
         if obstacles[engine]:

@@ -33,12 +33,12 @@ def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
         )
     terms = tuple(
         TermScales(
-            name, term.columns, tuple(map(float, term.z.mean(axis=0))), tuple(_sd(term.z)), term.structure,
+            name, term.columns, tuple(map(float, term.z.mean(axis=0))), tuple(_sd(term.z)), term.covariance,
             _orders(read.left, term.n_columns), len(read.grouping),
         )
         for name, term, read in zip(term_names(design.random), design.random, design.terms.random, strict=True)
     )  # fmt: skip
-    known = design.known_sd is not None
+    known = design.knows_errors
     return Scales(
         response={kind: scale(design, family) for kind, scale in _RESPONSE.items()},
         n=len(design.y),

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from mixedfx.design.design import Design
-from mixedfx.errors import FewLevelsWarning
+from mixedfx.errors import FewLevelsWarning, OptionError
 from mixedfx.families.family import Family
 
 
@@ -26,7 +26,13 @@ def model_design(formula: str, data: Any, family: Family, *, stacklevel: int, **
     from mixedfx.formula.parse import parse_formula
 
     parsed = parse_formula(formula)
-    known = parsed.knows_errors
+    V = options.get("V")
+    if V is not None and not family.known_sd:
+        raise OptionError(
+            f"V= is the covariance of sampling errors, and a response of the {family.name} family has none",
+            hint="V= goes with family='gaussian' or 'student'.",
+        )
+    known = parsed.knows_errors or V is not None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         design = build_design(parsed, data, sigma_free=not known, family=family, **options)

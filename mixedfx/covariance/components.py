@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 from typing import Literal
 
 import numpy as np
@@ -24,10 +26,24 @@ class Component:
         ``"sd"`` or ``"cor"``.
     columns
         The columns that have this standard deviation; those any two of which have this correlation.
+    neighbours
+        Whether only columns that follow each other have this correlation.
     """
 
     kind: Literal["sd", "cor"]
     columns: tuple[int, ...]
+    neighbours: bool = False
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The pairs of columns that have this correlation."""
+        c = self.columns
+        return tuple(pairwise(c)) if self.neighbours else tuple(combinations(c, 2))
+
+    @property
+    def among(self) -> str:
+        """``any two``, ``neighbours``: which of its columns have this correlation, if there are three or more."""
+        return "" if len(self.columns) < 3 else "neighbours" if self.neighbours else "any two"
 
     def names(self, columns: tuple[str, ...], shared: str) -> tuple[str, ...]:
         """One name of a standard deviation, two of a correlation; `shared` stands for what all columns share."""
@@ -53,6 +69,10 @@ class Component:
         with np.errstate(invalid="ignore", divide="ignore"):
             if len(self.columns) == 2:
                 product = (rows[..., 0, :] * rows[..., 1, :]).sum(axis=-1) / (size[..., 0] * size[..., 1])
+            elif self.neighbours:  # of the two that are known best
+                unit, both = rows / size[..., None], size[..., 1:] * size[..., :-1]
+                every = (unit[..., 1:, :] * unit[..., :-1, :]).sum(axis=-1)
+                product = np.take_along_axis(every, both.argmax(axis=-1)[..., None], axis=-1)[..., 0]
             else:  # of any two columns that vary: the largest two are known best
                 top = np.argsort(size, axis=-1)[..., -2:]
                 unit = np.take_along_axis(rows, top[..., None], axis=-2)
@@ -69,3 +89,59 @@ def sds_first(components: tuple[Component, ...]) -> tuple[Component, ...]:
 def own_sds(k: int) -> tuple[Component, ...]:
     """One standard deviation for each of k columns."""
     return tuple(Component("sd", (i,)) for i in range(k))
+
+
+class Family(ABC):
+    """What most structures have in common, and what follows from their components.
+
+    Attributes
+    ----------
+    free
+        Whether every covariance is of the family, and parameters are the entries of a triangle.
+    manner
+        How columns are correlated, in a word.
+    stan
+        The chunk of Stan that has the correlations (`mixedfx/_stan/random/`); empty where there are none.
+    least_eta
+        The LKJ prior of the correlations needs an eta above this.
+    """
+
+    @property
+    def free(self) -> bool:
+        """False, as of all structures but one."""
+        return False
+
+    @property
+    def manner(self) -> str:
+        """That of columns without correlations."""
+        return "independent"
+
+    @property
+    def stan(self) -> str:
+        """Empty: without correlations."""
+        return ""
+
+    @property
+    @abstractmethod
+    def components(self) -> tuple[Component, ...]:
+        """The standard deviations and correlations, in the order of lme4's tables."""
+
+    @property
+    def least_eta(self) -> float:
+        """Zero: the eta of any LKJ prior is above it."""
+        return 0.0
+
+    @property
+    def n_sds(self) -> int:
+        """Number of standard deviations."""
+        return sum(component.kind == "sd" for component in self.components)
+
+    @property
+    def n_correlations(self) -> int:
+        """Number of correlations."""
+        return sum(component.kind == "cor" for component in self.components)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the order of the columns matters: a correlation is that of neighbours."""
+        return any(component.neighbours for component in self.components)

@@ -6,16 +6,13 @@ across, so rho lies between -1 / (k - 1) and 1. With P = 11'/k its symmetric roo
     R^(1/2) = a P + b (I - P),    a^2 = 1 + (k - 1) rho,    b^2 = 1 - rho,    a^2 + (k - 1) b^2 = k,
 
 and the circle is run through by an angle t: a = sqrt(k) cos t, b = sqrt(k / (k - 1)) sin t. rho is one at t = 0 and at
-its lower end at t = pi / 2; t and its mirror images about both describe the same R, so that the criterion is stationary
-there, and t needs no bounds.
+its lower end at t = pi / 2 (`mixedfx.covariance.correlations`, q = 1).
 
 * **One standard deviation s** (``homcs``): T = s R^(1/2) = alpha P + beta (I - P) is linear in alpha = s a, beta = s b,
   and the ends of rho's range are the zeros of alpha and beta.
-* **A standard deviation for each column** (``cs``): T = D R^(1/2), D = diag(d), d = e^2. The sign of a single d would
-  turn its correlations, d >= 0 is a true bound; its root e has none.
+* **A standard deviation for each column** (``cs``): T = D R^(1/2).
 
-Both ends lose no digits: a and b are lengths of what T has along 1 and across. Another shape of the same families has a
-standard deviation itself, and t, for parameters: intervals hold them (`held`).
+Both ends lose no digits: a and b are lengths of what T has along 1 and across.
 """
 
 from __future__ import annotations
@@ -25,45 +22,14 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from mixedfx.covariance.components import Component, Scaling, own_sds
+from mixedfx.covariance.angles import Polar
+from mixedfx.covariance.components import Component, Family, Scaling
+from mixedfx.covariance.correlations import Correlation
+from mixedfx.covariance.sampled import OneAngle
 
 Vector = NDArray[np.float64]
-
-
-def lowest_correlation(k: int) -> float:
-    """-1 / (k - 1), the lowest correlation that all pairs of k columns can have."""
-    return -1.0 / (k - 1)
-
-
-def angle(rho: Vector | float, k: int) -> Vector:
-    """T in [0, pi / 2] of a correlation.
-
-    Examples
-    --------
-    >>> from mixedfx.covariance.exchangeable import angle, correlation
-    >>> round(float(correlation(angle(0.25, 5), 5)), 12)
-    0.25
-    """
-    rho = np.asarray(rho, dtype=np.float64)
-    return np.arctan2(
-        np.sqrt((k - 1) * np.clip(1.0 - rho, 0.0, None)), np.sqrt(np.clip(1.0 + (k - 1) * rho, 0.0, None))
-    )
-
-
-def correlation(t: Vector, k: int) -> Vector:
-    """Correlation of an angle: 1 - k / (k - 1) sin^2 t."""
-    return 1.0 - k / (k - 1) * np.sin(t) ** 2
-
-
-def correlation_slope(t: float, k: int) -> float:
-    """Derivative of the correlation in the angle."""
-    return -k / (k - 1) * float(np.sin(2.0 * t))
-
-
-def roots(t: Vector, k: int) -> tuple[Vector, Vector]:
-    """(a, b) of the symmetric root of the correlation matrix."""
-    return np.sqrt(k) * np.cos(t), np.sqrt(k / (k - 1)) * np.sin(t)
 
 
 def mixture(a: Vector, b: Vector, k: int) -> Vector:
@@ -80,7 +46,75 @@ def _along_and_across(unit: Vector) -> tuple[Vector, Vector]:
 
 
 @dataclass(frozen=True)
-class HomogeneousSymmetry:
+class Equal(Correlation):
+    """Any two of k columns have the correlation rho.
+
+    Examples
+    --------
+    >>> from mixedfx.covariance.exchangeable import Equal
+    >>> Equal(3).matrix(0.5)
+    array([[1. , 0.5, 0.5],
+           [0.5, 1. , 0.5],
+           [0.5, 0.5, 1. ]])
+    """
+
+    rate: ClassVar[float] = 1.0
+    manner: ClassVar[str] = "equally correlated"
+    stan: ClassVar[str] = "exchangeable"
+
+    @property
+    def lowest(self) -> float:
+        """-1 / (k - 1)."""
+        return -1.0 / (self.k - 1)
+
+    @property
+    def component(self) -> Component:
+        """Of any two."""
+        return Component("cor", tuple(range(self.k)))
+
+    def root(self, c: Vector, s: Vector) -> Vector:
+        """(..., k, k) a P + b (I - P)."""
+        return mixture(np.sqrt(self.k) * c, np.sqrt(self.k / (self.k - 1)) * s, self.k)
+
+    def turned(self, c: Vector, s: Vector) -> Vector:
+        """(..., k, k) the root a quarter turn on."""
+        return self.root(-s, c)
+
+    def bent(self, c: Vector, s: Vector) -> Vector:
+        """(..., k, k) minus the root."""
+        return -self.root(c, s)
+
+    def of_rows(self, unit: Vector, some: NDArray[np.bool_]) -> Vector:
+        """(...) angles of rows of length one."""
+        k, m = self.k, some.sum(axis=-1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = unit.sum(axis=-2) / m[..., None]
+            across = (np.where(some[..., None], unit - mean[..., None, :], 0.0) ** 2).sum(axis=(-1, -2))
+            b2 = across / (m - 1)  # 1 - rho
+            a2 = np.where(m == k, m * (mean**2).sum(axis=-1), k - (k - 1) * b2)
+            t = np.arctan2(np.sqrt((k - 1) * b2), np.sqrt(np.clip(a2, 0.0, None)))
+        return np.where(m > 1, t, self.angle(0.0))
+
+    def matrix(self, rho: float) -> Vector:
+        """(k, k) R."""
+        return np.full((self.k, self.k), rho) + (1.0 - rho) * np.eye(self.k)
+
+    def matrix_slope(self, rho: float) -> Vector:
+        """(k, k) ones off the diagonal."""
+        return 1.0 - np.eye(self.k)
+
+    def shapes(self, eta: float) -> tuple[float, float]:
+        """From |R| = (1 - rho)^(k - 1) (1 + (k - 1) rho): uniform for eta = 1, and for two columns LKJ itself."""
+        return eta, (self.k - 1) * (eta - 1.0) + 1.0
+
+    def cosines(self, y: Vector) -> tuple[Vector, Vector, Vector]:
+        """(...) cosine and sine of t, and dt/dy = -cos t sin t: t = atan(e^-y)."""
+        c, s = np.sqrt(special.expit(2.0 * y)), np.sqrt(special.expit(-2.0 * y))
+        return c, s, -c * s
+
+
+@dataclass(frozen=True)
+class HomogeneousSymmetry(Family):
     """One standard deviation and one correlation; parameters alpha, beta.
 
     Examples
@@ -110,6 +144,26 @@ class HomogeneousSymmetry:
         """The standard deviation and the correlation."""
         every = tuple(range(self.k))
         return Component("sd", every), Component("cor", every)
+
+    @property
+    def manner(self) -> str:
+        """That of the correlations."""
+        return Equal.manner
+
+    @property
+    def stan(self) -> str:
+        """That of the correlations."""
+        return Equal.stan
+
+    @property
+    def least_eta(self) -> float:
+        """That of the correlations."""
+        return Equal(self.k).least_eta
+
+    @property
+    def sampled(self) -> OneAngle:
+        """The log standard deviation and y."""
+        return OneAngle(Equal(self.k), True)
 
     def factor(self, par: Vector) -> Vector:
         """(..., k, k) alpha P + beta (I - P)."""
@@ -158,181 +212,9 @@ class HomogeneousSymmetry:
         """The name of what all columns share, and ``cor``."""
         return shared, f"{shared}.cor"
 
-    def held(self, component: Component) -> tuple[Polar, int]:
+    def held(self, component: Component) -> tuple[Polar, int, Correlation | None]:
         """A standard deviation and an angle."""
-        return Polar(self.k, True, (0,)), 0 if component.kind == "sd" else 1
-
-
-@dataclass(frozen=True)
-class Polar:
-    """Standard deviations and an angle for parameters: T = D R(t)^(1/2).
-
-    Attributes
-    ----------
-    k
-        Number of columns.
-    shared
-        Whether all columns have one standard deviation.
-    plain
-        Which standard deviations are parameters themselves; of the others their roots e are.
-    """
-
-    k: int
-    shared: bool
-    plain: tuple[int, ...] = ()
-    entries: ClassVar[None] = None
-
-    @property
-    def name(self) -> str:
-        """As in formulas."""
-        return "homcs" if self.shared else "cs"
-
-    @property
-    def scaling(self) -> Scaling:
-        """Units of the columns are their own, unless they share a standard deviation."""
-        return "one unit" if self.shared else "units"
-
-    @property
-    def n_sds(self) -> int:
-        """Number of standard deviations."""
-        return 1 if self.shared else self.k
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters."""
-        return self.n_sds + 1
-
-    @property
-    def stationary(self) -> NDArray[np.bool_]:
-        """(r,) the roots of standard deviations, and the angle."""
-        return np.array([*(i not in self.plain for i in range(self.n_sds)), True])
-
-    @property
-    def components(self) -> tuple[Component, ...]:
-        """Standard deviations, then the correlation."""
-        every = tuple(range(self.k))
-        return (*((Component("sd", every),) if self.shared else own_sds(self.k)), Component("cor", every))
-
-    def _sds(self, par: Vector) -> tuple[Vector, Vector, Vector]:
-        """(..., n_sds) standard deviations with their first and second derivatives in the parameters."""
-        x = np.asarray(par)[..., :-1]
-        plain = np.isin(np.arange(self.n_sds), self.plain)
-        return (
-            np.where(plain, x, x**2),
-            np.where(plain, 1.0, 2.0 * x),
-            np.broadcast_to(np.where(plain, 0.0, 2.0), x.shape),
-        )
-
-    def _spread(self, d: Vector) -> Vector:
-        """(..., k, 1) one for each row."""
-        return np.broadcast_to(d, (*d.shape[:-1], self.k))[..., None]
-
-    def factor(self, par: Vector) -> Vector:
-        """(..., k, k) factors T at parameters (..., r)."""
-        return self._spread(self._sds(par)[0]) * mixture(*roots(np.asarray(par)[..., -1], self.k), self.k)
-
-    def parameters(self, T: Vector) -> Vector:
-        """(..., r) parameters, roots not negative and the angle in [0, pi / 2]."""
-        length = np.sqrt((T**2).sum(axis=-1))
-        if self.shared:
-            along, across = _along_and_across(T)
-            sds = np.sqrt((along + across) / self.k)[..., None]
-            t = np.where(sds[..., 0] > 0, np.arctan2(np.sqrt(across), np.sqrt(along)), angle(0.0, self.k))
-        else:
-            sds, t = length, self._angle(T, length)
-        plain = np.isin(np.arange(self.n_sds), self.plain)
-        return np.concatenate([np.where(plain, sds, np.sqrt(sds)), t[..., None]], axis=-1)
-
-    def _angle(self, T: Vector, length: Vector) -> Vector:
-        """(...) angle of the correlation of the rows that are not zero; of zero where there are not two."""
-        some = length > 0
-        m = some.sum(axis=-1)
-        unit = np.where(some[..., None], T / np.where(some, length, 1.0)[..., None], 0.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = unit.sum(axis=-2) / m[..., None]
-            across = (np.where(some[..., None], unit - mean[..., None, :], 0.0) ** 2).sum(axis=(-1, -2))
-            b2 = across / (m - 1)  # 1 - rho
-            a2 = np.where(m == self.k, m * (mean**2).sum(axis=-1), self.k - (self.k - 1) * b2)
-            t = np.arctan2(np.sqrt((self.k - 1) * b2), np.sqrt(np.clip(a2, 0.0, None)))
-        return np.where(m > 1, t, angle(0.0, self.k))
-
-    def directions(self, par: Vector) -> Vector:
-        """(..., r, k, k) first derivatives of `factor`."""
-        d, slope, _ = self._sds(par)
-        a, b = roots(np.asarray(par)[..., -1], self.k)
-        root, turned = mixture(a, b, self.k), mixture(*self._turned(a, b), self.k)
-        out = np.zeros((*np.shape(par)[:-1], self.n_parameters, self.k, self.k))
-        for i in range(self.n_sds):
-            rows = slice(None) if self.shared else slice(i, i + 1)
-            out[..., i, rows, :] = slope[..., i, None, None] * root[..., rows, :]
-        out[..., -1, :, :] = self._spread(d) * turned
-        return out
-
-    def curvature(self, par: Vector) -> Vector:
-        """(..., r, r, k, k) second derivatives of `factor`."""
-        d, slope, bend = self._sds(par)
-        a, b = roots(np.asarray(par)[..., -1], self.k)
-        root, turned = mixture(a, b, self.k), mixture(*self._turned(a, b), self.k)
-        r = self.n_parameters
-        out = np.zeros((*np.shape(par)[:-1], r, r, self.k, self.k))
-        for i in range(self.n_sds):
-            rows = slice(None) if self.shared else slice(i, i + 1)
-            out[..., i, i, rows, :] = bend[..., i, None, None] * root[..., rows, :]
-            mixed = slope[..., i, None, None] * turned[..., rows, :]
-            out[..., i, -1, rows, :] = mixed
-            out[..., -1, i, rows, :] = mixed
-        out[..., -1, -1, :, :] = -self._spread(d) * root
-        return out
-
-    def _turned(self, a: Vector, b: Vector) -> tuple[Vector, Vector]:
-        """Derivatives of (a, b) in the angle."""
-        return -np.sqrt(self.k - 1) * b, a / np.sqrt(self.k - 1)
-
-    def at_end(self, par: Vector, near: float) -> NDArray[np.bool_]:
-        """(..., r) which standard deviations are within `near` of zero, and whether the angle is of a quarter turn."""
-        size = np.append(np.full(self.n_sds, np.sqrt(near)), near)  # of a root e, e^2 is the standard deviation
-        return self.stationary & (np.abs(par - self._ends(par)) <= size)
-
-    def snapped(self, par: Vector, near: float) -> Vector:
-        """(..., r) parameters with those `at_end` put there."""
-        return np.where(self.at_end(par, near), self._ends(par), par)
-
-    def _ends(self, par: Vector) -> Vector:
-        """(..., r) zero for standard deviations, the nearest quarter turn for the angle."""
-        out = np.zeros(np.shape(par))
-        out[..., -1] = np.round(np.asarray(par)[..., -1] / (np.pi / 2)) * (np.pi / 2)
-        return out
-
-    def theta(self, T: Vector) -> Vector:
-        """(..., r) standard deviations and the correlation."""
-        par = self.parameters(T)
-        return np.concatenate([self._sds(par)[0], correlation(par[..., -1:], self.k)], axis=-1)
-
-    def factor_at(self, theta: Vector) -> Vector:
-        """(..., k, k) factors at standard deviations and the correlation."""
-        theta = np.asarray(theta, dtype=np.float64)
-        root = mixture(*roots(angle(theta[..., -1], self.k), self.k), self.k)
-        return self._spread(theta[..., :-1]) * root
-
-    def patterns(self, T: Vector) -> Vector:
-        """(r, k, k) derivatives in the standard deviations and in rho."""
-        theta = self.theta(T)
-        rho, d = theta[-1], np.broadcast_to(theta[:-1], (self.k,))
-        R = np.full((self.k, self.k), rho) + (1.0 - rho) * np.eye(self.k)
-        rows = [np.ones(self.k)] if self.shared else list(np.eye(self.k))
-        moved = [np.outer(e, d) * R for e in rows]
-        return np.array([*(one + one.T for one in moved), np.outer(d, d) * (1.0 - np.eye(self.k))])
-
-    def theta_labels(self, columns: tuple[str, ...], shared: str) -> tuple[str, ...]:
-        """The columns, or the name of what all share, and ``cor``."""
-        return (*((shared,) if self.shared else columns), f"{shared}.cor")
-
-    def held(self, component: Component) -> tuple[Polar, int]:
-        """The shape of the family with this standard deviation itself for a parameter; angles are parameters."""
-        if component.kind == "cor":
-            return self, self.n_sds
-        at = component.columns[0]
-        return Polar(self.k, self.shared, (at,)), at
+        return Polar(Equal(self.k), True, self.name).held(component)
 
 
 def CompoundSymmetry(k: int) -> Polar:
@@ -347,4 +229,4 @@ def CompoundSymmetry(k: int) -> Polar:
     array([[1., 1.],
            [1., 4.]])
     """
-    return Polar(k, False)
+    return Polar(Equal(k), False, "cs")

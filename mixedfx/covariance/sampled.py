@@ -4,12 +4,8 @@ Each shape gives the factor F of a covariance F F' at (log s, y), takes the grad
 and has the density of y that LKJ(eta) induces: that of the correlation matrix R proportional to |R|^(eta - 1).
 
 * **Free** correlations: y are the transformed partial correlations of `mixedfx.covariance.unconstrained`.
-* **Exchangeable** ones: with x = cos^2 t in (0, 1), t the angle of `mixedfx.covariance.exchangeable`,
-
-      rho = lowest + x (1 - lowest),   1 + (k - 1) rho = k x,   1 - rho = k / (k - 1) (1 - x),   x = (1 + tanh y) / 2,
-
-  so that |R|^(eta - 1) along the line of such R makes x ~ Beta(eta, (k - 1)(eta - 1) + 1): uniform for eta = 1, and for
-  two columns the LKJ distribution itself.
+* **One** correlation: x = (1 + tanh y) / 2 is its place in its range, and what LKJ(eta) makes of it a beta distribution
+  (`mixedfx.covariance.correlations`).
 * None: y is empty.
 """
 
@@ -23,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mixedfx.covariance.exchangeable import HomogeneousSymmetry, Polar, mixture
-from mixedfx.covariance.structures import Structure
+from mixedfx.covariance.correlations import Correlation
 from mixedfx.covariance.unconstrained import (
     Layout,
     coordinates_of,
@@ -174,11 +169,16 @@ class Independent:
 
 
 @dataclass(frozen=True)
-class Exchangeable:
-    """Standard deviations, one for each column or one for all, and one correlation of any two."""
+class OneAngle:
+    """Standard deviations, one for each column or one for all, and one correlation that is an angle."""
 
-    k: int
+    correlation: Correlation
     shared: bool
+
+    @property
+    def k(self) -> int:
+        """Number of columns."""
+        return self.correlation.k
 
     @property
     def n_sds(self) -> int:
@@ -190,63 +190,41 @@ class Exchangeable:
         """One."""
         return 1
 
-    def _roots(self, y: Array) -> tuple[Array, Array, Array]:
-        """(D,) a and b of the symmetric root of R, and x."""
-        x = special.expit(2 * y[:, 0])
-        return np.sqrt(self.k * x), np.sqrt(self.k / (self.k - 1) * special.expit(-2 * y[:, 0])), x
-
     def factor(self, log_sd: Array, y: Array) -> Array:
-        """(D, k, k) diag(s) R^(1/2)."""
-        a, b, _ = self._roots(y)
-        return np.broadcast_to(np.exp(log_sd), (len(log_sd), self.k))[:, :, None] * mixture(a, b, self.k)
+        """(D, k, k) diag(s) U."""
+        c, s, _ = self.correlation.cosines(y[:, 0])
+        return np.broadcast_to(np.exp(log_sd), (len(log_sd), self.k))[:, :, None] * self.correlation.root(c, s)
 
     def pull(self, log_sd: Array, y: Array, G: Array) -> tuple[Array, Array]:
-        """Derivatives in log_sd and y of the sum of G * factor: da/dy = a (1 - x), db/dy = -b x."""
-        a, b, x = self._roots(y)
+        """Derivatives in log_sd and y of the sum of G * factor."""
+        c, s, slope = self.correlation.cosines(y[:, 0])
         of_root = G * np.exp(log_sd)[:, :, None]
-        each = (of_root * mixture(a, b, self.k)).sum(axis=2)
-        of_y = (of_root * mixture(a * (1 - x), -b * x, self.k)).sum(axis=(1, 2))
+        each = (of_root * self.correlation.root(c, s)).sum(axis=2)
+        of_y = slope * (of_root * self.correlation.turned(c, s)).sum(axis=(1, 2))
         return (each.sum(axis=1, keepdims=True) if self.shared else each), of_y[:, None]
 
     def coordinates(self, F: Array) -> tuple[Array, Array]:
-        """Coordinates of F F'; y = -log tan t."""
-        par = Polar(self.k, self.shared, tuple(range(self.n_sds))).parameters(F)
+        """Coordinates of F F'."""
+        length = np.sqrt((F**2).sum(axis=2))
+        some = length > 0
+        t = self.correlation.of_rows(F / np.where(some, length, 1.0)[:, :, None], some)
+        sds = np.sqrt((length**2).mean(axis=1, keepdims=True)) if self.shared else length
         with np.errstate(divide="ignore"):
-            return np.log(par[:, :-1]), -np.log(np.tan(par[:, -1:]))
-
-    def _shapes(self, eta: float) -> tuple[float, float]:
-        return eta, (self.k - 1) * (eta - 1.0) + 1.0
+            return np.log(sds), self.correlation.unconstrained(t)[:, None]
 
     def log_lkj(self, y: Array, eta: float) -> Array:
         """(D,) log density of y, dx/dy = 2 x (1 - x)."""
-        p, q = self._shapes(eta)
+        p, q = self.correlation.shapes(eta)
         both = p * special.log_expit(2 * y[:, 0]) + q * special.log_expit(-2 * y[:, 0])
         return both + np.log(2) - float(special.betaln(p, q))
 
     def lkj_score(self, y: Array, eta: float) -> Array:
         """(D, 1) derivatives of `log_lkj`."""
-        p, q = self._shapes(eta)
+        p, q = self.correlation.shapes(eta)
         x = special.expit(2 * y)
         return 2 * (p * (1 - x) - q * x)
 
     def draw_lkj(self, rng: np.random.Generator, n: int, eta: float) -> Array:
         """(n, 1) draws of y."""
-        x = rng.beta(*self._shapes(eta), (n, 1))
+        x = rng.beta(*self.correlation.shapes(eta), (n, 1))
         return 0.5 * (np.log(x) - np.log1p(-x))
-
-
-def sampled(structure: Structure) -> Sampled:
-    """The coordinates of a structure.
-
-    Examples
-    --------
-    >>> from mixedfx.covariance.sampled import sampled
-    >>> from mixedfx.covariance.structures import structure_for
-    >>> sampled(structure_for(3, "cs"))
-    Exchangeable(k=3, shared=False)
-    """
-    if isinstance(structure, HomogeneousSymmetry | Polar):
-        return Exchangeable(structure.k, structure.name == "homcs")
-    if structure.name == "us" and structure.k > 1:
-        return Free(structure.k)
-    return Independent(structure.k, structure.name == "id")

@@ -10,19 +10,24 @@ of numbers:
   `curvature` the second ones, None where T is linear;
 * `theta`, as users read and give it.
 
-A new structure is one class with the members of `Structure`, and one line of `STRUCTURES`; contract tests run over the
-registry (tests/covariance/test_structures.py).
+A new structure is one class with the members of `Structure`, most of which `Family` gives it, and one line of
+`STRUCTURES`; where one more correlation is all, one class of `Correlation`. Contract tests run over the registry
+(tests/covariance), and no other folder asks for the name of a structure (tests/test_house.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.covariance.components import Component, Scaling
+from mixedfx.covariance.correlations import Correlation
 from mixedfx.covariance.exchangeable import CompoundSymmetry, HomogeneousSymmetry
+from mixedfx.covariance.sampled import Sampled
+from mixedfx.covariance.serial import Autoregressive, HeterogeneousAutoregressive
 from mixedfx.covariance.triangular import Diagonal, Identity, Unstructured
 
 Vector = NDArray[np.float64]
@@ -48,6 +53,20 @@ class Structure(Protocol):
         variance is zero or a correlation at an end of its range.
     components
         The standard deviations and correlations, in the order of lme4's tables.
+    n_sds, n_correlations
+        How many there are of each.
+    free
+        Whether every covariance is of the family, and parameters are the entries of a triangle.
+    in_order
+        Whether the order of the columns matters.
+    manner
+        How columns are correlated, in a word, for headings.
+    stan
+        The chunk of Stan that has the correlations (`mixedfx/_stan/random/`); empty where there are none.
+    least_eta
+        The LKJ prior of the correlations needs an eta above this.
+    sampled
+        The coordinates in which its covariances are sampled.
     """
 
     @property
@@ -64,6 +83,22 @@ class Structure(Protocol):
     def stationary(self) -> NDArray[np.bool_]: ...  # noqa: D102
     @property
     def components(self) -> tuple[Component, ...]: ...  # noqa: D102
+    @property
+    def n_sds(self) -> int: ...  # noqa: D102
+    @property
+    def n_correlations(self) -> int: ...  # noqa: D102
+    @property
+    def free(self) -> bool: ...  # noqa: D102
+    @property
+    def in_order(self) -> bool: ...  # noqa: D102
+    @property
+    def manner(self) -> str: ...  # noqa: D102
+    @property
+    def stan(self) -> str: ...  # noqa: D102
+    @property
+    def least_eta(self) -> float: ...  # noqa: D102
+    @property
+    def sampled(self) -> Sampled: ...  # noqa: D102
 
     def factor(self, par: Vector) -> Vector:
         """(..., k, k) factors T at parameters (..., r)."""
@@ -108,10 +143,11 @@ class Structure(Protocol):
         """
         ...
 
-    def held(self, component: Component) -> tuple[Structure, int]:
+    def held(self, component: Component) -> tuple[Structure, int, Correlation | None]:
         """A structure of the same family that has a component for a parameter, and which parameter that is.
 
-        A standard deviation is the parameter itself; of a correlation it is what `angle` says.
+        A standard deviation is the parameter itself; of a correlation it is an angle, and what it is an angle of comes
+        third.
         """
         ...
 
@@ -122,6 +158,8 @@ STRUCTURES: dict[str, Any] = {
     "id": Identity,
     "cs": CompoundSymmetry,
     "homcs": HomogeneousSymmetry,
+    "ar1": Autoregressive,
+    "hetar1": HeterogeneousAutoregressive,
 }
 """Name in formulas -> class. ``us`` is written ``|`` and ``diag`` ``||``, too."""
 
@@ -137,3 +175,28 @@ def structure_for(k: int, name: str) -> Structure:
     """
     found: Any = Diagonal(1) if k == 1 and name != "us" else STRUCTURES[name](k)
     return found
+
+
+TRIES, TOLERANCE = 20, 1e-9  # points at which families are compared, and the relative difference that is rounding
+
+
+def is_special_case(small: Structure, large: Structure, places: Sequence[int]) -> bool:
+    """Whether each covariance of `small` is one of `large`, its columns being those at `places` of the other's.
+
+    Seen at points all over the ranges of the parameters: two families are analytic, so that one that holds the other
+    at points enough holds it everywhere.
+
+    Examples
+    --------
+    >>> from mixedfx.covariance.structures import is_special_case, structure_for
+    >>> is_special_case(structure_for(3, "homcs"), structure_for(3, "cs"), (0, 1, 2))
+    True
+    >>> is_special_case(structure_for(3, "cs"), structure_for(3, "homcs"), (0, 1, 2))
+    False
+    """
+    par = np.random.default_rng(0).uniform(-3.0, 3.0, (TRIES, small.n_parameters))
+    T = np.zeros((TRIES, large.k, large.k))
+    T[:, list(places), : small.k] = small.factor(par)
+    found = large.factor(large.parameters(T))
+    ours, theirs = T @ T.transpose(0, 2, 1), found @ found.transpose(0, 2, 1)
+    return bool(np.all(np.abs(ours - theirs).max(axis=(1, 2)) <= TOLERANCE * np.abs(ours).max(axis=(1, 2))))

@@ -6,7 +6,7 @@ cross zero freely; `parameters` gives those of the twin with a non-negative diag
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.covariance.components import Component, Scaling, own_sds
+from mixedfx.covariance.components import Component, Family, Scaling, own_sds
+from mixedfx.covariance.sampled import Free, Independent
 
 Vector = NDArray[np.float64]
 
@@ -22,7 +23,7 @@ NULL = 1e-12  # share of a row of T that the rows above leave, below which its p
 
 
 @dataclass(frozen=True)
-class _Entries(ABC):
+class _Entries(Family):
     """Parameters that are entries of T, the others being zero."""
 
     k: int
@@ -61,7 +62,7 @@ class _Entries(ABC):
         """(..., r, k, k) first derivatives of `factor`: the same everywhere."""
         return np.broadcast_to(self._directions, (*np.shape(par)[:-1], *self._directions.shape))
 
-    def curvature(self, par: Vector) -> None:  # noqa: B027
+    def curvature(self, par: Vector) -> None:
         """None: `factor` is linear."""
 
     def at_end(self, par: Vector, near: float) -> NDArray[np.bool_]:
@@ -101,6 +102,26 @@ class Unstructured(_Entries):
 
     name: ClassVar[str] = "us"
     scaling: ClassVar[Scaling] = "triangles"
+
+    @property
+    def free(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def manner(self) -> str:
+        """Any correlations."""
+        return "correlated"
+
+    @property
+    def stan(self) -> str:
+        """A factor of any correlation matrix."""
+        return "correlations"
+
+    @property
+    def sampled(self) -> Free | Independent:
+        """Log standard deviations and partial correlations."""
+        return Free(self.k) if self.k > 1 else Independent(1)
 
     def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         columns, rows = np.triu_indices(self.k)
@@ -158,6 +179,11 @@ class Diagonal(_Entries):
     name: ClassVar[str] = "diag"
     scaling: ClassVar[Scaling] = "units"
 
+    @property
+    def sampled(self) -> Independent:
+        """Log standard deviations."""
+        return Independent(self.k)
+
     def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         return np.arange(self.k), np.arange(self.k)
 
@@ -172,13 +198,13 @@ class Diagonal(_Entries):
 
     theta = parameters
 
-    def held(self, component: Component) -> tuple[Diagonal, int]:
+    def held(self, component: Component) -> tuple[Diagonal, int, None]:
         """Standard deviations are the parameters."""
-        return self, component.columns[0]
+        return self, component.columns[0], None
 
 
 @dataclass(frozen=True)
-class Identity:
+class Identity(Family):
     """Independent columns with one variance: T = s I.
 
     Examples
@@ -195,6 +221,11 @@ class Identity:
     scaling: ClassVar[Scaling] = "one unit"
     n_parameters: ClassVar[int] = 1
     entries: ClassVar[None] = None
+
+    @property
+    def sampled(self) -> Independent:
+        """The log standard deviation."""
+        return Independent(self.k, shared=True)
 
     @property
     def stationary(self) -> NDArray[np.bool_]:
@@ -243,9 +274,9 @@ class Identity:
         """The name of what all columns share."""
         return (shared,)
 
-    def held(self, component: Component) -> tuple[Identity, int]:
+    def held(self, component: Component) -> tuple[Identity, int, None]:
         """The standard deviation is the parameter."""
-        return self, 0
+        return self, 0, None
 
 
 def _semidefinite_factor(T: Vector) -> Vector:

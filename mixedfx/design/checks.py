@@ -26,6 +26,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.covariance.structures import structure_for
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.rank import independent_columns
 from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError, StructureWarning, outside
@@ -66,17 +67,27 @@ def warn_structures(design: Design) -> None:
     for t, term in enumerate(design.random):
         shown = _shown(design, t)
         numbers = [c for c, z in zip(term.columns, term.z.T, strict=True) if not np.isin(z, (0.0, 1.0)).all()]
-        if term.structure in ("cs", "homcs") and term.n_columns == 1 and numbers:
+        of_two = structure_for(2, term.structure)
+        if of_two.n_correlations and not of_two.free and term.n_columns == 1 and numbers:
             warnings.warn(
                 f"`{numbers[0]}` is a number, so {shown} has one slope and no correlation. For an effect of each "
                 f"value write {term.structure}(0 + factor({numbers[0]}) | {term.label}).",
                 StructureWarning,
                 stacklevel=outside(),
             )
-        if term.structure in ("id", "homcs") and term.n_columns > 1 and numbers:
+        if term.covariance.n_sds < term.n_columns and numbers:
             warnings.warn(
                 f"{shown} gives {', '.join(term.columns)} one standard deviation, and {numbers[0]} is a number: the "
                 "model, and its fit, depend on the unit it is measured in. diag() and cs() give each its own.",
+                StructureWarning,
+                stacklevel=outside(),
+            )
+        elif term.covariance.in_order and (numbers or "Intercept" in term.columns):
+            left = design.formula.random[t].left
+            warnings.warn(
+                f"{shown} correlates neighbours among its columns, {', '.join(term.columns)}, which are not one "
+                f"occasion after the other: there is an intercept, or a number. Write {term.structure}(0 + occasion | "
+                f"{term.label}), occasion a factor, in the place of {left}.",
                 StructureWarning,
                 stacklevel=outside(),
             )

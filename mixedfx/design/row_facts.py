@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mixedfx.design.additions import addition, addition_columns
 from mixedfx.design.design import Design
 from mixedfx.design.rows_used import row_weights, weights_columns
-from mixedfx.errors import DataError
+from mixedfx.errors import DataError, ModelError
 from mixedfx.families.facts import RowFacts
 
 Array = NDArray[np.float64]
@@ -22,6 +22,19 @@ def fetch(design: Design, newdata: Any, weights: Any = None) -> pd.DataFrame | N
     if newdata is None:
         return None
     return design.spec.fetch(newdata, also=(*addition_columns(design), *weights_columns(design, weights)))
+
+
+def _refuse_known_covariance(design: Design, frame: pd.DataFrame | None) -> None:
+    if design.known_covariance is not None:
+        raise ModelError(
+            "V= says that errors of rows are correlated, so that no row has a density, or a new response, of its own",
+            hint='Means are known: predict(kind="response"), mx.effects; mx.lmer(..., V=) simulates errors together.',
+        )
+    if frame is not None and design.known_sd is not None and not design.formula.knows_errors:
+        raise ModelError(
+            "V= says what the errors of the rows of the fit are, and nothing of those of new rows",
+            hint="Fit y | se(s) ~ ..., with s a column of the new data too.",
+        )
 
 
 def row_facts(design: Design, frame: pd.DataFrame | None = None, weights: Any = None, labels: Any = None) -> RowFacts:
@@ -40,12 +53,15 @@ def row_facts(design: Design, frame: pd.DataFrame | None = None, weights: Any = 
     ------
     DataError
         New data without a column that the left side of the formula needs; weights that are none.
+    ModelError
+        Sampling errors that are correlated, which no row has for itself; those of new rows beside ``V=``.
 
     Warns
     -----
     UnweightedRowsWarning
         Where the fit has weights, and nothing says those of the new rows.
     """
+    _refuse_known_covariance(design, frame)
     used = used_weights(design, frame, weights, labels)
     if frame is None:
         return RowFacts(design.trials, used, design.known_sd)

@@ -43,8 +43,8 @@ class RandomPart:
 
     @property
     def correlated(self) -> bool:
-        """Whether every two effects of a level have a correlation of their own."""
-        return self.structure == "us"
+        """Whether every two effects of a level have a correlation of their own: the term is written with one bar."""
+        return BARS.get(self.structure) == "|"
 
     def __str__(self) -> str:
         groups = ":".join(quote(name) for name in self.group)

@@ -56,8 +56,8 @@ def parse_formula(text: str) -> MixedFormula:
     Random terms are lme4's [1]_, ``(left | grouping)``, with an intercept of their own unless the left side removes
     it. Differences, each on purpose:
 
-    * a covariance structure may be named, ``cs(0 + outcome | study)`` (`mixedfx.covariance.structures`), and
-      correlations between levels be known, ``(1 | gr(species, cov=A))``;
+    * a covariance structure may be named, ``cs(0 + outcome | study)``, ``ar1(0 + occasion | pupil)``
+      (`mixedfx.covariance.structures`), and correlations between levels be known, ``(1 | gr(species, cov=A))``;
     * ``||`` makes the covariance diagonal for factors too, where lme4 leaves the columns of a factor correlated;
     * ``(z | a*b)`` is ``(z | a) + (z | b) + (z | a:b)``, each with its own covariance; ``+`` and ``^`` likewise;
     * ``(1 | factor(g))``, ``(1 | interaction(g, h))`` and ``(1 | Q('g'))`` are read;

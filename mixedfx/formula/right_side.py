@@ -12,7 +12,7 @@ from mixedfx.formula.expansion import check_terms
 from mixedfx.formula.functions import FUNCTIONS
 from mixedfx.formula.grouping import expand_groupings, read_relation
 from mixedfx.formula.left_side import single_argument
-from mixedfx.formula.mixed_formula import RandomPart
+from mixedfx.formula.mixed_formula import BARS, RandomPart
 from mixedfx.formula.safety import check_tokens, code_of
 from mixedfx.formula.scan import Kind, Token, scan
 from mixedfx.formula.terms import (
@@ -194,7 +194,7 @@ def _read_bar(inside: Sequence[Token], formula: str, structure: str | None, star
             column=left[0].start,
             hint=f"For an intercept that varies, write {formula[: left[0].start]}1{formula[left[-1].end :].rstrip()}",
         )
-    name = structure or ("us" if bars[0].text == "|" else "diag")
+    name = structure or next(name for name, bar in BARS.items() if bar == bars[0].text)
     if related := read_relation(unwrap(right), formula):
         group, relation = related
         return [RandomPart(side.text, group, name, start, relation)]

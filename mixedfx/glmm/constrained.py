@@ -5,7 +5,7 @@ Whatever is held at c, psi = A(c) x + b(c) is linear in the parameters x that st
 * *a coefficient* beta_j = r'gamma, r = R^{-1}'e_j: gamma = c r / r'r + N x, the columns of N orthogonal to r;
 * *a parameter of the family*: its entry of phi (`mixedfx.glmm.auxiliary`);
 * *a standard deviation*: in a frame of its term it is L_11 over a scale (`mixedfx.inference.term_charts`);
-* *a correlation*: in a frame L_21 = c y - lean x_1 and L_22 = sqrt(1 - c^2) y; of any two columns alike, an angle.
+* *a correlation*: in a frame L_21 = c y - lean x_1 and L_22 = sqrt(1 - c^2) y; of other structures, an angle.
 
 The criterion is minimised over x by Newton's method in a trust region with the exact gradient; what the second
 derivatives lack a symmetric matrix of rank-one corrections learns (as in `mixedfx.glmm.course`). The derivative of the
@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.covariance.exchangeable import angle, correlation_slope
 from mixedfx.glmm.course import ROUNDING, WORTH, predicted_mode
 from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.model import Model
@@ -98,15 +97,16 @@ def sd_chart(model: Model, chart: TermChart) -> Chart:
 
 
 def angle_chart(model: Model, chart: TermChart) -> Chart:
-    """Hold a correlation that any two columns have."""
-    k = chart.columns
+    """Hold the one correlation of a structure."""
+    correlation = chart.correlation
+    assert correlation is not None
 
     def slope(c: float) -> float:
-        found = float(correlation_slope(float(angle(c, k)), k))
+        found = correlation.slope(float(correlation.angle(c)))
         return 1.0 / found if abs(found) > 1e-8 else 0.0
 
     position = model.sizes[0] + chart.first
-    return _entry_chart(model.with_frames(chart.problem), position, lambda c: float(angle(c, k)), slope)
+    return _entry_chart(model.with_frames(chart.problem), position, lambda c: float(correlation.angle(c)), slope)
 
 
 def _entry_chart(

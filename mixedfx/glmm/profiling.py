@@ -60,13 +60,13 @@ def curve(design: Design, solution: GlmmSolution, parameter: Parameter) -> Curve
         return _curve(solution, parameter, sd_chart(model, chart), estimate, start, Range(0.0, np.inf, step))
     estimate, at = correlation_start(chart)
     low, high = chart.limits
-    if not np.isfinite(estimate) or (not chart.columns and at[chart.first] == 0.0):
+    if not np.isfinite(estimate) or (chart.correlation is None and at[chart.first] == 0.0):
         return Curve(np.nan, Range(low, high, 0.1), None)
     if chart.perfect:
         estimate = high if estimate > (low + high) / 2.0 else low
     step = max((high - estimate) * (estimate - low) / np.sqrt(levels), 0.01 / (1.0 + chart.lean**2))
     limits = Range(low, high, step)
-    if chart.columns:
+    if chart.correlation is not None:
         return _curve(solution, parameter, angle_chart(model, chart), estimate, start, limits)
     return _warm(
         solution, parameter, correlation_chart(model, chart), estimate, np.concatenate([gamma, at, phi]), limits

@@ -158,7 +158,7 @@ def kenward_roger(problem: Problem, par: Vector) -> KenwardRoger:
     middle = _middle(problem, at.factorization, found, pairs)
     information = _information(problem, at.factorization, found, pairs, moved, middle)
     units = _units(at.factorization.T, pairs)
-    if any(block.structure.name not in ("us", "diag") for block in problem.blocks):
+    if any(block.structure.entries is None for block in problem.blocks):
         C = pattern_weights(problem, at.factorization.T, pairs)
         with_V = np.asarray(linalg.block_diag(C, np.eye(1)))
         known = information[-1, -1]

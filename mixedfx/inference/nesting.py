@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.covariance.structures import is_special_case
 from mixedfx.design.design import Design, RandomTerm
 
 Vector = NDArray[np.float64]
@@ -49,17 +50,9 @@ def _term_nested(small: RandomTerm, large: RandomTerm) -> bool:
         return False
     if large.correlated or (small.n_columns == large.n_columns == 1):
         return in_span(small.z, large.z)
-    alone = small.n_columns == 1
-    pair = ("diag" if alone else small.structure, "diag" if large.n_columns == 1 else large.structure)
-    if pair[0] == pair[1] or pair in SPECIAL_CASES:
-        same = pair[0] == "diag" or small.n_columns == large.n_columns
-        return same and all(any(np.array_equal(a, b) for b in large.z.T) for a in small.z.T)
-    return False
-
-
-SPECIAL_CASES = (("id", "diag"), ("id", "homcs"), ("id", "cs"), ("homcs", "cs"), ("diag", "cs"))
-
-"""Structures, of the same columns, each of whose covariances is one of the other's."""
+    places = [next((i for i, b in enumerate(large.z.T) if np.array_equal(a, b)), -1) for a in small.z.T]
+    found = -1 not in places and len(set(places)) == len(places)
+    return found and is_special_case(small.covariance, large.covariance, places)
 
 
 def _same_relation(small: RandomTerm, large: RandomTerm) -> bool:

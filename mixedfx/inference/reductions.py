@@ -41,7 +41,7 @@ def reductions(design: Design) -> tuple[Reduction, ...]:
         bar = "|" if term.correlated else "||"
         written = f"({spec.part.text} {bar} {term.label})"
         others = design.random[:t], design.random[t + 1 :]
-        if term.n_columns > 1 and term.structure not in ("us", "diag"):  # all its columns are one thing
+        if term.covariance.entries is None:  # all its columns are one thing
             kinds = [component.kind for component in term.covariance.components]
             whole = f"{term.structure}({spec.part.text} | {term.label})"
             out.append(Reduction(whole, (*others[0], *others[1]), kinds.count("sd"), kinds.count("cor")))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.covariance.components import Component
-from mixedfx.covariance.exchangeable import correlation, lowest_correlation
+from mixedfx.covariance.correlations import Correlation
 from mixedfx.covariance.structures import Structure
 from mixedfx.pls.factors import Block, GroupFactor
 from mixedfx.pls.problem import Problem
@@ -46,8 +46,8 @@ class TermChart:
         p / q, what the effect of the second column has of the first coordinate; 0 for an sd.
     term
         The random term.
-    columns
-        Number of columns that any two have the correlation of, where that is an angle among the parameters; else 0.
+    correlation
+        Whose angle a correlation is, where it is one of the parameters; else None.
     """
 
     problem: Problem
@@ -57,18 +57,19 @@ class TermChart:
     scale: float
     lean: float
     term: int
-    columns: int = 0
+    correlation: Correlation | None = None
 
     @property
     def limits(self) -> tuple[float, float]:
         """Lowest and highest correlation."""
-        return (lowest_correlation(self.columns) if self.columns else -1.0), 1.0
+        return (-1.0 if self.correlation is None else self.correlation.lowest), 1.0
 
     @property
     def perfect(self) -> bool:
         """Whether the correlation is one to rounding: 1 - |r| below 1e-8 for columns that are orthogonal."""
-        if self.columns:
-            return bool(np.isclose(np.sin(2.0 * self.start[self.first]), 0.0, rtol=0.0, atol=2e-4))
+        if self.correlation is not None:
+            t = self.start[self.first]
+            return bool(abs(t - self.correlation.nearest_end(t)) < 1e-4)
         assert self.pair is not None
         lower, corner = self.start[list(self.pair)]
         return bool(abs(corner) < np.sqrt(2e-8) * np.hypot(lower, corner))
@@ -89,14 +90,12 @@ def term_chart(problem: Problem, T: list[Vector], term: int, component: Componen
     """
     f, group, block = _block(problem, term)
     k, structure, columns = block.structure.k, block.structure, component.columns
-    if structure.name != "us":
-        shape, at = structure.held(component)
+    if not structure.free:
+        shape, at, correlation = structure.held(component)
         held = replace(problem, factors=tuple(_with_structure(g, term, shape) for g in problem.factors))
         column = block.first + columns[0]
         scale = float(group.basis[column, column])
-        return TermChart(
-            held, held.lower(T), block.par + at, None, scale, 0.0, term, k if component.kind == "cor" else 0
-        )
+        return TermChart(held, held.lower(T), block.par + at, None, scale, 0.0, term, correlation)
     start = problem.lower(T)
     g = group.inverse[block.columns, block.columns][list(columns)].T
     C, R = np.linalg.qr(g, mode="complete")
@@ -118,11 +117,11 @@ def _with_structure(group: GroupFactor, term: int, structure: Structure) -> Grou
 
 def correlation_start(chart: TermChart) -> tuple[float, Vector]:
     """The correlation at the estimate, and the free parameters there; NaN where no two columns vary."""
-    if chart.columns:
+    if chart.correlation is not None:
         rest = np.delete(chart.start, chart.first)
         own = chart.problem.blocks[chart.term].parameters
         varies = np.any(np.delete(chart.start, chart.first)[own.start : own.stop - 1] != 0.0)
-        return (float(correlation(chart.start[chart.first], chart.columns)) if varies else np.nan), rest
+        return (float(chart.correlation.correlation(chart.start[chart.first])) if varies else np.nan), rest
     assert chart.pair is not None
     lower, corner = chart.pair
     along = float(chart.start[lower] + chart.lean * chart.start[chart.first])

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
 from mixedfx.design.labels import level_label
 from mixedfx.inference.degrees_of_freedom import find_ddf
 from mixedfx.inference.robust import covariance_words
+from mixedfx.means.state import MeansState
 from mixedfx.results.numbers import column, decimals, p_values
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
-
-if TYPE_CHECKING:
-    from mixedfx.means.marginal_means import MarginalMeans
 
 TITLES = {"emmean": "Marginal means", "trend": "Slopes", "estimate": "Contrasts"}
 ADJUST_NAMES = {
@@ -26,14 +22,14 @@ ADJUST_NAMES = {
 }
 
 
-def content(means: MarginalMeans) -> SummaryContent:
+def content(means: MeansState) -> SummaryContent:
     """What a set of marginal means or contrasts says of itself."""
     table = means.table
     spread = "sd" if "sd" in table else "SE"
     places = decimals(table[spread])
     labels = [c for c in means.cells.columns if c not in means.by]
     blocks: list[SummaryFacts | SummaryTable] = []
-    for group in means._families:
+    for group in means.families:
         part = table.iloc[group]
         columns = {c: [level_label(v) for v in part[c]] for c in labels}
         columns |= {c: column(part[c], places=places) for c in (means.column, spread)}
@@ -58,18 +54,18 @@ def _statistic(df: pd.Series) -> str:
     return "z" if np.isinf(df).all() else "t"
 
 
-def _title(means: MarginalMeans) -> str:
+def _title(means: MeansState) -> str:
     return f"{TITLES[means.quantity]} of {means.response}"
 
 
-def _facts(means: MarginalMeans) -> tuple[tuple[str, str], ...]:
+def _facts(means: MeansState) -> tuple[tuple[str, str], ...]:
     facts = [("Intervals", f"{100 * means.level:g} %" + (", equal tails" if means.asker.posterior else ""))]
     if means.asker.ddf is not None:
         facts.append(("df", find_ddf(means.asker.ddf).words))
         if means.asker.vcov is not None:
             facts.append(("Covariance", covariance_words(means.asker.vcov)))
-    if means.adjust != "none" and len(means._families[0]) > 1:
-        words = ADJUST_NAMES[means.adjust].format(means=means.means, tests=len(means._families[0]))
+    if means.adjust != "none" and len(means.families[0]) > 1:
+        words = ADJUST_NAMES[means.adjust].format(means=means.means, tests=len(means.families[0]))
         facts.append(("Adjustment", words))
     if np.isnan(means.answer.estimate).any():
         facts.append(("Empty", "cannot be estimated from these data"))

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from mixedfx.covariance.triangular import Unstructured
 from mixedfx.pls.problem import Problem
 
 Vector = NDArray[np.float64]
@@ -62,7 +61,7 @@ def pivot(problem: Problem, par: Vector, small: float = SMALL_PIVOT) -> tuple[Pr
     for f, group in enumerate(problem.factors):
         for block in group.blocks:
             k = block.structure.k
-            if k == 1 or not isinstance(block.structure, Unstructured):
+            if k == 1 or not block.structure.free:
                 continue
             entries: Any = block.structure.entries
             of_columns = T[f][block.columns, block.columns]

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,17 @@ from mixedfx.priors.sets import PriorSet
 Array = NDArray[np.float64]
 
 
-CORRELATED, SHARED = ("us", "cs", "homcs"), ("id", "homcs")
-"""Structures with correlations; those whose effects share a standard deviation."""
+class Covariance(Protocol):
+    """What priors ask of a covariance structure; the members are those of `mixedfx.covariance.structures.Structure`."""
+
+    @property
+    def n_sds(self) -> int: ...  # noqa: D102
+    @property
+    def n_correlations(self) -> int: ...  # noqa: D102
+    @property
+    def free(self) -> bool: ...  # noqa: D102
+    @property
+    def least_eta(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -52,19 +61,19 @@ class TermScales:
     columns: tuple[str, ...]
     mean: tuple[float, ...]
     sd: tuple[float, ...]
-    structure: str
+    covariance: Covariance
     orders: tuple[int, ...]
     group_order: int
 
     @property
     def has_correlations(self) -> bool:
         """Whether there are two effects or more, and they are correlated."""
-        return self.structure in CORRELATED and len(self.columns) > 1
+        return self.covariance.n_correlations > 0
 
     @property
     def has_one_sd(self) -> bool:
         """Whether several effects share one standard deviation."""
-        return self.structure in SHARED and len(self.columns) > 1
+        return self.covariance.n_sds < len(self.columns)
 
 
 @dataclass(frozen=True)
@@ -306,9 +315,12 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
     assert isinstance(cor, LKJ)
     whole = _entry(priors, ("sd", term.group))
     single = [priors.entries.get(("sd", term.group, c)) for c in term.columns]
-    lines = term.has_correlations and term.structure == "us" and term.columns[0] == "Intercept"
-    if term.has_correlations and term.structure != "us":
-        _check_exchangeable(cor, len(term.columns), term.group)
+    lines = term.has_correlations and term.covariance.free and term.columns[0] == "Intercept"
+    if term.has_correlations and not cor.eta > term.covariance.least_eta:
+        raise OptionError(
+            f"{cor} is no prior of the one correlation of {len(term.columns)} effects over '{term.group}'",
+            hint=f"Use lkj(eta) with eta above {term.covariance.least_eta:.3g}; lkj(1) is uniform.",
+        )
     means, moved = (0.0, *term.mean[1:]) if lines else (), lines and work.at_means
     where = ", predictors at their means" if moved else ""
     if isinstance(whole, Decov) and not any(single):
@@ -351,15 +363,6 @@ def _term_prior(priors: PriorSet, term: TermScales, sigma_known: bool, work: _Re
         return TermPrior(tuple(sds), None)
     work.described.append((f"correlations over {term.group}{where}", str(cor), str(cor)))
     return TermPrior(tuple(sds), cor.eta, means, moved)
-
-
-def _check_exchangeable(cor: LKJ, k: int, group: str) -> None:
-    """Refuse LKJ priors that are none of one correlation of k columns: that of x is Beta(eta, (k-1)(eta-1) + 1)."""
-    if not (k - 1) * (cor.eta - 1.0) + 1.0 > 0.0:
-        raise OptionError(
-            f"{cor} is no prior of the one correlation of {k} effects over '{group}'",
-            hint=f"Use lkj(eta) with eta above {1 - 1 / (k - 1):.3g}; lkj(1) is uniform.",
-        )
 
 
 def _entry(priors: PriorSet, key: tuple[str, ...], default: tuple[str, ...] | None = None) -> Prior:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from mixedfx.covariance.exchangeable import angle, correlation_slope
+from mixedfx.covariance.correlations import Correlation
 from mixedfx.inference.held import Held, Local, descend
 from mixedfx.inference.term_charts import TermChart
 from mixedfx.pls.evaluate import Evaluation, evaluate, less_fixed, random_effect_products
@@ -187,8 +187,8 @@ def hold_correlation(chart: TermChart, value: float, at: Vector) -> Held:
 
     The lengths x and y keep their sign: with L_11 below zero the correlation would be -rho.
     """
-    if chart.columns:
-        return _hold_angle(chart, value, at)
+    if chart.correlation is not None:
+        return _hold_angle(chart, chart.correlation, value, at)
     assert chart.pair is not None
     problem, (lower, corner) = chart.problem, chart.pair
     r = problem.n_parameters
@@ -209,11 +209,11 @@ def hold_correlation(chart: TermChart, value: float, at: Vector) -> Held:
     return Held(found.value, found.slope, x)
 
 
-def _hold_angle(chart: TermChart, value: float, at: Vector) -> Held:
-    """The same of a correlation of any two columns: the angle is held, and that is all."""
+def _hold_angle(chart: TermChart, correlation: Correlation, value: float, at: Vector) -> Held:
+    """The same of the one correlation of a structure: the angle is held, and that is all."""
     problem, first = chart.problem, chart.first
-    t = float(angle(value, chart.columns))
-    slope = correlation_slope(t, chart.columns)
+    t = float(correlation.angle(value))
+    slope = correlation.slope(t)
     free = np.delete(np.arange(problem.n_parameters), first)
 
     def criterion(x: Vector) -> Local:

@@ -731,10 +731,7 @@ def fit_design(design: Design, call: Call) -> LmerFit:
     elif (
         fit.converged
         and fit.optimization.curvature < FLAT
-        and any(
-            (term.n_columns > 1 and term.structure not in ("us", "diag")) or term.relation is not None
-            for term in design.random
-        )
+        and any(term.covariance.entries is None or term.relation is not None for term in design.random)
     ):
         warnings.warn(
             "the criterion is flat in some direction of the variances and correlations: the data do not determine them "

@@ -77,7 +77,7 @@ class Optimum:
             return Curve(estimate, Range(0.0, np.inf, step), warm)
         estimate, at = correlation_start(chart)
         low, high = chart.limits
-        if not np.isfinite(estimate) or (not chart.columns and at[chart.first] == 0.0):
+        if not np.isfinite(estimate) or (chart.correlation is None and at[chart.first] == 0.0):
             return Curve(np.nan, Range(low, high, 0.1), None)
         if chart.perfect:
             estimate = high if estimate > (low + high) / 2.0 else low

@@ -68,7 +68,7 @@ def moment_start(problem: Problem) -> Vector:
         sd = ratio[firsts[f] : firsts[f + 1]]
         T.append(np.diag(sd))
         for block in group.blocks:
-            if block.structure.name == "us" and block.structure.k > 1:
+            if block.structure.free and block.structure.k > 1:
                 columns = np.arange(firsts[f], firsts[f + 1])[block.columns]
                 R = _correlations(
                     _own_blocks(problem, f, block), np.array([B[c] for c in columns]),

@@ -170,7 +170,7 @@ def singularity(
     far: list[str] = []
     kept: dict[str, tuple[str, ...]] = {}
     for t, (term, part, T, B) in enumerate(zip(design.random, design.formula.random, factors, bases, strict=True)):
-        if term.covariance.name not in ("us", "diag"):
+        if term.covariance.entries is None:
             found = _structured(t, term, B @ T)
             directions += found
             parts.append(part)
@@ -211,9 +211,12 @@ def _structured(t: int, term: RandomTerm, U: NDArray[np.float64]) -> list[NullDi
         if values[0] < NULL:
             a = np.zeros(len(U))
             a[varying] = vectors[:, 0] / np.abs(vectors[:, 0]).max()
-            rho = float(root[0] @ root[1])
+            cor = next(component for component in term.covariance.components if component.kind == "cor")
+            rho = float(cor.value(U))
             end = "one" if rho > 0 else "the lowest there can be"
-            text = f"the correlation of any two of {term.shared} within `{term.label}` is {end} ({rho:.3g})"
+            text = (
+                f"the correlation of {cor.among or 'both'} of {term.shared} within `{term.label}` is {end} ({rho:.3g})"
+            )
             out.append(NullDirection(t, term.label, term.columns, a, text))
     return out
 

@@ -186,7 +186,7 @@ def _correlation_cells(random: tuple[RandomTerm, ...], pairs: pd.DataFrame) -> d
         for component in term.covariance.components:
             if component.kind == "cor":
                 first, second = component.names(term.columns, term.shared)
-                every = " of any two" if len(component.columns) > 2 else ""
+                every = f" of {component.among}" if component.among else ""
                 where = term.shared if len(term.covariance.components) == 2 else term.columns[1]
                 cells[name, where] = f"{value[name, first, second]:5.2f}{every}"
     return cells

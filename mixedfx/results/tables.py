@@ -112,8 +112,8 @@ def varcorr_table(
     DataFrame
         grp, var1, var2 (None for a variance), vcov (variance or covariance), sdcor (standard deviation or
         correlation; NaN where a standard deviation is zero). Residual comes last, if there is one. What the columns of
-        a structured term share has a row, named by the left side of the term; a correlation of columns with variances
-        of their own, ``cs()``, belongs to no single covariance, which is NaN.
+        a structured term share has a row, named by the left side of the term; a correlation of several pairs of
+        columns with variances of their own, ``cs()``, belongs to no single covariance, which is NaN.
     """
     scale = 1.0 if sigma is None else sigma
     rows: list[tuple[str, str | None, str | None, float, float]] = []
@@ -127,7 +127,8 @@ def varcorr_table(
                 continue
             first, second = component.names(term.columns, term.shared)
             product = factor @ factor.T
-            at = None if term.covariance.name == "cs" and term.n_columns > 2 else component.columns[:2]
+            single = len(component.pairs) == 1 or term.covariance.n_sds == 1
+            at = component.columns[:2] if single else None
             rows.append((name, first, second, np.nan if at is None else scale**2 * product[at], value))
     if sigma is not None and residual:
         rows.append(("Residual", None, None, sigma**2, sigma))

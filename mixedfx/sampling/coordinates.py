@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, special
 
-from mixedfx.covariance.sampled import Sampled, sampled
+from mixedfx.covariance.sampled import Sampled
 from mixedfx.pls.problem import Problem
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.sampling.basis import SampledBasis, sampled_basis
@@ -132,7 +132,7 @@ class Coordinates:
         for t, prior in enumerate(self.priors.terms):
             group, block = used[t]
             structure, own = block.structure, group.basis[block.columns, block.columns]
-            basis, shape = sampled_basis(prior, own, self.as_stated), sampled(structure)
+            basis, shape = sampled_basis(prior, own, self.as_stated), structure.sampled
             term = TermCoordinates(at, shape, basis, CovariancePrior(prior, shape, basis.stated))
             out.append(term)
             at = term.partials.stop

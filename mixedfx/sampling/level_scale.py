@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.covariance.sampled import sampled
 from mixedfx.pls.problem import Problem
 from mixedfx.priors.resolve import TermPrior
 from mixedfx.sampling.coordinates import Coordinates
@@ -63,8 +62,8 @@ def level_priors(problem: Problem, turn: float, farthest: float, eta: float) -> 
     found: dict[int, TermPrior] = {}
     for group in problem.factors:
         for block in group.blocks:
-            shape = sampled(block.structure)
-            lines = block.structure.name == "us" and block.structure.k > 1
+            shape = block.structure.sampled
+            lines = block.structure.free and block.structure.k > 1
             basis = group.basis[block.columns, block.columns].copy()
             means = np.zeros(len(basis))
             if lines:  # what is left of the covariates when their mean, or multiple of the first, is taken out

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from mixedfx.covariance.sampled import Exchangeable, Free, sampled
+from mixedfx.covariance.exchangeable import Equal
+from mixedfx.covariance.sampled import Free, OneAngle
+from mixedfx.covariance.serial import Serial
 from mixedfx.covariance.structures import STRUCTURES, structure_for
 
-EVERY = [sampled(structure_for(k, name)) for name in STRUCTURES for k in (1, 2, 3, 5)]
-NAMED = {"ids": lambda s: f"{type(s).__name__}-{s.k}-{getattr(s, 'shared', '')}"}
+EVERY = [structure_for(k, name).sampled for name in STRUCTURES for k in (1, 2, 3, 5)]
+NAMED = {"ids": lambda s: f"{type(getattr(s, 'correlation', s)).__name__}-{s.k}-{getattr(s, 'shared', '')}"}
 
 
 def points(shape, count=4, seed=0):
@@ -18,7 +20,7 @@ def points(shape, count=4, seed=0):
 
 @pytest.mark.parametrize("structure", [structure_for(k, n) for n in STRUCTURES for k in (1, 2, 4)], ids=str)
 def test_as_many_coordinates_as_components_and_every_factor_is_of_the_family(structure):
-    shape = sampled(structure)
+    shape = structure.sampled
     assert shape.n_sds == sum(c.kind == "sd" for c in structure.components)
     F = shape.factor(*points(shape))
     again = structure.factor(structure.parameters(F))
@@ -55,29 +57,31 @@ def test_gradients_are_differences(shape):
         np.testing.assert_allclose(shape.lkj_score(y, 1.7)[:, j], slope, atol=1e-7)
 
 
+@pytest.mark.parametrize("kind", [Equal, Serial])
 @pytest.mark.parametrize("k", [2, 3, 6])
 @pytest.mark.parametrize("eta", [1.0, 2.5])
-def test_one_correlation_has_the_lkj_density_along_its_line(k, eta):
+def test_one_correlation_has_the_lkj_density_along_its_line(kind, k, eta):
     """|R|^(eta - 1) in rho, normalised by quadrature; and draws have that distribution."""
-    shape = Exchangeable(k, False)
-    lowest = -1 / (k - 1)
+    family = kind(k)
+    shape, lowest = OneAngle(family, False), family.lowest
 
     def unnormalised(rho):
-        return ((1 - rho) ** (k - 1) * (1 + (k - 1) * rho)) ** (eta - 1)
+        return np.array([np.linalg.det(family.matrix(r)) for r in np.ravel(rho)]) ** (eta - 1)
 
-    whole = integrate.quad(unnormalised, lowest, 1)[0]
+    whole = integrate.quad(lambda rho: unnormalised(rho)[0], lowest, 1)[0]
     y = np.array([[-1.0], [0.2], [1.5]])
     x = (1 + np.tanh(y[:, 0])) / 2
     rho = lowest + x * (1 - lowest)
     jacobian = (1 - lowest) * 2 * x * (1 - x)  # d rho / d y
     np.testing.assert_allclose(np.exp(shape.log_lkj(y, eta)), unnormalised(rho) / whole * jacobian, rtol=1e-9)
     drawn = np.tanh(shape.draw_lkj(np.random.default_rng(1), 4000, eta)[:, 0])
-    assert stats.kstest((1 + drawn) / 2, stats.beta(eta, (k - 1) * (eta - 1) + 1).cdf).pvalue > 0.01
+    assert stats.kstest((1 + drawn) / 2, stats.beta(*family.shapes(eta)).cdf).pvalue > 0.01
 
 
-def test_of_two_columns_it_is_the_lkj_distribution_itself():
+@pytest.mark.parametrize("kind", [Equal, Serial])
+def test_of_two_columns_it_is_the_lkj_distribution_itself(kind):
     log_sd, y = np.zeros((5, 2)), np.linspace(-2, 2, 5)[:, None]
-    ours, free = Exchangeable(2, False), Free(2)
+    ours, free = OneAngle(kind(2), False), Free(2)
     np.testing.assert_allclose(ours.log_lkj(y, 2.0), free.log_lkj(y, 2.0), rtol=1e-12)
     F, G = ours.factor(log_sd, y), free.factor(log_sd, y)
     np.testing.assert_allclose(F @ F.transpose(0, 2, 1), G @ G.transpose(0, 2, 1), atol=1e-14)

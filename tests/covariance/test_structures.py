@@ -5,14 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixedfx.covariance.angles import Polar
 from mixedfx.covariance.components import Component
-from mixedfx.covariance.exchangeable import Polar, angle, correlation, correlation_slope, lowest_correlation
-from mixedfx.covariance.structures import STRUCTURES, structure_for
+from mixedfx.covariance.exchangeable import Equal
+from mixedfx.covariance.serial import Serial
+from mixedfx.covariance.structures import STRUCTURES, is_special_case, structure_for
 from mixedfx.covariance.triangular import Unstructured
 
 SIZES = (1, 2, 3, 6)
 REGISTERED = [structure_for(k, name) for name in STRUCTURES for k in SIZES]
-SHAPES = [Polar(k, shared, plain) for k in (2, 4) for shared in (True, False) for plain in ((0,), ())]
+SHAPES = [
+    Polar(kind(k), shared, name, plain)
+    for k in (2, 4)
+    for kind, name in ((Equal, "cs"), (Serial, "hetar1"))
+    for shared, plain in ((True, ()), (False, (0,)), (False, ()))
+]
+FAMILIES = [kind(k) for kind in (Equal, Serial) for k in (2, 3, 6)]
 EVERY = REGISTERED + SHAPES
 NAMED = {"ids": lambda s: f"{s.name}-{s.k}"}
 
@@ -86,12 +94,11 @@ def test_at_an_end_the_covariance_does_not_move_to_first_order(structure):
         par = drawn(structure)
         at = structure.at_end(par, 0.0)
         assert not at.any()
-        par[m] = 1e-9 if not isinstance(structure, Polar) or m < structure.n_sds else par[m]
-        if isinstance(structure, Polar) and m == structure.n_sds:
-            par[m] = np.pi / 2 - 1e-9
+        angle = isinstance(structure, Polar) and m == structure.n_sds
+        par[m] = structure.correlation.angle(structure.correlation.lowest) - 1e-9 if angle else 1e-9
         there = structure.snapped(par, 1e-6)
         assert structure.at_end(there, 0.0).tolist() == [i == m for i in range(len(par))]
-        if structure.name == "us":  # of a triangle, where the rest of the column is zero as well
+        if structure.free:  # of a triangle, where the rest of the column is zero as well
             there = np.where(structure.entries[1] == structure.entries[1][m], 0.0, there)
         T, dT = structure.factor(there), structure.directions(there)[m]
         np.testing.assert_allclose(dT @ T.T + T @ dT.T, 0.0, atol=1e-12)
@@ -107,8 +114,7 @@ def test_components_are_read_from_the_covariance(structure):
         if component.kind == "sd":
             np.testing.assert_allclose(sd[list(component.columns)], component.value(T), rtol=1e-12)
         else:
-            pairs = [(i, j) for i in component.columns for j in component.columns if i < j]
-            found = [covariance[i, j] / (sd[i] * sd[j]) for i, j in pairs]
+            found = [covariance[i, j] / (sd[i] * sd[j]) for i, j in component.pairs]
             np.testing.assert_allclose(found, component.value(T), rtol=1e-9, atol=1e-12)
     columns = tuple(f"c{i}" for i in range(structure.k))
     names = [(c.kind, *c.names(columns, "shared")) for c in structure.components]
@@ -117,19 +123,19 @@ def test_components_are_read_from_the_covariance(structure):
     assert len(names) == structure.n_parameters
 
 
-@pytest.mark.parametrize("structure", [s for s in REGISTERED if s.name != "us"], **NAMED)
+@pytest.mark.parametrize("structure", [s for s in REGISTERED if not s.free], **NAMED)
 def test_a_held_component_is_a_parameter(structure):
     """In the shape that `held` gives, moving its parameter moves the component and keeps the family."""
     T = structure.factor(drawn(structure))
     for component in structure.components:
-        shape, at = structure.held(component)
+        shape, at, family = structure.held(component)
         par = shape.parameters(T)
         value = float(component.value(shape.factor(par)))
         np.testing.assert_allclose(value, component.value(T), rtol=1e-10)
         if component.kind == "sd":
             np.testing.assert_allclose(par[at], value, rtol=1e-12)
         else:
-            np.testing.assert_allclose(correlation(par[at], structure.k), value, rtol=1e-10)
+            np.testing.assert_allclose(family.correlation(par[at]), value, rtol=1e-10)
 
 
 def test_a_correlation_is_undefined_where_nothing_varies():
@@ -137,23 +143,86 @@ def test_a_correlation_is_undefined_where_nothing_varies():
     assert np.isnan(Component("cor", (0, 1, 2)).value(np.diag([1.0, 0.0, 0.0])))
 
 
-@given(k=st.integers(2, 60), share=st.floats(0.0, 1.0))
-def test_angles_and_correlations(k, share):
+@given(kind=st.sampled_from([Equal, Serial]), k=st.integers(2, 60), share=st.floats(0.0, 1.0))
+def test_angles_and_correlations(kind, k, share):
     """Over the whole range, whose ends are exact; cos and sin lose at most a few units of rounding."""
-    rho = lowest_correlation(k) + share * (1.0 - lowest_correlation(k))
-    t = angle(rho, k)
-    assert 0.0 <= t <= np.pi / 2
-    np.testing.assert_allclose(correlation(t, k), rho, atol=4e-16 * k)
+    family = kind(k)
+    rho = family.lowest + share * (1.0 - family.lowest)
+    t = family.angle(rho)
+    assert 0.0 <= t <= family.angle(family.lowest)
+    np.testing.assert_allclose(family.correlation(t), rho, atol=4e-16 * k)
     step = 1e-6
-    numeric = (correlation(t + step, k) - correlation(t - step, k)) / (2 * step)
-    np.testing.assert_allclose(correlation_slope(float(t), k), numeric, atol=1e-8)
+    numeric = (family.correlation(t + step) - family.correlation(t - step)) / (2 * step)
+    np.testing.assert_allclose(family.slope(float(t)), numeric, atol=1e-8)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f"{type(f).__name__}-{f.k}")
+def test_roots_of_correlation_matrices(family):
+    """U U' = R all over the range and at its ends, which y reaches as well; the slope of R is that of differences."""
+    for rho in (family.lowest, 0.7 * family.lowest, 0.0, 0.3, 0.9999, 1.0):
+        t = family.angle(rho)
+        U = family.root(np.cos(t), np.sin(t))
+        np.testing.assert_allclose(U @ U.T, family.matrix(rho), atol=1e-13)
+        numeric = (family.matrix(rho + 1e-6) - family.matrix(rho - 1e-6)) / 2e-6
+        np.testing.assert_allclose(family.matrix_slope(rho), numeric, atol=1e-8)
+        np.testing.assert_allclose(family.of_rows(U, np.ones(family.k, dtype=bool)), t, atol=1e-12)
+    y = np.array([-40.0, -3.0, 0.0, 2.0, 40.0])  # at the first an angle has no digits of it left
+    c, s, slope = family.cosines(y)
+    np.testing.assert_allclose(c**2 + s**2, 1.0, rtol=1e-14)
+    np.testing.assert_allclose(family.unconstrained(np.arctan2(s, c))[1:], y[1:], rtol=1e-9, atol=1e-15)
+    numeric = [np.arctan2(*family.cosines(v)[1::-1]) for v in (y + 1e-6, y - 1e-6)]
+    np.testing.assert_allclose(slope, (numeric[0] - numeric[1]) / 2e-6, atol=1e-8)
+
+
+@given(seed=st.integers(0, 10_000), k=st.integers(2, 7), share=st.sampled_from([0.0, 1e-9, 0.3, 0.8, 1.0 - 1e-9, 1.0]))
+def test_serial_correlation_has_the_covariance_it_names(seed, k, share):
+    """s_i s_j rho^|i - j|, near both ends of the range too, and theta comes back."""
+    sd = np.random.default_rng(seed).uniform(0.1, 3.0, k)
+    rho = 2.0 * share - 1.0
+    R = np.array([[rho ** abs(i - j) for j in range(k)] for i in range(k)])
+    for name, theta in (("hetar1", np.append(sd, rho)), ("ar1", np.array([sd[0], rho]))):
+        structure = structure_for(k, name)
+        F = structure.factor_at(theta)
+        D = np.diag(sd) if name == "hetar1" else sd[0] * np.eye(k)
+        np.testing.assert_allclose(F @ F.T, D @ R @ D, atol=1e-13)
+        np.testing.assert_allclose(structure.theta(F), theta, rtol=1e-12)
+
+
+def test_columns_without_variance_leave_the_correlation_of_the_others():
+    """Of neighbours where two vary; of the others the root of their power, which is positive if even."""
+    serial = structure_for(5, "hetar1")
+    for sd, rho in (([1, 0, 2, 1, 0], -0.4), ([1, 0, 0, 2, 0], -0.4), ([1, 0, 2, 0, 1], 0.4), ([1, 0, 0, 2, 0], 1.0)):
+        theta = np.array([*sd, rho], dtype=float)
+        np.testing.assert_allclose(serial.theta(serial.factor_at(theta)), theta, atol=1e-12)
+    one = np.array([0.0, 1.0, 0.0, 0.0, 0.0, 0.4])
+    np.testing.assert_allclose(serial.theta(serial.factor_at(one)), [0, 1, 0, 0, 0, 0], atol=1e-14)
+
+
+SPECIAL = {
+    "id": {"diag", "homcs", "cs", "ar1", "hetar1"},
+    "diag": {"cs", "hetar1"},
+    "homcs": {"cs"},
+    "ar1": {"hetar1"},
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_which_structures_are_special_cases_is_found(name):
+    """Of four columns those listed; of two any one correlation is any other; a column of its own is one of any sds."""
+    found = {s for s in STRUCTURES if is_special_case(structure_for(4, name), structure_for(4, s), range(4))}
+    assert found == {name, "us"} | SPECIAL.get(name, set())
+    one = {s for s in STRUCTURES if is_special_case(structure_for(1, name), structure_for(3, s), (1,))}
+    assert one == {s for s in STRUCTURES if structure_for(3, s).n_sds == 3}
+    assert is_special_case(structure_for(2, "ar1"), structure_for(2, "homcs"), (0, 1))
+    assert not is_special_case(structure_for(3, "ar1"), structure_for(3, "hetar1"), (0, 2, 1))
 
 
 @given(seed=st.integers(0, 10_000), k=st.integers(2, 6), share=st.sampled_from([0.0, 1e-9, 0.3, 1.0 - 1e-9, 1.0]))
 def test_compound_symmetry_has_the_covariance_it_names(seed, k, share):
     """Standard deviations as given, any two correlations equal, near both ends of the range too."""
     sd = np.random.default_rng(seed).uniform(0.1, 3.0, k)
-    rho = lowest_correlation(k) + share * (1.0 - lowest_correlation(k))
+    lowest = Equal(k).lowest
+    rho = lowest + share * (1.0 - lowest)
     R = np.full((k, k), rho) + (1.0 - rho) * np.eye(k)
     for name, theta in (("cs", np.append(sd, rho)), ("homcs", np.array([sd[0], rho]))):
         F = structure_for(k, name).factor_at(theta)

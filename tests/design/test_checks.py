@@ -302,7 +302,7 @@ def _structured(formula):
     return [str(w.message) for w in caught if issubclass(w.category, StructureWarning)]
 
 
-@pytest.mark.parametrize("structure", ["cs", "homcs"])
+@pytest.mark.parametrize("structure", ["cs", "homcs", "ar1", "hetar1"])
 def test_a_structure_over_a_number_asks_for_a_factor(structure):
     """As metafor's ~ inner | outer takes any inner column for a factor, and this language does not."""
     (message,) = _structured(f"y ~ 1 + {structure}(0 + time | g)")
@@ -310,9 +310,17 @@ def test_a_structure_over_a_number_asks_for_a_factor(structure):
     assert _structured(f"y ~ 1 + {structure}(0 + factor(time) | g)") == []
 
 
-@pytest.mark.parametrize("structure", ["id", "homcs"])
+@pytest.mark.parametrize("structure", ["id", "homcs", "ar1"])
 def test_one_standard_deviation_for_numbers_of_two_units_is_said(structure):
     (message,) = _structured(f"y ~ 1 + {structure}(1 + time | g)")
     assert "depend on the unit" in message
     assert _structured(f"y ~ 1 + {structure}(0 + factor(time) | g)") == []
     assert _structured("y ~ 1 + cs(1 + time | g)") == _structured("y ~ 1 + diag(1 + time | g)") == []
+
+
+def test_columns_that_are_not_one_after_the_other_have_no_serial_correlation():
+    """An intercept beside differences, or a slope, is no occasion."""
+    for left in ("time", "factor(time)"):
+        (message,) = _structured(f"y ~ 1 + hetar1(1 + {left} | g)")
+        assert "one occasion after the other" in message
+        assert "hetar1(0 + occasion | g)" in message

@@ -38,6 +38,8 @@ STRUCTURES = {
     "identity": " + id(0 + k | g)",
     "compound": " + cs(0 + k | g)",
     "homogeneous": " + homcs(0 + k | g)",
+    "serial": " + ar1(0 + k | g)",
+    "own serial": " + hetar1(0 + k | g)",
     "nested": " + (1 | a) + (1 | g)",
     "crossed": " + (1 | g) + (1 | h)",
     "crossed slopes": " + (1 | g) + (1 + x | h)",
@@ -45,7 +47,7 @@ STRUCTURES = {
     "related": " + (1 | gr(h, cov=R))",
     "slope and related": " + (1 + x | g) + (1 | gr(h, cov=R))",
 }
-ONE_FACTOR = ("intercept", "slope", "diagonal", "identity", "compound", "homogeneous")
+ONE_FACTOR = ("intercept", "slope", "diagonal", "identity", "compound", "homogeneous", "serial", "own serial")
 LEVELS = [f"h{i}" for i in range(8)]
 AUXILIARY = {
     "shape": 4.0, "sigma": 0.5, "nu": 5.0, "phi": 6.0, "dispersion": 0.7, "power": 1.6,

@@ -32,16 +32,19 @@ def dense_Z(design):
 
 def factors_of(design, theta):
     """One T for each term: theta is its lower triangle by columns, its diagonal, or standard deviations and rho."""
+    apart, own = lambda k: np.abs(np.subtract.outer(np.arange(k), np.arange(k))), ("cs", "hetar1")
     factors, at = [], 0
     for term in design.random:
         k = term.n_columns
         T = np.zeros((k, k))
-        if k > 1 and term.structure in ("id", "cs", "homcs"):
-            sds = theta[at : at + (k if term.structure == "cs" else 1)] * np.ones(k)
-            rho = 0.0 if term.structure == "id" else theta[at + (k if term.structure == "cs" else 1)]
-            values, vectors = np.linalg.eigh(np.full((k, k), rho) + (1 - rho) * np.eye(k))
+        if k > 1 and term.structure in ("id", "cs", "homcs", "ar1", "hetar1"):
+            n_sds = k if term.structure in own else 1
+            sds = theta[at : at + n_sds] * np.ones(k)
+            rho = 0.0 if term.structure == "id" else theta[at + n_sds]
+            R = rho ** apart(k) if "ar1" in term.structure else np.full((k, k), rho) + (1 - rho) * np.eye(k)
+            values, vectors = np.linalg.eigh(R)
             T = np.diag(sds) @ vectors * np.sqrt(np.clip(values, 0, None))
-            at += {"id": 1, "homcs": 2, "cs": k + 1}[term.structure]
+            at += n_sds + (term.structure != "id")
         elif term.correlated:
             for j in range(k):
                 T[j:, j] = theta[at : at + k - j]

@@ -38,7 +38,7 @@ of a term ``("decov", concentration, shape, scale)``."""
 class Term:
     """One random term: levels of the rows, covariates (n, k), priors of its k standard deviations, LKJ parameter.
 
-    `exchangeable`: any two effects have one correlation; `shared`: all have one standard deviation; `relation`: known
+    `alike`: any two effects have one correlation (equal), or neighbours (serial), powers of it others; `shared`: all have one standard deviation; `relation`: known
     correlations of the levels. `at_means`: whether the priors of standard deviations are of effects where the
     covariates are at their means; the first is the constant.
     """
@@ -50,7 +50,7 @@ class Term:
     sd: tuple
     eta: float = 1.0
     at_means: bool = False
-    exchangeable: bool = False
+    alike: str = ""
     shared: bool = False
     relation: np.ndarray | None = None
 
@@ -258,7 +258,11 @@ def random_effects(model, t, sd, values):
     at, total = str(t + 1), 0.0
     L = np.eye(k)
     A = np.eye(J) if term.relation is None else np.linalg.cholesky(term.relation)
-    if term.exchangeable:
+    if term.alike == "serial":
+        x = float(values[f"x_{at}"])
+        L = np.linalg.cholesky((2 * x - 1) ** np.abs(np.subtract.outer(np.arange(k), np.arange(k))))
+        total += (term.eta - 1) * np.linalg.slogdet(L @ L.T)[1]
+    elif term.alike == "equal":
         x = float(values[f"x_{at}"])
         rho = (k * x - 1) / (k - 1)
         L = np.linalg.cholesky(np.full((k, k), rho) + (1 - rho) * np.eye(k))
@@ -353,7 +357,7 @@ def support(model):
             own = [prior for prior in term.sd if prior[0] != "share"]
             mixed = len(own) < k
             found[f"own_sd_{t}" if mixed else f"sd_{t}"] = ((len(own),) if mixed or k > 1 else (), "positive")
-        if term.exchangeable:
+        if term.alike:
             found[f"x_{t}"] = ((), "unit")
         elif full:
             found[f"L_{t}"] = ((k, k), "correlation")

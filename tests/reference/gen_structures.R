@@ -42,3 +42,31 @@ write(toJSON(list(
   metafor=list(homcs=of_mv("CS"), cs=of_mv("HCS"), us=of_mv("UN"), diag=of_mv("DIAG"), id=of_mv("ID"),
     relation=of_mv(NULL, R=list(school=A), Rscale="none"))
 ), digits=NA, auto_unbox=FALSE, pretty=TRUE), file.path(folder, "structures.json"))
+
+# Serial correlation of five occasions, 40 pupils, two answers each; a second response whose neighbours are opposed.
+set.seed(21)
+t <- expand.grid(rep=1:2, occasion=factor(1:5), pupil=sprintf("p%02d", 1:40))
+serial <- function(rho) t(sapply(1:40, function(i) as.numeric(arima.sim(list(ar=rho), 5)) * sqrt(1 - rho^2)))
+at <- cbind(as.integer(factor(t$pupil)), as.integer(t$occasion))
+t$x <- round(rnorm(nrow(t)), 3)
+t$score <- round(2 + 0.3 * t$x + c(0.8, 1, 1.3, 1, 1.5)[t$occasion] * serial(0.7)[at] + rnorm(nrow(t), sd=0.6), 3)
+t$swing <- round(1 - 0.2 * t$x + serial(-0.5)[at] + rnorm(nrow(t), sd=0.6), 3)
+t$vi <- round(runif(nrow(t), 0.05, 0.5), 3)
+write.csv(t, file.path(folder, "pupils.csv"), row.names=FALSE)
+serial_tmb <- function(formula, REML, data=t) {
+  m <- glmmTMB(formula, data=data, REML=REML, control=glmmTMBControl(optCtrl=list(iter.max=5000, eval.max=5000, rel.tol=1e-14)))
+  V <- VarCorr(m)$cond$pupil
+  list(criterion=-2 * as.numeric(logLik(m)), beta=as.numeric(fixef(m)$cond), sd=attr(V, "stddev")[[1]],
+       cor=attr(V, "correlation")[1, 2], sigma=sigma(m), se=as.numeric(sqrt(diag(vcov(m)$cond))))
+}
+single <- t[t$rep == 1, ]
+serial_mv <- function(struct) lapply(c(ML="ML", REML="REML"), function(method) {
+  m <- rma.mv(score, vi, mods=~x, random=~occasion | pupil, struct=struct, data=single, method=method,
+    control=list(optimizer="optim", optmethod="BFGS", reltol=1e-15, maxit=5000))
+  list(loglik=as.numeric(logLik(m)), beta=as.numeric(m$beta), se=m$se, tau2=m$tau2, rho=m$rho)
+})
+write(toJSON(list(
+  glmmTMB=list(score=list(ML=serial_tmb(score ~ x + ar1(0 + occasion | pupil), FALSE), REML=serial_tmb(score ~ x + ar1(0 + occasion | pupil), TRUE)),
+    swing=list(ML=serial_tmb(swing ~ x + ar1(0 + occasion | pupil), FALSE), REML=serial_tmb(swing ~ x + ar1(0 + occasion | pupil), TRUE))),
+  metafor=list(ar1=serial_mv("AR"), hetar1=serial_mv("HAR"))
+), digits=NA, auto_unbox=FALSE, pretty=TRUE), file.path(folder, "serial.json"))

@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parents[1] / "reference" / "structures"
 REFERENCE = json.loads((FOLDER / "structures.json").read_text())
 DATA = pd.read_csv(FOLDER / "schools.csv")
 RELATION = pd.read_csv(FOLDER / "relation.csv", index_col=0)
+PUPILS, SERIAL = pd.read_csv(FOLDER / "pupils.csv"), json.loads((FOLDER / "serial.json").read_text())
 CASES = [(p, s, m) for p, of in REFERENCE.items() for s, methods in of.items() for m in methods]
 
 
@@ -51,3 +52,33 @@ def test_against_metafor_with_known_variances(structure, method):
     correlations = fit.varcorr.sdcor[fit.varcorr.var2.notna()]
     if len(correlations):
         np.testing.assert_allclose(correlations, known["rho"], atol=2e-5)
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+@pytest.mark.parametrize("response", ["score", "swing"])
+def test_serial_correlation_against_glmmtmb(response, method):
+    """Positive and negative. Its optimiser stops with 'singular convergence', up to 2e-8 above the minimum."""
+    known = SERIAL["glmmTMB"][response][method]
+    fit = mx.lmer(f"{response} ~ x + ar1(0 + factor(occasion) | pupil)", PUPILS, REML=method == "REML")
+    assert -1e-7 < fit.criterion - known["criterion"][0] < 1e-9
+    np.testing.assert_allclose(fit.fixef, known["beta"], atol=1e-5)
+    np.testing.assert_allclose([fit.sigma, *fit.varcorr.sdcor[:2]], [known[n][0] for n in ("sigma", "sd", "cor")],
+                               rtol=2e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+@pytest.mark.parametrize("structure", ["ar1", "hetar1"])
+def test_serial_correlation_against_metafor(structure, method):
+    """Its AR and HAR with known variances, through lmer and rma_mv."""
+    known = SERIAL["metafor"][structure][method]
+    data = PUPILS[PUPILS.rep == 1].assign(se=lambda d: np.sqrt(d.vi))
+    right = f"x + {structure}(0 + factor(occasion) | pupil)"
+    fit = mx.lmer(f"score | se(se) ~ {right}", data, REML=method == "REML")
+    meta = mx.rma_mv(f"score ~ {right}", data, vi="vi", method=method)
+    constant = np.linalg.slogdet(fit.design.X.T @ fit.design.X)[1] / 2 if method == "REML" else 0.0
+    np.testing.assert_allclose([fit.loglik + constant, meta.loglik()], known["loglik"][0], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(fit.fixef, known["beta"], atol=1e-5)
+    np.testing.assert_allclose(fit.tidy(ddf="normal").std_error, known["se"], rtol=2e-5)
+    found = meta.components.estimate
+    np.testing.assert_allclose(found, [*known["tau2"], *known["rho"]], rtol=2e-5)
+    assert meta.components.term.iloc[-1] == "rho"

@@ -11,7 +11,6 @@ import pytest
 from scipy import stats
 
 from mixedfx import priors
-from mixedfx.covariance.sampled import sampled
 from mixedfx.covariance.structures import structure_for
 from mixedfx.covariance.unconstrained import Layout, coordinates_of, correlation_factor, log_one_minus_square
 from mixedfx.priors.resolve import TermPrior
@@ -22,7 +21,7 @@ SIZES = [1, 2, 3, 4]
 
 def sampled_of(k, correlated=True):
     """Coordinates of a term of k columns."""
-    return sampled(structure_for(k, "us" if correlated else "diag"))
+    return structure_for(k, "us" if correlated else "diag").sampled
 
 
 def kinds(k):

@@ -68,7 +68,7 @@ def joint_draws(target: Target, sample: PosteriorSample) -> tuple[JointDraws, Co
     part = CollapsedPart(target, sample.phi)
     at, design = part.variances, target.collapsed.design
     factors = tuple(at.factors(t) for t in range(len(design.random)))
-    auxiliary = {} if design.known_sd is not None else {"sigma": at.sigma}
+    auxiliary = {} if design.knows_errors else {"sigma": at.sigma}
     return JointDraws((Predictor(sample.beta, sample.u, factors),), auxiliary), part
 
 

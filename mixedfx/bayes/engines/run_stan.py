@@ -52,8 +52,8 @@ class OnStan:
         return self.engine.available()
 
     def obstacle(self, design: Design, family: Family, priors: ResolvedPriors) -> str:
-        """Empty: there is a program for every model."""
-        return ""
+        """Why there is no program for a model; empty where there is one."""
+        return "the sampling errors of V are correlated" if design.known_covariance is not None else ""
 
     def sample(
         self, design: Design, family: Family, priors: ResolvedPriors, *, reason: str, draws: int, chains: int,

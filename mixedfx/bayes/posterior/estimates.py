@@ -97,7 +97,7 @@ def ranef_tables(posterior: Posterior, moment: Any) -> dict[str, pd.DataFrame]:
 
 def sigma(posterior: Posterior) -> float:
     """Posterior mean of sigma; see `PosteriorFit.sigma`."""
-    if posterior.design.known_sd is not None:
+    if posterior.design.knows_errors:
         return 1.0
     return float(posterior.joint.auxiliary["sigma"].mean()) if "sigma" in posterior.joint.auxiliary else float("nan")
 
@@ -114,7 +114,7 @@ def varcorr(posterior: Posterior) -> pd.DataFrame:
             table.insert(0, "category", predictor.category)
         parts.append(table)
     table = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    if posterior.family.normal and posterior.design.known_sd is None:
+    if posterior.family.normal and not posterior.design.knows_errors:
         sigma = posterior.joint.auxiliary["sigma"]
         table.loc[len(table)] = ["Residual", None, None, float(np.mean(sigma**2)), float(sigma.mean())]
     return table

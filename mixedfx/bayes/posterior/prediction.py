@@ -184,6 +184,7 @@ def residual_sd(posterior: Posterior, chosen: NDArray[np.intp] | slice = slice(N
     """(n, D) residual standard deviations of the rows of a gaussian response, for the chosen draws."""
     check_option("family", posterior.family.name, ("gaussian",))
     design = posterior.design
+    row_facts(design)  # refuses errors that are correlated
     if design.known_sd is not None:
         return np.repeat(design.known_sd[:, None], posterior.joint.predictors[0].beta[chosen].shape[0], axis=1)
     scale = np.ones(len(design.y)) if design.weights is None else design.weights**-0.5

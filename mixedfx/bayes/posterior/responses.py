@@ -132,6 +132,10 @@ def refuse_weights(posterior: Posterior, kind: PredictionKind) -> None:
         raise OptionError(
             "weights= divide the residual variance, which only new responses have", hint='Use kind="predictive".'
         )
-    if not posterior.family.weights or posterior.design.known_sd is not None:
-        what = "se(...) says what it is" if posterior.family.weights else f"the {posterior.family.name} family has none"
+    if not posterior.family.weights or posterior.design.knows_errors:
+        what = (
+            "se(...), or V=, says what it is"
+            if posterior.family.weights
+            else f"the {posterior.family.name} family has none"
+        )
         raise OptionError(f"weights= divide a residual variance that is estimated, and {what}", hint="Leave them out.")

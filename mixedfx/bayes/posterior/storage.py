@@ -32,7 +32,7 @@ from mixedfx.bayes.posterior import plain_values
 from mixedfx.bayes.posterior.joint import JointDraws, Predictor
 from mixedfx.bayes.posterior.posterior import Posterior
 from mixedfx.design.design import Design, RowReport
-from mixedfx.errors import DataError, MixedfxWarning, OptionError
+from mixedfx.errors import DataError, MixedfxWarning, ModelError, OptionError
 from mixedfx.families.family import Family
 from mixedfx.output import whole_file
 
@@ -47,6 +47,11 @@ def save(posterior: Posterior, path: str | Path) -> Path:
     """Write a fit; see `PosteriorFit.save`."""
     from importlib.metadata import version
 
+    if posterior.design.knows_errors and not posterior.design.formula.knows_errors:
+        raise ModelError(
+            "V= is no part of the formula or the data, which a saved fit is built from anew",
+            hint="Fit y | se(s) ~ ... where errors are independent; else save what you need of the draws.",
+        )
     arrays = _arrays(posterior)
     head = {
         "format": FORMAT,

@@ -63,6 +63,7 @@ class Blocks:
     loops: dict[str, list[str]] = field(default_factory=lambda: {block: [] for block in BLOCKS})
     _heading: str = ""
     _headed: set[tuple[str, str]] = field(default_factory=set)
+    _functions: set[str] = field(default_factory=set)
 
     def head(self, heading: str) -> None:
         """Put a comment before whatever is added next, in each block that something is added to."""
@@ -78,14 +79,17 @@ class Blocks:
                 self.put(block, text, each)
 
     def put(self, block: str, text: str, each: bool = False) -> None:
-        """Add lines to a block; `each` marks those that belong to each predictor."""
+        """Add lines to a block; `each` marks those that belong to each predictor. A function is added once."""
+        if block == "functions" and text in self._functions:
+            return
         if self._heading and (block, self._heading) not in self._headed and block != "functions":
             self._headed.add((block, self._heading))
             if block in ("data", "parameters"):
                 gap = [""] if self.lines[block] else []
                 self.lines[block] += [*gap, f"// {self._heading}"]
-        if block == "functions" and self.lines[block]:
-            self.lines[block].append("")
+        if block == "functions":
+            self._functions.add(text)
+            self.lines[block] += [""] if self.lines[block] else []
         if not (each and self.nominal):
             self.lines[block] += text.replace("@", "").split("\n")
         elif block == "parameters":

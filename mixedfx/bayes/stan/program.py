@@ -110,8 +110,7 @@ def _mixed(term: TermShape) -> bool:
 def _term(blocks: Blocks, shape: ModelShape, term: TermShape, t: str) -> None:
     """Add one random term: its levels, standard deviations, correlations and effects."""
     structure = "correlated" if term.correlated else "diagonal" if term.several else "one"
-    words = {"correlated": "correlated effects", "diagonal": "independent effects", "one": "one effect"}[structure]
-    words = f"equally {words}" if term.exchangeable else words
+    words = f"{term.manner} effects" if term.several else "one effect"
     words = f"{words}, of one standard deviation," if term.shared else words
     related_words = ", levels related" if term.related else ""
     where = ", covariates at their means" if term.at_means else ""
@@ -139,7 +138,7 @@ def _term(blocks: Blocks, shape: ModelShape, term: TermShape, t: str) -> None:
         blocks.add(f"random/sd_{count}", t=t)
         _prior(blocks, f"sd_{t}", own, each=True, size=size)
     if term.correlated:
-        blocks.add("random/exchangeable" if term.exchangeable else "random/correlations", t=t)
+        blocks.add(f"random/{term.correlations}", t=t)
     related, before, after = "", "", ""
     if term.related:
         blocks.add("random/relation", t=t)

@@ -33,14 +33,14 @@ class TermShape:
         Whether a level has several effects.
     constant
         Whether the one effect of a level is an intercept, without a covariate.
-    correlated
-        Whether the effects of a level are correlated.
+    manner
+        How the effects of a level are correlated, in a word.
+    correlations
+        The chunk that has their correlations; empty where they are independent.
     centred
         Whether the effects themselves are parameters, instead of standard normal ones that are scaled.
     sd
         Sorted kinds of the priors of the standard deviations; ``("decov",)`` for a decov prior.
-    exchangeable
-        Whether any two effects have one correlation.
     shared
         Whether all effects of a level have one standard deviation.
     related
@@ -51,13 +51,18 @@ class TermShape:
 
     several: bool
     constant: bool
-    correlated: bool
+    manner: str
+    correlations: str
     centred: bool
     sd: tuple[str, ...]
     at_means: bool = False
-    exchangeable: bool = False
     shared: bool = False
     related: bool = False
+
+    @property
+    def correlated(self) -> bool:
+        """Whether the effects of a level are correlated."""
+        return bool(self.correlations)
 
 
 @dataclass(frozen=True)
@@ -190,12 +195,12 @@ def model_shape(
             TermShape(
                 several=term.n_columns > 1,
                 constant=term.columns == ("Intercept",),
-                correlated=any(component.kind == "cor" for component in term.covariance.components),
+                manner=term.covariance.manner,
+                correlations=term.covariance.stan if term.covariance.n_correlations else "",
                 centred=bool({name, term.label} & chosen),
                 sd=_sd_kinds(prior),
                 at_means=prior.at_means,
-                exchangeable=term.n_columns > 1 and term.structure in ("cs", "homcs"),
-                shared=term.n_columns > 1 and term.structure in ("id", "homcs"),
+                shared=term.covariance.n_sds < term.n_columns,
                 related=term.relation is not None,
             )
             for name, term, prior in zip(names, design.random, resolved.terms, strict=True)

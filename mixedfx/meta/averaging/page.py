@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
 from mixedfx.meta.averaging import report
+from mixedfx.meta.averaging.state import RobmaState
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
-
-if TYPE_CHECKING:
-    from mixedfx.meta.averaging.fit import RobmaFit
 
 MOST_MODELS = 8
 MECHANISM = {
@@ -23,7 +19,7 @@ MECHANISM = {
 NAMES = {"SMD": "standardised mean difference", "COR": "correlation", "ZCOR": "Fisher's z", "OR": "log odds ratio"}
 
 
-def page(fit: RobmaFit) -> SummaryContent:
+def page(fit: RobmaState) -> SummaryContent:
     """Facts and tables behind `RobmaFit.summary`."""
     clusters = f" in {len(fit.given.cluster_labels)} clusters" if fit.clustered else ""
     title = f"Bayesian model-averaged meta-analysis of {fit.k} estimates{clusters}: {len(fit.members)} models"
@@ -41,11 +37,11 @@ def page(fit: RobmaFit) -> SummaryContent:
     return SummaryContent(title, tuple(blocks))
 
 
-def _level(fit: RobmaFit) -> str:
+def _level(fit: RobmaState) -> str:
     return f"{100 * fit.level:g} % intervals"
 
 
-def facts(fit: RobmaFit) -> list[tuple[str, str]]:
+def facts(fit: RobmaState) -> list[tuple[str, str]]:
     """Labelled sentences."""
     given, found = fit.given, [("Priors", fit.ensemble.name)]
     measure = NAMES.get(fit.measure, fit.measure) or "that of the estimates"
@@ -67,7 +63,7 @@ def facts(fit: RobmaFit) -> list[tuple[str, str]]:
     return found
 
 
-def evidence_words(fit: RobmaFit) -> str:
+def evidence_words(fit: RobmaState) -> str:
     """By which methods evidences were found, and how exact they are."""
     parts = []
     for method in ("quadrature", "importance sampling", "bridge sampling"):
@@ -84,7 +80,7 @@ def evidence_words(fit: RobmaFit) -> str:
     return "; ".join(parts) + f"; error of posterior probabilities about {max(error, 1e-12):.1g}"
 
 
-def _best(fit: RobmaFit) -> pd.DataFrame:
+def _best(fit: RobmaState) -> pd.DataFrame:
     table = report.models(fit).sort_values("posterior", ascending=False, kind="stable")
     table["error"] = [f"{value:.1g}" for value in table["error"]]
     return table.drop(columns=["method", "k_hat", "inclusion_bf"])

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,13 +24,11 @@ from mixedfx.errors import OptionError
 from mixedfx.meta.averaging import report
 from mixedfx.meta.averaging.members import Member, known_or
 from mixedfx.meta.averaging.pooled import interval_of, quantiles
+from mixedfx.meta.averaging.state import RobmaState
 from mixedfx.meta.measure import Array
 from mixedfx.priors.bounded import Beta
 from mixedfx.priors.location import Normal
 from mixedfx.priors.marginal import Marginal, marginal
-
-if TYPE_CHECKING:
-    from mixedfx.meta.averaging.fit import RobmaFit
 
 POINTS = 801
 INNER = 0.8  # of the prior that the axis holds at least, where its parameter has no ends
@@ -76,7 +74,7 @@ class Parameter:
         return np.concatenate(parts), np.repeat(self.prior / ATOMS, ATOMS)
 
 
-def find_parameter(fit: RobmaFit, name: str, conditional: bool = False) -> Parameter:
+def find_parameter(fit: RobmaState, name: str, conditional: bool = False) -> Parameter:
     """A parameter by its name in `RobmaFit.estimates`.
 
     All models speak of it, but of rho those with heterogeneity only; with `conditional` those that have it.
@@ -87,7 +85,8 @@ def find_parameter(fit: RobmaFit, name: str, conditional: bool = False) -> Param
         A name that no parameter has; `conditional` where no model has it.
     """
     known = report.parameters(fit)
-    by_name = dict(zip(fit.estimates.index, known, strict=True))  # rows are in the order of the parameters
+    rows = report.estimates(fit, False, None, None).index  # in the order of the parameters
+    by_name = dict(zip(rows, known, strict=True))
     if name not in by_name:
         raise OptionError(f"there is no parameter {name!r}", hint=did_you_mean(name, by_name, all_of="Parameters"))
     key = by_name[name]
@@ -105,7 +104,7 @@ def find_parameter(fit: RobmaFit, name: str, conditional: bool = False) -> Param
     return Parameter(key, tuple(models), priors, before, np.nan_to_num(after))
 
 
-def prior_in(fit: RobmaFit, member: Member, key: Key) -> Marginal | float:
+def prior_in(fit: RobmaState, member: Member, key: Key) -> Marginal | float:
     """Prior of a parameter in one model, or the value that it has there."""
     if key == ("mu",):
         return known_or(member.effect.prior, -np.inf, np.inf)
@@ -125,7 +124,7 @@ def prior_in(fit: RobmaFit, member: Member, key: Key) -> Marginal | float:
     return marginal(Normal(0.0, prior.scale * float(np.linalg.norm(row))))
 
 
-def _prior_of_weight(fit: RobmaFit, member: Member, interval: str) -> Marginal | float:
+def _prior_of_weight(fit: RobmaState, member: Member, interval: str) -> Marginal | float:
     if member.kind != "weights":
         return 1.0
     edges = fit.pooled.edges
@@ -135,7 +134,7 @@ def _prior_of_weight(fit: RobmaFit, member: Member, interval: str) -> Marginal |
     return marginal(Beta(sum(alpha[j:]), sum(alpha[:j]))) if j else 1.0
 
 
-def densities(fit: RobmaFit, parameter: Parameter) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+def densities(fit: RobmaState, parameter: Parameter) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
     """Curves and spikes as `mixedfx.plots.spike_densities` draws them."""
     spikes = parameter.points
     free = [(i, one, p) for i, one, p in zip(parameter.models, parameter.priors, parameter.prior, strict=True)

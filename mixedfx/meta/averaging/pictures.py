@@ -15,6 +15,7 @@ from mixedfx.meta.averaging.page import NAMES
 from mixedfx.meta.averaging.parameter_densities import densities, find_parameter
 from mixedfx.meta.averaging.pooled import described
 from mixedfx.meta.averaging.sensitivity import FACTORS, scaled_components, sensitivity
+from mixedfx.meta.averaging.state import RobmaState
 from mixedfx.meta.effect_sizes.transforms import find_back
 from mixedfx.meta.univariate.rma_report import critical_value
 from mixedfx.progress import Asked
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from mixedfx.meta.averaging.fit import RobmaFit
     from mixedfx.plots.picture import Picture
 
 STEPS = 60  # standard errors at which the lines of PET and PEESE are drawn
@@ -37,7 +37,7 @@ PARAMETERS = {
 ENDS = ("estimate", "conf_low", "conf_high")
 
 
-def plot(fit: RobmaFit, kind: str, ax: Axes | None, **options: Any) -> Picture:
+def plot(fit: RobmaState, kind: str, ax: Axes | None, **options: Any) -> Picture:
     """Draw one picture.
 
     Raises
@@ -53,14 +53,14 @@ def plot(fit: RobmaFit, kind: str, ax: Axes | None, **options: Any) -> Picture:
     return Picture(KINDS[kind](fit, ax, **options))
 
 
-def _effect(fit: RobmaFit) -> str:
+def _effect(fit: RobmaState) -> str:
     """What the reported effects are."""
     measure = fit.given.measure
     return NAMES.get(measure, measure) or "effect"
 
 
 def _parameter(
-    fit: RobmaFit, ax: Axes | None, parameter: str = "mu", conditional: bool = False, **options: Any
+    fit: RobmaState, ax: Axes | None, parameter: str = "mu", conditional: bool = False, **options: Any
 ) -> Axes:
     from mixedfx.plots.spike_densities import spike_densities
 
@@ -70,7 +70,7 @@ def _parameter(
 
 
 def forest_tables(
-    fit: RobmaFit, level: float, transf: Any, cluster: str, order: str, studies: bool
+    fit: RobmaState, level: float, transf: Any, cluster: str, order: str, studies: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Estimates, true effects and means as `mixedfx.plots.study_forest` draws them.
 
@@ -80,13 +80,14 @@ def forest_tables(
     check_option("order", order, ("data", "estimate"))
     measure = fit.given.measure if fit.given.fisher else None
     ends = ["mean", "lower", "upper"]
-    pooled = [_mean_row("All models", fit.tidy(False, measure, level), fit.predict(None, measure, level).iloc[0])]
+    every, new = report.estimates(fit, False, measure, level), report.predict(fit, None, measure, level)
+    pooled = [_mean_row("All models", every, new.iloc[0])]
     if len({member.alternative("effect") for member in fit.members}) == 2:
-        pooled.append(_mean_row("Models with an effect", fit.tidy(True, measure, level)))
+        pooled.append(_mean_row("Models with an effect", report.estimates(fit, True, measure, level)))
     means = pd.DataFrame(pooled)
     clusters: Any = None
     if fit.clustered:
-        clusters = fit.cluster_effects(measure, level).rename(columns=dict(zip(ends, ENDS, strict=True)))
+        clusters = report.cluster_effects(fit, measure, level).rename(columns=dict(zip(ends, ENDS, strict=True)))
         first = pd.unique(fit.given.owner[np.argsort(fit.given.order)])  # as in the data
         clusters = clusters.iloc[first].reset_index(drop=True)
         clusters["label"] = [f"{cluster} {name}" if name.isdigit() else name for name in clusters["cluster"]]
@@ -96,7 +97,7 @@ def forest_tables(
             raise OptionError("studies=False draws clusters, and the fit has none", hint="Fit with cluster='...'.")
         table = clusters[["label", *ENDS]]
     else:
-        truth = fit.true_effects(measure, level)
+        truth = report.true_effects(fit, measure, level)
         y, half = truth["yi"].to_numpy(), critical_value(np.inf, level) * np.sqrt(fit.source.vi)
         table = pd.DataFrame({"label": truth["label"], "estimate": y, "conf_low": y - half, "conf_high": y + half})
         table[["true", "true_low", "true_high"]] = truth[ends]
@@ -122,7 +123,7 @@ def _mean_row(label: str, estimates: pd.DataFrame, ahead: Any = None) -> dict[st
 
 
 def _forest(
-    fit: RobmaFit, ax: Axes | None, transf: Any = None, level: float | None = None, cluster: str = "cluster",
+    fit: RobmaState, ax: Axes | None, transf: Any = None, level: float | None = None, cluster: str = "cluster",
     order: str = "data", studies: bool = True, **options: Any,
 ) -> Axes:  # fmt: skip
     from mixedfx.plots.study_forest import study_forest
@@ -137,12 +138,12 @@ def _forest(
     )  # fmt: skip
 
 
-def weight_tables(fit: RobmaFit, conditional: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
+def weight_tables(fit: RobmaState, conditional: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Weights after and before the data by intervals of one-sided p: low, high, (k,) mean, median, lower, upper.
 
     With `conditional` averaged over the models with a weight function.
     """
-    after = fit.weights
+    after = report.weights(fit)
     edges = fit.pooled.edges
     if conditional:
         flags = np.array([member.kind == "weights" for member in fit.members])[fit.pooled.model]
@@ -156,14 +157,14 @@ def weight_tables(fit: RobmaFit, conditional: bool = False) -> tuple[pd.DataFram
     return after.drop(columns="interval").assign(**ends), pd.DataFrame(before, columns=report.STATISTICS).assign(**ends)
 
 
-def _weights(fit: RobmaFit, ax: Axes | None, conditional: bool = False, prior: bool = True, **options: Any) -> Axes:
+def _weights(fit: RobmaState, ax: Axes | None, conditional: bool = False, prior: bool = True, **options: Any) -> Axes:
     from mixedfx.plots.weight_function import weight_function
 
     after, before = weight_tables(fit, conditional)
     return weight_function(after, prior=before if prior else None, ax=ax, **options)
 
 
-def regression_table(fit: RobmaFit, level: float) -> pd.DataFrame:
+def regression_table(fit: RobmaState, level: float) -> pd.DataFrame:
     """Mean estimates by standard error under PET and PEESE, averaged over the models with each.
 
     Columns label, std_error, estimate, lower, upper, in the units of mu.
@@ -190,7 +191,7 @@ def regression_table(fit: RobmaFit, level: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "std_error", "estimate", "lower", "upper"])
 
 
-def _funnel(fit: RobmaFit, ax: Axes | None, level: float | None = None, **options: Any) -> Axes:
+def _funnel(fit: RobmaState, ax: Axes | None, level: float | None = None, **options: Any) -> Axes:
     from mixedfx.plots.funnel import funnel
 
     if fit.given.moderators:
@@ -199,14 +200,14 @@ def _funnel(fit: RobmaFit, ax: Axes | None, level: float | None = None, **option
     table = pd.DataFrame({"estimate": given.y / given.scale, "std_error": given.se / given.scale})
     label = "effect (Fisher's z, in units of mu)" if given.fisher else _effect(fit)
     line = regression_table(fit, fit.level if level is None else level)
-    centre = float(fit.estimates.loc["mu", "mean"])
+    centre = float(report.estimates(fit, False, None, None).loc["mu", "mean"])
     return funnel(table, centre, regression=line, ax=ax, **{"xlabel": label, **options})
 
 
 WORDS = {"effect": "effect", "heterogeneity": "heterogeneity", "hierarchical": "clustering"}
 
 
-def model_labels(fit: RobmaFit) -> list[str]:
+def model_labels(fit: RobmaState) -> list[str]:
     """What each model has, in words; with its prior where a component has several."""
     labels = []
     several = {
@@ -225,7 +226,7 @@ def model_labels(fit: RobmaFit) -> list[str]:
     return labels
 
 
-def _models(fit: RobmaFit, ax: Axes | None, **options: Any) -> Axes:
+def _models(fit: RobmaState, ax: Axes | None, **options: Any) -> Axes:
     from mixedfx.plots.model_probabilities import model_probabilities
 
     table = pd.DataFrame({"model": model_labels(fit), "prior": fit.prior, "posterior": fit.posterior})
@@ -233,7 +234,7 @@ def _models(fit: RobmaFit, ax: Axes | None, **options: Any) -> Axes:
 
 
 def _sensitivity(
-    fit: RobmaFit,
+    fit: RobmaState,
     ax: Axes | None,
     prior: str | None = None,
     component: str | None = None,
@@ -246,7 +247,7 @@ def _sensitivity(
     from mixedfx.plots.bayes_factors import bf_sensitivity
     from mixedfx.plots.panels import panels
 
-    asked: dict[Any, float] = fit.components["inclusion_bf"].to_dict()
+    asked: dict[Any, float] = report.components(fit)["inclusion_bf"].to_dict()
     known = [name for name in scaled_components(fit) if not np.isnan(asked.get(component or name, np.nan))]
     if not known:
         raise ModelError(

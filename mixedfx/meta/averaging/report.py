@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,12 @@ from mixedfx.meta.averaging.given import cells
 from mixedfx.meta.averaging.pooled import described, quantiles
 from mixedfx.meta.averaging.read import moderator_rows
 from mixedfx.meta.averaging.scales import converter
+from mixedfx.meta.averaging.state import RobmaState
 from mixedfx.meta.averaging.truths import new_effects
 from mixedfx.meta.averaging.truths import true_effects as draw_true_effects
 from mixedfx.meta.measure import Array
 from mixedfx.meta.selection.intervals import interval_names
 from mixedfx.sampling.importance import resample
-
-if TYPE_CHECKING:
-    from mixedfx.meta.averaging.fit import RobmaFit
 
 TAKEN = ("mu", "tau", "rho", "PET", "PEESE", "effect", "heterogeneity", "hierarchical", "bias")
 STATISTICS = ["mean", "median", "lower", "upper"]
@@ -32,7 +30,7 @@ def _log_sum(logs: Array) -> float:
     return float(top + np.log(np.exp(logs - top).sum())) if np.isfinite(top) else -np.inf
 
 
-def inclusion(fit: RobmaFit, present: list[bool | None]) -> tuple[int, float, float, float]:
+def inclusion(fit: RobmaState, present: list[bool | None]) -> tuple[int, float, float, float]:
     """Models with a component; its prior and posterior probability among models that speak of it; its Bayes factor."""
     known = np.array([flag is not None for flag in present])
     yes = known & np.array([bool(flag) for flag in present])
@@ -48,7 +46,7 @@ def inclusion(fit: RobmaFit, present: list[bool | None]) -> tuple[int, float, fl
     return int(yes.sum()), float(prior), float(1 / (1 + np.exp(min(-odds, 700.0)))), bf
 
 
-def component_flags(fit: RobmaFit) -> dict[str, list[bool | None]]:
+def component_flags(fit: RobmaState) -> dict[str, list[bool | None]]:
     """Whether each model has each component."""
     names = ["effect", "heterogeneity", *(["hierarchical"] if fit.clustered else []), "bias"]
     flags = {name: [member.alternative(name) for member in fit.members] for name in names}
@@ -57,14 +55,14 @@ def component_flags(fit: RobmaFit) -> dict[str, list[bool | None]]:
     return flags
 
 
-def components(fit: RobmaFit) -> pd.DataFrame:
+def components(fit: RobmaState) -> pd.DataFrame:
     """Table behind `RobmaFit.components`."""
     rows = {name: inclusion(fit, present) for name, present in component_flags(fit).items() if any(present)}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["models", "prior", "posterior", "inclusion_bf"])
     return table.rename_axis("component")
 
 
-def models(fit: RobmaFit) -> pd.DataFrame:
+def models(fit: RobmaState) -> pd.DataFrame:
     """Table behind `RobmaFit.models`."""
     rows = []
     for i, (member, evidence) in enumerate(zip(fit.members, fit.evidences, strict=True)):
@@ -82,7 +80,7 @@ def models(fit: RobmaFit) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def parameters(fit: RobmaFit) -> dict[Key, tuple[Array, list[bool | None]]]:
+def parameters(fit: RobmaState) -> dict[Key, tuple[Array, list[bool | None]]]:
     """Values of each parameter in all draws, and which models have it."""
     at, flags = fit.pooled, component_flags(fit)
     kinds = [member.kind for member in fit.members]
@@ -115,13 +113,13 @@ def _row_name(key: Key) -> str:
     return name if len(key) == 2 else f"{name}[{key[2]}]"
 
 
-def _level(fit: RobmaFit, level: float | None) -> float:
+def _level(fit: RobmaState, level: float | None) -> float:
     if level is not None:
         check_level(level)
     return fit.level if level is None else level
 
 
-def estimates(fit: RobmaFit, conditional: bool, measure: str | None, level: float | None) -> pd.DataFrame:
+def estimates(fit: RobmaState, conditional: bool, measure: str | None, level: float | None) -> pd.DataFrame:
     """Table behind `RobmaFit.tidy`."""
     level = _level(fit, level)
     convert, factor = converter(fit.measure, measure)
@@ -140,7 +138,7 @@ def estimates(fit: RobmaFit, conditional: bool, measure: str | None, level: floa
     return pd.DataFrame.from_dict(rows, orient="index", columns=STATISTICS).rename_axis("parameter")
 
 
-def weights(fit: RobmaFit) -> pd.DataFrame:
+def weights(fit: RobmaState) -> pd.DataFrame:
     """Table behind `RobmaFit.weights`."""
     at, given = fit.pooled, fit.given
     L = at.omega.shape[1]
@@ -157,7 +155,7 @@ def weights(fit: RobmaFit) -> pd.DataFrame:
     return table
 
 
-def counts(fit: RobmaFit) -> pd.DataFrame:
+def counts(fit: RobmaState) -> pd.DataFrame:
     """Table behind `RobmaFit.counts`."""
     rows = []
     for prior in dict.fromkeys(member.bias.prior for member in fit.members if member.kind == "weights"):
@@ -167,7 +165,7 @@ def counts(fit: RobmaFit) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["bias", "interval", "k"])
 
 
-def moderator_levels(fit: RobmaFit, level: float | None) -> pd.DataFrame:
+def moderator_levels(fit: RobmaState, level: float | None) -> pd.DataFrame:
     """Table behind `RobmaFit.moderator_levels`."""
     level = _level(fit, level)
     at, rows = fit.pooled, []
@@ -183,12 +181,12 @@ def moderator_levels(fit: RobmaFit, level: float | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["moderator", "at", *STATISTICS])
 
 
-def _resampled(fit: RobmaFit) -> tuple[Array, np.random.Generator]:
+def _resampled(fit: RobmaState) -> tuple[Array, np.random.Generator]:
     rng = np.random.default_rng(fit.seed)
     return resample(fit.pooled.weights, fit.n_draws, rng), rng
 
 
-def _truths(fit: RobmaFit) -> tuple[Array, Array, Array]:
+def _truths(fit: RobmaState) -> tuple[Array, Array, Array]:
     """Rows of the parameters, and true effects of estimates and clusters."""
     rows, rng = _resampled(fit)
     return rows, *draw_true_effects(fit.given, fit.members, fit.mechanism, fit.pooled, rows, rng)
@@ -199,7 +197,7 @@ def _column_table(values: Array, convert: Callable[[Array], Array], level: float
     return pd.DataFrame([described(convert(column), even, level) for column in values.T], columns=STATISTICS)
 
 
-def true_effects(fit: RobmaFit, measure: str | None, level: float | None) -> pd.DataFrame:
+def true_effects(fit: RobmaState, measure: str | None, level: float | None) -> pd.DataFrame:
     """Table behind `RobmaFit.true_effects`."""
     level = _level(fit, level)
     given = fit.given
@@ -212,7 +210,7 @@ def true_effects(fit: RobmaFit, measure: str | None, level: float | None) -> pd.
     return table.iloc[np.argsort(given.order)].reset_index(drop=True)
 
 
-def cluster_effects(fit: RobmaFit, measure: str | None, level: float | None) -> pd.DataFrame:
+def cluster_effects(fit: RobmaState, measure: str | None, level: float | None) -> pd.DataFrame:
     """Table behind `RobmaFit.cluster_effects`."""
     level = _level(fit, level)
     if fit.given.start is None:
@@ -224,7 +222,7 @@ def cluster_effects(fit: RobmaFit, measure: str | None, level: float | None) -> 
     return table
 
 
-def predict(fit: RobmaFit, newdata: Any, measure: str | None, level: float | None) -> pd.DataFrame:
+def predict(fit: RobmaState, newdata: Any, measure: str | None, level: float | None) -> pd.DataFrame:
     """Table behind `RobmaFit.predict`."""
     level = _level(fit, level)
     at, convert = fit.pooled, converter(fit.measure, measure)[0]
@@ -242,7 +240,7 @@ def predict(fit: RobmaFit, newdata: Any, measure: str | None, level: float | Non
     return pd.DataFrame(rows, columns=[*STATISTICS, "pred_low", "pred_high"], index=labels)
 
 
-def draws(fit: RobmaFit) -> Draws:
+def draws(fit: RobmaState) -> Draws:
     """Draws behind `RobmaFit.draws`."""
     rows, theta, effects = _truths(fit)
     keys: list[Key] = [("model",)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from mixedfx.errors import OptionError, check_option
 from mixedfx.meta.averaging import report
 from mixedfx.meta.averaging.members import Member, members
 from mixedfx.meta.averaging.solve import Solved, solve
+from mixedfx.meta.averaging.state import RobmaState
 from mixedfx.meta.selection.clusters import MECHANISMS
 from mixedfx.priors.bias import PEESE, PET
 from mixedfx.priors.bounded import Truncated, Uniform
@@ -25,9 +26,6 @@ from mixedfx.priors.ensembles import Ensemble, ModelPrior, Option
 from mixedfx.priors.location import Normal, StudentT
 from mixedfx.priors.positive import Exponential, Gamma, InverseGamma
 from mixedfx.progress import Asked, Progress
-
-if TYPE_CHECKING:
-    from mixedfx.meta.averaging.fit import RobmaFit
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -65,7 +63,7 @@ def wider(prior: Any, factor: float) -> Any:
     return prior if change is None else change(prior, factor)
 
 
-def scaled_components(fit: RobmaFit) -> tuple[str, ...]:
+def scaled_components(fit: RobmaState) -> tuple[str, ...]:
     """Components, and moderators by the names of `RobmaFit.components`, some prior of which has a scale."""
     found = []
     for name in report.component_flags(fit):
@@ -75,13 +73,13 @@ def scaled_components(fit: RobmaFit) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _option(fit: RobmaFit, member: Member, component: str) -> Option | None:
+def _option(fit: RobmaState, member: Member, component: str) -> Option | None:
     if component in ("effect", "heterogeneity", "hierarchical", "bias"):
         return getattr(member, component)
     return member.moderators[_moderators(fit)[component]]
 
 
-def _moderators(fit: RobmaFit) -> dict[str, int]:
+def _moderators(fit: RobmaState) -> dict[str, int]:
     """Position of each moderator, by the name of its component."""
     names = list(report.component_flags(fit))[-len(fit.given.moderators) :] if fit.given.moderators else []
     return {name: j for j, name in enumerate(names)}
@@ -91,7 +89,7 @@ def _change(option: Option, factor: float) -> Option:
     return option if option.null else replace(option, prior=wider(option.prior, factor))
 
 
-def rescaled(fit: RobmaFit, component: str, factor: float) -> Ensemble:
+def rescaled(fit: RobmaState, component: str, factor: float) -> Ensemble:
     """The ensemble with the scale of one component's alternatives multiplied."""
     old = fit.ensemble
 
@@ -109,7 +107,7 @@ def rescaled(fit: RobmaFit, component: str, factor: float) -> Ensemble:
 
 
 def sensitivity(
-    fit: RobmaFit,
+    fit: RobmaState,
     priors: str | Sequence[str] | None,
     factors: Sequence[float],
     mechanisms: str | Sequence[str] | None,
@@ -145,7 +143,7 @@ def sensitivity(
     return pd.concat(tables, ignore_index=True)
 
 
-def _refitted(fit: RobmaFit, ensemble: Ensemble, mechanism: str, known: dict[Any, Solved]) -> RobmaFit:
+def _refitted(fit: RobmaState, ensemble: Ensemble, mechanism: str, known: dict[Any, Solved]) -> RobmaState:
     """The averaged meta-analysis under another ensemble or mechanism; `known` are models that are computed already."""
     found = members(ensemble, fit.given)
     new = [m for m in found if _key(m, mechanism) not in known]

@@ -8,7 +8,7 @@ not have.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,11 @@ from mixedfx.meta.averaging.given import cells
 from mixedfx.meta.averaging.members import Member
 from mixedfx.meta.averaging.pooled import described
 from mixedfx.meta.averaging.solve import sample
+from mixedfx.meta.averaging.state import RobmaState
 from mixedfx.meta.measure import Array
 from mixedfx.priors.bounded import Beta, Uniform
 from mixedfx.priors.marginal import Marginal, marginal
 from mixedfx.sampling.importance import at_mode
-
-if TYPE_CHECKING:
-    from mixedfx.meta.averaging.fit import RobmaFit
 
 CHAINS = 4
 NUMBERS = {Uniform: ("uniform", ("lower", "upper")), Beta: ("beta", ("alpha", "beta"))}
@@ -85,7 +83,7 @@ model {{
 """
 
 
-def cross_check(fit: RobmaFit, which: int | None, draws: int, seed: int) -> pd.DataFrame:
+def cross_check(fit: RobmaState, which: int | None, draws: int, seed: int) -> pd.DataFrame:
     """Table behind `RobmaFit.cross_check`."""
     which = int(np.argmax(fit.posterior)) if which is None else which
     if not 0 <= which < len(fit.members):
@@ -167,7 +165,7 @@ def _density(name: str, prior: Marginal) -> str:
     return f"{stan}_lpdf({name} | {given}) - ({float(np.log(prior.mass))!r})"
 
 
-def _data(fit: RobmaFit, member: Member) -> dict[str, Any]:
+def _data(fit: RobmaState, member: Member) -> dict[str, Any]:
     given, k = fit.given, fit.k
     columns = list(member.coefficients.columns)
     cluster = np.zeros(k, dtype=int)

@@ -110,7 +110,7 @@ class RmaMvState(Tested):
         """Each variance and correlation of the true effects: group, term, estimate.
 
         Variances are named as metafor's users know them: ``sigma2`` of a random intercept, ``tau2`` of the effects of
-        a structured term, ``rho`` of any two of them.
+        a structured term, ``rho`` of any two of them, or of neighbours.
         """
         rows = []
         for name, term, factor in zip(
@@ -124,7 +124,7 @@ class RmaMvState(Tested):
                     single = len(component.columns) > 1 or term.n_columns == 1
                     rows.append((name, inner if single else f"{inner}[{of[0]}]", value**2))
                 else:
-                    whole = len(component.columns) > 2 or term.covariance.name == "homcs"
+                    whole = len(component.columns) > 2 or term.covariance.n_sds == 1
                     rows.append((name, "rho" if whole else f"rho[{of[0]}, {of[1]}]", value))
         return pd.DataFrame(rows, columns=["group", "term", "estimate"]).astype({"estimate": float})
 

@@ -20,8 +20,9 @@ from mixedfx.errors import (
 from mixedfx.meta.measure import Array
 from mixedfx.meta.selection.clusters import MECHANISMS
 from mixedfx.meta.selection.estimate import SelectionInput, fit_selection
-from mixedfx.meta.selection.fit import SelectionFit, Source
+from mixedfx.meta.selection.fit import SelectionFit
 from mixedfx.meta.selection.intervals import FEW, Alternative, Empty, interval_names, read_steps
+from mixedfx.meta.selection.state import Source
 from mixedfx.meta.selection.weights import WeightFunction, find_weight_function
 
 SelectionType = Literal["stepfun", "halfnorm", "negexp", "logistic", "power", "beta"]

@@ -15,20 +15,20 @@ import pandas as pd
 from mixedfx.errors import check_level
 from mixedfx.meta.measure import Array
 from mixedfx.meta.selection.report import weight_at, weights
+from mixedfx.meta.selection.state import SelectionState
 from mixedfx.meta.univariate.rma_report import critical_value
 from mixedfx.plots.picture import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mixedfx.meta.selection.fit import SelectionFit
 
 POINTS = 400  # of a curve
 SMALLEST = 1e-3  # p at which a curve begins
 TIMES = 3.0  # the largest weight, or 1, that the axis shows of intervals
 
 
-def weight_table(fit: SelectionFit, level: float | None = None) -> pd.DataFrame:
+def weight_table(fit: SelectionState, level: float | None = None) -> pd.DataFrame:
     """Weights as `mixedfx.plots.weight_function` draws them: low and high, or p; mean, lower, upper; k."""
     level = fit.level if level is None else level
     check_level(level)
@@ -46,7 +46,7 @@ def weight_table(fit: SelectionFit, level: float | None = None) -> pd.DataFrame:
     return pd.DataFrame({"p": p, "mean": mean, "lower": mean * np.exp(-half), "upper": mean * np.exp(half)})
 
 
-def _log_error(fit: SelectionFit, p: Array) -> Array:
+def _log_error(fit: SelectionState, p: Array) -> Array:
     """(m,) standard errors of log w(p)."""
     given, at = fit.estimate.given, fit.estimate.at_weights
     assert given.function.log_weight is not None
@@ -57,7 +57,7 @@ def _log_error(fit: SelectionFit, p: Array) -> Array:
     return np.sqrt(np.einsum("am,ab,bm->m", slope, fit.estimate.maximum.covariance[at, at], slope))
 
 
-def plot(fit: SelectionFit, ax: Axes | None, level: float | None, **options: Any) -> Picture:
+def plot(fit: SelectionState, ax: Axes | None, level: float | None, **options: Any) -> Picture:
     """Picture behind `SelectionFit.plot`."""
     from mixedfx.plots.weight_function import weight_function
 

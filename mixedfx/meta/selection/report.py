@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,14 +15,12 @@ from mixedfx.meta.selection.estimate import fit_selection
 from mixedfx.meta.selection.intervals import CUSTOMARY, count_table, interval_names
 from mixedfx.meta.selection.maximum import Maximum
 from mixedfx.meta.selection.profile import profile_limits
+from mixedfx.meta.selection.state import SelectionState
 from mixedfx.meta.univariate.rma_report import critical_value, limits
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 from mixedfx.results.summary import rows_text
 from mixedfx.results.tables import fixed_table
-
-if TYPE_CHECKING:
-    from mixedfx.meta.selection.fit import SelectionFit
 
 WORDS = {
     "conditional": "conditional: estimates pass singly, and how many of a cluster did says nothing of its effect",
@@ -36,19 +34,19 @@ DIRECTION = {
 }
 
 
-def tidy(fit: SelectionFit, level: float | None) -> pd.DataFrame:
+def tidy(fit: SelectionState, level: float | None) -> pd.DataFrame:
     """Table behind `SelectionFit.tidy`."""
     return fixed_table(fit.names, fit.beta, fit.vcov.to_numpy(), np.inf, fit.level if level is None else level)
 
 
-def counts(fit: SelectionFit) -> pd.DataFrame:
+def counts(fit: SelectionState) -> pd.DataFrame:
     """Table behind `SelectionFit.counts`."""
     given = fit.estimate.given
     steps = CUSTOMARY if given.function.smooth else given.steps
     return count_table(given.z, steps, given.two_sided)
 
 
-def terms(fit: SelectionFit) -> list[str]:
+def terms(fit: SelectionState) -> list[str]:
     """Names of the weights."""
     given = fit.estimate.given
     if not given.function.smooth:
@@ -56,12 +54,12 @@ def terms(fit: SelectionFit) -> list[str]:
     return ["delta"] if len(fit.delta) == 1 else [f"delta{j + 1}" for j in range(len(fit.delta))]
 
 
-def _on_log_scale(fit: SelectionFit) -> bool:
+def _on_log_scale(fit: SelectionState) -> bool:
     function = fit.estimate.given.function
     return not function.smooth or function.clip > 0
 
 
-def weights(fit: SelectionFit, level: float | None) -> pd.DataFrame:
+def weights(fit: SelectionState, level: float | None) -> pd.DataFrame:
     """Table behind `SelectionFit.weights`."""
     level = fit.level if level is None else level
     check_level(level)
@@ -82,7 +80,7 @@ def weights(fit: SelectionFit, level: float | None) -> pd.DataFrame:
     return table
 
 
-def variances(fit: SelectionFit) -> pd.DataFrame:
+def variances(fit: SelectionState) -> pd.DataFrame:
     """Variances of true effects, their standard errors."""
     part = fit.estimate.at_variances
     theta, se = fit.estimate.maximum.theta[part], np.sqrt(np.diag(fit.estimate.maximum.covariance))[part]
@@ -93,7 +91,7 @@ def variances(fit: SelectionFit) -> pd.DataFrame:
     return table
 
 
-def glance(fit: SelectionFit) -> pd.DataFrame:
+def glance(fit: SelectionState) -> pd.DataFrame:
     """Table behind `SelectionFit.glance`."""
     given = fit.estimate.given
     npar = int(np.isnan(fit.estimate.known).sum())
@@ -116,7 +114,7 @@ def glance(fit: SelectionFit) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def confint(fit: SelectionFit, level: float | None, method: str) -> pd.DataFrame:
+def confint(fit: SelectionState, level: float | None, method: str) -> pd.DataFrame:
     """Table behind `SelectionFit.confint`."""
     level = fit.level if level is None else level
     check_level(level)
@@ -139,7 +137,7 @@ def confint(fit: SelectionFit, level: float | None, method: str) -> pd.DataFrame
     )
 
 
-def sensitivity(fit: SelectionFit) -> pd.DataFrame:
+def sensitivity(fit: SelectionState) -> pd.DataFrame:
     """Table behind `SelectionFit.sensitivity`."""
     variances_at = fit.estimate.at_variances
 
@@ -165,7 +163,7 @@ def sensitivity(fit: SelectionFit) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def weight_at(fit: SelectionFit, p: Array) -> Array:
+def weight_at(fit: SelectionState, p: Array) -> Array:
     """Weights behind `SelectionFit.weight_at`."""
     given = fit.estimate.given
     if not given.function.smooth:
@@ -179,7 +177,7 @@ def weight_at(fit: SelectionFit, p: Array) -> Array:
     return np.exp(logs).reshape(p.shape)
 
 
-def summary(fit: SelectionFit) -> SummaryContent:
+def summary(fit: SelectionState, mechanisms: pd.DataFrame) -> SummaryContent:
     """Page behind `SelectionFit.summary`."""
     given, function = fit.estimate.given, fit.estimate.given.function
     where = "" if given.codes is None else f" in {int(given.codes.max()) + 1} clusters"
@@ -223,7 +221,7 @@ def summary(fit: SelectionFit) -> SummaryContent:
     p = f"chi-square({fit.df})" + (", half of it at 0, as no selection is a boundary" if function.boundary else "")
     test = pd.DataFrame([{"test": "No selection", "LRT": fit.lrt, "df": fit.df, "p_value": fit.p_value}])
     blocks.append(frame_table(test, f"Test ({p})"))
-    table = fit.sensitivity.rename(columns={"estimate": fit.names[0], "std_error": "se"})
+    table = mechanisms.rename(columns={"estimate": fit.names[0], "std_error": "se"})
     notes = [(str(row["mechanism"]), str(row["note"])) for row in table.to_dict("records") if row["note"]]
     heading = "Sensitivity: the likelihood cannot tell mechanisms apart, and they disagree"
     blocks.append(
@@ -237,6 +235,6 @@ def summary(fit: SelectionFit) -> SummaryContent:
     return SummaryContent(title, tuple(blocks))
 
 
-def _fit_row(fit: SelectionFit) -> pd.DataFrame:
+def _fit_row(fit: SelectionState) -> pd.DataFrame:
     numbers: Any = glance(fit)[["logLik", "logLik_unselected", "AIC", "BIC"]]
     return numbers

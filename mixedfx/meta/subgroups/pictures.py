@@ -13,18 +13,18 @@ from mixedfx.effects.contrasts import find_rows
 from mixedfx.errors import OptionError, check_option
 from mixedfx.meta.subgroups.models import AVERAGED
 from mixedfx.meta.subgroups.posterior import Averaged, prior_of
+from mixedfx.meta.subgroups.state import SubgroupState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mixedfx.meta.subgroups.analysis import SubgroupAnalysis
     from mixedfx.plots.picture import Picture
 
 POINTS = 801  # at which densities are drawn
 WIDER = 0.6  # of the axis beyond the posterior, as a share of it
 
 
-def draw(analysis: SubgroupAnalysis, kind: str, ax: Axes | None, options: dict[str, Any]) -> Picture:
+def draw(analysis: SubgroupState, kind: str, ax: Axes | None, options: dict[str, Any]) -> Picture:
     """Draw one picture; see `SubgroupAnalysis.plot`."""
     from mixedfx.plots.picture import Picture
 
@@ -32,7 +32,7 @@ def draw(analysis: SubgroupAnalysis, kind: str, ax: Axes | None, options: dict[s
     return Picture(KINDS[kind](analysis, ax, options))
 
 
-def _forest(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any]) -> Axes:
+def _forest(analysis: SubgroupState, ax: Axes | None, options: dict[str, Any]) -> Axes:
     table = analysis.table
     pooled = table[table["model"] == AVERAGED]
     inner = analysis.effects().quantities.interval(0.5)
@@ -50,7 +50,7 @@ def _forest(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any]
     return _draw_forest(analysis, both, ax, options)
 
 
-def _models(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any]) -> Axes:
+def _models(analysis: SubgroupState, ax: Axes | None, options: dict[str, Any]) -> Axes:
     tables = []
     for name in (*analysis.names, AVERAGED):
         found = analysis.effects(None if name == AVERAGED else name)
@@ -60,7 +60,7 @@ def _models(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any]
     return _draw_forest(analysis, pd.concat(tables, ignore_index=True), ax, {"group": False, "width": 4.5} | options)
 
 
-def _draw_forest(analysis: SubgroupAnalysis, table: pd.DataFrame, ax: Axes | None, options: dict[str, Any]) -> Axes:
+def _draw_forest(analysis: SubgroupState, table: pd.DataFrame, ax: Axes | None, options: dict[str, Any]) -> Axes:
     """One line for each subgroup, a colour for each model."""
     from mixedfx.plots.forest import forest
 
@@ -78,7 +78,7 @@ def _draw_forest(analysis: SubgroupAnalysis, table: pd.DataFrame, ax: Axes | Non
     return forest(table, ax=ax, **(given | options))
 
 
-def _prior(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any]) -> Axes:
+def _prior(analysis: SubgroupState, ax: Axes | None, options: dict[str, Any]) -> Axes:
     """Density of an effect, or of a difference, before and after the data; exact zeros as arrows."""
     from mixedfx.plots.spike_densities import spike_densities
 
@@ -112,7 +112,7 @@ def _prior(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any])
     return spike_densities(curves, points if len(points) else None, ax=ax, **given)
 
 
-def _sensitivity(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any]) -> Axes:
+def _sensitivity(analysis: SubgroupState, ax: Axes | None, options: dict[str, Any]) -> Axes:
     from mixedfx.plots.bayes_factors import bf_sensitivity
 
     if len(analysis.names) < 2:
@@ -123,13 +123,13 @@ def _sensitivity(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str,
     return bf_sensitivity(table, scale="unit", group="model", ax=ax, **given)
 
 
-def _probabilities(analysis: SubgroupAnalysis, ax: Axes | None, options: dict[str, Any]) -> Axes:
+def _probabilities(analysis: SubgroupState, ax: Axes | None, options: dict[str, Any]) -> Axes:
     from mixedfx.plots.model_probabilities import model_probabilities
 
     return model_probabilities(analysis.models.assign(model=analysis.models["description"]), ax=ax, **options)
 
 
-KINDS: dict[str, Callable[[SubgroupAnalysis, Any, dict[str, Any]], Any]] = {
+KINDS: dict[str, Callable[[SubgroupState, Any, dict[str, Any]], Any]] = {
     "forest": _forest,
     "models": _models,
     "probabilities": _probabilities,

@@ -49,10 +49,14 @@ NAMED = {
     "one correlation": "x + w + cs(1 + x + w | g)",
     "one standard deviation": "x + id(1 + x + w | g) + (1 | h)",
     "one of each": "x + w + homcs(0 + x + w | h)",
+    "serial": "x + w + ar1(0 + factor(grade) | g) + hetar1(0 + factor(grade) | h)",
     "related levels": "x + w + (1 | gr(g, cov=A)) + cs(1 + x | gr(h, cov=B))",
     "related and correlated": "x + (1 + x + w | gr(g, cov=A)) + (1 + x || gr(h, cov=B))",
 }
 """Structures that are named, and levels that are related."""
+
+ALIKE = {"cs": "equal", "homcs": "equal", "ar1": "serial", "hetar1": "serial"}
+"""Structures with one correlation: of any two effects, or of neighbours."""
 
 
 def relation(levels):
@@ -170,13 +174,13 @@ def plain(design, family, resolved, centred=False, at_means=True):
         Term(
             term.codes,
             term.z,
-            term.structure in ("us", "cs", "homcs"),
+            term.structure not in ("diag", "id"),
             centred,
             plain_prior(prior.sd) if isinstance(prior.sd, Decov) else tuple(plain_prior(sd) for sd in prior.sd),
             prior.eta if prior.eta is not None else 1.0,
             at_means and term.correlated and term.n_columns > 1 and term.columns[0] == "Intercept",
-            term.n_columns > 1 and term.structure in ("cs", "homcs"),
-            term.n_columns > 1 and term.structure in ("id", "homcs"),
+            ALIKE.get(term.structure, "") if term.n_columns > 1 else "",
+            term.n_columns > 1 and term.structure in ("id", "homcs", "ar1"),
             term.relation,
         )
         for term, prior in zip(design.random, resolved.terms, strict=True)

@@ -66,6 +66,8 @@ CASES = {
     "gaussian_crossed_centred": case("gaussian", f"{CROSSED} + (1 + w || mood)", centred=True),
     "gaussian_one_term_centred": case("gaussian", CROSSED, centred=["h"]),
     "gaussian_exchangeable": case("gaussian", "x + w + cs(1 + x + w | g)"),
+    "gaussian_serial": case("gaussian", "x + ar1(0 + factor(grade) | g) + hetar1(0 + factor(grade) | h)"),
+    "categorical_serial": case("categorical", "x + hetar1(0 + factor(grade) | g)"),
     "gaussian_one_sd": case("gaussian", "x + id(1 + x + w | g) + homcs(0 + x + w | h)"),
     "gaussian_related_levels": case("gaussian", "x + w + (1 + x | gr(g, cov=A))", env=RELATED),
     "gaussian_related_levels_centred": case("gaussian", "x + w + (1 + x | gr(g, cov=A))", env=RELATED, centred=True),

@@ -30,7 +30,7 @@ def sampled(name, right, priors=None, left=None, weights=None, **options):
 
 def _more(shape):
     """Variables besides those that joint draws need."""
-    return [f"Omega_{t}" for t, term in enumerate(shape.terms, start=1) if term.correlated and not term.exchangeable]
+    return [f"Omega_{t}" for t, term in enumerate(shape.terms, start=1) if term.correlations == "correlations"]
 
 
 def linear_predictor(design, predictor):
