@@ -153,7 +153,6 @@ _FUNCTIONS = {
     "rma_glmm": "mixedfx.meta.counts.rma_glmm",
     "rma_mv": "mixedfx.meta.multivariate.rma_mv",
     "rma_mh": "mixedfx.meta.univariate.pooled",
-    "rma_mv": "mixedfx.meta.multivariate.rma_mv",
     "rma_peto": "mixedfx.meta.univariate.pooled",
     "robma": "mixedfx.meta.averaging.robma",
     "screen_moderators": "mixedfx.meta.moderators.screening",
