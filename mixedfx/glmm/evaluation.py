@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.glmm import nested
 from mixedfx.glmm.curvature import curvature
 from mixedfx.glmm.laplace import Pieces, gradient, pieces
 from mixedfx.glmm.model import Model, inner, plus
 from mixedfx.glmm.modes import DECREMENT, Mode, find_mode
 from mixedfx.pls.factorization import Pair
+from mixedfx.pls.nesting import Tree
 
 Vector = NDArray[np.float64]
 
@@ -59,6 +61,8 @@ def evaluate(
     numpy.linalg.LinAlgError
         Where there is no mode.
     """
+    if model.tree is not None:
+        return _nested(model, model.tree, psi, v, joint, decrement, second)
     gamma, par, phi = model.split(psi)
     mode = find_mode(model, gamma, model.problem.matrices(par), phi, v, joint, decrement)
     parts = pieces(model, mode, par)
@@ -69,6 +73,25 @@ def evaluate(
     mode.factorization.release()
     at = np.concatenate([mode.gamma, par, phi])
     return Evaluation(at, criterion, gradient(model, parts), average, full, mode, beside, exact)
+
+
+def _nested(
+    model: Model, tree: Tree, psi: Vector, v: Pair | None, joint: bool, decrement: float, second: bool
+) -> Evaluation:  # fmt: skip
+    """The same along the tree of nested intercepts."""
+    gamma, par, phi = model.split(psi)
+    T = model.problem.matrices(par)
+    start = None if v is None else [part[0] for part in nested.by_factor(tree, v)]
+    found = nested.find(model, tree, gamma, [float(one[0, 0]) for one in T], phi, start, joint, decrement)
+    own, at = nested.derive(model, tree, found, phi, second), found.at
+    whole = nested.TreeFactorization(model, at.w, found.factor, T)
+    h = nested.pair(tree, tree.upwards(at.g))
+    v, gradient, step = (nested.pair(tree, parts) for parts in (at.v, found.gradient, found.step))
+    mode = Mode(at.gamma, phi, T, v, at.eta, at.s, at.w, at.value, h, gradient, step, whole, found.steps)
+    return Evaluation(
+        np.concatenate([at.gamma, par, phi]), own.criterion, own.gradient, own.average, own.curvature, mode,
+        nested.pair(tree, own.beside), not model.likelihood.names,
+    )  # fmt: skip
 
 
 def second_derivatives(model: Model, parts: Pieces, wanted: bool) -> tuple[Vector, Vector, Pair]:

@@ -9,6 +9,7 @@ X = Q R with the columns of Q orthogonal and of unit mean square, gamma = R beta
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from mixedfx.glmm.likelihood import Likelihood
 from mixedfx.linalg import triangular
 from mixedfx.pls.crossproducts import orthogonal_columns, triangle
 from mixedfx.pls.factorization import Pair, scaled
+from mixedfx.pls.nesting import Tree, find_tree
 from mixedfx.pls.problem import Problem, build_problem
 from mixedfx.pls.row_map import LoopedRows, RowMap, row_map
 
@@ -85,6 +87,16 @@ class Model:
     def sizes(self) -> tuple[int, int, int]:
         """Lengths of gamma, par and phi."""
         return self.Q.shape[1], self.problem.n_parameters, len(self.likelihood.names)
+
+    @cached_property
+    def columns(self) -> Vector:
+        """(p, n) the transpose of Q, laid out by columns of X."""
+        return np.ascontiguousarray(self.Q.T)
+
+    @cached_property
+    def tree(self) -> Tree | None:
+        """How the grouping factors nest, where every random term is an intercept and they do."""
+        return find_tree(self.problem, self.rows.order)
 
     def split(self, psi: Vector) -> tuple[Vector, Vector, Vector]:
         """Gamma, par and phi."""

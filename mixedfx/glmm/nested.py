@@ -1,0 +1,329 @@
+r"""Laplace's criterion of nested intercepts: mode, gradient and exact second derivatives by walks along a tree.
+
+What `mixedfx.glmm.modes`, `laplace` and `curvature` do for any random terms is done here for intercepts of factors each
+nested in the next (`mixedfx.pls.nesting`), in the notation there and in `mixedfx.glmm.curvature`. All that the rows
+contribute are sums over the finest levels: g of the scores, G of the weights, and of the third and fourth derivatives.
+With C the covariance of the sums U of the finest levels, leverages are its diagonal c, and
+
+    rho = C (c w'),    b = c w' - G rho,    [Z'V^{-1}Z]_jj = G_j (1 - S_j G_j)    for each level j of each factor.
+
+The second derivatives of `mixedfx.glmm.curvature` that it knows for one factor only are exact here. With
+k_j = 1 - 2 S_j G_j + sum_l C_jl^2 G_l^2, the squared length of row j of K, alpha the product of 1 / M along a path,
+and tau the sums of w' Ydot over the finest levels,
+
+    -Ydot' w'(C o C)w' Ydot = - sum over factors and levels of (sum alpha^2 tau)(sum alpha^2 tau)'(S_j^2 - S_parent^2/M_j^4),
+    tr(K dSigma_f K' sum w' Ydot z z') = 2 t_f sum over levels j of f of k_j sum alpha^2 tau,
+    tr(U dSigma_f U dSigma_g) = 4 t_f t_g sum over levels j of g of k_j sum over levels of f below of alpha^2 G^2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.glmm.likelihood import Slopes
+from mixedfx.glmm.model import Model
+from mixedfx.pls.factorization import Factorization, Pair
+from mixedfx.pls.nesting import Tree, TreeFactor
+
+Vector = NDArray[np.float64]
+Parts = list[Vector]
+
+LOOSE = 1e-3  # gain from which on gamma stays where it is, as in `mixedfx.glmm.modes`
+MOST = 100
+SMALLEST = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """What one pass over the rows finds; as `mixedfx.glmm.model.Scan`, effects and products by factor."""
+
+    gamma: Vector
+    base: Vector
+    v: Parts
+    value: float
+    eta: Vector
+    s: Vector
+    w: Vector
+    g: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The mode of v: the point, A there, the gradient of l and what is left of Newton's method, by factor."""
+
+    at: Point
+    factor: TreeFactor
+    gradient: Parts
+    step: Parts
+    steps: int
+
+
+class TreeFactorization(Factorization):
+    """`Factorization` of the same matrix for whoever needs more of it than products: that is made when it is asked for.
+
+    Parameters
+    ----------
+    model, w
+        The rows, and their weights.
+    factor
+        The same along the tree.
+    T
+        The factors of the covariances.
+    """
+
+    def __init__(self, model: Model, w: Vector, factor: TreeFactor, T: Parts) -> None:
+        self.T, self.logdet = T, factor.logdet
+        self._model, self._w, self._factor = model, w, factor
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__") or "_model" not in self.__dict__ or "second" in self.__dict__:
+            raise AttributeError(name)
+        super().__init__(self._model.rows.refilled(self._w), self.T)
+        return getattr(self, name)
+
+    def release(self) -> None:
+        """Forget the inverse, where there is one."""
+        if "second" in self.__dict__:
+            super().release()
+
+    def solve(self, b: Pair) -> Pair:
+        """M^{-1} b along the tree."""
+        tree = self._factor.tree
+        return pair(tree, self._factor.solve(by_factor(tree, b)))
+
+    def gram(self, b: Pair) -> Pair:
+        """Z'Z b along the tree."""
+        tree = self._factor.tree
+        return pair(tree, tree.upwards(self._factor.G[0] * tree.total(by_factor(tree, b))))
+
+
+def by_factor(tree: Tree, b: Pair) -> Parts:
+    """(r, q_f) of each factor, from a pair."""
+    return [b[0][:, 0].T, *(b[1][place].T for place in tree.places)]
+
+
+def pair(tree: Tree, parts: Parts) -> Pair:
+    """A pair, from (r, q_f) or (q_f,) of each factor."""
+    wide = [part.reshape(-1, part.shape[-1]).T for part in parts]
+    second = np.empty((sum(tree.sizes[1:]), wide[0].shape[1]))
+    for place, part in zip(tree.places, wide[1:], strict=True):
+        second[place] = part
+    return wide[0][:, None], second
+
+
+def find(
+    model: Model, tree: Tree, gamma: Vector, t: list[float], phi: Vector, v: Parts | None, joint: bool, decrement: float
+) -> Found:  # fmt: skip
+    """The mode of v as `mixedfx.glmm.modes.find_mode` finds it.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If there is no mode to be found from here.
+    """
+    base, zero = model.offset + model.Q @ gamma, [np.zeros(q) for q in tree.sizes]
+    at = _scan(model, tree, gamma, base, t, phi, zero if v is None else v)
+    if not np.isfinite(at.value) and v is not None:
+        at = _scan(model, tree, gamma, base, t, phi, zero)
+    if not np.isfinite(at.value):
+        raise np.linalg.LinAlgError("the response has no density here")
+    joint = joint and len(gamma) > 0
+    for count in range(MOST):
+        slope = [t_f * h - v_f for t_f, h, v_f in zip(t, tree.upwards(at.g), at.v, strict=True)]
+        used = at.w
+        try:
+            factor = TreeFactor(tree, t, tree.gathered(used))
+        except np.linalg.LinAlgError:
+            if at.w.min() >= 0.0:
+                raise
+            used = model.likelihood.information(at.eta, phi)
+            factor = TreeFactor(tree, t, tree.gathered(used))
+        step = factor.solve(slope)
+        gain, move = _dot(slope, step), None
+        if joint:
+            wq = used * model.columns
+            zq = tree.gathered(wq)
+            S = wq @ model.Q - zq @ factor.means(zq).T
+            down = model.columns @ at.s - zq @ tree.total([t_f * x for t_f, x in zip(t, step, strict=True)])
+            move = np.asarray(np.linalg.solve(S, down), dtype=np.float64)
+            gain += float(down @ move)
+            beside = factor.solve([t_f * x for t_f, x in zip(t, tree.upwards(move @ zq), strict=True)])
+            step = [x - y for x, y in zip(step, beside, strict=True)]
+        elif gain < decrement and used is at.w:
+            return Found(at, factor, slope, step, count)
+        if not gain >= 0.0:
+            raise np.linalg.LinAlgError("the step to the mode is not uphill")
+        joint = joint and gain > LOOSE
+        at = _searched(model, tree, t, phi, at, move, step)
+    raise np.linalg.LinAlgError("the mode was not found")
+
+
+def _dot(a: Parts, b: Parts) -> float:
+    return float(sum(x @ y for x, y in zip(a, b, strict=True)))
+
+
+def _scan(model: Model, tree: Tree, gamma: Vector, base: Vector, t: list[float], phi: Vector, v: Parts) -> Point:
+    eta = base + tree.total([t_f * v_f for t_f, v_f in zip(t, v, strict=True)]).take(tree.codes)
+    total, s, w = model.likelihood.scan(eta, phi)
+    return Point(gamma, base, v, total - 0.5 * _dot(v, v), eta, s, w, tree.gathered(s))
+
+
+def _searched(
+    model: Model, tree: Tree, t: list[float], phi: Vector, at: Point, move: Vector | None, step: Parts
+) -> Point:  # fmt: skip
+    """The step, halved until the value does not fall."""
+    size = 1.0
+    along = None if move is None else model.Q @ move
+    while size > SMALLEST:
+        gamma = at.gamma if move is None else at.gamma + size * move
+        base = at.base if along is None else at.base + size * along
+        new = _scan(model, tree, gamma, base, t, phi, [x + size * y for x, y in zip(at.v, step, strict=True)])
+        if new.value >= at.value - 1e-9 * abs(at.value):
+            return new
+        size /= 2.0
+    raise np.linalg.LinAlgError("no step gains")
+
+
+@dataclass(frozen=True, eq=False)
+class Derivatives:
+    """Criterion and derivatives at a mode, as `mixedfx.glmm.evaluation.Evaluation` has them."""
+
+    criterion: float
+    gradient: Vector
+    average: Vector
+    curvature: Vector
+    beside: Parts
+
+
+def derive(model: Model, tree: Tree, found: Found, phi: Vector, second: bool) -> Derivatives:
+    """Criterion, gradient and (with `second`) second derivatives at a mode."""
+    at, factor, t = found.at, found.factor, found.factor.t
+    p, m, a = model.sizes
+    own, G, S = model.likelihood, factor.G, factor.variances
+    third, fourth = own.higher(at.eta, phi)
+    c, w3 = S[0], tree.gathered(third)
+    told = c * w3
+    rho = factor.means(told)
+    slopes = own.slopes(at.eta, phi)
+    wide = np.stack([c, rho])[:, tree.codes]
+    leverages, Zr = wide
+    e = third * leverages - at.w * Zr
+    h, b = tree.upwards(at.g), tree.upwards(told - G[0] * rho)
+    Q = np.array([
+        float(G_f @ (1.0 - S_f * G_f) - h_f @ h_f + b_f @ h_f) for G_f, S_f, h_f, b_f in zip(G, S, h, b, strict=True)
+    ])  # fmt: skip
+    left = tree.total([t_f * x for t_f, x in zip(t, found.step, strict=True)])
+    criterion = -2.0 * at.value + factor.logdet + float(left @ told) - _dot(found.gradient, found.step)
+    gradient = np.empty(p + m + a)
+    gradient[:p] = model.columns @ (e - 2.0 * at.s)
+    where = np.array([p + g.blocks[0].par for g in model.problem.factors])
+    gradient[where] = 2.0 * Q * np.array(t)
+    if a:
+        gradient[p + m :] = -2.0 * slopes.own + slopes.weight @ leverages + slopes.score @ Zr
+    wq = at.w * model.columns
+    zq, zs = tree.gathered(wq), tree.gathered(-slopes.score)
+    beside = np.concatenate([zq, zs])
+    if not second:
+        empty = np.zeros((p + m + a, p + m + a))
+        return Derivatives(criterion, gradient, empty, empty, tree.upwards(beside))
+    average, full = _curvature(
+        model, tree, found, slopes, Rows(third, fourth * leverages - third * Zr, w3, wq, zq, zs), h, b, Q, phi
+    )
+    return Derivatives(criterion, gradient, average, full, tree.upwards(beside))
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What the second derivatives take from the rows.
+
+    Attributes
+    ----------
+    third, weight
+        (n,) w', and w'' c - w' Z Lambda r.
+    w3
+        (q_1,) sums of w'.
+    wq
+        (p, n) w times the columns of X, orthogonal.
+    zq, zs
+        (p, q_1) and (a, q_1) sums of these, and of minus the derivative of the score in phi.
+    """
+
+    third: Vector
+    weight: Vector
+    w3: Vector
+    wq: Vector
+    zq: Vector
+    zs: Vector
+
+
+def _curvature(
+    model: Model, tree: Tree, found: Found, slopes: Slopes, rows: Rows, h: Parts, b: Parts, Q: Vector, phi: Vector
+) -> tuple[Vector, Vector]:  # fmt: skip
+    """(d, d) average and full second derivatives; the second are exact but for phi."""
+    factor, t = found.factor, found.factor.t
+    p, m, a = model.sizes
+    d, depth, G = p + m + a, len(t), factor.G
+    place = [p + g.blocks[0].par for g in model.problem.factors]
+    theta, at_phi = slice(p, p + m), slice(p + m, d)
+    u = np.zeros((m, len(G[0])))
+    for f in range(depth):
+        own = 2.0 * t[f] * h[f]
+        for g in range(f - 1, -1, -1):
+            own = own.take(tree.parents[g])
+        u[place[f] - p] = own
+    zy = np.concatenate([rows.zq, G[0] * u, rows.zs])
+    solved = factor.means(zy)
+    V = np.zeros((d, d))
+    V[:p, :p] = rows.wq @ model.Q
+    V[theta] = u @ zy.T
+    V[:p, at_phi] = -(model.columns @ slopes.score.T)
+    V[:, theta], V[at_phi] = V[theta].T, V[:, at_phi].T
+    V -= zy @ solved.T
+    average = 2.0 * V
+    information = -V[theta, theta]
+    if p:
+        information = information + V[:p, theta].T @ np.linalg.solve(V[:p, :p], V[:p, theta])
+    average[theta, theta] += information
+    if a:
+        bend = model.likelihood.bend(found.at.eta, phi)
+        average[at_phi, at_phi] -= 2.0 * bend
+        diagonal = np.arange(p + m, d)
+        average[diagonal, diagonal] = np.maximum(average[diagonal, diagonal], 0.1 * np.abs(np.diag(bend)))
+    average[place, place] += 2.0 * Q
+    average = (average + average.T) / 2.0
+
+    direct = -solved
+    direct[theta] += u
+    turned = zy - G[0] * solved
+    direct[at_phi], turned[at_phi] = 0.0, 0.0
+    weighted = rows.weight * model.columns
+    weights, across = tree.gathered(rows.weight), tree.gathered(weighted) @ direct.T
+    extra = (direct * weights) @ direct.T
+    extra[:p] += across
+    extra[:, :p] += across.T
+    extra[:p, :p] += weighted @ model.Q
+    tau = rows.w3 * direct
+    tau[:p] += tree.gathered(rows.third * model.columns)
+    carried, below = factor.carried(0, tau), tree.upwards(turned)
+    for squares, sums in zip(factor.own_squares, carried, strict=True):
+        extra -= (sums * squares) @ sums.T
+    length, paths = [], []
+    for f in range(depth):
+        path = factor.carried(f, G[f] ** 2)
+        paths.append(path)
+        length.append(1.0 - 2.0 * factor.variances[f] * G[f] + factor.squares(f, path))
+        mixed = 2.0 * t[f] * (carried[f] @ length[f] - below[f] @ b[f])
+        extra[place[f]] += mixed
+        extra[:, place[f]] += mixed
+    extra[theta, theta] -= information
+    for f in range(depth):
+        for g in range(f, depth):
+            product = 4.0 * t[f] * t[g] * float(paths[f][g - f] @ length[g])
+            extra[place[f], place[g]] -= product
+            if g > f:
+                extra[place[g], place[f]] -= product
+    full = average + extra
+    return average, (full + full.T) / 2.0
