@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.glmm import nested
 from mixedfx.glmm.control import DEFAULT, GlmmControl
 from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.model import Model, plus
@@ -78,6 +79,9 @@ def predicted_mode(model: Model, at: Evaluation, psi: Vector) -> Pair:
     mode = at.mode
     gamma, par, phi = model.split(psi)
     T = model.problem.matrices(par)
+    if model.tree is not None:
+        t = [float(one[0, 0]) for one in T]
+        return nested.pair(model.tree, nested.predicted(model.tree, at, gamma, t, phi))
     dT = [new - old for new, old in zip(T, mode.T, strict=True)]
     change = np.concatenate([gamma - mode.gamma, phi - mode.phi])[:, None]
     moved = mode.factorization.gram(model.scaled(dT, mode.v))
@@ -106,9 +110,8 @@ def _minimise(
     first = evaluate(model, psi, None, True)
     d = len(psi)
     state = State(model, first, np.zeros((d, d)), FIRST_RADIUS, True, 1.0, True, (_record(model, first, np.inf, True),))
-    size = 0 if model.problem.coupling is None else model.problem.coupling.size
     with (
-        blas_threads(size, control.threads),
+        blas_threads(_dense_size(model), control.threads),
         Progress(control.progress, "glmer", control.max_evaluations, "evaluations at most") as report,
     ):
         stopped = Outcome.EVALUATIONS
@@ -136,6 +139,12 @@ def _minimise(
                 if turned is not None:
                     state, pivots = turned, pivots - 1
         return _certified(state, evaluate, stopped, control.tolerance)
+
+
+def _dense_size(model: Model) -> int:
+    """Size of the matrix that is factored densely."""
+    coupling = None if model.tree is not None else model.problem.coupling
+    return 0 if coupling is None else coupling.size
 
 
 def _finished(state: State, gain: float, length: float, tolerance: float) -> bool:

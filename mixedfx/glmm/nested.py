@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +29,9 @@ from mixedfx.glmm.likelihood import Slopes
 from mixedfx.glmm.model import Model
 from mixedfx.pls.factorization import Factorization, Pair
 from mixedfx.pls.nesting import Tree, TreeFactor
+
+if TYPE_CHECKING:
+    from mixedfx.glmm.evaluation import Evaluation
 
 Vector = NDArray[np.float64]
 Parts = list[Vector]
@@ -76,7 +81,7 @@ class TreeFactorization(Factorization):
 
     def __init__(self, model: Model, w: Vector, factor: TreeFactor, T: Parts) -> None:
         self.T, self.logdet = T, factor.logdet
-        self._model, self._w, self._factor = model, w, factor
+        self._model, self._w, self.factor = model, w, factor
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__") or "_model" not in self.__dict__ or "second" in self.__dict__:
@@ -91,13 +96,13 @@ class TreeFactorization(Factorization):
 
     def solve(self, b: Pair) -> Pair:
         """M^{-1} b along the tree."""
-        tree = self._factor.tree
-        return pair(tree, self._factor.solve(by_factor(tree, b)))
+        tree = self.factor.tree
+        return pair(tree, self.factor.solve(by_factor(tree, b)))
 
     def gram(self, b: Pair) -> Pair:
         """Z'Z b along the tree."""
-        tree = self._factor.tree
-        return pair(tree, tree.upwards(self._factor.G[0] * tree.total(by_factor(tree, b))))
+        tree = self.factor.tree
+        return pair(tree, tree.upwards(self.factor.G[0] * tree.total(by_factor(tree, b))))
 
 
 def by_factor(tree: Tree, b: Pair) -> Parts:
@@ -112,6 +117,22 @@ def pair(tree: Tree, parts: Parts) -> Pair:
     for place, part in zip(tree.places, wide[1:], strict=True):
         second[place] = part
     return wide[0][:, None], second
+
+
+def predicted(tree: Tree, at: Evaluation, gamma: Vector, t: list[float], phi: Vector) -> Parts:
+    """The mode of v expected at other parameters: one solve with the factor that is there."""
+    mode = at.mode
+    assert isinstance(mode.factorization, TreeFactorization)
+    factor = mode.factorization.factor
+    v, h = ([part[0] for part in by_factor(tree, b)] for b in (mode.v, mode.h))
+    dt = [new - old for new, old in zip(t, factor.t, strict=True)]
+    change = np.concatenate([gamma - mode.gamma, phi - mode.phi])
+    moved = at.beside[0][:, 0] @ change
+    moved += factor.G[0] * tree.total([d * x for d, x in zip(dt, v, strict=True)])
+    slope = [
+        d * own - old * told for d, own, old, told in zip(dt, h, factor.t, tree.upwards(moved), strict=True)
+    ]
+    return [x + y for x, y in zip(v, factor.solve(slope), strict=True)]
 
 
 def find(

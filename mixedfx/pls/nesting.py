@@ -19,12 +19,14 @@ tree, too (`squares`). That makes second derivatives of Laplace's criterion exac
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.pls.coupling import SMALL
 from mixedfx.pls.problem import Problem
 
 Vector = NDArray[np.float64]
@@ -201,5 +203,14 @@ def find_tree(problem: Problem, order: Index) -> Tree | None:
         parents.append(parent)
     if any(parent.min(initial=0) < 0 for parent in parents) or not all((g.z == 1.0).all() for g in factors):
         return None
-    positions = () if problem.coupling is None else tuple(place[:, 0] for place in problem.coupling.positions)
-    return Tree(codes[0], tuple(parents), tuple(g.n_levels for g in factors), positions)
+    sizes = tuple(g.n_levels for g in factors)
+    return Tree(codes[0], tuple(parents), sizes, _places(problem, sizes[1:]))
+
+
+def _places(problem: Problem, sizes: tuple[int, ...]) -> tuple[Index, ...]:
+    """Positions of the effects of the second level; one after the other where it is too small to be permuted."""
+    if sum(sizes) > SMALL:
+        assert problem.coupling is not None
+        return tuple(place[:, 0] for place in problem.coupling.positions)
+    ends = np.cumsum([0, *sizes])
+    return tuple(np.arange(a, b) for a, b in itertools.pairwise(ends))
