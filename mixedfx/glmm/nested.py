@@ -129,9 +129,7 @@ def predicted(tree: Tree, at: Evaluation, gamma: Vector, t: list[float], phi: Ve
     change = np.concatenate([gamma - mode.gamma, phi - mode.phi])
     moved = at.beside[0][:, 0] @ change
     moved += factor.G[0] * tree.total([d * x for d, x in zip(dt, v, strict=True)])
-    slope = [
-        d * own - old * told for d, own, old, told in zip(dt, h, factor.t, tree.upwards(moved), strict=True)
-    ]
+    slope = [d * own - old * told for d, own, old, told in zip(dt, h, factor.t, tree.upwards(moved), strict=True)]
     return [x + y for x, y in zip(v, factor.solve(slope), strict=True)]
 
 
