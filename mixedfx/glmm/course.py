@@ -38,6 +38,7 @@ Evaluate = Callable[..., Evaluation]
 NEAR = 2.0  # promised gain below which all parameters move together
 FIRST_RADIUS = 1e3  # of the far steps, in units of information
 NEAR_RADIUS = 3.0  # of the first near step
+CLOSE = 1e-4  # promised gain of a step that leaves second derivatives as they are
 WORTH = 0.05  # share of the gradient's change that a correction must explain
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
 ROUNDING = 1e-11  # relative error of the criterion that the modes leave
@@ -49,10 +50,15 @@ MOST_PIVOTS = 4
 
 @dataclass(frozen=True)
 class State:
-    """Where the course stands."""
+    """Where the course stands.
+
+    `second` is where its second derivatives are of: the best point, or, once steps have become so short that exact ones
+    change no more, the one before.
+    """
 
     model: Model
     best: Evaluation
+    second: Evaluation
     learnt: Vector
     radius: float
     far: bool
@@ -64,12 +70,12 @@ class State:
     @property
     def scale(self) -> Vector:
         """(d,) unit of each parameter: the standard deviation that its information promises."""
-        return 1.0 / np.sqrt(np.maximum(np.abs(np.diag(self.best.average)), 1e-8) / 2.0)
+        return 1.0 / np.sqrt(np.maximum(np.abs(np.diag(self.second.average)), 1e-8) / 2.0)
 
     def step(self) -> tuple[Vector, Vector, float]:
         """The next step in scaled parameters, in parameters, and the decrease that it promises."""
         scale = self.scale
-        second = self.best.average if self.far else self.best.curvature + self.learnt
+        second = self.second.average if self.far else self.second.curvature + self.learnt
         scaled, gain = trust_region_step(self.best.gradient * scale, second * np.outer(scale, scale), self.radius)
         return scaled, scaled * scale, gain
 
@@ -109,7 +115,7 @@ def _minimise(
 ) -> tuple[Model, Evaluation, Optimization]:  # fmt: skip
     first = evaluate(model, psi, None, True)
     d = len(psi)
-    state = State(model, first, np.zeros((d, d)), FIRST_RADIUS, True, 1.0, True, (_record(model, first, np.inf, True),))
+    state = State(model, first, first, np.zeros((d, d)), FIRST_RADIUS, True, 1.0, True, (_record(model, first, np.inf, True),))
     with (
         blas_threads(_dense_size(model), control.threads),
         Progress(control.progress, "glmer", control.max_evaluations, "evaluations at most") as report,
@@ -179,8 +185,9 @@ def _advance(state: State, evaluate: Evaluate, move: Vector, length: float, gain
         radius = 2.0 * radius
     noise = ROUNDING * abs(best.criterion) if gain < 1e-6 else 0.0
     accepted = new.criterion < best.criterion + noise
+    kept = not accepted or (best.exact and not state.far and gain < CLOSE and 0.5 < ratio < 1.5)
     return replace(
-        state, best=new if accepted else best, learnt=learnt, radius=radius, ratio=ratio, warm=accepted,
+        state, best=new if accepted else best, second=state.second if kept else new, learnt=learnt, radius=radius, ratio=ratio, warm=accepted,
         steps=(*state.steps, _record(model, new, state.radius, accepted)),
         gains=(*state.gains, max(best.criterion - new.criterion, 0.0)),
     )  # fmt: skip
@@ -197,7 +204,7 @@ def _turned(state: State, evaluate: Evaluate) -> State | None:
     new = evaluate(model, psi, _in_frames(state.model, model, state.best, found[1]), False)
     d = len(psi)
     steps = (*state.steps, _record(model, new, state.radius, True))
-    return replace(state, model=model, best=new, learnt=np.zeros((d, d)), steps=steps)
+    return replace(state, model=model, best=new, second=new, learnt=np.zeros((d, d)), steps=steps)
 
 
 def _in_frames(old: Model, new: Model, at: Evaluation, par: Vector) -> Pair:
@@ -226,7 +233,8 @@ def _certified(
         if zero.criterion <= best.criterion + tolerance + ROUNDING * abs(best.criterion):
             best, steps = zero, (*steps, _record(model, zero, state.radius, True))
     scale = state.scale
-    second = best.curvature if best.exact else best.curvature + state.learnt
+    at = state.second if best is state.best else best
+    second = at.curvature if best.exact else at.curvature + state.learnt
     values = np.linalg.eigvalsh(second * np.outer(scale, scale)) if len(scale) else np.ones(1)
     outcome = stopped
     if stopped is Outcome.INTERIOR:

@@ -207,125 +207,155 @@ def _searched(
 
 
 @dataclass(frozen=True, eq=False)
-class Derivatives:
-    """Criterion and derivatives at a mode, as `mixedfx.glmm.evaluation.Evaluation` has them."""
-
-    criterion: float
-    gradient: Vector
-    average: Vector
-    curvature: Vector
-    beside: Parts
-
-
-def derive(model: Model, tree: Tree, found: Found, phi: Vector, second: bool) -> Derivatives:
-    """Criterion, gradient and (with `second`) second derivatives at a mode."""
-    at, factor, t = found.at, found.factor, found.factor.t
-    p, m, a = model.sizes
-    own, G, S = model.likelihood, factor.G, factor.variances
-    third, fourth = own.higher(at.eta, phi)
-    c, w3 = S[0], tree.gathered(third)
-    told = c * w3
-    rho = factor.means(told)
-    slopes = own.slopes(at.eta, phi)
-    wide = np.stack([c, rho])[:, tree.codes]
-    leverages, Zr = wide
-    e = third * leverages - at.w * Zr
-    h, b = tree.upwards(at.g), tree.upwards(told - G[0] * rho)
-    Q = np.array([
-        float(G_f @ (1.0 - S_f * G_f) - h_f @ h_f + b_f @ h_f) for G_f, S_f, h_f, b_f in zip(G, S, h, b, strict=True)
-    ])  # fmt: skip
-    left = tree.total([t_f * x for t_f, x in zip(t, found.step, strict=True)])
-    criterion = -2.0 * at.value + factor.logdet + float(left @ told) - _dot(found.gradient, found.step)
-    gradient = np.empty(p + m + a)
-    gradient[:p] = model.columns @ (e - 2.0 * at.s)
-    where = np.array([p + g.blocks[0].par for g in model.problem.factors])
-    gradient[where] = 2.0 * Q * np.array(t)
-    if a:
-        gradient[p + m :] = -2.0 * slopes.own + slopes.weight @ leverages + slopes.score @ Zr
-    wq = at.w * model.columns
-    zq, zs = tree.gathered(wq), tree.gathered(-slopes.score)
-    beside = np.concatenate([zq, zs])
-    if not second:
-        empty = np.zeros((p + m + a, p + m + a))
-        return Derivatives(criterion, gradient, empty, empty, tree.upwards(beside))
-    average, full = _curvature(
-        model, tree, found, slopes, Rows(third, fourth * leverages - third * Zr, w3, wq, zq, zs), h, b, Q, phi
-    )
-    return Derivatives(criterion, gradient, average, full, tree.upwards(beside))
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """What the second derivatives take from the rows.
+class Slope:
+    """Criterion and gradient at a mode, and what second derivatives are made of.
 
     Attributes
     ----------
-    third, weight
-        (n,) w', and w'' c - w' Z Lambda r.
+    criterion, gradient
+        As `mixedfx.glmm.evaluation.Evaluation` has them.
+    leverages, third, fourth, Zr
+        (n,) as in `mixedfx.glmm.laplace.Pieces`.
     w3
         (q_1,) sums of w'.
     wq
         (p, n) w times the columns of X, orthogonal.
     zq, zs
         (p, q_1) and (a, q_1) sums of these, and of minus the derivative of the score in phi.
+    h, b
+        Z's and Z'e, by factor.
+    Q
+        The score of each factor's variance.
+    slopes
+        Derivatives in phi.
     """
 
+    criterion: float
+    gradient: Vector
+    leverages: Vector
     third: Vector
-    weight: Vector
+    fourth: Vector
+    Zr: Vector
     w3: Vector
     wq: Vector
     zq: Vector
     zs: Vector
+    h: Parts
+    b: Parts
+    Q: Vector
+    slopes: Slopes
 
 
-def _curvature(
-    model: Model, tree: Tree, found: Found, slopes: Slopes, rows: Rows, h: Parts, b: Parts, Q: Vector, phi: Vector
-) -> tuple[Vector, Vector]:  # fmt: skip
-    """(d, d) average and full second derivatives; the second are exact but for phi."""
+@dataclass(frozen=True, eq=False)
+class Average:
+    """The positive approximation of the second derivatives, (d, d), and what the full ones add to.
+
+    Attributes
+    ----------
+    value
+        2 Y'V^{-1}Y for gamma, the average information for par.
+    u
+        (m, q_1) derivatives of the sums U of the finest levels in par, effects held.
+    zy, solved
+        (d, q_1) sums of W Y over the finest levels, and C times them.
+    information
+        What is in `value` in place of exact second derivatives in par.
+    """
+
+    value: Vector
+    u: Vector
+    zy: Vector
+    solved: Vector
+    information: Vector
+
+
+def slope(model: Model, tree: Tree, found: Found, phi: Vector) -> Slope:
+    """Criterion and gradient at a mode."""
+    at, factor, t = found.at, found.factor, found.factor.t
+    p, m, a = model.sizes
+    own, G, S = model.likelihood, factor.G, factor.variances
+    third, fourth = own.higher(at.eta, phi)
+    w3 = tree.gathered(third)
+    told = S[0] * w3
+    rho = factor.means(told)
+    slopes = own.slopes(at.eta, phi)
+    leverages, Zr = S[0].take(tree.codes), rho.take(tree.codes)
+    e = third * leverages - at.w * Zr
+    h, b = tree.upwards(at.g), tree.upwards(told - G[0] * rho)
+    Q = np.array([
+        G_f.sum() - G_f @ (S_f * G_f) - h_f @ h_f + b_f @ h_f for G_f, S_f, h_f, b_f in zip(G, S, h, b, strict=True)
+    ])  # fmt: skip
+    left = tree.total([t_f * x for t_f, x in zip(t, found.step, strict=True)])
+    criterion = -2.0 * at.value + factor.logdet + float(left @ told) - _dot(found.gradient, found.step)
+    gradient = np.empty(p + m + a)
+    gradient[:p] = model.columns @ (e - 2.0 * at.s)
+    gradient[_places(model)] = 2.0 * Q * np.array(t)
+    if a:
+        gradient[p + m :] = -2.0 * slopes.own + slopes.weight @ leverages + slopes.score @ Zr
+    wq = at.w * model.columns
+    zq, zs = tree.gathered(wq), tree.gathered(-slopes.score)
+    return Slope(criterion, gradient, leverages, third, fourth, Zr, w3, wq, zq, zs, h, b, Q, slopes)
+
+
+def _places(model: Model) -> list[int]:
+    """Where the standard deviation of each factor stands in psi."""
+    return [model.sizes[0] + group.blocks[0].par for group in model.problem.factors]
+
+
+def average(model: Model, tree: Tree, found: Found, own: Slope, phi: Vector) -> Average:
+    """Positive second derivatives at a mode."""
     factor, t = found.factor, found.factor.t
     p, m, a = model.sizes
-    d, depth, G = p + m + a, len(t), factor.G
-    place = [p + g.blocks[0].par for g in model.problem.factors]
+    d, G, place = p + m + a, factor.G, _places(model)
     theta, at_phi = slice(p, p + m), slice(p + m, d)
     u = np.zeros((m, len(G[0])))
-    for f in range(depth):
-        own = 2.0 * t[f] * h[f]
+    for f in range(len(t)):
+        change = 2.0 * t[f] * own.h[f]
         for g in range(f - 1, -1, -1):
-            own = own.take(tree.parents[g])
-        u[place[f] - p] = own
-    zy = np.concatenate([rows.zq, G[0] * u, rows.zs])
+            change = change.take(tree.parents[g])
+        u[place[f] - p] = change
+    zy = np.concatenate([own.zq, G[0] * u, own.zs])
     solved = factor.means(zy)
     V = np.zeros((d, d))
-    V[:p, :p] = rows.wq @ model.Q
+    V[:p, :p] = own.wq @ model.Q
     V[theta] = u @ zy.T
-    V[:p, at_phi] = -(model.columns @ slopes.score.T)
+    if a:
+        V[:p, at_phi] = -(model.columns @ own.slopes.score.T)
     V[:, theta], V[at_phi] = V[theta].T, V[:, at_phi].T
     V -= zy @ solved.T
-    average = 2.0 * V
+    out = 2.0 * V
     information = -V[theta, theta]
     if p:
         information = information + V[:p, theta].T @ np.linalg.solve(V[:p, :p], V[:p, theta])
-    average[theta, theta] += information
+    out[theta, theta] += information
     if a:
         bend = model.likelihood.bend(found.at.eta, phi)
-        average[at_phi, at_phi] -= 2.0 * bend
+        out[at_phi, at_phi] -= 2.0 * bend
         diagonal = np.arange(p + m, d)
-        average[diagonal, diagonal] = np.maximum(average[diagonal, diagonal], 0.1 * np.abs(np.diag(bend)))
-    average[place, place] += 2.0 * Q
-    average = (average + average.T) / 2.0
+        out[diagonal, diagonal] = np.maximum(out[diagonal, diagonal], 0.1 * np.abs(np.diag(bend)))
+    out[place, place] += 2.0 * own.Q
+    return Average((out + out.T) / 2.0, u, zy, solved, information)
 
-    direct = -solved
-    direct[theta] += u
-    turned = zy - G[0] * solved
+
+def curvature(model: Model, tree: Tree, found: Found, own: Slope, near: Average) -> Vector:
+    """(d, d) second derivatives at a mode, exact but for phi."""
+    factor, t = found.factor, found.factor.t
+    p, m, _ = model.sizes
+    depth, G, place = len(t), factor.G, _places(model)
+    theta, at_phi = slice(p, p + m), slice(p + m, None)
+    direct = -near.solved
+    direct[theta] += near.u
+    turned = near.zy - G[0] * near.solved
     direct[at_phi], turned[at_phi] = 0.0, 0.0
-    weighted = rows.weight * model.columns
-    weights, across = tree.gathered(rows.weight), tree.gathered(weighted) @ direct.T
-    extra = (direct * weights) @ direct.T
+    weight = own.fourth * own.leverages - own.third * own.Zr
+    weighted = weight * model.columns
+    across = tree.gathered(weighted) @ direct.T
+    extra = (direct * tree.gathered(weight)) @ direct.T
     extra[:p] += across
     extra[:, :p] += across.T
     extra[:p, :p] += weighted @ model.Q
-    tau = rows.w3 * direct
-    tau[:p] += tree.gathered(rows.third * model.columns)
+    tau = own.w3 * direct
+    tau[:p] += tree.gathered(own.third * model.columns)
     carried, below = factor.carried(0, tau), tree.upwards(turned)
     for squares, sums in zip(factor.own_squares, carried, strict=True):
         extra -= (sums * squares) @ sums.T
@@ -334,15 +364,15 @@ def _curvature(
         path = factor.carried(f, G[f] ** 2)
         paths.append(path)
         length.append(1.0 - 2.0 * factor.variances[f] * G[f] + factor.squares(f, path))
-        mixed = 2.0 * t[f] * (carried[f] @ length[f] - below[f] @ b[f])
+        mixed = 2.0 * t[f] * (carried[f] @ length[f] - below[f] @ own.b[f])
         extra[place[f]] += mixed
         extra[:, place[f]] += mixed
-    extra[theta, theta] -= information
+    extra[theta, theta] -= near.information
     for f in range(depth):
         for g in range(f, depth):
             product = 4.0 * t[f] * t[g] * float(paths[f][g - f] @ length[g])
             extra[place[f], place[g]] -= product
             if g > f:
                 extra[place[g], place[f]] -= product
-    full = average + extra
-    return average, (full + full.T) / 2.0
+    full = near.value + extra
+    return (full + full.T) / 2.0
