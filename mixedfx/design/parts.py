@@ -1,7 +1,8 @@
 """One right-hand side -> columns: the fixed part of a formula, or the left side of a random term.
 
-Terms that are products of numeric columns are multiplied here, factors that stand alone beside an intercept are coded by
-`mixedfx.design.treatment`, and anything else goes through formulaic. All kinds of part remember what they need to make the same columns from new data.
+Terms that are products of numeric columns are multiplied here, factors that stand alone beside an intercept are coded
+by `mixedfx.design.treatment`, and anything else goes through formulaic. All kinds of part remember what they need to
+make the same columns from new data.
 """
 
 from __future__ import annotations

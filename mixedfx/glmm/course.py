@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from mixedfx.glmm import nested
 from mixedfx.glmm.control import DEFAULT, GlmmControl
 from mixedfx.glmm.evaluation import Evaluation
-from mixedfx.glmm.model import Model, plus
+from mixedfx.glmm.model import Model, inner, plus
+from mixedfx.glmm.modes import DECREMENT
 from mixedfx.linalg.threads import blas_threads
 from mixedfx.linalg.trust_region import trust_region_step
 from mixedfx.pls.factorization import Pair
@@ -36,6 +37,7 @@ Vector = NDArray[np.float64]
 Evaluate = Callable[..., Evaluation]
 
 NEAR = 2.0  # promised gain below which all parameters move together
+FAR_DECREMENT = 1e-6  # of the modes of far steps, which gain a million times that
 FIRST_RADIUS = 1e3  # of the far steps, in units of information
 NEAR_RADIUS = 3.0  # of the first near step
 CLOSE = 1e-4  # promised gain of a step that leaves second derivatives as they are
@@ -93,6 +95,7 @@ def predicted_mode(model: Model, at: Evaluation, psi: Vector) -> Pair:
     moved = mode.factorization.gram(model.scaled(dT, mode.v))
     moved = plus(moved, (at.beside[0] @ change, at.beside[1] @ change))
     right = plus(model.scaled(dT, mode.h, transposed=True), model.scaled(mode.T, moved, transposed=True), -1.0)
+    right = plus(right, mode.gradient)  # and what was left of Newton's method
     return plus(mode.v, mode.factorization.solve(right))
 
 
@@ -113,9 +116,11 @@ def minimise(
 def _minimise(
     model: Model, psi: Vector, evaluate: Evaluate, control: GlmmControl
 ) -> tuple[Model, Evaluation, Optimization]:  # fmt: skip
-    first = evaluate(model, psi, None, True)
+    first = evaluate(model, psi, None, True, FAR_DECREMENT)
     d = len(psi)
-    state = State(model, first, first, np.zeros((d, d)), FIRST_RADIUS, True, 1.0, True, (_record(model, first, np.inf, True),))
+    state = State(
+        model, first, first, np.zeros((d, d)), FIRST_RADIUS, True, 1.0, True, (_record(model, first, np.inf, True),)
+    )
     with (
         blas_threads(_dense_size(model), control.threads),
         Progress(control.progress, "glmer", control.max_evaluations, "evaluations at most") as report,
@@ -131,6 +136,9 @@ def _minimise(
                 state = replace(state, far=False, ratio=1.0, radius=NEAR_RADIUS)
                 continue
             if _finished(state, gain, length, control.tolerance):
+                if _loose(state.best):
+                    state = _tightened(state, evaluate)
+                    continue
                 stopped = Outcome.INTERIOR
                 break
             if model.likelihood.at_limit(model.split(state.best.psi)[2]).any() and gain < AT_LIMIT:
@@ -162,13 +170,24 @@ def _finished(state: State, gain: float, length: float, tolerance: float) -> boo
     return len(state.gains) >= PATIENCE and sum(state.gains[-PATIENCE:]) <= SLOW and gain <= SLOW
 
 
+def _loose(at: Evaluation) -> bool:
+    """Whether its mode is one of a far step, good to a small share of what that gains."""
+    return inner(at.mode.gradient, at.mode.step) >= DECREMENT
+
+
+def _tightened(state: State, evaluate: Evaluate) -> State:
+    """The best point again, its mode found to the last digits."""
+    best = evaluate(state.model, state.best.psi, plus(state.best.mode.v, state.best.mode.step), False)
+    return replace(state, best=best, second=best, steps=(*state.steps, _record(state.model, best, state.radius, True)))
+
+
 def _advance(state: State, evaluate: Evaluate, move: Vector, length: float, gain: float) -> State:
     """Try a step: move if the criterion falls, learn from the gradient, adapt the radius."""
     best, model = state.best, state.model
     psi = best.psi + move
     try:
         start = predicted_mode(model, best, psi) if state.warm else best.mode.v
-        new = evaluate(model, psi, start, state.far)
+        new = evaluate(model, psi, start, state.far, FAR_DECREMENT if state.far else DECREMENT)
     except np.linalg.LinAlgError:
         return replace(state, ratio=-1.0, warm=False, radius=0.25 * length, far=False)
     ratio = (best.criterion - new.criterion) / gain

@@ -19,7 +19,6 @@ and tau the sums of w' Ydot over the finest levels,
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,10 +56,11 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The mode of v: the point, A there, the gradient of l and what is left of Newton's method, by factor."""
+    """The mode of v: the point, A there, and Z's, the gradient of l and what is left of Newton's method, by factor."""
 
     at: Point
     factor: TreeFactor
+    h: Parts
     gradient: Parts
     step: Parts
     steps: int
@@ -107,16 +107,17 @@ class TreeFactorization(Factorization):
 
 def by_factor(tree: Tree, b: Pair) -> Parts:
     """(r, q_f) of each factor, from a pair."""
-    return [b[0][:, 0].T, *(b[1][place].T for place in tree.places)]
+    return [b[0][tree.order, 0].T, *(b[1][place].T for place in tree.places)]
 
 
 def pair(tree: Tree, parts: Parts) -> Pair:
     """A pair, from (r, q_f) or (q_f,) of each factor."""
     wide = [part.reshape(-1, part.shape[-1]).T for part in parts]
-    second = np.empty((sum(tree.sizes[1:]), wide[0].shape[1]))
+    first, second = np.empty((tree.sizes[0], 1, wide[0].shape[1])), np.empty((sum(tree.sizes[1:]), wide[0].shape[1]))
+    first[tree.order, 0] = wide[0]
     for place, part in zip(tree.places, wide[1:], strict=True):
         second[place] = part
-    return wide[0][:, None], second
+    return first, second
 
 
 def predicted(tree: Tree, at: Evaluation, gamma: Vector, t: list[float], phi: Vector) -> Parts:
@@ -127,7 +128,7 @@ def predicted(tree: Tree, at: Evaluation, gamma: Vector, t: list[float], phi: Ve
     v, h = ([part[0] for part in by_factor(tree, b)] for b in (mode.v, mode.h))
     dt = [new - old for new, old in zip(t, factor.t, strict=True)]
     change = np.concatenate([gamma - mode.gamma, phi - mode.phi])
-    moved = at.beside[0][:, 0] @ change
+    moved = at.beside[0][tree.order, 0] @ change
     moved += factor.G[0] * tree.total([d * x for d, x in zip(dt, v, strict=True)])
     slope = [d * own - old * told for d, own, old, told in zip(dt, h, factor.t, tree.upwards(moved), strict=True)]
     return [x + y for x, y in zip(v, factor.solve(slope), strict=True)]
@@ -151,7 +152,8 @@ def find(
         raise np.linalg.LinAlgError("the response has no density here")
     joint = joint and len(gamma) > 0
     for count in range(MOST):
-        slope = [t_f * h - v_f for t_f, h, v_f in zip(t, tree.upwards(at.g), at.v, strict=True)]
+        h = tree.upwards(at.g)
+        slope = [t_f * h_f - v_f for t_f, h_f, v_f in zip(t, h, at.v, strict=True)]
         used = at.w
         try:
             factor = TreeFactor(tree, t, tree.gathered(used))
@@ -161,7 +163,7 @@ def find(
             used = model.likelihood.information(at.eta, phi)
             factor = TreeFactor(tree, t, tree.gathered(used))
         step = factor.solve(slope)
-        gain, move = _dot(slope, step), None
+        gain, move, zq = _dot(slope, step), None, None
         if joint:
             wq = used * model.columns
             zq = tree.gathered(wq)
@@ -169,10 +171,11 @@ def find(
             down = model.columns @ at.s - zq @ tree.total([t_f * x for t_f, x in zip(t, step, strict=True)])
             move = np.asarray(np.linalg.solve(S, down), dtype=np.float64)
             gain += float(down @ move)
+        if gain < decrement and used is at.w:
+            return Found(at, factor, h, slope, step, count)
+        if move is not None and zq is not None:
             beside = factor.solve([t_f * x for t_f, x in zip(t, tree.upwards(move @ zq), strict=True)])
             step = [x - y for x, y in zip(step, beside, strict=True)]
-        elif gain < decrement and used is at.w:
-            return Found(at, factor, slope, step, count)
         if not gain >= 0.0:
             raise np.linalg.LinAlgError("the step to the mode is not uphill")
         joint = joint and gain > LOOSE
@@ -281,7 +284,7 @@ def slope(model: Model, tree: Tree, found: Found, phi: Vector) -> Slope:
     slopes = own.slopes(at.eta, phi)
     leverages, Zr = S[0].take(tree.codes), rho.take(tree.codes)
     e = third * leverages - at.w * Zr
-    h, b = tree.upwards(at.g), tree.upwards(told - G[0] * rho)
+    h, b = found.h, tree.upwards(told - G[0] * rho)
     Q = np.array([
         G_f.sum() - G_f @ (S_f * G_f) - h_f @ h_f + b_f @ h_f for G_f, S_f, h_f, b_f in zip(G, S, h, b, strict=True)
     ])  # fmt: skip

@@ -37,14 +37,18 @@ Index = NDArray[np.intp]
 class Tree:
     """Which level of each factor belongs to which of the next.
 
+    Levels are numbered so that those of one parent follow each other.
+
     Attributes
     ----------
     codes
         (n,) finest level of each row.
     parents
-        For each factor but the last, the level (q_f,) of the next.
+        For each factor but the last, the level (q_f,) of the next, ascending.
     sizes
         Number of levels q_f of each factor, finest first.
+    order
+        (q_1,) the level of the first factor of the problem that each finest level is.
     places
         For each factor but the first, where its effects stand in the second level of the problem.
     """
@@ -52,35 +56,35 @@ class Tree:
     codes: Index
     parents: tuple[Index, ...]
     sizes: tuple[int, ...]
+    order: Index
     places: tuple[Index, ...]
 
     @cached_property
-    def _wide(self) -> dict[tuple[int, int], Index]:
-        return {}
+    def _starts(self) -> tuple[Index, ...]:
+        """For each factor but the last, where the levels of each parent begin."""
+        return tuple(
+            np.searchsorted(parent, np.arange(q)) for parent, q in zip(self.parents, self.sizes[1:], strict=True)
+        )
 
-    def _index(self, f: int, width: int) -> Index:
-        """Where each number of (width, ...) is counted; f = 0 for rows, and else for the levels of factor f."""
-        key = f, width
-        if key not in self._wide:
-            own, size = (self.codes, self.sizes[0]) if f == 0 else (self.parents[f - 1], self.sizes[f])
-            self._wide[key] = (np.arange(width)[:, None] * size + own).ravel()
-        return self._wide[key]
+    @cached_property
+    def _wide(self) -> dict[int, Index]:
+        return {}
 
     def gathered(self, x: Vector) -> Vector:
         """(..., q) sums over the rows of each finest level of (..., n)."""
-        return self._summed(0, x, self.codes, self.sizes[0])
+        size = self.sizes[0]
+        if x.ndim == 1:
+            return np.bincount(self.codes, x, size)
+        width = len(x)
+        if not width:
+            return np.zeros((0, size))
+        if width not in self._wide:
+            self._wide[width] = (np.arange(width)[:, None] * size + self.codes).ravel()
+        return np.bincount(self._wide[width], x.ravel(), width * size).reshape(width, size)
 
     def up(self, f: int, x: Vector) -> Vector:
         """(..., q_{f+1}) sums over the levels of factor f, counted from zero, that belong to each of the next."""
-        return self._summed(f + 1, x, self.parents[f], self.sizes[f + 1])
-
-    def _summed(self, f: int, x: Vector, own: Index, size: int) -> Vector:
-        if x.ndim == 1:
-            return np.bincount(own, x, size)
-        width = x.shape[0]
-        if not width:
-            return np.zeros((0, size))
-        return np.bincount(self._index(f, width), x.ravel(), width * size).reshape(width, size)
+        return np.add.reduceat(x, self._starts[f], axis=-1)
 
     def upwards(self, x: Vector) -> list[Vector]:
         """Sums over the finest levels (..., q_1) that belong to each level of each factor."""
@@ -204,7 +208,20 @@ def find_tree(problem: Problem, order: Index) -> Tree | None:
     if any(parent.min(initial=0) < 0 for parent in parents) or not all((g.z == 1.0).all() for g in factors):
         return None
     sizes = tuple(g.n_levels for g in factors)
-    return Tree(codes[0], tuple(parents), sizes, _places(problem, sizes[1:]))
+    orders = [np.arange(sizes[-1])]  # the level of the problem that each level here is, coarsest factor first
+    for parent in reversed(parents):
+        rank = np.empty(len(orders[-1]), dtype=np.intp)
+        rank[orders[-1]] = np.arange(len(rank))
+        orders.append(np.argsort(rank[parent], kind="stable"))
+    orders.reverse()
+    ranks = []
+    for own in orders:
+        rank = np.empty(len(own), dtype=np.intp)
+        rank[own] = np.arange(len(own))
+        ranks.append(rank)
+    ascending = tuple(ranks[f + 1][parent[orders[f]]] for f, parent in enumerate(parents))
+    places = tuple(place[own] for place, own in zip(_places(problem, sizes[1:]), orders[1:], strict=True))
+    return Tree(ranks[0][codes[0]], ascending, sizes, orders[0], places)
 
 
 def _places(problem: Problem, sizes: tuple[int, ...]) -> tuple[Index, ...]:
