@@ -87,7 +87,7 @@ def predicted_mode(model: Model, at: Evaluation, psi: Vector) -> Pair:
     mode = at.mode
     gamma, par, phi = model.split(psi)
     T = model.problem.matrices(par)
-    if model.tree is not None:
+    if model.tree is not None and isinstance(mode.factorization, nested.TreeFactorization):
         t = [float(one[0, 0]) for one in T]
         return nested.pair(model.tree, nested.predicted(model.tree, at, gamma, t, phi))
     dT = [new - old for new, old in zip(T, mode.T, strict=True)]
@@ -206,8 +206,8 @@ def _advance(state: State, evaluate: Evaluate, move: Vector, length: float, gain
     accepted = new.criterion < best.criterion + noise
     kept = not accepted or (best.exact and not state.far and gain < CLOSE and 0.5 < ratio < 1.5)
     return replace(
-        state, best=new if accepted else best, second=state.second if kept else new, learnt=learnt, radius=radius, ratio=ratio, warm=accepted,
-        steps=(*state.steps, _record(model, new, state.radius, accepted)),
+        state, best=new if accepted else best, second=state.second if kept else new, learnt=learnt, radius=radius,
+        ratio=ratio, warm=accepted, steps=(*state.steps, _record(model, new, state.radius, accepted)),
         gains=(*state.gains, max(best.criterion - new.criterion, 0.0)),
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ The second derivatives of `mixedfx.glmm.curvature` that it knows for one factor 
 k_j = 1 - 2 S_j G_j + sum_l C_jl^2 G_l^2, the squared length of row j of K, alpha the product of 1 / M along a path,
 and tau the sums of w' Ydot over the finest levels,
 
-    -Ydot' w'(C o C)w' Ydot = - sum over factors and levels of (sum alpha^2 tau)(sum alpha^2 tau)'(S_j^2 - S_parent^2/M_j^4),
+    Ydot' w'(C o C)w' Ydot = sum over levels j of all factors of (S_j^2 - S_parent^2 / M_j^4) x x', x = sum alpha^2 tau,
     tr(K dSigma_f K' sum w' Ydot z z') = 2 t_f sum over levels j of f of k_j sum alpha^2 tau,
     tr(U dSigma_f U dSigma_g) = 4 t_f t_g sum over levels j of g of k_j sum over levels of f below of alpha^2 G^2.
 """

@@ -142,7 +142,7 @@ class TreeFactor:
         return x
 
     def means(self, Y: Vector) -> Vector:
-        """(..., q_1) the sums Z Lambda A^{-1} Lambda'Z'y of the finest levels, from sums Y (..., q_1) of y over them."""
+        """(..., q_1) the sums C y of the finest levels, C = Z Lambda A^{-1} Lambda'Z', from sums Y of y over them."""
         tree, told = self.tree, [Y]
         for f in range(len(self.t) - 1):
             told.append(tree.up(f, told[f] / self.M[f]))
