@@ -10,7 +10,7 @@ each time it is asked: whoever reads several things from a frame fetches them in
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, cast
 
@@ -252,7 +252,7 @@ def column(frame: pd.DataFrame, name: str) -> pd.Series:
     return cast(pd.Series, frame[name])
 
 
-def missing(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+def missing(frame: pd.DataFrame | Mapping[str, pd.Series]) -> dict[str, NDArray[np.bool_]]:
     """Columns with missing values, each with its (n,) mask."""
     masks: dict[str, NDArray[np.bool_]] = {}
     for name, values in frame.items():
@@ -265,8 +265,10 @@ def missing(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     return masks
 
 
-def plain(frame: pd.DataFrame) -> pd.DataFrame:
+def plain(frame: pd.DataFrame, columns: Mapping[str, pd.Series] | None = None) -> pd.DataFrame:
     """Bring columns without missing values to plain dtypes; unused categories go.
+
+    `columns` are those of the frame, where they have been taken out of it before.
 
     Raises
     ------
@@ -274,7 +276,7 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
         For a column that mixes types or holds complex numbers or other objects.
     """
     changed: dict[str, pd.Series] = {}
-    for name, old in frame.items():
+    for name, old in (frame if columns is None else columns).items():
         new = _plain(str(name), old)
         if new is not old:
             changed[str(name)] = new
@@ -332,18 +334,23 @@ def _from_objects(name: str, given: pd.Series) -> pd.Series:
 
 def kind(values: pd.Series) -> Kind:
     """Which of the five kinds a plain column is."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
+    return kind_of(values.dtype)
+
+
+def kind_of(dtype: Any) -> Kind:
+    """Which of the five kinds a plain column of this type is."""
+    if isinstance(dtype, pd.CategoricalDtype):
         return "category"
-    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":
+    if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
         return "number"
-    if values.dtype.kind == "b":
+    if dtype.kind == "b":
         return "boolean"
-    return "time" if values.dtype.kind in "Mm" else "text"
+    return "time" if dtype.kind in "Mm" else "text"
 
 
-def has_text_categories(values: pd.Series) -> bool:
-    """Whether a column is a category whose levels are text."""
-    return isinstance(values.dtype, pd.CategoricalDtype) and values.cat.categories.inferred_type == "string"
+def has_text_categories(dtype: Any) -> bool:
+    """Whether columns of this type are categories whose levels are text."""
+    return isinstance(dtype, pd.CategoricalDtype) and dtype.categories.inferred_type == "string"
 
 
 def examples(values: pd.Series) -> str:

@@ -55,15 +55,19 @@ def level_codes(values: pd.Series) -> tuple[Codes, tuple[str, ...]]:
     else:
         numbers, levels = pd.factorize(values, sort=True)
         codes = numbers.astype(np.intp, copy=False)
-    labels = tuple(str(v) for v in levels.tolist()) if _is_text_or_int(levels) else tuple(map(level_label, levels))
+    if levels.dtype == "str":  # distinct as they are
+        return codes, tuple(levels.tolist())
+    if levels.dtype.kind in "iu":
+        return codes, tuple(map(str, levels.tolist()))
+    labels = tuple(str(v) for v in levels.tolist()) if _is_text(levels) else tuple(map(level_label, levels))
     if len(set(labels)) != len(labels):
         twice = next(v for v in labels if labels.count(v) > 1)
         raise DataError(f"two levels of '{values.name}' are both written '{twice}'", hint="Give them different names.")
     return codes, labels
 
 
-def _is_text_or_int(levels: NDArray[np.int64] | pd.Index) -> bool:
-    return levels.dtype.kind in "iu" or (isinstance(levels, pd.Index) and levels.inferred_type == "string")
+def _is_text(levels: NDArray[np.int64] | pd.Index) -> bool:
+    return isinstance(levels, pd.Index) and levels.inferred_type == "string"
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def group(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, Grouping]
         labels = [f"{labels[b]}:{levels_next[c]}" for b, c in zip(before.tolist(), last.tolist(), strict=True)]
         column_levels.append(levels_next)
         keys.append(observed)
-    if len(set(labels)) != len(labels):
+    if len(columns) > 1 and len(set(labels)) != len(labels):
         twice = next(v for v in labels if labels.count(v) > 1)
         raise DataError(
             f"two combinations of {', '.join(columns)} are both written '{twice}'",

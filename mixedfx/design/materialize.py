@@ -34,7 +34,8 @@ from mixedfx.design.contrasts import coding
 from mixedfx.design.expressions import Scope, evaluate, finite
 from mixedfx.design.frame import column, kind
 from mixedfx.design.labels import level_label, quoted
-from mixedfx.errors import DataError, MixedfxError, UnseenLevelError
+from mixedfx.design.treatment import refuse_unseen, unseen_levels
+from mixedfx.errors import DataError, MixedfxError
 
 
 class DesignMaterializer(PandasMaterializer):
@@ -101,17 +102,10 @@ class DesignMaterializer(PandasMaterializer):
         if factor.metadata.kind is not Factor.Kind.CATEGORICAL:
             return super()._encode_evaled_factor(factor, spec, drop_rows, reduced_rank)
         known = spec.encoder_state.get(factor.expr, (None, {}))[1].get("categories")
-        unknown = _unknown_levels(factor, known)
-        if unknown:
-            levels = [level_label(v) for v in known]
-            raise UnseenLevelError(
-                f"'{factor.expr}' has {'a level' if len(unknown) == 1 else 'levels'} the fit has never seen: "
-                f"{quoted(unknown)}; it knows {quoted(levels)}",
-                hint="Correct the spelling, or leave these rows out: the model has no coefficient for them.",
-            )
+        refuse_unseen(factor.expr, unseen_levels(_raw(factor), known), known)
         columns = super()._encode_evaled_factor(factor, spec, drop_rows, reduced_rank)
         if known is None and factor.metadata.encoder is not None:  # C(x, levels=...) fixes its levels while it encodes
-            unknown = _unknown_levels(factor, spec.encoder_state[factor.expr][1].get("categories"))
+            unknown = unseen_levels(_raw(factor), spec.encoder_state[factor.expr][1].get("categories"))
             if unknown:
                 raise DataError(
                     f"the levels= of '{factor.expr}' leave out {quoted(unknown)}, which the data have",
@@ -183,13 +177,9 @@ def _without_intercept(expr: str, value: Any) -> Any:
     return FactorValues(columns, metadata=metadata.replace(spans_intercept=True, drop_field=last))
 
 
-def _unknown_levels(factor: Any, known: Any) -> list[str]:
-    """Labels of the levels of an evaluated factor that are not among `known`; none where `known` is None."""
-    if known is None:
-        return []
-    values = pd.unique(pd.Series(getattr(factor.values, "__wrapped__", factor.values)))
-    levels = set(known)
-    return [level_label(v) for v in values if v not in levels]
+def _raw(factor: Any) -> Any:
+    """The values of an evaluated factor."""
+    return getattr(factor.values, "__wrapped__", factor.values)
 
 
 def _refuse_tables(expression: str, value: Any) -> None:

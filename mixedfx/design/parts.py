@@ -1,7 +1,8 @@
 """One right-hand side -> columns: the fixed part of a formula, or the left side of a random term.
 
-Terms that are products of numeric columns are multiplied here; anything with a factor or a function goes through
-formulaic. Both kinds of part remember what they need to make the same columns from new data.
+Terms that are products of numeric columns are multiplied here, factors that stand alone beside an intercept are coded
+by `mixedfx.design.treatment`, and anything else goes through formulaic. All kinds of part remember what they need to
+make the same columns from new data.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from mixedfx.design.expressions import Scope, finite
 from mixedfx.design.frame import column, kind, nearest
 from mixedfx.design.labels import level_label
+from mixedfx.design.treatment import TreatmentPart, treatment_part
 from mixedfx.errors import DataError
 
 
@@ -101,7 +103,7 @@ class FormulaicPart:
         return {n: level_label(v[0]) for n, v in self.levels.items() if len(v) == 1 and n in alone}
 
 
-Part = NumericPart | FormulaicPart
+Part = NumericPart | FormulaicPart | TreatmentPart
 
 
 @lru_cache(maxsize=256)
@@ -112,22 +114,35 @@ def _formula(text: str) -> Any:
     return Formula.from_spec(text)
 
 
-def _products(text: str, frame: pd.DataFrame, scope: Scope) -> tuple[tuple[str, ...], ...] | None:
-    """Find the data columns multiplied in each term; None where a term is more than a product of numeric columns."""
+@lru_cache(maxsize=256)
+def _products(text: str) -> tuple[tuple[str, ...], ...] | None:
+    """Find the names multiplied in each term; None where a term is more than a product of names."""
     products = []
     for term in _formula(text):
         names = []
         for factor in term.factors:
             if factor.eval_method.value == "literal" and factor.expr == "1":
                 continue
-            name = factor.expr
-            if factor.eval_method.value != "lookup" or name not in frame.columns or name in scope.contrasts:
+            if factor.eval_method.value != "lookup":
                 return None
-            if kind(column(frame, name)) != "number":
-                return None
-            names.append(name)
+            names.append(factor.expr)
         products.append(tuple(names))
     return tuple(products)
+
+
+def _factors(products: tuple[tuple[str, ...], ...], frame: pd.DataFrame, scope: Scope) -> frozenset[str] | None:
+    """The names that are factors, each alone in its term; None where there is more to the columns than that."""
+    factors = []
+    for product in products:
+        for name in product:
+            if name not in frame.columns or name in scope.contrasts:
+                return None
+            found = kind(column(frame, name))
+            if found == "time" or (found != "number" and (len(product) > 1 or products[0])):
+                return None
+            if found != "number":
+                factors.append(name)
+    return frozenset(factors)
 
 
 def build_part(
@@ -149,7 +164,7 @@ def build_part(
     Returns
     -------
     matrix : (n, k) float64, C-contiguous
-    part : NumericPart or FormulaicPart
+    part : NumericPart, TreatmentPart or FormulaicPart
 
     Raises
     ------
@@ -157,8 +172,11 @@ def build_part(
         Where an expression cannot be evaluated or is not finite, or two columns would have one name.
     """
     part: Part
-    products = _products(text, frame, scope)
-    if products is not None:
+    products = _products(text)
+    factors = None if products is None else _factors(products, frame, scope)
+    if products is not None and factors:
+        matrix, part = treatment_part(text, products, factors, frame, rows)
+    elif products is not None and factors is not None:
         part = NumericPart(text, tuple(":".join(p) or "Intercept" for p in products), products)
         matrix = part.matrix(frame, scope, rows)
     else:

@@ -51,7 +51,8 @@ def choose_rows(
         Where rows have a weight of zero.
     """
     total = len(frame)
-    masks = missing(frame)
+    columns = {str(name): values for name, values in frame.items()}
+    masks = missing(columns)
     for name, values in arrays.items():
         if np.isnan(values).any():
             masks[f"{name}="] = np.isnan(values)
@@ -92,5 +93,5 @@ def choose_rows(
             stacklevel=outside(),
         )
     report = RowReport(total, used, counts, dropped_missing, dropped_zero)
-    kept = plain(frame if len(used) == total else frame.take(used))
+    kept = plain(frame, columns) if len(used) == total else plain(frame.take(used))
     return report, None if weights is None else weights[used], kept

@@ -20,6 +20,7 @@ from mixedfx.design.frame import (
     examples,
     has_text_categories,
     kind,
+    kind_of,
     missing,
     nearest,
     opened,
@@ -132,9 +133,9 @@ class DesignSpec:
     @classmethod
     def of(cls, frame: pd.DataFrame, **parts: Any) -> DesignSpec:
         """Of plain columns `frame`, whose kinds it remembers, and its other fields."""
-        columns = {str(name): values for name, values in frame.items()}
-        text = frozenset(name for name, values in columns.items() if has_text_categories(values))
-        return cls(kinds={name: kind(values) for name, values in columns.items()}, text_categories=text, **parts)
+        types = {str(name): dtype for name, dtype in zip(frame.columns, frame.dtypes.tolist(), strict=True)}
+        text = frozenset(name for name, dtype in types.items() if has_text_categories(dtype))
+        return cls(kinds={name: kind_of(dtype) for name, dtype in types.items()}, text_categories=text, **parts)
 
     @property
     def reader(self) -> Reader:
@@ -244,7 +245,7 @@ class DesignSpec:
             was, now = self.kinds[name], kind(column(frame, name))
             given = column(frame, name)
             labels = name in self.text_categories or was == "text"
-            if labels and name in values and now != "text" and not has_text_categories(given):
+            if labels and name in values and now != "text" and not has_text_categories(given.dtype):
                 changed[name] = by_label(given)
                 continue
             # Levels of grouping factors are matched by their labels, whatever the type of the column.

@@ -16,6 +16,7 @@ from typing import Any
 from mixedfx.design.degree import degree
 from mixedfx.design.expressions import column_of, columns_read
 from mixedfx.design.parts import NumericPart, Part
+from mixedfx.design.treatment import TreatmentPart
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
 from mixedfx.formula.python_code import read_code
@@ -229,6 +230,11 @@ class Reader:
             return tuple(
                 Term(tuple(self.variable(name, plain=True) for name in product), kept([j]))
                 for j, product in enumerate(part.products)
+            )
+        if isinstance(part, TreatmentPart):
+            return tuple(
+                Term(tuple(self.variable(c, plain=True, categorical=c in part.levels) for c in product), kept(columns))
+                for product, columns in zip(part.products, part.term_columns, strict=True)
             )
         spec, terms = part.model_spec, []
         kinds = {name: kind.name == "CATEGORICAL" for name, (kind, _) in spec.encoder_state.items()}

@@ -188,7 +188,7 @@ def _categories_of_fit(frame: pd.DataFrame, design: Design) -> pd.DataFrame:
         known = fetch(design.frame, name).dtype if name in design.frame.columns else None
         if isinstance(known, pd.CategoricalDtype):
             values = fetch(frame, name)
-            if name in design.spec.text_categories and not has_text_categories(values):
+            if name in design.spec.text_categories and not has_text_categories(values.dtype):
                 values = by_label(values)
             values = values.astype("category").cat.remove_unused_categories()
             own = sorted((v for v in values.cat.categories if v not in known.categories), key=str)

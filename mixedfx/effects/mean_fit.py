@@ -93,7 +93,7 @@ class MeanFit:
                 fixed=NumericPart(side, (side,), (read,)),
                 kept=np.empty(0, dtype=np.intp),
                 random=(),
-                text_categories=frozenset(str(c) for c in frame.columns if has_text_categories(column(frame, c))),
+                text_categories=frozenset(str(c) for c in frame.columns if has_text_categories(column(frame, c).dtype)),
             ),
             rows=RowReport(n, np.arange(n, dtype=np.intp)),
             response_name=column_of(quote(self.source.response)),

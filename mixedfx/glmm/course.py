@@ -21,9 +21,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.glmm import nested
 from mixedfx.glmm.control import DEFAULT, GlmmControl
 from mixedfx.glmm.evaluation import Evaluation
-from mixedfx.glmm.model import Model, plus
+from mixedfx.glmm.model import Model, inner, plus
+from mixedfx.glmm.modes import DECREMENT
 from mixedfx.linalg.threads import blas_threads
 from mixedfx.linalg.trust_region import trust_region_step
 from mixedfx.pls.factorization import Pair
@@ -35,8 +37,10 @@ Vector = NDArray[np.float64]
 Evaluate = Callable[..., Evaluation]
 
 NEAR = 2.0  # promised gain below which all parameters move together
+FAR_DECREMENT = 1e-6  # of the modes of far steps, which gain a million times that
 FIRST_RADIUS = 1e3  # of the far steps, in units of information
 NEAR_RADIUS = 3.0  # of the first near step
+CLOSE = 1e-4  # promised gain of a step that leaves second derivatives as they are
 WORTH = 0.05  # share of the gradient's change that a correction must explain
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
 ROUNDING = 1e-11  # relative error of the criterion that the modes leave
@@ -48,10 +52,15 @@ MOST_PIVOTS = 4
 
 @dataclass(frozen=True)
 class State:
-    """Where the course stands."""
+    """Where the course stands.
+
+    `second` is where its second derivatives are of: the best point, or, once steps have become so short that exact ones
+    change no more, the one before.
+    """
 
     model: Model
     best: Evaluation
+    second: Evaluation
     learnt: Vector
     radius: float
     far: bool
@@ -63,12 +72,12 @@ class State:
     @property
     def scale(self) -> Vector:
         """(d,) unit of each parameter: the standard deviation that its information promises."""
-        return 1.0 / np.sqrt(np.maximum(np.abs(np.diag(self.best.average)), 1e-8) / 2.0)
+        return 1.0 / np.sqrt(np.maximum(np.abs(np.diag(self.second.average)), 1e-8) / 2.0)
 
     def step(self) -> tuple[Vector, Vector, float]:
         """The next step in scaled parameters, in parameters, and the decrease that it promises."""
         scale = self.scale
-        second = self.best.average if self.far else self.best.curvature + self.learnt
+        second = self.second.average if self.far else self.second.curvature + self.learnt
         scaled, gain = trust_region_step(self.best.gradient * scale, second * np.outer(scale, scale), self.radius)
         return scaled, scaled * scale, gain
 
@@ -78,11 +87,15 @@ def predicted_mode(model: Model, at: Evaluation, psi: Vector) -> Pair:
     mode = at.mode
     gamma, par, phi = model.split(psi)
     T = model.problem.matrices(par)
+    if model.tree is not None and isinstance(mode.factorization, nested.TreeFactorization):
+        t = [float(one[0, 0]) for one in T]
+        return nested.pair(model.tree, nested.predicted(model.tree, at, gamma, t, phi))
     dT = [new - old for new, old in zip(T, mode.T, strict=True)]
     change = np.concatenate([gamma - mode.gamma, phi - mode.phi])[:, None]
     moved = mode.factorization.gram(model.scaled(dT, mode.v))
     moved = plus(moved, (at.beside[0] @ change, at.beside[1] @ change))
     right = plus(model.scaled(dT, mode.h, transposed=True), model.scaled(mode.T, moved, transposed=True), -1.0)
+    right = plus(right, mode.gradient)  # and what was left of Newton's method
     return plus(mode.v, mode.factorization.solve(right))
 
 
@@ -103,12 +116,13 @@ def minimise(
 def _minimise(
     model: Model, psi: Vector, evaluate: Evaluate, control: GlmmControl
 ) -> tuple[Model, Evaluation, Optimization]:  # fmt: skip
-    first = evaluate(model, psi, None, True)
+    first = evaluate(model, psi, None, True, FAR_DECREMENT)
     d = len(psi)
-    state = State(model, first, np.zeros((d, d)), FIRST_RADIUS, True, 1.0, True, (_record(model, first, np.inf, True),))
-    size = 0 if model.problem.coupling is None else model.problem.coupling.size
+    state = State(
+        model, first, first, np.zeros((d, d)), FIRST_RADIUS, True, 1.0, True, (_record(model, first, np.inf, True),)
+    )
     with (
-        blas_threads(size, control.threads),
+        blas_threads(_dense_size(model), control.threads),
         Progress(control.progress, "glmer", control.max_evaluations, "evaluations at most") as report,
     ):
         stopped = Outcome.EVALUATIONS
@@ -122,6 +136,9 @@ def _minimise(
                 state = replace(state, far=False, ratio=1.0, radius=NEAR_RADIUS)
                 continue
             if _finished(state, gain, length, control.tolerance):
+                if _loose(state.best):
+                    state = _tightened(state, evaluate)
+                    continue
                 stopped = Outcome.INTERIOR
                 break
             if model.likelihood.at_limit(model.split(state.best.psi)[2]).any() and gain < AT_LIMIT:
@@ -138,6 +155,12 @@ def _minimise(
         return _certified(state, evaluate, stopped, control.tolerance)
 
 
+def _dense_size(model: Model) -> int:
+    """Size of the matrix that is factored densely."""
+    coupling = None if model.tree is not None else model.problem.coupling
+    return 0 if coupling is None else coupling.size
+
+
 def _finished(state: State, gain: float, length: float, tolerance: float) -> bool:
     rounding = ROUNDING * abs(state.best.criterion)
     if length >= 0.99 * state.radius:
@@ -147,13 +170,24 @@ def _finished(state: State, gain: float, length: float, tolerance: float) -> boo
     return len(state.gains) >= PATIENCE and sum(state.gains[-PATIENCE:]) <= SLOW and gain <= SLOW
 
 
+def _loose(at: Evaluation) -> bool:
+    """Whether its mode is one of a far step, good to a small share of what that gains."""
+    return inner(at.mode.gradient, at.mode.step) >= DECREMENT
+
+
+def _tightened(state: State, evaluate: Evaluate) -> State:
+    """The best point again, its mode found to the last digits."""
+    best = evaluate(state.model, state.best.psi, plus(state.best.mode.v, state.best.mode.step), False)
+    return replace(state, best=best, second=best, steps=(*state.steps, _record(state.model, best, state.radius, True)))
+
+
 def _advance(state: State, evaluate: Evaluate, move: Vector, length: float, gain: float) -> State:
     """Try a step: move if the criterion falls, learn from the gradient, adapt the radius."""
     best, model = state.best, state.model
     psi = best.psi + move
     try:
         start = predicted_mode(model, best, psi) if state.warm else best.mode.v
-        new = evaluate(model, psi, start, state.far)
+        new = evaluate(model, psi, start, state.far, FAR_DECREMENT if state.far else DECREMENT)
     except np.linalg.LinAlgError:
         return replace(state, ratio=-1.0, warm=False, radius=0.25 * length, far=False)
     ratio = (best.criterion - new.criterion) / gain
@@ -170,9 +204,10 @@ def _advance(state: State, evaluate: Evaluate, move: Vector, length: float, gain
         radius = 2.0 * radius
     noise = ROUNDING * abs(best.criterion) if gain < 1e-6 else 0.0
     accepted = new.criterion < best.criterion + noise
+    kept = not accepted or (best.exact and not state.far and gain < CLOSE and 0.5 < ratio < 1.5)
     return replace(
-        state, best=new if accepted else best, learnt=learnt, radius=radius, ratio=ratio, warm=accepted,
-        steps=(*state.steps, _record(model, new, state.radius, accepted)),
+        state, best=new if accepted else best, second=state.second if kept else new, learnt=learnt, radius=radius,
+        ratio=ratio, warm=accepted, steps=(*state.steps, _record(model, new, state.radius, accepted)),
         gains=(*state.gains, max(best.criterion - new.criterion, 0.0)),
     )  # fmt: skip
 
@@ -188,7 +223,7 @@ def _turned(state: State, evaluate: Evaluate) -> State | None:
     new = evaluate(model, psi, _in_frames(state.model, model, state.best, found[1]), False)
     d = len(psi)
     steps = (*state.steps, _record(model, new, state.radius, True))
-    return replace(state, model=model, best=new, learnt=np.zeros((d, d)), steps=steps)
+    return replace(state, model=model, best=new, second=new, learnt=np.zeros((d, d)), steps=steps)
 
 
 def _in_frames(old: Model, new: Model, at: Evaluation, par: Vector) -> Pair:
@@ -217,7 +252,8 @@ def _certified(
         if zero.criterion <= best.criterion + tolerance + ROUNDING * abs(best.criterion):
             best, steps = zero, (*steps, _record(model, zero, state.radius, True))
     scale = state.scale
-    second = best.curvature if best.exact else best.curvature + state.learnt
+    at = state.second if best is state.best else best
+    second = at.curvature if best.exact else at.curvature + state.learnt
     values = np.linalg.eigvalsh(second * np.outer(scale, scale)) if len(scale) else np.ones(1)
     outcome = stopped
     if stopped is Outcome.INTERIOR:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.glmm import nested
 from mixedfx.glmm.curvature import curvature
 from mixedfx.glmm.laplace import Pieces, gradient, pieces
 from mixedfx.glmm.model import Model, inner, plus
 from mixedfx.glmm.modes import DECREMENT, Mode, find_mode
 from mixedfx.pls.factorization import Pair
+from mixedfx.pls.nesting import Tree
 
 Vector = NDArray[np.float64]
 
@@ -48,6 +52,36 @@ class Evaluation:
     exact: bool
 
 
+class TreeEvaluation(Evaluation):
+    """An evaluation of nested intercepts, whose second derivatives are formed when they are asked for.
+
+    Parameters
+    ----------
+    make_average, make_curvature
+        What forms them, the second from what the first returns.
+    fields
+        The other attributes of the evaluation.
+    """
+
+    def __init__(
+        self, make_average: Callable[[], nested.Average] | None = None,
+        make_curvature: Callable[[nested.Average], Vector] | None = None, **fields: object,
+    ) -> None:  # fmt: skip
+        self.__dict__.update(fields)
+        if make_average is not None:
+            self.__dict__.update(_make_average=make_average, _make_curvature=make_curvature)
+
+    def __getattr__(self, name: str) -> object:
+        if name not in ("average", "curvature", "_average") or "_make_average" not in self.__dict__:
+            raise AttributeError(name)
+        if name == "_average":
+            found: object = self._make_average()
+        else:
+            found = self._average.value if name == "average" else self._make_curvature(self._average)
+        self.__dict__[name] = found
+        return found
+
+
 def evaluate(
     model: Model, psi: Vector, v: Pair | None = None, joint: bool = False, decrement: float = DECREMENT,
     second: bool = True,
@@ -59,6 +93,8 @@ def evaluate(
     numpy.linalg.LinAlgError
         Where there is no mode.
     """
+    if model.tree is not None:
+        return _nested(model, model.tree, psi, v, joint, decrement)
     gamma, par, phi = model.split(psi)
     mode = find_mode(model, gamma, model.problem.matrices(par), phi, v, joint, decrement)
     parts = pieces(model, mode, par)
@@ -69,6 +105,27 @@ def evaluate(
     mode.factorization.release()
     at = np.concatenate([mode.gamma, par, phi])
     return Evaluation(at, criterion, gradient(model, parts), average, full, mode, beside, exact)
+
+
+def _nested(
+    model: Model, tree: Tree, psi: Vector, v: Pair | None, joint: bool, decrement: float
+) -> Evaluation:  # fmt: skip
+    """The same along the tree of nested intercepts."""
+    gamma, par, phi = model.split(psi)
+    T = model.problem.matrices(par)
+    start = None if v is None else [part[0] for part in nested.by_factor(tree, v)]
+    found = nested.find(model, tree, gamma, [float(one[0, 0]) for one in T], phi, start, joint, decrement)
+    own, at = nested.slope(model, tree, found, phi), found.at
+    whole = nested.TreeFactorization(model, at.w, found.factor, T)
+    h = nested.pair(tree, own.h)
+    v, gradient, step = (nested.pair(tree, parts) for parts in (at.v, found.gradient, found.step))
+    mode = Mode(at.gamma, phi, T, v, at.eta, at.s, at.w, at.value, h, gradient, step, whole, found.steps)
+    beside = nested.pair(tree, tree.upwards(np.concatenate([own.zq, own.zs])))
+    return TreeEvaluation(
+        partial(nested.average, model, tree, found, own, phi), partial(nested.curvature, model, tree, found, own),
+        psi=np.concatenate([at.gamma, par, phi]), criterion=own.criterion, gradient=own.gradient, mode=mode,
+        beside=beside, exact=not model.likelihood.names,
+    )  # fmt: skip
 
 
 def second_derivatives(model: Model, parts: Pieces, wanted: bool) -> tuple[Vector, Vector, Pair]:

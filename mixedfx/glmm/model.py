@@ -9,6 +9,7 @@ X = Q R with the columns of Q orthogonal and of unit mean square, gamma = R beta
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ from mixedfx.glmm.likelihood import Likelihood
 from mixedfx.linalg import triangular
 from mixedfx.pls.crossproducts import orthogonal_columns, triangle
 from mixedfx.pls.factorization import Pair, scaled
-from mixedfx.pls.problem import Problem, build_problem
+from mixedfx.pls.factors import group_factors
+from mixedfx.pls.nesting import Tree, find_tree
+from mixedfx.pls.problem import LateProblem, Problem
 from mixedfx.pls.row_map import LoopedRows, RowMap, row_map
 
 Vector = NDArray[np.float64]
@@ -86,6 +89,16 @@ class Model:
         """Lengths of gamma, par and phi."""
         return self.Q.shape[1], self.problem.n_parameters, len(self.likelihood.names)
 
+    @cached_property
+    def columns(self) -> Vector:
+        """(p, n) the transpose of Q, laid out by columns of X."""
+        return np.ascontiguousarray(self.Q.T)
+
+    @cached_property
+    def tree(self) -> Tree | None:
+        """How the grouping factors nest, where every random term is an intercept and they do."""
+        return find_tree(self.problem, self.rows.order)
+
     def split(self, psi: Vector) -> tuple[Vector, Vector, Vector]:
         """Gamma, par and phi."""
         p, r, _ = self.sizes
@@ -147,12 +160,15 @@ def build_model(design: Design, family: Family, compiled: bool | None = None) ->
     MemoryForecastError
         If the factor of the second level would not fit in the memory that is free.
     """
-    problem = build_problem(replace(design, weights=None, known_sd=None), REML=False)
-    rows = row_map(problem, compiled)
-    n = len(design.y)
+    plain, n = replace(design, weights=None, known_sd=None), len(design.y)
+    factors = group_factors(plain)
     R, inverse = triangle(design.X)
+    problem = LateProblem(
+        plain, factors=factors, R=R / np.sqrt(n), shift=np.zeros(len(R)), n=n, REML=False, sigma=1.0,
+        n_parameters=sum(block.structure.n_parameters for group in factors for block in group.blocks),
+    )  # fmt: skip
+    rows = row_map(problem, compiled)
     Q = np.ascontiguousarray(orthogonal_columns(design.X, R, inverse)[rows.order]) * np.sqrt(n)
-    problem = replace(problem, R=R / np.sqrt(n), shift=np.zeros(len(R)), sigma=1.0)
     return Model(
         design, family, problem, rows, Likelihood.of(design, family, rows.order), Q, design.offset[rows.order]
     )  # fmt: skip

@@ -89,12 +89,12 @@ def find_mode(
         g = plus(model.scaled(T, at.h, transposed=True), at.v, -1.0)
         factorization, observed = _factorized(model, at, phi, T)
         step = factorization.solve(g)
-        gain, move = inner(g, step), None
+        gain, move, own = inner(g, step), None, step
         if joint:
             used = at.w if observed else model.likelihood.information(at.eta, phi)
             move, step, gain = _joint_step(model, factorization, T, used, at.s, g, step)
-        elif gain < decrement and observed:
-            return Mode(at.gamma, phi, T, at.v, at.eta, at.s, at.w, at.value, at.h, g, step, factorization, count)
+        if gain < decrement and observed:
+            return Mode(at.gamma, phi, T, at.v, at.eta, at.s, at.w, at.value, at.h, g, own, factorization, count)
         if not gain >= 0.0:
             raise np.linalg.LinAlgError("the step to the mode is not uphill")
         joint = joint and gain > LOOSE

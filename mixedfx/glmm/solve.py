@@ -251,7 +251,7 @@ def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl
 def starting_point(model: Model) -> Vector:
     """(d,) psi: the mean response, equal standard deviations of moderate size, auxiliary parameters from moments."""
     centre, sd, phi = model.likelihood.start()
-    gamma = np.linalg.lstsq(model.Q, centre - model.offset, rcond=None)[0] if model.Q.shape[1] else np.zeros(0)
+    gamma = (centre - model.offset) @ model.Q / max(len(model.offset), 1)  # Q'Q / n is the identity
     problem = model.problem
     T = [sd * np.eye(group.k) for group in problem.factors]
     return np.concatenate([np.asarray(gamma, dtype=np.float64), problem.lower(T), phi])

@@ -24,8 +24,19 @@ def trust_region_step(gradient: Vector, information: Vector, radius: float) -> t
     >>> np.round(np.abs(step), 6), round(float(decrease), 6)
     (array([1.      , 3.872983]), 9.0)
     """
-    step, decrease = trust_region_steps(gradient[None], information[None], np.array([radius]))
+    values, vectors = np.linalg.eigh(information)
+    if len(values) and values[0] > _tiny(values):
+        g = gradient @ vectors
+        s = g / values
+        if s @ s <= radius * radius:
+            return vectors @ -s, float(g @ s) / 2.0
+    step, decrease = steps_within(gradient[None], values[None], vectors[None], np.array([radius]))
     return step[0], float(decrease[0])
+
+
+def _tiny(values: Vector) -> Vector:
+    """Eigenvalues (..., r) below this (...) are not above zero for certain."""
+    return 1e-12 * np.maximum(1.0, np.abs(values).max(axis=-1))
 
 
 def trust_region_steps(gradient: Vector, information: Vector, radius: Vector) -> tuple[Vector, Vector]:
@@ -47,7 +58,7 @@ def steps_within(gradient: Vector, values: Vector, vectors: Vector, radius: Vect
     """The same from eigenvalues (B, r) and eigenvectors (B, r, r) of the information."""
     g = np.einsum("bij,bi->bj", vectors, gradient)
     smallest = values[:, 0]
-    tiny = 1e-12 * np.maximum(1.0, np.abs(values).max(axis=1))
+    tiny = _tiny(values)
     downhill = smallest > tiny
     shift = np.where(downhill, 0.0, np.maximum(0.0, -smallest) + tiny)
     s = -g / (values + shift[:, None])

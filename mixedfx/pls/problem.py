@@ -259,6 +259,33 @@ class Problem:
         return self.natural_theta(self.matrices(par))
 
 
+LATE = ("gram1", "coupling", "zw1", "zw2", "ww", "log_weights")
+
+
+class LateProblem(Problem):
+    """The problem of a design by maximum likelihood, whose cross-products are formed when one of them is asked for.
+
+    Parameters
+    ----------
+    design
+        Of which; None where `fields` are all there are.
+    fields
+        The other attributes of the problem.
+    """
+
+    def __init__(self, design: Design | None = None, **fields: object) -> None:
+        self.__dict__.update({"frames": {}} | fields)
+        if design is not None:
+            self.__dict__["_design"] = design
+
+    def __getattr__(self, name: str) -> object:
+        if name not in LATE or "_design" not in self.__dict__:
+            raise AttributeError(name)
+        whole = build_problem(self.__dict__.pop("_design"), REML=False)
+        self.__dict__.update({late: getattr(whole, late) for late in LATE if late not in self.__dict__})
+        return self.__dict__[name]
+
+
 def build_problem(design: Design, REML: bool = True) -> Problem:
     """Cross-products of `design`, for REML or ML.
 

@@ -45,22 +45,41 @@ class RowMap(ABC):
         (n,) row of the design that stands at each place.
     codes, z
         (n,) levels of the first factor and (n, k1) its covariates, in this order.
-    Z
-        (n, q1 k1 + q2) sparse rows.
     """
 
-    def __init__(self, problem: Problem, order: NDArray[np.intp], Z2: sparse.csr_array | None) -> None:
+    def __init__(self, problem: Problem, order: NDArray[np.intp]) -> None:
         first = problem.factors[0]
         self.problem, self.order = problem, order
         self.codes, self.z = first.codes[order], np.ascontiguousarray(first.z[order])
+        self.first_size = first.n_levels * self.z.shape[1]
+
+    @cached_property
+    def Z1(self) -> sparse.csr_array:
+        """(n, q1 k1) sparse rows of the first factor."""
         n, k = self.z.shape
-        self.first_size = first.n_levels * k
         columns = self.codes[:, None] * k + np.arange(k)
-        self.Z1 = sparse.csr_array(
-            (self.z.ravel(), columns.ravel(), np.arange(0, n * k + 1, k)), shape=(n, self.first_size)
-        )
-        self.Z2 = Z2
-        self.Z = self.Z1 if Z2 is None else sparse.csr_array(sparse.hstack([self.Z1, Z2], format="csr"))
+        indptr = np.arange(0, n * k + 1, k)
+        return sparse.csr_array((self.z.ravel(), columns.ravel(), indptr), shape=(n, self.first_size))
+
+    @cached_property
+    def Z2(self) -> sparse.csr_array | None:
+        """(n, q2) sparse rows of the second level; None where there is none."""
+        rest, coupling = self.problem.factors[1:], self.problem.coupling
+        if coupling is None:
+            return None
+        inverse = np.empty(coupling.size, dtype=np.int64)
+        inverse[coupling.layout.permutation] = np.arange(coupling.size)
+        given = sparse_z(rest)
+        permuted = sparse.csr_array((given.data, inverse[given.indices], given.indptr), shape=shape_of(given))
+        out = sparse.csr_array(permuted[self.order])
+        if any(group.mixing is not None for group in rest):
+            out.sort_indices()
+        return out
+
+    @cached_property
+    def Z(self) -> sparse.csr_array:
+        """(n, q1 k1 + q2) sparse rows."""
+        return self.Z1 if self.Z2 is None else sparse.csr_array(sparse.hstack([self.Z1, self.Z2], format="csr"))
 
     @cached_property
     def _Zt(self) -> Any:
@@ -189,25 +208,11 @@ def _with_entries(matrix: sparse.csr_array, data: Vector) -> sparse.csr_array:
 
 def row_map(problem: Problem, compiled: bool | None = None) -> RowMap:
     """The row map of a problem; `compiled` says whether by loops, by default from `COMPILED_FROM` rows on."""
-    first, rest = problem.factors[0], problem.factors[1:]
-    order = np.argsort(first.codes, kind="stable")
-    if not rest:
-        return _made(problem, order, None, compiled)
-    assert problem.coupling is not None
-    Z2 = sparse_z(rest)
-    inverse = np.empty(problem.coupling.size, dtype=np.int64)
-    inverse[problem.coupling.layout.permutation] = np.arange(problem.coupling.size)
-    Z2 = sparse.csr_array((Z2.data, inverse[Z2.indices], Z2.indptr), shape=shape_of(Z2))
-    Z2 = sparse.csr_array(Z2[order])
-    if any(group.mixing is not None for group in rest):
-        Z2.sort_indices()
-        return RelatedRows(problem, order, Z2)
-    return _made(problem, order, Z2, compiled)
-
-
-def _made(problem: Problem, order: NDArray[np.intp], Z2: sparse.csr_array | None, compiled: bool | None) -> RowMap:
+    order = np.argsort(problem.factors[0].codes, kind="stable")
+    if any(group.mixing is not None for group in problem.factors[1:]):
+        return RelatedRows(problem, order)
     loops = len(order) >= COMPILED_FROM if compiled is None else compiled
-    return (LoopedRows if loops else MappedRows)(problem, order, Z2)
+    return (LoopedRows if loops else MappedRows)(problem, order)
 
 
 class _Positions(RowMap):
