@@ -1,0 +1,211 @@
+r"""The integral over each level's effects of the first factor, given everything else, by adaptive quadrature.
+
+Rows have the linear predictor eta_i = xi_i + z_i' T v, with xi all that is not of their level j of the first factor.
+With l_j(v) = sum over its rows of log f - v'v / 2, v-hat its mode and A = C C' its curvature there, the nodes are
+v_q = v-hat + L x_q, L = C'^{-1} (see `mixedfx.glmm.quadrature`), and
+
+    log I_j = log|L| + log sum_q omega_q exp(l_j(v_q) + x_q'x_q / 2).
+
+With p_q the normalised terms of the sum, the derivative of log I_j in xi_i is the mean score s-bar_i = sum_q p_q s_iq,
+and minus its second derivatives are diag(w-bar) - Cov_q(s, s), the observed information less what is not known of the
+level's effects (Louis 1982, JRSS B 44:226). Here are modes, nodes and these moments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from mixedfx.glmm.level_rows import LevelRows
+from mixedfx.glmm.model import Model
+from mixedfx.glmm.node_densities import derivatives, log_densities
+from mixedfx.linalg import batched
+
+Vector = NDArray[np.float64]
+
+MOST, HALVINGS = 60, 30  # Newton steps to the modes of the levels, and halvings of one
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Nodes of the standard normal distribution in k directions.
+
+    Attributes
+    ----------
+    x, log_weights
+        (N, k) nodes, and (N,) log omega + x'x / 2.
+    """
+
+    x: Vector
+    log_weights: Vector
+
+    @staticmethod
+    def of(nAGQ: int, k: int) -> Rule:
+        """The product of Gauss and Hermite's rule with `nAGQ` nodes in each direction."""
+        x1, w1 = np.polynomial.hermite_e.hermegauss(nAGQ)
+        x = np.stack([part.ravel() for part in np.meshgrid(*([x1] * k), indexing="ij")], axis=1)
+        logs = np.meshgrid(*([np.log(w1 / w1.sum())] * k), indexing="ij")
+        return Rule(x, sum(part.ravel() for part in logs) + 0.5 * (x**2).sum(axis=1))
+
+
+@dataclass(frozen=True)
+class LevelModes:
+    """Modes of all levels given xi.
+
+    Attributes
+    ----------
+    xi, phi, T
+        What they are given: (n,) rest of the linear predictor, auxiliary parameters, (k, k) factor.
+    v
+        (q, k) modes.
+    eta, s, w
+        (n,) linear predictors there, scores and weights.
+    L
+        (q, k, k) factors with L L' = A^{-1}.
+    gram
+        (q, k, k) Z'WZ of each level.
+    """
+
+    xi: Vector
+    phi: Vector
+    T: Vector
+    v: Vector
+    eta: Vector
+    s: Vector
+    w: Vector
+    L: Vector
+    gram: Vector
+
+    @property
+    def A_inverse(self) -> Vector:
+        """(q, k, k) inverses of the curvatures."""
+        return self.L @ self.L.transpose(0, 2, 1)
+
+
+@dataclass(frozen=True)
+class LevelIntegrals:
+    """The integrals, and what is averaged over their nodes.
+
+    Attributes
+    ----------
+    modes, rule
+        Where the nodes are.
+    logs
+        (q,) log I_j, less what the densities leave out.
+    p, v
+        (q, N) normalised terms, and (q, N, k) nodes.
+    eta, s, w
+        (n, N) linear predictors, scores and weights; the last two None where nobody asked.
+    score, weight
+        (n,) their means; None likewise.
+    """
+
+    modes: LevelModes
+    rule: Rule
+    logs: Vector
+    p: Vector
+    v: Vector
+    eta: Vector
+    s: Vector | None = None
+    w: Vector | None = None
+    score: Vector | None = None
+    weight: Vector | None = None
+
+
+def level_modes(
+    model: Model, levels: LevelRows, xi: Vector, T: Vector, phi: Vector, v: Vector, tolerance: float
+) -> LevelModes:  # fmt: skip
+    """The mode of every level's effects, from v (q, k), by Newton's method; each halves its own steps.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        Where there is none.
+    """
+    rows, own, k = model.rows, model.likelihood, len(T)
+    u_rows = own.restricted
+
+    def value(v: Vector) -> tuple[Vector, Vector]:
+        eta = xi + levels.times_z((v @ T.T)[:, None])[:, 0]
+        found = log_densities(own, eta[:, None], phi)[:, 0]
+        if u_rows is not None:
+            found = np.where(u_rows & (eta <= 0.0), -np.inf, found)
+        return eta, levels.by_level(np.where(np.isnan(found), -np.inf, found)) - 0.5 * (v**2).sum(axis=1)
+
+    eta, at = value(v)
+    if not np.isfinite(at).all():
+        v = np.where(np.isfinite(at)[:, None], v, 0.0)
+        eta, at = value(v)
+    if not np.isfinite(at).all():
+        raise np.linalg.LinAlgError("the response has no density here")
+    for _ in range(MOST):
+        s, w = (one[:, 0] for one in derivatives(own, eta[:, None], phi, 2))
+        g = levels.z_by_level(s[:, None])[:, 0] @ T - v
+        gram, L, observed = _curvature(model, w, eta, T, phi)
+        step = np.einsum("qab,qcb,qc->qa", L, L, g)
+        decrement = (g * step).sum(axis=1)
+        if observed and decrement.sum() < tolerance:
+            return LevelModes(xi, phi, T, v, eta, s, w, L, gram)
+        size = np.ones(len(v))
+        for _ in range(HALVINGS):
+            moved = v + size[:, None] * step
+            eta, new = value(moved)
+            bad = ~(new >= at - 1e-10 * np.abs(at) - 1e-12)
+            if not bad.any():
+                break
+            size[bad] /= 2.0
+        else:
+            raise np.linalg.LinAlgError("no step gains")
+        v, at = moved, new
+    raise np.linalg.LinAlgError("the modes of the levels were not found")
+
+
+def _curvature(model: Model, w: Vector, eta: Vector, T: Vector, phi: Vector) -> tuple[Vector, Vector, bool]:
+    """Z'WZ and L of each level with observed weights, or, where one has no mode there, with the expected ones."""
+    k = len(T)
+    for observed, weights in ((True, w), (False, None)):
+        weights = model.likelihood.information(eta, phi) if weights is None else weights
+        gram = np.asarray(model.rows.squares @ weights).reshape(-1, k, k)
+        A = batched.sandwich(T, gram.transpose(1, 2, 0))
+        A[np.arange(k), np.arange(k)] += 1.0
+        try:
+            L = batched.invert_lower(batched.cholesky(A)).transpose(2, 1, 0)
+        except np.linalg.LinAlgError:
+            if w.min() >= 0.0:
+                raise
+            continue
+        return gram, np.ascontiguousarray(L), observed
+    raise np.linalg.LinAlgError("the expected information is not positive")
+
+
+def level_integrals(
+    model: Model, levels: LevelRows, modes: LevelModes, rule: Rule, order: int = 2
+) -> LevelIntegrals:  # fmt: skip
+    """The integrals of all levels; scores with order 1, weights too with order 2, neither with 0."""
+    own = model.likelihood
+    v = modes.v[:, None] + np.einsum("qab,nb->qna", modes.L, rule.x)
+    eta = modes.xi[:, None] + levels.times_z(v @ modes.T.T)
+    rows = log_densities(own, eta, modes.phi)
+    terms = levels.by_level(rows) + (rule.log_weights - 0.5 * (v**2).sum(axis=2))
+    terms = np.where(np.isnan(terms), -np.inf, terms)
+    sums = np.asarray(special.logsumexp(terms, axis=1), dtype=np.float64)
+    logs = sums + np.log(np.abs(np.diagonal(modes.L, axis1=1, axis2=2))).sum(axis=1)
+    p = np.exp(terms - sums[:, None])
+    if not order:
+        return LevelIntegrals(modes, rule, logs, p, v, eta)
+    found = derivatives(own, eta, modes.phi, order)
+    by_row = p[model.rows.codes]
+    s = finite(found[0], by_row)
+    score = np.einsum("nq,nq->n", by_row, s)
+    if order == 1:
+        return LevelIntegrals(modes, rule, logs, p, v, eta, s, None, score)
+    w = finite(found[1], by_row)
+    return LevelIntegrals(modes, rule, logs, p, v, eta, s, w, score, np.einsum("nq,nq->n", by_row, w))
+
+
+def finite(x: Vector, by_row: Vector) -> Vector:
+    """X, zero where a node has no weight and x may be no number."""
+    return x if np.isfinite(x).all() else np.where(by_row > 0.0, x, 0.0)
