@@ -33,19 +33,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.glmm.level_nodes import LevelIntegrals, Rule, level_integrals, level_modes
-from mixedfx.glmm.level_rows import LevelRows
-from mixedfx.glmm.model import Model
+from mixedfx.glmm.evaluation import Evaluation, second_derivatives
+from mixedfx.glmm.laplace import pieces
+from mixedfx.glmm.level_nodes import LevelIntegrals, LevelModes, Rule, level_integrals, level_modes
+from mixedfx.glmm.model import Model, plus
+from mixedfx.glmm.modes import DECREMENT, LOOSE, Mode, find_mode
 from mixedfx.glmm.node_densities import left_out
 from mixedfx.glmm.node_pullback import Pulled, Seed, pull_back
-from mixedfx.pls.coupling import Coupling
-from mixedfx.pls.factorization import Pair
+from mixedfx.pls.factorization import Factorization, Pair
 from mixedfx.pls.second_level import SecondLevel, second_scaled
 
 Vector = NDArray[np.float64]
 
 MOST, SMALLEST = 100, 1e-6  # Newton steps, and the share of a step below which there is no step that gains
-SLACK = 0.25  # share of the promised gain that l may fall by, as its score is that of fixed nodes
+CLOSER = 0.5  # share of the gain that was promised, to which a step may bring it that does not gain
 CORRECTIONS, SOLVED = 60, 1e-11  # of lambda, and the relative size of one that ends them
 
 
@@ -101,7 +102,7 @@ def z2_products(model: Model, x: Vector) -> Vector:
 
 
 def find_centre(
-    model: Model, levels: LevelRows, rule: Rule, gamma: Vector, T: list[Vector], phi: Vector, v: Pair, decrement: float
+    model: Model, rule: Rule, gamma: Vector, T: list[Vector], phi: Vector, v: Pair, decrement: float
 ) -> Centre:  # fmt: skip
     """The mode of v2, and the modes of the levels given it, from v.
 
@@ -112,58 +113,91 @@ def find_centre(
     """
     coupling = model.problem.coupling
     assert coupling is not None
-    modes = level_modes(model, levels, rest_of_predictor(model, gamma, T, v[1]), T[0], phi, v[0][:, :, 0], decrement)
-    at = level_integrals(model, levels, modes, rule)
-    v2 = v[1]
-    value = float(at.logs.sum() - 0.5 * (v2**2).sum())
+    xi = rest_of_predictor(model, gamma, T, v[1])
+    modes = level_modes(model, xi, T[0], phi, v[0][:, :, 0], decrement)
+    here = _stand(model, rule, T, modes, v[1])
     for count in range(MOST):
-        assert at.score is not None
-        g = second_scaled(T[1:], coupling, z2_products(model, at.score), True) - v2
-        second, deviations, own = _information(model, levels, T, at)
-        step = second.solve(g)
-        gain = float((g * step).sum())
-        if own and gain < decrement:
-            return Centre(gamma, phi, T, v2, at, deviations, second, g, value, count)
-        if not gain >= 0.0:
+        if here.certain and here.gain < decrement:
+            g = here.gradient
+            return Centre(gamma, phi, T, here.v2, here.at, here.deviations, here.second, g, here.value, count)
+        if not here.gain >= 0.0:
             raise np.linalg.LinAlgError("the step to the mode is not uphill")
-        size = 1.0
-        moved = times_z2(model, T, step)
-        first = levels.z_by_level((modes.w * moved)[:, None])[:, 0] @ T[0]
-        follow = -np.einsum("qab,qb->qa", modes.A_inverse, first)
-        while True:
-            xi = at.modes.xi + size * moved
-            try:
-                modes = level_modes(model, levels, xi, T[0], phi, at.modes.v + size * follow, decrement)
-                new = level_integrals(model, levels, modes, rule)
-                there = v2 + size * step
-                found = float(new.logs.sum() - 0.5 * (there**2).sum())
-            except np.linalg.LinAlgError:
-                found = -np.inf
-            if found >= value - SLACK * size * gain - 1e-9 * abs(value):
-                break
-            size /= 2.0
-            if size < SMALLEST:
-                raise np.linalg.LinAlgError("no step gains")
-        v2, at, value = there, new, found
+        here = _moved(model, rule, T, here, decrement)
+    if here.certain and here.gain < DECREMENT:
+        g = here.gradient
+        return Centre(gamma, phi, T, here.v2, here.at, here.deviations, here.second, g, here.value, MOST)
     raise np.linalg.LinAlgError("the mode was not found")
 
 
+@dataclass(frozen=True)
+class _Stand:
+    """Where Newton's method for v2 stands: fields as in `Centre`, its next step and the gain that this promises."""
+
+    v2: Vector
+    at: LevelIntegrals
+    value: float
+    gradient: Vector
+    second: SecondLevel
+    deviations: Vector
+    certain: bool
+    step: Vector
+    gain: float
+
+
+def _stand(
+    model: Model, rule: Rule, T: list[Vector], modes: LevelModes, v2: Vector
+) -> _Stand:  # fmt: skip
+    at = level_integrals(model, modes, rule)
+    assert at.score is not None
+    assert model.problem.coupling is not None
+    g = second_scaled(T[1:], model.problem.coupling, z2_products(model, at.score), True) - v2
+    second, deviations, certain = _information(model, T, at)
+    step = second.solve(g)
+    value = float(at.logs.sum() - 0.5 * (v2**2).sum())
+    return _Stand(v2, at, value, g, second, deviations, certain, step, float((g * step).sum()))
+
+
+def _moved(
+    model: Model, rule: Rule, T: list[Vector], here: _Stand, decrement: float
+) -> _Stand:  # fmt: skip
+    """The step, halved until l does not fall, or less is left to gain.
+
+    The score is that of fixed nodes: close to the mode l may fall by what their movement changes.
+    """
+    modes = here.at.modes
+    moved = times_z2(model, T, here.step)
+    down = model.levels.z_by_level((modes.w * moved)[:, None])[:, 0] @ T[0]
+    follow = -np.einsum("qab,qb->qa", modes.A_inverse, down)
+    size = 1.0
+    while size > SMALLEST:
+        try:
+            xi, v = modes.xi + size * moved, modes.v + size * follow
+            found = level_modes(model, xi, T[0], modes.phi, v, decrement)
+            new = _stand(model, rule, T, found, here.v2 + size * here.step)
+            if new.gain <= CLOSER * here.gain or new.value >= here.value - 1e-9 * abs(here.value):
+                return new
+        except np.linalg.LinAlgError:
+            pass
+        size /= 2.0
+    raise np.linalg.LinAlgError("no step gains")
+
+
 def _information(
-    model: Model, levels: LevelRows, T: list[Vector], at: LevelIntegrals
+    model: Model, T: list[Vector], at: LevelIntegrals
 ) -> tuple[SecondLevel, Vector, bool]:  # fmt: skip
     """A2, the deviations, and whether it is A2 indeed: without Cov where that takes away too much."""
-    assert levels.to_entries is not None
+    assert model.levels.to_entries is not None
     assert at.weight is not None
-    h = np.asarray(levels.to_entries @ at.s)
+    h = np.asarray(model.levels.to_entries @ at.s)
     p = at.p[_row_of(model)]
     deviations = np.sqrt(p) * (h - (p * h).sum(axis=1, keepdims=True))
     gram = model.rows.blocks(at.weight)[2]
     try:
-        return SecondLevel(levels.coupled(deviations, gram), T[1:], None), deviations, True
+        return SecondLevel(model.levels.coupled(deviations, gram), T[1:], None), deviations, True
     except np.linalg.LinAlgError:
         none = np.zeros((len(h), 1))
     gram = model.rows.blocks(model.likelihood.information(at.modes.eta, at.modes.phi))[2]
-    return SecondLevel(levels.coupled(none, gram), T[1:], None), deviations, False
+    return SecondLevel(model.levels.coupled(none, gram), T[1:], None), deviations, False
 
 
 def _row_of(model: Model) -> NDArray[np.int32]:
@@ -182,7 +216,7 @@ class Answer:
     phi: Vector
 
 
-def hybrid_answer(model: Model, levels: LevelRows, centre: Centre) -> Answer:
+def hybrid_answer(model: Model, centre: Centre) -> Answer:
     """The criterion and its derivatives."""
     coupling = model.problem.coupling
     assert coupling is not None
@@ -192,8 +226,8 @@ def hybrid_answer(model: Model, levels: LevelRows, centre: Centre) -> Answer:
     k = model.problem.factors[0].k
     S = second.on_pattern(*model.rows.gram_entries)
     pi = model.rows.leverages(np.zeros(q1 * k * k), np.zeros(e * k), S)
-    base = pull_back(model, levels, at, Seed(np.full(q1, -2.0), None, pi, S_c, centre.deviations))
-    found, multiplier = solve_multiplier(model, levels, centre, base, 2.0 * centre.v2)
+    base = pull_back(model, at, Seed(np.full(q1, -2.0), None, pi, S_c, centre.deviations))
+    found, multiplier = solve_multiplier(model, centre, base, 2.0 * centre.v2)
     left = float((multiplier * centre.gradient).sum())
     constant = left_out(model.likelihood, centre.phi)
     criterion = -2.0 * (centre.value + constant) + second.logdet + left
@@ -207,7 +241,7 @@ def hybrid_answer(model: Model, levels: LevelRows, centre: Centre) -> Answer:
 
 
 def solve_multiplier(
-    model: Model, levels: LevelRows, centre: Centre, base: Pulled, direct: Vector
+    model: Model, centre: Centre, base: Pulled, direct: Vector
 ) -> tuple[Pulled, Vector]:  # fmt: skip
     """Lambda (q2, 1) with Lambda2'Z2'x(lambda) + direct = lambda, and what is pulled back with it.
 
@@ -224,7 +258,7 @@ def solve_multiplier(
             break
         multiplier = multiplier + move
         beta = times_z2(model, T, move)
-        pulled = pulled.plus(pull_back(model, levels, centre.at, Seed(zero, beta)))
+        pulled = pulled.plus(pull_back(model, centre.at, Seed(zero, beta)))
     return pulled, multiplier
 
 
@@ -239,3 +273,62 @@ def of_second(model: Model, centre: Centre, x: Vector, multiplier: Vector) -> li
         np.einsum("ja,jb->ab", zx[place], v2[place]) + np.einsum("ja,jb->ab", zs[place], lam[place])
         for place in coupling.positions
     ]
+
+
+def evaluate_hybrid(
+    nAGQ: int, model: Model, psi: Vector, v: Pair | None = None, joint: bool = False, decrement: float = DECREMENT,
+    second: bool = True,
+) -> Evaluation:  # fmt: skip
+    """Criterion by hybrid quadrature, its gradient, and second derivatives for a model: those of Laplace there.
+
+    Arguments as in `mixedfx.glmm.evaluation.evaluate`. The mode that comes back is that of v2, the first factor's effects
+    at theirs given it.
+    """
+    gamma, par, phi = model.split(psi)
+    T = model.problem.matrices(par)
+    if joint:
+        mode = find_mode(model, gamma, T, phi, v, True, LOOSE)
+        gamma, v = mode.gamma, mode.v
+    rule = Rule.of(nAGQ, len(T[0]))
+    centre = find_centre(model, rule, gamma, T, phi, model.zero() if v is None else v, decrement)
+    answer = hybrid_answer(model, centre)
+    return with_second_derivatives(model, centre, par, answer, second)
+
+
+def with_second_derivatives(model: Model, centre: Centre, par: Vector, answer: Answer, second: bool) -> Evaluation:
+    """The answer as the optimiser takes it."""
+    mode = mode_at(model, centre)
+    average, full, beside = second_derivatives(model, pieces(model, mode, par), second)
+    mode.factorization.release()
+    gradient = gradient_of(model, par, answer)
+    return Evaluation(np.concatenate([mode.gamma, par, mode.phi]), answer.criterion, gradient, average, full, mode, beside, False)
+
+
+def gradient_of(model: Model, par: Vector, answer: Answer) -> Vector:
+    """(d,) derivatives in (gamma, par, phi)."""
+    p, _, a = model.sizes
+    out = np.zeros(sum(model.sizes))
+    out[:p] = answer.gamma
+    for (where, dT), of_T in zip(model.problem.directions(par), answer.T, strict=True):
+        if len(where):
+            out[p + where] = dT.reshape(len(where), -1) @ of_T.ravel()
+    if a:
+        out[-a:] = answer.phi
+    return out
+
+
+def mode_at(model: Model, centre: Centre) -> Mode:
+    """The centre as a mode of all effects, with Laplace's curvature there."""
+    v: Pair = centre.at.modes.v[:, :, None], centre.v2
+    scan = model.scan(centre.gamma, centre.T, centre.phi, v)
+    blocks = model.rows.blocks(scan.w) if scan.blocks is None else scan.blocks
+    try:
+        factorization = Factorization(model.rows.filled(*blocks), centre.T)
+    except np.linalg.LinAlgError:
+        expected = model.likelihood.information(scan.eta, centre.phi)
+        factorization = Factorization(model.rows.refilled(expected), centre.T)
+    g = plus(model.scaled(centre.T, scan.h, transposed=True), v, -1.0)
+    return Mode(
+        centre.gamma, centre.phi, centre.T, v, scan.eta, scan.s, scan.w, scan.value, scan.h, g,
+        factorization.solve(g), factorization, centre.steps,
+    )  # fmt: skip

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mixedfx.glmm.level_rows import LevelRows
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.node_densities import derivatives, log_densities
 from mixedfx.linalg import batched
@@ -27,6 +26,7 @@ from mixedfx.linalg import batched
 Vector = NDArray[np.float64]
 
 MOST, HALVINGS = 60, 30  # Newton steps to the modes of the levels, and halvings of one
+ENOUGH, FLOOR = 10, 1e-14  # steps after which a decrement of this size is taken for rounding
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class LevelIntegrals:
 
 
 def level_modes(
-    model: Model, levels: LevelRows, xi: Vector, T: Vector, phi: Vector, v: Vector, tolerance: float
+    model: Model, xi: Vector, T: Vector, phi: Vector, v: Vector, tolerance: float
 ) -> LevelModes:  # fmt: skip
     """The mode of every level's effects, from v (q, k), by Newton's method; each halves its own steps.
 
@@ -126,14 +126,13 @@ def level_modes(
         Where there is none.
     """
     rows, own, k = model.rows, model.likelihood, len(T)
-    u_rows = own.restricted
 
     def value(v: Vector) -> tuple[Vector, Vector]:
-        eta = xi + levels.times_z((v @ T.T)[:, None])[:, 0]
+        eta = xi + model.levels.times_z((v @ T.T)[:, None])[:, 0]
         found = log_densities(own, eta[:, None], phi)[:, 0]
-        if u_rows is not None:
-            found = np.where(u_rows & (eta <= 0.0), -np.inf, found)
-        return eta, levels.by_level(np.where(np.isnan(found), -np.inf, found)) - 0.5 * (v**2).sum(axis=1)
+        if own.restricted is not None:
+            found = np.where(own.restricted & (eta <= 0.0), -np.inf, found)
+        return eta, model.levels.by_level(np.where(np.isnan(found), -np.inf, found)) - 0.5 * (v**2).sum(axis=1)
 
     eta, at = value(v)
     if not np.isfinite(at).all():
@@ -141,13 +140,14 @@ def level_modes(
         eta, at = value(v)
     if not np.isfinite(at).all():
         raise np.linalg.LinAlgError("the response has no density here")
-    for _ in range(MOST):
+    for count in range(MOST):
         s, w = (one[:, 0] for one in derivatives(own, eta[:, None], phi, 2))
-        g = levels.z_by_level(s[:, None])[:, 0] @ T - v
+        g = model.levels.z_by_level(s[:, None])[:, 0] @ T - v
         gram, L, observed = _curvature(model, w, eta, T, phi)
         step = np.einsum("qab,qcb,qc->qa", L, L, g)
         decrement = (g * step).sum(axis=1)
-        if observed and decrement.sum() < tolerance:
+        left = float(decrement.sum())
+        if observed and (left < tolerance or (count > ENOUGH and left < FLOOR)):
             return LevelModes(xi, phi, T, v, eta, s, w, L, gram)
         size = np.ones(len(v))
         for _ in range(HALVINGS):
@@ -182,14 +182,14 @@ def _curvature(model: Model, w: Vector, eta: Vector, T: Vector, phi: Vector) -> 
 
 
 def level_integrals(
-    model: Model, levels: LevelRows, modes: LevelModes, rule: Rule, order: int = 2
+    model: Model, modes: LevelModes, rule: Rule, order: int = 2
 ) -> LevelIntegrals:  # fmt: skip
     """The integrals of all levels; scores with order 1, weights too with order 2, neither with 0."""
     own = model.likelihood
     v = modes.v[:, None] + np.einsum("qab,nb->qna", modes.L, rule.x)
-    eta = modes.xi[:, None] + levels.times_z(v @ modes.T.T)
+    eta = modes.xi[:, None] + model.levels.times_z(v @ modes.T.T)
     rows = log_densities(own, eta, modes.phi)
-    terms = levels.by_level(rows) + (rule.log_weights - 0.5 * (v**2).sum(axis=2))
+    terms = model.levels.by_level(rows) + (rule.log_weights - 0.5 * (v**2).sum(axis=2))
     terms = np.where(np.isnan(terms), -np.inf, terms)
     sums = np.asarray(special.logsumexp(terms, axis=1), dtype=np.float64)
     logs = sums + np.log(np.abs(np.diagonal(modes.L, axis1=1, axis2=2))).sum(axis=1)

@@ -9,12 +9,14 @@ X = Q R with the columns of Q orthogonal and of unit mean square, gamma = R beta
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.families.family import Family
+from mixedfx.glmm.level_rows import LevelRows
 from mixedfx.glmm.likelihood import Likelihood
 from mixedfx.linalg import triangular
 from mixedfx.pls.crossproducts import orthogonal_columns, triangle
@@ -85,6 +87,11 @@ class Model:
     def sizes(self) -> tuple[int, int, int]:
         """Lengths of gamma, par and phi."""
         return self.Q.shape[1], self.problem.n_parameters, len(self.likelihood.names)
+
+    @cached_property
+    def levels(self) -> LevelRows:
+        """Sums over the rows of levels of the first factor."""
+        return LevelRows.of(self.rows)
 
     def split(self, psi: Vector) -> tuple[Vector, Vector, Vector]:
         """Gamma, par and phi."""

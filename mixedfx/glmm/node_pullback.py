@@ -31,7 +31,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.glmm.level_nodes import LevelIntegrals, finite
-from mixedfx.glmm.level_rows import LevelRows
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.node_densities import derivatives, slopes
 
@@ -83,7 +82,7 @@ class Pulled:
         return Pulled(self.xi + size * other.xi, self.T + size * other.T, self.phi + size * other.phi)
 
 
-def pull_back(model: Model, levels: LevelRows, at: LevelIntegrals, seed: Seed) -> Pulled:
+def pull_back(model: Model, at: LevelIntegrals, seed: Seed) -> Pulled:
     """The derivatives of F, exact for any number of nodes."""
     rows, own, modes, a = model.rows, model.likelihood, at.modes, model.sizes[2]
     by_row = at.p[rows.codes]
@@ -91,19 +90,19 @@ def pull_back(model: Model, levels: LevelRows, at: LevelIntegrals, seed: Seed) -
     assert s is not None
     phi_p, psi_p = at.p * seed.alpha[:, None], None
     if seed.beta is not None:
-        b = levels.by_level(seed.beta[:, None] * s)
+        b = model.levels.by_level(seed.beta[:, None] * s)
         phi_p = phi_p + at.p * (b - (at.p * b).sum(axis=1, keepdims=True))
         psi_p = by_row * seed.beta[:, None]
     if seed.pi is not None:
         assert w is not None
-        o = levels.by_level(seed.pi[:, None] * w)
+        o = model.levels.by_level(seed.pi[:, None] * w)
         phi_p = phi_p + at.p * (o - (at.p * o).sum(axis=1, keepdims=True))
     if seed.S_c is not None:
         assert seed.c is not None
-        assert levels.from_entries is not None
-        d = levels.entries_by_level(seed.c * seed.S_c)
+        assert model.levels.from_entries is not None
+        d = model.levels.entries_by_level(seed.c * seed.S_c)
         phi_p = phi_p + at.p * d.sum(axis=1, keepdims=True) - d
-        across = 2.0 * np.sqrt(by_row) * (levels.from_entries @ seed.S_c)
+        across = 2.0 * np.sqrt(by_row) * (model.levels.from_entries @ seed.S_c)
         psi_p = -across if psi_p is None else psi_p - across
     kappa = phi_p[rows.codes] * s
     if psi_p is not None:
@@ -112,12 +111,12 @@ def pull_back(model: Model, levels: LevelRows, at: LevelIntegrals, seed: Seed) -
     if seed.pi is not None:
         third = finite(derivatives(own, at.eta, modes.phi, 3)[2], by_row)
         kappa += by_row * seed.pi[:, None] * third
-    of_z = levels.z_by_level(kappa)
+    of_z = model.levels.z_by_level(kappa)
     of_nodes = of_z @ modes.T - phi_p[:, :, None] * at.v
     m = of_nodes.sum(axis=1)
     M = np.einsum("qna,nb->qab", of_nodes, at.rule.x)
     M += seed.alpha[:, None, None] * np.linalg.inv(modes.L).transpose(0, 2, 1)
-    moved = _nodes_move(model, levels, at, m, M)
+    moved = _nodes_move(model, at, m, M)
     of_T = np.einsum("qna,qnb->ab", of_z, at.v)
     of_phi = np.zeros(a)
     if a:
@@ -130,7 +129,7 @@ def pull_back(model: Model, levels: LevelRows, at: LevelIntegrals, seed: Seed) -
     return moved.plus(Pulled(kappa.sum(axis=1), of_T, of_phi))
 
 
-def _nodes_move(model: Model, levels: LevelRows, at: LevelIntegrals, m: Vector, M: Vector) -> Pulled:
+def _nodes_move(model: Model, at: LevelIntegrals, m: Vector, M: Vector) -> Pulled:
     """What modes and curvatures add, from the coefficients m (q, k) of dv-hat and M (q, k, k) of dL."""
     own, modes, T, z, codes = model.likelihood, at.modes, at.modes.T, model.rows.z, model.rows.codes
     X = M.transpose(0, 2, 1) @ modes.L
@@ -140,11 +139,11 @@ def _nodes_move(model: Model, levels: LevelRows, at: LevelIntegrals, m: Vector, 
     leverages = np.einsum("na,nab,nb->n", z, (TN @ T.T)[codes], z, optimize=True)
     third = derivatives(own, modes.eta[:, None], modes.phi, 3)[2][:, 0]
     t = third * leverages
-    zt = levels.z_by_level(t[:, None])[:, 0]
+    zt = model.levels.z_by_level(t[:, None])[:, 0]
     r = np.einsum("qab,qb->qa", modes.A_inverse, m - 0.5 * zt @ T)
     Tr = r @ T.T
-    ZTr = levels.times_z(Tr[:, None])[:, 0]
-    h = levels.z_by_level(modes.s[:, None])[:, 0]
+    ZTr = model.levels.times_z(Tr[:, None])[:, 0]
+    h = model.levels.z_by_level(modes.s[:, None])[:, 0]
     back = 0.5 * zt + np.einsum("qab,qb->qa", modes.gram, Tr)
     of_T = h.T @ r - back.T @ modes.v - np.einsum("qab,qbc->ac", modes.gram, TN)
     found = own.slopes(modes.eta, modes.phi)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,17 @@ from mixedfx.errors import IdentifiabilityWarning, ModelError, OptionError, outs
 from mixedfx.families.family import Family
 from mixedfx.glmm.control import DEFAULT, GlmmControl
 from mixedfx.glmm.course import minimise
-from mixedfx.glmm.evaluation import Evaluation, evaluate
+from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.hessian import covariance, free_parameters, hessian
+from mixedfx.glmm.integration import SETTLED, Criterion, check_quadrature, criterion_function, ladder
 from mixedfx.glmm.joint import ModeJoint, mode_joint
 from mixedfx.glmm.laplace_error import laplace_error
 from mixedfx.glmm.model import Model, build_model
-from mixedfx.glmm.quadrature import check_quadrature, quadrature
 from mixedfx.inference.parameters import factors_of
 from mixedfx.linalg import triangular
 from mixedfx.results.optimization import Optimization
 
 Vector = NDArray[np.float64]
-Criterion = Callable[..., Evaluation]
 
 SHARES = (1.0, 0.3, 0.1, 0.01)  # of the standard deviations to begin with, tried in turn
 NOT_DETERMINED = (
@@ -49,12 +48,15 @@ class GlmmSolution:
         The course of the optimiser and its certificate.
     nAGQ
         Nodes of quadrature for each effect of a level; one is Laplace's approximation.
+    settled
+        What more nodes change the criterion by, where their number was sought; None where it was given.
     """
 
     model: Model
     evaluation: Evaluation
     optimization: Optimization
     nAGQ: int = 1
+    settled: float | None = None
 
     @property
     def design(self) -> Design:
@@ -164,13 +166,9 @@ class GlmmSolution:
         return out
 
 
-def criterion_function(nAGQ: int) -> Criterion:
-    """What is minimised, with derivatives."""
-    return evaluate if nAGQ == 1 else quadrature(nAGQ)
-
-
 def solve(
-    design: Design, family: Family, nAGQ: int = 1, control: GlmmControl = DEFAULT, start: Vector | None = None
+    design: Design, family: Family, nAGQ: int | Literal["auto"] = 1, control: GlmmControl = DEFAULT,
+    start: Vector | None = None,
 ) -> GlmmSolution:  # fmt: skip
     """Fit a design under a family by maximum likelihood.
 
@@ -181,7 +179,7 @@ def solve(
     family
         Distribution of the response.
     nAGQ
-        Nodes of quadrature.
+        Nodes of quadrature; ``"auto"`` raises them until the criterion moves less than `SETTLED`.
     control
         Options of the optimiser.
     start
@@ -195,9 +193,9 @@ def solve(
         A starting theta of another length.
     """
     model = build_model(design, family)
-    if not design.random:
+    if not design.random or (nAGQ == "auto" and not model.problem.factors[0].blocks):
         nAGQ = 1
-    if nAGQ > 1:
+    if nAGQ != "auto" and nAGQ > 1:
         check_quadrature(model, nAGQ)
     if start is None:
         start = starting_point(model)
@@ -209,7 +207,20 @@ def solve(
                     hint="Give fit.theta of a fit of the same random part.",
                 )
             start[p : p + r] = model.problem.parameters(np.array(control.start))
-    return solve_model(model, start, nAGQ, control)
+    return settle(model, start, control) if nAGQ == "auto" else solve_model(model, start, nAGQ, control)
+
+
+def settle(model: Model, start: Vector, control: GlmmControl = DEFAULT) -> GlmmSolution:
+    """Optimise from psi (d,) with more and more nodes, until the next number moves the criterion less than `SETTLED`."""
+    first, *rest = ladder(model.problem)
+    found, moved = solve_model(model, start, first, control), np.inf
+    for nodes in rest:
+        at = criterion_function(nodes)(found.model, found.psi, found.evaluation.mode.v, False)
+        moved = abs(at.criterion - found.criterion)
+        if moved < SETTLED:
+            break
+        found = solve_model(found.model, found.psi, nodes, control)
+    return replace(found, settled=float(moved))
 
 
 def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl = DEFAULT) -> GlmmSolution:
