@@ -37,6 +37,7 @@ Integral = Literal["laplace", "one factor", "nested", "hybrid"]
 
 MOST_NODES = 5000  # of all directions together, for each level
 LADDER = (5, 7, 9, 11, 15, 21, 31, 45, 65)  # numbers of nodes that nAGQ="auto" tries in turn
+COARSE = 7  # nodes of the hybrid that begins
 SETTLED = 0.01  # units of deviance that more nodes may still move the criterion by
 
 
@@ -60,6 +61,23 @@ def _by_nodes(nAGQ: int, model: Model, *args: Any, **options: Any) -> Evaluation
         return evaluate(model, *args, **options)
     by = {"one factor": evaluate_nodes, "nested": evaluate_nested, "hybrid": evaluate_hybrid}[how]
     return by(nAGQ, model, *args, **options)
+
+
+def coarser(problem: Problem, nAGQ: int) -> Criterion | None:
+    """A cheaper criterion whose minimum is close by, to begin with; None where there is none that pays.
+
+    Two nested factors have as many nodes as both together: the way there is the hybrid's with few.
+    """
+    return partial(evaluate_hybrid, min(nAGQ, COARSE)) if integral_of(problem, nAGQ) == "nested" else None
+
+
+def staying(criterion: Criterion) -> Criterion:
+    """The same without the joint steps that lead from a poor start to a good one, and from a good one away."""
+
+    def evaluate_there(model: Model, psi: Vector, v: Pair | None = None, joint: bool = False, *rest: Any) -> Evaluation:
+        return criterion(model, psi, v, False, *rest)
+
+    return evaluate_there
 
 
 def directions(problem: Problem) -> int:

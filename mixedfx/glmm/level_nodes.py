@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.node_densities import derivatives, log_densities
@@ -82,7 +81,7 @@ class LevelModes:
     @property
     def A_inverse(self) -> Vector:
         """(q, k, k) inverses of the curvatures."""
-        return self.L @ self.L.transpose(0, 2, 1)
+        return gram_of(self.L)
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class LevelIntegrals:
     p, v
         (q, N) normalised terms, and (q, N, k) nodes.
     eta, s, w
-        (n, N) linear predictors, scores and weights; the last two None where nobody asked.
+        (n, N) linear predictors, scores and weights; the last two None where nobody asked for means.
     score, weight
         (n,) their means; None likewise.
     """
@@ -144,7 +143,7 @@ def level_modes(
         s, w = (one[:, 0] for one in derivatives(own, eta[:, None], phi, 2))
         g = model.levels.z_by_level(s[:, None])[:, 0] @ T - v
         gram, L, observed = _curvature(model, w, eta, T, phi)
-        step = np.einsum("qab,qcb,qc->qa", L, L, g)
+        step = product(L, product(L.transpose(0, 2, 1), g))
         decrement = (g * step).sum(axis=1)
         left = float(decrement.sum())
         if observed and (left < tolerance or (count > ENOUGH and left < FLOOR)):
@@ -161,6 +160,21 @@ def level_modes(
             raise np.linalg.LinAlgError("no step gains")
         v, at = moved, new
     raise np.linalg.LinAlgError("the modes of the levels were not found")
+
+
+def product(A: Vector, b: Vector) -> Vector:
+    """(q, k) products A b of matrices (q, k, k) and vectors (q, k)."""
+    return A[:, 0] * b if b.shape[1] == 1 else np.einsum("qab,qb->qa", A, b)
+
+
+def gram_of(L: Vector) -> Vector:
+    """(q, k, k) products L L'."""
+    return L**2 if L.shape[1] == 1 else L @ L.transpose(0, 2, 1)
+
+
+def inverse_transposed(L: Vector) -> Vector:
+    """(q, k, k) inverses of L'."""
+    return 1.0 / L if L.shape[1] == 1 else np.linalg.inv(L).transpose(0, 2, 1)
 
 
 def _curvature(model: Model, w: Vector, eta: Vector, T: Vector, phi: Vector) -> tuple[Vector, Vector, bool]:
@@ -184,26 +198,35 @@ def _curvature(model: Model, w: Vector, eta: Vector, T: Vector, phi: Vector) -> 
 def level_integrals(
     model: Model, modes: LevelModes, rule: Rule, order: int = 2
 ) -> LevelIntegrals:  # fmt: skip
-    """The integrals of all levels; scores with order 1, weights too with order 2, neither with 0."""
+    """The integrals of all levels, with the mean scores and weights of the rows where `order` is 2."""
     own = model.likelihood
-    v = modes.v[:, None] + np.einsum("qab,nb->qna", modes.L, rule.x)
+    v = modes.v[:, None] + rule.x @ modes.L.transpose(0, 2, 1)
     eta = modes.xi[:, None] + model.levels.times_z(v @ modes.T.T)
     rows = log_densities(own, eta, modes.phi)
     terms = model.levels.by_level(rows) + (rule.log_weights - 0.5 * (v**2).sum(axis=2))
-    terms = np.where(np.isnan(terms), -np.inf, terms)
-    sums = np.asarray(special.logsumexp(terms, axis=1), dtype=np.float64)
+    sums, p = normalised(terms)
     logs = sums + np.log(np.abs(np.diagonal(modes.L, axis1=1, axis2=2))).sum(axis=1)
-    p = np.exp(terms - sums[:, None])
     if not order:
         return LevelIntegrals(modes, rule, logs, p, v, eta)
-    found = derivatives(own, eta, modes.phi, order)
+    s, w = derivatives(own, eta, modes.phi, 2)
     by_row = p[model.rows.codes]
-    s = finite(found[0], by_row)
+    s, w = finite(s, by_row), finite(w, by_row)
     score = np.einsum("nq,nq->n", by_row, s)
-    if order == 1:
-        return LevelIntegrals(modes, rule, logs, p, v, eta, s, None, score)
-    w = finite(found[1], by_row)
     return LevelIntegrals(modes, rule, logs, p, v, eta, s, w, score, np.einsum("nq,nq->n", by_row, w))
+
+
+def normalised(terms: Vector) -> tuple[Vector, Vector]:
+    """(q,) logarithms of the sums of exp(terms) (q, N), and the shares of each."""
+    largest = terms.max(axis=1)
+    if not np.isfinite(largest).all():
+        terms = np.where(np.isnan(terms), -np.inf, terms)
+        largest = terms.max(axis=1)
+        if not np.isfinite(largest).all():
+            raise np.linalg.LinAlgError("no node has a density")
+    p = np.exp(terms - largest[:, None])
+    sums = p.sum(axis=1)
+    p /= sums[:, None]
+    return largest + np.log(sums), p
 
 
 def finite(x: Vector, by_row: Vector) -> Vector:

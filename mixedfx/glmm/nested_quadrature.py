@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.hybrid import (
@@ -35,7 +34,7 @@ from mixedfx.glmm.hybrid import (
     with_second_derivatives,
     z2_products,
 )
-from mixedfx.glmm.level_nodes import LevelIntegrals, LevelModes, Rule, level_integrals, level_modes
+from mixedfx.glmm.level_nodes import LevelIntegrals, LevelModes, Rule, level_integrals, level_modes, normalised
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.modes import DECREMENT, LOOSE, find_mode
 from mixedfx.glmm.node_densities import left_out
@@ -139,13 +138,13 @@ def outer_nodes(model: Model, centre: Centre, rule: Rule, decrement: float) -> O
         down = model.levels.z_by_level((at.modes.w * moved)[:, None])[:, 0] @ T[0]
         start = at.modes.v - np.einsum("qab,qb->qa", at.modes.A_inverse, down)
         modes = level_modes(model, at.modes.xi + moved, T[0], centre.phi, start, decrement)
-        here = level_integrals(model, modes, at.rule, 1 if keep else 0)
+        here = level_integrals(model, modes, at.rule, 0)
         found.append(here if keep else modes)
         values[:, m] = np.bincount(of_level, here.logs, count)
     values += rule.log_weights - 0.5 * (v2**2).sum(axis=2)
-    logs = np.asarray(special.logsumexp(values, axis=1), dtype=np.float64)
+    logs, P = normalised(values)
     total = float(logs.sum() + np.log(np.abs(np.diagonal(L, axis1=1, axis2=2))).sum())
-    return Outer(rule, place, column, of_level, K, L, v2, found, np.exp(values - logs[:, None]), total)
+    return Outer(rule, place, column, of_level, K, L, v2, found, P, total)
 
 
 def _information(
@@ -187,7 +186,7 @@ def nested_answer(model: Model, centre: Centre, outer: Outer) -> Answer:
     m, M, of_T2 = np.zeros((count, k2)), np.zeros((count, k2, k2)), np.zeros((k2, k2))
     for i, x in enumerate(outer.rule.x):
         kept = outer.found[i]
-        here = kept if isinstance(kept, LevelIntegrals) else level_integrals(model, kept, at.rule, 1)
+        here = kept if isinstance(kept, LevelIntegrals) else level_integrals(model, kept, at.rule, 0)
         share, v2 = outer.P[:, i, None], outer.v2[:, i]
         pulled = pull_back(model, here, Seed(-2.0 * outer.P[outer.of_level, i]))
         zx = z2_products(model, pulled.xi)[:, 0][position]

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.glmm.level_nodes import LevelIntegrals, finite
+from mixedfx.glmm.level_nodes import LevelIntegrals, finite, gram_of, inverse_transposed, product
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.node_densities import derivatives, slopes
 
@@ -85,11 +85,15 @@ class Pulled:
 def pull_back(model: Model, at: LevelIntegrals, seed: Seed) -> Pulled:
     """The derivatives of F, exact for any number of nodes."""
     rows, own, modes, a = model.rows, model.likelihood, at.modes, model.sizes[2]
-    by_row = at.p[rows.codes]
-    s, w = at.s, at.w
-    assert s is not None
+    s, w, by_row = at.s, at.w, None
+    if s is None:
+        s = derivatives(own, at.eta, modes.phi, 1)[0]
+    if seed.order > 1 or a or not np.isfinite(s).all():
+        by_row = at.p[rows.codes]
+        s = finite(s, by_row)
     phi_p, psi_p = at.p * seed.alpha[:, None], None
     if seed.beta is not None:
+        assert by_row is not None
         b = model.levels.by_level(seed.beta[:, None] * s)
         phi_p = phi_p + at.p * (b - (at.p * b).sum(axis=1, keepdims=True))
         psi_p = by_row * seed.beta[:, None]
@@ -99,6 +103,7 @@ def pull_back(model: Model, at: LevelIntegrals, seed: Seed) -> Pulled:
         phi_p = phi_p + at.p * (o - (at.p * o).sum(axis=1, keepdims=True))
     if seed.S_c is not None:
         assert seed.c is not None
+        assert by_row is not None
         assert model.levels.from_entries is not None
         d = model.levels.entries_by_level(seed.c * seed.S_c)
         phi_p = phi_p + at.p * d.sum(axis=1, keepdims=True) - d
@@ -109,17 +114,19 @@ def pull_back(model: Model, at: LevelIntegrals, seed: Seed) -> Pulled:
         assert w is not None
         kappa -= psi_p * w
     if seed.pi is not None:
+        assert by_row is not None
         third = finite(derivatives(own, at.eta, modes.phi, 3)[2], by_row)
         kappa += by_row * seed.pi[:, None] * third
-    of_z = model.levels.z_by_level(kappa)
+    of_z, k = model.levels.z_by_level(kappa), len(modes.T)
     of_nodes = of_z @ modes.T - phi_p[:, :, None] * at.v
     m = of_nodes.sum(axis=1)
-    M = np.einsum("qna,nb->qab", of_nodes, at.rule.x)
-    M += seed.alpha[:, None, None] * np.linalg.inv(modes.L).transpose(0, 2, 1)
+    M = of_nodes.transpose(0, 2, 1) @ at.rule.x
+    M += seed.alpha[:, None, None] * inverse_transposed(modes.L)
     moved = _nodes_move(model, at, m, M)
-    of_T = np.einsum("qna,qnb->ab", of_z, at.v)
+    of_T = of_z.reshape(-1, k).T @ at.v.reshape(-1, k)
     of_phi = np.zeros(a)
     if a:
+        assert by_row is not None
         of_value, of_score, of_weight = slopes(own, at.eta, modes.phi)
         of_phi = np.einsum("nq,anq->a", phi_p[rows.codes], finite(of_value, by_row))
         if psi_p is not None:
@@ -134,17 +141,24 @@ def _nodes_move(model: Model, at: LevelIntegrals, m: Vector, M: Vector) -> Pulle
     own, modes, T, z, codes = model.likelihood, at.modes, at.modes.T, model.rows.z, model.rows.codes
     X = M.transpose(0, 2, 1) @ modes.L
     X = np.tril(X) + np.tril(X, -1).transpose(0, 2, 1)
-    N = modes.L @ X @ modes.L.transpose(0, 2, 1)
+    N = X * gram_of(modes.L) if len(T) == 1 else modes.L @ X @ modes.L.transpose(0, 2, 1)
     TN = T @ N
-    leverages = np.einsum("na,nab,nb->n", z, (TN @ T.T)[codes], z, optimize=True)
+    leverages = forms(z, (TN @ T.T)[codes])
     third = derivatives(own, modes.eta[:, None], modes.phi, 3)[2][:, 0]
     t = third * leverages
     zt = model.levels.z_by_level(t[:, None])[:, 0]
-    r = np.einsum("qab,qb->qa", modes.A_inverse, m - 0.5 * zt @ T)
+    r = product(modes.A_inverse, m - 0.5 * zt @ T)
     Tr = r @ T.T
     ZTr = model.levels.times_z(Tr[:, None])[:, 0]
     h = model.levels.z_by_level(modes.s[:, None])[:, 0]
-    back = 0.5 * zt + np.einsum("qab,qb->qa", modes.gram, Tr)
-    of_T = h.T @ r - back.T @ modes.v - np.einsum("qab,qbc->ac", modes.gram, TN)
+    back = 0.5 * zt + product(modes.gram, Tr)
+    of_T = h.T @ r - back.T @ modes.v - (modes.gram @ TN).sum(axis=0)
+    if not own.names:
+        return Pulled(-0.5 * t - modes.w * ZTr, of_T, np.zeros(0))
     found = own.slopes(modes.eta, modes.phi)
     return Pulled(-0.5 * t - modes.w * ZTr, of_T, found.score @ ZTr - 0.5 * found.weight @ leverages)
+
+
+def forms(z: Vector, N: Vector) -> Vector:
+    """(n,) z'N z of rows z (n, k) and matrices N (n, k, k)."""
+    return z[:, 0] ** 2 * N[:, 0, 0] if z.shape[1] == 1 else np.einsum("na,nab,nb->n", z, N, z, optimize=True)

@@ -17,7 +17,15 @@ from mixedfx.glmm.control import DEFAULT, GlmmControl
 from mixedfx.glmm.course import minimise
 from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.hessian import covariance, free_parameters, hessian
-from mixedfx.glmm.integration import SETTLED, Criterion, check_quadrature, criterion_function, ladder
+from mixedfx.glmm.integration import (
+    SETTLED,
+    Criterion,
+    check_quadrature,
+    coarser,
+    criterion_function,
+    ladder,
+    staying,
+)
 from mixedfx.glmm.joint import ModeJoint, mode_joint
 from mixedfx.glmm.laplace_error import laplace_error
 from mixedfx.glmm.model import Model, build_model
@@ -28,6 +36,7 @@ from mixedfx.results.optimization import Optimization
 Vector = NDArray[np.float64]
 
 SHARES = (1.0, 0.3, 0.1, 0.01)  # of the standard deviations to begin with, tried in turn
+ROUGH = 1e-3  # promised gain at which a coarser criterion is left
 NOT_DETERMINED = (
     "the likelihood is flat in some direction of the parameters, or has no maximum there: standard errors of the fixed "
     "effects are those given the variances"
@@ -219,7 +228,9 @@ def settle(model: Model, start: Vector, control: GlmmControl = DEFAULT) -> GlmmS
         moved = abs(at.criterion - found.criterion)
         if moved < SETTLED:
             break
-        found = solve_model(found.model, found.psi, nodes, control)
+        model, at, course = minimise(found.model, found.psi, staying(criterion_function(nodes)), control)
+        steps = (*found.optimization.steps, *course.steps)
+        found = GlmmSolution(model, at, replace(course, steps=steps), nodes)
     return replace(found, settled=float(moved))
 
 
@@ -231,7 +242,7 @@ def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl
         smaller = par if share == 1.0 else model.problem.lower([share * one for one in T])
         try:
             psi = np.concatenate([gamma, smaller, phi])
-            model, found, course = minimise(model, psi, criterion_function(nAGQ), control)
+            model, found, course = _minimised(model, psi, nAGQ, control)
         except np.linalg.LinAlgError:
             continue
         return GlmmSolution(model, found, course, nAGQ)
@@ -239,6 +250,18 @@ def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl
         f"no parameters were found that give every response a density under {model.family!r}",
         hint=f"The {model.family.link.name} link may lead to means that the family cannot have; another link may not.",
     )
+
+
+def _minimised(
+    model: Model, psi: Vector, nAGQ: int, control: GlmmControl
+) -> tuple[Model, Evaluation, Optimization]:  # fmt: skip
+    """The minimum, sought by a coarser criterion first where there is one."""
+    coarse = coarser(model.problem, nAGQ)
+    if coarse is None:
+        return minimise(model, psi, criterion_function(nAGQ), control)
+    model, found, before = minimise(model, psi, coarse, replace(control, tolerance=max(control.tolerance, ROUGH)))
+    model, found, course = minimise(model, found.psi, staying(criterion_function(nAGQ)), control)
+    return model, found, replace(course, steps=(*before.steps, *course.steps))
 
 
 def starting_point(model: Model) -> Vector:
