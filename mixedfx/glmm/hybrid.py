@@ -186,24 +186,31 @@ def _information(
     model: Model, T: list[Vector], at: LevelIntegrals
 ) -> tuple[SecondLevel, Vector, bool]:  # fmt: skip
     """A2, the deviations, and whether it is A2 indeed: without Cov where that takes away too much."""
-    assert model.levels.to_entries is not None
     assert at.weight is not None
-    h = np.asarray(model.levels.to_entries @ at.s)
-    p = at.p[_row_of(model)]
-    deviations = np.sqrt(p) * (h - (p * h).sum(axis=1, keepdims=True))
+    deviations = _deviations(model, at)
     gram = model.rows.blocks(at.weight)[2]
     try:
         return SecondLevel(model.levels.coupled(deviations, gram), T[1:], None), deviations, True
     except np.linalg.LinAlgError:
-        none = np.zeros((len(h), 1))
+        none = np.zeros((len(deviations), 1))
     gram = model.rows.blocks(model.likelihood.information(at.modes.eta, at.modes.phi))[2]
     return SecondLevel(model.levels.coupled(none, gram), T[1:], None), deviations, False
 
 
-def _row_of(model: Model) -> NDArray[np.int32]:
+def _deviations(model: Model, at: LevelIntegrals) -> Vector:
+    """(e, N) c_q times the root of p_q."""
     coupling = model.problem.coupling
     assert coupling is not None
-    return coupling.row_of
+    if model.looped_nodes:
+        from mixedfx.linalg.node_rows import entry_scores
+
+        start, _, z2, entries = model.node_rows
+        out = np.zeros((len(coupling.indices), at.p.shape[1]))
+        entry_scores(start, z2, entries, at.p, at.s, out)
+        return out
+    assert model.levels.to_entries is not None
+    h, p = np.asarray(model.levels.to_entries @ at.s), at.p[coupling.row_of]
+    return np.sqrt(p) * (h - (p * h).sum(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,8 @@ class LevelIntegrals:
     p, v
         (q, N) normalised terms, and (q, N, k) nodes.
     eta, s, w
-        (n, N) linear predictors, scores and weights; the last two None where nobody asked for means.
+        (n, N) linear predictors, None of compiled loops, scores and weights; the last two None where nobody asked for
+        means.
     score, weight
         (n,) their means; None likewise.
     """
@@ -107,7 +108,7 @@ class LevelIntegrals:
     logs: Vector
     p: Vector
     v: Vector
-    eta: Vector
+    eta: Vector | None
     s: Vector | None = None
     w: Vector | None = None
     score: Vector | None = None
@@ -201,6 +202,8 @@ def level_integrals(
     """The integrals of all levels, with the mean scores and weights of the rows where `order` is 2."""
     own = model.likelihood
     v = modes.v[:, None] + rule.x @ modes.L.transpose(0, 2, 1)
+    if model.looped_nodes:
+        return _looped(model, modes, rule, v, order)
     eta = modes.xi[:, None] + model.levels.times_z(v @ modes.T.T)
     rows = log_densities(own, eta, modes.phi)
     terms = model.levels.by_level(rows) + (rule.log_weights - 0.5 * (v**2).sum(axis=2))
@@ -213,6 +216,26 @@ def level_integrals(
     s, w = finite(s, by_row), finite(w, by_row)
     score = np.einsum("nq,nq->n", by_row, s)
     return LevelIntegrals(modes, rule, logs, p, v, eta, s, w, score, np.einsum("nq,nq->n", by_row, w))
+
+
+def _looped(model: Model, modes: LevelModes, rule: Rule, v: Vector, order: int) -> LevelIntegrals:
+    """The same by compiled loops over many rows."""
+    from mixedfx.linalg.node_rows import node_means, node_terms
+
+    own, (n, count) = model.likelihood, (len(modes.xi), len(rule.x))
+    start, z, *_ = model.node_rows
+    assert own.fast is not None
+    terms = rule.log_weights - 0.5 * (v**2).sum(axis=2)
+    s, w = np.empty((2, n if order else 0, count))
+    shape = own.shape(modes.phi)
+    node_terms(own.fast.kind, own.y, own.trials, shape, modes.xi, start, z, v @ modes.T.T, terms, s, w)
+    sums, p = normalised(terms)
+    logs = sums + np.log(np.abs(np.diagonal(modes.L, axis1=1, axis2=2))).sum(axis=1)
+    if not order:
+        return LevelIntegrals(modes, rule, logs, p, v, None)
+    score, weight = np.empty((2, n))
+    node_means(start, p, s, w, score, weight)
+    return LevelIntegrals(modes, rule, logs, p, v, None, s, w, score, weight)
 
 
 def normalised(terms: Vector) -> tuple[Vector, Vector]:

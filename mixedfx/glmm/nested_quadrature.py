@@ -131,7 +131,7 @@ def outer_nodes(model: Model, centre: Centre, rule: Rule, decrement: float) -> O
     L = np.ascontiguousarray(inverse.transpose(2, 1, 0))
     middle = centre.v2[:, 0][position]
     v2 = middle[:, None] + np.einsum("qab,nb->qna", L, rule.x)
-    keep = at.eta.size * len(rule.x) <= KEPT
+    keep = len(at.modes.xi) * at.p.shape[1] * len(rule.x) <= KEPT
     values, found = np.empty((count, len(rule.x))), []
     for m in range(len(rule.x)):
         moved = times_z2(model, T, _flat(v2[:, m] - middle, position))

@@ -84,7 +84,10 @@ class Pulled:
 
 def pull_back(model: Model, at: LevelIntegrals, seed: Seed) -> Pulled:
     """The derivatives of F, exact for any number of nodes."""
+    if model.looped_nodes:
+        return _looped(model, at, seed)
     rows, own, modes, a = model.rows, model.likelihood, at.modes, model.sizes[2]
+    assert at.eta is not None
     s, w, by_row = at.s, at.w, None
     if s is None:
         s = derivatives(own, at.eta, modes.phi, 1)[0]
@@ -117,13 +120,6 @@ def pull_back(model: Model, at: LevelIntegrals, seed: Seed) -> Pulled:
         assert by_row is not None
         third = finite(derivatives(own, at.eta, modes.phi, 3)[2], by_row)
         kappa += by_row * seed.pi[:, None] * third
-    of_z, k = model.levels.z_by_level(kappa), len(modes.T)
-    of_nodes = of_z @ modes.T - phi_p[:, :, None] * at.v
-    m = of_nodes.sum(axis=1)
-    M = of_nodes.transpose(0, 2, 1) @ at.rule.x
-    M += seed.alpha[:, None, None] * inverse_transposed(modes.L)
-    moved = _nodes_move(model, at, m, M)
-    of_T = of_z.reshape(-1, k).T @ at.v.reshape(-1, k)
     of_phi = np.zeros(a)
     if a:
         assert by_row is not None
@@ -133,7 +129,42 @@ def pull_back(model: Model, at: LevelIntegrals, seed: Seed) -> Pulled:
             of_phi += np.einsum("nq,anq->a", psi_p, finite(of_score, by_row))
         if seed.pi is not None:
             of_phi += np.einsum("nq,anq->a", by_row * seed.pi[:, None], finite(of_weight, by_row))
-    return moved.plus(Pulled(kappa.sum(axis=1), of_T, of_phi))
+    return _gathered(model, at, seed, phi_p, kappa.sum(axis=1), model.levels.z_by_level(kappa), of_phi)
+
+
+def _gathered(
+    model: Model, at: LevelIntegrals, seed: Seed, phi_p: Vector, of_xi: Vector, of_z: Vector, of_phi: Vector
+) -> Pulled:  # fmt: skip
+    """The pull-back from the sums of kappa over nodes (n,) and, times z, over rows (q, N, k)."""
+    modes, k = at.modes, len(at.modes.T)
+    of_nodes = of_z @ modes.T - phi_p[:, :, None] * at.v
+    m = of_nodes.sum(axis=1)
+    M = of_nodes.transpose(0, 2, 1) @ at.rule.x
+    M += seed.alpha[:, None, None] * inverse_transposed(modes.L)
+    of_T = of_z.reshape(-1, k).T @ at.v.reshape(-1, k)
+    return _nodes_move(model, at, m, M).plus(Pulled(of_xi, of_T, of_phi))
+
+
+def _looped(model: Model, at: LevelIntegrals, seed: Seed) -> Pulled:
+    """The same by compiled loops over many rows."""
+    from mixedfx.linalg.node_rows import pulled_rows
+
+    own, modes, none = model.likelihood, at.modes, np.zeros(0)
+    start, z, z2, entries = model.node_rows
+    assert own.fast is not None
+    phi_p, S_c = at.p * seed.alpha[:, None], np.zeros((0, at.p.shape[1]))
+    if seed.S_c is not None:
+        assert seed.c is not None
+        S_c = np.ascontiguousarray(seed.S_c)
+        d = model.levels.entries_by_level(seed.c * S_c)
+        phi_p = phi_p + at.p * d.sum(axis=1, keepdims=True) - d
+    beta, pi = (none if one is None else one for one in (seed.beta, seed.pi))
+    of_xi, of_z = np.empty(len(modes.xi)), np.zeros_like(at.v)
+    pulled_rows(
+        own.fast.kind, own.y, own.trials, own.shape(modes.phi), modes.xi, start, z, at.v @ modes.T.T, z2, entries,
+        at.p, phi_p, beta, pi, S_c, of_xi, of_z,
+    )  # fmt: skip
+    return _gathered(model, at, seed, phi_p, of_xi, of_z, np.zeros(0))
 
 
 def _nodes_move(model: Model, at: LevelIntegrals, m: Vector, M: Vector) -> Pulled:

@@ -339,3 +339,18 @@ def test_scores_of_clusters_sum_to_the_gradient():
     at = fit.solution.criterion_function(fit.solution.model, fit.solution.psi, None, False, TIGHT, False)
     np.testing.assert_allclose(-2 * scores.sum(axis=0), at.gradient, atol=1e-6 * np.abs(scores).sum())
     assert np.isfinite(np.asarray(fit.vcov_robust(cluster="a").vcov)).all()
+
+
+@pytest.mark.parametrize("structure", ["nested", "crossed", "crossed slopes", "slope in nested"])
+@pytest.mark.parametrize(("name", "link"), [("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log")])
+def test_compiled_loops_and_their_twins_say_the_same(name, link, structure):
+    """Sums in another order: rounding."""
+    kind = family(name, link)
+    text = formula(name, "none") + RANDOM[structure] if structure in RANDOM else formula(name, structure)
+    design = build_design(text, simulated(name, link), family=kind)
+    twin, loops = (build_model(design, kind, compiled) for compiled in (False, True))
+    assert loops.looped_nodes
+    psi = somewhere(twin, link)
+    ours, theirs = (criterion_function(5)(model, psi, None, False, TIGHT) for model in (twin, loops))
+    assert theirs.criterion == pytest.approx(ours.criterion, rel=1e-12)
+    np.testing.assert_allclose(theirs.gradient, ours.gradient, atol=1e-9 * np.abs(ours.gradient).max())
