@@ -159,10 +159,12 @@ def _looped(model: Model, at: LevelIntegrals, seed: Seed) -> Pulled:
         d = model.levels.entries_by_level(seed.c * S_c)
         phi_p = phi_p + at.p * d.sum(axis=1, keepdims=True) - d
     beta, pi = (none if one is None else one for one in (seed.beta, seed.pi))
+    unknown = np.zeros((0, at.p.shape[1]))
+    known_s, known_w = (unknown if one is None else one for one in (at.s, at.w))
     of_xi, of_z = np.empty(len(modes.xi)), np.zeros_like(at.v)
     pulled_rows(
         own.fast.kind, own.y, own.trials, own.shape(modes.phi), modes.xi, start, z, at.v @ modes.T.T, z2, entries,
-        at.p, phi_p, beta, pi, S_c, of_xi, of_z,
+        at.p, known_s, known_w, phi_p, beta, pi, S_c, of_xi, of_z,
     )  # fmt: skip
     return _gathered(model, at, seed, phi_p, of_xi, of_z, np.zeros(0))
 

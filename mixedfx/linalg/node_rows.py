@@ -73,16 +73,14 @@ def entry_scores(start, z2, entries, p, s, h):
 
 
 @compiled
-def pulled_rows(
-    kind, y, m, shape, xi, start, z, u, z2, entries, p, phi_p, beta, pi, S_c, out, of_z
-):
+def pulled_rows(kind, y, m, shape, xi, start, z, u, z2, entries, p, known_s, known_w, phi_p, beta, pi, S_c, out, of_z):
     """Kappa summed over the nodes of each row into `out` (n,), and times z over the rows of each level into `of_z`.
 
     `phi_p` (q, N) comes with what alpha and the entries add, and leaves with what `beta` and `pi` (n,) add; these and
-    `S_c` (e, N) may have no rows.
+    `S_c` (e, N) may have no rows, nor may the scores and weights `known_s` and `known_w` (n, N), which are found anew then.
     """
     k, count, m2 = z.shape[1], p.shape[1], z2.shape[1]
-    with_beta, with_pi, with_entries = len(beta) > 0, len(pi) > 0, len(S_c) > 0
+    with_beta, with_pi, with_entries, known = len(beta) > 0, len(pi) > 0, len(S_c) > 0, len(known_s) > 0
     sums = np.empty(count)
     for j in range(len(start) - 1):
         if with_beta or with_pi:
@@ -91,10 +89,13 @@ def pulled_rows(
             for i in range(start[j], start[j + 1]):
                 for q in range(count):
                     if p[j, q] > 0.0:
-                        eta = xi[i]
-                        for a in range(k):
-                            eta += z[i, a] * u[j, q, a]
-                        _, s, w = density(kind, y[i], m[i], eta, shape)
+                        if known:
+                            s, w = known_s[i, q], known_w[i, q]
+                        else:
+                            eta = xi[i]
+                            for a in range(k):
+                                eta += z[i, a] * u[j, q, a]
+                            _, s, w = density(kind, y[i], m[i], eta, shape)
                         x = 0.0
                         if with_beta:
                             x += beta[i] * s
@@ -110,9 +111,13 @@ def pulled_rows(
                 if p[j, q] == 0.0:
                     continue
                 eta = xi[i]
-                for a in range(k):
-                    eta += z[i, a] * u[j, q, a]
-                _, s, w = density(kind, y[i], m[i], eta, shape)
+                if with_pi or not known:
+                    for a in range(k):
+                        eta += z[i, a] * u[j, q, a]
+                if known:
+                    s, w = known_s[i, q], known_w[i, q]
+                else:
+                    _, s, w = density(kind, y[i], m[i], eta, shape)
                 kappa = phi_p[j, q] * s
                 psi = 0.0
                 if with_beta:
