@@ -541,8 +541,8 @@ def fit_design(design: Design, call: Call) -> GlmerFit:
         )
     if solution.settled is not None and solution.settled >= SETTLED:
         warnings.warn(
-            f"-2 log L still moves by {solution.settled:.2g} with {solution.nAGQ} nodes for each effect of a level, the "
-            "most that are tried",
+            f"-2 log L still moves by {solution.settled:.2g} with {solution.nAGQ} nodes for each effect of a level, "
+            "the most that are tried",
             QuadratureWarning,
             outside(),
         )

@@ -9,12 +9,14 @@ v2, about which the data say far more for each effect, by Laplace's approximatio
 
 at the v2 where Lambda2'Z2's-bar = v2. A2 has the pattern of the Schur complement that Laplace's approximation over all
 effects has: the deviations c_q = h_q - h-bar times the root of p_q stand where its coupling stands, a column for each
-node. Score and information are those of fixed nodes, and the nodes are where the modes given the v2 found put them; with
-one node in the place of many that is Laplace's approximation over all effects but for K, so `nAGQ=1` is that itself.
+node. Score and information are those of fixed nodes, and the nodes are where the modes given the v2 found put them.
+Where the effects of a level are normal given the data, all of this is Laplace's approximation over all effects, from two
+nodes on; one node has no Cov, so that `nAGQ=1` is Laplace's approximation itself.
 
-**Gradient.** With S = Lambda2 A2^{-1} Lambda2', D is made of log I (alpha = -2), w-bar (pi_i = z2_i'S z2_i), Cov (S) and
-Lambda2 itself. That v2 moves is Lagrange's rule: to D is added lambda'(Lambda2'Z2's-bar - v2), beta = Z2 Lambda2 lambda,
-with lambda such that nothing changes with v2. As dF / dxi (`mixedfx.glmm.node_pullback`) is x(lambda),
+**Gradient.** With S = Lambda2 A2^{-1} Lambda2', D is made of log I (alpha = -2), w-bar (pi_i = z2_i'S z2_i), Cov (S)
+and Lambda2 itself. That v2 moves is Lagrange's rule: to D is added lambda'(Lambda2'Z2's-bar - v2), which makes
+beta = Z2 Lambda2 lambda, with lambda such that nothing changes with v2. As dF / dxi (`mixedfx.glmm.node_pullback`) is
+x(lambda),
 
     Lambda2'Z2'x(lambda) + 2 v2 - lambda = 0;
 
@@ -239,12 +241,9 @@ def hybrid_answer(model: Model, centre: Centre) -> Answer:
     constant = left_out(model.likelihood, centre.phi)
     criterion = -2.0 * (centre.value + constant) + second.logdet + left
     ZVZT, _ = second.score_sums()
-    return Answer(
-        criterion,
-        model.Q.T @ found.xi,
-        [found.T, *(2.0 * plain + moved for plain, moved in zip(ZVZT, of_second(model, centre, found.xi, multiplier), strict=True))],
-        found.phi,
-    )  # fmt: skip
+    through = of_second(model, centre, found.xi, multiplier)
+    of_T = [found.T, *(2.0 * plain + moved for plain, moved in zip(ZVZT, through, strict=True))]
+    return Answer(criterion, model.Q.T @ found.xi, of_T, found.phi)
 
 
 def solve_multiplier(
@@ -288,8 +287,8 @@ def evaluate_hybrid(
 ) -> Evaluation:  # fmt: skip
     """Criterion by hybrid quadrature, its gradient, and second derivatives for a model: those of Laplace there.
 
-    Arguments as in `mixedfx.glmm.evaluation.evaluate`. The mode that comes back is that of v2, the first factor's effects
-    at theirs given it.
+    Arguments as in `mixedfx.glmm.evaluation.evaluate`. The mode that comes back is that of v2, the first factor's
+    effects at theirs given it.
     """
     gamma, par, phi = model.split(psi)
     T = model.problem.matrices(par)
@@ -308,7 +307,9 @@ def with_second_derivatives(model: Model, centre: Centre, par: Vector, answer: A
     average, full, beside = second_derivatives(model, pieces(model, mode, par), second)
     mode.factorization.release()
     gradient = gradient_of(model, par, answer)
-    return Evaluation(np.concatenate([mode.gamma, par, mode.phi]), answer.criterion, gradient, average, full, mode, beside, False)
+    return Evaluation(
+        np.concatenate([mode.gamma, par, mode.phi]), answer.criterion, gradient, average, full, mode, beside, False
+    )
 
 
 def gradient_of(model: Model, par: Vector, answer: Answer) -> Vector:

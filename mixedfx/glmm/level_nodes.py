@@ -125,7 +125,7 @@ def level_modes(
     numpy.linalg.LinAlgError
         Where there is none.
     """
-    rows, own, k = model.rows, model.likelihood, len(T)
+    own = model.likelihood
 
     def value(v: Vector) -> tuple[Vector, Vector]:
         eta = xi + model.levels.times_z((v @ T.T)[:, None])[:, 0]

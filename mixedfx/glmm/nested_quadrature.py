@@ -223,6 +223,7 @@ def _seed(model: Model, centre: Centre, outer: Outer, S: Vector) -> Seed:
     back = np.empty_like(S_c)
     np.put_along_axis(back, order[:, :, None], S_c, axis=1)
     row, col = model.rows.gram_entries
-    pi = model.rows.leverages(np.zeros(q1 * k * k), np.zeros(e * k), S[outer.place[row], outer.column[row], outer.column[col]])
+    pi = model.rows.leverages(
+        np.zeros(q1 * k * k), np.zeros(e * k), S[outer.place[row], outer.column[row], outer.column[col]]
+    )
     return Seed(np.zeros(q1), None, pi, back.reshape(e, -1), centre.deviations)
-

@@ -220,7 +220,7 @@ def solve(
 
 
 def settle(model: Model, start: Vector, control: GlmmControl = DEFAULT) -> GlmmSolution:
-    """Optimise from psi (d,) with more and more nodes, until the next number moves the criterion less than `SETTLED`."""
+    """Optimise from psi (d,) with more and more nodes, until more move the criterion by less than `SETTLED`."""
     first, *rest = ladder(model.problem)
     found, moved = solve_model(model, start, first, control), np.inf
     for nodes in rest:

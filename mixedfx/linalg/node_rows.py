@@ -1,8 +1,8 @@
 """Compiled passes over many rows and the nodes of their levels: integrals, mean scores, and their derivatives.
 
-Rows are sorted by level, level j has those from `start[j]` on; `u` (q, N, k) are the effects of a level at its nodes, in
-the columns of z (n, k), and `xi` (n,) is what else the linear predictor has. Row i meets the entries `entries[i]` of the
-coupling with the covariates `z2[i]`. `kind` and `shape` as in `mixedfx.linalg.density_rows`. The twins are the NumPy
+Rows are sorted by level, level j has those from `start[j]` on; `u` (q, N, k) are the effects of a level at its nodes,
+in the columns of z (n, k), and `xi` (n,) is what else the linear predictor has. Row i meets the entries `entries[i]` of
+the coupling with the covariates `z2[i]`. `kind` and `shape` as in `mixedfx.linalg.density_rows`. The twins are the NumPy
 expressions of `mixedfx.glmm.level_nodes` and `mixedfx.glmm.node_pullback`.
 """
 
@@ -77,7 +77,7 @@ def pulled_rows(kind, y, m, shape, xi, start, z, u, z2, entries, p, known_s, kno
     """Kappa summed over the nodes of each row into `out` (n,), and times z over the rows of each level into `of_z`.
 
     `phi_p` (q, N) comes with what alpha and the entries add, and leaves with what `beta` and `pi` (n,) add; these and
-    `S_c` (e, N) may have no rows, nor may the scores and weights `known_s` and `known_w` (n, N), which are found anew then.
+    `S_c` (e, N) may have no rows. Scores and weights `known_s` and `known_w` (n, N) without rows are found anew.
     """
     k, count, m2 = z.shape[1], p.shape[1], z2.shape[1]
     with_beta, with_pi, with_entries, known = len(beta) > 0, len(pi) > 0, len(S_c) > 0, len(known_s) > 0

@@ -4,9 +4,9 @@ With V_i the rows of Lambda2' Z2'Z1 that meet level i of the first factor, and W
 
     C = Lambda2' Z2'Z2 Lambda2 + I - sum_i V_i W_i V_i'.
 
-Where there are no weights W_i is the identity. The sums over i are taken by one of three ways: products of the dense matrix of all V_i, sums over the pairs of columns
-that meet in a level, where these are few, or compiled loops. C is kept as sparse columns and a dense tail
-(`mixedfx.pls.coupling`).
+Where there are no weights W_i is the identity. The sums over i are taken by one of three ways: products of the dense
+matrix of all V_i, sums over the pairs of columns that meet in a level, where these are few, or compiled loops. C is
+kept as sparse columns and a dense tail (`mixedfx.pls.coupling`).
 """
 
 from __future__ import annotations

@@ -37,7 +37,11 @@ NAMES = {
     "crossed": ("(Intercept)", "x", "sd person", "sd item"),
 }
 CRITERIA = {
-    "nested": {"Laplace": evaluate, "hybrid 15": partial(evaluate_hybrid, 15), "nested 15": partial(evaluate_nested, 15)},
+    "nested": {
+        "Laplace": evaluate,
+        "hybrid 15": partial(evaluate_hybrid, 15),
+        "nested 15": partial(evaluate_nested, 15),
+    },
     "crossed": {"Laplace": evaluate, "hybrid 7": partial(evaluate_hybrid, 7)},
 }
 

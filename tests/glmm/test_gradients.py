@@ -16,9 +16,9 @@ from mixedfx.design.build import build_design
 from mixedfx.errors import MixedfxWarning
 from mixedfx.families.registry import family
 from mixedfx.glmm.evaluation import evaluate
+from mixedfx.glmm.integration import criterion_function
 from mixedfx.glmm.model import build_model
 from mixedfx.glmm.quadrature import evaluate_nodes
-from mixedfx.glmm.integration import criterion_function
 from mixedfx.glmm.solve import starting_point
 from tests.glmm.data import FAMILIES, ONE_FACTOR, RELATED, STRUCTURES, five_point, formula, simulated
 
@@ -96,7 +96,10 @@ def test_one_node_is_laplace():
     for structure in ONE_FACTOR:
         model = model_of("bernoulli", "logit", structure)
         psi = somewhere(model, "logit")
-        by_nodes, laplace = partial(evaluate_nodes, 1)(model, psi, decrement=TIGHT), evaluate(model, psi, decrement=TIGHT)
+        by_nodes, laplace = (
+            partial(evaluate_nodes, 1)(model, psi, decrement=TIGHT),
+            evaluate(model, psi, decrement=TIGHT),
+        )
         assert by_nodes.criterion == pytest.approx(laplace.criterion, abs=1e-9)
         np.testing.assert_allclose(by_nodes.gradient, laplace.gradient, atol=1e-9)
 

@@ -61,7 +61,12 @@ def test_gradient_of_the_hybrid_is_that_of_differences(name, link, structure):
 
 @pytest.mark.parametrize(("name", "link"), OTHERS)
 def test_gradient_of_the_hybrid_for_other_families(name, link):
-    agree(partial(evaluate_hybrid, 3), model_with(name, link, "crossed"), somewhere(model_with(name, link, "crossed"), link), link)
+    agree(
+        partial(evaluate_hybrid, 3),
+        model_with(name, link, "crossed"),
+        somewhere(model_with(name, link, "crossed"), link),
+        link,
+    )
 
 
 @pytest.mark.parametrize("structure", ["nested", *RANDOM])
@@ -179,7 +184,8 @@ def test_hybrid_takes_away_most_of_laplaces_error():
     nodes, weights = np.polynomial.hermite_e.hermegauss(7)
     grid = np.stack([one.ravel() for one in np.meshgrid(*[nodes] * 5, indexing="ij")], axis=1)
     logs = sum(
-        one.ravel() for one in np.meshgrid(*[np.log(weights) - 0.5 * np.log(2 * np.pi) + 0.5 * nodes**2] * 5, indexing="ij")
+        one.ravel()
+        for one in np.meshgrid(*[np.log(weights) - 0.5 * np.log(2 * np.pi) + 0.5 * nodes**2] * 5, indexing="ij")
     )
     centre, sd = hybrid.mode.v[1][:, 0], 0.6  # a common scale of the nodes, somewhat wide
     inner, inner_weights = np.polynomial.hermite_e.hermegauss(40)
@@ -201,7 +207,7 @@ def test_hybrid_takes_away_most_of_laplaces_error():
 
 def test_nested_quadrature_is_the_integral():
     """12 groups in 5 places: nested sums over both effects, on grids."""
-    model, y, x, group, other = small(True)
+    model, y, x, group, _ = small(True)
     beta, sds = (0.2, 0.4), (1.4, 0.9)
     fixed, of_group, grid = beta[0] + beta[1] * x, np.arange(12) % 5, np.linspace(-9.0, 9.0, 361)
     by_place = np.array([group_logs(fixed + sds[1] * v2, y, group, sds[0])[0] for v2 in grid]).T
@@ -244,7 +250,9 @@ def answers():
     """Zeros and ones in 60 groups g of 12 clusters a, crossed with 10 items h."""
     rng = np.random.default_rng(8)
     g, h, x = np.repeat(np.arange(60), 5), rng.integers(0, 10, 300), rng.normal(size=300)
-    eta = 0.3 + 0.5 * x + 1.3 * rng.normal(size=60)[g] + 0.8 * rng.normal(size=10)[h] + 0.7 * rng.normal(size=12)[g // 5]
+    eta = (
+        0.3 + 0.5 * x + 1.3 * rng.normal(size=60)[g] + 0.8 * rng.normal(size=10)[h] + 0.7 * rng.normal(size=12)[g // 5]
+    )
     y = (rng.random(300) < special.expit(eta)).astype(int)
     names = {"g": [f"g{i:02d}" for i in g], "h": [f"h{i}" for i in h], "a": [f"a{i // 5:02d}" for i in g]}
     return pd.DataFrame({"y": y, "x": x, **names})
