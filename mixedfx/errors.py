@@ -177,6 +177,10 @@ class NoOverdispersionWarning(MixedfxWarning):
     """Counts vary no more than a Poisson distribution says, so that a negative binomial one has no finite shape."""
 
 
+class QuadratureWarning(MixedfxWarning):
+    """The number of nodes of a quadrature does not suffice."""
+
+
 class ThetaUncertaintyWarning(MixedfxWarning):
     """Intervals include that variances are estimated by an approximation only; the message says which and why."""
 

@@ -29,7 +29,7 @@ class Call:
     data: Any
     family: str | Family
     link: str | None = None
-    nAGQ: int = 1
+    nAGQ: int | Literal["auto"] = 1
     weights: Any = None
     offset: Any = None
     na: Literal["drop", "raise"] = "drop"
@@ -65,7 +65,8 @@ class Call:
 
     def check(self) -> None:
         """Refuse options of the solver that it does not have, before the data are read."""
-        check_count("nAGQ", self.nAGQ, 1)
+        if self.nAGQ != "auto":
+            check_count("nAGQ", self.nAGQ, 1)
         read_control(self.control)
 
 

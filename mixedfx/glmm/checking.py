@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.design.design import Design
+from mixedfx.glmm.integration import better
+from mixedfx.glmm.integration import in_words as in_words_of
 from mixedfx.glmm.separation import in_words, separated_columns
 from mixedfx.glmm.simulated import dispersion_test, quantile_residuals, zero_inflation_test
 from mixedfx.glmm.solve import GlmmSolution
@@ -32,7 +34,7 @@ def check(
     findings = (
         _convergence(solution),
         _singularity(singularity),
-        _approximation(solution),
+        _approximation(design, solution),
         *_separation(design, solution),
         *_dispersion(design, solution),
         *_zeros(design, solution),
@@ -76,19 +78,18 @@ def _singularity(report: SingularityReport) -> Finding:
     )  # fmt: skip
 
 
-def _approximation(solution: GlmmSolution) -> Finding:
+def _approximation(design: Design, solution: GlmmSolution) -> Finding:
     """How far off the integral over the random effects is."""
     name = "approximation"
     if solution.nAGQ > 1:
-        return Finding(name, "ok", f"adaptive quadrature with {solution.nAGQ} nodes for each effect of a level")
+        return Finding(name, "ok", in_words_of(design, solution.model.problem, solution.nAGQ, solution.settled))
     error = solution.laplace_error
     if np.isnan(error):
         return Finding(name, "note", "Laplace's; how far it is off was not worked out")
     seen = f"Laplace's, off by about {abs(error):.2g} units of deviance"
     if abs(error) <= HARMLESS:
         return Finding(name, "ok", seen)
-    alone = solution.model.problem.coupling is None
-    way = "Fit with nAGQ=11 or more, which is exact." if alone else "mx.bayes has none of this error."
+    way = better(solution.model.problem)[1]
     if abs(error) <= ACCURATE:
         return Finding(name, "note", seen, f"Standard deviations of the random effects may be too small. {way}")
     return Finding(

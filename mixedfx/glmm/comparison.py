@@ -11,6 +11,8 @@ from mixedfx.glmm.state import GlmerState
 def criteria(fits: Sequence[GlmerState]) -> list[float]:
     """-2 log likelihoods of fits of one family, approximated alike; see `mixedfx.anova`.
 
+    Numbers of nodes that ``nAGQ="auto"`` chose may differ: the criteria do not depend on them.
+
     Raises
     ------
     OptionError
@@ -25,7 +27,7 @@ def criteria(fits: Sequence[GlmerState]) -> list[float]:
         )
     random = [fit for fit in fits if fit.design.random]
     nodes = sorted({fit.nAGQ for fit in random})
-    if len(nodes) > 1:
+    if len(nodes) > 1 and any(fit.solution.settled is None for fit in random):
         raise OptionError(
             f"the fits approximate the likelihood differently: nAGQ={', '.join(map(str, nodes))}",
             hint=f"Fit all with the same, fit.update(nAGQ={nodes[-1]}).",

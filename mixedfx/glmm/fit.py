@@ -21,6 +21,7 @@ from mixedfx.design.design import Design
 from mixedfx.errors import (
     ConvergenceWarning,
     NoOverdispersionWarning,
+    QuadratureWarning,
     SeparationWarning,
     SingularFitWarning,
     outside,
@@ -40,6 +41,7 @@ from mixedfx.glmm import (
 from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.control import read_control
 from mixedfx.glmm.criticism import GlmerCriticism
+from mixedfx.glmm.integration import SETTLED
 from mixedfx.glmm.intervals import Method
 from mixedfx.glmm.refits import Refits, refit, refits
 from mixedfx.glmm.robust import ClusterCovariance, ClusterKind
@@ -532,6 +534,13 @@ def fit_design(design: Design, call: Call) -> GlmerFit:
     solution = fit.solution
     for text in solution.model.likelihood.limits(solution.model.split(solution.psi)[2]).values():
         warnings.warn(text, NoOverdispersionWarning, outside())
+    if solution.settled is not None and solution.settled >= SETTLED:
+        warnings.warn(
+            f"-2 log L still moves by {solution.settled:.2g} with {solution.nAGQ} nodes for each effect of a level, "
+            "the most that are tried",
+            QuadratureWarning,
+            outside(),
+        )
     if fit.singular:
         warnings.warn(fit.singularity.text, SingularFitWarning, outside())
     return fit

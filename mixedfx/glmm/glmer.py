@@ -17,7 +17,7 @@ def glmer(
     data: Any,
     family: str | Family,
     link: str | None = None,
-    nAGQ: int = 1,
+    nAGQ: int | Literal["auto"] = 1,
     weights: Any = None,
     offset: Any = None,
     na: Literal["drop", "raise"] = "drop",
@@ -51,8 +51,11 @@ def glmer(
         beta_binomial, beta, cumulative); log, sqrt, identity (poisson, negbinomial); log, sqrt (nbinom1); log, inverse,
         identity (gamma); identity, log, inverse (gaussian, student).
     nAGQ
-        Nodes of adaptive Gauss-Hermite quadrature for each effect of a level, with one grouping factor. 1 is Laplace's
-        approximation.
+        Nodes of adaptive Gauss-Hermite quadrature for each effect of a level. 1 is Laplace's approximation, which makes
+        standard deviations too small where groups have few rows of zeros and ones. More nodes integrate over one
+        grouping factor, or two nested ones with few effects to a level, to any accuracy; with other factors over the
+        one that has most effects, given the others, and those by Laplace. ``"auto"`` raises them until -2 log L moves
+        less than 0.01. The summary says what was done, and of Laplace's approximation how far off it is.
     weights
         Precision weights of a gaussian response, as in `mixedfx.lmer`; the other families have none. Trials are written
         in the formula.
@@ -100,6 +103,8 @@ def glmer(
         A negative binomial model of counts that vary no more than Poisson's.
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
+    QuadratureWarning
+        The most nodes that ``nAGQ="auto"`` may take still move the criterion.
 
     Examples
     --------

@@ -134,7 +134,12 @@ class Likelihood:
         Under the root both signs give the same mean, and a count above zero has a mode on either side. As in R's
         generalised linear models the linear predictor is positive; at a count of zero there is one mode, at zero.
         """
-        return self.family.link.name == "sqrt" and bool((eta[self.y > 0.0] <= 0.0).any())
+        return self.restricted is not None and bool((eta[self.restricted] <= 0.0).any())
+
+    @cached_property
+    def restricted(self) -> NDArray[np.bool_] | None:
+        """(n,) rows whose linear predictor is positive at modes, for that reason; None where there are none."""
+        return self.y > 0.0 if self.family.link.name == "sqrt" else None
 
     def higher(self, eta: Vector, phi: Vector) -> tuple[Vector, Vector]:
         """(n,) minus the third and minus the fourth derivatives."""
@@ -146,6 +151,22 @@ class Likelihood:
     def derivatives(self, eta: Vector, phi: Vector, order: int) -> Vector:
         """(order, n) derivatives of each log density in eta."""
         return self.family.derivatives(self.y, eta[None], self.auxiliary(phi), self.facts, order)[:, 0]
+
+    def node_values(self, eta: Vector, phi: Vector) -> Vector:
+        """(N, n) log densities at N linear predictors (N, n) of the rows."""
+        return self.family.log_density(self.y, eta, self._repeated(phi, len(eta)), self.facts)
+
+    def node_derivatives(self, eta: Vector, phi: Vector, order: int) -> Vector:
+        """(order, N, n) derivatives of the same in eta."""
+        return self.family.derivatives(self.y, eta, self._repeated(phi, len(eta)), self.facts, order)
+
+    def node_slopes(self, eta: Vector, phi: Vector) -> Vector:
+        """(a, 3, N, n) derivatives in phi of the same, and of their first two derivatives in eta."""
+        found = self.family.auxiliary_derivatives(self.y, eta, self._repeated(phi, len(eta)), self.facts)
+        return np.array([found[name] for name in self.names]).reshape(len(self.names), 3, *eta.shape)
+
+    def _repeated(self, phi: Vector, count: int) -> dict[str, Vector]:
+        return {name: np.repeat(x, count) for name, x in self.auxiliary(phi).items()}
 
     def information(self, eta: Vector, phi: Vector) -> Vector:
         """(n,) expected information about eta."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.families.family import Family
+from mixedfx.glmm.level_rows import LevelRows
 from mixedfx.glmm.likelihood import Likelihood
 from mixedfx.linalg import triangular
 from mixedfx.pls.crossproducts import orthogonal_columns, triangle
@@ -98,6 +99,23 @@ class Model:
     def tree(self) -> Tree | None:
         """How the grouping factors nest, where every random term is an intercept and they do."""
         return find_tree(self.problem, self.rows.order)
+    def levels(self) -> LevelRows:
+        """Sums over the rows of levels of the first factor."""
+        return LevelRows.of(self.rows)
+
+    @cached_property
+    def looped_nodes(self) -> bool:
+        """Whether compiled loops pass over rows and nodes: many rows, of a family whose formulas they know."""
+        own = self.likelihood
+        return isinstance(self.rows, LoopedRows) and own.fast is not None and not own.names
+
+    @cached_property
+    def node_rows(self) -> tuple[Vector, Vector, Vector, Vector]:
+        """Start of each level's rows, z, and columns and entries of the second level, for those loops."""
+        assert isinstance(self.rows, LoopedRows)
+        levels = self.problem.factors[0].n_levels
+        start = np.searchsorted(self.rows.codes, np.arange(levels + 1)).astype(np.int64)
+        return start, self.rows.z, np.ascontiguousarray(self.rows.second[1]), self.rows.entries
 
     def split(self, psi: Vector) -> tuple[Vector, Vector, Vector]:
         """Gamma, par and phi."""

@@ -27,23 +27,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mixedfx.errors import OptionError
 from mixedfx.glmm.evaluation import Evaluation, second_derivatives
 from mixedfx.glmm.laplace import pieces
+from mixedfx.glmm.level_nodes import Rule
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.modes import DECREMENT, Mode, find_mode
 from mixedfx.pls.factorization import Pair
 
 Vector = NDArray[np.float64]
 
-MOST_NODES = 5000  # of all directions together
 NUMBERS = 2**22  # rows times nodes held at once
 
 
@@ -67,21 +64,6 @@ class Nodes:
     v: Vector
 
 
-def check_quadrature(model: Model, nAGQ: int) -> None:
-    """Refuse models whose integral is not one over single levels (`OptionError`)."""
-    if model.problem.coupling is not None:
-        raise OptionError(
-            f"nAGQ={nAGQ} is for one grouping factor with independent levels",
-            hint="Use nAGQ=1, Laplace's approximation; fit.laplace_error says how far off it is.",
-        )
-    k = model.problem.factors[0].k
-    if nAGQ**k > MOST_NODES:
-        raise OptionError(
-            f"nAGQ={nAGQ} in {k} directions is {nAGQ**k:,} nodes for each level",
-            hint=f"Use at most {int(MOST_NODES ** (1 / k))}.",
-        )
-
-
 def evaluate_nodes(
     nAGQ: int, model: Model, psi: Vector, v: Pair | None = None, joint: bool = False, decrement: float = DECREMENT,
     second: bool = True,
@@ -102,22 +84,12 @@ def evaluate_nodes(
     return Evaluation(at, criterion, gradient, average, full, mode, beside, False)
 
 
-def quadrature(nAGQ: int) -> Any:
-    """`evaluate_nodes` with this number of nodes."""
-    return partial(evaluate_nodes, nAGQ)
-
-
 def _nodes(mode: Mode, nAGQ: int) -> Nodes:
-    x1, w1 = np.polynomial.hermite_e.hermegauss(nAGQ)
     at = mode.factorization
-    k = at.L1_inverse.shape[0]
-    grid = np.meshgrid(*([x1] * k), indexing="ij")
-    x = np.stack([part.ravel() for part in grid], axis=1)
-    logs = np.log(w1 / w1.sum())
-    log_weights = sum(part.ravel() for part in np.meshgrid(*([logs] * k), indexing="ij")) + 0.5 * (x**2).sum(axis=1)
+    rule = Rule.of(nAGQ, at.L1_inverse.shape[0])
     L = np.ascontiguousarray(at.L1_inverse.transpose(2, 1, 0))  # C'^{-1} of each level
-    v = mode.v[0][:, None, :, 0] + np.einsum("qab,nb->qna", L, x)
-    return Nodes(x, np.asarray(log_weights), L, v)
+    v = mode.v[0][:, None, :, 0] + np.einsum("qab,nb->qna", L, rule.x)
+    return Nodes(rule.x, rule.log_weights, L, v)
 
 
 def _predictors(model: Model, mode: Mode, nodes: Nodes) -> Iterator[tuple[slice, Vector]]:

@@ -10,6 +10,7 @@ import pandas as pd
 from mixedfx.errors import OptionError, check_option
 from mixedfx.glmm.auxiliary import ByRow, Single, Thresholds
 from mixedfx.glmm.questions import estimated_dispersion
+from mixedfx.glmm.integration import better, in_words
 from mixedfx.glmm.state import GlmerState
 from mixedfx.inference.robust import covariance_words
 from mixedfx.results import tables
@@ -111,7 +112,7 @@ def approximation(fit: GlmerState) -> str:
     if not fit.design.random:
         return "none needed: there are no random effects"
     if fit.nAGQ > 1:
-        return f"adaptive Gauss-Hermite quadrature, {fit.nAGQ} nodes for each effect of a level"
+        return in_words(fit.design, fit.solution.model.problem, fit.nAGQ, fit.solution.settled)
     error = fit.laplace_error
     if np.isnan(error):
         return "Laplace's approximation; how far it is off was not worked out"
@@ -121,8 +122,7 @@ def approximation(fit: GlmerState) -> str:
     text = f"Laplace's approximation, off by about {size} deviance units: "
     if abs(error) <= HARMLESS:
         return text + "harmless"
-    alone = fit.solution.model.problem.coupling is None
-    way = "nAGQ=11 or more is exact" if alone else "mx.bayes has none of it"
+    way = better(fit.solution.model.problem)[0]
     if abs(error) <= ACCURATE:
         return text + f"standard deviations of the random effects may be too small; {way}"
     return (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +15,28 @@ from mixedfx.errors import IdentifiabilityWarning, ModelError, OptionError, outs
 from mixedfx.families.family import Family
 from mixedfx.glmm.control import DEFAULT, GlmmControl
 from mixedfx.glmm.course import minimise
-from mixedfx.glmm.evaluation import Evaluation, evaluate
+from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.hessian import covariance, free_parameters, hessian
+from mixedfx.glmm.integration import (
+    SETTLED,
+    Criterion,
+    check_quadrature,
+    coarser,
+    criterion_function,
+    ladder,
+    staying,
+)
 from mixedfx.glmm.joint import ModeJoint, mode_joint
 from mixedfx.glmm.laplace_error import laplace_error
 from mixedfx.glmm.model import Model, build_model
-from mixedfx.glmm.quadrature import check_quadrature, quadrature
 from mixedfx.inference.parameters import factors_of
 from mixedfx.linalg import triangular
 from mixedfx.results.optimization import Optimization
 
 Vector = NDArray[np.float64]
-Criterion = Callable[..., Evaluation]
 
 SHARES = (1.0, 0.3, 0.1, 0.01)  # of the standard deviations to begin with, tried in turn
+ROUGH = 1e-3  # promised gain at which a coarser criterion is left
 NOT_DETERMINED = (
     "the likelihood is flat in some direction of the parameters, or has no maximum there: standard errors of the fixed "
     "effects are those given the variances"
@@ -49,12 +57,15 @@ class GlmmSolution:
         The course of the optimiser and its certificate.
     nAGQ
         Nodes of quadrature for each effect of a level; one is Laplace's approximation.
+    settled
+        What more nodes change the criterion by, where their number was sought; None where it was given.
     """
 
     model: Model
     evaluation: Evaluation
     optimization: Optimization
     nAGQ: int = 1
+    settled: float | None = None
 
     @property
     def design(self) -> Design:
@@ -182,13 +193,9 @@ class GlmmSolution:
         return out
 
 
-def criterion_function(nAGQ: int) -> Criterion:
-    """What is minimised, with derivatives."""
-    return evaluate if nAGQ == 1 else quadrature(nAGQ)
-
-
 def solve(
-    design: Design, family: Family, nAGQ: int = 1, control: GlmmControl = DEFAULT, start: Vector | None = None
+    design: Design, family: Family, nAGQ: int | Literal["auto"] = 1, control: GlmmControl = DEFAULT,
+    start: Vector | None = None,
 ) -> GlmmSolution:  # fmt: skip
     """Fit a design under a family by maximum likelihood.
 
@@ -199,7 +206,7 @@ def solve(
     family
         Distribution of the response.
     nAGQ
-        Nodes of quadrature.
+        Nodes of quadrature; ``"auto"`` raises them until the criterion moves less than `SETTLED`.
     control
         Options of the optimiser.
     start
@@ -213,9 +220,9 @@ def solve(
         A starting theta of another length.
     """
     model = build_model(design, family)
-    if not design.random:
+    if not design.random or (nAGQ == "auto" and not model.problem.factors[0].blocks):
         nAGQ = 1
-    if nAGQ > 1:
+    if nAGQ != "auto" and nAGQ > 1:
         check_quadrature(model, nAGQ)
     if start is None:
         start = starting_point(model)
@@ -227,7 +234,22 @@ def solve(
                     hint="Give fit.theta of a fit of the same random part.",
                 )
             start[p : p + r] = model.problem.parameters(np.array(control.start))
-    return solve_model(model, start, nAGQ, control)
+    return settle(model, start, control) if nAGQ == "auto" else solve_model(model, start, nAGQ, control)
+
+
+def settle(model: Model, start: Vector, control: GlmmControl = DEFAULT) -> GlmmSolution:
+    """Optimise from psi (d,) with more and more nodes, until more move the criterion by less than `SETTLED`."""
+    first, *rest = ladder(model.problem)
+    found, moved = solve_model(model, start, first, control), np.inf
+    for nodes in rest:
+        at = criterion_function(nodes)(found.model, found.psi, found.evaluation.mode.v, False)
+        moved = abs(at.criterion - found.criterion)
+        if moved < SETTLED:
+            break
+        model, at, course = minimise(found.model, found.psi, staying(criterion_function(nodes)), control)
+        steps = (*found.optimization.steps, *course.steps)
+        found = GlmmSolution(model, at, replace(course, steps=steps), nodes)
+    return replace(found, settled=float(moved))
 
 
 def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl = DEFAULT) -> GlmmSolution:
@@ -238,7 +260,7 @@ def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl
         smaller = par if share == 1.0 else model.problem.lower([share * one for one in T])
         try:
             psi = np.concatenate([gamma, smaller, phi])
-            model, found, course = minimise(model, psi, criterion_function(nAGQ), control)
+            model, found, course = _minimised(model, psi, nAGQ, control)
         except np.linalg.LinAlgError:
             continue
         return GlmmSolution(model, found, course, nAGQ)
@@ -246,6 +268,18 @@ def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl
         f"no parameters were found that give every response a density under {model.family!r}",
         hint=f"The {model.family.link.name} link may lead to means that the family cannot have; another link may not.",
     )
+
+
+def _minimised(
+    model: Model, psi: Vector, nAGQ: int, control: GlmmControl
+) -> tuple[Model, Evaluation, Optimization]:  # fmt: skip
+    """The minimum, sought by a coarser criterion first where there is one."""
+    coarse = coarser(model.problem, nAGQ)
+    if coarse is None:
+        return minimise(model, psi, criterion_function(nAGQ), control)
+    model, found, before = minimise(model, psi, coarse, replace(control, tolerance=max(control.tolerance, ROUGH)))
+    model, found, course = minimise(model, found.psi, staying(criterion_function(nAGQ)), control)
+    return model, found, replace(course, steps=(*before.steps, *course.steps))
 
 
 def starting_point(model: Model) -> Vector:

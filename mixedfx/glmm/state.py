@@ -75,7 +75,10 @@ class GlmerState:
 
     @property
     def nAGQ(self) -> int:
-        """Nodes of quadrature for each effect of a level; 1 is Laplace's approximation."""
+        """Nodes of quadrature for each effect of a level; 1 is Laplace's approximation.
+
+        ``fit.summary()`` says over which grouping factors.
+        """
         return self.solution.nAGQ
 
     @property

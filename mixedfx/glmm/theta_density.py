@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from scipy import special
 
 from mixedfx.glmm.evaluation import Evaluation
+from mixedfx.glmm.integration import criterion_function, find_mode_of
 from mixedfx.glmm.joint import ModeJoint, mode_joint
 from mixedfx.glmm.model import Model
-from mixedfx.glmm.modes import find_mode
-from mixedfx.glmm.solve import GlmmSolution, criterion_function
+from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.pls.factorization import Pair
 from mixedfx.priors.auxiliary import AUXILIARY
 from mixedfx.priors.location import Flat
@@ -227,7 +227,7 @@ class ThetaDensity:
             raise np.linalg.LinAlgError("no mode of the random effects at a node")
         gamma, v = self.places[phi.tobytes()]
         r = self.model.sizes[1]
-        mode = find_mode(self.model, gamma, self.model.problem.matrices(rest[:r]), rest[r:], v)
+        mode = find_mode_of(self.solution.nAGQ, self.model, gamma, rest[:r], rest[r:], v)
         return mode_joint(self.model, mode, np.nan, rest[:r], None)
 
     def climb(self) -> tuple[Array, Array]:

@@ -57,6 +57,31 @@ def downdate(tail, split, start, row, data, column_start, order, row_of, row_end
 
 
 @compiled
+def downdate_outer(tail, split, start, row, data, column_start, order, row_of, row_end, indices, values):
+    """Subtract sum_i V_i V_i' in place."""
+    k = values.shape[1]
+    work = np.zeros(split + tail.shape[0])
+    for a in range(len(column_start) - 1):
+        if a >= split:
+            column = tail[:, a - split]
+            offset = split
+        else:
+            column = work
+            offset = 0
+        for s in range(column_start[a], column_start[a + 1]):
+            entry = order[s]
+            for t in range(entry, row_end[row_of[entry]]):
+                total = 0.0
+                for c in range(k):
+                    total += values[entry, c] * values[t, c]
+                column[indices[t] - offset] -= total
+        if a < split:
+            for s in range(start[a], start[a + 1]):
+                data[s] += work[row[s]]
+                work[row[s]] = 0.0
+
+
+@compiled
 def quadratic_forms(tail, split, start, row, data, column_start, order, row_of, row_end, indices, values, out):
     """Add V_i' N V_i (k1, k1) of each row to `out` (q1, k1, k1); every pair meeting in a row is in N's pattern."""
     k = values.shape[1]

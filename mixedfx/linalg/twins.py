@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def downdate(C: NDArray[np.float64], dense: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
-    """C -= sum_i V_i W_i V_i' in place, both triangles; `weights` is (q1, k1, k1)."""
+def downdate(C: NDArray[np.float64], dense: NDArray[np.float64], weights: NDArray[np.float64] | None) -> None:
+    """C -= sum_i V_i W_i V_i' in place, both triangles; `weights` is (q1, k1, k1), None for the identity."""
     downdate_columns(C, dense, weights, slice(None))
 
 
 def downdate_columns(
-    C: NDArray[np.float64], dense: NDArray[np.float64], weights: NDArray[np.float64], columns: NDArray[np.intp] | slice
-) -> None:
+    C: NDArray[np.float64], dense: NDArray[np.float64], weights: NDArray[np.float64] | None,
+    columns: NDArray[np.intp] | slice,
+) -> None:  # fmt: skip
     """The same for some columns: C (q2, c) holds those of `columns`."""
     q1, q2, k1 = dense.shape
-    right = np.matmul(dense[:, columns], weights).transpose(0, 2, 1).reshape(q1 * k1, -1)
+    right = dense[:, columns] if weights is None else np.matmul(dense[:, columns], weights)
+    right = right.transpose(0, 2, 1).reshape(q1 * k1, -1)
     C -= dense.transpose(1, 0, 2).reshape(q2, q1 * k1) @ right
 
 
@@ -41,7 +43,7 @@ def inverse_products(N: NDArray[np.float64], dense: NDArray[np.float64]) -> NDAr
 
 def downdate_pairs(
     C: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64], level: NDArray[np.int64],
-    place: NDArray[np.int64], values: NDArray[np.float64], weights: NDArray[np.float64],
+    place: NDArray[np.int64], values: NDArray[np.float64], weights: NDArray[np.float64] | None,
 ) -> None:  # fmt: skip
     """C -= sum_i V_i W_i V_i' in place, by the pairs of entries of each level.
 
@@ -54,10 +56,12 @@ def downdate_pairs(
     values
         (e, k1) values of each entry.
     weights
-        (q1, k1, k1).
+        (q1, k1, k1); None for the identity.
     """
     q2, left, right = len(C), values[first], values[second]
-    if values.shape[1] == 1:
+    if weights is None:
+        sums = np.einsum("pc,pc->p", left, right)
+    elif values.shape[1] == 1:
         sums = left[:, 0] * weights[level, 0, 0] * right[:, 0]
     else:
         sums = np.einsum("pc,pcd,pd->p", left, weights[level], right, optimize=True)

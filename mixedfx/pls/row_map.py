@@ -158,7 +158,7 @@ class RowMap(ABC):
             dense[old.row_of, old.indices] = values
         flat = values.ravel() if self.cross_source is None else values.ravel()[self.cross_source]
         return replace(
-            old, values=values, dense=dense, cross=_with_entries(old.cross, flat), gram=_with_entries(old.gram, gram)
+            old, values=values, dense=dense, cross=with_entries(old.cross, flat), gram=with_entries(old.gram, gram)
         )
 
     @cached_property
@@ -199,7 +199,7 @@ class RowMap(ABC):
         return first, across, at.second.on_pattern(*self.gram_entries)
 
 
-def _with_entries(matrix: sparse.csr_array, data: Vector) -> sparse.csr_array:
+def with_entries(matrix: sparse.csr_array, data: Vector) -> sparse.csr_array:
     """A matrix of the same pattern; a shallow copy, since the constructor would check the pattern again."""
     out = copy(matrix)
     out.data = data

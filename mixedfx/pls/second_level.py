@@ -4,9 +4,9 @@ With V_i the rows of Lambda2' Z2'Z1 that meet level i of the first factor, and W
 
     C = Lambda2' Z2'Z2 Lambda2 + I - sum_i V_i W_i V_i'.
 
-The sums over i are taken by one of three ways: products of the dense matrix of all V_i, sums over the pairs of columns
-that meet in a level, where these are few, or compiled loops. C is kept as sparse columns and a dense tail
-(`mixedfx.pls.coupling`).
+Where there are no weights W_i is the identity. The sums over i are taken by one of three ways: products of the dense
+matrix of all V_i, sums over the pairs of columns that meet in a level, where these are few, or compiled loops. C is
+kept as sparse columns and a dense tail (`mixedfx.pls.coupling`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Vector = NDArray[np.float64]
 class SecondLevel:
     """The Schur complement C of the first factor, its factor, and its inverse where it is asked for."""
 
-    def __init__(self, coupling: Coupling, T: list[Vector], weights: Vector) -> None:
+    def __init__(self, coupling: Coupling, T: list[Vector], weights: Vector | None) -> None:
         self.coupling = coupling
         self.T = T
         self._weights = weights
@@ -58,14 +58,16 @@ class SecondLevel:
         else:
             from mixedfx.linalg import kernels
 
-            kernels.downdate(
-                self.tail, split, layout.start, layout.row, self.head, *self._entries(), self._values, weights
-            )
+            sparse_part = self.tail, split, layout.start, layout.row, self.head
+            if weights is None:
+                kernels.downdate_outer(*sparse_part, *self._entries(), self._values)
+            else:
+                kernels.downdate(*sparse_part, *self._entries(), self._values, weights)
         self.logdet = self._factorise()
         self._inverse = None
         self._forms = None
 
-    def _downdate(self, weights: Vector) -> None:
+    def _downdate(self, weights: Vector | None) -> None:
         """Subtract what the first factor explains, by NumPy."""
         coupling = self.coupling
         if coupling.pairs is None:
@@ -231,7 +233,7 @@ class SecondLevel:
     def forms_of_products(self, products: Vector) -> Vector:
         """The forms of `quadratic_forms`, from what `inverse_products` gave; they are kept."""
         if self._forms is None:
-            q1, k1 = self._weights.shape[:2]
+            q1, k1 = len(self.coupling.row_end), products.shape[1]
             forms = np.empty((q1, k1, k1))
             for a in range(k1):
                 for b in range(k1):
@@ -284,7 +286,8 @@ class SecondLevel:
             return twins.quadratic_forms(np.tril(tail) + np.tril(tail, -1).T, self._dense)
         from mixedfx.linalg import kernels
 
-        out = np.zeros_like(self._weights)
+        k1 = self.coupling.values.shape[1]
+        out = np.zeros((len(self.coupling.row_end), k1, k1))
         kernels.quadratic_forms(tail, layout.split, layout.start, layout.row, head, *self._entries(), self._values, out)
         return out
 
@@ -332,10 +335,11 @@ class SecondLevel:
         """
         coupling, position = self.coupling, self.coupling.positions[f]
         count, k = position.shape
-        rows = np.arange(len(self._weights))
-        height = shape_of(coupling.cross)[0]
-        blocks = sparse.bsr_array((self._weights, rows, np.arange(len(rows) + 1)), shape=(height, height))
-        weights = sparse.csr_array(blocks)
+        weighted = coupling.cross
+        if self._weights is not None:
+            rows, height = np.arange(len(self._weights)), shape_of(coupling.cross)[0]
+            blocks = sparse.bsr_array((self._weights, rows, np.arange(len(rows) + 1)), shape=(height, height))
+            weighted = sparse.csr_array(blocks) @ weighted
         total = np.zeros((k, k))
         step = max(1, CHUNK // (k * max(coupling.size, 1)))
         for begin in range(0, count, step):
@@ -344,8 +348,7 @@ class SecondLevel:
                 D = coupling.gram[:, columns].toarray()
                 twins.downdate_columns(D, coupling.dense, self._weights, columns)
             else:
-                cross = coupling.cross[:, columns]
-                D = (coupling.gram[:, columns] - coupling.cross.T @ (weights @ cross)).toarray()
+                D = (coupling.gram[:, columns] - coupling.cross.T @ weighted[:, columns]).toarray()
             half = self.half_solve(self.scale(D, transposed=True)).reshape(coupling.size, -1, k)
             local = D[columns].reshape(-1, k, D.shape[1] // k, k)
             total += np.einsum("jajb->ab", local) - np.einsum("sja,sjb->ab", half, half)

@@ -16,8 +16,9 @@ from mixedfx.design.build import build_design
 from mixedfx.errors import MixedfxWarning
 from mixedfx.families.registry import family
 from mixedfx.glmm.evaluation import evaluate
+from mixedfx.glmm.integration import criterion_function
 from mixedfx.glmm.model import build_model
-from mixedfx.glmm.quadrature import quadrature
+from mixedfx.glmm.quadrature import evaluate_nodes
 from mixedfx.glmm.solve import starting_point
 from tests.glmm.data import FAMILIES, ONE_FACTOR, RELATED, STRUCTURES, five_point, formula, simulated
 
@@ -89,7 +90,7 @@ def test_gradient_by_quadrature_moves_the_nodes_too(name, link, structure, nodes
     """With so few nodes the sum is far from the integral, and its derivative from the integral's."""
     model = model_of(name, link, structure)
     psi = somewhere(model, link)
-    criterion = quadrature(nodes)
+    criterion = criterion_function(nodes)
     at = criterion(model, psi, decrement=TIGHT)
     found = five_point(lambda there: criterion(model, there, at.mode.v, False, TIGHT, False).criterion, psi, 4e-4)
     np.testing.assert_allclose(at.gradient, found, atol=1e-7 * max(1.0, np.abs(found).max()))
@@ -99,7 +100,10 @@ def test_one_node_is_laplace():
     for structure in ONE_FACTOR:
         model = model_of("bernoulli", "logit", structure)
         psi = somewhere(model, "logit")
-        by_nodes, laplace = quadrature(1)(model, psi, decrement=TIGHT), evaluate(model, psi, decrement=TIGHT)
+        by_nodes, laplace = (
+            partial(evaluate_nodes, 1)(model, psi, decrement=TIGHT),
+            evaluate(model, psi, decrement=TIGHT),
+        )
         assert by_nodes.criterion == pytest.approx(laplace.criterion, abs=1e-9)
         np.testing.assert_allclose(by_nodes.gradient, laplace.gradient, atol=1e-9)
 
@@ -148,7 +152,7 @@ def test_quadrature_converges_to_brute_force():
     """One level's integral by a sum over a fine grid: 1e-9, the trapezoidal rule being exact for smooth functions."""
     model = model_of("binomial", "logit", "intercept")
     psi = somewhere(model, "logit")
-    at = partial(quadrature(40), model)(psi, decrement=TIGHT)
+    at = partial(criterion_function(40), model)(psi, decrement=TIGHT)
     gamma, par, phi = model.split(psi)
     base = model.offset + model.Q @ gamma
     grid = np.linspace(-9, 9, 2001)

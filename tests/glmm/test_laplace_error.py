@@ -10,14 +10,14 @@ import pytest
 
 import mixedfx as mx
 from mixedfx.errors import MixedfxWarning
-from mixedfx.glmm.quadrature import quadrature
+from mixedfx.glmm.integration import criterion_function
 from tests.glmm.data import classic
 
 
 def true_error(fit, nodes):
     """What quadrature gives at the same parameters, less what Laplace's approximation gives."""
     solution = fit.solution
-    return quadrature(nodes)(solution.model, solution.psi, solution.evaluation.mode.v).criterion - fit.criterion
+    return criterion_function(nodes)(solution.model, solution.psi, solution.evaluation.mode.v).criterion - fit.criterion
 
 
 def small_groups(seed):

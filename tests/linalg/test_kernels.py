@@ -5,6 +5,7 @@ import pytest
 from scipy import linalg, sparse
 
 from mixedfx.linalg import batched, kernels, twins
+from mixedfx.pls.coupling import entry_pairs
 
 
 def coupling_arrays(rng, q1, q2, k1, density=0.3):
@@ -57,6 +58,27 @@ def test_downdate_equals_its_twin(k1):
     some = np.zeros((9, 2))
     twins.downdate_columns(some, dense, weights, columns)
     np.testing.assert_allclose(some, twin[:, columns], atol=1e-12)
+
+
+@pytest.mark.parametrize("k1", [1, 3])
+@pytest.mark.parametrize("split", [0, 5])
+def test_downdate_without_weights_is_that_with_the_identity(k1, split):
+    rng = np.random.default_rng(k1)
+    arrays, values, dense = coupling_arrays(rng, 12, 9, k1)
+    expected, twin, paired = np.zeros((3, 9, 9))
+    twins.downdate(expected, dense, np.broadcast_to(np.eye(k1), (12, k1, k1)))
+    twins.downdate(twin, dense, None)
+    np.testing.assert_allclose(twin, expected, atol=1e-12)
+    start = np.concatenate([[0], np.cumsum([9 - a for a in range(split)])]).astype(np.int64)
+    row = np.concatenate([np.arange(a, 9) for a in range(split)] or [[]]).astype(np.int32)
+    head, tail = np.zeros(len(row)), np.zeros((9 - split, 9 - split), order="F")
+    kernels.downdate_outer(tail, split, start, row, head, *arrays, values)
+    np.testing.assert_allclose(np.tril(tail), np.tril(expected[split:, split:]), atol=1e-12)
+    np.testing.assert_allclose(head, expected[row, np.repeat(np.arange(split), np.diff(start))], atol=1e-12)
+    _, _, rows, _, indices = arrays
+    pairs = entry_pairs(np.bincount(rows, minlength=12), indices, 9)
+    twins.downdate_pairs(paired, pairs.first, pairs.second, pairs.level, pairs.place, values, None)
+    np.testing.assert_allclose(paired, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("k1", [1, 2, 3])
