@@ -9,13 +9,13 @@ import numpy as np
 
 from mixedfx.bayes import diagnose
 from mixedfx.bayes.choice import check_options, choose, with_control
-from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.bayes.propriety import check_proper
 from mixedfx.errors import ImproperPosteriorError, OptionError, check_count, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.options import Control
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import resolve
