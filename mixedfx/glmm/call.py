@@ -10,6 +10,7 @@ from mixedfx.errors import OptionError, check_count
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.glmm.control import read_control
+from mixedfx.glmm.penalised import read_priors
 from mixedfx.inference import calls
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Call:
     contrasts: Mapping[str, Any] | None = None
     env: Mapping[str, Any] | None = None
     control: Any = None
+    priors: Any = None
 
     @property
     def of_design(self) -> dict[str, Any]:
@@ -63,6 +65,7 @@ class Call:
         """Refuse options of the solver that it does not have, before the data are read."""
         check_count("nAGQ", self.nAGQ, 1)
         read_control(self.control)
+        read_priors(self.priors)
 
 
 def changed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mixedfx.errors import OptionError
+from mixedfx.glmm.penalised import refuse_penalised
 from mixedfx.glmm.state import GlmerState
 
 
@@ -13,9 +14,13 @@ def criteria(fits: Sequence[GlmerState]) -> list[float]:
 
     Raises
     ------
+    ModelError
+        Maximum a posteriori estimates.
     OptionError
         Families, links, or numbers of nodes that differ.
     """
+    for fit in fits:
+        refuse_penalised(fit.solution.model, "mx.anova")
     families = {f"{fit.family.name}({fit.family.link.name})": None for fit in fits}
     if len(families) > 1:
         raise OptionError(

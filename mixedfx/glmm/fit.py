@@ -41,9 +41,10 @@ from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.control import read_control
 from mixedfx.glmm.criticism import GlmerCriticism
 from mixedfx.glmm.intervals import Method
+from mixedfx.glmm.penalised import coefficient_prior, read_priors
 from mixedfx.glmm.refits import Refits, refit, refits
 from mixedfx.glmm.robust import ClusterCovariance, ClusterKind
-from mixedfx.glmm.separation import in_words, separated_columns
+from mixedfx.glmm.separation import in_words, separated_columns, tried, without_prior
 from mixedfx.glmm.solve import solve
 from mixedfx.glmm.state import GlmerState
 from mixedfx.inference.bootstrap import Bootstrap, Interval
@@ -493,7 +494,7 @@ class GlmerFit(GlmerCriticism):
         data
             New data; None keeps the data of the fit, which are held by reference.
         **changes
-            family, link, nAGQ, weights, offset, na, contrasts, env, control.
+            family, link, nAGQ, weights, offset, na, contrasts, env, control, priors.
         """
         call = changed(self.call, self.design.formula, formula, data, changes)
         return fit_call(call)
@@ -521,10 +522,11 @@ def fit_design(design: Design, call: Call) -> GlmerFit:
     """Fit the design that `call` made, with the warnings of `mixedfx.glmer`."""
     family = call.found_family
     check_levels_of(design, family)
-    fit = GlmerFit(design, solve(design, family, call.nAGQ, read_control(call.control)), call)
-    found = separated_columns(design, family, fit.solution.beta)
+    prior = coefficient_prior(design, family, read_priors(call.priors))
+    fit = GlmerFit(design, solve(design, family, call.nAGQ, read_control(call.control), prior=prior), call)
+    found = without_prior(separated_columns(design, family, fit.solution.beta), fit.solution)
     if found:
-        warnings.warn(in_words(found, family), SeparationWarning, outside())
+        warnings.warn(in_words(found, family, tried(design, fit.solution, found)), SeparationWarning, outside())
     elif not fit.converged:
         course = fit.optimization
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"

@@ -24,6 +24,7 @@ def glmer(
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
     control: Control | Mapping[str, Any] | None = None,
+    priors: Literal["default"] | Mapping[Any, Any] | None = None,
 ) -> GlmerFit:
     """Fit a generalised linear mixed model by maximum likelihood.
 
@@ -62,6 +63,12 @@ def glmer(
         Names that the formula may use besides the columns and the documented functions.
     control
         Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-10}``.
+    priors
+        None: maximum likelihood. ``"default"``, or a mapping from ``"intercept"``, ``"coef"`` and ``("coef", name)`` to
+        normal, student_t, cauchy or flat of `mixedfx.priors`: the maximum a posteriori estimate, finite where a
+        combination of predictors decides the response. The default of coefficients is that of `mixedfx.bayes`,
+        normal(0, 2.5) on the logit and log scales for a predictor of unit standard deviation; variances have no prior.
+        ``loglik`` is without the prior, and tests that compare likelihoods are refused.
 
     Returns
     -------
@@ -86,7 +93,7 @@ def glmer(
     ConvergenceWarning
         The optimiser could not certify a maximum.
     SeparationWarning
-        A combination of predictors decides the response; names the columns.
+        A combination of predictors decides the response; names the columns and a prior that was tried.
     NoOverdispersionWarning
         A negative binomial model of counts that vary no more than Poisson's.
     FewLevelsWarning
@@ -104,4 +111,4 @@ def glmer(
     >>> fit.optimization.evaluations
     5
     """
-    return fit_call(Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control))
+    return fit_call(Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, priors))

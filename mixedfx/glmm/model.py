@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.families.family import Family
+from mixedfx.glmm.coefficient_prior import CoefficientPrior
 from mixedfx.glmm.likelihood import Likelihood
 from mixedfx.linalg import triangular
 from mixedfx.pls.crossproducts import orthogonal_columns, triangle
@@ -71,6 +72,8 @@ class Model:
         (n, p) fixed part, X = Q R with R that of `problem`.
     offset
         (n,)
+    prior
+        Of the coefficients, where the estimate is a maximum a posteriori.
     """
 
     design: Design
@@ -80,6 +83,7 @@ class Model:
     likelihood: Likelihood
     Q: Vector
     offset: Vector
+    prior: CoefficientPrior | None = None
 
     @property
     def sizes(self) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError, check_count, check_seed
+from mixedfx.glmm.penalised import refuse_penalised
 from mixedfx.glmm.refits import off_boundary, with_design, with_new_response, with_response
 from mixedfx.glmm.rows import simulate_responses
 from mixedfx.glmm.solve import GlmmSolution, solve_model
@@ -41,6 +42,7 @@ def ranova(
     """
     if not design.random:
         raise ModelError("the fit has no random term to test")
+    refuse_penalised(solution.model, "ranova")
     check_count("simulate", simulate, 0)
     check_seed(seed)
     k = len(solution.psi)

@@ -111,7 +111,7 @@ def with_design(design: Design, solution: GlmmSolution, theta: Vector | None) ->
         (r,) theta to start from; None where the random part is another: standard deviations of moderate size.
     """
     old = solution.model
-    model = build_model(design, old.family)
+    model = replace(build_model(design, old.family), prior=old.prior if _same_fixed(design, old) else None)
     _, _, phi = old.split(solution.psi)
     fixed = np.empty(len(design.y))
     fixed[old.rows.order] = old.Q @ solution.evaluation.mode.gamma
@@ -123,6 +123,10 @@ def with_design(design: Design, solution: GlmmSolution, theta: Vector | None) ->
     nAGQ = solution.nAGQ if design.random else 1
     start: Vector = np.concatenate([gamma, par, phi]).astype(np.float64)
     return solve_model(model, start, nAGQ)
+
+
+def _same_fixed(design: Design, old: Model) -> bool:
+    return design.fixed_names == old.design.fixed_names
 
 
 def check_possible(design: Design, solution: GlmmSolution, Y: Vector | pd.DataFrame) -> Vector:

@@ -42,6 +42,8 @@ def glance(fit: GlmerState) -> pd.DataFrame:
         converged=fit.converged,
         singular=fit.singular,
     )
+    if len(fit.priors):
+        table = table.assign(AIC=np.nan, BIC=np.nan)
     return table.assign(**{name: value for name, value in fit.solution.auxiliary.items() if name not in table})
 
 
@@ -60,6 +62,7 @@ def summary(fit: GlmerState, vcov: Any = None) -> SummaryContent:
         residuals=fit.residuals("pearson").to_numpy() / fit.sigma,
         convergence=f"{course.message} ({course.evaluations} evaluations)",
         singularity=fit.singularity,
+        priors=[f"{name} ~ {used}" for name, _, used in fit.priors.itertuples(index=False)],
         tests=TESTS if vcov is None else f"{TESTS}; covariance of the fixed effects: {covariance_words(vcov)}",
     )
 

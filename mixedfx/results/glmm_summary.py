@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,7 @@ def glmm_summary(
     convergence: str,
     singularity: SingularityReport,
     tests: str,
+    priors: Sequence[str] = (),
 ) -> SummaryContent:
     """Content of the summary.
 
@@ -68,6 +69,8 @@ def glmm_summary(
         (n,) Pearson residuals.
     convergence, singularity, tests
         As in `mixedfx.results.summary.lmm_summary`.
+    priors
+        Those of the coefficients in words, where the estimate is a maximum a posteriori.
     """
     statistics = {
         "-2 log L": criterion,
@@ -76,6 +79,8 @@ def glmm_summary(
         "BIC": bic(criterion, n_parameters, len(design.y)),
         "Parameters": n_parameters,
     }
+    if priors:
+        del statistics["AIC"], statistics["BIC"]
     link = family.link.name
     facts = (*data_facts(design), ("Family", f"{family.name}, link {link}: effects on the {OUTCOMES[link]}"))
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(facts), statistics_block(statistics)]
@@ -88,12 +93,14 @@ def glmm_summary(
         cells = tuple(column([value])[0] for value in others.values())
         blocks.append(SummaryTable("Distribution", tuple(others), (cells,), "r" * len(cells)))
     blocks += [fixed_block(fixed, "z"), quantiles_block("Pearson residuals", residuals)]
-    conclusions = [("Tests", tests), ("Integral", approximation), ("Convergence", convergence)]
+    conclusions = [("Priors", f"{'; '.join(priors)}. -2 log L is without them; AIC has no meaning")] if priors else []
+    conclusions += [("Tests", tests), ("Integral", approximation), ("Convergence", convergence)]
     if design.random:
         conclusions.append(("Singularity", singularity.found))
     if singularity.to_keep:
         conclusions.append(("Design", singularity.to_keep))
     if singularity.to_try:
         conclusions.append(("Smaller model", singularity.to_try))
-    title = f"Generalised linear {'mixed ' if design.random else ''}model fit by maximum likelihood"
+    how = "maximum a posteriori" if priors else "maximum likelihood"
+    title = f"Generalised linear {'mixed ' if design.random else ''}model fit by {how}"
     return SummaryContent(title, (*blocks, SummaryFacts(tuple(conclusions))))
