@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mixedfx import datasets, families, priors
     from mixedfx.bayes.bayes import bayes, prior_predictive
     from mixedfx.bayes.engines.cache import clear_cache
-    from mixedfx.bayes.posterior.load import load
     from mixedfx.bayes.stan.code import stan_code, stan_data
     from mixedfx.design.build import design
     from mixedfx.effects.effects import effects
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from mixedfx.inference.comparison import anova
     from mixedfx.inference.power import power
     from mixedfx.inference.side_by_side import table
+    from mixedfx.loading import load
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.averaging.robma import bma, robma
     from mixedfx.meta.effect_sizes.aggregate import aggregate
@@ -103,7 +103,7 @@ _FUNCTIONS = {
     "escalc": "mixedfx.meta.effect_sizes.escalc",
     "glmer": "mixedfx.glmm.glmer",
     "lmer": "mixedfx.reml.lmer",
-    "load": "mixedfx.bayes.posterior.load",
+    "load": "mixedfx.loading",
     "poststratify": "mixedfx.effects.poststratify",
     "power": "mixedfx.inference.power",
     "prior_predictive": "mixedfx.bayes.bayes",
