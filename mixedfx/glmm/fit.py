@@ -253,6 +253,15 @@ class GlmerFit(GlmerCriticism):
         """-2 log likelihood of each of `fits`, as `mixedfx.anova` compares them."""
         return comparison.criteria(fits)
 
+    @property
+    def chi_square_only(self) -> bool:
+        """True: tests of a generalised linear mixed model know no degrees of freedom."""
+        return True
+
+    def null_blocks(self, larger: GlmerState, refit: bool) -> tuple[Callable[[int, Any], NDArray[np.float64]], int]:
+        """How `mixedfx.anova` simulates statistics from this fit against a larger one, and how many at once."""
+        return comparison.null_blocks(self, larger)
+
     def drop1(self, test: Literal["chisq", "wald"] = "chisq", vcov: Any = None, progress: Asked = None) -> pd.DataFrame:
         """Test the deletion of each term of the fixed part that no other term contains.
 

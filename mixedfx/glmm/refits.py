@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.design.row_facts import row_facts
 from mixedfx.errors import DataError, ModelError
+from mixedfx.glmm.batch import can_batch, fit_batch
 from mixedfx.glmm.likelihood import Likelihood
 from mixedfx.glmm.model import Model, build_model
 from mixedfx.glmm.solve import GlmmSolution, solve_model, starting_point
@@ -153,7 +154,34 @@ def refits(
     """The same model for each column of `Y` (n, B); see `GlmerFit.refits`."""
     Y = check_possible(design, solution, Y)
     with Progress(progress, "refits", Y.shape[1], "responses") as report:
-        return one_by_one(design, solution, Y, report)
+        return many(design, solution, Y, report)
+
+
+def many(
+    design: Design, solution: GlmmSolution, Y: Vector, told: Callable[[int], None] | None = None
+) -> Refits:  # fmt: skip
+    """Refits to the columns of Y (n, B), which the family can have: together where the model allows it.
+
+    What is not certified together (a term of several effects that is singular, say) is fitted by itself.
+    """
+    if not can_batch(solution):
+        return one_by_one(design, solution, Y, told)
+    model = solution.model
+    gamma, par, phi = model.split(solution.psi)
+    found = fit_batch(solution, Y, np.concatenate([gamma, off_boundary(model.problem, par), phi]))
+    left = np.flatnonzero(~found.done)
+    ready = Y.shape[1] - len(left)
+    if told is not None:
+        told(ready)
+    rest = one_by_one(design, solution, Y[:, left], None if told is None else lambda done: told(ready + done))
+    p = len(gamma)
+    beta = np.linalg.solve(model.problem.R, found.psi[:, :p].T).T if p else found.psi[:, :0]
+    theta = model.problem.natural_theta(model.problem.matrices(found.psi[:, p:]))
+    criterion, good = found.criterion, found.done.copy()
+    singular = np.array(model.problem.on_boundary(found.psi[:, p:], 1e-4))
+    beta[left], theta[left], criterion[left] = rest.beta, rest.theta, rest.criterion
+    good[left], singular[left] = rest.converged, rest.singular
+    return replace(rest, beta=beta, theta=theta, criterion=criterion, converged=good, singular=singular)
 
 
 def one_by_one(

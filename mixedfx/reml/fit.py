@@ -242,6 +242,15 @@ class LmerFit(LmerState):
         """-2 log likelihood, or REML criterion, of each of `fits`, as `mixedfx.anova` compares them."""
         return comparison.criteria(fits, refit)
 
+    @property
+    def chi_square_only(self) -> bool:
+        """False: tests of a linear mixed model know degrees of freedom."""
+        return False
+
+    def null_blocks(self, larger: LmerState, refit: bool) -> tuple[Callable[[int, Any], NDArray[np.float64]], int]:
+        """How `mixedfx.anova` simulates statistics from this fit against a larger one, and how many at once."""
+        return comparison.null_blocks(self, larger, refit)
+
     def drop1(
         self,
         test: Literal["F", "chisq"] = "F",
