@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mixedfx import datasets, families, priors
     from mixedfx.bayes.bayes import bayes, prior_predictive
     from mixedfx.bayes.engines.cache import clear_cache
-    from mixedfx.bayes.posterior.load import load
     from mixedfx.bayes.stan.code import stan_code, stan_data
     from mixedfx.design.build import design
     from mixedfx.effects.effects import effects
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from mixedfx.learn.pooled import pool_scores
     from mixedfx.learn.scores import dr_scores
     from mixedfx.learn.targeting import calibration, targeting
+    from mixedfx.loading import load
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.averaging.robma import bma, robma
     from mixedfx.meta.counts.rma_glmm import rma_glmm
@@ -139,11 +139,11 @@ _FUNCTIONS = {
     "explained_heterogeneity": "mixedfx.meta.moderators.explained",
     "glmer": "mixedfx.glmm.glmer",
     "lmer": "mixedfx.reml.lmer",
-    "load": "mixedfx.bayes.posterior.load",
     "metacart": "mixedfx.meta.moderators.metacart",
     "metaforest": "mixedfx.meta.moderators.metaforest",
     "policy_value": "mixedfx.learn.policy",
     "pool_scores": "mixedfx.learn.pooled",
+    "load": "mixedfx.loading",
     "poststratify": "mixedfx.effects.poststratify",
     "power": "mixedfx.inference.power",
     "prior_predictive": "mixedfx.bayes.bayes",

@@ -133,6 +133,10 @@ class FewLevelsWarning(MixedfxWarning):
     """A variance estimated from fewer than five levels is barely identified."""
 
 
+class FewGroupsWarning(MixedfxWarning):
+    """Tests by chi square suppose many groups, and there are few."""
+
+
 class FewEffectsWarning(MixedfxWarning):
     """No more estimates than coefficients: the heterogeneity of a meta-analysis is unknown, and taken as none."""
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from mixedfx.bayes import diagnose
 from mixedfx.bayes.choice import check_options, choose, with_control
-from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.bayes.propriety import check_proper
 from mixedfx.errors import ImproperPosteriorError, OptionError, check_count, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.options import Control
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import resolve
@@ -81,8 +81,8 @@ def bayes(
         None or ``"default"``: see `mixedfx.priors.default`, which argues for its choice. ``"rstanarm"``, ``"brms"``:
         the defaults of those packages. A mapping: entries that replace the default's, with the keys ``"intercept"``,
         ``"coef"``, ``("coef", name)``, ``"sd"``, ``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor",
-        group)``, ``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``, ``"dispersion"``, ``"power"``; the most specific wins. A set, such as
-        `mixedfx.priors.pooled_interactions()`.
+        group)``, ``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``, ``"dispersion"``, ``"power"``; the most specific wins. A
+        set, such as `mixedfx.priors.pooled_interactions()`.
     engine
         ``"auto"``: the collapsed engine where it can, else stanli; CmdStan where it is installed and a large model asks
         for threads within chains, or for an approximation (`algorithm`). ``"collapsed"``: as said above. ``"nuts"``:

@@ -1,7 +1,8 @@
 """Parametric bootstrap of a generalised linear mixed model: new responses from the fit, and the model fitted to each.
 
 Responses are drawn from the family at its estimates, groups with new effects from their population or, with
-``use_u``, with their modes. Replicates are fitted one after the other, each from the estimates of the fit.
+``use_u``, with their modes. Replicates are fitted from the estimates of the fit, together where the model allows it
+(`mixedfx.glmm.batch`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError, ResamplingWarning, check_flag, check_seed, outside
-from mixedfx.glmm.refits import one_by_one, with_new_response
+from mixedfx.glmm.batch import can_batch
+from mixedfx.glmm.refits import many, with_new_response
 from mixedfx.glmm.rows import simulate_responses
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.inference.bootstrap import Bootstrap, Found, named_statistic
@@ -27,7 +29,8 @@ from mixedfx.progress import Asked
 
 Vector = NDArray[np.float64]
 Make = Callable[[Design, GlmmSolution], Any]  # a fit of a design and its estimates
-BLOCK = 20  # replicates of one piece of work
+BLOCK = 20  # replicates of one piece of work,
+TOGETHER = 250  # and where they are fitted together
 
 
 def parameters(design: Design, solution: GlmmSolution) -> tuple[Parameter, ...]:
@@ -54,16 +57,18 @@ def bootstrap(
     if callable(statistic):
         estimate, chosen = named_statistic(statistic(make(design, solution)))
         work: Any = partial(_own_block, solution, make, use_u, statistic, len(chosen))
+        size = BLOCK
     else:
         chosen = choose(parameters(design, solution), statistic)
         light: Any = None  # workers need the numbers of the design, not its data frame
         small = replace(design, frame=light, spec=light, formula=light)
         plan = Plan(small, replace(solution, model=replace(solution.model, design=small)), chosen, use_u)
         work = plan.block
+        size = TOGETHER if can_batch(solution) else BLOCK
         own = {name: np.array([value]) for name, value in solution.auxiliary.items()}
         estimate = plan.values(solution.beta[None], solution.theta[None], own)[0]
     blocks = run_blocks(
-        work, n, block=BLOCK, seed=seed, n_jobs=n_jobs, progress=progress, title="parametric bootstrap"
+        work, n, block=size, seed=seed, n_jobs=n_jobs, progress=progress, title="parametric bootstrap"
     )  # fmt: skip
     good = np.concatenate([b.good for b in blocks])
     failed = int((~good).sum())
@@ -93,7 +98,7 @@ class Plan:
     def block(self, size: int, seeds: np.random.SeedSequence) -> Found:
         """Draw and fit `size` replicates."""
         Y = simulate_responses(self.design, self.solution, size, np.random.default_rng(seeds), self.use_u)
-        found = one_by_one(self.design, self.solution, Y.T)
+        found = many(self.design, self.solution, Y.T)
         return Found(self.values(found.beta, found.theta, found.auxiliary), found.converged, found.singular)
 
 

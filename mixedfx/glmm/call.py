@@ -10,6 +10,7 @@ from mixedfx.errors import OptionError, check_count
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.glmm.control import read_control
+from mixedfx.glmm.penalised import read_priors
 from mixedfx.inference import calls
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Call:
     env: Mapping[str, Any] | None = None
     control: Any = None
     dispersion: str | MixedFormula | None = None
+    priors: Any = None
 
     @property
     def of_design(self) -> dict[str, Any]:
@@ -68,6 +70,7 @@ class Call:
         if self.nAGQ != "auto":
             check_count("nAGQ", self.nAGQ, 1)
         read_control(self.control)
+        read_priors(self.priors)
 
 
 def changed(

@@ -8,7 +8,7 @@ import pandas as pd
 from mixedfx.design.design import Design
 from mixedfx.glmm.integration import better
 from mixedfx.glmm.integration import in_words as in_words_of
-from mixedfx.glmm.separation import in_words, separated_columns
+from mixedfx.glmm.separation import in_words, separated_columns, without_prior
 from mixedfx.glmm.simulated import dispersion_test, quantile_residuals, zero_inflation_test
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.inference import checks
@@ -103,6 +103,9 @@ def _separation(design: Design, solution: GlmmSolution) -> tuple[Finding, ...]:
     if family.outcome not in ("binary", "trials", "count"):
         return ()
     found = separated_columns(design, family, solution.beta)
+    if found and not without_prior(found, solution):
+        seen = f"found in {', '.join(found)}, whose priors keep the coefficients finite"
+        return (Finding("separation", "ok", seen),)
     if not found:
         return (Finding("separation", "ok", "no combination of predictors decides the response"),)
     return (Finding("separation", "problem", f"found in {', '.join(found)}", in_words(found, family)),)

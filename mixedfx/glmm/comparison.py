@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError
+from mixedfx.glmm.batch import can_batch
+from mixedfx.glmm.bootstrapping import BLOCK, TOGETHER
+from mixedfx.glmm.penalised import refuse_penalised
+from mixedfx.glmm.random_tests import null_block
+from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.state import GlmerState
 
 
@@ -15,9 +26,13 @@ def criteria(fits: Sequence[GlmerState]) -> list[float]:
 
     Raises
     ------
+    ModelError
+        Maximum a posteriori estimates.
     OptionError
         Families, links, or numbers of nodes that differ.
     """
+    for fit in fits:
+        refuse_penalised(fit.solution.model, "mx.anova")
     families = {f"{fit.family.name}({fit.family.link.name})": None for fit in fits}
     if len(families) > 1:
         raise OptionError(
@@ -33,3 +48,18 @@ def criteria(fits: Sequence[GlmerState]) -> list[float]:
             hint=f"Fit all with the same, fit.update(nAGQ={nodes[-1]}).",
         )
     return [fit.criterion for fit in fits]
+
+
+def null_blocks(
+    small: GlmerState, large: GlmerState
+) -> tuple[Callable[[int, np.random.SeedSequence], NDArray[np.float64]], int]:  # fmt: skip
+    """What simulates likelihood-ratio statistics from the smaller fit, and how many at once; see `mixedfx.anova`."""
+    together = can_batch(small.solution) and can_batch(large.solution)
+    return partial(null_block, _numbers(large.solution), _numbers(small.solution)), TOGETHER if together else BLOCK
+
+
+def _numbers(solution: GlmmSolution) -> GlmmSolution:
+    """A solution without the data frame, which workers do not need."""
+    light: Any = None
+    design = replace(solution.design, frame=light, spec=light, formula=light)
+    return replace(solution, model=replace(solution.model, design=design))

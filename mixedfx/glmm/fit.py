@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -35,6 +36,7 @@ from mixedfx.glmm import (
     random_tests,
     report,
     robust,
+    storage,
     term_deletion,
     testing,
 )
@@ -43,9 +45,10 @@ from mixedfx.glmm.control import read_control
 from mixedfx.glmm.criticism import GlmerCriticism
 from mixedfx.glmm.integration import SETTLED
 from mixedfx.glmm.intervals import Method
+from mixedfx.glmm.penalised import coefficient_prior, read_priors
 from mixedfx.glmm.refits import Refits, refit, refits
 from mixedfx.glmm.robust import ClusterCovariance, ClusterKind
-from mixedfx.glmm.separation import in_words, separated_columns
+from mixedfx.glmm.separation import in_words, separated_columns, tried, without_prior
 from mixedfx.glmm.solve import solve
 from mixedfx.glmm.state import GlmerState
 from mixedfx.inference.bootstrap import Bootstrap, Interval
@@ -251,6 +254,15 @@ class GlmerFit(GlmerCriticism):
     def criteria(self, fits: Sequence[GlmerState], refit: bool) -> list[float]:
         """-2 log likelihood of each of `fits`, as `mixedfx.anova` compares them."""
         return comparison.criteria(fits)
+
+    @property
+    def chi_square_only(self) -> bool:
+        """True: tests of a generalised linear mixed model know no degrees of freedom."""
+        return True
+
+    def null_blocks(self, larger: GlmerState, refit: bool) -> tuple[Callable[[int, Any], NDArray[np.float64]], int]:
+        """How `mixedfx.anova` simulates statistics from this fit against a larger one, and how many at once."""
+        return comparison.null_blocks(self, larger)
 
     def drop1(self, test: Literal["chisq", "wald"] = "chisq", vcov: Any = None, progress: Asked = None) -> pd.DataFrame:
         """Test the deletion of each term of the fixed part that no other term contains.
@@ -485,6 +497,44 @@ class GlmerFit(GlmerCriticism):
         """
         return refits(self.design, self.solution, Y, progress)
 
+    def save(self, path: str | Path) -> Path:
+        """Write the fit to one file, which `mixedfx.load` reads back.
+
+        The file is a zip archive of Parquet (the rows used, of the columns that the formula uses) and JSON (formula,
+        family, estimates, priors, the course of the optimiser); it holds no code. It appears whole or not at all.
+
+        Parameters
+        ----------
+        path
+            Where to; an existing file is replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OptionError
+            A fit that a file cannot hold: one whose formula uses functions from `env`, or codings of factors other than
+            names and matrices.
+        DataError
+            A file that cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course["passed"] = (course["score"] > 60).astype(int)
+        >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = mx.load(fit.save(pathlib.Path(folder) / "course.mfx"))
+        >>> bool(abs(again.fixef - fit.fixef).max() < 1e-6)
+        True
+        """
+        return storage.save(self.design, self.solution, path)
+
     def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> GlmerFit:
         """Fit again with some arguments of `mixedfx.glmer` changed.
 
@@ -495,7 +545,7 @@ class GlmerFit(GlmerCriticism):
         data
             New data; None keeps the data of the fit, which are held by reference.
         **changes
-            family, link, nAGQ, weights, offset, na, contrasts, env, control.
+            family, link, nAGQ, weights, offset, na, contrasts, env, control, priors.
         """
         call = changed(self.call, self.design.formula, formula, data, changes)
         return fit_call(call)
@@ -523,10 +573,11 @@ def fit_design(design: Design, call: Call) -> GlmerFit:
     """Fit the design that `call` made, with the warnings of `mixedfx.glmer`."""
     family = call.found_family
     check_levels_of(design, family)
-    fit = GlmerFit(design, solve(design, family, call.nAGQ, read_control(call.control)), call)
-    found = separated_columns(design, family, fit.solution.beta)
+    prior = coefficient_prior(design, family, read_priors(call.priors))
+    fit = GlmerFit(design, solve(design, family, call.nAGQ, read_control(call.control), prior=prior), call)
+    found = without_prior(separated_columns(design, family, fit.solution.beta), fit.solution)
     if found:
-        warnings.warn(in_words(found, family), SeparationWarning, outside())
+        warnings.warn(in_words(found, family, tried(design, fit.solution, found)), SeparationWarning, outside())
     elif not fit.converged:
         course = fit.optimization
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"

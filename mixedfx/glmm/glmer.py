@@ -25,6 +25,7 @@ def glmer(
     env: Mapping[str, Any] | None = None,
     control: Control | Mapping[str, Any] | None = None,
     dispersion: str | MixedFormula | None = None,
+    priors: Literal["default"] | Mapping[Any, Any] | None = None,
 ) -> GlmerFit:
     """Fit a generalised linear mixed model by maximum likelihood.
 
@@ -74,6 +75,12 @@ def glmer(
         One side of fixed terms for the parameter of the family that its variance depends on, ``"~ arm"``: sigma
         (gaussian, student), shape (gamma, negbinomial), dispersion (nbinom1), phi (beta, beta_binomial). Its logarithm
         has these terms, so that a unit multiplies it by the exponential of a coefficient; ``fit.dispersion`` has them.
+    priors
+        None: maximum likelihood. ``"default"``, or a mapping from ``"intercept"``, ``"coef"`` and ``("coef", name)`` to
+        normal, student_t, cauchy or flat of `mixedfx.priors`: the maximum a posteriori estimate, finite where a
+        combination of predictors decides the response. The default of coefficients is that of `mixedfx.bayes`,
+        normal(0, 2.5) on the logit and log scales for a predictor of unit standard deviation; variances have no prior.
+        ``loglik`` is without the prior, and tests that compare likelihoods are refused.
 
     Returns
     -------
@@ -98,7 +105,7 @@ def glmer(
     ConvergenceWarning
         The optimiser could not certify a maximum.
     SeparationWarning
-        A combination of predictors decides the response; names the columns.
+        A combination of predictors decides the response; names the columns and a prior that was tried.
     NoOverdispersionWarning
         A negative binomial model of counts that vary no more than Poisson's.
     FewLevelsWarning
@@ -118,4 +125,6 @@ def glmer(
     >>> fit.optimization.evaluations
     5
     """
-    return fit_call(Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion))
+    return fit_call(
+        Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors)
+    )

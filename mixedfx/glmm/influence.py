@@ -76,7 +76,7 @@ def without(design: Design, solution: GlmmSolution, rows: NDArray[np.intp]) -> G
         left = take_rows(design, kept, [term.codes[kept] for term in design.random])
         if any(term.n_levels < 2 for term in left.random):
             return None
-        model = build_model(left, solution.model.family)
+        model = replace(build_model(left, solution.model.family), prior=solution.model.prior)
         gamma = model.problem.R @ solution.beta
         par = model.problem.parameters(solution.theta)
         start = np.concatenate([gamma, par, solution.model.split(solution.psi)[2]])

@@ -27,6 +27,7 @@ from mixedfx.glmm.level_nodes import Rule
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.modes import DECREMENT, Mode, find_mode
 from mixedfx.glmm.nested_quadrature import evaluate_nested, is_nested
+from mixedfx.glmm.penalised import penalised
 from mixedfx.glmm.quadrature import evaluate_nodes
 from mixedfx.pls.factorization import Pair
 from mixedfx.pls.problem import Problem
@@ -51,8 +52,11 @@ def integral_of(problem: Problem, nAGQ: int) -> Integral:
 
 
 def criterion_function(nAGQ: int) -> Criterion:
-    """What is minimised, with derivatives; `evaluate` of `mixedfx.glmm.evaluation` says the arguments."""
-    return evaluate if nAGQ == 1 else partial(_by_nodes, nAGQ)
+    """What is minimised, with derivatives: -2 log likelihood, and -2 log prior where the model has one.
+
+    `evaluate` of `mixedfx.glmm.evaluation` says the arguments.
+    """
+    return penalised(evaluate if nAGQ == 1 else partial(_by_nodes, nAGQ))
 
 
 def _by_nodes(nAGQ: int, model: Model, *args: Any, **options: Any) -> Evaluation:
@@ -68,7 +72,9 @@ def coarser(problem: Problem, nAGQ: int) -> Criterion | None:
 
     Two nested factors have as many nodes as both together: the way there is the hybrid's with few.
     """
-    return partial(evaluate_hybrid, min(nAGQ, COARSE)) if integral_of(problem, nAGQ) == "nested" else None
+    if integral_of(problem, nAGQ) != "nested":
+        return None
+    return penalised(partial(evaluate_hybrid, min(nAGQ, COARSE)))
 
 
 def staying(criterion: Criterion) -> Criterion:

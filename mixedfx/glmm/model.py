@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.families.family import Family
+from mixedfx.glmm.coefficient_prior import CoefficientPrior
 from mixedfx.glmm.level_rows import LevelRows
 from mixedfx.glmm.likelihood import Likelihood
 from mixedfx.linalg import triangular
@@ -75,6 +76,8 @@ class Model:
         (n, p) fixed part, X = Q R with R that of `problem`.
     offset
         (n,)
+    prior
+        Of the coefficients, where the estimate is a maximum a posteriori.
     """
 
     design: Design
@@ -84,6 +87,7 @@ class Model:
     likelihood: Likelihood
     Q: Vector
     offset: Vector
+    prior: CoefficientPrior | None = None
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -99,6 +103,7 @@ class Model:
     def tree(self) -> Tree | None:
         """How the grouping factors nest, where every random term is an intercept and they do."""
         return find_tree(self.problem, self.rows.order)
+
     def levels(self) -> LevelRows:
         """Sums over the rows of levels of the first factor."""
         return LevelRows.of(self.rows)

@@ -59,7 +59,7 @@ class Study:
         u = draw_effects(design, solution.factors, 1.0, size, rng)
         eta = fitted_values(design, self.beta, u)
         Y = family.draw(rng, eta, auxiliary_draws(solution, size, dispersion_columns(design)), row_facts(design))
-        model = build_model(design, family)
+        model = replace(build_model(design, family), prior=solution.model.prior)
         par = off_boundary(model.problem, model.problem.parameters(solution.theta))
         _, _, phi = solution.model.split(solution.psi)
         start: Vector = np.concatenate([model.problem.R @ self.beta, par, phi]).astype(np.float64)

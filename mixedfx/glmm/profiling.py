@@ -20,6 +20,7 @@ from mixedfx.glmm.constrained import (
     correlation_chart,
     sd_chart,
 )
+from mixedfx.glmm.penalised import refuse_penalised
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.inference.held import Curve, WarmDeviance, ends, traced
 from mixedfx.inference.parameters import Names, Parameter, choose
@@ -100,6 +101,7 @@ def profile(
 ) -> Profile:  # fmt: skip
     """Trace the profile of every parameter asked for; see `GlmerFit.profile`."""
     quantile(level)  # a level that is none is refused before the work
+    refuse_penalised(solution.model, "profile")
     chosen = choose(parameters(design, solution), parm)
     with _threads(solution):
         return traced(chosen, lambda parameter: curve(design, solution, parameter), level, progress)
@@ -110,6 +112,7 @@ def profile_intervals(
 ) -> pd.DataFrame:  # fmt: skip
     """Profile intervals: the ends where zeta reaches the quantile, or the boundary before it."""
     quantile(level)
+    refuse_penalised(solution.model, 'confint("profile")')
     chosen = choose(parameters(design, solution), parm)
     with _threads(solution):
         return ends(chosen, lambda parameter: curve(design, solution, parameter), level, names)

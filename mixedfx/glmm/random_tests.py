@@ -8,6 +8,7 @@ right where the others do not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError, check_count, check_seed
-from mixedfx.glmm.refits import off_boundary, with_design, with_new_response, with_response
+from mixedfx.glmm.batch import can_batch
+from mixedfx.glmm.penalised import refuse_penalised
+from mixedfx.glmm.refits import many, off_boundary, with_design, with_new_response, with_response
 from mixedfx.glmm.rows import simulate_responses
 from mixedfx.glmm.solve import GlmmSolution, solve_model
 from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
@@ -41,6 +44,7 @@ def ranova(
     """
     if not design.random:
         raise ModelError("the fit has no random term to test")
+    refuse_penalised(solution.model, "ranova")
     check_count("simulate", simulate, 0)
     check_seed(seed)
     k = len(solution.psi)
@@ -72,20 +76,48 @@ def null_statistics(
 ) -> Vector:  # fmt: skip
     """(B,) statistics of responses simulated from the smaller model at its estimates; fits that broke down are out."""
     Y = simulate_responses(small.design, small, count, rng, use_u=False)
-    out = []
     with Progress(progress, f"without {what}", count, "simulated responses") as report:
-        for y in report.over(Y):
-            try:
-                below = with_new_response(small.design, small, y)
-                out.append(max(below.criterion - _above(large, below, y).criterion, 0.0))
-            except (ModelError, np.linalg.LinAlgError):
-                continue
-    return np.array(out)
+        out = statistics_of(large, small, Y, report)
+    return out[~np.isnan(out)]
+
+
+def statistics_of(
+    large: GlmmSolution, small: GlmmSolution, Y: Vector, told: Callable[[int], None] | None = None
+) -> Vector:  # fmt: skip
+    """(B,) statistics of responses (B, n); NaN where a fit broke down or was not certified."""
+    out = np.full(len(Y), np.nan)
+    if can_batch(large) and can_batch(small):
+        below, above = many(small.design, small, Y.T), many(large.design, large, Y.T)
+        difference = below.criterion - above.criterion
+        good = below.converged & above.converged & (difference > -TIE)
+        out[good] = np.maximum(difference[good], 0.0)
+    left = np.flatnonzero(np.isnan(out))
+    for done, b in enumerate(left):
+        if told is not None:
+            told(len(Y) - len(left) + done)
+        try:
+            under = with_new_response(small.design, small, Y[b])
+            over = _above(large, under, Y[b])
+        except (ModelError, np.linalg.LinAlgError):
+            continue
+        if under.optimization.converged and over.optimization.converged:
+            out[b] = max(under.criterion - over.criterion, 0.0)
+    if told is not None:
+        told(len(Y))
+    return out
+
+
+def null_block(large: GlmmSolution, small: GlmmSolution, size: int, seeds: np.random.SeedSequence) -> Vector:
+    """(size,) statistics of responses simulated from the smaller model; NaN where a fit broke down."""
+    Y = simulate_responses(small.design, small, size, np.random.default_rng(seeds), use_u=False)
+    return statistics_of(large, small, Y)
 
 
 def _above(large: GlmmSolution, below: GlmmSolution, y: Vector) -> GlmmSolution:
-    """The larger model, its covariance from the fit, the rest from the smaller model's estimates."""
+    """The larger model, its covariance from the fit, the rest from the smaller model's estimates where it has it."""
     model = with_response(large.model, replace(large.design, y=y))
-    _, par, _ = model.split(large.psi)
-    gamma, _, phi = below.model.split(below.psi)
+    gamma, par, _ = model.split(large.psi)
+    under, _, phi = below.model.split(below.psi)
+    if below.design.fixed_names == large.design.fixed_names:
+        gamma = under
     return solve_model(model, np.concatenate([gamma, off_boundary(model.problem, par), phi]), large.nAGQ)

@@ -18,6 +18,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.row_facts import row_facts
 from mixedfx.errors import DataError, ModelError
 from mixedfx.glmm.auxiliary import check_occurring
+from mixedfx.glmm.batch import can_batch, fit_batch
 from mixedfx.glmm.likelihood import Likelihood
 from mixedfx.glmm.model import Model, build_model
 from mixedfx.glmm.solve import GlmmSolution, solve_model, starting_point
@@ -114,7 +115,7 @@ def with_design(design: Design, solution: GlmmSolution, theta: Vector | None) ->
         (r,) theta to start from; None where the random part is another: standard deviations of moderate size.
     """
     old = solution.model
-    model = build_model(design, old.family)
+    model = replace(build_model(design, old.family), prior=old.prior if _same_fixed(design, old) else None)
     _, _, phi = old.split(solution.psi)
     fixed = np.empty(len(design.y))
     fixed[old.rows.order] = old.Q @ solution.evaluation.mode.gamma
@@ -126,6 +127,10 @@ def with_design(design: Design, solution: GlmmSolution, theta: Vector | None) ->
     nAGQ = solution.nAGQ if design.random else 1
     start: Vector = np.concatenate([gamma, par, phi]).astype(np.float64)
     return solve_model(model, start, nAGQ)
+
+
+def _same_fixed(design: Design, old: Model) -> bool:
+    return design.fixed_names == old.design.fixed_names
 
 
 def check_possible(design: Design, solution: GlmmSolution, Y: Vector | pd.DataFrame) -> Vector:
@@ -152,7 +157,34 @@ def refits(
     """The same model for each column of `Y` (n, B); see `GlmerFit.refits`."""
     Y = check_possible(design, solution, Y)
     with Progress(progress, "refits", Y.shape[1], "responses") as report:
-        return one_by_one(design, solution, Y, report)
+        return many(design, solution, Y, report)
+
+
+def many(
+    design: Design, solution: GlmmSolution, Y: Vector, told: Callable[[int], None] | None = None
+) -> Refits:  # fmt: skip
+    """Refits to the columns of Y (n, B), which the family can have: together where the model allows it.
+
+    What is not certified together (a term of several effects that is singular, say) is fitted by itself.
+    """
+    if not can_batch(solution):
+        return one_by_one(design, solution, Y, told)
+    model = solution.model
+    gamma, par, phi = model.split(solution.psi)
+    found = fit_batch(solution, Y, np.concatenate([gamma, off_boundary(model.problem, par), phi]))
+    left = np.flatnonzero(~found.done)
+    ready = Y.shape[1] - len(left)
+    if told is not None:
+        told(ready)
+    rest = one_by_one(design, solution, Y[:, left], None if told is None else lambda done: told(ready + done))
+    p = len(gamma)
+    beta = np.linalg.solve(model.problem.R, found.psi[:, :p].T).T if p else found.psi[:, :0]
+    theta = model.problem.natural_theta(model.problem.matrices(found.psi[:, p:]))
+    criterion, good = found.criterion, found.done.copy()
+    singular = np.array(model.problem.on_boundary(found.psi[:, p:], 1e-4))
+    beta[left], theta[left], criterion[left] = rest.beta, rest.theta, rest.criterion
+    good[left], singular[left] = rest.converged, rest.singular
+    return replace(rest, beta=beta, theta=theta, criterion=criterion, converged=good, singular=singular)
 
 
 def one_by_one(

@@ -9,8 +9,8 @@ import pandas as pd
 
 from mixedfx.errors import OptionError, check_option
 from mixedfx.glmm.auxiliary import ByRow, Single, Thresholds
-from mixedfx.glmm.questions import estimated_dispersion
 from mixedfx.glmm.integration import better, in_words
+from mixedfx.glmm.questions import estimated_dispersion
 from mixedfx.glmm.state import GlmerState
 from mixedfx.inference.robust import covariance_words
 from mixedfx.results import tables
@@ -74,6 +74,8 @@ def glance(fit: GlmerState) -> pd.DataFrame:
         converged=fit.converged,
         singular=fit.singular,
     )
+    if len(fit.priors):
+        table = table.assign(AIC=np.nan, BIC=np.nan)
     parts = fit.solution.model.likelihood.parameters.parts
     shown = [part.name for part in parts if isinstance(part, Single | ByRow)]
     return table.assign(**{name: fit.solution.auxiliary[name] for name in shown if name not in table})
@@ -99,6 +101,7 @@ def summary(fit: GlmerState, vcov: Any = None) -> SummaryContent:
         residuals=None if fit.family.categories else fit.residuals("pearson").to_numpy() / fit.sigma,
         convergence=f"{course.message} ({course.evaluations} evaluations)",
         singularity=fit.singularity,
+        priors=[f"{name} ~ {used}" for name, _, used in fit.priors.itertuples(index=False)],
         tests=TESTS if vcov is None else f"{TESTS}; covariance of the fixed effects: {covariance_words(vcov)}",
     )
 

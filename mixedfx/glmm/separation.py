@@ -14,7 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
+from mixedfx.errors import ModelError
 from mixedfx.families.family import Family
+from mixedfx.glmm.penalised import coefficient_prior
+from mixedfx.glmm.solve import GlmmSolution, solve
+from mixedfx.priors.sets import default
 
 Vector = NDArray[np.float64]
 
@@ -22,6 +26,8 @@ SUSPECT = {"probit": 4.0, "cloglog": 3.0, "cauchit": 30.0}  # of eta, that a col
 SUSPECT_ELSEWHERE = 8.0
 MOST_ROWS = 50_000  # distinct rows up to which the programme is solved
 ZERO = 1e-7
+MOST_SHOWN = 3  # columns whose estimates under the prior are printed
+UNTRIED = 'mx.glmer(..., priors="default")'
 
 
 def separated_columns(design: Design, family: Family, beta: Vector) -> tuple[str, ...]:
@@ -85,13 +91,35 @@ def _separates(A: Vector, E: Vector, columns: NDArray[np.intp]) -> bool:
     return found.status == 0 and -found.fun > ZERO * max(1.0, float(np.abs(total).max()))
 
 
-def in_words(columns: tuple[str, ...], family: Family) -> str:
-    """What is said of them."""
+def without_prior(columns: tuple[str, ...], solution: GlmmSolution) -> tuple[str, ...]:
+    """The columns that no prior of a fit keeps finite."""
+    prior = solution.model.prior
+    return columns if prior is None else tuple(name for name in columns if name not in prior.proper)
+
+
+def tried(design: Design, solution: GlmmSolution, columns: tuple[str, ...]) -> str:
+    """What the default prior gives for the columns, fitted; a way out in words where it does not converge."""
+    family = solution.model.family
+    try:
+        prior = coefficient_prior(design, family, default())
+        found = solve(design, family, solution.nAGQ, prior=prior)
+    except (ModelError, np.linalg.LinAlgError):
+        return ""
+    if not found.optimization.converged:
+        return ""
+    se = np.sqrt(np.diag(found.vcov))
+    shown = [(name, j) for j, name in enumerate(design.fixed_names) if name in columns][:MOST_SHOWN]
+    values = ", ".join(f"{name} {found.beta[j]:.2g} (standard error {se[j]:.2g})" for name, j in shown)
+    return f'mx.glmer(..., priors="default"), which was tried and gives {values}'
+
+
+def in_words(columns: tuple[str, ...], family: Family, way: str = "") -> str:
+    """What is said of them; `way` as `tried` has it."""
     what = "zeros only" if family.outcome == "count" else "successes only, or failures only"
     names = ", ".join(columns)
     return (
         f"separation: {names} tell{'s' if len(columns) == 1 else ''} rows apart that are "
         f"{what}. The likelihood grows without end as the coefficients run to infinity; estimates and standard "
         f"errors of {names} mean nothing. Leave a column out, join levels, or say what is plausible by a prior: "
-        "mx.bayes(..., priors=...)."
+        f"{way or UNTRIED}; mx.bayes(..., priors=...) has its posterior."
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import IdentifiabilityWarning, ModelError, OptionError, outside
 from mixedfx.families.family import Family
+from mixedfx.glmm.coefficient_prior import CoefficientPrior
 from mixedfx.glmm.control import DEFAULT, GlmmControl
 from mixedfx.glmm.course import minimise
 from mixedfx.glmm.evaluation import Evaluation
@@ -29,6 +30,7 @@ from mixedfx.glmm.integration import (
 from mixedfx.glmm.joint import ModeJoint, mode_joint
 from mixedfx.glmm.laplace_error import laplace_error
 from mixedfx.glmm.model import Model, build_model
+from mixedfx.glmm.penalised import prior_deviance, prior_information
 from mixedfx.inference.parameters import factors_of
 from mixedfx.linalg import triangular
 from mixedfx.results.optimization import Optimization
@@ -74,8 +76,13 @@ class GlmmSolution:
 
     @property
     def criterion(self) -> float:
-        """-2 log likelihood."""
-        return self.evaluation.criterion
+        """-2 log likelihood; of a maximum a posteriori estimate without the prior."""
+        return self.evaluation.criterion - self.prior_deviance
+
+    @cached_property
+    def prior_deviance(self) -> float:
+        """-2 log prior density of the coefficients; zero of a maximum likelihood estimate."""
+        return prior_deviance(self.model, self.evaluation.mode.gamma)
 
     @property
     def psi(self) -> Vector:
@@ -166,7 +173,11 @@ class GlmmSolution:
         if self.covariance is not None:
             return self.covariance[:p, :p]
         warnings.warn(NOT_DETERMINED, IdentifiabilityWarning, outside())
-        return np.asarray(np.linalg.pinv(self._given_rest.evaluation.S), dtype=np.float64)
+        return np.asarray(np.linalg.pinv(self._given_rest.evaluation.S + self._prior), dtype=np.float64)
+
+    @property
+    def _prior(self) -> Vector:
+        return prior_information(self.model, self.evaluation.mode.gamma)
 
     @cached_property
     def _given_rest(self) -> ModeJoint:
@@ -195,9 +206,9 @@ class GlmmSolution:
 
 def solve(
     design: Design, family: Family, nAGQ: int | Literal["auto"] = 1, control: GlmmControl = DEFAULT,
-    start: Vector | None = None,
+    start: Vector | None = None, prior: CoefficientPrior | None = None,
 ) -> GlmmSolution:  # fmt: skip
-    """Fit a design under a family by maximum likelihood.
+    """Fit a design under a family by maximum likelihood, or with a prior of the coefficients.
 
     Parameters
     ----------
@@ -211,6 +222,8 @@ def solve(
         Options of the optimiser.
     start
         (d,) starting psi; by default from moments, theta from `control` where it says one.
+    prior
+        Of the coefficients: the estimate is the maximum a posteriori.
 
     Raises
     ------
@@ -219,7 +232,7 @@ def solve(
     OptionError
         A starting theta of another length.
     """
-    model = build_model(design, family)
+    model = replace(build_model(design, family), prior=prior)
     if not design.random or (nAGQ == "auto" and not model.problem.factors[0].blocks):
         nAGQ = 1
     if nAGQ != "auto" and nAGQ > 1:

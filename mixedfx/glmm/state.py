@@ -184,13 +184,25 @@ class GlmerState:
         return len(self.solution.psi)
 
     @property
+    def priors(self) -> pd.DataFrame:
+        """Priors of the coefficients, as given and as used (parameter, given, used); empty of a maximum likelihood fit.
+
+        With a prior the estimates are the maximum a posteriori, and `loglik`, without the prior, is below its maximum:
+        AIC and BIC are NaN.
+        """
+        prior = self.solution.model.prior
+        return pd.DataFrame([] if prior is None else prior.described, columns=["parameter", "given", "used"])
+
+    @property
     def aic(self) -> float:
-        """-2 log likelihood + 2 k."""
-        return tables.aic(self.criterion, self.n_parameters)
+        """-2 log likelihood + 2 k; NaN where coefficients have a prior."""
+        return tables.aic(self.criterion, self.n_parameters) if self.solution.model.prior is None else float("nan")
 
     @property
     def bic(self) -> float:
-        """-2 log likelihood + k log n."""
+        """-2 log likelihood + k log n; NaN where coefficients have a prior."""
+        if self.solution.model.prior is not None:
+            return float("nan")
         return tables.bic(self.criterion, self.n_parameters, self.nobs)
 
     @property

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError, check_option
+from mixedfx.glmm.penalised import refuse_penalised
 from mixedfx.glmm.refits import with_design
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.testing import Ask
@@ -34,6 +35,7 @@ def drop1(design: Design, solution: GlmmSolution, ask: Ask, test: str, progress:
     if test == "wald":
         contrasts = {t.text: contrast_of_deletion(design, t) for t in terms}
         return wald_terms({text: L for text, L in contrasts.items() if len(L)}, solution.beta, ask())
+    refuse_penalised(solution.model, "drop1")
     k = len(solution.psi)
     rows = [("<none>", k, aic(solution.criterion, k), np.nan, np.nan, np.nan)]
     with Progress(progress, "deletions", len(terms), "terms") as report:

@@ -31,6 +31,7 @@ from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.integration import criterion_function, find_mode_of
 from mixedfx.glmm.joint import ModeJoint, mode_joint
 from mixedfx.glmm.model import Model
+from mixedfx.glmm.penalised import prior_information
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.pls.factorization import Pair
 from mixedfx.priors.auxiliary import AUXILIARY
@@ -228,7 +229,10 @@ class ThetaDensity:
         gamma, v = self.places[phi.tobytes()]
         r = self.model.sizes[1]
         mode = find_mode_of(self.solution.nAGQ, self.model, gamma, rest[:r], rest[r:], v)
-        return mode_joint(self.model, mode, np.nan, rest[:r], None)
+        if self.model.prior is None:
+            return mode_joint(self.model, mode, np.nan, rest[:r], None)
+        given_rest = mode_joint(self.model, mode, np.nan, rest[:r], None).evaluation.S
+        return mode_joint(self.model, mode, np.nan, rest[:r], given_rest + prior_information(self.model, gamma))
 
     def climb(self) -> tuple[Array, Array]:
         """(size,) mode, near the estimate, and (size, size) inverse of the negative Hessian, its eigenvalues bounded.
@@ -278,4 +282,5 @@ class ThetaDensity:
 
 def information_of(model: Model, at: Evaluation) -> Array:
     """(p, p) information about gamma given the rest."""
-    return mode_joint(model, at.mode, at.criterion, model.split(at.psi)[1], None).evaluation.S
+    given_rest = mode_joint(model, at.mode, at.criterion, model.split(at.psi)[1], None).evaluation.S
+    return given_rest + prior_information(model, at.mode.gamma)

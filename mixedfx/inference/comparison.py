@@ -7,19 +7,36 @@ What fits of one kind must have in common, and by which likelihoods they compare
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 from pandas import DataFrame
 
 from mixedfx.design.design import Design
 from mixedfx.design.precision import same_precision
-from mixedfx.errors import DataError, NestingWarning, OptionError, outside
+from mixedfx.errors import (
+    DataError,
+    FewGroupsWarning,
+    NestingWarning,
+    OptionError,
+    ResamplingWarning,
+    check_seed,
+    outside,
+)
 from mixedfx.inference.likelihood_ratio import comparison_table
 from mixedfx.inference.nesting import nested
+from mixedfx.inference.replicates import check_count as check_number
+from mixedfx.inference.replicates import run_blocks
+from mixedfx.progress import Asked
+
+Vector = NDArray[np.float64]
+
+TIE = 1e-6  # statistics that differ by less are equal: both fits are minimised to about 1e-8
+FEW_GROUPS = 20
 
 
 @runtime_checkable
@@ -41,6 +58,11 @@ class Comparable(Protocol):
         """How many parameters were estimated."""
         ...
 
+    @property
+    def chi_square_only(self) -> bool:
+        """Whether its tests know no degrees of freedom, so that few groups need a bootstrap."""
+        ...
+
     def criteria(self, fits: Sequence[Any], refit: bool) -> list[float]:
         """-2 log likelihood of each of `fits`, smallest model first, all of this kind; refuses what has none."""
         ...
@@ -49,8 +71,22 @@ class Comparable(Protocol):
         """Tests of the terms of this fit alone."""
         ...
 
+    def null_blocks(self, larger: Any, refit: bool) -> tuple[Callable[[int, np.random.SeedSequence], Vector], int]:
+        """Statistics of responses simulated from this fit, (size, seeds) -> (size,), and how many at once.
 
-def anova(*fits: Any, refit: bool = True) -> DataFrame:
+        They are those of the test of this fit against `larger`; NaN where a refit broke down.
+        """
+        ...
+
+
+def anova(
+    *fits: Any,
+    refit: bool = True,
+    bootstrap: int = 0,
+    seed: int | None = None,
+    n_jobs: int | None = 1,
+    progress: Asked = None,
+) -> DataFrame:
     """Compare nested fits by likelihood-ratio tests.
 
     Parameters
@@ -62,12 +98,24 @@ def anova(*fits: Any, refit: bool = True) -> DataFrame:
         True: fits by REML are refitted by maximum likelihood, since REML criteria of models with different fixed parts
         cannot be compared. False: REML criteria are compared; the fixed parts must then be the same. Fits of
         `mixedfx.glmer` are by maximum likelihood anyway.
+    bootstrap
+        Number of responses to simulate from each smaller model; both models are fitted to each, and the share of
+        statistics at least as large as that of the data is a p value that needs neither many groups nor an interior
+        estimate (parametric bootstrap; Davison & Hinkley 1997, section 4.2). 0: none.
+    seed
+        Seed of the simulation.
+    n_jobs
+        Processes of joblib that refit, as in `LmerFit.bootstrap`; one process fits small models of one grouping factor
+        a thousand times in about a second.
+    progress
+        Whether to show how many are done, as in `LmerFit.bootstrap`.
 
     Returns
     -------
     DataFrame
         model (its formula), npar, aic, bic, loglik, deviance, chisq, df, p_value. Each row is tested against the one
-        above.
+        above. With ``bootstrap`` also p_bootstrap = (1 + count) / (1 + B), B the refits that were certified, and
+        mc_error, its standard error.
         Where the models differ by a variance the p value is too large, about twice what it should be for one variance:
         `LmerFit.ranova` and `GlmerFit.ranova` have the boundary's.
 
@@ -85,6 +133,11 @@ def anova(*fits: Any, refit: bool = True) -> DataFrame:
         Where REML fits were refitted.
     NestingWarning
         Where a model is not seen to be nested in the next.
+    FewGroupsWarning
+        Where fixed parts of generalised linear mixed models differ and there are few groups: chi square's p values are
+        too small then.
+    ResamplingWarning
+        Where refits of the bootstrap broke down or were not certified; they are left out.
 
     Examples
     --------
@@ -99,6 +152,10 @@ def anova(*fits: Any, refit: bool = True) -> DataFrame:
     """
     if not fits or not all(isinstance(fit, Comparable) for fit in fits):
         raise OptionError("anova compares fits of mixedfx.lmer or of mixedfx.glmer", hint="mx.anova(fit1, fit2)")
+    check_number("bootstrap", bootstrap, 0)
+    check_seed(seed)
+    if len(fits) == 1 and bootstrap:
+        raise OptionError("bootstrap= compares two fits", hint="mx.anova(smaller, larger, bootstrap=1000)")
     if len(fits) == 1:
         return fits[0].anova()
     ordered: list[Comparable] = sorted(fits, key=lambda fit: fit.n_parameters)
@@ -117,7 +174,52 @@ def anova(*fits: Any, refit: bool = True) -> DataFrame:
                 outside(),
             )
     sizes = [fit.n_parameters for fit in ordered]
-    return comparison_table([fit.formula for fit in ordered], sizes, criteria, len(ordered[0].design.y))
+    table = comparison_table([fit.formula for fit in ordered], sizes, criteria, len(ordered[0].design.y))
+    if bootstrap:
+        return table.assign(**_bootstrapped(ordered, criteria, refit, int(bootstrap), seed, n_jobs, progress))
+    _warn_of_few_groups(ordered)
+    return table
+
+
+def _bootstrapped(
+    fits: Sequence[Comparable], criteria: Sequence[float], refit: bool, count: int, seed: int | None,
+    n_jobs: int | None, progress: Asked,
+) -> dict[str, list[float]]:  # fmt: skip
+    """P values of each model against the one before, by simulation from that, and their Monte Carlo errors."""
+    p_values, errors = [np.nan], [np.nan]
+    for m, (small, large) in enumerate(pairwise(fits)):
+        work, size = small.null_blocks(large, refit)
+        title = f"bootstrap of {small.formula}"
+        found = np.concatenate(
+            run_blocks(work, count, block=size, seed=seed, n_jobs=n_jobs, progress=progress, title=title)
+        )
+        null = found[~np.isnan(found)]
+        if len(null) < count:
+            warnings.warn(
+                f"{count - len(null)} of {count} bootstrap fits broke down or were not certified and were left out",
+                ResamplingWarning,
+                outside(),
+            )
+        p = (1 + int(np.sum(null >= criteria[m] - criteria[m + 1] - TIE))) / (1 + len(null))
+        p_values.append(p)
+        errors.append(float(np.sqrt(p * (1 - p) / len(null))) if len(null) else np.nan)
+    return {"p_bootstrap": p_values, "mc_error": errors}
+
+
+def _warn_of_few_groups(fits: Sequence[Comparable]) -> None:
+    """Say where chi square misleads: fixed parts of generalised linear mixed models that differ, over few groups."""
+    design = fits[-1].design
+    groups = {term.label: term.n_levels for term in design.random}
+    differ = any(one.design.X.shape[1] != design.X.shape[1] for one in fits)
+    if not groups or not differ or not fits[0].chi_square_only or min(groups.values()) >= FEW_GROUPS:
+        return
+    label = min(groups, key=lambda name: groups[name])
+    warnings.warn(
+        f"{groups[label]} levels of '{label}': with so few groups the chi-square p values of a generalised linear "
+        "mixed model tend to be too small. mx.anova(..., bootstrap=1000) simulates them.",
+        FewGroupsWarning,
+        outside(),
+    )
 
 
 def _check_same_data(fits: Sequence[Comparable]) -> None:

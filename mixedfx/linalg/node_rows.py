@@ -2,8 +2,8 @@
 
 Rows are sorted by level, level j has those from `start[j]` on; `u` (q, N, k) are the effects of a level at its nodes,
 in the columns of z (n, k), and `xi` (n,) is what else the linear predictor has. Row i meets the entries `entries[i]` of
-the coupling with the covariates `z2[i]`. `kind` and `shape` as in `mixedfx.linalg.density_rows`. The twins are the NumPy
-expressions of `mixedfx.glmm.level_nodes` and `mixedfx.glmm.node_pullback`.
+the coupling with the covariates `z2[i]`. `kind` and `shape` as in `mixedfx.linalg.density_rows`. The twins are the
+NumPy expressions of `mixedfx.glmm.level_nodes` and `mixedfx.glmm.node_pullback`.
 """
 
 from __future__ import annotations

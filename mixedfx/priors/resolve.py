@@ -6,11 +6,12 @@
     sigma        sd(y)                            sd of varying x      sd(y) / sd(x);  sd(y) for a varying intercept
 
 where x is constant its sd counts as 1; off the identity link the linear predictor has a unit and a centre of its own
-(`ResponseScale`, worked out in `mixedfx.bayes.context`). For brms's set the unit is max(2.5, MAD(y)) throughout and the
-centre median(y), both rounded to one decimal, as `brms` does. The prior of the intercept is that of the intercept at
-the mean of the predictors, alpha = intercept + mean(x)' beta, as in rstanarm and brms: without centring its meaning
-would hang on where zero is. The default set treats a varying intercept alike: in a correlated term that contains it,
-the priors are those of v_0 = u_0 + mean(z)' u_rest and the other effects (`TermPrior.at_means`).
+(`ResponseScale`, worked out in `mixedfx.inference.prior_scales`). For brms's set the unit is max(2.5, MAD(y))
+throughout and the centre median(y), both rounded to one decimal, as `brms` does. The prior of the intercept is that of
+the intercept at the mean of the predictors, alpha = intercept + mean(x)' beta, as in rstanarm and brms: without
+centring its meaning would hang on where zero is. The default set treats a varying intercept alike: in a correlated
+term that contains it, the priors are those of v_0 = u_0 + mean(z)' u_rest and the other effects
+(`TermPrior.at_means`).
 
 **Weights.** A row has variance sigma^2 / w, so that weights c w with c^(1/2) sigma are the same model. Priors of sigma,
 and those that count in sigmas (decov, R2D2), are therefore those of sigma / mean(w)^(1/2), the standard deviation of a

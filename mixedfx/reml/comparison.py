@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design
 from mixedfx.errors import OptionError, RefittedWarning, outside
 from mixedfx.inference.nesting import same_span
+from mixedfx.reml.random_tests import null_block
 from mixedfx.reml.solution import maximum_likelihood
 from mixedfx.reml.state import LmerState
 
@@ -28,3 +36,23 @@ def criteria(fits: Sequence[LmerState], refit: bool) -> list[float]:
             "REML criteria of models with different fixed parts cannot be compared", hint="Leave refit=True."
         )
     return [solution.criterion for solution in solutions]
+
+
+BLOCK = 250  # responses that are simulated and fitted together
+
+
+def null_blocks(
+    small: LmerState, large: LmerState, refit: bool
+) -> tuple[Callable[[int, np.random.SeedSequence], NDArray[np.float64]], int]:
+    """What simulates likelihood-ratio statistics from the smaller fit, and how many at once; see `mixedfx.anova`."""
+    pairs = []
+    for fit in (large, small):
+        solution = maximum_likelihood(fit.design, fit.solution) if refit and fit.REML else fit.solution
+        pairs.append((_numbers(fit.design), solution))
+    return partial(null_block, *pairs), BLOCK
+
+
+def _numbers(design: Design) -> Design:
+    """A design without the data frame, which workers do not need."""
+    light: Any = None
+    return design if design.dispersion is not None else replace(design, frame=light, spec=light, formula=light)

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,6 +41,7 @@ from mixedfx.reml import (
     profiling,
     random_tests,
     report,
+    storage,
     term_deletion,
     testing,
     variance,
@@ -239,6 +241,15 @@ class LmerFit(LmerState):
     def criteria(self, fits: Sequence[LmerState], refit: bool) -> list[float]:
         """-2 log likelihood, or REML criterion, of each of `fits`, as `mixedfx.anova` compares them."""
         return comparison.criteria(fits, refit)
+
+    @property
+    def chi_square_only(self) -> bool:
+        """False: tests of a linear mixed model know degrees of freedom."""
+        return False
+
+    def null_blocks(self, larger: LmerState, refit: bool) -> tuple[Callable[[int, Any], NDArray[np.float64]], int]:
+        """How `mixedfx.anova` simulates statistics from this fit against a larger one, and how many at once."""
+        return comparison.null_blocks(self, larger, refit)
 
     def drop1(
         self,
@@ -689,6 +700,43 @@ class LmerFit(LmerState):
         `progress` as in `bootstrap`.
         """
         return refits(self.design, self.solution, Y, progress)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit to one file, which `mixedfx.load` reads back.
+
+        The file is a zip archive of Parquet (the rows used, of the columns that the formula uses) and JSON (formula,
+        estimates, the course of the optimiser); it holds no code. It appears whole or not at all.
+
+        Parameters
+        ----------
+        path
+            Where to; an existing file is replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OptionError
+            A fit that a file cannot hold: one whose formula uses functions from `env`, or codings of factors other than
+            names and matrices.
+        DataError
+            A file that cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> import mixedfx as mx
+        >>> course = mx.datasets.load("flipped_classroom")
+        >>> fit = mx.lmer("score ~ style + (1 | professor)", course)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = mx.load(fit.save(pathlib.Path(folder) / "course.mfx"))
+        >>> bool(abs(again.fixef - fit.fixef).max() < 1e-6)
+        True
+        """
+        return storage.save(self.design, self.solution, path)
 
     def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> LmerFit:
         """Fit again with some arguments of `mixedfx.lmer` changed.

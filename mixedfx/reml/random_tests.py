@@ -126,6 +126,26 @@ def null_statistics(
     return np.maximum(np.concatenate(out), 0.0)
 
 
+def null_block(
+    large: tuple[Design, Solution], small: tuple[Design, Solution], size: int, seeds: np.random.SeedSequence
+) -> Vector:  # fmt: skip
+    """(size,) statistics of responses simulated from the smaller model, each model a design and its estimates."""
+    rng = np.random.default_rng(seeds)
+    u = draw_effects(small[0], small[1].factors, small[1].sigma, size, rng)
+    Y = simulate_responses(small[0], small[1].beta, u, small[1].sigma, rng).T
+    found = [_certified(design, solution, Y) for design, solution in (small, large)]
+    return np.maximum(found[0] - found[1], 0.0)
+
+
+def _certified(design: Design, solution: Solution, Y: Vector) -> Vector:
+    """(B,) criteria of the columns of Y (n, B); NaN where the optimum was not certified."""
+    if not isinstance(solution, RemlSolution):
+        return _criteria(design, solution, Y)
+    start = off_boundary(solution.problem, solution.par)
+    found = refit_problem(design, solution.problem, Y, start, theta_names(design.random))
+    return np.where(found.converged, found.criterion, np.nan)
+
+
 def _criteria(small: Design, null: Solution, Y: Vector) -> Vector:
     """(B,) criteria of the smaller model for the columns of Y (n, B)."""
     if isinstance(null, RemlSolution):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,7 @@ def glmm_summary(
     convergence: str,
     singularity: SingularityReport,
     tests: str,
+    priors: Sequence[str] = (),
 ) -> SummaryContent:
     """Content of the summary.
 
@@ -73,6 +74,8 @@ def glmm_summary(
         (n,) Pearson residuals; None of categories, which have none.
     convergence, singularity, tests
         As in `mixedfx.results.summary.lmm_summary`.
+    priors
+        Those of the coefficients in words, where the estimate is a maximum a posteriori.
     """
     statistics = {
         "-2 log L": criterion,
@@ -81,6 +84,8 @@ def glmm_summary(
         "BIC": bic(criterion, n_parameters, len(design.y)),
         "Parameters": n_parameters,
     }
+    if priors:
+        del statistics["AIC"], statistics["BIC"]
     link = family.link.name
     scale = OUTCOMES[link].replace("probability", "cumulated probability") if family.categories else OUTCOMES[link]
     what = f"{scale}, towards the higher categories" if family.categories else scale
@@ -99,12 +104,14 @@ def glmm_summary(
     blocks.append(fixed_block(fixed, "z"))
     if residuals is not None:
         blocks.append(quantiles_block("Pearson residuals", residuals))
-    conclusions = [("Tests", tests), ("Integral", approximation), ("Convergence", convergence)]
+    conclusions = [("Priors", f"{'; '.join(priors)}. -2 log L is without them; AIC has no meaning")] if priors else []
+    conclusions += [("Tests", tests), ("Integral", approximation), ("Convergence", convergence)]
     if design.random:
         conclusions.append(("Singularity", singularity.found))
     if singularity.to_keep:
         conclusions.append(("Design", singularity.to_keep))
     if singularity.to_try:
         conclusions.append(("Smaller model", singularity.to_try))
-    title = f"Generalised linear {'mixed ' if design.random else ''}model fit by maximum likelihood"
+    how = "maximum a posteriori" if priors else "maximum likelihood"
+    title = f"Generalised linear {'mixed ' if design.random else ''}model fit by {how}"
     return SummaryContent(title, (*blocks, SummaryFacts(tuple(conclusions))))

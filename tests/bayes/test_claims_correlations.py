@@ -11,8 +11,8 @@ from scipy import stats
 
 import mixedfx as mx
 from mixedfx import priors
-from mixedfx.bayes.context import scales_of
 from mixedfx.design.build import build_design
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from mixedfx.sampling.target import build_target

@@ -10,8 +10,8 @@ import pytest
 
 import mixedfx as mx
 from mixedfx.bayes.collapsed.engine import sample
-from mixedfx.bayes.context import scales_of
 from mixedfx.errors import MixedfxWarning
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors import pooled_interactions
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set

@@ -11,8 +11,9 @@ import pytest
 
 import mixedfx as mx
 from mixedfx import priors
-from mixedfx.bayes.posterior import plain_values, storage
+from mixedfx.bayes.posterior import storage
 from mixedfx.errors import DataError, MixedfxWarning, OptionError, UnseenLevelsWarning
+from mixedfx.priors import plain_values
 
 OPTIONS = {"draws": 40, "chains": 2, "warmup": 60, "seed": 1, "progress": False, "engine": "stanli"}
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mixedfx as mx
-from mixedfx.bayes.context import scales_of
 from mixedfx.design.build import build_design
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.resolve import resolve
 from mixedfx.results.singularity import singularity
 

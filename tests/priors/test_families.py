@@ -6,10 +6,10 @@ import pytest
 from scipy import stats
 
 import mixedfx as mx
-from mixedfx.bayes.context import scales_of
 from mixedfx.design.build import build_design
 from mixedfx.errors import OptionError
 from mixedfx.families.registry import FAMILIES, family
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.joint import Share
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import SETS, prior_set

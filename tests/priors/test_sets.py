@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from mixedfx import priors
-from mixedfx.bayes.context import scales_of
 from mixedfx.design.build import build_design
 from mixedfx.errors import OptionError
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.joint import Decov
 from mixedfx.priors.location import Flat
 from mixedfx.priors.positive import Exponential

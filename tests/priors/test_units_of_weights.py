@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 import mixedfx as mx
 from mixedfx import priors
-from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.samplers import stan_engines
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.program import program_text
 from mixedfx.bayes.stan.shape import model_shape
 from mixedfx.design.build import build_design
 from mixedfx.families.registry import FAMILIES, find_family
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from mixedfx.sampling.target import build_target

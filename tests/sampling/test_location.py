@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from mixedfx import priors
 from mixedfx.bayes.collapsed.prior_draws import prior_sample
-from mixedfx.bayes.context import scales_of
 from mixedfx.covariance.unconstrained import Layout, coordinates_of, log_one_minus_square
 from mixedfx.design.build import build_design
 from mixedfx.errors import MixedfxWarning
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from mixedfx.sampling.target import build_target

@@ -10,9 +10,9 @@ from scipy import optimize
 
 import mixedfx as mx
 from mixedfx import priors
-from mixedfx.bayes.context import scales_of
 from mixedfx.design.build import build_design
 from mixedfx.errors import ModelError
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from mixedfx.sampling import mode as mode_module

@@ -7,10 +7,10 @@ the covariance of its errors + Z G Z' + X S X', m and S those of the coefficient
 import numpy as np
 import pandas as pd
 import pytest
+from mixedfx.bayes.context import scales_of
 from scipy import linalg, stats
 
 from mixedfx import priors
-from mixedfx.bayes.context import scales_of
 from mixedfx.covariance.structures import STRUCTURES
 from mixedfx.design.build import build_design
 from mixedfx.priors.resolve import resolve

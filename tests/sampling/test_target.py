@@ -12,9 +12,9 @@ import pytest
 from scipy import integrate, stats
 
 from mixedfx import priors
-from mixedfx.bayes.context import scales_of
 from mixedfx.covariance.unconstrained import correlation_factor
 from mixedfx.design.build import build_design
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from mixedfx.sampling.target import build_target

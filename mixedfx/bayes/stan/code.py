@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.program import program_text
@@ -14,6 +13,7 @@ from mixedfx.design.design import Design
 from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import ResolvedPriors, resolve
 from mixedfx.priors.sets import Key, PriorSet, prior_set

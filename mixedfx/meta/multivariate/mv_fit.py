@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
@@ -12,7 +13,7 @@ from mixedfx.inference.robust import CovarianceKind
 from mixedfx.inference.robust_report import Robust
 from mixedfx.inference.robust_tests import Df
 from mixedfx.meta.measure import Array
-from mixedfx.meta.multivariate import mv_pictures, mv_refits, mv_report
+from mixedfx.meta.multivariate import mv_pictures, mv_refits, mv_report, storage
 from mixedfx.meta.multivariate.mv_state import RmaMvState
 from mixedfx.meta.robust import robust_mv
 from mixedfx.meta.selection.fit import SelectionFit
@@ -289,6 +290,44 @@ class RmaMvFit(RmaMvState):
     def residuals(self) -> pd.Series:
         """Estimates less their mean true effects."""
         return pd.Series(self.design.y, index=self.design.frame.index, name="residual") - self.fitted.to_numpy()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit to one file, which `mixedfx.load` reads back.
+
+        The file is a zip archive of Parquet (the data) and JSON (arguments, estimates); it holds no code. It appears
+        whole or not at all.
+
+        Parameters
+        ----------
+        path
+            Where to; an existing file is replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OptionError
+            Functions in `env`, codings other than names and matrices, columns of mixed types.
+        DataError
+            A file that cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> import pandas as pd
+        >>> import mixedfx as mx
+        >>> data = pd.DataFrame({"yi": [0.5, -0.9, 1.6, 0.3, 0.5, 0.2, 0.4, -0.7], "vi": 0.04,
+        ...                      "lab": ["a", "a", "b", "b", "c", "c", "d", "d"]})
+        >>> fit = mx.rma_mv("yi ~ 1 + (1 | lab)", data)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = mx.load(fit.save(pathlib.Path(folder) / "analysis.mfx"))
+        >>> again
+        <RmaMvFit yi ~ 1 + (1 | lab): 8 estimates (REML), Intercept 0.24>
+        """
+        return storage.save(self, path)
 
     def __repr__(self) -> str:
         first = "" if not len(self.beta) else f", {self.names[0]} {self.beta[0]:.2f}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from mixedfx.meta.selection.intervals import Alternative as Direction
 from mixedfx.meta.selection.intervals import Empty
 from mixedfx.meta.selection.options import MechanismName, SelectionType, read_selection
 from mixedfx.meta.selection.selmodel import selection_of
-from mixedfx.meta.univariate import comparison, influence, pictures, rma_report
+from mixedfx.meta.univariate import comparison, influence, pictures, rma_report, storage
 from mixedfx.meta.univariate.gosh import Gosh, gosh
 from mixedfx.meta.univariate.permutation import PermutationTest, Statistic, permutation_test
 from mixedfx.meta.univariate.rma_report import Parm
@@ -534,6 +535,44 @@ class RmaFit(RmaState):
         """Weights of the studies in per cent, those of the coefficients."""
         w = self.fit.w[0]
         return pd.Series(100 * w / w.sum(), index=list(self.slab), name="weight")
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit to one file, which `mixedfx.load` reads back.
+
+        The file is a zip archive of Parquet (the data) and JSON (arguments, estimates); it holds no code. It appears
+        whole or not at all.
+
+        Parameters
+        ----------
+        path
+            Where to; an existing file is replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OptionError
+            Functions in `env`, codings other than names and matrices, columns of mixed types.
+        DataError
+            A file that cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> import pandas as pd
+        >>> import mixedfx as mx
+        >>> data = pd.DataFrame({"yi": [0.5, -0.9, 1.6, 0.3, 0.5, 0.2, 0.4, -0.7], "vi": 0.04,
+        ...                      "lab": ["a", "a", "b", "b", "c", "c", "d", "d"]})
+        >>> fit = mx.rma("yi ~ lab", data)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = mx.load(fit.save(pathlib.Path(folder) / "analysis.mfx"))
+        >>> again
+        <RmaFit yi ~ lab: 8 estimates, tau2 0.58 (REML), Intercept -0.20>
+        """
+        return storage.save(self.data, self.method, self.test, self.tau2, path)
 
     def __repr__(self) -> str:
         first = "" if not len(self.beta) else f", {self.names[0]} {self.beta[0]:.2f}"

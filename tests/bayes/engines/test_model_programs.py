@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 import mixedfx as mx
-from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.engines.base import Settings
 from mixedfx.bayes.samplers import stan_engines
 from mixedfx.bayes.stan.code import stan_code, stan_data
@@ -15,6 +14,7 @@ from mixedfx.design.build import build_design
 from mixedfx.errors import ApproximationWarning, MissingPackageError
 from mixedfx.families.registry import find_family
 from mixedfx.formula.parse import parse_formula
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 

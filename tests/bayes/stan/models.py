@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 import mixedfx as mx
-from mixedfx.bayes.context import scales_of
 from mixedfx.design.build import build_design
 from mixedfx.families.registry import find_family
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.auxiliary import AUXILIARY
 from mixedfx.priors.joint import Decov
 from mixedfx.priors.resolve import resolve

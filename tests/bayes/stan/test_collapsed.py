@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 import mixedfx as mx
-from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.samplers import stan_engines
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.program import program_text
@@ -18,6 +17,7 @@ from mixedfx.bayes.stan.shape import model_shape
 from mixedfx.covariance.unconstrained import Layout, coordinates_of, correlation_factor, log_one_minus_square
 from mixedfx.design.build import build_design
 from mixedfx.families.registry import find_family
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from mixedfx.sampling.target import build_target

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import mixedfx as mx
-from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.samplers import stan_engines
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.program import program_text
 from mixedfx.bayes.stan.shape import model_shape
 from mixedfx.design.build import build_design
 from mixedfx.families.registry import FAMILIES, family
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from tests.bayes.stan.models import DATA, NAMED, PRIORS, RESPONSE, STRUCTURES, modelled, plain, priors_of

@@ -9,9 +9,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar, get_origin, get_type_hints
 
 import numpy as np
+
+from mixedfx.archive import fits
 
 KIND = "class"
 
@@ -31,7 +33,7 @@ def encode(value: Any) -> Any:
 
     Examples
     --------
-    >>> from mixedfx.bayes.posterior.plain_values import decode, encode
+    >>> from mixedfx.priors.plain_values import decode, encode
     >>> from mixedfx.priors import normal
     >>> encode((normal(0, 2.5), float("nan")))["items"][1]
     {'class': 'float', 'text': 'nan'}
@@ -74,7 +76,7 @@ def decode(value: Any) -> Any:
     if kind == "float":
         return float(value["text"])
     if kind == "array":
-        return np.array([decode(x) for x in value["items"]]).reshape(value["shape"])
+        return np.array([decode(x) for x in value["items"]], dtype=np.float64).reshape(value["shape"])
     if kind == "tuple":
         return tuple(decode(x) for x in value["items"])
     if kind == "mapping":
@@ -83,8 +85,21 @@ def decode(value: Any) -> Any:
 
 
 def decode_record(value: dict[str, Any], classes: Mapping[str, type]) -> Any:
-    """The inverse of `encode_record`, if the class is one of `classes` (`ValueError`)."""
+    """The inverse of `encode_record`, for classes that are listed and fields of their types (else `ValueError`)."""
+    if not isinstance(value, dict) or KIND not in value:
+        raise ValueError(f"{value!r:.60} is no record")
     kind = value[KIND]
-    if kind not in classes:
-        raise ValueError(f"unknown class {kind!r}")
-    return classes[kind](**{name: decode(x) for name, x in value.items() if name != KIND})
+    if not isinstance(kind, str) or kind not in classes:
+        raise ValueError(f"unknown class {kind!r:.60}")
+    found = classes[kind](**{name: decode(x) for name, x in value.items() if name != KIND})
+    for name, hint in _types(classes[kind]).items():
+        if not fits(getattr(found, name), hint):
+            raise ValueError(f"'{name}' of {kind} is not what it should be: {getattr(found, name)!r:.60}")
+    return found
+
+
+@cache
+def _types(kind: type) -> dict[str, Any]:
+    """Annotations of the fields of a dataclass."""
+    hints = get_type_hints(kind)
+    return {one.name: hints[one.name] for one in fields(kind) if get_origin(hints[one.name]) is not ClassVar}

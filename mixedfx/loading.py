@@ -1,0 +1,63 @@
+"""load: a saved fit of any kind as a fit again."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mixedfx.archive import read_archive
+from mixedfx.errors import DataError
+
+FORMAT = 1
+
+READERS = {
+    "posterior": "mixedfx.bayes.posterior.load:read_posterior",
+    "lmer": "mixedfx.reml.load:read_lmer",
+    "glmer": "mixedfx.glmm.load:read_glmer",
+    "rma": "mixedfx.meta.univariate.load:read_rma",
+    "rma_mv": "mixedfx.meta.multivariate.load:read_rma_mv",
+}
+"""Kind of fit, as the head of a file says -> who makes one of (path, head, members)."""
+
+
+def load(path: str | Path) -> Any:
+    """Read a fit that its ``save`` wrote: of `mixedfx.bayes`, `lmer`, `glmer`, `rma` or `rma_mv`.
+
+    A file is a zip archive of Parquet tables and JSON, which holds no code; nothing in it is run, and sizes, types and
+    ranges of what it holds are checked, so that a file from elsewhere may be opened.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    PosteriorFit, LmerFit, GlmerFit, RmaFit or RmaMvFit
+        With the same draws or estimates; predictions and effects are as before. The data of the fit are the rows that
+        were used.
+
+    Raises
+    ------
+    DataError
+        A file that is no saved fit, is damaged, or was written by a later version of mixedfx.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> mx.load("nowhere.mfx")
+    Traceback (most recent call last):
+    mixedfx.errors.DataError: there is no file nowhere.mfx
+    """
+    head, members = read_archive(path)
+    kind, version = head.get("kind", "posterior"), head.get("format")
+    if not isinstance(version, int):
+        raise DataError(f"{path} is no saved fit, or is damaged: it has no format", hint="Save the fit again.")
+    if version > FORMAT or not isinstance(kind, str) or kind not in READERS:
+        raise DataError(
+            f"{path} was written by mixedfx {head.get('mixedfx')!s:.20}, in a later format",
+            hint="Install that version.",
+        )
+    module, name = READERS[kind].split(":")
+    return getattr(import_module(module), name)(path, head, members)

@@ -1,0 +1,116 @@
+"""Linear mixed models in files: what `LmerFit.save` writes, and what `mixedfx.load` makes of it.
+
+A file holds formula and data (`mixedfx.design.saved`), theta, and the course of the optimiser. The design is built
+anew, and the criterion evaluated once at theta: everything else, beta, u and their covariances, follows. What comes out
+is compared with the criterion and the coefficients that were saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixedfx.archive import Numbers, numbers, plain, require, write_archive
+from mixedfx.design.design import Design
+from mixedfx.design.saved import given_again, rebuilt_design, saved_design
+from mixedfx.errors import DataError
+from mixedfx.inference.parameters import factors_of
+from mixedfx.pls.evaluate import evaluate
+from mixedfx.pls.joint import Joint
+from mixedfx.pls.problem import build_problem
+from mixedfx.reml.call import Call
+from mixedfx.reml.least_squares import least_squares
+from mixedfx.reml.solution import Solution
+from mixedfx.reml.solve import RemlSolution
+from mixedfx.results.optimization import Optimization
+from mixedfx.results.saved_course import read_course, saved_course
+
+Vector = np.ndarray[Any, np.dtype[np.float64]]
+
+HEAD = {
+    "mixedfx": str, "formula": str, "REML": bool, "theta": Numbers, "beta": Numbers, "criterion": Numbers,
+    "course": dict[str, Any], "design": dict[str, Any],
+}  # fmt: skip
+CLOSE = 1e-6  # of the criterion, relative, that another machine's rounding may differ by
+
+
+def saved(design: Design, solution: Solution, kind: str = "lmer") -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Head and tables of a fit."""
+    from importlib.metadata import version
+
+    facts, members = saved_design(design)
+    head = {
+        "format": 1,
+        "kind": kind,
+        "mixedfx": version("mixedfx"),
+        "formula": design.formula.text,
+        "REML": solution.REML,
+        "theta": plain(solution.theta),
+        "beta": plain(solution.beta),
+        "criterion": plain([solution.criterion]),
+        "course": saved_course(solution.optimization),
+        "design": facts,
+    }
+    return head, members
+
+
+def save(design: Design, solution: Solution, path: str | Path) -> Path:
+    """Write a fit; see `LmerFit.save`."""
+    return write_archive(path, *saved(design, solution))
+
+
+def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Design, Solution, Call]:
+    """Design, estimates and arguments of the fit that was saved.
+
+    Raises
+    ------
+    ValueError
+        Values that are not what they should be.
+    DataError
+        A design or estimates that are not those that were saved.
+    """
+    require(head, HEAD)
+    design = rebuilt_design(head["formula"], head["design"], members, None, head["mixedfx"])
+    theta = numbers(head["theta"])
+    solution = _solution_at(design, head["REML"], theta, read_course(head["course"]))
+    _check(head, solution.criterion, solution.beta)
+    return design, solution, _call(design, head["REML"])
+
+
+def _solution_at(design: Design, REML: bool, theta: Vector, course: Optimization) -> Solution:
+    """The solution whose covariance parameters are known, by one evaluation."""
+    if not design.random:
+        return least_squares(design, REML)
+    problem = build_problem(design, REML)
+    if len(theta) != problem.n_parameters or not np.isfinite(theta).all():
+        raise ValueError(f"theta has {problem.n_parameters} finite numbers, and these are {len(theta)}")
+    evaluation = evaluate(problem, problem.parameters(theta))
+    joint = Joint(design, problem, evaluation)
+    return RemlSolution(
+        evaluation.criterion, joint.sigma, joint.beta, joint.u, tuple(factors_of(design, theta)), theta, joint.vcov,
+        course, REML, problem.dof, joint, problem,
+    )  # fmt: skip
+
+
+def _check(head: Mapping[str, Any], criterion: float, beta: Vector) -> None:
+    """Refuse estimates that the saved parameters do not lead to (`DataError`)."""
+    wanted, coefficients = float(numbers(head["criterion"], 1)[0]), numbers(head["beta"], len(beta))
+    near = abs(criterion - wanted) <= CLOSE * (1.0 + abs(wanted))
+    near = near and bool(np.isfinite(coefficients).all())
+    if not (near and np.allclose(beta, coefficients, rtol=1e-4, atol=1e-6 * np.abs(beta).max(initial=1.0))):
+        raise DataError(
+            "this version of mixedfx finds other estimates at the saved parameters than were saved",
+            hint=f"Read the file with mixedfx {head['mixedfx']}, which wrote it.",
+        )
+
+
+def _call(design: Design, REML: bool) -> Call:
+    """The arguments that fit the saved rows again."""
+    V = design.known_covariance
+    if V is None and design.known_sd is not None and not design.formula.knows_errors:
+        V = design.known_sd**2
+    spread = None if design.dispersion is None else design.dispersion.formula.text
+    return Call(**given_again(design), REML=REML, V=V, sigma=design.scale, dispersion=spread)

@@ -1,0 +1,344 @@
+"""Fits of every kind come back from a file as they were; damaged files are a DataError, never a broken fit."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mixedfx as mx
+from mixedfx.archive import HEAD, parquet_bytes, read_table
+from mixedfx.errors import DataError, MixedfxWarning, OptionError
+from mixedfx.loading import READERS
+
+N = 80
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(5)
+    g, h = np.repeat(np.arange(8), 10), np.tile(np.arange(4), 20)
+    x = rng.normal(size=N)
+    frame = pd.DataFrame({"x": x, "g": g.astype(str), "h": pd.Categorical(np.array(list("abcd"))[h])})
+    frame["number"] = rng.integers(0, 3, N).astype("int16")
+    frame["flag"] = rng.random(N) < 0.5
+    frame["ordered"] = pd.Categorical(rng.choice(["lo", "mid", "hi"], N), ["lo", "mid", "hi"], ordered=True)
+    frame["text"] = pd.array(rng.choice(["u", "v"], N), dtype="string")
+    frame["nullable"] = pd.array(rng.integers(0, 5, N), dtype="Int64")
+    frame["interval"] = pd.cut(frame["x"], [-5.0, -0.5, 0.5, 5.0])
+    frame["w"], frame["s"], frame["m"] = rng.uniform(0.5, 2, N), rng.uniform(0.2, 0.6, N), rng.integers(1, 5, N)
+    eta = 0.3 * x + 0.8 * rng.normal(size=8)[g] + 0.4 * rng.normal(size=4)[h]
+    frame["y"] = eta + rng.normal(size=N)
+    frame["b"] = (rng.random(N) < 1 / (1 + np.exp(-eta))).astype(int)
+    frame["k"] = rng.binomial(frame["m"], 1 / (1 + np.exp(-eta)))
+    frame["count"] = rng.poisson(np.exp(0.5 + eta))
+    frame.loc[[3, 11], "x"] = np.nan
+    return frame.set_axis(np.arange(N) + 500, axis=0)
+
+
+LMER = {
+    "slopes": ("y ~ x * flag + (1 + x | g) + (1 | h)", {}),
+    "least squares": ("y ~ poly(x, 2) + ordered", {"weights": "w"}),
+    "weights, offset, ML": ("y ~ center(x) + (1 | g)", {"weights": "w", "offset": "s", "REML": False}),
+    "values beside": ("y ~ x + (1 | g)", {"weights": np.linspace(1, 2, N), "offset": np.linspace(0, 1, N)}),
+    "se": ("y | se(s) ~ x + (1 | g)", {}),
+    "dispersion": ("y ~ x + (1 | g)", {"dispersion": "~ flag"}),
+    "codings": ("y ~ x * ordered + cs(0 + h | g)", {"contrasts": {"ordered": "sum"}}),
+    "singular": ("y ~ x + (1 + number || h)", {}),
+    "sigma": ("y ~ x + (1 | g)", {"sigma": 1.0}),
+    "constant": ("y ~ I(x * twice) + (1 | g)", {"env": {"twice": 2.0}}),
+}
+GLMER = {
+    "bernoulli": ("b ~ x + (1 | g) + (1 | h)", {"family": "bernoulli", "link": "probit"}),
+    "quadrature": ("k | trials(m) ~ x + (1 + flag | g)", {"family": "binomial", "nAGQ": 3}),
+    "prior": ("b ~ x + flag + (1 | g)", {"family": "bernoulli", "priors": "default"}),
+    "count": ("count ~ x + offset(log(m)) + (1 | g)", {"family": "negbinomial"}),
+    "gaussian": ("y ~ x + (1 | g)", {"family": "gaussian", "weights": "w"}),
+    "glm": ("count ~ x * h", {"family": "poisson", "offset": np.linspace(0, 1, N)}),
+}
+
+
+def quietly(function, *args, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)
+        return function(*args, **options)
+
+
+def same(found, wanted, **close):
+    pd.testing.assert_frame_equal(found, wanted, **({"rtol": 1e-5, "atol": 1e-7} | close))
+
+
+def assert_as_it_was(again, fit, data, with_new=True):
+    """Summaries, tables, predictions and effects; one evaluation at theta leaves rounding, and nothing else."""
+    assert type(again) is type(fit)
+    assert (again.formula, again.nobs, again.converged) == (fit.formula, fit.nobs, fit.converged)
+    assert again.criterion == pytest.approx(fit.criterion, abs=1e-7)
+    assert str(again.summary()).splitlines()[0] == str(fit.summary()).splitlines()[0]
+    for effects in ("fixed", "ran_pars", "ran_vals"):
+        if fit.design.random or effects == "fixed":
+            same(quietly(again.tidy, effects), quietly(fit.tidy, effects), rtol=1e-4, atol=1e-6)
+    for term, table in fit.ranef.items():
+        same(again.ranef[term], table, atol=1e-6)
+    same(again.optimization.to_frame(), fit.optimization.to_frame())
+    pd.testing.assert_series_equal(again.fitted, fit.fitted, rtol=1e-6, atol=1e-6)  # modes are within 1e-5 of their sd
+    assert again.design.rows.used.tolist() == fit.design.rows.used.tolist()
+    pd.testing.assert_index_equal(again.design.rows.labels, fit.design.rows.labels)
+    new = data.dropna().iloc[:5]
+    if with_new:
+        np.testing.assert_allclose(quietly(again.predict, new), quietly(fit.predict, new), rtol=1e-6, atol=1e-6)
+        if "x" in fit.design.frame:
+            ours, theirs = (quietly(mx.effects, one, "x", by=["flag"] if "flag" in fit.design.frame else None).table
+                            for one in (again, fit))  # fmt: skip
+            numbers = ours.select_dtypes("number").columns
+            np.testing.assert_allclose(ours[numbers], theirs[numbers], rtol=1e-3, atol=1e-4)
+    y = fit.simulate(1, seed=1).to_numpy().ravel()
+    assert quietly(again.refit, y).criterion == pytest.approx(quietly(fit.refit, y).criterion, abs=1e-5)
+    assert quietly(again.update).criterion == pytest.approx(fit.criterion, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", LMER)
+def test_linear_mixed_models_come_back(data, name, tmp_path):
+    formula, options = LMER[name]
+    fit = quietly(mx.lmer, formula, data, **options)
+    again = mx.load(fit.save(tmp_path / "fit.mfx"))
+    assert_as_it_was(again, fit, data, with_new=name != "values beside")
+    if name == "dispersion":
+        same(again.dispersion, fit.dispersion)
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_known_covariances_of_errors_come_back(data, blocks, tmp_path):
+    whole = data.dropna()
+    V = np.diag(whole["s"] ** 2)
+    if blocks:
+        V = V + 0.02 * np.equal.outer(whole["g"].to_numpy(), whole["g"].to_numpy())
+    fit = quietly(mx.lmer, "y ~ x + (1 | g)", whole, V=V)
+    again = mx.load(fit.save(tmp_path / "fit.mfx"))
+    assert again.criterion == pytest.approx(fit.criterion, abs=1e-8)
+    assert again.update(REML=False).criterion == pytest.approx(fit.update(REML=False).criterion, abs=1e-6)
+    mv = quietly(mx.rma_mv, "y ~ x + (1 | g)", whole, V=V, test="t", level=0.9)
+    back = mx.load(mv.save(tmp_path / "mv.mfx"))
+    assert (back.test, back.level, repr(back)) == ("t", 0.9, repr(mv))
+    same(back.tidy(), mv.tidy())
+    same(quietly(back.confint), quietly(mv.confint), rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", GLMER)
+def test_generalised_linear_mixed_models_come_back(data, name, tmp_path):
+    formula, options = GLMER[name]
+    fit = quietly(mx.glmer, formula, data, **options)
+    again = mx.load(fit.save(tmp_path / "fit.mfx"))
+    assert (again.family, again.nAGQ) == (fit.family, fit.nAGQ)
+    assert_as_it_was(again, fit, data, with_new=name != "glm")
+    same(again.priors, fit.priors)
+    assert again.laplace_error == pytest.approx(fit.laplace_error, rel=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"test": "knha", "method": "PM"}, {"sei": "s"}, {"vi": np.linspace(0.1, 0.4, N)},
+        {"slab": "g", "tau2": 0.2}, {"weights": "w", "test": "t"}, {"scale": "~ w"},
+    ],
+    ids=["plain", "knha", "sei", "values", "slab", "weights", "scale"],
+)  # fmt: skip
+def test_meta_analyses_come_back(data, options, tmp_path):
+    frame = data.assign(vi=data["s"] ** 2, odd=[object()] * N)
+    if "sei" in options or isinstance(options.get("vi"), np.ndarray):
+        frame = frame.drop(columns="vi")
+    fit = quietly(mx.rma, "y ~ x" if "scale" not in options else "y ~ m", frame, **options)
+    again = mx.load(fit.save(tmp_path / "fit.mfx"))
+    assert repr(again) == repr(fit)
+    assert str(again.summary()) == str(fit.summary())
+    same(again.tidy(), fit.tidy())
+    if "scale" not in options:
+        assert again.tau2 == fit.tau2
+        assert list(again.slab) == list(fit.slab)
+        same(again.leave1out(), fit.leave1out())
+
+
+COLUMNS = ["x", "number", "flag", "ordered", "text", "nullable", "h", "interval"]
+
+
+@settings(max_examples=25)
+@given(
+    fixed=st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=3, unique=True),
+    joined=st.sampled_from([" + ", " * "]),
+    group=st.sampled_from(["g", "h", "g:h", "text:g"]),
+    slope=st.sampled_from(["1", "1 + x", "0 + flag"]),
+)
+def test_columns_of_any_type_come_back(tmp_path_factory, data, fixed, joined, group, slope):
+    """Formulas over every kind of column; the design is compared to the last number, estimates to rounding."""
+    formula = f"y ~ {joined.join(fixed)} + ({slope} | {group})"
+    try:
+        fit = quietly(mx.lmer, formula, data)
+    except mx.errors.MixedfxError:
+        return  # as many effects as rows
+    again = mx.load(fit.save(tmp_path_factory.mktemp("fit") / "fit.mfx"))
+    np.testing.assert_array_equal(again.design.X, fit.design.X)
+    assert again.design.fixed_names == fit.design.fixed_names
+    assert [t.levels for t in again.design.random] == [t.levels for t in fit.design.random]
+    assert again.criterion == pytest.approx(fit.criterion, abs=1e-6)
+    new = data.dropna().iloc[:4]
+    np.testing.assert_allclose(quietly(again.predict, new), quietly(fit.predict, new), rtol=1e-5, atol=1e-7)
+
+
+def test_functions_have_no_place_in_a_file(data, tmp_path):
+    fit = mx.lmer("y ~ double(x) + (1 | g)", data, env={"double": lambda x: 2 * x})
+    with pytest.raises(OptionError, match="'double' from env"):
+        fit.save(tmp_path / "fit.mfx")
+    assert not list(tmp_path.iterdir())
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+def small(data, kind):
+    whole = data.dropna().assign(vi=0.3)
+    return {
+        "posterior": lambda: mx.bayes("y ~ x + (1 | g)", whole, seed=1, draws=40),
+        "lmer": lambda: mx.lmer("y ~ x + (1 | g)", whole),
+        "glmer": lambda: mx.glmer("b ~ x + (1 | g)", whole, "bernoulli", priors="default"),
+        "rma": lambda: mx.rma("y ~ x", whole),
+        "rma_mv": lambda: mx.rma_mv("y ~ x + (1 | g)", whole),
+    }[kind]()
+
+
+@pytest.fixture(scope="module")
+def files(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    return {kind: quietly(small, data, kind).save(folder / kind).read_bytes() for kind in READERS}
+
+
+def used(path):
+    """Load and ask the usual questions; a DataError of the loading is as good."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            fit = mx.load(path)
+        except DataError:
+            return False
+        assert str(fit.summary())
+        assert repr(fit)
+        fit.tidy()
+        if not type(fit).__name__.startswith("Rma"):
+            mx.effects(fit, "x")
+    return True
+
+
+def repacked(content, head=None, drop=(), **members):
+    """The archive with another head or other members."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        whole = {name: archive.read(name) for name in archive.namelist() if name not in drop}
+    whole |= {} if head is None else {HEAD: head if isinstance(head, bytes) else json.dumps(head).encode()}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in (whole | members).items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def head_of(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return json.loads(archive.read(HEAD))
+
+
+WRONG = [None, "x", -1, 10**30, 1e308, [], {}, [1, "a"], True, 0, "nan", [[0]], {"class": "os.system"}, 2.5]
+
+
+def places(value, here=()):
+    """Every place in a head."""
+    yield here
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield from places(one, (*here, name))
+    elif isinstance(value, list):
+        for i, one in enumerate(value[:3]):
+            yield from places(one, (*here, i))
+
+
+@pytest.mark.parametrize("kind", list(READERS))
+@settings(max_examples=60)
+@given(draw=st.data())
+def test_a_wrong_value_anywhere_in_the_head_is_a_data_error_or_harmless(files, kind, draw, tmp_path_factory):
+    head = head_of(files[kind])
+    place = draw.draw(st.sampled_from([p for p in places(head) if p]))
+    at = head
+    for step in place[:-1]:
+        at = at[step]
+    if draw.draw(st.booleans()):
+        at[place[-1]] = draw.draw(st.sampled_from(WRONG))
+    else:
+        del at[place[-1]]
+    path = tmp_path_factory.mktemp("head") / "fit.mfx"
+    path.write_bytes(repacked(files[kind], head))
+    used(path)
+
+
+@settings(max_examples=100)
+@given(draw=st.data())
+def test_damaged_bytes_are_a_data_error_or_harmless(files, draw, tmp_path_factory):
+    """Cut, overwritten or swapped: the archive's checksums see it, or what is read is refused."""
+    content = bytearray(files[draw.draw(st.sampled_from(list(READERS)))])
+    n = len(content)
+    for _ in range(draw.draw(st.integers(1, 4))):
+        how, at = draw.draw(st.sampled_from(["cut", "byte", "block", "end"])), draw.draw(st.integers(0, n - 1))
+        if how == "cut":
+            del content[at:]
+        elif how == "end":
+            at = max(len(content) - 1 - at % 400, 0)
+        if how in ("byte", "end") and at < len(content):
+            content[at] ^= draw.draw(st.integers(1, 255))
+        elif how == "block":
+            content[at : at + 20] = bytes(20)
+    path = tmp_path_factory.mktemp("bytes") / "fit.mfx"
+    path.write_bytes(bytes(content))
+    used(path)
+
+
+@pytest.mark.parametrize("kind", list(READERS))
+def test_missing_tables_and_odd_heads_are_data_errors(files, kind, tmp_path):
+    path = tmp_path / "fit.mfx"
+    deep = b"[" * 100_000 + b"]" * 100_000
+    for content in (
+        repacked(files[kind], drop=("data.parquet",)), repacked(files[kind], drop=(HEAD,)), repacked(files[kind], deep),
+        repacked(files[kind], b"[]"), repacked(files[kind], b"\xff"), repacked(files[kind], b""), b"", b"PK\x05\x06",
+        repacked(files[kind], {**head_of(files[kind]), "format": 2}),
+        repacked(files[kind], {**head_of(files[kind]), "kind": "other"}),
+        repacked(files[kind], **{"data.parquet": b"PAR1"}),
+    ):  # fmt: skip
+        path.write_bytes(content)
+        with pytest.raises(DataError):
+            mx.load(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressed_members_are_refused(files, method, tmp_path):
+    """What `save` writes is stored: a small file cannot hold a member that unpacks to gigabytes."""
+    path = tmp_path / "bomb.mfx"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(HEAD, b" " * 10**7)
+    with pytest.raises(DataError, match="compressed"):
+        mx.load(path)
+
+
+def test_tables_that_unpack_to_far_more_are_refused():
+    """Ten million equal numbers take a few kilobytes."""
+    content = parquet_bytes(pd.DataFrame({"x": np.zeros(10**7)}))
+    assert len(content) < 100_000
+    with pytest.raises(ValueError, match="would take"):
+        read_table(content)
+
+
+def test_estimates_of_another_fit_are_refused(files, tmp_path):
+    path = tmp_path / "fit.mfx"
+    for kind in ("lmer", "glmer", "rma_mv"):
+        head = head_of(files[kind])
+        path.write_bytes(repacked(files[kind], head | {"theta": [2.0 * head["theta"][0] + 1.0]}))
+        with pytest.raises(DataError, match="than w"):
+            mx.load(path)
