@@ -8,12 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 from mixedfx.bayes import diagnose
-from mixedfx.bayes.choice import check_options, choose, with_control
+from mixedfx.bayes.choice import Choice, check_options, choose, instead, with_control
 from mixedfx.bayes.context import scales_of
 from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.bayes.propriety import check_proper
-from mixedfx.errors import ImproperPosteriorError, OptionError, check_count, check_seed
+from mixedfx.errors import ImportanceError, ImproperPosteriorError, OptionError, check_count, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.options import Control
@@ -181,17 +181,26 @@ def bayes(
     given = {"adapt_delta": adapt_delta, "max_treedepth": max_treedepth, "threads": threads, "algorithm": algorithm}
     given |= {"inits": inits, "centred": centred, "progress": progress, "cores": cores, "proposals": proposals}
     given = with_control(given, control)
-    choice = choose(engine, design, family, resolved, given.get("threads", 1), given.get("algorithm"))
-    options = check_options(choice, given)
+    choice = choose(engine, design, family, resolved, given)
+    given = check_options(choice, given)
     check_proper(design, resolved)
+    if warmup is not None:
+        check_count("warmup", warmup, 0)
     seed = _seed(seed)
-    if warmup is None:
-        warmup = choice.sampler.warmup
-    check_count("warmup", warmup, 0)
-    fit = choice.sampler.sample(
-        design, family, resolved, reason=choice.reason, draws=n_draws, chains=chains, warmup=warmup, seed=seed,
-        options=options,
-    )  # fmt: skip
+
+    def draw(choice: Choice) -> PosteriorFit:
+        own = {name: value for name, value in given.items() if name in choice.sampler.options}
+        return choice.sampler.sample(
+            design, family, resolved, reason=choice.reason, draws=n_draws, chains=chains,
+            warmup=choice.sampler.warmup if warmup is None else warmup, seed=seed, options=own,
+        )  # fmt: skip
+
+    try:
+        fit = draw(choice)
+    except ImportanceError as refusal:
+        if engine != "auto":
+            raise
+        fit = draw(instead(refusal, design, family, resolved, given))
     diagnose.warn(fit)
     return fit
 

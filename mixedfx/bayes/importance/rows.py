@@ -30,6 +30,8 @@ from mixedfx.pls.factors import group_factors
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
+CROWDED = 100  # dense products of so many numbers take the time of a product on the pattern
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -176,6 +178,37 @@ class Rows:
         entry = entry.reshape(keys.shape)
         parts = [_map(entry, self.z[:, a : a + 1] * z2, len(found)) for a in range(self.k)]
         return sparse.csr_array(sparse.vstack(parts)), found // self.q2, found % self.q2
+
+    @cached_property
+    def to_levels(self) -> sparse.csr_array:
+        """(J, e) sums of the entries of the coupling over each level."""
+        _, levels, _ = self.coupling
+        return sparse.csr_array((np.ones(len(levels)), (levels, np.arange(len(levels)))), (self.n_levels, len(levels)))
+
+    @cached_property
+    def to_columns(self) -> sparse.csr_array:
+        """(q2, e) sums of the entries of the coupling over each column."""
+        _, _, columns = self.coupling
+        return sparse.csr_array((np.ones(len(columns)), (columns, np.arange(len(columns)))), (self.q2, len(columns)))
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of `pairs`."""
+        return int((np.bincount(self.coupling[1]) ** 2).sum())
+
+    @cached_property
+    def crowded(self) -> bool:
+        """Whether the levels of the first factor meet so much of the second that dense products are faster."""
+        return self.n_levels * self.q2**2 < CROWDED * self.n_pairs
+
+    @property
+    def width(self) -> int:
+        """Numbers that one draw holds at once."""
+        most = max(self.n, 4 * self.n_levels * self.k**2)
+        if not self.q2:
+            return most
+        across = self.n_levels * self.q2 if self.crowded else self.n_pairs
+        return max(most, self.q2**2, self.k * across)
 
     @cached_property
     def pairs(self) -> tuple[Codes, Codes, sparse.csr_array, Codes, Codes]:

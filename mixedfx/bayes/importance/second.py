@@ -32,6 +32,7 @@ from mixedfx.bayes.importance.levels import (
     solved,
 )
 from mixedfx.bayes.importance.rows import Rows
+from mixedfx.linalg import batched
 
 Array = NDArray[np.float64]
 Factors = tuple[Array, ...]
@@ -157,12 +158,18 @@ def _second(rows: Rows, factors: Factors, F1: Array, K: Array, w: Array) -> tupl
     map2, one, two = rows.gram2
     S = np.zeros((D, q2, q2))
     S[:, one, two] = (map2 @ w).T
-    mapping, levels, _ = rows.coupling
+    mapping, levels, columns = rows.coupling
     B = (mapping @ w).reshape(rows.k, -1, D)
     across = scaled(F1, B, transposed=True)
-    half = np.einsum("abed,bed->aed", K[:, :, levels], across)
-    left, right, sums, one, two = rows.pairs
-    S[:, one, two] -= (sums @ (half[:, left] * half[:, right]).sum(axis=0)).T
+    half = batched.product(K[:, :, levels], across[:, None])[:, 0]
+    if rows.crowded:
+        dense = np.zeros((D, rows.k, rows.n_levels, q2))
+        dense[:, :, levels, columns] = half.transpose(2, 0, 1)
+        dense = dense.reshape(D, -1, q2)
+        S -= dense.transpose(0, 2, 1) @ dense
+    else:
+        left, right, sums, one, two = rows.pairs
+        S[:, one, two] -= (sums @ (half[:, left] * half[:, right]).sum(axis=0)).T
     for t, where in rows.slices:
         F = factors[t]
         k = F.shape[1]
@@ -179,19 +186,13 @@ def _second(rows: Rows, factors: Factors, F1: Array, K: Array, w: Array) -> tupl
 
 def _gather(rows: Rows, across: Array, x: Array) -> Array:
     """(q2, D) B'F1 x, of x (k, J, D)."""
-    _, levels, columns = rows.coupling
-    out = np.zeros((rows.q2, x.shape[2]))
-    np.add.at(out, columns, (across * x[:, levels]).sum(axis=0))
-    return out
+    return rows.to_columns @ (across * x[:, rows.coupling[1]]).sum(axis=0)
 
 
 def moved(rows: Rows, factors: Factors, K: Array, across: Array, step2: Array) -> Array:
     """(k, J, D) M^{-1} F1'B F2 step2: how the modes of the first factor answer to the second level."""
-    mapping, levels, columns = rows.coupling
-    terms = across * spread(rows, factors, step2)[columns]
-    out = np.zeros((rows.k, rows.n_levels, step2.shape[1]))
-    np.add.at(out, (slice(None), levels), terms)
-    return solved(K, out)
+    terms = across * spread(rows, factors, step2)[rows.coupling[2]]
+    return solved(K, np.stack([rows.to_levels @ one for one in terms]))
 
 
 def _solve(root: Array, b: Array) -> Array:

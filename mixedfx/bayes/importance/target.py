@@ -36,7 +36,7 @@ Array = NDArray[np.float64]
 Report = Callable[[int], None]
 
 FARTHEST = 40.0  # coordinates beyond this have no density that a computer can tell from zero
-HELD = 2**21  # numbers of one array over rows and draws
+HELD = 2**19  # numbers of one array over rows and draws
 STEPS = 3  # Newton steps of a weighted point, from the effects at the mode
 SMOOTH_STEPS, SMOOTH = 40, 1e-8  # of Laplace's approximation, and twice the gain that ends them
 
@@ -200,8 +200,7 @@ class GlmmTarget:
     def _parts(self, psi: Array) -> list[NDArray[np.intp]]:
         """Points with a density, in parts that fit in memory."""
         inside = np.flatnonzero((np.abs(psi) < FARTHEST).all(axis=1))
-        width = max(self.rows.n, self.rows.q2**2, 4 * self.rows.n_levels * self.rows.k, 1)
-        count = max(1, -(-len(inside) * width // HELD))
+        count = max(1, -(-len(inside) * self.rows.width // HELD))
         return [part for part in np.array_split(inside, count) if len(part)]
 
 
