@@ -11,7 +11,6 @@ import math
 import numpy as np
 
 from mixedfx.linalg.compiled import compiled
-from mixedfx.linalg.density_rows import density
 
 LONGEST = 4.0
 
@@ -64,6 +63,38 @@ def normal_quantile(p):
 
 
 @compiled
+def log_density(kind, y, m, eta, shape):
+    """Log f, up to what eta does not move; kinds are those of `mixedfx.linalg.density_rows`."""
+    if kind == 0:
+        return y * eta - m * (max(eta, 0.0) + math.log1p(math.exp(-abs(eta))))
+    mu = math.exp(min(eta, 700.0))
+    if kind == 1:
+        return y * eta - mu
+    if kind == 2:
+        return y * eta - (y + shape) * math.log1p(mu / shape)
+    return -shape * eta - shape * y / mu
+
+
+@compiled
+def slopes(kind, y, m, eta, shape):
+    """Derivative of log f in eta, and minus its second derivative."""
+    if kind == 0:
+        q = math.exp(-abs(eta))
+        d = 1.0 / (1.0 + q)
+        p = d if eta >= 0.0 else q * d
+        return y - m * p, m * q * d * d
+    mu = math.exp(min(eta, 700.0))
+    if kind == 1:
+        return y - mu, mu
+    if kind == 2:
+        total = shape + mu
+        a = (y + shape) * (mu / total)
+        return y - a, a * (shape / total)
+    a = shape * y / mu
+    return a - shape, a
+
+
+@compiled
 def integrals(kind, y, m, shape, base, starts, z, F, steps, lattice, bend, shifts, choices, total, v):
     """Fill `total` (D,) with logs of the products of the levels' means, and replace `v` (D, J, k) by points chosen.
 
@@ -82,6 +113,8 @@ def integrals(kind, y, m, shape, base, starts, z, F, steps, lattice, bend, shift
     u = np.empty(k)
     longest = np.max(starts[1:] - starts[:-1])
     zf = np.empty((longest, k))
+    known = np.empty(longest)
+    single = kind == 0 and np.all(m == 1.0)
     for d in range(D):
         total[d] = 0.0
         for j in range(J):
@@ -102,7 +135,7 @@ def integrals(kind, y, m, shape, base, starts, z, F, steps, lattice, bend, shift
                     eta = base[d, i]
                     for a in range(k):
                         eta += zf[i - begin, a] * c[a]
-                    _, s, w = density(kind, y[i], m[i], eta, shape[d])
+                    s, w = slopes(kind, y[i], m[i], eta, shape[d])
                     for a in range(k):
                         g[a] += s * zf[i - begin, a]
                         wz = w * zf[i - begin, a]
@@ -137,6 +170,11 @@ def integrals(kind, y, m, shape, base, starts, z, F, steps, lattice, bend, shift
                 share = min(1.0, LONGEST / max(math.sqrt(length), 1e-300))
                 for a in range(k):
                     c[a] += share * step[a]
+            for i in range(begin, end):
+                eta = base[d, i]
+                for a in range(k):
+                    eta += zf[i - begin, a] * c[a]
+                known[i - begin] = eta
             log_root = 0.0
             for a in range(k):
                 log_root += math.log(K[a, a])
@@ -164,14 +202,27 @@ def integrals(kind, y, m, shape, base, starts, z, F, steps, lattice, bend, shift
                 for a in range(k):
                     one -= 0.5 * points[2 * at, a] ** 2
                     two -= 0.5 * points[2 * at + 1, a] ** 2
+                more, less = 1.0, 1.0
                 for i in range(begin, end):
-                    eta = base[d, i]
+                    eta = known[i - begin]
                     move = 0.0
                     for a in range(k):
-                        eta += zf[i - begin, a] * c[a]
                         move += zf[i - begin, a] * u[a]
-                    one += log_density(kind, y[i], m[i], eta + move, shape[d])
-                    two += log_density(kind, y[i], m[i], eta - move, shape[d])
+                    if single:  # log f = y eta - max(eta, 0) - log(1 + exp(-|eta|)), the logarithm of a product
+                        left, right = eta + move, eta - move
+                        one += y[i] * left - max(left, 0.0)
+                        two += y[i] * right - max(right, 0.0)
+                        more *= 1.0 + math.exp(-abs(left))
+                        less *= 1.0 + math.exp(-abs(right))
+                        if max(more, less) > 1e150:
+                            one -= math.log(more)
+                            two -= math.log(less)
+                            more, less = 1.0, 1.0
+                    else:
+                        one += log_density(kind, y[i], m[i], eta + move, shape[d])
+                        two += log_density(kind, y[i], m[i], eta - move, shape[d])
+                one -= math.log(more)
+                two -= math.log(less)
                 terms[2 * at], terms[2 * at + 1] = one, two
                 top = max(top, one, two)
             if not top > -math.inf:
@@ -190,16 +241,3 @@ def integrals(kind, y, m, shape, base, starts, z, F, steps, lattice, bend, shift
                 part += terms[chosen]
             for a in range(k):
                 c[a] = points[chosen, a]
-
-
-@compiled
-def log_density(kind, y, m, eta, shape):
-    """Log f alone, as `mixedfx.linalg.density_rows.density` has it."""
-    if kind == 0:
-        return y * eta - m * (max(eta, 0.0) + math.log1p(math.exp(-abs(eta))))
-    mu = math.exp(min(eta, 700.0))
-    if kind == 1:
-        return y * eta - mu
-    if kind == 2:
-        return y * eta - (y + shape) * math.log1p(mu / shape)
-    return -shape * eta - shape * y / mu

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family
 
 Array = NDArray[np.float64]
-Three = tuple[Array, Array, Array]
+Two = tuple[Array, Array]
 
 
-def _logit(y: Array, m: Array, eta: Array, shape: Array) -> Three:
-    q = np.exp(-np.abs(eta))
-    d = 1.0 / (1.0 + q)
-    p = np.where(eta >= 0.0, d, q * d)
-    return y * eta - m * (np.maximum(eta, 0.0) + np.log1p(q)), y - m * p, m * q * d * d
+def _logit(y: Array, m: Array, eta: Array, shape: Array) -> Two:
+    p = special.expit(eta)
+    mean = m * p
+    return y - mean, mean - mean * p
 
 
 def _logit_value(y: Array, m: Array, eta: Array, shape: Array) -> Array:
@@ -36,29 +36,29 @@ def _mu(eta: Array) -> Array:
     return np.exp(np.minimum(eta, 700.0))
 
 
-def _poisson(y: Array, m: Array, eta: Array, shape: Array) -> Three:
+def _poisson(y: Array, m: Array, eta: Array, shape: Array) -> Two:
     mu = _mu(eta)
-    return y * eta - mu, y - mu, mu
+    return y - mu, mu
 
 
 def _poisson_value(y: Array, m: Array, eta: Array, shape: Array) -> Array:
     return y * eta - _mu(eta)
 
 
-def _negbinomial(y: Array, m: Array, eta: Array, shape: Array) -> Three:
+def _negbinomial(y: Array, m: Array, eta: Array, shape: Array) -> Two:
     mu = _mu(eta)
-    total, counts = shape + mu, y + shape
-    a = counts * (mu / total)
-    return y * eta - counts * np.log1p(mu / shape), y - a, a * (shape / total)
+    total = shape + mu
+    a = (y + shape) * (mu / total)
+    return y - a, a * (shape / total)
 
 
 def _negbinomial_value(y: Array, m: Array, eta: Array, shape: Array) -> Array:
     return y * eta - (y + shape) * np.log1p(_mu(eta) / shape)
 
 
-def _gamma(y: Array, m: Array, eta: Array, shape: Array) -> Three:
+def _gamma(y: Array, m: Array, eta: Array, shape: Array) -> Two:
     a = shape * y / _mu(eta)
-    return -shape * eta - a, a - shape, a
+    return a - shape, a
 
 
 def _gamma_value(y: Array, m: Array, eta: Array, shape: Array) -> Array:
@@ -73,14 +73,14 @@ class Formulas:
     ----------
     kind
         Its number in `mixedfx.linalg.density_rows`.
-    scan
-        (y, trials, eta, shape) -> (n, D) log f without what eta does not move, its derivative, minus its second one.
+    slopes
+        (y, trials, eta, shape) -> (n, D) derivatives of log f in eta, and minus its second ones.
     value
-        The first of them alone.
+        The same -> (n, D) log f without what eta does not move.
     """
 
     kind: int
-    scan: Callable[[Array, Array, Array, Array], Three]
+    slopes: Callable[[Array, Array, Array, Array], Two]
     value: Callable[[Array, Array, Array, Array], Array]
 
 
@@ -122,15 +122,13 @@ class RowDensity:
         """(n,) numbers of trials; ones where there are none."""
         return np.ones(len(self.y)) if self.facts.trials is None else np.asarray(self.facts.trials, dtype=np.float64)
 
-    def scan(self, eta: Array, aux: Mapping[str, Array]) -> Three:
-        """(n, D) log densities, up to `constant`, their derivatives in eta, and weights of zero at least."""
+    def slopes(self, eta: Array, aux: Mapping[str, Array]) -> Two:
+        """(n, D) derivatives of the log densities in eta, and weights of zero at least."""
         if self.formulas is not None:
-            return self.formulas.scan(self.y[:, None], self.trials[:, None], eta, shape_of(aux))
-        value = self.value(eta, aux)
+            return self.formulas.slopes(self.y[:, None], self.trials[:, None], eta, shape_of(aux))
         first, second = self.family.derivatives(self.y, eta.T, aux, self.facts, 2)
-        s, w = first.T, np.maximum(-second.T, 0.0)
-        fine = np.isfinite(value)
-        return value, np.where(fine, s, 0.0), np.where(fine, w, 0.0)
+        fine = np.isfinite(first.T) & np.isfinite(second.T)
+        return np.where(fine, first.T, 0.0), np.where(fine, np.maximum(-second.T, 0.0), 0.0)
 
     def value(self, eta: Array, aux: Mapping[str, Array]) -> Array:
         """(n, D) log densities, up to `constant`."""

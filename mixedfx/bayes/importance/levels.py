@@ -158,7 +158,7 @@ def _vectorised(
     k, J, D = v.shape
     K = np.zeros((k, k, J, D))
     for _ in range(steps):
-        _, s, w = rows.density.scan(base + rows.predictor(scaled(F, v)), aux)
+        s, w = rows.density.slopes(base + rows.predictor(scaled(F, v)), aux)
         K, _ = inverse_root(curvature(rows, F, w))
         v = v + limited(solved(K, scaled(F, rows.scores(s), transposed=True) - v))
     log_root = sum(np.log(K[a, a]) for a in range(k))  # log|L|

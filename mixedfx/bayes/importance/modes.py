@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 SHARES = (1.0, 0.2)  # movement of the linear predictor by random effects, root mean square, at the starts
 STEP, SECOND_STEP = 1e-4, 1e-2  # of first and of second differences
-FLAT = 0.03  # largest derivative at a top: the proposal is adapted afterwards
+FLAT = 0.1  # largest derivative at a top: the proposal is adapted afterwards
 
 
 def find_modes(target: GlmmTarget) -> tuple[Modes, Point]:
@@ -35,10 +35,11 @@ def find_modes(target: GlmmTarget) -> tuple[Modes, Point]:
     ends = STEP * np.eye(d)
 
     def density(psi: Array) -> tuple[Array, Array]:
-        nonlocal count
+        nonlocal count, near
         points = (psi[:, None] + np.concatenate([np.zeros((1, d)), ends, -ends])).reshape(-1, d)
         count += len(points)
-        values = target.laplace(points, near).reshape(len(psi), -1)
+        found, near = target.laplace(points, near)
+        values = found.reshape(len(psi), -1)
         with np.errstate(invalid="ignore"):
             gradient = (values[:, 1 : d + 1] - values[:, d + 1 :]) / (2 * STEP)
         fine = np.isfinite(gradient).all(axis=1)
@@ -62,7 +63,7 @@ def find_modes(target: GlmmTarget) -> tuple[Modes, Point]:
             count += 2 * d * (d + 1)
     modes.sort(key=lambda mode: -mode.log_mass)
     kept = tuple(mode for mode in modes if mode.log_mass > modes[0].log_mass - RELEVANT)
-    return Modes(kept, len(starts), count), target.effects(kept[0].phi, near)
+    return Modes(kept, len(starts), count), target.effects(kept[0].phi, near, np.sqrt(np.diag(kept[0].covariance)))
 
 
 def starting_points(target: GlmmTarget) -> Array:
@@ -96,7 +97,7 @@ def _covariance(target: GlmmTarget, near: Point, psi: Array) -> Array:
     i, j = np.triu_indices(d)
     one, other = SECOND_STEP * np.eye(d)[i], SECOND_STEP * np.eye(d)[j]
     points = np.concatenate([one + other, one - other, other - one, -one - other])
-    values = target.laplace(psi + points, near).reshape(4, -1)
+    values = target.laplace(psi + points, near)[0].reshape(4, -1)
     hessian = np.empty((d, d))
     with np.errstate(invalid="ignore"):
         hessian[i, j] = hessian[j, i] = (values[1] + values[2] - values[0] - values[3]) / (4 * SECOND_STEP**2)

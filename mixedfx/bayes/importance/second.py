@@ -36,6 +36,7 @@ from mixedfx.linalg import batched
 
 Array = NDArray[np.float64]
 Factors = tuple[Array, ...]
+SURE = 0.2  # twice the promised gain of a step that is taken without a look at what it gains
 SMALLEST = 1e-4  # share of a step below which a draw stays where it is
 
 
@@ -115,8 +116,8 @@ def joint_mode(
 
     constant = rows.density.constant(aux, base.shape[1])
     for count in range(steps + 1):
-        f, s, w = rows.density.scan(predictor(v1, v2), aux)
-        value = f.sum(axis=0) - penalty(v1, v2)
+        eta = predictor(v1, v2)
+        s, w = rows.density.slopes(eta, aux)
         K, logdet = inverse_root(curvature(rows, F1, w))
         g1 = scaled(F1, rows.scores(s), transposed=True) - v1
         step1 = solved(K, g1)
@@ -131,10 +132,17 @@ def joint_mode(
             root, across, step2 = np.zeros((len(F1), 0, 0)), np.zeros((rows.k, 0, len(F1))), v2
             left = (g1 * step1).sum(axis=(0, 1))
         left = np.where(np.isfinite(left), left, 0.0)
-        if count == steps or left.max(initial=0.0) <= tolerance:
+        most = left.max(initial=0.0)
+        last = count == steps or most <= tolerance
+        if last or most > SURE:
+            value = rows.density.value(eta, aux).sum(axis=0) - penalty(v1, v2)
+        if last:
             return JointMode(v1, v2, value + constant, logdet, left, K, root, across)
         step1 = limited(step1)
         step2 = np.where(np.isfinite(step2), step2, 0.0)
+        if most <= SURE:
+            v1, v2 = v1 + step1, v2 + step2 if rows.q2 else v2
+            continue
         v1, v2 = _searched(rows, aux, predictor, penalty, value, v1, v2, step1, step2)
     raise AssertionError("the loop returns")
 
@@ -212,7 +220,7 @@ def integrals(
     rows, base, factors, aux
         The model at D points: (n, D) fixed part of the predictor, for each random term (D, k, k) factors.
     start
-        Where the search for modes begins, (k, J) and (q2,), of standardised effects.
+        Where the search for modes begins, (k, J, D) and (q2, D), of standardised effects.
     steps
         Newton steps.
     rule
@@ -221,11 +229,11 @@ def integrals(
         Random numbers.
     """
     D = base.shape[1]
-    v1 = np.repeat(start[0][:, :, None], D, axis=2)
+    v1, v2 = start
     if not rows.q2:
         total, drawn = level_integrals(rows, base, first_factor(rows, factors), aux, v1, steps, rule, rng)
         return total, drawn, np.zeros((0, D))
-    mode = joint_mode(rows, base, factors, aux, v1, np.repeat(start[1][:, None], D, axis=1), steps)
+    mode = joint_mode(rows, base, factors, aux, v1, v2, steps)
     z = rng.standard_normal((rows.q2, D))
     move = np.linalg.solve(mode.root.transpose(0, 2, 1), z.T[:, :, None])[:, :, 0].T
     answer = moved(rows, factors, mode.K, mode.across, move)
@@ -234,7 +242,7 @@ def integrals(
     for sign in (1.0, -1.0):
         v2 = mode.v2 + sign * move
         known = base + rows.Z2 @ spread(rows, factors, v2)
-        total, drawn = level_integrals(rows, known, F1, aux, mode.v1 - sign * answer, 2, rule, rng)
+        total, drawn = level_integrals(rows, known, F1, aux, mode.v1 - sign * answer, 1, rule, rng)
         terms.append(total - 0.5 * (v2**2).sum(axis=0) - log_q)
         ones.append(drawn)
         twos.append(v2)

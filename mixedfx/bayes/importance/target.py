@@ -36,17 +36,43 @@ Array = NDArray[np.float64]
 Report = Callable[[int], None]
 
 FARTHEST = 40.0  # coordinates beyond this have no density that a computer can tell from zero
-HELD = 2**19  # numbers of one array over rows and draws
-STEPS = 3  # Newton steps of a weighted point, from the effects at the mode
-SMOOTH_STEPS, SMOOTH = 40, 1e-8  # of Laplace's approximation, and twice the gain that ends them
+HELD = 2**17  # numbers of one array over rows and draws
+STEPS = 1  # Newton steps of a weighted point, from the effects that are predicted
+OUTERMOST = 6.0  # standardised effects that are predicted
+DIFFERENCE = 0.1  # of the derivatives of effects, in standard deviations of the coordinates
+SMOOTH_STEPS, SMOOTH = 40, 1e-6  # of Laplace's approximation, and twice the gain that ends them
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """Where searches for effects begin: standardised effects (k, J) and (q2,)."""
+    """Where searches for effects begin.
+
+    Attributes
+    ----------
+    v1, v2
+        (k, J) and (q2,) standardised effects.
+    psi, slope1, slope2
+        (size,) where they are those at the mode, and their derivatives (size, k, J) and (size, q2) there; None where
+        they are the same for all parameters.
+    """
 
     v1: Array
     v2: Array
+    psi: Array | None = None
+    slope1: Array | None = None
+    slope2: Array | None = None
+
+    def at(self, psi: Array) -> tuple[Array, Array]:
+        """(k, J, D) and (q2, D) effects for points (D, size), to first order."""
+        if self.psi is None or self.slope1 is None or self.slope2 is None:
+            D = len(psi)
+            return np.repeat(self.v1[:, :, None], D, axis=2), np.repeat(self.v2[:, None], D, axis=1)
+        away = (psi - self.psi).T
+        d, k, J = self.slope1.shape
+        v1 = self.v1[:, :, None] + (self.slope1.reshape(d, -1).T @ away).reshape(k, J, -1)
+        return np.clip(v1, -OUTERMOST, OUTERMOST), np.clip(
+            self.v2[:, None] + self.slope2.T @ away, -OUTERMOST, OUTERMOST
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,21 +159,35 @@ class GlmmTarget:
         return total
 
     # --- densities ---------------------------------------------------------------------------------------------------
-    def laplace(self, psi: Array, start: Point) -> Array:
-        """(D,) log posterior densities by Laplace's approximation; minus infinity where there is none."""
+    def laplace(self, psi: Array, start: Point) -> tuple[Array, Point]:
+        """(D,) log posterior densities by Laplace's approximation, minus infinity where there is none.
+
+        Besides, the effects at the mode for the first of the points, where that has a density.
+        """
         out = np.full(len(psi), -np.inf)
         for at in self._parts(psi):
-            out[at] = self._mode(psi[at], start).laplace + self.log_prior(psi[at])
-        return np.where(np.isnan(out), -np.inf, out)
+            mode = self._mode(psi[at], start)
+            out[at] = mode.laplace + self.log_prior(psi[at])
+            if at[0] == 0 and np.isfinite(out[0]):
+                start = Point(mode.v1[:, :, 0], mode.v2[:, 0])
+        return np.where(np.isnan(out), -np.inf, out), start
 
-    def effects(self, psi: Array, start: Point) -> Point:
-        """Standardised effects at the mode for one point (size,)."""
+    def effects(self, psi: Array, start: Point, sd: Array | None = None) -> Point:
+        """Effects at the mode for one point (size,); with their derivatives where coordinates have an `sd` (size,)."""
         mode = self._mode(psi[None], start)
-        return Point(mode.v1[:, :, 0], mode.v2[:, 0])
+        found = Point(mode.v1[:, :, 0], mode.v2[:, 0])
+        if sd is None:
+            return found
+        steps, d = DIFFERENCE * np.diag(sd), self.size
+        ends = self._mode(np.concatenate([psi + steps, psi - steps]), found)
+        slope1, slope2 = (
+            np.moveaxis(v[..., :d] - v[..., d:], -1, 0) / (2 * DIFFERENCE * sd).reshape(-1, *[1] * (v.ndim - 1))
+            for v in (ends.v1, ends.v2)
+        )
+        return Point(found.v1, found.v2, psi, slope1, slope2)
 
     def _mode(self, psi: Array, start: Point):
-        D = len(psi)
-        v1, v2 = np.repeat(start.v1[:, :, None], D, axis=2), np.repeat(start.v2[:, None], D, axis=1)
+        v1, v2 = start.at(psi)
         base, factors, aux = self.base(psi), self.factors(psi), self.aux(psi)
         with np.errstate(all="ignore"):
             return joint_mode(self.rows, base, factors, aux, v1, v2, SMOOTH_STEPS, SMOOTH)
@@ -168,7 +208,7 @@ class GlmmTarget:
             factors = self.factors(psi[at])
             with np.errstate(all="ignore"):
                 out[at], v1, v2 = integrals(
-                    self.rows, self.base(psi[at]), factors, self.aux(psi[at]), (start.v1, start.v2), STEPS, rule, rng
+                    self.rows, self.base(psi[at]), factors, self.aux(psi[at]), start.at(psi[at]), STEPS, rule, rng
                 )
             if effects:
                 u[at] = self.natural(factors, v1, v2)
