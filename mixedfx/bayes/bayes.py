@@ -60,9 +60,18 @@ def bayes(
     are sampled by importance sampling from an adapted multivariate t distribution (a mixture of them where there are
     several modes) with Pareto-smoothed weights, and each draw of them is completed by an exact draw of (beta, u). Draws
     are independent. Where the weights cannot be trusted (k-hat above 0.7), or where there are more than two dozen
-    variance parameters, NUTS samples the same low-dimensional density. All other models are written as Stan programs
-    and sampled by NUTS. `PosteriorFit.diagnostics` says what happened. An interrupt (Ctrl-C) ends every engine with
-    KeyboardInterrupt, and leaves no draws behind.
+    variance parameters, NUTS samples the same low-dimensional density.
+
+    Other models with random terms (all families but the Gaussian on its own scale, cumulative and categorical) are
+    sampled by importance without chains too: beta, variances and auxiliary parameters from such a mixture, adapted to
+    the posterior, and the random effects with an unbiased estimate of the likelihood that comes with a draw of them
+    (the levels of the largest grouping factor are integrated one by one, by randomly shifted points around their modes;
+    the effects of others are drawn together). Weights are exact: nothing of Laplace's approximation remains but the
+    shape of the proposal. A forecast of the variance of the log weights says before any draw whether they can be
+    trusted, and k-hat says so afterwards; where they cannot, as with hundreds of effects that few rows inform in
+    several crossed factors, NUTS samples. All other models are written as Stan programs and sampled by NUTS.
+    `PosteriorFit.diagnostics` says what happened. An interrupt (Ctrl-C) ends every engine with KeyboardInterrupt, and
+    leaves no draws behind.
 
     Parameters
     ----------
@@ -82,9 +91,11 @@ def bayes(
         group)``, ``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``; the most specific wins. A set, such as
         `mixedfx.priors.pooled_interactions()`.
     engine
-        ``"auto"``: the collapsed engine where it can, else stanli; CmdStan where it is installed and a large model asks
-        for threads within chains, or for an approximation (`algorithm`). ``"collapsed"``: as said above. ``"nuts"``:
-        NUTS on the collapsed density at once. ``"stanli"``: NUTS on all parameters, no compiler needed.
+        ``"auto"``: the collapsed engine where it can, else importance sampling; where that cannot, or refuses, or an
+        option was given that it does not have, stanli; CmdStan where it is installed and a large model asks for threads
+        within chains, or for an approximation (`algorithm`). ``"collapsed"``, ``"importance"``: as said above; by name
+        importance sampling raises where it refuses. ``"nuts"``: NUTS on the collapsed density at once. ``"stanli"``:
+        NUTS on all parameters, no compiler needed.
         ``"cmdstan"``: the same by CmdStan, which compiles the program once.
     draws
         Number of draws kept over all chains, rounded up to a multiple of `chains`.
@@ -125,10 +136,11 @@ def bayes(
         Whether to show how far the sampler has come: True, False, or None, which shows it on a terminal and in a
         notebook after a second. Or a function, called with each `mixedfx.progress.Report`.
     cores
-        Chains that run at the same time (stanli, cmdstan). The collapsed engine uses one core.
+        Chains that run at the same time (stanli, cmdstan). The other engines use one core.
     proposals
-        Number of weighted points of the collapsed engine, at least `draws`. By default as many as promise `draws`
-        effective ones: 2 to 12 times `draws`, or 1.25 to 4 times where each takes a factorisation of its own.
+        Number of weighted points of the engines collapsed and importance, at least `draws`. By default as many as
+        promise `draws` effective ones: 2 to 12 times `draws`, or 1.25 to 4 times where each takes a factorisation of
+        its own; 1.25 to 6 times by importance.
     control
         Options of the engine together, these and those that are no arguments of their own (``k_hat``, ``start``, ...):
         `mixedfx.control`, or a mapping. An option given here and by its own name has to have one value.
@@ -153,6 +165,8 @@ def bayes(
         family without a scale.
     MemoryForecastError
         Draws that would not fit in the memory that is free.
+    ImportanceError
+        With ``engine="importance"``, where the weights cannot be trusted or are forecast to be such.
     MissingPackageError
         Where the engine is not installed; the message names the line that installs it.
 
@@ -222,8 +236,8 @@ def prior_predictive(
 
     Returned is a fit whose draws come from the prior: ``simulate()`` gives responses, ``mixedfx.effects`` subgroup
     effects, ``ppc()`` the density of the data over simulated ones. Scales that are taken from the data still look at
-    its spread. Draws for Gaussian models with random terms are independent; those of other models come from four
-    chains of NUTS on the prior.
+    its spread. Draws for models that the engines collapsed and importance can sample are independent; those of
+    other models come from four chains of NUTS on the prior.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """What `engine=` can be: every sampler under its name, and what a sampler has to have.
 
-Samplers that integrate beta and u out, one that weights draws of them, those that run Stan programs, and any other stand in one list, `SAMPLERS`; a new
-one is an entry there. What `mixedfx.bayes` accepts, offers, chooses and says in messages, and what `mixedfx.load`
-reads, is taken from it.
+Samplers that integrate beta and u out, one that weights draws of them, those that run Stan programs, and any other
+stand in one list, `SAMPLERS`; a new one is an entry there. What `mixedfx.bayes` accepts, offers, chooses and says in
+messages, and what `mixedfx.load` reads, is taken from it.
 """
 
 from __future__ import annotations

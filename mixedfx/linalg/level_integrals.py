@@ -146,7 +146,7 @@ def integrals(kind, y, m, shape, base, starts, z, F, steps, lattice, bend, shift
                         t = A[a, b]
                         for e in range(b):
                             t -= A[a, e] * A[b, e]
-                        A[a, b] = math.sqrt(max(t, 1e-300)) if a == b else t / A[b, b]
+                        A[a, b] = math.sqrt(max(t, 1.0)) if a == b else t / A[b, b]
                 for b in range(k):
                     K[b, b] = 1.0 / A[b, b]
                     for a in range(b + 1, k):

@@ -13,8 +13,8 @@ their difference is V = Var R given psi. With one point for each draw it is twic
 next order of Laplace's approximation (Shun & McCullagh 1995), 2 (t'C t / 8 + sum w'w'C^3 / 12); reflected pairs take
 these away, and V is of the order beyond. It is estimated from `PILOT` points around the mode, for rules with more and
 more points a level, and the rule is taken that promises most effective draws for its work, which grows as the passes
-over the rows while effective draws fall as exp(-V). Above `MOST_VARIANCE` no rule will do: the weights of lognormal
-tails would rest on a few draws. The engine then refuses before it has drawn.
+over the rows while effective draws fall as exp(-V). Above `MOST_VARIANCE` no rule will do: the weights would rest
+on a few draws. The engine then refuses before it has drawn.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ MOST_SECOND = 200  # effects of the second level, whose precision is a dense mat
 PAIRS = (1, 4, 8, 16, 32)  # of points for each level, tried in turn
 PILOT = 150  # pairs of estimates
 EVEN = 0.05  # variance of log weights that more points need not lower
-MOST_VARIANCE = 1.2  # above it the weights cannot be trusted
+MOST_VARIANCE = 1.4  # above it the weights cannot be trusted, or too few points count
+LEAST_SHARE = 0.1  # of effective points, below which chains are as good
 ROUNDS, ADAPTATION = 4, (400, 50)  # of adaptation; points in each, at least and for each coordinate
 ATTEMPTS = 2
 EXTRA = (1.25, 6.0)  # proposals for each draw kept, fewest and most
@@ -116,7 +117,7 @@ def sample(
         )
     if target.rows.q2 > MOST_SECOND:
         raise _refusal(
-            f"{target.rows.q2} random effects belong to other grouping factors than the largest, more than {MOST_SECOND}"
+            f"{target.rows.q2} random effects are of other grouping factors than the largest, more than {MOST_SECOND}"
         )
     report("searching for modes", 0, 0)
     modes, start = find_modes(target)
@@ -135,11 +136,13 @@ def sample(
     for attempt in range(ATTEMPTS):
         found = _weighted(target, proposal, start, expected.rule, n, rng, report)
         spent += n
-        if found.k_hat <= settings.k_hat:
+        if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
             return _kept(found, draws, expected, modes, spent, begin, rng)
         if attempt < ATTEMPTS - 1:  # so many points know the tails better than a round of adaptation did
             proposal = proposal.refit(found.psi, found.weights)
-    raise _refusal(f"k-hat of the importance weights is {found.k_hat:.2f}, above {settings.k_hat:g}")
+    if found.k_hat > settings.k_hat:
+        raise _refusal(f"k-hat of the importance weights is {found.k_hat:.2f}, above {settings.k_hat:g}")
+    raise _refusal(f"{found.share:.0%} of the weighted points are effective, less than {LEAST_SHARE:.0%}")
 
 
 def _refusal(why: str) -> ImportanceError:
@@ -190,6 +193,11 @@ class _Weighted:
     log_ratios: Array
     weights: Array
     k_hat: float
+
+    @property
+    def share(self) -> float:
+        """Share of effective points."""
+        return float(1 / np.sum(self.weights**2)) / len(self.weights)
 
 
 def _weighted(

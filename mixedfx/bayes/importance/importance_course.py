@@ -98,7 +98,7 @@ class ImportanceSampling:
         return [
             ("Method", "all parameters by importance sampling, random effects around their modes; draws are exact"),
             ("k-hat", f"{self.k_hat:.2f}; weights can be trusted up to {RELIABLE}"),
-            ("Forecast", f"variance of the log weights {self.forecast:.2g} given the parameters, {self.points} points a level"),
+            ("Forecast", f"log weights of variance {self.forecast:.2g} given parameters; {self.points} points a level"),
             ("Weights", f"{self.ess:.0f} effective of {self.proposals} weighted points ({share:.0%})"),
             ("Draws", f"{n_draws}, {self.distinct} of them distinct"),
             ("Modes", f"{self.modes}, from {self.starts} starting points"),

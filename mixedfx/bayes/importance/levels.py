@@ -79,11 +79,19 @@ def curvature(rows: Rows, F: Array, w: Array) -> Array:
 
 
 def inverse_root(M: Array) -> tuple[Array, Array]:
-    """(k, k, J, D) inverses K of the lower Cholesky factors of M, and (D,) log determinants of all M together."""
+    """(k, k, J, D) inverses K of the lower Cholesky factors of M, and (D,) log determinants of all M together.
+
+    M is I and something positive, so that no pivot of its is below one, whatever digits were lost at points far out.
+    """
     k = len(M)
     if k == 1:
         return 1.0 / np.sqrt(M), np.log(M[0, 0]).sum(axis=0)
-    K = batched.invert_lower(batched.cholesky(M.reshape(k, k, -1))).reshape(M.shape)
+    L = np.zeros_like(M)
+    for j in range(k):
+        L[j, j] = np.sqrt(np.fmax(M[j, j] - (L[j, :j] ** 2).sum(axis=0), 1.0))
+        for i in range(j + 1, k):
+            L[i, j] = (M[i, j] - (L[i, :j] * L[j, :j]).sum(axis=0)) / L[j, j]
+    K = batched.invert_lower(L.reshape(k, k, -1)).reshape(M.shape)
     return K, -2.0 * sum(np.log(K[a, a]) for a in range(k)).sum(axis=0)
 
 
@@ -138,7 +146,7 @@ def _compiled(
 ) -> tuple[Array, Array]:  # fmt: skip
     from mixedfx.linalg.level_integrals import integrals
 
-    k, J, D = v.shape
+    k, _, D = v.shape
     shape = np.broadcast_to(next(iter(aux.values())), (D,)) if aux else np.ones(D)
     total, drawn = np.empty(D), np.ascontiguousarray(v.transpose(2, 1, 0))
     formulas = rows.density.formulas

@@ -1,4 +1,4 @@
-r"""The joint mode of all random effects given the parameters, and the distribution from which the second level is drawn.
+r"""The joint mode of all random effects given the parameters, and draws of those of the second level.
 
 With v1 (k, J) and v2 (q2) standardised effects, F1 and F2 their factors, s and w score and weight of the rows,
 
@@ -37,6 +37,7 @@ from mixedfx.linalg import batched
 Array = NDArray[np.float64]
 Factors = tuple[Array, ...]
 SURE = 0.2  # twice the promised gain of a step that is taken without a look at what it gains
+STEEPEST = 1e10  # precision of a standardised effect where digits are lost
 SMALLEST = 1e-4  # share of a step below which a draw stays where it is
 
 
@@ -189,7 +190,17 @@ def _second(rows: Rows, factors: Factors, F1: Array, K: Array, w: Array) -> tupl
         S[:, :, where] = np.einsum("dba,dqlb->dqla", F, S[:, :, where].reshape(D, q2, -1, k)).reshape(D, q2, -1)
     at = np.arange(q2)
     S[:, at, at] += 1.0
-    return np.linalg.cholesky(S), across
+    return _root(S), across
+
+
+def _root(S: Array) -> Array:
+    """(D, q2, q2) Cholesky factors; S is I and something positive, whatever digits were lost at points far out."""
+    try:
+        return np.linalg.cholesky(S)
+    except np.linalg.LinAlgError:
+        S = np.where(np.isfinite(S).all(axis=(1, 2))[:, None, None], S, np.eye(S.shape[1]))
+        values, vectors = np.linalg.eigh(S)
+        return np.linalg.cholesky((vectors * np.clip(values, 1.0, STEEPEST)[:, None]) @ vectors.transpose(0, 2, 1))
 
 
 def _gather(rows: Rows, across: Array, x: Array) -> Array:
