@@ -29,7 +29,12 @@ def _logit(y: Array, m: Array, eta: Array, shape: Array) -> Two:
 
 
 def _logit_value(y: Array, m: Array, eta: Array, shape: Array) -> Array:
-    return y * eta - m * (np.maximum(eta, 0.0) + np.log1p(np.exp(-np.abs(eta))))
+    q = np.abs(eta)  # in place from here on: half the time is that of fresh memory
+    np.exp(np.negative(q, out=q), out=q)
+    np.log1p(q, out=q)
+    q += np.maximum(eta, 0.0)
+    q *= m
+    return np.subtract(y * eta, q, out=q)
 
 
 def _mu(eta: Array) -> Array:

@@ -42,6 +42,7 @@ MOST_COORDINATES = 24
 MOST_SECOND = 200  # effects of the second level, whose precision is a dense matrix for each draw
 PAIRS = (1, 4, 8, 16, 32)  # of points for each level, tried in turn
 PILOT = 150  # pairs of estimates
+NO_LESS = 0.8  # ratio of variances from which on more points do not help: it is of the second level
 EVEN = 0.05  # variance of log weights that more points need not lower
 MOST_VARIANCE = 1.4  # above it the weights cannot be trusted, or too few points count
 LEAST_SHARE = 0.1  # of effective points, below which chains are as good
@@ -157,7 +158,7 @@ def forecast(target: GlmmTarget, modes: Modes, start: Point, rng: np.random.Gene
     mode, spent = modes.best, 0
     psi = mode.phi + rng.standard_normal((PILOT, target.size)) @ np.linalg.cholesky(mode.covariance).T
     log_q = -0.5 * mode.distance(psi) ** 2
-    best, least = Forecast(Rule(PAIRS[0]), np.inf, 0), np.inf
+    best, least, before = Forecast(Rule(PAIRS[0]), np.inf, 0), np.inf, np.inf
     for pairs in PAIRS:
         rule = Rule(pairs)
         work = STEPS + 1 + rule.points
@@ -173,8 +174,9 @@ def forecast(target: GlmmTarget, modes: Modes, start: Point, rng: np.random.Gene
         worth = work * np.exp(min(variance, 50.0))
         if worth < least:
             best, least = Forecast(rule, variance, 0), worth
-        if variance < EVEN:
+        if variance < EVEN or (pairs > PAIRS[1] and variance > NO_LESS * before):
             break
+        before = variance
     return Forecast(best.rule, best.variance, spent)
 
 

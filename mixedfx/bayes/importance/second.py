@@ -16,7 +16,7 @@ one of the two is taken in proportion to them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,19 +42,17 @@ SMALLEST = 1e-4  # share of a step below which a draw stays where it is
 
 
 @dataclass(frozen=True, eq=False)
-class JointMode:
-    """Random effects at the mode given the parameters of D draws, or near it.
+class Newton:
+    """Newton's step at one point of each of D draws, and what it was made of.
 
     Attributes
     ----------
-    v1, v2
-        (k, J, D) and (q2, D).
-    value
-        (D,) log density of rows and effects there, up to the constants of normal densities.
+    step1, step2
+        (k, J, D) and (q2, D), bounded for each level.
+    gain
+        (D,) twice the gain that the whole step promises.
     logdet
         (D,) log|A|.
-    left
-        (D,) twice the gain that another step promises.
     K
         (k, k, J, D) inverse Cholesky factors of M.
     root
@@ -63,19 +61,30 @@ class JointMode:
         (k, e, D) F1'B on its pattern.
     """
 
-    v1: Array
-    v2: Array
-    value: Array
+    step1: Array
+    step2: Array
+    gain: Array
     logdet: Array
-    left: Array
     K: Array
     root: Array
     across: Array
 
-    @property
-    def laplace(self) -> Array:
-        """(D,) Laplace's approximation of the log likelihood, what is left of Newton's method to first order."""
-        return self.value + 0.5 * self.left - 0.5 * self.logdet
+
+@dataclass(frozen=True, eq=False)
+class JointMode:
+    """Random effects at the mode given the parameters of D draws.
+
+    Attributes
+    ----------
+    v1, v2
+        (k, J, D) and (q2, D).
+    laplace
+        (D,) Laplace's approximation of the log likelihood, what is left of Newton's method to first order.
+    """
+
+    v1: Array
+    v2: Array
+    laplace: Array
 
 
 def spread(rows: Rows, factors: Factors, v2: Array, transposed: bool = False) -> Array:
@@ -101,62 +110,79 @@ def first_factor(rows: Rows, factors: Factors) -> Array:
     return out
 
 
+def newton(
+    rows: Rows, base: Array, factors: Factors, aux: Mapping[str, Array], v1: Array, v2: Array
+) -> Newton:  # fmt: skip
+    """Newton's step from (v1, v2); arguments as in `joint_mode`."""
+    F1 = first_factor(rows, factors)
+    s, w = rows.density.slopes(predictor(rows, base, factors, v1, v2), aux)
+    K, logdet = inverse_root(curvature(rows, F1, w))
+    g1 = scaled(F1, rows.scores(s), transposed=True) - v1
+    step1 = solved(K, g1)
+    if rows.q2:
+        g2 = spread(rows, factors, rows.Z2_transposed @ s, transposed=True) - v2
+        root, across = _second(rows, factors, F1, K, w)
+        step2 = _solve(root, g2 - spread(rows, factors, _gather(rows, across, step1), transposed=True))
+        step1 = step1 - moved(rows, factors, K, across, step2)
+        logdet = logdet + 2.0 * np.log(np.einsum("daa->da", root)).sum(axis=1)
+        gain = (g1 * step1).sum(axis=(0, 1)) + (g2 * step2).sum(axis=0)
+    else:
+        root, across, step2 = np.zeros((len(F1), 0, 0)), np.zeros((rows.k, 0, len(F1))), v2
+        gain = (g1 * step1).sum(axis=(0, 1))
+    step2 = np.where(np.isfinite(step2), step2, 0.0)
+    return Newton(limited(step1), step2, np.where(np.isfinite(gain), gain, 0.0), logdet, K, root, across)
+
+
+def predictor(rows: Rows, base: Array, factors: Factors, v1: Array, v2: Array) -> Array:
+    """(n, D) linear predictor."""
+    eta = base + rows.predictor(scaled(first_factor(rows, factors), v1))
+    return eta + rows.Z2 @ spread(rows, factors, v2) if rows.q2 else eta
+
+
 def joint_mode(
     rows: Rows, base: Array, factors: Factors, aux: Mapping[str, Array], v1: Array, v2: Array, steps: int,
-    tolerance: float = 0.0,
+    tolerance: float,
 ) -> JointMode:  # fmt: skip
-    """The mode, by `steps` steps of Newton's method at most from (v1, v2), halved where they do not gain."""
-    F1 = first_factor(rows, factors)
+    """The mode, from (v1, v2).
 
-    def predictor(v1: Array, v2: Array) -> Array:
-        eta = base + rows.predictor(scaled(F1, v1))
-        return eta + rows.Z2 @ spread(rows, factors, v2) if rows.q2 else eta
+    Parameters
+    ----------
+    rows, base, factors, aux
+        The model at D points: (n, D) fixed part of the predictor, for each random term (D, k, k) factors.
+    v1, v2
+        (k, J, D) and (q2, D) where the search begins.
+    steps
+        Newton steps at most, halved where they do not gain.
+    tolerance
+        Twice the gain that a step must promise for some draw.
+    """
 
-    def penalty(v1: Array, v2: Array) -> Array:
-        return 0.5 * ((v1**2).sum(axis=(0, 1)) + (v2**2).sum(axis=0))
+    def value(v1: Array, v2: Array) -> Array:
+        found = rows.density.value(predictor(rows, base, factors, v1, v2), aux).sum(axis=0)
+        return found - 0.5 * ((v1**2).sum(axis=(0, 1)) + (v2**2).sum(axis=0))
 
+    at = newton(rows, base, factors, aux, v1, v2)
+    for _ in range(steps):
+        most = at.gain.max(initial=0.0)
+        if most <= tolerance:
+            break
+        size = np.ones(base.shape[1])
+        if most > SURE:
+            size = _size(value, v1, v2, at)
+        v1, v2 = v1 + size * at.step1, v2 + size * at.step2
+        at = newton(rows, base, factors, aux, v1, v2)
     constant = rows.density.constant(aux, base.shape[1])
-    for count in range(steps + 1):
-        eta = predictor(v1, v2)
-        s, w = rows.density.slopes(eta, aux)
-        K, logdet = inverse_root(curvature(rows, F1, w))
-        g1 = scaled(F1, rows.scores(s), transposed=True) - v1
-        step1 = solved(K, g1)
-        if rows.q2:
-            g2 = spread(rows, factors, rows.Z2_transposed @ s, transposed=True) - v2
-            root, across = _second(rows, factors, F1, K, w)
-            step2 = _solve(root, g2 - spread(rows, factors, _gather(rows, across, step1), transposed=True))
-            step1 = step1 - moved(rows, factors, K, across, step2)
-            logdet = logdet + 2.0 * np.log(np.einsum("daa->da", root)).sum(axis=1)
-            left = (g1 * step1).sum(axis=(0, 1)) + (g2 * step2).sum(axis=0)
-        else:
-            root, across, step2 = np.zeros((len(F1), 0, 0)), np.zeros((rows.k, 0, len(F1))), v2
-            left = (g1 * step1).sum(axis=(0, 1))
-        left = np.where(np.isfinite(left), left, 0.0)
-        most = left.max(initial=0.0)
-        last = count == steps or most <= tolerance
-        if last or most > SURE:
-            value = rows.density.value(eta, aux).sum(axis=0) - penalty(v1, v2)
-        if last:
-            return JointMode(v1, v2, value + constant, logdet, left, K, root, across)
-        step1 = limited(step1)
-        step2 = np.where(np.isfinite(step2), step2, 0.0)
-        if most <= SURE:
-            v1, v2 = v1 + step1, v2 + step2 if rows.q2 else v2
-            continue
-        v1, v2 = _searched(rows, aux, predictor, penalty, value, v1, v2, step1, step2)
-    raise AssertionError("the loop returns")
+    return JointMode(v1, v2, value(v1, v2) + constant + 0.5 * at.gain - 0.5 * at.logdet)
 
 
-def _searched(rows, aux, predictor, penalty, value, v1, v2, step1, step2):
-    """The step, halved for the draws that it does not take up."""
-    size = np.ones(v1.shape[2])
+def _size(value: Callable[[Array, Array], Array], v1: Array, v2: Array, at: Newton) -> Array:
+    """(D,) shares of the steps that gain; zero where none does."""
+    size, now = np.ones(v1.shape[2]), value(v1, v2)
     while True:
-        new1, new2 = v1 + size * step1, v2 + size * step2 if rows.q2 else v2
-        found = rows.density.value(predictor(new1, new2), aux).sum(axis=0) - penalty(new1, new2)
-        worse = ~(found >= value - 1e-9 * np.abs(value)) & (size > 0)
+        found = value(v1 + size * at.step1, v2 + size * at.step2)
+        worse = ~(found >= now - 1e-9 * np.abs(now)) & (size > 0)
         if not worse.any():
-            return new1, new2
+            return size
         size[worse] /= 4.0
         size[size < SMALLEST] = 0.0
 
@@ -244,19 +270,21 @@ def integrals(
     if not rows.q2:
         total, drawn = level_integrals(rows, base, first_factor(rows, factors), aux, v1, steps, rule, rng)
         return total, drawn, np.zeros((0, D))
-    mode = joint_mode(rows, base, factors, aux, v1, v2, steps)
+    for _ in range(steps):
+        at = newton(rows, base, factors, aux, v1, v2)
+        v1, v2 = v1 + at.step1, v2 + at.step2
     z = rng.standard_normal((rows.q2, D))
-    move = np.linalg.solve(mode.root.transpose(0, 2, 1), z.T[:, :, None])[:, :, 0].T
-    answer = moved(rows, factors, mode.K, mode.across, move)
-    log_q = -0.5 * (z**2).sum(axis=0) + np.log(np.einsum("daa->da", mode.root)).sum(axis=1)
+    move = np.linalg.solve(at.root.transpose(0, 2, 1), z.T[:, :, None])[:, :, 0].T
+    answer = moved(rows, factors, at.K, at.across, move)
+    log_q = -0.5 * (z**2).sum(axis=0) + np.log(np.einsum("daa->da", at.root)).sum(axis=1)
     F1, terms, ones, twos = first_factor(rows, factors), [], [], []
     for sign in (1.0, -1.0):
-        v2 = mode.v2 + sign * move
-        known = base + rows.Z2 @ spread(rows, factors, v2)
-        total, drawn = level_integrals(rows, known, F1, aux, mode.v1 - sign * answer, 1, rule, rng)
-        terms.append(total - 0.5 * (v2**2).sum(axis=0) - log_q)
+        drawn2 = v2 + sign * move
+        known = base + rows.Z2 @ spread(rows, factors, drawn2)
+        total, drawn = level_integrals(rows, known, F1, aux, v1 - sign * answer, 1, rule, rng)
+        terms.append(total - 0.5 * (drawn2**2).sum(axis=0) - log_q)
         ones.append(drawn)
-        twos.append(v2)
+        twos.append(drawn2)
     whole = np.logaddexp(*terms)
     with np.errstate(invalid="ignore"):
         second = np.log(rng.random(D)) < terms[1] - whole

@@ -36,7 +36,7 @@ Array = NDArray[np.float64]
 Report = Callable[[int], None]
 
 FARTHEST = 40.0  # coordinates beyond this have no density that a computer can tell from zero
-HELD = 2**17  # numbers of one array over rows and draws
+HELD = 2**16  # numbers of one array over rows and draws
 STEPS = 1  # Newton steps of a weighted point, from the effects that are predicted
 OUTERMOST = 6.0  # standardised effects that are predicted
 DIFFERENCE = 0.1  # of the derivatives of effects, in standard deviations of the coordinates
