@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -10,9 +13,11 @@ from mixedfx.bayes.importance import engine
 from mixedfx.bayes.importance.modes import find_modes
 from mixedfx.bayes.importance.target import GlmmTarget, build_target
 from mixedfx.bayes.model_design import model_design
+from mixedfx.errors import MixedfxWarning
 from mixedfx.families.registry import find_family
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
+from tests.resumable import resumed
 
 DRAWS = 4000
 
@@ -68,3 +73,14 @@ def compare(index: int) -> dict[str, float]:
         "share": found.share, "forecast": float(expected.passes), "passes": float(passes),
         "q2": float(target.rows.q2), "n": float(target.rows.n), "levels": float(target.rows.n_levels),
     }  # fmt: skip
+
+
+def compared(count: int, folder: Path) -> pd.DataFrame:
+    """Forecasts and outcomes of `count` designs."""
+
+    def one(index: int) -> list[dict[str, float]]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MixedfxWarning)  # of few levels, and of levels with a row each
+            return [compare(index)]
+
+    return resumed("forecast", __file__, count, folder, one)

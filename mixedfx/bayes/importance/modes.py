@@ -2,8 +2,8 @@ r"""Modes of Laplace's approximation of the posterior of psi, from values alone.
 
 The density is evaluated at many points at once, so that differences in all directions cost little more than one value,
 and the quasi-Newton search of `mixedfx.sampling.ascent` climbs with them from several starts: random effects that move
-the linear predictor by little, and by much. Curvature at the top is by second differences, its eigenvalues bounded
-(`mixedfx.sampling.mode.bounded`), as a proposal made from it is adapted afterwards.
+the linear predictor by little, and by much. Curvature at starts and tops is by second differences, its eigenvalues
+bounded (`mixedfx.sampling.mode.bounded`), as a proposal made from it is adapted afterwards.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def find_modes(target: GlmmTarget) -> tuple[Modes, Point]:
     ModelError
         Where no start has a positive density.
     """
-    d, count, near = target.size, 0, target.nowhere
+    d, near = target.size, target.nowhere
+    count = 2 * d * (d + 1) * len(SHARES)
     ends = STEP * np.eye(d)
 
     def density(psi: Array) -> tuple[Array, Array]:
@@ -46,7 +47,8 @@ def find_modes(target: GlmmTarget) -> tuple[Modes, Point]:
         return np.where(fine, values[:, 0], -np.inf), np.where(fine[:, None], gradient, 0.0)
 
     starts = starting_points(target)
-    tops = ascend(density, starts, _first_scale(target), FLAT)
+    scale = np.array([_covariance(target, near, psi) for psi in starts])
+    tops = ascend(density, starts, scale, FLAT)
     order = np.argsort(-tops.value)
     order = order[np.isfinite(tops.value[order])]
     if not len(order):
@@ -78,17 +80,6 @@ def starting_points(target: GlmmTarget) -> Array:
     gamma = target.Q.T @ ((eta if np.isfinite(eta) else 0.0) - target.offset) / rows.n
     values = [np.log(max(density.y.std(), 1e-8)) if name == "sigma" else 0.0 for name in target.auxiliary]
     return np.array([np.concatenate([gamma, target.coordinates.even(1.0, share), values]) for share in SHARES])
-
-
-def _first_scale(target: GlmmTarget) -> Array:
-    """(d,) guess at the inverse curvature."""
-    p = target.Q.shape[1]
-    curvature = np.ones(target.size)
-    curvature[:p] += 0.2 * target.rows.n
-    curvature[p + target.coordinates.size :] += 0.5 * target.rows.n
-    for term, random in zip(target.coordinates.terms, target.design.random, strict=True):
-        curvature[p + term.first : p + term.partials.stop] += 0.5 * random.n_levels
-    return 1.0 / curvature
 
 
 def _covariance(target: GlmmTarget, near: Point, psi: Array) -> Array:
