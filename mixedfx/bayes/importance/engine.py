@@ -134,13 +134,17 @@ def sample(
     spent = modes.evaluations + expected.evaluations + adapted.evaluations
     n = settings.proposals or int(np.ceil(draws * np.clip(1.1 / max(adapted.share, 1e-3), *EXTRA)))
     n, proposal = max(n, draws), adapted.proposal
-    for attempt in range(ATTEMPTS):
+    found = _weighted(target, proposal, start, expected.rule, n, rng, report)
+    spent += n
+    for _ in range(ATTEMPTS - 1):
+        if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
+            break
+        # so many points know the tails better than a round of adaptation did
+        proposal = proposal.refit(found.psi, found.weights)
         found = _weighted(target, proposal, start, expected.rule, n, rng, report)
         spent += n
-        if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
-            return _kept(found, draws, expected, modes, spent, begin, rng)
-        if attempt < ATTEMPTS - 1:  # so many points know the tails better than a round of adaptation did
-            proposal = proposal.refit(found.psi, found.weights)
+    if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
+        return _kept(found, draws, expected, modes, spent, begin, rng)
     if found.k_hat > settings.k_hat:
         raise _refusal(f"k-hat of the importance weights is {found.k_hat:.2f}, above {settings.k_hat:g}")
     raise _refusal(f"{found.share:.0%} of the weighted points are effective, less than {LEAST_SHARE:.0%}")

@@ -59,7 +59,7 @@ class Rule:
         for _ in range(40):  # the root of ratio^k = ratio + 1
             ratio = (1.0 + ratio) ** (1.0 / k)
         steps = [1.0 / self.pairs, *(ratio ** -float(a) for a in range(1, k))]
-        return np.outer(i, steps) % 1.0
+        return np.asarray(np.outer(i, steps) % 1.0, dtype=np.float64)
 
 
 def scaled(F: Array, v: Array, transposed: bool = False) -> Array:
@@ -92,7 +92,7 @@ def inverse_root(M: Array) -> tuple[Array, Array]:
         for i in range(j + 1, k):
             L[i, j] = (M[i, j] - (L[i, :j] * L[j, :j]).sum(axis=0)) / L[j, j]
     K = batched.invert_lower(L.reshape(k, k, -1)).reshape(M.shape)
-    return K, -2.0 * sum(np.log(K[a, a]) for a in range(k)).sum(axis=0)
+    return K, -2.0 * np.log(np.einsum("aajd->ajd", K)).sum(axis=(0, 1))
 
 
 def back(K: Array, x: Array) -> Array:

@@ -44,7 +44,9 @@ def find_modes(target: GlmmTarget) -> tuple[Modes, Point]:
         with np.errstate(invalid="ignore"):
             gradient = (values[:, 1 : d + 1] - values[:, d + 1 :]) / (2 * STEP)
         fine = np.isfinite(gradient).all(axis=1)
-        return np.where(fine, values[:, 0], -np.inf), np.where(fine[:, None], gradient, 0.0)
+        value, slope = values[:, 0].copy(), gradient.copy()
+        value[~fine], slope[~fine] = -np.inf, 0.0
+        return value, slope
 
     starts = starting_points(target)
     scale = np.array([_covariance(target, near, psi) for psi in starts])

@@ -158,7 +158,8 @@ class Rows:
         m = sum(self.design.random[t].n_columns for t in self.rest)
         Z2 = sparse.csr_array(self.Z2)
         Z2.sort_indices()
-        return Z2.indices.reshape(self.n, m).astype(np.int64), Z2.data.reshape(self.n, m)
+        values = np.asarray(Z2.data, dtype=np.float64)
+        return Z2.indices.reshape(self.n, m).astype(np.int64), values.reshape(self.n, m)
 
     @cached_property
     def gram2(self) -> tuple[sparse.csr_array, Codes, Codes]:

@@ -222,11 +222,13 @@ def _second(rows: Rows, factors: Factors, F1: Array, K: Array, w: Array) -> tupl
 def _root(S: Array) -> Array:
     """(D, q2, q2) Cholesky factors; S is I and something positive, whatever digits were lost at points far out."""
     try:
-        return np.linalg.cholesky(S)
+        return np.asarray(np.linalg.cholesky(S), dtype=np.float64)
     except np.linalg.LinAlgError:
-        S = np.where(np.isfinite(S).all(axis=(1, 2))[:, None, None], S, np.eye(S.shape[1]))
+        broken = np.flatnonzero(~np.isfinite(S.reshape(len(S), -1)).all(axis=1))
+        S[broken] = np.eye(S.shape[1])
         values, vectors = np.linalg.eigh(S)
-        return np.linalg.cholesky((vectors * np.clip(values, 1.0, STEEPEST)[:, None]) @ vectors.transpose(0, 2, 1))
+        bounded = (vectors * np.clip(values, 1.0, STEEPEST)[:, None]) @ vectors.transpose(0, 2, 1)
+        return np.asarray(np.linalg.cholesky(bounded), dtype=np.float64)
 
 
 def _gather(rows: Rows, across: Array, x: Array) -> Array:
@@ -243,7 +245,7 @@ def moved(rows: Rows, factors: Factors, K: Array, across: Array, step2: Array) -
 def _solve(root: Array, b: Array) -> Array:
     """(q2, D) S^{-1} b, of the Cholesky factors of S."""
     half = np.linalg.solve(root, b.T[:, :, None])
-    return np.linalg.solve(root.transpose(0, 2, 1), half)[:, :, 0].T
+    return np.asarray(np.linalg.solve(root.transpose(0, 2, 1), half)[:, :, 0].T, dtype=np.float64)
 
 
 def integrals(
@@ -270,11 +272,13 @@ def integrals(
     if not rows.q2:
         total, drawn = level_integrals(rows, base, first_factor(rows, factors), aux, v1, steps, rule, rng)
         return total, drawn, np.zeros((0, D))
-    for _ in range(steps):
-        at = newton(rows, base, factors, aux, v1, v2)
+    at = newton(rows, base, factors, aux, v1, v2)
+    for _ in range(steps - 1):
         v1, v2 = v1 + at.step1, v2 + at.step2
+        at = newton(rows, base, factors, aux, v1, v2)
+    v1, v2 = v1 + at.step1, v2 + at.step2
     z = rng.standard_normal((rows.q2, D))
-    move = np.linalg.solve(at.root.transpose(0, 2, 1), z.T[:, :, None])[:, :, 0].T
+    move = np.asarray(np.linalg.solve(at.root.transpose(0, 2, 1), z.T[:, :, None])[:, :, 0].T, dtype=np.float64)
     answer = moved(rows, factors, at.K, at.across, move)
     log_q = -0.5 * (z**2).sum(axis=0) + np.log(np.einsum("daa->da", at.root)).sum(axis=1)
     F1, terms, ones, twos = first_factor(rows, factors), [], [], []
