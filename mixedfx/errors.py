@@ -85,6 +85,10 @@ class MemoryForecastError(ModelError):
     """The factorisation would need more memory than is free; the message holds the forecast."""
 
 
+class ImportanceError(ModelError):
+    """Importance weights that cannot be trusted, or are forecast to be such: another engine has to draw."""
+
+
 class UnknownQuantityError(MixedfxError, KeyError):
     """A name that these draws or this table do not hold; the message offers the nearest ones."""
 

@@ -58,8 +58,9 @@ def control(
 ) -> Control:
     """Options for ``control=`` of `mixedfx.lmer`, `mixedfx.glmer` and `mixedfx.bayes`; a mapping serves as well.
 
-    Who takes which stands in brackets; collapsed, nuts, stanli and cmdstan are engines of `mixedfx.bayes`. An option
-    that is an argument of `mixedfx.bayes` too may be given in either place; given in both, the values have to agree.
+    Who takes which stands in brackets; collapsed, nuts, importance, stanli and cmdstan are engines of `mixedfx.bayes`.
+    An option that is an argument of `mixedfx.bayes` too may be given in either place; given in both, the values have to
+    agree.
 
     Parameters
     ----------
@@ -83,14 +84,15 @@ def control(
         Whether to show how far the work has come, see `mixedfx.progress` (all; of lmer and glmer the evaluations, if
         asked for).
     cores
-        Chains that run at the same time (stanli, cmdstan); collapsed and nuts use one core.
+        Chains that run at the same time (stanli, cmdstan); the others use one core.
     proposals
-        Number of weighted points (collapsed).
+        Number of weighted points (collapsed, importance).
     k_hat
         Shape of the weights' tail up to which importance sampling is trusted, 0.7 by default; above it NUTS samples
-        (collapsed).
+        (collapsed, importance).
     max_coordinates
-        Variance parameters beyond which NUTS samples at once, 24 by default (collapsed).
+        Variance parameters (collapsed) or parameters besides the random effects (importance) beyond which NUTS samples
+        at once, 24 by default.
     adapt_delta, max_treedepth
         Acceptance rate that the step size of NUTS is adapted to, 0.8 by default, and doublings of a trajectory, by
         default 10 (stanli, cmdstan) and 8 (collapsed where it comes to NUTS, nuts).

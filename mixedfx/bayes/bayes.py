@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 
 from mixedfx.bayes import diagnose
-from mixedfx.bayes.choice import check_options, choose, with_control
+from mixedfx.bayes.choice import Choice, check_options, choose, instead, with_control
 from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.bayes.propriety import check_proper
-from mixedfx.errors import ImproperPosteriorError, OptionError, check_count, check_seed
+from mixedfx.errors import ImportanceError, ImproperPosteriorError, OptionError, check_count, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.inference.prior_scales import scales_of
@@ -61,9 +61,18 @@ def bayes(
     are sampled by importance sampling from an adapted multivariate t distribution (a mixture of them where there are
     several modes) with Pareto-smoothed weights, and each draw of them is completed by an exact draw of (beta, u). Draws
     are independent. Where the weights cannot be trusted (k-hat above 0.7), or where there are more than two dozen
-    variance parameters, NUTS samples the same low-dimensional density. All other models are written as Stan programs
-    and sampled by NUTS. `PosteriorFit.diagnostics` says what happened. An interrupt (Ctrl-C) ends every engine with
-    KeyboardInterrupt, and leaves no draws behind.
+    variance parameters, NUTS samples the same low-dimensional density.
+
+    Other models with random terms (all families but the Gaussian on its own scale, cumulative and categorical) are
+    sampled by importance without chains too: beta, variances and auxiliary parameters from such a mixture, adapted to
+    the posterior, and the random effects with an unbiased estimate of the likelihood that comes with a draw of them
+    (the levels of the largest grouping factor are integrated one by one, by randomly shifted points around their modes;
+    the effects of others are drawn together). Weights are exact: nothing of Laplace's approximation remains but the
+    shape of the proposal. A forecast of the variance of the log weights says before any draw whether they can be
+    trusted, and k-hat says so afterwards; where they cannot, as with hundreds of effects that few rows inform in
+    several crossed factors, NUTS samples. All other models are written as Stan programs and sampled by NUTS.
+    `PosteriorFit.diagnostics` says what happened. An interrupt (Ctrl-C) ends every engine with KeyboardInterrupt, and
+    leaves no draws behind.
 
     Parameters
     ----------
@@ -84,9 +93,11 @@ def bayes(
         group)``, ``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``, ``"dispersion"``, ``"power"``; the most specific wins. A
         set, such as `mixedfx.priors.pooled_interactions()`.
     engine
-        ``"auto"``: the collapsed engine where it can, else stanli; CmdStan where it is installed and a large model asks
-        for threads within chains, or for an approximation (`algorithm`). ``"collapsed"``: as said above. ``"nuts"``:
-        NUTS on the collapsed density at once. ``"stanli"``: NUTS on all parameters, no compiler needed.
+        ``"auto"``: the collapsed engine where it can, else importance sampling; where that cannot, or refuses, or an
+        option was given that it does not have, stanli; CmdStan where it is installed and a large model asks for threads
+        within chains, or for an approximation (`algorithm`). ``"collapsed"``, ``"importance"``: as said above; by name
+        importance sampling raises where it refuses. ``"nuts"``: NUTS on the collapsed density at once. ``"stanli"``:
+        NUTS on all parameters, no compiler needed.
         ``"cmdstan"``: the same by CmdStan, which compiles the program once.
     draws
         Number of draws kept over all chains, rounded up to a multiple of `chains`.
@@ -131,10 +142,11 @@ def bayes(
         Whether to show how far the sampler has come: True, False, or None, which shows it on a terminal and in a
         notebook after a second. Or a function, called with each `mixedfx.progress.Report`.
     cores
-        Chains that run at the same time (stanli, cmdstan). The collapsed engine uses one core.
+        Chains that run at the same time (stanli, cmdstan). The other engines use one core.
     proposals
-        Number of weighted points of the collapsed engine, at least `draws`. By default as many as promise `draws`
-        effective ones: 2 to 12 times `draws`, or 1.25 to 4 times where each takes a factorisation of its own.
+        Number of weighted points of the engines collapsed and importance, at least `draws`. By default as many as
+        promise `draws` effective ones: 2 to 12 times `draws`, or 1.25 to 4 times where each takes a factorisation of
+        its own; 1.25 to 6 times by importance.
     control
         Options of the engine together, these and those that are no arguments of their own (``k_hat``, ``start``, ...):
         `mixedfx.control`, or a mapping. An option given here and by its own name has to have one value.
@@ -159,6 +171,8 @@ def bayes(
         family without a scale.
     MemoryForecastError
         Draws that would not fit in the memory that is free.
+    ImportanceError
+        With ``engine="importance"``, where the weights cannot be trusted or are forecast to be such.
     MissingPackageError
         Where the engine is not installed; the message names the line that installs it.
 
@@ -187,17 +201,26 @@ def bayes(
     given = {"adapt_delta": adapt_delta, "max_treedepth": max_treedepth, "threads": threads, "algorithm": algorithm}
     given |= {"inits": inits, "centred": centred, "progress": progress, "cores": cores, "proposals": proposals}
     given = with_control(given, control)
-    choice = choose(engine, design, family, resolved, given.get("threads", 1), given.get("algorithm"))
-    options = check_options(choice, given)
+    choice = choose(engine, design, family, resolved, given)
+    given = check_options(choice, given)
     check_proper(design, resolved)
+    if warmup is not None:
+        check_count("warmup", warmup, 0)
     seed = _seed(seed)
-    if warmup is None:
-        warmup = choice.sampler.warmup
-    check_count("warmup", warmup, 0)
-    fit = choice.sampler.sample(
-        design, family, resolved, reason=choice.reason, draws=n_draws, chains=chains, warmup=warmup, seed=seed,
-        options=options,
-    )  # fmt: skip
+
+    def draw(choice: Choice) -> PosteriorFit:
+        own = {name: value for name, value in given.items() if name in choice.sampler.options}
+        return choice.sampler.sample(
+            design, family, resolved, reason=choice.reason, draws=n_draws, chains=chains,
+            warmup=choice.sampler.warmup if warmup is None else warmup, seed=seed, options=own,
+        )  # fmt: skip
+
+    try:
+        fit = draw(choice)
+    except ImportanceError as refusal:
+        if engine != "auto":
+            raise
+        fit = draw(instead(refusal, design, family, resolved, given))
     diagnose.warn(fit)
     return fit
 
@@ -219,8 +242,8 @@ def prior_predictive(
 
     Returned is a fit whose draws come from the prior: ``simulate()`` gives responses, ``mixedfx.effects`` subgroup
     effects, ``ppc()`` the density of the data over simulated ones. Scales that are taken from the data still look at
-    its spread. Draws for Gaussian models with random terms are independent; those of other models come from four
-    chains of NUTS on the prior.
+    its spread. Draws for models that the engines collapsed and importance can sample are independent; those of
+    other models come from four chains of NUTS on the prior.
 
     Parameters
     ----------

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixedfx.bayes.engines.base import require
-from mixedfx.bayes.samplers import SAMPLERS, Sampler
+from mixedfx.bayes.samplers import PREFERRED, SAMPLERS, Sampler
 from mixedfx.design.design import Design
-from mixedfx.errors import OptionError, check_option
+from mixedfx.errors import ImportanceError, OptionError, check_option
 from mixedfx.families.family import Family
 from mixedfx.options import Control, given_options
 from mixedfx.priors.resolve import ResolvedPriors
@@ -31,12 +31,13 @@ class Choice:
 
 
 def choose(
-    engine: str, design: Design, family: Family, priors: ResolvedPriors, threads: int = 1, algorithm: str | None = None
+    engine: str, design: Design, family: Family, priors: ResolvedPriors, options: Mapping[str, Any] | None = None
 ) -> Choice:
     """Choose the sampler.
 
-    ``"auto"`` is the first of the registry where it can sample the model, which integrates beta and u out; of the
-    others that can, the one of `choose_among`.
+    ``"auto"`` is the first of the registry where it can sample the model, which integrates beta and u out; then the
+    one that weights draws, unless an option was given that it does not have; of the others that can, the one of
+    `choose_among`. `options` are those that were given.
 
     Raises
     ------
@@ -61,13 +62,31 @@ def choose(
                 hint=f"Use engine={able[0].name!r}, or 'auto', which chooses it.",
             )
         return Choice(chosen)
-    first, obstacle = next(iter(obstacles.items()))
-    if not obstacle:
+    first, *others = PREFERRED
+    if not obstacles[first]:
         return Choice(SAMPLERS[first])
+    given = options or {}
+    for name in others:
+        if not obstacles[name] and set(given) <= set(SAMPLERS[name].options):
+            return Choice(SAMPLERS[name], obstacles[first])
+    return _by_chains(able, design, obstacles[first], given)
+
+
+def instead(
+    refusal: ImportanceError, design: Design, family: Family, priors: ResolvedPriors, options: Mapping[str, Any]
+) -> Choice:
+    """The sampler for ``engine="auto"`` where one of those preferred has refused: chains on all parameters."""
+    able = [sampler for sampler in SAMPLERS.values() if not sampler.obstacle(design, family, priors)]
+    return _by_chains(able, design, refusal.message, options)
+
+
+def _by_chains(able: Sequence[Sampler], design: Design, why: str, options: Mapping[str, Any]) -> Choice:
+    able = [sampler for sampler in able if sampler.name not in PREFERRED]
     effects = design.X.shape[1] + sum(term.n_columns for term in design.random)
+    threads, algorithm = options.get("threads", 1), options.get("algorithm")
     chosen = choose_among(able, len(design.y) * effects, threads, algorithm)
     asked = "" if chosen is able[0] else f"; {chosen.name}, for what was asked of the sampler"
-    return Choice(chosen, obstacle + asked)
+    return Choice(chosen, why + asked)
 
 
 def choose_among(able: Sequence[Sampler], numbers: int, threads: int = 1, algorithm: str | None = None) -> Sampler:

@@ -1,8 +1,8 @@
 """What `engine=` can be: every sampler under its name, and what a sampler has to have.
 
-Samplers that integrate beta and u out, those that run Stan programs, and any other stand in one list, `SAMPLERS`; a new
-one is an entry there. What `mixedfx.bayes` accepts, offers, chooses and says in messages, and what `mixedfx.load`
-reads, is taken from it.
+Samplers that integrate beta and u out, one that weights draws of them, those that run Stan programs, and any other
+stand in one list, `SAMPLERS`; a new one is an entry there. What `mixedfx.bayes` accepts, offers, chooses and says in
+messages, and what `mixedfx.load` reads, is taken from it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mixedfx.bayes.engines.base import Engine
 from mixedfx.bayes.engines.cmdstan import CmdStan
 from mixedfx.bayes.engines.run_stan import OnStan
 from mixedfx.bayes.engines.stanli import Stanli
+from mixedfx.bayes.importance.run_importance import Importance
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.design.design import Design
 from mixedfx.families.family import Family
@@ -95,9 +96,13 @@ class Sampler(Protocol):
 
 SAMPLERS: dict[str, Sampler] = {
     sampler.name: sampler
-    for sampler in (Collapsed("collapsed"), Collapsed("nuts"), OnStan(Stanli()), OnStan(CmdStan()))
+    for sampler in (Collapsed("collapsed"), Collapsed("nuts"), Importance(), OnStan(Stanli()), OnStan(CmdStan()))
 }
 """Every sampler under its name, in the order in which ``engine="auto"`` looks for one that can sample a model."""
+
+
+PREFERRED = ("collapsed", "importance")
+"""Samplers of independent draws, one after the other tried by ``engine="auto"`` before any chain."""
 
 
 def stan_engines() -> dict[str, Engine]:

@@ -50,7 +50,7 @@ def ascend(density: Density, starts: Array, scale: Array, tolerance: float = 1e-
     starts
         (s, d) points.
     scale
-        (d,) first guess at the inverse of minus the second derivatives.
+        First guess at the inverse of minus the second derivatives: (d,) its diagonal, or (s, d, d) for each start.
     tolerance
         Largest derivative of a flat gradient.
     most
@@ -69,7 +69,7 @@ def ascend(density: Density, starts: Array, scale: Array, tolerance: float = 1e-
     phi = np.array(starts, dtype=np.float64)
     s = len(phi)
     value, gradient = (np.array(a) for a in density(phi))
-    H = np.tile(np.diag(scale), (s, 1, 1))
+    H = np.tile(np.diag(scale), (s, 1, 1)) if scale.ndim == 1 else scale.copy()
     climbing = np.flatnonzero(np.isfinite(value))
     for _ in range(most):
         climbing = climbing[np.abs(gradient[climbing]).max(axis=1, initial=0.0) > tolerance]

@@ -182,7 +182,8 @@ class CovariancePrior:
 def _decov_log_density(prior: Decov, log_sd: Array, log_sigma: Array) -> Array:
     """(D,) log density of (D, k) log standard deviations; the correlations' part is added by the caller."""
     k, c = log_sd.shape[1], prior.concentration
-    log_total = np.asarray(special.logsumexp(2 * log_sd, axis=1))
+    top = log_sd.max(axis=1)
+    log_total = 2 * top + np.log(np.exp(2 * (log_sd - top[:, None])).sum(axis=1))
     log_tau = 0.5 * (log_total - np.log(k)) - log_sigma
     of_tau = (
         prior.shape * (log_tau - np.log(prior.scale)) - np.exp(log_tau) / prior.scale - special.gammaln(prior.shape)

@@ -58,7 +58,8 @@ class MixtureProposal:
 
     def log_density(self, x: Array) -> Array:
         """(n,) log density of (n, d) points."""
-        return np.asarray(special.logsumexp(self.log_densities(x), axis=1))
+        found = self.log_densities(x)
+        return found[:, 0] if found.shape[1] == 1 else np.asarray(special.logsumexp(found, axis=1))
 
     def responsibilities(self, x: Array) -> Array:
         """(n, c) shares of the components in the density at (n, d) points."""

@@ -52,7 +52,7 @@ def recorder(monkeypatch):
 
 
 def test_every_sampler_has_its_name_and_says_what_it_does():
-    assert list(SAMPLERS) == ["collapsed", "nuts", "stanli", "cmdstan"]
+    assert list(SAMPLERS) == ["collapsed", "nuts", "importance", "stanli", "cmdstan"]
     assert list(stan_engines()) == ["stanli", "cmdstan"]
     for name, sampler in SAMPLERS.items():
         assert name == sampler.name
@@ -79,7 +79,8 @@ def test_every_option_belongs_to_some_sampler_or_to_the_optimiser():
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_an_option_that_a_sampler_does_not_know_is_refused_with_its_list(name, monkeypatch):
-    sampler, values = SAMPLERS[name], {"start": [1.0], "algorithm": "nuts", "inits": "random", "centred": True}
+    sampler = SAMPLERS[name]
+    values = {"start": [1.0], "adapt_delta": 0.9, "algorithm": "nuts", "inits": "random", "centred": True}
     monkeypatch.setattr(type(sampler), "obstacle", lambda self, *model: "")
     for option in {field.name for field in fields(Control)} - set(sampler.options):
         with pytest.raises(OptionError, match=f"engine='{name}' has no {option}: it has {', '.join(sampler.options)}"):

@@ -1,0 +1,1 @@
+"""Posteriors of generalised linear mixed models by importance sampling, without Markov chains."""

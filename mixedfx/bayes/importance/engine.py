@@ -1,0 +1,233 @@
+r"""The engine: modes, forecast, proposal, weights, and the decision whether they can be trusted.
+
+A point psi of the proposal has the weight
+
+    exp R = prior(psi) L(psi) / q(psi),
+
+L an unbiased estimate of the likelihood that comes with a draw of the random effects: (psi, effects) so weighted are
+exactly distributed as the posterior (`mixedfx.bayes.importance.levels`). Nothing is approximated; what an estimate is
+worth shows in the variance of the weights, of which k-hat is the certificate.
+
+**Forecast.** Two estimates at the same psi differ by what the effects alone contribute, so that half the mean square of
+their difference is V = Var R given psi. With one point for each draw it is twice the terms of third derivatives in the
+next order of Laplace's approximation (Shun & McCullagh 1995), 2 (t'C t / 8 + sum w'w'C^3 / 12); reflected pairs take
+these away, and V is of the order beyond. It is estimated from `PILOT` points around the mode, for rules with more and
+more points a level, and the rule is taken that promises most effective draws for its work, which grows as the passes
+over the rows while effective draws fall as exp(-V). Above `MOST_VARIANCE` no rule will do: the weights would rest
+on a few draws. The engine then refuses before it has drawn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.bayes.importance.importance_course import ImportanceSampling
+from mixedfx.bayes.importance.levels import Rule
+from mixedfx.bayes.importance.modes import find_modes
+from mixedfx.bayes.importance.target import STEPS, GlmmTarget, Point
+from mixedfx.errors import ImportanceError
+from mixedfx.sampling.importance import RELIABLE, resample, smooth
+from mixedfx.sampling.mixture_proposal import Adapted, MixtureProposal, adapt, at_modes
+from mixedfx.sampling.mode import Modes
+
+Array = NDArray[np.float64]
+Report = Callable[[str, int, int], None]
+
+MOST_COORDINATES = 24
+MOST_SECOND = 200  # effects of the second level, whose precision is a dense matrix for each draw
+PAIRS = (1, 4, 8, 16, 32)  # of points for each level, tried in turn
+PILOT = 150  # pairs of estimates
+NO_LESS = 0.8  # ratio of variances from which on more points do not help: it is of the second level
+EVEN = 0.05  # variance of log weights that more points need not lower
+MOST_VARIANCE = 1.4  # above it the weights cannot be trusted, or too few points count
+LEAST_SHARE = 0.1  # of effective points, below which chains are as good
+ROUNDS, ADAPTATION = 4, (400, 50)  # of adaptation; points in each, at least and for each coordinate
+ATTEMPTS = 2
+EXTRA = (1.25, 6.0)  # proposals for each draw kept, fewest and most
+
+
+@dataclass(frozen=True)
+class ImportanceSettings:
+    """Options of the engine, as `mixedfx.control` describes them; None where it decides."""
+
+    proposals: int | None = None
+    k_hat: float = RELIABLE
+    max_coordinates: int = MOST_COORDINATES
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is to be expected of the weights.
+
+    Attributes
+    ----------
+    rule
+        The points for each level that promise most.
+    variance
+        Variance of the log weights given psi under that rule.
+    evaluations
+        Estimates made.
+    """
+
+    rule: Rule
+    variance: float
+    evaluations: int
+
+    @property
+    def passes(self) -> bool:
+        """Whether weights can be expected that can be trusted."""
+        return self.variance <= MOST_VARIANCE
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedSample:
+    """Joint draws of everything.
+
+    Attributes
+    ----------
+    psi, u
+        (D, d) and (D, q).
+    sampling
+        How they were made.
+    """
+
+    psi: Array
+    u: Array
+    sampling: ImportanceSampling
+
+
+def sample(
+    target: GlmmTarget, draws: int, rng: np.random.Generator, settings: ImportanceSettings, report: Report
+) -> WeightedSample:
+    """Draw from the posterior.
+
+    Raises
+    ------
+    ImportanceError
+        Where weights cannot be trusted, or a forecast says so.
+    """
+    begin = time.perf_counter()
+    if target.size > settings.max_coordinates:
+        raise _refusal(
+            f"there are {target.size} parameters besides the random effects, more than {settings.max_coordinates}"
+        )
+    if target.rows.q2 > MOST_SECOND:
+        raise _refusal(
+            f"{target.rows.q2} random effects are of other grouping factors than the largest, more than {MOST_SECOND}"
+        )
+    report("searching for modes", 0, 0)
+    modes, start = find_modes(target)
+    report("weighing a pilot", 0, 0)
+    expected = forecast(target, modes, start, rng)
+    if not expected.passes:
+        raise _refusal(
+            f"the log weights are forecast to have variance {expected.variance:.1f} given the parameters, above "
+            f"{MOST_VARIANCE:g}"
+        )
+    report("adapting the proposal", 0, 0)
+    adapted = _adapted(target, modes, start, expected.rule, rng)
+    spent = modes.evaluations + expected.evaluations + adapted.evaluations
+    n = settings.proposals or int(np.ceil(draws * np.clip(1.1 / max(adapted.share, 1e-3), *EXTRA)))
+    n, proposal = max(n, draws), adapted.proposal
+    found = _weighted(target, proposal, start, expected.rule, n, rng, report)
+    spent += n
+    for _ in range(ATTEMPTS - 1):
+        if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
+            break
+        # so many points know the tails better than a round of adaptation did
+        proposal = proposal.refit(found.psi, found.weights)
+        found = _weighted(target, proposal, start, expected.rule, n, rng, report)
+        spent += n
+    if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
+        return _kept(found, draws, expected, modes, spent, begin, rng)
+    if found.k_hat > settings.k_hat:
+        raise _refusal(f"k-hat of the importance weights is {found.k_hat:.2f}, above {settings.k_hat:g}")
+    raise _refusal(f"{found.share:.0%} of the weighted points are effective, less than {LEAST_SHARE:.0%}")
+
+
+def _refusal(why: str) -> ImportanceError:
+    return ImportanceError(
+        f"importance sampling refuses this model: {why}",
+        hint="Use engine='stanli', which samples by NUTS, or 'auto', which goes on to it.",
+    )
+
+
+def forecast(target: GlmmTarget, modes: Modes, start: Point, rng: np.random.Generator) -> Forecast:
+    """The rule that promises most, and the variance of the log weights under it."""
+    mode, spent = modes.best, 0
+    psi = mode.phi + rng.standard_normal((PILOT, target.size)) @ np.linalg.cholesky(mode.covariance).T
+    log_q = -0.5 * mode.distance(psi) ** 2
+    best, least, before = Forecast(Rule(PAIRS[0]), np.inf, 0), np.inf, np.inf
+    for pairs in PAIRS:
+        rule = Rule(pairs)
+        work = STEPS + 1 + rule.points
+        if work > least:  # could not be better, were its weights all equal
+            break
+        twice, _ = target.estimates(np.concatenate([psi, psi]), start, rule, rng, effects=False)
+        spent += 2 * PILOT
+        one, two = np.split(twice, 2)
+        with np.errstate(invalid="ignore"):
+            weights, _ = smooth(np.logaddexp(one, two) - log_q)
+            square = np.where(weights > 0, (one - two) ** 2 / 2, 0.0)
+        variance = float(weights @ square) if np.isfinite(square).all() else np.inf
+        worth = work * np.exp(min(variance, 50.0))
+        if worth < least:
+            best, least = Forecast(rule, variance, 0), worth
+        if variance < EVEN or (pairs > PAIRS[1] and variance > NO_LESS * before):
+            break
+        before = variance
+    return Forecast(best.rule, best.variance, spent)
+
+
+def _adapted(target: GlmmTarget, modes: Modes, start: Point, rule: Rule, rng: np.random.Generator) -> Adapted:
+    def log_density(psi: Array) -> Array:
+        return target.estimates(psi, start, rule, rng, effects=False)[0]
+
+    points = max(ADAPTATION[0], ADAPTATION[1] * target.size) * len(modes.found)
+    return adapt(log_density, at_modes(modes.found), points, rng, ROUNDS)
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighted:
+    psi: Array
+    u: Array
+    log_ratios: Array
+    weights: Array
+    k_hat: float
+
+    @property
+    def share(self) -> float:
+        """Share of effective points."""
+        return float(1 / np.sum(self.weights**2)) / len(self.weights)
+
+
+def _weighted(
+    target: GlmmTarget, proposal: MixtureProposal, start: Point, rule: Rule, n: int, rng: np.random.Generator,
+    report: Report,
+) -> _Weighted:  # fmt: skip
+    psi = proposal.draw(rng, n)
+    density, u = target.estimates(psi, start, rule, rng, lambda done: report("weighing points", done, n))
+    log_ratios = density - proposal.log_density(psi)
+    weights, k_hat = smooth(log_ratios)
+    return _Weighted(psi, u, log_ratios, weights, k_hat)
+
+
+def _kept(
+    found: _Weighted, draws: int, expected: Forecast, modes: Modes, spent: int, begin: float, rng: np.random.Generator
+) -> WeightedSample:
+    chosen = resample(found.weights, draws, rng)
+    top = found.log_ratios.max()
+    ratios = np.exp(found.log_ratios - top)
+    mean = ratios.mean()
+    sampling = ImportanceSampling(
+        k_hat=found.k_hat, ess=float(1 / np.sum(found.weights**2)), proposals=len(found.psi),
+        distinct=len(np.unique(chosen)), points=expected.rule.points, forecast=expected.variance, evaluations=spent,
+        seconds=time.perf_counter() - begin, modes=len(modes.found), starts=modes.starts,
+        log_evidence=(float(top + np.log(mean)), float(ratios.std(ddof=1) / mean / np.sqrt(len(ratios)))),
+    )  # fmt: skip
+    return WeightedSample(found.psi[chosen], found.u[chosen], sampling)
