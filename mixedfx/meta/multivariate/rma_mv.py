@@ -43,8 +43,8 @@ def rma_mv(
     formula
         ``"yi ~ 1 + (1 | district/school)"``: estimates, moderators and random terms. Effects of outcomes within studies
         that are correlated: ``us(0 + outcome | study)``, or ``cs()``, ``homcs()``, ``diag()``, ``id()``, and in order
-        ``ar1()``, ``hetar1()`` (metafor's UN, HCS, CS, DIAG, ID, AR, HAR of ``~ outcome | study``); ``C(outcome)`` where
-        outcomes are numbers. Known correlations between levels: ``(1 | gr(species, cov=A))``.
+        ``ar1()``, ``hetar1()`` (metafor's UN, HCS, CS, DIAG, ID, AR, HAR of ``~ outcome | study``); ``C(outcome)``
+        where outcomes are numbers. Known correlations between levels: ``(1 | gr(species, cov=A))``.
     data
         Any data frame, such as `mixedfx.escalc` returns.
     vi
