@@ -56,8 +56,7 @@ def test_independent_errors_are_those_of_se(estimates):
     np.testing.assert_allclose(by_V.joint.predictors[0].beta, by_se.joint.predictors[0].beta, rtol=1e-9)
 
 
-def test_what_a_row_cannot_answer_is_refused(estimates, posterior, tmp_path):
-    data, V = estimates
+def test_what_a_row_cannot_answer_is_refused(posterior, tmp_path):
     for ask in (posterior.simulate, posterior.loo, posterior.ppc, lambda: posterior.predict(kind="predictive")):
         with pytest.raises(ModelError, match="correlated"):
             ask()

@@ -38,9 +38,9 @@ of a term ``("decov", concentration, shape, scale)``."""
 class Term:
     """One random term: levels of the rows, covariates (n, k), priors of its k standard deviations, LKJ parameter.
 
-    `alike`: any two effects have one correlation (equal), or neighbours (serial), powers of it others; `shared`: all have one standard deviation; `relation`: known
-    correlations of the levels. `at_means`: whether the priors of standard deviations are of effects where the
-    covariates are at their means; the first is the constant.
+    `alike`: any two effects have one correlation (equal), or neighbours, whose powers are those of others (serial);
+    `shared`: all have one standard deviation; `relation`: known correlations of the levels. `at_means`: whether the
+    priors of standard deviations are of effects where the covariates are at their means; the first is the constant.
     """
 
     codes: np.ndarray

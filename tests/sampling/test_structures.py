@@ -1,7 +1,7 @@
-"""Posteriors of every registered covariance structure: exact gradients, priors that are drawn, densities of dense matrices.
+"""Posteriors of every registered structure: exact gradients, priors that are drawn, densities of dense matrices.
 
-With alpha the intercept at the mean of the predictor, y given the variances is normal with the mean of (1, x - mean) m and
-the covariance of its errors + Z G Z' + X S X', m and S those of the coefficients' normal priors.
+With alpha the intercept at the mean of the predictor, y given the variances is normal with the mean of (1, x - mean) m
+and the covariance of its errors + Z G Z' + X S X', m and S those of the coefficients' normal priors.
 """
 
 import numpy as np
