@@ -50,6 +50,8 @@ class RobmaFit:
         Probability of intervals.
     n_draws, seed
         Of `draws`.
+    checked
+        What `cross_check` found of the most probable model, where ``check="stan"`` was asked for.
 
     Examples
     --------
@@ -75,6 +77,7 @@ class RobmaFit:
     level: float
     n_draws: int
     seed: int
+    checked: pd.DataFrame | None = None
 
     @property
     def k(self) -> int:
