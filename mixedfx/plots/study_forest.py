@@ -162,7 +162,7 @@ def _right(axes: Axes, columns: list[list[str]]) -> None:
         right.tick_params(axis="y", labelsize=FONT - 1, length=0, labelcolor="black")
         right.spines["right"].set_visible(False)
         labels = right.get_yticklabels()
-        pad += max(text_width(axes, label) for label in labels) * 72
+        pad += text_width(axes, *labels) * 72
         right.tick_params(axis="y", pad=pad)
         for label in labels:
             label.set_horizontalalignment("right")

@@ -102,10 +102,10 @@ def plain_log_ticks(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def text_width(axes: Axes, text: Any) -> float:
-    """Return the width of a text in inches."""
+def text_width(axes: Axes, *texts: Any) -> float:
+    """Return the width of the widest of some texts in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure: Any = axes.figure
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    return text.get_window_extent(renderer).width / figure.dpi
+    renderer = FigureCanvasAgg(figure).get_renderer()  # a canvas of the whole figure: one for all texts
+    return max(text.get_window_extent(renderer).width for text in texts) / figure.dpi

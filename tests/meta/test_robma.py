@@ -252,6 +252,19 @@ class TestStan:
             assert (np.abs(table["value"] - table["stan"]) < spread).all()
             assert table.loc["log_evidence", "stan_error"] < 0.1
 
+    def test_asked_for_with_the_fit(self, schools):
+        """The most probable model, in the summary; without it nothing is sampled."""
+        asked = {"cluster": "district", "measure": "SMD", "level": 0.9}
+        fit = mx.bma(schools.iloc[:24], check="stan", **asked)
+        assert fit.checked is not None
+        row = fit.checked.loc["log_evidence"]
+        assert row["value"] == fit.evidences[int(np.argmax(fit.posterior))].value
+        assert abs(row["value"] - row["stan"]) < 4 * row["stan_error"] + 0.004
+        assert "sampled by Stan" in str(fit)
+        assert mx.bma(schools.iloc[:24], **asked).checked is None
+        with pytest.raises(OptionError, match="check"):
+            mx.bma(schools.iloc[:24], check="jags", **asked)
+
     def test_what_the_program_does_not_have_is_refused(self, schools):
         part = schools.iloc[:16]
         fit = mx.robma(part, cluster="district", measure="SMD", bias="2w", mechanism="joint")

@@ -159,6 +159,29 @@ def test_means_of_districts_are_mu_plus_u(nested):
     np.testing.assert_allclose(half, 1.959963985 * np.sqrt(variance), rtol=1e-7)
 
 
+def test_means_of_districts_of_a_structured_term_are_those_of_their_schools():
+    """By brute force: mu-hat and the mean of the schools' u-hat, and the error of both together."""
+    fit = mx.rma_mv("yi ~ 1 + homcs(0 + school | district)", SCHOOLS)
+    means = mv_pictures.group_means(fit, "district", 0.95).set_index("group")
+    tau2, rho = (
+        float(fit.components.loc[fit.components["term"].str.startswith(x), "estimate"].iloc[0]) for x in ("tau", "rho")
+    )
+    label = SCHOOLS["district"].astype(str).to_numpy()
+    T = tau2 * ((1 - rho) * np.eye(56) + rho * (label[:, None] == label))
+    M, y = T + np.diag(SCHOOLS["vi"]), SCHOOLS["yi"].to_numpy()
+    one = np.ones(56)
+    mu_var = 1 / (one @ np.linalg.solve(M, one))
+    mu = mu_var * one @ np.linalg.solve(M, y)
+    for name, row in means.iterrows():
+        a = (label == name) / (label == name).sum()
+        c = np.linalg.solve(M, T @ a)  # the mean of u-hat is c'(y - mu-hat)
+        assert row["estimate"] == pytest.approx(mu + c @ (y - mu), abs=1e-7)
+        variance = a @ T @ a - c @ M @ c + (1 - c.sum()) ** 2 * mu_var
+        assert row["conf_high"] - row["estimate"] == pytest.approx(1.959963985 * np.sqrt(variance), rel=1e-5)
+    shown = [text.strip() for text in texts(fit.plot(group="district", slab="school").ax)]
+    assert shown[5] == "Mean true effect"
+
+
 def test_the_forest_of_a_multilevel_fit_has_districts_as_headings(nested):
     shown = [text.strip() for text in texts(nested.plot(group="district", slab="school").ax)]
     assert shown[:6] == ["district 11", "1", "2", "3", "4", "Predicted mean"]

@@ -33,6 +33,11 @@ def page(fit: RobmaState) -> SummaryContent:
     )
     if fit.pooled.omega.shape[1]:
         blocks.append(frame_table(report.counts(fit), "Estimates in the intervals of p values", whole=".counts"))
+    if fit.checked is not None:
+        which = int(np.argmax(fit.posterior))
+        blocks.append(
+            frame_table(fit.checked, f"Model {which}, the most probable one, sampled by Stan", whole=".checked")
+        )
     blocks.append(frame_table(_best(fit), "Models by posterior probability", most=MOST_MODELS, whole=".models"))
     return SummaryContent(title, tuple(blocks))
 

@@ -57,6 +57,7 @@ def robma(
     level: float = 0.95,
     draws: int = 4000,
     seed: int = 1,
+    check: Literal["stan"] | None = None,
     na: Literal["drop", "raise"] = "drop",
     env: Mapping[str, Any] | None = None,
     progress: Asked = None,
@@ -103,6 +104,9 @@ def robma(
         Probability of intervals.
     draws, seed
         Of `RobmaFit.draws`; estimates do not depend on them.
+    check
+        ``"stan"``: the most probable model is sampled by Stan too, and its evidence bridge-sampled, as
+        `RobmaFit.cross_check` does it; the answer is ``fit.checked``, and part of the summary.
     na, env
         As in `mixedfx.rma`.
     progress
@@ -120,7 +124,7 @@ def robma(
     OptionError
         Unknown options; priors that a parameter cannot have.
     ModelError
-        Moderators of several columns, constant ones.
+        Moderators of several columns, constant ones; ``check="stan"`` of a model that the program does not have.
 
     Warns
     -----
@@ -147,6 +151,7 @@ def robma(
     check_level(level)
     check_count("draws", draws)
     check_seed(seed)
+    check_option("check", check, (None, "stan"))
     text = _formula(formula, yi)
     asked = RmaCall(text, data, vi, sei, slab=slab, measure=measure, na=na, env=env)
     named = measure or getattr(data, "attrs", {}).get("measure")
@@ -159,7 +164,7 @@ def robma(
     solved = solve(given, found, mechanism, seed, progress)
     fit = RobmaFit(given, source, ensemble, found, solved, mechanism, level, draws, seed)
     _check_errors(fit)
-    return fit
+    return fit if check is None else replace(fit, checked=fit.cross_check(seed=seed))
 
 
 def bma(
@@ -177,6 +182,7 @@ def bma(
     level: float = 0.95,
     draws: int = 4000,
     seed: int = 1,
+    check: Literal["stan"] | None = None,
     na: Literal["drop", "raise"] = "drop",
     env: Mapping[str, Any] | None = None,
     progress: Asked = None,
@@ -207,7 +213,7 @@ def bma(
     return robma(
         data, yi, vi, sei, cluster=cluster, measure=measure, formula=formula, priors=priors,
         bias=None if listed else "none", ni=ni,
-        slab=slab, level=level, draws=draws, seed=seed, na=na, env=env, progress=progress,
+        slab=slab, level=level, draws=draws, seed=seed, check=check, na=na, env=env, progress=progress,
     )  # fmt: skip
 
 

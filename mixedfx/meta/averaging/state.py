@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from mixedfx.meta.averaging.given import Given
 from mixedfx.meta.averaging.members import Member
@@ -37,6 +38,8 @@ class RobmaState:
         Probability of intervals.
     n_draws, seed
         Of `draws`.
+    checked
+        What `cross_check` found of the most probable model, where ``check="stan"`` was asked for.
     """
 
     given: Given
@@ -48,6 +51,7 @@ class RobmaState:
     level: float
     n_draws: int
     seed: int
+    checked: pd.DataFrame | None = None
 
     @property
     def k(self) -> int:

@@ -159,7 +159,9 @@ def _saturated(
     if family == "binomial":
         rest = size - events
         logs = special.gammaln(size + 1) - special.gammaln(events + 1) - special.gammaln(rest + 1)
-        logs = logs + special.xlogy(events, events / size) + special.xlogy(rest, rest / size)
+        logs = (
+            logs + special.xlogy(events, events / np.maximum(size, 1)) + special.xlogy(rest, rest / np.maximum(size, 1))
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             linear, variance = np.log(events) - np.log(rest), 1 / events + 1 / rest
     else:

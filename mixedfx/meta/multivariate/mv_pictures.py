@@ -54,24 +54,37 @@ def labels_of(fit: RmaMvState, what: Any, name: str) -> Array:
 
 
 def group_means(fit: RmaMvState, group: str, level: float) -> pd.DataFrame | None:
-    """Predicted mean true effect of each level of a grouping factor, mu + u; None where the fit has none of the kind.
+    """Predicted mean true effect of each level of a grouping factor; None where the fit has none of the kind.
 
-    Its interval is that of the error of mu + u, the components taken as known.
+    Of an intercept it is mu + u. A structured term, ``homcs(0 + school | district)``, has effects of the inner levels:
+    their mean is shown, each level that the group has counted once. The interval is that of the error of this mean, the
+    components taken as known.
     """
     design = fit.design
-    own = [i for i, term in enumerate(design.random) if term.label == group and term.columns == ("Intercept",)]
+    of_group = [i for i, term in enumerate(design.random) if term.label == group]
+    own = [i for i in of_group if design.random[i].columns == ("Intercept",)] or of_group
     if fit.names != ("Intercept",) or len(own) != 1:
         return None
     term, starts = design.random[own[0]], design.starts
-    first = np.unique(term.codes, return_index=True)[1]
-    rows = fit.model.design_for().take(first)
+    rows = fit.model.design_for()
     keep = np.zeros(design.n_random)
     keep[starts[own[0]] : starts[own[0] + 1]] = 1.0
     only = replace(rows, random=sparse.csr_array(rows.random @ sparse.diags_array(keep)))
-    found = fit.model.with_uncertainty("given theta").apply(only)
+    different = pd.util.hash_array(np.array([_key(only.random, row) for row in range(len(only))], dtype=object))
+    first = np.sort(np.unique(np.column_stack([term.codes, different]), axis=0, return_index=True)[1])
+    groups, member = np.unique(term.codes[first], return_inverse=True)
+    weights = sparse.csr_array((1 / np.bincount(member)[member], (member, first)), shape=(len(groups), len(only)))
+    found = fit.model.with_uncertainty("given theta").apply(only.combine(weights))
     low, high = limits(found.mean, critical_value(fit.df, level) * found.sd)
-    names = [term.levels[term.codes[row]] for row in first]
+    names = [term.levels[code] for code in groups]
     return pd.DataFrame({"estimate": found.mean, "conf_low": low, "conf_high": high, "group": names})
+
+
+def _key(rows: sparse.csr_array, row: int) -> str:
+    """What tells rows of random effects apart."""
+    at = slice(rows.indptr[row], rows.indptr[row + 1])
+    kept = np.flatnonzero(rows.data[at])
+    return repr([(int(rows.indices[at][i]), float(rows.data[at][i])) for i in kept])
 
 
 def forest_tables(
@@ -92,7 +105,9 @@ def forest_tables(
         studies["group"] = _headings(group, labels_of(fit, group, "group"))
         means = group_means(fit, group, level) if isinstance(group, str) else None
         if means is not None:
-            parts.append(means.assign(label="Predicted mean", group=_headings(group, means["group"])))
+            simple = any(term.label == group and term.columns == ("Intercept",) for term in fit.design.random)
+            label = "Predicted mean" if simple else "Mean true effect"
+            parts.append(means.assign(label=label, group=_headings(group, means["group"])))
     if alone:
         parts.append(
             predict(fit, None, level, None).iloc[[0]].assign(label="Mean" if group is None else "All", group=None)
