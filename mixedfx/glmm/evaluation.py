@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,17 +70,16 @@ class TreeEvaluation(Evaluation):
     ) -> None:  # fmt: skip
         self.__dict__.update(fields)
         if make_average is not None:
-            self.__dict__.update(_make_average=make_average, _make_curvature=make_curvature)
+            self.__dict__.update(makers=(make_average, make_curvature))
 
-    def __getattr__(self, name: str) -> object:
-        if name not in ("average", "curvature", "_average") or "_make_average" not in self.__dict__:
+    def __getattr__(self, name: str) -> Any:
+        own = self.__dict__
+        if name not in ("average", "curvature") or "makers" not in own:
             raise AttributeError(name)
-        if name == "_average":
-            found: object = self._make_average()
-        else:
-            found = self._average.value if name == "average" else self._make_curvature(self._average)
-        self.__dict__[name] = found
-        return found
+        if "near" not in own:
+            own["near"] = own["makers"][0]()
+        own[name] = own["near"].value if name == "average" else own["makers"][1](own["near"])
+        return own[name]
 
 
 def evaluate(

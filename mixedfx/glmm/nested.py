@@ -19,7 +19,7 @@ and tau the sums of w' Ydot over the finest levels,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ class TreeFactorization(Factorization):
         self.T, self.logdet = T, factor.logdet
         self._model, self._w, self.factor = model, w, factor
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_model" not in self.__dict__ or "second" in self.__dict__:
             raise AttributeError(name)
         super().__init__(self._model.rows.refilled(self._w), self.T)

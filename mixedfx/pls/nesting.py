@@ -74,13 +74,14 @@ class Tree:
         """(..., q) sums over the rows of each finest level of (..., n)."""
         size = self.sizes[0]
         if x.ndim == 1:
-            return np.bincount(self.codes, x, size)
+            return np.asarray(np.bincount(self.codes, x, size), dtype=np.float64)
         width = len(x)
         if not width:
             return np.zeros((0, size))
         if width not in self._wide:
             self._wide[width] = (np.arange(width)[:, None] * size + self.codes).ravel()
-        return np.bincount(self._wide[width], x.ravel(), width * size).reshape(width, size)
+        sums = np.bincount(self._wide[width], x.ravel(), width * size)
+        return np.asarray(sums, dtype=np.float64).reshape(width, size)
 
     def up(self, f: int, x: Vector) -> Vector:
         """(..., q_{f+1}) sums over the levels of factor f, counted from zero, that belong to each of the next."""

@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -260,6 +261,7 @@ class Problem:
 
 
 LATE = ("gram1", "coupling", "zw1", "zw2", "ww", "log_weights")
+"""What `LateProblem` forms when it is asked for."""
 
 
 class LateProblem(Problem):
@@ -278,7 +280,7 @@ class LateProblem(Problem):
         if design is not None:
             self.__dict__["_design"] = design
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         if name not in LATE or "_design" not in self.__dict__:
             raise AttributeError(name)
         whole = build_problem(self.__dict__.pop("_design"), REML=False)
