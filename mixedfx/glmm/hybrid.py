@@ -10,8 +10,8 @@ v2, about which the data say far more for each effect, by Laplace's approximatio
 at the v2 where Lambda2'Z2's-bar = v2. A2 has the pattern of the Schur complement that Laplace's approximation over all
 effects has: the deviations c_q = h_q - h-bar times the root of p_q stand where its coupling stands, a column for each
 node. Score and information are those of fixed nodes, and the nodes are where the modes given the v2 found put them.
-Where the effects of a level are normal given the data, all of this is Laplace's approximation over all effects, from two
-nodes on; one node has no Cov, so that `nAGQ=1` is Laplace's approximation itself.
+Where the effects of a level are normal given the data, all of this is Laplace's approximation over all effects, from
+two nodes on; one node has no Cov, so that `nAGQ=1` is Laplace's approximation itself.
 
 **Gradient.** With S = Lambda2 A2^{-1} Lambda2', D is made of log I (alpha = -2), w-bar (pi_i = z2_i'S z2_i), Cov (S)
 and Lambda2 itself. That v2 moves is Lagrange's rule: to D is added lambda'(Lambda2'Z2's-bar - v2), which makes

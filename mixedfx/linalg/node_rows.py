@@ -1,9 +1,9 @@
 """Compiled passes over many rows and the nodes of their levels: integrals, mean scores, and their derivatives.
 
 Rows are sorted by level, level j has those from `start[j]` on; `u` (q, N, k) are the effects of a level at its nodes,
-in the columns of z (n, k), and `xi` (n,) is what else the linear predictor has. Row i meets the entries `entries[i]` of
-the coupling with the covariates `z2[i]`. `kind` and `shape` as in `mixedfx.linalg.density_rows`. The twins are the NumPy
-expressions of `mixedfx.glmm.level_nodes` and `mixedfx.glmm.node_pullback`.
+in the columns of z (n, k), and `xi` (n,) is what else the linear predictor has. Row i meets the entries `entries[i]`
+of the coupling with the covariates `z2[i]`. `kind` and `shape` as in `mixedfx.linalg.density_rows`. The twins are the
+NumPy expressions of `mixedfx.glmm.level_nodes` and `mixedfx.glmm.node_pullback`.
 """
 
 from __future__ import annotations
