@@ -92,6 +92,11 @@ def directions(problem: Problem) -> int:
     return first + problem.factors[1].k if is_nested(problem) else first
 
 
+def nodes_of_a_row(problem: Problem, nAGQ: int) -> int:
+    """At how many nodes one evaluation of the criterion looks at each row; zero of Laplace's approximation."""
+    return 0 if integral_of(problem, nAGQ) == "laplace" else nAGQ ** directions(problem)
+
+
 def check_quadrature(model: Model, nAGQ: int) -> None:
     """Refuse numbers of nodes that are too large, and models without independent levels (`OptionError`)."""
     if not model.problem.factors[0].blocks:

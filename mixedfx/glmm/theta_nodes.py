@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from mixedfx.design.functional import Functional
+from mixedfx.glmm.integration import nodes_of_a_row
 from mixedfx.glmm.joint import ModeJoint
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.theta_density import ThetaDensity
@@ -218,7 +219,8 @@ def theta_nodes(solution: GlmmSolution) -> GlmmNodes:
     density = ThetaDensity.of(solution)
     mode, covariance = density.climb()
     problem = density.model.problem
-    seconds = OVERHEAD + ROW * problem.n + TIMES * evaluation_seconds(problem)
+    per_row = 1.0 + nodes_of_a_row(problem, solution.nAGQ) / 2.0
+    seconds = OVERHEAD + ROW * problem.n * per_row + TIMES * evaluation_seconds(problem)
     count = 2 ** int(np.clip(np.log2(SECONDS / seconds), np.log2(FEWEST), np.log2(MOST)))
     affordable = 0 if count == MOST else count
     if density.size <= MOST_COORDINATES:

@@ -106,8 +106,8 @@ def table_of(study: str, frame: pd.DataFrame) -> pd.DataFrame:
     mean, se = groups[names].mean(), groups[names].sem()
     bias = (mean - np.array(TRUTH[study])) / se
     out = pd.concat({"mean": mean, "se": se, "bias / se": bias}, axis=1).stack(future_stack=True)
-    out[("fit", "seconds")] = groups["seconds"].median().reindex(out.index, level=0)
-    out[("fit", "converged")] = groups["ok"].mean().reindex(out.index, level=0)
+    out["seconds"] = groups["seconds"].median().reindex(out.index, level=0)
+    out["converged"] = groups["ok"].mean().reindex(out.index, level=0)
     return out
 
 
