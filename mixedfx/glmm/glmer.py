@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
+from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.glmm.call import Call
 from mixedfx.glmm.fit import GlmerFit, fit_call
+from mixedfx.glmm.hurdle import HURDLES, HurdleFit, fit_hurdle
 from mixedfx.options import Control
 
 
+@overload
+def glmer(
+    formula: str | MixedFormula, data: Any, family: str | Family, *, zi: str | MixedFormula, **options: Any
+) -> HurdleFit: ...
+@overload
 def glmer(
     formula: str | MixedFormula,
     data: Any,
@@ -25,7 +32,23 @@ def glmer(
     env: Mapping[str, Any] | None = None,
     control: Control | Mapping[str, Any] | None = None,
     dispersion: str | MixedFormula | None = None,
-) -> GlmerFit:
+    zi: None = None,
+) -> GlmerFit: ...
+def glmer(
+    formula: str | MixedFormula,
+    data: Any,
+    family: str | Family,
+    link: str | None = None,
+    nAGQ: int = 1,
+    weights: Any = None,
+    offset: Any = None,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    control: Control | Mapping[str, Any] | None = None,
+    dispersion: str | MixedFormula | None = None,
+    zi: str | MixedFormula | None = None,
+) -> GlmerFit | HurdleFit:
     """Fit a generalised linear mixed model by maximum likelihood.
 
     The linear predictor is eta = X beta + Z u + offset with u ~ N(0, Lambda Lambda'), and the responses are independent
@@ -72,10 +95,14 @@ def glmer(
         (gaussian, student), shape (gamma, negbinomial), dispersion (nbinom1), phi (beta, beta_binomial). Its logarithm
         has these terms, so that a unit multiplies it by the exponential of a coefficient; ``fit.dispersion`` has them.
 
+    zi
+        One side of a formula for the probability of a zero, ``"~ x + (1 | g)"``, on the logit scale, with the families
+        ``"hurdle_poisson"`` and ``"hurdle_negbinomial"``: a hurdle model, whose counts above zero have `formula`.
+
     Returns
     -------
     GlmerFit
-        The fit.
+        The fit; a `mixedfx.glmm.hurdle.HurdleFit` of a hurdle model.
 
     Raises
     ------
@@ -113,4 +140,15 @@ def glmer(
     >>> fit.optimization.evaluations
     5
     """
-    return fit_call(Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion))
+    call = Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion)
+    if zi is None and family not in HURDLES:
+        return fit_call(call)
+    if zi is None:
+        raise OptionError(f"family={family!r} needs a model of the zeros", hint="Write zi='~ 1', or '~ x + (1 | g)'.")
+    if family not in HURDLES:
+        raise OptionError(
+            f"zi= goes with a hurdle model, not with family={family!r}",
+            hint="Use family='hurdle_poisson' or 'hurdle_negbinomial'; mixtures with zeros, zero inflation, are not "
+            "fitted yet.",
+        )
+    return fit_hurdle(call, zi)
