@@ -65,20 +65,22 @@ def glmer(
         Any frame narwhals understands: pandas, polars, pyarrow.
     family
         ``"bernoulli"``, ``"binomial"``, ``"beta_binomial"``; counts ``"poisson"``, ``"negbinomial"`` (variance mu +
-        mu^2 / shape), ``"nbinom1"`` (mu (1 + dispersion)); ``"gamma"``, ``"beta"`` (between 0 and 1), ``"gaussian"``,
-        ``"student"`` (heavy tails); ``"cumulative"`` (ordered categories, whose thresholds stand before the
-        coefficients in tables). Their other parameters are estimated. Or a family with its link and with what is
-        known, ``mx.families.bernoulli("probit")``, ``mx.families.student(nu=4)``.
+        mu^2 / shape), ``"nbinom1"`` (mu (1 + dispersion)), from one on ``"truncated_poisson"`` and
+        ``"truncated_negbinomial"``; ``"gamma"``, ``"tweedie"`` (amounts that may be zero, variance dispersion
+        mu^power), ``"beta"`` (between 0 and 1), ``"gaussian"``, ``"student"`` (heavy tails); ``"cumulative"`` (ordered
+        categories, whose thresholds stand before the coefficients in tables). Their other parameters are estimated. Or
+        a family with its link and with what is known, ``mx.families.bernoulli("probit")``,
+        ``mx.families.student(nu=4)``.
     link
         One of the family's links; its default where None: logit, probit, cloglog, cauchit (bernoulli, binomial,
-        beta_binomial, beta, cumulative); log, sqrt, identity (poisson, negbinomial); log, sqrt (nbinom1); log, inverse,
-        identity (gamma); identity, log, inverse (gaussian, student).
+        beta_binomial, beta, cumulative); log, sqrt, identity (poisson, negbinomial); log, sqrt (nbinom1); log (the
+        truncated ones, tweedie); log, inverse, identity (gamma); identity, log, inverse (gaussian, student).
     nAGQ
         Nodes of adaptive Gauss-Hermite quadrature for each effect of a level, with one grouping factor. 1 is Laplace's
         approximation.
     weights
-        Precision weights of a gaussian response, as in `mixedfx.lmer`; the other families have none. Trials are written
-        in the formula.
+        Precision weights of a gaussian or student response, as in `mixedfx.lmer`; the other families have none. Trials
+        are written in the formula.
     offset
         Name of a column or values, added to the linear predictor, besides any ``offset(...)`` in the formula: the
         logarithm of an exposure, say.
@@ -92,9 +94,9 @@ def glmer(
         Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-10}``.
     dispersion
         One side of fixed terms for the parameter of the family that its variance depends on, ``"~ arm"``: sigma
-        (gaussian, student), shape (gamma, negbinomial), dispersion (nbinom1), phi (beta, beta_binomial). Its logarithm
-        has these terms, so that a unit multiplies it by the exponential of a coefficient; ``fit.dispersion`` has them.
-
+        (gaussian, student), shape (gamma, negbinomial, truncated_negbinomial), dispersion (nbinom1, tweedie), phi
+        (beta, beta_binomial). Its logarithm has these terms, so that a unit multiplies it by the exponential of a
+        coefficient; ``fit.dispersion`` has them.
     zi
         One side of a formula for the probability of a zero, ``"~ x + (1 | g)"``, on the logit scale, with the families
         ``"hurdle_poisson"`` and ``"hurdle_negbinomial"``: a hurdle model, whose counts above zero have `formula`.
@@ -124,7 +126,7 @@ def glmer(
     SeparationWarning
         A combination of predictors decides the response; names the columns.
     NoOverdispersionWarning
-        A negative binomial model of counts that vary no more than Poisson's.
+        A family that has become a simpler one: a negative binomial model of counts that vary no more than Poisson's.
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
 
