@@ -22,8 +22,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.frame import to_pandas
-from mixedfx.design.functional import Functional
 from mixedfx.errors import (
     DataError,
     FormulaError,
@@ -34,13 +32,10 @@ from mixedfx.errors import (
     check_flag,
     check_seed,
 )
-from mixedfx.families.family import Family
+from mixedfx.glmm import two_parts
 from mixedfx.glmm.call import Call
-from mixedfx.glmm.fit import GlmerFit, fit_call
-from mixedfx.glmm.rows import auxiliary_draws
-from mixedfx.inference.new_level_rows import NewLevelRows
-from mixedfx.inference.predictor import draw_effects
-from mixedfx.inference.profile import quantile
+from mixedfx.glmm.fit import fit_call
+from mixedfx.glmm.two_parts import TwoParts
 from mixedfx.inference.quantile_residuals import normal_scores, uniform_residuals
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
@@ -54,12 +49,10 @@ HURDLES = {"hurdle_poisson": "truncated_poisson", "hurdle_negbinomial": "truncat
 """Name of a hurdle model -> family of its counts above zero."""
 
 ZERO = "zero"  # response of the part that is about zeros
-DRAWS = 1000
-PARTS = ("count", "zero")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HurdleFit:
+class HurdleFit(TwoParts):
     """A hurdle model of counts, as `mixedfx.glmer` returns it where ``zi=`` is given.
 
     Attributes
@@ -91,47 +84,6 @@ class HurdleFit:
     >>> fit.predict(data.iloc[:2]).round(2).tolist()
     [1.47, 1.63]
     """
-
-    count: GlmerFit
-    zero: GlmerFit
-    name: str
-    data: pd.DataFrame
-    response: str
-
-    @property
-    def parts(self) -> dict[str, GlmerFit]:
-        """Both fits by name."""
-        return {"count": self.count, "zero": self.zero}
-
-    @property
-    def criterion(self) -> float:
-        """-2 log likelihood: the sum of those of the parts."""
-        return self.count.criterion + self.zero.criterion
-
-    @property
-    def loglik(self) -> float:
-        """Log likelihood."""
-        return -self.criterion / 2
-
-    @property
-    def n_parameters(self) -> int:
-        """Parameters of both parts."""
-        return self.count.n_parameters + self.zero.n_parameters
-
-    @property
-    def nobs(self) -> int:
-        """Number of rows used."""
-        return self.zero.nobs
-
-    @property
-    def aic(self) -> float:
-        """-2 log likelihood + 2 k."""
-        return tables.aic(self.criterion, self.n_parameters)
-
-    @property
-    def bic(self) -> float:
-        """-2 log likelihood + k log n."""
-        return tables.bic(self.criterion, self.n_parameters, self.nobs)
 
     @property
     def converged(self) -> bool:
@@ -186,7 +138,7 @@ class HurdleFit:
 
     def summary(self) -> SummaryContent:
         """Page for reading, of the whole and then of each part; printing the fit prints it."""
-        return _summary(self)
+        return two_parts.summary(self)
 
     @property
     def fitted(self) -> pd.Series:
@@ -204,13 +156,6 @@ class HurdleFit:
         if kind != "response":
             raise OptionError(f"kind={kind!r} is none of a hurdle model's residuals", hint="fit.quantile_residuals().")
         return pd.Series(self.y - self.fitted, name="residual")
-
-    @property
-    def y(self) -> pd.Series:
-        """(n,) counts of the rows used."""
-        out = np.zeros(self.nobs)
-        out[self.zero.design.y == 0.0] = self.count.design.y
-        return pd.Series(out, index=self.data.index, name=self.response)
 
     def predict(
         self,
@@ -242,14 +187,14 @@ class HurdleFit:
         Series or DataFrame
             One prediction for each row, or a table with estimate, se, lower and upper.
         """
-        return _predict(self, newdata, new_levels, groups, kind, se, level)
+        return two_parts.predict(self, newdata, new_levels, groups, kind, se, level)
 
     def simulate(self, n: int = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:
         """(nobs, n) simulated counts for the rows of the fit, groups with new effects or with their modes (`use_u`)."""
         check_count("n", n)
         check_flag("use_u", use_u)
         check_seed(seed)
-        return pd.DataFrame(_simulated(self, n, np.random.default_rng(seed), use_u).T, index=self.data.index)
+        return pd.DataFrame(two_parts.simulated(self, n, np.random.default_rng(seed), use_u).T, index=self.data.index)
 
     def quantile_residuals(
         self, n: int = 250, seed: int | None = None, scale: Literal["normal", "uniform"] = "normal"
@@ -258,7 +203,7 @@ class HurdleFit:
         check_count("n", n)
         check_seed(seed)
         rng, y = np.random.default_rng(seed), self.y.to_numpy()
-        drawn = _simulated(self, n, rng, True)
+        drawn = two_parts.simulated(self, n, rng, True)
         found = uniform_residuals(y, (drawn < y).sum(axis=0), (drawn == y).sum(axis=0), n, rng)
         values = found if scale == "uniform" else normal_scores(found)
         return pd.Series(values, index=self.data.index, name="residual")
@@ -277,7 +222,7 @@ class HurdleFit:
 
     def mean_draws(self, frame: pd.DataFrame) -> Array:
         """(D, m) joint draws of the mean counts of rows, groups without counts above zero as average ones."""
-        found = [_mean_draws(part, frame) for part in (self.count, self.zero)]
+        found = [two_parts.mean_draws(part, frame) for part in (self.count, self.zero)]
         return found[0] * (1.0 - found[1])
 
     def __repr__(self) -> str:
@@ -378,84 +323,3 @@ def _with_part(name: str, table: pd.DataFrame) -> pd.DataFrame:
     out = table.copy()
     out.insert(0, "part", name)
     return out
-
-
-def _levels(part: GlmerFit, hurdle: HurdleFit, newdata: Any, new_levels: NewLevels) -> NewLevels:
-    """Groups of the data without counts above zero are average ones in the part of the counts."""
-    if part is hurdle.zero or new_levels != "error":
-        return new_levels
-    if newdata is None:
-        return "population"
-    for term in part.design.terms.random:
-        seen, asked = (to_pandas(rows, term.grouping).astype(str) for rows in (hurdle.data, newdata))
-        if not set(asked.itertuples(index=False)) <= set(seen.itertuples(index=False)):
-            return "error"
-    return "population"
-
-
-def _predict(
-    fit: HurdleFit, newdata: Any, new_levels: NewLevels, groups: Any, kind: str, se: bool, level: float
-) -> pd.Series | pd.DataFrame:  # fmt: skip
-    if kind not in ("response", "zero", "conditional"):
-        raise OptionError(f"kind={kind!r} is not known", hint="Use 'response', 'zero' or 'conditional'.")
-    z = quantile(level)
-    frame = fit.data if newdata is None else newdata
-
-    def of(part: GlmerFit) -> Any:
-        levels = _levels(part, fit, newdata, new_levels)
-        return part.predict(frame, levels, groups, se=se, level=level)
-
-    if kind != "response":
-        return of(fit.zero if kind == "zero" else fit.count)
-    count, zero = of(fit.count), of(fit.zero)
-    if not se:
-        return (count * (1.0 - zero)).rename("predicted")
-    mean = count["estimate"] * (1.0 - zero["estimate"])
-    error = np.hypot(count["se"] * (1.0 - zero["estimate"]), count["estimate"] * zero["se"])
-    half = np.exp(z * error / mean)
-    return pd.DataFrame({"estimate": mean, "se": error, "lower": mean / half, "upper": mean * half})
-
-
-def _predictors(part: GlmerFit, rows: Functional, n: int, rng: np.random.Generator, use_u: bool) -> Array:
-    """(n, m) linear predictors of rows, groups with their modes or with new effects; unseen ones with new effects."""
-    solution, design = part.solution, part.design
-    u = np.tile(solution.u, (n, 1)) if use_u else draw_effects(design, solution.factors, 1.0, n, rng)
-    eta = rows.fixed @ solution.beta + rows.offset + (rows.random @ u.T).T
-    if rows.new_levels:
-        factors = tuple(np.broadcast_to(F, (n, *F.shape)) for F in solution.factors)
-        eta = eta + NewLevelRows.of(rows, [term.n_columns for term in design.random]).draws(factors, rng)
-    return np.asarray(eta)
-
-
-def _simulated(fit: HurdleFit, n: int, rng: np.random.Generator, use_u: bool) -> Array:
-    """(n, nobs) counts."""
-    frame = fit.data.reset_index(drop=True)
-    zero = _predictors(fit.zero, fit.zero.design_for(None), n, rng, use_u)
-    none = fit.zero.family.draw(rng, zero, {}) == 1.0
-    count = _predictors(fit.count, fit.count.design_for(frame, "sample"), n, rng, use_u)
-    solution = fit.count.solution
-    return np.where(none, 0.0, solution.model.family.draw(rng, count, auxiliary_draws(solution, n)))
-
-
-def _mean_draws(part: GlmerFit, frame: pd.DataFrame) -> Array:
-    """(D, m) draws of the mean of a part."""
-    rows, sample = part.design_for(frame, "population"), part.joint_sample(DRAWS, 0)
-    eta = sample.beta @ rows.fixed.T + (rows.random @ sample.u.T).T + rows.offset
-    family: Family = part.family
-    return np.asarray(family.mean(eta, sample.auxiliary))
-
-
-def _summary(fit: HurdleFit) -> SummaryContent:
-    from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
-    from mixedfx.results.summary import statistics_block
-
-    whole = {
-        "-2 log L": fit.criterion, "logLik": fit.loglik, "AIC": fit.aic, "BIC": fit.bic,
-        "Parameters": fit.n_parameters,
-    }  # fmt: skip
-    zeros = int(fit.zero.design.y.sum())
-    facts = SummaryFacts((("Family", f"{fit.name}: {zeros} zeros of {fit.nobs} rows"),))
-    blocks: list[SummaryFacts | SummaryTable] = [facts, statistics_block(whole)]
-    for part, words in ((fit.count, "counts above zero"), (fit.zero, "whether a count is zero")):
-        blocks += [SummaryFacts((("Part", words),)), *part.summary().blocks]
-    return SummaryContent("Hurdle model fit by maximum likelihood", tuple(blocks))
