@@ -11,6 +11,7 @@ the logarithm of log(1 + exp(x)), x = log mu - log k, so that dt/dlog k = 1 - s'
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -45,9 +46,9 @@ class _Truncated(Family):
             "which have a model of the zeros.",
         )
 
+    @abstractmethod
     def _hazard(self, eta: Array, aux: Auxiliary) -> Array:
         """T, the logarithm of minus the logarithm of the probability of zero."""
-        raise NotImplementedError
 
     def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """That of the whole distribution, less the logarithm of the probability of a count above zero."""
@@ -71,9 +72,9 @@ class _Truncated(Family):
         tail = rng.random(np.shape(eta)) * np.exp(CLOGLOG.log_inverse(self._hazard(eta, aux)))
         return np.maximum(self._upper_quantile(tail, eta, aux), 1.0)
 
+    @abstractmethod
     def _upper_quantile(self, tail: Array, eta: Array, aux: Auxiliary) -> Array:
         """The smallest count of the whole distribution above which there is no more than `tail`."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, repr=False)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
+from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.glmm.call import Call
 from mixedfx.glmm.fit import GlmerFit, fit_call
+from mixedfx.glmm.hurdle import HURDLES, HurdleFit, fit_hurdle
 from mixedfx.options import Control
 
 
+@overload
+def glmer(
+    formula: str | MixedFormula, data: Any, family: str | Family, *, zi: str | MixedFormula, **options: Any
+) -> HurdleFit: ...
+@overload
 def glmer(
     formula: str | MixedFormula,
     data: Any,
@@ -26,7 +33,24 @@ def glmer(
     control: Control | Mapping[str, Any] | None = None,
     dispersion: str | MixedFormula | None = None,
     priors: Literal["default"] | Mapping[Any, Any] | None = None,
-) -> GlmerFit:
+    zi: None = None,
+) -> GlmerFit: ...
+def glmer(
+    formula: str | MixedFormula,
+    data: Any,
+    family: str | Family,
+    link: str | None = None,
+    nAGQ: int | Literal["auto"] = 1,
+    weights: Any = None,
+    offset: Any = None,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    control: Control | Mapping[str, Any] | None = None,
+    dispersion: str | MixedFormula | None = None,
+    priors: Literal["default"] | Mapping[Any, Any] | None = None,
+    zi: str | MixedFormula | None = None,
+) -> GlmerFit | HurdleFit:
     """Fit a generalised linear mixed model by maximum likelihood.
 
     The linear predictor is eta = X beta + Z u + offset with u ~ N(0, Lambda Lambda'), and the responses are independent
@@ -43,14 +67,16 @@ def glmer(
         Any frame narwhals understands: pandas, polars, pyarrow.
     family
         ``"bernoulli"``, ``"binomial"``, ``"beta_binomial"``; counts ``"poisson"``, ``"negbinomial"`` (variance mu +
-        mu^2 / shape), ``"nbinom1"`` (mu (1 + dispersion)); ``"gamma"``, ``"beta"`` (between 0 and 1), ``"gaussian"``,
-        ``"student"`` (heavy tails); ``"cumulative"`` (ordered categories, whose thresholds stand before the
-        coefficients in tables). Their other parameters are estimated. Or a family with its link and with what is
-        known, ``mx.families.bernoulli("probit")``, ``mx.families.student(nu=4)``.
+        mu^2 / shape), ``"nbinom1"`` (mu (1 + dispersion)), from one on ``"truncated_poisson"`` and
+        ``"truncated_negbinomial"``; ``"gamma"``, ``"tweedie"`` (amounts that may be zero, variance dispersion
+        mu^power), ``"beta"`` (between 0 and 1), ``"gaussian"``, ``"student"`` (heavy tails); ``"cumulative"`` (ordered
+        categories, whose thresholds stand before the coefficients in tables). Their other parameters are estimated. Or
+        a family with its link and with what is known, ``mx.families.bernoulli("probit")``,
+        ``mx.families.student(nu=4)``.
     link
         One of the family's links; its default where None: logit, probit, cloglog, cauchit (bernoulli, binomial,
-        beta_binomial, beta, cumulative); log, sqrt, identity (poisson, negbinomial); log, sqrt (nbinom1); log, inverse,
-        identity (gamma); identity, log, inverse (gaussian, student).
+        beta_binomial, beta, cumulative); log, sqrt, identity (poisson, negbinomial); log, sqrt (nbinom1); log (the
+        truncated ones, tweedie); log, inverse, identity (gamma); identity, log, inverse (gaussian, student).
     nAGQ
         Nodes of adaptive Gauss-Hermite quadrature for each effect of a level. 1 is Laplace's approximation, which makes
         standard deviations too small where groups have few rows of zeros and ones. More nodes integrate over one
@@ -58,8 +84,8 @@ def glmer(
         one that has most effects, given the others, and those by Laplace. ``"auto"`` raises them until -2 log L moves
         less than 0.01. The summary says what was done, and of Laplace's approximation how far off it is.
     weights
-        Precision weights of a gaussian response, as in `mixedfx.lmer`; the other families have none. Trials are written
-        in the formula.
+        Precision weights of a gaussian or student response, as in `mixedfx.lmer`; the other families have none. Trials
+        are written in the formula.
     offset
         Name of a column or values, added to the linear predictor, besides any ``offset(...)`` in the formula: the
         logarithm of an exposure, say.
@@ -73,19 +99,23 @@ def glmer(
         Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-10}``.
     dispersion
         One side of fixed terms for the parameter of the family that its variance depends on, ``"~ arm"``: sigma
-        (gaussian, student), shape (gamma, negbinomial), dispersion (nbinom1), phi (beta, beta_binomial). Its logarithm
-        has these terms, so that a unit multiplies it by the exponential of a coefficient; ``fit.dispersion`` has them.
+        (gaussian, student), shape (gamma, negbinomial, truncated_negbinomial), dispersion (nbinom1, tweedie), phi
+        (beta, beta_binomial). Its logarithm has these terms, so that a unit multiplies it by the exponential of a
+        coefficient; ``fit.dispersion`` has them.
     priors
         None: maximum likelihood. ``"default"``, or a mapping from ``"intercept"``, ``"coef"`` and ``("coef", name)`` to
         normal, student_t, cauchy or flat of `mixedfx.priors`: the maximum a posteriori estimate, finite where a
         combination of predictors decides the response. The default of coefficients is that of `mixedfx.bayes`,
         normal(0, 2.5) on the logit and log scales for a predictor of unit standard deviation; variances have no prior.
         ``loglik`` is without the prior, and tests that compare likelihoods are refused.
+    zi
+        One side of a formula for the probability of a zero, ``"~ x + (1 | g)"``, on the logit scale, with the families
+        ``"hurdle_poisson"`` and ``"hurdle_negbinomial"``: a hurdle model, whose counts above zero have `formula`.
 
     Returns
     -------
     GlmerFit
-        The fit.
+        The fit; a `mixedfx.glmm.hurdle.HurdleFit` of a hurdle model.
 
     Raises
     ------
@@ -107,7 +137,7 @@ def glmer(
     SeparationWarning
         A combination of predictors decides the response; names the columns and a prior that was tried.
     NoOverdispersionWarning
-        A negative binomial model of counts that vary no more than Poisson's.
+        A family that has become a simpler one: a negative binomial model of counts that vary no more than Poisson's.
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
     QuadratureWarning
@@ -125,6 +155,15 @@ def glmer(
     >>> fit.optimization.evaluations
     5
     """
-    return fit_call(
-        Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors)
-    )
+    call = Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors)
+    if zi is None and family not in HURDLES:
+        return fit_call(call)
+    if zi is None:
+        raise OptionError(f"family={family!r} needs a model of the zeros", hint="Write zi='~ 1', or '~ x + (1 | g)'.")
+    if family not in HURDLES:
+        raise OptionError(
+            f"zi= goes with a hurdle model, not with family={family!r}",
+            hint="Use family='hurdle_poisson' or 'hurdle_negbinomial'; mixtures with zeros, zero inflation, are not "
+            "fitted yet.",
+        )
+    return fit_hurdle(call, zi)
