@@ -51,6 +51,7 @@ LEAST_SHARE = 0.1  # of effective points, below which chains are as good
 ROUNDS, ADAPTATION = 4, (400, 50)  # of adaptation; points in each, at least and for each coordinate
 ATTEMPTS = 2
 MOST_HELD = 2**26  # effects of all weighted points that are kept, half a gigabyte
+FEWEST = 1000  # weighted points, however few draws are kept: k-hat needs a tail
 EXTRA = (1.25, 6.0)  # proposals for each draw kept, fewest and most
 
 
@@ -135,8 +136,8 @@ def sample(
     report("adapting the proposal", 0, 0)
     adapted = _adapted(target, modes, start, expected.rule, rng)
     spent = modes.evaluations + expected.evaluations + adapted.evaluations
-    n = settings.proposals or int(np.ceil(draws * np.clip(1.1 / max(adapted.share, 1e-3), *EXTRA)))
-    n, proposal = max(n, draws), adapted.proposal
+    wanted = max(FEWEST, int(np.ceil(draws * np.clip(1.1 / max(adapted.share, 1e-3), *EXTRA))))
+    n, proposal = max(settings.proposals or wanted, draws), adapted.proposal
     found = _weighted(target, proposal, start, expected.rule, n, rng, report)
     spent += n
     for _ in range(ATTEMPTS - 1):
