@@ -19,7 +19,7 @@ from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from tests.resumable import resumed
 
-DRAWS = 4000
+DRAWS = 2000
 
 
 def target_of(formula: str, data: pd.DataFrame, family: str, priors=None) -> GlmmTarget:
@@ -33,12 +33,12 @@ def design(rng: np.random.Generator) -> tuple[str, pd.DataFrame, str]:
     """Formula, data and family: one factor, slopes, crossed or nested factors, of random sizes and sds."""
     kind = rng.choice(["one", "slopes", "crossed", "nested", "crossed", "nested"])
     family = rng.choice(["bernoulli", "binomial", "poisson"])
-    levels = int(np.exp(rng.uniform(np.log(8), np.log(150))))
-    rows = int(rng.integers(1, 9))
+    levels = int(np.exp(rng.uniform(np.log(8), np.log(80))))
+    rows = int(rng.integers(1, 7))
     g = np.repeat(np.arange(levels), rows)
     n, x = len(g), rng.normal(size=len(g))
     sd = rng.uniform(0.2, 3.0, 3)
-    others = int(np.exp(rng.uniform(np.log(4), np.log(120))))
+    others = int(np.exp(rng.uniform(np.log(4), np.log(60))))
     h = rng.integers(0, others, n) if kind == "crossed" else rng.integers(0, others, levels)[g]
     eta = rng.normal() + 0.5 * x + sd[0] * rng.normal(size=levels)[g]
     terms = "(1 | g)"

@@ -17,6 +17,7 @@ from scipy import special, stats
 
 import mixedfx as mx
 from mixedfx import priors
+from mixedfx.bayes.importance import engine
 from mixedfx.bayes.importance.engine import forecast
 from mixedfx.bayes.importance.importance_course import ImportanceSampling
 from mixedfx.bayes.importance.levels import COMPILED_FROM, Rule, _compiled, _vectorised, level_integrals
@@ -392,6 +393,28 @@ def test_the_same_seed_gives_the_same_draws(small):
     )
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
+
+
+def test_effects_that_are_made_again_are_the_same(small, monkeypatch):
+    """Where effects of all weighted points are too many numbers to hold, those chosen come from the same numbers."""
+    held = mx.bayes("y ~ x + (1 + x | g)", small, "bernoulli", draws=400, seed=1)
+    monkeypatch.setattr(engine, "MOST_HELD", 2000)
+    again = mx.bayes("y ~ x + (1 + x | g)", small, "bernoulli", draws=400, seed=1)
+    assert np.isfinite(again.predictor.u).all()
+    # other blocks, other random numbers: the same posterior within six errors of 400 draws on both sides
+    gap = held.predictor.u.mean(axis=0) - again.predictor.u.mean(axis=0)
+    assert np.all(np.abs(gap) < 6 * held.predictor.u.std(axis=0) * np.sqrt(2 / 300))
+    target = target_of("y ~ x + (1 + x | g)", small, "bernoulli")
+    modes, start = find_modes(target)
+    proposal = engine.at_modes(modes.found)
+    found = engine._weighted(target, proposal, start, Rule(1), 900, np.random.default_rng(1), lambda *stage: None)
+    assert len(found.blocks) > 5
+    chosen = np.array([0, 899, 450, 450, 7])
+    u = engine._effects(target, found, chosen, start, Rule(1))
+    block = next(b for b in found.blocks if 450 in b.at)
+    density, whole = target.estimates(found.psi[block.at], start, Rule(1), block.rng)
+    np.testing.assert_array_equal(u[2], whole[450 - block.at[0]])
+    np.testing.assert_allclose(density - proposal.log_density(found.psi[block.at]), found.log_ratios[block.at])
 
 
 def test_chains_lay_the_draws_out(small):

@@ -28,8 +28,9 @@ def fit():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.SamplingWarning)
         return mx.bayes(
-            "y ~ x + (1 | g)", data, family="poisson", draws=100, chains=2, warmup=100, seed=1, progress=False
-        )
+            "y ~ x + (1 | g)", data, family="poisson", engine="stanli", draws=100, chains=2, warmup=100, seed=1,
+            progress=False,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,9 @@ def test_mx_bayes_issues_them():
     rng = np.random.default_rng(2)
     data = pd.DataFrame({"y": rng.poisson(2, 40), "g": rng.choice(list("abcd"), 40)})
     with pytest.warns(errors.EffectiveSizeWarning, match="effective draws") as caught:
-        mx.bayes("y ~ 1 + (1 | g)", data, family="poisson", draws=40, chains=2, warmup=50, seed=1, progress=False)
+        mx.bayes(
+            "y ~ 1 + (1 | g)", data, "poisson", engine="stanli", draws=40, chains=2, warmup=50, progress=False, seed=1
+        )
     assert caught[0].filename == __file__
 
 

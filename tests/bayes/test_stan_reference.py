@@ -23,8 +23,8 @@ QUANTITIES = [name for name in ROWS if name not in ("mean_PPD", "log-posterior")
 def cbpp_fit():
     cbpp = pd.read_csv(HERE.parent / "data" / "cbpp.csv").astype({"herd": str, "period": str})
     return mx.bayes(
-        "incidence | trials(size) ~ period + (1 | herd)", cbpp, family="binomial", priors="rstanarm", warmup=500,
-        seed=1, progress=False,
+        "incidence | trials(size) ~ period + (1 | herd)", cbpp, family="binomial", priors="rstanarm",
+        engine="stanli", warmup=500, seed=1, progress=False,
     )  # fmt: skip
 
 
@@ -129,7 +129,8 @@ data = pd.DataFrame({"x": rng.normal(size=200), "g": rng.integers(9, size=200)})
 data["y"] = (rng.random(200) < 0.4) * 1
 mx.lmer("y ~ x + (1 | g)", data)  # what any use of the package imports
 begin = time.perf_counter()
-fit = mx.bayes("y ~ x + (1 + x | g)", data, family="bernoulli", draws=1, warmup=100, chains=1, seed=1, progress=False)
+model = ("y ~ x + (1 + x | g)", data, "bernoulli")
+fit = mx.bayes(*model, engine="stanli", draws=1, warmup=100, chains=1, seed=1, progress=False)
 print(time.perf_counter() - begin)
 children = resource.getrusage(resource.RUSAGE_CHILDREN)
 assert fit.draws()["beta", "x"].shape == (1, 1)

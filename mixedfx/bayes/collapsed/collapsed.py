@@ -77,7 +77,7 @@ def evidence(priors: ResolvedPriors, sampling: Course) -> LogEvidence:
     if sampling.log_evidence is None:
         raise ModelError(
             f"draws by {sampling.engine} do not give the marginal likelihood",
-            hint="It comes with engine='collapsed', for Gaussian models.",
+            hint="It comes with engine='collapsed', for Gaussian models, and engine='importance', for others.",
         )
     if priors.improper:
         raise ImproperPosteriorError(

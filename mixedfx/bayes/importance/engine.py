@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +50,8 @@ MOST_VARIANCE = 1.4  # above it the weights cannot be trusted, or too few points
 LEAST_SHARE = 0.1  # of effective points, below which chains are as good
 ROUNDS, ADAPTATION = 4, (400, 50)  # of adaptation; points in each, at least and for each coordinate
 ATTEMPTS = 2
+MOST_HELD = 2**26  # effects of all weighted points that are kept, half a gigabyte
+FEWEST = 1000  # weighted points, however few draws are kept: k-hat needs a tail
 EXTRA = (1.25, 6.0)  # proposals for each draw kept, fewest and most
 
 
@@ -132,8 +136,8 @@ def sample(
     report("adapting the proposal", 0, 0)
     adapted = _adapted(target, modes, start, expected.rule, rng)
     spent = modes.evaluations + expected.evaluations + adapted.evaluations
-    n = settings.proposals or int(np.ceil(draws * np.clip(1.1 / max(adapted.share, 1e-3), *EXTRA)))
-    n, proposal = max(n, draws), adapted.proposal
+    wanted = max(FEWEST, int(np.ceil(draws * np.clip(1.1 / max(adapted.share, 1e-3), *EXTRA))))
+    n, proposal = max(settings.proposals or wanted, draws), adapted.proposal
     found = _weighted(target, proposal, start, expected.rule, n, rng, report)
     spent += n
     for _ in range(ATTEMPTS - 1):
@@ -144,7 +148,7 @@ def sample(
         found = _weighted(target, proposal, start, expected.rule, n, rng, report)
         spent += n
     if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
-        return _kept(found, draws, expected, modes, spent, begin, rng)
+        return _kept(target, found, draws, expected, modes, start, spent, begin, rng)
     if found.k_hat > settings.k_hat:
         raise _refusal(f"k-hat of the importance weights is {found.k_hat:.2f}, above {settings.k_hat:g}")
     raise _refusal(f"{found.share:.0%} of the weighted points are effective, less than {LEAST_SHARE:.0%}")
@@ -193,9 +197,18 @@ def _adapted(target: GlmmTarget, modes: Modes, start: Point, rule: Rule, rng: np
 
 
 @dataclass(frozen=True, eq=False)
+class _Block:
+    """Weighted points `at`, their effects (m, q), or None and the random numbers that make them once more."""
+
+    at: NDArray[np.intp]
+    u: Array | None
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True, eq=False)
 class _Weighted:
     psi: Array
-    u: Array
+    blocks: list[_Block]
     log_ratios: Array
     weights: Array
     k_hat: float
@@ -210,17 +223,46 @@ def _weighted(
     target: GlmmTarget, proposal: MixtureProposal, start: Point, rule: Rule, n: int, rng: np.random.Generator,
     report: Report,
 ) -> _Weighted:  # fmt: skip
-    psi = proposal.draw(rng, n)
-    density, u = target.estimates(psi, start, rule, rng, lambda done: report("weighing points", done, n))
+    """Weighted points; where all their effects would be too many numbers, those of the chosen ones are made again."""
+    psi, q = proposal.draw(rng, n), target.design.n_random
+    held = n * q <= MOST_HELD
+    count = 1 if held else -(-4 * n * q // MOST_HELD)
+    density, blocks = np.empty(n), []
+    for at in np.array_split(np.arange(n), count):
+        again, first = deepcopy(rng), int(at[0])
+        density[at], u = target.estimates(
+            psi[at], start, rule, rng, partial(_done, report, first, n), effects=held
+        )  # fmt: skip
+        blocks.append(_Block(at, u if held else None, again))
     log_ratios = density - proposal.log_density(psi)
     weights, k_hat = smooth(log_ratios)
-    return _Weighted(psi, u, log_ratios, weights, k_hat)
+    return _Weighted(psi, blocks, log_ratios, weights, k_hat)
+
+
+def _done(report: Report, first: int, n: int, done: int) -> None:
+    report("weighing points", first + done, n)
+
+
+def _effects(target: GlmmTarget, found: _Weighted, chosen: NDArray[np.intp], start: Point, rule: Rule) -> Array:
+    """(D, q) effects of the points that were chosen."""
+    out = np.empty((len(chosen), target.design.n_random))
+    for block in found.blocks:
+        mine = np.flatnonzero((chosen >= block.at[0]) & (chosen <= block.at[-1]))
+        if not len(mine):
+            continue
+        u = block.u
+        if u is None:
+            u = target.estimates(found.psi[block.at], start, rule, deepcopy(block.rng))[1]
+        out[mine] = u[chosen[mine] - block.at[0]]
+    return out
 
 
 def _kept(
-    found: _Weighted, draws: int, expected: Forecast, modes: Modes, spent: int, begin: float, rng: np.random.Generator
-) -> WeightedSample:
+    target: GlmmTarget, found: _Weighted, draws: int, expected: Forecast, modes: Modes, start: Point, spent: int,
+    begin: float, rng: np.random.Generator,
+) -> WeightedSample:  # fmt: skip
     chosen = resample(found.weights, draws, rng)
+    u = _effects(target, found, chosen, start, expected.rule)
     top = found.log_ratios.max()
     ratios = np.exp(found.log_ratios - top)
     mean = ratios.mean()
@@ -230,4 +272,4 @@ def _kept(
         seconds=time.perf_counter() - begin, modes=len(modes.found), starts=modes.starts,
         log_evidence=(float(top + np.log(mean)), float(ratios.std(ddof=1) / mean / np.sqrt(len(ratios)))),
     )  # fmt: skip
-    return WeightedSample(found.psi[chosen], found.u[chosen], sampling)
+    return WeightedSample(found.psi[chosen], u, sampling)
