@@ -160,6 +160,9 @@ LONG_GLMM = {
     "ranova": (lambda fit, told: fit.ranova(simulate=10, seed=1, progress=told), 10),
     "refits": (lambda fit, told: fit.refits(fit.simulate(10, seed=1), progress=told), 10),
     "profile": (lambda fit, told: fit.profile(progress=told), 4),
+    "dispersion_test": (lambda fit, told: fit.dispersion_test(n=30, seed=1, progress=told), 30),
+    "influence": (lambda fit, told: fit.influence("professor", refit=True, progress=told), 15),
+    "anova": (lambda fit, told: mx.anova(fit, fit.update(". ~ . - style"), bootstrap=30, seed=1, progress=told), 30),
     "vcov_robust": (lambda fit, told: fit.update(nAGQ=5).vcov_robust(progress=told), 15),
 }  # fmt: skip
 
