@@ -151,6 +151,12 @@ LONG = {
 }  # fmt: skip
 
 
+def _of_counts(fit):
+    """The same model of tens of points, since a yes/no response has no dispersion."""
+    data = fit.call.data
+    return fit.update("tens ~ .", data=data.assign(tens=(data["score"] // 10).astype(int)), family="poisson")
+
+
 LONG_GLMM = {
     "bootstrap": (lambda fit, told: fit.bootstrap(40, seed=1, progress=told), 40),
     "bootstrap of a statistic": (
@@ -160,6 +166,9 @@ LONG_GLMM = {
     "ranova": (lambda fit, told: fit.ranova(simulate=10, seed=1, progress=told), 10),
     "refits": (lambda fit, told: fit.refits(fit.simulate(10, seed=1), progress=told), 10),
     "profile": (lambda fit, told: fit.profile(progress=told), 4),
+    "dispersion_test": (lambda fit, told: _of_counts(fit).dispersion_test(n=30, seed=1, progress=told), 30),
+    "influence": (lambda fit, told: fit.influence("professor", refit=True, progress=told), 15),
+    "anova": (lambda fit, told: mx.anova(fit, fit.update(". ~ . - style"), bootstrap=30, seed=1, progress=told), 30),
     "vcov_robust": (lambda fit, told: fit.update(nAGQ=5).vcov_robust(progress=told), 15),
 }  # fmt: skip
 

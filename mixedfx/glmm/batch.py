@@ -156,9 +156,10 @@ class _Engine:
         from scipy import special
 
         if self.poisson:
-            return -special.gammaln(y + 1.0).sum(axis=1)
+            return np.asarray(-special.gammaln(y + 1.0).sum(axis=1), dtype=np.float64)
         m = self.trials
-        return (special.gammaln(m + 1.0) - special.gammaln(y + 1.0) - special.gammaln(m - y + 1.0)).sum(axis=1)
+        found = (special.gammaln(m + 1.0) - special.gammaln(y + 1.0) - special.gammaln(m - y + 1.0)).sum(axis=1)
+        return np.asarray(found, dtype=np.float64)
 
     def evaluate(self, y: Vector, constant: Vector, psi: Vector, v: Vector) -> _Point:
         """Criterion and gradient at (B, d) points, modes sought from v (B, q, k); NaN where there are none."""

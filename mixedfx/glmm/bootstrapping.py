@@ -30,7 +30,7 @@ from mixedfx.progress import Asked
 Vector = NDArray[np.float64]
 Make = Callable[[Design, GlmmSolution], Any]  # a fit of a design and its estimates
 BLOCK = 20  # replicates of one piece of work,
-TOGETHER = 250  # and where they are fitted together
+TOGETHER = 100  # and where they are fitted together
 
 
 def parameters(design: Design, solution: GlmmSolution) -> tuple[Parameter, ...]:
@@ -57,16 +57,15 @@ def bootstrap(
     if callable(statistic):
         estimate, chosen = named_statistic(statistic(make(design, solution)))
         work: Any = partial(_own_block, solution, make, use_u, statistic, len(chosen))
-        size = BLOCK
     else:
         chosen = choose(parameters(design, solution), statistic)
         light: Any = None  # workers need the numbers of the design, not its data frame
         small = replace(design, frame=light, spec=light, formula=light)
         plan = Plan(small, replace(solution, model=replace(solution.model, design=small)), chosen, use_u)
         work = plan.block
-        size = TOGETHER if can_batch(solution) else BLOCK
         own = {name: np.array([value]) for name, value in solution.auxiliary.items()}
         estimate = plan.values(solution.beta[None], solution.theta[None], own)[0]
+    size = TOGETHER if can_batch(solution) else BLOCK
     blocks = run_blocks(
         work, n, block=size, seed=seed, n_jobs=n_jobs, progress=progress, title="parametric bootstrap"
     )  # fmt: skip

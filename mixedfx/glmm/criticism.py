@@ -185,14 +185,16 @@ class GlmerCriticism(GlmerState):
         """(n,) what a row's own working response does to its linear predictor, theta held fixed."""
         return pd.Series(self.projection.row_leverage.copy(), index=self.design.frame.index, name="leverage")
 
-    def r2(self, by: Literal["term"] | None = None, method: variance.Method | None = None) -> pd.DataFrame:
+    def r2(self, by: variance.By | None = None, method: variance.Method | None = None) -> pd.DataFrame:
         """Share of the variance of a row, on the scale of the linear predictor, that the model explains.
 
         Parameters
         ----------
         by
-            None: marginal R2 (fixed part) and conditional R2 (random effects too), in one row. ``"term"``: the variance
-            of every fixed term, random term and the residual.
+            None: marginal R2 (fixed part) and conditional R2 (random effects too), in one row. ``"level"``: what the
+            predictors take away of the variance of each level, against the model without them (and without offsets);
+            of yes/no responses the latent scale is another in each model, so that variances of groups may grow.
+            ``"term"``: the variance of every fixed term, random term and the residual.
         method
             What the family adds to the variance: ``"theoretical"`` (binary responses; the usual one), ``"delta"``,
             ``"lognormal"`` or ``"trigamma"`` (log link; the last is usual); see `mixedfx.glmm.variance`.

