@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from mixedfx.inference.side_by_side import table
     from mixedfx.learn.cate import cate
     from mixedfx.learn.estimators import MixedClassifier, MixedRegressor
+    from mixedfx.learn.explaining import best_linear_projection, explain_cate, permutation_importance
     from mixedfx.learn.given import effects_from
     from mixedfx.learn.policy import policy_value, treat_best
     from mixedfx.learn.pooled import pool_scores
     from mixedfx.learn.scores import dr_scores
     from mixedfx.learn.targeting import calibration, targeting
+    from mixedfx.learn.tuning import tune_cate
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.averaging.robma import bma, robma
     from mixedfx.meta.effect_sizes.aggregate import aggregate
@@ -63,6 +65,7 @@ __all__ = [
     "aggregate",
     "anova",
     "bayes",
+    "best_linear_projection",
     "bma",
     "calibration",
     "cate",
@@ -78,10 +81,12 @@ __all__ = [
     "emtrends",
     "errors",
     "escalc",
+    "explain_cate",
     "families",
     "glmer",
     "lmer",
     "load",
+    "permutation_importance",
     "policy_value",
     "pool_scores",
     "poststratify",
@@ -102,6 +107,7 @@ __all__ = [
     "table",
     "targeting",
     "treat_best",
+    "tune_cate",
     "vcalc",
 ]
 
@@ -111,6 +117,7 @@ _FUNCTIONS = {
     "aggregate": "mixedfx.meta.effect_sizes.aggregate",
     "anova": "mixedfx.inference.comparison",
     "bayes": "mixedfx.bayes.bayes",
+    "best_linear_projection": "mixedfx.learn.explaining",
     "bma": "mixedfx.meta.averaging.robma",
     "calibration": "mixedfx.learn.targeting",
     "cate": "mixedfx.learn.cate",
@@ -124,9 +131,11 @@ _FUNCTIONS = {
     "emmeans": "mixedfx.means.emmeans",
     "emtrends": "mixedfx.means.emmeans",
     "escalc": "mixedfx.meta.effect_sizes.escalc",
+    "explain_cate": "mixedfx.learn.explaining",
     "glmer": "mixedfx.glmm.glmer",
     "lmer": "mixedfx.reml.lmer",
     "load": "mixedfx.bayes.posterior.load",
+    "permutation_importance": "mixedfx.learn.explaining",
     "policy_value": "mixedfx.learn.policy",
     "pool_scores": "mixedfx.learn.pooled",
     "poststratify": "mixedfx.effects.poststratify",
@@ -146,6 +155,7 @@ _FUNCTIONS = {
     "table": "mixedfx.inference.side_by_side",
     "targeting": "mixedfx.learn.targeting",
     "treat_best": "mixedfx.learn.policy",
+    "tune_cate": "mixedfx.learn.tuning",
     "vcalc": "mixedfx.meta.effect_sizes.vcalc",
 }
 _MODULES = ("datasets", "families", "priors")
