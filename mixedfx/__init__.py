@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from mixedfx.inference.side_by_side import table
     from mixedfx.learn.cate import cate
     from mixedfx.learn.estimators import MixedClassifier, MixedRegressor
+    from mixedfx.learn.explaining import best_linear_projection, explain_cate, permutation_importance
     from mixedfx.learn.given import effects_from
     from mixedfx.learn.policy import policy_value, treat_best
     from mixedfx.learn.pooled import pool_scores
     from mixedfx.learn.scores import dr_scores
     from mixedfx.learn.targeting import calibration, targeting
+    from mixedfx.learn.tuning import tune_cate
     from mixedfx.loading import load
     from mixedfx.means.emmeans import emmeans, emtrends
     from mixedfx.meta.averaging.robma import bma, robma
@@ -69,6 +71,7 @@ __all__ = [
     "aggregate",
     "anova",
     "bayes",
+    "best_linear_projection",
     "bma",
     "calibration",
     "cate",
@@ -84,6 +87,7 @@ __all__ = [
     "emtrends",
     "errors",
     "escalc",
+    "explain_cate",
     "explained_heterogeneity",
     "families",
     "glmer",
@@ -91,6 +95,7 @@ __all__ = [
     "load",
     "metacart",
     "metaforest",
+    "permutation_importance",
     "policy_value",
     "pool_scores",
     "poststratify",
@@ -113,6 +118,7 @@ __all__ = [
     "table",
     "targeting",
     "treat_best",
+    "tune_cate",
     "tune_metaforest",
     "vcalc",
 ]
@@ -123,6 +129,7 @@ _FUNCTIONS = {
     "aggregate": "mixedfx.meta.effect_sizes.aggregate",
     "anova": "mixedfx.inference.comparison",
     "bayes": "mixedfx.bayes.bayes",
+    "best_linear_projection": "mixedfx.learn.explaining",
     "bma": "mixedfx.meta.averaging.robma",
     "calibration": "mixedfx.learn.targeting",
     "cate": "mixedfx.learn.cate",
@@ -136,14 +143,16 @@ _FUNCTIONS = {
     "emmeans": "mixedfx.means.emmeans",
     "emtrends": "mixedfx.means.emmeans",
     "escalc": "mixedfx.meta.effect_sizes.escalc",
+    "explain_cate": "mixedfx.learn.explaining",
     "explained_heterogeneity": "mixedfx.meta.moderators.explained",
     "glmer": "mixedfx.glmm.glmer",
     "lmer": "mixedfx.reml.lmer",
+    "load": "mixedfx.loading",
     "metacart": "mixedfx.meta.moderators.metacart",
     "metaforest": "mixedfx.meta.moderators.metaforest",
+    "permutation_importance": "mixedfx.learn.explaining",
     "policy_value": "mixedfx.learn.policy",
     "pool_scores": "mixedfx.learn.pooled",
-    "load": "mixedfx.loading",
     "poststratify": "mixedfx.effects.poststratify",
     "power": "mixedfx.inference.power",
     "prior_predictive": "mixedfx.bayes.bayes",
@@ -151,8 +160,8 @@ _FUNCTIONS = {
     "rho_sensitivity": "mixedfx.meta.multivariate.rho_sensitivity",
     "rma": "mixedfx.meta.univariate.rma",
     "rma_glmm": "mixedfx.meta.counts.rma_glmm",
-    "rma_mv": "mixedfx.meta.multivariate.rma_mv",
     "rma_mh": "mixedfx.meta.univariate.pooled",
+    "rma_mv": "mixedfx.meta.multivariate.rma_mv",
     "rma_peto": "mixedfx.meta.univariate.pooled",
     "robma": "mixedfx.meta.averaging.robma",
     "screen_moderators": "mixedfx.meta.moderators.screening",
@@ -161,9 +170,10 @@ _FUNCTIONS = {
     "stan_data": "mixedfx.bayes.stan.code",
     "subgroup_effects": "mixedfx.meta.subgroups.subgroup_effects",
     "table": "mixedfx.inference.side_by_side",
-    "tune_metaforest": "mixedfx.meta.moderators.tuning",
     "targeting": "mixedfx.learn.targeting",
     "treat_best": "mixedfx.learn.policy",
+    "tune_cate": "mixedfx.learn.tuning",
+    "tune_metaforest": "mixedfx.meta.moderators.tuning",
     "vcalc": "mixedfx.meta.effect_sizes.vcalc",
 }
 _MODULES = ("datasets", "families", "priors")

@@ -1,4 +1,4 @@
-"""The commands, `mixedfx fit`, `effects`, `meta`, `robma`, `demo`, `datasets`, `cache`; `main` is the entry point."""
+"""The commands `mixedfx fit`, `effects`, `meta`, `robma`, `learn`, `demo`, `datasets`, `cache`; `main` starts them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, 
 from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
 from mixedfx.cli.files import check_output, read_table
+from mixedfx.cli.learn import Learning
 from mixedfx.cli.meta import TITLES, Analysis, analyse, read_columns
 from mixedfx.cli.robma import PLOTS, Averaging
 from mixedfx.cli.show import as_text, say, show_summary, show_table, working
 from mixedfx.effects.render import content
+from mixedfx.learn.folds import TARGETS
 from mixedfx.output import write_whole
 
 if TYPE_CHECKING:
@@ -297,6 +299,58 @@ def demo(plot: Annotated[Path, typer.Option(help="Where the forest plot goes.", 
         _make_folder(plot.parent)
     check_output(plot, PICTURES)
     run_demo(plot)
+
+
+@app.command()
+def learn(
+    data: Data,
+    outcome: Annotated[str, typer.Option(help="Column of the outcome.", metavar="COLUMN")],
+    treatment: Annotated[str, typer.Option(help="Column of the treatment.", metavar="COLUMN")],
+    groups: Annotated[str | None, typer.Option(help="Column of groups, such as schools.", metavar="COLUMN")] = None,
+    learner: Annotated[str, typer.Option(help="S, T, X, R, DR, F, M or M+.")] = "R",
+    propensity: Annotated[
+        str | None, typer.Option(help="Column of known propensities, or a number; estimated if left out.")
+    ] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="What scores are pooled by: '1 + (1 | school) + (1 | ethnicity)'.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Columns whose subgroups are shown.", metavar="COLUMN,...")] = None,
+    ignore: Annotated[str | None, typer.Option(help="Columns that are no covariates.", metavar="COLUMN,...")] = None,
+    share: Annotated[float, typer.Option(help="Share of people who can be treated.")] = 0.3,
+    target: Annotated[str, typer.Option(help="'these groups' or 'new groups': whom predictions are for.")] = TARGETS[0],
+    folds: Annotated[int, typer.Option(help="Folds of cross-fitting.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the folds and the default models.")] = 0,
+    level: Annotated[float, typer.Option(help="Probability the intervals hold.")] = 0.95,
+    plot: Annotated[
+        Path | None, typer.Option(help=f"Draw the budget curve ({', '.join(PICTURES)}).", metavar="FILE")
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Learn for whom a treatment works, and what treating the most promising is worth."""
+    asked = Learning(
+        outcome, treatment, groups, learner, propensity, pool, _names(by), _names(ignore), share, target, folds, seed,
+        level,
+    )  # fmt: skip
+    for file, endings in ((plot, PICTURES), (json_file, [".json"])):
+        if file is not None:
+            check_output(file, endings)
+    frame = _read(data)
+    with working("learning effects"):
+        found = asked.learn(frame)
+    for i, page in enumerate(found.pages()):
+        if i:
+            say()
+        show_summary(page)
+    if json_file is not None:
+        _write_json(json_file, found.as_json(data))
+    if plot is not None:
+        write_whole(plot, found.targeting.plot().render(plot.suffix.lstrip(".")))
+        say(f"\nbudget curve: {plot}")
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """Names between commas."""
+    return () if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 @app.command()

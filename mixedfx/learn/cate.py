@@ -118,11 +118,14 @@ def cate(
             (e,) = cross_fit([_propensity_plan(models[1], trial)], split, n_jobs, progress)
         e = checked(e, trial.arm, clip, known=models[1] is None)
     known = Nuisances(trial.y, trial.arm, e=e)
-    plans = _outcome_plans(line, trial, models[0])
-    if plans:
+    plans, mu_by_fold = _outcome_plans(line, trial, models[0]), None
+    if plans and line.by_fold:
+        mu_by_fold = np.stack(cross_fit(plans, split, n_jobs, progress, everywhere=True), axis=-1)
+        known = replace(known, mu=mu_by_fold[split, np.arange(len(trial))])
+    elif plans:
         found = np.column_stack(cross_fit(plans, split, n_jobs, progress))
         known = replace(known, m=found) if line.outcome == "pooled" else replace(known, mu=found)
-    fit = CateFit(learner, line, trial, models, known, split, target, np.zeros((0, 0)), clip)
+    fit = CateFit(learner, line, trial, models, known, split, target, np.zeros((0, 0)), clip, mu_by_fold)
     values = fit.differences(known.mu) if line.regressions is None else fit.from_regressions(n_jobs, progress)
     return replace(fit, fitted=values)
 
@@ -190,6 +193,8 @@ class CateFit(Shown):
         (n, K - 1) out-of-fold effects.
     clip
         Bound of the probabilities.
+    mu_by_fold
+        (J, n, K) expected outcomes by models without each fold, of learners that need them.
     """
 
     name: str
@@ -201,6 +206,7 @@ class CateFit(Shown):
     target: Target
     fitted: Array
     clip: float | None = None
+    mu_by_fold: Array | None = None
 
     @property
     def out_of_fold(self) -> Cate:
@@ -236,16 +242,40 @@ class CateFit(Shown):
             Which says that it is in-sample where X holds the very rows that were learnt from.
         """
         rows = X if isinstance(X, pd.DataFrame) or not hasattr(X, "columns") else _pandas(X)
-        seen = same_rows(rows, self.trial.X)
+        shares = None if self.learner.combine is None else self._shares(rows, propensity)
+        return self._cate(self.answer(self.models_of_all, rows, shares), not same_rows(rows, self.trial.X))
+
+    def answer(self, models: list[list[Any]], rows: Any, shares: Array | None = None) -> Array:
+        """(m, K - 1) effects that fitted models, arranged as `models_of_all`, predict of rows.
+
+        `shares` (m, K - 1), e_k / (e_0 + e_k), are needed where effects of several models are combined.
+        """
         if self.learner.regressions is None:
-            mu = np.column_stack([plan.answer(model, rows) for plan, model in self._outcome_models])
-            return self._cate(self.differences(mu), not seen)
-        parts = [[mean_of(model, rows) for model in models] for models in self._effect_models]
-        if self.learner.combine is None:
-            return self._cate(np.column_stack([one for (one,) in parts]), not seen)
-        shares = self._shares(rows, propensity)
-        combined = [self.learner.combine(one, share) for one, share in zip(parts, shares.T, strict=True)]
-        return self._cate(np.column_stack(combined), not seen)
+            (own,) = models
+            plans = self._plans()[0]
+            mu = np.column_stack([plan.answer(model, rows) for plan, model in zip(plans, own, strict=True)])
+            return self.differences(mu)
+        parts = [[mean_of(model, rows) for model in own] for own in models]
+        combine = self.learner.combine
+        if combine is None:
+            return np.column_stack([one for (one,) in parts])
+        assert shares is not None
+        return np.column_stack([combine(one, share) for one, share in zip(parts, shares.T, strict=True)])
+
+    def _plans(self, fold: int | None = None) -> list[list[Plan]]:
+        """What the last stage fits: effect models by arm, or the outcome models where these are the last stage."""
+        if self.learner.regressions is None:
+            return [_outcome_plans(self.learner, self.trial, self.models[0])]
+        return self._effect_plans(fold)
+
+    @cached_property
+    def models_of_all(self) -> list[list[Any]]:
+        """Models of the last stage, fitted to all rows."""
+        return [[plan.fitted() for plan in own] for own in self._plans()]
+
+    def models_without(self, fold: int) -> list[list[Any]]:
+        """Models of the last stage, fitted without a fold."""
+        return [[plan.fitted(self.folds != fold) for plan in own] for own in self._plans(fold)]
 
     def differences(self, mu: Array | None) -> Array:
         """(n, K - 1) differences of expected outcomes."""
@@ -254,41 +284,32 @@ class CateFit(Shown):
 
     def from_regressions(self, n_jobs: int | None, progress: Asked) -> Array:
         """(n, K - 1) out-of-fold predictions of the effect models."""
-        plans = self._effect_plans
-        flat = iter(cross_fit([plan for one in plans for plan in one], self.folds, n_jobs, progress))
-        out = []
-        for k, one in enumerate(plans, start=1):
-            parts = [next(flat) for _ in one]
+        J = int(self.folds.max()) + 1
+        by_fold = [self._effect_plans(j) for j in range(J)] if self.learner.by_fold else [self._effect_plans()] * J
+        shape = [len(one) for one in by_fold[0]]
+        flat: list[list[Plan]] = [
+            [by_fold[j][k][i] for j in range(J)] for k, size in enumerate(shape) for i in range(size)
+        ]
+        found, out = iter(cross_fit(flat, self.folds, n_jobs, progress)), []
+        for k, size in enumerate(shape, start=1):
+            parts = [next(found) for _ in range(size)]
             combine = self.learner.combine
             out.append(parts[0] if combine is None else combine(parts, self.nuisances.share(k)))
         return np.column_stack(out)
 
-    def regressions(self, k: int) -> tuple[Regression, ...]:
-        """What the effect models of arm k are fitted to."""
+    def regressions(self, k: int, fold: int | None = None) -> tuple[Regression, ...]:
+        """What the effect models of arm k are fitted to, for the fold that is held out or for people elsewhere."""
         assert self.learner.regressions is not None
-        return self.learner.regressions(self.nuisances, k)
+        known = self.nuisances
+        if fold is not None and self.mu_by_fold is not None:
+            known = replace(known, mu=self.mu_by_fold[fold])
+        return self.learner.regressions(known, k)
 
-    @cached_property
-    def _effect_plans(self) -> list[list[Plan]]:
-        plans = []
-        for k in range(1, len(self.trial.arms)):
-            own = self.regressions(k)
-            plans.append(
-                [
-                    Plan("effect", self.models[2], self.trial.X, one.rows, one.target, mean_of, weights=one.weights)
-                    for one in own
-                ]
-            )
-        return plans
+    def _effect_plans(self, fold: int | None = None) -> list[list[Plan]]:
+        def plan(one: Regression) -> Plan:
+            return Plan("effect", self.models[2], self.trial.X, one.rows, one.target, mean_of, weights=one.weights)
 
-    @cached_property
-    def _effect_models(self) -> list[list[Any]]:
-        """Effect models of each arm, fitted to all rows."""
-        return [[plan.fitted() for plan in one] for one in self._effect_plans]
-
-    @cached_property
-    def _outcome_models(self) -> list[tuple[Plan, Any]]:
-        return [(plan, plan.fitted()) for plan in _outcome_plans(self.learner, self.trial, self.models[0])]
+        return [[plan(one) for one in self.regressions(k, fold)] for k in range(1, len(self.trial.arms))]
 
     @cached_property
     def _propensity_model(self) -> Any:

@@ -83,36 +83,47 @@ def take(X: Any, rows: Any) -> Any:
     return X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
 
 
-def cross_fit(plans: Sequence[Plan], folds: Codes, n_jobs: int | None = None, progress: Asked = None) -> list[Array]:
+def cross_fit(
+    plans: Sequence[Plan | Sequence[Plan]],
+    folds: Codes,
+    n_jobs: int | None = None,
+    progress: Asked = None,
+    *,
+    everywhere: bool = False,
+) -> list[Array]:
     """Predictions of every row by models that were fitted without its fold.
 
     Parameters
     ----------
     plans
-        What is predicted.
+        What is predicted; several for one quantity are one for each fold that is held out.
     folds
-        (n,) numbers of folds, 0, 1, ...
+        (n,) numbers of folds, 0, 1, ..., J - 1.
     n_jobs
         Processes, as joblib has them; this one alone where None.
     progress
         Where to show how far it is.
+    everywhere
+        Whether the models of each fold predict all rows, and not those of the fold only.
 
     Returns
     -------
     list of arrays
-        (n,) or (n, K), one for each plan.
+        (n,) or (n, K), one for each plan; everywhere (J, n) or (J, n, K).
     """
     held = [np.flatnonzero(folds == j) for j in range(int(folds.max()) + 1)]
     jobs = [(p, j) for p in range(len(plans)) for j in range(len(held))]
     out: list[Any] = [None] * len(plans)
-    what = plans[0].what if len(plans) == 1 else f"{plans[0].what} and {len(plans) - 1} more"
+    by_fold = [[plan] * len(held) if isinstance(plan, Plan) else list(plan) for plan in plans]
+    first, every = by_fold[0][0].what, np.arange(len(folds))
+    what = first if len(plans) == 1 else f"{first} and {len(plans) - 1} more"
     with Progress(progress, f"cross-fitting: {what}", len(jobs), "fits") as report:
-        calls = ((_one, (plans[p], folds != j, held[j])) for p, j in jobs)
+        calls = ((_one, (by_fold[p][j], folds != j, every if everywhere else held[j])) for p, j in jobs)
         for done, ((p, j), found) in enumerate(zip(jobs, in_parallel(calls, n_jobs), strict=True)):
             if out[p] is None:
-                out[p] = np.empty((len(folds), *found.shape[1:]))
-            out[p][held[j]] = found
-            report(done + 1, note=plans[p].what)
+                out[p] = np.empty((*([len(held)] if everywhere else []), len(folds), *found.shape[1:]))
+            out[p][j if everywhere else held[j]] = found
+            report(done + 1, note=first)
     return out
 
 

@@ -25,7 +25,10 @@ sum of (y - v tau(x) / 2)^2 / p(own arm) is sum of (2 v y - tau(x))^2 / (4 p), w
 minimiser stays the effect when any a(x) is subtracted from y, and the residuals 2 v (mu_w - a) - tau vanish in both
 arms where a = (mu_0 + mu_1) / 2: the efficient form, M+.
 
-The X-learner here weights as its authors do: tau1, learnt from the treated, counts where few are treated.
+The X-learner here weights as its authors do: tau1, learnt from the treated, counts where few are treated. The effects
+it imputes to a person are made by a model of the other arm, so that models without a fold can impute to all others;
+were they made by models that have seen the fold (out-of-fold predictions of each other row have), its outcomes would
+come back in its own predictions: with default trees the slope of scores on effects was 0.7 where the truth had 0.3.
 """
 
 from __future__ import annotations
@@ -112,6 +115,8 @@ class Learner:
         From their predictions and e to the effect, where there are several.
     weighted
         Whether effect models take weights.
+    by_fold
+        Whether the targets of effect models are made anew for each fold, by outcome models that have not seen it.
     """
 
     title: str
@@ -120,6 +125,7 @@ class Learner:
     regressions: Callable[[Nuisances, int], tuple[Regression, ...]] | None = None
     combine: Callable[[list[Array], Array], Array] | None = None
     weighted: bool = False
+    by_fold: bool = False
 
 
 def arm_scores(y: Array, arm: Codes, mu: Array, e: Array) -> Array:
@@ -193,7 +199,9 @@ def _modified(rows: NDArray[np.intp], y: Array, w: NDArray[np.bool_], e: Array) 
 LEARNERS: Mapping[str, Learner] = {
     "S": Learner("one outcome model of x and w", "joint", False),
     "T": Learner("an outcome model for each arm", "by arm", False),
-    "X": Learner("imputed effects of each arm, weighted by the propensity", "by arm", True, _x, _x_combined),
+    "X": Learner(
+        "imputed effects of each arm, weighted by the propensity", "by arm", True, _x, _x_combined, by_fold=True
+    ),
     "R": Learner("residuals on residuals", "pooled", True, _r, weighted=True),
     "DR": Learner("doubly robust scores", "by arm", True, _dr),
     "F": Learner("transformed outcome", None, True, _f),

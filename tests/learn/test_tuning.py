@@ -1,0 +1,126 @@
+"""Tuning by losses that are computed by hand, and explanations that add up."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from lightgbm import LGBMRegressor
+from sklearn.linear_model import LinearRegression, Ridge
+
+import mixedfx as mx
+from mixedfx.errors import OptionError
+from tests.learn.trials import linear_trial
+
+TREES = LGBMRegressor(n_estimators=20, verbosity=-1, n_jobs=1)
+
+
+@pytest.fixture(scope="module")
+def trial():
+    X, y, w, e, tau = linear_trial(1200)
+    return X, y, w, e[:, 1], tau[:, 0], np.arange(1200) % 30
+
+
+@pytest.fixture(scope="module")
+def scores(trial):
+    X, y, w, e, _, group = trial
+    return mx.dr_scores(X, y, w, groups=group, outcome=LinearRegression(), propensity=e)
+
+
+GRID = {"R": {"outcome": [LinearRegression()], "effect": [Ridge()], "effect__alpha": [0.1, 1e6]},
+        "T": {"outcome": [LinearRegression(), TREES]}}  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", ["R", "DR"])
+def test_losses_are_those_of_the_definition(trial, loss):
+    X, y, w, e, _, group = trial
+    tuned = mx.tune_cate(GRID, X, y, w, loss=loss, groups=group, outcome=LinearRegression(), propensity=e)
+    assert len(tuned.table) == 4
+    best = tuned.best
+    nuisances = mx.dr_scores(X, y, w, folds=best.folds, outcome=LinearRegression(), propensity=e)
+    if loss == "DR":
+        each = (nuisances.values - best.out_of_fold.values) ** 2
+        constant = ((nuisances.values - nuisances.values.mean()) ** 2).mean()
+    else:
+        m = e * nuisances.mu[:, 1] + (1 - e) * nuisances.mu[:, 0]
+        each = (y - m - (w - e) * best.out_of_fold.values) ** 2
+        flat = ((w - e) * (y - m)).sum() / ((w - e) ** 2).sum()
+        constant = ((y - m - (w - e) * flat) ** 2).mean()
+    assert tuned.table["loss"][0] == pytest.approx(each.mean(), rel=1e-9)
+    assert tuned.table["explained"][0] == pytest.approx(1 - each.mean() / constant, rel=1e-9)
+    assert tuned.table["loss"].is_monotonic_increasing
+    assert tuned.table["behind"][0] == 0
+
+
+def test_the_model_that_holds_the_truth_wins(trial):
+    """Effects are linear here: linear models beat trees, and a penalty that flattens them."""
+    X, y, w, e, tau, group = trial
+    tuned = mx.tune_cate(GRID, X, y, w, groups=group, outcome=LinearRegression(), propensity=e)
+    table = tuned.table.set_index(["learner"])
+    flat = tuned.table[tuned.table["effect__alpha"] == 1e6].iloc[0]
+    assert tuned.table.iloc[0]["explained"] > 0.1
+    assert flat["explained"] < 0.05
+    assert flat["behind"] > 3 * flat["behind_se"]
+    assert np.sqrt(((tuned.best.out_of_fold.values - tau) ** 2).mean()) < 0.1
+    assert len(table) == 4
+    assert "Candidates, the best first" in repr(tuned)
+
+
+def test_halving_judges_the_better_half_on_more_rows(trial):
+    X, y, w, e, _, group = trial
+    seen = []
+    tuned = mx.tune_cate(GRID, X, y, w, search="halving", groups=group, outcome=LinearRegression(), propensity=e,
+                         progress=seen.append)  # fmt: skip
+    assert sorted(tuned.table["rows"]) == [300, 300, 600, 1200]
+    assert tuned.table["rows"][0] == 1200
+    assert (seen[-1].done, seen[-1].total) == (7, 7)
+
+
+def test_unknown_parts_are_refused(trial):
+    X, y, w, *_ = trial
+    with pytest.raises(OptionError, match="there is no part 'models'"):
+        mx.tune_cate({"R": {"models": [1]}}, X, y, w)
+    with pytest.raises(OptionError, match="learner='Q'"):
+        mx.tune_cate({"Q": {}}, X, y, w)
+    with pytest.raises(OptionError, match="effect__alpha needs a model"):
+        mx.tune_cate({"R": {"effect__alpha": [1]}}, X, y, w, outcome=LinearRegression(), propensity=0.5)
+
+
+@pytest.mark.parametrize("learner", ["T", "X", "R", "DR"])
+def test_shapley_values_add_up_to_the_effect(trial, learner):
+    X, y, w, e, _, _ = trial
+    fit = mx.cate(learner, X, y, w, outcome=TREES, effect=TREES, propensity=e)
+    found = mx.explain_cate(fit)
+    expected = fit.predict(X, propensity=e).values
+    np.testing.assert_allclose(found.base + found.values.sum(axis=1), expected, atol=1e-6)
+    assert found.importance.index[0] == "x1"
+    assert found.plot().ax.get_yticklabels()[-1].get_text() == "x1"
+
+
+def test_what_trees_do_not_explain_is_refused(trial):
+    X, y, w, *_ = trial
+    with pytest.raises(OptionError, match="TreeExplainer cannot explain LinearRegression"):
+        mx.explain_cate(mx.cate("T", X, y, w, outcome=LinearRegression()))
+    with pytest.raises(OptionError, match="no model of its own"):
+        mx.explain_cate(mx.cate("S", X, y, w, outcome=TREES))
+
+
+def test_shuffling_what_effects_depend_on_costs_most(trial, scores):
+    X, y, w, e, *_ = trial
+    for learner in ("T", "X", "R"):
+        fit = mx.cate(learner, X, y, w, outcome=LinearRegression(), effect=LinearRegression(), propensity=e)
+        table = mx.permutation_importance(fit, scores, repeats=3).set_index("column")
+        # effects 1 + x1: shuffling x1 adds 2 var(x1) = 2 to the squared error, up to the noise of scores
+        assert table["importance"]["x1"] == pytest.approx(2, abs=0.5)
+        assert abs(table["importance"]["x2"]) < 0.1
+
+
+def test_the_projection_is_least_squares_of_scores_with_robust_errors(trial, scores):
+    X, *_, group = trial
+    table = mx.best_linear_projection(scores, "1 + x1 + x2", X)
+    D = np.column_stack([np.ones(len(X)), X])
+    np.testing.assert_allclose(table["estimate"], np.linalg.lstsq(D, scores.values, rcond=None)[0], rtol=1e-9)
+    assert abs(table["estimate"][1] - 1) < 4 * table["std_error"][1]
+    assert (table["df"] < 30).all()  # there are 30 clusters
+    other = mx.best_linear_projection(scores.values, "1 + x1 + x2", X, cluster=group)
+    pd.testing.assert_frame_equal(table, other)
+    with pytest.raises(OptionError, match="no random terms"):
+        mx.best_linear_projection(scores.values + group % 7, "1 + (1 | x3)", X.assign(x3=group % 7))
