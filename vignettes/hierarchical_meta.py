@@ -485,7 +485,7 @@ twin_deep.plot("parameter", parameter="rho")
 
 # %%
 average = mx.bma(schools, measure="SMD", cluster="district")
-average.components
+average.components.map("{:.4g}".format)
 
 # %% tags=["fold"]
 bf = average.components["inclusion_bf"]
@@ -536,7 +536,7 @@ average.plot("forest", studies=False, cluster="district", xlabel="mean effect in
 # %%
 clustered_or_not = p.robma3(hierarchical=[p.spike(0), p.beta(1, 1)])
 tested = mx.bma(schools, measure="SMD", cluster="district", priors=clustered_or_not)
-tested.components
+tested.components.map("{:.4g}".format)
 
 # %% alt="Prior and posterior of rho with an arrow at zero: one half before the data, invisible after them."
 tested.plot("parameter", parameter="rho")
@@ -564,7 +564,7 @@ clustering = tested.components.loc["hierarchical", "inclusion_bf"]
 began = time.perf_counter()
 biased = mx.robma(schools, measure="SMD", cluster="district")
 seconds = time.perf_counter() - began
-biased.components
+biased.components.map("{:.4g}".format)
 
 # %% tags=["fold"]
 bias = biased.components.loc["bias"]
@@ -660,10 +660,12 @@ n_best = int((best_z > 1.96).sum())
 #
 # On the command line:
 #
-#     mixedfx meta "yi ~ 1 + (1 | district/school)" school_calendars --cluster district \
-#         --group district --slab school --forest forest.png --json answer.json
-#     mixedfx robma "yi ~ 1" school_calendars --measure SMD --cluster district \
-#         --test-clusters --forest averaged.png --weights weights.png --json averaged.json
+#     mixedfx meta "yi ~ 1 + (1 | district/school)" school_calendars \
+#         --cluster district --group district --slab school \
+#         --forest forest.png --json answer.json
+#     mixedfx robma "yi ~ 1" school_calendars --measure SMD \
+#         --cluster district --test-clusters --forest averaged.png \
+#         --weights weights.png --json averaged.json
 
 # %% [markdown]
 # ---
