@@ -94,6 +94,7 @@ def rest_of_predictor(model: Model, gamma: Vector, T: list[Vector], v2: Vector) 
 def times_z2(model: Model, T: list[Vector], v2: Vector) -> Vector:
     """(n,) Z2 Lambda2 v2 for v2 (q2, 1)."""
     assert model.problem.coupling is not None
+    assert model.rows.Z2 is not None
     return np.asarray(model.rows.Z2 @ second_scaled(T[1:], model.problem.coupling, v2, False))[:, 0]
 
 

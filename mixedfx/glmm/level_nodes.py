@@ -175,7 +175,7 @@ def gram_of(L: Vector) -> Vector:
 
 def inverse_transposed(L: Vector) -> Vector:
     """(q, k, k) inverses of L'."""
-    return 1.0 / L if L.shape[1] == 1 else np.linalg.inv(L).transpose(0, 2, 1)
+    return np.asarray(1.0 / L if L.shape[1] == 1 else np.linalg.inv(L).transpose(0, 2, 1), dtype=np.float64)
 
 
 def _curvature(model: Model, w: Vector, eta: Vector, T: Vector, phi: Vector) -> tuple[Vector, Vector, bool]:

@@ -115,7 +115,7 @@ class Model:
         return isinstance(self.rows, LoopedRows) and own.fast is not None and not own.names
 
     @cached_property
-    def node_rows(self) -> tuple[Vector, Vector, Vector, Vector]:
+    def node_rows(self) -> tuple[NDArray[np.int64], Vector, Vector, NDArray[np.int64]]:
         """Start of each level's rows, z, and columns and entries of the second level, for those loops."""
         assert isinstance(self.rows, LoopedRows)
         levels = self.problem.factors[0].n_levels
