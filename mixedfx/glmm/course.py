@@ -89,7 +89,7 @@ def predicted_mode(model: Model, at: Evaluation, psi: Vector) -> Pair:
     T = model.problem.matrices(par)
     if model.tree is not None and isinstance(mode.factorization, nested.TreeFactorization):
         t = [float(one[0, 0]) for one in T]
-        return nested.pair(model.tree, nested.predicted(model.tree, at, gamma, t, phi))
+        return nested.pair(model.tree, nested.predicted(model.tree, mode, at.beside, gamma, t, phi))
     dT = [new - old for new, old in zip(T, mode.T, strict=True)]
     change = np.concatenate([gamma - mode.gamma, phi - mode.phi])[:, None]
     moved = mode.factorization.gram(model.scaled(dT, mode.v))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.glmm import nested
 from mixedfx.glmm.curvature import curvature
+from mixedfx.glmm.derivatives import Formed, Late, SecondDerivatives
 from mixedfx.glmm.laplace import Pieces, gradient, pieces
 from mixedfx.glmm.model import Model, inner, plus
 from mixedfx.glmm.modes import DECREMENT, Mode, find_mode
@@ -33,8 +32,8 @@ class Evaluation:
         -2 log likelihood, approximate, constants included.
     gradient
         (d,) its exact derivatives.
-    average, curvature
-        (d, d) second derivatives: a positive approximation, and the best that is known (see `mixedfx.glmm.curvature`).
+    second
+        Second derivatives in psi.
     mode
         The random effects there.
     beside
@@ -46,40 +45,20 @@ class Evaluation:
     psi: Vector
     criterion: float
     gradient: Vector
-    average: Vector
-    curvature: Vector
+    second: SecondDerivatives
     mode: Mode
     beside: Pair
     exact: bool
 
+    @property
+    def average(self) -> Vector:
+        """(d, d) positive approximation of the second derivatives."""
+        return self.second.average
 
-class TreeEvaluation(Evaluation):
-    """An evaluation of nested intercepts, whose second derivatives are formed when they are asked for.
-
-    Parameters
-    ----------
-    make_average, make_curvature
-        What forms them, the second from what the first returns.
-    fields
-        The other attributes of the evaluation.
-    """
-
-    def __init__(
-        self, make_average: Callable[[], nested.Average] | None = None,
-        make_curvature: Callable[[nested.Average], Vector] | None = None, **fields: object,
-    ) -> None:  # fmt: skip
-        self.__dict__.update(fields)
-        if make_average is not None:
-            self.__dict__.update(makers=(make_average, make_curvature))
-
-    def __getattr__(self, name: str) -> Any:
-        own = self.__dict__
-        if name not in ("average", "curvature") or "makers" not in own:
-            raise AttributeError(name)
-        if "near" not in own:
-            own["near"] = own["makers"][0]()
-        own[name] = own["near"].value if name == "average" else own["makers"][1](own["near"])
-        return own[name]
+    @property
+    def curvature(self) -> Vector:
+        """(d, d) second derivatives, the best that is known."""
+        return self.second.curvature
 
 
 def evaluate(
@@ -104,7 +83,7 @@ def evaluate(
     exact = model.problem.coupling is None and not model.likelihood.names
     mode.factorization.release()
     at = np.concatenate([mode.gamma, par, phi])
-    return Evaluation(at, criterion, gradient(model, parts), average, full, mode, beside, exact)
+    return Evaluation(at, criterion, gradient(model, parts), Formed(average, full), mode, beside, exact)
 
 
 def _nested(
@@ -121,11 +100,11 @@ def _nested(
     v, gradient, step = (nested.pair(tree, parts) for parts in (at.v, found.gradient, found.step))
     mode = Mode(at.gamma, phi, T, v, at.eta, at.s, at.w, at.value, h, gradient, step, whole, found.steps)
     beside = nested.pair(tree, tree.upwards(np.concatenate([own.zq, own.zs])))
-    return TreeEvaluation(
-        partial(nested.average, model, tree, found, own, phi), partial(nested.curvature, model, tree, found, own),
-        psi=np.concatenate([at.gamma, par, phi]), criterion=own.criterion, gradient=own.gradient, mode=mode,
-        beside=beside, exact=not model.likelihood.names,
-    )  # fmt: skip
+    second = Late(
+        partial(nested.average, model, tree, found, own, phi), partial(nested.curvature, model, tree, found, own)
+    )
+    psi = np.concatenate([at.gamma, par, phi])
+    return Evaluation(psi, own.criterion, own.gradient, second, mode, beside, not model.likelihood.names)
 
 
 def second_derivatives(model: Model, parts: Pieces, wanted: bool) -> tuple[Vector, Vector, Pair]:

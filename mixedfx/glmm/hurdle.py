@@ -287,7 +287,8 @@ def fit_hurdle(call: Call, zi: Any) -> HurdleFit:
     while free in frame.columns:
         free += "_"
     zeros = Call(f"{free} {text}", frame.assign(**{free: (y == 0).astype(int)}), "bernoulli", None, call.nAGQ,
-                 na=call.na, contrasts=call.contrasts, env=call.env, control=call.control, priors=call.priors)  # fmt: skip
+                 na=call.na, contrasts=call.contrasts, env=call.env, control=call.control,
+                 priors=call.priors)  # fmt: skip
     return HurdleFit(count, fit_call(zeros), name, frame.set_axis(positions), whole.response_name)
 
 

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.glmm.derivatives import Formed
 from mixedfx.glmm.evaluation import Evaluation, second_derivatives
 from mixedfx.glmm.laplace import pieces
 from mixedfx.glmm.level_nodes import LevelIntegrals, LevelModes, Rule, level_integrals, level_modes
@@ -309,7 +310,13 @@ def with_second_derivatives(model: Model, centre: Centre, par: Vector, answer: A
     mode.factorization.release()
     gradient = gradient_of(model, par, answer)
     return Evaluation(
-        np.concatenate([mode.gamma, par, mode.phi]), answer.criterion, gradient, average, full, mode, beside, False
+        np.concatenate([mode.gamma, par, mode.phi]),
+        answer.criterion,
+        gradient,
+        Formed(average, full),
+        mode,
+        beside,
+        False,
     )
 
 

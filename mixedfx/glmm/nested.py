@@ -19,18 +19,19 @@ and tau the sums of w' Ydot over the finest levels,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.glmm.likelihood import Slopes
 from mixedfx.glmm.model import Model
+from mixedfx.glmm.modes import Mode
 from mixedfx.pls.factorization import Factorization, Pair
 from mixedfx.pls.nesting import Tree, TreeFactor
 
 if TYPE_CHECKING:
-    from mixedfx.glmm.evaluation import Evaluation
+    pass
 
 Vector = NDArray[np.float64]
 Parts = list[Vector]
@@ -120,15 +121,14 @@ def pair(tree: Tree, parts: Parts) -> Pair:
     return first, second
 
 
-def predicted(tree: Tree, at: Evaluation, gamma: Vector, t: list[float], phi: Vector) -> Parts:
+def predicted(tree: Tree, mode: Mode, beside: Pair, gamma: Vector, t: list[float], phi: Vector) -> Parts:
     """The mode of v expected at other parameters: one solve with the factor that is there."""
-    mode = at.mode
     assert isinstance(mode.factorization, TreeFactorization)
     factor = mode.factorization.factor
     v, h = ([part[0] for part in by_factor(tree, b)] for b in (mode.v, mode.h))
     dt = [new - old for new, old in zip(t, factor.t, strict=True)]
     change = np.concatenate([gamma - mode.gamma, phi - mode.phi])
-    moved = at.beside[0][tree.order, 0] @ change
+    moved = beside[0][tree.order, 0] @ change
     moved += factor.G[0] * tree.total([d * x for d, x in zip(dt, v, strict=True)])
     slope = [d * own - old * told for d, own, old, told in zip(dt, h, factor.t, tree.upwards(moved), strict=True)]
     return [x + y for x, y in zip(v, factor.solve(slope), strict=True)]

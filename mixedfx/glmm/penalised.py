@@ -17,6 +17,7 @@ from mixedfx.design.design import Design
 from mixedfx.errors import ModelError, OptionError
 from mixedfx.families.family import Family
 from mixedfx.glmm.coefficient_prior import CoefficientPrior
+from mixedfx.glmm.derivatives import Formed
 from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.model import Model
 from mixedfx.inference.prior_scales import scales_of
@@ -46,8 +47,8 @@ def penalised(criterion: Callable[..., Evaluation]) -> Callable[..., Evaluation]
             average[:p, :p] += (B.T * positive) @ B
             curvature[:p, :p] += (B.T * second) @ B
         return replace(
-            at, criterion=at.criterion + model.prior.deviance(b), gradient=gradient, average=average,
-            curvature=curvature,
+            at, criterion=at.criterion + model.prior.deviance(b), gradient=gradient,
+            second=Formed(average, curvature),
         )  # fmt: skip
 
     return with_prior

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from mixedfx.glmm.derivatives import Formed
 from mixedfx.glmm.evaluation import Evaluation, second_derivatives
 from mixedfx.glmm.laplace import pieces
 from mixedfx.glmm.level_nodes import Rule
@@ -81,7 +82,7 @@ def evaluate_nodes(
     average, full, beside = second_derivatives(model, parts, second)
     at = np.concatenate([mode.gamma, par, phi])
     gradient = _gradient(model, mode, par, nodes, terms, parts.third)
-    return Evaluation(at, criterion, gradient, average, full, mode, beside, False)
+    return Evaluation(at, criterion, gradient, Formed(average, full), mode, beside, False)
 
 
 def _nodes(mode: Mode, nAGQ: int) -> Nodes:

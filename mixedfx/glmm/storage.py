@@ -22,8 +22,8 @@ from mixedfx.families.family import Family
 from mixedfx.families.registry import family
 from mixedfx.glmm.call import Call
 from mixedfx.glmm.coefficient_prior import CoefficientPrior
+from mixedfx.glmm.integration import check_quadrature
 from mixedfx.glmm.model import build_model
-from mixedfx.glmm.quadrature import check_quadrature
 from mixedfx.glmm.solve import GlmmSolution, criterion_function
 from mixedfx.priors import plain_values
 from mixedfx.results.saved_course import read_course, saved_course

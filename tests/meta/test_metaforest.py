@@ -13,7 +13,7 @@ import mixedfx as mx
 from mixedfx.errors import DataError, FewEffectsWarning, ModelError, OptionError, UnknownLevelWarning
 from mixedfx.meta.moderators.features import read_coding, read_formula
 from mixedfx.meta.moderators.forest import Growth, draw_rows, grow_forest, new_tree
-from mixedfx.meta.moderators.metaforest import draw_weights, tau2_of
+from mixedfx.meta.moderators.forest_data import draw_weights, tau2_of
 
 
 def trials(seed: int = 1, studies: int = 60, each: int = 3) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from mixedfx.errors import OptionError, check_count, check_level, check_seed
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.moderators.cart import Array, Split, Variable, between, common_tau2, grow, leaves_of
 from mixedfx.meta.moderators.features import Coding, Moderator, refuse_missing
-from mixedfx.meta.moderators.metaforest import ForestData, read_data
+from mixedfx.meta.moderators.forest_data import ForestData, read_data
 from mixedfx.meta.moderators.preselection import shuffled
 from mixedfx.meta.moderators.tuning import cluster_folds
 from mixedfx.meta.reading import kept
@@ -150,9 +150,11 @@ class MetaCart(Shown):
 
     def plot(self, ax: Any = None) -> Picture:
         """The tree: rules, and the mean effect of each leaf with its interval."""
-        from mixedfx.meta.moderators.pictures import plot_tree
+        from mixedfx.plots.picture import Picture
+        from mixedfx.plots.tree import Branch, tree
 
-        return plot_tree(self, ax)
+        branches = [Branch(split.leaf, *self.sides(split)) for split in self.splits]
+        return Picture(tree(branches, self.leaves, ylabel="mean effect", ax=ax))
 
     def content(self) -> SummaryContent:
         """What is shown."""

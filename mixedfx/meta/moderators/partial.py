@@ -16,11 +16,11 @@ import pandas as pd
 
 from mixedfx.errors import OptionError, check_count, check_level
 from mixedfx.meta.moderators.forest import Array
+from mixedfx.meta.moderators.grown import GrownForest
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
 
 if TYPE_CHECKING:
-    from mixedfx.meta.moderators.metaforest import MetaForest
     from mixedfx.plots.picture import Picture
 
 
@@ -75,13 +75,11 @@ class PartialDependence(Shown):
         title
             Title; the moderators where None.
         """
-        from mixedfx.meta.moderators.pictures import plot_partial
-
-        return plot_partial(self, fit, title)
+        return _plotted(self, fit, title)
 
 
 def partial_dependence(
-    forest: MetaForest, moderators: tuple[str, ...], points: int, rows: int | None, level: float
+    forest: GrownForest, moderators: tuple[str, ...], points: int, rows: int | None, level: float
 ) -> PartialDependence:  # fmt: skip
     """Answer behind `MetaForest.partial_dependence`."""
     data = forest.data
@@ -109,7 +107,7 @@ def partial_dependence(
     return PartialDependence(table, moderators, len(chosen), level, observed, forest.tau2)
 
 
-def _levels(forest: MetaForest, name: str) -> tuple[str, ...] | None:
+def _levels(forest: GrownForest, name: str) -> tuple[str, ...] | None:
     return next(one.levels for one in forest.data.coding.moderators if one.name == name)
 
 
@@ -119,3 +117,48 @@ def grid(values: Any, levels: tuple[str, ...] | None, points: int) -> list[Any] 
         return list(levels)
     present = np.unique(values.astype(np.float64))
     return present if len(present) <= points else np.linspace(present[0], present[-1], points)
+
+
+def line_of(found: PartialDependence) -> pd.DataFrame:
+    """The line of a picture: x, mean, low, high."""
+    return found.table.rename(columns={found.moderators[0]: "x"})
+
+
+def points_of(found: PartialDependence) -> pd.DataFrame:
+    """The effect sizes of a picture: x, y, and weight 1 / (v + tau2)."""
+    observed = found.observed
+    return pd.DataFrame(
+        {"x": observed[found.moderators[0]], "y": observed["yi"], "weight": 1.0 / (observed["vi"] + found.tau2)}
+    )
+
+
+def _plotted(found: PartialDependence, fit: Any, title: str | None) -> Picture:
+    """Picture behind `PartialDependence.plot`."""
+    from mixedfx.plots.dependence import dependence, dependence_map
+    from mixedfx.plots.panels import panels
+    from mixedfx.plots.picture import Picture
+
+    if len(found.moderators) == 2:
+        if fit is not None:
+            raise OptionError(
+                "a meta-regression is drawn beside one moderator", hint="Ask for partial dependence on one."
+            )
+        first, second = found.moderators
+        return Picture(dependence_map(found.table, (first, second), title=title or ""))
+    name = found.moderators[0]
+    if fit is None:
+        return Picture(dependence(line_of(found), points_of(found), xlabel=name, title=title or ""))
+    line = line_of(found)
+    predicted = fit.predict(pd.DataFrame({name: line["x"]}))
+    beside = pd.DataFrame(
+        {"x": line["x"], "mean": predicted["estimate"].to_numpy(), "low": predicted["conf_low"].to_numpy(),
+         "high": predicted["conf_high"].to_numpy()}
+    )  # fmt: skip
+    tables = {"meta-regression, confidence band": beside, f"forest, {100 * found.level:g} % of rows": line}
+    figure = panels(
+        list(tables), lambda words, ax: dependence(tables[words], points_of(found), xlabel=name, title=words, ax=ax)
+    )
+    limits = [ax.get_ylim() for ax in figure.axes]
+    for ax in figure.axes:
+        ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+    return Picture(figure)

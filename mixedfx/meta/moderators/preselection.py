@@ -21,7 +21,7 @@ importance, which must be positive. A fourth makes a promise:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,12 +29,11 @@ import pandas as pd
 from mixedfx.errors import check_count, check_option
 from mixedfx.meta.moderators.features import Coding
 from mixedfx.meta.moderators.forest import Array, grow_forest
+from mixedfx.meta.moderators.forest_data import ForestData, draw_weights
+from mixedfx.meta.moderators.grown import GrownForest
 from mixedfx.progress import Asked, Progress
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
-
-if TYPE_CHECKING:
-    from mixedfx.meta.moderators.metaforest import ForestData, MetaForest
 
 Kind = Literal["recursive", "replicate", "bootstrap", "shadow"]
 KINDS: tuple[Kind, ...] = ("recursive", "replicate", "bootstrap", "shadow")
@@ -83,7 +82,7 @@ class Preselection(Shown):
 
 
 def preselect(
-    forest: MetaForest, repeats: int, kind: Kind, cutoff: float | None, progress: Asked
+    forest: GrownForest, repeats: int, kind: Kind, cutoff: float | None, progress: Asked
 ) -> Preselection:  # fmt: skip
     """Answer behind `MetaForest.preselect`."""
     check_option("kind", kind, KINDS)
@@ -111,16 +110,14 @@ def preselect(
     return Preselection(table, kind, repeats, cutoff)
 
 
-def _importance(forest: MetaForest, data: ForestData, stream: np.random.SeedSequence) -> Array:
+def _importance(forest: GrownForest, data: ForestData, stream: np.random.SeedSequence) -> Array:
     """(m,) importance in one forest with other draws."""
-    from mixedfx.meta.moderators.metaforest import draw_weights
-
     w = draw_weights(forest.weights, data.vi, forest.tau2)
     found = grow_forest(data.X, data.y, w, data.clusters, forest.growth, stream, data.coding.columns, forest.n_jobs)
     return found.importance
 
 
-def _recursive(forest: MetaForest, data: ForestData, stream: np.random.SeedSequence) -> tuple[Any, Array]:
+def _recursive(forest: GrownForest, data: ForestData, stream: np.random.SeedSequence) -> tuple[Any, Array]:
     names = list(data.coding.names)
     left, found = list(names), np.full(len(names), np.nan)
     while left:
@@ -132,12 +129,12 @@ def _recursive(forest: MetaForest, data: ForestData, stream: np.random.SeedSeque
     return np.isin(names, left), found
 
 
-def _replicate(forest: MetaForest, data: ForestData, stream: np.random.SeedSequence) -> tuple[Any, Array]:
+def _replicate(forest: GrownForest, data: ForestData, stream: np.random.SeedSequence) -> tuple[Any, Array]:
     importance = _importance(forest, data, stream)
     return importance > 0.0, importance
 
 
-def _bootstrap(forest: MetaForest, data: ForestData, stream: np.random.SeedSequence) -> tuple[Any, Array]:
+def _bootstrap(forest: GrownForest, data: ForestData, stream: np.random.SeedSequence) -> tuple[Any, Array]:
     """Clusters drawn with replacement; copies of one are drawn and left out together.
 
     As clusters of their own they would be predicted by trees that have seen their copy, and any moderator that tells
@@ -155,7 +152,7 @@ def _bootstrap(forest: MetaForest, data: ForestData, stream: np.random.SeedSeque
     return importance > 0.0, importance
 
 
-def _shadow(forest: MetaForest, data: ForestData, stream: np.random.SeedSequence) -> tuple[Any, Array]:
+def _shadow(forest: GrownForest, data: ForestData, stream: np.random.SeedSequence) -> tuple[Any, Array]:
     first, second = stream.spawn(2)
     rng, m = np.random.default_rng(first), len(data.coding.names)
     shadows = {}

@@ -13,17 +13,9 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError, check_count, check_option, check_seed
 from mixedfx.meta.moderators.forest import grow_forest
-from mixedfx.meta.moderators.metaforest import (
-    WEIGHTS,
-    ForestData,
-    MetaForest,
-    Weights,
-    checked_growth,
-    draw_weights,
-    grown,
-    read_data,
-    tau2_of,
-)
+from mixedfx.meta.moderators.forest_data import WEIGHTS, ForestData, Weights, draw_weights, read_data, tau2_of
+from mixedfx.meta.moderators.grown import checked_growth, grown
+from mixedfx.meta.moderators.metaforest import MetaForest
 from mixedfx.progress import Asked, Progress
 from mixedfx.results.frames import frame_table
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
@@ -116,7 +108,7 @@ def tune_metaforest(
     table = pd.DataFrame(out, columns=columns).sort_values("rmse", ignore_index=True, kind="stable")
     best = table.iloc[0]
     growth = checked_growth(n_trees, int(best["mtry"]), int(best["min_node_size"]))
-    return TunedForest(table, grown(read, best["weights"], growth, seed, n_jobs), folds)
+    return TunedForest(table, MetaForest(**grown(read, best["weights"], growth, seed, n_jobs)), folds)
 
 
 def cluster_folds(clusters: int, folds: int, seed: int | None) -> NDArray[np.intp]:
