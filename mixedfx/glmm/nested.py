@@ -30,9 +30,6 @@ from mixedfx.glmm.modes import Mode
 from mixedfx.pls.factorization import Factorization, Pair
 from mixedfx.pls.nesting import Tree, TreeFactor
 
-if TYPE_CHECKING:
-    pass
-
 Vector = NDArray[np.float64]
 Parts = list[Vector]
 
