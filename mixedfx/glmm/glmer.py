@@ -82,7 +82,9 @@ def glmer(
         standard deviations too small where groups have few rows of zeros and ones. More nodes integrate over one
         grouping factor, or two nested ones with few effects to a level, to any accuracy; with other factors over the
         one that has most effects, given the others, and those by Laplace. ``"auto"`` raises them until -2 log L moves
-        less than 0.01. The summary says what was done, and of Laplace's approximation how far off it is.
+        less than 0.01. The summary says what was done, and of Laplace's approximation how far off it is. Tests,
+        profiles, refits and the uncertainty of theta rest on the same criterion; random effects given the estimates are
+        taken to be normal about their modes in any case.
     weights
         Precision weights of a gaussian or student response, as in `mixedfx.lmer`; the other families have none. Trials
         are written in the formula.

@@ -3,7 +3,9 @@ r"""The joint distribution of fixed and random effects around their estimates.
 Given (gamma, par, phi) the random effects have, in Laplace's approximation, the covariance A^{-1} about their mode, and
 the mode moves with gamma by -A^{-1} Lambda'Z'WQ: the equations of `mixedfx.pls.joint.Joint` with sigma = 1 and weighted
 products. The covariance of gamma is that of its maximum likelihood estimate, from the second derivatives of the whole
-criterion, so that functionals of the fixed effects alone have the standard errors of `GlmerFit.tidy`.
+criterion, so that functionals of the fixed effects alone have the standard errors of `GlmerFit.tidy`. That is so where
+the criterion is one of quadrature, too: with several grouping factors the effects of the second level are then at the
+mode of what the first factor's integrals leave, those of the first factor at theirs given them.
 """
 
 from __future__ import annotations

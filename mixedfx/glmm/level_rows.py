@@ -8,6 +8,7 @@ back to the rows, for many columns at once: products of sparse matrices whose pa
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,16 +78,15 @@ class LevelRows:
 
     def entries_by_level(self, x: Vector) -> Vector:
         """(q1, N) sums of x (e, N) over the entries of each level."""
+        return np.asarray(self._entry_sums @ x)
+
+    @cached_property
+    def _entry_sums(self) -> sparse.csr_array:
         coupling = self.rows.problem.coupling
         assert coupling is not None
-        return np.asarray(self._entry_sums(coupling) @ x)
-
-    def _entry_sums(self, coupling: Coupling) -> sparse.csr_array:
-        if -1 not in self._patterns:
-            e, q1 = len(coupling.indices), self.rows.problem.factors[0].n_levels
-            indptr = np.concatenate([[0], coupling.row_end])
-            self._patterns[-1] = sparse.csr_array((np.ones(e), np.arange(e, dtype=np.int32), indptr), shape=(q1, e))
-        return self._patterns[-1]
+        e, q1 = len(coupling.indices), self.rows.problem.factors[0].n_levels
+        indptr = np.concatenate([[0], coupling.row_end])
+        return sparse.csr_array((np.ones(e), np.arange(e, dtype=np.int32), indptr), shape=(q1, e))
 
     def coupled(self, values: Vector, gram: Vector) -> Coupling:
         """The coupling with `values` (e, N) at its entries and `gram` in the place of Z2'Z2."""
