@@ -16,7 +16,20 @@ from mixedfx.options import Control
 
 @overload
 def glmer(
-    formula: str | MixedFormula, data: Any, family: str | Family, *, zi: str | MixedFormula, **options: Any
+    formula: str | MixedFormula,
+    data: Any,
+    family: str | Family,
+    link: str | None = None,
+    nAGQ: int = 1,
+    weights: Any = None,
+    offset: Any = None,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    control: Control | Mapping[str, Any] | None = None,
+    dispersion: str | MixedFormula | None = None,
+    *,
+    zi: str | MixedFormula,
 ) -> HurdleFit: ...
 @overload
 def glmer(

@@ -143,7 +143,7 @@ class HurdleFit(TwoParts):
     @property
     def fitted(self) -> pd.Series:
         """(n,) mean counts, random effects at their modes; indexed by the row's position in the data."""
-        return self.predict().rename("fitted")
+        return pd.Series(self.predict(), name="fitted")
 
     def residuals(self, kind: Literal["response"] = "response") -> pd.Series:
         """Counts less their means; see `quantile_residuals` for others.
@@ -317,7 +317,7 @@ def _complete_rows(call: Call, text: str) -> tuple[pd.DataFrame, NDArray[np.intp
         raise DataError(
             f"{int((~good).sum())} rows have missing values", hint="na='drop' leaves them out, or fill them in."
         )  # fmt: skip
-    return frame[good].reset_index(drop=True), np.flatnonzero(good)
+    return pd.DataFrame(frame.loc[good]).reset_index(drop=True), np.flatnonzero(good)
 
 
 def _with_part(name: str, table: pd.DataFrame) -> pd.DataFrame:

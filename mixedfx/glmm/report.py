@@ -32,7 +32,7 @@ def tidy(fit: GlmerState, effects: tables.Effects, level: float, vcov: Any = Non
         if fit.family.outcome != "ordered":
             return table
         own = auxiliary_table(fit, level)
-        return pd.concat([own[own["term"].isin(thresholds_of(fit))], table], ignore_index=True)
+        return pd.concat([pd.DataFrame(own.loc[own["term"].isin(thresholds_of(fit))]), table], ignore_index=True)
     if effects == "auxiliary":
         return auxiliary_table(fit, level)
     if effects == "ran_pars":
