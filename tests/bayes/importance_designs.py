@@ -34,10 +34,10 @@ def design(rng: np.random.Generator) -> tuple[str, pd.DataFrame, str]:
     kind = rng.choice(["one", "slopes", "crossed", "nested", "crossed", "nested"])
     family = rng.choice(["bernoulli", "binomial", "poisson"])
     levels = int(np.exp(rng.uniform(np.log(8), np.log(80))))
-    rows = int(rng.integers(1, 7))
+    rows = int(rng.integers(1, 5))
     g = np.repeat(np.arange(levels), rows)
     n, x = len(g), rng.normal(size=len(g))
-    sd = rng.uniform(0.2, 3.0, 3)
+    sd = rng.uniform(0.5, 4.0, 3)
     others = int(np.exp(rng.uniform(np.log(4), np.log(60))))
     h = rng.integers(0, others, n) if kind == "crossed" else rng.integers(0, others, levels)[g]
     eta = rng.normal() + 0.5 * x + sd[0] * rng.normal(size=levels)[g]
