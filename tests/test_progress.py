@@ -7,6 +7,7 @@ import time
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
@@ -202,6 +203,46 @@ def test_so_does_what_refits_generalised_models(name, general):
     assert seen
     assert {one.total for one in seen} == {total}
     assert seen[-1].done in (total - 1, total)
+    assert all(one.what and one.unit for one in seen)
+
+
+def learnt(told, ask):
+    """Work of learners on a small trial."""
+    from sklearn.linear_model import LinearRegression
+
+    rng = np.random.default_rng(0)
+    X, w = pd.DataFrame({"x": rng.standard_normal(200)}), np.arange(200) % 2
+    models = {"outcome": LinearRegression(), "propensity": 0.5}
+    return ask(X, X["x"] * w + rng.standard_normal(200), w, models, told)
+
+
+def shuffled(X, y, w, models, told):
+    fit = mx.cate("T", X, y, w, progress=False, **models)
+    return mx.permutation_importance(fit, mx.dr_scores(X, y, w, progress=False, **models), progress=told)
+
+
+def ranked(X, y, w, models, told):
+    tau = np.random.default_rng(1).standard_normal(200)
+    return mx.targeting(tau, mx.dr_scores(X, y, w, progress=False, **models), cross_fitted=True, progress=told)
+
+
+LONG_LEARN = {
+    "cate": (lambda X, y, w, models, told: mx.cate("T", X, y, w, progress=told, **models), 10),
+    "dr_scores": (lambda X, y, w, models, told: mx.dr_scores(X, y, w, progress=told, **models), 10),
+    "tune_cate": (lambda X, y, w, models, told: mx.tune_cate(
+        {"T": {"outcome": [models["outcome"]]}}, X, y, w, progress=told, **models), 1),
+    "targeting": (ranked, 1000),
+    "permutation_importance": (shuffled, 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LONG_LEARN)
+def test_so_do_learners(name):
+    seen: list[Report] = []
+    ask, total = LONG_LEARN[name]
+    learnt(seen.append, ask)
+    assert {one.total for one in seen} == {total}
+    assert seen[-1].done == total
     assert all(one.what and one.unit for one in seen)
 
 

@@ -153,6 +153,7 @@ true = truth.average("ethnicity").to_numpy()
 beside = pooled.shrinkage().assign(learner=learnt.table["estimate"], truth=true)
 beside[["ethnicity", "n", "raw", "learner", "pooled", "pooled_sd", "truth"]].round(3)
 
+
 # %% tags=["fold"]
 def rmse(found):
     return float(np.sqrt(np.mean((np.asarray(found) - true) ** 2)))
@@ -192,7 +193,12 @@ model = mx.MixedRegressor(formula)
 these = mx.cate("S", X, y, w, outcome=model, groups="schoolid")
 new = mx.cate("S", X, y, w, outcome=model, groups="schoolid", target="new groups")
 rows = {}
-for name, fit in {"R, defaults": plain, "R, tuned": tuned.best, "mixed model": these, "mixed model, new schools": new}.items():
+for name, fit in {
+    "R, defaults": plain,
+    "R, tuned": tuned.best,
+    "mixed model": these,
+    "mixed model, new schools": new,
+}.items():
     found = mx.calibration(fit.out_of_fold, scores).table.iloc[0]
     correlation = np.corrcoef(fit.out_of_fold.values, truth.tau)[0, 1]
     rows[name] = {"slope": found["estimate"], "std_error": found["std_error"], "correlation with truth": correlation}

@@ -104,6 +104,7 @@ class Model:
         """How the grouping factors nest, where every random term is an intercept and they do."""
         return find_tree(self.problem, self.rows.order)
 
+    @cached_property
     def levels(self) -> LevelRows:
         """Sums over the rows of levels of the first factor."""
         return LevelRows.of(self.rows)
