@@ -144,8 +144,10 @@ def better(problem: Problem) -> tuple[str, str]:
     """What to do about an error of Laplace's approximation, as a clause and as a sentence."""
     if not problem.factors[0].blocks:
         return "mx.bayes has none of it", "mx.bayes has none of this error."
-    exact = integral_of(problem, 2) != "hybrid"
-    what = "is exact" if exact else "takes away most of it"
+    how = integral_of(problem, 2)
+    if how == "one factor":
+        return "nAGQ=11 or more is exact", "Fit with nAGQ=11 or more, which is exact."
+    what = "is exact" if how == "nested" else "takes away most of it"
     return f'nAGQ="auto" {what}', f'Fit with nAGQ="auto": quadrature {what}.'
 
 
