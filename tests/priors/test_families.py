@@ -21,7 +21,9 @@ DATA = pd.DataFrame(
         "real": RNG.normal(10, 3, N),
         "positive": RNG.gamma(3, 2, N),
         "unit": RNG.beta(2, 5, N),
+        "nonnegative": np.resize([0.0, 1.2, 3.4, 0.6], N),
         "count": RNG.poisson(6, N),
+        "visits": np.resize([1, 4, 2, 7, 3], N),
         "binary": RNG.integers(0, 2, N),
         "ordered": np.resize([1, 2, 3], N),
         "nominal": np.resize(list("ABC"), N),
@@ -35,7 +37,7 @@ DATA = pd.DataFrame(
 
 def resolved(name, priors=None, link=None, **options):
     known = family(name, link)
-    left = "count | trials(m)" if name == "binomial" else known.outcome
+    left = {"trials": "count | trials(m)", "positive count": "visits"}.get(known.outcome, known.outcome)
     design = build_design(f"{left} ~ x + (1 + x | g)", DATA, family=known, **options)
     return resolve(prior_set(priors), scales_of(design, known))
 
@@ -48,7 +50,9 @@ def centre_and_unit(found):
 
 def expected(name, link):
     """Centre and unit of the default priors."""
-    y = DATA["count"] / DATA["m"] if name == "binomial" else DATA[FAMILIES[name].outcome.replace("trials", "count")]
+    outcome = FAMILIES[name].outcome
+    column = {"trials": "count", "positive count": "visits"}.get(outcome, outcome)
+    y = DATA[column] / DATA["m"] if outcome == "trials" else DATA[column]
     if name == "lognormal":
         return np.log(y).mean(), np.log(y).std()
     if link in ("logit", "cloglog", "cauchit"):

@@ -80,6 +80,8 @@ def test_sizes_and_numbers_are_data(family, sizes):
         "real": sizes["scale"] * rng.normal(size=n),
         "positive": sizes["scale"] * rng.gamma(2.0, size=n),
         "unit": rng.beta(2, 3, n),
+        "nonnegative": sizes["scale"] * rng.poisson(1.0, n),
+        "positive count": 1 + rng.poisson(sizes["levels"], n),
         "count": rng.poisson(sizes["levels"], n),
         "binary": np.resize([0, 1], n),
         "trials": rng.binomial(sizes["levels"], 0.4, n),
@@ -87,7 +89,7 @@ def test_sizes_and_numbers_are_data(family, sizes):
         "nominal": np.resize(list("ABCDEFGHIJ")[: sizes["levels"] + 1], n),
     }[FAMILIES[family].outcome]
     fixed = " + ".join("abcde"[: sizes["predictors"]])
-    left = f"y | trials({sizes['levels']})" if family == "binomial" else "y"
+    left = f"y | trials({sizes['levels']})" if FAMILIES[family].outcome == "trials" else "y"
     priors = {
         "coef": mx.priors.normal(sizes["scale"], sizes["scale"]),
         "cor": mx.priors.lkj(sizes["eta"]),
