@@ -11,7 +11,7 @@ worth shows in the variance of the weights, of which k-hat is the certificate.
 **Forecast.** Two estimates at the same psi differ by what the effects alone contribute: by d ~ N(0, 2 V), V = Var R
 given psi, were they lognormal. V is read off the mean of the hyperbolic secant of d, which no few differences decide.
 With one point for each draw V is twice the terms of third derivatives in the next order of Laplace's approximation
-(Shun & McCullagh 1995), 2 (t'C t / 8 + sum w'w'C^3 / 12); reflected pairs take these away, and V is of the order beyond.
+(Shun & McCullagh 1995), 2 (t'C t / 8 + sum w'w'C^3 / 12); reflected pairs take these away, and V is of the order after.
 It is estimated from `PILOT` points around the mode, weighted as Laplace's approximation has them, for rules with more
 and more points a level, and the rule is taken that promises most effective draws for its work, which grows as the
 passes over the rows while effective draws fall as exp(-V). Above `MOST_VARIANCE` no rule will do: the weights would
@@ -23,7 +23,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
@@ -50,7 +50,6 @@ EVEN = 0.05  # variance of log weights that more points need not lower
 MOST_VARIANCE = 1.8  # above it the weights cannot be trusted, or too few points count
 LEAST_SHARE = 0.05  # of effective points, below which chains are as good
 ROUNDS, ADAPTATION = 4, (400, 50)  # of adaptation; points in each, at least and for each coordinate
-ATTEMPTS = 2
 MOST_HELD = 2**26  # effects of all weighted points that are kept, half a gigabyte
 FEWEST = 1000  # weighted points, however few draws are kept: k-hat needs a tail
 EXTRA = (1.25, 6.0)  # proposals for each draw kept, fewest and most
@@ -139,17 +138,9 @@ def sample(
     spent = modes.evaluations + expected.evaluations + adapted.evaluations
     wanted = max(FEWEST, int(np.ceil(draws * np.clip(1.1 / max(adapted.share, 1e-3), *EXTRA))))
     n, proposal = max(settings.proposals or wanted, draws), adapted.proposal
-    found = _weighted(target, proposal, start, expected.rule, n, rng, report)
-    spent += n
-    for _ in range(ATTEMPTS - 1):
-        if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
-            break
-        # so many points know the tails better than a round of adaptation did
-        proposal = proposal.refit(found.psi, found.weights)
-        found = _weighted(target, proposal, start, expected.rule, n, rng, report)
-        spent += n
+    found, rule, more = weigh(target, proposal, start, expected.rule, n, rng, report, settings.k_hat)
     if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
-        return _kept(target, found, draws, expected, modes, start, spent, begin, rng)
+        return _kept(target, found, draws, replace(expected, rule=rule), modes, start, spent + more, begin, rng)
     if found.k_hat > settings.k_hat:
         raise _refusal(f"k-hat of the importance weights is {found.k_hat:.2f}, above {settings.k_hat:g}")
     raise _refusal(f"{found.share:.0%} of the weighted points are effective, less than {LEAST_SHARE:.0%}")
@@ -246,6 +237,22 @@ def _weighted(
     log_ratios = density - proposal.log_density(psi)
     weights, k_hat = smooth(log_ratios)
     return _Weighted(psi, blocks, log_ratios, weights, k_hat)
+
+
+def weigh(
+    target: GlmmTarget, proposal: MixtureProposal, start: Point, rule: Rule, n: int, rng: np.random.Generator,
+    report: Report, most: float,
+) -> tuple[_Weighted, Rule, int]:  # fmt: skip
+    """Weighted points, their rule, and the evaluations; where k-hat is above `most` or few count, once more.
+
+    So many points know the tails better than a round of adaptation did, and with four times the points for each level
+    no weight of a level is without a bound.
+    """
+    found = _weighted(target, proposal, start, rule, n, rng, report)
+    if found.k_hat <= most and found.share >= LEAST_SHARE:
+        return found, rule, n
+    rule = Rule(4 * rule.pairs)
+    return _weighted(target, proposal.refit(found.psi, found.weights), start, rule, n, rng, report), rule, 2 * n
 
 
 def _done(report: Report, first: int, n: int, done: int) -> None:
