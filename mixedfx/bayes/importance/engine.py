@@ -159,6 +159,8 @@ def forecast(target: GlmmTarget, modes: Modes, start: Point, rng: np.random.Gene
     psi = mode.phi + rng.standard_normal((PILOT, target.size)) @ np.linalg.cholesky(mode.covariance).T
     weights, _ = smooth(target.laplace(psi, start)[0] + 0.5 * mode.distance(psi) ** 2)
     spent += PILOT
+    if not np.isfinite(weights).all():  # one point has all the weight
+        weights = np.full(PILOT, 1.0 / PILOT)
     best, least, before = Forecast(Rule(PAIRS[0]), np.inf, 0), np.inf, np.inf
     for pairs in PAIRS:
         rule = Rule(pairs)
