@@ -154,19 +154,11 @@ class Likelihood:
 
     def node_values(self, eta: Vector, phi: Vector) -> Vector:
         """(N, n) log densities at N linear predictors (N, n) of the rows."""
-        return self.family.log_density(self.y, eta, self._repeated(phi, len(eta)), self.facts)
+        return self.family.log_density(self.y, eta, self.auxiliary(phi, len(eta)), self.facts)
 
     def node_derivatives(self, eta: Vector, phi: Vector, order: int) -> Vector:
         """(order, N, n) derivatives of the same in eta."""
-        return self.family.derivatives(self.y, eta, self._repeated(phi, len(eta)), self.facts, order)
-
-    def node_slopes(self, eta: Vector, phi: Vector) -> Vector:
-        """(a, 3, N, n) derivatives in phi of the same, and of their first two derivatives in eta."""
-        found = self.family.auxiliary_derivatives(self.y, eta, self._repeated(phi, len(eta)), self.facts)
-        return np.array([found[name] for name in self.names]).reshape(len(self.names), 3, *eta.shape)
-
-    def _repeated(self, phi: Vector, count: int) -> dict[str, Vector]:
-        return {name: np.repeat(x, count) for name, x in self.auxiliary(phi).items()}
+        return self.family.derivatives(self.y, eta, self.auxiliary(phi, len(eta)), self.facts, order)
 
     def information(self, eta: Vector, phi: Vector) -> Vector:
         """(n,) expected information about eta."""

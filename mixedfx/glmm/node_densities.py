@@ -37,7 +37,7 @@ def derivatives(own: Likelihood, eta: Vector, phi: Vector, order: int) -> tuple[
 
 def slopes(own: Likelihood, eta: Vector, phi: Vector) -> tuple[Vector, Vector, Vector]:
     """(a, n, N) derivatives in phi of log density, score and weight."""
-    found = own.node_slopes(np.ascontiguousarray(eta.T), phi)
+    found = own.auxiliary_derivatives(np.ascontiguousarray(eta.T), phi)
     return found[:, 0].transpose(0, 2, 1), found[:, 1].transpose(0, 2, 1), -found[:, 2].transpose(0, 2, 1)
 
 

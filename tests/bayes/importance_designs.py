@@ -61,15 +61,12 @@ def compare(index: int) -> dict[str, float]:
     modes, start = find_modes(target)
     expected = engine.forecast(target, modes, start, rng)
     adapted = engine._adapted(target, modes, start, expected.rule, rng)
-    proposal = adapted.proposal
-    for _ in range(engine.ATTEMPTS):
-        found = engine._weighted(target, proposal, start, expected.rule, DRAWS, rng, lambda *stage: None)
-        if found.k_hat <= engine.RELIABLE and found.share >= engine.LEAST_SHARE:
-            break
-        proposal = proposal.refit(found.psi, found.weights)
+    found, rule, _ = engine.weigh(
+        target, adapted.proposal, start, expected.rule, DRAWS, rng, lambda *stage: None, engine.RELIABLE
+    )
     passes = found.k_hat <= engine.RELIABLE and found.share >= engine.LEAST_SHARE
     return {
-        "variance": expected.variance, "points": float(expected.rule.points), "k_hat": found.k_hat,
+        "variance": expected.variance, "points": float(rule.points), "k_hat": found.k_hat,
         "share": found.share, "forecast": float(expected.passes), "passes": float(passes),
         "q2": float(target.rows.q2), "n": float(target.rows.n), "levels": float(target.rows.n_levels),
     }  # fmt: skip

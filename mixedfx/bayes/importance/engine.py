@@ -8,13 +8,14 @@ L an unbiased estimate of the likelihood that comes with a draw of the random ef
 exactly distributed as the posterior (`mixedfx.bayes.importance.levels`). Nothing is approximated; what an estimate is
 worth shows in the variance of the weights, of which k-hat is the certificate.
 
-**Forecast.** Two estimates at the same psi differ by what the effects alone contribute, so that half the mean square of
-their difference is V = Var R given psi. With one point for each draw it is twice the terms of third derivatives in the
-next order of Laplace's approximation (Shun & McCullagh 1995), 2 (t'C t / 8 + sum w'w'C^3 / 12); reflected pairs take
-these away, and V is of the order beyond. It is estimated from `PILOT` points around the mode, for rules with more and
-more points a level, and the rule is taken that promises most effective draws for its work, which grows as the passes
-over the rows while effective draws fall as exp(-V). Above `MOST_VARIANCE` no rule will do: the weights would rest
-on a few draws. The engine then refuses before it has drawn.
+**Forecast.** Two estimates at the same psi differ by what the effects alone contribute: by d ~ N(0, 2 V), V = Var R
+given psi, were they lognormal. V is read off the mean of the hyperbolic secant of d, which no few differences decide.
+With one point for each draw V is twice the terms of third derivatives in the next order of Laplace's approximation
+(Shun & McCullagh 1995), 2 (t'C t / 8 + sum w'w'C^3 / 12); reflected pairs take these away, and V is of the order after.
+It is estimated from `PILOT` points around the mode, weighted as Laplace's approximation has them, for rules with more
+and more points a level, and the rule is taken that promises most effective draws for its work, which grows as the
+passes over the rows while effective draws fall as exp(-V). Above `MOST_VARIANCE` no rule will do: the weights would
+rest on a few draws. The engine then refuses before it has drawn.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +48,8 @@ PILOT = 150  # pairs of estimates
 NO_LESS = 0.8  # ratio of variances from which on more points do not help: it is of the second level
 EVEN = 0.05  # variance of log weights that more points need not lower
 MOST_VARIANCE = 1.8  # above it the weights cannot be trusted, or too few points count
-LEAST_SHARE = 0.1  # of effective points, below which chains are as good
+LEAST_SHARE = 0.05  # of effective points, below which chains are as good
 ROUNDS, ADAPTATION = 4, (400, 50)  # of adaptation; points in each, at least and for each coordinate
-ATTEMPTS = 2
 MOST_HELD = 2**26  # effects of all weighted points that are kept, half a gigabyte
 FEWEST = 1000  # weighted points, however few draws are kept: k-hat needs a tail
 EXTRA = (1.25, 6.0)  # proposals for each draw kept, fewest and most
@@ -138,17 +138,9 @@ def sample(
     spent = modes.evaluations + expected.evaluations + adapted.evaluations
     wanted = max(FEWEST, int(np.ceil(draws * np.clip(1.1 / max(adapted.share, 1e-3), *EXTRA))))
     n, proposal = max(settings.proposals or wanted, draws), adapted.proposal
-    found = _weighted(target, proposal, start, expected.rule, n, rng, report)
-    spent += n
-    for _ in range(ATTEMPTS - 1):
-        if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
-            break
-        # so many points know the tails better than a round of adaptation did
-        proposal = proposal.refit(found.psi, found.weights)
-        found = _weighted(target, proposal, start, expected.rule, n, rng, report)
-        spent += n
+    found, rule, more = weigh(target, proposal, start, expected.rule, n, rng, report, settings.k_hat)
     if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
-        return _kept(target, found, draws, expected, modes, start, spent, begin, rng)
+        return _kept(target, found, draws, replace(expected, rule=rule), modes, start, spent + more, begin, rng)
     if found.k_hat > settings.k_hat:
         raise _refusal(f"k-hat of the importance weights is {found.k_hat:.2f}, above {settings.k_hat:g}")
     raise _refusal(f"{found.share:.0%} of the weighted points are effective, less than {LEAST_SHARE:.0%}")
@@ -165,7 +157,10 @@ def forecast(target: GlmmTarget, modes: Modes, start: Point, rng: np.random.Gene
     """The rule that promises most, and the variance of the log weights under it."""
     mode, spent = modes.best, 0
     psi = mode.phi + rng.standard_normal((PILOT, target.size)) @ np.linalg.cholesky(mode.covariance).T
-    log_q = -0.5 * mode.distance(psi) ** 2
+    weights, _ = smooth(target.laplace(psi, start)[0] + 0.5 * mode.distance(psi) ** 2)
+    spent += PILOT
+    if not np.isfinite(weights).all():  # one point has all the weight
+        weights = np.full(PILOT, 1.0 / PILOT)
     best, least, before = Forecast(Rule(PAIRS[0]), np.inf, 0), np.inf, np.inf
     for pairs in PAIRS:
         rule = Rule(pairs)
@@ -176,9 +171,8 @@ def forecast(target: GlmmTarget, modes: Modes, start: Point, rng: np.random.Gene
         spent += 2 * PILOT
         one, two = np.split(twice, 2)
         with np.errstate(invalid="ignore"):
-            weights, _ = smooth(np.logaddexp(one, two) - log_q)
-            square = np.where(weights > 0, (one - two) ** 2 / 2, 0.0)
-        variance = float(weights @ square) if np.isfinite(square).all() else np.inf
+            alike = np.nan_to_num(1.0 / np.cosh(np.minimum(np.abs(one - two), 50.0)))  # not a number: none at all
+        variance = float(np.interp(-(weights @ alike), *_variances()))
         worth = work * np.exp(min(variance, 50.0))
         if worth < least:
             best, least = Forecast(rule, variance, 0), worth
@@ -186,6 +180,14 @@ def forecast(target: GlmmTarget, modes: Modes, start: Point, rng: np.random.Gene
             break
         before = variance
     return Forecast(best.rule, best.variance, spent)
+
+
+@cache
+def _variances() -> tuple[Array, Array]:
+    """Minus the mean of the hyperbolic secant of d, ascending, and V, for d ~ N(0, 2 V)."""
+    V, z = np.geomspace(1e-4, 100.0, 200), np.linspace(-8.0, 8.0, 1001)
+    share = np.exp(-0.5 * z**2)
+    return -(1.0 / np.cosh(np.sqrt(2.0 * V)[:, None] * z)) @ (share / share.sum()), V
 
 
 def _adapted(target: GlmmTarget, modes: Modes, start: Point, rule: Rule, rng: np.random.Generator) -> Adapted:
@@ -237,6 +239,22 @@ def _weighted(
     log_ratios = density - proposal.log_density(psi)
     weights, k_hat = smooth(log_ratios)
     return _Weighted(psi, blocks, log_ratios, weights, k_hat)
+
+
+def weigh(
+    target: GlmmTarget, proposal: MixtureProposal, start: Point, rule: Rule, n: int, rng: np.random.Generator,
+    report: Report, most: float,
+) -> tuple[_Weighted, Rule, int]:  # fmt: skip
+    """Weighted points, their rule, and the evaluations; where k-hat is above `most` or few count, once more.
+
+    So many points know the tails better than a round of adaptation did, and with four times the points for each level
+    no weight of a level is without a bound.
+    """
+    found = _weighted(target, proposal, start, rule, n, rng, report)
+    if found.k_hat <= most and found.share >= LEAST_SHARE:
+        return found, rule, n
+    rule = Rule(4 * rule.pairs)
+    return _weighted(target, proposal.refit(found.psi, found.weights), start, rule, n, rng, report), rule, 2 * n
 
 
 def _done(report: Report, first: int, n: int, done: int) -> None:
