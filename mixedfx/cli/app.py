@@ -321,6 +321,7 @@ def learn(
     folds: Annotated[int, typer.Option(help="Folds of cross-fitting.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the folds and the default models.")] = 0,
     level: Annotated[float, typer.Option(help="Probability the intervals hold.")] = 0.95,
+    clip: Annotated[float | None, typer.Option(help="Propensities are at least this, 0.02 say.")] = None,
     plot: Annotated[
         Path | None, typer.Option(help=f"Draw the budget curve ({', '.join(PICTURES)}).", metavar="FILE")
     ] = None,
@@ -329,7 +330,7 @@ def learn(
     """Learn for whom a treatment works, and what treating the most promising is worth."""
     asked = Learning(
         outcome, treatment, groups, learner, propensity, pool, _names(by), _names(ignore), share, target, folds, seed,
-        level,
+        level, clip,
     )  # fmt: skip
     for file, endings in ((plot, PICTURES), (json_file, [".json"])):
         if file is not None:

@@ -46,7 +46,7 @@ class Learning:
         Of people who can be treated.
     target
         ``"these groups"`` or ``"new groups"``.
-    folds, seed, level
+    folds, seed, level, clip
         As in `mixedfx.cate` and `mixedfx.pool_scores`.
     """
 
@@ -63,6 +63,7 @@ class Learning:
     folds: int = 5
     seed: int = 0
     level: float = 0.95
+    clip: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before the data are read.
@@ -101,7 +102,7 @@ class Learning:
                 X[column] = X[column].astype("category")
         own: dict[str, Any] = {
             "groups": None if self.groups is None else frame[self.groups], "propensity": e, "target": self.target,
-            "folds": self.folds, "seed": self.seed, "progress": False,
+            "folds": self.folds, "seed": self.seed, "clip": self.clip, "progress": False,
         }  # fmt: skip
         y, w = frame[self.outcome], frame[self.treatment]
         return Learnt(self, frame, mx.dr_scores(X, y, w, **own), mx.cate(self.learner, X, y, w, **own))

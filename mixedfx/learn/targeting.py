@@ -139,7 +139,7 @@ def targeting(
         for start in range(0, n_boot, BATCH):
             own = slice(start, min(start + BATCH, n_boot))
             counts = clusters.draws(own.stop - own.start, G, rng)
-            weights = counts if codes is None else counts[:, codes]
+            weights = counts[:, ranked.order if codes is None else codes[ranked.order]]
             curves[:, own], rates[own] = ranked.curves(weights, at), ranked.rates(weights)
             report(own.stop)
     return Targeting(at, *estimates, curves, rates, level, n, G if codes is not None else None, sign)
@@ -171,40 +171,47 @@ class Ranked:
         start = np.flatnonzero(np.r_[True, np.diff(tau[order]) != 0])
         return cls(order, start, delta[order], without[order])
 
+    @property
+    def tied(self) -> bool:
+        """Whether any two people have the same effect."""
+        return len(self.start) < len(self.order)
+
     def _sums(self, weights: Array) -> tuple[Array, Array]:
         """(B, T + 1) cumulated weights and scores at the ends of ties, from zero."""
-        c = weights[:, self.order]
         pair = []
-        for values in (c, c * self.delta):
-            ends = np.zeros((len(c), len(self.start) + 1))
-            np.cumsum(np.add.reduceat(values, self.start, axis=1), axis=1, out=ends[:, 1:])
+        for values in (weights, weights * self.delta):
+            ends = np.zeros((len(weights), len(self.start) + 1))
+            own = np.add.reduceat(values, self.start, axis=1) if self.tied else values
+            np.cumsum(own, axis=1, out=ends[:, 1:])
             pair.append(ends)
         return pair[0], pair[1]
 
     def curves(self, weights: Array, at: Array) -> Array:
-        """(4, B, m) value, value of as many chosen at random, gain of the one over the other, TOC."""
+        """(4, B, m) value, value of as many chosen at random, gain of the one over the other, TOC.
+
+        `weights` (B, n) are those of people in the order of their effects.
+        """
         C, S = self._sums(weights)
         total, whole = C[:, -1:], S[:, -1:]
         top = np.array([np.interp(at * c[-1], c, s) for c, s in zip(C, S, strict=True)])
-        base = (weights[:, self.order] @ self.without)[:, None] / total
+        base = (weights @ self.without)[:, None] / total
         value, uniform = base + top / total, base + at * whole / total
         return np.stack([value, uniform, value - uniform, top / (at * total) - whole / total])
 
     def rates(self, weights: Array) -> Array:
-        """(B, 2) AUTOC and Qini."""
-        c = weights[:, self.order]
-        delta = self.delta
-        if len(self.start) < c.shape[1]:  # everybody in a tie has its mean score
+        """(B, 2) AUTOC and Qini, from weights (B, n) of people in the order of their effects."""
+        c, delta = weights, self.delta
+        if self.tied:  # everybody in a tie has its mean score
             inside = np.repeat(np.arange(len(self.start)), np.diff(np.r_[self.start, c.shape[1]]))
             size = np.add.reduceat(c, self.start, axis=1)
             mean = np.add.reduceat(c * delta, self.start, axis=1) / np.where(size > 0, size, 1.0)
             delta = mean[:, inside]
         cumulated, scores = np.cumsum(c, axis=1), np.cumsum(c * delta, axis=1)
         total, whole = cumulated[:, -1:], scores[:, -1:]
-        safe = np.where(cumulated > 0, cumulated, 1.0)
-        toc = scores / safe - whole / total
-        share = c / total
-        return np.column_stack([(share * toc).sum(axis=1), (share * toc * cumulated / total).sum(axis=1)])
+        toc = scores / np.maximum(cumulated, 1e-300) - whole / total
+        autoc = np.einsum("bn,bn->b", c, toc) / total[:, 0]
+        toc *= cumulated
+        return np.column_stack([autoc, np.einsum("bn,bn->b", c, toc) / total[:, 0] ** 2])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
