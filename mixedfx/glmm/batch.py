@@ -310,7 +310,7 @@ def _solved(A: Vector, g: Vector) -> Vector:
     """(B, q, k) solutions of the k by k systems of all levels."""
     if A.shape[-1] == 1:
         return g / A[..., 0]
-    return np.linalg.solve(A, g[..., None])[..., 0]
+    return np.asarray(np.linalg.solve(A, g[..., None])[..., 0], dtype=np.float64)
 
 
 def _positive(H: Vector) -> Vector:

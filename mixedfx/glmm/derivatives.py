@@ -73,6 +73,10 @@ class Late(Generic[N]):
         return self._near.value
 
     @cached_property
+    def _full(self) -> Vector:
+        return self.form_curvature(self._near)
+
+    @property
     def curvature(self) -> Vector:
         """(d, d)."""
-        return self.form_curvature(self._near)
+        return self._full

@@ -22,7 +22,20 @@ from mixedfx.options import Control
 from mixedfx.reml.control import OptimiserControl
 
 DATA = pd.DataFrame({"y": [0, 1] * 20, "x": np.linspace(-1, 1, 40), "g": list("abcde") * 8})
-COMMON = {"formula", "data", "family", "priors", "weights", "offset", "na", "contrasts", "env", "engine", "control", "V"}
+COMMON = {
+    "formula",
+    "data",
+    "family",
+    "priors",
+    "weights",
+    "offset",
+    "na",
+    "contrasts",
+    "env",
+    "engine",
+    "control",
+    "V",
+}
 RUN = {"draws", "chains", "warmup", "seed"}
 
 

@@ -70,7 +70,8 @@ def group_means(fit: RmaMvState, group: str, level: float) -> pd.DataFrame | Non
     keep = np.zeros(design.n_random)
     keep[starts[own[0]] : starts[own[0] + 1]] = 1.0
     only = replace(rows, random=sparse.csr_array(rows.random @ sparse.diags_array(keep)))
-    different = pd.util.hash_array(np.array([_key(only.random, row) for row in range(len(only))], dtype=object))
+    keys = np.array([_key(only.random, row) for row in range(len(only))], dtype=object)
+    different = pd.factorize(keys)[0]
     first = np.sort(np.unique(np.column_stack([term.codes, different]), axis=0, return_index=True)[1])
     groups, member = np.unique(term.codes[first], return_inverse=True)
     weights = sparse.csr_array((1 / np.bincount(member)[member], (member, first)), shape=(len(groups), len(only)))
