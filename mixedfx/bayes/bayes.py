@@ -90,8 +90,8 @@ def bayes(
         None or ``"default"``: see `mixedfx.priors.default`, which argues for its choice. ``"rstanarm"``, ``"brms"``:
         the defaults of those packages. A mapping: entries that replace the default's, with the keys ``"intercept"``,
         ``"coef"``, ``("coef", name)``, ``"sd"``, ``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor",
-        group)``, ``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``, ``"dispersion"``, ``"power"``; the most specific wins. A
-        set, such as `mixedfx.priors.pooled_interactions()`.
+        group)``, ``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``, ``"dispersion"``, ``"power"``; the most specific wins.
+        A set, such as `mixedfx.priors.pooled_interactions()`.
     engine
         ``"auto"``: the collapsed engine where it can, else importance sampling; where that cannot, or refuses, or an
         option was given that it does not have, stanli; CmdStan where it is installed and a large model asks for threads
