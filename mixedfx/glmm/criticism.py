@@ -264,7 +264,9 @@ class GlmerCriticism(GlmerState):
             groups).
             ``"residuals"``, ``"spread"`` and ``"quantiles"`` of their normal scores; ``"observed"`` against fitted
             means. ``"caterpillar"``: the effects of the levels of a grouping factor (group, term, level).
-            ``"fitted"``: observed against fitted means by group (group, groups). None: a page.
+            ``"slopes"``: means along a numeric predictor whose effect varies, a line for each level (variable, group,
+            groups, points), other predictors averaged on the scale of the linear predictor; the thick line has random
+            effects at zero. ``"fitted"``: observed against fitted means by group (group, groups). None: a page.
         ax
             Axes to draw on; new ones where None. ``"fitted"`` and the page make figures of their own, and ``"quantile
             residuals"`` draws its first panel only on given axes.

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.design.design import Design
-from mixedfx.errors import OptionError, check_level, check_option
+from mixedfx.design.frame import column
+from mixedfx.errors import OptionError, check_option
 from mixedfx.glmm.rows import refuse_categories
 from mixedfx.glmm.simulated import quantile_residuals
 from mixedfx.glmm.solve import GlmmSolution
-from mixedfx.results.tables import group_name, term_names
+from mixedfx.means.group_lines import LINES, PANELS, fitted_rows, label_of, modes_table, slope_tables
+from mixedfx.results.tables import group_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from mixedfx.glmm.state import GlmerState
 
 SIMULATED, SEED = 250, 1  # responses behind quantile residuals, the same at every call
-PANELS = 20  # groups that observed against fitted shows
 
 
 def plot(fit: GlmerState, what: str | None, ax: Axes | None, **options: Any) -> Axes | Figure:
@@ -47,20 +48,6 @@ def residual_table(design: Design, solution: GlmmSolution, n: int = SIMULATED, s
     return pd.DataFrame({"fitted": eta, "residual": residual})
 
 
-def modes_table(fit: GlmerState, group: str | None, term: str | None, level: float = 0.95) -> pd.DataFrame:
-    """One effect of every level of a grouping factor: level, estimate, lower, upper; given theta and beta."""
-    from scipy.special import ndtri
-
-    check_level(level)
-    group = group_name(fit.design.random, group)
-    modes, sd = fit.ranef[group], fit.ranef_sd[group]
-    term = str(modes.columns[0]) if term is None else term
-    check_option("term", term, tuple(modes.columns))
-    estimate, half = modes[term].to_numpy(), float(ndtri((1 + level) / 2)) * sd[term].to_numpy()
-    columns = {"level": modes.index, "estimate": estimate, "lower": estimate - half, "upper": estimate + half}
-    return pd.DataFrame(columns)
-
-
 def observed_table(fit: GlmerState) -> pd.DataFrame:
     """Columns fitted and observed: means and responses, of binomial rows the shares of successes."""
     refuse_categories(fit.family, "one fitted mean", "Draw 'quantile residuals' or 'residuals'.")
@@ -68,17 +55,9 @@ def observed_table(fit: GlmerState) -> pd.DataFrame:
 
 
 def fitted_table(fit: GlmerState, group: str | None = None, most: int = PANELS) -> tuple[pd.DataFrame, int]:
-    """Columns group, fitted, observed of some groups, from the smallest mean to the largest; and how many there are."""
-    refuse_categories(fit.family, "one fitted mean", "Draw 'quantile residuals' or 'residuals'.")
-    name = group_name(fit.design.random, group)
-    term = fit.design.random[term_names(fit.design.random).index(name)]
-    fitted = fit.fitted.to_numpy()
-    mean = np.bincount(term.codes, fitted, term.n_levels) / np.bincount(term.codes, minlength=term.n_levels)
-    order = np.argsort(mean, kind="stable")
-    chosen = order[np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int))]
-    rows = np.concatenate([np.flatnonzero(term.codes == c) for c in chosen])
-    names = [term.levels[c] for c in term.codes[rows]]
-    return pd.DataFrame({"group": names, "fitted": fitted[rows], "observed": _observed_values(fit)[rows]}), len(order)
+    """Columns group, fitted, observed of some groups; see `mixedfx.means.group_lines.fitted_rows`."""
+    table = observed_table(fit)
+    return fitted_rows(fit.design, table["fitted"].to_numpy(), table["observed"].to_numpy(), group, most)
 
 
 def _observed_values(fit: GlmerState) -> Any:
@@ -148,12 +127,28 @@ def _fitted(fit: GlmerState, ax: Axes | None, group: str | None = None, groups: 
         raise OptionError("'fitted' draws a panel for each group on a figure of its own", hint="Leave ax= out.")
     table, n = fitted_table(fit, group, groups)
     shown = len(set(table["group"]))
-    note = (
-        None
-        if shown == n
-        else f"{shown} of {n} levels of {group_name(fit.design.random, group)}, from smallest to largest mean"
-    )
+    label = label_of(fit.design, group)
+    note = None if shown == n else f"{shown} of {n} levels of {label}, from smallest to largest mean"
     return observed_against_fitted(table, response=fit.design.response_name, note=note)
+
+
+def _slope_lines(
+    fit: GlmerState, ax: Axes | None, variable: str | None = None, group: str | None = None, groups: int = LINES,
+    points: bool = True, **options: Any,
+) -> Axes:  # fmt: skip
+    """Lines of the levels on the scale of the response, other predictors averaged on that of the linear predictor."""
+    from mixedfx.plots.by_group import slopes
+
+    refuse_categories(fit.family, "one fitted mean", "Draw 'caterpillar'.")
+    lines, population, variable, label = slope_tables(fit.with_uncertainty("given theta"), variable, group, groups)
+    back = fit.family.link.inverse
+    lines, population = (table.assign(y=back(table["y"].to_numpy())) for table in (lines, population))
+    data = pd.DataFrame({"x": column(fit.design.frame, variable).to_numpy(), "y": _observed_values(fit)})
+    n = next(t.n_levels for t in fit.design.random if t.label == label)
+    shown = len(set(lines["group"]))
+    options.setdefault("title", f"{label}: {n} lines" if shown == n else f"{label}: {shown} of {n} lines")
+    options = {"xlabel": variable, "ylabel": fit.design.response_name, **options}
+    return slopes(lines, population, data if points else None, ax=ax, **options)
 
 
 KINDS: Mapping[str, Callable[..., Any]] = {
@@ -163,6 +158,7 @@ KINDS: Mapping[str, Callable[..., Any]] = {
     "quantiles": _quantiles,
     "observed": _observed,
     "caterpillar": _caterpillar,
+    "slopes": _slope_lines,
     "fitted": _fitted,
 }
 

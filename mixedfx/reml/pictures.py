@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from mixedfx.design.frame import column, kind
-from mixedfx.errors import OptionError, check_level, check_option
-from mixedfx.means.averaging import averages
-from mixedfx.means.reference_grid import reference_grid
+from mixedfx.design.frame import column
+from mixedfx.errors import OptionError, check_option
+from mixedfx.means.group_lines import LINES, PANELS, fitted_rows, label_of, modes_table, slope_tables, slopes_of
 from mixedfx.reml.profiling import profile
-from mixedfx.results.tables import group_name, term_names
+from mixedfx.results.tables import group_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from mixedfx.reml.state import LmerState
-
-PANELS = 20  # groups that observed against fitted shows
-LINES = 150  # groups whose lines are drawn
-STEPS = 15  # points of a line
 
 
 def plot(fit: LmerState, what: str | None, ax: Axes | None, **options: Any) -> Axes | Figure:
@@ -40,100 +34,6 @@ def plot(fit: LmerState, what: str | None, ax: Axes | None, **options: Any) -> A
         return page(fit)
     check_option("kind", what, tuple(KINDS))
     return KINDS[what](fit, ax, **options)
-
-
-def modes_table(fit: LmerState, group: str | None, term: str | None, level: float = 0.95) -> pd.DataFrame:
-    """One effect of every level of a grouping factor: level, estimate, lower, upper.
-
-    The intervals are those of the conditional distribution of the modes given theta, sigma and beta.
-    """
-    from scipy.special import ndtri
-
-    check_level(level)
-    group = group_name(fit.design.random, group)
-    modes, sd = fit.ranef[group], fit.ranef_sd[group]
-    term = str(modes.columns[0]) if term is None else term
-    check_option("term", term, tuple(modes.columns))
-    estimate, half = modes[term].to_numpy(), float(ndtri((1 + level) / 2)) * sd[term].to_numpy()
-    columns = {"level": modes.index, "estimate": estimate, "lower": estimate - half, "upper": estimate + half}
-    return pd.DataFrame(columns)
-
-
-def fitted_table(fit: LmerState, group: str | None = None, most: int = PANELS) -> tuple[pd.DataFrame, int]:
-    """Columns group, fitted, observed of some groups, from the smallest mean to the largest; and how many there are."""
-    label = _label(fit, group)
-    term = next(t for t in fit.design.random if t.label == label)
-    y, fitted = fit.design.y, fit.fitted.to_numpy()
-    mean = np.bincount(term.codes, fitted, term.n_levels) / np.bincount(term.codes, minlength=term.n_levels)
-    order = np.argsort(mean, kind="stable")
-    chosen = order[np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int))]
-    rows = np.concatenate([np.flatnonzero(term.codes == c) for c in chosen])
-    names = [term.levels[c] for c in term.codes[rows]]
-    return pd.DataFrame({"group": names, "fitted": fitted[rows], "observed": y[rows]}), len(order)
-
-
-def slope_tables(
-    fit: LmerState, variable: str | None = None, group: str | None = None, most: int = LINES
-) -> tuple[pd.DataFrame, pd.DataFrame, str, str]:
-    """Lines of the groups (group, x, y) and of the population (x, y), other predictors averaged; variable and factor.
-
-    Raises
-    ------
-    OptionError
-        Where no numeric predictor has random slopes, or `variable` and `group` do not belong together.
-    """
-    known = _slopes(fit)
-    if not known:
-        raise OptionError("no numeric predictor of this fit has random slopes", hint='Draw fit.plot("caterpillar").')
-    found = [(v, g) for v, g in known if variable in (None, v) and group in (None, g)]
-    if not found:
-        offered = "; ".join(f"variable={v!r}, group={g!r}" for v, g in known)
-        raise OptionError("there are no such random slopes", hint=f"There are: {offered}.")
-    variable, label = found[0]
-    values = column(fit.design.frame, variable)
-    x = np.linspace(values.min(), values.max(), STEPS)
-    subject: Any = fit
-    grid = reference_grid(subject, {variable: x})
-    _, W, _ = averages(grid, [variable])
-    population = fit.apply(grid.rows(subject).combine(W)).mean
-    t = next(i for i, r in enumerate(fit.design.random) if r.label == label)
-    term, columns = fit.design.random[t], fit.design.spec.random[t].grouping.columns
-    first = np.unique(term.codes, return_index=True)[1]
-    chosen = np.unique(np.linspace(0, term.n_levels - 1, min(most, term.n_levels)).round().astype(int))
-    left = [c for c in fit.design.frame.columns if c not in grid.frame and c not in columns]
-    lines = []
-    for level in chosen:
-        row = fit.design.frame.iloc[first[level]]
-        # all a left side may read; other grouping columns are left out, so that their effects are zero
-        grouping = {c for r in fit.design.spec.random for c in r.grouping.columns}
-        extra = {c: row[c] for c in (*left, *columns) if c in columns or c not in grouping}
-        rows = fit.design_for(grid.frame.assign(**extra), "population")
-        y = fit.apply(rows.combine(W)).mean + grid.constant
-        lines.append(pd.DataFrame({"group": term.levels[level], "x": x, "y": y}))
-    return pd.concat(lines, ignore_index=True), pd.DataFrame({"x": x, "y": population}), variable, label
-
-
-def _slopes(fit: LmerState) -> list[tuple[str, str]]:
-    """Numeric predictors that are a column of a random term, each with its grouping factor."""
-    frame = fit.design.frame
-    return [
-        (c, term.label)
-        for term in fit.design.random
-        for c in term.columns
-        if c in frame.columns and kind(column(frame, c)) == "number" and c in _predictors(fit)
-    ]
-
-
-def _predictors(fit: LmerState) -> tuple[str, ...]:
-    from mixedfx.means.reference_grid import fixed_predictors
-
-    return fixed_predictors(fit.design)
-
-
-def _label(fit: LmerState, group: str | None) -> str:
-    name = group_name(fit.design.random, group)
-    names = term_names(fit.design.random)
-    return fit.design.random[names.index(name)].label
 
 
 def _caterpillar(
@@ -158,10 +58,11 @@ def _fitted(fit: LmerState, ax: Axes | None, group: str | None = None, groups: i
 
     if ax is not None:
         raise OptionError("'fitted' draws a panel for each group on a figure of its own", hint="Leave ax= out.")
-    table, n = fitted_table(fit, group, groups)
+    design = fit.design
+    table, n = fitted_rows(design, fit.fitted.to_numpy(), design.y, group, groups)
     shown = len(set(table["group"]))
-    note = None if shown == n else f"{shown} of {n} levels of {_label(fit, group)}, from smallest to largest mean"
-    return observed_against_fitted(table, response=fit.design.response_name, note=note)
+    note = None if shown == n else f"{shown} of {n} levels of {label_of(design, group)}, from smallest to largest mean"
+    return observed_against_fitted(table, response=design.response_name, note=note)
 
 
 def _slope_lines(
@@ -251,7 +152,8 @@ def page(fit: LmerState) -> Figure:
         lambda ax, k=k: KINDS[k](fit, ax) for k in ("residuals", "spread", "quantiles", "observed")
     ]
     draw += [
-        lambda ax, v=v, g=g: _slope_lines(fit, ax, v, g, title=f"Slopes in {v} by {g}") for v, g in _slopes(fit)[:3]
+        lambda ax, v=v, g=g: _slope_lines(fit, ax, v, g, title=f"Slopes in {v} by {g}")
+        for v, g in slopes_of(fit.design)[:3]
     ]
     effects = [(name, str(c)) for name, modes in fit.ranef.items() for c in modes.columns]
     draw += [

@@ -263,9 +263,31 @@ def test_check_of_a_right_model_finds_no_problem():
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "slopes"])
 def test_every_picture_is_drawn(cbpp, kind):
     assert len(cbpp.plot(kind).axes) == {"quantile residuals": 2, "fitted": 15}.get(kind, 1)
+
+
+def test_lines_of_slopes_are_the_means_of_their_levels(cbpp):
+    """Along x, others averaged on the logit scale; the thick line has random effects at zero."""
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"g": rng.integers(8, size=400), "x": rng.normal(size=400), "f": rng.choice(["a", "b"], 400)})
+    slope = rng.normal(0.5, 0.8, 8)[data["g"]]
+    data["y"] = (rng.random(400) < special.expit(slope * data["x"])).astype(int)
+    fit = mx.glmer("y ~ x + f + (1 + x | g)", data, "bernoulli")
+    axes = fit.plot("slopes", points=False).ax
+    beta, u = fit.fixef, fit.ranef["g"]
+    drawn = [line.get_xydata() for line in axes.lines if len(line.get_xydata()) == 15]
+    groups = [lines for one in axes.collections if hasattr(one, "get_segments") for lines in one.get_segments()]
+    x = np.linspace(data["x"].min(), data["x"].max(), 15)
+    typical = beta["Intercept"] + 0.5 * beta["f[b]"] + beta["x"] * x
+    found = [points[:, 1] for points in (*drawn, *groups)]
+    assert any(np.allclose(y, special.expit(typical), atol=1e-10) for y in found)
+    for level in u.index:
+        own = special.expit(typical + u.loc[level, "Intercept"] + u.loc[level, "x"] * x)
+        assert any(np.allclose(y, own, atol=1e-10) for y in found), level
+    with pytest.raises(OptionError, match="no numeric predictor of this fit has random slopes"):
+        cbpp.plot("slopes")
 
 
 def test_page_and_check_page_are_drawn(cbpp):

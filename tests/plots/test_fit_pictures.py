@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 import mixedfx as mx
 from mixedfx.errors import DataError, NotDrawableWarning, OptionError
 from mixedfx.means.comparison_arrows import arrow_lengths
+from mixedfx.means.group_lines import fitted_rows, slope_tables
 from mixedfx.plots.by_group import observed_against_fitted, slopes
 from mixedfx.plots.caterpillar import caterpillar
 from mixedfx.plots.marginal_means import marginal_means
-from mixedfx.reml.pictures import KINDS, fitted_table, slope_tables
+from mixedfx.reml.pictures import KINDS
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -71,7 +72,7 @@ def test_slopes_average_over_other_predictors_and_leave_other_groups_out():
 
 
 def test_fitted_chooses_groups_over_the_whole_range(fit):
-    table, n = fitted_table(fit, most=4)
+    table, n = fitted_rows(fit.design, fit.fitted.to_numpy(), fit.design.y, most=4)
     assert n == 18
     centre = table.groupby("group", sort=False)["fitted"].mean()
     assert len(centre) == 4
