@@ -15,6 +15,10 @@ eff = mx.effects(fit, "style")
 schools = mx.datasets.load("school_calendars")
 nested = mx.rma_mv("yi ~ 1 + (1 | district/school)", schools)
 flat = mx.rma("yi ~ 1", schools)
+review, _ = mx.datasets.simulate_review(1, studies=30, effects=80)
+forest = mx.metaforest("yi ~ weeks + measure", review, cluster="study", n_trees=20, seed=1)
+binary = mx.glmer("passed ~ style + (1 | professor)", course.assign(passed=course["score"] > 60), "bernoulli")
+ranked = mx.targeting([3.0, 2.0, 1.0, 0.0], [4.0, 2.0, 0.0, -2.0], [0.25, 0.5], n_boot=10, cross_fitted=True)
 power = mx.power(fit, "style[No Flipped]", n_sim=4, seed=1, n_groups=[10, 20])
 """
 PLOTS = (
@@ -32,6 +36,11 @@ PLOTS = (
     'nested.plot(group="district")',
     'nested.plot("funnel")',
     "nested.profile().plot()",
+    "forest.plot()",
+    'forest.partial_dependence("weeks").plot()',
+    'mx.metacart("yi ~ weeks + measure", review, seed=1).plot()',
+    'binary.plot("quantile residuals")',
+    "ranked.plot()",
     'mx.rho_sensitivity("yi ~ 1 + (1 | district/school)", schools, cluster="district", rhos=(0.0, 0.5)).plot()',
 )
 OWN_AXES = "import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\nfit.plot('caterpillar', ax=axes)"
