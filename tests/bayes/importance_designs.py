@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from mixedfx.bayes.context import scales_of
+from mixedfx.inference.prior_scales import scales_of
 
 from mixedfx.bayes.importance import engine
 from mixedfx.bayes.importance.modes import find_modes

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from mixedfx.families.facts import RowFacts
 from mixedfx.families.registry import family
@@ -54,6 +55,19 @@ AUXILIARY = {
     "threshold": np.array([-1.0, 0.5, 1.5]),
 }  # fmt: skip
 RELATED = pd.DataFrame(0.3 + 0.7 * np.eye(8), index=LEVELS, columns=LEVELS)
+
+
+def grid(structures):
+    """Every family and link with every structure; each family is fast with a third of them, and each structure too.
+
+    The other combinations are slow tests: derivatives of a family and of a structure meet in the same few sums whatever
+    the pair.
+    """
+    for i, (name, link) in enumerate(FAMILIES):
+        for j, structure in enumerate(structures):
+            fast = (i + j) % 3 == 0 or (name, link) == ("bernoulli", "logit")
+            marks = () if fast else (pytest.mark.slow,)
+            yield pytest.param(name, link, structure, marks=marks, id=f"{name}-{link}-{structure}")
 
 
 def formula(name, structure):

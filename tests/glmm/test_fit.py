@@ -25,7 +25,7 @@ from mixedfx.errors import (
 )
 from mixedfx.glmm.evaluation import evaluate
 from mixedfx.results.protocol import Fit
-from tests.glmm.data import DATA, FAMILIES, RELATED, STRUCTURES, classic, formula, simulated
+from tests.glmm.data import DATA, RELATED, STRUCTURES, classic, formula, grid, simulated
 
 VERBAGG = "r2 ~ Anger + Gender + btype + situ + mode + (1 | id) + (1 | item)"
 
@@ -45,8 +45,7 @@ def slopes():
     return mx.glmer(VERBAGG.replace("(1 | id)", "(1 + mode | id)"), classic("verbagg"), "bernoulli")
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
-@pytest.mark.parametrize(("name", "link"), FAMILIES)
+@pytest.mark.parametrize(("name", "link", "structure"), grid(STRUCTURES))
 def test_every_family_and_structure_converges(name, link, structure):
     """With a certificate, in few evaluations, near a minimum: the gradient over the information promises no gain."""
     with warnings.catch_warnings():

@@ -20,7 +20,7 @@ from mixedfx.glmm.integration import criterion_function
 from mixedfx.glmm.model import build_model
 from mixedfx.glmm.quadrature import evaluate_nodes
 from mixedfx.glmm.solve import starting_point
-from tests.glmm.data import FAMILIES, ONE_FACTOR, RELATED, STRUCTURES, five_point, formula, simulated
+from tests.glmm.data import ONE_FACTOR, RELATED, STRUCTURES, five_point, formula, grid, simulated
 
 TIGHT = 1e-22  # decrement at which modes are exact
 
@@ -43,8 +43,7 @@ def somewhere(model, link):
     return psi
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
-@pytest.mark.parametrize(("name", "link"), FAMILIES)
+@pytest.mark.parametrize(("name", "link", "structure"), grid(STRUCTURES))
 def test_gradient_is_that_of_differences(name, link, structure):
     model = model_of(name, link, structure)
     psi = somewhere(model, link)
@@ -57,8 +56,7 @@ def test_gradient_is_that_of_differences(name, link, structure):
     np.testing.assert_allclose(at.gradient, found, atol=1e-7 * max(1.0, np.abs(found).max()))
 
 
-@pytest.mark.parametrize("structure", ["none", *ONE_FACTOR])
-@pytest.mark.parametrize(("name", "link"), FAMILIES)
+@pytest.mark.parametrize(("name", "link", "structure"), grid(["none", *ONE_FACTOR]))
 def test_second_derivatives_are_exact_with_one_factor(name, link, structure):
     """Central differences of the gradient over 2e-4: rounding 1e-12 / 2e-4, truncation 1e-8 of the third derivative.
 
@@ -84,8 +82,7 @@ def test_second_derivatives_are_exact_with_one_factor(name, link, structure):
 
 
 @pytest.mark.parametrize("nodes", [2, 3])
-@pytest.mark.parametrize("structure", ONE_FACTOR)
-@pytest.mark.parametrize(("name", "link"), FAMILIES)
+@pytest.mark.parametrize(("name", "link", "structure"), grid(ONE_FACTOR))
 def test_gradient_by_quadrature_moves_the_nodes_too(name, link, structure, nodes):
     """With so few nodes the sum is far from the integral, and its derivative from the integral's."""
     model = model_of(name, link, structure)

@@ -7,7 +7,7 @@ and the covariance of its errors + Z G Z' + X S X', m and S those of the coeffic
 import numpy as np
 import pandas as pd
 import pytest
-from mixedfx.bayes.context import scales_of
+from mixedfx.inference.prior_scales import scales_of
 from scipy import linalg, stats
 
 from mixedfx import priors
