@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import OptionError, check_count, check_option
+from mixedfx.errors import OptionError, check_count, check_option, check_seed
 
 Array = NDArray[np.float64]
 Kind = Literal["thresholds", "linear", "none"]
@@ -124,6 +124,9 @@ def simulate_review(
     check_count("effects", effects, studies)
     if not 0.0 <= r2 < 1.0:
         raise OptionError(f"r2={r2!r} is no share", hint="Give a number from 0 to below 1.")
+    if not (np.isfinite(mu) and np.isfinite(tau) and tau >= 0.0):
+        raise OptionError(f"mu={mu!r} and tau={tau!r} are no mean and standard deviation of effects")
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     extra = rng.multinomial(effects - studies, rng.dirichlet(np.full(studies, 0.8)))
     study = np.repeat(np.arange(studies), 1 + extra)

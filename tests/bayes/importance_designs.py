@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from mixedfx.inference.prior_scales import scales_of
 
 from mixedfx.bayes.importance import engine
 from mixedfx.bayes.importance.modes import find_modes
@@ -15,6 +14,7 @@ from mixedfx.bayes.importance.target import GlmmTarget, build_target
 from mixedfx.bayes.model_design import model_design
 from mixedfx.errors import MixedfxWarning
 from mixedfx.families.registry import find_family
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from tests.resumable import resumed

@@ -83,6 +83,8 @@ class TestLeftOut:
         pd.testing.assert_frame_equal(third.table, whole.table)
         with pytest.raises(DataError, match="other data or options"):
             mx.explained_heterogeneity(formula, frame, **{**options, "forest": {"n_trees": 6}})
+        with pytest.raises(DataError, match="other data or options"):
+            mx.explained_heterogeneity(formula, frame, folds=5, **options)
 
     def test_selection_on_all_data_and_anew_without_each_cluster(self):
         frame = review()

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import mixedfx as mx
 from mixedfx.errors import OptionError
@@ -119,9 +120,30 @@ def test_the_mean_of_a_leaf_and_its_error_are_those_of_its_estimates_with_the_co
     tree = mx.metacart("yi ~ weeks + setting", frame, cluster="study", seed=1)
     one = frame[tree.leaf == 0]
     w = 1 / (one["vi"] + tree.tau2)
-    row = tree.leaves.iloc[0]
-    assert row["estimate"] == pytest.approx(np.average(one["yi"], weights=w), rel=1e-12)
-    assert row["std_error"] == pytest.approx(w.sum() ** -0.5, rel=1e-12)
+    row, mean = tree.leaves.iloc[0], np.average(one["yi"], weights=w)
+    assert row["estimate"] == pytest.approx(mean, rel=1e-12)
+    sums = (w * (one["yi"] - mean)).groupby(one["study"]).sum()
+    m = len(sums)
+    assert row["std_error"] == pytest.approx(np.sqrt(m / (m - 1) * np.sum(sums**2)) / w.sum(), rel=1e-12)
+    assert row["conf_high"] == pytest.approx(mean + stats.t.ppf(0.975, m - 1) * row["std_error"], rel=1e-10)
+    alone = mx.metacart("yi ~ weeks + setting", frame, seed=1)
+    w = 1 / (frame["vi"][alone.leaf == 0] + alone.tau2)
+    assert alone.leaves["std_error"].iloc[0] == pytest.approx(w.sum() ** -0.5, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_intervals_of_leaves_cover_with_effects_that_studies_share():
+    """One division that is known, 300 data sets of 40 studies with 4 estimates; se of the share .0126."""
+    covered = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        study = np.repeat(np.arange(40), 4)
+        x = rng.integers(0, 2, 40)[study].astype(float)
+        y = 2.0 * x + rng.normal(0, 0.4, 40)[study] + rng.normal(0, 0.2, 160)
+        frame = pd.DataFrame({"yi": y, "x": x, "vi": 0.03, "study": study})
+        leaves = mx.metacart("yi ~ x", frame, cluster="study", max_splits=1, seed=1, c=0.0).leaves
+        covered += int(leaves["conf_low"].iloc[0] <= 0.0 <= leaves["conf_high"].iloc[0])
+    assert abs(covered / 300 - 0.95) < 4 * 0.0126
 
 
 def test_errors_are_those_of_clusters_left_out_and_the_smallest_tree_near_the_best_is_chosen():

@@ -7,12 +7,12 @@ and the covariance of its errors + Z G Z' + X S X', m and S those of the coeffic
 import numpy as np
 import pandas as pd
 import pytest
-from mixedfx.inference.prior_scales import scales_of
 from scipy import linalg, stats
 
 from mixedfx import priors
 from mixedfx.covariance.structures import STRUCTURES
 from mixedfx.design.build import build_design
+from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import prior_set
 from mixedfx.sampling.target import build_target

@@ -252,8 +252,13 @@ class RmaGlmmFit(Tested):
         kind = "Random-effects meta-analysis" if self.names == ("Intercept",) else "Mixed-effects meta-regression"
         integral = "exact to rounding" if self.glmer is None else "Laplace" if self.nAGQ == 1 else f"{self.nAGQ} nodes"
         facts = [("Measure", entry.title), ("Model", WORDS[self.model]), ("Formula", self.counts.formula)]
+        out = []
+        if self.counts.incomplete:
+            out.append(f"{_studies(self.counts.incomplete)} with a missing count or moderator")
         if self.counts.silent:
-            facts.append(("Left out", f"{self.counts.silent} studies without events, or with events only"))
+            out.append(f"{_studies(self.counts.silent)} without events, or with events only")
+        if out:
+            facts.append(("Left out", "; ".join(out)))
         facts.append(("Integral over effects", integral))
         numbers = self.glance()
         columns = ["tau2", *(["se_tau2"] if np.isfinite(self.se_tau2) else [])]
@@ -288,3 +293,7 @@ class RmaGlmmFit(Tested):
 
     def _repr_html_(self) -> str:
         return self.summary().html()
+
+
+def _studies(count: int) -> str:
+    return f"{count:,} {'study' if count == 1 else 'studies'}"

@@ -39,6 +39,8 @@ class Counts:
         As it was written.
     silent
         Studies that were left out since they have no events, or events only.
+    incomplete
+        Studies that were left out since a count or a moderator is missing.
     typical
         Typical sampling variance of the studies' own effects, 1/2 added to zero cells.
     """
@@ -48,6 +50,7 @@ class Counts:
     moderators: Estimates
     formula: str
     silent: int
+    incomplete: int
     typical: float
 
     @property
@@ -120,7 +123,8 @@ def read_counts(
         basis = orthonormal(read.X[known])[0]
         typical = float(typical_variance(Effects(yi[rows][known][None], vi[rows][known][None], basis))[0])
     cells = {name: values[rows] for name, values in found.items()}
-    return Counts(measure, cells, read, " ".join(formula.split()), int(silent.sum()), typical)
+    incomplete = len(complete) - int(silent.sum()) - len(rows)
+    return Counts(measure, cells, read, " ".join(formula.split()), int(silent.sum()), incomplete, typical)
 
 
 def _right(formula: str) -> str:

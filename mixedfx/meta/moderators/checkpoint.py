@@ -37,7 +37,7 @@ class Checkpoint:
     found: dict[tuple[str, str], Found] = field(default_factory=dict)
 
     @classmethod
-    def at(cls, path: str | Path | None, task: Any, seed: int | None) -> Checkpoint:
+    def at(cls, path: str | Path | None, task: Any, seed: int | None, folds: int | None) -> Checkpoint:
         """Read what a file has, or begin it.
 
         Raises
@@ -47,7 +47,7 @@ class Checkpoint:
         """
         if path is None:
             return cls(None)
-        path, mark = Path(path), fingerprint(task, seed)
+        path, mark = Path(path), fingerprint(task, seed, folds)
         try:
             if not path.exists() or not path.stat().st_size:
                 path.write_text(json.dumps({"mixedfx": mark}) + "\n", encoding="utf-8")
@@ -80,11 +80,11 @@ class Checkpoint:
         return self.found[key]
 
 
-def fingerprint(task: Any, seed: int | None) -> str:
+def fingerprint(task: Any, seed: int | None, folds: int | None) -> str:
     """A mark of the data and all options that predictions depend on."""
     made = hashlib.sha256(repr((str(task.formula), task.vi, task.cluster, task.selection)).encode())
     made.update(repr((task.blocks, task.always, task.threshold, sorted(task.forest.items()))).encode())
-    made.update(repr((sorted(task.preselect.items()), sorted(task.once.items()), seed)).encode())
+    made.update(repr((sorted(task.preselect.items()), sorted(task.once.items()), seed, folds)).encode())
     made.update(task.frame.to_csv(index=False).encode())
     return made.hexdigest()[:32]
 

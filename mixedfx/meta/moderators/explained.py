@@ -200,7 +200,7 @@ def explained_heterogeneity(
             task.once.update({approach: task.chosen(approach, task.frame) for approach in approaches})
     found = {approach: np.full(len(codes), np.nan) for approach in approaches}
     chosen: dict[str, list[tuple[str, ...]]] = {approach: [] for approach in approaches}
-    saved = Checkpoint.at(checkpoint, task, seed)
+    saved = Checkpoint.at(checkpoint, task, seed, folds)
     with Progress(progress, "clusters left out", len(labels) * len(approaches), "models") as report, _quiet():
         pairs: list[tuple[int, Approach]] = [(x, a) for x in range(len(labels)) for a in approaches]
         for i, (label, approach) in enumerate(pairs):

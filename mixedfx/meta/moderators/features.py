@@ -84,23 +84,30 @@ class Coding:
 
     def features(self, values: pd.DataFrame) -> Array:
         """(n, c) features of what `values` gives; a level that is not known has an indicator of none."""
-        parts, unseen = [], {}
+        parts = []
         for one in self.moderators:
             found = values[one.name].to_numpy()
             if one.levels is None:
                 parts.append(found.astype(np.float64)[:, None])
-                continue
-            parts.append((found[:, None] == np.array(one.levels, dtype=object)[None]).astype(np.float64))
-            strange = sorted({str(v) for v in found if v is not None} - set(one.levels))
-            if strange:
-                unseen[one.name] = strange
+            else:
+                parts.append((found[:, None] == np.array(one.levels, dtype=object)[None]).astype(np.float64))
+        self.warn_unknown(values, "are none of those known")
+        return np.hstack(parts) if parts else np.zeros((len(values), 0))
+
+    def warn_unknown(self, values: pd.DataFrame, what: str) -> None:
+        """Say which levels the data of the fit do not have, and what becomes of them."""
+        unseen = {}
+        for one in self.moderators:
+            if one.levels is not None:
+                strange = sorted({str(v) for v in values[one.name].to_numpy() if v is not None} - set(one.levels))
+                if strange:
+                    unseen[one.name] = strange
         if unseen:
             listed = "; ".join(f"{name}: {', '.join(levels)}" for name, levels in unseen.items())
             warnings.warn(
-                f"levels of moderators that the data of the fit do not have are none of those known ({listed})",
+                f"levels of moderators that the data of the fit do not have {what} ({listed})",
                 UnknownLevelWarning, outside(),
             )  # fmt: skip
-        return np.hstack(parts) if parts else np.zeros((len(values), 0))
 
 
 def read_formula(formula: str | MixedFormula, available: Any) -> tuple[str, tuple[str, ...], frozenset[str]]:
@@ -138,7 +145,7 @@ def read_formula(formula: str | MixedFormula, available: Any) -> tuple[str, tupl
     if strange:
         raise ModelError(
             f"{strange[0]!r} is not a column of the data",
-            hint="Trees find thresholds and interactions themselves: list columns, without functions or products.",
+            hint="Trees find thresholds and interactions themselves: add up columns, without functions or products.",
         )
     if not names:
         raise ModelError("the formula names no moderator", hint="Write 'yi ~ x1 + x2'.")

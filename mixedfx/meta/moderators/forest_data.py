@@ -101,7 +101,7 @@ def read_data(formula: str | MixedFormula, data: Any, vi: Any, cluster: Any, imp
         See `metaforest`.
     """
     frame = kept(data)
-    named = [name for name in (vi, cluster) if isinstance(name, str)]
+    named = [one if isinstance(one, str) else getattr(one, "name", None) for one in (vi, cluster)]
     response, names, coded = read_formula(formula, [str(c) for c in frame.columns if c not in named])
     y, variances = (numbers(one, frame, frame.index, what) for one, what in ((response, "response"), (vi, "vi")))
     bad = np.flatnonzero(~(np.isnan(variances) | ((variances > 0) & np.isfinite(variances))))

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.frame import to_pandas
-from mixedfx.errors import DataError, MixedfxWarning, ModelError, UnknownLevelWarning, outside
+from mixedfx.errors import DataError, MixedfxWarning, ModelError, UnknownLevelWarning, check_option, outside
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
 from mixedfx.formula.parse import parse_formula
@@ -26,6 +26,8 @@ from mixedfx.meta.reading import kept
 Selection = Literal["none", "once", "nested"]
 Approach = Literal["regression", "forest"]
 APPROACHES: tuple[Approach, ...] = ("regression", "forest")
+FOREST = ("weights", "n_trees", "mtry", "min_node_size", "impute", "n_jobs", "seed")  # options that a user may give
+PRESELECT = ("repeats", "kind", "cutoff")
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,9 @@ def read_task(
         warnings.simplefilter("ignore", MixedfxWarning)
         used = rma_mv(parsed, frame, vi=vi).design.rows.used
     frame = frame.iloc[used].reset_index(drop=True)
+    for name, given, known in (("forest", forest, FOREST), ("preselect", preselect, PRESELECT)):
+        for key in given or {}:
+            check_option(f"{name}: option", key, known)
     task = Task(
         parsed,
         frame,

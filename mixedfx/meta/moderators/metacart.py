@@ -103,20 +103,26 @@ class MetaCart(Shown):
 
     @cached_property
     def leaves(self) -> pd.DataFrame:
-        """leaf, rule in words, k, clusters, estimate, std_error, conf_low, conf_high."""
-        from scipy.special import ndtri
+        """leaf, rule in words, k, clusters, estimate, std_error, conf_low, conf_high.
+
+        With clusters standard errors are robust: sums of weighted residuals by cluster, times m / (m - 1), and t with
+        m - 1 degrees of freedom. They take the tree as known.
+        """
+        from scipy.special import stdtrit
 
         _, mean, W = between(self.data.y, self.data.vi, self.leaf, self.tau2)
-        se = 1.0 / np.sqrt(W)
-        z = float(ndtri((1 + self.level) / 2))
-        rules = self.rules
-        rows = [
-            (
-                j, rules[j], int((self.leaf == j).sum()), len(np.unique(self.data.clusters[self.leaf == j])), mean[j],
-                se[j], mean[j] - z * se[j], mean[j] + z * se[j],
-            )
-            for j in range(len(mean))
-        ]  # fmt: skip
+        w = 1.0 / (self.data.vi + self.tau2)
+        rules, rows = self.rules, []
+        for j in range(len(mean)):
+            inside = self.leaf == j
+            codes, own = np.unique(self.data.clusters[inside], return_inverse=True)
+            m, k = len(codes), int(inside.sum())
+            se, df = W[j] ** -0.5, np.inf
+            if len(self.data.labels) < len(self.data.y):
+                sums = np.bincount(own, (w * (self.data.y - mean[j]))[inside])
+                se, df = (float(np.sqrt(m / (m - 1) * np.sum(sums**2)) / W[j]), m - 1.0) if m > 1 else (np.nan, np.nan)
+            half = float(stdtrit(df, (1 + self.level) / 2)) * se
+            rows.append((j, rules[j], k, m, mean[j], se, mean[j] - half, mean[j] + half))
         columns = ["leaf", "rule", "k", "clusters", "estimate", "std_error", "conf_low", "conf_high"]
         return pd.DataFrame(rows, columns=columns)
 
@@ -144,6 +150,7 @@ class MetaCart(Shown):
         """(m,) mean effects of the leaves that new rows fall into."""
         found = self.data.coding.values(kept(data))
         refuse_missing(found)
+        self.data.coding.warn_unknown(found, "fall into the right part of a split")
         columns = [one.values for one in coded(self.data.coding, found)]
         mean = between(self.data.y, self.data.vi, self.leaf, self.tau2)[1]
         return mean[leaves_of(self.splits, columns, len(found))]
@@ -260,7 +267,7 @@ def metacart(
     sizes = Sizes(max_splits, min_split, min_bucket)
     variables = variables_of(read)
     grown = grow(read.y, read.vi, variables, max_splits, min_split, min_bucket)
-    table = _cross_validated(read, variables, sizes, folds, seed)
+    table = _cross_validated(read, variables, sizes, folds, seed, len(grown))
     size = _chosen(table, len(grown), c)
     table["chosen"] = table["splits"] == size
     reached = np.empty(permutations if size else 0)
@@ -310,7 +317,7 @@ def coded(coding: Coding, values: pd.DataFrame) -> list[Variable]:
 
 
 def _cross_validated(
-    data: ForestData, variables: Sequence[Variable], sizes: Sizes, folds: int, seed: int | None
+    data: ForestData, variables: Sequence[Variable], sizes: Sizes, folds: int, seed: int | None, grown: int
 ) -> pd.DataFrame:  # fmt: skip
     """Errors of trees with 0, 1, ... splits on clusters left out, as a share of the deviations from the mean."""
     fold = cluster_folds(len(data.labels), folds, seed)[data.clusters]
@@ -329,7 +336,7 @@ def _cross_validated(
     total = float(np.sum((data.y - data.y.mean()) ** 2))
     error = squares.sum(axis=1) / total
     se = np.sqrt(np.sum((squares - squares.mean(axis=1, keepdims=True)) ** 2, axis=1)) / total
-    return pd.DataFrame({"splits": np.arange(sizes.max_splits + 1), "error": error, "se": se})
+    return pd.DataFrame({"splits": np.arange(sizes.max_splits + 1), "error": error, "se": se}).head(grown + 1)
 
 
 def _chosen(table: pd.DataFrame, grown: int, c: float) -> int:
