@@ -39,7 +39,7 @@ from mixedfx.glmm.derivatives import Formed
 from mixedfx.glmm.evaluation import Evaluation, second_derivatives
 from mixedfx.glmm.laplace import pieces
 from mixedfx.glmm.level_nodes import LevelIntegrals, LevelModes, Rule, level_integrals, level_modes
-from mixedfx.glmm.model import Model, plus
+from mixedfx.glmm.model import Model
 from mixedfx.glmm.modes import DECREMENT, LOOSE, Mode, find_mode
 from mixedfx.glmm.node_densities import left_out
 from mixedfx.glmm.node_pullback import Pulled, Seed, pull_back
@@ -298,7 +298,7 @@ def evaluate_hybrid(
         mode = find_mode(model, gamma, T, phi, v, True, LOOSE)
         gamma, v = mode.gamma, mode.v
     rule = Rule.of(nAGQ, len(T[0]))
-    centre = find_centre(model, rule, gamma, T, phi, model.zero() if v is None else v, decrement)
+    centre = find_centre(model, rule, gamma, T, phi, model.zero() if v is None else v, min(decrement, DECREMENT))
     answer = hybrid_answer(model, centre)
     return with_second_derivatives(model, centre, par, answer, second)
 
@@ -334,7 +334,10 @@ def gradient_of(model: Model, par: Vector, answer: Answer) -> Vector:
 
 
 def mode_at(model: Model, centre: Centre) -> Mode:
-    """The centre as a mode of all effects, with Laplace's curvature there."""
+    """The centre as a mode of all effects, with Laplace's curvature there.
+
+    Nothing is left of Newton's method: it is the mode of another density than Laplace's, whose score is not zero here.
+    """
     v: Pair = centre.at.modes.v[:, :, None], centre.v2
     scan = model.scan(centre.gamma, centre.T, centre.phi, v)
     blocks = model.rows.blocks(scan.w) if scan.blocks is None else scan.blocks
@@ -343,8 +346,8 @@ def mode_at(model: Model, centre: Centre) -> Mode:
     except np.linalg.LinAlgError:
         expected = model.likelihood.information(scan.eta, centre.phi)
         factorization = Factorization(model.rows.refilled(expected), centre.T)
-    g = plus(model.scaled(centre.T, scan.h, transposed=True), v, -1.0)
+    nothing = model.zero()
     return Mode(
-        centre.gamma, centre.phi, centre.T, v, scan.eta, scan.s, scan.w, scan.value, scan.h, g,
-        factorization.solve(g), factorization, centre.steps,
+        centre.gamma, centre.phi, centre.T, v, scan.eta, scan.s, scan.w, scan.value, scan.h, nothing, nothing,
+        factorization, centre.steps,
     )  # fmt: skip

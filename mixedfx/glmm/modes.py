@@ -93,7 +93,7 @@ def find_mode(
         if joint:
             used = at.w if observed else model.likelihood.information(at.eta, phi)
             move, step, gain = _joint_step(model, factorization, T, used, at.s, g, step)
-        if gain < decrement and observed:
+        if abs(gain) < decrement and observed:
             return Mode(at.gamma, phi, T, at.v, at.eta, at.s, at.w, at.value, at.h, g, own, factorization, count)
         if not gain >= 0.0:
             raise np.linalg.LinAlgError("the step to the mode is not uphill")

@@ -168,7 +168,7 @@ def find(
             down = model.columns @ at.s - zq @ tree.total([t_f * x for t_f, x in zip(t, step, strict=True)])
             move = np.asarray(np.linalg.solve(S, down), dtype=np.float64)
             gain += float(down @ move)
-        if gain < decrement and used is at.w:
+        if abs(gain) < decrement and used is at.w:
             return Found(at, factor, h, slope, step, count)
         if move is not None and zq is not None:
             beside = factor.solve([t_f * x for t_f, x in zip(t, tree.upwards(move @ zq), strict=True)])

@@ -110,8 +110,8 @@ def evaluate_nested(
         mode = find_mode(model, gamma, T, phi, v, True, LOOSE)
         gamma, v = mode.gamma, mode.v
     rule = Rule.of(nAGQ, len(T[0]))
-    centre = find_centre(model, rule, gamma, T, phi, model.zero() if v is None else v, decrement)
-    outer = outer_nodes(model, centre, Rule.of(nAGQ, len(T[1])), decrement)
+    centre = find_centre(model, rule, gamma, T, phi, model.zero() if v is None else v, min(decrement, DECREMENT))
+    outer = outer_nodes(model, centre, Rule.of(nAGQ, len(T[1])), min(decrement, DECREMENT))
     return with_second_derivatives(model, centre, par, nested_answer(model, centre, outer), second)
 
 
