@@ -128,6 +128,20 @@ FITTING = {
         "estimate"
     ],
     "selmodel": lambda f: mx.selmodel("y ~ z + x", f, vi="w", type="halfnorm").tidy()["estimate"],
+    "metaforest": lambda f: mx.metaforest("y ~ x + dose", f, vi="w", n_trees=5, seed=1).forest.predicted,
+    "tune_metaforest": lambda f: mx.tune_metaforest(
+        "y ~ x + dose", f, vi="w", weights=["fixed"], mtry=[1], min_node_size=[5], folds=2, n_trees=3, seed=1
+    ).table["rmse"],
+    "metacart": lambda f: mx.metacart("y ~ x + dose", f, vi="w", folds=3, seed=1).cross_validation["error"],
+    "screen_moderators": lambda f: mx.screen_moderators(
+        "y ~ 1 + (1 | g)", f, vi="w", cluster="g", blocks={"a": ["x"], "b": ["dose"]}
+    ).table["p_value"],
+    "explained_heterogeneity": lambda f: mx.explained_heterogeneity(
+        "y ~ x + dose + (1 | g)", f, vi="w", cluster="g", approaches=["regression"], folds=3, seed=1
+    ).table["r2"],
+    "effects_from": lambda f: mx.effects_from(np.arange(120.0), f, by="dose").table["estimate"],
+    "pool_scores": lambda f: mx.pool_scores(np.arange(120.0), "1 + (1 | g)", f, by="g", seed=1).table["estimate"],
+    "best_linear_projection": lambda f: mx.best_linear_projection(np.arange(120.0), "x + dose", f)["estimate"],
     "rma_glmm": lambda f: mx.rma_glmm("OR", f, "~ x", ai="k", bi="m", ci="z", di="N").beta,
     "rma_mh": lambda f: mx.rma_mh("RR", f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],
     "rma_peto": lambda f: mx.rma_peto(f, ai="k", bi="m", ci="z", di="N").tidy()["estimate"],

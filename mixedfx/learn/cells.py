@@ -64,7 +64,9 @@ def find_cells(
     EffectsError
         A column that the data do not have or that is missing in some rows; weights that are none, by counts.
     """
-    frame = data if isinstance(data, pd.DataFrame) else to_pandas(data)
+    frame = to_pandas(data)
+    if isinstance(data, pd.DataFrame):
+        frame.index = data.index  # by which weights and draws are aligned
     n, plan = len(frame), read_plan(by, subgroups)
     for name in plan.columns:
         if name not in frame.columns:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.frame import to_pandas
 from mixedfx.errors import DataError, FewEffectsWarning, OptionError, outside
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.moderators.features import Coding, Filling, read_coding, read_formula, refuse_missing
@@ -100,17 +101,18 @@ def read_data(formula: str | MixedFormula, data: Any, vi: Any, cluster: Any, imp
     DataError
         See `metaforest`.
     """
-    frame = kept(data)
+    given = kept(data)
+    frame, index = to_pandas(given), given.index
     named = [one if isinstance(one, str) else getattr(one, "name", None) for one in (vi, cluster)]
     response, names, coded = read_formula(formula, [str(c) for c in frame.columns if c not in named])
-    y, variances = (numbers(one, frame, frame.index, what) for one, what in ((response, "response"), (vi, "vi")))
+    y, variances = (numbers(one, frame, index, what) for one, what in ((response, "response"), (vi, "vi")))
     bad = np.flatnonzero(~(np.isnan(variances) | ((variances > 0) & np.isfinite(variances))))
     if len(bad):
         raise DataError(
             f"vi is a sampling variance, and {variances[bad[0]]:g} in row {bad[0]} (from 0) is not positive"
         )
     used = np.flatnonzero(~(np.isnan(y) | np.isnan(variances)))
-    groups = np.arange(len(frame)).astype(object) if cluster is None else values(cluster, frame, frame.index, "cluster")
+    groups = np.arange(len(frame)).astype(object) if cluster is None else values(cluster, frame, index, "cluster")
     absent = used[[pd.isna(one) for one in groups[used]]] if cluster is not None else used[:0]
     if len(absent):
         raise DataError(f"the cluster of row {absent[0]} (from 0) is missing, and of {len(absent) - 1} more")

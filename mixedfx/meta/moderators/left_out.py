@@ -125,7 +125,7 @@ def read_task(
 ) -> Task:  # fmt: skip
     """The call as a task, rows without missing values."""
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
-    frame = kept(data) if isinstance(data, pd.DataFrame) else to_pandas(kept(data))
+    frame = to_pandas(kept(data))
     for name in (vi, cluster):
         if not isinstance(name, str) or name not in frame.columns:
             raise DataError(f"the data have no column {name!r}", hint="Name columns: vi='vi', cluster='study'.")

@@ -30,6 +30,7 @@ from mixedfx.means.emmeans import emmeans
 from mixedfx.meta.moderators.features import terms_of
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
 from mixedfx.meta.multivariate.rma_mv import rma_mv
+from mixedfx.meta.reading import kept
 from mixedfx.meta.robust import beside
 from mixedfx.results.frames import frame_table
 from mixedfx.results.model_table import ModelRow, ModelSection, ModelTable
@@ -181,6 +182,7 @@ def screen_moderators(
     if not (isinstance(threshold, float) and 0.0 < threshold <= 1.0):
         raise OptionError(f"threshold={threshold!r} is no p value", hint="Give a number above 0, such as 0.10.")
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
+    data = kept(data)  # read once for all models
     terms = _terms(blocks, always, terms_of(parsed.fixed))
     if not parsed.random:
         raise ModelError("the formula has no random terms", hint="Write (1 | study/esid).")
@@ -197,9 +199,9 @@ def screen_moderators(
             fits[block] = model = fit([*first, *(() if block == always else own)])
             found = _rows(model, block, own, cluster)
             p = {row[1]: row[8] for row in found if row[2] == ""}
-            kept = {name for name in p if block == always or p[name] < threshold}
-            passed += [name for name in own if name in kept]
-            rows += [(*row, row[1] in kept) for row in found]
+            stay = {name for name in p if block == always or p[name] < threshold}
+            passed += [name for name in own if name in stay]
+            rows += [(*row, row[1] in stay) for row in found]
         final = fit(passed)
     for text, category in dict.fromkeys((str(w.message), w.category) for w in said):
         if not issubclass(category, FewClustersWarning):  # the df stand in the table
