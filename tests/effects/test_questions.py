@@ -18,6 +18,7 @@ from mixedfx.bayes.bayes import bayes
 from mixedfx.bayes.posterior import estimate as estimate_of_posterior
 from mixedfx.design.functional import NewLevel
 from mixedfx.effects.comparisons import COMPARISONS, Comparison
+from mixedfx.effects.decisions import Decision
 from mixedfx.effects.effects import effects
 from mixedfx.effects.poststratify import poststratify
 from mixedfx.errors import EffectsError, OptionError
@@ -334,6 +335,21 @@ def test_a_policy_is_judged_on_draws_that_did_not_choose_it(drawn):
     np.testing.assert_allclose(decision.table["prob_benefit"], (draws > cost).mean(axis=0))
     assert repr(decision).startswith("Decision: whom to treat")
     assert "<table" in decision._repr_html_()
+
+
+@pytest.mark.parametrize("size", [1, 60, 61, 700])
+def test_a_decision_prints_its_answer_first_and_no_more_rows_than_are_read(size):
+    """With effects for each of 10,391 pupils the policies stood under 10,405 lines; sixty rows are shown, as of effects."""
+    names = pd.DataFrame({"row": np.arange(size), "weight": 1.0, "estimate": 0.5, "treat": 1.0})
+    policies = pd.DataFrame({"policy": ["chosen", "all", "none", "random"], "gain": [3.0, 2.0, 0.0, 1.0]})
+    decision = Decision(names, policies, np.zeros((2, 4)), ("how to read it",))
+    text, html = repr(decision), decision._repr_html_()
+    assert text.index("Policies") < text.index("Subgroups") < text.index("how to read it")
+    assert len(text.splitlines()) <= 60 + 15  # headings, blank lines, four policies and the note
+    assert html.count("<tr>") <= 60 + 10
+    hidden = max(0, size - 60)
+    assert (f"{hidden} more row{'s' if hidden > 1 else ''} in .table" in text) == (hidden > 0)
+    assert (f"{hidden} more row" in html) == (hidden > 0)
 
 
 def test_a_policy_without_signal_gains_nothing_on_the_other_half(people):
