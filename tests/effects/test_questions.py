@@ -339,7 +339,7 @@ def test_a_policy_is_judged_on_draws_that_did_not_choose_it(drawn):
 
 @pytest.mark.parametrize("size", [1, 60, 61, 700])
 def test_a_decision_prints_its_answer_first_and_no_more_rows_than_are_read(size):
-    """With effects for each of 10,391 pupils the policies stood under 10,405 lines; sixty rows are shown, as of effects."""
+    """With effects for each of 10,391 pupils policies stood below 10,405 lines; sixty rows are shown."""
     names = pd.DataFrame({"row": np.arange(size), "weight": 1.0, "estimate": 0.5, "treat": 1.0})
     policies = pd.DataFrame({"policy": ["chosen", "all", "none", "random"], "gain": [3.0, 2.0, 0.0, 1.0]})
     decision = Decision(names, policies, np.zeros((2, 4)), ("how to read it",))
