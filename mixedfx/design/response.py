@@ -29,6 +29,7 @@ from mixedfx.errors import DataError, FormulaError, ModelError, OptionError, som
 from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family, refuse
 from mixedfx.formula.mixed_formula import Addition, MixedFormula
+from mixedfx.formula.successes import as_trials
 from mixedfx.priors.auxiliary import AUXILIARY
 
 Array = NDArray[np.float64]
@@ -320,8 +321,7 @@ def _additions(
             "binomial needs the number of trials of each row",
             formula=formula.text,
             column=0,
-            hint=f"Write {formula.response} | trials(m) ~ ..., m a column or a number; zeros and ones are "
-            "family='bernoulli'.",
+            hint=f"{as_trials(str(formula.response))}; zeros and ones are family='bernoulli'.",
         )
     return trials, known
 

@@ -1,5 +1,7 @@
 """The left side of a formula for every family: what is read, what is coded, what is refused and where."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -269,3 +271,29 @@ def test_a_linear_mixed_model_has_a_family_and_an_expected_response(frame):
     np.testing.assert_array_equal(draws[[3, 5]], fit.expected(rows, np.array([3, 5])))
     error = 5 * fit.apply(rows).sd / np.sqrt(1000)
     assert (abs(draws.mean(axis=0) - fit.apply(rows).mean) < error).all()
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["cbind(k, failed)", "cbind(`k`, m - k)", "k / m", "I(k / m)", "k / (k + failed)", "np.divide(k, k + failed)"],
+)
+def test_the_advice_for_successes_as_others_write_them_is_a_model_of_the_same_successes(written):
+    """I(k / m) | trials(m) was advised for k / m, and refused next."""
+    data = pd.DataFrame({"k": [0, 2, 3, 1], "m": [3, 4, 5, 1], "x": [0.0, 1.0, 2.0, 3.0]}).eval("failed = m - k")
+    with pytest.raises(FormulaError) as caught:
+        mx.design(f"{written} ~ x", data, family="binomial")
+    form = re.search("Write (.+?) ~", str(caught.value.hint))
+    assert form is not None
+    advised = mx.design(f"{form[1]} ~ x", data, family="binomial")
+    np.testing.assert_array_equal(advised.y, data["k"])
+    np.testing.assert_array_equal(advised.trials, data["m"])
+
+
+def test_the_advice_for_shares_counts_successes_to_the_unit():
+    """0.29 * 100 is 28.999999999999996, which is no count; rounded it is."""
+    data = pd.DataFrame({"k": np.arange(101.0), "m": 100}).assign(p=lambda d: d["k"] / d["m"])
+    with pytest.raises(FormulaError, match=r"of shares np\.round\(p \* m\) \| trials\(m\)"):
+        mx.design("p ~ 1", data, family="binomial")
+    np.testing.assert_array_equal(mx.design("np.round(p * m) | trials(m) ~ 1", data, family="binomial").y, data["k"])
+    with pytest.raises(DataError, match=r"np\.round\(p \* m\)"):
+        mx.design("p | trials(m) ~ 1", data, family="binomial")
