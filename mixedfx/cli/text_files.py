@@ -110,7 +110,7 @@ def read_text(path: Path, separator: str, na: Sequence[str] = ()) -> pd.DataFram
     told = {name: cells.value_counts(sort=False) for name, cells in texts.items()}
     proof = found != "," and any(_decimal_commas(counts) for counts in told.values())
     for name, cells in texts.items():
-        values = _values(str(name), told[name], proof, found != ",", seen)
+        values: Any = _values(str(name), told[name], proof, found != ",", seen)
         if values is not None:
             frame[name] = cells.map(values)  # missing cells stay missing
     for note in _notes(path, separator, found, seen):

@@ -1,15 +1,18 @@
 """The left side of a formula for every family: what is read, what is coded, what is refused and where."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import mixedfx as mx
 from mixedfx.design.build import build_design
-from mixedfx.errors import DataError, FormulaError, ModelError, OptionError
+from mixedfx.errors import DataError, FormulaError, ModelError, OptionError, UnusedCategoryWarning
 from mixedfx.families.registry import FAMILIES
 
 
@@ -297,3 +300,27 @@ def test_the_advice_for_shares_counts_successes_to_the_unit():
     np.testing.assert_array_equal(mx.design("np.round(p * m) | trials(m) ~ 1", data, family="binomial").y, data["k"])
     with pytest.raises(DataError, match=r"np\.round\(p \* m\)"):
         mx.design("p | trials(m) ~ 1", data, family="binomial")
+
+
+SCALE = ["never", "rarely", "sometimes", "often", "always"]
+
+
+@pytest.mark.parametrize(("family", "loses"), [("cumulative", "no threshold"), ("categorical", "no coefficients")])
+@given(chosen=st.lists(st.sampled_from(SCALE), min_size=2, max_size=9).filter(lambda c: len(set(c)) > 1))
+def test_categories_that_no_row_has_are_said(chosen, family, loses):
+    """Five answers were offered, and probabilities of four came back without a word."""
+    unused = [label for label in SCALE if label not in chosen]
+    data = pd.DataFrame({"text": chosen, "x": 1.0, "g": ["a"] * len(chosen)})
+    data["mood"] = pd.Categorical(data["text"], SCALE, ordered=True)
+    for left in ("mood", f"C(text, levels={SCALE})"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            design = mx.design(f"{left} ~ 1", data, family=family)
+        assert list(design.categories) == [label for label in SCALE if label in chosen]
+        said = [str(w.message) for w in caught if w.category is UnusedCategoryWarning]
+        assert len(said) == bool(unused)
+        if unused:
+            named = ", ".join(f"'{label}'" for label in unused)
+            assert said[0].startswith(f"no row has the response {named} of ")
+            assert loses in said[0]
+            assert all(w.filename == __file__ for w in caught)
