@@ -100,7 +100,7 @@ def test_subgroups_compete_within_their_margin_and_contrast(people, dense_fit):
     table = effects(fit, "style", by=[["race"], ["gender"]]).rank()
     assert table.groupby(["margin", "contrast"])["prob_best"].sum().tolist() == pytest.approx([1.0] * 4)
     with pytest.raises(EffectsError, match="two or more subgroups"):
-        effects(fit, "style").rank()
+        effects(fit, "style").rank(of="subgroups")
     with pytest.raises(OptionError, match="best"):
         effects(fit, "style", by="race").rank(best="most")  # type: ignore
 
@@ -109,6 +109,51 @@ def test_equal_effects_share_their_places(people, dense_fit):
     table = effects(dense_fit("y ~ z + race", people), "z", by="race").rank()
     assert table["prob_best"].tolist() == pytest.approx([1 / 3] * 3)
     assert table["rank"].tolist() == pytest.approx([2.0] * 3)
+
+
+def test_values_of_the_treatment_compete_with_their_base(people, dense_fit):
+    """Which arm is best: by the contrasts of each draw, the base at 0; whatever pairs of values the table compares."""
+    eff = effects(dense_fit("y ~ style + (1 | school)", people), "style")
+    table, draws = eff.rank(), eff.draws()
+    u = np.column_stack([np.zeros(len(draws)), draws])
+    for best, place in (("highest", u.argmax(axis=1)), ("lowest", u.argmin(axis=1))):
+        expected = [np.mean(place == i) for i in range(3)]
+        table = eff.rank(best)
+        assert table["style"].tolist() == ["None", "Some", "Fully"]
+        np.testing.assert_allclose(table["prob_best"], expected, atol=1e-12)
+    above = [[(u[:, j] < u[:, i]).mean() for i in range(3)] for j in range(3)]
+    np.testing.assert_allclose(table["rank"], 1 + np.array(above).T @ np.ones(3), atol=1e-12)
+    reported = eff.rank(of="values")
+    for style in ("pairwise", "sequential"):
+        again = effects(eff.fit, {"style": style}).rank(of="values")
+        # other contrasts have other draws: of 4,000 each, so that the difference of two shares has an sd of 0.011
+        np.testing.assert_allclose(again["prob_best"], reported["prob_best"], atol=0.05)
+
+
+@pytest.mark.parametrize("comparison", [*COMPARISONS])
+def test_the_best_value_is_that_of_the_highest_average_in_each_draw(people, comparison):
+    """A posterior's draws are the same whatever is compared, and so is the order of averages, in each subgroup."""
+    fit = draw_fit("y ~ style*race", people, "bernoulli", draws=200)
+    found = effects(fit, {"style": "sequential"}, by="race", comparison=comparison).rank(of="values")
+    averages = {}
+    for value in ("None", "Some", "Fully"):
+        there = people.assign(style=pd.Categorical([value] * len(people), people["style"].cat.categories))
+        averages[value] = poststratify(fit, there, by="race").draws()
+    each = np.stack([averages[value] for value in ("None", "Some", "Fully")], axis=2)  # (draws, races, values)
+    expected = [np.mean(each[:, race].argmax(axis=1) == v) for race in range(3) for v in range(3)]
+    np.testing.assert_allclose(found["prob_best"], expected, atol=1e-12)
+    assert found["race"].tolist() == [r for r in ("Asian", "Black", "White") for _ in range(3)]
+
+
+def test_values_that_do_not_compete_are_refused(people, dense_fit):
+    fit = dense_fit("y ~ style*race + dose", people)
+    eff = effects(fit, "style", by="race")
+    assert "estimate" in eff.rank()  # several subgroups: they compete, unless values are asked for
+    for wrong in (effects(fit, "dose"), eff.contrast("Asian", "White"), poststratify(fit, people)):
+        with pytest.raises(EffectsError, match="compete by their effects"):
+            wrong.rank(of="values")
+    with pytest.raises(OptionError, match="of="):
+        eff.rank(of="arms")  # type: ignore
 
 
 # --- interaction excess --------------------------------------------------------------------------------------------
