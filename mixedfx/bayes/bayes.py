@@ -12,6 +12,7 @@ from mixedfx.bayes.choice import Choice, check_options, choose, instead, with_co
 from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.bayes.propriety import check_proper
+from mixedfx.bayes.unseen_response import resolve_without_response, standing_in, without_response
 from mixedfx.errors import ImportanceError, ImproperPosteriorError, OptionError, check_count, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
@@ -245,6 +246,10 @@ def prior_predictive(
     its spread. Draws for models that the engines collapsed and importance can sample are independent; those of
     other models come from four chains of NUTS on the prior.
 
+    The response need not be there: where the data lack its column, or it is missing in all rows or the same in all, the
+    fit has a response of NaN, and all priors must be given in units (categories must be there, since their number is
+    the model's).
+
     Parameters
     ----------
     formula, data, priors, seed, weights, offset, na, contrasts, env, family
@@ -261,6 +266,8 @@ def prior_predictive(
     ------
     ImproperPosteriorError
         Where a prior is flat, so that it has no draws.
+    OptionError
+        Without a response: priors that are scaled by it.
 
     Examples
     --------
@@ -275,16 +282,21 @@ def prior_predictive(
     """
     family = find_family(family)
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
-    design = model_design(formula, data, family, stacklevel=3, **options)
-    resolved = resolve(prior_set(priors), scales_of(design, family))
+    named = [name for name in (weights, offset) if isinstance(name, str)]
+    plan = standing_in(formula, data, family, env or {}, named)
+    design = model_design(formula, data if plan is None else plan, family, stacklevel=3, **options)
+    given, scales = prior_set(priors), scales_of(design, family)
+    name = design.response_name
+    resolved = resolve(given, scales) if plan is None else resolve_without_response(given, scales, name)
     if resolved.improper:
         raise ImproperPosteriorError(
             f"flat priors have no draws: {', '.join(resolved.improper)}", hint="Give them proper priors."
         )
     seed, choice = _seed(seed), choose("auto", design, family, resolved)
-    return choice.sampler.sample_prior(
+    fit = choice.sampler.sample_prior(
         design, family, resolved, reason=choice.reason, draws=_rounded(draws, 1), seed=seed
     )  # fmt: skip
+    return fit if plan is None else without_response(fit)
 
 
 def _rounded(draws: int, chains: int) -> int:

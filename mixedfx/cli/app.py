@@ -20,6 +20,7 @@ from mixedfx.cli.learn import Learning
 from mixedfx.cli.meta import TITLES, Analysis, analyse, read_columns
 from mixedfx.cli.robma import PLOTS, Averaging
 from mixedfx.cli.show import as_text, say, show_summary, show_table, working
+from mixedfx.cli.text_files import read_na
 from mixedfx.effects.render import content
 from mixedfx.learn.folds import TARGETS
 from mixedfx.output import write_whole
@@ -61,6 +62,14 @@ PrecisionWeights = Annotated[
         help="Column of precision weights: the residual variance of a row is sigma^2 / weight.", metavar="COLUMN"
     ),
 ]
+Na = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Words that are missing in text files, joined by commas, besides empty cells. Other words, NA and None "
+        "among them, are missing only where all else in their column is numbers.",
+        metavar="WORD,...",
+    ),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers here as well.", metavar="FILE.json")]
 
 
@@ -78,12 +87,17 @@ def _mixedfx(
 
 @app.command()
 def fit(
-    formula: Formula, data: Data, ml: Ml = False, precision_weights: PrecisionWeights = None, json_file: Json = None
+    formula: Formula,
+    data: Data,
+    ml: Ml = False,
+    precision_weights: PrecisionWeights = None,
+    na: Na = None,
+    json_file: Json = None,
 ) -> None:
     """Fit a linear mixed model by REML and print its summary."""
     if json_file is not None:
         check_output(json_file, [".json"])
-    fitted = _fit(formula, _read(data), ml, precision_weights)
+    fitted = _fit(formula, _read(data, na), ml, precision_weights)
     show_summary(fitted.summary())
     if json_file is not None:
         _write_json(json_file, _fit_as_json(fitted, data))
@@ -120,6 +134,7 @@ def effects(
     plot: Annotated[
         Path | None, typer.Option(help=f"Draw a forest plot ({', '.join(PICTURES)}).", metavar="FILE")
     ] = None,
+    na: Na = None,
     json_file: Json = None,
     ml: Ml = False,
     precision_weights: PrecisionWeights = None,
@@ -133,7 +148,7 @@ def effects(
         check_output(plot, PICTURES)
     if json_file is not None:
         check_output(json_file, [".json"])
-    frame, rows = _read(data), None if newdata is None else _read(newdata)
+    frame, rows = _read(data, na), None if newdata is None else _read(newdata, na)
     question.check(frame if rows is None else rows)
     fitted = _fit(formula, frame, ml, precision_weights)
     with working("averaging effects"):
@@ -185,6 +200,7 @@ def meta(
         Path | None, typer.Option(help=f"Draw a forest plot ({', '.join(PICTURES)}).", metavar="FILE")
     ] = None,
     funnel: Annotated[Path | None, typer.Option(help="Draw a funnel plot.", metavar="FILE")] = None,
+    na: Na = None,
     json_file: Json = None,
 ) -> None:
     """Fit a meta-analysis and print what it found.
@@ -199,7 +215,7 @@ def meta(
             check_output(picture_file, PICTURES)
     if json_file is not None:
         check_output(json_file, [".json"])
-    frame = _read(data)
+    frame = _read(data, na)
     analysis.check(frame)
     with working("fitting the model"):
         found = analyse(analysis, frame)
@@ -265,6 +281,7 @@ def robma(
     funnel: Annotated[Path | None, typer.Option(help="Draw a funnel with PET and PEESE.", metavar="FILE")] = None,
     weights: Annotated[Path | None, typer.Option(help="Draw the weight function.", metavar="FILE")] = None,
     models: Annotated[Path | None, typer.Option(help="Draw the models by probability.", metavar="FILE")] = None,
+    na: Na = None,
     json_file: Json = None,
 ) -> None:
     """Average a meta-analysis over models with and without an effect, heterogeneity and publication bias."""
@@ -277,7 +294,7 @@ def robma(
         check_output(path, PICTURES)
     if json_file is not None:
         check_output(json_file, [".json"])
-    frame = _read(data)
+    frame = _read(data, na)
     asked.check(frame)
     with working("computing the evidence of models"):
         fitted = asked.fit(frame)
@@ -325,6 +342,7 @@ def learn(
     plot: Annotated[
         Path | None, typer.Option(help=f"Draw the budget curve ({', '.join(PICTURES)}).", metavar="FILE")
     ] = None,
+    na: Na = None,
     json_file: Json = None,
 ) -> None:
     """Learn for whom a treatment works, and what treating the most promising is worth."""
@@ -335,7 +353,7 @@ def learn(
     for file, endings in ((plot, PICTURES), (json_file, [".json"])):
         if file is not None:
             check_output(file, endings)
-    frame = _read(data)
+    frame = _read(data, na)
     with working("learning effects"):
         found = asked.learn(frame)
     for i, page in enumerate(found.pages()):
@@ -379,9 +397,10 @@ def cache(clear: Annotated[bool, typer.Option("--clear", help="Remove the compil
         say(f"removed: {clear_cache() / 2**20:.1f} MiB")
 
 
-def _read(source: str) -> pd.DataFrame:
+def _read(source: str, na: list[str] | None) -> pd.DataFrame:
+    words = read_na(na)
     with working(f"reading {source}"):
-        return read_table(source)
+        return read_table(source, words)
 
 
 def _fit(formula: str, data: pd.DataFrame, ml: bool, precision_weights: str | None) -> LmerFit:

@@ -7,19 +7,19 @@ appears whole or not at all: it is written under another name in the same folder
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from mixedfx.cli.text_files import read_text
 from mixedfx.datasets.load import load, names
 from mixedfx.errors import DataError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
-def read_table(source: str) -> pd.DataFrame:
+def read_table(source: str, na: Sequence[str] = ()) -> pd.DataFrame:
     """Read a CSV, TSV or Parquet file, or a data set that comes with the package.
 
     Parameters
@@ -27,6 +27,8 @@ def read_table(source: str) -> pd.DataFrame:
     source
         Path that ends in ``.csv``, ``.tsv`` or ``.parquet`` (text is UTF-8, the first line names the columns), or the
         name of a data set as `mixedfx.datasets` lists it.
+    na
+        Words that are missing in a text file, besides empty cells; `mixedfx.cli.text_files` has the rule.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def read_table(source: str) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"{source}: not a file")
     try:
-        frame = _read_parquet(path) if suffix == ".parquet" else _read_text(path, SEPARATORS[suffix])
+        frame = _read_parquet(path) if suffix == ".parquet" else read_text(path, SEPARATORS[suffix], na)
     except DataError:
         raise
     except pd.errors.EmptyDataError:
@@ -73,13 +75,6 @@ def read_table(source: str) -> pd.DataFrame:
     if frame.empty:
         raise DataError(f"{source}: the file holds no rows")
     return frame
-
-
-def _read_text(path: Path, separator: str) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        # Rows longer than the header: pandas would make the first column an index, or drop the surplus with a warning.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", index_col=False, low_memory=False)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

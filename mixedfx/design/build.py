@@ -179,7 +179,7 @@ def build_design(
 
     Warns
     -----
-    RowsDroppedWarning, RankDeficiencyWarning, IdentifiabilityWarning, FewLevelsWarning
+    RowsDroppedWarning, RankDeficiencyWarning, IdentifiabilityWarning, FewLevelsWarning, UnusedCategoryWarning
 
     Examples
     --------
@@ -226,7 +226,7 @@ def build_design(
     for offset_spec in offsets:
         total_offset += number(offset_spec.expression, frame, scope, offset_spec.state, rows.used, "offset")
     check_arguments(parsed, family, weights, V, sigma)
-    response = read_response(parsed, family, frame, scope, rows.used)
+    response = read_response(parsed, family, frame, scope, rows.used, source.frame)
     if family is not None and not family.identity and sigma_free:
         check_varies(response, family, parsed.response or "")
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +26,11 @@ from numpy.typing import NDArray
 from mixedfx.design.expressions import Scope, column_of, number, value_of
 from mixedfx.design.frame import examples, kind
 from mixedfx.design.labels import level_label, quoted
-from mixedfx.errors import DataError, FormulaError, ModelError, OptionError, some_rows
+from mixedfx.errors import DataError, FormulaError, ModelError, OptionError, UnusedCategoryWarning, outside, some_rows
 from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family, refuse
 from mixedfx.formula.mixed_formula import Addition, MixedFormula
+from mixedfx.formula.successes import as_trials
 from mixedfx.priors.auxiliary import AUXILIARY
 
 Array = NDArray[np.float64]
@@ -58,7 +60,12 @@ class Response:
 
 
 def read_response(
-    formula: MixedFormula, family: Family | None, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]
+    formula: MixedFormula,
+    family: Family | None,
+    frame: pd.DataFrame,
+    scope: Scope,
+    rows: NDArray[np.intp],
+    given: pd.DataFrame | None = None,
 ) -> Response:
     """Evaluate the left side.
 
@@ -74,6 +81,8 @@ def read_response(
         What expressions may name.
     rows
         (n,) positions of the rows in the data as given, for messages.
+    given
+        The columns as given, which may list categories that no row has.
 
     Raises
     ------
@@ -81,11 +90,18 @@ def read_response(
         An addition that the family does not have.
     DataError
         A response the family cannot have, naming the rows.
+
+    Warns
+    -----
+    UnusedCategoryWarning
+        Categories that no row has.
     """
     text = formula.response or ""
     trials, known_sd = _additions(formula, family, frame, scope, rows)
     if family is not None and (family.categories or family.outcome == "binary"):
         y, categories = _categories(text, family, frame, scope, rows)
+        if categories is not None and family.categories:
+            _warn_unused(text, categories, family, frame if given is None else given)
     else:
         y, categories = _number(text, family, frame, scope, rows), None
     if family is not None:
@@ -259,6 +275,24 @@ def _in_order(text: str, value: pd.Series, written: list[object], rows: NDArray[
     return pd.Series(order).cat.remove_unused_categories()
 
 
+def _warn_unused(text: str, labels: tuple[str, ...], family: Family, given: pd.DataFrame) -> None:
+    """Say which categories that the data or the formula list are left out of the model, since no row has them."""
+    listed = _written_order(text)
+    if listed is None:
+        dtype = given[column_of(text)].dtype if column_of(text) in given.columns else None
+        listed = list(dtype.categories) if isinstance(dtype, pd.CategoricalDtype) else []
+    unused = [label for label in map(level_label, listed) if label not in labels]
+    if not unused:
+        return
+    what = "has no threshold" if family.outcome == "ordered" else "has no coefficients"
+    warnings.warn(
+        f"no row has the response {quoted(unused)} of '{text}': it {what}, "
+        f"and probabilities are those of the {len(labels)} others, {quoted(labels)}",
+        UnusedCategoryWarning,
+        stacklevel=outside(),
+    )
+
+
 def _refuse_fractions(text: str, values: Array, family: Family, rows: NDArray[np.intp]) -> None:
     refuse(
         values != np.floor(values),
@@ -320,8 +354,7 @@ def _additions(
             "binomial needs the number of trials of each row",
             formula=formula.text,
             column=0,
-            hint=f"Write {formula.response} | trials(m) ~ ..., m a column or a number; zeros and ones are "
-            "family='bernoulli'.",
+            hint=f"{as_trials(str(formula.response))}; zeros and ones are family='bernoulli'.",
         )
     return trials, known
 

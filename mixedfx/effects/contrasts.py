@@ -18,6 +18,7 @@ from scipy import sparse
 
 from mixedfx.design.estimable import Null
 from mixedfx.design.frame import column as fetch
+from mixedfx.design.labels import level_label
 from mixedfx.effects.averages import Averages
 from mixedfx.effects.checks import warn_not_estimable
 from mixedfx.effects.quantities import Drawn, Exact, Quantities, stack, with_unseen
@@ -157,7 +158,7 @@ def find_rows(effects: EffectsState, subgroup: Any) -> NDArray[np.intp]:
             raise EffectsError(f"the table has no column {unknown[0]!r} that names subgroups", hint=hint)
     elif isinstance(subgroup, tuple) and len(subgroup) == len(columns):
         wanted = dict(zip(columns, subgroup, strict=True))
-    elif len(columns) == 1 and any(value == subgroup for value in fetch(table, columns[0])):
+    elif len(columns) == 1 and has_value(table, columns[0], subgroup).any():
         wanted = {columns[0]: subgroup}
     if wanted is None:
         match = np.array([label == subgroup for label in effects.labels])
@@ -165,7 +166,7 @@ def find_rows(effects: EffectsState, subgroup: Any) -> NDArray[np.intp]:
         match = np.ones(len(table), dtype=bool)
         for column in columns:
             if column in wanted:
-                match &= (table[column] == wanted[column]).to_numpy(dtype=bool)
+                match &= has_value(table, column, wanted[column])
             elif "margin" in effects.keys:
                 match &= (table[column] == EVERY).to_numpy(dtype=bool)
     found = np.flatnonzero(match)
@@ -184,6 +185,21 @@ def find_rows(effects: EffectsState, subgroup: Any) -> NDArray[np.intp]:
             hint="Name one of them, or ask for the margin that joins them: by=[[...], [...]].",
         )
     return found
+
+
+def has_value(table: pd.DataFrame, column: str, value: Any) -> NDArray[np.bool_]:
+    """(n,) rows whose value is `value`; where no row has it, those whose value is written as it is, "2019" for 2019.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.effects.contrasts import has_value
+    >>> has_value(pd.DataFrame({"year": [2019, 2020]}), "year", "2019").tolist()
+    [True, False]
+    """
+    values = list(fetch(table, column))
+    same = np.array([bool(v == value) for v in values], dtype=bool)
+    return same if same.any() else np.array([level_label(v) == level_label(value) for v in values], dtype=bool)
 
 
 def _answer(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from mixedfx.effects.state import EffectsState
 from mixedfx.effects.wording import did_you_mean, listed
 from mixedfx.errors import EffectsError, check_option
-from mixedfx.results.render import Shown, SummaryContent, SummaryFacts, SummaryTable
+from mixedfx.results.render import MOST_ROWS, Shown, SummaryContent, SummaryFacts, SummaryTable
 
 Array = NDArray[np.float64]
 CostLike = float | Mapping[Any, float] | pd.Series | Sequence[float]
@@ -55,13 +55,15 @@ class Decision(Shown):
     notes: tuple[str, ...]
 
     def content(self) -> SummaryContent:
-        """Subgroups and policies."""
+        """The answer (policies) first, then subgroups, sixty at most, and notes."""
         tables = []
-        for caption, frame in (("Subgroups", self.table), ("Policies", self.policies)):
+        for caption, whole in (("Policies", self.policies), ("Subgroups", self.table)):
+            frame = whole.head(MOST_ROWS)
             columns = [[_cell(str(name), value) for value in frame[name]] for name in frame.columns]
-            rows = zip(*columns, strict=True)
-            text = "".join("r" if pd.api.types.is_numeric_dtype(t) else "l" for t in frame.dtypes)
-            tables.append(SummaryTable(caption, tuple(map(str, frame.columns)), tuple(rows), text))
+            rows = tuple(zip(*columns, strict=True))
+            align = "".join("r" if pd.api.types.is_numeric_dtype(t) else "l" for t in frame.dtypes)
+            header = tuple(map(str, frame.columns))
+            tables.append(SummaryTable(caption, header, rows, align, len(whole) - len(frame)))
         facts = SummaryFacts(tuple(("Note", note) for note in self.notes))
         return SummaryContent("Decision: whom to treat", (*tables, facts))
 

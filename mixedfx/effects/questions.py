@@ -9,7 +9,7 @@ import pandas as pd
 
 from mixedfx.effects import contrasts, excess
 from mixedfx.effects.heterogeneity import heterogeneity_table
-from mixedfx.effects.ranks import rank_table
+from mixedfx.effects.ranks import Best, Competitors, rank_table
 from mixedfx.effects.shrinkage import shrinkage_table
 from mixedfx.effects.state import EffectsState
 from mixedfx.errors import EffectsError
@@ -142,25 +142,29 @@ class EffectsQuestions(EffectsState):
             verdict=np.select([inside, outside], ["equivalent", "different"], "undecided"),
         )
 
-    def rank(self, best: Literal["highest", "lowest"] = "highest") -> pd.DataFrame:
-        """Rank the subgroups within each joint draw.
+    def rank(self, best: Best = "highest", of: Competitors | None = None) -> pd.DataFrame:
+        """Rank the subgroups, or the values of the treatment, within each joint draw.
 
         Parameters
         ----------
         best
             Which end of the scale has rank 1.
+        of
+            Who competes: ``"subgroups"``; or ``"values"`` of the treatment, the base among them, within each subgroup:
+            the probability that an arm is the best one. Where None, values if there is one subgroup only.
 
         Returns
         -------
         DataFrame
-            The columns that name a row, estimate; prob_best (probability of having rank 1); rank (its mean), median,
-            lower, upper (its interval at the table's level). Subgroups compete within their margin, contrast of
-            treatment values and category; subgroups with the same effect share their places.
+            The columns that name a row, estimate (of values: the column of the treatment instead); prob_best
+            (probability of having rank 1); rank (its mean), median, lower, upper (its interval at the table's level).
+            Subgroups compete within their margin, contrast of treatment values and category; those with the same
+            effect share their places.
 
         Raises
         ------
         EffectsError
-            A single subgroup.
+            A single subgroup, or a treatment that is a number and not chosen values of it.
 
         Examples
         --------
@@ -170,7 +174,7 @@ class EffectsQuestions(EffectsState):
         >>> bool(abs(ranks["prob_best"].sum() - 1) < 1e-12)
         True
         """
-        return rank_table(self, best)
+        return rank_table(self, best, of)
 
     def interaction_excess(self) -> Self:
         """What each intersection has beyond the main effects of its factors.

@@ -8,6 +8,7 @@ import numpy as np
 
 from mixedfx.results.numbers import decimals
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
+from mixedfx.results.summary import rows_text
 
 if TYPE_CHECKING:
     from mixedfx.effects.state import EffectsState
@@ -33,7 +34,11 @@ def content(effects: EffectsState, max_rows: int | None = MAX_ROWS) -> SummaryCo
     left = len(effects) - len(rows)
     align = "".join("l" if name in effects.names else "r" for name in columns)
     body = SummaryTable(caption, tuple(columns), tuple(rows), align)
-    items = [("Model", str(effects.fit.design.formula)), ("Uncertainty", effects.uncertainty)]
+    items = [("Model", str(effects.fit.design.formula))]
+    rows_used = effects.fit.design.rows
+    if rows_used.dropped_missing or rows_used.dropped_zero_weight:
+        items.append(("Data", rows_text(rows_used)))
+    items.append(("Uncertainty", effects.uncertainty))
     if left:
         items.append(("Rows", f"{left} more rows in .table."))
     items += [("Note", note) for note in effects.notes]

@@ -111,7 +111,7 @@ class Binomial(_Successes):
                 values,
                 rows,
                 f"binomial {what} are counts 0, 1, 2, ..., but there is {{value}} in {{where}}",
-                "The response is the number of successes, not their share.",
+                "The response is the number of successes; of a share p write np.round(p * m) | trials(m) ~ ....",
             )
         refuse(
             y > trials,

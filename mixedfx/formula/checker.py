@@ -25,6 +25,7 @@ from mixedfx.formula.functions import (
     Signature,
 )
 from mixedfx.formula.python_code import PythonCode
+from mixedfx.formula.successes import successes_of
 
 MAX_EXPONENT = 100
 """Largest exponent of ``**`` inside Python."""
@@ -226,10 +227,12 @@ class _Checker:
         elif self.env is None and name.isidentifier() and not hasattr(builtins, name):
             self.arguments(node, name, None)
         else:
-            self.unknown(node.func, name, list(FUNCTIONS))
+            self.unknown(node.func, name, list(FUNCTIONS), node)
 
-    def unknown(self, node: ast.expr, name: str, known: list[str]) -> NoReturn:
-        if name in TRANSLATIONS:
+    def unknown(self, node: ast.expr, name: str, known: list[str], call: ast.Call | None = None) -> NoReturn:
+        if name == "cbind" and (form := successes_of(self.code, call)):
+            hint = f"Write {form} ~ ..., with family='binomial'."
+        elif name in TRANSLATIONS:
             hint = f"Write {TRANSLATIONS[name]}."
         elif near := difflib.get_close_matches(name.removeprefix("np."), known, n=1, cutoff=0.75):
             hint = f"Did you mean `{'np.' if name.startswith('np.') else ''}{near[0]}`?"

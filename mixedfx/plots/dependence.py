@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, fold, new_axes, plain
+from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, fold, literal, new_axes, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,15 +64,15 @@ def dependence(
     if category:
         axes.vlines(place, low, high, color=COLOURS[0], linewidth=1.6)
         axes.plot(place, mean, "s", color=COLOURS[0], markersize=5)
-        axes.set_xticks(place, [fold(level, 14).replace("$", r"\$") for level in levels], fontsize=FONT - 1)
+        axes.set_xticks(place, [literal(fold(level, 14)) for level in levels], fontsize=FONT - 1)
         axes.set_xlim(-0.5, len(levels) - 0.5)
     else:
         axes.fill_between(place, low, high, color=COLOURS[0], alpha=0.15, lw=0)
         axes.plot(place, mean, color=COLOURS[0], linewidth=1.5)
-    axes.set_xlabel(xlabel.replace("$", r"\$"), fontsize=FONT)
+    axes.set_xlabel(literal(xlabel), fontsize=FONT)
     axes.set_ylabel(ylabel, fontsize=FONT)
     if title:
-        axes.set_title(title.replace("$", r"\$"), fontsize=FONT, loc="left")
+        axes.set_title(literal(title), fontsize=FONT, loc="left")
     return axes
 
 
@@ -106,9 +106,9 @@ def dependence_map(table: pd.DataFrame, names: tuple[str, str], *, title: str = 
     for axis, values in ((axes.xaxis, along), (axes.yaxis, up)):
         shown = np.unique(np.linspace(0, len(values) - 1, min(len(values), 6)).astype(int))
         words = [f"{values[i]:.3g}" if not isinstance(values[i], str) else fold(values[i], 14) for i in shown]
-        axis.set_ticks(shown + 0.5, [word.replace("$", r"\$") for word in words], fontsize=FONT - 1)
-    axes.set_xlabel(first.replace("$", r"\$"), fontsize=FONT)
-    axes.set_ylabel(second.replace("$", r"\$"), fontsize=FONT)
+        axis.set_ticks(shown + 0.5, [literal(word) for word in words], fontsize=FONT - 1)
+    axes.set_xlabel(literal(first), fontsize=FONT)
+    axes.set_ylabel(literal(second), fontsize=FONT)
     key = axes.figure.colorbar(drawn, ax=axes)  # pyright: ignore[reportAttributeAccessIssue]
     key.set_label("mean prediction", fontsize=FONT)
     key.ax.tick_params(labelsize=FONT - 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, LINE_OF_TEXT, fold, new_axes, plain
+from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, LINE_OF_TEXT, fold, literal, new_axes, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def importance(
     positive = values > 0
     axes.plot(values[positive], y[positive], "o", color=COLOURS[0], markersize=4.5)
     axes.plot(values[~positive], y[~positive], "o", color=COLOURS[0], markerfacecolor="white", markersize=4.5)
-    axes.set_yticks(y, [fold(str(label), 32).replace("$", r"\$") for label in shown[name]])
+    axes.set_yticks(y, [literal(fold(str(label), 32)) for label in shown[name]])
     axes.set_xlabel(xlabel, fontsize=FONT)
     axes.set_ylim(-0.7, len(shown) - 0.3)
     if len(table) > MOST:

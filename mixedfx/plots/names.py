@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.plots.style import FONT
+from mixedfx.plots.style import FONT, literal, write_literally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +50,7 @@ def name_points(
     from matplotlib.transforms import Bbox
 
     figure: Any = axes.figure
+    write_literally(axes)  # half a formula cannot be drawn
     figure.draw_without_rendering()  # the layout decides how large the axes are
     dot = 2 * GAP * figure.dpi / 72
     points = axes.transData.transform(np.column_stack([x, y]))
@@ -59,8 +60,8 @@ def name_points(
         tried = []
         for ha, va, right, up in PLACES:
             text = axes.annotate(
-                str(names[i]), (x[i], y[i]), xytext=(GAP * right, GAP * up), textcoords="offset points", ha=ha, va=va,
-                fontsize=FONT - 1.5, annotation_clip=False,
+                literal(str(names[i])), (x[i], y[i]), xytext=(GAP * right, GAP * up), textcoords="offset points", ha=ha,
+                va=va, fontsize=FONT - 1.5, annotation_clip=False,
             )  # fmt: skip
             text.set_in_layout(False)
             box = text.get_window_extent()

@@ -4,6 +4,9 @@ The functions of `mixedfx.plots` draw on matplotlib Axes, theirs or the caller's
 was drawn. A `Picture` belongs to nobody: pyplot does not list it, so it is freed with the last reference to it, and no
 window opens. Where the caller gave Axes of a figure that pyplot shows at the end of the cell, the picture leaves the
 showing to pyplot.
+
+Names come from data, so a picture shows them as they are: "$25-$50k" is no formula. Text that a caller sets on the axes
+afterwards is matplotlib's own matter.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixedfx.errors import OptionError
 from mixedfx.output import write_whole
+from mixedfx.plots.style import write_literally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +56,8 @@ class Picture:
 
         self._ax = None if isinstance(drawn, Figure) else drawn
         self.figure: Figure = drawn if isinstance(drawn, Figure) else drawn.figure  # pyright: ignore
+        # Legends beside the axes belong to the figure; one that pyplot manages is the caller's, with other panels.
+        write_literally(self.figure if self.figure.canvas.manager is None else drawn)
 
     @property
     def axes(self) -> tuple[Axes, ...]:

@@ -7,6 +7,7 @@ are made without pyplot: nothing is kept in a global list, and no window opens.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,6 +50,40 @@ def plain(axes: Axes) -> None:
     axes.tick_params(axis="y", labelsize=FONT, length=0)
     axes.grid(axis="x", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def literal(text: str) -> str:
+    r"""Let dollars be dollars: matplotlib sets what stands between two of them as a formula.
+
+    Examples
+    --------
+    >>> from mixedfx.plots.style import literal
+    >>> print(literal("$25-$50k"), literal(literal("$5")))
+    \$25-\$50k \$5
+    """
+    return re.sub(r"(?<!\\)\$", r"\\$", text)
+
+
+def write_literally(drawn: Any) -> None:
+    """Make every text of axes or of a figure literal: names of columns and levels, whatever the data call them.
+
+    Labels of ticks are made anew at each drawing from what the axis holds, so names are given to the axis again.
+    Numbers that matplotlib itself writes as formulas (powers of ten) are written by the axis and stay.
+    """
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedLocator
+
+    for axes in drawn.findobj(Axes):
+        for axis in (axes.xaxis, axes.yaxis):
+            if not isinstance(axis.get_major_locator(), FixedLocator):
+                continue
+            names = [label.get_text() for label in axis.get_ticklabels()]
+            if any("$" in name for name in names):
+                axis.set_ticklabels([literal(name) for name in names])
+    for text in drawn.findobj(Text):
+        if "$" in text.get_text():
+            text.set_text(literal(text.get_text()))
 
 
 def fold(text: str, characters: int) -> str:
@@ -107,5 +142,8 @@ def text_width(axes: Axes, *texts: Any) -> float:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure: Any = axes.figure
+    for text in texts:
+        if "$" in text.get_text():  # half a formula cannot be measured
+            text.set_text(literal(text.get_text()))
     renderer = FigureCanvasAgg(figure).get_renderer()  # a canvas of the whole figure: one for all texts
     return max(text.get_window_extent(renderer).width for text in texts) / figure.dpi

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mixedfx.plots.style import COLOURS, COLUMN, FAINT, FONT, GREY, fold, new_axes
+from mixedfx.plots.style import COLOURS, COLUMN, FAINT, FONT, GREY, fold, literal, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,7 +100,7 @@ def _draw(axes: Axes, branches: Sequence[Branch], place: dict[int, int], top: fl
         for part, words, leaf in ((left, branch.left, branch.leaf), (right, branch.right, number)):
             to = float(np.mean([place[one] for one in part]))
             axes.plot([x, to, to], [y, y, y - 0.9 if len(part) > 1 else 1.0], color=GREY, linewidth=0.9)
-            axes.text(to, y - 0.08, fold(words, 18).replace("$", r"\$"), fontsize=FONT - 1, ha="center", va="top",
+            axes.text(to, y - 0.08, literal(fold(words, 18)), fontsize=FONT - 1, ha="center", va="top",
                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0})  # fmt: skip
             parts[leaf], height[leaf] = part, y - 0.9
 

@@ -1,13 +1,18 @@
 """The left side of a formula for every family: what is read, what is coded, what is refused and where."""
 
+import re
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import mixedfx as mx
 from mixedfx.design.build import build_design
-from mixedfx.errors import DataError, FormulaError, ModelError, OptionError
+from mixedfx.errors import DataError, FormulaError, ModelError, OptionError, UnusedCategoryWarning
 from mixedfx.families.registry import FAMILIES
 
 
@@ -269,3 +274,53 @@ def test_a_linear_mixed_model_has_a_family_and_an_expected_response(frame):
     np.testing.assert_array_equal(draws[[3, 5]], fit.expected(rows, np.array([3, 5])))
     error = 5 * fit.apply(rows).sd / np.sqrt(1000)
     assert (abs(draws.mean(axis=0) - fit.apply(rows).mean) < error).all()
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["cbind(k, failed)", "cbind(`k`, m - k)", "k / m", "I(k / m)", "k / (k + failed)", "np.divide(k, k + failed)"],
+)
+def test_the_advice_for_successes_as_others_write_them_is_a_model_of_the_same_successes(written):
+    """I(k / m) | trials(m) was advised for k / m, and refused next."""
+    data = pd.DataFrame({"k": [0, 2, 3, 1], "m": [3, 4, 5, 1], "x": [0.0, 1.0, 2.0, 3.0]}).eval("failed = m - k")
+    with pytest.raises(FormulaError) as caught:
+        mx.design(f"{written} ~ x", data, family="binomial")
+    form = re.search("Write (.+?) ~", str(caught.value.hint))
+    assert form is not None
+    advised = mx.design(f"{form[1]} ~ x", data, family="binomial")
+    np.testing.assert_array_equal(advised.y, data["k"])
+    np.testing.assert_array_equal(advised.trials, data["m"])
+
+
+def test_the_advice_for_shares_counts_successes_to_the_unit():
+    """0.29 * 100 is 28.999999999999996, which is no count; rounded it is."""
+    data = pd.DataFrame({"k": np.arange(101.0), "m": 100}).assign(p=lambda d: d["k"] / d["m"])
+    with pytest.raises(FormulaError, match=r"of shares np\.round\(p \* m\) \| trials\(m\)"):
+        mx.design("p ~ 1", data, family="binomial")
+    np.testing.assert_array_equal(mx.design("np.round(p * m) | trials(m) ~ 1", data, family="binomial").y, data["k"])
+    with pytest.raises(DataError, match=r"np\.round\(p \* m\)"):
+        mx.design("p | trials(m) ~ 1", data, family="binomial")
+
+
+SCALE = ["never", "rarely", "sometimes", "often", "always"]
+
+
+@pytest.mark.parametrize(("family", "loses"), [("cumulative", "no threshold"), ("categorical", "no coefficients")])
+@given(chosen=st.lists(st.sampled_from(SCALE), min_size=2, max_size=9).filter(lambda c: len(set(c)) > 1))
+def test_categories_that_no_row_has_are_said(chosen, family, loses):
+    """Five answers were offered, and probabilities of four came back without a word."""
+    unused = [label for label in SCALE if label not in chosen]
+    data = pd.DataFrame({"text": chosen, "x": 1.0, "g": ["a"] * len(chosen)})
+    data["mood"] = pd.Categorical(data["text"], SCALE, ordered=True)
+    for left in ("mood", f"C(text, levels={SCALE})"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            design = mx.design(f"{left} ~ 1", data, family=family)
+        assert list(design.categories) == [label for label in SCALE if label in chosen]
+        said = [str(w.message) for w in caught if w.category is UnusedCategoryWarning]
+        assert len(said) == bool(unused)
+        if unused:
+            named = ", ".join(f"'{label}'" for label in unused)
+            assert said[0].startswith(f"no row has the response {named} of ")
+            assert loses in said[0]
+            assert all(w.filename == __file__ for w in caught)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from scipy.stats import norm
 
+from mixedfx.design.labels import level_label
+from mixedfx.effects.contrasts import has_value
 from mixedfx.effects.effects import effects
 from mixedfx.errors import EffectsError, UnseenLevelsWarning
 
@@ -229,3 +233,32 @@ def test_markup_in_a_name_is_escaped(people, dense_fit):
     html = effects(fit, "z", subgroups={"<script>alert(1)</script>": "age > 30"})._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
+
+
+YEARS = st.one_of(st.integers(-3000, 3000), st.floats(-50, 50, width=16))
+
+
+@given(years=st.lists(YEARS, min_size=2, max_size=5, unique=True), as_text=st.booleans())
+def test_a_level_is_found_under_its_label_whatever_type_the_column_has(years, as_text):
+    """contrast("2019", "2021") of a column of numbers was refused with "did you mean '2019', '2021'?"."""
+    column = [level_label(year) for year in years] if as_text else years
+    assume(len({level_label(year) for year in years}) == len(years))  # -0.0 and 0
+    table = pd.DataFrame({"year": column})
+    for i, year in enumerate(years):
+        for asked in (year, level_label(year), np.float64(year)):
+            assert np.flatnonzero(has_value(table, "year", asked)).tolist() == [i]
+    assert not has_value(table, "year", "none of them").any()
+
+
+def test_a_value_comes_before_a_label():
+    table = pd.DataFrame({"code": ["1", 1, 1.0]}, dtype=object)
+    assert has_value(table, "code", 1).tolist() == [False, True, True]
+    assert has_value(table, "code", "1").tolist() == [True, False, False]
+
+
+def test_contrasts_of_numbered_subgroups_by_label(people, dense_fit):
+    data = people.assign(year=people["race"].map({"Asian": 2019, "Black": 2020, "White": 2021}))
+    eff = effects(dense_fit("y ~ z*C(year) + (1 | school)", data), "z", by="year")
+    expected = eff.contrast(2019, 2021).table["estimate"].to_numpy()
+    for a, b in (("2019", "2021"), ({"year": "2019"}, {"year": 2021.0}), ("year=2019", ("2021",))):
+        np.testing.assert_array_equal(eff.contrast(a, b).table["estimate"], expected)

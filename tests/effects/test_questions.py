@@ -18,6 +18,7 @@ from mixedfx.bayes.bayes import bayes
 from mixedfx.bayes.posterior import estimate as estimate_of_posterior
 from mixedfx.design.functional import NewLevel
 from mixedfx.effects.comparisons import COMPARISONS, Comparison
+from mixedfx.effects.decisions import Decision
 from mixedfx.effects.effects import effects
 from mixedfx.effects.poststratify import poststratify
 from mixedfx.errors import EffectsError, OptionError
@@ -99,7 +100,7 @@ def test_subgroups_compete_within_their_margin_and_contrast(people, dense_fit):
     table = effects(fit, "style", by=[["race"], ["gender"]]).rank()
     assert table.groupby(["margin", "contrast"])["prob_best"].sum().tolist() == pytest.approx([1.0] * 4)
     with pytest.raises(EffectsError, match="two or more subgroups"):
-        effects(fit, "style").rank()
+        effects(fit, "style").rank(of="subgroups")
     with pytest.raises(OptionError, match="best"):
         effects(fit, "style", by="race").rank(best="most")  # type: ignore
 
@@ -108,6 +109,51 @@ def test_equal_effects_share_their_places(people, dense_fit):
     table = effects(dense_fit("y ~ z + race", people), "z", by="race").rank()
     assert table["prob_best"].tolist() == pytest.approx([1 / 3] * 3)
     assert table["rank"].tolist() == pytest.approx([2.0] * 3)
+
+
+def test_values_of_the_treatment_compete_with_their_base(people, dense_fit):
+    """Which arm is best: by the contrasts of each draw, the base at 0; whatever pairs of values the table compares."""
+    eff = effects(dense_fit("y ~ style + (1 | school)", people), "style")
+    table, draws = eff.rank(), eff.draws()
+    u = np.column_stack([np.zeros(len(draws)), draws])
+    for best, place in (("highest", u.argmax(axis=1)), ("lowest", u.argmin(axis=1))):
+        expected = [np.mean(place == i) for i in range(3)]
+        table = eff.rank(best)
+        assert table["style"].tolist() == ["None", "Some", "Fully"]
+        np.testing.assert_allclose(table["prob_best"], expected, atol=1e-12)
+    above = [[(u[:, j] < u[:, i]).mean() for i in range(3)] for j in range(3)]
+    np.testing.assert_allclose(table["rank"], 1 + np.array(above).T @ np.ones(3), atol=1e-12)
+    reported = eff.rank(of="values")
+    for style in ("pairwise", "sequential"):
+        again = effects(eff.fit, {"style": style}).rank(of="values")
+        # other contrasts have other draws: of 4,000 each, so that the difference of two shares has an sd of 0.011
+        np.testing.assert_allclose(again["prob_best"], reported["prob_best"], atol=0.05)
+
+
+@pytest.mark.parametrize("comparison", [*COMPARISONS])
+def test_the_best_value_is_that_of_the_highest_average_in_each_draw(people, comparison):
+    """A posterior's draws are the same whatever is compared, and so is the order of averages, in each subgroup."""
+    fit = draw_fit("y ~ style*race", people, "bernoulli", draws=200)
+    found = effects(fit, {"style": "sequential"}, by="race", comparison=comparison).rank(of="values")
+    averages = {}
+    for value in ("None", "Some", "Fully"):
+        there = people.assign(style=pd.Categorical([value] * len(people), people["style"].cat.categories))
+        averages[value] = poststratify(fit, there, by="race").draws()
+    each = np.stack([averages[value] for value in ("None", "Some", "Fully")], axis=2)  # (draws, races, values)
+    expected = [np.mean(each[:, race].argmax(axis=1) == v) for race in range(3) for v in range(3)]
+    np.testing.assert_allclose(found["prob_best"], expected, atol=1e-12)
+    assert found["race"].tolist() == [r for r in ("Asian", "Black", "White") for _ in range(3)]
+
+
+def test_values_that_do_not_compete_are_refused(people, dense_fit):
+    fit = dense_fit("y ~ style*race + dose", people)
+    eff = effects(fit, "style", by="race")
+    assert "estimate" in eff.rank()  # several subgroups: they compete, unless values are asked for
+    for wrong in (effects(fit, "dose"), eff.contrast("Asian", "White"), poststratify(fit, people)):
+        with pytest.raises(EffectsError, match="compete by their effects"):
+            wrong.rank(of="values")
+    with pytest.raises(OptionError, match="of="):
+        eff.rank(of="arms")  # type: ignore
 
 
 # --- interaction excess --------------------------------------------------------------------------------------------
@@ -334,6 +380,21 @@ def test_a_policy_is_judged_on_draws_that_did_not_choose_it(drawn):
     np.testing.assert_allclose(decision.table["prob_benefit"], (draws > cost).mean(axis=0))
     assert repr(decision).startswith("Decision: whom to treat")
     assert "<table" in decision._repr_html_()
+
+
+@pytest.mark.parametrize("size", [1, 60, 61, 700])
+def test_a_decision_prints_its_answer_first_and_no_more_rows_than_are_read(size):
+    """With effects for each of 10,391 pupils policies stood below 10,405 lines; sixty rows are shown."""
+    names = pd.DataFrame({"row": np.arange(size), "weight": 1.0, "estimate": 0.5, "treat": 1.0})
+    policies = pd.DataFrame({"policy": ["chosen", "all", "none", "random"], "gain": [3.0, 2.0, 0.0, 1.0]})
+    decision = Decision(names, policies, np.zeros((2, 4)), ("how to read it",))
+    text, html = repr(decision), decision._repr_html_()
+    assert text.index("Policies") < text.index("Subgroups") < text.index("how to read it")
+    assert len(text.splitlines()) <= 60 + 15  # headings, blank lines, four policies and the note
+    assert html.count("<tr>") <= 60 + 10
+    hidden = max(0, size - 60)
+    assert (f"{hidden} more row{'s' if hidden > 1 else ''} in .table" in text) == (hidden > 0)
+    assert (f"{hidden} more row" in html) == (hidden > 0)
 
 
 def test_a_policy_without_signal_gains_nothing_on_the_other_half(people):

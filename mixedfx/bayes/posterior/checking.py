@@ -8,7 +8,7 @@ import numpy as np
 
 from mixedfx.bayes.posterior.posterior import Posterior
 from mixedfx.bayes.posterior.prediction import simulated
-from mixedfx.errors import check_option
+from mixedfx.errors import ModelError, check_option
 from mixedfx.plots.picture import Picture
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ FEW_VALUES = 12  # of a count: bars up to here, a rootogram beyond
 def ppc(posterior: Posterior, n: int, seed: int | None, ax: Axes | None, kind: str) -> Picture:
     """Picture behind `PosteriorFit.ppc`."""
     check_option("kind", kind, PPC_KINDS)
+    if np.isnan(posterior.design.y).all():
+        raise ModelError("there is no response to hold draws against", hint="simulate() gives the draws themselves.")
     from mixedfx.plots import predictive
 
     y, drawn, name = posterior.design.y, simulated(posterior, n, seed), posterior.design.response_name
