@@ -17,12 +17,13 @@ READERS = {
     "glmer": "mixedfx.glmm.load:read_glmer",
     "rma": "mixedfx.meta.univariate.load:read_rma",
     "rma_mv": "mixedfx.meta.multivariate.load:read_rma_mv",
+    "robma": "mixedfx.meta.averaging.load:read_robma",
 }
 """Kind of fit, as the head of a file says -> who makes one of (path, head, members)."""
 
 
 def load(path: str | Path) -> Any:
-    """Read a fit that its ``save`` wrote: of `mixedfx.bayes`, `lmer`, `glmer`, `rma` or `rma_mv`.
+    """Read a fit that its ``save`` wrote: of `mixedfx.bayes`, `lmer`, `glmer`, `rma`, `rma_mv`, `robma` or `bma`.
 
     A file is a zip archive of Parquet tables and JSON, which holds no code; nothing in it is run, and sizes, types and
     ranges of what it holds are checked, so that a file from elsewhere may be opened.
@@ -34,7 +35,7 @@ def load(path: str | Path) -> Any:
 
     Returns
     -------
-    PosteriorFit, LmerFit, GlmerFit, RmaFit or RmaMvFit
+    PosteriorFit, LmerFit, GlmerFit, RmaFit, RmaMvFit or RobmaFit
         With the same draws or estimates; predictions and effects are as before. The data of the fit are the rows that
         were used.
 

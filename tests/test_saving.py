@@ -6,6 +6,7 @@ import io
 import json
 import warnings
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -164,6 +165,84 @@ def test_meta_analyses_come_back(data, options, tmp_path):
         same(again.leave1out(), fit.leave1out())
 
 
+P = mx.priors
+AVERAGES = {
+    "clusters, moderator": {"cluster": "lab", "measure": "SMD", "formula": "~ x"},
+    "weights without clusters": {
+        "bias": [P.pet(), P.weight_function("two-sided", (0.05, 0.1)), P.weight_function("one-sided", 0.5)],
+        "measure": "SMD", "slab": "label", "ni": "n",
+    },
+    "weights in clusters": {
+        "cluster": "lab", "bias": [P.no_bias(), P.weight_function("one-sided", 0.05)], "mechanism": "joint",
+        "priors": P.robma4("SMD"),
+    },
+    "listed models, factor": {
+        "sei": np.full(14, 0.25), "formula": "~ kind", "direction": "negative", "level": 0.8, "seed": 5, "draws": 100,
+        "priors": P.ensemble(
+            models=[P.model(P.cauchy(0, 0.7), P.half_normal(0.4)), P.model(P.spike(0), P.spike(0), P.pet(), odds=2)],
+            moderators={"kind": [P.spike(0), P.option(P.normal(0, 0.5), odds=3)]},
+        ),
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def labs():
+    rng = np.random.default_rng(8)
+    lab = np.repeat(["b", "a", "d", "c", "e"], [4, 3, 4, 2, 1])
+    frame = pd.DataFrame({"lab": lab, "vi": rng.uniform(0.03, 0.1, 14), "x": rng.normal(size=14)})
+    frame["yi"] = 0.3 + 0.2 * frame["x"] + rng.normal(0, np.sqrt(0.05 + frame["vi"]))
+    frame["n"], frame["kind"] = (4 / frame["vi"]).round(), np.array(["u", "v", "w"])[np.arange(14) % 3]
+    frame["label"] = [f"{name}{i}" for i, name in enumerate(lab)]
+    frame.loc[5, "yi"] = np.nan
+    return frame.sample(frac=1.0, random_state=3)
+
+
+def assert_same_average(again, fit):
+    """To the last digit: nothing is fitted anew, and draws are made of the numbers that were saved."""
+    assert type(again) is type(fit)
+    for name in ("components", "models", "estimates", "conditional", "counts"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(fit, name), check_exact=True)
+    for table in ("true_effects", "predict", "moderator_levels"):
+        pd.testing.assert_frame_equal(getattr(again, table)(), getattr(fit, table)(), check_exact=True)
+    assert again.draws.names == fit.draws.names
+    np.testing.assert_array_equal(again.draws.array, fit.draws.array)
+    assert str(again.summary()) == str(fit.summary())
+    assert repr(again) == repr(fit)
+
+
+def drawn(fit, kind, **options):
+    """Every number and text of a picture."""
+    axes = fit.plot(kind, **options).ax
+    texts = [text.get_text() for text in axes.get_yticklabels()]
+    return [line.get_xydata().tolist() for line in axes.lines], texts, axes.get_xlabel()
+
+
+@pytest.mark.parametrize("name", AVERAGES)
+def test_averaged_meta_analyses_come_back_to_the_last_digit(labs, name, tmp_path, monkeypatch):
+    fit = quietly(mx.robma, labs, **({"bias": "none"} if "models" not in name else {}) | AVERAGES[name])
+    saved = fit.save(tmp_path / "fit.mfx")
+    monkeypatch.setattr("mixedfx.meta.averaging.solve.solve", None)  # no evidence is computed
+    again = mx.load(saved)
+    assert_same_average(again, fit)
+    kind = "parameter" if name.startswith("weights") else "forest"
+    assert drawn(again, kind) == drawn(fit, kind)
+    assert mx.load(again.save(tmp_path / "again.mfx")).estimates.equals(fit.estimates)
+    if fit.clustered and fit.measure:
+        pd.testing.assert_frame_equal(again.cluster_effects("COR"), fit.cluster_effects("COR"), check_exact=True)
+
+
+def test_an_averaged_fit_that_was_read_goes_on_from_its_evidences(labs, tmp_path):
+    """Models that a change of priors leaves alone are not computed anew; a check by Stan stays with the fit."""
+    fit = quietly(mx.robma, labs.assign(vi=labs["vi"]), bias="PP", measure="SMD")
+    table = pd.DataFrame({"value": [1.0], "error": [np.nan]}, index=["log_evidence"])
+    fit = replace(fit, checked=table)
+    again = mx.load(fit.save(tmp_path / "fit.mfx"))
+    pd.testing.assert_frame_equal(again.checked, table)
+    options = {"priors": "effect", "factors": (0.5, 1.0)}
+    pd.testing.assert_frame_equal(again.sensitivity(**options), fit.sensitivity(**options), check_exact=True)
+
+
 COLUMNS = ["x", "number", "flag", "ordered", "text", "nullable", "h", "interval"]
 
 
@@ -206,6 +285,16 @@ def small(data, kind):
         "glmer": lambda: mx.glmer("b ~ x + (1 | g)", whole, "bernoulli", priors="default"),
         "rma": lambda: mx.rma("y ~ x", whole),
         "rma_mv": lambda: mx.rma_mv("y ~ x + (1 | g)", whole),
+        "robma": lambda: mx.robma(
+            whole.iloc[:12],
+            "y",
+            cluster="h",
+            priors=P.ensemble(
+                effect=P.normal(0, 1),
+                heterogeneity=[P.spike(0), P.half_normal(0.5)],
+                bias=[P.no_bias(), P.weight_function("one-sided", 0.05)],
+            ),
+        ),
     }[kind]()
 
 
@@ -226,7 +315,7 @@ def used(path):
         assert str(fit.summary())
         assert repr(fit)
         fit.tidy()
-        if not type(fit).__name__.startswith("Rma"):
+        if not type(fit).__name__.startswith(("Rma", "Robma")):
             mx.effects(fit, "x")
     return True
 
@@ -342,3 +431,24 @@ def test_estimates_of_another_fit_are_refused(files, tmp_path):
         path.write_bytes(repacked(files[kind], head | {"theta": [2.0 * head["theta"][0] + 1.0]}))
         with pytest.raises(DataError, match="than w"):
             mx.load(path)
+
+
+def test_evidences_of_another_average_are_refused(files, tmp_path):
+    """An evidence has to be that of its nodes, the models those of the priors, priors such as a user could write."""
+    path, head = tmp_path / "fit.mfx", head_of(files["robma"])
+
+    def refused(words, **changed):
+        path.write_bytes(repacked(files["robma"], head | changed))
+        with pytest.raises(DataError, match=words):
+            mx.load(path)
+
+    first, *rest = head["models"]
+    refused("not that of its nodes", models=[first | {"evidence": [first["evidence"][0] + 1, 0, 0]}, *rest])
+    refused("4 models, and it has 3", models=rest)
+    refused("its models", models=[first | {"shapes": [[2, 2, 2], [3, 2]]}, *rest])
+    (effect,) = head["ensemble"]["effect"]["items"]
+    odd = [effect | {"prior": effect["prior"] | {"scale": -1.0}}]
+    refused("no distribution", ensemble=head["ensemble"] | {"effect": {"class": "tuple", "items": odd}})
+    many = {"class": "tuple", "items": [effect] * 1000}
+    every = dict.fromkeys(("effect", "heterogeneity"), many)
+    refused("make [0-9]+ models", ensemble=head["ensemble"] | every)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfx.errors import DataError
-from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, new_axes, plain, plain_log_ticks, text_width
+from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, new_axes, plain, plain_log_ticks, text_widths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,14 +84,15 @@ def study_forest(
     weights = table["weight"].to_numpy() if "weight" in table else np.full(len(table), 100 / len(table))
     largest = float(weights.max())
     texts, shares = [], []
+    studies = [(at, row) for at, (kind, row, _) in enumerate(lines) if kind == "study"]
+    sizes = [2.5 + 4.5 * np.sqrt(float(row.get("weight", largest)) / largest) for _, row in studies]
+    _intervals(axes, studies, ("conf_low", "estimate", "conf_high"), COLOURS[0], sizes, marker="s", color=COLOURS[0])
+    if shrunken:
+        true = [(at + BELOW, row) for at, row in studies]
+        ring = {"marker": "o", "facecolors": "white", "edgecolors": COLOURS[2]}
+        _intervals(axes, true, ("true_low", "true", "true_high"), COLOURS[2], [3.4] * len(true), **ring)
     for at, (kind, row, _) in enumerate(lines):
-        if kind == "study":
-            size = 2.5 + 4.5 * np.sqrt(float(row.get("weight", largest)) / largest)
-            axes.plot([row["conf_low"], row["conf_high"]], [at, at], color=COLOURS[0], linewidth=1.0, zorder=2)
-            axes.plot([row["estimate"]], [at], "s", color=COLOURS[0], markersize=size, zorder=3)
-            if shrunken:
-                _true_effect(axes, row, at + BELOW)
-        elif kind == "pooled":
+        if kind == "pooled":
             _diamond(axes, row, at)
         texts.append("" if kind == "heading" else _numbers(row, digits))
         share = np.nan if kind == "heading" else row.get("weight", np.nan)
@@ -136,11 +138,15 @@ def _diamond(axes: Axes, row: Any, at: int) -> None:
     axes.fill(x, [at, at - 0.28, at, at + 0.28], color=COLOURS[1], linewidth=0, zorder=3)
 
 
-def _true_effect(axes: Axes, row: Any, at: float) -> None:
-    axes.plot([row["true_low"], row["true_high"]], [at, at], color=COLOURS[2], linewidth=1.0, zorder=2)
-    axes.plot(
-        [row["true"]], [at], "o", markerfacecolor="white", markeredgecolor=COLOURS[2], markersize=3.4, zorder=3
-    )  # fmt: skip
+def _intervals(
+    axes: Axes, rows: Sequence[tuple[float, Any]], names: tuple[str, str, str], colour: str, sizes: list[float],
+    **marked: Any,
+) -> None:  # fmt: skip
+    """Intervals and estimates of all rows as two artists, since time goes by artists and not by what they hold."""
+    at = np.array([one for one, _ in rows])
+    low, middle, high = (np.array([row[name] for _, row in rows], dtype=np.float64) for name in names)
+    axes.hlines(at, low, high, colors=colour, linewidth=1.0, zorder=2, capstyle="projecting")
+    axes.scatter(middle, at, s=np.square(sizes), linewidths=1.0, zorder=3, **marked)
 
 
 def _numbers(row: Any, digits: int) -> str:
@@ -155,16 +161,22 @@ def _number(value: float, digits: int) -> str:
 
 def _right(axes: Axes, columns: list[list[str]]) -> None:
     """Texts beside the lines, the first above them, in columns whose ends are below each other."""
+    from matplotlib.transforms import ScaledTranslation
+
+    figure: Any = axes.figure
     pad = 9.0
     for texts in columns:
-        right: Any = axes.secondary_yaxis("right")
-        right.set_yticks(range(-1, len(texts) - 1), texts)
-        right.tick_params(axis="y", labelsize=FONT - 1, length=0, labelcolor="black")
-        right.spines["right"].set_visible(False)
-        labels = right.get_yticklabels()
-        pad += text_width(axes, *labels) * 72
-        right.tick_params(axis="y", pad=pad)
-        for label in labels:
-            label.set_horizontalalignment("right")
-        labels[0].set_color(GREY)
+        shown = [
+            axes.text(
+                1.0, at - 1, text, fontsize=FONT - 1, color="black" if at else GREY, va="center_baseline", ha="right",
+                in_layout=False,
+            )
+            for at, text in enumerate(texts) if text
+        ]  # fmt: skip
+        widths = text_widths(axes, shown)
+        pad += max(widths) * 72
+        place = axes.get_yaxis_transform() + ScaledTranslation(pad / 72, 0, figure.dpi_scale_trans)
+        for one in shown:
+            one.set_transform(place)
+        shown[int(np.argmax(widths))].set_in_layout(True)  # the only one that the room hangs on
         pad += SPACE

@@ -8,6 +8,7 @@ are made without pyplot: nothing is kept in a global list, and no window opens.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -139,6 +140,11 @@ def plain_log_ticks(axis: Any) -> None:
 
 def text_width(axes: Axes, *texts: Any) -> float:
     """Return the width of the widest of some texts in inches."""
+    return max(text_widths(axes, texts))
+
+
+def text_widths(axes: Axes, texts: Iterable[Any]) -> list[float]:
+    """Return the widths of texts in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure: Any = axes.figure
@@ -146,4 +152,4 @@ def text_width(axes: Axes, *texts: Any) -> float:
         if "$" in text.get_text():  # half a formula cannot be measured
             text.set_text(literal(text.get_text()))
     renderer = FigureCanvasAgg(figure).get_renderer()  # a canvas of the whole figure: one for all texts
-    return max(text.get_window_extent(renderer).width for text in texts) / figure.dpi
+    return [text.get_window_extent(renderer).width / figure.dpi for text in texts]

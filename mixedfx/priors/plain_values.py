@@ -21,11 +21,15 @@ KIND = "class"
 @cache
 def known() -> dict[str, type]:
     """The classes that every file may name: priors."""
+    from mixedfx.priors.bias import PEESE, PET, NoBias, Weights
+    from mixedfx.priors.bounded import Beta, Spike, Truncated, Uniform
     from mixedfx.priors.distributions import DISTRIBUTIONS, SPECIAL
+    from mixedfx.priors.ensembles import Ensemble, ModelPrior, Option
     from mixedfx.priors.joint import Share
     from mixedfx.priors.resolve import ResolvedPriors, TermPrior
 
-    return {c.__name__: c for c in (*DISTRIBUTIONS, *SPECIAL, Share, ResolvedPriors, TermPrior)}
+    averaged = (Spike, Uniform, Beta, Truncated, NoBias, Weights, PET, PEESE, Option, ModelPrior, Ensemble)
+    return {c.__name__: c for c in (*DISTRIBUTIONS, *SPECIAL, Share, ResolvedPriors, TermPrior, *averaged)}
 
 
 def encode(value: Any) -> Any:

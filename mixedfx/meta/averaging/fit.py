@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mixedfx.meta.averaging import page, pictures, report
+from mixedfx.meta.averaging import page, pictures, report, storage
 from mixedfx.meta.averaging.sensitivity import sensitivity
 from mixedfx.meta.averaging.state import RobmaState
 from mixedfx.progress import Asked
@@ -272,6 +273,42 @@ class RobmaFit(RobmaState):
         from mixedfx.meta.averaging.stan_check import cross_check
 
         return cross_check(self, model, draws, seed)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit to one file, which `mixedfx.load` reads back without a single evidence computed anew.
+
+        The file is a zip archive of Parquet (data, and the integral of each model) and JSON (arguments, priors,
+        evidences); it holds no code. It appears whole or not at all. Every answer of the fit that is read is that of
+        this one, sensitivity and draws included.
+
+        Parameters
+        ----------
+        path
+            Where to; an existing file is replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OptionError
+            Functions in `env`, columns of mixed types.
+        DataError
+            A file that cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> import mixedfx as mx
+        >>> fit = mx.bma(mx.datasets.load("school_calendars"), cluster="district", measure="SMD")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = mx.load(fit.save(pathlib.Path(folder) / "average.mfx"))
+        >>> again.estimates.equals(fit.estimates)
+        True
+        """
+        return storage.save(self, path)
 
     def summary(self) -> SummaryContent:
         """Everything about the fit on one page; prints as text, shows as HTML in a notebook."""

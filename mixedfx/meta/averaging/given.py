@@ -94,6 +94,8 @@ class Given:
         What they are; "" where nobody said.
     fisher
         Whether they were transformed.
+    n
+        (k,) sample sizes, where they were given.
     """
 
     y: Array
@@ -110,6 +112,7 @@ class Given:
     original: Array
     measure: str
     fisher: bool
+    n: Array | None = None
 
     @property
     def k(self) -> int:

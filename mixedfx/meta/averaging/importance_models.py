@@ -43,8 +43,6 @@ class ImportanceModel:
         Its density.
     points, weights
         (N, d) points and (N,) weights, sum 1.
-    proposal
-        Where they come from.
     """
 
     member: Member
@@ -52,7 +50,6 @@ class ImportanceModel:
     target: Target
     points: Array
     weights: Array
-    proposal: Proposal
 
 
 def solve(given: Given, member: Member, mechanism: str) -> ImportanceModel:
@@ -122,14 +119,14 @@ def _final(target: Target, proposal: Proposal, n: int) -> ImportanceModel:
     if not np.isfinite(top):
         return ImportanceModel(
             target.member, Evidence(-np.inf, np.inf, np.inf, "importance sampling"), target, every[0],
-            np.full(n, 1 / n), proposal,
+            np.full(n, 1 / n),
         )  # fmt: skip
     means = np.array([np.exp(one - top).mean() for one in logs])
     mean = means.mean()
     error = float(means.std(ddof=1) / mean / np.sqrt(REPLICATES))
     weights, k_hat = smooth(ratios)
     evidence = Evidence(float(top + np.log(mean)), error, k_hat, "importance sampling")
-    return ImportanceModel(target.member, evidence, target, np.concatenate(every), weights, proposal)
+    return ImportanceModel(target.member, evidence, target, np.concatenate(every), weights)
 
 
 def sample(model: ImportanceModel) -> Sampled:

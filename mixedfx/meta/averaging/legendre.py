@@ -82,6 +82,11 @@ def point(at: float) -> Axis:
     return Axis(np.array([at]), np.zeros(1), at, at)
 
 
+def axis_or_point(n: int, low: float, high: float) -> Axis:
+    """Nodes in a window, or the point that it is."""
+    return point(low) if low == high else axis(n, low, high)
+
+
 def log_sum(logs: Array) -> float:
     """Log of the sum of exponentials."""
     top = logs.max()

@@ -17,7 +17,7 @@ from scipy import special
 
 from mixedfx.meta.averaging.gaussian import Gram, Integrated, design, gram, integrated, lines, normal_between
 from mixedfx.meta.averaging.given import Given, spread_of
-from mixedfx.meta.averaging.legendre import Axis, axis, draw, log_sum, outer, point, spread_out, windows
+from mixedfx.meta.averaging.legendre import Axis, axis_or_point, draw, log_sum, outer, spread_out, windows
 from mixedfx.meta.averaging.members import Member
 from mixedfx.meta.averaging.slopes import slope_axis
 from mixedfx.meta.measure import Array
@@ -119,7 +119,7 @@ def _solved(
         if rest:
             out |= zip(rest, _solved(given, [group[i] for i in rest], designs, grids), strict=True)
         return [out[i] for i in range(len(group))]
-    rules = [tuple(_rule(low, high, n) for low, high in ends) for n in (NODES, CHECK)]
+    rules = [tuple(axis_or_point(n, low, high) for low, high in ends) for n in (NODES, CHECK)]
     grams = [_grams(given, group[0].tau, designs, rule) for rule in rules]
     return [_by_rules(given, member, designs, grids, rules, grams) for member in group]
 
@@ -132,7 +132,7 @@ def _by_rules(
     mixing = _mixing(given, member, designs, grids)
     values = []
     for i, (rule, found) in enumerate(zip(rules, grams, strict=True)):
-        axes = (*rule, _rule(*mixing, (MIXING_NODES, CHECK)[i]))
+        axes = (*rule, axis_or_point((MIXING_NODES, CHECK)[i], *mixing))
         logs = _joint(given, member, found[member.kind], axes, (SLOPE_NODES, SLOPE_CHECK)[i])
         values.append((log_sum((logs + outer(axes)).ravel()), axes, logs))
     value, axes, logs = values[0]
@@ -152,10 +152,6 @@ def _coarse(member: Member) -> Axis:
 
 def _even(low: float, high: float, n: int) -> Array:
     return np.array([low]) if low == high else np.linspace(low, high, n)
-
-
-def _rule(low: float, high: float, n: int) -> Axis:
-    return point(low) if low == high else axis(n, low, high)
 
 
 def tau_range(given: Given, tau: Marginal | float) -> tuple[float, float]:

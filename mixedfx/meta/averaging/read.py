@@ -83,6 +83,7 @@ def read_given(call: AverageCall, ensemble: Ensemble) -> tuple[Given, Estimates]
         Given(
             y[order], v[order], scale, sign, _ordered(critical, order), M[order], moderators, start, order,
             tuple(found.slab[i] for i in order), labels, found.y[order], measure, fisher,
+            None if n is None else n[order],
         ),
         found,
     )  # fmt: skip

@@ -24,11 +24,8 @@ from mixedfx.errors import DataError, MixedfxError, MixedfxWarning, OptionError
 from mixedfx.meta.univariate.call import RmaCall
 from mixedfx.meta.univariate.estimates import Estimates, read_estimates
 
-HEAD = {
-    "mixedfx": str, "arguments": dict[str, Any], "index": Any, "method": str,
-    "test": Literal["z", "t", "knha", "adhoc"],
-    "tau2": Numbers | None, "sums": Numbers, "estimates": int,
-}  # fmt: skip
+ESTIMATES = {"mixedfx": str, "arguments": dict[str, Any], "index": Any, "sums": Numbers, "estimates": int}
+HEAD = {"method": str, "test": Literal["z", "t", "knha", "adhoc"], "tau2": Numbers | None}
 ARGUMENTS = {
     "formula": str | None, "vi": str | Numbers | float | None, "sei": str | Numbers | float | None, "method": str,
     "test": str, "level": float, "weights": str | Numbers | float | None, "tau2": float | None, "scale": str | None,
@@ -44,20 +41,28 @@ def save(
     """Write a fit; see `RmaFit.save`. `tau2` None: that of a location-scale model, estimated anew."""
     from importlib.metadata import version
 
-    frame = data.call.data
+    facts, members = saved_estimates(data)
     head = {
         "format": 1,
         "kind": "rma",
         "mixedfx": version("mixedfx"),
-        "arguments": _arguments(data.call),
-        "index": row_labels(frame.index, texts=True),
         "method": method,
         "test": test,
         "tau2": None if tau2 is None else plain([tau2]),
+    }
+    return write_archive(path, head | facts, members)
+
+
+def saved_estimates(data: Estimates) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What the head of a file says of estimates, and the tables that it holds of them."""
+    frame = data.call.data
+    facts = {
+        "arguments": _arguments(data.call),
+        "index": row_labels(frame.index, texts=True),
         "sums": plain(_sums(data)),
         "estimates": len(data.y),
     }
-    return write_archive(path, head, {DATA: parquet_bytes(_storable(frame, data))})
+    return facts, {DATA: parquet_bytes(_storable(frame, data))}
 
 
 def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Estimates, str, str, float | None]:
@@ -73,6 +78,19 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Estimat
     from mixedfx.meta.univariate.heterogeneity import find_estimator
 
     require(head, HEAD)
+    find_estimator(head["method"])
+    tau2 = None if head["tau2"] is None else float(numbers(head["tau2"], 1)[0])
+    if tau2 is not None and not 0.0 <= tau2 < np.inf:
+        raise ValueError(f"tau2={tau2} is no variance")
+    found = estimates_again(head, members)
+    if (tau2 is None) != (found.call.scale is not None):
+        raise ValueError("tau2 is that of another kind of model")
+    return found, head["method"], head["test"], tau2
+
+
+def estimates_again(head: Mapping[str, Any], members: Mapping[str, bytes]) -> Estimates:
+    """The estimates of which `saved_estimates` wrote; raises as `read` does."""
+    require(head, ESTIMATES)
     given = head["arguments"]
     require(given, ARGUMENTS, "its arguments")
     frame = read_frame(members[DATA])
@@ -86,12 +104,6 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Estimat
     if given["contrasts"] is not None:
         coded = {n: v if isinstance(v, str) else np.array(v, dtype=float) for n, v in given["contrasts"].items()}
         arguments["contrasts"] = coded
-    find_estimator(head["method"])
-    tau2 = None if head["tau2"] is None else float(numbers(head["tau2"], 1)[0])
-    if tau2 is not None and not 0.0 <= tau2 < np.inf:
-        raise ValueError(f"tau2={tau2} is no variance")
-    if (tau2 is None) != (given["scale"] is not None):
-        raise ValueError("tau2 is that of another kind of model")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MixedfxWarning)  # said when the model was fitted
@@ -107,7 +119,7 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Estimat
             "this version of mixedfx reads other estimates from the saved data than were fitted",
             hint=f"Read the file with mixedfx {head['mixedfx']}, which wrote it.",
         )
-    return found, head["method"], head["test"], tau2
+    return found
 
 
 def _arguments(call: RmaCall) -> dict[str, Any]:
