@@ -17,6 +17,11 @@ MARKS = (1 / 10, 1 / 3, 1.0, 3.0, 10.0)
 """Where evidence is called weak or strong (Jeffreys 1961, Theory of Probability, appendix B)."""
 FEWEST = 0.6  # decades above and below one that the axis shows at least
 
+RAISED = str.maketrans(
+    "0123456789-",
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b",
+)
+
 
 def bf_sensitivity(
     table: pd.DataFrame,
@@ -125,4 +130,4 @@ def _ratio(value: float) -> str:
 
 
 def _power(k: int) -> str:
-    return f"{10**k:,}" if 1 < k < 5 else f"1/{10**-k:,}" if -5 < k < -1 else f"$10^{{{k}}}$"
+    return f"{10**k:,}" if 1 < k < 5 else f"1/{10**-k:,}" if -5 < k < -1 else f"10{str(k).translate(RAISED)}"

@@ -157,8 +157,9 @@ def test_enormous_means_are_drawn_as_themselves():
 
 def test_the_registry_has_the_families_of_the_documentation():
     assert list(FAMILIES) == [
-        "gaussian", "student", "lognormal", "bernoulli", "binomial", "poisson", "negbinomial", "gamma", "beta",
-        "cumulative", "categorical",
+        "gaussian", "student", "lognormal", "bernoulli", "binomial", "poisson", "negbinomial", "nbinom1",
+        "beta_binomial", "truncated_poisson", "truncated_negbinomial", "tweedie", "gamma", "beta", "cumulative",
+        "categorical",
     ]  # fmt: skip
     for name, known in FAMILIES.items():
         assert known == getattr(mx.families, name)()
