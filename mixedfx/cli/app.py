@@ -12,6 +12,7 @@ import pandas as pd
 import typer
 
 import mixedfx as mx
+from mixedfx.cli.arguments import Data, Formula, Json, MetaFormula, Ml, Na, PrecisionWeights
 from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, read_subgroups
 from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
@@ -36,41 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Formula = Annotated[
-    str,
-    typer.Argument(
-        help="For example 'math ~ small * race + (1 + small | sch)'.", metavar="FORMULA", show_default=False
-    ),
-]
-MetaFormula = Annotated[
-    str,
-    typer.Argument(help="For example 'yi ~ 1' or 'yi ~ year + (1 | study)'.", metavar="FORMULA", show_default=False),
-]
-Data = Annotated[
-    str,
-    typer.Argument(
-        help="A .csv, .tsv or .parquet file, or the name of a data set (mixedfx datasets).",
-        metavar="DATA",
-        show_default=False,
-    ),
-]
-Ml = Annotated[bool, typer.Option("--ml", help="Maximum likelihood instead of REML.")]
-PrecisionWeights = Annotated[
-    str | None,
-    typer.Option(
-        help="Column of precision weights: the residual variance of a row is sigma^2 / weight.", metavar="COLUMN"
-    ),
-]
-Na = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Words that are missing in text files, joined by commas, besides empty cells. Other words, NA and None "
-        "among them, are missing only where all else in their column is numbers.",
-        metavar="WORD,...",
-    ),
-]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers here as well.", metavar="FILE.json")]
 
 
 @app.callback(invoke_without_command=True)
