@@ -44,9 +44,9 @@ class TestLeftOut:
         assert 1 - row["mse"] * len(ASSINK) / spread == pytest.approx(0.0913, abs=5e-5)
 
     def test_predictions_are_of_models_without_the_cluster(self):
-        frame = review()
+        frame = review(studies=14)
         found = mx.explained_heterogeneity(
-            "yi ~ weeks + place + (1 | study/esid)", frame, cluster="study", forest={"n_trees": 20}, seed=4
+            "yi ~ weeks + place + (1 | study/esid)", frame, cluster="study", forest={"n_trees": 5}, seed=4
         )
         for study in (0, 11):
             rest, own = frame[frame["study"] != study], frame[frame["study"] == study]
@@ -54,7 +54,7 @@ class TestLeftOut:
             expected = fit.predict(own)["estimate"].to_numpy()
             mine = found.predictions[found.predictions["study"] == study]
             np.testing.assert_allclose(mine["regression"], expected, rtol=1e-10)
-            forest = mx.metaforest("yi ~ weeks + place", rest, cluster="study", n_trees=20, seed=4, importance=False)
+            forest = mx.metaforest("yi ~ weeks + place", rest, cluster="study", n_trees=5, seed=4, importance=False)
             np.testing.assert_array_equal(mine["forest"], forest.predict(own))
         super_model = mx.rma_mv("yi ~ p + (1 | study/esid)", frame.assign(p=found.predictions["regression"].to_numpy()))
         null = mx.rma_mv("yi ~ 1 + (1 | study/esid)", frame)
@@ -70,13 +70,13 @@ class TestLeftOut:
         assert "-0.0" in repr(found)
 
     def test_a_run_that_was_stopped_goes_on_and_a_file_of_other_options_is_refused(self, tmp_path):
-        path, frame = tmp_path / "run.jsonl", review()
+        path, frame = tmp_path / "run.jsonl", review(studies=10)
         formula = "yi ~ weeks + (1 | study/esid)"
         options = {"cluster": "study", "forest": {"n_trees": 5}, "seed": 1, "checkpoint": path}
         whole = mx.explained_heterogeneity(formula, frame, **options)
         lines = path.read_text().splitlines()
-        assert len(lines) == 61
-        path.write_text("\n".join(lines[:20]) + '\n["forest", "3", [0.1,')  # stopped in the middle of a line
+        assert len(lines) == 21
+        path.write_text("\n".join(lines[:14]) + '\n["forest", "3", [0.1,')  # stopped in the middle of a line
         again = mx.explained_heterogeneity(formula, frame, **options)
         pd.testing.assert_frame_equal(again.predictions, whole.predictions)
         third = mx.explained_heterogeneity(formula, frame, **options)
@@ -107,7 +107,7 @@ class TestLeftOut:
     def test_intervals_are_percentiles_over_clusters(self):
         found = mx.explained_heterogeneity(
             "yi ~ weeks + (1 | study/esid)", review(), cluster="study", approaches=["regression"], folds=5,
-            bootstrap=40, seed=1,
+            bootstrap=20, seed=1,
         )  # fmt: skip
         row = found.table.iloc[0]
         assert row["conf_low"] < row["r2"] < row["conf_high"]

@@ -29,19 +29,17 @@ def problem(seed: int) -> tuple[np.ndarray, np.ndarray, list[Variable]]:
 
 def statistics(y: np.ndarray, v: np.ndarray, leaf: np.ndarray) -> tuple[float, float]:
     """tau2 and Q*_B as their formulas are written."""
-    w, Q, C = 1 / v, 0.0, 0.0
-    for j in np.unique(leaf):
-        mine = leaf == j
-        mean = np.average(y[mine], weights=w[mine])
-        Q += np.sum(w[mine] * (y[mine] - mean) ** 2)
-        C += w[mine].sum() - np.sum(w[mine] ** 2) / w[mine].sum()
-    tau2 = max(0.0, (Q - (len(y) - len(np.unique(leaf)))) / C) if C > 0 else 0.0
+    mine = (leaf == np.unique(leaf)[:, None]).astype(float)  # (leaves, k)
+    w = 1 / v
+    total = mine @ w
+    means = mine @ (w * y) / total
+    Q = np.sum(w * (y - means @ mine) ** 2)
+    C = np.sum(total - mine @ w**2 / total)
+    tau2 = max(0.0, (Q - (len(y) - len(mine))) / C) if C > 0 else 0.0
     ws = 1 / (v + tau2)
-    whole = np.average(y, weights=ws)
-    QB = sum(
-        ws[leaf == j].sum() * (np.average(y[leaf == j], weights=ws[leaf == j]) - whole) ** 2 for j in np.unique(leaf)
-    )
-    return tau2, QB
+    whole = ws @ y / ws.sum()
+    totals = mine @ ws
+    return tau2, float(np.sum(totals * (mine @ (ws * y) / totals - whole) ** 2))
 
 
 def brute_force(y, v, variables, leaf, min_split, min_bucket):

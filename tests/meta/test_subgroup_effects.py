@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -61,32 +62,26 @@ def covariance(model, *scales, overall=1.0, stratum=1.0, coef=0.5):
 HALF_NORMAL = stats.halfnorm(scale=0.5)
 
 
-def brute_force(model, V, prior=HALF_NORMAL, moments=True, **sds):
-    """Evidence, and mean and sd of the first effect: dense normal densities, scales integrated by nquad."""
-    d = len(MODELS_WITH_SCALES.get(model, ()))
+def brute_force(model, V, prior=HALF_NORMAL, **sds):
+    """Log evidence, and mean and sd of the first effect: dense normal densities, trapezoids over logs of the scales.
 
-    def integral(f):
-        if d == 0:
-            return f()
-        return integrate.nquad(f, [(0, np.inf)] * d, opts={"epsabs": 1e-12, "epsrel": 1e-8, "limit": 200})[0]
-
-    def at(power):
-        def value(*scales):
-            K = covariance(model, *scales, **sds)
-            gain = np.linalg.solve(V + K, np.column_stack([Y, K]))
-            _, logdet = np.linalg.slogdet(V + K)
-            density = np.exp(-0.5 * (Y @ gain[:, 0] + logdet + 5 * np.log(2 * np.pi)))
-            mean = K[0] @ gain[:, 0]
-            second = mean**2 + K[0, 0] - K[0] @ gain[:, 1]
-            return density * np.prod([prior.pdf(s) for s in scales]) * (1.0, mean, second)[power]
-
-        return value
-
-    evidence = integral(at(0))
-    if not moments:
-        return np.log(evidence)
-    first, second = (integral(at(power)) / evidence for power in (1, 2))
-    return np.log(evidence), first, np.sqrt(second - first**2)
+    The integrand is analytic within pi / 4 of the real axis: the rule errs by exp(-2 pi (pi / 4) / step), 1e-15; below
+    exp(-22) lies a share of some 1e-9.
+    """
+    step = 0.14
+    s = np.exp(np.arange(-22.0, 22.0, step))
+    s = s[prior.sf(s) > 1e-18]
+    grids = np.meshgrid(*[s] * len(MODELS_WITH_SCALES.get(model, ())), indexing="ij")
+    weight = np.prod([prior.pdf(s) * s * step for s in (grid.ravel() for grid in grids)], axis=0)
+    K = covariance(model, *(grid.reshape(-1, 1, 1) for grid in grids), **sds).reshape(-1, 5, 5)
+    gain = np.linalg.solve(V + K, np.concatenate([np.broadcast_to(Y[:, None], (len(K), 5, 1)), K], axis=2))
+    _, logdet = np.linalg.slogdet(V + K)
+    density = weight * np.exp(-0.5 * (gain[:, :, 0] @ Y + logdet + 5 * np.log(2 * np.pi)))
+    mean = np.einsum("ni,ni->n", K[:, 0], gain[:, :, 0])
+    second = mean**2 + K[:, 0, 0] - np.einsum("ni,ni->n", K[:, 0], gain[:, :, 1])
+    evidence = density.sum()
+    first = (density @ mean) / evidence
+    return np.log(evidence), first, np.sqrt((density @ second) / evidence - first**2)
 
 
 MODELS_WITH_SCALES = {
@@ -100,19 +95,15 @@ MODELS_WITH_SCALES = {
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("errors", ["independent", "correlated"])
 def test_evidence_and_effects_are_those_of_brute_force(model, errors):
-    """The issue asks for 1e-4; nquad, asked for a relative 1e-8, is what limits 1e-7."""
+    """The issue asks for 1e-4."""
     V = np.diag(SE**2) if errors == "independent" else CORRELATED
     data = FOREST.drop(columns="sei") if errors == "correlated" else FOREST
     found = analyse(data, models=[model], V=V if errors == "correlated" else None)
-    moments = model != "extended_dixon_simon"  # two integrals more take half a minute
-    evidence = brute_force(model, V, moments=False)
+    evidence, mean, sd = brute_force(model, V)
     row = found.models.iloc[0]
     assert row["log_evidence"] == pytest.approx(evidence, abs=1e-7)
     assert row["error"] < 1e-8
     assert row["posterior"] == 1.0
-    if not moments:
-        return
-    _, mean, sd = brute_force(model, V)
     first = found.effects().table.iloc[0]
     assert first["estimate"] == pytest.approx(mean, abs=1e-6)
     assert first["sd"] == pytest.approx(sd, abs=1e-6)
@@ -130,7 +121,7 @@ def test_evidence_and_effects_are_those_of_brute_force(model, errors):
 def test_any_proper_prior_of_a_scale(prior, density):
     found = analyse(models=["shrinkage"], priors={"sd": prior})
     assert found.models["log_evidence"].item() == pytest.approx(
-        brute_force("shrinkage", np.diag(SE**2), density, moments=False), abs=1e-7
+        brute_force("shrinkage", np.diag(SE**2), density)[0], abs=1e-7
     )
 
 
@@ -138,7 +129,7 @@ def test_priors_and_units_go_where_they_belong():
     priors = {"overall": mx.priors.normal(0, 0.7), "coef": mx.priors.normal(0, 0.2), "stratum": mx.priors.normal(0, 2)}
     found = analyse(models=["stratified", "regression"], priors=priors)
     sds = {"overall": 0.7, "coef": 0.2, "stratum": 2.0}
-    wanted = [brute_force(model, np.diag(SE**2), moments=False, **sds) for model in found.names]
+    wanted = [brute_force(model, np.diag(SE**2), **sds)[0] for model in found.names]
     np.testing.assert_allclose(found.models["log_evidence"], wanted, atol=1e-12)
     # an order of its own
     one = analyse(models=["extended_dixon_simon"], priors={("sd", "order 2"): mx.priors.half_normal(1e-6)})
@@ -154,7 +145,7 @@ def test_three_scales_at_once_against_a_fine_grid():
     found = mx.subgroup_effects(data, ["x", "y", "z"], models=["extended_dixon_simon"])
     k = {c: (data[c].to_numpy()[:, None] == data[c].to_numpy()) / 2 - 0.25 for c in "xyz"}
     orders = [k["x"] + k["y"] + k["z"], k["x"] * k["y"] + k["x"] * k["z"] + k["y"] * k["z"], k["x"] * k["y"] * k["z"]]
-    t = np.linspace(-14, 1.6, 79)
+    t = np.linspace(-14, 1.6, 53)
     s, step = np.exp(t), t[1] - t[0]
     weight = stats.halfnorm(scale=0.5).pdf(s) * s * step
     total = 0.0
@@ -175,16 +166,12 @@ def test_narrow_and_wide_scales_are_found():
     for factor in (1e-3, 1e3):
         y, se = factor * Y, factor * SE
 
-        def density(log_omega, y=y, se=se):
-            K = np.diag(se**2) + ONES + np.exp(2 * log_omega) * np.eye(5)
-            return np.exp(
-                stats.multivariate_normal.logpdf(y, np.zeros(5), K)
-                + stats.halfnorm.logpdf(np.exp(log_omega), scale=0.5)
-                + log_omega
-            )
-
-        grid = np.linspace(-40, 3, 200001)
-        wanted = np.log(integrate.trapezoid([density(t) for t in grid[::100]], grid[::100]))
+        t = np.linspace(-40, 3, 2001)
+        K = np.diag(se**2) + ONES + np.exp(2 * t)[:, None, None] * np.eye(5)
+        square = np.linalg.solve(K, np.broadcast_to(y[:, None], (len(t), 5, 1)))[:, :, 0] @ y
+        logs = -0.5 * (square + np.linalg.slogdet(K)[1] + 5 * np.log(2 * np.pi))
+        logs += stats.halfnorm.logpdf(np.exp(t), scale=0.5) + t
+        wanted = np.log(integrate.trapezoid(np.exp(logs), t))
         with_unit = {"unit": 1.0}
         data = FOREST.assign(yi=y, sei=se)
         if factor > 1:
@@ -330,23 +317,28 @@ def test_unions_of_subgroups_and_other_populations():
     assert unweighted.table["estimate"].iloc[0] != pytest.approx(women["estimate"], abs=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@cache
+def every_model():
+    """The analysis by all models, and its effects."""
+    found = analyse(models="all")
+    return found.models, found.effects().table
+
+
+@settings(max_examples=12, deadline=None)
 @given(
     st.permutations(range(5)),
     st.floats(0.01, 100.0),
     st.sampled_from([{}, {"f": "zz", "m": "aa"}]),
 )
 def test_order_names_and_units_of_the_table_do_not_matter(order, factor, names):
-    base = analyse(models="all")
+    models, effects = every_model()
     data = FOREST.iloc[list(order)].assign(
         yi=lambda d: factor * d["yi"], sei=lambda d: factor * d["sei"], sex=lambda d: d["sex"].replace(names)
     )
     found = analyse(data, models="all", unit=factor)
     # of five estimates in another unit
-    np.testing.assert_allclose(
-        found.models["log_evidence"] + 5 * np.log(factor), base.models["log_evidence"], atol=1e-8
-    )
-    mine, theirs = found.effects().table, base.effects().table
+    np.testing.assert_allclose(found.models["log_evidence"] + 5 * np.log(factor), models["log_evidence"], atol=1e-8)
+    mine, theirs = found.effects().table, effects
     np.testing.assert_allclose(mine["estimate"] / factor, theirs["estimate"].to_numpy()[list(order)], atol=1e-8)
 
 
