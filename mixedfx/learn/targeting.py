@@ -15,11 +15,14 @@ mean score of their tie. RATE is zero where ranking is no better than chance.
 ranking is that of the cross-fitted effects, given. The band of a curve is pointwise.
 
 **Calibration.** The slope of a regression of delta on the predicted effect is 1 where effects are as different as they
-are said to be, and below where predictions overfit; its error is cluster-robust.
+are said to be, and below where predictions overfit; its error is cluster-robust. The mean effect beside it is the mean
+of delta with the error of a clustered mean, and not that of the regression's intercept, which would leave out the
+variation between clusters that the predictions explain.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -29,7 +32,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import OptionError, check_count, check_level, check_option, check_seed
+from mixedfx.errors import ConstantEffectsWarning, OptionError, check_count, check_level, check_option, check_seed, outside
 from mixedfx.learn import clusters
 from mixedfx.learn.folds import group_codes
 from mixedfx.learn.policy import _shown
@@ -105,6 +108,11 @@ def targeting(
     DataError
         Scores or effects of another length, or NaN, by counts.
 
+    Warns
+    -----
+    ConstantEffectsWarning
+        Effects that are all alike, whose RATE is zero and has no p-value (NaN).
+
     Examples
     --------
     >>> import numpy as np
@@ -125,6 +133,14 @@ def targeting(
     delta = read_scores(scores, None, contrast)
     n, sign = len(delta), 1.0 if benefit == "higher" else -1.0
     tau = sign * read_cross_fitted(cate, n, cross_fitted)
+    constant = _alike(tau)
+    if constant:
+        tau = np.zeros(n)
+        warnings.warn(
+            "the effects are all alike: they rank nobody, RATE is zero and has no p-value",
+            ConstantEffectsWarning,
+            stacklevel=outside(),
+        )
     if isinstance(scores, Scores):
         baseline = scores.arms[:, 0] if baseline is None else baseline
         cluster = scores.trial.group if cluster is None else cluster
@@ -142,6 +158,8 @@ def targeting(
             weights = counts[:, ranked.order if codes is None else codes[ranked.order]]
             curves[:, own], rates[own] = ranked.curves(weights, at), ranked.rates(weights)
             report(own.stop)
+    if constant:  # what is left is rounding
+        estimates, rates = (estimates[0], np.zeros(2)), np.zeros((n_boot, 2))
     return Targeting(at, *estimates, curves, rates, level, n, G if codes is not None else None, sign)
 
 
@@ -265,7 +283,7 @@ class Targeting(Shown):
 
     @property
     def rate(self) -> pd.DataFrame:
-        """AUTOC and Qini: measure, estimate, std_error (of the bootstrap), lower, upper, p_value (of zero)."""
+        """AUTOC and Qini: measure, estimate, std_error (of the bootstrap), lower, upper, p_value (of zero; NaN of constant effects)."""
         se = self.rate_draws.std(axis=0, ddof=1)
         z = NormalDist().inv_cdf(0.5 + self.level / 2)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -341,13 +359,13 @@ def calibration(
     if isinstance(scores, Scores) and cluster is None:
         cluster = scores.trial.group
     codes, _ = group_codes(cluster, len(delta))
-    if np.ptp(tau) <= 1e-12 * max(1.0, np.abs(tau).max()):
+    if _alike(tau):
         raise OptionError("the effects are all alike: there is no slope", hint="Ask scores.average() for their level.")
     X = np.column_stack([np.ones(len(tau)), tau - tau.mean()])
     b, V = clusters.least_squares(X, delta, codes)
     z = NormalDist().inv_cdf(0.5 + level / 2)
-    se = np.sqrt(np.diag(V))[::-1]
-    found = b[::-1]
+    (average,), M = clusters.means(delta[:, None], np.ones((len(tau), 1)), codes)
+    found, se = np.array([b[1], average]), np.sqrt([V[1, 1], M[0, 0]])
     table = pd.DataFrame({
         "term": ["slope", "mean effect"], "estimate": found, "std_error": se, "lower": found - z * se,
         "upper": found + z * se, "predicted": [1.0, tau.mean()],
@@ -359,6 +377,11 @@ def calibration(
     predicted = (member * tau[:, None]).sum(axis=0) / member.sum(axis=0)
     rows = {"n": member.sum(axis=0).astype(int), "predicted": predicted, "estimate": mean}
     return Calibration(table, pd.DataFrame({**rows, "lower": mean - half, "upper": mean + half}), level)
+
+
+def _alike(tau: Array) -> bool:
+    """Whether effects differ by no more than rounding."""
+    return bool(np.ptp(tau) <= 1e-12 * max(1.0, np.abs(tau).max()))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
