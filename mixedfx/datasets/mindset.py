@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 SCHOOLS, SMALLEST, LARGEST, MEDIAN = 76, 14, 529, 111
 EXPECTATIONS = np.array([0.01, 0.02, 0.05, 0.12, 0.35, 0.35, 0.10])  # of 1 to 7
 ETHNICITIES = np.array([0.45, 0.14, 0.10, 0.07, 0.05, 0.04, 0.03, 0.03, 0.02, 0.02, 0.015, 0.015, 0.01, 0.005, 0.005])
-MOST = 38_000  # pupils that so many schools of such sizes hold
+MOST = 36_000  # pupils that so many schools of such sizes hold
 URBANICITIES = np.array([0.1, 0.2, 0.2, 0.15, 0.35])
 SCHOOL_NUMBERS = ("school_mindset", "school_achievement", "school_ethnic_minority", "school_poverty", "school_size")
 
@@ -101,7 +101,7 @@ def simulate_mindset(
     seed
         Seed, or a generator to draw from.
     n
-        Pupils; at least 40 for each of the 76 schools on average, so 3,040, and at most 38,000.
+        Pupils; at least 40 for each of the 76 schools on average, so 3,040, and at most 36,000.
     effect
         Mean effect, in standard deviations of the score.
     sd_school, sd_ethnicity

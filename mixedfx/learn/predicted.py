@@ -112,3 +112,16 @@ def read_cross_fitted(cate: Any, n: int, cross_fitted: bool | None) -> Array:
             "cross_fitted=True of numbers that no model of the same rows made.",
         )
     return read_effects(cate, n)
+
+
+def alike(tau: Array) -> bool:
+    """Whether effects differ by no more than rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.learn.predicted import alike
+    >>> alike(np.array([0.1, 0.1 + 1e-15])), alike(np.array([0.1, 0.2]))
+    (True, False)
+    """
+    return bool(np.ptp(tau) <= 1e-12 * max(1.0, np.abs(tau).max()))

@@ -150,7 +150,9 @@ class Scores(Shown):
         if contrast is None and len(names) == 1:
             return self.values
         if contrast is None:
-            raise OptionError(f"scores are of {len(names)} effects", hint=f"Say which by contrast=. Contrasts: {', '.join(names)}.")
+            raise OptionError(
+                f"scores are of {len(names)} effects", hint=f"Say which by contrast=. Contrasts: {', '.join(names)}."
+            )
         if contrast not in names:
             raise OptionError(f"there is no contrast {contrast!r}", hint=f"Contrasts: {', '.join(names)}.")
         return np.asarray(self.values).reshape(len(self), -1)[:, names.index(contrast)]

@@ -90,7 +90,7 @@ def test_nonsense_is_refused(options, says):
         (-1, {}, "seed=-1 is not a whole number from 0"),
         (0.5, {}, "seed=0.5 is not a whole number from 0"),
         (0, {"n": 4000.5}, "n=4000.5 is not a whole number from 1"),
-        (0, {"n": 38_001}, "n=38001 pupils are more than the schools hold"),
+        (0, {"n": 36_001}, "n=36001 pupils are more than the schools hold"),
     ],
 )
 def test_numbers_that_are_none_are_refused(seed, options, says):
@@ -99,7 +99,7 @@ def test_numbers_that_are_none_are_refused(seed, options, says):
 
 
 def test_as_many_pupils_come_as_were_asked_for():
-    for n in (3040, 10_391, 38_000):
+    for n in (3040, 10_391, 36_000):
         data, _ = mx.datasets.simulate_mindset(3, n=n)
         sizes = data["schoolid"].value_counts()
         assert len(data) == n

@@ -151,7 +151,7 @@ def test_scores_of_our_own_bring_their_names():
         ({"scores": np.zeros((600, 2))}, DataError, r"shape \(600, 2\)"),
         ({"scores": np.ones(600)}, DataError, "the scores do not vary"),
         ({"formula": "score ~ 1"}, OptionError, "has a left side"),
-        ({"variances": "class"}, OptionError, "no column 'class'"),
+        ({"variances": "class"}, OptionError, "variances='class' is no column of the data"),
         ({"by": "skool"}, EffectsError, "no column 'skool'"),
         ({"subgroups": {"none": "x > 99"}}, EffectsError, "'none' has no rows"),
         ({"weights": np.full(600, -1.0)}, EffectsError, "600 weights are negative"),
