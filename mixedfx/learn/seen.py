@@ -7,6 +7,7 @@ are numbers; all missing values are one. Two different rows of n have the same k
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,8 @@ def row_keys(X: Any) -> Keys:
 
 def _salted(hashes: Keys, position: NDArray[Any]) -> Keys:
     """Hashes of values in columns; zero where the value was zero."""
-    salt = pd.util.hash_array(position.astype(np.uint64) + np.uint64(1))
-    return np.where(hashes == 0, np.uint64(0), pd.util.hash_array(hashes ^ salt))
+    salt = _mixed(position.astype(np.uint64))
+    return np.where(hashes == 0, np.uint64(0), _mixed(hashes ^ salt))
 
 
 def _hashed(column: pd.Series) -> Keys:
@@ -57,9 +58,22 @@ def _hashed(column: pd.Series) -> Keys:
     with np.errstate(over="ignore"):
         short = values.astype(np.float32).astype(np.float64) + 0.0  # no negative zero
     short[np.isnan(short)] = np.nan  # one of the many
-    out = pd.util.hash_array(short)
+    out = _mixed(short.view(np.uint64))
     out[short == 0] = 0
     if text is not None:
         words = np.isnan(short) & ~np.asarray(pd.isna(text), dtype=bool)
-        out[words] = pd.util.hash_array(np.array([str(one) for one in text[words]], dtype=object), categorize=False)
+        codes, different = pd.factorize(np.array([str(one) for one in text[words]], dtype=object))
+        out[words] = np.array([_of_text(one) for one in different], dtype=np.uint64)[codes]
     return out
+
+
+def _of_text(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _mixed(bits: Keys) -> Keys:
+    """A permutation of 64 bits that leaves none of them as it was: splitmix64 (Steele, Lea and Flood 2014)."""
+    found = bits + np.uint64(0x9E3779B97F4A7C15)
+    found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return found ^ (found >> np.uint64(31))

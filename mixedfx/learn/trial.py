@@ -159,7 +159,7 @@ def as_covariates(X: Any) -> Any:
         if column.dtype != dtype:
             changed[at] = column
     if changed:
-        columns = [changed.get(at, frame.iloc[:, at]) for at in range(frame.shape[1])]
+        columns = [changed[at] if at in changed else frame.iloc[:, at] for at in range(frame.shape[1])]
         frame = pd.concat(columns, axis=1).set_axis(frame.columns, axis=1)
     _refuse_dates(frame)
     return frame

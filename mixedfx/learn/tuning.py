@@ -278,7 +278,7 @@ def _with_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
         part, _, key = name.partition("__")
         if not key:
             continue
-        model = models.get(part)
+        model: Any = models.get(part)
         if not hasattr(model, "set_params"):
             raise OptionError(f"{name} needs a model", hint=f'Give one: "{part}": [model].')
         if key not in model.get_params():
