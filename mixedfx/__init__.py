@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mixedfx.inference.comparison import anova
     from mixedfx.inference.power import power
     from mixedfx.inference.side_by_side import table
+    from mixedfx.learn.calibrated import calibration
     from mixedfx.learn.cate import cate
     from mixedfx.learn.estimators import MixedClassifier, MixedRegressor
     from mixedfx.learn.explaining import best_linear_projection, explain_cate, permutation_importance
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from mixedfx.learn.policy import policy_value, treat_best
     from mixedfx.learn.pooled import pool_scores
     from mixedfx.learn.scores import dr_scores
-    from mixedfx.learn.targeting import calibration, targeting
+    from mixedfx.learn.targeting import targeting
     from mixedfx.learn.tuning import tune_cate
     from mixedfx.loading import load
     from mixedfx.means.emmeans import emmeans, emtrends
@@ -131,7 +132,7 @@ _FUNCTIONS = {
     "bayes": "mixedfx.bayes.bayes",
     "best_linear_projection": "mixedfx.learn.explaining",
     "bma": "mixedfx.meta.averaging.robma",
-    "calibration": "mixedfx.learn.targeting",
+    "calibration": "mixedfx.learn.calibrated",
     "cate": "mixedfx.learn.cate",
     "clear_cache": "mixedfx.bayes.engines.cache",
     "control": "mixedfx.options",

@@ -301,6 +301,10 @@ class OneArmWarning(MixedfxWarning):
     """Groups hold one arm only, so that the effect in them is not compared there; the message counts them."""
 
 
+class ConstantEffectsWarning(MixedfxWarning):
+    """Predicted effects are all alike, so that they rank nobody and a test of the ranking has no p-value."""
+
+
 class DependentErrorsWarning(MixedfxWarning):
     """Standard errors of averages rest on errors that were taken as independent without having been said to be."""
 

@@ -16,9 +16,10 @@ from mixedfx.learn.folds import TARGETS
 from mixedfx.learn.pseudo_outcomes import find_learner
 
 if TYPE_CHECKING:
+    from mixedfx.learn.calibrated import Calibration
     from mixedfx.learn.cate import CateFit
     from mixedfx.learn.scores import Scores
-    from mixedfx.learn.targeting import Calibration, Targeting
+    from mixedfx.learn.targeting import Targeting
     from mixedfx.results.render import SummaryContent
 
 

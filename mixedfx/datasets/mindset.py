@@ -23,13 +23,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.datasets.simulated import categorical, level_names
-from mixedfx.errors import DataError
+from mixedfx.errors import DataError, OptionError, check_count, check_seed
 
 Array = NDArray[np.float64]
 
 SCHOOLS, SMALLEST, LARGEST, MEDIAN = 76, 14, 529, 111
 EXPECTATIONS = np.array([0.01, 0.02, 0.05, 0.12, 0.35, 0.35, 0.10])  # of 1 to 7
 ETHNICITIES = np.array([0.45, 0.14, 0.10, 0.07, 0.05, 0.04, 0.03, 0.03, 0.02, 0.02, 0.015, 0.015, 0.01, 0.005, 0.005])
+MOST = 36_000  # pupils that so many schools of such sizes hold
 URBANICITIES = np.array([0.1, 0.2, 0.2, 0.15, 0.35])
 SCHOOL_NUMBERS = ("school_mindset", "school_achievement", "school_ethnic_minority", "school_poverty", "school_size")
 
@@ -100,7 +101,7 @@ def simulate_mindset(
     seed
         Seed, or a generator to draw from.
     n
-        Pupils; at least 40 for each of the 76 schools on average, so 3,040.
+        Pupils; at least 40 for each of the 76 schools on average, so 3,040, and at most 36,000.
     effect
         Mean effect, in standard deviations of the score.
     sd_school, sd_ethnicity
@@ -124,6 +125,8 @@ def simulate_mindset(
     ------
     DataError
         Too few pupils, a negative standard deviation, propensities out of order or not within (0, 1).
+    OptionError
+        A seed or a number of pupils that is no whole number, or more pupils than the schools hold.
 
     Examples
     --------
@@ -135,6 +138,11 @@ def simulate_mindset(
     0.43
     """
     low, high = propensities
+    if not isinstance(seed, np.random.Generator):
+        check_seed(seed)
+    check_count("n", n)
+    if n > MOST:
+        raise OptionError(f"n={n} pupils are more than the schools hold", hint=f"Use n={MOST:,} or fewer.")
     if n < 40 * SCHOOLS:
         raise DataError(
             f"{n} pupils were asked for", hint=f"Give n >= {40 * SCHOOLS}: 40 for each of {SCHOOLS} schools."

@@ -8,16 +8,16 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError
 from mixedfx.learn.crossfit import Plan, check_model, cross_fit, each_arm, mean_of, probabilities, with_arm
-from mixedfx.learn.folds import Target, make_folds, read_folds
+from mixedfx.learn.folds import Target, folds_of
 from mixedfx.learn.models import boosted, outcome_model, propensity_model
 from mixedfx.learn.predicted import Cate
 from mixedfx.learn.propensity import OverlapReport, checked, overlap, read_known
 from mixedfx.learn.pseudo_outcomes import Learner, Nuisances, Regression, find_learner
+from mixedfx.learn.seen import row_keys
 from mixedfx.learn.trial import Trial, read_trial
 from mixedfx.progress import Asked
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
@@ -50,7 +50,8 @@ def cate(
         ``"S"``, ``"T"``, ``"X"``, ``"R"``, ``"DR"``, ``"F"``, ``"M"`` or ``"M+"``; `mixedfx.learn.pseudo_outcomes` has
         their table.
     X
-        (n, p) covariates in any frame, array or sparse matrix; categories reach the models as they are.
+        (n, p) covariates in any frame, array or sparse matrix; categories reach the models as they are, text as
+        categories.
     y, w
         (n,) outcomes (numbers; 0/1 for two classes) and treatments, or columns of X. Two arms or more, the first level
         is the control.
@@ -83,9 +84,10 @@ def cate(
     Raises
     ------
     DataError
-        A treatment with one value, propensities of 0 or 1, missing outcomes or treatments: by counts.
+        A treatment with one value, propensities of 0 or 1, missing outcomes or treatments: by counts; dates in X.
     OptionError
-        An unknown learner, a model that cannot do what the learner asks of it.
+        An unknown learner, a model that cannot do what the learner asks of it, folds without which an arm has no rows
+        or that split groups which predictions should be new for.
 
     Warns
     -----
@@ -106,8 +108,7 @@ def cate(
     ((4000,), True)
     """
     line, trial = find_learner(learner), read_trial(X, y, w, groups)
-    given = read_folds(folds, len(trial))
-    split = make_folds(folds, trial.arm, trial.group, target, seed) if given is None else given  # pyright: ignore
+    split = folds_of(folds, trial.arm, trial.arms, trial.group, target, seed)
     models = _models(line, trial, outcome, propensity, effect, seed)
     K = len(trial.arms)
     e = None
@@ -211,7 +212,9 @@ class CateFit(Shown):
     @property
     def out_of_fold(self) -> Cate:
         """Effects on the rows learnt from, each predicted by models that have not seen its outcome."""
-        return self._cate(self.fitted, True)
+        trial = self.trial
+        labels = None if trial.group is None or trial.groups is None else np.asarray(trial.groups)[trial.group]
+        return self._cate(self.fitted, 0, labels)
 
     @property
     def overlap(self) -> OverlapReport:
@@ -226,24 +229,44 @@ class CateFit(Shown):
             raise OptionError(f"the {self.name}-learner uses no propensities", hint="Ask mx.dr_scores for them.")
         return overlap(self.nuisances.e, self.trial.arm, self.trial.arms)
 
-    def predict(self, X: Any, propensity: Any = None) -> Cate:
+    def predict(self, X: Any, propensity: Any = None, *, other_people: bool = False) -> Cate:
         """Effects on other people, by models fitted to all rows.
 
         Parameters
         ----------
         X
-            (m, p) covariates, as those learnt from.
+            (m, p) covariates, as those learnt from. Of a frame the columns learnt from are read, and outcome and
+            treatment, where they are columns, are left out.
         propensity
             Known probabilities of their arms, where an X-learner was given known ones.
+        other_people
+            Say that nobody here was learnt from, where people have covariates in common with some who were (few
+            covariates that are categories, say).
 
         Returns
         -------
         Cate
-            Which says that it is in-sample where X holds the very rows that were learnt from.
+            Which says that it is in-sample where X holds any row that was learnt from, in whatever order and type,
+            and `other_people` was not said.
+
+        Raises
+        ------
+        DataError
+            Columns that are not there, or dates.
+        OptionError
+            All rows that were learnt from, called other people.
         """
-        rows = X if isinstance(X, pd.DataFrame) or not hasattr(X, "columns") else _pandas(X)
+        rows = self.trial.covariates(X)
+        keys, learnt = row_keys(rows), self._keys
+        seen = int(np.isin(keys, learnt).sum())
+        if other_people and seen and len(keys) == len(learnt) and np.array_equal(np.sort(keys), np.sort(learnt)):
+            raise OptionError("these are the rows that were learnt from", hint="Use fit.out_of_fold for them.")
         shares = None if self.learner.combine is None else self._shares(rows, propensity)
-        return self._cate(self.answer(self.models_of_all, rows, shares), not same_rows(rows, self.trial.X))
+        return self._cate(self.answer(self.models_of_all, rows, shares), 0 if other_people else seen)
+
+    @cached_property
+    def _keys(self) -> NDArray[np.uint64]:
+        return row_keys(self.trial.X)
 
     def answer(self, models: list[list[Any]], rows: Any, shares: Array | None = None) -> Array:
         """(m, K - 1) effects that fitted models, arranged as `models_of_all`, predict of rows.
@@ -328,11 +351,9 @@ class CateFit(Shown):
             e = read_known(propensity, m, K)
         return e[:, 1:] / (e[:, :1] + e[:, 1:])
 
-    def _cate(self, values: Array, cross_fitted: bool) -> Cate:
-        group = self.trial.group if len(values) == len(self.trial) else None
-        labels = None if group is None or self.trial.groups is None else np.asarray(self.trial.groups)[group]
+    def _cate(self, values: Array, seen: int, labels: NDArray[Any] | None = None) -> Cate:
         one = values[:, 0] if values.shape[1] == 1 else values
-        return Cate(one, self.trial.contrasts, cross_fitted, self.name, self.target, labels if cross_fitted else None)
+        return Cate(one, self.trial.contrasts, not seen, self.name, self.target, labels, seen)
 
     def content(self) -> SummaryContent:
         """Learner, models, folds and the spread of effects."""
@@ -352,22 +373,3 @@ class CateFit(Shown):
             ("Effects out of fold", spread),
         )
         return SummaryContent("Conditional average treatment effects", (SummaryFacts(facts),))
-
-
-def same_rows(X: Any, learnt: Any) -> bool:
-    """Whether X holds the rows that were learnt from, in their order."""
-    if X is learnt:
-        return True
-    if type(X) is not type(learnt) or X.shape != learnt.shape:
-        return False
-    if isinstance(X, pd.DataFrame):
-        return X.reset_index(drop=True).equals(learnt.reset_index(drop=True))
-    if isinstance(X, np.ndarray):
-        return bool(np.array_equal(X, learnt))
-    return bool(abs(X - learnt).nnz == 0)
-
-
-def _pandas(X: Any) -> pd.DataFrame:
-    from mixedfx.design.frame import to_pandas
-
-    return to_pandas(X)

@@ -97,7 +97,7 @@ def explain_cate(fit: CateFit, X: Any = None, contrast: str | None = None) -> Ex
     if fit.learner.outcome == "joint":
         raise OptionError("the effect of an S-learner has no model of its own", hint="Explain a T- or R-learner.")
     k = _which(fit, contrast)
-    rows = fit.trial.X if X is None else X
+    rows = fit.trial.X if X is None else fit.trial.covariates(X)
     models = fit.models_of_all
     if fit.learner.regressions is None:
         parts = [(1.0, models[0][k + 1]), (-1.0, models[0][0])]

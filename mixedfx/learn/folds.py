@@ -86,6 +86,48 @@ def make_folds(
     return own[groups]
 
 
+def folds_of(
+    given: Any, arm: Codes, arms: tuple[Any, ...], group: Codes | None, target: Target, seed: int | None
+) -> Codes:
+    """(n,) fold numbers, made or chosen by the caller, that leave something to learn from and suit the target.
+
+    Raises
+    ------
+    OptionError
+        As `make_folds` and `read_folds`; all rows of an arm in one fold; new groups that the folds split.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.learn.folds import folds_of
+    >>> folds_of([4, 4, 7, 7], np.array([0, 1, 0, 1]), ("a", "b"), None, "these groups", 0)
+    array([0, 0, 1, 1])
+    """
+    check_option("target", target, TARGETS)
+    chosen = read_folds(given, len(arm))
+    split = make_folds(given, arm, group, target, seed) if chosen is None else chosen
+    inside = np.zeros((len(arms), int(split.max()) + 1), dtype=bool)
+    inside[arm, split] = True
+    alone = np.flatnonzero(inside.sum(axis=1) == 1)
+    if len(alone):
+        named = ", ".join(str(arms[k]) for k in alone)
+        raise OptionError(
+            f"all rows of an arm are in one fold ({named}): without it there is nothing to learn that arm from",
+            hint='Use other folds, or target="these groups", which spreads every arm over the folds.',
+        )
+    if chosen is not None and target == "new groups":
+        if group is None:
+            raise OptionError('target="new groups" without groups', hint="Say which column holds them: groups=.")
+        pairs = np.unique(np.column_stack([group, split]), axis=0)
+        parted = int((np.bincount(pairs[:, 0]) > 1).sum())
+        if parted:
+            raise OptionError(
+                f'the folds split {parted} groups, and target="new groups" holds groups out as a whole',
+                hint="Give all rows of a group one fold, or a number of folds.",
+            )
+    return split
+
+
 def read_folds(given: Any, n: int) -> Codes | None:
     """(n,) fold numbers that the caller chose; None where only their number was said.
 

@@ -56,18 +56,21 @@ def policy_value(
     policy
         Whom to treat: (n,) arms, or probabilities of the second of two arms (0/1, booleans), or (n, K) probabilities.
         Or a dictionary of several, by name: ``{"chosen": ..., "all": 1, "none": 0}``, a number being one for everybody.
+        Of two arms, 0 and 1 mean not treated and treated whatever the arms are called; whole numbers for each row that
+        could be labels of arms as well, and would then mean something else, are refused.
     y, w
         (n,) outcomes and treatments; or `Scores` in the place of y, and nothing else.
     propensity
         Probabilities of arms, as in `mixedfx.cate`.
     method
-        ``"ipw"``, or ``"aipw"``, which needs `outcomes`. Where None: aipw of `Scores`, else ipw.
+        ``"ipw"``, or ``"aipw"``, which needs `outcomes`. Where None: aipw of `Scores` or with `outcomes`, else ipw.
     outcomes
         (n, K) expected outcomes in each arm, cross-fitted.
     cluster
         (n,) clusters of dependent rows; the groups of `Scores` where None.
     by
-        (n,) groups of people, whose values and shares are told apart in `groups`.
+        (n,) groups of people, whose values and shares are told apart in `groups`. Their errors are those of sums over
+        clusters too: NaN in a group that lies within one cluster.
     level
         Probability that intervals hold.
 
@@ -79,9 +82,10 @@ def policy_value(
     Raises
     ------
     DataError
-        Lengths that differ, policies that are no probabilities, propensities of 0 or 1: by counts.
+        Lengths that differ, policies that are no probabilities, numbers that could be arms or probabilities,
+        propensities of 0 or 1: by counts.
     OptionError
-        AIPW without outcome models, an unknown method.
+        AIPW without outcome models, outcome models that IPW would not use, an unknown method, no policy.
 
     Notes
     -----
@@ -101,12 +105,16 @@ def policy_value(
     check_level(level)
     gamma, labels, cluster = _arm_scores(y, w, propensity, method, outcomes, cluster)
     given = policy if isinstance(policy, Mapping) else {"policy": policy}
+    if not given:
+        raise OptionError("there is no policy", hint='Give one, or several by name: {"all": 1, "none": 0}.')
     shares = {str(name): read_policy(one, labels, len(gamma), str(name)) for name, one in given.items()}
     V = np.column_stack([(share * gamma).sum(axis=1) for share in shares.values()])
     treated = np.column_stack([1 - share[:, 0] for share in shares.values()])
     codes, _ = group_codes(cluster, len(gamma))
     people, names = group_codes(by, len(gamma))
-    groups = None if people is None or names is None else _by_group(tuple(shares), V, treated, people, names, level)
+    groups = (
+        None if people is None or names is None else _by_group(tuple(shares), V, treated, people, names, codes, level)
+    )
     return PolicyValue(tuple(shares), V, treated, codes, level, groups)
 
 
@@ -212,7 +220,7 @@ def read_policy(given: Any, labels: tuple[Any, ...], n: int, name: str = "policy
     Raises
     ------
     DataError
-        Another length, numbers that are neither arms nor probabilities, by counts.
+        Another length, numbers that are neither arms nor probabilities or could be either, by counts.
 
     Examples
     --------
@@ -220,16 +228,23 @@ def read_policy(given: Any, labels: tuple[Any, ...], n: int, name: str = "policy
     >>> read_policy(["b", "a"], ("a", "b"), 2)
     array([[0., 1.],
            [1., 0.]])
+    >>> read_policy(1, (1, 2), 1)  # treated, and not the arm called 1
+    array([[0., 1.]])
     """
     K = len(labels)
     values = np.asarray(given)
     if values.ndim == 0:
-        values = np.full(n, values.item())
-    if values.shape == (n, K) and values.dtype.kind in "fiub":
+        values = np.full(n, float(values) if K == 2 and values.dtype.kind in "fiub" else values.item())
+    numbers = values.dtype.kind in "fiub"
+    if values.shape == (n, K) and numbers:
         share = values.astype(np.float64)
     elif values.shape != (n,):
         raise DataError(f"{name} has shape {values.shape}; there are {n} rows", hint="One decision for each row.")
-    elif K == 2 and values.dtype.kind in "fiub" and not _are_labels(values, labels):
+    elif K > 2 and values.dtype.kind == "b":
+        raise DataError(
+            f"{name} is yes or no, and there are {K} arms", hint=f"Say which: {', '.join(map(str, labels))}."
+        )
+    elif K == 2 and numbers and not _are_labels(values, labels, name):
         second = values.astype(np.float64)
         share = np.column_stack([1 - second, second])
     else:
@@ -251,10 +266,24 @@ def read_policy(given: Any, labels: tuple[Any, ...], n: int, name: str = "policy
     return share
 
 
-def _are_labels(values: NDArray[Any], labels: tuple[Any, ...]) -> bool:
-    """Whether numbers name arms that are numbers other than 0 and 1."""
+def _are_labels(values: NDArray[Any], labels: tuple[Any, ...], name: str) -> bool:
+    """Whether numbers can only be labels of the two arms, and not probabilities of the second.
+
+    Zeros and ones of type bool or float say not treated and treated. Other numbers that are both probabilities and
+    labels, and mean something else as the one than as the other, are refused (`DataError`).
+    """
     numbers = all(isinstance(label, int | float | np.number) and not isinstance(label, bool) for label in labels)
-    return numbers and set(labels) != {0, 1} and bool(np.isin(values, list(labels)).all())
+    if values.dtype.kind == "b" or not numbers or not np.isin(values, list(labels)).all():
+        return False
+    if not ((values >= 0) & (values <= 1)).all():
+        return True
+    second = values == labels[1]
+    if (second == values).all() or (values.dtype.kind == "f" and np.isin(values, (0, 1)).all()):
+        return False
+    raise DataError(
+        f"{name} holds numbers that are labels of arms ({labels[0]} and {labels[1]}) and probabilities of treatment",
+        hint="Give booleans or floats (1.0: treated, 0.0: not), or (n, 2) probabilities of the arms.",
+    )
 
 
 def _arm_scores(
@@ -275,7 +304,9 @@ def _arm_scores(
     outcome, (arm, labels) = read_outcome(y, n), read_arms(w, n)
     e = checked(read_known(propensity, n, len(labels)), arm, None, known=True)
     mu = np.zeros((n, len(labels)))
-    if method == "aipw":
+    if method == "ipw" and outcomes is not None:
+        raise OptionError("method='ipw' does not use outcomes=", hint='Say method="aipw", or leave one of the two out.')
+    if method == "aipw" or outcomes is not None:
         if outcomes is None:
             raise OptionError("method='aipw' needs outcomes=", hint="Give expected outcomes (n, K), or mx.dr_scores.")
         mu = np.asarray(outcomes, dtype=np.float64)
@@ -285,17 +316,23 @@ def _arm_scores(
 
 
 def _by_group(
-    names: tuple[str, ...], V: Array, treated: Array, people: Codes, labels: pd.Index, level: float
+    names: tuple[str, ...],
+    V: Array,
+    treated: Array,
+    people: Codes,
+    labels: pd.Index,
+    cluster: Codes | None,
+    level: float,
 ) -> pd.DataFrame:
-    """Value and share treated of each policy in each group, rows independent within a group."""
+    """Value and share treated of each policy in each group, errors those of sums over clusters within the group."""
     rows = []
     for g, label in enumerate(labels):
         own = people == g
         n = int(own.sum())
-        value = V[own].mean(axis=0)
-        se = V[own].std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(names), np.nan)
+        codes = None if cluster is None else np.unique(cluster[own], return_inverse=True)[1]
+        value, covariance = means(V[own], np.ones((n, 1)), codes)
         told = {"group": [label] * len(names), "policy": list(names), "n": n, "share": treated[own].mean(axis=0)}
-        rows.append(_with_interval(told, value, se, level))
+        rows.append(_with_interval(told, value, np.sqrt(np.diag(covariance)), level))
     return pd.concat(rows, ignore_index=True)
 
 

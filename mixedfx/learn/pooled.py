@@ -36,7 +36,6 @@ from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.result import Effects
 from mixedfx.effects.subgroups import ByLike
 from mixedfx.errors import DataError, OptionError, check_option
-from mixedfx.learn.base_frame import find_column
 from mixedfx.learn.cells import effects_of_cells, find_cells
 from mixedfx.learn.folds import group_codes
 from mixedfx.learn.scores import Scores, read_scores
@@ -154,7 +153,7 @@ def pool_scores(
         estimates=np.asarray(cells.averaging @ values),
         covariance=np.diag(np.asarray(cells.averaging.power(2) @ own)),
         linear=partial(_linear, fit, functional),
-        model=f"{SCORE} ~ {right}",
+        model=right,
         uncertainty=fit.uncertainty,
         account=ScoreModel(fit),
         code=f"mx.pool_scores(scores, {formula!r}, data",
@@ -255,7 +254,12 @@ def _variance_column(variances: str | None, right: str, frame: pd.DataFrame) -> 
     if variances is None:
         return None
     if variances != "largest":
-        return find_column(frame, variances)
+        if variances not in frame.columns:
+            columns = ", ".join(name for name in frame.columns if name != SCORE)
+            raise OptionError(
+                f"variances={variances!r} is no column of the data", hint=f'Use "largest", None, or one of {columns}.'
+            )
+        return variances
     from mixedfx.formula.parse import parse_formula
 
     factors = {f for term in parse_formula(f"{SCORE} ~ {right}").random for f in term.group}

@@ -37,6 +37,8 @@ class Cate:
         Whom they are for.
     groups
         (n,) groups, where they are known.
+    seen
+        How many of the rows are like one that the learner was fitted to.
     """
 
     values: Array
@@ -45,6 +47,7 @@ class Cate:
     learner: str = ""
     target: str = ""
     groups: NDArray[Any] | None = None
+    seen: int = 0
 
     def __len__(self) -> int:
         return len(self.values)
@@ -57,7 +60,7 @@ class Cate:
         if contrast not in self.contrasts:
             raise OptionError(f"there is no contrast {contrast!r}", hint=f"Contrasts: {', '.join(self.contrasts)}.")
         values = self.values if self.values.ndim == 1 else self.values[:, self.contrasts.index(contrast)]
-        return Cate(values, (contrast,), self.cross_fitted, self.learner, self.target, self.groups)
+        return Cate(values, (contrast,), self.cross_fitted, self.learner, self.target, self.groups, self.seen)
 
     def __repr__(self) -> str:
         made = "cross-fitted" if self.cross_fitted else "in sample"
@@ -99,11 +102,26 @@ def read_cross_fitted(cate: Any, n: int, cross_fitted: bool | None) -> Array:
     if not told:
         why = (
             "are predictions for the rows that the learner was fitted to"
+            + (f" ({cate.seen} of {len(cate)})" if cate.seen else "")
             if isinstance(cate, Cate)
             else "are numbers that do not say whether they were cross-fitted"
         )
         raise OptionError(
             f"these effects {why}: judged on their own rows they look better than they are",
-            hint="Use fit.out_of_fold; or say cross_fitted=True of numbers that no model of the same rows made.",
+            hint="Use fit.out_of_fold; say fit.predict(X, other_people=True) of others with the same covariates, or "
+            "cross_fitted=True of numbers that no model of the same rows made.",
         )
     return read_effects(cate, n)
+
+
+def alike(tau: Array) -> bool:
+    """Whether effects differ by no more than rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.learn.predicted import alike
+    >>> alike(np.array([0.1, 0.1 + 1e-15])), alike(np.array([0.1, 0.2]))
+    (True, False)
+    """
+    return bool(np.ptp(tau) <= 1e-12 * max(1.0, np.abs(tau).max()))

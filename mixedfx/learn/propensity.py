@@ -80,7 +80,7 @@ def read_known(given: Any, n: int, n_arms: int) -> Array:
     Raises
     ------
     DataError
-        Another shape, probabilities that are missing, or that do not sum to one, by counts.
+        Another shape, probabilities that are missing, outside 0 to 1, or that do not sum to one, by counts.
 
     Examples
     --------
@@ -102,6 +102,12 @@ def read_known(given: Any, n: int, n_arms: int) -> Array:
             f"propensities have shape {np.shape(given)}; there are {n} rows and {n_arms} arms",
             hint=f"Give {also}one for each row and arm: ({n}, {n_arms}).",
         )
+    none = np.flatnonzero(((values < 0) | (values > 1)).any(axis=1))
+    if len(none):
+        raise DataError(
+            f"{len(none)} known propensities are below 0 or above 1, and so no probabilities: {some_rows(none)}",
+            hint="Give probabilities; percentages are divided by 100.",
+        )
     odd = np.flatnonzero(~np.isfinite(values).all(axis=1) | (np.abs(values.sum(axis=1) - 1) > 1e-6))
     if len(odd):
         raise DataError(
@@ -109,6 +115,30 @@ def read_known(given: Any, n: int, n_arms: int) -> Array:
             hint="The probabilities of all arms sum to one.",
         )
     return values
+
+
+def clipped(e: Array, least: float) -> Array:
+    """(n, K) probabilities that are at least `least` and sum to one.
+
+    Those below are raised to it and the others of the row scaled down, again where one of these falls below.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.learn.propensity import clipped
+    >>> clipped(np.array([[0.0, 1.0], [0.3, 0.7]]), 0.1)
+    array([[0.1, 0.9],
+           [0.3, 0.7]])
+    """
+    low = np.zeros(e.shape, dtype=bool)
+    out = e
+    while ((out < least) & ~low).any():
+        low |= out < least
+        rest = np.where(low, 0.0, e)
+        room = 1 - least * low.sum(axis=1, keepdims=True)
+        scaled = rest * room / np.where(low.all(axis=1, keepdims=True), 1.0, rest.sum(axis=1, keepdims=True))
+        out = np.where(low.any(axis=1, keepdims=True), np.where(low, least, scaled), e)
+    return out
 
 
 def checked(e: Array, arm: Codes, clip: float | None, *, known: bool) -> Array:
@@ -129,8 +159,7 @@ def checked(e: Array, arm: Codes, clip: float | None, *, known: bool) -> Array:
     if clip is not None:
         if not 0 < clip < 1 / e.shape[1]:
             raise OptionError(f"clip={clip!r} is no small probability", hint="Use clip=0.01, say.")
-        e = np.clip(e, clip, None)
-        e = e / e.sum(axis=1, keepdims=True)
+        e = clipped(e, clip)
     out = np.flatnonzero(((e <= 0) | (e >= 1)).any(axis=1))
     if len(out):
         zero, one = int((e[:, 1:] <= 0).any(axis=1).sum()), int((e[:, 0] <= 0).sum())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mixedfx.errors import DataError, OptionError, check_level, some_rows
 from mixedfx.learn.clusters import means
 from mixedfx.learn.crossfit import Plan, check_model, cross_fit, mean_of, probabilities
-from mixedfx.learn.folds import Target, make_folds, read_folds
+from mixedfx.learn.folds import Target, folds_of
 from mixedfx.learn.models import outcome_model, propensity_model
 from mixedfx.learn.propensity import OverlapReport, checked, overlap, read_known
 from mixedfx.learn.pseudo_outcomes import arm_scores
@@ -82,8 +82,7 @@ def dr_scores(
     [['1 - 0', 4000]]
     """
     trial = read_trial(X, y, w, groups)
-    given = read_folds(folds, len(trial))
-    split = make_folds(folds, trial.arm, trial.group, target, seed) if given is None else given  # pyright: ignore
+    split = folds_of(folds, trial.arm, trial.arms, trial.group, target, seed)
     first = outcome_model(outcome, trial.binary, small=True, seed=seed)
     second = propensity_model(propensity, small=True, seed=seed)
     check_model(first, "outcome")
@@ -150,6 +149,10 @@ class Scores(Shown):
         names = self.trial.contrasts
         if contrast is None and len(names) == 1:
             return self.values
+        if contrast is None:
+            raise OptionError(
+                f"scores are of {len(names)} effects", hint=f"Say which by contrast=. Contrasts: {', '.join(names)}."
+            )
         if contrast not in names:
             raise OptionError(f"there is no contrast {contrast!r}", hint=f"Contrasts: {', '.join(names)}.")
         return np.asarray(self.values).reshape(len(self), -1)[:, names.index(contrast)]

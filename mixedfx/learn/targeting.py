@@ -1,4 +1,4 @@
-r"""Ranking people by predicted effects: budget curves, targeting operator characteristic, RATE and calibration.
+r"""Ranking people by predicted effects: budget curves, targeting operator characteristic, RATE.
 
 People are ordered by falling effect; delta_i are doubly robust scores of the effect and c_i weights (once each, or as
 often as a bootstrap sample holds them). With S(q) the sum of c delta over the share q of people at the top, and C the
@@ -13,13 +13,11 @@ mean score of their tie. RATE is zero where ranking is no better than chance.
 
 **Bands.** Clusters are drawn with replacement (rows where there are none), each sample with its own thresholds; the
 ranking is that of the cross-fitted effects, given. The band of a curve is pointwise.
-
-**Calibration.** The slope of a regression of delta on the predicted effect is 1 where effects are as different as they
-are said to be, and below where predictions overfit; its error is cluster-robust.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -29,14 +27,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import OptionError, check_count, check_level, check_option, check_seed
+from mixedfx.errors import (
+    ConstantEffectsWarning,
+    OptionError,
+    check_count,
+    check_level,
+    check_option,
+    check_seed,
+    outside,
+)
 from mixedfx.learn import clusters
 from mixedfx.learn.folds import group_codes
 from mixedfx.learn.policy import _shown
-from mixedfx.learn.predicted import read_cross_fitted
+from mixedfx.learn.predicted import alike, read_cross_fitted
 from mixedfx.learn.scores import Scores, read_scores
 from mixedfx.progress import Asked, Progress
-from mixedfx.results.render import Shown, SummaryContent, SummaryFacts, SummaryTable
+from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,6 +111,11 @@ def targeting(
     DataError
         Scores or effects of another length, or NaN, by counts.
 
+    Warns
+    -----
+    ConstantEffectsWarning
+        Effects that are all alike, whose RATE is zero and has no p-value (NaN).
+
     Examples
     --------
     >>> import numpy as np
@@ -125,6 +136,14 @@ def targeting(
     delta = read_scores(scores, None, contrast)
     n, sign = len(delta), 1.0 if benefit == "higher" else -1.0
     tau = sign * read_cross_fitted(cate, n, cross_fitted)
+    constant = alike(tau)
+    if constant:
+        tau = np.zeros(n)
+        warnings.warn(
+            "the effects are all alike: they rank nobody, RATE is zero and has no p-value",
+            ConstantEffectsWarning,
+            stacklevel=outside(),
+        )
     if isinstance(scores, Scores):
         baseline = scores.arms[:, 0] if baseline is None else baseline
         cluster = scores.trial.group if cluster is None else cluster
@@ -142,6 +161,8 @@ def targeting(
             weights = counts[:, ranked.order if codes is None else codes[ranked.order]]
             curves[:, own], rates[own] = ranked.curves(weights, at), ranked.rates(weights)
             report(own.stop)
+    if constant:  # what is left is rounding
+        estimates, rates = (estimates[0], np.zeros(2)), np.zeros((n_boot, 2))
     return Targeting(at, *estimates, curves, rates, level, n, G if codes is not None else None, sign)
 
 
@@ -265,7 +286,10 @@ class Targeting(Shown):
 
     @property
     def rate(self) -> pd.DataFrame:
-        """AUTOC and Qini: measure, estimate, std_error (of the bootstrap), lower, upper, p_value (of zero)."""
+        """AUTOC and Qini: measure, estimate, std_error (of the bootstrap), lower, upper, p_value (of zero).
+
+        Of constant effects, which rank nobody, all are zero and the p-value is NaN.
+        """
         se = self.rate_draws.std(axis=0, ddof=1)
         z = NormalDist().inv_cdf(0.5 + self.level / 2)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -292,106 +316,3 @@ class Targeting(Shown):
         ))  # fmt: skip
         tables = _shown("Rank-weighted average treatment effect", self.rate), _shown("Budgets", self.curve)
         return SummaryContent("Targeting by predicted effects", (facts, *tables))
-
-
-def calibration(
-    cate: Any,
-    scores: Any,
-    *,
-    bins: int = 10,
-    cluster: Any = None,
-    contrast: str | None = None,
-    level: float = 0.95,
-    cross_fitted: bool | None = None,
-) -> Calibration:
-    """Whether predicted effects are as different as they say: the slope of doubly robust scores on them.
-
-    Parameters
-    ----------
-    cate, scores, cluster, contrast, cross_fitted
-        As in `mixedfx.targeting`.
-    bins
-        Groups of people of like predictions, for the picture.
-    level
-        Probability that intervals hold.
-
-    Returns
-    -------
-    Calibration
-        `table` (slope, and the mean effect), `bins`, `plot`.
-
-    Raises
-    ------
-    OptionError
-        In-sample effects, or effects that are all alike.
-    DataError
-        Scores or effects of another length, or NaN, by counts.
-
-    Examples
-    --------
-    >>> import mixedfx as mx
-    >>> found = mx.calibration([0.0, 1.0, 2.0, 3.0], [0.1, 0.4, 1.1, 1.4], bins=2, cross_fitted=True)
-    >>> float(found.table["estimate"].iloc[0].round(3))  # effects differ half as much as they were said to
-    0.46
-    """
-    check_level(level)
-    check_count("bins", bins, 2)
-    delta = read_scores(scores, None, contrast)
-    tau = read_cross_fitted(cate, len(delta), cross_fitted)
-    if isinstance(scores, Scores) and cluster is None:
-        cluster = scores.trial.group
-    codes, _ = group_codes(cluster, len(delta))
-    if np.ptp(tau) <= 1e-12 * max(1.0, np.abs(tau).max()):
-        raise OptionError("the effects are all alike: there is no slope", hint="Ask scores.average() for their level.")
-    X = np.column_stack([np.ones(len(tau)), tau - tau.mean()])
-    b, V = clusters.least_squares(X, delta, codes)
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    se = np.sqrt(np.diag(V))[::-1]
-    found = b[::-1]
-    table = pd.DataFrame({
-        "term": ["slope", "mean effect"], "estimate": found, "std_error": se, "lower": found - z * se,
-        "upper": found + z * se, "predicted": [1.0, tau.mean()],
-    })  # fmt: skip
-    place = np.minimum((np.argsort(np.argsort(tau, kind="stable")) * bins) // len(tau), bins - 1)
-    member = (place[:, None] == np.arange(bins)).astype(np.float64)
-    mean, W = clusters.means(np.broadcast_to(delta[:, None], member.shape), member, codes)
-    half = z * np.sqrt(np.diag(W))
-    predicted = (member * tau[:, None]).sum(axis=0) / member.sum(axis=0)
-    rows = {"n": member.sum(axis=0).astype(int), "predicted": predicted, "estimate": mean}
-    return Calibration(table, pd.DataFrame({**rows, "lower": mean - half, "upper": mean + half}), level)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Calibration(Shown):
-    """How predicted effects compare with scores.
-
-    Attributes
-    ----------
-    table
-        slope (1 where calibrated) and mean effect: term, estimate, std_error, lower, upper, predicted.
-    bins
-        People of like predictions, the lowest first: n, predicted (mean effect), estimate (mean score), lower, upper.
-    level
-        Probability that intervals hold.
-    """
-
-    table: pd.DataFrame
-    bins: pd.DataFrame
-    level: float
-
-    @property
-    def slope(self) -> float:
-        """1 where effects are as different as they are said to be; below where predictions overfit."""
-        return float(self.table["estimate"].iloc[0])
-
-    def plot(self, ax: Axes | None = None) -> Picture:
-        """Mean scores over mean predictions of people of like predictions, with the line of equality."""
-        from mixedfx.plots.picture import Picture
-        from mixedfx.plots.targeting import calibration_points
-
-        return Picture(calibration_points(self.bins, level=self.level, ax=ax))
-
-    def content(self) -> SummaryContent:
-        """Slope and bins."""
-        tables: tuple[SummaryTable, ...] = (_shown("", self.table), _shown("People of like predictions", self.bins))
-        return SummaryContent("Calibration of predicted effects", tables)

@@ -38,6 +38,8 @@ class Trial:
         (n,) codes of the groups and their labels; None where there are none.
     names
         What outcome and treatment are called.
+    taken
+        Columns of the frame given that are outcome or treatment, and so no covariates.
     """
 
     X: Any
@@ -47,6 +49,7 @@ class Trial:
     group: Codes | None = None
     groups: pd.Index | None = None
     names: tuple[str, str] = ("outcome", "treatment")
+    taken: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -60,6 +63,22 @@ class Trial:
     def contrasts(self) -> tuple[str, ...]:
         """Names of the K - 1 effects."""
         return tuple(f"{arm} - {self.arms[0]}" for arm in self.arms[1:])
+
+    def covariates(self, X: Any) -> Any:
+        """Covariates of other people as models read them: the columns learnt from, in their order.
+
+        Raises
+        ------
+        DataError
+            Columns that are not there, or dates.
+        """
+        rows = as_covariates(X)
+        if not isinstance(rows, pd.DataFrame) or not isinstance(self.X, pd.DataFrame):
+            return rows
+        missing = [str(name) for name in self.X.columns if name not in rows.columns]
+        if missing:
+            raise DataError(f"X lacks columns that were learnt from: {', '.join(missing)}")
+        return rows[list(self.X.columns)]
 
 
 def read_trial(X: Any, y: Any, w: Any, groups: Any = None) -> Trial:
@@ -77,7 +96,7 @@ def read_trial(X: Any, y: Any, w: Any, groups: Any = None) -> Trial:
     Raises
     ------
     DataError
-        Lengths that differ, outcomes or treatments that are missing (by counts), a treatment with one value.
+        Lengths that differ, outcomes or treatments that are missing (by counts), a treatment with one value, dates.
 
     Warns
     -----
@@ -86,13 +105,12 @@ def read_trial(X: Any, y: Any, w: Any, groups: Any = None) -> Trial:
     """
     if is_frame(X) and not isinstance(X, pd.DataFrame):
         X = to_pandas(X)
-    elif isinstance(X, list):
-        X = np.asarray(X)
     names = (y if isinstance(y, str) else _name(y, "outcome"), w if isinstance(w, str) else _name(w, "treatment"))
     taken = [name for name in (y, w) if isinstance(name, str)]
     y, w, groups = _column(X, y, "y"), _column(X, w, "w"), _column(X, groups, "groups")
     if taken:
         X = X.drop(columns=taken)
+    X = as_covariates(X)
     if len(np.shape(X)) != 2:
         raise DataError(f"X has shape {np.shape(X)}", hint="Give rows and columns: a frame, or an array (n, p).")
     n = X.shape[0]
@@ -101,7 +119,64 @@ def read_trial(X: Any, y: Any, w: Any, groups: Any = None) -> Trial:
     group, labels = group_codes(groups, n)
     if group is not None and labels is not None:
         warn_one_arm(group, labels, arm, len(arms))
-    return Trial(X, outcome, arm, arms, group, labels, names)
+    return Trial(X, outcome, arm, arms, group, labels, names, tuple(taken))
+
+
+def as_covariates(X: Any) -> Any:
+    """A frame, an array of numbers or a sparse matrix, as models read it: text and other objects become categories.
+
+    Raises
+    ------
+    DataError
+        Dates and times, by column; arrays of text.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.learn.trial import as_covariates
+    >>> as_covariates(pd.DataFrame({"kind": ["a", "b"], "age": [3, 4]})).dtypes.astype(str).tolist()
+    ['category', 'int64']
+    """
+    if hasattr(X, "toarray"):
+        return X
+    if not is_frame(X):
+        array = np.asarray(X)
+        if array.dtype.kind in "fiub":
+            return array
+        _refuse_dates(pd.DataFrame({"X": array.ravel()}))
+        try:
+            return array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise DataError("X is an array of text", hint="Give a frame, whose columns have types.") from None
+    frame = X if isinstance(X, pd.DataFrame) else to_pandas(X)
+    changed: dict[int, pd.Series] = {}
+    for at, dtype in enumerate(frame.dtypes):
+        column = frame.iloc[:, at]
+        if pd.api.types.is_object_dtype(dtype):
+            column = column.infer_objects()
+        if pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
+            column = column.astype("category")
+        if column.dtype != dtype:
+            changed[at] = column
+    if changed:
+        columns = [changed[at] if at in changed else frame.iloc[:, at] for at in range(frame.shape[1])]
+        frame = pd.concat(columns, axis=1).set_axis(frame.columns, axis=1)
+    _refuse_dates(frame)
+    return frame
+
+
+def _refuse_dates(frame: pd.DataFrame) -> None:
+    """Refuse columns of dates and times (`DataError`)."""
+    dates = [
+        str(name)
+        for name, dtype in zip(frame.columns, frame.dtypes, strict=True)
+        if dtype.kind in "mM" or isinstance(dtype, pd.PeriodDtype)
+    ]
+    if dates:
+        raise DataError(
+            f"X holds dates or times, which models do not read: {', '.join(dates)}",
+            hint="Make numbers of them (days since a date) or categories (month), or leave them out.",
+        )
 
 
 def read_outcome(y: Any, n: int) -> Array:

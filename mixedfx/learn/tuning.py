@@ -108,7 +108,9 @@ def tune_cate(
     trial = read_trial(X, y, w, groups)
     split = make_folds(folds, trial.arm, trial.group, target, seed)
     asked = _candidates(candidates)
-    own: dict[str, Any] = {"groups": trial.group, "clip": clip, "n_jobs": n_jobs, "progress": False}
+    own: dict[str, Any] = {
+        "groups": trial.group, "target": target, "clip": clip, "n_jobs": n_jobs, "progress": False
+    }  # fmt: skip
     scores = dr_scores(
         trial.X, trial.y, trial.arm, outcome=outcome, propensity=propensity, folds=split, seed=seed, **own
     )
@@ -229,10 +231,18 @@ def _candidates(given: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
     out = []
     for learner, grids in given.items():
         find_learner(learner)
-        for parameters in package("sklearn.model_selection").ParameterGrid(grids):
+        try:
+            grid = list(package("sklearn.model_selection").ParameterGrid(grids))
+        except (TypeError, ValueError) as error:
+            raise OptionError(
+                f"{learner}: the grid is none: {error}",
+                hint='Give lists, of one value too: {"effect": [model], "effect__max_depth": [2, 4]}.',
+            ) from None
+        for parameters in grid:
             for name in parameters:
                 if name.partition("__")[0] not in PARTS:
                     raise OptionError(f"{learner}: there is no part {name!r}", hint=f"Parts: {', '.join(PARTS)}.")
+            _with_parameters(parameters)
             out.append((learner, parameters))
     if not out:
         raise OptionError("there are no candidates", hint='Give {"R": {"effect": [...]}}.')
@@ -244,22 +254,40 @@ def _fit(
     split: NDArray[np.intp], seed: int | None, own: Mapping[str, Any],
 ) -> CateFit:  # fmt: skip
     """Fit one candidate to some rows."""
-    models = {name: value for name, value in parameters.items() if name in PARTS}
+    models = _with_parameters(parameters)
     if known is not None:
         models["propensity"] = known if np.ndim(known) == 0 or len(known) != len(trial) else np.asarray(known)[rows]
-    for name, value in parameters.items():
-        part, _, key = name.partition("__")
-        if key:
-            model = models.get(part)
-            if not hasattr(model, "set_params"):
-                raise OptionError(f"{name} needs a model", hint=f'Give one: "{part}": [model].')
-            models[part] = package("sklearn.base").clone(model).set_params(**{key: value})
     group = None if trial.group is None else trial.group[rows]
     folds = np.unique(split[rows], return_inverse=True)[1]
     options = {**own, "groups": group}
     return cate(
         learner, take(trial.X, rows), trial.y[rows], trial.arm[rows], folds=folds, seed=seed, **models, **options
     )
+
+
+def _with_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Models of the parts with their parameters set.
+
+    Raises
+    ------
+    OptionError
+        Parameters without a model, or of which it has none.
+    """
+    models = {name: value for name, value in parameters.items() if name in PARTS}
+    for name, value in parameters.items():
+        part, _, key = name.partition("__")
+        if not key:
+            continue
+        model: Any = models.get(part)
+        if not hasattr(model, "set_params"):
+            raise OptionError(f"{name} needs a model", hint=f'Give one: "{part}": [model].')
+        if key not in model.get_params():
+            raise OptionError(
+                f"{type(model).__name__} has no parameter {key!r} ({name})",
+                hint=f"Parameters: {', '.join(sorted(model.get_params()))}.",
+            )
+        models[part] = package("sklearn.base").clone(model).set_params(**{key: value})
+    return models
 
 
 def _told(parameters: Mapping[str, Any]) -> dict[str, Any]:

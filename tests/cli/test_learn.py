@@ -45,6 +45,19 @@ def test_it_says_what_python_says(file, tmp_path, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_arms_called_one_and_two_have_the_values_of_arms_called_zero_and_one(file, tmp_path, capsys):
+    data = pd.read_csv(file)
+    other, found = tmp_path / "arms.csv", []
+    data.assign(intervention=data["intervention"] + 1).to_csv(other, index=False)
+    for name in (file, str(other)):
+        out = tmp_path / "out.json"
+        assert run(["learn", name, *ASKED, "--propensity", "e", "--learner", "T", "--json", str(out)]) == 0
+        found.append(pd.DataFrame(json.loads(out.read_text())["policies"]).set_index("policy"))
+    capsys.readouterr()
+    pd.testing.assert_frame_equal(found[0], found[1])
+    assert found[1].loc["all", "share"] == 1
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

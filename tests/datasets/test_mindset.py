@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mixedfx as mx
-from mixedfx.errors import DataError
+from mixedfx.errors import DataError, OptionError
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +82,25 @@ def test_a_seed_gives_one_data_set():
 def test_nonsense_is_refused(options, says):
     with pytest.raises(DataError, match=says):
         mx.datasets.simulate_mindset(0, **options)
+
+
+@pytest.mark.parametrize(
+    ("seed", "options", "says"),
+    [
+        (-1, {}, "seed=-1 is not a whole number from 0"),
+        (0.5, {}, "seed=0.5 is not a whole number from 0"),
+        (0, {"n": 4000.5}, "n=4000.5 is not a whole number from 1"),
+        (0, {"n": 36_001}, "n=36001 pupils are more than the schools hold"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(seed, options, says):
+    with pytest.raises(OptionError, match=says):
+        mx.datasets.simulate_mindset(seed, **options)
+
+
+def test_as_many_pupils_come_as_were_asked_for():
+    for n in (3040, 10_391, 36_000):
+        data, _ = mx.datasets.simulate_mindset(3, n=n)
+        sizes = data["schoolid"].value_counts()
+        assert len(data) == n
+        assert (sizes.min(), sizes.max()) == (14, 529)

@@ -397,3 +397,114 @@ def test_the_page_says_what_was_done(trial):
         "1 - 0",
     ):
         assert part in page
+
+
+@pytest.fixture(scope="module")
+def mixed_rows():
+    """Numbers, categories and text, with missing values, of 300 people."""
+    X, y, w, _, _ = linear_trial(300)
+    rng = np.random.default_rng(4)
+    X = X.assign(kind=rng.choice(["a", "b", "c"], 300), grade=rng.integers(9, size=300))
+    X.loc[::7, "x2"] = np.nan
+    return X, y, w, mx.cate("T", X, y, w)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: X,
+        lambda X: X.iloc[::-1],
+        lambda X: X.iloc[5:9],
+        lambda X: X.sample(frac=1, random_state=0).reset_index(drop=True),
+        lambda X: X.astype({"grade": "float64"}),
+        lambda X: X.astype({"x1": "float32", "x2": "float32", "grade": "int8"}),
+        lambda X: X.astype({"kind": "category"}),
+        lambda X: X.astype({"grade": "Int64"}),
+        lambda X: X[["grade", "kind", "x2", "x1"]],
+        lambda X: pd.concat([X.assign(x1=X["x1"] + 1), X.iloc[[17]]]),
+    ],
+)
+def test_rows_that_were_learnt_from_are_known_in_any_order_and_type(mixed_rows, change):
+    X, _, _, fit = mixed_rows
+    found = fit.predict(change(X))
+    assert not found.cross_fitted
+    for judge in (lambda: mx.treat_best(found, 0.5), lambda: mx.calibration(found, found.values),
+                  lambda: mx.targeting(found, found.values)):  # fmt: skip
+        with pytest.raises(OptionError, match=r"the learner was fitted to \(\d+ of \d+\)"):
+            judge()
+
+
+def test_arrays_with_missing_values_are_known_again():
+    """NaN is NaN, in a copy, in single precision, in a frame and in a sparse matrix."""
+    X, y, w, _, _ = linear_trial(300)
+    rows = X.to_numpy(copy=True)
+    rows[::5, 1] = np.nan
+    fit = mx.cate("T", rows, y, w)
+    for seen in (rows.copy(), rows[::-1], rows.astype("float32"), rows[40:41], pd.DataFrame(rows)):
+        assert not fit.predict(seen).cross_fitted
+    assert fit.predict(rows + 0.01).cross_fitted
+    zeros = np.where(np.isnan(rows) | (np.abs(rows) < 0.3), 0.0, rows)
+    from_sparse = mx.cate("T", sparse.csr_array(zeros), y, w, outcome=LinearRegression())
+    assert not from_sparse.predict(sparse.csr_array(zeros[::-1])).cross_fitted
+    assert from_sparse._keys.tolist() == mx.cate("T", zeros, y, w, outcome=LinearRegression())._keys.tolist()
+
+
+def test_others_with_the_same_covariates_are_said_to_be_others(mixed_rows):
+    X, y, w, _ = mixed_rows
+    fit = mx.cate("T", X[["grade"]], y, w)
+    others = pd.DataFrame({"grade": [0, 3, 8]})
+    assert not fit.predict(others).cross_fitted
+    assert fit.predict(others, other_people=True).cross_fitted
+    with pytest.raises(OptionError, match="these are the rows that were learnt from"):
+        fit.predict(X[["grade"]].iloc[::-1], other_people=True)
+
+
+def test_as_many_others_are_not_put_into_the_groups_of_the_rows_learnt_from():
+    X, y, w, _, _ = linear_trial(300)
+    fit = mx.cate("T", X, y, w, groups=np.arange(300) % 10, outcome=LinearRegression())
+    assert fit.predict(X + 0.5).groups is None
+    assert fit.out_of_fold.groups is not None
+
+
+def test_outcome_and_treatment_are_left_out_of_what_is_predicted():
+    X, y, w, _, _ = linear_trial(300)
+    data = X.assign(y=y, w=w)
+    fit = mx.cate("T", data, "y", "w", outcome=LinearRegression())
+    np.testing.assert_array_equal(fit.predict(data).values, fit.predict(X).values)
+    assert not fit.predict(data).cross_fitted
+    with pytest.raises(DataError, match="X lacks columns that were learnt from: x2"):
+        fit.predict(data[["x1", "y", "w"]])
+
+
+def test_text_is_categories_and_dates_are_refused(mixed_rows):
+    X, y, w, fit = mixed_rows
+    as_category = mx.cate("T", X.astype({"kind": "category"}), y, w)
+    np.testing.assert_array_equal(fit.out_of_fold.values, as_category.out_of_fold.values)
+    objects = X.astype({"kind": object, "grade": object})
+    np.testing.assert_array_equal(mx.cate("T", objects, y, w).out_of_fold.values, fit.out_of_fold.values)
+    assert mx.dr_scores(objects, y, w).values.shape == (300,)
+    new = X.assign(x1=X["x1"] + 1)
+    np.testing.assert_array_equal(fit.predict(new).values, fit.predict(new.astype({"kind": "category"})).values)
+    # a part of the categories is coded as all of them were
+    only = np.flatnonzero(new["kind"] == "b")
+    np.testing.assert_array_equal(fit.predict(new.iloc[only]).values, fit.predict(new).values[only])
+    born = X.assign(born=pd.Timestamp("2001-02-03"))
+    for what in (born, born.astype({"born": object})):
+        for learn in (lambda X: mx.cate("T", X, y, w), lambda X: mx.dr_scores(X, y, w)):
+            with pytest.raises(DataError, match="X holds dates or times, which models do not read: born"):
+                learn(what)
+    with pytest.raises(DataError, match="X is an array of text"):
+        mx.cate("T", X[["kind"]].to_numpy(), y, w)
+
+
+def test_folds_that_cannot_be_meant_are_refused(trial):
+    X, y, w, *_ = trial
+    with pytest.raises(OptionError, match=r"all rows of an arm are in one fold \(0, 1\)"):
+        mx.cate("T", X, y, w, folds=np.asarray(w), **LINEAR)
+    groups = np.arange(600) % 30
+    for learn in (mx.dr_scores, lambda *a, **k: mx.cate("T", *a, **k)):
+        with pytest.raises(OptionError, match="the folds split 30 groups"):
+            learn(X, y, w, folds=np.arange(600) // 300, groups=groups, target="new groups")
+        learn(X, y, w, folds=groups % 3, groups=groups, target="new groups", outcome=LinearRegression())
+        with pytest.raises(OptionError, match="without groups"):
+            learn(X, y, w, folds=groups % 3, target="new groups")

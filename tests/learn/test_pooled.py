@@ -125,6 +125,8 @@ def test_questions_are_those_of_effects(data):
     assert len(several) == 15 + 6 + 1
     np.testing.assert_allclose(several.table["estimate"].iloc[-1], eff.table["estimate"].item(), rtol=1e-12)
     assert "score_ ~" in eff.to_html()
+    assert f"outcome ~ {FORMULA}" in repr(eff)
+    assert repr(eff).count("~") == 1
     assert "mx.pool_scores(scores, '1 + x" in several.to_html() or "mx.pool_scores(scores" in several.to_html()
     assert several.plot() is not None
     decided = mx.pool_scores(data["score"], FORMULA, data, by="kind").decide(cost=0.4)
@@ -151,7 +153,7 @@ def test_scores_of_our_own_bring_their_names():
         ({"scores": np.zeros((600, 2))}, DataError, r"shape \(600, 2\)"),
         ({"scores": np.ones(600)}, DataError, "the scores do not vary"),
         ({"formula": "score ~ 1"}, OptionError, "has a left side"),
-        ({"variances": "class"}, OptionError, "no column 'class'"),
+        ({"variances": "class"}, OptionError, "variances='class' is no column of the data"),
         ({"by": "skool"}, EffectsError, "no column 'skool'"),
         ({"subgroups": {"none": "x > 99"}}, EffectsError, "'none' has no rows"),
         ({"weights": np.full(600, -1.0)}, EffectsError, "600 weights are negative"),

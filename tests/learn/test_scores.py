@@ -81,7 +81,7 @@ def test_the_page_has_the_average_and_the_overlap():
 def test_what_cannot_be_is_refused():
     X, y, w, e, _ = linear_trial(300, arms=3)
     scores = mx.dr_scores(X, y, w, outcome=LinearRegression(), propensity=e)
-    with pytest.raises(OptionError, match="Contrasts: 1 - 0, 2 - 0"):
+    with pytest.raises(OptionError, match=r"scores are of 2 effects\nSay which by contrast=. Contrasts: 1 - 0, 2 - 0"):
         scores.of()
     with pytest.raises(DataError, match="2 known propensities are 0 or 1"):
         mx.dr_scores(X, y, w, outcome=LinearRegression(), propensity=np.r_[[[0, 0.5, 0.5], [1, 0, 0]], e[2:]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mixedfx as mx
-from mixedfx.errors import DataError, OptionError
+from mixedfx.errors import ConstantEffectsWarning, DataError, OptionError
 from mixedfx.learn import clusters
 from mixedfx.learn.targeting import Ranked
 
@@ -175,3 +175,27 @@ def test_what_cannot_be_meant_is_refused(ranked):
         mx.calibration(tau, np.r_[np.nan, delta[1:]], cross_fitted=True)
     with pytest.raises(OptionError, match="the effects are all alike"):
         mx.calibration(np.ones(300), delta, cross_fitted=True)
+
+
+def test_constant_effects_rank_nobody(ranked):
+    """Whatever rounding does: the same number, or one that differs in its last digit."""
+    _, delta, _, cluster = ranked
+    for tau in (np.full(300, 0.1), 0.1 + 1e-15 * np.arange(300)):
+        with pytest.warns(ConstantEffectsWarning, match="rank nobody, RATE is zero and has no p-value"):
+            found = mx.targeting(tau, delta, [0.3], cluster=cluster, n_boot=20, cross_fitted=True)
+        assert found.rate["estimate"].tolist() == [0, 0]
+        assert found.rate["std_error"].tolist() == [0, 0]
+        assert found.rate["p_value"].isna().all()
+        assert found.curve["gain"][0] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_mean_effect_has_the_error_of_a_clustered_mean(ranked):
+    """Predictions that explain all that differs between clusters take none of it out of the error of the mean."""
+    _, delta, _, cluster = ranked
+    level = np.random.default_rng(1).standard_normal(20)[cluster]
+    delta = delta + level
+    found = mx.calibration(level, delta, cluster=cluster, cross_fitted=True).table.set_index("term")
+    sums = np.bincount(cluster, delta - delta.mean()) / 300
+    assert found.loc["mean effect", "std_error"] == pytest.approx(np.sqrt(20 / 19 * (sums**2).sum()), rel=1e-12)
+    assert found.loc["mean effect", "estimate"] == pytest.approx(delta.mean(), rel=1e-12)
+    assert found.loc["mean effect", "std_error"] > 1.5 * delta.std() / np.sqrt(300)

@@ -124,3 +124,24 @@ def test_the_projection_is_least_squares_of_scores_with_robust_errors(trial, sco
     pd.testing.assert_frame_equal(table, other)
     with pytest.raises(OptionError, match="no random terms"):
         mx.best_linear_projection(scores.values + group % 7, "1 + (1 | x3)", X.assign(x3=group % 7))
+
+
+@pytest.mark.parametrize(
+    ("grid", "says"),
+    [
+        ({"outcome": LinearRegression()}, "R: the grid is none"),
+        ({"effect": [Ridge()], "effect__depth": [1]}, r"Ridge has no parameter 'depth' \(effect__depth\)"),
+        ({"effect__alpha": [1.0]}, "effect__alpha needs a model"),
+    ],
+)
+def test_grids_that_are_none_are_refused_before_anything_is_fitted(trial, grid, says):
+    X, y, w, e, *_ = trial
+    with pytest.raises(OptionError, match=says):
+        mx.tune_cate({"R": grid}, X, y, w, outcome=LinearRegression(), propensity=e)
+
+
+def test_the_best_says_whom_it_was_chosen_for(trial):
+    X, y, w, e, _, group = trial
+    tuned = mx.tune_cate({"T": {"outcome": [LinearRegression()]}}, X, y, w, groups=group, target="new groups",
+                         outcome=LinearRegression(), propensity=e)  # fmt: skip
+    assert tuned.best.target == tuned.best.out_of_fold.target == "new groups"
