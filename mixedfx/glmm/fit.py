@@ -533,7 +533,7 @@ class GlmerFit(GlmerCriticism):
         >>> bool(abs(again.fixef - fit.fixef).max() < 1e-6)
         True
         """
-        return storage.save(self.design, self.solution, path)
+        return storage.save(self.design, self.solution, self.call, path)
 
     def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> GlmerFit:
         """Fit again with some arguments of `mixedfx.glmer` changed.
