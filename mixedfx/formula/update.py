@@ -21,9 +21,9 @@ def update_formula(old: MixedFormula, change: str) -> MixedFormula:
     old
         The formula to start from.
     change
-        Formula text. On the left of ``~`` a lone ``.`` is the old response with its additions; on the right a summand
-        ``.`` is the old right side. Fixed terms are added and taken away as in any formula; a random term is taken
-        away by ``- (1 | g)``.
+        Formula text. On the left of ``~`` a lone ``.``, or nothing, is the old response with its additions; on the
+        right a summand ``.`` is the old right side. Fixed terms are added and taken away as in any formula; a random
+        term is taken away by ``- (1 | g)``.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def update_formula(old: MixedFormula, change: str) -> MixedFormula:
     where = tokens.index(tildes[0])
     left, right = tokens[:where], tokens[where + 1 :]
     old_left = str(replace(old, fixed="1", random=(), offsets=())).removesuffix("~ 1").strip()
-    new_left = old_left if _is_dot(left) else change[: tildes[0].start].strip()
+    new_left = old_left if _is_dot(left) or not left else change[: tildes[0].start].strip()
 
     fixed: list[str] = []
     random = []

@@ -249,6 +249,20 @@ class Auxiliary:
         """(..., a) derivatives of what users read in phi."""
         return self._mapped("slopes", phi)
 
+    def coordinate(self, index: int, value: float) -> float:
+        """The entry of phi where what users read in its place is `value`; other entries have other ranges."""
+        return self._entry("coordinates", index, value)
+
+    def slope(self, index: int, phi: float) -> float:
+        """Derivative of what users read in an entry of phi, where that is `phi`."""
+        return self._entry("slopes", index, phi)
+
+    def _entry(self, name: str, index: int, value: float) -> float:
+        part, at = next((part, at) for part, at in self.places() if at.start <= index < at.stop)
+        values = np.ones(at.stop - at.start)  # which every other entry of a part may be
+        values[index - at.start] = value
+        return float(getattr(part, name)(values)[index - at.start])
+
     def _mapped(self, name: str, values: Vector) -> Vector:
         values = np.asarray(values, dtype=np.float64)
         parts = [getattr(part, name)(values[..., at]) for part, at in self.places()]

@@ -74,16 +74,16 @@ def coefficient_chart(model: Model, index: int) -> Chart:
 
 def auxiliary_chart(model: Model, index: int) -> Chart:
     """Hold a parameter of the family."""
-    p, r, a = model.sizes
+    p, r, _ = model.sizes
     parameters, (low, high) = model.likelihood.parameters, model.likelihood.parameters.ranges[index]
 
     def at(c: float) -> float:
         if not low < c < high:
             raise np.linalg.LinAlgError("the parameter is outside its range")
-        return float(parameters.coordinates(np.full(a, c))[index])
+        return parameters.coordinate(index, c)
 
     def slope(c: float) -> float:
-        return 1.0 / float(parameters.slopes(np.full(a, at(c)))[index])
+        return 1.0 / parameters.slope(index, at(c))
 
     return _entry_chart(model, p + r + index, at, slope)
 

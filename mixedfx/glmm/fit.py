@@ -480,8 +480,8 @@ class GlmerFit(GlmerCriticism):
     def refit(self, y: NDArray[np.float64]) -> GlmerFit:
         """The same model fitted to another response, (n,) values for the rows of the design; see `refits` for many.
 
-        Of binomial responses they are numbers of successes, as `simulate` gives them. A pandas Series is aligned by its
-        index: that of the data, or the number of each row.
+        Of binomial responses they are numbers of successes, of ordered ones categories as the data have them; what
+        `simulate` gives serves. A pandas Series is aligned by its index: that of the data, or the number of each row.
 
         Raises
         ------
@@ -533,7 +533,7 @@ class GlmerFit(GlmerCriticism):
         >>> bool(abs(again.fixef - fit.fixef).max() < 1e-6)
         True
         """
-        return storage.save(self.design, self.solution, path)
+        return storage.save(self.design, self.solution, self.call, path)
 
     def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> GlmerFit:
         """Fit again with some arguments of `mixedfx.glmer` changed.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, overload
 
-from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.glmm.call import Call
@@ -171,14 +170,4 @@ def glmer(
     5
     """
     call = Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors)
-    if zi is None and family not in HURDLES:
-        return fit_call(call)
-    if zi is None:
-        raise OptionError(f"family={family!r} needs a model of the zeros", hint="Write zi='~ 1', or '~ x + (1 | g)'.")
-    if family not in HURDLES:
-        raise OptionError(
-            f"zi= goes with a hurdle model, not with family={family!r}",
-            hint="Use family='hurdle_poisson' or 'hurdle_negbinomial'; mixtures with zeros, zero inflation, are not "
-            "fitted yet.",
-        )
-    return fit_hurdle(call, zi)
+    return fit_call(call) if zi is None and family not in HURDLES else fit_hurdle(call, zi)

@@ -32,10 +32,12 @@ from mixedfx.errors import (
     check_flag,
     check_seed,
 )
+from mixedfx.formula.mixed_formula import MixedFormula
+from mixedfx.formula.update import update_formula
 from mixedfx.glmm import two_parts
-from mixedfx.glmm.call import Call
+from mixedfx.glmm.asked_of_parts import AskedOfParts
+from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.fit import fit_call
-from mixedfx.glmm.two_parts import TwoParts
 from mixedfx.inference.quantile_residuals import normal_scores, uniform_residuals
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
@@ -52,7 +54,7 @@ ZERO = "zero"  # response of the part that is about zeros
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HurdleFit(TwoParts):
+class HurdleFit(AskedOfParts):
     """A hurdle model of counts, as `mixedfx.glmer` returns it where ``zi=`` is given.
 
     Attributes
@@ -68,6 +70,8 @@ class HurdleFit(TwoParts):
         The rows used, of both parts.
     response
         The response as the formula has it.
+    call
+        What the fit was made from, by reference, for `update`.
 
     Examples
     --------
@@ -84,6 +88,8 @@ class HurdleFit(TwoParts):
     >>> fit.predict(data.iloc[:2]).round(2).tolist()
     [1.47, 1.63]
     """
+
+    call: Call | None = None
 
     @property
     def converged(self) -> bool:
@@ -225,10 +231,29 @@ class HurdleFit(TwoParts):
         found = [two_parts.mean_draws(part, frame) for part in (self.count, self.zero)]
         return found[0] * (1.0 - found[1])
 
+    def update(
+        self, formula: str | None = None, data: Any = None, *, zi: str | None = None, **changes: Any
+    ) -> HurdleFit:  # fmt: skip
+        """Fit both parts again with some arguments of `mixedfx.glmer` changed.
+
+        Parameters
+        ----------
+        formula
+            A change of the formula of the counts, as in `GlmerFit.update`.
+        data
+            New data; None keeps the data of the fit.
+        zi
+            A change of the formula of the zeros, ``"~ . - x"``, where a dot stands for what was there; None keeps it.
+        **changes
+            As in `GlmerFit.update`.
+        """
+        call = changed(self.call, self.count.design.formula, formula, data, changes)
+        return fit_hurdle(call, right_side(update_formula(self.zero.design.formula, "~ ." if zi is None else str(zi))))
+
     def __repr__(self) -> str:
-        right = self.zero.formula.split("~", 1)[1].strip()
+        right = right_side(self.zero.design.formula)
         return (
-            f"<HurdleFit {self.count.formula}, {self.name}, zi ~ {right}: -2 log L {self.criterion:.2f}, "
+            f"<HurdleFit {self.count.formula}, {self.name}, zi {right}: -2 log L {self.criterion:.2f}, "
             f"{self.nobs} rows>"
         )
 
@@ -246,6 +271,8 @@ def fit_hurdle(call: Call, zi: Any) -> HurdleFit:
     ------
     FormulaError
         A model of the zeros with a left side.
+    OptionError
+        A family that is not a hurdle model; no model of the zeros.
     DataError
         Responses that are no counts, naming the rows.
     ModelError
@@ -255,6 +282,16 @@ def fit_hurdle(call: Call, zi: Any) -> HurdleFit:
     """
     from mixedfx.design.build import build_design
 
+    if call.family not in HURDLES:
+        raise OptionError(
+            f"zi= goes with a hurdle model, not with family={call.family!r}",
+            hint="Use family='hurdle_poisson' or 'hurdle_negbinomial'; mixtures with zeros, zero inflation, are not "
+            "fitted yet.",
+        )
+    if zi is None:
+        raise OptionError(
+            f"family={call.family!r} needs a model of the zeros", hint="Write zi='~ 1', or '~ x + (1 | g)'."
+        )
     if call.link not in (None, "log"):
         raise OptionError(
             f"a hurdle model has no link {call.link!r} of its counts", hint="It is 'log', and logit of zeros."
@@ -289,7 +326,12 @@ def fit_hurdle(call: Call, zi: Any) -> HurdleFit:
     zeros = Call(f"{free} {text}", frame.assign(**{free: (y == 0).astype(int)}), "bernoulli", None, call.nAGQ,
                  na=call.na, contrasts=call.contrasts, env=call.env, control=call.control,
                  priors=call.priors)  # fmt: skip
-    return HurdleFit(count, fit_call(zeros), name, frame.set_axis(positions), whole.response_name)
+    return HurdleFit(count, fit_call(zeros), name, frame.set_axis(positions), whole.response_name, call)
+
+
+def right_side(formula: MixedFormula) -> str:
+    """The right side of a formula, with its tilde."""
+    return "~ " + str(formula).split("~", 1)[1].strip()
 
 
 def _zero_formula(zi: Any) -> str:

@@ -101,9 +101,9 @@ def coefficient_prior(design: Design, family: Family, priors: PriorSet | None) -
     if priors is None:
         return None
     found = resolve(priors, scales_of(design, family))
-    p = len(design.fixed_names)
+    first, p = int(found.threshold is not None), len(design.fixed_names)  # thresholds, described first, have none here
     used: Any = found.coefficients
-    out = CoefficientPrior(used, found.centring, tuple(design.fixed_names), found.described[:p])
+    out = CoefficientPrior(used, found.centring, tuple(design.fixed_names), found.described[first : first + p])
     return out if out.proper else None
 
 

@@ -1,8 +1,10 @@
 """Generalised linear mixed models in files: what `GlmerFit.save` writes, and what `mixedfx.load` makes of it.
 
-A file holds formula and data (`mixedfx.design.saved`), beta, theta, the parameters of the family, the priors, and the
-course of the optimiser. The design is built anew, and the criterion evaluated once at these estimates: the modes of the
-random effects and all covariances follow. What comes out is compared with the criterion that was saved.
+A file holds formula and data (`mixedfx.design.saved`), the family with what is known of it, beta, theta, the estimated
+parameters of the family in the engine's coordinates (phi of `mixedfx.glmm.auxiliary`), the priors as the user gave them
+and as they were used, and the course of the optimiser. The design is built anew, and the criterion evaluated once at
+these estimates: the modes of the random effects and all covariances follow. What comes out is compared with the
+criterion that was saved.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixedfx.archive import Numbers, numbers, plain, require, write_archive
 from mixedfx.design.design import Design
@@ -23,20 +26,24 @@ from mixedfx.families.registry import family
 from mixedfx.glmm.call import Call
 from mixedfx.glmm.coefficient_prior import CoefficientPrior
 from mixedfx.glmm.integration import check_quadrature
-from mixedfx.glmm.model import build_model
+from mixedfx.glmm.model import Model, build_model
 from mixedfx.glmm.solve import GlmmSolution, criterion_function
 from mixedfx.priors import plain_values
+from mixedfx.priors.auxiliary import AUXILIARY
 from mixedfx.results.saved_course import read_course, saved_course
+
+Vector = NDArray[np.float64]
 
 HEAD = {
     "mixedfx": str, "formula": str, "family": list[str], "nAGQ": int, "theta": Numbers, "beta": Numbers,
-    "auxiliary": Numbers, "criterion": Numbers, "prior": dict[str, Any] | None, "course": dict[str, Any],
-    "design": dict[str, Any],
+    "criterion": Numbers, "prior": dict[str, Any] | None, "course": dict[str, Any], "design": dict[str, Any],
 }  # fmt: skip
+LATER = {"phi": Numbers | None, "held": dict[str, float], "settled": Numbers | None, "priors": Any}
+"""What files of version 0.1 lack."""
 CLOSE = 1e-6  # of the criterion, relative, that another machine's rounding may differ by
 
 
-def save(design: Design, solution: GlmmSolution, path: str | Path) -> Path:
+def save(design: Design, solution: GlmmSolution, call: Call | None, path: str | Path) -> Path:
     """Write a fit; see `GlmerFit.save`."""
     from importlib.metadata import version
 
@@ -51,9 +58,12 @@ def save(design: Design, solution: GlmmSolution, path: str | Path) -> Path:
         "nAGQ": solution.nAGQ,
         "theta": plain(solution.theta),
         "beta": plain(solution.beta),
-        "auxiliary": plain(list(solution.auxiliary.values())),
+        "held": dict(kind.held),
+        "phi": plain(solution.model.split(solution.psi)[2]),
+        "settled": None if solution.settled is None else plain([solution.settled]),
         "criterion": plain([solution.criterion]),
         "prior": None if prior is None else plain_values.encode_record(prior),
+        "priors": None if prior is None or call is None else plain_values.encode(call.priors),
         "course": saved_course(solution.optimization),
         "design": facts,
     }
@@ -71,7 +81,8 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Design,
         A design or a likelihood that are not those that were saved.
     """
     require(head, HEAD)
-    kind = family(*head["family"])
+    require({name: head[name] for name in LATER if name in head}, {k: v for k, v in LATER.items() if k in head})
+    kind = _family(head["family"], head.get("held", {}))
     design = rebuilt_design(head["formula"], head["design"], members, kind, head["mixedfx"])
     solution = _solution_at(head, design, kind)
     wanted = float(numbers(head["criterion"], 1)[0])
@@ -80,8 +91,23 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Design,
             "this version of mixedfx finds another likelihood at the saved estimates than was saved",
             hint=f"Read the file with mixedfx {head['mixedfx']}, which wrote it.",
         )
-    priors = None if solution.model.prior is None else _priors(solution.model.prior)
-    return design, solution, Call(**given_again(design), family=kind, nAGQ=solution.nAGQ, priors=priors)
+    spread = None if design.dispersion is None else design.dispersion.formula.text
+    nAGQ = solution.nAGQ if solution.settled is None else "auto"
+    call = Call(**given_again(design), family=kind, nAGQ=nAGQ, dispersion=spread, priors=_priors(head, solution))
+    call.check()
+    return design, solution, call
+
+
+def _family(name_and_link: list[str], held: Mapping[str, float]) -> Family:
+    """The family with its link and with what is known of it."""
+    kind = family(*name_and_link)
+    for name, value in held.items():
+        if name not in kind.auxiliary:
+            raise ValueError(f"{kind.name} has no parameter {name!r:.60} that could be known")
+        lower, upper = AUXILIARY[name].bounds
+        if not (lower < value < upper and np.isfinite(value)):
+            raise ValueError(f"{name} is known to be {value!r:.60}, which it cannot be")
+    return replace(kind, held=tuple((name, float(value)) for name, value in held.items()))
 
 
 def _solution_at(head: Mapping[str, Any], design: Design, kind: Family) -> GlmmSolution:
@@ -94,10 +120,10 @@ def _solution_at(head: Mapping[str, Any], design: Design, kind: Family) -> GlmmS
             raise ValueError("its priors are those of another model")
     model = replace(build_model(design, kind), prior=prior)
     p, r, a = model.sizes
-    beta, theta, auxiliary = numbers(head["beta"], p), numbers(head["theta"], r), numbers(head["auxiliary"], a)
+    beta, theta = numbers(head["beta"], p), numbers(head["theta"], r)
     par = model.problem.parameters(theta) if r else theta
     with np.errstate(all="ignore"):
-        psi = np.concatenate([model.problem.R @ beta, par, np.log(auxiliary)])
+        psi = np.concatenate([model.problem.R @ beta, par, _phi(head, model, a)])
     if not np.isfinite(psi).all():
         raise ValueError("its estimates are not finite")
     nAGQ = head["nAGQ"]
@@ -106,10 +132,23 @@ def _solution_at(head: Mapping[str, Any], design: Design, kind: Family) -> GlmmS
     if nAGQ > 1:
         check_quadrature(model, nAGQ)
     evaluation = criterion_function(nAGQ)(model, psi, None, False)
-    return GlmmSolution(model, evaluation, read_course(head["course"]), nAGQ)
+    settled = None if head.get("settled") is None else float(numbers(head["settled"], 1)[0])
+    return GlmmSolution(model, evaluation, read_course(head["course"]), nAGQ, settled)
 
 
-def _priors(prior: CoefficientPrior) -> dict[Any, Any]:
-    """Priors as they were used, for a fit to other data."""
+def _phi(head: Mapping[str, Any], model: Model, a: int) -> Vector:
+    """(a,) the family's parameters in the engine's coordinates; files of version 0.1 have them as users read them."""
+    if head.get("phi") is not None:
+        return numbers(head["phi"], a)
+    return model.likelihood.parameters.coordinates(numbers(head.get("auxiliary", []), a))
+
+
+def _priors(head: Mapping[str, Any], solution: GlmmSolution) -> Any:
+    """Priors as the user gave them, for fits of other models and data; else as they were used, of older files."""
+    prior = solution.model.prior
+    if prior is None:
+        return None
+    if head.get("priors") is not None:
+        return plain_values.decode(head["priors"])
     named = zip(prior.names, prior.priors, strict=True)
     return {"intercept" if name == "Intercept" else ("coef", name): one for name, one in named}

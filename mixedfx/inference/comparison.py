@@ -32,6 +32,7 @@ from mixedfx.inference.nesting import nested
 from mixedfx.inference.replicates import check_count as check_number
 from mixedfx.inference.replicates import run_blocks
 from mixedfx.progress import Asked
+from mixedfx.results.protocol import parts_in_words
 
 Vector = NDArray[np.float64]
 
@@ -151,7 +152,10 @@ def anova(
         5   2766.86  42.89 2.0
     """
     if not fits or not all(isinstance(fit, Comparable) for fit in fits):
-        raise OptionError("anova compares fits of mixedfx.lmer or of mixedfx.glmer", hint="mx.anova(fit1, fit2)")
+        parts = next((words for words in map(parts_in_words, fits) if words), None)
+        raise OptionError(
+            "anova compares fits of mixedfx.lmer or of mixedfx.glmer", hint=parts or "mx.anova(fit1, fit2)"
+        )
     check_number("bootstrap", bootstrap, 0)
     check_seed(seed)
     if len(fits) == 1 and bootstrap:

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
+from mixedfx.design.new_response import response_codes
 from mixedfx.design.rows_used import in_order
 from mixedfx.errors import DataError, MissingPackageError, OptionError
 from mixedfx.progress import Asked, Progress
@@ -106,14 +107,15 @@ def _in_parallel(
 
 
 def check_responses(design: Design, Y: Vector | pd.DataFrame) -> Vector:
-    """(n, B) finite responses; those of pandas in the order of their index.
+    """(n, B) finite responses, codes of categories; those of pandas in the order of their index.
 
     Raises
     ------
     DataError
-        If the number of rows is not the fit's, the index is not that of its rows, or a value is not finite.
+        If the number of rows is not the fit's, the index is not that of its rows, or a value is not finite or no
+        category of the response.
     """
-    Y = np.asarray(in_order(design, Y, "the new responses"), dtype=np.float64)
+    Y = response_codes(design, in_order(design, Y, "the new responses"))
     if Y.ndim == 1:
         Y = Y[:, None]
     n = len(design.y)

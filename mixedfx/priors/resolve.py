@@ -396,7 +396,8 @@ def _check_names(priors: PriorSet, scales: Scales) -> None:
             kind = "coefficient" if key[0] == "coef" else "grouping factor"
             raise OptionError(
                 f"priors has the key {key!r}, but the model has no {kind} '{key[1]}'",
-                hint=f"It has {', '.join(repr(n) for n in sorted(map(str, known[key[0]])))}.",
+                hint=f"It has {', '.join(repr(n) for n in sorted(map(str, known[key[0]])))}. Of a fit with fewer terms "
+                "leave the key out: fit.update(..., priors=...) takes other priors.",
             )
         if len(key) == 3 and key[1:] not in columns:
             raise OptionError(

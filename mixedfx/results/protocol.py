@@ -33,8 +33,17 @@ def answering(fit: Any, members: tuple[str, ...], what: str) -> Any:
         if one is not None and all(hasattr(one, member) for member in members):
             return one
     raise OptionError(
-        f"{what} cannot be asked of a {type(fit).__name__}", hint="Give a fit of mixedfx.lmer or mixedfx.bayes."
+        f"{what} cannot be asked of a {type(fit).__name__}",
+        hint=parts_in_words(fit) or "Give a fit of mixedfx.lmer, mixedfx.glmer or mixedfx.bayes.",
     )
+
+
+def parts_in_words(fit: Any) -> str | None:
+    """Which fits to ask instead of a model in parts, such as a hurdle model; None of other fits."""
+    parts = getattr(fit, "parts", None)
+    if not isinstance(parts, Mapping):
+        return None
+    return f"Ask its parts, which are fits by themselves: {' and '.join(f'fit.{name}' for name in parts)}."
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,9 @@ from mixedfx.formula.update import update_formula
         ("`a ~ b` ~ x", ". ~ . + z", "`a ~ b` ~ x + z"),
         ("~ x", ". ~ . + z", "~ x + z"),
         ("~ x", "y ~ .", "y ~ x"),
+        ("~ x", "~ . + z", "~ x + z"),
+        ("y ~ x + (z | g)", "~ . - (z | g)", "y ~ x"),
+        ("y | se(s) ~ x", "~ . + z", "y | se(s) ~ x + z"),
     ],
 )
 def test_changes(old, change, new):

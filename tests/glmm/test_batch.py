@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import mixedfx as mx
 from mixedfx.errors import FewGroupsWarning, MixedfxWarning, OptionError, ResamplingWarning
 from mixedfx.glmm import batch, random_tests
+from mixedfx.glmm.bootstrapping import TOGETHER
 from mixedfx.glmm.refits import many, one_by_one
 from tests.glmm.data import classic
 
@@ -136,8 +137,9 @@ def pair():
 def test_p_values_are_the_share_of_simulated_statistics(pair):
     small, large = pair
     table = mx.anova(small, large, bootstrap=199, seed=3)
-    seeds = np.random.SeedSequence(3).spawn(1)[0]
-    null = random_tests.null_block(large.solution, small.solution, 199, seeds)
+    seeds, sizes = np.random.SeedSequence(3).spawn(2), (TOGETHER, 199 - TOGETHER)  # blocks have seeds of their own
+    blocks = [random_tests.null_block(large.solution, small.solution, *one) for one in zip(sizes, seeds, strict=True)]
+    null = np.concatenate(blocks)
     assert len(null) == 199
     assert table["p_bootstrap"][1] == (1 + np.sum(null >= table["chisq"][1] - 1e-6)) / 200
     p = table["p_bootstrap"][1]

@@ -14,6 +14,7 @@ from scipy import stats
 
 import mixedfx as mx
 from mixedfx.errors import DataError, FormulaError, ModelError, OptionError, UnseenLevelError
+from mixedfx.glmm.fit import GlmerFit
 from mixedfx.results.protocol import PredictsMean
 from tests.glmm.data import classic
 
@@ -139,3 +140,56 @@ def test_what_cannot_be_is_refused():
         fit("hurdle_poisson").predict(frame.iloc[:1].assign(LOCATION="nowhere"))
     with pytest.raises(OptionError, match="none of a hurdle model's residuals"):
         fit("hurdle_poisson").residuals("pearson")
+
+
+METHODS = sorted(
+    name for name in dir(GlmerFit)
+    if not name.startswith("_") and callable(getattr(GlmerFit, name)) and not hasattr(PredictsMean, name)
+)  # fmt: skip
+INSIDE = {  # what other layers of the package call
+    "apply", "criteria", "design_for", "draws", "expected", "joint_sample", "null_blocks", "power_study", "projection",
+    "reference", "with_uncertainty",
+}  # fmt: skip
+ANSWERED = {"tidy", "glance", "summary", "predict", "simulate", "residuals", "quantile_residuals", "update"}
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in INSIDE])
+def test_every_question_of_a_fit_is_answered_or_refused_in_words(name):
+    """A question that only a part answers names both parts."""
+    method = getattr(fit("hurdle_poisson"), name)
+    if name in ANSWERED:
+        assert callable(method)
+        return
+    with pytest.raises(ModelError, match=r"fit\.zero"):
+        method(*([None] if name in ("save", "refit", "refits") else []))
+
+
+def test_questions_from_outside_name_the_parts():
+    ours = fit("hurdle_poisson")
+    for ask in (
+        lambda: mx.anova(ours, ours), lambda: mx.emmeans(ours, "YEAR"), lambda: mx.emtrends(ours, "YEAR", "cHEIGHT"),
+        lambda: mx.table(ours), lambda: mx.power(ours, "cHEIGHT"),
+    ):  # fmt: skip
+        with pytest.raises(OptionError, match=r"fit\.count and fit\.zero"):
+            ask()
+
+
+def test_update_fits_both_parts_again():
+    """Of the counts, of the zeros, and of both: the fit that was written anew."""
+    ours, frame = fit("hurdle_poisson"), classic("grouseticks")
+    ref = reference("hurdle_poisson")
+    assert ours.update().criterion == ours.criterion
+    smaller = ours.update("~ . - cHEIGHT")
+    assert smaller.zero.criterion == ours.zero.criterion
+    assert smaller.count.criterion == pytest.approx(ours.count.update("~ . - cHEIGHT").criterion, abs=1e-7)
+    other = ours.update(zi="~ . + YEAR")
+    anew = mx.glmer(ref["formula"], frame, "hurdle_poisson", zi=f"{ref['zi']} + YEAR")
+    assert other.criterion == pytest.approx(anew.criterion, abs=1e-7)
+    assert repr(other) == repr(anew)
+    assert ours.update(family="hurdle_negbinomial").criterion == fit("hurdle_negbinomial").criterion
+    some = ours.update(data=frame.iloc[:300])
+    assert some.nobs == 300
+    with pytest.raises(OptionError, match="goes with a hurdle model"):
+        ours.update(family="poisson")
+    with pytest.raises(OptionError, match="no argument 'REML'"):
+        ours.update(REML=True)

@@ -29,11 +29,58 @@ def test_a_refit_is_the_fit_of_the_new_response(name, link):
         warnings.simplefilter("ignore", MixedfxWarning)
         fit = mx.glmer(text, data, name, link)
         y = fit.simulate(1, seed=3).iloc[:, 0]
-        cold = mx.glmer(text, data.assign(y=y.to_numpy()), name, link)
+        column = y.to_numpy().astype(data["y"].dtype)  # categories are simulated as text, and the data have numbers
+        cold = mx.glmer(text, data.assign(y=column), name, link)
         found = fit.refit(y)
     assert found.criterion == pytest.approx(cold.criterion, abs=1e-6)
     np.testing.assert_allclose(found.fixef, cold.fixef, atol=2e-3 * np.sqrt(np.diag(cold.vcov)).min())
     assert fit.refit(fit.design.y).criterion == pytest.approx(fit.criterion, abs=1e-7)
+
+
+MOODS = ("sad", "calm", "happy", "wild")
+
+
+@pytest.mark.parametrize("kind", ["numbers from 3 on", "text", "ordered column", "integers"])
+def test_responses_that_are_categories_are_given_as_the_data_have_them(kind):
+    """As in the data, as `simulate` has them, and as text: the same fit."""
+    data = simulated("cumulative", "logit")
+    codes, text = data["y"].astype(int), "y ~ x + (1 | g)"
+    y = {
+        "numbers from 3 on": codes + 3.0, "integers": codes, "text": codes.map(dict(enumerate(MOODS))),
+        "ordered column": pd.Series(pd.Categorical.from_codes(codes, MOODS, ordered=True)),
+    }[kind]  # fmt: skip
+    if kind == "text":
+        text = f"C(y, levels={list(MOODS)}) ~ x + (1 | g)"
+    fit = mx.glmer(text, data.assign(y=y), "cumulative")
+    assert fit.refit(y).criterion == pytest.approx(fit.criterion, abs=1e-7)
+    assert fit.refit(y.to_numpy()).criterion == pytest.approx(fit.criterion, abs=1e-7)
+    Y = fit.simulate(3, seed=1)
+    found, alone = fit.refits(Y), fit.refit(Y[1])
+    assert found.converged.all()
+    assert found.criterion[1] == pytest.approx(alone.criterion, abs=1e-8)
+    wrong = pd.Series(y.astype(object))
+    wrong[7] = "furious"
+    with pytest.raises(DataError, match="'furious' in row 7"):
+        fit.refit(wrong)
+    wrong[7] = None
+    with pytest.raises(DataError, match="missing in row 7"):
+        fit.refit(wrong)
+    with pytest.raises(DataError, match="10 rows, the fit used 300"):
+        fit.refit(y.to_numpy()[:10])
+    if kind == "numbers from 3 on":  # codes could be mistaken for categories
+        with pytest.raises(DataError, match="categories of 'y' are '3', '4', '5'"):
+            fit.refit(fit.design.y)
+    else:
+        assert fit.refit(fit.design.y).criterion == pytest.approx(fit.criterion, abs=1e-7)
+
+
+def test_two_categories_are_labels_or_zeros_and_ones():
+    data = simulated("bernoulli", "logit")
+    labelled = data.assign(y=np.where(data["y"] == 1, "yes", "no"))
+    fit = mx.glmer("y ~ x + (1 | g)", labelled, "bernoulli")
+    for y in (labelled["y"], data["y"], fit.design.y):
+        assert fit.refit(y).criterion == pytest.approx(fit.criterion, abs=1e-7)
+    assert fit.refits(fit.simulate(2, seed=1)).converged.all()
 
 
 def test_many_responses_are_many_refits(cbpp):
