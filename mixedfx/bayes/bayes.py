@@ -64,16 +64,16 @@ def bayes(
     are independent. Where the weights cannot be trusted (k-hat above 0.7), or where there are more than two dozen
     variance parameters, NUTS samples the same low-dimensional density.
 
-    Other models with random terms (all families but the Gaussian on its own scale, cumulative and categorical) are
-    sampled by importance without chains too: beta, variances and auxiliary parameters from such a mixture, adapted to
-    the posterior, and the random effects with an unbiased estimate of the likelihood that comes with a draw of them
-    (the levels of the largest grouping factor are integrated one by one, by randomly shifted points around their modes;
-    the effects of others are drawn together). Weights are exact: nothing of Laplace's approximation remains but the
-    shape of the proposal. A forecast of the variance of the log weights says before any draw whether they can be
-    trusted, and k-hat says so afterwards; where they cannot, as with hundreds of effects that few rows inform in
-    several crossed factors, NUTS samples. All other models are written as Stan programs and sampled by NUTS.
-    `PosteriorFit.diagnostics` says what happened. An interrupt (Ctrl-C) ends every engine with KeyboardInterrupt, and
-    leaves no draws behind.
+    Other models with random terms (all families but the Gaussian on its own scale, cumulative, categorical, and
+    tweedie, whose power lies between two bounds; no known correlations of levels) are sampled by importance without
+    chains too: beta, variances and auxiliary parameters from such a mixture, adapted to the posterior, and the random
+    effects with an unbiased estimate of the likelihood that comes with a draw of them (the levels of the largest
+    grouping factor are integrated one by one, by randomly shifted points around their modes; the effects of others are
+    drawn together). Weights are exact: nothing of Laplace's approximation remains but the shape of the proposal. A
+    forecast of the variance of the log weights says before any draw whether they can be trusted, and k-hat says so
+    afterwards; where they cannot, as with hundreds of effects that few rows inform in several crossed factors, NUTS
+    samples. All other models are written as Stan programs and sampled by NUTS. `PosteriorFit.diagnostics` says what
+    happened. An interrupt (Ctrl-C) ends every engine with KeyboardInterrupt, and leaves no draws behind.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ smallest criterion in c is that of the criterion along dpsi/dc, x held (the enve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,6 +86,16 @@ def auxiliary_chart(model: Model, index: int) -> Chart:
         return 1.0 / parameters.slope(index, at(c))
 
     return _entry_chart(model, p + r + index, at, slope)
+
+
+def limit_chart(model: Model, held: Mapping[int, float]) -> Chart:
+    """Hold several entries of phi, index -> value, whatever is asked."""
+    d, start = sum(model.sizes), sum(model.sizes[:2])
+    b = np.zeros(d)
+    for index, value in held.items():
+        b[start + index] = value
+    A = np.delete(np.eye(d), [start + index for index in held], axis=1)
+    return Chart(model, lambda c: (A, b), lambda c, x: np.zeros(d), np.zeros(d - len(held), dtype=bool))
 
 
 def sd_chart(model: Model, chart: TermChart) -> Chart:

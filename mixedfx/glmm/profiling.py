@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
+from mixedfx.glmm.auxiliary import ByRow
 from mixedfx.glmm.bootstrapping import parameters
 from mixedfx.glmm.constrained import (
     Chart,
@@ -18,6 +19,7 @@ from mixedfx.glmm.constrained import (
     auxiliary_chart,
     coefficient_chart,
     correlation_chart,
+    limit_chart,
     sd_chart,
 )
 from mixedfx.glmm.penalised import refuse_penalised
@@ -48,7 +50,9 @@ def curve(design: Design, solution: GlmmSolution, parameter: Parameter) -> Curve
         estimate, slope = float(parameters.natural(phi)[at]), float(parameters.slopes(phi)[at])
         (low, high), endless = parameters.ranges[at], np.isfinite(parameters.ranges[at][0])
         high = FAR * max(estimate, 1.0) if endless and np.isinf(high) else high
-        limits = Range(low, high, _auxiliary_step(solution, parameter) * slope, bool(endless))
+        limits = Range(
+            low, high, _auxiliary_step(solution, parameter) * slope, bool(endless), _ceiling(solution, at)
+        )  # fmt: skip
         return _curve(solution, parameter, auxiliary_chart(model, parameter.position), estimate, psi, limits)
     assert parameter.component is not None
     plain = replace(model.problem, frames={})
@@ -72,6 +76,27 @@ def curve(design: Design, solution: GlmmSolution, parameter: Parameter) -> Curve
     return _warm(
         solution, parameter, correlation_chart(model, chart), estimate, np.concatenate([gamma, at, phi]), limits
     )  # fmt: skip
+
+
+def _ceiling(solution: GlmmSolution, at: int) -> float:
+    """What the criterion rises by at most where a coefficient of the dispersion is held, at any value.
+
+    Where a family becomes a simpler one as its parameter goes to a limit (a negative binomial Poisson's, say), so does
+    that of every row, if the intercept of its logarithm goes far enough, and the coefficient no longer matters.
+    """
+    model = solution.model
+    places = model.likelihood.parameters.places()
+    part, entries = next((part, one) for part, one in places if one.start <= at < one.stop)
+    sign = model.family.noise.get(part.name)
+    if not isinstance(part, ByRow) or at == entries.start or sign is None:
+        return np.inf
+    held = dict.fromkeys(range(entries.start, entries.stop), 0.0) | {entries.start: -sign * float(np.log(FAR))}
+    chart = limit_chart(model, held)
+    try:
+        least = Holder(chart, solution.criterion_function).hold(0.0, chart.place(0.0)[0].T @ solution.psi)
+    except np.linalg.LinAlgError:
+        return np.inf
+    return max(least.deviance - solution.criterion, 0.0)
 
 
 def _auxiliary_step(solution: GlmmSolution, parameter: Parameter) -> float:

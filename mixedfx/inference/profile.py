@@ -60,12 +60,17 @@ class Node:
 
 @dataclass(frozen=True)
 class Range:
-    """Where a parameter may lie, and the step that is tried first; `endless` where `high` stands for infinity."""
+    """Where a parameter may lie, and the step that is tried first; `endless` where `high` stands for infinity.
+
+    `ceiling` is what d(c) - d-hat does not rise above, whatever c: where the others can go to a limit at which the
+    parameter no longer matters, it has no ends below.
+    """
 
     low: float
     high: float
     step: float
     endless: bool = False
+    ceiling: float = np.inf
 
     def shown(self, edge: float) -> float:
         """An end of the range as users read it."""
@@ -108,7 +113,7 @@ def find_end(deviance: Deviance, estimate: float, side: int, z: float, limits: R
     End(value=4.96, boundary=False)
     """
     edge = limits.low if side < 0 else limits.high
-    if estimate == edge:
+    if estimate == edge or limits.ceiling <= z**2:
         return End(edge, True)
     inner, outer = estimate, np.inf * side
     if np.isfinite(edge):
@@ -255,6 +260,8 @@ class Profile(Shown):
             return np.nan
         last = nodes[0] if side < 0 else nodes[-1]
         edge = self.limits[k].low if side < 0 else self.limits[k].high
+        if self.limits[k].ceiling <= z**2:
+            return edge
         if last.value == edge and abs(last.zeta) <= z:
             return self.limits[k].shown(edge)
         return interpolate(nodes, side * z)

@@ -215,7 +215,7 @@ def test_intervals_refuse_what_they_cannot_give():
 SHAPED = {
     "student": ("student", None, ["nu", "sigma"]),
     "student, dispersion": ("student", "~ x", ["dispersion__x", "sigma", "nu"]),
-    "negbinomial, dispersion": ("negbinomial", "~ x", ["dispersion__x", "shape"]),
+    "beta, dispersion": ("beta", "~ x", ["dispersion__x", "phi"]),
     "tweedie": ("tweedie", None, ["power"]),
     "cumulative": ("cumulative", None, ["0|1", "2|3"]),
 }
@@ -257,3 +257,19 @@ def test_ends_of_parameters_of_families_are_where_the_criterion_says(name):
 
             least = optimize.minimize(held, psi[free], jac=True, method="BFGS", options={"gtol": 1e-6})
             assert least.fun - fit.criterion == pytest.approx(stats.chi2.ppf(0.95, 1), abs=1e-4)
+
+
+def test_a_coefficient_of_a_dispersion_that_may_be_none_has_no_ends():
+    """Poisson's model is 2 units of deviance away: no slope of log(shape) can be more, if shapes are infinite."""
+    data = simulated("negbinomial", "log")
+    fit = mx.glmer("y ~ x + (1 | g)", data, "negbinomial", dispersion="~ x")
+    poisson = mx.glmer("y ~ x + (1 | g)", data, "poisson")
+    rise = poisson.criterion - fit.criterion
+    assert 0.0 < rise < stats.chi2.ppf(0.95, 1)
+    found = fit.confint("profile", parm="dispersion__x").iloc[0]
+    assert (found["conf_low"], found["conf_high"]) == (-np.inf, np.inf)
+    traced = fit.profile("dispersion__x", level=0.95).confint(0.95).iloc[0]
+    assert (traced["conf_low"], traced["conf_high"]) == (-np.inf, np.inf)
+    level = stats.chi2.cdf(0.9 * rise, 1)  # that is not within
+    found = fit.confint("profile", parm="dispersion__x", level=level).iloc[0]
+    assert -np.inf < found["conf_low"] < fit.auxiliary["dispersion__x"] < found["conf_high"] < np.inf
