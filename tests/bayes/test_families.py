@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -56,17 +57,20 @@ def people():
 
 @pytest.fixture(scope="module")
 def fits(people):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MixedfxWarning)  # 160 draws are few
-        return {
-            name: mx.bayes(f"{response} ~ x + (1 + x | g)", people, family=name, **SHORT)
-            for name, response in RESPONSES.items()
-        }
+    """Give a function that fits a family once; Tweedie's series takes minutes."""
+
+    @cache
+    def fit(name):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MixedfxWarning)  # 160 draws are few
+            return mx.bayes(f"{RESPONSES[name]} ~ x + (1 + x | g)", people, family=name, **SHORT)
+
+    return fit
 
 
-@pytest.fixture(params=RESPONSES)
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name == "tweedie")) for name in RESPONSES])
 def fit(request, fits):
-    return fits[request.param]
+    return fits(request.param)
 
 
 def test_all_families_are_here():
@@ -171,7 +175,7 @@ def test_effects_are_on_the_response_scale(fit, people):
 
 def test_marginal_means_of_ordered_categories_lie_on_the_scale_of_the_thresholds(fits):
     """The thresholds stand for the intercept, so that nothing is missing: the mean at x is x times its coefficient."""
-    fit = fits["cumulative"]
+    fit = fits("cumulative")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         means = mx.emmeans(fit, "x", at={"x": [0.0, 2.0]}).table["emmean"].to_numpy()
@@ -188,8 +192,8 @@ def test_the_summary_says_what_the_numbers_are(fits, people):
         others = set(found.family.auxiliary) if name != "gaussian" else set()
         assert ("Other parameters" in shown) == bool(others)
         assert others == set(pars.index[pars["group"] == ""])
-    assert "Categories: A (reference), B, C" in str(fits["categorical"])
-    assert "Categories: low, middle, high" in str(fits["cumulative"])
+    assert "Categories: A (reference), B, C" in str(fits("categorical"))
+    assert "Categories: low, middle, high" in str(fits("cumulative"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)
         named = mx.bayes("won ~ x", people.assign(won=np.where(people["success"], "yes", "no")), "bernoulli", **SHORT)
@@ -236,7 +240,7 @@ def test_tables_have_a_row_for_each_parameter(fit):
 
 def test_each_of_six_unseen_levels_has_its_own_draws_with_the_population_s_covariance(fits):
     """Moments over draws of levels: their covariance is the posterior mean of Sigma (160 draws, 300 levels)."""
-    fit = fits["bernoulli"]
+    fit = fits("bernoulli")
     new = pd.DataFrame({"x": np.tile([0.0, 1.0], 300), "g": np.repeat([f"new{i}" for i in range(300)], 2)})
     with pytest.warns(UnseenLevelsWarning):
         eta = fit.linpred(new, "sample").reshape(160, 300, 2)
@@ -256,7 +260,7 @@ def test_each_of_six_unseen_levels_has_its_own_draws_with_the_population_s_covar
 
 
 def test_predictors_of_a_categorical_response_have_unseen_levels_of_their_own(fits):
-    fit = fits["categorical"]
+    fit = fits("categorical")
     with pytest.warns(UnseenLevelsWarning):
         eta = fit.linpred(pd.DataFrame({"x": [0.0], "g": ["new"]}), "sample")[:, 0]
     u = eta - np.stack([one.beta[:, 0] for one in fit.joint.predictors], axis=1)
@@ -266,7 +270,7 @@ def test_predictors_of_a_categorical_response_have_unseen_levels_of_their_own(fi
 
 
 def test_new_responses_need_what_the_left_side_says(fits, people):
-    fit = fits["binomial"]
+    fit = fits("binomial")
     assert fit.predict(people[["x", "g"]].head(2)).between(0, 1).all()
     with pytest.raises(DataError, match=r"trials\(m\), and the new data have no column 'm'"):
         fit.predict(people[["x", "g"]].head(2), kind="predictive")
@@ -276,7 +280,7 @@ def test_new_responses_need_what_the_left_side_says(fits, people):
 
 def test_intervals_of_new_categories_are_refused(fits):
     with pytest.raises(OptionError, match=r"fit\.simulate"):
-        fits["cumulative"].predict(kind="predictive")
+        fits("cumulative").predict(kind="predictive")
 
 
 BAD = {
