@@ -184,7 +184,10 @@ def test_marginal_means_of_ordered_categories_lie_on_the_scale_of_the_thresholds
 
 def test_the_summary_says_what_the_numbers_are(fits, people):
     """sigma is the standard deviation of the rows under a gaussian response only."""
-    for name, found in fits.items():
+    for name in RESPONSES:
+        if name == "tweedie":
+            continue
+        found = fits(name)
         pars, shown = found.tidy("ran_pars").set_index("term"), str(found)
         assert ("sd__Observation" in pars.index) == (name == "gaussian")
         assert ("sigma" in pars.index) == (name in ("student", "lognormal"))
