@@ -93,6 +93,8 @@ def find_mode(
         if joint:
             used = at.w if observed else model.likelihood.information(at.eta, phi)
             move, step, gain = _joint_step(model, factorization, T, used, at.s, g, step)
+            if gain < 0.0:  # the density curves upwards in gamma: it stays
+                joint, move, step, gain = False, None, own, inner(g, own)
         if abs(gain) < decrement and observed:
             return Mode(at.gamma, phi, T, at.v, at.eta, at.s, at.w, at.value, at.h, g, own, factorization, count)
         if not gain >= 0.0:

@@ -167,7 +167,11 @@ def find(
             S = wq @ model.Q - zq @ factor.means(zq).T
             down = model.columns @ at.s - zq @ tree.total([t_f * x for t_f, x in zip(t, step, strict=True)])
             move = np.asarray(np.linalg.solve(S, down), dtype=np.float64)
-            gain += float(down @ move)
+            more = float(down @ move)
+            if more >= 0.0:
+                gain += more
+            else:  # the density curves upwards in gamma: it stays
+                joint, move = False, None
         if abs(gain) < decrement and used is at.w:
             return Found(at, factor, h, slope, step, count)
         if move is not None and zq is not None:

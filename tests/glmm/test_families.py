@@ -236,7 +236,7 @@ def test_a_category_that_never_occurs_is_refused():
     ours = fit("wine_logit")
     codes = ours.design.y
     with pytest.raises(ModelError, match="no response is '4'"):
-        ours.refit(np.where(codes == 3.0, 2.0, codes))
+        ours.refit(np.where(codes == 3.0, 3.0, codes + 1.0))
 
 
 def test_known_degrees_of_freedom_are_not_estimated():

@@ -222,7 +222,7 @@ def test_studies_without_events_say_nothing_of_a_ratio():
     assert silent > 0
     kept = mx.rma_glmm(measure, data, model="UM.FS", **columns)
     assert kept.k == len(data) - silent
-    assert f"{silent} studies without events" in str(kept.summary())
+    assert f"{silent} {'study' if silent == 1 else 'studies'} without events" in str(kept.summary())
     every = mx.rma_glmm(measure, data, model="UM.RS", drop00=False, **columns)
     assert every.k == len(data)
     assert mx.rma_glmm(measure, data, model="CM.AL", drop00=False, **columns).k == kept.k
