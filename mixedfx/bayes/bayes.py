@@ -12,7 +12,7 @@ from mixedfx.bayes.choice import Choice, check_options, choose, instead, with_co
 from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.bayes.propriety import check_proper
-from mixedfx.bayes.unseen_response import resolve_without_response, standing_in, without_response
+from mixedfx.bayes.unseen_response import read_once, resolve_without_response, standing_in, without_response
 from mixedfx.errors import ImportanceError, ImproperPosteriorError, OptionError, check_count, check_seed
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
@@ -283,6 +283,7 @@ def prior_predictive(
     family = find_family(family)
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
     named = [name for name in (weights, offset) if isinstance(name, str)]
+    data = read_once(formula, data, env or {}, named)
     plan = standing_in(formula, data, family, env or {}, named)
     design = model_design(formula, data if plan is None else plan, family, stacklevel=3, **options)
     given, scales = prior_set(priors), scales_of(design, family)

@@ -27,6 +27,17 @@ from mixedfx.priors.sets import PriorSet
 PAIRS = ((0.0, 1.0), (1.0, 2.0), (0.25, 0.75))
 
 
+def read_once(formula: str, data: Any, env: Collection[str], beside: Collection[str]) -> Any:
+    """The data, of a frame that is not pandas the columns that are needed: a query is answered once."""
+    frame = opened(data)
+    if isinstance(frame, pd.DataFrame):
+        return data
+    names = column_names(frame)
+    parsed = expand_dot(parse_formula(formula), [c for c in names if isinstance(c, str)])
+    used = [c for c in dict.fromkeys([*columns_read(parsed, env, names), *beside]) if c in names]
+    return to_pandas(frame, used)
+
+
 def standing_in(formula: str, data: Any, family: Family, env: Collection[str], beside: Collection[str]) -> Any:
     """The data with something in place of a response that is not there, is missing in all rows or does not vary.
 
