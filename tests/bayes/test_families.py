@@ -223,7 +223,7 @@ def test_criticism_needs_no_more_than_the_fit(fit):
 
 def test_predictive_checks_choose_a_plot_that_suits_the_response(fit):
     axes = fit.ppc(10).ax
-    continuous = fit.family.outcome in ("real", "positive", "unit")
+    continuous = fit.family.outcome in ("real", "positive", "nonnegative", "unit")
     assert bool(axes.patches) != continuous
     assert axes.get_xlabel() == fit.design.response_name
 

@@ -300,7 +300,7 @@ def hard():
     """150 persons who each answer three of 110 questions, of great variance: crossed effects that few rows inform."""
     rng = np.random.default_rng(13)
     p, i = np.repeat(np.arange(150), 3), rng.integers(0, 110, 450)
-    eta = 2.5 * rng.normal(size=150)[p] + 2.5 * rng.normal(size=110)[i]
+    eta = 4.5 * rng.normal(size=150)[p] + 4.5 * rng.normal(size=110)[i]
     return pd.DataFrame({"y": rng.binomial(1, special.expit(eta)), "p": p.astype(str), "i": i.astype(str)})
 
 

@@ -79,6 +79,8 @@ def obstacle(design: Design, family: Family, priors: ResolvedPriors) -> str:
         return f"the family is {family.name}"
     if not design.random:
         return "the formula has no random terms"
+    if design.known_covariance is not None:
+        return "the sampling errors of V are correlated"
     if any(term.relation is not None for term in design.random):
         return "levels of a grouping factor have known correlations"
     if priors.sparse is not None:

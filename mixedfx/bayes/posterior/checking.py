@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PPC_KINDS = ("auto", "density", "bars", "rootogram")
-SUPPORT = {"positive": (0.0, np.inf), "unit": (0.0, 1.0)}  # of continuous responses that are not any number
+# Of continuous responses that are not any number.
+SUPPORT = {"positive": (0.0, np.inf), "nonnegative": (0.0, np.inf), "unit": (0.0, 1.0)}
 FEW_VALUES = 12  # of a count: bars up to here, a rootogram beyond
 
 
@@ -39,6 +40,6 @@ def ppc(posterior: Posterior, n: int, seed: int | None, ax: Axes | None, kind: s
 
 def _kind(posterior: Posterior, simulated: np.ndarray) -> str:
     """The kind of picture for the kind of response."""
-    if posterior.family.outcome in ("count", "trials"):
+    if posterior.family.outcome in ("count", "positive count", "trials"):
         return "bars" if max(posterior.design.y.max(), np.quantile(simulated, 0.99)) < FEW_VALUES else "rootogram"
     return "bars" if posterior.family.outcome in ("binary", "ordered", "nominal") else "density"

@@ -49,6 +49,7 @@ def test_names_and_sizes_are_those_declared(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.filterwarnings("ignore:.*interpreter.*generated quantities:RuntimeWarning")  # counts drawn one by one
 @pytest.mark.filterwarnings("ignore::mixedfx.errors.StructureWarning")
 @pytest.mark.filterwarnings("error")
 def test_the_engine_takes_them(name):

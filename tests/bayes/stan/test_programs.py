@@ -45,7 +45,7 @@ def test_the_readme_says_what_each_program_is_of():
 
 
 def test_every_family_has_programs():
-    assert {name.split("_")[0] for name in CASES} == set(FAMILIES)
+    assert {f for name in CASES for f in FAMILIES if f"{name}_".startswith(f"{f}_")} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -31,7 +31,7 @@ def test_every_family_is_exported_and_named_in_the_documentation():
 def test_a_likelihood_is_complete(name, link):
     found = LIKELIHOODS[name](link, MEAN[link])
     family = FAMILIES[name]
-    assert found.discrete == (not family.continuous)
+    assert found.discrete == (family.outcome not in ("real", "positive", "nonnegative", "unit"))
     assert ("{trials}" in found.arguments) == (family.outcome == "trials")
     assert all(parameter in found.arguments for parameter in family.auxiliary if parameter != "sigma")
     assert ("{scale}" in found.arguments) == ("sigma" in family.auxiliary)
