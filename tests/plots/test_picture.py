@@ -7,11 +7,13 @@ import weakref
 from importlib import import_module
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
 import mixedfx as mx
 from mixedfx.errors import DataError, OptionError
+from mixedfx.learn.explaining import Explanation
 from mixedfx.plots.picture import FORMATS, Picture
 
 NESTED = "yi ~ 1 + (1 | district/school)"
@@ -32,7 +34,17 @@ def pictures(fit):
     reported = mx.subgroup_effects(pd.DataFrame({"sex": ["m", "f"], "yi": [0.3, 0.1], "vi": [0.02, 0.03]}), by=["sex"])
     classes = mx.datasets.load("flipped_classroom")
     classes = classes.assign(passed=(classes["score"] > 60).astype(int))
+    review = mx.datasets.simulate_review(1, studies=30, effects=80)[0]
+    forest = mx.metaforest("yi ~ weeks + measure", review, cluster="study", n_trees=20, seed=1)
+    people = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [0.0, 1.0, 0.0, 1.0]})
+    effect, score = [3.0, 2.0, 1.0, 0.0], [4.0, 2.0, 0.0, -2.0]
     return {
+        "MetaForest.plot": forest.plot(),
+        "PartialDependence.plot": forest.partial_dependence("weeks").plot(),
+        "MetaCart.plot": mx.metacart("yi ~ weeks + measure", review, seed=1).plot(),
+        "Targeting.plot": mx.targeting(effect, score, [0.25, 0.5], n_boot=10, cross_fitted=True).plot(),
+        "Calibration.plot": mx.calibration(effect, score, bins=2, cross_fitted=True).plot(),
+        "Explanation.plot": Explanation(people.to_numpy() / 10, np.zeros(4), people).plot(),
         "LmerFit.plot": fit.plot("caterpillar"),
         "CheckReport.plot": fit.check().plot(),
         "EffectsPictures.plot": mx.effects(fit, "style").plot(),
@@ -63,7 +75,8 @@ def plotting_methods():
             if inspect.isclass(owner) and owner.__module__ == module.name:
                 for name, method in vars(owner).items():
                     if inspect.isfunction(method) and (
-                        name == "plot" or method.__annotations__.get("return") == "Picture"
+                        (name == "plot" or method.__annotations__.get("return") == "Picture")
+                        and method.__annotations__.get("return") != "NoReturn"
                     ):
                         found.add(f"{owner.__name__}.{name}")
     return found
