@@ -188,10 +188,16 @@ def check_levels_of(design: Design, family: Family) -> None:
 
 
 def _effects_met(term: RandomTerm) -> int:
-    """Number of random effects that some row has: a level without an outcome has no effect of it."""
+    """Number of random effects that some row has: a level without an outcome has no effect of it.
+
+    Where there are more rows than effects, the number of all.
+    """
     if term.n_columns == 1:
         return term.n_levels
-    return sum(len(np.unique(term.codes[column != 0.0])) for column in term.z.T)
+    most = term.n_levels * term.n_columns
+    if most < len(term.codes):  # few beside the rows, whichever of them are met
+        return most
+    return sum(int(np.count_nonzero(np.bincount(term.codes[column != 0.0]))) for column in term.z.T)
 
 
 def warn_few_levels(design: Design) -> None:
