@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +20,14 @@ from mixedfx.covariance.sampled import Free, Independent
 Vector = NDArray[np.float64]
 
 NULL = 1e-12  # share of a row of T that the rows above leave, below which its pivot is zero
+
+
+@lru_cache(maxsize=64)  # each fit has structures of its own, and small fits would find the same places again
+def _lower_triangle(k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the lower triangle, by columns; not to be written to."""
+    columns, rows = np.triu_indices(k)
+    rows.flags.writeable = columns.flags.writeable = False
+    return rows, columns
 
 
 @dataclass(frozen=True)
@@ -124,8 +132,7 @@ class Unstructured(_Entries):
         return Free(self.k) if self.k > 1 else Independent(1)
 
     def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        columns, rows = np.triu_indices(self.k)
-        return rows, columns
+        return _lower_triangle(self.k)
 
     @property
     def components(self) -> tuple[Component, ...]:

@@ -24,7 +24,11 @@ def trust_region_step(gradient: Vector, information: Vector, radius: float) -> t
     >>> np.round(np.abs(step), 6), round(float(decrease), 6)
     (array([1.      , 3.872983]), 9.0)
     """
-    values, vectors = np.linalg.eigh(information)
+    return step_within(gradient, *np.linalg.eigh(information), radius)
+
+
+def step_within(gradient: Vector, values: Vector, vectors: Vector, radius: float) -> tuple[Vector, float]:
+    """The same from eigenvalues (r,) and eigenvectors (r, r) of the information."""
     if len(values) and values[0] > _tiny(values):
         g = gradient @ vectors
         s = g / values

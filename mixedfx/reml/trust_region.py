@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.linalg.threads import blas_threads
-from mixedfx.linalg.trust_region import steps_within
+from mixedfx.linalg.trust_region import step_within
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.pivoting import SMALL_START, pivot
 from mixedfx.pls.problem import Problem
@@ -38,12 +38,13 @@ PATIENCE = 4
 EXACT_FIT = 1e-14  # share of the response's variation, beyond the fixed part, that is left unexplained
 MOST_PIVOTS = 4  # times that the order of the columns may change in one optimisation
 NEAR = 0.1  # decrease promised, up to which a step tells what the information leaves out of the curvature
-LAST = 0.01  # times the tolerance, where convergence is superlinear and one step more brings all digits
+LAST = 0.01  # times the tolerance, where convergence is superlinear and one step more brings all digits there are
 CONVEX = 1e-4  # share of the largest curvature that the smallest must have for the information to be added to
 INTERIOR = 0.05  # diagonal entries above which the criterion is far from its quartic at zero
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
 DEFAULT = OptimiserControl()
 ROUNDING = 2e-15  # relative rounding error of the criterion
+NOISE = 10.0  # times its rounding error: differences of the criterion that say nothing
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,7 @@ class State:
     def within(self, radius: float) -> tuple[Vector, float]:
         """The step of the quadratic model at the best point within a radius, and the decrease it promises."""
         assert self.best.gradient is not None
-        values, vectors = self._spectrum
-        step, decrease = steps_within(self.best.gradient[None], values[None], vectors[None], np.array([radius]))
-        return step[0], float(decrease[0])
+        return step_within(self.best.gradient, *self._spectrum, radius)
 
 
 def _record(evaluation: Evaluation, radius: float, accepted: bool) -> Trial:
@@ -109,7 +108,9 @@ def predicted(state: State) -> tuple[Vector, float]:
 def finished(state: State, step: Vector, decrease: float) -> bool:
     """Whether the decrease promised is not worth an evaluation, and the radius is not what makes it small."""
     rounding = ROUNDING * abs(state.best.criterion)
-    worth = state.control.tolerance * (1.0 if state.learnt is None else LAST)
+    worth = state.control.tolerance
+    if state.learnt is not None:
+        worth = min(worth, max(LAST * worth, NOISE * rounding))
     if float(np.linalg.norm(step)) < 0.99 * state.radius and decrease <= worth + rounding:
         return True
     earlier = [t.criterion for t in state.trials[:-PATIENCE] if t.accepted]
@@ -129,7 +130,7 @@ def advance(problem: Problem, state: State, at: Vector, length: float, decrease:
         trial = evaluate(problem, at)
     except np.linalg.LinAlgError:
         return replace(state, radius=0.25 * length)
-    noise = 10.0 * ROUNDING * abs(trial.criterion)
+    noise = NOISE * ROUNDING * abs(trial.criterion)
     gain = state.best.criterion - trial.criterion
     ratio = (gain + noise) / (decrease + noise)
     radius = state.radius
@@ -208,7 +209,7 @@ def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluatio
     there = problem.snapped(best.par, NEAR_ZERO)
     if not np.array_equal(there, best.par):
         zero = evaluate(problem, there)
-        if zero.criterion <= best.criterion + state.control.tolerance + 10.0 * ROUNDING * abs(best.criterion):
+        if zero.criterion <= best.criterion + state.control.tolerance + NOISE * ROUNDING * abs(best.criterion):
             trials = (*trials, _record(zero, state.radius, True))
             best = zero
     assert best.gradient is not None
