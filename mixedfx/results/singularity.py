@@ -188,8 +188,10 @@ def singularity(
             if between:
                 kept[term.label] = between
                 can_go[term.columns.index("Intercept")] = False
-        null = can_go.any() or bool(mixtures)
-        parts += smaller_parts(part, design.terms.random[t].left, can_go, bool(mixtures)) if null else (part,)
+        if not can_go.any() and not mixtures:
+            parts.append(part)
+        elif not can_go.all():  # else the term goes
+            parts += smaller_parts(part, design.terms.random[t].left, can_go, bool(mixtures))
         if mixtures:
             far += [term.columns[c] for c in np.flatnonzero(~zero & _far(term, B))]
     random = tuple(dict.fromkeys(parts))
