@@ -1,13 +1,13 @@
-"""Files of fits: a zip archive of JSON and Parquet, written whole, and read as what a stranger may have sent.
+"""Files of fits: a zip archive of JSON and tables, written whole, and read as what a stranger may have sent.
 
 Nothing in an archive is run. Members are stored, not compressed by the archive, so that a member is never larger than
-the file; tables, which compress on their own, are refused where they would unpack to far more than they take. Values
-are checked against the types that they should have. Whatever fails on the way is a `DataError` about the file.
+the file; tables, which compress on their own (`mixedfx.stored_tables`), are refused where they would unpack to far more
+than they take. Values are checked against the types that they should have. Whatever fails on the way is a `DataError`
+about the file.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import zipfile
@@ -18,19 +18,18 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
-import pandas as pd
 
 from mixedfx.errors import DataError
 from mixedfx.output import whole_file
 
 HEAD = "fit.json"
-ALLOWED = 64 * 2**20  # bytes that a table may unpack to, however small it is,
-RATIO = 500  # and beyond that how many times its own size
+FORMAT = 2
+"""Version of what files hold; each version of mixedfx reads its own."""
 
 
 def write_archive(path: str | Path, head: Mapping[str, Any], members: Mapping[str, bytes]) -> Path:
     """Write a head and tables, whole or not at all (`mixedfx.output.whole_file`)."""
-    content = {HEAD: json.dumps(head, allow_nan=False).encode(), **members}
+    content = {HEAD: json.dumps({"format": FORMAT, **head}, allow_nan=False).encode(), **members}
     with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for member, data in content.items():
             archive.writestr(member, data)
@@ -77,39 +76,6 @@ def being_read(path: str | Path) -> Iterator[None]:
         raise DataError(
             f"{path} is no saved fit, or is damaged: {said[0][:200]}", hint="Save the fit again."
         ) from error
-
-
-def parquet_bytes(frame: pd.DataFrame) -> bytes:
-    """A frame as a table, without its index."""
-    buffer = io.BytesIO()
-    frame.reset_index(drop=True).to_parquet(buffer, index=False, compression="zstd")
-    return buffer.getvalue()
-
-
-def read_table(content: bytes) -> Any:
-    """A pyarrow table.
-
-    Raises
-    ------
-    ValueError
-        Where it would unpack to far more than its size.
-    """
-    import pyarrow.parquet as parquet
-
-    about = parquet.ParquetFile(io.BytesIO(content)).metadata
-    unpacked = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-    largest = max(ALLOWED, RATIO * len(content))
-    if max(unpacked, 8 * about.num_rows * max(about.num_columns, 1)) > largest:
-        raise ValueError(f"a table of {len(content):,} bytes would take {unpacked:,}")
-    table = parquet.read_table(io.BytesIO(content))
-    if table.nbytes > largest:
-        raise ValueError(f"a table of {len(content):,} bytes takes {table.nbytes:,}")
-    return table
-
-
-def read_frame(content: bytes) -> pd.DataFrame:
-    """A table as a frame; see `read_table`."""
-    return read_table(content).to_pandas()
 
 
 def require(found: Any, wanted: Mapping[str, Any], where: str = "its head") -> None:

@@ -6,10 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mixedfx.archive import read_archive
+from mixedfx.archive import FORMAT, read_archive
 from mixedfx.errors import DataError
-
-FORMAT = 1
 
 READERS = {
     "posterior": "mixedfx.bayes.posterior.load:read_posterior",
@@ -25,7 +23,7 @@ READERS = {
 def load(path: str | Path) -> Any:
     """Read a fit that its ``save`` wrote: of `mixedfx.bayes`, `lmer`, `glmer`, `rma`, `rma_mv`, `robma` or `bma`.
 
-    A file is a zip archive of Parquet tables and JSON, which holds no code; nothing in it is run, and sizes, types and
+    A file is a zip archive of arrays and JSON, which holds no code; nothing in it is run, and sizes, types and
     ranges of what it holds are checked, so that a file from elsewhere may be opened.
 
     Parameters
@@ -42,7 +40,7 @@ def load(path: str | Path) -> Any:
     Raises
     ------
     DataError
-        A file that is no saved fit, is damaged, or was written by a later version of mixedfx.
+        A file that is no saved fit, is damaged, or was written by another version of mixedfx in another format.
 
     Examples
     --------
@@ -55,10 +53,11 @@ def load(path: str | Path) -> Any:
     kind, version = head.get("kind", "posterior"), head.get("format")
     if not isinstance(version, int):
         raise DataError(f"{path} is no saved fit, or is damaged: it has no format", hint="Save the fit again.")
-    if version > FORMAT or not isinstance(kind, str) or kind not in READERS:
+    if version != FORMAT or not isinstance(kind, str) or kind not in READERS:
+        when = "an earlier" if version < FORMAT else "a later"
         raise DataError(
-            f"{path} was written by mixedfx {head.get('mixedfx')!s:.20}, in a later format",
-            hint="Install that version.",
+            f"{path} was written by mixedfx {head.get('mixedfx')!s:.20}, in {when} format",
+            hint="Read it with that version, or fit and save the model again.",
         )
     module, name = READERS[kind].split(":")
     return getattr(import_module(module), name)(path, head, members)

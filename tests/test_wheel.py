@@ -54,7 +54,7 @@ def test_the_wheel_holds_code_types_and_data_and_no_tests(wheel):
     for needed in (
         "mixedfx/__init__.py",
         "mixedfx/py.typed",
-        "mixedfx/datasets/_data/star.parquet",
+        "mixedfx/datasets/_data/star.csv.gz",
         "mixedfx/datasets/_data/school_calendars.csv",
     ):
         assert needed in names

@@ -256,14 +256,10 @@ _STAR_CATEGORIES = {
 
 
 def _load_star() -> pd.DataFrame:
-    import pyarrow.parquet as parquet
-
-    with resources.files("mixedfx.datasets").joinpath("_data/star.parquet").open("rb") as file:
-        frame = parquet.read_table(file).to_pandas()
-    # The file stores small integers to be compact; arithmetic on them would overflow.
-    frame = frame.astype({"id": "int64", "math": "int64", "small": "int64", "read": "float64"})
+    with resources.files("mixedfx.datasets").joinpath("_data/star.csv.gz").open("rb") as file:
+        frame = pd.read_csv(file, compression="gzip", dtype={"read": "float64"} | dict.fromkeys(_STAR_CATEGORIES, str))
     for column, categories in _STAR_CATEGORIES.items():
-        frame[column] = pd.Categorical(frame[column].astype(str), categories=pd.Index(categories))
+        frame[column] = pd.Categorical(frame[column], categories=pd.Index(categories))
     return frame
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.labels import level_label
-from mixedfx.errors import DataError
+from mixedfx.errors import DataError, MissingPackageError
 
 Kind = Literal["number", "boolean", "text", "category", "time"]
 
@@ -103,6 +103,8 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[
     DataError
         Where a column does not exist (the nearest names are offered) or exists twice, or holds whole numbers beyond 64
         bits, or `data` is no frame.
+    MissingPackageError
+        Frames of polars or DuckDB without pyarrow, which pandas needs to take them.
 
     Examples
     --------
@@ -134,9 +136,15 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[
 
     selected = frame.select(wanted or names[:1])  # a selection of no columns would have no rows either
     schema = selected.collect_schema()  # of the source: Arrow, in which some collect, has no types such as Enum
-    if isinstance(selected, nw.LazyFrame):
-        selected = selected.collect()
-    series = {c: _own(_series(selected[c], schema[c])) for c in wanted}
+    try:
+        if isinstance(selected, nw.LazyFrame):
+            selected = selected.collect()
+        series = {c: _own(_series(selected[c], schema[c])) for c in wanted}
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"{frame.implementation} frames are read through the package {error.name}, which is not installed",
+            hint="pip install 'mixedfx[files]'",
+        ) from error
     return pd.DataFrame(series, index=pd.RangeIndex(len(selected)), copy=False)
 
 

@@ -4,9 +4,9 @@ The formula, the columns of the data that it uses (rows that were used), weights
 errors and correlations are kept; the design is built from them by the same code as any other, so that a file holds no
 code, and its sums are compared with those that were saved.
 
-    data.parquet     the data
-    known.parquet    known correlations of levels, where the formula names some: matrix, row, and `of` each level
-    errors.parquet   known covariance of the rows' errors (V), where there is one: row, column, value
+    data.table     the data
+    known.table    known correlations of levels, where the formula names some: matrix, row, and `of` each level
+    errors.table   known covariance of the rows' errors (V), where there is one: row, column, value
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from mixedfx.archive import Numbers, fits, numbers, parquet_bytes, plain, read_frame, require
+from mixedfx.archive import Numbers, fits, numbers, plain, require
 from mixedfx.design.design import Design, RowReport
 from mixedfx.design.dispersion import Dispersion
 from mixedfx.errors import DataError, MixedfxError, MixedfxWarning, OptionError
 from mixedfx.families.family import Family
+from mixedfx.stored_tables import read_frame, table_bytes
 
-DATA, KNOWN, ERRORS = "data.parquet", "known.parquet", "errors.parquet"
+DATA, KNOWN, ERRORS = "data.table", "known.table", "errors.table"
 
 FACTS = {
     "offset": str | None,
@@ -59,14 +60,14 @@ def saved_design(design: Design) -> tuple[dict[str, Any], dict[str, bytes]]:
     OptionError
         Functions or objects in `env` or `contrasts`, which a file of data cannot hold.
     """
-    members = {DATA: parquet_bytes(_frame(design))}
+    members = {DATA: table_bytes(_frame(design))}
     matrices = _matrices(design)
     if matrices:
         table = pd.concat(matrices.values(), keys=matrices, names=["matrix", "row"]).reset_index()
-        members[KNOWN] = parquet_bytes(table)
+        members[KNOWN] = table_bytes(table)
     if design.known_covariance is not None:
         V = sparse.coo_array(design.known_covariance)
-        members[ERRORS] = parquet_bytes(pd.DataFrame({"row": V.row, "column": V.col, "value": V.data}))
+        members[ERRORS] = table_bytes(pd.DataFrame({"row": V.row, "column": V.col, "value": V.data}))
     return _design_facts(design), members
 
 

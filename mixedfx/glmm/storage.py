@@ -50,7 +50,6 @@ def save(design: Design, solution: GlmmSolution, call: Call | None, path: str | 
     kind, prior = solution.model.family, solution.model.prior
     facts, members = saved_design(design)
     head = {
-        "format": 1,
         "kind": "glmer",
         "mixedfx": version("mixedfx"),
         "formula": design.formula.text,

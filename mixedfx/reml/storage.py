@@ -43,7 +43,6 @@ def saved(design: Design, solution: Solution, kind: str = "lmer") -> tuple[dict[
 
     facts, members = saved_design(design)
     head = {
-        "format": 1,
         "kind": kind,
         "mixedfx": version("mixedfx"),
         "formula": design.formula.text,

@@ -3,8 +3,8 @@
 A file is an archive (`mixedfx.archive`) of
 
     fit.json        version; formula, family, priors, how the draws were made, the rows used
-    data.parquet    the columns of the data that the formula uses, the rows that were used (`mixedfx.design.saved`)
-    draws.parquet   one row for each draw, a column (of vectors) for each array
+    data.table      the columns of the data that the formula uses, the rows that were used (`mixedfx.design.saved`)
+    draws.arrays    the arrays of the draws, draws first
 
 and holds no code: formulas are read by the same parser, with the same few functions, as those a user types; priors are
 rebuilt from a list of known classes. The design is built anew from formula and data, and compared with what was
@@ -13,7 +13,6 @@ saved; arrays of draws have to have the shapes that the design gives them.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.archive import being_read, read_table, require, write_archive
+from mixedfx.archive import being_read, require, write_archive
 from mixedfx.bayes.collapsed.collapsed import CollapsedPart
 from mixedfx.bayes.posterior.joint import JointDraws, Predictor
 from mixedfx.bayes.posterior.posterior import Posterior
@@ -31,13 +30,12 @@ from mixedfx.errors import DataError, ModelError
 from mixedfx.families.family import Family
 from mixedfx.priors import plain_values
 from mixedfx.priors.resolve import ResolvedPriors
+from mixedfx.stored_tables import arrays_bytes, read_arrays
 
 Array = NDArray[np.float64]
 
-FORMAT = 1
-DRAWS = "draws.parquet"
+DRAWS = "draws.arrays"
 HEAD = {
-    "format": int,
     "mixedfx": str,
     "formula": str,
     "family": list[str],
@@ -67,7 +65,6 @@ def save(posterior: Posterior, path: str | Path) -> Path:
     arrays = _arrays(posterior)
     facts, members = saved_design(posterior.design)
     head = {
-        "format": FORMAT,
         "kind": "posterior",
         "mixedfx": version("mixedfx"),
         "formula": posterior.design.formula.text,
@@ -84,7 +81,7 @@ def save(posterior: Posterior, path: str | Path) -> Path:
         "priors": plain_values.encode(posterior.priors),
         "design": facts,
     }
-    return write_archive(path, head, members | {DRAWS: _draws_parquet(arrays)})
+    return write_archive(path, head, members | {DRAWS: arrays_bytes(arrays)})
 
 
 def read(
@@ -97,9 +94,9 @@ def read(
         require(head, HEAD)
         kind = family(*head["family"])
         design = rebuilt_design(head["formula"], head["design"], members, kind, head["mixedfx"])
-        table = read_table(members[DRAWS])
-        if table.num_rows != head["draws"] or not head["draws"]:
-            raise ValueError(f"it has {table.num_rows} draws, not {head['draws']}")
+        found = read_arrays(members[DRAWS])
+        if not head["draws"]:
+            raise ValueError("it has no draws")
         if head["chains"] < 1 or head["draws"] % head["chains"] or head["seed"] < 0:
             raise ValueError(f"{head['draws']} draws are not those of {head['chains']} chains, seed {head['seed']}")
         priors = plain_values.decode(head["priors"])
@@ -110,7 +107,7 @@ def read(
 
             target = build_target(design, priors)
         _check_shapes(head, design, kind, None if target is None else target.size)
-        arrays = {name: _array(table, name, shape) for name, shape in head["shapes"].items()}
+        arrays = {name: _array(found, name, [head["draws"], *shape]) for name, shape in head["shapes"].items()}
         joint = _joint(head, arrays, len(design.random))
         sampling = plain_values.decode_record(head["sampling"], courses)
         if target is not None:
@@ -190,28 +187,10 @@ def _joint(head: dict[str, Any], arrays: dict[str, Array], terms: int) -> JointD
     return JointDraws(predictors, auxiliary, arrays.get("thresholds"), extra)
 
 
-def _draws_parquet(arrays: dict[str, Array]) -> bytes:
-    """A table with a column of fixed-size vectors for each array; arrays without elements are left to their shapes."""
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    columns = {}
-    for name, values in arrays.items():
-        width = int(np.prod(values.shape[1:], dtype=int))
-        if width:
-            flat = pyarrow.array(np.ascontiguousarray(values, dtype=np.float64).ravel())
-            columns[name] = pyarrow.FixedSizeListArray.from_arrays(flat, width)
-    table = pyarrow.table(columns)
-    buffer = io.BytesIO()
-    parquet.write_table(table, buffer, compression="zstd", use_dictionary=False, row_group_size=500)
-    return buffer.getvalue()
-
-
-def _array(table: Any, name: str, shape: list[int]) -> Array:
-    if 0 in shape:
-        return np.zeros((table.num_rows, *shape))
-    flat = table.column(name).combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    found = np.array(flat, dtype=np.float64).reshape(table.num_rows, *shape)
-    if not (np.isfinite(found).all() or name.startswith("transition.")):
+def _array(found: Mapping[str, Array], name: str, shape: list[int]) -> Array:
+    values = found[name]
+    if list(values.shape) != shape:
+        raise ValueError(f"draws of {name} are {list(values.shape)}, not {shape}")
+    if not (np.isfinite(values).all() or name.startswith("transition.")):
         raise DataError(f"draws of {name} in the file are not finite")
-    return found
+    return values

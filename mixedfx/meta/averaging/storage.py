@@ -5,8 +5,8 @@ ensemble. Of each model the file has the evidence and what its draws are made of
 quadrature or weighted points: no evidence is computed anew, and draws are the same to the last digit.
 
     fit.json            arguments, clusters, ensemble, options; evidence of each model, and shapes of its arrays
-    data.parquet        the data: all columns that a table can hold
-    integrals.parquet   one column: the arrays of the models, one after the other
+    data.table          the data: all columns that a table can hold
+    integrals.arrays    the arrays of the models, one after the other
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 import pandas as pd
 
-from mixedfx.archive import Numbers, numbers, parquet_bytes, plain, read_table, require, write_archive
+from mixedfx.archive import Numbers, numbers, plain, require, write_archive
 from mixedfx.errors import check_count, check_level, check_option, check_seed
 from mixedfx.meta.averaging import solve
 from mixedfx.meta.averaging.given import Given, cells
@@ -37,8 +37,9 @@ from mixedfx.meta.univariate.storage import estimates_again, saved_estimates
 from mixedfx.priors import plain_values
 from mixedfx.priors.checked_ensembles import check_ensemble
 from mixedfx.priors.ensembles import Ensemble
+from mixedfx.stored_tables import arrays_bytes, read_arrays
 
-INTEGRALS = "integrals.parquet"
+INTEGRALS = "integrals.arrays"
 HEAD = {
     "cluster": list[str | None] | None, "ni": Numbers | None, "measure": str | None, "sign": Literal[1, -1],
     "ensemble": dict[str, Any], "mechanism": str, "level": float, "draws": int, "seed": int,
@@ -61,7 +62,6 @@ def save(fit: RobmaState, path: str | Path) -> Path:
     values = np.concatenate([array.ravel() for one in arrays for array in one])
     given = fit.given
     head = {
-        "format": 1,
         "kind": "robma",
         "mixedfx": version("mixedfx"),
         "cluster": None if given.start is None else _by_row(fit, np.array(given.cluster_labels)[given.owner], None),
@@ -83,7 +83,7 @@ def save(fit: RobmaState, path: str | Path) -> Path:
             for model, one in zip(fit.solved, arrays, strict=True)
         ],
     }
-    return write_archive(path, head | facts, tables | {INTEGRALS: parquet_bytes(pd.DataFrame({"value": values}))})
+    return write_archive(path, head | facts, tables | {INTEGRALS: arrays_bytes({"value": values})})
 
 
 def read(head: Mapping[str, Any], tables: Mapping[str, bytes]) -> RobmaState:
@@ -183,8 +183,8 @@ def _arrays(model: solve.Solved) -> tuple[Array, ...]:
 
 
 def _split(shapes: Sequence[Sequence[int]], content: bytes) -> Any:
-    """The arrays of one column, one after the other."""
-    values = np.array(read_table(content).column("value").to_numpy(), dtype=np.float64)
+    """The arrays that follow each other in one."""
+    values = read_arrays(content)["value"].ravel()
     if any(size < 1 for shape in shapes for size in shape):
         raise ValueError("its arrays have no size")
     sizes = [int(np.prod(shape, dtype=float)) for shape in shapes]

@@ -4,7 +4,7 @@ A file holds the arguments of `mixedfx.rma` and its data, and tau^2. The estimat
 compared with those that were saved.
 
     fit.json         arguments; tau^2, method and test that were used; sums of what was fitted
-    data.parquet     the data: all columns that a table can hold
+    data.table       the data: all columns that a table can hold
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mixedfx.archive import Numbers, fits, numbers, parquet_bytes, plain, read_frame, require, write_archive
+from mixedfx.archive import Numbers, fits, numbers, plain, require, write_archive
 from mixedfx.design.saved import DATA, row_index, row_labels, saved_coding, saved_constant
 from mixedfx.errors import DataError, MixedfxError, MixedfxWarning, OptionError
 from mixedfx.meta.univariate.call import RmaCall
 from mixedfx.meta.univariate.estimates import Estimates, read_estimates
+from mixedfx.stored_tables import read_frame, table_bytes
 
 ESTIMATES = {"mixedfx": str, "arguments": dict[str, Any], "index": Any, "sums": Numbers, "estimates": int}
 HEAD = {"method": str, "test": Literal["z", "t", "knha", "adhoc"], "tau2": Numbers | None}
@@ -43,7 +44,6 @@ def save(
 
     facts, members = saved_estimates(data)
     head = {
-        "format": 1,
         "kind": "rma",
         "mixedfx": version("mixedfx"),
         "method": method,
@@ -62,7 +62,7 @@ def saved_estimates(data: Estimates) -> tuple[dict[str, Any], dict[str, bytes]]:
         "sums": plain(_sums(data)),
         "estimates": len(data.y),
     }
-    return facts, {DATA: parquet_bytes(_storable(frame, data))}
+    return facts, {DATA: table_bytes(_storable(frame, data))}
 
 
 def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Estimates, str, str, float | None]:
@@ -162,14 +162,12 @@ def _sums(data: Estimates) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def _storable(frame: pd.DataFrame, data: Estimates) -> pd.DataFrame:
     """The columns that a table can hold; those that the fit reads have to be among them."""
-    import pyarrow
-
     kept = []
     for position in range(frame.shape[1]):
         one = frame.iloc[:, [position]]
         try:
-            parquet_bytes(one)
-        except (pyarrow.ArrowException, TypeError, ValueError):
+            table_bytes(one)
+        except (TypeError, ValueError):
             continue
         if list(frame.columns).count(frame.columns[position]) == 1 and isinstance(frame.columns[position], str):
             kept.append(position)
