@@ -500,7 +500,7 @@ class GlmerFit(GlmerCriticism):
     def save(self, path: str | Path) -> Path:
         """Write the fit to one file, which `mixedfx.load` reads back.
 
-        The file is a zip archive of Parquet (the rows used, of the columns that the formula uses) and JSON (formula,
+        The file is a zip archive of arrays (the rows used, of the columns that the formula uses) and JSON (formula,
         family, estimates, priors, the course of the optimiser); it holds no code. It appears whole or not at all.
 
         Parameters

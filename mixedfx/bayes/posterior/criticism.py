@@ -7,6 +7,7 @@ are predicted. Leaving whole groups out is in logo.py. ArviZ is imported when it
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,7 @@ def arviz() -> Any:
     Raises
     ------
     MissingPackageError
-        Where it is not installed, cannot be imported, or has the interface of 1.0 and later, with the line that mends
-        it.
+        Where it is not installed or cannot be imported, with the line that mends it.
     """
     try:
         with warnings.catch_warnings():
@@ -48,12 +48,14 @@ def arviz() -> Any:
             hint="If arviz_plots stands in the traceback, it does not go with this matplotlib: pip uninstall "
             "arviz-plots, or install the two in versions that do.",
         ) from error
-    if int(arviz.__version__.split(".")[0]) >= 1:
-        raise MissingPackageError(
-            f"ArviZ {arviz.__version__} has another interface than the one that is known here",
-            hint="pip install 'arviz<1', which mixedfx[bayes] asks for.",
-        )
     return arviz
+
+
+def from_groups(az: Any, groups: Mapping[str, Any], coords: Mapping[str, Any], dims: Mapping[str, Any]) -> Any:
+    """ArviZ's object of groups of variables: InferenceData, or from 1.0 on a DataTree of xarray."""
+    if int(az.__version__.split(".")[0]) >= 1:
+        return az.from_dict(dict(groups), coords=dict(coords), dims=dict(dims))
+    return az.from_dict(coords=coords, dims=dims, **groups)
 
 
 def pointwise_log_likelihood(posterior: Posterior) -> Array:
@@ -68,7 +70,7 @@ def pointwise_log_likelihood(posterior: Posterior) -> Array:
 
 
 def to_arviz(posterior: Posterior, log_likelihood: bool = True, posterior_predictive: bool = False) -> Any:
-    """Draws as ArviZ's InferenceData.
+    """Draws as ArviZ has them.
 
     Parameters
     ----------
@@ -81,9 +83,9 @@ def to_arviz(posterior: Posterior, log_likelihood: bool = True, posterior_predic
 
     Returns
     -------
-    arviz.InferenceData
-        posterior: ``beta`` (coefficient); ``sigma``, ``nu``, ``shape``, ``phi`` as the family has them; ``threshold``
-        (threshold) of an ordinal response; for each random term ``sd_<group>`` (column), ``cor_<group>`` (column,
+    arviz.InferenceData or xarray.DataTree
+        The second from ArviZ 1.0 on. posterior: ``beta`` (coefficient); ``sigma``, ``nu``, ``shape``, ``phi`` as the
+        family has them; ``threshold`` (threshold) of an ordinal response; for each random term ``sd_<group>`` (column), ``cor_<group>`` (column,
         column) and ``u_<group>`` (level, column). Dimensions are labelled. For a categorical response the variables of
         a category end in ``_<category>``; responses are then codes. sample_stats, for draws by NUTS of a Stan engine:
         ``diverging``, ``energy``, ``lp``, ``tree_depth``, ``n_steps``, ``acceptance_rate``.
@@ -134,7 +136,7 @@ def to_arviz(posterior: Posterior, log_likelihood: bool = True, posterior_predic
     if posterior_predictive:
         values = simulated(posterior, None, posterior.seed)
         groups["posterior_predictive"] = {design.response_name: values.reshape(chains, -1, len(posterior.design.y))}
-    return az.from_dict(posterior=variables, coords=coords, dims=dims, **groups)
+    return from_groups(az, {"posterior": variables} | groups, coords, dims)
 
 
 def psis(posterior: Posterior, log_likelihood: Array, labels: list[Any], along: str, hint: str) -> Any:
@@ -144,14 +146,12 @@ def psis(posterior: Posterior, log_likelihood: Array, labels: list[Any], along: 
     there is no tail to fit, ArviZ's k-hat is infinite, and leaving the row out changes nothing. Its k-hat is 0 here.
     """
     az = arviz()
-    data = az.from_dict(
-        posterior={"lp": np.zeros((posterior.chains, len(log_likelihood) // posterior.chains))},
-        log_likelihood={
-            posterior.design.response_name: log_likelihood.reshape(posterior.chains, -1, log_likelihood.shape[1])
-        },
-        coords={along: labels},
-        dims={posterior.design.response_name: [along]},
-    )
+    name, chains = posterior.design.response_name, posterior.chains
+    groups = {
+        "posterior": {"lp": np.zeros((chains, len(log_likelihood) // chains))},
+        "log_likelihood": {name: log_likelihood.reshape(chains, -1, log_likelihood.shape[1])},
+    }
+    data = from_groups(az, groups, {along: labels}, {name: [along]})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says below the same in words that name the way out
         found = az.loo(data, pointwise=True, reff=_relative_efficiency(posterior))
@@ -159,7 +159,7 @@ def psis(posterior: Posterior, log_likelihood: Array, labels: list[Any], along: 
     silent = np.ptp(log_likelihood, axis=0) <= 1e-12 * np.where(np.isfinite(size), size, 0.0)
     found.pareto_k.values[silent] = 0.0
     bad = int(np.sum(~(np.asarray(found.pareto_k) <= found.good_k)))
-    found["warning"] = bad > 0
+    found.warning = bad > 0
     if bad:
         warnings.warn(
             f"k-hat is above {found.good_k:.2f} for {bad} of {len(labels)} {along}s (largest "
@@ -190,5 +190,17 @@ def loo(posterior: Posterior) -> Any:
 
 
 def waic(posterior: Posterior) -> Any:
-    """ArviZ's WAIC of a fit."""
-    return arviz().waic(to_arviz(posterior))
+    """ArviZ's WAIC of a fit.
+
+    Raises
+    ------
+    MissingPackageError
+        ArviZ from 1.0 on, which has none any more.
+    """
+    az = arviz()
+    if not hasattr(az, "waic"):
+        raise MissingPackageError(
+            f"ArviZ {az.__version__} has no WAIC",
+            hint="fit.loo() estimates the same and says of which rows it can be trusted; or pip install 'arviz<1'.",
+        )
+    return az.waic(to_arviz(posterior))

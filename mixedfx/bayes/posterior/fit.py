@@ -446,7 +446,7 @@ class PosteriorFit(Posterior):
         return prediction.residual_sd(self, chosen)
 
     def to_arviz(self, log_likelihood: bool = True, posterior_predictive: bool = False) -> Any:
-        """ArviZ's InferenceData: posterior, data, log likelihood, sampler; see `to_arviz` of `posterior.criticism`."""
+        """ArviZ's InferenceData, a DataTree from ArviZ 1.0 on; see `to_arviz` of `posterior.criticism`."""
         return criticism.to_arviz(self, log_likelihood, posterior_predictive)
 
     def loo(self) -> Any:
@@ -455,7 +455,8 @@ class PosteriorFit(Posterior):
         Returns
         -------
         arviz.ELPDData
-            ``elpd_loo``, ``se``, ``p_loo``; ``pareto_k`` and ``loo_i`` for each row. ``arviz.compare`` takes several.
+            ``elpd_loo``, ``se``, ``p_loo``; ``pareto_k`` and ``loo_i`` for each row; from ArviZ 1.0 on these are
+            ``elpd``, ``se``, ``p``, ``pareto_k``, ``elpd_i``. ``arviz.compare`` takes several.
 
         Warns
         -----
@@ -565,7 +566,7 @@ class PosteriorFit(Posterior):
     def save(self, path: str | Path) -> Path:
         """Write the fit to one file, which `mixedfx.load` reads back.
 
-        The file is a zip archive of Parquet (draws and data) and JSON (formula, family, priors, diagnostics); it holds
+        The file is a zip archive of arrays (draws and data) and JSON (formula, family, priors, diagnostics); it holds
         no code. It appears whole or not at all.
 
         Parameters

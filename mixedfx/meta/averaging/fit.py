@@ -277,7 +277,7 @@ class RobmaFit(RobmaState):
     def save(self, path: str | Path) -> Path:
         """Write the fit to one file, which `mixedfx.load` reads back without a single evidence computed anew.
 
-        The file is a zip archive of Parquet (data, and the integral of each model) and JSON (arguments, priors,
+        The file is a zip archive of arrays (data, and the integral of each model) and JSON (arguments, priors,
         evidences); it holds no code. It appears whole or not at all. Every answer of the fit that is read is that of
         this one, sensitivity and draws included.
 

@@ -294,7 +294,7 @@ class RmaMvFit(RmaMvState):
     def save(self, path: str | Path) -> Path:
         """Write the fit to one file, which `mixedfx.load` reads back.
 
-        The file is a zip archive of Parquet (the data) and JSON (arguments, estimates); it holds no code. It appears
+        The file is a zip archive of arrays (the data) and JSON (arguments, estimates); it holds no code. It appears
         whole or not at all.
 
         Parameters
