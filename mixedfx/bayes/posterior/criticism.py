@@ -85,10 +85,10 @@ def to_arviz(posterior: Posterior, log_likelihood: bool = True, posterior_predic
     -------
     arviz.InferenceData or xarray.DataTree
         The second from ArviZ 1.0 on. posterior: ``beta`` (coefficient); ``sigma``, ``nu``, ``shape``, ``phi`` as the
-        family has them; ``threshold`` (threshold) of an ordinal response; for each random term ``sd_<group>`` (column), ``cor_<group>`` (column,
-        column) and ``u_<group>`` (level, column). Dimensions are labelled. For a categorical response the variables of
-        a category end in ``_<category>``; responses are then codes. sample_stats, for draws by NUTS of a Stan engine:
-        ``diverging``, ``energy``, ``lp``, ``tree_depth``, ``n_steps``, ``acceptance_rate``.
+        family has them; ``threshold`` (threshold) of an ordinal response; for each random term ``sd_<group>`` (column),
+        ``cor_<group>`` (column, column) and ``u_<group>`` (level, column). Dimensions are labelled. For a categorical
+        response the variables of a category end in ``_<category>``; responses are then codes. sample_stats, for draws
+        by NUTS of a Stan engine: ``diverging``, ``energy``, ``lp``, ``tree_depth``, ``n_steps``, ``acceptance_rate``.
 
     Raises
     ------
