@@ -10,6 +10,8 @@ from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.glmm.call import Call
 from mixedfx.glmm.fit import GlmerFit, fit_call
 from mixedfx.glmm.hurdle import HURDLES, HurdleFit, fit_hurdle
+from mixedfx.glmm.zero_inflated_fit import ZeroInflatedFit, fit_zero_inflated
+from mixedfx.glmm.zero_inflation import NAMES
 from mixedfx.options import Control
 
 
@@ -29,7 +31,7 @@ def glmer(
     dispersion: str | MixedFormula | None = None,
     *,
     zi: str | MixedFormula,
-) -> HurdleFit: ...
+) -> HurdleFit | ZeroInflatedFit: ...
 @overload
 def glmer(
     formula: str | MixedFormula,
@@ -62,7 +64,7 @@ def glmer(
     dispersion: str | MixedFormula | None = None,
     priors: Literal["default"] | Mapping[Any, Any] | None = None,
     zi: str | MixedFormula | None = None,
-) -> GlmerFit | HurdleFit:
+) -> GlmerFit | HurdleFit | ZeroInflatedFit:
     """Fit a generalised linear mixed model by maximum likelihood.
 
     The linear predictor is eta = X beta + Z u + offset with u ~ N(0, Lambda Lambda'), and the responses are independent
@@ -170,4 +172,8 @@ def glmer(
     5
     """
     call = Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors)
-    return fit_call(call) if zi is None and family not in HURDLES else fit_hurdle(call, zi)
+    if family in HURDLES:
+        return fit_hurdle(call, zi)
+    if zi is None and family not in NAMES:
+        return fit_call(call)
+    return fit_zero_inflated(call, zi)

@@ -30,6 +30,7 @@ from mixedfx.glmm.integration import (
 from mixedfx.glmm.joint import ModeJoint, mode_joint
 from mixedfx.glmm.laplace_error import laplace_error
 from mixedfx.glmm.model import Model, build_model
+from mixedfx.glmm.pairs import PairLikelihood
 from mixedfx.glmm.penalised import prior_deviance, prior_information
 from mixedfx.inference.parameters import factors_of
 from mixedfx.linalg import triangular
@@ -191,10 +192,12 @@ class GlmmSolution:
 
     @cached_property
     def laplace_error(self) -> float:
-        """What -2 log L lacks by Laplace's approximation, to second order; NaN of quadrature."""
+        """What -2 log L lacks by Laplace's approximation, to second order; NaN of quadrature and of pairs."""
         if not self.design.random:
             return 0.0
-        return laplace_error(self.model, self.evaluation.mode, self.par) if self.nAGQ == 1 else float("nan")
+        if self.nAGQ > 1 or isinstance(self.model.likelihood, PairLikelihood):
+            return float("nan")
+        return laplace_error(self.model, self.evaluation.mode, self.par)
 
     @cached_property
     def eta(self) -> Vector:

@@ -1,0 +1,1 @@
+"""Zero-inflated models in files."""
