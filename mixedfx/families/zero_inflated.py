@@ -152,11 +152,12 @@ class ZeroInflated(Family):
         return out
 
     def complete_information(self, y: Array, eta: Array, aux: Auxiliary) -> Array:
-        """(2, D, m) information about eta and zeta of the complete data; there is none about both together."""
-        expected = self.counts.information(eta[..., 0], aux)
-        at_zero = np.maximum(-self.counts.derivatives(np.zeros_like(y), eta[..., 0], aux, NO_FACTS, 2)[1], 0.0)
-        of_counts = np.where(y == 0.0, (1.0 - self.excess(y, eta, aux)) * at_zero, expected)
-        return np.stack([of_counts, logistic(eta[..., 1], 1)[0]])
+        """(2, D, m) information about eta and zeta of the complete data; there is none about both together.
+
+        Of counts whose density is not log-concave in eta it is nothing where the observed one is negative.
+        """
+        own = np.maximum(-self.counts.derivatives(y, eta[..., 0], aux, NO_FACTS, 2)[1], 0.0)
+        return np.stack([(1.0 - self.excess(y, eta, aux)) * own, logistic(eta[..., 1], 1)[0]])
 
     def starting_values(self, y: Array, facts: RowFacts = NO_FACTS) -> Mapping[str, float]:
         """Those of the counts, as many zeros left out as seem to come from elsewhere."""

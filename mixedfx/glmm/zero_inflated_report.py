@@ -13,7 +13,7 @@ from mixedfx.glmm.part_formulas import right_side
 from mixedfx.glmm.questions import estimated_dispersion
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.state import GlmerState
-from mixedfx.glmm.zero_inflation import Both, singularities
+from mixedfx.glmm.zero_inflation import Both, singularities, smaller_zeros
 from mixedfx.results import tables
 
 if TYPE_CHECKING:
@@ -103,10 +103,13 @@ def summary(both: Both, stacked: GlmerState, name: str) -> SummaryContent:
     blocks.append(quantiles_block("Pearson residuals", solution.model.likelihood.pearson(mode.eta, mode.phi)))
     conclusions = [("Tests", report.TESTS), ("Integral", report.approximation(stacked))]
     conclusions.append(("Convergence", f"{course.message} ({course.evaluations} evaluations)"))
-    for part, report_of in singularities(both, solution).items():
-        if report_of.singular:
-            conclusions.append((f"Singularity ({part})", report_of.found))
-        if report_of.to_try:
-            conclusions.append((f"Smaller model ({part})", report_of.to_try))
+    reports = singularities(both, solution)
+    for part, one, try_this in (
+        ("count", reports["count"], reports["count"].to_try), ("zero", reports["zero"], smaller_zeros(reports["zero"]))
+    ):  # fmt: skip
+        if one.singular:
+            conclusions.append((f"Singularity, {part}", one.found))
+        if try_this:
+            conclusions.append((f"Smaller model, {part}", try_this))
     blocks.append(SummaryFacts(tuple(conclusions)))
     return SummaryContent("Zero-inflated model fit by maximum likelihood", tuple(blocks))

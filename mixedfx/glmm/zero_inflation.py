@@ -35,7 +35,7 @@ from mixedfx.families.zero_inflated import ZERO_INFLATED, ZeroInflated
 from mixedfx.glmm.call import Call
 from mixedfx.glmm.control import read_control
 from mixedfx.glmm.pairs import MARK, stacked
-from mixedfx.glmm.part_formulas import zero_formula
+from mixedfx.glmm.part_formulas import right_side, zero_formula
 from mixedfx.glmm.solve import GlmmSolution, solve
 from mixedfx.results.singularity import SingularityReport, singularity
 
@@ -193,9 +193,17 @@ def told(both: Both, solution: GlmmSolution) -> None:
         warnings.warn(text, ConvergenceWarning, outside())
     for text in solution.model.likelihood.limits(solution.model.split(solution.psi)[2]).values():
         warnings.warn(text, NoOverdispersionWarning, outside())
-    for report in singularities(both, solution).values():
-        if report.singular:
-            warnings.warn(report.text, SingularFitWarning, outside())
+    reports = singularities(both, solution)
+    if reports["count"].singular:
+        warnings.warn(reports["count"].text, SingularFitWarning, outside())
+    if reports["zero"].singular:
+        text = f"singular fit: in the model of the zeros {reports['zero'].found}. {smaller_zeros(reports['zero'])}"
+        warnings.warn(text, SingularFitWarning, outside())
+
+
+def smaller_zeros(report: SingularityReport) -> str:
+    """The smaller model of the zeros to try; empty where there is none."""
+    return "" if report.smaller is None else f"Try zi='{right_side(report.smaller)}'"
 
 
 def singularities(both: Both, solution: GlmmSolution) -> dict[str, SingularityReport]:
