@@ -160,10 +160,8 @@ class ZeroInflated(Family):
         return np.stack([(1.0 - self.excess(y, eta, aux)) * own, logistic(eta[..., 1], 1)[0]])
 
     def starting_values(self, y: Array, facts: RowFacts = NO_FACTS) -> Mapping[str, float]:
-        """Those of the counts, as many zeros left out as seem to come from elsewhere."""
-        zeros = np.flatnonzero(y == 0.0)
-        fewer = np.delete(y, zeros[: round(self.starting_share(y) * len(y))])
-        return self.counts.starting_values(fewer, facts)
+        """Those of the counts."""
+        return self.counts.starting_values(y, facts)
 
     def starting_share(self, y: Array) -> float:
         """A share of the first source to begin with: zeros beyond those of Poisson counts; half where they vary more.

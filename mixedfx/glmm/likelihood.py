@@ -202,6 +202,10 @@ class Likelihood:
         found = self.limits(phi)
         return np.array([name in found for name in self.names], dtype=bool)
 
+    def vanished(self, eta: Vector) -> bool:
+        """Whether a part of the linear predictors has run so far that it adds nothing to any row."""
+        return False
+
     def limits(self, phi: Vector) -> dict[str, str]:
         """Which they are, each with what is said of it."""
         values = self.auxiliary(phi)

@@ -35,6 +35,7 @@ Vector = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 MARK = "zi__"  # begins the names of what the second predictor has
+NEVER = -15.0  # logit of a probability of nothing
 COPIES = 3  # rows of the engine for each row of the data
 
 
@@ -150,13 +151,20 @@ class PairLikelihood(Likelihood):
             self.signed(-weight[:, 0], -weight[:, 1], -weight[:, 2]),
         )  # fmt: skip
 
-    def start(self) -> tuple[Vector, float, Vector]:  # type: ignore[override]
-        """(3 n,) linear predictors, a standard deviation of these to begin with, and phi."""
-        share = self.family.starting_share(self.y)
+    def vanished(self, eta: Vector) -> bool:
+        """Whether there are no zeros besides those of the counts."""
+        return bool(eta[self.places[1]].max() < NEVER)
+
+    def centre(self, share: float) -> Vector:
+        """(3 n,) linear predictors where a share of rows is zero whatever, and the means are those of the responses."""
         eta = float(np.log((self.y.sum() + 0.5) / ((1.0 - share) * len(self.y) + 1.0)))
         zeta = float(np.log(share / (1.0 - share)))
-        n = np.ones(len(self.y))
-        return self.placed(eta * n, zeta * n, (eta + zeta) * n), 0.7, self.starting_phi()
+        one = np.ones(len(self.y))
+        return self.placed(eta * one, zeta * one, (eta + zeta) * one)
+
+    def start(self) -> tuple[Vector, float, Vector]:  # type: ignore[override]
+        """(3 n,) linear predictors, a standard deviation of these to begin with, and phi."""
+        return self.centre(self.family.starting_share(self.y)), 0.7, self.starting_phi()
 
     def draw(self, rng: np.random.Generator, eta: Vector, auxiliary: dict[str, Vector], facts: RowFacts) -> Vector:
         """(D, 3 n) responses of the rows of the stacked design, from linear predictors (D, 3 n) in its order."""

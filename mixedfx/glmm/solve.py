@@ -34,7 +34,7 @@ from mixedfx.glmm.pairs import PairLikelihood
 from mixedfx.glmm.penalised import prior_deviance, prior_information
 from mixedfx.inference.parameters import factors_of
 from mixedfx.linalg import triangular
-from mixedfx.results.optimization import Optimization
+from mixedfx.results.optimization import Optimization, Outcome
 
 Vector = NDArray[np.float64]
 
@@ -271,15 +271,19 @@ def settle(model: Model, start: Vector, control: GlmmControl = DEFAULT) -> GlmmS
 def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl = DEFAULT) -> GlmmSolution:
     """Optimise from psi (d,)."""
     gamma, par, phi = model.split(start)
-    T = model.problem.matrices(par)
-    for share in SHARES:  # smaller effects keep closer to the mean, where every link has densities
+    T, flat = model.problem.matrices(par), None
+    for share in SHARES:  # smaller effects keep closer to the mean, where every link has densities, and modes are one
         smaller = par if share == 1.0 else model.problem.lower([share * one for one in T])
         try:
             psi = np.concatenate([gamma, smaller, phi])
-            model, found, course = _minimised(model, psi, nAGQ, control)
+            solution = GlmmSolution(*_minimised(model, psi, nAGQ, control), nAGQ)
         except np.linalg.LinAlgError:
             continue
-        return GlmmSolution(model, found, course, nAGQ)
+        if solution.optimization.outcome is not Outcome.FLAT:
+            return solution
+        flat = flat or solution
+    if flat is not None:
+        return flat
     raise ModelError(
         f"no parameters were found that give every response a density under {model.family!r}",
         hint=f"The {model.family.link.name} link may lead to means that the family cannot have; another link may not.",

@@ -33,10 +33,12 @@ from mixedfx.errors import (
 from mixedfx.families.family import Family
 from mixedfx.families.zero_inflated import ZERO_INFLATED, ZeroInflated
 from mixedfx.glmm.call import Call
-from mixedfx.glmm.control import read_control
-from mixedfx.glmm.pairs import MARK, stacked
+from mixedfx.glmm.control import GlmmControl, read_control
+from mixedfx.glmm.model import Model, build_model
+from mixedfx.glmm.pairs import MARK, PairLikelihood, stacked
 from mixedfx.glmm.part_formulas import right_side, zero_formula
-from mixedfx.glmm.solve import GlmmSolution, solve
+from mixedfx.glmm.solve import GlmmSolution, solve, solve_model, starting_point
+from mixedfx.results.optimization import Outcome
 from mixedfx.results.singularity import SingularityReport, singularity
 
 Vector = NDArray[np.float64]
@@ -44,6 +46,8 @@ Vector = NDArray[np.float64]
 NAMES = {kind.name: name for name, kind in ZERO_INFLATED.items()}
 """Name of a zero-inflated family -> the family of its counts."""
 
+MOSTLY = 0.8  # of the zeros, the share that is besides those of the counts in the second start
+CALM = 2.0  # by which the logarithm of the family's parameter is moved towards Poisson counts there
 SUSPECT = 8.0  # logit of a zero from which coefficients may be running off
 FLAT = 1e-3  # units of deviance by which the criterion must rise on the way of those that do not
 FAR = 4.0  # logits that a row is moved on that way
@@ -175,9 +179,47 @@ def solved(both: Both, counts: Family, control: Any = None) -> GlmmSolution:
     check_levels_of(both.zero, counts)
     family = family_of(counts)
     design = stacked(both.count, both.zero)
-    solution = solve(design, family, 1, read_control(control))
+    solution = estimated(design, family, read_control(control))
     told(both, solution)
     return solution
+
+
+def estimated(design: Design, family: ZeroInflated, control: GlmmControl) -> GlmmSolution:
+    """The estimates, sought from those of the model without random terms: the likelihood may have several maxima."""
+    quiet = replace(control, progress=False)
+    plain = build_model(replace(design, random=()), family)
+    found = [_from(plain, start, quiet) for start in (starting_point(plain), _mostly_besides(plain))]
+    known = [one for one in found if one is not None]
+    if not known or control.start is not None:
+        return solve(design, family, 1, control)
+    plain = min(known, key=lambda one: one.criterion)
+    if not design.random:
+        return plain
+    model = build_model(design, family)
+    start = starting_point(model)
+    p, r, _ = model.sizes
+    start[:p], start[p + r :] = plain.psi[:p], plain.psi[p:]
+    return solve_model(model, start, 1, control)
+
+
+def _from(model: Model, start: Vector, control: GlmmControl) -> GlmmSolution | None:
+    """The estimates from a start; None where there are none."""
+    try:
+        return solve_model(model, start, 1, control)
+    except ModelError:
+        return None
+
+
+def _mostly_besides(model: Model) -> Vector:
+    """(d,) psi where most zeros are those besides, of counts that vary little more than Poisson's."""
+    own = model.likelihood
+    assert isinstance(own, PairLikelihood)
+    psi, p = starting_point(model), model.sizes[0]
+    psi[:p] = (own.centre(MOSTLY * float((own.y == 0.0).mean())) - model.offset) @ model.Q / len(model.offset)
+    for name, sign in own.family.noise.items():
+        if name in own.names:
+            psi[p + own.names.index(name)] -= sign * CALM
+    return psi
 
 
 def told(both: Both, solution: GlmmSolution) -> None:
@@ -190,6 +232,11 @@ def told(both: Both, solution: GlmmSolution) -> None:
         warnings.warn(runaway_in_words(names, never), SeparationWarning, outside())
     elif not course.converged:
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
+        if course.outcome is Outcome.FLAT:
+            text += (
+                ". Groups whose zeros may be of either source tell too little of their effects: leave random terms "
+                "out of zi=, or fit a hurdle model, family='hurdle_poisson' or 'hurdle_negbinomial'"
+            )
         warnings.warn(text, ConvergenceWarning, outside())
     for text in solution.model.likelihood.limits(solution.model.split(solution.psi)[2]).values():
         warnings.warn(text, NoOverdispersionWarning, outside())
