@@ -73,7 +73,8 @@ def check_zero_inflated(both: Both, solution: GlmmSolution) -> CheckReport:
         *_dispersion(design, solution),
         *_zeros(design, solution),
     )
-    residual, eta = quantile_residuals(design, solution, SIMULATED, SEED, "drawn", "normal")
+    groups = "fitted" if findings[3].status == "problem" else "drawn"
+    residual, eta = quantile_residuals(design, solution, SIMULATED, SEED, groups, "normal")
     modes = [
         pd.DataFrame({"group": term.label, "column": column, "mode": values[:, c] / max(float(values[:, c].std()), 1e-12)})
         for term, values in zip(design.random, split_effects(design, solution.u), strict=True)

@@ -125,13 +125,17 @@ def glmer(
         normal(0, 2.5) on the logit and log scales for a predictor of unit standard deviation; variances have no prior.
         ``loglik`` is without the prior, and tests that compare likelihoods are refused.
     zi
-        One side of a formula for the probability of a zero, ``"~ x + (1 | g)"``, on the logit scale, with the families
-        ``"hurdle_poisson"`` and ``"hurdle_negbinomial"``: a hurdle model, whose counts above zero have `formula`.
+        One side of a formula, ``"~ 1"`` or ``"~ x + (1 | g)"``, for a probability on the logit scale. With ``"poisson"``,
+        ``"negbinomial"`` and ``"nbinom1"``: that of a zero besides those of the counts, a zero-inflated model (what
+        glmmTMB's ziformula is), fitted together by Laplace's approximation, random effects of both parts independent.
+        With ``"hurdle_poisson"`` and ``"hurdle_negbinomial"``: that of any zero, a hurdle model, whose counts above zero
+        have `formula`.
 
     Returns
     -------
     GlmerFit
-        The fit; a `mixedfx.glmm.hurdle.HurdleFit` of a hurdle model.
+        The fit; with ``zi=`` a `mixedfx.glmm.zero_inflated_fit.ZeroInflatedFit`, or of a hurdle model a
+        `mixedfx.glmm.hurdle.HurdleFit`.
 
     Raises
     ------
@@ -142,7 +146,8 @@ def glmer(
     OptionError
         A family, a link or an option that is not known; weights in a family without a residual variance.
     ModelError
-        A grouping factor with one level; a link under which no parameters give the data a density.
+        A grouping factor with one level; a link under which no parameters give the data a density; ``zi=`` of counts
+        that are never or always zero.
 
     Warns
     -----
@@ -154,6 +159,8 @@ def glmer(
         A combination of predictors decides the response; names the columns and a prior that was tried.
     NoOverdispersionWarning
         A family that has become a simpler one: a negative binomial model of counts that vary no more than Poisson's.
+    NoZeroInflationWarning
+        Counts that have no more zeros than their family says, so that the probability of others runs to zero.
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
     QuadratureWarning

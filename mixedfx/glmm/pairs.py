@@ -35,7 +35,7 @@ Vector = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 MARK = "zi__"  # begins the names of what the second predictor has
-NEVER = -15.0  # logit of a probability of nothing
+NEVER = 0.01  # expected number of zeros besides those of the counts that is none
 COPIES = 3  # rows of the engine for each row of the data
 
 
@@ -152,8 +152,8 @@ class PairLikelihood(Likelihood):
         )  # fmt: skip
 
     def vanished(self, eta: Vector) -> bool:
-        """Whether there are no zeros besides those of the counts."""
-        return bool(eta[self.places[1]].max() < NEVER)
+        """Whether there are no zeros besides those of the counts, in all rows together."""
+        return bool(eta[self.places[1]].max() < np.log(NEVER / len(self.y)))
 
     def centre(self, share: float) -> Vector:
         """(3 n,) linear predictors where a share of rows is zero whatever, and the means are those of the responses."""

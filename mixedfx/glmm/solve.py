@@ -39,6 +39,7 @@ from mixedfx.results.optimization import Optimization, Outcome
 Vector = NDArray[np.float64]
 
 SHARES = (1.0, 0.3, 0.1, 0.01)  # of the standard deviations to begin with, tried in turn
+HELD = 1e-12  # variance, as a share of the largest, of what is held
 ROUGH = 1e-3  # promised gain at which a coarser criterion is left
 NOT_DETERMINED = (
     "the likelihood is flat in some direction of the parameters, or has no maximum there: standard errors of the fixed "
@@ -140,7 +141,7 @@ class GlmmSolution:
     @cached_property
     def covariance(self) -> Vector | None:
         """(d, d) covariance of psi, zero for what is on the boundary; None where the criterion is flat."""
-        return covariance(self.hessian, free_parameters(self.model, self.psi))
+        return covariance(self.hessian, free_parameters(self.model, self.psi, self.evaluation.mode.eta))
 
     @cached_property
     def vcov(self) -> Vector:
@@ -187,7 +188,7 @@ class GlmmSolution:
     @cached_property
     def joint(self) -> ModeJoint:
         """Covariances and draws of (beta, u), the covariance parameters at their estimates but for beta's own part."""
-        precision = np.asarray(np.linalg.inv(self._gamma_covariance), dtype=np.float64) if len(self.beta) else None
+        precision = _precision(self._gamma_covariance) if len(self.beta) else None
         return mode_joint(self.model, self.evaluation.mode, self.criterion, self.par, precision)
 
     @cached_property
@@ -205,6 +206,14 @@ class GlmmSolution:
         out = np.empty(len(self.design.y))
         out[self.model.rows.order] = self.evaluation.mode.eta
         return out
+
+
+def _precision(covariance: Vector) -> Vector:
+    """(p, p) inverse of the covariance of gamma; where that is none, or of something that is held, nearly so."""
+    values, vectors = np.linalg.eigh(covariance)
+    if values[0] > 0.0:
+        return np.asarray(np.linalg.inv(covariance), dtype=np.float64)
+    return np.asarray((vectors / np.maximum(values, HELD * values[-1])) @ vectors.T, dtype=np.float64)
 
 
 def solve(

@@ -41,7 +41,7 @@ from mixedfx.glmm.part_formulas import right_side
 from mixedfx.glmm.refits import Refits, check_possible, refit, refits
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain, in_words
-from mixedfx.glmm.zero_inflation import Both, data_of, of_counts, read_both, singularities, solved
+from mixedfx.glmm.zero_inflation import Both, data_of, of_counts, read_both, refuse_separated, singularities, solved
 from mixedfx.inference.bootstrap import Bootstrap, Interval
 from mixedfx.inference.parameters import Names
 from mixedfx.inference.profile import Profile
@@ -413,7 +413,15 @@ class ZeroInflatedFit(AskedOfPairs):
         groups: Literal["drawn", "new", "fitted"] = "drawn",
         scale: Literal["normal", "uniform"] = "normal",
     ) -> pd.Series:
-        """Randomised quantile residuals among simulated counts; see `GlmerFit.quantile_residuals`."""
+        """Randomised quantile residuals among simulated counts; see `GlmerFit.quantile_residuals`.
+
+        Raises
+        ------
+        ModelError
+            Groups (and coefficients) that are drawn where those of the zeros have no finite estimate.
+        """
+        if groups == "drawn":
+            refuse_separated(self.both, self.solution, "residuals take a draw")
         values, _ = simulated.quantile_residuals(self.solution.design, self.solution, n, seed, groups, scale)
         return pd.Series(values[: self.nobs], index=self.data.index, name="residual")
 

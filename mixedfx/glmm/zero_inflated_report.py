@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from mixedfx.errors import check_option
@@ -57,6 +58,8 @@ def tidy(both: Both, stacked: GlmerState, effects: tables.Effects, level: float)
     table = report.tidy(stacked, effects, level).reset_index(drop=True)
     later = table["term"].astype(str).str.contains(MARK, regex=False)
     table["term"] = table["term"].str.replace(MARK, "", regex=False)
+    if effects == "fixed" and stacked.solution.model.likelihood.vanished(stacked.solution.evaluation.mode.eta):
+        table.loc[later, ["std_error", "statistic", "p_value", "conf_low", "conf_high"]] = np.nan
     table.insert(0, "part", later.map({True: "zero", False: "count"}))
     return table.sort_values("part", kind="stable", ignore_index=True)
 

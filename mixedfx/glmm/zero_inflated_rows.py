@@ -29,7 +29,7 @@ from mixedfx.errors import OptionError, check_flag, check_option
 from mixedfx.glmm.rows import simulate_responses
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain
-from mixedfx.glmm.zero_inflation import Both
+from mixedfx.glmm.zero_inflation import Both, refuse_separated
 from mixedfx.inference.normal_estimate import new_level_root
 from mixedfx.inference.profile import quantile
 from mixedfx.linalg.quadrature import normal_rule
@@ -182,6 +182,7 @@ def _variance(design: Design, factors: tuple[Array, ...], frame: pd.DataFrame | 
 
 def mean_draws(fit: Fitted, frame: pd.DataFrame) -> Array:
     """(D, m) joint draws of the means of rows, groups that the fit has not seen as average ones."""
+    refuse_separated(fit.both, fit.solution, "means cannot be drawn")
     sample = fit.uncertain.sample(DRAWS, np.random.default_rng(0), "full")
     eta, zeta = (
         sample.beta @ rows.fixed.T + (rows.random @ sample.u.T).T + rows.offset

@@ -267,6 +267,8 @@ def runs_off(both: Both, solution: GlmmSolution) -> tuple[tuple[str, ...], bool]
 
     Where the likelihood rises, or stays, as they run on in the direction in which its second derivatives are smallest.
     """
+    if solution.model.likelihood.vanished(solution.evaluation.mode.eta):
+        return both.zero.fixed_names, True
     X, p = both.zero.X, both.count.X.shape[1]
     beta = solution.beta[p:]
     if not X.shape[1] or np.abs(X @ beta + both.zero.offset).max() < SUSPECT:
@@ -292,6 +294,22 @@ def runs_off(both: Both, solution: GlmmSolution) -> tuple[tuple[str, ...], bool]
     others = [name for name in names if name != "Intercept"]
     never = bool((X @ beta + both.zero.offset).max() < -SUSPECT / 2.0)
     return tuple(others or names), never
+
+
+def refuse_separated(both: Both, solution: GlmmSolution, what: str) -> None:
+    """Refuse what draws coefficients of the zeros where they have no finite estimate.
+
+    Raises
+    ------
+    ModelError
+        Naming them.
+    """
+    names, never = runs_off(both, solution)
+    if names and not never:
+        raise ModelError(
+            f"{what} of coefficients that have no finite estimate: {', '.join(names)}, in the model of the zeros",
+            hint="Leave a column out of zi=, or join levels.",
+        )
 
 
 def runaway_in_words(names: tuple[str, ...], never: bool) -> str:

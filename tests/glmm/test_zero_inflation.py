@@ -25,7 +25,6 @@ from mixedfx.errors import (
     NestingWarning,
     NoZeroInflationWarning,
     OptionError,
-    RowsDroppedWarning,
     SeparationWarning,
     SingularFitWarning,
     UnseenLevelError,
@@ -258,7 +257,7 @@ def test_no_zeros_besides_is_said():
     """Then the model is that without zi=, as are the standard errors of the counts."""
     rng = np.random.default_rng(0)
     data = pd.DataFrame({"x": rng.normal(size=300), "g": rng.integers(0, 10, 300).astype(str)})
-    data["y"] = rng.poisson(np.exp(1 + 0.3 * data["x"]))
+    data["y"] = rng.binomial(12, 1 / (1 + np.exp(2 - 0.3 * data["x"])))  # fewer zeros than Poisson's
     with pytest.warns(NoZeroInflationWarning, match="minus infinity"):
         ours = mx.glmer("y ~ x", data, "poisson", zi="~ 1")
     none = mx.glmer("y ~ x", data, "poisson")
@@ -266,7 +265,12 @@ def test_no_zeros_besides_is_said():
     assert ours.criterion == pytest.approx(none.criterion, abs=1e-4)
     np.testing.assert_allclose(ours.fixef["count"], none.fixef, atol=1e-4)
     np.testing.assert_allclose(np.sqrt(np.diag(ours.vcov))[:2], np.sqrt(np.diag(none.vcov)), rtol=1e-3)
+    assert ours.tidy().loc[2, ["std_error", "p_value"]].isna().all()
     assert ours.check()["zero inflation"].status == "note"
+    np.testing.assert_allclose(ours.fitted, none.fitted, rtol=1e-4)
+    means = ours.mean_draws(data.iloc[:5])
+    np.testing.assert_allclose(means.mean(axis=0), none.fitted.iloc[:5], rtol=0.02)
+    assert ours.quantile_residuals(seed=1).std() == pytest.approx(1.0, abs=0.2)
 
 
 def test_separation_in_the_model_of_the_zeros_is_said():
@@ -277,6 +281,11 @@ def test_separation_in_the_model_of_the_zeros_is_said():
     with pytest.warns(SeparationWarning, match=r"model of the zeros.* k "):
         ours = mx.glmer("y ~ x", data, "poisson", zi="~ k")
     assert ours.check()["zero inflation"].status == "problem"
+    with pytest.raises(ModelError, match="no finite estimate: k"):
+        mx.effects(ours, "k")
+    with pytest.raises(ModelError, match="no finite estimate"):
+        ours.quantile_residuals()
+    assert ours.quantile_residuals(seed=1, groups="fitted").std() == pytest.approx(1.0, abs=0.2)
     share = (ours.predict(data.assign(k=1), kind="zero")).mean()
     assert share == pytest.approx(0.4, abs=0.07)
 
@@ -315,8 +324,7 @@ def test_missing_values_leave_a_row_out_of_both_parts():
     frame = sites().astype({"mined": float})
     frame.loc[3, "cover"] = np.nan
     frame.loc[5, "mined"] = np.nan
-    with pytest.warns(RowsDroppedWarning):
-        ours = mx.glmer("animals ~ cover + (1 | site)", frame, "poisson", zi="~ mined")
+    ours = mx.glmer("animals ~ cover + (1 | site)", frame, "poisson", zi="~ mined")
     assert ours.nobs == 642
     assert not {3, 5} & set(ours.data.index)
     assert ours.predict().index.equals(ours.data.index)
