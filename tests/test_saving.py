@@ -283,8 +283,9 @@ def small(data, kind):
         "posterior": lambda: mx.bayes("y ~ x + (1 | g)", whole, seed=1, draws=40),
         "lmer": lambda: mx.lmer("y ~ x + (1 | g)", whole),
         "glmer": lambda: mx.glmer("b ~ x + (1 | g)", whole, "bernoulli", priors="default"),
-        "glmer_zi": lambda: mx.glmer("m ~ x + (1 | g)", whole.assign(m=whole["m"] * (whole["x"] > -0.5)), "poisson",
-                                     zi="~ 1"),
+        "glmer_zi": lambda: mx.glmer(
+            "m ~ x + (1 | g)", whole.assign(m=whole["m"] * (whole["x"] > -0.5)), "poisson", zi="~ 1"
+        ),
         "rma": lambda: mx.rma("y ~ x", whole),
         "rma_mv": lambda: mx.rma_mv("y ~ x + (1 | g)", whole),
         "robma": lambda: mx.robma(

@@ -1,4 +1,4 @@
-"""What a zero-inflated model is not asked: questions of one linear predictor, refused in words that name the way out."""
+"""What a zero-inflated model is not asked: questions of one linear predictor, refused with the way out."""
 
 from __future__ import annotations
 

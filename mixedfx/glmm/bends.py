@@ -1,4 +1,4 @@
-"""How the weights of rows change with their linear predictors: what derivatives of Laplace's determinant need of them."""
+"""How the weights of rows change with their linear predictors, for derivatives of Laplace's determinant."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RowBends:
     fourth: Vector
 
     def pulled(self, leverages: Vector) -> Vector:
-        """w' c."""
+        """The products w' c."""
         return self.third * leverages
 
     def moments(self, rows: RowMap, Q: Vector, u: Pair, leverages: Vector, Zr: Vector) -> tuple[Vector, Vector]:

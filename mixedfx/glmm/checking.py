@@ -76,7 +76,7 @@ def check_zero_inflated(both: Both, solution: GlmmSolution) -> CheckReport:
     groups = "fitted" if findings[3].status == "problem" else "drawn"
     residual, eta = quantile_residuals(design, solution, SIMULATED, SEED, groups, "normal")
     modes = [
-        pd.DataFrame({"group": term.label, "column": column, "mode": values[:, c] / max(float(values[:, c].std()), 1e-12)})
+        pd.DataFrame({"group": term.label, "column": column, "mode": values[:, c] / (values[:, c].std() or 1.0)})
         for term, values in zip(design.random, split_effects(design, solution.u), strict=True)
         for c, column in enumerate(term.columns)
     ]

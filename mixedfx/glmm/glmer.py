@@ -125,11 +125,11 @@ def glmer(
         normal(0, 2.5) on the logit and log scales for a predictor of unit standard deviation; variances have no prior.
         ``loglik`` is without the prior, and tests that compare likelihoods are refused.
     zi
-        One side of a formula, ``"~ 1"`` or ``"~ x + (1 | g)"``, for a probability on the logit scale. With ``"poisson"``,
-        ``"negbinomial"`` and ``"nbinom1"``: that of a zero besides those of the counts, a zero-inflated model (what
-        glmmTMB's ziformula is), fitted together by Laplace's approximation, random effects of both parts independent.
-        With ``"hurdle_poisson"`` and ``"hurdle_negbinomial"``: that of any zero, a hurdle model, whose counts above zero
-        have `formula`.
+        One side of a formula, ``"~ 1"`` or ``"~ x + (1 | g)"``, for a probability on the logit scale. With
+        ``"poisson"``, ``"negbinomial"`` and ``"nbinom1"``: that of a zero besides those of the counts, a zero-inflated
+        model (glmmTMB's ziformula), fitted together by Laplace's approximation, random effects of both parts
+        independent. With ``"hurdle_poisson"`` and ``"hurdle_negbinomial"``: that of any zero, a hurdle model, whose
+        counts above zero have `formula`.
 
     Returns
     -------

@@ -73,7 +73,7 @@ def _tiled(dispersion: Dispersion) -> Dispersion:
 
 @dataclass(frozen=True, eq=False)
 class PairLikelihood(Likelihood):
-    """Rows whose density depends on two linear predictors; `y` (n,) and what is known of rows are as the data have them.
+    """Rows whose density depends on two linear predictors; `y` (n,) and all else of rows is in the order of the data.
 
     Attributes
     ----------
@@ -218,9 +218,7 @@ class PairBends:
         """The same with matrices of second derivatives in (eta, zeta) in the place of numbers."""
         x, cross, y = self._common(leverages)
         (r1, r2, _), d3, d4 = Zr[self.rows.places], self.third, self.fourth
-        entries = (
-            d4[j] * x + 2 * d4[j + 1] * cross + d4[j + 2] * y - d3[j] * r1 - d3[j + 1] * r2 for j in range(3)
-        )
+        entries = (d4[j] * x + 2 * d4[j + 1] * cross + d4[j + 2] * y - d3[j] * r1 - d3[j + 1] * r2 for j in range(3))
         weight = self.rows.signed(*entries)
         Y = rows.times(u)
         Y[:, : Q.shape[1]] += Q

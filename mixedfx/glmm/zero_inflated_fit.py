@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.errors import check_count, check_flag, check_option, check_seed
-from mixedfx.families.family import Family
 from mixedfx.formula.update import update_formula
 from mixedfx.glmm import (
     bootstrapping,
@@ -32,24 +31,21 @@ from mixedfx.glmm import (
     zero_inflated_storage,
     zero_inflated_tests,
 )
-from mixedfx.glmm.asked_of_pairs import AskedOfPairs
 from mixedfx.glmm.call import Call, changed
-from mixedfx.glmm.fit import GlmerFit
 from mixedfx.glmm.intervals import Method
-from mixedfx.glmm.pairs import COPIES, PairLikelihood
+from mixedfx.glmm.pairs import COPIES
 from mixedfx.glmm.part_formulas import right_side
 from mixedfx.glmm.refits import Refits, check_possible, refit, refits
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain, in_words
-from mixedfx.glmm.zero_inflation import Both, data_of, of_counts, read_both, refuse_separated, singularities, solved
+from mixedfx.glmm.zero_inflated_state import ZeroInflatedState
+from mixedfx.glmm.zero_inflation import Both, data_of, of_counts, read_both, refuse_separated, solved
 from mixedfx.inference.bootstrap import Bootstrap, Interval
 from mixedfx.inference.parameters import Names
 from mixedfx.inference.profile import Profile
 from mixedfx.progress import Asked
 from mixedfx.results import tables
-from mixedfx.results.optimization import Optimization
 from mixedfx.results.protocol import NewLevels
-from mixedfx.results.singularity import SingularityReport
 
 if TYPE_CHECKING:
     from mixedfx.inference.findings import CheckReport
@@ -60,7 +56,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ZeroInflatedFit(AskedOfPairs):
+class ZeroInflatedFit(ZeroInflatedState):
     """A zero-inflated model of counts, as `mixedfx.glmer` returns it where ``zi=`` goes with a family of counts.
 
     A share pi of rows is zero whatever; the others are counts of the family with mean mu. log mu has the formula, logit
@@ -89,147 +85,16 @@ class ZeroInflatedFit(AskedOfPairs):
     >>> data["frogs"] = np.where(rng.random(300) < 0.3, 0, rng.poisson(level))
     >>> fit = mx.glmer("frogs ~ depth + (1 | pond)", data, "poisson", zi="~ depth")
     >>> fit
-    <ZeroInflatedFit frogs ~ 1 + depth + (1 | pond), zero_inflated_poisson, zi ~ 1 + depth: -2 log L 1, 300 rows>
+    <ZeroInflatedFit frogs ~ 1 + depth + (1 | pond), zero_inflated_poisson, zi ~ 1 + depth: -2 log L 1013.07, 300 rows>
     >>> print(fit.tidy()[["part", "term", "estimate", "std_error"]].round(2).to_string(index=False))
+     part      term  estimate  std_error
+    count Intercept      0.77       0.09
+    count     depth      0.18       0.06
+     zero Intercept     -0.99       0.18
+     zero     depth     -0.15       0.18
+    >>> fit.predict(data.iloc[:2]).round(2).tolist()
+    [1.68, 1.86]
     """
-
-    both: Both
-    solution: GlmmSolution
-    call: Call | None = None
-
-    # --- estimates ---------------------------------------------------------------------------------------------------
-    @cached_property
-    def stacked(self) -> GlmerFit:
-        """The fit of the stacked design, whose rows are those of the engine (`mixedfx.glmm.pairs`)."""
-        return GlmerFit(self.solution.design, self.solution)
-
-    @property
-    def design(self) -> Design:
-        """The design of the counts."""
-        return self.both.count
-
-    @property
-    def designs(self) -> tuple[Design, ...]:
-        """Those of the counts and of the zeros."""
-        return self.both.count, self.both.zero
-
-    @property
-    def formula(self) -> str:
-        """The formula of the counts and that of the zeros."""
-        return f"{self.both.count.formula}; zi {self.zi}"
-
-    @property
-    def zi(self) -> str:
-        """The formula of the zeros, with its tilde."""
-        return right_side(self.both.zero.formula)
-
-    @property
-    def name(self) -> str:
-        """``"zero_inflated_poisson"``, ``"zero_inflated_negbinomial"`` or ``"zero_inflated_nbinom1"``."""
-        return self.solution.model.family.name
-
-    @property
-    def family(self) -> Family:
-        """The family of the counts."""
-        own = self.solution.model.likelihood
-        assert isinstance(own, PairLikelihood)
-        return own.family.counts
-
-    @property
-    def fixef(self) -> pd.Series:
-        """Fixed effects of both parts, indexed by part and coefficient."""
-        return pd.Series(self.solution.beta, index=zero_inflated_report.coefficients(self.both), name="fixef")
-
-    @property
-    def vcov(self) -> pd.DataFrame:
-        """Covariance of the fixed effects of both parts."""
-        index = zero_inflated_report.coefficients(self.both)
-        return pd.DataFrame(self.solution.vcov, index=index, columns=index)
-
-    @property
-    def varcorr(self) -> pd.DataFrame:
-        """Variances and covariances of the random effects, with their part; as `GlmerFit.varcorr`."""
-        return zero_inflated_report.varcorr(self.both, self.solution)
-
-    @property
-    def ranef(self) -> dict[str, dict[str, pd.DataFrame]]:
-        """Conditional modes of the random effects: part -> grouping factor -> table."""
-        return zero_inflated_report.ranef(self.both, self.solution)
-
-    @property
-    def theta(self) -> pd.Series:
-        """Parameters of the covariance factors."""
-        return self.stacked.theta
-
-    @property
-    def auxiliary(self) -> pd.Series:
-        """Estimated parameters of the counts besides their mean: shape or dispersion."""
-        return self.stacked.auxiliary
-
-    @property
-    def vcov_full(self) -> pd.DataFrame:
-        """Covariance of the fixed effects and the parameters of the counts."""
-        return self.stacked.vcov_full
-
-    @property
-    def dispersion(self) -> pd.DataFrame | None:
-        """As `GlmerFit.dispersion`."""
-        return self.stacked.dispersion
-
-    @property
-    def nAGQ(self) -> int:
-        """1: Laplace's approximation."""
-        return self.solution.nAGQ
-
-    @property
-    def criterion(self) -> float:
-        """-2 log likelihood by Laplace's approximation, all constants included."""
-        return self.solution.criterion
-
-    @property
-    def loglik(self) -> float:
-        """Log likelihood."""
-        return -self.criterion / 2
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters."""
-        return len(self.solution.psi)
-
-    @property
-    def nobs(self) -> int:
-        """Number of rows used."""
-        return len(self.both.count.y)
-
-    @property
-    def aic(self) -> float:
-        """-2 log likelihood + 2 k."""
-        return tables.aic(self.criterion, self.n_parameters)
-
-    @property
-    def bic(self) -> float:
-        """-2 log likelihood + k log n."""
-        return tables.bic(self.criterion, self.n_parameters, self.nobs)
-
-    @property
-    def optimization(self) -> Optimization:
-        """Every step of the optimiser, why it stopped, and the certificate."""
-        return self.solution.optimization
-
-    @property
-    def converged(self) -> bool:
-        """Whether the optimiser certified a maximum of the likelihood."""
-        return self.solution.optimization.converged
-
-    @cached_property
-    def singularities(self) -> dict[str, SingularityReport]:
-        """Part -> directions in which its random effects do not vary."""
-        return singularities(self.both, self.solution)
-
-    @property
-    def singular(self) -> bool:
-        """Whether a variance of either part is zero or a correlation is one."""
-        return any(report.singular for report in self.singularities.values())
 
     # --- tables ------------------------------------------------------------------------------------------------------
     def tidy(self, effects: tables.Effects = "fixed", level: float = 0.95) -> pd.DataFrame:

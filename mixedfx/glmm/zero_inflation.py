@@ -48,6 +48,7 @@ NAMES = {kind.name: name for name, kind in ZERO_INFLATED.items()}
 
 MOSTLY = 0.8  # of the zeros, the share that is besides those of the counts in the second start
 CALM = 2.0  # by which the logarithm of the family's parameter is moved towards Poisson counts there
+FARTHEST = 2.5  # logit of a zero at which the model with random terms begins
 SUSPECT = 8.0  # logit of a zero from which coefficients may be running off
 FLAT = 1e-3  # units of deviance by which the criterion must rise on the way of those that do not
 FAR = 4.0  # logits that a row is moved on that way
@@ -185,21 +186,45 @@ def solved(both: Both, counts: Family, control: Any = None) -> GlmmSolution:
 
 
 def estimated(design: Design, family: ZeroInflated, control: GlmmControl) -> GlmmSolution:
-    """The estimates, sought from those of the model without random terms: the likelihood may have several maxima."""
+    """The estimates, sought from those of the model without random terms: the likelihood may have several maxima.
+
+    Where the way from there leads to none, from a start that knows nothing.
+    """
     quiet = replace(control, progress=False)
     plain = build_model(replace(design, random=()), family)
     found = [_from(plain, start, quiet) for start in (starting_point(plain), _mostly_besides(plain))]
     known = [one for one in found if one is not None]
     if not known or control.start is not None:
         return solve(design, family, 1, control)
-    plain = min(known, key=lambda one: one.criterion)
+    best = min(known, key=lambda one: one.criterion)
     if not design.random:
-        return plain
+        return best
     model = build_model(design, family)
-    start = starting_point(model)
-    p, r, _ = model.sizes
-    start[:p], start[p + r :] = plain.psi[:p], plain.psi[p:]
-    return solve_model(model, start, 1, control)
+    ours = _from(model, _with_random(model, best), control)
+    if ours is not None and ours.optimization.converged and not _never(ours):
+        return ours
+    other = _from(model, starting_point(model), control)
+    both = [one for one in (ours, other) if one is not None]
+    if not both:
+        return solve(design, family, 1, control)  # which says what is wrong
+    return min(both, key=lambda one: (not one.optimization.converged, one.criterion))
+
+
+def _never(solution: GlmmSolution) -> bool:
+    return solution.model.likelihood.vanished(solution.evaluation.mode.eta)
+
+
+def _with_random(model: Model, plain: GlmmSolution) -> Vector:
+    """(d,) psi at the estimates without random terms, logits of zeros no farther out than effects of groups move."""
+    own, psi, p = model.likelihood, starting_point(model), model.sizes[0]
+    assert isinstance(own, PairLikelihood)
+    order = plain.model.likelihood
+    assert isinstance(order, PairLikelihood)
+    eta, zeta = order.pair(plain.evaluation.mode.eta)[0].T
+    zeta = np.clip(zeta, -FARTHEST, FARTHEST)
+    psi[:p] = (own.placed(eta, zeta, eta + zeta) - model.offset) @ model.Q / len(model.offset)
+    psi[p + model.sizes[1] :] = plain.psi[p:]
+    return psi
 
 
 def _from(model: Model, start: Vector, control: GlmmControl) -> GlmmSolution | None:
@@ -267,7 +292,7 @@ def runs_off(both: Both, solution: GlmmSolution) -> tuple[tuple[str, ...], bool]
 
     Where the likelihood rises, or stays, as they run on in the direction in which its second derivatives are smallest.
     """
-    if solution.model.likelihood.vanished(solution.evaluation.mode.eta):
+    if _never(solution):
         return both.zero.fixed_names, True
     X, p = both.zero.X, both.count.X.shape[1]
     beta = solution.beta[p:]

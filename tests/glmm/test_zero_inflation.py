@@ -115,7 +115,7 @@ def test_means_over_the_population_are_those_of_simulated_groups():
     np.testing.assert_allclose(
         average, (1 - ours.predict(kind="zero", groups="average")) * ours.predict(kind="conditional", groups="average")
     )
-    with pytest.raises(OptionError, match="mx.effects"):
+    with pytest.raises(OptionError, match=r"mx\.effects"):
         ours.predict(groups="integrate", se=True)
 
 
@@ -210,7 +210,7 @@ def test_bootstrap_and_refits():
 
 
 def test_likelihood_ratio_tests_between_models_of_zeros():
-    """Against none the test is of the end of a range, which is said, and half the chi square's p value where it pays."""
+    """Against none the test is of the end of a range, which is said; nested models of zeros compare as others do."""
     data = sites()
     none = mx.glmer("animals ~ mined + cover + (1 | site)", data, "poisson")
     one, covariate, groups = (fit(f"poisson_{name}") for name in ("one", "covariate", "groups"))
@@ -445,3 +445,22 @@ def test_the_check_of_too_many_zeros_names_the_way():
     assert found.status == "problem"
     assert 'zi="~ 1"' in found.consequence
     assert fit("poisson_groups").check()["zeros"].status == "ok"
+
+
+LONG = {
+    "drop1": (lambda fit, told: fit.drop1(progress=told), 3),
+    "ranova": (lambda fit, told: fit.ranova(simulate=2, seed=1, progress=told), 2),
+    "profile": (lambda fit, told: fit.profile("zi__mined", progress=told), 1),
+    "bootstrap": (lambda fit, told: fit.bootstrap(3, seed=1, progress=told), 3),
+    "refits": (lambda fit, told: fit.refits(fit.simulate(2, seed=1), progress=told), 2),
+    "dispersion_test": (lambda fit, told: fit.dispersion_test(n=3, seed=1, progress=told), 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_work_tells_how_much_is_done(name):
+    seen = []
+    ask, total = LONG[name]
+    ask(fit("poisson_groups"), seen.append)
+    assert {one.total for one in seen} == {total}
+    assert seen[-1].done in (total - 1, total)
