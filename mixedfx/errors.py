@@ -193,6 +193,14 @@ class NoOverdispersionWarning(MixedfxWarning):
     """Counts vary no more than a Poisson distribution says, so that a negative binomial one has no finite shape."""
 
 
+class NoZeroInflationWarning(MixedfxWarning):
+    """Counts have no more zeros than their family says, so that the share of others has no finite logit."""
+
+
+class BoundaryTestWarning(MixedfxWarning):
+    """A likelihood-ratio test of a parameter at the end of its range, whose chi-square p value is too large."""
+
+
 class QuadratureWarning(MixedfxWarning):
     """The number of nodes of a quadrature does not suffice."""
 

@@ -13,6 +13,7 @@ READERS = {
     "posterior": "mixedfx.bayes.posterior.load:read_posterior",
     "lmer": "mixedfx.reml.load:read_lmer",
     "glmer": "mixedfx.glmm.load:read_glmer",
+    "glmer_zi": "mixedfx.glmm.load:read_zero_inflated",
     "rma": "mixedfx.meta.univariate.load:read_rma",
     "rma_mv": "mixedfx.meta.multivariate.load:read_rma_mv",
     "robma": "mixedfx.meta.averaging.load:read_robma",
@@ -33,7 +34,7 @@ def load(path: str | Path) -> Any:
 
     Returns
     -------
-    PosteriorFit, LmerFit, GlmerFit, RmaFit, RmaMvFit or RobmaFit
+    PosteriorFit, LmerFit, GlmerFit, ZeroInflatedFit, RmaFit, RmaMvFit or RobmaFit
         With the same draws or estimates; predictions and effects are as before. The data of the fit are the rows that
         were used.
 

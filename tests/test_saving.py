@@ -283,6 +283,9 @@ def small(data, kind):
         "posterior": lambda: mx.bayes("y ~ x + (1 | g)", whole, seed=1, draws=40),
         "lmer": lambda: mx.lmer("y ~ x + (1 | g)", whole),
         "glmer": lambda: mx.glmer("b ~ x + (1 | g)", whole, "bernoulli", priors="default"),
+        "glmer_zi": lambda: mx.glmer(
+            "m ~ x + (1 | g)", whole.assign(m=whole["m"] * (whole["x"] > -0.5)), "poisson", zi="~ 1"
+        ),
         "rma": lambda: mx.rma("y ~ x", whole),
         "rma_mv": lambda: mx.rma_mv("y ~ x + (1 | g)", whole),
         "robma": lambda: mx.robma(
@@ -419,7 +422,7 @@ def test_compressed_members_are_refused(files, method, tmp_path):
 
 def test_estimates_of_another_fit_are_refused(files, tmp_path):
     path = tmp_path / "fit.mfx"
-    for kind in ("lmer", "glmer", "rma_mv"):
+    for kind in ("lmer", "glmer", "glmer_zi", "rma_mv"):
         head = head_of(files[kind])
         path.write_bytes(repacked(files[kind], head | {"theta": [2.0 * head["theta"][0] + 1.0]}))
         with pytest.raises(DataError, match="than w"):

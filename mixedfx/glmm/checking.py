@@ -8,15 +8,18 @@ import pandas as pd
 from mixedfx.design.design import Design
 from mixedfx.glmm.integration import better
 from mixedfx.glmm.integration import in_words as in_words_of
+from mixedfx.glmm.part_formulas import right_side
 from mixedfx.glmm.separation import in_words, separated_columns, without_prior
 from mixedfx.glmm.simulated import dispersion_test, quantile_residuals, zero_inflation_test
 from mixedfx.glmm.solve import GlmmSolution
+from mixedfx.glmm.zero_inflation import Both, runaway_in_words, runs_off, singularities
 from mixedfx.inference import checks
 from mixedfx.inference.findings import CheckReport, Finding
 from mixedfx.inference.influence import group_influence
 from mixedfx.inference.simulated_test import SimulatedTest
 from mixedfx.pls.projection import Projection
 from mixedfx.results.singularity import SingularityReport
+from mixedfx.results.tables import split_effects
 
 SIMULATED, SEED = 250, 1  # responses behind the tests, the same at every call
 ALPHA = 0.01  # size of a test; 250 simulated responses resolve it
@@ -55,6 +58,42 @@ def check(
         ),
     }
     return CheckReport(f"Check of {design.formula}", findings, pictures)
+
+
+def check_zero_inflated(both: Both, solution: GlmmSolution) -> CheckReport:
+    """The checks that a zero-inflated fit has, and the tables of its pictures."""
+    design = solution.design
+    reports = singularities(both, solution)
+    found = next((part for part, report in reports.items() if report.singular), "count")
+    findings = (
+        _convergence(solution),
+        _singularity(reports[found]),
+        _approximation(design, solution),
+        _excess(both, solution),
+        *_dispersion(design, solution),
+        *_zeros(design, solution),
+    )
+    groups = "fitted" if findings[3].status == "problem" else "drawn"
+    residual, eta = quantile_residuals(design, solution, SIMULATED, SEED, groups, "normal")
+    modes = [
+        pd.DataFrame({"group": term.label, "column": column, "mode": values[:, c] / (values[:, c].std() or 1.0)})
+        for term, values in zip(design.random, split_effects(design, solution.u), strict=True)
+        for c, column in enumerate(term.columns)
+    ]
+    n = len(both.count.y)
+    pictures = {"residuals": pd.DataFrame({"fitted": eta[:n], "residual": residual[:n]})}
+    if modes:
+        pictures["modes"] = pd.concat(modes, ignore_index=True)
+    return CheckReport(f"Check of {both.count.formula}, zi {right_side(both.zero.formula)}", findings, pictures)
+
+
+def _excess(both: Both, solution: GlmmSolution) -> Finding:
+    """Whether the model of the zeros has a finite estimate."""
+    names, never = runs_off(both, solution)
+    if not names:
+        return Finding("zero inflation", "ok", "the coefficients of the zeros have finite estimates")
+    seen = "no zeros besides those of the counts" if never else f"separation in {', '.join(names)}"
+    return Finding("zero inflation", "note" if never else "problem", seen, runaway_in_words(names, never))
 
 
 def _convergence(solution: GlmmSolution) -> Finding:
@@ -141,8 +180,8 @@ def _zeros(design: Design, solution: GlmmSolution) -> tuple[Finding, ...]:
     if _fine(found):
         return (Finding("zeros", "ok", seen, p_value=found.p_value),)
     text = (
-        "Zeros may come from two sources: count those that cannot be otherwise by a model of their own, or let the "
-        'mean vary more, by a predictor, by family="negbinomial" or an effect of each row.'
+        'Zeros may come from two sources: give those that cannot be otherwise a model of their own, zi="~ 1", or let '
+        'the mean vary more, by a predictor, by family="negbinomial" or an effect of each row.'
         if found.ratio > 1.0
         else "The lowest counts may have been left out of the data: a count that starts at one is not a Poisson one."
     )

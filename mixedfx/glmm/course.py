@@ -25,7 +25,8 @@ from mixedfx.glmm import nested
 from mixedfx.glmm.control import DEFAULT, GlmmControl
 from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.model import Model, inner, plus
-from mixedfx.glmm.modes import DECREMENT
+from mixedfx.glmm.modes import DECREMENT, flattest
+from mixedfx.glmm.pairs import PairLikelihood
 from mixedfx.linalg.threads import blas_threads
 from mixedfx.linalg.trust_region import trust_region_step
 from mixedfx.pls.factorization import Pair
@@ -45,8 +46,11 @@ WORTH = 0.05  # share of the gradient's change that a correction must explain
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
 ROUNDING = 1e-11  # relative error of the criterion that the modes leave
 AT_LIMIT = 1e-4  # promised gain at which a parameter that runs to a limit of the family is let go
+GONE = 1e-6  # promised gain at which what has no finite estimate is let go, where it adds nothing to any row
 SLOW = 1e-6  # gain over `PATIENCE` evaluations, and promise, at which a curved valley is given up
 PATIENCE = 6
+TRIED = 15  # evaluations after which it is looked whether there is a maximum
+FLAT = 0.05  # precision, relative to that before the data, of random effects in the direction that is known least
 MOST_PIVOTS = 4
 
 
@@ -77,7 +81,8 @@ class State:
     def step(self) -> tuple[Vector, Vector, float]:
         """The next step in scaled parameters, in parameters, and the decrease that it promises."""
         scale = self.scale
-        second = self.second.average if self.far else self.second.curvature + self.learnt
+        full = self.second.curvature if self.second.exact else self.second.curvature + self.learnt
+        second = self.second.average if self.far else full
         scaled, gain = trust_region_step(self.best.gradient * scale, second * np.outer(scale, scale), self.radius)
         return scaled, scaled * scale, gain
 
@@ -144,10 +149,16 @@ def _minimise(
             if model.likelihood.at_limit(model.split(state.best.psi)[2]).any() and gain < AT_LIMIT:
                 stopped = Outcome.INTERIOR
                 break
+            if gain < GONE and model.likelihood.vanished(state.best.mode.eta):
+                stopped = Outcome.INTERIOR
+                break
             if state.radius < 1e-8:
                 stopped = Outcome.STALLED
                 break
             state = _advance(state, evaluate, move, length, gain)
+            if len(state.steps) > TRIED and _flat(state):
+                stopped = Outcome.FLAT
+                break
             if pivots:
                 turned = _turned(state, evaluate)
                 if turned is not None:
@@ -168,6 +179,16 @@ def _finished(state: State, gain: float, length: float, tolerance: float) -> boo
     if gain <= tolerance + rounding:
         return True
     return len(state.gains) >= PATIENCE and sum(state.gains[-PATIENCE:]) <= SLOW and gain <= SLOW
+
+
+def _flat(state: State) -> bool:
+    """Whether the density of the random effects is all but flat in some direction at the mode, log|A| without end.
+
+    So it is at a mode about to vanish, as one of two: of a group all of whose zeros may be of either source, say.
+    """
+    if not isinstance(state.model.likelihood, PairLikelihood) or not state.model.design.random:
+        return False
+    return flattest(state.model, state.best.mode) < FLAT
 
 
 def _loose(at: Evaluation) -> bool:
@@ -253,7 +274,7 @@ def _certified(
             best, steps = zero, (*steps, _record(model, zero, state.radius, True))
     scale = state.scale
     at = state.second if best is state.best else best
-    second = at.curvature if best.exact else at.curvature + state.learnt
+    second = at.curvature if at.exact else at.curvature + state.learnt
     values = np.linalg.eigvalsh(second * np.outer(scale, scale)) if len(scale) else np.ones(1)
     outcome = stopped
     if stopped is Outcome.INTERIOR:

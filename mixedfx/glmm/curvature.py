@@ -106,8 +106,7 @@ def _implicit(
     """What the mode's dependence on the parameters adds; Ydot = (Q, 0) + Z `direct`, and Z'W Ydot is `turned`."""
     mode, problem, p = parts.mode, model.problem, model.sizes[0]
     k, q, d = parts.first.shape[0], parts.first.shape[2], direct[0].shape[-1]
-    weight = parts.fourth * parts.leverages - parts.third * parts.Zr
-    out, tensor = model.rows.moments(model.Q, direct, weight, parts.third)
+    out, tensor = parts.bends.moments(model.rows, model.Q, direct, parts.leverages, parts.Zr)
     tensor = tensor.transpose(3, 0, 1, 2)
     P1 = parts.first.transpose(2, 0, 1)
     TP = tensor @ P1

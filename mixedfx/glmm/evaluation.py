@@ -14,10 +14,14 @@ from mixedfx.glmm.derivatives import Formed, Late, SecondDerivatives
 from mixedfx.glmm.laplace import Pieces, gradient, pieces
 from mixedfx.glmm.model import Model, inner, plus
 from mixedfx.glmm.modes import DECREMENT, Mode, find_mode
+from mixedfx.glmm.pairs import PairLikelihood
 from mixedfx.pls.factorization import Pair
 from mixedfx.pls.nesting import Tree
 
 Vector = NDArray[np.float64]
+
+STEP = 1e-4  # of phi, in standard errors, between gradients that are subtracted
+TIGHT = 1e-18  # decrement of their modes
 
 
 @dataclass(frozen=True)
@@ -74,16 +78,47 @@ def evaluate(
     """
     if model.tree is not None:
         return _nested(model, model.tree, psi, v, joint, decrement)
+    exact = model.problem.coupling is None and not model.likelihood.names
+    bent = second and _bends_with_phi(model) and decrement <= DECREMENT
     gamma, par, phi = model.split(psi)
-    mode = find_mode(model, gamma, model.problem.matrices(par), phi, v, joint, decrement)
+    T = model.problem.matrices(par)
+    mode = find_mode(model, gamma, T, phi, v, joint, TIGHT if bent else decrement)
     parts = pieces(model, mode, par)
     left = plus(parts.r, mode.step, -1.0)
     criterion = -2.0 * mode.value + mode.factorization.logdet + inner(mode.gradient, left)
     average, full, beside = second_derivatives(model, parts, second)
-    exact = model.problem.coupling is None and not model.likelihood.names
     mode.factorization.release()
-    at = np.concatenate([mode.gamma, par, phi])
-    return Evaluation(at, criterion, gradient(model, parts), Formed(average, full), mode, beside, exact)
+    at, slope = np.concatenate([mode.gamma, par, phi]), gradient(model, parts)
+    if bent:
+        full = _with_columns_of_phi(model, at, mode, slope, average, full)
+    return Evaluation(at, criterion, slope, Formed(average, full), mode, beside, exact or bent)
+
+
+def _bends_with_phi(model: Model) -> bool:
+    """Whether second derivatives in phi are taken as differences, and with them all are exact.
+
+    The share of zeros besides those of the counts may run to nothing, where the likelihood is as flat as the
+    exponential function of its logit: second derivatives learnt one step before are too large there.
+    """
+    own = model.likelihood
+    return isinstance(own, PairLikelihood) and bool(own.names) and model.problem.coupling is None
+
+
+def _with_columns_of_phi(
+    model: Model, psi: Vector, mode: Mode, slope: Vector, average: Vector, full: Vector
+) -> Vector:  # fmt: skip
+    """Second derivatives (d, d) with those in phi by forward differences of the gradient, a small step apart."""
+    a, d = model.sizes[2], len(psi)
+    out: Vector = full.copy()
+    for i in range(d - a, d):
+        moved = psi.copy()
+        moved[i] += STEP / np.sqrt(max(abs(float(average[i, i])), 1e-8) / 2.0)
+        gamma, par, phi = model.split(moved)
+        there = find_mode(model, gamma, mode.T, phi, mode.v, False, TIGHT)
+        out[i] = out[:, i] = (gradient(model, pieces(model, there, par)) - slope) / (moved[i] - psi[i])
+    own = out[d - a :, d - a :]
+    out[d - a :, d - a :] = (own + own.T) / 2.0
+    return out
 
 
 def _nested(

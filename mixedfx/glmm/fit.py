@@ -256,6 +256,16 @@ class GlmerFit(GlmerCriticism):
         return comparison.criteria(fits)
 
     @property
+    def designs(self) -> tuple[Design, ...]:
+        """The design, of its one linear predictor."""
+        return (self.design,)
+
+    @property
+    def compared_with(self) -> str:
+        """Fits whose likelihoods `mixedfx.anova` compares with that of this one."""
+        return "glmer"
+
+    @property
     def chi_square_only(self) -> bool:
         """True: tests of a generalised linear mixed model know no degrees of freedom."""
         return True

@@ -10,6 +10,8 @@ from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.glmm.call import Call
 from mixedfx.glmm.fit import GlmerFit, fit_call
 from mixedfx.glmm.hurdle import HURDLES, HurdleFit, fit_hurdle
+from mixedfx.glmm.zero_inflated_fit import ZeroInflatedFit, fit_zero_inflated
+from mixedfx.glmm.zero_inflation import NAMES
 from mixedfx.options import Control
 
 
@@ -29,7 +31,7 @@ def glmer(
     dispersion: str | MixedFormula | None = None,
     *,
     zi: str | MixedFormula,
-) -> HurdleFit: ...
+) -> HurdleFit | ZeroInflatedFit: ...
 @overload
 def glmer(
     formula: str | MixedFormula,
@@ -62,7 +64,7 @@ def glmer(
     dispersion: str | MixedFormula | None = None,
     priors: Literal["default"] | Mapping[Any, Any] | None = None,
     zi: str | MixedFormula | None = None,
-) -> GlmerFit | HurdleFit:
+) -> GlmerFit | HurdleFit | ZeroInflatedFit:
     """Fit a generalised linear mixed model by maximum likelihood.
 
     The linear predictor is eta = X beta + Z u + offset with u ~ N(0, Lambda Lambda'), and the responses are independent
@@ -123,13 +125,17 @@ def glmer(
         normal(0, 2.5) on the logit and log scales for a predictor of unit standard deviation; variances have no prior.
         ``loglik`` is without the prior, and tests that compare likelihoods are refused.
     zi
-        One side of a formula for the probability of a zero, ``"~ x + (1 | g)"``, on the logit scale, with the families
-        ``"hurdle_poisson"`` and ``"hurdle_negbinomial"``: a hurdle model, whose counts above zero have `formula`.
+        One side of a formula, ``"~ 1"`` or ``"~ x + (1 | g)"``, for a probability on the logit scale. With
+        ``"poisson"``, ``"negbinomial"`` and ``"nbinom1"``: that of a zero besides those of the counts, a zero-inflated
+        model (glmmTMB's ziformula), fitted together by Laplace's approximation, random effects of both parts
+        independent. With ``"hurdle_poisson"`` and ``"hurdle_negbinomial"``: that of any zero, a hurdle model, whose
+        counts above zero have `formula`.
 
     Returns
     -------
     GlmerFit
-        The fit; a `mixedfx.glmm.hurdle.HurdleFit` of a hurdle model.
+        The fit; with ``zi=`` a `mixedfx.glmm.zero_inflated_fit.ZeroInflatedFit`, or of a hurdle model a
+        `mixedfx.glmm.hurdle.HurdleFit`.
 
     Raises
     ------
@@ -140,7 +146,8 @@ def glmer(
     OptionError
         A family, a link or an option that is not known; weights in a family without a residual variance.
     ModelError
-        A grouping factor with one level; a link under which no parameters give the data a density.
+        A grouping factor with one level; a link under which no parameters give the data a density; ``zi=`` of counts
+        that are never or always zero.
 
     Warns
     -----
@@ -152,6 +159,8 @@ def glmer(
         A combination of predictors decides the response; names the columns and a prior that was tried.
     NoOverdispersionWarning
         A family that has become a simpler one: a negative binomial model of counts that vary no more than Poisson's.
+    NoZeroInflationWarning
+        Counts that have no more zeros than their family says, so that the probability of others runs to zero.
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
     QuadratureWarning
@@ -170,4 +179,8 @@ def glmer(
     5
     """
     call = Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors)
-    return fit_call(call) if zi is None and family not in HURDLES else fit_hurdle(call, zi)
+    if family in HURDLES:
+        return fit_hurdle(call, zi)
+    if zi is None and family not in NAMES:
+        return fit_call(call)
+    return fit_zero_inflated(call, zi)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mixedfx.glmm.course import predicted_mode
 from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.model import Model
+from mixedfx.glmm.pairs import MARK
 
 Vector = NDArray[np.float64]
 
@@ -41,13 +42,21 @@ def hessian(model: Model, at: Evaluation, evaluate: Callable[..., Evaluation]) -
     return (out + out.T) / 2.0
 
 
-def free_parameters(model: Model, psi: Vector) -> NDArray[np.bool_]:
-    """(d,) which parameters are not on the boundary, and not at a limit of the family."""
+def free_parameters(model: Model, psi: Vector, eta: Vector) -> NDArray[np.bool_]:
+    """(d,) which parameters are not on the boundary, not at a limit of the family, and matter to some row.
+
+    `eta` (n,) are the linear predictors at psi.
+    """
     p = model.sizes[0]
     out = np.ones(len(psi), dtype=bool)
     for block in model.problem.blocks:
         at = slice(p + block.parameters.start, p + block.parameters.stop)
         out[at] = ~block.structure.at_end(psi[at], 0.0)
+    if model.likelihood.vanished(eta):
+        out[:p] = [not name.startswith(MARK) for name in model.design.fixed_names]
+        for block in model.problem.blocks:
+            if model.design.random[block.term].columns[0].startswith(MARK):
+                out[p + block.parameters.start : p + block.parameters.stop] = False
     if model.sizes[2]:
         out[-model.sizes[2] :] = ~model.likelihood.at_limit(model.split(psi)[2])
     return out

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import (
     DataError,
-    FormulaError,
     MixedfxWarning,
     ModelError,
     OptionError,
@@ -32,12 +31,12 @@ from mixedfx.errors import (
     check_flag,
     check_seed,
 )
-from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.update import update_formula
 from mixedfx.glmm import two_parts
 from mixedfx.glmm.asked_of_parts import AskedOfParts
 from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.fit import fit_call
+from mixedfx.glmm.part_formulas import right_side, zero_formula
 from mixedfx.inference.quantile_residuals import normal_scores, uniform_residuals
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
@@ -285,8 +284,8 @@ def fit_hurdle(call: Call, zi: Any) -> HurdleFit:
     if call.family not in HURDLES:
         raise OptionError(
             f"zi= goes with a hurdle model, not with family={call.family!r}",
-            hint="Use family='hurdle_poisson' or 'hurdle_negbinomial'; mixtures with zeros, zero inflation, are not "
-            "fitted yet.",
+            hint="Use family='hurdle_poisson' or 'hurdle_negbinomial'; mx.glmer(..., zi=...) with a family of counts "
+            "fits a mixture with zeros, zero inflation.",
         )
     if zi is None:
         raise OptionError(
@@ -299,7 +298,7 @@ def fit_hurdle(call: Call, zi: Any) -> HurdleFit:
     if call.offset is not None and not isinstance(call.offset, str):
         raise OptionError("offset= of a hurdle model is the name of a column", hint="Put the values into the data.")
     name = str(call.family)
-    text = _zero_formula(zi)
+    text = zero_formula(zi)
     frame, positions = _complete_rows(call, text)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)  # the parts say what there is to say
@@ -327,21 +326,6 @@ def fit_hurdle(call: Call, zi: Any) -> HurdleFit:
                  na=call.na, contrasts=call.contrasts, env=call.env, control=call.control,
                  priors=call.priors)  # fmt: skip
     return HurdleFit(count, fit_call(zeros), name, frame.set_axis(positions), whole.response_name, call)
-
-
-def right_side(formula: MixedFormula) -> str:
-    """The right side of a formula, with its tilde."""
-    return "~ " + str(formula).split("~", 1)[1].strip()
-
-
-def _zero_formula(zi: Any) -> str:
-    """The right-hand side of the model of the zeros, with its tilde."""
-    text = str(zi).strip()
-    if not text.startswith("~"):
-        raise FormulaError(
-            "the model of the zeros has no left side", formula=text, column=0, hint="Write zi='~ x + (1 | g)'."
-        )  # fmt: skip
-    return text
 
 
 def _complete_rows(call: Call, text: str) -> tuple[pd.DataFrame, NDArray[np.intp]]:

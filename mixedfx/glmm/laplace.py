@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.glmm.bends import Bends, RowBends
 from mixedfx.glmm.likelihood import Slopes
 from mixedfx.glmm.model import Model, plus
 from mixedfx.glmm.modes import Mode
@@ -41,8 +42,10 @@ class Pieces:
     ----------
     mode, par
         Where they are.
-    leverages, third, fourth
-        (n,) c, w' and w''.
+    leverages, pulled
+        (n,) c and t.
+    bends
+        How the weights change with the linear predictors.
     Zr
         (n,) Z Lambda r.
     b
@@ -60,8 +63,8 @@ class Pieces:
     mode: Mode
     par: Vector
     leverages: Vector
-    third: Vector
-    fourth: Vector
+    pulled: Vector
+    bends: Bends
     Zr: Vector
     b: Pair
     first: Vector
@@ -71,14 +74,26 @@ class Pieces:
     slopes: Slopes
     r: Pair = field(repr=False)
 
+    @property
+    def third(self) -> Vector:
+        """(n,) w', of rows with one linear predictor."""
+        assert isinstance(self.bends, RowBends)
+        return self.bends.third
+
+    @property
+    def fourth(self) -> Vector:
+        """(n,) w'', of rows with one linear predictor."""
+        assert isinstance(self.bends, RowBends)
+        return self.bends.fourth
+
 
 def pieces(model: Model, mode: Mode, par: Vector) -> Pieces:
     """Everything that derivatives at a mode need."""
     at, T = mode.factorization, mode.T
     first, across, second = model.rows.covariance_blocks(at)
     c = model.rows.leverages(first.transpose(2, 0, 1).ravel(), across.ravel(), second)
-    third, fourth = model.higher(mode.eta, mode.phi)
-    t = third * c
+    bends = model.bends(mode.eta, mode.phi)
+    t = bends.pulled(c)
     zt = model.rows.score_products(t)
     r = at.solve(model.scaled(T, zt, transposed=True))
     Lr = model.scaled(T, r)
@@ -93,14 +108,14 @@ def pieces(model: Model, mode: Mode, par: Vector) -> Pieces:
         Q.append(plain + rest)
         QT.append(scaled + rest @ T_f)
     slopes = model.likelihood.slopes(mode.eta, mode.phi)
-    return Pieces(mode, par, c, third, fourth, Zr, b, first, across, Q, QT, slopes, r)
+    return Pieces(mode, par, c, t, bends, Zr, b, first, across, Q, QT, slopes, r)
 
 
 def gradient(model: Model, parts: Pieces) -> Vector:
     """(d,) derivatives of the criterion in (gamma, par, phi)."""
     mode, (p, _, a) = parts.mode, model.sizes
     out = np.zeros(sum(model.sizes))
-    e = parts.third * parts.leverages - mode.w * parts.Zr
+    e = parts.pulled - mode.w * parts.Zr
     out[:p] = model.Q.T @ (e - 2.0 * mode.s)
     for (where, dT), QT in zip(model.problem.directions(parts.par), parts.QT, strict=True):
         if len(where):

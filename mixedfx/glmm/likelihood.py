@@ -160,6 +160,16 @@ class Likelihood:
         """(order, N, n) derivatives of the same in eta."""
         return self.family.derivatives(self.y, eta, self.auxiliary(phi, len(eta)), self.facts, order)
 
+    def draw(self, rng: np.random.Generator, eta: Vector, auxiliary: dict[str, Vector], facts: RowFacts) -> Vector:
+        """(D, n) responses at linear predictors (D, n) of the rows of the design, in its order."""
+        return self.family.draw(rng, eta, auxiliary, facts)
+
+    def pearson(self, eta: Vector, phi: Vector) -> Vector:
+        """(n,) Pearson residuals at linear predictors eta (n,) in the order of the engine."""
+        at, auxiliary = eta[None], self.auxiliary(phi)
+        mean, variance = (one(at, auxiliary, self.facts)[0] for one in (self.family.mean, self.family.variance))
+        return (self.y - mean) / np.sqrt(variance)
+
     def information(self, eta: Vector, phi: Vector) -> Vector:
         """(n,) expected information about eta."""
         return np.array(self.family.information(eta[None], self.auxiliary(phi), self.facts)[0])
@@ -191,6 +201,10 @@ class Likelihood:
         """(a,) which auxiliary parameters have run to a limit of the family; see `Family.becomes`."""
         found = self.limits(phi)
         return np.array([name in found for name in self.names], dtype=bool)
+
+    def vanished(self, eta: Vector) -> bool:
+        """Whether a part of the linear predictors has run so far that it adds nothing to any row."""
+        return False
 
     def limits(self, phi: Vector) -> dict[str, str]:
         """Which they are, each with what is said of it."""

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.families.family import Family
+from mixedfx.glmm.bends import Bends, RowBends
 from mixedfx.glmm.coefficient_prior import CoefficientPrior
 from mixedfx.glmm.level_rows import LevelRows
 from mixedfx.glmm.likelihood import Likelihood
+from mixedfx.glmm.pairs import PairLikelihood, likelihood_of
 from mixedfx.linalg import triangular
 from mixedfx.pls.crossproducts import orthogonal_columns, triangle
 from mixedfx.pls.factorization import Pair, scaled
@@ -171,6 +173,11 @@ class Model:
         higher_rows(own.fast.kind, own.y, own.trials, own.shape(phi), eta, third, fourth)
         return third, fourth
 
+    def bends(self, eta: Vector, phi: Vector) -> Bends:
+        """How the weights of the rows change with their linear predictors."""
+        own = self.likelihood
+        return own.bends(eta, phi) if isinstance(own, PairLikelihood) else RowBends(*self.higher(eta, phi))
+
     def with_frames(self, problem: Problem) -> Model:
         """The same with other frames of its covariance factors."""
         return replace(self, problem=problem)
@@ -194,7 +201,7 @@ def build_model(design: Design, family: Family, compiled: bool | None = None) ->
     rows = row_map(problem, compiled)
     Q = np.ascontiguousarray(orthogonal_columns(design.X, R, inverse)[rows.order]) * np.sqrt(n)
     return Model(
-        design, family, problem, rows, Likelihood.of(design, family, rows.order), Q, design.offset[rows.order]
+        design, family, problem, rows, likelihood_of(design, family, rows.order), Q, design.offset[rows.order]
     )  # fmt: skip
 
 

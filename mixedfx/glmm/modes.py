@@ -28,6 +28,7 @@ Vector = NDArray[np.float64]
 DECREMENT = 1e-10  # what is left enters the criterion to first order
 LOOSE = 1e-3  # gain from which on gamma stays where it is
 MOST = 100  # Newton steps
+ITERATIONS = 8  # of the inverse iteration, each a power of the ratio of the smallest eigenvalues
 SMALLEST = 1e-6  # share of a step below which there is no step that gains
 
 
@@ -139,3 +140,15 @@ def _searched(model: Model, T: list[Vector], phi: Vector, at: Scan, move: Vector
             return new
         size /= 2.0
     raise np.linalg.LinAlgError("no step gains")
+
+
+def flattest(model: Model, mode: Mode) -> float:
+    """The smallest eigenvalue of A, at least one where the density is log-concave, by inverse iteration."""
+    rng = np.random.default_rng(0)
+    v, size = model.zero(), 1.0
+    v = rng.standard_normal(v[0].shape), rng.standard_normal(v[1].shape)
+    for _ in range(ITERATIONS):
+        solved = mode.factorization.solve(v)
+        size = float(np.sqrt(inner(solved, solved) / inner(v, v)))
+        v = solved[0] / size, solved[1] / size
+    return 1.0 / size

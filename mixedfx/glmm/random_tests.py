@@ -115,6 +115,7 @@ def null_block(large: GlmmSolution, small: GlmmSolution, size: int, seeds: np.ra
 
 def _above(large: GlmmSolution, below: GlmmSolution, y: Vector) -> GlmmSolution:
     """The larger model, its covariance from the fit, the rest from the smaller model's estimates where it has it."""
+    y = np.tile(y, len(large.design.y) // len(y))  # a stacked design has copies of the rows
     model = with_response(large.model, replace(large.design, y=y))
     gamma, par, _ = model.split(large.psi)
     under, _, phi = below.model.split(below.psi)

@@ -19,8 +19,8 @@ from mixedfx.design.row_facts import row_facts
 from mixedfx.errors import DataError, ModelError
 from mixedfx.glmm.auxiliary import check_occurring
 from mixedfx.glmm.batch import can_batch, fit_batch
-from mixedfx.glmm.likelihood import Likelihood
 from mixedfx.glmm.model import Model, build_model
+from mixedfx.glmm.pairs import likelihood_of
 from mixedfx.glmm.solve import GlmmSolution, solve_model, starting_point
 from mixedfx.inference.replicates import check_responses
 from mixedfx.pls.problem import Problem
@@ -91,7 +91,7 @@ def with_response(model: Model, design: Design) -> Model:
     """The same model of a design that differs in its response only."""
     if model.family.outcome == "ordered":
         check_occurring(design.categories or (), design.y)
-    return replace(model, design=design, likelihood=Likelihood.of(design, model.family, model.rows.order))
+    return replace(model, design=design, likelihood=likelihood_of(design, model.family, model.rows.order))
 
 
 def with_new_response(design: Design, solution: GlmmSolution, y: Vector) -> GlmmSolution:

@@ -123,4 +123,4 @@ def simulate_responses(design: Design, solution: GlmmSolution, n: int, rng: np.r
     u = np.tile(solution.u, (n, 1)) if use_u else draw_effects(design, solution.factors, 1.0, n, rng)
     eta = fitted_values(design, solution.beta, u)
     auxiliary = auxiliary_draws(solution, n, dispersion_columns(design))
-    return solution.model.family.draw(rng, eta, auxiliary, row_facts(design))
+    return solution.model.likelihood.draw(rng, eta, auxiliary, row_facts(design))

@@ -61,7 +61,7 @@ def together(solution: GlmmSolution, codes: Codes) -> tuple[Vector, Vector]:
     parts = pieces(model, mode, par)
     weighted = mode.w[:, None] * model.Q
     by_row = np.empty((n, p + a))
-    by_row[:, :p] = model.Q * (parts.third * parts.leverages - mode.w * parts.Zr - 2.0 * mode.s)[:, None]
+    by_row[:, :p] = model.Q * (parts.pulled - mode.w * parts.Zr - 2.0 * mode.s)[:, None]
     by_row[:, p:] = _auxiliary_rows(model, parts).T
     gradient = np.zeros((m, p + r + a))
     rows = np.zeros((m, p + a))

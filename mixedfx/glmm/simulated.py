@@ -26,6 +26,7 @@ from mixedfx.design.row_facts import row_facts
 from mixedfx.errors import ModelError, check_count, check_option, check_seed
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.modes import find_mode
+from mixedfx.glmm.refits import with_response
 from mixedfx.glmm.rows import auxiliary_draws, dispersion_columns, simulate_responses
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.inference.predictor import fitted_values
@@ -59,7 +60,7 @@ def quantile_residuals(
             drawn = simulate_responses(design, solution, count, rng, False)
         else:
             auxiliary = auxiliary_draws(solution, count, dispersion_columns(design))
-            drawn = solution.model.family.draw(rng, np.tile(eta, (count, 1)), auxiliary, row_facts(design))
+            drawn = solution.model.likelihood.draw(rng, np.tile(eta, (count, 1)), auxiliary, row_facts(design))
         below += (drawn < y).sum(axis=0)
         equal += (drawn == y).sum(axis=0)
         done += count
@@ -103,17 +104,12 @@ def dispersion_test(
 
 def _pearson_sum(model: Model, solution: GlmmSolution, y: Array) -> float:
     """Sum of squared Pearson residuals about the modes of (beta, u) given one response; NaN where there are none."""
-    likelihood = replace(model.likelihood, y=y[model.rows.order])
-    own = replace(model, likelihood=likelihood)
-    at = solution.evaluation.mode
+    own, at = with_response(model, replace(model.design, y=y)), solution.evaluation.mode
     try:
         mode = find_mode(own, at.gamma, at.T, at.phi, None, True)
     except np.linalg.LinAlgError:
         return float("nan")
-    family, auxiliary = model.family, likelihood.auxiliary(at.phi)
-    eta = mode.eta[None]
-    difference = likelihood.y - family.mean(eta, auxiliary, likelihood.facts)[0]
-    return float((difference**2 / family.variance(eta, auxiliary, likelihood.facts)[0]).sum())
+    return float((own.likelihood.pearson(mode.eta, at.phi) ** 2).sum())
 
 
 def zero_inflation_test(design: Design, solution: GlmmSolution, n: int, seed: int | None) -> SimulatedTest:
@@ -133,9 +129,10 @@ def zero_inflation_test(design: Design, solution: GlmmSolution, n: int, seed: in
             hint="Ask for the dispersion: fit.dispersion_test().",
         )
     rng, sums, done = np.random.default_rng(seed), np.empty(n), 0
+    rows = len(solution.model.likelihood.y)  # of the data, of which a stacked design has copies
     while done < n:
         count = min(n - done, max(1, AT_ONCE // len(design.y)))
         drawn = simulate_responses(design, solution, count, rng, False)
-        sums[done : done + count] = (drawn == 0).sum(axis=1)
+        sums[done : done + count] = (drawn[:, :rows] == 0).sum(axis=1)
         done += count
-    return SimulatedTest("Test of zero inflation", "number of zeros", float((design.y == 0).sum()), sums)
+    return SimulatedTest("Test of zero inflation", "number of zeros", float((design.y[:rows] == 0).sum()), sums)

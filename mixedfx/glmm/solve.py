@@ -30,14 +30,16 @@ from mixedfx.glmm.integration import (
 from mixedfx.glmm.joint import ModeJoint, mode_joint
 from mixedfx.glmm.laplace_error import laplace_error
 from mixedfx.glmm.model import Model, build_model
+from mixedfx.glmm.pairs import PairLikelihood
 from mixedfx.glmm.penalised import prior_deviance, prior_information
 from mixedfx.inference.parameters import factors_of
 from mixedfx.linalg import triangular
-from mixedfx.results.optimization import Optimization
+from mixedfx.results.optimization import Optimization, Outcome
 
 Vector = NDArray[np.float64]
 
 SHARES = (1.0, 0.3, 0.1, 0.01)  # of the standard deviations to begin with, tried in turn
+HELD = 1e-12  # variance, as a share of the largest, of what is held
 ROUGH = 1e-3  # promised gain at which a coarser criterion is left
 NOT_DETERMINED = (
     "the likelihood is flat in some direction of the parameters, or has no maximum there: standard errors of the fixed "
@@ -139,7 +141,7 @@ class GlmmSolution:
     @cached_property
     def covariance(self) -> Vector | None:
         """(d, d) covariance of psi, zero for what is on the boundary; None where the criterion is flat."""
-        return covariance(self.hessian, free_parameters(self.model, self.psi))
+        return covariance(self.hessian, free_parameters(self.model, self.psi, self.evaluation.mode.eta))
 
     @cached_property
     def vcov(self) -> Vector:
@@ -186,15 +188,17 @@ class GlmmSolution:
     @cached_property
     def joint(self) -> ModeJoint:
         """Covariances and draws of (beta, u), the covariance parameters at their estimates but for beta's own part."""
-        precision = np.asarray(np.linalg.inv(self._gamma_covariance), dtype=np.float64) if len(self.beta) else None
+        precision = _precision(self._gamma_covariance) if len(self.beta) else None
         return mode_joint(self.model, self.evaluation.mode, self.criterion, self.par, precision)
 
     @cached_property
     def laplace_error(self) -> float:
-        """What -2 log L lacks by Laplace's approximation, to second order; NaN of quadrature."""
+        """What -2 log L lacks by Laplace's approximation, to second order; NaN of quadrature and of pairs."""
         if not self.design.random:
             return 0.0
-        return laplace_error(self.model, self.evaluation.mode, self.par) if self.nAGQ == 1 else float("nan")
+        if self.nAGQ > 1 or isinstance(self.model.likelihood, PairLikelihood):
+            return float("nan")
+        return laplace_error(self.model, self.evaluation.mode, self.par)
 
     @cached_property
     def eta(self) -> Vector:
@@ -202,6 +206,14 @@ class GlmmSolution:
         out = np.empty(len(self.design.y))
         out[self.model.rows.order] = self.evaluation.mode.eta
         return out
+
+
+def _precision(covariance: Vector) -> Vector:
+    """(p, p) inverse of the covariance of gamma; where that is none, or of something that is held, nearly so."""
+    values, vectors = np.linalg.eigh(covariance)
+    if values[0] > 0.0:
+        return np.asarray(np.linalg.inv(covariance), dtype=np.float64)
+    return np.asarray((vectors / np.maximum(values, HELD * values[-1])) @ vectors.T, dtype=np.float64)
 
 
 def solve(
@@ -268,15 +280,19 @@ def settle(model: Model, start: Vector, control: GlmmControl = DEFAULT) -> GlmmS
 def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl = DEFAULT) -> GlmmSolution:
     """Optimise from psi (d,)."""
     gamma, par, phi = model.split(start)
-    T = model.problem.matrices(par)
-    for share in SHARES:  # smaller effects keep closer to the mean, where every link has densities
+    T, flat = model.problem.matrices(par), None
+    for share in SHARES:  # smaller effects keep closer to the mean, where every link has densities, and modes are one
         smaller = par if share == 1.0 else model.problem.lower([share * one for one in T])
         try:
             psi = np.concatenate([gamma, smaller, phi])
-            model, found, course = _minimised(model, psi, nAGQ, control)
+            solution = GlmmSolution(*_minimised(model, psi, nAGQ, control), nAGQ)
         except np.linalg.LinAlgError:
             continue
-        return GlmmSolution(model, found, course, nAGQ)
+        if solution.optimization.outcome is not Outcome.FLAT:
+            return solution
+        flat = flat or solution
+    if flat is not None:
+        return flat
     raise ModelError(
         f"no parameters were found that give every response a density under {model.family!r}",
         hint=f"The {model.family.link.name} link may lead to means that the family cannot have; another link may not.",

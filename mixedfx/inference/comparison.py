@@ -19,6 +19,7 @@ from pandas import DataFrame
 from mixedfx.design.design import Design
 from mixedfx.design.precision import same_precision
 from mixedfx.errors import (
+    BoundaryTestWarning,
     DataError,
     FewGroupsWarning,
     NestingWarning,
@@ -47,6 +48,16 @@ class Comparable(Protocol):
     @property
     def design(self) -> Design:
         """What was fitted."""
+        ...
+
+    @property
+    def designs(self) -> tuple[Design, ...]:
+        """That of each linear predictor, the same first; what another fit has beyond them is zero in this one."""
+        ...
+
+    @property
+    def compared_with(self) -> str:
+        """Fits whose likelihoods compare: the function that makes them."""
         ...
 
     @property
@@ -134,6 +145,8 @@ def anova(
         Where REML fits were refitted.
     NestingWarning
         Where a model is not seen to be nested in the next.
+    BoundaryTestWarning
+        Where a fit of `mixedfx.glmer` without ``zi=`` is compared with one that has it.
     FewGroupsWarning
         Where fixed parts of generalised linear mixed models differ and there are few groups: chi square's p values are
         too small then.
@@ -163,7 +176,7 @@ def anova(
     if len(fits) == 1:
         return fits[0].anova()
     ordered: list[Comparable] = sorted(fits, key=lambda fit: fit.n_parameters)
-    if len({type(fit) for fit in ordered}) > 1:
+    if len({fit.compared_with for fit in ordered}) > 1:
         raise OptionError(
             "fits of mixedfx.lmer and of mixedfx.glmer are not compared with each other",
             hint="Fit all of them with mx.glmer; family='gaussian' is lmer's model.",
@@ -171,7 +184,8 @@ def anova(
     _check_same_data(ordered)
     criteria = ordered[0].criteria(ordered, refit)
     for small, large in pairwise(ordered):
-        if not nested(small.design, large.design) or small.n_parameters == large.n_parameters:
+        inside = len(small.designs) <= len(large.designs) and all(map(nested, small.designs, large.designs))
+        if not inside or small.n_parameters == large.n_parameters:
             warnings.warn(
                 f"{small.formula} is not seen to be nested in {large.formula}; a likelihood-ratio test supposes it",
                 NestingWarning,
@@ -182,6 +196,7 @@ def anova(
     if bootstrap:
         return table.assign(**_bootstrapped(ordered, criteria, refit, int(bootstrap), seed, n_jobs, progress))
     _warn_of_few_groups(ordered)
+    _warn_of_zero_inflation(ordered)
     return table
 
 
@@ -212,9 +227,9 @@ def _bootstrapped(
 
 def _warn_of_few_groups(fits: Sequence[Comparable]) -> None:
     """Say where chi square misleads: fixed parts of generalised linear mixed models that differ, over few groups."""
-    design = fits[-1].design
-    groups = {term.label: term.n_levels for term in design.random}
-    differ = any(one.design.X.shape[1] != design.X.shape[1] for one in fits)
+    groups = {term.label: term.n_levels for one in fits[-1].designs for term in one.random}
+    sizes = {tuple(one.X.shape[1] for one in fit.designs) for fit in fits}
+    differ = len(sizes) > 1
     if not groups or not differ or not fits[0].chi_square_only or min(groups.values()) >= FEW_GROUPS:
         return
     label = min(groups, key=lambda name: groups[name])
@@ -224,6 +239,19 @@ def _warn_of_few_groups(fits: Sequence[Comparable]) -> None:
         FewGroupsWarning,
         outside(),
     )
+
+
+def _warn_of_zero_inflation(fits: Sequence[Comparable]) -> None:
+    """Say where a test is of the end of a range: no zeros besides those of the counts."""
+    for small, large in pairwise(fits):
+        if len(small.designs) < len(large.designs):
+            warnings.warn(
+                f"{small.formula} has no zeros besides those of the counts, a probability of zero, which is the end of "
+                "its range: the chi-square p value is too large, about twice what it should be for zi='~ 1'. "
+                "mx.anova(..., bootstrap=1000) simulates it.",
+                BoundaryTestWarning,
+                outside(),
+            )
 
 
 def _check_same_data(fits: Sequence[Comparable]) -> None:

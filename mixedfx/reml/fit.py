@@ -243,6 +243,16 @@ class LmerFit(LmerState):
         return comparison.criteria(fits, refit)
 
     @property
+    def designs(self) -> tuple[Design, ...]:
+        """The design, of its one linear predictor."""
+        return (self.design,)
+
+    @property
+    def compared_with(self) -> str:
+        """Fits whose likelihoods `mixedfx.anova` compares with that of this one."""
+        return "lmer"
+
+    @property
     def chi_square_only(self) -> bool:
         """False: tests of a linear mixed model know degrees of freedom."""
         return False

@@ -19,6 +19,10 @@ class Outcome(Enum):
     STALLED = "stopped: no step improves the criterion, but the gradient is not zero"
     SADDLE = "stopped at a saddle point"
     EXACT = "stopped: the model reproduces the response exactly, and the residual variance goes to zero"
+    FLAT = (
+        "stopped: Laplace's approximation breaks down, some random effects having a density that is flat at its mode, "
+        "and the approximate likelihood has no maximum"
+    )
     EVALUATIONS = "stopped: the limit of evaluations was reached"
 
     @property

@@ -39,7 +39,10 @@ def answering(fit: Any, members: tuple[str, ...], what: str) -> Any:
 
 
 def parts_in_words(fit: Any) -> str | None:
-    """Which fits to ask instead of a model in parts, such as a hurdle model; None of other fits."""
+    """What to ask instead of a model in parts, such as a hurdle model; None of other fits."""
+    instead = getattr(fit, "asked_instead", None)
+    if isinstance(instead, str):
+        return instead
     parts = getattr(fit, "parts", None)
     if not isinstance(parts, Mapping):
         return None
