@@ -78,7 +78,7 @@ def calibration(
     tau = read_cross_fitted(cate, len(delta), cross_fitted)
     if isinstance(scores, Scores) and cluster is None:
         cluster = scores.trial.group
-    codes, _ = group_codes(cluster, len(delta))
+    codes, _ = group_codes(cluster, len(delta), "cluster")
     if alike(tau):
         raise OptionError("the effects are all alike: there is no slope", hint="Ask scores.average() for their level.")
     X = np.column_stack([np.ones(len(tau)), tau - tau.mean()])

@@ -149,8 +149,8 @@ def read_folds(given: Any, n: int) -> Codes | None:
     return codes
 
 
-def group_codes(groups: Any, n: int) -> tuple[Codes, pd.Index] | tuple[None, None]:
-    """(n,) codes of the groups and their labels, in the order of the labels.
+def group_codes(groups: Any, n: int, what: str = "groups") -> tuple[Codes, pd.Index] | tuple[None, None]:
+    """(n,) codes of the groups and their labels, in the order of the labels; `what` names the argument.
 
     Raises
     ------
@@ -159,11 +159,14 @@ def group_codes(groups: Any, n: int) -> tuple[Codes, pd.Index] | tuple[None, Non
     """
     if groups is None:
         return None, None
+    if not isinstance(groups, pd.Series) and np.ndim(groups) != 1:
+        given = repr(groups) if np.ndim(groups) == 0 else f"of shape {np.shape(groups)}"
+        raise DataError(f"{what} is {given}; there are {n} rows", hint="One value for each row.")
     values = pd.Series(np.asarray(groups)) if not isinstance(groups, pd.Series) else groups
     if len(values) != n:
-        raise DataError(f"groups has {len(values)} values; there are {n} rows", hint="One value for each row.")
+        raise DataError(f"{what} has {len(values)} values; there are {n} rows", hint="One value for each row.")
     missing = int(np.asarray(pd.isna(values)).sum())
     if missing:
-        raise DataError(f"groups is missing in {missing} rows", hint="Drop these rows, or give them a group of theirs.")
+        raise DataError(f"{what} is missing in {missing} rows", hint="Drop these rows, or give them a group of theirs.")
     codes, labels = pd.factorize(values.astype(object), sort=True)
     return np.asarray(codes, dtype=np.intp), pd.Index(labels)

@@ -110,8 +110,8 @@ def policy_value(
     shares = {str(name): read_policy(one, labels, len(gamma), str(name)) for name, one in given.items()}
     V = np.column_stack([(share * gamma).sum(axis=1) for share in shares.values()])
     treated = np.column_stack([1 - share[:, 0] for share in shares.values()])
-    codes, _ = group_codes(cluster, len(gamma))
-    people, names = group_codes(by, len(gamma))
+    codes, _ = group_codes(cluster, len(gamma), "cluster")
+    people, names = group_codes(by, len(gamma), "by")
     groups = (
         None if people is None or names is None else _by_group(tuple(shares), V, treated, people, names, codes, level)
     )

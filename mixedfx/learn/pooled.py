@@ -39,6 +39,7 @@ from mixedfx.errors import DataError, OptionError, check_option
 from mixedfx.learn.cells import effects_of_cells, find_cells
 from mixedfx.learn.folds import group_codes
 from mixedfx.learn.scores import Scores, read_scores
+from mixedfx.learn.trial import in_order
 from mixedfx.results.protocol import UNCERTAINTIES, IntervalEstimate, Uncertainty
 from mixedfx.results.render import Shown, SummaryContent
 
@@ -126,7 +127,7 @@ def pool_scores(
 
     check_option("uncertainty", uncertainty, UNCERTAINTIES)
     cells, frame = find_cells(data, by, subgroups, weights)
-    values = read_scores(scores, len(frame), contrast)
+    values = read_scores(in_order(scores, data, "scores"), len(frame), contrast)
     right = _right(formula)
     if SCORE in frame.columns:
         raise DataError(f"the data have a column {SCORE!r}, which is the name of the scores here", hint="Rename it.")
@@ -268,7 +269,7 @@ def _variance_column(variances: str | None, right: str, frame: pd.DataFrame) -> 
 
 
 def _codes(frame: pd.DataFrame, column: str) -> Codes:
-    codes, _ = group_codes(frame[column], len(frame))
+    codes, _ = group_codes(frame[column], len(frame), repr(column))
     assert codes is not None
     return codes
 

@@ -75,10 +75,7 @@ def read_effects(cate: Any, n: int | None = None) -> Array:
     DataError
         Another length, several contrasts, or effects that are missing, by counts.
     """
-    values = cate.values if isinstance(cate, Cate) else np.asarray(cate, dtype=np.float64)
-    if isinstance(cate, pd.DataFrame) or (values.ndim == 2 and values.shape[1] == 1):
-        values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
-        values = values[:, 0] if values.shape[1] == 1 else values
+    values = cate.values if isinstance(cate, Cate) else as_numbers(cate, "effects")
     if values.ndim != 1:
         which = f": {', '.join(cate.contrasts)}" if isinstance(cate, Cate) else f" of shape {values.shape}"
         raise DataError(f"several effects for each row{which}", hint="Give one: cate.of('b - a'), or a column.")
@@ -88,6 +85,24 @@ def read_effects(cate: Any, n: int | None = None) -> Array:
     if len(bad):
         raise DataError(f"{len(bad)} effects are NaN or infinite: {some_rows(bad)}", hint="Leave these rows out.")
     return np.asarray(values, dtype=np.float64)
+
+
+def as_numbers(given: Any, what: str) -> Array:
+    """Numbers as an array, missing ones NaN; one column (n, 1) as (n,).
+
+    Raises
+    ------
+    DataError
+        Text, or whatever else is no number.
+    """
+    try:
+        if isinstance(given, pd.Series):
+            values = given.to_numpy(np.float64, na_value=np.nan)
+        else:
+            values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{what} must be numbers", hint="Give one for each row.") from None
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def read_cross_fitted(cate: Any, n: int, cross_fitted: bool | None) -> Array:

@@ -148,7 +148,7 @@ def targeting(
         baseline = scores.arms[:, 0] if baseline is None else baseline
         cluster = scores.trial.group if cluster is None else cluster
     without = np.zeros(n) if baseline is None else read_scores(baseline, n)
-    codes, _ = group_codes(cluster, n)
+    codes, _ = group_codes(cluster, n, "cluster")
     ranked = Ranked.of(tau, delta, without)
     estimates = ranked.curves(np.ones((1, n)), at)[:, 0], ranked.rates(np.ones((1, n)))[0]
     rng = np.random.default_rng(seed)
