@@ -153,5 +153,5 @@ def test_explanations_ask_for_the_fit(people, scores):
     fit = mx.cate("T", people[["x1", "x2"]], people["y"], people["w"], outcome=LinearRegression())
     for given in (fit.out_of_fold, None, scores):
         for ask in (mx.explain_cate, lambda one: mx.permutation_importance(one, scores)):
-            with pytest.raises(OptionError, match="Give what mx[.]cate returns"):
+            with pytest.raises(OptionError, match=r"Give what mx\.cate returns"):
                 ask(given)
