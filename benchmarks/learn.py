@@ -150,8 +150,9 @@ def mindset(path):
 
 
 def slopes(path):
-    """Calibration slopes on the real file, and by how much the arms' errors are common."""
+    """Calibration slopes on the real file, and what two arms that are pooled apart make of schools."""
     data = read(path)
+    arms_apart(mx.lmer(M0, data), data)
     X, y, w = data.drop(columns=[Y, W]), data[Y], data[W]
     scores = mx.dr_scores(X, y, w, groups=SCHOOL)
     for name, (learner, own) in learners().items():
@@ -163,6 +164,27 @@ def slopes(path):
             f"between schools {by_school.std():.3f}",
             flush=True,
         )
+
+
+def arms_apart(fit, data):
+    """Slope to expect where the mean of each arm of a school is shrunk by itself, from the variances of a joint model.
+
+    Schools have levels a_j and effects g_j, means of an arm errors of variance s^2 / n. An arm keeps B of what it sees
+    of its own level (a, or a + g), and the slope is the covariance of g with B1 (a + g + e1) - B0 (a + e0) over the
+    variance of the latter; by itself a difference would keep D.
+    """
+    V = fit.varcorr.query(f"grp == '{SCHOOL}'").set_index(["var1", "var2"])["vcov"]
+    of = {key: float(value) for key, value in V.items()}
+    a, g = (next(v for (i, j), v in of.items() if i == name and pd.isna(j)) for name in ("Intercept", W))
+    ag = next(v for (i, j), v in of.items() if not pd.isna(j))
+    n = data.groupby([SCHOOL, W], observed=True).size().unstack().to_numpy()
+    e0, e1 = fit.sigma**2 / n.T
+    u1 = a + g + 2 * ag
+    B0, B1, D = a / (a + e0), u1 / (u1 + e1), g / (g + e0 + e1)
+    found = B1**2 * (u1 + e1) + B0**2 * (a + e0) - 2 * B1 * B0 * (a + ag)
+    slope = (n.sum(axis=1) * (B1 * (g + ag) - B0 * ag)).sum() / (n.sum(axis=1) * found).sum()
+    kept = ", ".join(f"{name} {np.median(B):.2f}" for name, B in (("control", B0), ("treated", B1), ("difference", D)))
+    print(f"kept of what a median school shows: {kept}; slope to expect of arms pooled apart {slope:.2f}", flush=True)
 
 
 def speed(path, peer_python, rounds=3):

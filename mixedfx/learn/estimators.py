@@ -105,6 +105,9 @@ class MixedRegressor(_base.RegressorMixin, _Mixed):
     Rows of weight zero count for nothing. A level of a factor in the fixed part that was not fitted is an error of
     `predict`: write such factors as random terms.
 
+    Inside learners of effects take it for the effect model of an R-learner, or for the joint model of an S-learner with
+    the arm as a varying slope: two models of two arms (T) pool each arm and not the difference (`mixedfx.cate`).
+
     Examples
     --------
     >>> import mixedfx as mx
