@@ -54,7 +54,7 @@ def write(package: str, found: dict) -> None:
 
 
 def as_lists(found: dict) -> dict:
-    return {name: np.asarray(values, dtype=float).tolist() for name, values in found.items()}
+    return {name: np.round(np.asarray(values, dtype=float), 12).tolist() for name, values in found.items()}
 
 
 def by_metalearners() -> None:
