@@ -105,10 +105,10 @@ def cate(
                 effect=mx.MixedRegressor("1 + (1 | school)"))
 
     Its targets have residual variances proportional to 1 / weight, which is what weights of `mixedfx.MixedRegressor`
-    are, so that effects are pooled as far as effects ask for it. An S-learner whose mixed model has the arm as a varying
-    slope, ``"1 + treatment_ + x + (1 + treatment_ | school)"``, does likewise. A T-learner pools each arm by itself:
-    levels of schools, which differ more than effects do, and keeps far too much of their differences (on the data of
-    76 schools the slope of scores on effects is .55, of the R-learner .94, of the S-learner .87).
+    are, so that effects are pooled as far as effects ask for it. An S-learner whose mixed model has the arm as a
+    varying slope, ``"1 + treatment_ + x + (1 + treatment_ | school)"``, does likewise. A T-learner pools each arm by
+    itself: levels of schools, which differ more than effects do, and keeps far too much of their differences (on a
+    study of 76 schools the slope of scores on effects is .55, of the R-learner .94, of the S-learner .87).
 
     **S-learners and trees.** The arm is a number beside the covariates. Where another package's S-learner makes it a
     category, trees may not see it in prediction: metalearners 0.13 then answers zero for everybody.

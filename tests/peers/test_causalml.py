@@ -1,4 +1,4 @@
-"""Mixed models inside causalml: instances, pandas frames as they are.
+"""Mixed models inside causalml: instances; its T-learner passes frames on as they are.
 
 `make test-peers` runs this in an environment of its own.
 """
@@ -32,12 +32,14 @@ def test_the_t_learner_is_ours(people):
 
 
 def test_the_r_learner_takes_mixed_models(people):
+    """It makes an array of the frame, so that groups are numbers, found by position."""
     from causalml.inference.meta import BaseRRegressor
 
     X, y, w, truth = people
+    array = np.column_stack([X["success_expect"], X["school_achievement"], X["schoolid"].cat.codes]).astype(float)
     learner = BaseRRegressor(
-        outcome_learner=mx.MixedRegressor(OUTCOME), effect_learner=mx.MixedRegressor("1 + (1 | schoolid)"),
+        outcome_learner=mx.MixedRegressor(groups=2), effect_learner=mx.MixedRegressor("1 + (1 | x2)"),
         control_name=0, n_fold=3, random_state=1,
     )  # fmt: skip
-    learner.fit(X=X, treatment=w, y=y, p=truth.propensity)
-    assert np.corrcoef(np.ravel(learner.predict(X=X)), truth.tau)[0, 1] > 0.25
+    learner.fit(X=array, treatment=w, y=y, p=truth.propensity)
+    assert np.corrcoef(np.ravel(learner.predict(X=array)), truth.tau)[0, 1] > 0.25
