@@ -1,7 +1,7 @@
 """Known truth: pooled scores and mixed models are near it, and their intervals hold it as often as they say.
 
-The same data sets and settings as ``python benchmarks/learn.py truth``, whose figures are in benchmarks/RESULTS.md. A run
-that is broken off goes on where it stopped.
+The same data sets and settings as ``python benchmarks/learn.py truth``, whose figures are in benchmarks/RESULTS.md. A
+run that is broken off goes on where it stopped.
 """
 
 import numpy as np
