@@ -253,7 +253,8 @@ def _which(fit: CateFit, contrast: str | None) -> int:
     if contrast is None and len(names) == 1:
         return 0
     if contrast not in names:
-        raise OptionError(f"there is no contrast {contrast!r}", hint=f"Contrasts: {', '.join(names)}.")
+        wrong = f"there are {len(names)} effects" if contrast is None else f"there is no contrast {contrast!r}"
+        raise OptionError(wrong, hint=f"Contrasts: {', '.join(names)}.")
     return names.index(contrast)
 
 

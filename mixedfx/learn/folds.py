@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import DataError, OptionError, check_count, check_option
+from mixedfx.errors import DataError, OptionError, check_count, check_option, check_seed
 
 Codes = NDArray[np.intp]
 Target = Literal["these groups", "new groups"]
@@ -62,6 +62,7 @@ def make_folds(
     [1, 1, 1]
     """
     check_count("folds", n_folds, 2)
+    check_seed(seed)
     check_option("target", target, TARGETS)
     n, rng = len(arms), np.random.default_rng(seed)
     if n_folds > n:
@@ -146,6 +147,23 @@ def read_folds(given: Any, n: int) -> Codes | None:
     codes = np.unique(folds, return_inverse=True)[1].astype(np.intp)
     if codes.max(initial=0) < 1:
         raise OptionError("all rows are in one fold", hint="Use two folds or more.")
+    return codes
+
+
+def cluster_codes(cluster: Any, n: int) -> Codes | None:
+    """(n,) codes of clusters of dependent rows; None where rows are independent.
+
+    Raises
+    ------
+    DataError
+        As `group_codes`; one cluster, whose rows say nothing of the variation between clusters.
+    """
+    codes, labels = group_codes(cluster, n, "cluster")
+    if labels is not None and len(labels) < 2:
+        raise DataError(
+            f"all {n} rows are in one cluster ({labels[0]}): nothing is known of the variation between clusters",
+            hint="Give smaller clusters, or say that rows are independent: cluster=range(n).",
+        )
     return codes
 
 

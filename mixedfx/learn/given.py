@@ -114,7 +114,7 @@ def effects_from(
     n, A = len(frame), cells.averaging
     if se is not None and draws is not None:
         raise OptionError("se and draws were both given", hint="Draws hold the standard errors: leave se out.")
-    if rho is not None and (se is None or not 0 <= rho <= 1):
+    if rho is not None and (se is None or isinstance(rho, bool | str) or not 0 <= rho <= 1):
         what = "is no correlation from 0 to 1" if se is not None else "says something about standard errors, not given"
         raise OptionError(f"rho={rho!r} {what}", hint="Give it beside se, or leave it out.")
     notes: tuple[str, ...] = ()

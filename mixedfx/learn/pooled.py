@@ -35,7 +35,7 @@ from mixedfx.design.functional import Functional
 from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.result import Effects
 from mixedfx.effects.subgroups import ByLike
-from mixedfx.errors import DataError, OptionError, check_option
+from mixedfx.errors import DataError, OptionError, check_option, check_seed
 from mixedfx.learn.cells import effects_of_cells, find_cells
 from mixedfx.learn.folds import group_codes
 from mixedfx.learn.scores import Scores, read_scores
@@ -126,6 +126,7 @@ def pool_scores(
     from mixedfx.reml.lmer import lmer
 
     check_option("uncertainty", uncertainty, UNCERTAINTIES)
+    check_seed(seed)
     cells, frame = find_cells(data, by, subgroups, weights)
     values = read_scores(in_order(scores, data, "scores"), len(frame), contrast)
     right = _right(formula)

@@ -67,15 +67,23 @@ class Cate:
         return f"<Cate: {len(self)} effects, {', '.join(self.contrasts)}, {made}>"
 
 
-def read_effects(cate: Any, n: int | None = None) -> Array:
-    """(n,) effects of one contrast.
+def read_effects(cate: Any, n: int | None = None, contrast: str | None = None) -> Array:
+    """(n,) effects of one contrast, which `contrast` names where a `Cate` has several.
 
     Raises
     ------
     DataError
         Another length, several contrasts, or effects that are missing, by counts.
+    OptionError
+        The fit of a learner in the place of its effects.
     """
+    if hasattr(cate, "out_of_fold"):
+        raise OptionError("effects are those of a fit, which has several kinds", hint="Use fit.out_of_fold.")
+    if isinstance(cate, Cate) and contrast is not None and len(cate.contrasts) > 1:
+        cate = cate.of(contrast)
     values = cate.values if isinstance(cate, Cate) else as_numbers(cate, "effects")
+    if values.ndim == 0:
+        raise DataError(f"effects are one number, {values}", hint="Give one effect for each row.")
     if values.ndim != 1:
         which = f": {', '.join(cate.contrasts)}" if isinstance(cate, Cate) else f" of shape {values.shape}"
         raise DataError(f"several effects for each row{which}", hint="Give one: cate.of('b - a'), or a column.")
@@ -105,7 +113,7 @@ def as_numbers(given: Any, what: str) -> Array:
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
-def read_cross_fitted(cate: Any, n: int, cross_fitted: bool | None) -> Array:
+def read_cross_fitted(cate: Any, n: int | None, cross_fitted: bool | None, contrast: str | None = None) -> Array:
     """(n,) effects that may be judged on the rows they are about.
 
     Raises
@@ -113,6 +121,8 @@ def read_cross_fitted(cate: Any, n: int, cross_fitted: bool | None) -> Array:
     OptionError
         Effects that are in sample, or that nobody says are not.
     """
+    if hasattr(cate, "out_of_fold"):
+        return read_effects(cate)
     told = cate.cross_fitted if isinstance(cate, Cate) else cross_fitted
     if not told:
         why = (
@@ -126,7 +136,7 @@ def read_cross_fitted(cate: Any, n: int, cross_fitted: bool | None) -> Array:
             hint="Use fit.out_of_fold; say fit.predict(X, other_people=True) of others with the same covariates, or "
             "cross_fitted=True of numbers that no model of the same rows made.",
         )
-    return read_effects(cate, n)
+    return read_effects(cate, n, contrast)
 
 
 def alike(tau: Array) -> bool:

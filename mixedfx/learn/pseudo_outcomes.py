@@ -240,4 +240,5 @@ def find_learner(name: object) -> Learner:
     if isinstance(name, str) and name in LEARNERS:
         return LEARNERS[name]
     known = ", ".join(f"{key!r} ({one.title})" for key, one in LEARNERS.items())
-    raise OptionError(f"learner={name!r} is not known", hint=f"Use {known}.")
+    given = repr(name) if isinstance(name, str) else f"a {type(name).__name__}"
+    raise OptionError(f"learner={given} is not known", hint=f"Use {known}.")

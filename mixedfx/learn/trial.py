@@ -74,7 +74,14 @@ class Trial:
             Columns that are not there, or dates.
         """
         rows = as_covariates(X)
+        if not rows.shape[0]:
+            raise DataError("X has no rows", hint="Give people to predict for.")
         if not isinstance(rows, pd.DataFrame) or not isinstance(self.X, pd.DataFrame):
+            if rows.shape[1] != self.X.shape[1]:
+                raise DataError(
+                    f"X has {rows.shape[1]} columns; {self.X.shape[1]} were learnt from",
+                    hint="Give these, in their order.",
+                )
             return rows
         missing = [str(name) for name in self.X.columns if name not in rows.columns]
         if missing:
@@ -110,12 +117,14 @@ def read_trial(X: Any, y: Any, w: Any, groups: Any = None) -> Trial:
     names = (y if isinstance(y, str) else _name(y, "outcome"), w if isinstance(w, str) else _name(w, "treatment"))
     taken = [name for name in (y, w) if isinstance(name, str)]
     y, w, groups = _column(X, y, "y"), _column(X, w, "w"), _column(X, groups, "groups")
+    if len(taken) > len(set(taken)):
+        raise OptionError(f"outcome and treatment are one column, {taken[0]!r}", hint="Name two.")
     if taken:
         X = X.drop(columns=taken)
     X = as_covariates(X)
-    if len(np.shape(X)) != 2:
-        raise DataError(f"X has shape {np.shape(X)}", hint="Give rows and columns: a frame, or an array (n, p).")
-    n = X.shape[0]
+    n, p = X.shape
+    if not p:
+        raise DataError("X has no columns to learn from", hint="Outcome and treatment are no covariates.")
     outcome = read_outcome(in_order(y, X, "y"), n)
     arm, arms = read_arms(in_order(w, X, "w"), n)
     group, labels = group_codes(in_order(groups, X, "groups"), n)
@@ -141,7 +150,7 @@ def as_covariates(X: Any) -> Any:
     Raises
     ------
     DataError
-        Dates and times, by column; arrays of text.
+        Dates and times, by column; arrays of text or not of rows and columns; columns of one name.
 
     Examples
     --------
@@ -153,7 +162,13 @@ def as_covariates(X: Any) -> Any:
     if hasattr(X, "toarray"):
         return X
     if not is_frame(X):
-        array = np.asarray(X)
+        try:
+            array = np.asarray(X)
+        except ValueError:  # rows of several lengths
+            raise DataError("X is no table", hint="Give rows and columns: a frame, or an array (n, p).") from None
+        if array.ndim != 2 or array.dtype.kind == "c":
+            what = "holds complex numbers" if array.dtype.kind == "c" else f"has shape {array.shape}"
+            raise DataError(f"X {what}", hint="Give rows and columns: a frame, or an array (n, p).")
         if array.dtype.kind in "fiub":
             return array
         _refuse_dates(pd.DataFrame({"X": array.ravel()}))
@@ -162,6 +177,9 @@ def as_covariates(X: Any) -> Any:
         except (TypeError, ValueError):
             raise DataError("X is an array of text", hint="Give a frame, whose columns have types.") from None
     frame = X if isinstance(X, pd.DataFrame) else to_pandas(X)
+    twice = frame.columns[frame.columns.duplicated()].unique()
+    if len(twice):
+        raise DataError(f"X has several columns of one name: {', '.join(map(str, twice))}", hint="Rename or drop them.")
     changed: dict[int, pd.Series] = {}
     for at, dtype in enumerate(frame.dtypes):
         column = frame.iloc[:, at]

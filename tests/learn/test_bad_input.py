@@ -155,3 +155,84 @@ def test_explanations_ask_for_the_fit(people, scores):
         for ask in (mx.explain_cate, lambda one: mx.permutation_importance(one, scores)):
             with pytest.raises(OptionError, match=r"Give what mx\.cate returns"):
                 ask(given)
+
+
+@pytest.fixture(scope="module")
+def three(people):
+    """Fit and scores of three arms."""
+    X, w = people[["x1", "x2"]], np.arange(300) % 3
+    own = {"outcome": LinearRegression(), "propensity": [0.3, 0.3, 0.4]}
+    scores = mx.dr_scores(X, people["y"], w, **own)
+    return mx.cate("DR", X, people["y"], w, effect=LinearRegression(), **own), scores
+
+
+def test_a_contrast_is_of_effects_and_of_scores(people, three):
+    fit, scores = three
+    for judge in (mx.calibration, mx.targeting):
+        asked = judge(fit.out_of_fold, scores, contrast="2 - 0")
+        by_hand = judge(fit.out_of_fold.of("2 - 0"), scores.of("2 - 0"), **(
+            {"baseline": scores.arms[:, 0]} if judge is mx.targeting else {}))  # fmt: skip
+        first, second = (one.table if judge is mx.calibration else one.curve for one in (asked, by_hand))
+        pd.testing.assert_frame_equal(first, second)
+    with pytest.raises(OptionError, match="there are 2 effects"):
+        mx.explain_cate(fit)
+
+
+def learn(X, learner="T", **options):
+    """Ask for effects of the treatment in a table of 300 people."""
+    own = {"outcome": LinearRegression(), "effect": LinearRegression(), **options}
+    y, w = own.pop("y", np.arange(300.0)), own.pop("w", np.arange(300) % 2)
+    return mx.cate(learner, X, y, w, **own)
+
+
+TABLE = pd.DataFrame(np.random.default_rng(0).standard_normal((300, 2)), columns=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda: learn(None), r"X has shape \(\)"),
+        (lambda: learn([[1, 2], [3]]), "X is no table"),
+        (lambda: learn(TABLE[[]]), "X has no columns to learn from"),
+        (lambda: learn(pd.concat([TABLE, TABLE["a"]], axis=1)), "X has several columns of one name: a"),
+        (lambda: learn(TABLE.to_numpy() * 1j), "X holds complex numbers"),
+        (lambda: learn(TABLE, y="a", w="a"), "outcome and treatment are one column, 'a'"),
+        (lambda: learn(TABLE.mask(TABLE > 1)), "the outcome model, LinearRegression, cannot be fitted"),
+        (lambda: learn(TABLE, seed="one"), "seed='one'"),
+        (lambda: learn(TABLE, "R", propensity=0.5, clip="low"), "clip='low'"),
+        (lambda: learn(TABLE, n_jobs=0), "n_jobs=0 is no number of processes"),
+        (lambda: learn(TABLE, "R", propensity=[None] * 300), "propensity=a list is neither"),
+        (lambda: mx.cate(TABLE, "T", "a", "b"), "learner=a DataFrame is not known"),
+        (lambda: learn(TABLE).predict(TABLE[:0]), "X has no rows"),
+        (lambda: learn(TABLE).predict(TABLE.to_numpy()[:, :1]), "X has 1 columns; 2 were learnt from"),
+        (lambda: mx.treat_best(learn(TABLE), 0.3), "Use fit.out_of_fold"),
+        (lambda: mx.treat_best(0.3, 0.3, cross_fitted=True), "effects are one number"),
+        (lambda: mx.treat_best([0.1, 0.2], "30%", cross_fitted=True), "share='30%'"),
+        (lambda: mx.effects_from(learn(TABLE), TABLE), "Use fit.out_of_fold"),
+        (lambda: mx.effects_from("a", TABLE, se=np.ones(300), rho="a"), "rho='a' is no correlation"),
+        (lambda: mx.effects_from("a", TABLE, weights=["x"] * 300), "weights must be numbers"),
+        (lambda: mx.effects_from("a", TABLE, by=3), "by cannot be read: 3"),
+        (lambda: mx.targeting(TABLE["a"], TABLE["b"], "half", cross_fitted=True), "shares must be numbers"),
+        (lambda: mx.calibration(TABLE["a"], TABLE["b"], bins=301, cross_fitted=True), "301 bins of 300 people"),
+        (lambda: mx.policy_value(learn(TABLE).out_of_fold, TABLE["a"], TABLE["b"] > 0, 0.5), "Use mx.treat_best"),
+        (lambda: mx.policy_value(1, TABLE["a"], TABLE["b"] > 0, 0.5, outcomes=np.full((300, 2), np.nan)),
+         "expected outcomes of 300 rows are NaN"),
+        (lambda: mx.policy_value(1, 2.0, 1, 0.5), r"y has shape \(\)"),
+        (lambda: mx.datasets.simulate_mindset(propensities=0.3), "propensities=0.3 are no range"),
+    ],
+)  # fmt: skip
+def test_slips_are_answered_in_words(ask, says):
+    with pytest.raises(MixedfxError, match=says):
+        ask()
+
+
+def test_one_cluster_says_nothing_of_the_variation_between_clusters():
+    tau, scores = TABLE["a"], TABLE["b"]
+    for ask in (
+        lambda cluster: mx.calibration(tau, scores, cluster=cluster, cross_fitted=True),
+        lambda cluster: mx.targeting(tau, scores, cluster=cluster, n_boot=5, cross_fitted=True),
+        lambda cluster: mx.policy_value(1, scores, tau > 0, 0.5, cluster=cluster),
+    ):
+        with pytest.raises(DataError, match="all 300 rows are in one cluster"):
+            ask(["only"] * 300)
+        ask(range(300))
