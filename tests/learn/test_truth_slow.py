@@ -5,6 +5,7 @@ run that is broken off goes on where it stopped.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mixedfx as mx
@@ -60,8 +61,40 @@ def test_intervals_of_schools_and_ethnicities_hold_the_truth(results, method, wi
     assert cover.between(0.86, 0.94).all(), cover.to_dict()
 
 
+def knowing_the_variances(seed):
+    """Errors by ethnicity and school of the best predictor of effects, who knows every variance and all but the levels.
+
+    The posterior mean of beta, g, h, a, b in y = a_j + b_k + w (beta + g_j + h_k) + noise, where what covariates do is
+    known and taken away; levels a and b are drawn anew, since the truth has theirs inside mu0.
+    """
+    data, truth = mx.datasets.simulate_mindset(seed)
+    rng, w = np.random.default_rng(100 + seed), data[W].to_numpy(float)
+    codes = [data[by].cat.codes.to_numpy() for by in (SCHOOL, KIND)]
+    S, K = (np.eye(code.max() + 1)[code] for code in codes)
+    levels = S @ rng.normal(0, 0.25, S.shape[1]) + K @ rng.normal(0, 0.15, K.shape[1])
+    y = data[Y].to_numpy() - truth.mu0 + levels
+    D = np.hstack([w[:, None], w[:, None] * S, w[:, None] * K, S, K])
+    sds = np.repeat([1e3, 0.16, 0.08, 0.25, 0.15], [1, S.shape[1], K.shape[1], S.shape[1], K.shape[1]])
+    found = np.linalg.solve(D.T @ D + np.diag(0.8**2 / sds**2), D.T @ y)
+    effect = found[0] + S @ found[1 : 1 + S.shape[1]] + K @ found[1 + S.shape[1] : 1 + S.shape[1] + K.shape[1]]
+    gap = pd.Series(effect - truth.tau)
+    return [float(np.sqrt((gap.groupby(data[by], observed=True).mean() ** 2).mean())) for by in (KIND, SCHOOL)]
+
+
+@pytest.mark.parametrize("method", ["pooled", "mixed"])
+def test_effects_are_almost_as_near_the_truth_as_variances_allow(results, method):
+    """Mean errors of 20 data sets; that variances are estimated costs 3 to 5 %."""
+    best = np.mean([knowing_the_variances(seed) for seed in range(DATA_SETS)], axis=0)
+    own = results.query("method == @method and not wide").groupby("by")["rmse"].mean()
+    assert own[KIND] <= 1.1 * best[0]
+    assert own[SCHOOL] <= 1.05 * best[1]
+
+
 @pytest.mark.parametrize("method", ["pooled", "mixed"])
 def test_effects_of_ethnicities_are_nearer_the_truth_than_those_of_default_learners(results, method):
-    """At most .6 of the mean errors of R-, T- and X-learners with LightGBM as it comes."""
+    """At most .6 of the mean errors of R-, T- and X-learners with LightGBM as it comes, on the first data sets.
+
+    Over 20 of them pooled scores have .55, .61 and .62, where who knows the variances has .53, .59 and .60.
+    """
     own = results.query("seed < @LEARNT and not wide and by == @KIND").groupby("method")["rmse"].mean()
     assert (own[method] <= 0.6 * own[["R", "T", "X"]]).all(), own.to_dict()
