@@ -18,7 +18,7 @@ export MKL_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format types contract vignettes bench clean
+.PHONY: help install demo test test-slow peers test-peers lint format types contract vignettes bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 18
@@ -46,6 +46,22 @@ test: $(VENV)/.installed-test ## the whole suite, doctests included, but for the
 
 test-slow: $(VENV)/.installed-test ## the tests marked slow: long simulations
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow $(PYTEST_ARGS)
+
+# Learners of other packages live in environments of their own: metalearners needs an older scikit-learn than ours.
+PEERS := .benchmarks/learners
+PEER_NAMES := metalearners econml causalml
+
+$(PEERS)/%/.installed: tests/peers/requirements-%.txt pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable . -r $<
+	@touch $@
+
+peers: $(PEER_NAMES:%=$(PEERS)/%/.installed) ## environments with metalearners, econml and causalml, for test-peers
+
+test-peers: peers ## mixed models inside the learners of other packages, tuning by optuna
+	set -e; for name in $(PEER_NAMES); do \
+	  $(PEERS)/$$name/bin/python -m pytest -m peers tests/peers/test_$$name.py $(PYTEST_ARGS); done
+	$(PEERS)/metalearners/bin/python -m pytest -m peers tests/peers/test_optuna.py $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint ## ruff: style, docstrings, import order, format
 	$(BIN)/ruff check .

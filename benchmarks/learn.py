@@ -1,18 +1,23 @@
 """Learners of heterogeneous effects: known truth, the file of the coached pupils, and timings.
 
-    python benchmarks/learn.py truth --sets 20 > truth.json
+    python benchmarks/learn.py truth --sets 20 --out truth.jsonl
     python benchmarks/learn.py mindset PATH/learning_mindset.csv
-    python benchmarks/learn.py speed PATH/learning_mindset.csv
+    python benchmarks/learn.py slopes PATH/learning_mindset.csv
+    python benchmarks/learn.py speed PATH/learning_mindset.csv --peer-python OTHER/bin/python
 
 `truth` simulates data sets of `mixedfx.datasets.simulate_mindset` and reports the root mean squared error of effects by
-ethnicity and school, coverage of 90 % intervals, and calibration slopes. `mindset` and `speed` read the file of the
-study by the path given; it is not part of this repository, since its licence forbids that.
+ethnicity and school, coverage of 90 % intervals, and calibration slopes; with `--out` a run that was broken off goes on
+where it stopped. `mindset`, `slopes` and `speed` read the file of the study by the path given; it is not part of this
+repository, since its licence forbids that. `speed` times the package metalearners in turn with ours where
+`--peer-python` names the interpreter of an environment that has it (`make peers` makes one).
 """
 
 import argparse
 import json
+import subprocess
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,12 +26,12 @@ import mixedfx as mx
 
 warnings.simplefilter("ignore")
 
-LEARNT = 4  # data sets that the slow learners are fitted to
 Y, W, SCHOOL, KIND = "achievement_score", "intervention", "schoolid", "ethnicity"
 POOLING = f"1 + (1 | {SCHOOL}) + (1 | {KIND})"
 OTHERS = "success_expect + gender + frst_in_family + school_urbanicity + school_mindset + school_achievement + \
 school_ethnic_minority + school_poverty + school_size"
 OUTCOME = f"1 + {OTHERS} + (1 | {SCHOOL}) + (1 | {KIND})"
+JOINT = f"1 + treatment_ + {OTHERS} + (1 + treatment_ | {SCHOOL}) + (1 + treatment_ | {KIND})"
 M0 = f"{Y} ~ {W} + {OTHERS} + {KIND} + (1 + {W} | {SCHOOL})"
 MIXED = f"{Y} ~ {W} + {OTHERS} + (1 + {W} | {SCHOOL}) + (1 + {W} | {KIND})"
 
@@ -37,6 +42,21 @@ def rmse(found, truth):
 
 def covered(table, truth):
     return float(((table["lower"] <= truth.to_numpy()) & (truth.to_numpy() <= table["upper"])).mean())
+
+
+def learners():
+    """Learner and models by name: the defaults, and mixed models in each way."""
+    outcome, effect = mx.MixedRegressor(OUTCOME), mx.MixedRegressor(POOLING)
+    return {
+        "R": ("R", {}),
+        "T": ("T", {}),
+        "X": ("X", {}),
+        "T mixed": ("T", {"outcome": outcome}),
+        "S mixed": ("S", {"outcome": mx.MixedRegressor(JOINT)}),
+        "X mixed": ("X", {"outcome": outcome, "effect": effect}),
+        "R mixed": ("R", {"outcome": outcome, "effect": effect}),
+        "DR mixed": ("DR", {"outcome": outcome, "effect": effect}),
+    }
 
 
 def one_set(seed, wide):
@@ -54,20 +74,10 @@ def one_set(seed, wide):
         for name, table in (("pool_scores", pooled), ("mixed", mixed)):
             out[f"{name} rmse {by}"] = rmse(table["estimate"], true[by])
             out[f"{name} cover {by}"] = covered(table, true[by])
-    if wide or seed >= LEARNT:
+    if wide:
         return out
-    outcome, effect = mx.MixedRegressor(OUTCOME), mx.MixedRegressor(POOLING)
-    joint = OUTCOME.replace("(1 |", "(1 + treatment_ |").replace("1 + success", "1 + treatment_ + success")
-    learners = {
-        "R": ("R", {"groups": SCHOOL}),
-        "T": ("T", {"groups": SCHOOL}),
-        "X": ("X", {"groups": SCHOOL}),
-        "T mixed": ("T", {"outcome": outcome, "groups": SCHOOL}),
-        "S mixed": ("S", {"outcome": mx.MixedRegressor(joint), "groups": SCHOOL}),
-        "DR mixed": ("DR", {"outcome": outcome, "effect": effect, "groups": SCHOOL}),
-    }
-    for name, (learner, own) in learners.items():
-        cate = mx.cate(learner, X, data[Y], data[W], **own).out_of_fold
+    for name, (learner, own) in learners().items():
+        cate = mx.cate(learner, X, data[Y], data[W], groups=SCHOOL, **own).out_of_fold
         for by in (KIND, SCHOOL):
             out[f"{name} rmse {by}"] = rmse(mx.effects_from(cate, data, by=by).table["estimate"], true[by])
         slope = mx.calibration(cate, scores).table.iloc[0]
@@ -76,14 +86,20 @@ def one_set(seed, wide):
     return out
 
 
-def truth(sets):
-    rows = []
+def truth(sets, out):
+    """Every data set a line of `out`; those that are there are not made again."""
+    path = Path(out) if out else None
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path and path.exists() else []
+    done = {(row["seed"], row["wide"]) for row in rows}
     for wide in (False, True):
         for seed in range(sets):
-            rows.append(one_set(seed, wide))
-            print(json.dumps(rows[-1]), flush=True)
-        table = pd.DataFrame(rows).drop(columns="seed").groupby("wide").mean()
-        print(table.T.to_string(), flush=True)
+            if (seed, wide) not in done:
+                rows.append(one_set(seed, wide))
+                if path:
+                    with path.open("a") as file:
+                        file.write(json.dumps(rows[-1]) + "\n")
+    table = pd.DataFrame(rows).query("seed < @sets").drop(columns="seed").groupby("wide").mean()
+    print(table.T.to_string(), flush=True)
 
 
 def read(path):
@@ -133,8 +149,46 @@ def mindset(path):
     print(mx.pool_scores(scores, POOLING, data).table.round(4).to_string())
 
 
-def speed(path):
-    """Seconds of processor time and of the clock."""
+def slopes(path):
+    """Calibration slopes on the real file, and what two arms that are pooled apart make of schools."""
+    data = read(path)
+    arms_apart(mx.lmer(M0, data), data)
+    X, y, w = data.drop(columns=[Y, W]), data[Y], data[W]
+    scores = mx.dr_scores(X, y, w, groups=SCHOOL)
+    for name, (learner, own) in learners().items():
+        cate = mx.cate(learner, X, y, w, groups=SCHOOL, **own).out_of_fold
+        slope = mx.calibration(cate, scores).table.iloc[0]
+        by_school = pd.Series(cate.values).groupby(data[SCHOOL], observed=True).mean()
+        print(
+            f"{name}: slope {slope['estimate']:.2f} ({slope['std_error']:.2f}), sd of effects {cate.values.std():.3f}, "
+            f"between schools {by_school.std():.3f}",
+            flush=True,
+        )
+
+
+def arms_apart(fit, data):
+    """Slope to expect where the mean of each arm of a school is shrunk by itself, from the variances of a joint model.
+
+    Schools have levels a_j and effects g_j, means of an arm errors of variance s^2 / n. An arm keeps B of what it sees
+    of its own level (a, or a + g), and the slope is the covariance of g with B1 (a + g + e1) - B0 (a + e0) over the
+    variance of the latter; by itself a difference would keep D.
+    """
+    V = fit.varcorr.query(f"grp == '{SCHOOL}'").set_index(["var1", "var2"])["vcov"]
+    of = {key: float(value) for key, value in V.items()}
+    a, g = (next(v for (i, j), v in of.items() if i == name and pd.isna(j)) for name in ("Intercept", W))
+    ag = next(v for (i, j), v in of.items() if not pd.isna(j))
+    n = data.groupby([SCHOOL, W], observed=True).size().unstack().to_numpy()
+    e0, e1 = fit.sigma**2 / n.T
+    u1 = a + g + 2 * ag
+    B0, B1, D = a / (a + e0), u1 / (u1 + e1), g / (g + e0 + e1)
+    found = B1**2 * (u1 + e1) + B0**2 * (a + e0) - 2 * B1 * B0 * (a + ag)
+    slope = (n.sum(axis=1) * (B1 * (g + ag) - B0 * ag)).sum() / (n.sum(axis=1) * found).sum()
+    kept = ", ".join(f"{name} {np.median(B):.2f}" for name, B in (("control", B0), ("treated", B1), ("difference", D)))
+    print(f"kept of what a median school shows: {kept}; slope to expect of arms pooled apart {slope:.2f}", flush=True)
+
+
+def speed(path, peer_python, rounds=3):
+    """Seconds of processor time and of the clock; the peer in turn with ours."""
     data = read(path)
     X, y, w = data.drop(columns=[Y, W]), data[Y], data[W]
     bases = {
@@ -146,22 +200,55 @@ def speed(path):
     mx.pool_scores(scores, POOLING, data, by=SCHOOL)  # compiled kernels are loaded once
     cate = mx.cate("R", X, y, w, folds=10).out_of_fold
     for name, work in {
-        "R-learner, LightGBM, 10 folds": lambda: mx.cate("R", X, y, w, folds=10),
         "DR-learner, mixed models, 5 folds": lambda: mx.cate("DR", X, y, w, groups=SCHOOL, **bases),
         "pool_scores": lambda: mx.pool_scores(scores, POOLING, data, by=SCHOOL),
         "budget curve, 1,000 samples": lambda: mx.targeting(cate, scores),
     }.items():
-        cpu, clock = time.process_time(), time.perf_counter()
-        work()
-        print(f"{name}: {time.process_time() - cpu:.2f} s CPU, {time.perf_counter() - clock:.2f} s", flush=True)
+        cpu, clock = timed(work)
+        print(f"{name}: {cpu:.2f} s CPU, {clock:.2f} s", flush=True)
+    peer = None
+    if peer_python:
+        script = Path(__file__).parent / "peers" / "metalearners_r.py"
+        peer = subprocess.Popen(
+            [peer_python, str(script), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert peer.stdout is not None
+        print(peer.stdout.readline().strip())  # versions, once its first fit is done
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(timed(lambda: mx.cate("R", X, y, w, folds=10, seed=42)))
+        told = f"R-learner, LightGBM, 10 folds: {ours[-1][0]:.2f} s CPU, {ours[-1][1]:.2f} s"
+        if peer is not None:
+            assert peer.stdin is not None
+            assert peer.stdout is not None
+            peer.stdin.write("again\n")
+            peer.stdin.flush()
+            theirs.append(json.loads(peer.stdout.readline()))
+            told += f"; metalearners {theirs[-1][0]:.2f} s CPU, {theirs[-1][1]:.2f} s"
+        print(told, flush=True)
+    if peer is not None:
+        peer.communicate("")
+        ratio = np.array([mine[0] / other[0] for mine, other in zip(ours, theirs, strict=True)])
+        print(f"ours / metalearners, CPU: {', '.join(f'{one:.2f}' for one in ratio)}; median {np.median(ratio):.2f}")
+
+
+def timed(work):
+    cpu, clock = time.process_time(), time.perf_counter()
+    work()
+    return time.process_time() - cpu, time.perf_counter() - clock
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["truth", "mindset", "speed"])
+    parser.add_argument("what", choices=["truth", "mindset", "slopes", "speed"])
     parser.add_argument("path", nargs="?")
     parser.add_argument("--sets", type=int, default=20)
+    parser.add_argument("--out")
+    parser.add_argument("--peer-python")
     given = parser.parse_args()
-    {"truth": lambda: truth(given.sets), "mindset": lambda: mindset(given.path), "speed": lambda: speed(given.path)}[
-        given.what
-    ]()
+    {
+        "truth": lambda: truth(given.sets, given.out),
+        "mindset": lambda: mindset(given.path),
+        "slopes": lambda: slopes(given.path),
+        "speed": lambda: speed(given.path, given.peer_python),
+    }[given.what]()

@@ -71,7 +71,7 @@ def test_the_tree_was_found():
 def test_the_top_of_the_tree_holds_what_it_should():
     """No environment, build folder or note slips in."""
     top = {path.relative_to(ROOT).parts[0] for path in FILES}
-    folders = {".ci", "benchmarks", "docs", "mixedfx", "stan", "tests", "vignettes"}
+    folders = {".ci", "benchmarks", "docs", "findings", "mixedfx", "stan", "tests", "vignettes"}
     files = {
         ".gitignore",
         "CHANGELOG.md",

@@ -137,7 +137,10 @@ def simulate_mindset(
     >>> round(float(truth.tau.mean()), 2)
     0.43
     """
-    low, high = propensities
+    try:
+        low, high = map(float, propensities)
+    except (TypeError, ValueError):
+        raise DataError(f"propensities={propensities!r} are no range", hint="Give two: (0.25, 0.4).") from None
     if not isinstance(seed, np.random.Generator):
         check_seed(seed)
     check_count("n", n)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -149,7 +149,7 @@ def read_plan(by: ByLike | None, subgroups: Mapping[str, str] | None) -> Plan:
         return Plan(margins=((),))
     if isinstance(by, str):
         return Plan(margins=(_crossing([by]),))
-    entries = list(by)
+    entries = list(by) if isinstance(by, Iterable) else []
     if entries and all(isinstance(e, str) for e in entries):
         return Plan(margins=(_crossing(entries),))
     if entries and all(not isinstance(e, str) and isinstance(e, Sequence) for e in entries):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError, check_count, check_level
 from mixedfx.learn import clusters
-from mixedfx.learn.folds import group_codes
+from mixedfx.learn.folds import cluster_codes
 from mixedfx.learn.policy import _shown
 from mixedfx.learn.predicted import alike, read_cross_fitted
 from mixedfx.learn.scores import Scores, read_scores
@@ -75,10 +75,12 @@ def calibration(
     check_level(level)
     check_count("bins", bins, 2)
     delta = read_scores(scores, None, contrast)
-    tau = read_cross_fitted(cate, len(delta), cross_fitted)
+    tau = read_cross_fitted(cate, len(delta), cross_fitted, contrast)
     if isinstance(scores, Scores) and cluster is None:
         cluster = scores.trial.group
-    codes, _ = group_codes(cluster, len(delta))
+    if bins > len(tau):
+        raise OptionError(f"{bins} bins of {len(tau)} people", hint="Use fewer.")
+    codes = cluster_codes(cluster, len(delta))
     if alike(tau):
         raise OptionError("the effects are all alike: there is no slope", hint="Ask scores.average() for their level.")
     X = np.column_stack([np.ones(len(tau)), tau - tau.mean()])

@@ -18,7 +18,7 @@ from mixedfx.learn.predicted import Cate
 from mixedfx.learn.propensity import OverlapReport, checked, overlap, read_known
 from mixedfx.learn.pseudo_outcomes import Learner, Nuisances, Regression, find_learner
 from mixedfx.learn.seen import row_keys
-from mixedfx.learn.trial import Trial, read_trial
+from mixedfx.learn.trial import Trial, in_order, read_trial
 from mixedfx.progress import Asked
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
 
@@ -96,6 +96,23 @@ def cate(
     OverlapWarning
         Rows in an arm that was very improbable for them.
 
+    Notes
+    -----
+    **Effects of groups that are pooled.** Give an R-learner mixed models, and its effect model the groups whose effects
+    differ::
+
+        mx.cate("R", X, y, w, groups="school", outcome=mx.MixedRegressor("1 + x + (1 | school)"),
+                effect=mx.MixedRegressor("1 + (1 | school)"))
+
+    Its targets have residual variances proportional to 1 / weight, which is what weights of `mixedfx.MixedRegressor`
+    are, so that effects are pooled as far as effects ask for it. An S-learner whose mixed model has the arm as a
+    varying slope, ``"1 + treatment_ + x + (1 + treatment_ | school)"``, does likewise. A T-learner pools each arm by
+    itself: levels of schools, which differ more than effects do, and keeps far too much of their differences (on a
+    study of 76 schools the slope of scores on effects is .55, of the R-learner .94, of the S-learner .87).
+
+    **S-learners and trees.** The arm is a number beside the covariates. Where another package's S-learner makes it a
+    category, trees may not see it in prediction: metalearners 0.13 then answers zero for everybody.
+
     Examples
     --------
     >>> import mixedfx as mx
@@ -108,13 +125,13 @@ def cate(
     ((4000,), True)
     """
     line, trial = find_learner(learner), read_trial(X, y, w, groups)
-    split = folds_of(folds, trial.arm, trial.arms, trial.group, target, seed)
+    split = folds_of(in_order(folds, X, "folds"), trial.arm, trial.arms, trial.group, target, seed)
     models = _models(line, trial, outcome, propensity, effect, seed)
     K = len(trial.arms)
     e = None
     if line.propensity:
         if models[1] is None:
-            e = read_known(propensity, len(trial), K)
+            e = read_known(in_order(propensity, X, "propensity"), len(trial), K)
         else:
             (e,) = cross_fit([_propensity_plan(models[1], trial)], split, n_jobs, progress)
         e = checked(e, trial.arm, clip, known=models[1] is None)
@@ -324,9 +341,15 @@ class CateFit(Shown):
         """What the effect models of arm k are fitted to, for the fold that is held out or for people elsewhere."""
         assert self.learner.regressions is not None
         known = self.nuisances
-        if fold is not None and self.mu_by_fold is not None:
-            known = replace(known, mu=self.mu_by_fold[fold])
+        if self.mu_by_fold is not None:
+            known = replace(known, mu=self._mu_of_all if fold is None else self.mu_by_fold[fold])
         return self.learner.regressions(known, k)
+
+    @cached_property
+    def _mu_of_all(self) -> Array:
+        """(n, K) expected outcomes by models of all rows of each arm, which have not seen people of the others."""
+        plans, everybody = _outcome_plans(self.learner, self.trial, self.models[0]), np.arange(len(self.trial))
+        return np.column_stack([plan.ask(plan.fitted(), everybody) for plan in plans])
 
     def _effect_plans(self, fold: int | None = None) -> list[list[Plan]]:
         def plan(one: Regression) -> Plan:

@@ -114,7 +114,10 @@ def read_weights(weights: Any, frame: pd.DataFrame) -> Array:
         weights = frame[weights].to_numpy()
     elif isinstance(weights, pd.Series):
         weights = aligned(weights, frame.index, n, "weights").to_numpy()
-    values = np.asarray(weights, dtype=np.float64)
+    try:
+        values = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise EffectsError("weights must be numbers, one for each row, or a column") from None
     values = np.full(n, float(values)) if values.ndim == 0 else values
     if values.shape != (n,):
         raise EffectsError(f"weights have shape {values.shape}; there are {n} rows", hint="One for each row.")

@@ -71,7 +71,14 @@ class Plan:
                 hint='Use fewer folds, or target="these groups", which spreads every arm over the folds.',
             )
         own = {} if self.weights is None else {"sample_weight": self.weights[used]}
-        return package("sklearn.base").clone(self.model).fit(take(self.X, rows), self.target[used], **own)
+        try:
+            return package("sklearn.base").clone(self.model).fit(take(self.X, rows), self.target[used], **own)
+        except ValueError as error:  # as scikit-learn's models say what they do not read
+            first = str(error).strip().partition("\n")[0]
+            raise DataError(
+                f"the {self.what} model, {type(self.model).__name__}, cannot be fitted: {first}",
+                hint="Missing values and categories are read by boosted trees (the default); else impute and encode.",
+            ) from error
 
     def ask(self, model: Any, rows: Codes) -> Array:
         """What the model answers about some rows."""
@@ -129,6 +136,8 @@ def cross_fit(
 
 def in_parallel(calls: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]], n_jobs: int | None) -> Iterator[Any]:
     """Results of calls in their order, from this process or from `n_jobs` of them."""
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0):
+        raise OptionError(f"n_jobs={n_jobs!r} is no number of processes", hint="Use None, 2, or -1 for all cores.")
     if n_jobs is None or n_jobs == 1:
         return (call(*arguments) for call, arguments in calls)
     joblib = package("joblib")

@@ -105,6 +105,14 @@ class MixedRegressor(_base.RegressorMixin, _Mixed):
     Rows of weight zero count for nothing. A level of a factor in the fixed part that was not fitted is an error of
     `predict`: write such factors as random terms.
 
+    Inside learners of effects take it for the effect model of an R-learner, or for the joint model of an S-learner with
+    the arm as a varying slope: two models of two arms (T) pool each arm and not the difference (`mixedfx.cate`).
+
+    Other packages: metalearners takes the class and its parameters, ``nuisance_model_factory=mx.MixedRegressor,
+    nuisance_model_params={"formula": ...}``, and needs scikit-learn below 1.8, with which this class works too (install
+    mixedfx without the extra ``learn`` there). econml takes instances, and passes arrays of numbers without names: find
+    groups by position, ``"1 + x0 + (1 | x2)"``. causalml takes instances; its T-learner passes frames as they are.
+
     Examples
     --------
     >>> import mixedfx as mx

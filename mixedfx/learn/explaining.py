@@ -21,12 +21,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.frame import to_pandas
-from mixedfx.errors import OptionError, check_count
+from mixedfx.errors import OptionError, check_count, check_seed
 from mixedfx.learn.cate import CateFit
 from mixedfx.learn.crossfit import take
+from mixedfx.learn.folds import group_codes
 from mixedfx.learn.packages import package
 from mixedfx.learn.pooled import SCORE, _right
 from mixedfx.learn.scores import Scores, read_scores
+from mixedfx.learn.trial import in_order
 from mixedfx.progress import Asked, Progress
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ def explain_cate(fit: CateFit, X: Any = None, contrast: str | None = None) -> Ex
     >>> mx.explain_cate(fit).values.shape
     (3040, 2)
     """
+    _check_fit(fit)
     if fit.learner.outcome == "joint":
         raise OptionError("the effect of an S-learner has no model of its own", hint="Explain a T- or R-learner.")
     k = _which(fit, contrast)
@@ -153,7 +156,9 @@ def permutation_importance(
     >>> sorted(mx.permutation_importance(fit, scores)["column"])
     ['school_mindset', 'success_expect']
     """
+    _check_fit(fit)
     check_count("repeats", repeats)
+    check_seed(seed)
     X, k = fit.trial.X, _which(fit, contrast)
     gamma, rng = read_scores(scores, len(fit.trial), contrast), np.random.default_rng(seed)
     names = list(X.columns) if isinstance(X, pd.DataFrame) else [f"x{i}" for i in range(X.shape[1])]
@@ -191,7 +196,7 @@ def best_linear_projection(
     data
         Any frame of the n people.
     cluster
-        (n,) clusters; the groups of `Scores` where None, else rows.
+        (n,) clusters, or a column of the data; the groups of `Scores` where None, else rows.
     contrast
         Which effect, where scores are of several.
     level
@@ -219,14 +224,28 @@ def best_linear_projection(
     from mixedfx.reml.lmer import lmer
 
     frame = (data if isinstance(data, pd.DataFrame) else to_pandas(data)).reset_index(drop=True)
-    values = read_scores(scores, len(frame), contrast)
+    values = read_scores(in_order(scores, data, "scores"), len(frame), contrast)
     if cluster is None and isinstance(scores, Scores) and scores.trial.group is not None:
         cluster = scores.trial.group
-    cluster = np.arange(len(frame)) if cluster is None else np.asarray(cluster)
+    codes, _ = group_codes(_cluster(cluster, data, frame), len(frame), "cluster")
     fit = lmer(f"{SCORE} ~ {_right(formula)}", frame.assign(**{SCORE: values}), na="raise")
     if fit.design.random:
         raise OptionError("a projection has no random terms", hint="mx.pool_scores takes them.")
-    return fit.tidy(level=level, vcov=fit.vcov_robust("CR2", cluster=cluster))
+    return fit.tidy(level=level, vcov=fit.vcov_robust("CR2", cluster=np.arange(len(frame)) if codes is None else codes))
+
+
+def _cluster(given: Any, data: Any, frame: pd.DataFrame) -> Any:
+    """Clusters, or those of the column that a text names."""
+    if not isinstance(given, str):
+        return in_order(given, data, "cluster")
+    if given not in frame.columns:
+        raise OptionError(f"the data have no column {given!r}", hint=f"Columns: {', '.join(map(str, frame.columns))}.")
+    return frame[given]
+
+
+def _check_fit(fit: Any) -> None:
+    if not isinstance(fit, CateFit):
+        raise OptionError(f"fit is a {type(fit).__name__}", hint="Give what mx.cate returns, which has the models.")
 
 
 def _which(fit: CateFit, contrast: str | None) -> int:
@@ -234,7 +253,8 @@ def _which(fit: CateFit, contrast: str | None) -> int:
     if contrast is None and len(names) == 1:
         return 0
     if contrast not in names:
-        raise OptionError(f"there is no contrast {contrast!r}", hint=f"Contrasts: {', '.join(names)}.")
+        wrong = f"there are {len(names)} effects" if contrast is None else f"there is no contrast {contrast!r}"
+        raise OptionError(wrong, hint=f"Contrasts: {', '.join(names)}.")
     return names.index(contrast)
 
 

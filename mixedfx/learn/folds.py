@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import DataError, OptionError, check_count, check_option
+from mixedfx.errors import DataError, OptionError, check_count, check_option, check_seed
 
 Codes = NDArray[np.intp]
 Target = Literal["these groups", "new groups"]
@@ -62,6 +62,7 @@ def make_folds(
     [1, 1, 1]
     """
     check_count("folds", n_folds, 2)
+    check_seed(seed)
     check_option("target", target, TARGETS)
     n, rng = len(arms), np.random.default_rng(seed)
     if n_folds > n:
@@ -149,8 +150,25 @@ def read_folds(given: Any, n: int) -> Codes | None:
     return codes
 
 
-def group_codes(groups: Any, n: int) -> tuple[Codes, pd.Index] | tuple[None, None]:
-    """(n,) codes of the groups and their labels, in the order of the labels.
+def cluster_codes(cluster: Any, n: int) -> Codes | None:
+    """(n,) codes of clusters of dependent rows; None where rows are independent.
+
+    Raises
+    ------
+    DataError
+        As `group_codes`; one cluster, whose rows say nothing of the variation between clusters.
+    """
+    codes, labels = group_codes(cluster, n, "cluster")
+    if labels is not None and len(labels) < 2:
+        raise DataError(
+            f"all {n} rows are in one cluster ({labels[0]}): nothing is known of the variation between clusters",
+            hint="Give smaller clusters, or say that rows are independent: cluster=range(n).",
+        )
+    return codes
+
+
+def group_codes(groups: Any, n: int, what: str = "groups") -> tuple[Codes, pd.Index] | tuple[None, None]:
+    """(n,) codes of the groups and their labels, in the order of the labels; `what` names the argument.
 
     Raises
     ------
@@ -159,11 +177,14 @@ def group_codes(groups: Any, n: int) -> tuple[Codes, pd.Index] | tuple[None, Non
     """
     if groups is None:
         return None, None
+    if not isinstance(groups, pd.Series) and np.ndim(groups) != 1:
+        given = repr(groups) if np.ndim(groups) == 0 else f"of shape {np.shape(groups)}"
+        raise DataError(f"{what} is {given}; there are {n} rows", hint="One value for each row.")
     values = pd.Series(np.asarray(groups)) if not isinstance(groups, pd.Series) else groups
     if len(values) != n:
-        raise DataError(f"groups has {len(values)} values; there are {n} rows", hint="One value for each row.")
+        raise DataError(f"{what} has {len(values)} values; there are {n} rows", hint="One value for each row.")
     missing = int(np.asarray(pd.isna(values)).sum())
     if missing:
-        raise DataError(f"groups is missing in {missing} rows", hint="Drop these rows, or give them a group of theirs.")
+        raise DataError(f"{what} is missing in {missing} rows", hint="Drop these rows, or give them a group of theirs.")
     codes, labels = pd.factorize(values.astype(object), sort=True)
     return np.asarray(codes, dtype=np.intp), pd.Index(labels)

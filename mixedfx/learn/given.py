@@ -28,7 +28,8 @@ from mixedfx.effects.subgroups import ByLike
 from mixedfx.effects.summary import share_between
 from mixedfx.errors import DataError, DependentErrorsWarning, EffectsError, OptionError, check_seed, outside, some_rows
 from mixedfx.learn.cells import effects_of_cells, find_cells
-from mixedfx.learn.predicted import Cate, read_effects
+from mixedfx.learn.predicted import Cate, as_numbers, read_effects
+from mixedfx.learn.trial import in_order
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
 
 Array = NDArray[np.float64]
@@ -113,7 +114,7 @@ def effects_from(
     n, A = len(frame), cells.averaging
     if se is not None and draws is not None:
         raise OptionError("se and draws were both given", hint="Draws hold the standard errors: leave se out.")
-    if rho is not None and (se is None or not 0 <= rho <= 1):
+    if rho is not None and (se is None or isinstance(rho, bool | str) or not 0 <= rho <= 1):
         what = "is no correlation from 0 to 1" if se is not None else "says something about standard errors, not given"
         raise OptionError(f"rho={rho!r} {what}", hint="Give it beside se, or leave it out.")
     notes: tuple[str, ...] = ()
@@ -126,13 +127,13 @@ def effects_from(
     else:
         if cate is None:
             raise OptionError("neither effects nor draws were given", hint="Give cate=, or draws=.")
-        point = read_effects(_of_column(cate, frame), n)
+        point = read_effects(in_order(_of_column(cate, frame), data, "cate"), n)
         estimates = np.asarray(A @ point)
         if se is None:
             covariance = np.full((len(estimates),) * 2, np.nan)
             linear, told, kind, notes = partial(Points, estimates), OF_POINTS, "points", (OF_POINTS,)
         else:
-            errors = _read_errors(_of_column(se, frame), n)
+            errors = _read_errors(in_order(_of_column(se, frame), data, "se"), n)
             shared = _correlation(rho, cells.count)
             common, own = np.asarray(A @ errors), np.asarray(A.power(2) @ errors**2)
             covariance = shared * np.outer(common, common) + (1 - shared) * np.diag(own)
@@ -328,7 +329,8 @@ def _of_column(given: Any, frame: pd.DataFrame) -> Any:
 
 
 def _read_draws(draws: Any, n: int) -> Array:
-    values = np.asarray(draws, dtype=np.float64)
+    values = as_numbers(draws, "draws")
+    values = values[:, None] if n == 1 and values.ndim == 1 else values
     if values.ndim != 2 or values.shape[1] != n or len(values) < 2:
         raise DataError(f"draws have shape {values.shape}; there are {n} rows", hint=f"Give two or more: (draws, {n}).")
     bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
@@ -338,7 +340,7 @@ def _read_draws(draws: Any, n: int) -> Array:
 
 
 def _read_errors(se: Any, n: int) -> Array:
-    values = np.asarray(se, dtype=np.float64)
+    values = as_numbers(se, "standard errors")
     if values.shape != (n,):
         raise DataError(f"se has shape {values.shape}; there are {n} rows", hint="One standard error for each row.")
     bad = np.flatnonzero(~np.isfinite(values) | (values < 0))

@@ -54,8 +54,9 @@ def propensity_model(given: Any, *, small: bool = False, seed: int | None = 0) -
         return boosted(classes=True, small=small, seed=seed)
     if is_model(given):
         return given
+    shown = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
     if isinstance(given, str) or not np.issubdtype(np.asarray(given).dtype, np.number):
         raise OptionError(
-            f"propensity={given!r} is neither a classifier nor numbers", hint="Give a classifier or probabilities."
+            f"propensity={shown} is neither a classifier nor numbers", hint="Give a classifier or probabilities."
         )
     return None

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import DataError, OptionError, check_level, check_option, some_rows
 from mixedfx.learn.clusters import means
-from mixedfx.learn.folds import group_codes
-from mixedfx.learn.predicted import read_cross_fitted
+from mixedfx.learn.folds import cluster_codes, group_codes
+from mixedfx.learn.predicted import Cate, as_numbers, read_cross_fitted
 from mixedfx.learn.propensity import checked, read_known
 from mixedfx.learn.pseudo_outcomes import arm_scores
 from mixedfx.learn.scores import Scores
@@ -110,8 +110,8 @@ def policy_value(
     shares = {str(name): read_policy(one, labels, len(gamma), str(name)) for name, one in given.items()}
     V = np.column_stack([(share * gamma).sum(axis=1) for share in shares.values()])
     treated = np.column_stack([1 - share[:, 0] for share in shares.values()])
-    codes, _ = group_codes(cluster, len(gamma))
-    people, names = group_codes(by, len(gamma))
+    codes = cluster_codes(cluster, len(gamma))
+    people, names = group_codes(by, len(gamma), "by")
     groups = (
         None if people is None or names is None else _by_group(tuple(shares), V, treated, people, names, codes, level)
     )
@@ -149,9 +149,9 @@ def treat_best(cate: Any, share: float, *, cross_fitted: bool | None = None, ben
     array([1. , 0.5, 1. , 0.5])
     """
     check_option("benefit", benefit, ("higher", "lower"))
-    if isinstance(share, bool) or not 0 <= share <= 1:
+    if isinstance(share, bool | str) or not 0 <= share <= 1:
         raise OptionError(f"share={share!r} is no share of people", hint="Use a number from 0 to 1.")
-    tau = read_cross_fitted(cate, len(cate), cross_fitted) * (1 if benefit == "higher" else -1)
+    tau = np.atleast_1d(read_cross_fitted(cate, None, cross_fitted)) * (1 if benefit == "higher" else -1)
     _, block, count = np.unique(-tau, return_inverse=True, return_counts=True)
     before = np.cumsum(count) - count
     return np.clip((share * len(tau) - before) / count, 0.0, 1.0)[block]
@@ -232,6 +232,10 @@ def read_policy(given: Any, labels: tuple[Any, ...], n: int, name: str = "policy
     array([[0., 1.]])
     """
     K = len(labels)
+    if isinstance(given, Cate):
+        raise DataError(
+            f"{name} holds effects, which decide nothing by themselves", hint="Use mx.treat_best(cate, 0.3)."
+        )
     values = np.asarray(given)
     if values.ndim == 0:
         values = np.full(n, float(values) if K == 2 and values.dtype.kind in "fiub" else values.item())
@@ -300,7 +304,7 @@ def _arm_scores(
         return gamma, trial.arms, trial.group if cluster is None else cluster
     if w is None or propensity is None:
         raise OptionError("values need treatments and their propensities", hint="Give w and propensity, or scores.")
-    n = len(y)
+    n = np.size(y)
     outcome, (arm, labels) = read_outcome(y, n), read_arms(w, n)
     e = checked(read_known(propensity, n, len(labels)), arm, None, known=True)
     mu = np.zeros((n, len(labels)))
@@ -309,9 +313,12 @@ def _arm_scores(
     if method == "aipw" or outcomes is not None:
         if outcomes is None:
             raise OptionError("method='aipw' needs outcomes=", hint="Give expected outcomes (n, K), or mx.dr_scores.")
-        mu = np.asarray(outcomes, dtype=np.float64)
+        mu = as_numbers(outcomes, "outcomes")
         if mu.shape != (n, len(labels)):
             raise DataError(f"outcomes have shape {mu.shape}; there are {n} rows and {len(labels)} arms")
+        bad = np.flatnonzero(~np.isfinite(mu).all(axis=1))
+        if len(bad):
+            raise DataError(f"expected outcomes of {len(bad)} rows are NaN or infinite: {some_rows(bad)}")
     return arm_scores(outcome, arm, mu, e), labels, cluster
 
 

@@ -35,10 +35,11 @@ from mixedfx.design.functional import Functional
 from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.result import Effects
 from mixedfx.effects.subgroups import ByLike
-from mixedfx.errors import DataError, OptionError, check_option
+from mixedfx.errors import DataError, OptionError, check_option, check_seed
 from mixedfx.learn.cells import effects_of_cells, find_cells
 from mixedfx.learn.folds import group_codes
 from mixedfx.learn.scores import Scores, read_scores
+from mixedfx.learn.trial import in_order
 from mixedfx.results.protocol import UNCERTAINTIES, IntervalEstimate, Uncertainty
 from mixedfx.results.render import Shown, SummaryContent
 
@@ -125,8 +126,9 @@ def pool_scores(
     from mixedfx.reml.lmer import lmer
 
     check_option("uncertainty", uncertainty, UNCERTAINTIES)
+    check_seed(seed)
     cells, frame = find_cells(data, by, subgroups, weights)
-    values = read_scores(scores, len(frame), contrast)
+    values = read_scores(in_order(scores, data, "scores"), len(frame), contrast)
     right = _right(formula)
     if SCORE in frame.columns:
         raise DataError(f"the data have a column {SCORE!r}, which is the name of the scores here", hint="Rename it.")
@@ -268,7 +270,7 @@ def _variance_column(variances: str | None, right: str, frame: pd.DataFrame) -> 
 
 
 def _codes(frame: pd.DataFrame, column: str) -> Codes:
-    codes, _ = group_codes(frame[column], len(frame))
+    codes, _ = group_codes(frame[column], len(frame), repr(column))
     assert codes is not None
     return codes
 

@@ -67,18 +67,23 @@ class Cate:
         return f"<Cate: {len(self)} effects, {', '.join(self.contrasts)}, {made}>"
 
 
-def read_effects(cate: Any, n: int | None = None) -> Array:
-    """(n,) effects of one contrast.
+def read_effects(cate: Any, n: int | None = None, contrast: str | None = None) -> Array:
+    """(n,) effects of one contrast, which `contrast` names where a `Cate` has several.
 
     Raises
     ------
     DataError
         Another length, several contrasts, or effects that are missing, by counts.
+    OptionError
+        The fit of a learner in the place of its effects.
     """
-    values = cate.values if isinstance(cate, Cate) else np.asarray(cate, dtype=np.float64)
-    if isinstance(cate, pd.DataFrame) or (values.ndim == 2 and values.shape[1] == 1):
-        values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
-        values = values[:, 0] if values.shape[1] == 1 else values
+    if hasattr(cate, "out_of_fold"):
+        raise OptionError("effects are those of a fit, which has several kinds", hint="Use fit.out_of_fold.")
+    if isinstance(cate, Cate) and contrast is not None and len(cate.contrasts) > 1:
+        cate = cate.of(contrast)
+    values = cate.values if isinstance(cate, Cate) else as_numbers(cate, "effects")
+    if values.ndim == 0:
+        raise DataError(f"effects are one number, {values}", hint="Give one effect for each row.")
     if values.ndim != 1:
         which = f": {', '.join(cate.contrasts)}" if isinstance(cate, Cate) else f" of shape {values.shape}"
         raise DataError(f"several effects for each row{which}", hint="Give one: cate.of('b - a'), or a column.")
@@ -90,7 +95,25 @@ def read_effects(cate: Any, n: int | None = None) -> Array:
     return np.asarray(values, dtype=np.float64)
 
 
-def read_cross_fitted(cate: Any, n: int, cross_fitted: bool | None) -> Array:
+def as_numbers(given: Any, what: str) -> Array:
+    """Numbers as an array, missing ones NaN; one column (n, 1) as (n,).
+
+    Raises
+    ------
+    DataError
+        Text, or whatever else is no number.
+    """
+    try:
+        if isinstance(given, pd.Series):
+            values = given.to_numpy(np.float64, na_value=np.nan)
+        else:
+            values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{what} must be numbers", hint="Give one for each row.") from None
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def read_cross_fitted(cate: Any, n: int | None, cross_fitted: bool | None, contrast: str | None = None) -> Array:
     """(n,) effects that may be judged on the rows they are about.
 
     Raises
@@ -98,6 +121,8 @@ def read_cross_fitted(cate: Any, n: int, cross_fitted: bool | None) -> Array:
     OptionError
         Effects that are in sample, or that nobody says are not.
     """
+    if hasattr(cate, "out_of_fold"):
+        return read_effects(cate)
     told = cate.cross_fitted if isinstance(cate, Cate) else cross_fitted
     if not told:
         why = (
@@ -111,7 +136,7 @@ def read_cross_fitted(cate: Any, n: int, cross_fitted: bool | None) -> Array:
             hint="Use fit.out_of_fold; say fit.predict(X, other_people=True) of others with the same covariates, or "
             "cross_fitted=True of numbers that no model of the same rows made.",
         )
-    return read_effects(cate, n)
+    return read_effects(cate, n, contrast)
 
 
 def alike(tau: Array) -> bool:

@@ -157,7 +157,7 @@ def checked(e: Array, arm: Codes, clip: float | None, *, known: bool) -> Array:
         Small ones, by counts.
     """
     if clip is not None:
-        if not 0 < clip < 1 / e.shape[1]:
+        if isinstance(clip, bool | str) or not 0 < clip < 1 / e.shape[1]:
             raise OptionError(f"clip={clip!r} is no small probability", hint="Use clip=0.01, say.")
         e = clipped(e, clip)
     out = np.flatnonzero(((e <= 0) | (e >= 1)).any(axis=1))

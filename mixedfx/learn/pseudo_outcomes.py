@@ -29,6 +29,24 @@ The X-learner here weights as its authors do: tau1, learnt from the treated, cou
 it imputes to a person are made by a model of the other arm, so that models without a fold can impute to all others;
 were they made by models that have seen the fold (out-of-fold predictions of each other row have), its outcomes would
 come back in its own predictions: with default trees the slope of scores on effects was 0.7 where the truth had 0.3.
+For other people, `predict`, models of an arm's every row impute.
+
+**Other packages.** On identical folds and models these agree to 1e-8 with metalearners 0.13 and econml 0.17, but for:
+
+====  ================  ================================================================================================
+S     metalearners      With trees its effects are zero for everybody: the treatment becomes a category whose codes are
+                        lost in prediction. Here the arm is a number beside the covariates.
+T     metalearners      Out of fold, a model of one arm that is asked about people of another is one of all its rows;
+                        here one without the fold of the person. Other people: the same, as in econml.
+X     metalearners      Likewise; and a person's outcome is in the effects imputed to the other arm, whose model then
+                        predicts that person. Other people: the same, as in econml.
+R     both              The same, out of fold and for other people (NonParamDML in econml).
+DR    metalearners      Outcomes of the other arm as in T, out of fold and in the scores of all.
+DR    econml            One outcome model of x and indicators of the arm (the last columns); the same where that model
+                        keeps arms apart.
+====  ================  ================================================================================================
+
+metalearners cross-fits arms on folds of their own, and by default groups are in no folds of either package.
 """
 
 from __future__ import annotations
@@ -222,4 +240,5 @@ def find_learner(name: object) -> Learner:
     if isinstance(name, str) and name in LEARNERS:
         return LEARNERS[name]
     known = ", ".join(f"{key!r} ({one.title})" for key, one in LEARNERS.items())
-    raise OptionError(f"learner={name!r} is not known", hint=f"Use {known}.")
+    given = repr(name) if isinstance(name, str) else f"a {type(name).__name__}"
+    raise OptionError(f"learner={given} is not known", hint=f"Use {known}.")

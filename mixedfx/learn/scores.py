@@ -16,9 +16,10 @@ from mixedfx.learn.clusters import means
 from mixedfx.learn.crossfit import Plan, check_model, cross_fit, mean_of, probabilities
 from mixedfx.learn.folds import Target, folds_of
 from mixedfx.learn.models import outcome_model, propensity_model
+from mixedfx.learn.predicted import as_numbers
 from mixedfx.learn.propensity import OverlapReport, checked, overlap, read_known
 from mixedfx.learn.pseudo_outcomes import arm_scores
-from mixedfx.learn.trial import Trial, read_trial
+from mixedfx.learn.trial import Trial, in_order, read_trial
 from mixedfx.progress import Asked
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts, SummaryTable
 
@@ -82,7 +83,7 @@ def dr_scores(
     [['1 - 0', 4000]]
     """
     trial = read_trial(X, y, w, groups)
-    split = folds_of(folds, trial.arm, trial.arms, trial.group, target, seed)
+    split = folds_of(in_order(folds, X, "folds"), trial.arm, trial.arms, trial.group, target, seed)
     first = outcome_model(outcome, trial.binary, small=True, seed=seed)
     second = propensity_model(propensity, small=True, seed=seed)
     check_model(first, "outcome")
@@ -95,7 +96,7 @@ def dr_scores(
     for k in range(K):
         own = np.flatnonzero(trial.arm == k)
         plans.append(Plan("outcome", first, trial.X, own, y_learnt[own], mean_of))
-    known = read_known(propensity, len(trial), K) if second is None else None
+    known = read_known(in_order(propensity, X, "propensity"), len(trial), K) if second is None else None
     if known is not None:
         known = checked(known, trial.arm, clip, known=True)
     found = cross_fit(plans, split, n_jobs, progress)
@@ -199,7 +200,7 @@ def read_scores(scores: Any, n: int | None, contrast: str | None = None) -> Arra
     DataError
         Another length, or scores that are missing, by counts.
     """
-    values = scores.of(contrast) if isinstance(scores, Scores) else np.asarray(scores, dtype=np.float64)
+    values = scores.of(contrast) if isinstance(scores, Scores) else as_numbers(scores, "scores")
     if values.ndim != 1:
         raise DataError(f"scores have shape {values.shape}", hint="Give those of one effect: one number for each row.")
     if n is not None and len(values) != n:

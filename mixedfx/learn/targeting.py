@@ -37,9 +37,9 @@ from mixedfx.errors import (
     outside,
 )
 from mixedfx.learn import clusters
-from mixedfx.learn.folds import group_codes
+from mixedfx.learn.folds import cluster_codes
 from mixedfx.learn.policy import _shown
-from mixedfx.learn.predicted import alike, read_cross_fitted
+from mixedfx.learn.predicted import alike, as_numbers, read_cross_fitted
 from mixedfx.learn.scores import Scores, read_scores
 from mixedfx.progress import Asked, Progress
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
@@ -85,7 +85,7 @@ def targeting(
     cluster
         (n,) clusters that are resampled; the groups of `Scores` where None.
     contrast
-        Which effect, where scores are of several.
+        Which effect, where scores (and effects) are of several.
     n_boot
         Bootstrap samples.
     level
@@ -130,12 +130,12 @@ def targeting(
     check_count("n_boot", n_boot, 2)
     check_seed(seed)
     check_option("benefit", benefit, ("higher", "lower"))
-    at = np.linspace(0.05, 1, 20) if shares is None else np.asarray(shares, dtype=np.float64)
+    at = np.linspace(0.05, 1, 20) if shares is None else as_numbers(shares, "shares")
     if at.ndim != 1 or not len(at) or not ((at > 0) & (at <= 1)).all():
         raise OptionError(f"shares={shares!r} are no shares of people", hint="Use numbers above 0 and up to 1.")
     delta = read_scores(scores, None, contrast)
     n, sign = len(delta), 1.0 if benefit == "higher" else -1.0
-    tau = sign * read_cross_fitted(cate, n, cross_fitted)
+    tau = sign * read_cross_fitted(cate, n, cross_fitted, contrast)
     constant = alike(tau)
     if constant:
         tau = np.zeros(n)
@@ -148,7 +148,7 @@ def targeting(
         baseline = scores.arms[:, 0] if baseline is None else baseline
         cluster = scores.trial.group if cluster is None else cluster
     without = np.zeros(n) if baseline is None else read_scores(baseline, n)
-    codes, _ = group_codes(cluster, n)
+    codes = cluster_codes(cluster, n)
     ranked = Ranked.of(tau, delta, without)
     estimates = ranked.curves(np.ones((1, n)), at)[:, 0], ranked.rates(np.ones((1, n)))[0]
     rng = np.random.default_rng(seed)

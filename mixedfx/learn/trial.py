@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.alignment import aligned
 from mixedfx.design.frame import to_pandas
 from mixedfx.errors import DataError, OneArmWarning, OptionError, outside, some_rows
 from mixedfx.learn.base_frame import is_frame
@@ -73,7 +74,14 @@ class Trial:
             Columns that are not there, or dates.
         """
         rows = as_covariates(X)
+        if not rows.shape[0]:
+            raise DataError("X has no rows", hint="Give people to predict for.")
         if not isinstance(rows, pd.DataFrame) or not isinstance(self.X, pd.DataFrame):
+            if rows.shape[1] != self.X.shape[1]:
+                raise DataError(
+                    f"X has {rows.shape[1]} columns; {self.X.shape[1]} were learnt from",
+                    hint="Give these, in their order.",
+                )
             return rows
         missing = [str(name) for name in self.X.columns if name not in rows.columns]
         if missing:
@@ -89,7 +97,8 @@ def read_trial(X: Any, y: Any, w: Any, groups: Any = None) -> Trial:
     X
         (n, p) covariates in any frame, array or sparse matrix.
     y, w
-        (n,) outcomes and treatments, or names of columns of X, which are then no covariates.
+        (n,) outcomes and treatments, or names of columns of X, which are then no covariates. The values of a pandas
+        Series go to the rows of their labels where X is a pandas frame.
     groups
         (n,) groups, or the name of a column of X, which remains a covariate.
 
@@ -108,18 +117,31 @@ def read_trial(X: Any, y: Any, w: Any, groups: Any = None) -> Trial:
     names = (y if isinstance(y, str) else _name(y, "outcome"), w if isinstance(w, str) else _name(w, "treatment"))
     taken = [name for name in (y, w) if isinstance(name, str)]
     y, w, groups = _column(X, y, "y"), _column(X, w, "w"), _column(X, groups, "groups")
+    if len(taken) > len(set(taken)):
+        raise OptionError(f"outcome and treatment are one column, {taken[0]!r}", hint="Name two.")
     if taken:
         X = X.drop(columns=taken)
     X = as_covariates(X)
-    if len(np.shape(X)) != 2:
-        raise DataError(f"X has shape {np.shape(X)}", hint="Give rows and columns: a frame, or an array (n, p).")
-    n = X.shape[0]
-    outcome = read_outcome(y, n)
-    arm, arms = read_arms(w, n)
-    group, labels = group_codes(groups, n)
+    n, p = X.shape
+    if not p:
+        raise DataError("X has no columns to learn from", hint="Outcome and treatment are no covariates.")
+    outcome = read_outcome(in_order(y, X, "y"), n)
+    arm, arms = read_arms(in_order(w, X, "w"), n)
+    group, labels = group_codes(in_order(groups, X, "groups"), n)
     if group is not None and labels is not None:
         warn_one_arm(group, labels, arm, len(arms))
     return Trial(X, outcome, arm, arms, group, labels, names, tuple(taken))
+
+
+def in_order(values: Any, X: Any, what: str) -> Any:
+    """A pandas Series in the order of the rows of a pandas frame; all else as it is.
+
+    Raises
+    ------
+    DataError
+        A Series whose labels do not say which value belongs to which row.
+    """
+    return aligned(values, X.index, len(X), what) if isinstance(X, pd.DataFrame) else values
 
 
 def as_covariates(X: Any) -> Any:
@@ -128,7 +150,7 @@ def as_covariates(X: Any) -> Any:
     Raises
     ------
     DataError
-        Dates and times, by column; arrays of text.
+        Dates and times, by column; arrays of text or not of rows and columns; columns of one name.
 
     Examples
     --------
@@ -140,7 +162,13 @@ def as_covariates(X: Any) -> Any:
     if hasattr(X, "toarray"):
         return X
     if not is_frame(X):
-        array = np.asarray(X)
+        try:
+            array = np.asarray(X)
+        except ValueError:  # rows of several lengths
+            raise DataError("X is no table", hint="Give rows and columns: a frame, or an array (n, p).") from None
+        if array.ndim != 2 or array.dtype.kind == "c":
+            what = "holds complex numbers" if array.dtype.kind == "c" else f"has shape {array.shape}"
+            raise DataError(f"X {what}", hint="Give rows and columns: a frame, or an array (n, p).")
         if array.dtype.kind in "fiub":
             return array
         _refuse_dates(pd.DataFrame({"X": array.ravel()}))
@@ -149,6 +177,9 @@ def as_covariates(X: Any) -> Any:
         except (TypeError, ValueError):
             raise DataError("X is an array of text", hint="Give a frame, whose columns have types.") from None
     frame = X if isinstance(X, pd.DataFrame) else to_pandas(X)
+    twice = frame.columns[frame.columns.duplicated()].unique()
+    if len(twice):
+        raise DataError(f"X has several columns of one name: {', '.join(map(str, twice))}", hint="Rename or drop them.")
     changed: dict[int, pd.Series] = {}
     for at, dtype in enumerate(frame.dtypes):
         column = frame.iloc[:, at]
@@ -182,7 +213,9 @@ def _refuse_dates(frame: pd.DataFrame) -> None:
 def read_outcome(y: Any, n: int) -> Array:
     """(n,) outcomes as numbers (`DataError` by counts where they are none)."""
     try:
-        values = np.asarray(y, dtype=np.float64)
+        values = (
+            y.to_numpy(np.float64, na_value=np.nan) if isinstance(y, pd.Series) else np.asarray(y, dtype=np.float64)
+        )
     except (TypeError, ValueError):
         raise DataError("outcomes must be numbers", hint="Code two classes as 0 and 1.") from None
     if values.shape != (n,):
@@ -207,6 +240,8 @@ def read_arms(w: Any, n: int, labels: tuple[Hashable, ...] | None = None) -> tup
     >>> read_arms(["b", "a", "b"], 3)
     (array([1, 0, 1]), ('a', 'b'))
     """
+    if not isinstance(w, pd.Series) and np.ndim(w) != 1:
+        raise DataError(f"w has shape {np.shape(w)}; there are {n} rows", hint="One treatment for each row.")
     values = w if isinstance(w, pd.Series) else pd.Series(w if isinstance(w, pd.Categorical) else np.asarray(w))
     if len(values) != n:
         raise DataError(f"w has {len(values)} values; there are {n} rows", hint="One treatment for each row.")
@@ -218,7 +253,13 @@ def read_arms(w: Any, n: int, labels: tuple[Hashable, ...] | None = None) -> tup
         codes = np.asarray(categories.codes, dtype=np.intp)
         found: tuple[Hashable, ...] = tuple(categories.categories)
     else:
-        found_array, codes = np.unique(values.to_numpy(), return_inverse=True)
+        try:
+            found_array, codes = np.unique(values.to_numpy(), return_inverse=True)
+        except TypeError:  # what cannot be put in order
+            kinds = sorted({type(one).__name__ for one in values})
+            raise DataError(
+                f"the treatment holds values of several kinds: {', '.join(kinds)}", hint="Give numbers, or text."
+            ) from None
         codes, found = codes.astype(np.intp), tuple(found_array.tolist())
     if labels is None and len(found) < 2:
         what = f"the treatment has one value, {', '.join(map(repr, found))}, in all {n} rows"

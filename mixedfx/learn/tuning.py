@@ -14,29 +14,27 @@ compared on the same people: ``behind_se`` is the standard error of the differen
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.errors import OptionError, check_option
+from mixedfx.errors import check_count, check_option
 from mixedfx.learn.cate import CateFit, cate
 from mixedfx.learn.clusters import means
 from mixedfx.learn.crossfit import take
 from mixedfx.learn.folds import Target, make_folds
-from mixedfx.learn.packages import package
+from mixedfx.learn.grids import PARTS, Candidate, read_spaces, suggested, with_parameters
 from mixedfx.learn.policy import _shown
-from mixedfx.learn.pseudo_outcomes import find_learner
 from mixedfx.learn.scores import Scores, dr_scores
-from mixedfx.learn.trial import Trial, read_trial
+from mixedfx.learn.trial import Trial, in_order, read_trial
 from mixedfx.progress import Asked, Progress
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
 
 Array = NDArray[np.float64]
-PARTS = ("outcome", "propensity", "effect")
 
 
 def tune_cate(
@@ -46,7 +44,8 @@ def tune_cate(
     w: Any,
     *,
     loss: Literal["R", "DR"] = "R",
-    search: Literal["grid", "halving"] = "grid",
+    search: Literal["grid", "halving", "optuna"] = "grid",
+    n_trials: int = 50,
     outcome: Any = None,
     propensity: Any = None,
     groups: Any = None,
@@ -63,14 +62,18 @@ def tune_cate(
     ----------
     candidates
         Learner -> grid, as scikit-learn's ParameterGrid has it: lists of models for ``outcome``, ``propensity`` and
-        ``effect``, and lists of their parameters, ``effect__max_depth``. Several grids are a list.
+        ``effect``, and lists of their parameters, ``effect__max_depth``. Several grids are a list. For ``"optuna"``
+        parameters may be its distributions too: ``optuna.distributions.IntDistribution(2, 8)``.
     X, y, w, groups, target, clip, seed, n_jobs
         As in `mixedfx.cate`.
     loss
         ``"R"`` or ``"DR"``.
     search
         ``"grid"``: every candidate on all rows. ``"halving"``: on a quarter of the rows, the better half of them on
-        half of the rows, and the better half of those on all.
+        half of the rows, and the better half of those on all. ``"optuna"``: `n_trials` candidates, each suggested by
+        the losses of those before (its tree-structured Parzen estimator); needs the package optuna.
+    n_trials
+        Suggestions of optuna. One that was suggested before is not fitted again.
     outcome, propensity
         Models (or known propensities) of the nuisances of the loss, as in `mixedfx.dr_scores`; known propensities are
         those of the candidates too.
@@ -87,9 +90,11 @@ def tune_cate(
     Raises
     ------
     OptionError
-        An unknown learner or part; no candidates.
+        An unknown learner or part; no candidates; distributions for a search that cannot draw from them.
     DataError
         As `mixedfx.cate`.
+    MissingPackageError
+        ``search="optuna"`` without optuna.
 
     Examples
     --------
@@ -104,49 +109,28 @@ def tune_cate(
     [['R', 3040], ['R', 3040]]
     """
     check_option("loss", loss, ("R", "DR"))
-    check_option("search", search, ("grid", "halving"))
+    check_option("search", search, ("grid", "halving", "optuna"))
+    check_count("n_trials", n_trials)
+    check_count("folds", folds, 2)
+    spaces = read_spaces(candidates, drawn=search == "optuna")
+    suggestions = suggested(spaces, n_trials, seed) if search == "optuna" else None
     trial = read_trial(X, y, w, groups)
+    propensity = in_order(propensity, X, "propensity")
     split = make_folds(folds, trial.arm, trial.group, target, seed)
-    asked = _candidates(candidates)
     own: dict[str, Any] = {
-        "groups": trial.group, "target": target, "clip": clip, "n_jobs": n_jobs, "progress": False
+        "groups": trial.group, "target": target, "clip": clip, "n_jobs": n_jobs, "progress": False, "seed": seed
     }  # fmt: skip
-    scores = dr_scores(
-        trial.X, trial.y, trial.arm, outcome=outcome, propensity=propensity, folds=split, seed=seed, **own
-    )
+    scores = dr_scores(trial.X, trial.y, trial.arm, outcome=outcome, propensity=propensity, folds=split, **own)
     known = propensity if propensity is not None and not hasattr(propensity, "fit") else None
     judge = Judge(loss, scores, _pooled(scores) if loss == "R" else None)
-    order = np.random.default_rng(seed).permutation(len(trial))
-    rounds = [len(trial)] if search == "grid" else [len(trial) // 4, len(trial) // 2, len(trial)]
-    left, done = list(range(len(asked))), 0
-    results: dict[int, dict[str, Any]] = {}
-    losses: dict[int, Array] = {}
-    fits: dict[int, CateFit] = {}
-    total = sum(max(1, len(asked) // 2**r) for r in range(len(rounds)))
-    with Progress(progress, "tuning", total, "fits") as report:
-        for at, size in enumerate(rounds):
-            rows = np.sort(order[:size])
-            for i in left:
-                learner, parameters = asked[i]
-                began = time.perf_counter()
-                fit = _fit(learner, parameters, trial, rows, known, split, seed, own)
-                each = judge.losses(fit.fitted, rows)
-                results[i] = {
-                    "learner": learner, **_told(parameters), "rows": size, "loss": each.mean(),
-                    "explained": 1 - each.mean() / judge.constant(rows), "seconds": time.perf_counter() - began,
-                }  # fmt: skip
-                losses[i], fits[i] = each, fit
-                done += 1
-                report(done, note=learner)
-            left = sorted(left, key=lambda i: results[i]["loss"])
-            if at + 1 < len(rounds):
-                left = left[: max(1, len(left) // 2)]
-    for i in left:
-        gap, V = means((losses[i] - losses[left[0]])[:, None], np.ones((len(trial), 1)), trial.group)
-        results[i] |= {"behind": gap[0], "behind_se": float(np.sqrt(V[0, 0]))}
-    ranked = [*left, *sorted(set(results) - set(left), key=lambda i: (-results[i]["rows"], results[i]["loss"]))]
-    table = pd.DataFrame([results[i] for i in ranked])
-    return Tuned(table, fits[left[0]], loss, asked[left[0]])
+    race = _Race(trial, split, known, judge, own)
+    if suggestions is not None:
+        left = _by_suggestions(race, suggestions, n_trials, progress)
+    else:
+        asked = [candidate for space in spaces for candidate in space.candidates()]
+        rounds = [len(trial)] if search == "grid" else [len(trial) // 4, len(trial) // 2, len(trial)]
+        left = _by_rounds(race, asked, rounds, np.random.default_rng(seed).permutation(len(trial)), progress)
+    return race.result(left)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -226,68 +210,93 @@ def _pooled(scores: Scores) -> Array:
     return share * scores.mu[:, 1:] + (1 - share) * scores.mu[:, :1]
 
 
-def _candidates(given: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Every learner with every combination of its grid."""
-    out = []
-    for learner, grids in given.items():
-        find_learner(learner)
-        try:
-            grid = list(package("sklearn.model_selection").ParameterGrid(grids))
-        except (TypeError, ValueError) as error:
-            raise OptionError(
-                f"{learner}: the grid is none: {error}",
-                hint='Give lists, of one value too: {"effect": [model], "effect__max_depth": [2, 4]}.',
-            ) from None
-        for parameters in grid:
-            for name in parameters:
-                if name.partition("__")[0] not in PARTS:
-                    raise OptionError(f"{learner}: there is no part {name!r}", hint=f"Parts: {', '.join(PARTS)}.")
-            _with_parameters(parameters)
-            out.append((learner, parameters))
-    if not out:
-        raise OptionError("there are no candidates", hint='Give {"R": {"effect": [...]}}.')
-    return out
+@dataclass(eq=False)
+class _Race:
+    """Candidates that were fitted so far, numbered, with what is known of each."""
+
+    trial: Trial
+    split: NDArray[np.intp]
+    known: Any
+    judge: Judge
+    own: Mapping[str, Any]
+    asked: dict[int, Candidate] = field(default_factory=dict)
+    results: dict[int, dict[str, Any]] = field(default_factory=dict)
+    losses: dict[int, Array] = field(default_factory=dict)
+    fits: dict[int, CateFit] = field(default_factory=dict)
+
+    def run(self, number: int, candidate: Candidate, rows: NDArray[np.intp]) -> float:
+        """Mean loss of a candidate that is fitted to some rows."""
+        learner, parameters = candidate
+        began = time.perf_counter()
+        fit = self._fit(learner, parameters, rows)
+        each = self.judge.losses(fit.fitted, rows)
+        self.results[number] = {
+            "learner": learner, **_told(parameters), "rows": len(rows), "loss": each.mean(),
+            "explained": 1 - each.mean() / self.judge.constant(rows), "seconds": time.perf_counter() - began,
+        }  # fmt: skip
+        self.asked[number], self.losses[number], self.fits[number] = candidate, each, fit
+        return float(each.mean())
+
+    def _fit(self, learner: str, parameters: Mapping[str, Any], rows: NDArray[np.intp]) -> CateFit:
+        trial, models, known = self.trial, with_parameters(parameters), self.known
+        if known is not None:
+            n = len(trial)
+            models["propensity"] = known if np.ndim(known) == 0 or len(known) != n else np.asarray(known)[rows]
+        group = None if trial.group is None else trial.group[rows]
+        folds = np.unique(self.split[rows], return_inverse=True)[1]
+        options = {**self.own, "groups": group, "folds": folds}
+        return cate(learner, take(trial.X, rows), trial.y[rows], trial.arm[rows], **models, **options)
+
+    def result(self, left: Sequence[int]) -> Tuned:
+        """The table, from the numbers of those that were judged on all rows, the best first."""
+        for i in left:
+            gap, V = means((self.losses[i] - self.losses[left[0]])[:, None], np.ones((len(self.trial), 1)),
+                           self.trial.group)  # fmt: skip
+            self.results[i] |= {"behind": gap[0], "behind_se": float(np.sqrt(V[0, 0]))}
+        others = set(self.results) - set(left)
+        ranked = [*left, *sorted(others, key=lambda i: (-self.results[i]["rows"], self.results[i]["loss"]))]
+        table = pd.DataFrame([self.results[i] for i in ranked])
+        measured = ["rows", "loss", "explained", "behind", "behind_se", "seconds"]
+        parts = ("learner", *PARTS)
+        parameters = sorted(
+            table.columns.difference(measured), key=lambda name: (parts.index(name.partition("__")[0]), name)
+        )
+        return Tuned(table[[*parameters, *measured]], self.fits[left[0]], self.judge.loss, self.asked[left[0]])
 
 
-def _fit(
-    learner: str, parameters: Mapping[str, Any], trial: Trial, rows: NDArray[np.intp], known: Any,
-    split: NDArray[np.intp], seed: int | None, own: Mapping[str, Any],
-) -> CateFit:  # fmt: skip
-    """Fit one candidate to some rows."""
-    models = _with_parameters(parameters)
-    if known is not None:
-        models["propensity"] = known if np.ndim(known) == 0 or len(known) != len(trial) else np.asarray(known)[rows]
-    group = None if trial.group is None else trial.group[rows]
-    folds = np.unique(split[rows], return_inverse=True)[1]
-    options = {**own, "groups": group}
-    return cate(
-        learner, take(trial.X, rows), trial.y[rows], trial.arm[rows], folds=folds, seed=seed, **models, **options
-    )
+def _by_rounds(
+    race: _Race, asked: Sequence[Candidate], rounds: Sequence[int], order: NDArray[np.intp], progress: Asked
+) -> list[int]:
+    """Each round on more of the rows, in a random order, with the better half; numbers of the last round's."""
+    left, done = list(range(len(asked))), 0
+    total = sum(max(1, len(asked) // 2**r) for r in range(len(rounds)))
+    with Progress(progress, "tuning", total, "fits") as report:
+        for at, size in enumerate(rounds):
+            rows = np.sort(order[:size])
+            for i in left:
+                race.run(i, asked[i], rows)
+                done += 1
+                report(done, note=asked[i][0])
+            left = sorted(left, key=lambda i: race.results[i]["loss"])
+            if at + 1 < len(rounds):
+                left = left[: max(1, len(left) // 2)]
+    return left
 
 
-def _with_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Models of the parts with their parameters set.
-
-    Raises
-    ------
-    OptionError
-        Parameters without a model, or of which it has none.
-    """
-    models = {name: value for name, value in parameters.items() if name in PARTS}
-    for name, value in parameters.items():
-        part, _, key = name.partition("__")
-        if not key:
-            continue
-        model: Any = models.get(part)
-        if not hasattr(model, "set_params"):
-            raise OptionError(f"{name} needs a model", hint=f'Give one: "{part}": [model].')
-        if key not in model.get_params():
-            raise OptionError(
-                f"{type(model).__name__} has no parameter {key!r} ({name})",
-                hint=f"Parameters: {', '.join(sorted(model.get_params()))}.",
-            )
-        models[part] = package("sklearn.base").clone(model).set_params(**{key: value})
-    return models
+def _by_suggestions(
+    race: _Race, suggestions: Iterator[tuple[Candidate, tuple[Any, ...], Any]], n_trials: int, progress: Asked
+) -> list[int]:
+    """Each suggestion on all rows, told what it lost; numbers of the different ones."""
+    seen: dict[tuple[Any, ...], int] = {}
+    rows = np.arange(len(race.trial))
+    with Progress(progress, "tuning", n_trials, "suggestions") as report:
+        for done, (candidate, key, tell) in enumerate(suggestions, start=1):
+            if key not in seen:
+                seen[key] = len(seen)
+                race.run(seen[key], candidate, rows)
+            tell(race.results[seen[key]]["loss"])
+            report(done, note=candidate[0])
+    return sorted(seen.values(), key=lambda i: race.results[i]["loss"])
 
 
 def _told(parameters: Mapping[str, Any]) -> dict[str, Any]:

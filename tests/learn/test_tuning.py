@@ -1,5 +1,8 @@
 """Tuning by losses that are computed by hand, and explanations that add up."""
 
+import sys
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +10,7 @@ from lightgbm import LGBMRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 
 import mixedfx as mx
-from mixedfx.errors import OptionError
+from mixedfx.errors import MissingPackageError, OptionError
 from tests.learn.trials import linear_trial
 
 TREES = LGBMRegressor(n_estimators=20, verbosity=-1, n_jobs=1)
@@ -145,3 +148,117 @@ def test_the_best_says_whom_it_was_chosen_for(trial):
     tuned = mx.tune_cate({"T": {"outcome": [LinearRegression()]}}, X, y, w, groups=group, target="new groups",
                          outcome=LinearRegression(), propensity=e)  # fmt: skip
     assert tuned.best.target == tuned.best.out_of_fold.target == "new groups"
+
+
+class Drawing:
+    """What tune_cate asks of optuna, with candidates drawn at random; tests/peers has optuna itself."""
+
+    WARNING, verbosity = 30, 20
+
+    def __init__(self):
+        self.logging = self.samplers = self
+        self.told = []
+
+    def get_verbosity(self):
+        return self.verbosity
+
+    def set_verbosity(self, level):
+        self.verbosity = level
+
+    def TPESampler(self, seed):
+        return np.random.default_rng(seed)
+
+    def create_study(self, direction, sampler):
+        assert direction == "minimize"
+        self.rng = sampler
+        return self
+
+    def ask(self):
+        return self
+
+    def tell(self, _, loss):
+        self.told.append(loss)
+
+    def suggest_categorical(self, _, choices):
+        return choices[self.rng.integers(len(choices))]
+
+    def suggest_int(self, _, low, high, log, step=1):
+        return int(self.rng.integers(low, high + 1))
+
+    def suggest_float(self, _, low, high, log):
+        return float(np.exp(self.rng.uniform(np.log(low), np.log(high)))) if log else self.rng.uniform(low, high)
+
+
+@dataclass
+class FloatDistribution:
+    """As optuna has them."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+
+FloatDistribution.__module__ = "optuna.distributions"
+RIDGE = {"outcome": [LinearRegression()], "effect": [Ridge()]}
+
+
+def test_suggestions_are_fitted_once_and_told_their_loss(trial, monkeypatch):
+    X, y, w, e, _, group = trial
+    study = Drawing()
+    monkeypatch.setitem(sys.modules, "optuna", study)
+    grid = {"R": {**RIDGE, "effect__alpha": [0.1, 1e6]}, "T": [{"outcome": [LinearRegression()]}]}
+    own = {"groups": group, "outcome": LinearRegression(), "propensity": e}
+    seen = []
+    tuned = mx.tune_cate(grid, X, y, w, search="optuna", n_trials=20, progress=seen.append, **own)
+    assert len(study.told) == 20
+    assert (seen[-1].done, seen[-1].total) == (20, 20)
+    assert len(tuned.table) == 3  # 20 suggestions of three different candidates
+    assert set(np.round(study.told, 12)) == set(np.round(tuned.table["loss"], 12))
+    listed = mx.tune_cate(grid, X, y, w, **own).table
+    pd.testing.assert_frame_equal(tuned.table.drop(columns="seconds"), listed.drop(columns="seconds"))
+    assert study.verbosity == 20
+
+
+def test_distributions_are_drawn_from(trial, monkeypatch):
+    X, y, w, e, *_ = trial
+    monkeypatch.setitem(sys.modules, "optuna", Drawing())
+    own = {"outcome": LinearRegression(), "propensity": e}
+    grid = {"R": {**RIDGE, "effect__alpha": FloatDistribution(1e-2, 1e6, log=True)}}
+    tuned = mx.tune_cate(grid, X, y, w, search="optuna", n_trials=6, **own)
+    assert tuned.table["effect__alpha"].nunique() == 6
+    assert tuned.table["effect__alpha"].between(1e-2, 1e6).all()
+    assert tuned.table["effect__alpha"][0] == tuned.chosen[1]["effect__alpha"]
+    with pytest.raises(OptionError, match="effect__alpha is a distribution, from which only optuna draws"):
+        mx.tune_cate(grid, X, y, w, **own)
+    with pytest.raises(OptionError, match="Ridge has no parameter 'depth'"):
+        mx.tune_cate({"R": {**RIDGE, "effect__depth": FloatDistribution(1, 2)}}, X, y, w, search="optuna", **own)
+
+
+def test_without_optuna_the_way_to_it_is_said(trial, monkeypatch):
+    X, y, w, *_ = trial
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingPackageError, match=r"optuna is not installed\npip install optuna"):
+        mx.tune_cate(GRID, X, y, w, search="optuna")
+    with pytest.raises(OptionError, match="n_trials=0"):
+        mx.tune_cate(GRID, X, y, w, search="optuna", n_trials=0)
+
+
+def test_what_holds_no_candidates_is_refused(trial):
+    X, y, w, *_ = trial
+    for candidates, says in (
+        (["R"], "candidates is a list"),
+        ({}, "there are no candidates"),
+        ({"R": []}, "there are no candidates"),
+        ({"R": "effect"}, "the grid is a str"),
+        ({"R": ["effect"]}, "the grid is a str"),
+    ):
+        with pytest.raises(OptionError, match=says):
+            mx.tune_cate(candidates, X, y, w)
+
+
+def test_a_table_names_what_was_chosen_before_what_was_measured(trial):
+    X, y, w, e, _, group = trial
+    table = mx.tune_cate(GRID, X, y, w, groups=group, outcome=LinearRegression(), propensity=e).table
+    chosen, measured = ["outcome", "effect", "effect__alpha"], ["rows", "loss", "explained", "behind", "behind_se"]
+    assert list(table.columns) == ["learner", *chosen, *measured, "seconds"]
