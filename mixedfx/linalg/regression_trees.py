@@ -10,7 +10,7 @@ import numpy as np
 
 from mixedfx.linalg.compiled import compiled
 
-WIDE = 4  # values of a feature beside rows of a node up to which they are counted by value; sorted from there
+WIDE = 2  # values of a feature beside rows of a node up to which they are counted by value; sorted from there
 
 
 @compiled
@@ -43,7 +43,7 @@ def drawn_features(key, salts, hashes, drawn):
 @compiled
 def sort_short(values, count):
     """Sort the first `count` values in place."""
-    if count > 24:
+    if count > 60:
         values[:count] = np.sort(values[:count])
         return
     for a in range(1, count):
@@ -60,12 +60,10 @@ def grow_tree(codes, levels, y, weight, key, salts, tried, smallest, feature, lo
     n, widest = len(y), 0
     for f in range(len(levels)):
         widest = max(widest, levels[f])
-    rows, m = np.empty(n, np.int64), 0
-    weighted = np.empty(n, np.int64)
+    rows, row_weight, row_total, m = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64), 0
     for i in range(n):
-        weighted[i] = weight[i] * y[i]
         if weight[i] > 0:
-            rows[m] = i
+            rows[m], row_weight[m], row_total[m] = i, weight[i], weight[i] * y[i]
             m += 1
     begin, end, keys = np.empty(2 * m, np.int64), np.empty(2 * m, np.int64), np.empty(2 * m, np.uint64)
     hashes, drawn = np.empty(tried, np.uint64), np.empty(tried, np.int64)
@@ -76,10 +74,9 @@ def grow_tree(codes, levels, y, weight, key, salts, tried, smallest, feature, lo
         a, b = begin[node], end[node]
         W, S, pure, first = 0, 0, True, y[rows[a]]
         for s in range(a, b):
-            i = rows[s]
-            W += weight[i]
-            S += weighted[i]
-            if y[i] != first:
+            W += row_weight[s]
+            S += row_total[s]
+            if y[rows[s]] != first:
                 pure = False
         feature[node], left[node], draws[node], total[node] = -1, -1, W, S
         if W > smallest and not pure:
@@ -94,9 +91,9 @@ def grow_tree(codes, levels, y, weight, key, salts, tried, smallest, feature, lo
                         bin_weight[c] = 0
                         bin_total[c] = 0
                     for s in range(a, b):
-                        i = rows[s]
-                        bin_weight[own[i]] += weight[i]
-                        bin_total[own[i]] += weighted[i]
+                        c = own[rows[s]]
+                        bin_weight[c] += row_weight[s]
+                        bin_total[c] += row_total[s]
                     for c in range(width):
                         if bin_weight[c] == 0:
                             continue
@@ -114,10 +111,10 @@ def grow_tree(codes, levels, y, weight, key, salts, tried, smallest, feature, lo
                             break
                 else:
                     for s in range(a, b):
-                        ordered[s - a] = own[rows[s]] * 4294967296 + rows[s]
+                        ordered[s - a] = (np.int64(own[rows[s]]) << 32) | s
                     sort_short(ordered, b - a)
                     for s in range(b - a):
-                        c, i = ordered[s] // 4294967296, ordered[s] % 4294967296
+                        c, i = ordered[s] >> 32, ordered[s] & 4294967295
                         if s > 0 and c != before:
                             other = float(S - lower_total)
                             gain = float(lower_total) * float(lower_total) / float(lower_weight) + other * other / float(
@@ -125,8 +122,8 @@ def grow_tree(codes, levels, y, weight, key, salts, tried, smallest, feature, lo
                             )
                             if gain > best:
                                 best, chosen, below, above = gain, f, before, c
-                        lower_weight += weight[i]
-                        lower_total += weighted[i]
+                        lower_weight += row_weight[i]
+                        lower_total += row_total[i]
                         before = c
             if chosen >= 0:
                 own, s, e = codes[chosen], a, b - 1
@@ -135,6 +132,8 @@ def grow_tree(codes, levels, y, weight, key, salts, tried, smallest, feature, lo
                         s += 1
                     else:
                         rows[s], rows[e] = rows[e], rows[s]
+                        row_weight[s], row_weight[e] = row_weight[e], row_weight[s]
+                        row_total[s], row_total[e] = row_total[e], row_total[s]
                         e -= 1
                 feature[node], low[node], high[node], left[node] = chosen, below, above, count
                 begin[count], end[count], keys[count] = a, s, mixed(keys[node] + salts[0])
@@ -156,12 +155,27 @@ def predict_sums(feature, threshold, left, value, start, X, out):
 
 
 @compiled
-def left_out_errors(feature, threshold, left, value, X, y, rows, owner, moved, predicted, rise):
+def permutations(u):
+    """(m, r) permutations of 0, 1, ... made of numbers from 0 to 1."""
+    m, count = u.shape
+    out = np.empty((m, count), np.int64)
+    for j in range(m):
+        for s in range(count):
+            out[j, s] = s
+        for s in range(count - 1, 0, -1):
+            other = int(u[j, s] * (s + 1))
+            out[j, s], out[j, other] = out[j, other], out[j, s]
+    return out
+
+
+@compiled
+def left_out_errors(feature, threshold, left, value, X, y, rows, owner, u, predicted, rise):
     """Predictions of one tree for the rows left out, and the rise of the squared error by permuting each moderator.
 
     Only rows whose way through the tree asks for a moderator are sent through it again, from the first such question.
     """
     m, count = len(rise), len(rows)
+    moved = permutations(u)
     seen = np.full(m, -1)
     path = np.empty(len(feature), np.int64)
     for s in range(count):

@@ -183,8 +183,26 @@ def leaves(feature: Ints, threshold: Array, left: Ints, start: Ints, X: Array) -
         node = np.where(inside, start[:, None] + left[node] + right, node)
 
 
+def permutations(u: Array) -> Ints:
+    """(m, r) permutations of 0, 1, ... made of numbers from 0 to 1 (Fisher and Yates; Durstenfeld 1964).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.linalg.tree_twins import permutations
+    >>> permutations(np.array([[0.9, 0.1, 0.4, 0.0]])).tolist()
+    [[2, 3, 1, 0]]
+    """
+    m, count = u.shape
+    out, each = np.tile(np.arange(count), (m, 1)), np.arange(m)
+    for s in range(count - 1, 0, -1):
+        other = (u[:, s] * (s + 1)).astype(np.int64)
+        out[each, other], out[:, s] = out[:, s].copy(), out[each, other]
+    return out
+
+
 def left_out_errors(
-    feature: Ints, threshold: Array, left: Ints, value: Array, X: Array, y: Array, rows: Ints, owner: Ints, moved: Ints,
+    feature: Ints, threshold: Array, left: Ints, value: Array, X: Array, y: Array, rows: Ints, owner: Ints, u: Array,
     predicted: Array, rise: Array,
 ) -> None:  # fmt: skip
     """Predictions of one tree for the rows left out, and the rise of the squared error by permuting each moderator.
@@ -199,8 +217,8 @@ def left_out_errors(
         Those left out.
     owner
         (p,) moderator of each feature.
-    moved
-        (m, r) for each moderator a permutation of the rows left out.
+    u
+        (m, r) numbers from 0 to 1, of which `permutations` makes one of the rows left out for each moderator.
     predicted
         (n,) gets the predictions of those rows.
     rise
@@ -213,6 +231,7 @@ def left_out_errors(
     used = [] if not len(rise) else np.unique(owner[feature[feature >= 0]]).tolist()
     if not used or not len(rows):
         return
+    moved = permutations(u)
     copies = np.repeat(inside[None], len(used), axis=0)
     for copy, j in zip(copies, used, strict=True):
         own = np.flatnonzero(owner == j)

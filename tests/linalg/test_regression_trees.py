@@ -116,12 +116,15 @@ def test_errors_after_permutation_are_those_of_permuted_copies():
     sample = Sample.of(X, y, 120)
     tree = sample.grow(rng.multinomial(120, np.full(120, 1 / 120), size=1), np.array([7], np.uint64), 2, 3, False)[0]
     rows, owner = np.arange(0, 120, 3), np.array([0, 1, 2, 2, 3])
-    moved = rng.permuted(np.tile(np.arange(40), (4, 1)), axis=1)
+    u = rng.random((4, 40))
+    moved = tree_twins.permutations(u)
+    np.testing.assert_array_equal(moved, regression_trees.permutations(u))
+    assert (np.sort(moved, axis=1) == np.arange(40)).all()
     answers = []
     for module in (tree_twins, regression_trees):
         predicted, rise = np.zeros(120), np.zeros(4)
         module.left_out_errors(
-            tree.feature, tree.threshold, tree.left, tree.value, X, y, rows, owner, moved, predicted, rise
+            tree.feature, tree.threshold, tree.left, tree.value, X, y, rows, owner, u, predicted, rise
         )
         answers.append((predicted, rise))
     np.testing.assert_array_equal(answers[0][0], answers[1][0])

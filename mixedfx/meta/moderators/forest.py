@@ -85,28 +85,58 @@ class Forest:
         return self.trees.predict(X)
 
 
-def draw_rows(weights: Array, clusters: Rows, rng: np.random.Generator) -> Rows:
-    """The rows of one bootstrap sample: clusters first, then rows within them.
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Bootstrap samples: clusters first, then rows within them.
 
-    Parameters
+    Attributes
     ----------
-    weights
-        (n,) positive.
-    clusters
-        (n,) codes 0 to C - 1.
+    order
+        (n,) rows, those of one cluster together.
+    sizes, starts
+        (C,) rows of each cluster, and where they begin in that order.
+    shares
+        (C,) cumulative probabilities of the clusters.
+    within
+        (n,) cumulative weights of the rows in that order.
+    before, sums
+        (C,) weights of the rows before each cluster, and in it.
     """
-    order = np.argsort(clusters, kind="stable")
-    sizes = np.bincount(clusters)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    sums = np.bincount(clusters, weights)
-    mean = sums / sizes
-    chosen = np.searchsorted(np.cumsum(mean / mean.sum())[:-1], rng.random(len(sizes)), side="right")
-    within = np.cumsum(weights[order])
-    before = np.concatenate([[0.0], np.cumsum(sums)[:-1]])
-    picked = np.repeat(chosen, sizes[chosen])
-    at = np.searchsorted(within, before[picked] + rng.random(len(picked)) * sums[picked], side="right")
-    at = np.clip(at, starts[picked], starts[picked] + sizes[picked] - 1)  # rounding of the cumulative sums
-    return order[at]
+
+    order: Rows
+    sizes: Rows
+    starts: Rows
+    shares: Array
+    within: Array
+    before: Array
+    sums: Array
+
+    @classmethod
+    def of(cls, weights: Array, clusters: Rows) -> Draws:
+        """From positive weights (n,) and the codes of the clusters (n,), 0 to C - 1."""
+        order, sizes = np.argsort(clusters, kind="stable"), np.bincount(clusters)
+        sums, within = np.bincount(clusters, weights), np.cumsum(weights[order])
+        mean = sums / sizes
+        starts = np.cumsum(sizes) - sizes
+        return cls(order, sizes, starts, np.cumsum(mean / mean.sum()), within, np.cumsum(sums) - sums, sums)
+
+    def rows(self, rng: np.random.Generator) -> Rows:
+        """The rows of one sample."""
+        chosen = np.searchsorted(self.shares[:-1], rng.random(len(self.sizes)), side="right")
+        picked = np.repeat(chosen, self.sizes[chosen])
+        at = np.searchsorted(self.within, self.before[picked] + rng.random(len(picked)) * self.sums[picked], "right")
+        first = self.starts[picked]
+        return self.order[np.clip(at, first, first + self.sizes[picked] - 1)]  # sums are rounded
+
+    @property
+    def most(self) -> int:
+        """A sample has no more rows."""
+        return len(self.sizes) * int(self.sizes.max())
+
+
+def draw_rows(weights: Array, clusters: Rows, rng: np.random.Generator) -> Rows:
+    """The rows of one bootstrap sample, see `Draws`."""
+    return Draws.of(weights, clusters).rows(rng)
 
 
 def grow_forest(
@@ -137,8 +167,8 @@ def grow_forest(
     compiled
         Whether by compiled loops, which give the same; by default where there is enough to do.
     """
-    sizes = np.bincount(clusters)
-    sample = Sample.of(X, y, len(sizes) * int(sizes.max()))
+    draws = Draws.of(weights, clusters)
+    sample = Sample.of(X, y, draws.most)
     tried = growth.tried(X.shape[1])
     loops = growth.n_trees * len(y) * tried >= COMPILED_FROM if compiled is None else compiled
     owner = np.zeros(X.shape[1], dtype=np.int64)
@@ -151,7 +181,7 @@ def grow_forest(
     blocks = [streams[first : first + size] for first in range(0, len(streams), size)]
 
     def one(block: Sequence[np.random.SeedSequence]) -> _Block:
-        return _grown(sample, weights, clusters, tried, growth.min_node_size, owner, m, block, loops)
+        return _grown(sample, draws, clusters, tried, growth.min_node_size, owner, m, block, loops)
 
     found: list[_Block] = []
     with ThreadPoolExecutor(n_jobs) if n_jobs > 1 else nullcontext() as pool:
@@ -178,7 +208,7 @@ class _Block:
 
 
 def _grown(
-    sample: Sample, weights: Array, clusters: Rows, tried: int, smallest: int, owner: Rows, m: int,
+    sample: Sample, draws: Draws, clusters: Rows, tried: int, smallest: int, owner: Rows, m: int,
     streams: Sequence[np.random.SeedSequence], loops: bool,
 ) -> _Block:  # fmt: skip
     if loops:
@@ -189,7 +219,7 @@ def _grown(
     drawn = np.empty((len(streams), n), dtype=np.int64)
     keys = np.empty(len(streams), dtype=np.uint64)
     for b, rng in enumerate(generators):
-        drawn[b] = np.bincount(draw_rows(weights, clusters, rng), minlength=n)
+        drawn[b] = np.bincount(draws.rows(rng), minlength=n)
         keys[b] = rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True)
     trees = sample.grow(drawn, keys, tried, smallest, loops)
     out, total, rise = np.zeros((len(streams), n), dtype=bool), np.zeros(n), np.zeros(m)
@@ -197,7 +227,7 @@ def _grown(
         seen = np.bincount(clusters, drawn[b]) > 0
         out[b] = ~seen[clusters]
         rows = np.flatnonzero(out[b])
-        moved = rng.permuted(np.tile(np.arange(len(rows)), (m, 1)), axis=1)
+        moved = rng.random((m, len(rows)))
         predicted, own, one = np.zeros(n), np.zeros(m), trees[b]
         left_out_errors(
             one.feature, one.threshold, one.left, one.value, sample.X, sample.y, rows, owner, moved, predicted, own

@@ -132,22 +132,22 @@ class Sample:
     def grow(self, weights: Ints, keys: Bits, tried: int, smallest: int, compiled: bool) -> Trees:
         """Trees on samples that have drawn row i `weights[b, i]` times; see `mixedfx.linalg.tree_twins.grow_trees`."""
         if compiled:
-            return Trees.joined([self._loops(w, key, tried, smallest) for w, key in zip(weights, keys, strict=True)])
+            parts = [self._loops(w, key, tried, smallest) for w, key in zip(weights, keys, strict=True)]
+            start = np.cumsum([0, *(part.shape[1] for part in parts)])
+            return self._trees(*np.concatenate(parts, axis=1), start=start)
         nodes = tree_twins.grow_trees(self.codes, self.whole, weights, keys, self.salts, tried, smallest)
         start = np.searchsorted(nodes.tree, np.arange(len(weights) + 1))
         return self._trees(nodes.feature, nodes.low, nodes.high, nodes.left, nodes.draws, nodes.total, start)
 
-    def _loops(self, weight: Ints, key: Any, tried: int, smallest: int) -> Trees:
+    def _loops(self, weight: Ints, key: Any, tried: int, smallest: int) -> Ints:
+        """(6, N) the columns of the nodes of one tree."""
         from mixedfx.linalg.regression_trees import grow_tree
 
-        room = 2 * int(np.count_nonzero(weight))
-        feature, low, high, left, draws, total = np.zeros((6, room), dtype=np.int64)
+        nodes = np.zeros((6, 2 * int(np.count_nonzero(weight))), dtype=np.int64)
         count = grow_tree(
-            self.codes, self.levels, self.whole, weight, key, self.salts, tried, smallest, feature, low, high, left,
-            draws, total,
+            self.codes, self.levels, self.whole, weight, key, self.salts, tried, smallest, *nodes
         )  # fmt: skip
-        arrays = (one[:count] for one in (feature, low, high, left, draws, total))
-        return self._trees(*arrays, start=np.array([0, count]))
+        return nodes[:, :count]
 
     def _trees(self, feature: Ints, low: Ints, high: Ints, left: Ints, draws: Ints, total: Ints, start: Ints) -> Trees:
         begin = self.offsets[np.maximum(feature, 0)]
