@@ -55,6 +55,13 @@ def sort_short(values, count):
 
 
 @compiled
+def reduction(lower_total, lower_weight, S, W):
+    """S_L^2 / W_L + S_R^2 / W_R."""
+    lower, upper = float(lower_total), float(S - lower_total)
+    return lower * lower / float(lower_weight) + upper * upper / float(W - lower_weight)
+
+
+@compiled
 def grow_tree(codes, levels, y, weight, key, salts, tried, smallest, feature, low, high, left, draws, total):
     """Grow one tree into the arrays of nodes, whose number is returned."""
     n, widest = len(y), 0
@@ -86,7 +93,16 @@ def grow_tree(codes, levels, y, weight, key, salts, tried, smallest, feature, lo
                 f = drawn[t]
                 own, width = codes[f], levels[f]
                 lower_weight, lower_total, before = 0, 0, -1
-                if width <= WIDE * (b - a):
+                if width == 2:  # one sum of each, in registers
+                    for s in range(a, b):
+                        c = np.int64(own[rows[s]])
+                        lower_weight += c * row_weight[s]
+                        lower_total += c * row_total[s]
+                    if 0 < lower_weight < W:
+                        gain = reduction(S - lower_total, W - lower_weight, S, W)
+                        if gain > best:
+                            best, chosen, below, above = gain, f, 0, 1
+                elif width <= WIDE * (b - a):
                     for c in range(width):
                         bin_weight[c] = 0
                         bin_total[c] = 0
@@ -98,10 +114,7 @@ def grow_tree(codes, levels, y, weight, key, salts, tried, smallest, feature, lo
                         if bin_weight[c] == 0:
                             continue
                         if before >= 0:
-                            other = float(S - lower_total)
-                            gain = float(lower_total) * float(lower_total) / float(lower_weight) + other * other / float(
-                                W - lower_weight
-                            )
+                            gain = reduction(lower_total, lower_weight, S, W)
                             if gain > best:
                                 best, chosen, below, above = gain, f, before, c
                         lower_weight += bin_weight[c]
@@ -116,10 +129,7 @@ def grow_tree(codes, levels, y, weight, key, salts, tried, smallest, feature, lo
                     for s in range(b - a):
                         c, i = ordered[s] >> 32, ordered[s] & 4294967295
                         if s > 0 and c != before:
-                            other = float(S - lower_total)
-                            gain = float(lower_total) * float(lower_total) / float(lower_weight) + other * other / float(
-                                W - lower_weight
-                            )
+                            gain = reduction(lower_total, lower_weight, S, W)
                             if gain > best:
                                 best, chosen, below, above = gain, f, before, c
                         lower_weight += row_weight[i]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.tree import DecisionTreeRegressor
 
 import mixedfx as mx
 from mixedfx.errors import DataError, FewEffectsWarning, ModelError, OptionError, UnknownLevelWarning
+from mixedfx.linalg.tree_twins import permutations
 from mixedfx.meta.moderators.features import read_coding, read_formula
-from mixedfx.meta.moderators.forest import Growth, draw_rows, grow_forest, new_tree
+from mixedfx.meta.moderators.forest import Growth, draw_rows, grow_forest
 from mixedfx.meta.moderators.forest_data import draw_weights, tau2_of
+from mixedfx.meta.moderators.trees import Sample
 
 
 def trials(seed: int = 1, studies: int = 60, each: int = 3) -> pd.DataFrame:
@@ -75,24 +80,82 @@ class TestDraws:
 
 
 class TestTrees:
-    def test_predictions_are_those_of_the_trees_of_scikit_learn_on_the_rows_drawn(self):
+    def test_a_forest_is_the_mean_of_trees_on_the_rows_drawn(self):
         rng = np.random.default_rng(5)
         X, y = rng.normal(size=(80, 5)), rng.normal(size=80)
         growth = Growth(n_trees=15, mtry=2, min_node_size=4)
         weights, clusters = np.ones(80), np.arange(80)
         forest = grow_forest(X, y, weights, clusters, growth, 7)
         total, count, whole = np.zeros(80), np.zeros(80), np.zeros(80)
+        sample = Sample.of(X, y, 80)
         for stream in np.random.SeedSequence(7).spawn(15):  # by hand
             draws = np.random.default_rng(stream)
             rows = draw_rows(weights, clusters, draws)
-            tree = new_tree(2, 4, int(draws.integers(2**31 - 1))).fit(X[rows], y[rows])
+            key = draws.integers(2**64 - 1, size=1, dtype=np.uint64, endpoint=True)
+            tree = sample.grow(np.bincount(rows, minlength=80)[None], key, 2, 4, False)
             out = ~np.isin(np.arange(80), rows)
             total[out] += tree.predict(X[out])
             count += out
             whole += tree.predict(X) / 15
-        # the features are rounded to single precision by scikit-learn too: the same splits, the same means
-        np.testing.assert_allclose(forest.predict(X), whole, rtol=0, atol=1e-12)
-        np.testing.assert_allclose(forest.predicted, total / count, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(forest.predict(X), whole, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(forest.predicted, total / count, rtol=0, atol=1e-13)
+
+    def test_with_every_column_tried_trees_are_those_of_scikit_learn(self):
+        """Continuous columns, one y a row: no ties but in nodes that columns divide alike, which min_node_size avoids."""
+        rng = np.random.default_rng(6)
+        X, y = rng.normal(size=(300, 4)), rng.normal(size=300)
+        rows = draw_rows(np.ones(300), np.arange(300), rng)
+        key = np.array([1], dtype=np.uint64)
+        mine = Sample.of(X, y, 300).grow(np.bincount(rows, minlength=300)[None], key, 4, 20, False)
+        peer = DecisionTreeRegressor(min_samples_split=21).fit(X[rows], y[rows])
+        # scikit-learn rounds features to single precision: rows that lie between two thresholds would differ
+        np.testing.assert_allclose(mine.predict(X), peer.predict(X), rtol=0, atol=1e-12)
+        assert len(mine.feature) == peer.tree_.node_count
+
+    def test_errors_out_of_bag_are_those_of_trees_of_scikit_learn_on_the_same_draws(self):
+        """Columns that never are constant in a node, so that both try one column a node; three standard errors."""
+        rng = np.random.default_rng(8)
+        X = rng.normal(size=(150, 3))
+        y, rows, differences = X[:, 0] + rng.normal(size=150), np.arange(150), []
+        for seed in range(6):
+            forest = grow_forest(X, y, np.ones(150), rows, Growth(100, 1, 5), seed)
+            total, count = np.zeros(150), np.zeros(150)
+            for stream in np.random.SeedSequence(seed).spawn(100):
+                drawn = draw_rows(np.ones(150), rows, np.random.default_rng(stream))
+                tree = DecisionTreeRegressor(max_features=1, min_samples_split=6, random_state=seed)
+                out = ~np.isin(rows, drawn)
+                total[out] += tree.fit(X[drawn], y[drawn]).predict(X[out])
+                count += out
+            errors = [np.mean((y - one) ** 2) for one in (forest.predicted, total / count)]
+            differences.append(errors[0] - errors[1])
+        assert abs(np.mean(differences)) < 3 * np.std(differences, ddof=1) / np.sqrt(6)
+        assert np.abs(differences).max() < 0.1 * np.var(y)
+
+    def test_compiled_loops_grow_the_same_forest(self):
+        frame = trials()
+        data = mx.metaforest("yi ~ weeks + setting + noise", frame, cluster="study", n_trees=2, seed=1).data
+        weights = draw_weights("random", data.vi, 0.1)
+        one, two = (
+            grow_forest(
+                data.X, data.y, weights, data.clusters, Growth(30), 3, data.coding.columns, jobs, compiled=compiled
+            )
+            for compiled, jobs in ((False, 1), (True, 2))
+        )
+        np.testing.assert_array_equal(one.trees.threshold, two.trees.threshold)
+        np.testing.assert_array_equal(one.out, two.out)
+        # sums over trees and rows in another order
+        np.testing.assert_allclose(one.predicted, two.predicted, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(one.importance, two.importance, rtol=0, atol=1e-13)
+
+    def test_small_forests_compile_nothing(self):
+        code = (
+            "import sys, numpy as np, pandas as pd, mixedfx as mx; r = np.random.default_rng(1);"
+            "f = pd.DataFrame({'yi': r.normal(size=40), 'x': r.normal(size=40), 'z': r.normal(size=40), 'vi': 0.1});"
+            "print(mx.metaforest('yi ~ x + z', f, n_trees=50, seed=1).r2_oob, 'numba' in sys.modules,"
+            "'sklearn' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.split()[1:] == ["False", "False"]
 
     def test_threads_and_importance_do_not_change_predictions(self):
         frame = trials()
@@ -119,17 +182,25 @@ class TestImportance:
         for b, stream in enumerate(np.random.SeedSequence(9).spawn(12)):
             rng = np.random.default_rng(stream)
             draw_rows(weights, data.clusters, rng)
-            rng.integers(2**31 - 1)
+            rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True)
             tree, out = fit.forest.trees[b], fit.forest.out[b]
+            order = permutations(rng.random((3, int(out.sum()))))
             before = np.mean((data.y[out] - tree.predict(data.X[out])) ** 2)
             for j, columns in enumerate(data.coding.columns):
-                if not set(columns) & set(tree.tree_.feature):
+                if not set(columns) & set(tree.feature):
                     continue
                 moved = data.values[out].copy()
                 name = data.coding.names[j]
-                moved[name] = moved[name].to_numpy()[rng.permutation(out.sum())]
+                moved[name] = moved[name].to_numpy()[order[j]]
                 rise[b, j] = np.mean((data.y[out] - tree.predict(data.coding.features(moved))) ** 2) - before
         np.testing.assert_allclose(fit.forest.importance, rise.mean(axis=0), atol=1e-12)
+
+    def test_a_forest_without_importance_says_so_and_shows_itself(self):
+        fit = mx.metaforest("yi ~ weeks + noise", trials(), n_trees=10, seed=1, importance=False)
+        assert fit.importance["importance"].isna().all()
+        assert "Permutation importance" not in repr(fit)
+        with pytest.raises(OptionError, match="grown without importance"):
+            fit.plot()
 
     def test_what_matters_is_above_noise_and_a_category_is_reported_once(self):
         table = mx.metaforest("yi ~ weeks + setting + noise", trials(), cluster="study", n_trees=150, seed=2).importance
