@@ -37,7 +37,7 @@ from mixedfx.errors import (
 )
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.moderators.checkpoint import Checkpoint
-from mixedfx.meta.moderators.left_out import APPROACHES, Approach, Selection, Task, read_task
+from mixedfx.meta.moderators.left_out import APPROACHES, Approach, Selection, Task, read_task, say_single_levels
 from mixedfx.meta.moderators.screening import Blocks
 from mixedfx.meta.moderators.tuning import cluster_folds
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
@@ -108,6 +108,7 @@ def explained_heterogeneity(
     forest: Mapping[str, Any] | None = None,
     preselect: Mapping[str, Any] | None = None,
     unseen: Literal["reference", "refuse"] = "reference",
+    impute: Literal["median"] | None = None,
     folds: int | None = None,
     bootstrap: int = 0,
     level: float = 0.95,
@@ -138,9 +139,12 @@ def explained_heterogeneity(
     preselect
         Options of `MetaForest.preselect`, such as ``{"repeats": 100}``.
     unseen
-        Levels of a moderator that one cluster alone has: with ``"reference"`` a regression without it predicts the
+        Levels of a moderator that one cluster (or fold) alone has: with ``"reference"`` a regression without it predicts the
         level whose coefficient is zero there (the reference level, or the last one where the reference level is the one
         left out), with a warning; ``"refuse"``.
+    impute
+        ``"median"``: a missing moderator gets the median, or the commonest level, of the clusters that a model is
+        fitted to, for both approaches alike. None: missing moderators are refused.
     folds
         Leave out the clusters in so many parts instead of one by one, which takes less time; None: each by itself.
     bootstrap
@@ -161,7 +165,8 @@ def explained_heterogeneity(
     Raises
     ------
     DataError
-        Fewer than three clusters; with ``unseen="refuse"`` a level of a moderator that one cluster alone has.
+        Fewer than three clusters; missing moderators, by name; with ``unseen="refuse"`` a level of a moderator that one
+        cluster alone has.
     ModelError
         Moderators that are combinations of others without some cluster.
 
@@ -189,15 +194,18 @@ def explained_heterogeneity(
     for approach in approaches:
         check_option("approaches", approach, APPROACHES)
     check_option("unseen", unseen, ("reference", "refuse"))
+    check_option("impute", impute, (None, "median"))
     check_count("bootstrap", bootstrap, 0)
     check_level(level)
     task = read_task(
-        formula, data, vi, cluster, selection, blocks, always, threshold, forest, preselect, seed, unseen
+        formula, data, vi, cluster, selection, blocks, always, threshold, forest, preselect, seed, impute
     )  # fmt: skip
     codes, labels = _parts(task, folds, seed)
+    say_single_levels(task, codes, labels if folds else [f"{cluster} {label}" for label in labels], unseen)
     if selection == "once":
         with _quiet():
-            task.once.update({approach: task.chosen(approach, task.frame) for approach in approaches})
+            whole = task.filled(task.frame, task.frame)
+            task.once.update({approach: task.chosen(approach, whole) for approach in approaches})
     found = {approach: np.full(len(codes), np.nan) for approach in approaches}
     chosen: dict[str, list[tuple[str, ...]]] = {approach: [] for approach in approaches}
     saved = Checkpoint.at(checkpoint, task, seed, folds)
@@ -270,7 +278,8 @@ def _answer(
             inside = np.nan
             if approach == "regression" and task.selection == "none":
                 null = _variance(task.regression(task.frame, ()))
-                inside = 1.0 - _variance(task.regression(task.frame, task.moderators())) / null if null > 0 else np.nan
+                whole = task.regression(task.filled(task.frame, task.frame), task.moderators())
+                inside = 1.0 - _variance(whole) / null if null > 0 else np.nan
             number = float(np.mean([len(terms) for terms in chosen[approach]]))
             mse = float(np.mean((y - predictions) ** 2))
             rows.append((approach, r2, low, high, slope, se, mse, number, inside))

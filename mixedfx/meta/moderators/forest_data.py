@@ -47,6 +47,8 @@ class ForestData:
         What y is called.
     filling
         What stood in for missing moderators; None where that was not asked for.
+    raw
+        The moderators before, from which parts of the data are filled in by themselves; None as well.
     """
 
     y: Array
@@ -58,6 +60,7 @@ class ForestData:
     used: NDArray[np.intp]
     response: str
     filling: Filling | None
+    raw: pd.DataFrame | None = None
 
     @cached_property
     def X(self) -> Array:
@@ -73,7 +76,8 @@ class ForestData:
                 hint=f"Moderators: {', '.join(self.coding.names)}.",
             )
         coding = Coding(tuple(one for one in self.coding.moderators if one.name in names))
-        return replace(self, coding=coding, values=self.values[list(coding.names)])
+        names = list(coding.names)
+        return replace(self, coding=coding, values=self.values[names], raw=None if self.raw is None else self.raw[names])
 
 
 def tau2_of(y: Array, vi: Array) -> float:
@@ -125,9 +129,10 @@ def read_data(formula: str | MixedFormula, data: Any, vi: Any, cluster: Any, imp
     chosen = frame.iloc[used]
     coding = read_coding(chosen, names, coded)
     found = coding.values(chosen)
-    filling = None
+    _refuse_own_levels(coding, found, codes, "estimate" if cluster is None else "cluster")
+    filling = raw = None
     if impute is not None:
-        filling = Filling.of(found)
+        filling, raw = Filling.of(found), found
         found = filling.fill(found)
     refuse_missing(found)
     if len(labels) < 20:
@@ -136,5 +141,25 @@ def read_data(formula: str | MixedFormula, data: Any, vi: Any, cluster: Any, imp
             "will hardly differ from one mean", FewEffectsWarning, outside(),
         )  # fmt: skip
     return ForestData(
-        y[used], variances[used], found, coding, codes.astype(np.intp), tuple(map(str, labels)), used, response, filling
+        y[used], variances[used], found, coding, codes.astype(np.intp), tuple(map(str, labels)), used, response, filling, raw
     )
+
+
+def _refuse_own_levels(coding: Coding, values: pd.DataFrame, codes: NDArray[np.intp], what: str) -> None:
+    """A category whose levels all are of one cluster each names the clusters, and says nothing of those left out.
+
+    Raises
+    ------
+    DataError
+        Where a moderator is one.
+    """
+    for one in coding.moderators:
+        if one.levels is None:
+            continue
+        pairs = pd.DataFrame({"level": values[one.name].to_numpy(), "cluster": codes}).dropna().drop_duplicates()
+        if not pairs["level"].duplicated().any():
+            raise DataError(
+                f"no two {what}s share a level of moderator '{one.name}', which has {len(one.levels):,} in "
+                f"{len(np.unique(codes)):,} {what}s",
+                hint="It names them and predicts none that are left out: put levels together, or leave it out.",
+            )
