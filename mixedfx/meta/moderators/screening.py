@@ -21,13 +21,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.errors import FewClustersWarning, MixedfxWarning, ModelError, OptionError, check_level, outside
+from mixedfx.design.frame import to_pandas
+from mixedfx.errors import (
+    FewClustersWarning,
+    MissingModeratorsWarning,
+    MixedfxWarning,
+    ModelError,
+    OptionError,
+    check_level,
+    outside,
+)
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
 from mixedfx.formula.parse import parse_formula
 from mixedfx.inference.robust_report import Robust
 from mixedfx.means.emmeans import emmeans
-from mixedfx.meta.moderators.features import terms_of
+from mixedfx.meta.moderators.features import columns_of, terms_of
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
 from mixedfx.meta.multivariate.rma_mv import rma_mv
 from mixedfx.meta.reading import kept
@@ -162,6 +171,11 @@ def screen_moderators(
     ModelError
         Moderators that are combinations of others.
 
+    Warns
+    -----
+    MissingModeratorsWarning
+        Moderators that are missing in some rows: each model leaves out the rows that lack one of its own.
+
     Examples
     --------
     >>> import numpy as np
@@ -180,6 +194,7 @@ def screen_moderators(
     """
     check_level(level)
     path = _Path.read(formula, data, vi, cluster, blocks, always, threshold, {"level": level, **options})
+    path.say_missing()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         fits, rows, passed = path.walk(True)
@@ -232,6 +247,19 @@ class _Path:
             raise ModelError("the formula has no random terms", hint="Write (1 | study/esid).")
         random = " + ".join(str(part) for part in parsed.random)
         return cls(data, vi, cluster, parsed.response, random, terms, always, threshold, options)
+
+    def say_missing(self) -> None:
+        """Warn of moderators that are missing in some rows."""
+        frame = to_pandas(self.data)
+        written = " + ".join(term for own in self.terms.values() for term in own)
+        names = columns_of(parse_formula(f"y ~ {written}"), [str(name) for name in frame.columns])
+        counts = {name: int(frame[name].isna().sum()) for name in names if name in frame.columns}
+        if any(counts.values()):
+            listed = ", ".join(f"{name} in {count}" for name, count in counts.items() if count)
+            warnings.warn(
+                f"moderators are missing ({listed} of {len(frame):,} rows): models of blocks rest on different rows, "
+                "those that have all their moderators; k says how many", MissingModeratorsWarning, outside(),
+            )  # fmt: skip
 
     def fit(self, chosen: Sequence[str]) -> RmaMvFit:
         """The model of some moderators."""
