@@ -10,9 +10,8 @@ with f centred and scaled so that its variance is `r2` of Var(f) + tau_s^2 + tau
 
 * ``"thresholds"``: more than 20 weeks; technology, in the first four grades only; a measure that the researchers made,
   where no pretest was like it: steps and interactions that no line follows;
-* ``"windows"``: a delay of two to seven weeks; a measure that the researchers made, where no pretest was like it: a
-  window and an interaction of moderators that differ within studies, so that 1,109 effects tell of them and not 191
-  studies;
+* ``"windows"``: a delay of two to seven weeks, of measures that the researchers made: an interaction with a window, of
+  moderators that differ within studies, so that 1,109 effects tell of it and not 191 studies;
 * ``"linear"``: weeks, grade, hours and delay, each with the same share;
 * ``"none"``: nothing.
 """
@@ -61,7 +60,7 @@ BLOCKS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
 OF_EFFECTS = frozenset(BLOCKS["outcomes"])  # the others are the same for all effects of a study
 ACTIVE: Mapping[str, tuple[str, ...]] = {
     "thresholds": ("weeks", "grade", "technology", "measure", "pretest"),
-    "windows": ("delay", "measure", "pretest"),
+    "windows": ("delay", "measure"),
     "linear": ("weeks", "grade", "hours", "delay"),
     "none": (),
 }
@@ -188,9 +187,7 @@ def _thresholds(frame: pd.DataFrame) -> Array:
 
 def _windows(frame: pd.DataFrame) -> Array:
     delay = frame["delay"].to_numpy()
-    soon = (delay >= 2) & (delay <= 7)
-    own = (frame["measure"].to_numpy() == "researcher") & (frame["pretest"].to_numpy() == "no")
-    return sum((part / part.std() for part in (soon, own)), np.zeros(len(frame)))
+    return ((delay >= 2) & (delay <= 7) & (frame["measure"].to_numpy() == "researcher")).astype(np.float64)
 
 
 def _linear(frame: pd.DataFrame) -> Array:

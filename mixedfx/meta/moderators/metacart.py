@@ -267,21 +267,29 @@ def metacart(
     if folds > len(read.labels):
         raise OptionError(f"{folds} folds of {len(read.labels)} clusters", hint="Use fewer folds.")
     sizes = Sizes(max_splits, min_split, min_bucket)
-    variables = variables_of(read)
-    grown = grow(read.y, read.vi, variables, max_splits, min_split, min_bucket)
+    grown = grow(read.y, read.vi, variables_of(read), max_splits, min_split, min_bucket)
     table = _cross_validated(read, sizes, folds, seed, len(grown))
     size = _chosen(table, len(grown), c)
     table["chosen"] = table["splits"] == size
-    reached = np.empty(permutations if size else 0)
-    rng = np.random.default_rng(seed)
-    with Progress(progress, "permutations", len(reached), "trees") as report:
-        for i in range(len(reached)):
-            rows = shuffled(read.clusters, rng)
-            moved = [Variable(one.name, one.values[rows], one.levels) for one in variables]
-            found = grow(read.y, read.vi, moved, size, min_split, min_bucket)
-            reached[i] = found[-1].Q if found else 0.0
-            report(i + 1)
+    reached = permuted_Q(read, size, min_split, min_bucket, permutations if size else 0, seed, progress)
     return MetaCart(read, grown, size, table, reached, float(c), level)
+
+
+def permuted_Q(
+    data: ForestData, size: int, min_split: int, min_bucket: int, permutations: int, seed: int | None,
+    progress: Asked = None,
+) -> Array:  # fmt: skip
+    """(P,) Q*_B of trees of `size` splits, moderators shuffled between clusters."""
+    out, variables = np.empty(permutations), variables_of(data)
+    rng = np.random.default_rng(seed)
+    with Progress(progress, "permutations", permutations, "trees") as report:
+        for i in range(permutations):
+            rows = shuffled(data.clusters, rng)
+            moved = [Variable(one.name, one.values[rows], one.levels) for one in variables]
+            found = grow(data.y, data.vi, moved, size, min_split, min_bucket)
+            out[i] = found[-1].Q if found else 0.0
+            report(i + 1)
+    return out
 
 
 def rule_of(path: Sequence[tuple[Split, bool]], moderators: Sequence[Moderator]) -> str:
