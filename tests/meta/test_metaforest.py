@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import stats
 from sklearn.tree import DecisionTreeRegressor
@@ -367,6 +369,48 @@ class TestReading:
             mx.metaforest("yi ~ weeks", frame, weights="v")  # pyright: ignore[reportArgumentType]
         with pytest.warns(FewEffectsWarning, match="12 estimates are few for a forest"):
             mx.metaforest("yi ~ weeks", frame.head(12), n_trees=5, seed=1)
+
+    @pytest.mark.parametrize(
+        ("name", "values", "words", "hint"),
+        [
+            ("when", pd.date_range("2001-01-01", periods=180, freq="W"), "'when' is a date", "Give the year"),
+            ("weeks", [str(i % 9) for i in range(180)], r"'weeks' is text that reads as numbers \('0', '1', '2'\)",
+             r"write C\(weeks\)"),
+            ("title", [f"trial {i // 3}" for i in range(180)], "no two clusters share a level of moderator 'title', "
+             "which has 60 in 60 clusters", "put levels together"),
+            ("weeks", [np.inf, *range(179)], "infinite in some rows: weeks", "finite"),
+            ("weeks", [np.nan] * 180, "do not vary explain nothing: weeks", "Leave them out"),
+        ],
+    )  # fmt: skip
+    def test_what_is_no_moderator_is_refused_in_words(self, name, values, words, hint):
+        frame = trials().assign(**{name: values})
+        for verb in (mx.metaforest, mx.metacart, mx.tune_metaforest):
+            with pytest.raises(DataError, match=words) as told:
+                verb(f"yi ~ noise + {name}", frame, cluster="study")
+            assert re.search(hint, str(told.value))
+
+    def test_numbers_as_text_are_levels_where_that_is_said_or_there_are_two(self):
+        frame = trials().assign(code=[str(i % 4) for i in range(180)], yes=[str(i % 2) for i in range(180)])
+        fit = mx.metaforest("yi ~ C(code) + yes", frame, cluster="study", n_trees=3, seed=1)
+        assert [one.levels for one in fit.data.coding.moderators] == [("0", "1", "2", "3"), ("0", "1")]
+
+    def test_one_study_is_refused_by_every_verb(self):
+        frame = trials().assign(study="a")
+        for verb in (mx.metaforest, mx.metacart, mx.tune_metaforest):
+            with pytest.raises(DataError, match="1 cluster cannot be split into drawn and left out"):
+                verb("yi ~ weeks", frame, cluster="study")
+        with pytest.raises(DataError, match="1 estimate cannot be split"):
+            mx.metaforest("yi ~ weeks", trials().head(1))
+
+    def test_text_of_polars_is_the_same_forest(self):
+        frame = trials()
+        frame.loc[3, "setting"] = None
+        one, two = (
+            mx.metaforest("yi ~ setting + weeks", data, cluster="study", impute="median", n_trees=10, seed=1)
+            for data in (frame, pl.from_pandas(frame))
+        )
+        np.testing.assert_array_equal(one.forest.predicted, two.forest.predicted)
+        assert one.data.coding == two.data.coding
 
     def test_an_unknown_level_is_said_and_is_none_of_those_known(self):
         frame = trials()
