@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -194,6 +195,68 @@ class TestMissing:
             )
         assert "models of blocks rest on different rows" in str(said[0].message)
         assert found.table.set_index("moderator").loc["weeks", "k"] == 87
+
+
+class TestBadModerators:
+    @pytest.mark.parametrize(
+        ("formula", "changes", "error", "words"),
+        [
+            ("yi ~ one + weeks", {"one": 3.0}, ModelError, "one: constant, as the intercept is"),
+            ("yi ~ one + weeks", {"one": "a"}, ModelError, "one: has the one level 'a'"),
+            ("yi ~ weeks", {"study": 1}, ModelError, "all estimates are of one level of 'study'"),
+            ("yi ~ title + weeks", {"title": lambda d: d["study"].map("t{}".format)}, DataError,
+             "no two clusters share a level of moderator 'title', which has 30 in 30 clusters"),
+            ("yi ~ weeks", {"weeks": lambda d: d["weeks"].round(1).astype(str)}, DataError,
+             "'weeks' is text that reads as numbers"),
+            ("yi ~ weeks", {"weeks": lambda d: d["weeks"].where(d.index != 3, np.inf)}, DataError, "infinite"),
+            ("yi ~ wekks", {}, DataError, "no column 'wekks'"),
+            ("yi ~ log(weeks + 10)", {}, ModelError, r"^'log\(weeks \+ 10\)' is not a column"),
+            ("yi ~ rare + weeks", {"rare": lambda d: 1.0 * (d["study"] == 4)}, ModelError,
+             "without study .*: moderators say the same"),
+        ],
+    )  # fmt: skip
+    def test_are_refused_in_words(self, formula, changes, error, words):
+        with pytest.raises(error, match=words):
+            mx.explained_heterogeneity(
+                f"{formula} + (1 | study/esid)", review().assign(**changes), cluster="study", folds=3, seed=1,
+                forest={"n_trees": 3},
+            )  # fmt: skip
+
+    def test_a_moderator_that_varies_in_one_part_alone_is_said_with_the_part(self):
+        frame = review().assign(rare=lambda d: 1.0 * (d["study"] == 4))
+        with pytest.raises(DataError, match="without study .*4.*: moderators that do not vary explain nothing: rare"):
+            mx.explained_heterogeneity(
+                "yi ~ rare + weeks + (1 | study/esid)", frame, cluster="study", folds=3, seed=1, approaches=["forest"]
+            )
+
+    def test_blocks_refuse_them_too(self):
+        frame = review().assign(title=lambda d: d["study"].map("t{}".format), one=3.0)
+        for name, error, words in (
+            ("title", DataError, "no two clusters share a level"),
+            ("one", ModelError, "one: constant"),
+            ("wekks", DataError, "no column 'wekks'"),
+        ):
+            with pytest.raises(error, match=words):
+                mx.screen_moderators(
+                    "yi ~ 1 + (1 | study/esid)", frame, cluster="study", blocks={"a": [name], "b": ["weeks"]}
+                )
+        with pytest.raises(ModelError, match="one cluster carries no information"):
+            mx.screen_moderators(
+                "yi ~ 1 + (1 | esid)", review().assign(study=1), cluster="study", blocks={"a": ["weeks"]}
+            )
+
+    def test_rows_without_an_estimate_and_predictions_that_point_the_wrong_way_are_said(self):
+        frame = review()
+        frame.loc[:2, "yi"] = np.nan
+        found = mx.explained_heterogeneity(
+            "yi ~ grade + (1 | study/esid)", frame, cluster="study", approaches=["regression"], folds=3, seed=1
+        )
+        assert found.dropped == 3
+        assert len(found.predictions) == 87
+        assert "3 not used" in repr(found)
+        assert ("point the wrong way" in repr(found)) == (found.table["slope"].iloc[0] < 0)
+        turned = replace(found, table=found.table.assign(slope=-0.2))
+        assert "slope below zero (regression)" in repr(turned)
 
 
 class TestLevelsOfOnePart:

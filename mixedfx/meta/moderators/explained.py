@@ -6,7 +6,8 @@ meta-regression of all estimates, a "super moderator" (Williams et al. 2022), an
     R2 = 1 - sum of its variance components / sum of those of the model without moderators.
 
 Nothing keeps R2 from being negative: predictions of studies that were left out may be worse than one mean, and that is
-what this number is there to show. A slope of the super moderator below one says that predictions differ too much.
+what this number is there to show. A slope of the super moderator below one says that predictions differ too much; one below
+zero, that they point the wrong way: then even a positive R2 explains nothing.
 
 The same clusters are left out for the meta-regression and for the forest, so that the two R2 compare the models alone.
 Where moderators are selected on all data first (``selection="once"``), the studies left out have had their say in the
@@ -37,7 +38,7 @@ from mixedfx.errors import (
 )
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.moderators.checkpoint import Checkpoint
-from mixedfx.meta.moderators.left_out import APPROACHES, Approach, Selection, Task, read_task, say_single_levels
+from mixedfx.meta.moderators.left_out import APPROACHES, Approach, Selection, Task, check_forest, read_task, say_single_levels
 from mixedfx.meta.moderators.screening import Blocks
 from mixedfx.meta.moderators.tuning import cluster_folds
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
@@ -67,6 +68,8 @@ class ExplainedHeterogeneity(Shown):
         What was left out in turn.
     level
         Of the intervals.
+    dropped
+        Rows of the data that are not used, for want of an estimate, its variance or a level of a random term.
     """
 
     table: pd.DataFrame
@@ -75,6 +78,7 @@ class ExplainedHeterogeneity(Shown):
     selection: Selection
     cluster: str
     level: float
+    dropped: int = 0
 
     def content(self) -> SummaryContent:
         """What is shown."""
@@ -84,11 +88,18 @@ class ExplainedHeterogeneity(Shown):
             "nested": f"anew without each {self.cluster}",
         }
         clusters = self.predictions[self.cluster].nunique()
+        notes = []
+        wrong = self.table.loc[self.table["slope"] < 0, "approach"].tolist()
+        if wrong:
+            notes.append(("Note", f"slope below zero ({', '.join(wrong)}): predictions that point the wrong way explain "
+                                  "nothing, whatever R2 says"))  # fmt: skip
+        if self.dropped:
+            notes.append(("Rows", f"{self.dropped:,} not used: they lack an estimate, its variance or a level"))
         facts = SummaryFacts(
             (("Predictions", f"of {clusters:,} levels of {self.cluster} by models fitted without them"),
              ("R2", "share by which the predictions as the only moderator reduce the variance of true effects; "
                     "negative where they add to it"),
-             ("Selection", words[self.selection]))
+             ("Selection", words[self.selection]), *notes)
         )  # fmt: skip
         shown = self.table.drop(columns=[c for c in self.table.columns if bool(self.table[c].isna().all())])
         return SummaryContent("Heterogeneity explained out of sample", (frame_table(shown, "By approach"), facts))
@@ -200,6 +211,8 @@ def explained_heterogeneity(
     task = read_task(
         formula, data, vi, cluster, selection, blocks, always, threshold, forest, preselect, seed, impute
     )  # fmt: skip
+    if "forest" in approaches:
+        check_forest(task)
     codes, labels = _parts(task, folds, seed)
     say_single_levels(task, codes, labels if folds else [f"{cluster} {label}" for label in labels], unseen)
     if selection == "once":
@@ -290,7 +303,7 @@ def _answer(
     columns = ["approach", "r2", "conf_low", "conf_high", "slope", "std_error", "mse", "moderators", "r2_in_sample"]
     predictions = pd.DataFrame({task.cluster: task.frame[task.cluster], "yi": y, **found})
     return ExplainedHeterogeneity(
-        pd.DataFrame(rows, columns=columns), predictions, shares, task.selection, task.cluster, level
+        pd.DataFrame(rows, columns=columns), predictions, shares, task.selection, task.cluster, level, task.dropped
     )  # fmt: skip
 
 

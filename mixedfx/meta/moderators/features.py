@@ -7,6 +7,7 @@ interactions itself. So a formula here is a list of columns, and everything else
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -293,3 +294,31 @@ def refuse_missing(values: pd.DataFrame, hint: str = IMPUTE) -> None:
     endless = [name for name in values.columns if values[name].dtype == np.float64 and np.isinf(values[name]).any()]
     if endless:
         raise DataError(f"moderators are infinite in some rows: {', '.join(endless)}", hint="Give finite numbers.")
+
+
+def refuse_own_levels(columns: Mapping[str, Any], clusters: Any, what: str) -> None:
+    """A category whose levels all are of one cluster each names the clusters, and says nothing of those left out.
+
+    Parameters
+    ----------
+    columns
+        Categories by name, (n,) values.
+    clusters
+        (n,) what is left out together.
+    what
+        What that is, in the singular.
+
+    Raises
+    ------
+    DataError
+        Where a moderator is one.
+    """
+    for name, values in columns.items():
+        pairs = pd.DataFrame({"level": np.asarray(values, dtype=object), "cluster": np.asarray(clusters)}).dropna()
+        pairs = pairs.drop_duplicates()
+        if len(pairs) > 1 and pairs["level"].nunique() == len(pairs):
+            raise DataError(
+                f"no two {what}s share a level of moderator '{name}', which has {len(pairs):,} in "
+                f"{pairs['cluster'].nunique():,} {what}s",
+                hint="It names them and predicts none that are left out: put levels together, or leave it out.",
+            )

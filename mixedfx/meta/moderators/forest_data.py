@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from mixedfx.design.frame import to_pandas
 from mixedfx.errors import DataError, FewEffectsWarning, OptionError, outside
 from mixedfx.formula.mixed_formula import MixedFormula
-from mixedfx.meta.moderators.features import Coding, Filling, read_coding, read_formula, refuse_missing
+from mixedfx.meta.moderators.features import (
+    Coding,
+    Filling,
+    read_coding,
+    read_formula,
+    refuse_missing,
+    refuse_own_levels,
+)
 from mixedfx.meta.moderators.forest import Array
 from mixedfx.meta.reading import kept, numbers, values
 from mixedfx.meta.univariate.heterogeneity import find_estimator
@@ -129,7 +136,8 @@ def read_data(formula: str | MixedFormula, data: Any, vi: Any, cluster: Any, imp
     chosen = frame.iloc[used]
     coding = read_coding(chosen, names, coded)
     found = coding.values(chosen)
-    _refuse_own_levels(coding, found, codes, "estimate" if cluster is None else "cluster")
+    levels = {one.name: found[one.name] for one in coding.moderators if one.levels is not None}
+    refuse_own_levels(levels, codes, "estimate" if cluster is None else "cluster")
     filling = raw = None
     if impute is not None:
         filling, raw = Filling.of(found), found
@@ -143,23 +151,3 @@ def read_data(formula: str | MixedFormula, data: Any, vi: Any, cluster: Any, imp
     return ForestData(
         y[used], variances[used], found, coding, codes.astype(np.intp), tuple(map(str, labels)), used, response, filling, raw
     )
-
-
-def _refuse_own_levels(coding: Coding, values: pd.DataFrame, codes: NDArray[np.intp], what: str) -> None:
-    """A category whose levels all are of one cluster each names the clusters, and says nothing of those left out.
-
-    Raises
-    ------
-    DataError
-        Where a moderator is one.
-    """
-    for one in coding.moderators:
-        if one.levels is None:
-            continue
-        pairs = pd.DataFrame({"level": values[one.name].to_numpy(), "cluster": codes}).dropna().drop_duplicates()
-        if not pairs["level"].duplicated().any():
-            raise DataError(
-                f"no two {what}s share a level of moderator '{one.name}', which has {len(one.levels):,} in "
-                f"{len(np.unique(codes)):,} {what}s",
-                hint="It names them and predicts none that are left out: put levels together, or leave it out.",
-            )

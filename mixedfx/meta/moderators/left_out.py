@@ -11,12 +11,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.frame import to_pandas
+from mixedfx.design.frame import nearest, to_pandas
 from mixedfx.errors import DataError, MixedfxWarning, ModelError, UnknownLevelWarning, check_option, outside
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
 from mixedfx.formula.parse import parse_formula
-from mixedfx.meta.moderators.features import Filling, columns_of, refuse_missing, terms_of
+from mixedfx.meta.moderators.features import (
+    Filling,
+    columns_of,
+    read_formula,
+    refuse_missing,
+    refuse_own_levels,
+    terms_of,
+)
 from mixedfx.meta.moderators.metaforest import MetaForest, metaforest
 from mixedfx.meta.moderators.screening import Blocks, passing
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
@@ -44,6 +51,8 @@ class Task:
         Columns.
     selection, blocks, always, threshold, forest, preselect, impute
         As in `mixedfx.explained_heterogeneity`.
+    dropped
+        Rows of the data that are not used: they lack an estimate, its variance or a level of a random term.
     once
         Approach -> moderators selected on all data.
     """
@@ -59,6 +68,7 @@ class Task:
     forest: Mapping[str, Any]
     preselect: Mapping[str, Any]
     impute: str | None = None
+    dropped: int = 0
     once: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def moderators(self) -> tuple[str, ...]:
@@ -103,16 +113,16 @@ class Task:
 
         Raises
         ------
-        ModelError
+        DataError, ModelError
             Where there is no such model; it says without which cluster.
         """
         try:
             train = self.frame.loc[~rows]
             return self.predict(approach, self.filled(train, train), self.filled(train, self.frame.loc[rows]))
-        except ModelError as error:
+        except (DataError, ModelError) as error:
             out = [str(label) for label in self.frame.loc[rows, self.cluster].unique()]
             listed = ", ".join(out[:5]) + (", ..." if len(out) > 5 else "")
-            raise ModelError(f"without {self.cluster} {listed}: {error.message}", hint=error.hint) from None
+            raise type(error)(f"without {self.cluster} {listed}: {error.message}", hint=error.hint) from None
 
     def predict(
         self, approach: Approach, train: pd.DataFrame, test: pd.DataFrame
@@ -128,6 +138,17 @@ class Task:
         fit = self.regression(train, terms)
         known = _with_known_levels(self, train, test)
         return fit.predict(known)["estimate"].to_numpy(), terms
+
+
+def check_forest(task: Task) -> None:
+    """Refuse a formula that a forest cannot take, before anything is fitted.
+
+    Raises
+    ------
+    ModelError
+        Functions and products.
+    """
+    read_formula(f"{task.formula.response} ~ {' + '.join(task.moderators())}", task.frame.columns)
 
 
 def read_task(
@@ -154,6 +175,7 @@ def read_task(
         warnings.simplefilter("ignore", MixedfxWarning)
         whole = replace(parsed, fixed="1")
         used = rma_mv(whole, frame, vi=vi).design.rows.used
+    dropped = len(frame) - len(used)
     frame = frame.iloc[used].reset_index(drop=True)
     for name, given, known in (("forest", forest, FOREST), ("preselect", preselect, PRESELECT)):
         for key in given or {}:
@@ -170,10 +192,15 @@ def read_task(
         {"seed": seed, **(forest or {})},
         preselect or {},
         impute,
+        dropped,
     )
     if not task.moderators():
         raise ModelError("the formula has no moderators", hint="Write 'yi ~ x1 + x2 + (1 | study/esid)'.")
     names = columns_of(parsed, frame.columns)
+    absent = [name for name in names if name not in frame.columns]
+    if absent:
+        raise DataError(f"the data have no column '{absent[0]}'", hint=nearest(absent[0], frame.columns))
+    refuse_own_levels({name: frame[name] for name in _categories(task)}, frame[cluster], "cluster")
     if impute is None:
         refuse_missing(_plain(frame[list(names)]), 'Leave such rows or moderators out, or say impute="median".')
     with warnings.catch_warnings():

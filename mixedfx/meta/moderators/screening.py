@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.design.frame import to_pandas
+from mixedfx.design.frame import kind, to_pandas
 from mixedfx.errors import (
     FewClustersWarning,
     MissingModeratorsWarning,
@@ -36,7 +36,7 @@ from mixedfx.formula.names import quote
 from mixedfx.formula.parse import parse_formula
 from mixedfx.inference.robust_report import Robust
 from mixedfx.means.emmeans import emmeans
-from mixedfx.meta.moderators.features import columns_of, terms_of
+from mixedfx.meta.moderators.features import columns_of, refuse_own_levels, terms_of
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
 from mixedfx.meta.multivariate.rma_mv import rma_mv
 from mixedfx.meta.reading import kept
@@ -194,7 +194,7 @@ def screen_moderators(
     """
     check_level(level)
     path = _Path.read(formula, data, vi, cluster, blocks, always, threshold, {"level": level, **options})
-    path.say_missing()
+    path.check()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         fits, rows, passed = path.walk(True)
@@ -248,12 +248,16 @@ class _Path:
         random = " + ".join(str(part) for part in parsed.random)
         return cls(data, vi, cluster, parsed.response, random, terms, always, threshold, options)
 
-    def say_missing(self) -> None:
-        """Warn of moderators that are missing in some rows."""
+    def check(self) -> None:
+        """Refuse categories that name clusters, and warn of moderators that are missing in some rows."""
         frame = to_pandas(self.data)
         written = " + ".join(term for own in self.terms.values() for term in own)
         names = columns_of(parse_formula(f"y ~ {written}"), [str(name) for name in frame.columns])
-        counts = {name: int(frame[name].isna().sum()) for name in names if name in frame.columns}
+        names = [name for name in names if name in frame.columns]
+        if self.cluster in frame.columns:
+            levels = {name: frame[name] for name in names if kind(frame[name]) in ("text", "category")}
+            refuse_own_levels(levels, frame[self.cluster], "cluster")
+        counts = {name: int(frame[name].isna().sum()) for name in names}
         if any(counts.values()):
             listed = ", ".join(f"{name} in {count}" for name, count in counts.items() if count)
             warnings.warn(
