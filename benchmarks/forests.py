@@ -55,13 +55,17 @@ def speed(repeats):
                 permutation_importance(peer, X, y, n_repeats=again, random_state=seed)
     for name, values in found.items():
         cpu, wall = np.array(values).T
-        print(f"{name:40s} CPU {np.median(cpu):7.3f} s ({cpu.min():.3f} to {cpu.max():.3f}), wall {np.median(wall):7.3f}")
+        print(
+            f"{name:40s} CPU {np.median(cpu):7.3f} s ({cpu.min():.3f} to {cpu.max():.3f}), wall {np.median(wall):7.3f}"
+        )
     mine = np.array(found[f"metaforest, {JOBS} threads"])
     fit = np.array(found[f"scikit-learn, fit, {JOBS} threads"])
     for again in (1, 5):
         both = fit + np.array(found[f"scikit-learn, importance, n_repeats={again}"])
         cpu, wall = (both / mine).T
-        print(f"ratio, n_repeats={again}: CPU {np.median(cpu):.1f} (smallest {cpu.min():.1f}), wall {np.median(wall):.1f}")
+        print(
+            f"ratio, n_repeats={again}: CPU {np.median(cpu):.1f} (smallest {cpu.min():.1f}), wall {np.median(wall):.1f}"
+        )
 
 
 def compared(selection, folds, repeats):

@@ -86,7 +86,7 @@ def grow_tree(codes, levels, y, weight, key, salts, tried, smallest, feature, lo
             if y[rows[s]] != first:
                 pure = False
         feature[node], left[node], draws[node], total[node] = -1, -1, W, S
-        if W > smallest and not pure:
+        if smallest < W and not pure:
             drawn_features(keys[node], salts, hashes, drawn)
             best, chosen, below, above = -1.0, -1, 0, 0
             for t in range(tried):

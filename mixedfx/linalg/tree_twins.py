@@ -44,7 +44,7 @@ class Nodes(NamedTuple):
 
 
 def whole_numbers(y: Array, draws: int) -> tuple[Ints, float, float]:
-    """y as whole numbers of a unit around their mean, such that `draws` of them add up exactly in 64 bits.
+    """Y as whole numbers of a unit around their mean, such that `draws` of them add up exactly in 64 bits.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def grow_trees(
         W, S = np.add.reduceat(w, start), np.add.reduceat(total, start)
         varied = np.maximum.reduceat(y[row], start) > np.minimum.reduceat(y[row], start)
         tried_at = np.argsort(mixed(key[:, None] + salts[2:]), axis=1, kind="stable")[:, :tried]
-        feature, low, high = _best_cuts(codes, node, row, w, total, (W > smallest) & varied, W, S, tried_at, width)
+        feature, low, high = _best_cuts(codes, node, row, w, total, (smallest < W) & varied, W, S, tried_at, width)
         split = feature >= 0
         number = np.cumsum(split) - split  # of splits before, in all trees
         first = np.searchsorted(tree, np.arange(len(weights)))

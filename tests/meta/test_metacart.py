@@ -185,7 +185,7 @@ def grown_by_hand(y, v, variables, size, min_split, min_bucket):
                     if min(right.sum(), (mine & ~right).sum()) < min_bucket:
                         continue
                     Q = statistics(y, v, np.where(right, leaf.max() + 1, leaf))[1]
-                    if Q > best + 1e-9:
+                    if best + 1e-9 < Q:
                         edge = (order[cut - 1] + order[cut]) / 2 if one.levels is None else None
                         best, found = Q, (j, i, edge, left)
         if found is None:

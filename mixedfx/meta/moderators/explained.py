@@ -38,7 +38,15 @@ from mixedfx.errors import (
 )
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.moderators.checkpoint import Checkpoint
-from mixedfx.meta.moderators.left_out import APPROACHES, Approach, Selection, Task, check_forest, read_task, say_single_levels
+from mixedfx.meta.moderators.left_out import (
+    APPROACHES,
+    Approach,
+    Selection,
+    Task,
+    check_forest,
+    read_task,
+    say_single_levels,
+)
 from mixedfx.meta.moderators.screening import Blocks
 from mixedfx.meta.moderators.tuning import cluster_folds
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit

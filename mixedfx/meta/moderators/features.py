@@ -313,12 +313,13 @@ def refuse_own_levels(columns: Mapping[str, Any], clusters: Any, what: str) -> N
     DataError
         Where a moderator is one.
     """
+    of_row = pd.factorize(clusters)[0]
     for name, values in columns.items():
-        pairs = pd.DataFrame({"level": np.asarray(values, dtype=object), "cluster": np.asarray(clusters)}).dropna()
-        pairs = pairs.drop_duplicates()
-        if len(pairs) > 1 and pairs["level"].nunique() == len(pairs):
+        level, found = pd.factorize(values)  # -1 where missing
+        pairs = np.unique((level * (of_row.max() + 1) + of_row)[(level >= 0) & (of_row >= 0)])
+        if 1 < len(pairs) == len(found):
             raise DataError(
                 f"no two {what}s share a level of moderator '{name}', which has {len(pairs):,} in "
-                f"{pairs['cluster'].nunique():,} {what}s",
+                f"{len(np.unique(pairs % (of_row.max() + 1))):,} {what}s",
                 hint="It names them and predicts none that are left out: put levels together, or leave it out.",
             )

@@ -84,7 +84,9 @@ class ForestData:
             )
         coding = Coding(tuple(one for one in self.coding.moderators if one.name in names))
         names = list(coding.names)
-        return replace(self, coding=coding, values=self.values[names], raw=None if self.raw is None else self.raw[names])
+        return replace(
+            self, coding=coding, values=self.values[names], raw=None if self.raw is None else self.raw[names]
+        )
 
 
 def tau2_of(y: Array, vi: Array) -> float:
@@ -149,5 +151,14 @@ def read_data(formula: str | MixedFormula, data: Any, vi: Any, cluster: Any, imp
             "will hardly differ from one mean", FewEffectsWarning, outside(),
         )  # fmt: skip
     return ForestData(
-        y[used], variances[used], found, coding, codes.astype(np.intp), tuple(map(str, labels)), used, response, filling, raw
+        y[used],
+        variances[used],
+        found,
+        coding,
+        codes.astype(np.intp),
+        tuple(map(str, labels)),
+        used,
+        response,
+        filling,
+        raw,
     )
