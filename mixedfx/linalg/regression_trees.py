@@ -1,7 +1,7 @@
 """Compiled growth of regression trees, their predictions, and their errors after permutation.
 
-Formulas, the layout of a tree and the NumPy twins are those of `mixedfx.linalg.tree_twins`, which give the same trees to
-the last bit: sums are of whole numbers, so that the order of the rows does not matter, and ties are broken the same way.
+Formulas, the layout of a tree and the NumPy twins are those of `mixedfx.linalg.tree_twins`, which give the same trees
+to the last bit: sums are of whole numbers, so that the order of the rows does not matter, and ties are broken alike.
 """
 
 from __future__ import annotations

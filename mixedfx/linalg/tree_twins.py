@@ -1,4 +1,4 @@
-r"""Regression trees in NumPy: all nodes of a level, of many trees, at a time. Twins of `mixedfx.linalg.regression_trees`.
+r"""Regression trees in NumPy: all nodes of a level, of many trees, at a time; twins of the compiled loops.
 
 A tree divides rows that were drawn w_i times. At each node some features are tried, and the cut is made that reduces
 the squared deviations from the means of both parts most (Breiman et al. 1984, *Classification and Regression Trees*),
@@ -8,9 +8,10 @@ the squared deviations from the means of both parts most (Breiman et al. 1984, *
 halfway between two values. A node of `smallest` draws or fewer, or of one y, is a leaf; so is one whose tried features
 do not vary in it.
 
-Two things make a tree depend on nothing but data and key. y are whole numbers (`whole_numbers`), whose sums are exact in
-any order: equal divisions by different features tie exactly, and the feature tried first wins. And each node has a key of
-64 bits, a hash of its parent's; the features tried are those whose hashes with it are the smallest, without replacement.
+The loops of `mixedfx.linalg.regression_trees` grow the same trees, for two reasons. y are whole numbers
+(`whole_numbers`), whose sums are exact in any order: equal divisions by different features tie exactly, and the feature
+tried first wins. And each node has a key of 64 bits, a hash of its parent's; the features tried are those whose hashes
+with it are the smallest, without replacement.
 
 Nodes of a tree are numbered breadth first: feature (-1 of a leaf), the codes `low` and `high` of the values around the
 cut, `left` child (the right one is the next), draws W and total S.

@@ -5,9 +5,10 @@
     python -m tests.meta.fair_comparison thresholds 30 FOLDER
 
 Reviews of `mixedfx.datasets.simulate_review`: 1,109 effects in 191 studies, 43 moderators of which two to five have
-a tenth of the variance of true effects. Both approaches predict the same five parts of the studies. A comparison is fair
-where each has its own way of choosing among 43 moderators, without the studies left out: the regression screens by block
-in every fold (p below a tenth, no block always in, since methods are noise here), and a forest takes all moderators.
+a tenth of the variance of true effects. Both approaches predict the same five parts of the studies. A comparison is
+fair where each has its own way of choosing among 43 moderators, without the studies left out: the regression screens
+by block in every fold (p below a tenth, no block always in, since methods are noise here), and a forest takes all
+moderators.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python -m tests.meta.metacart_level 200 FOLDER      # prints the table; resumes from FOLDER
 
 Forty studies of one to three estimates, effects that studies share (tau .3 between, .15 within), three moderators
-of studies and two of estimates, none of which matters. *pruned*: the tree that cross-validation chooses (c = 1), a rejection
-only where it has a split. *two splits*: trees of two splits whatever cross-validation says. *chi square*: Q*_B of the
-latter as if the tree had been known.
+of studies and two of estimates, none of which matters. *pruned*: the tree that cross-validation chooses (c = 1), a
+rejection only where it has a split. *two splits*: trees of two splits whatever cross-validation says. *chi square*:
+Q*_B of the latter as if the tree had been known.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
     python -m tests.meta.moderators_found importance 100 FOLDER      # prints the table; resumes from FOLDER
     python -m tests.meta.moderators_found shadow 100 FOLDER
 
-*importance*: reviews of `mixedfx.datasets.simulate_review`, truth an interaction with a window of two moderators that
-differ within studies, a tenth of the variance of true effects; 500 trees on all 43 moderators. *shadow*: reviews without
-any truth. In one repeat a moderator of noise stays with a probability of at most 1 / (43 + 1), by the docstring of
-`mixedfx.meta.moderators.preselection`; with cutoff c = .5 it is kept in at most 2 / 44 of data sets.
+*importance*: reviews of `mixedfx.datasets.simulate_review`, truth an interaction with a window of two moderators
+that differ within studies, a tenth of the variance of true effects; 500 trees on all 43 moderators. *shadow*:
+reviews without any truth. In one repeat a moderator of noise stays with a probability of at most 1 / (43 + 1), by
+the docstring of `mixedfx.meta.moderators.preselection`; with cutoff c = .5 it is kept in at most 2 / 44 of data sets.
 """
 
 from __future__ import annotations
@@ -33,9 +33,12 @@ def ranks(index: int) -> list[dict]:
     noise = by.drop(list(truth.moderators))
     true = by[list(truth.moderators)]
     return [
-        {"above": int(true.min() > noise.max()), "noise": noise.max(), "which": noise.idxmax(), "median": noise.median(),
-         "negative": float((noise < 0).mean()), **{f"is {name}": value for name, value in true.items()},
-         **{f"above {name}": int(value > noise.max()) for name, value in true.items()}}
+        {
+            "above": int(true.min() > noise.max()), "noise": noise.max(), "which": noise.idxmax(),
+            "median": noise.median(), "negative": float((noise < 0).mean()),
+            **{f"is {name}": value for name, value in true.items()},
+            **{f"above {name}": int(value > noise.max()) for name, value in true.items()},
+        }
     ]  # fmt: skip
 
 

@@ -265,7 +265,7 @@ class TestLevelsOfOnePart:
         fold = cluster_folds(30, 3, 1)
         pair = np.flatnonzero(fold == 1)[:2]
         frame.loc[frame["study"].isin(pair), "place"] = "moon"
-        with pytest.warns(UnknownLevelWarning, match="one fold alone has a level .* 'moon' of place in fold 2"):
+        with pytest.warns(UnknownLevelWarning, match=r"one fold alone has a level .* 'moon' of place in fold 2"):
             found = mx.explained_heterogeneity(
                 "yi ~ weeks + place + (1 | study/esid)", frame, cluster="study", folds=3, seed=1,
                 forest={"n_trees": 3},

@@ -103,7 +103,7 @@ class TestTrees:
         np.testing.assert_allclose(forest.predicted, total / count, rtol=0, atol=1e-13)
 
     def test_with_every_column_tried_trees_are_those_of_scikit_learn(self):
-        """Continuous columns, one y a row: no ties but in nodes that columns divide alike, which min_node_size avoids."""
+        """Continuous columns: no ties but in nodes that columns divide alike, which min_node_size avoids."""
         rng = np.random.default_rng(6)
         X, y = rng.normal(size=(300, 4)), rng.normal(size=300)
         rows = draw_rows(np.ones(300), np.arange(300), rng)

@@ -6,8 +6,10 @@ meta-regression of all estimates, a "super moderator" (Williams et al. 2022), an
     R2 = 1 - sum of its variance components / sum of those of the model without moderators.
 
 Nothing keeps R2 from being negative: predictions of studies that were left out may be worse than one mean, and that is
-what this number is there to show. A slope of the super moderator below one says that predictions differ too much; one below
-zero, that they point the wrong way: then even a positive R2 explains nothing.
+what this number is there to show. A slope of the super moderator below one says that predictions differ too much; one
+below zero, that they point the wrong way: then even a positive R2 explains nothing. R2 is a noisy number where studies
+are few, and hard on predictions that are right within studies: the slope, which estimates within studies decide, then
+carries the noise between studies with it, and adds to the variance there. The squared error (`mse`) stands beside it.
 
 The same clusters are left out for the meta-regression and for the forest, so that the two R2 compare the models alone.
 Where moderators are selected on all data first (``selection="once"``), the studies left out have had their say in the
@@ -99,8 +101,8 @@ class ExplainedHeterogeneity(Shown):
         notes = []
         wrong = self.table.loc[self.table["slope"] < 0, "approach"].tolist()
         if wrong:
-            notes.append(("Note", f"slope below zero ({', '.join(wrong)}): predictions that point the wrong way explain "
-                                  "nothing, whatever R2 says"))  # fmt: skip
+            note = f"slope below zero ({', '.join(wrong)}): predictions that point the wrong way explain nothing"
+            notes.append(("Note", note))
         if self.dropped:
             notes.append(("Rows", f"{self.dropped:,} not used: they lack an estimate, its variance or a level"))
         facts = SummaryFacts(
@@ -158,9 +160,9 @@ def explained_heterogeneity(
     preselect
         Options of `MetaForest.preselect`, such as ``{"repeats": 100}``.
     unseen
-        Levels of a moderator that one cluster (or fold) alone has: with ``"reference"`` a regression without it predicts the
-        level whose coefficient is zero there (the reference level, or the last one where the reference level is the one
-        left out), with a warning; ``"refuse"``.
+        Levels of a moderator that one cluster (or fold) alone has: with ``"reference"`` a regression without it
+        predicts the level whose coefficient is zero there (the reference level, or the last one where the reference
+        level is the one left out), with a warning; ``"refuse"``.
     impute
         ``"median"``: a missing moderator gets the median, or the commonest level, of the clusters that a model is
         fitted to, for both approaches alike. None: missing moderators are refused.

@@ -13,8 +13,8 @@ Out of bag are the clusters that were not drawn. With err_b(x) the mean squared 
 the importance of a moderator is the mean over trees of err_b(moderator permuted among these rows) - err_b. All columns
 of a moderator are permuted together, so that a category has one importance and not one for each of its levels.
 
-Trees are grown on the rows that were drawn, each counting as often as it was drawn: so does the size of a node, as in the
-forests that MetaForest is built on, and a node whose tried features do not vary is a leaf as there.
+Trees are grown on the rows that were drawn, each counting as often as it was drawn: so does the size of a node, as in
+the forests that MetaForest is built on, and a node whose tried features do not vary is a leaf as there.
 """
 
 from __future__ import annotations
