@@ -224,7 +224,7 @@ class TestBadModerators:
 
     def test_a_moderator_that_varies_in_one_part_alone_is_said_with_the_part(self):
         frame = review().assign(rare=lambda d: 1.0 * (d["study"] == 4))
-        with pytest.raises(DataError, match="without study .*4.*: moderators that do not vary explain nothing: rare"):
+        with pytest.raises(DataError, match=r"without study .*4.*: moderators that do not vary explain nothing: rare"):
             mx.explained_heterogeneity(
                 "yi ~ rare + weeks + (1 | study/esid)", frame, cluster="study", folds=3, seed=1, approaches=["forest"]
             )

@@ -273,6 +273,18 @@ def test_picture(tmp_path):
     assert picture.save(tmp_path / "tree.png").stat().st_size > 5_000
 
 
+def test_rules_of_long_names_do_not_meet():
+    names = {"weeks": "number of weeks between the first and the last session of the intervention",
+             "setting": "whether the intervention takes place at home, in a clinic or at school"}  # fmt: skip
+    formula = "yi ~ " + " + ".join(f"`{name}`" for name in names.values())
+    tree = mx.metacart(formula, trials().rename(columns=names), cluster="study", seed=1)
+    assert tree.size == 2
+    axes = tree.plot().ax
+    axes.figure.canvas.draw()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in axes.texts]
+    assert [(a, b) for i, (a, one) in enumerate(boxes) for b, two in boxes[i + 1 :] if one.overlaps(two)] == []
+
+
 def test_options_are_checked():
     with pytest.raises(OptionError, match="50 folds of 40 clusters"):
         mx.metacart("yi ~ weeks", trials(), cluster="study", folds=50)

@@ -288,6 +288,42 @@ class TestPartialDependence:
             fit.plot("tree")  # pyright: ignore[reportArgumentType]
 
 
+LONG = {
+    "weeks": "number of weeks between the first and the last session of the intervention",
+    "setting": "whether the intervention takes place at home, in a clinic or at school",
+    "noise": "a number that was drawn by chance and has nothing to do with anything at all",
+}
+
+
+def overlaps(texts):
+    """Pairs of texts whose boxes meet, in pixels of the drawn picture."""
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    return [(a, b) for i, (a, one) in enumerate(boxes) for b, two in boxes[i + 1 :] if one.overlaps(two)]
+
+
+@pytest.mark.parametrize("count", [3, 12, 43])
+def test_labels_of_importance_do_not_meet_and_all_moderators_of_a_large_review_are_drawn(count):
+    from mixedfx.plots.importance import importance
+
+    names = [f"{LONG['noise']} {i}" if i % 2 else f"n{i}" for i in range(count)]
+    axes = importance(pd.DataFrame({"moderator": names, "importance": np.linspace(1, -0.1, count)}))
+    axes.figure.canvas.draw()
+    assert len(axes.get_yticklabels()) == count
+    assert overlaps(axes.get_yticklabels()) == []
+    inside = axes.figure.bbox
+    assert all(inside.x0 <= label.get_window_extent().x0 for label in axes.get_yticklabels())
+
+
+def test_long_names_stay_inside_their_panels():
+    frame = trials().rename(columns=LONG)
+    fit = mx.metaforest("yi ~ " + " + ".join(f"`{name}`" for name in LONG.values()), frame, n_trees=10, seed=1)
+    figure = fit.plot("partial").figure
+    figure.canvas.draw()
+    labels = [axes.xaxis.label for axes in figure.axes]
+    assert overlaps(labels) == []
+    assert all(figure.bbox.x0 <= one.get_window_extent().x0 <= figure.bbox.x1 for one in labels)
+
+
 class TestTuning:
     def test_the_best_combination_comes_first_and_makes_the_forest(self):
         tuned = mx.tune_metaforest(
