@@ -10,10 +10,10 @@ same five parts of the studies. A comparison is fair where each has its own way 
 the studies left out: the regression screens by block in every fold (p below a tenth, no block always in, since methods
 are noise here), and a forest takes all moderators.
 
-R2 can compare them where effects stand alone. In 191 studies it mostly asks how well the means of studies are predicted,
-of which there are 191 and no more: predictions that are right within studies take variance away there, and the slope
-that they call for carries their noise between studies into the variance between. So the squared error and the correlation
-with the true means stand beside R2.
+R2 can compare them where effects stand alone. In 191 studies it mostly asks how well the means of studies are
+predicted, of which there are 191 and no more: predictions that are right within studies take variance away there, and
+the slope that they call for carries their noise between studies into the variance between. So the squared error and the
+correlation with the true means stand beside R2.
 """
 
 from __future__ import annotations

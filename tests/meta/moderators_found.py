@@ -1,18 +1,21 @@
 """How often forests put true moderators above noise, and how often shuffled copies let noise pass.
 
-    python -m tests.meta.moderators_found importance 100 FOLDER      # prints the table; resumes from FOLDER
+    python -m tests.meta.moderators_found importance-alone 100 FOLDER      # prints the table; resumes from FOLDER
+    python -m tests.meta.moderators_found importance 30 FOLDER
     python -m tests.meta.moderators_found shadow 100 FOLDER
 
-*importance*: reviews of `mixedfx.datasets.simulate_review`, truth an interaction with a window of two moderators
-that differ within studies, a tenth of the variance of true effects; 500 trees on all 43 moderators. *shadow*:
-reviews without any truth. In one repeat a moderator of noise stays with a probability of at most 1 / (43 + 1), by
-the docstring of `mixedfx.meta.moderators.preselection`; with cutoff c = .5 it is kept in at most 2 / 44 of data sets.
+*importance*: reviews of `mixedfx.datasets.simulate_review`, truth an interaction with a window of two moderators that
+differ within studies, a tenth of the variance of true effects, 1,109 effects in 191 studies or (*alone*) each in a
+study of its own; 500 trees on all 43 moderators. *shadow*: reviews without any truth. In one repeat a moderator of
+noise stays with a probability of at most 1 / (43 + 1), by the docstring of `mixedfx.meta.moderators.preselection`; with
+cutoff c = .5 it is kept in at most 2 / 44 of data sets.
 """
 
 from __future__ import annotations
 
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -24,9 +27,9 @@ from tests.resumable import resumed
 FORMULA = f"yi ~ {' + '.join(MODERATORS)}"
 
 
-def ranks(index: int) -> list[dict]:
+def ranks(studies: int, index: int) -> list[dict]:
     """The largest rank of a true moderator, the largest importance of noise, and that of each true one."""
-    review, truth = mx.datasets.simulate_review(FIRST + index, "windows")
+    review, truth = mx.datasets.simulate_review(FIRST + index, "windows", studies=studies)
     options = {**FOREST, "n_trees": 500}
     table = mx.metaforest(FORMULA, review, cluster="study", seed=index, **options).importance
     by = table.set_index("moderator")["importance"]
@@ -52,7 +55,7 @@ def shadows(index: int) -> list[dict]:
     return [{"stays": table["share"].mean(), "kept": table["keep"].mean(), "any": int(table["keep"].any())}]
 
 
-STUDIES = {"importance": ranks, "shadow": shadows}
+STUDIES = {"importance-alone": partial(ranks, 1109), "importance": partial(ranks, 191), "shadow": shadows}
 
 
 def study(name: str, count: int, folder: Path) -> pd.DataFrame:
