@@ -117,6 +117,10 @@ class RowsDroppedWarning(MixedfxWarning):
     """Rows with a weight of zero were left out."""
 
 
+class MissingModeratorsWarning(MixedfxWarning):
+    """Moderators are missing in some rows, so that models of different moderators rest on different rows."""
+
+
 class UnweightedRowsWarning(MixedfxWarning):
     """New responses of a weighted fit were predicted without weights of their own, as rows of weight 1."""
 

@@ -12,6 +12,8 @@ from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, fold, literal, new_
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LONG = 40  # characters of an axis label in a line
+
 
 def dependence(
     table: pd.DataFrame, points: pd.DataFrame, *, xlabel: str, ylabel: str = "effect", title: str = "",
@@ -69,7 +71,7 @@ def dependence(
     else:
         axes.fill_between(place, low, high, color=COLOURS[0], alpha=0.15, lw=0)
         axes.plot(place, mean, color=COLOURS[0], linewidth=1.5)
-    axes.set_xlabel(literal(xlabel), fontsize=FONT)
+    axes.set_xlabel(literal(fold(xlabel, LONG)), fontsize=FONT)
     axes.set_ylabel(ylabel, fontsize=FONT)
     if title:
         axes.set_title(literal(title), fontsize=FONT, loc="left")
@@ -107,8 +109,8 @@ def dependence_map(table: pd.DataFrame, names: tuple[str, str], *, title: str = 
         shown = np.unique(np.linspace(0, len(values) - 1, min(len(values), 6)).astype(int))
         words = [f"{values[i]:.3g}" if not isinstance(values[i], str) else fold(values[i], 14) for i in shown]
         axis.set_ticks(shown + 0.5, [literal(word) for word in words], fontsize=FONT - 1)
-    axes.set_xlabel(literal(first), fontsize=FONT)
-    axes.set_ylabel(literal(second), fontsize=FONT)
+    axes.set_xlabel(literal(fold(first, LONG)), fontsize=FONT)
+    axes.set_ylabel(literal(fold(second, LONG)), fontsize=FONT)
     key = axes.figure.colorbar(drawn, ax=axes)  # pyright: ignore[reportAttributeAccessIssue]
     key.set_label("mean prediction", fontsize=FONT)
     key.ax.tick_params(labelsize=FONT - 1)

@@ -12,7 +12,7 @@ from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, LINE_OF_TEXT, fold,
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST = 40
+MOST = 50
 
 
 def importance(
@@ -23,7 +23,7 @@ def importance(
     Parameters
     ----------
     table
-        `name` and importance, the largest first; at most the first 40 rows are drawn.
+        `name` and importance, the largest first; at most the first 50 rows are drawn.
     name
         Column of the labels.
     xlabel
@@ -41,18 +41,20 @@ def importance(
     """
     shown = table.head(MOST)
     values = shown["importance"].to_numpy(dtype=np.float64)
-    height = max(1.2, LINE_OF_TEXT * 1.35 * len(shown) + 0.6)
+    labels = [literal(fold(str(label), 32)) for label in shown[name]]
+    lines = np.array([0.35 + 1 + label.count("\n") for label in labels])  # that a label takes, with what parts them
+    height = max(1.2, LINE_OF_TEXT * lines.sum() + 0.6)
     axes = new_axes(1.2 * COLUMN, height) if ax is None else ax
     plain(axes)
-    y = np.arange(len(shown))[::-1]
+    y = lines.sum() - np.cumsum(lines) + lines / 2
     axes.axvline(0.0, color=GREY, linewidth=0.8)
     axes.hlines(y, 0.0, values, color=GREY, linewidth=0.8)
     positive = values > 0
     axes.plot(values[positive], y[positive], "o", color=COLOURS[0], markersize=4.5)
     axes.plot(values[~positive], y[~positive], "o", color=COLOURS[0], markerfacecolor="white", markersize=4.5)
-    axes.set_yticks(y, [literal(fold(str(label), 32)) for label in shown[name]])
+    axes.set_yticks(y, labels)
     axes.set_xlabel(xlabel, fontsize=FONT)
-    axes.set_ylim(-0.7, len(shown) - 0.3)
+    axes.set_ylim(-0.2, lines.sum() + 0.2)
     if len(table) > MOST:
         axes.set_title(f"the first {MOST} of {len(table)}", fontsize=FONT, loc="left")
     return axes

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mixedfx.plots.style import COLOURS, COLUMN, FAINT, FONT, GREY, fold, literal, new_axes
+from mixedfx.plots.style import COLOURS, COLUMN, FAINT, FONT, GREY, LINE_OF_TEXT, fold, literal, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+UNIT = 0.62  # inches of a unit of height, that of the boxes of the leaves
+WIDTH = 18  # characters of a line of a rule
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,12 @@ def tree(branches: Sequence[Branch], leaves: pd.DataFrame, *, ylabel: str = "eff
     ['weeks <= 12', 'weeks > 12']
     """
     count = len(leaves)
-    order, depth = _layout(branches)
-    levels = max(depth.values(), default=0)
-    axes = new_axes(max(1.1 * COLUMN, 1.25 * count), 1.6 + 0.55 * max(levels, 1)) if ax is None else ax
+    order, gaps = _layout(branches)
+    top = 1.0 + sum(gaps)
+    axes = new_axes(max(1.1 * COLUMN, 1.25 * count), UNIT * (top + 0.9) + 0.1) if ax is None else ax
     axes.set_axis_off()
     place = {leaf: x for x, leaf in enumerate(order)}
-    top = 1.0 + 0.9 * max(levels, 1)
-    _draw(axes, branches, place, top)
+    _draw(axes, branches, place, top, gaps)
     low, high = float(leaves["conf_low"].to_numpy().min()), float(leaves["conf_high"].to_numpy().max())
     span = max(high - low, 1e-12)
 
@@ -63,8 +65,8 @@ def tree(branches: Sequence[Branch], leaves: pd.DataFrame, *, ylabel: str = "eff
         return 0.1 + 0.8 * (value - low) / span
 
     if low <= 0.0 <= high:
-        axes.axhline(up(0.0), color=GREY, linewidth=0.8)
-        axes.text(-0.62, up(0.0), "0", fontsize=FONT - 1, ha="right", va="center")
+        axes.hlines(up(0.0), -0.5, count - 0.5, color=GREY, linewidth=0.8)
+        axes.text(-0.55, up(0.0), "0", fontsize=FONT - 1, ha="right", va="center")
     for row in leaves.to_dict("records"):
         x = place[int(row["leaf"])]
         axes.fill_between([x - 0.45, x + 0.45], 0.0, 1.0, color=FAINT, lw=0, zorder=0)
@@ -78,31 +80,35 @@ def tree(branches: Sequence[Branch], leaves: pd.DataFrame, *, ylabel: str = "eff
     return axes
 
 
-def _layout(branches: Sequence[Branch]) -> tuple[list[int], dict[int, int]]:
-    """Leaves from left to right, and how deep each lies."""
-    order, depth = [0], {0: 0}
+def _layout(branches: Sequence[Branch]) -> tuple[list[int], list[float]]:
+    """Leaves from left to right, and the height of each level of divisions, by the lines of its longest rule."""
+    order, depth, lines = [0], {0: 0}, [1]
     for number, branch in enumerate(branches, 1):
         order.insert(order.index(branch.leaf) + 1, number)
-        depth[branch.leaf] = depth[number] = depth[branch.leaf] + 1
-    return order, depth
+        level = depth[branch.leaf]
+        depth[branch.leaf] = depth[number] = level + 1
+        lines += [1] * (level + 1 - len(lines))
+        lines[level] = max(lines[level], *(fold(words, WIDTH).count("\n") + 1 for words in (branch.left, branch.right)))
+    return order, [max(0.9, 0.35 + most * LINE_OF_TEXT / UNIT) for most in lines]
 
 
-def _draw(axes: Axes, branches: Sequence[Branch], place: dict[int, int], top: float) -> None:
+def _draw(axes: Axes, branches: Sequence[Branch], place: dict[int, int], top: float, gaps: Sequence[float]) -> None:
     """Lines and rules from the top down: each division divides what a leaf was at that time."""
-    height: dict[int, float] = {0: top}
+    height, depth = {0: top}, {0: 0}
     parts: dict[int, list[int]] = {0: list(range(len(branches) + 1))}
     for number, branch in enumerate(branches, 1):
         whole = parts[branch.leaf]
         right = _descendants(branches, number)
         left = [leaf for leaf in whole if leaf not in right]
-        y = height[branch.leaf]
+        y, level = height[branch.leaf], depth[branch.leaf]
+        below = y - gaps[level]
         x = float(np.mean([place[leaf] for leaf in whole]))
         for part, words, leaf in ((left, branch.left, branch.leaf), (right, branch.right, number)):
             to = float(np.mean([place[one] for one in part]))
-            axes.plot([x, to, to], [y, y, y - 0.9 if len(part) > 1 else 1.0], color=GREY, linewidth=0.9)
-            axes.text(to, y - 0.08, literal(fold(words, 18)), fontsize=FONT - 1, ha="center", va="top",
+            axes.plot([x, to, to], [y, y, below if len(part) > 1 else 1.0], color=GREY, linewidth=0.9)
+            axes.text(to, y - 0.08, literal(fold(words, WIDTH)), fontsize=FONT - 1, ha="center", va="top",
                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0})  # fmt: skip
-            parts[leaf], height[leaf] = part, y - 0.9
+            parts[leaf], height[leaf], depth[leaf] = part, below, level + 1
 
 
 def _descendants(branches: Sequence[Branch], number: int) -> list[int]:

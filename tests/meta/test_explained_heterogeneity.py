@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,16 @@ import pandas as pd
 import pytest
 
 import mixedfx as mx
-from mixedfx.errors import DataError, ModelError, OptionError, SingleClusterWarning, UnknownLevelWarning
+from mixedfx.errors import (
+    DataError,
+    MissingModeratorsWarning,
+    ModelError,
+    OptionError,
+    SingleClusterWarning,
+    UnknownLevelWarning,
+)
+from mixedfx.meta.moderators.screening import passing
+from mixedfx.meta.moderators.tuning import cluster_folds
 
 ASSINK = pd.read_csv(Path(__file__).parents[1] / "reference" / "meta" / "assink2016.csv")
 BLOCKS = {"methods": ["design"], "treatment": ["weeks", "place"], "units": ["grade"]}
@@ -132,7 +142,149 @@ class TestLeftOut:
             )
 
 
+class TestMissing:
+    def holes(self):
+        frame = review()
+        frame.loc[[2, 40], "weeks"] = np.nan
+        frame.loc[7, "place"] = None
+        return frame
+
+    def test_they_are_told_by_moderator_and_nothing_is_dropped_in_silence(self):
+        with pytest.raises(DataError, match="missing in some of 90 rows: weeks in 2, place in 1") as told:
+            mx.explained_heterogeneity("yi ~ weeks + place + (1 | study/esid)", self.holes(), cluster="study")
+        assert 'impute="median"' in str(told.value)
+
+    def test_on_request_they_get_the_medians_of_the_training_rows_under_both_approaches(self):
+        frame = self.holes()
+        found = mx.explained_heterogeneity(
+            "yi ~ weeks + place + (1 | study/esid)", frame, cluster="study", impute="median", folds=3, seed=1,
+            forest={"n_trees": 5},
+        )  # fmt: skip
+        fold = cluster_folds(30, 3, 1)[frame["study"]]
+        for f in range(3):
+            train = frame[fold != f]
+            values = {"weeks": train["weeks"].median(), "place": train["place"].mode()[0]}
+            fit = mx.rma_mv("yi ~ weeks + place + (1 | study/esid)", train.fillna(values))
+            expected = fit.predict(frame[fold == f].fillna(values))["estimate"].to_numpy()
+            np.testing.assert_allclose(found.predictions["regression"][fold == f], expected, rtol=1e-10)
+            forest = mx.metaforest("yi ~ weeks + place", train.fillna(values), cluster="study", n_trees=5, seed=1)
+            expected = forest.predict(frame[fold == f].fillna(values))
+            np.testing.assert_array_equal(found.predictions["forest"][fold == f], expected)
+
+    def test_folds_of_tuning_and_pruning_fill_in_by_themselves(self):
+        frame = self.holes()
+        fold = cluster_folds(30, 3, 1)[frame["study"]]
+        tuned = mx.tune_metaforest(
+            "yi ~ weeks", frame, cluster="study", weights=["uniform"], mtry=[1], min_node_size=[5], folds=3, n_trees=5,
+            impute="median", seed=1,
+        )  # fmt: skip
+        squares = np.empty(len(frame))
+        for f in range(3):
+            median = frame["weeks"][fold != f].median()
+            train, test = (frame[side].fillna({"weeks": median}) for side in (fold != f, fold == f))
+            forest = mx.metaforest("yi ~ weeks", train, cluster="study", weights="uniform", mtry=1, n_trees=5, seed=1)
+            squares[fold == f] = (test["yi"] - forest.predict(test)) ** 2
+        assert tuned.table["rmse"][0] == pytest.approx(np.sqrt(squares.mean()), rel=1e-12)
+        tree = mx.metacart("yi ~ weeks", frame, cluster="study", impute="median", folds=3, seed=1)
+        assert tree.predict(frame)[2] == tree.predict(frame.assign(weeks=frame["weeks"].median()))[2]
+
+    def test_blocks_with_missing_moderators_say_so(self):
+        with pytest.warns(MissingModeratorsWarning, match="weeks in 2, place in 1 of 90 rows") as said:
+            found = mx.screen_moderators(
+                "yi ~ 1 + (1 | study/esid)", self.holes(), cluster="study", blocks=BLOCKS, always="methods"
+            )
+        assert "models of blocks rest on different rows" in str(said[0].message)
+        assert found.table.set_index("moderator").loc["weeks", "k"] == 87
+
+
+class TestBadModerators:
+    @pytest.mark.parametrize(
+        ("formula", "changes", "error", "words"),
+        [
+            ("yi ~ one + weeks", {"one": 3.0}, ModelError, "one: constant, as the intercept is"),
+            ("yi ~ one + weeks", {"one": "a"}, ModelError, "one: has the one level 'a'"),
+            ("yi ~ weeks", {"study": 1}, ModelError, "all estimates are of one level of 'study'"),
+            ("yi ~ title + weeks", {"title": lambda d: d["study"].map("t{}".format)}, DataError,
+             "no two clusters share a level of moderator 'title', which has 30 in 30 clusters"),
+            ("yi ~ weeks", {"weeks": lambda d: d["weeks"].round(1).astype(str)}, DataError,
+             "'weeks' is text that reads as numbers"),
+            ("yi ~ weeks", {"weeks": lambda d: d["weeks"].where(d.index != 3, np.inf)}, DataError, "infinite"),
+            ("yi ~ wekks", {}, DataError, "no column 'wekks'"),
+            ("yi ~ log(weeks + 10)", {}, ModelError, r"^'log\(weeks \+ 10\)' is not a column"),
+            ("yi ~ rare + weeks", {"rare": lambda d: 1.0 * (d["study"] == 4)}, ModelError,
+             "without study .*: moderators say the same"),
+        ],
+    )  # fmt: skip
+    def test_are_refused_in_words(self, formula, changes, error, words):
+        with pytest.raises(error, match=words):
+            mx.explained_heterogeneity(
+                f"{formula} + (1 | study/esid)", review().assign(**changes), cluster="study", folds=3, seed=1,
+                forest={"n_trees": 3},
+            )  # fmt: skip
+
+    def test_a_moderator_that_varies_in_one_part_alone_is_said_with_the_part(self):
+        frame = review().assign(rare=lambda d: 1.0 * (d["study"] == 4))
+        with pytest.raises(DataError, match=r"without study .*4.*: moderators that do not vary explain nothing: rare"):
+            mx.explained_heterogeneity(
+                "yi ~ rare + weeks + (1 | study/esid)", frame, cluster="study", folds=3, seed=1, approaches=["forest"]
+            )
+
+    def test_blocks_refuse_them_too(self):
+        frame = review().assign(title=lambda d: d["study"].map("t{}".format), one=3.0)
+        for name, error, words in (
+            ("title", DataError, "no two clusters share a level"),
+            ("one", ModelError, "one: constant"),
+            ("wekks", DataError, "no column 'wekks'"),
+        ):
+            with pytest.raises(error, match=words):
+                mx.screen_moderators(
+                    "yi ~ 1 + (1 | study/esid)", frame, cluster="study", blocks={"a": [name], "b": ["weeks"]}
+                )
+        with pytest.raises(ModelError, match="one cluster carries no information"):
+            mx.screen_moderators(
+                "yi ~ 1 + (1 | esid)", review().assign(study=1), cluster="study", blocks={"a": ["weeks"]}
+            )
+
+    def test_rows_without_an_estimate_and_predictions_that_point_the_wrong_way_are_said(self):
+        frame = review()
+        frame.loc[:2, "yi"] = np.nan
+        found = mx.explained_heterogeneity(
+            "yi ~ grade + (1 | study/esid)", frame, cluster="study", approaches=["regression"], folds=3, seed=1
+        )
+        assert found.dropped == 3
+        assert len(found.predictions) == 87
+        assert "3 not used" in repr(found)
+        assert ("point the wrong way" in repr(found)) == (found.table["slope"].iloc[0] < 0)
+        turned = replace(found, table=found.table.assign(slope=-0.2))
+        assert "slope below zero (regression)" in repr(turned)
+
+
+class TestLevelsOfOnePart:
+    def test_a_level_of_two_studies_in_one_fold_is_told_by_the_fold(self):
+        frame = review()
+        fold = cluster_folds(30, 3, 1)
+        pair = np.flatnonzero(fold == 1)[:2]
+        frame.loc[frame["study"].isin(pair), "place"] = "moon"
+        with pytest.warns(UnknownLevelWarning, match=r"one fold alone has a level .* 'moon' of place in fold 2"):
+            found = mx.explained_heterogeneity(
+                "yi ~ weeks + place + (1 | study/esid)", frame, cluster="study", folds=3, seed=1,
+                forest={"n_trees": 3},
+            )  # fmt: skip
+        assert np.isfinite(found.predictions[["regression", "forest"]].to_numpy()).all()
+        with pytest.raises(DataError, match="one fold alone"):
+            mx.explained_heterogeneity(
+                "yi ~ weeks + place + (1 | study/esid)", frame, cluster="study", folds=3, seed=1, unseen="refuse"
+            )
+
+
 class TestScreening:
+    def test_in_folds_the_same_moderators_pass(self):
+        for always in ("methods", None):
+            kept = mx.screen_moderators(
+                "yi ~ 1 + (1 | study/esid)", review(), cluster="study", blocks=BLOCKS, always=always
+            ).kept
+            assert passing("yi ~ 1 + (1 | study/esid)", review(), "vi", "study", BLOCKS, always, 0.10) == kept
+
     def found(self):
         return mx.screen_moderators(
             "yi ~ 1 + (1 | study/esid)", review(), cluster="study", blocks=BLOCKS, always="methods"
@@ -201,7 +353,7 @@ class TestScreening:
 
 
 class TestSimulator:
-    @pytest.mark.parametrize("kind", ["thresholds", "linear", "none"])
+    @pytest.mark.parametrize("kind", ["thresholds", "windows", "linear", "none"])
     def test_shape_and_share(self, kind):
         frame, truth = mx.datasets.simulate_review(5, kind)
         assert frame.shape == (1109, 47)

@@ -166,6 +166,95 @@ def test_errors_are_those_of_clusters_left_out_and_the_smallest_tree_near_the_be
     assert mx.metacart("yi ~ weeks + setting", frame, cluster="study", seed=1, folds=4, c=0.0).size >= tree.size
 
 
+def grown_by_hand(y, v, variables, size, min_split, min_bucket):
+    """Leaf rules of 0 to `size` splits, each found by trying every cut; what a rule does to new rows."""
+    rules, leaf = [], np.zeros(len(y), dtype=int)
+    while len(rules) < size:
+        best, found = -np.inf, None
+        for j in np.unique(leaf):
+            mine = leaf == j
+            if mine.sum() < min_split:
+                continue
+            for i, one in enumerate(variables):
+                order = list(np.unique(one.values[mine]))
+                if one.levels is not None:
+                    order.sort(key=lambda c, mine=mine, one=one: y[mine & (one.values == c)].mean())
+                for cut in range(1, len(order)):
+                    left = set(order[:cut])
+                    right = mine & ~np.isin(one.values, list(left))
+                    if min(right.sum(), (mine & ~right).sum()) < min_bucket:
+                        continue
+                    Q = statistics(y, v, np.where(right, leaf.max() + 1, leaf))[1]
+                    if best + 1e-9 < Q:
+                        edge = (order[cut - 1] + order[cut]) / 2 if one.levels is None else None
+                        best, found = Q, (j, i, edge, left)
+        if found is None:
+            break
+        rules.append(found)
+        leaf = divided_by([found], variables, leaf)
+    return rules
+
+
+def divided_by(rules, variables, leaf):
+    leaf = leaf.copy()
+    for j, i, edge, left in rules:
+        values = variables[i].values
+        right = values > edge if edge is not None else ~np.isin(values, list(left))
+        leaf[(leaf == j) & right] = leaf.max() + 1
+    return leaf
+
+
+def part_of(variables, rows):
+    return [Variable(one.name, one.values[rows], one.levels) for one in variables]
+
+
+def test_pruning_is_that_of_trees_grown_by_hand_without_each_fold():
+    from mixedfx.meta.moderators.metacart import variables_of
+    from mixedfx.meta.moderators.tuning import cluster_folds
+
+    frame = trials(seed=9).head(48)
+    tree = mx.metacart("yi ~ weeks + setting", frame, cluster="study", seed=3, folds=3, max_splits=3)
+    data, variables = tree.data, variables_of(tree.data)
+    fold = cluster_folds(24, 3, 3)[data.clusters]
+    squares = np.empty((4, 48))
+    for f in range(3):
+        train, test = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
+        y, v, inside, outside = data.y[train], data.vi[train], part_of(variables, train), part_of(variables, test)
+        rules = grown_by_hand(y, v, inside, 3, 6, 3)
+        for size in range(4):
+            leaf = divided_by(rules[:size], inside, np.zeros(len(train), dtype=int))
+            w = 1 / (v + statistics(y, v, leaf)[0])
+            means = np.array([np.average(y[leaf == j], weights=w[leaf == j]) for j in range(leaf.max() + 1)])
+            new = divided_by(rules[:size], outside, np.zeros(len(test), dtype=int))
+            squares[size, test] = (data.y[test] - means[new]) ** 2
+    total = np.sum((data.y - data.y.mean()) ** 2)
+    np.testing.assert_allclose(tree.cross_validation["error"], squares.sum(axis=1) / total, rtol=1e-10)
+    se = np.sqrt(np.sum((squares - squares.mean(axis=1, keepdims=True)) ** 2, axis=1)) / total
+    np.testing.assert_allclose(tree.cross_validation["se"], se, rtol=1e-10)
+    error = squares.sum(axis=1) / total
+    best = int(np.argmin(error))
+    assert tree.size == np.flatnonzero(error <= error[best] + se[best])[0] > 0
+
+
+def test_the_permutation_p_is_the_share_of_trees_grown_by_hand_on_shuffled_moderators():
+    from mixedfx.meta.moderators.metacart import variables_of
+    from mixedfx.meta.moderators.preselection import shuffled
+
+    frame = trials(seed=9).head(48)
+    tree = mx.metacart("yi ~ weeks + setting", frame, cluster="study", seed=3, max_splits=2, permutations=12)
+    assert tree.size > 0
+    rng, reached = np.random.default_rng(3), []
+    for _ in range(12):
+        rows = shuffled(tree.data.clusters, rng)
+        for c in range(24):  # a cluster gets the moderators of one cluster
+            assert len(np.unique(tree.data.clusters[rows[tree.data.clusters == c]])) == 1
+        moved = part_of(variables_of(tree.data), rows)
+        rules = grown_by_hand(tree.data.y, tree.data.vi, moved, tree.size, 6, 3)
+        reached.append(statistics(tree.data.y, tree.data.vi, divided_by(rules, moved, np.zeros(48, dtype=int)))[1])
+    np.testing.assert_allclose(tree.permutations, reached, rtol=1e-9)
+    assert tree.p_value == (1 + np.sum(np.array(reached) >= tree.Q)) / 13
+
+
 def test_noise_is_not_divided():
     rng = np.random.default_rng(3)
     frame = trials().assign(yi=rng.normal(0, 0.3, 80))
@@ -182,6 +271,18 @@ def test_picture(tmp_path):
     words = [text.get_text() for text in picture.ax.texts]
     assert "weeks <= 12.5" in words
     assert picture.save(tmp_path / "tree.png").stat().st_size > 5_000
+
+
+def test_rules_of_long_names_do_not_meet():
+    names = {"weeks": "number of weeks between the first and the last session of the intervention",
+             "setting": "whether the intervention takes place at home, in a clinic or at school"}  # fmt: skip
+    formula = "yi ~ " + " + ".join(f"`{name}`" for name in names.values())
+    tree = mx.metacart(formula, trials().rename(columns=names), cluster="study", seed=1)
+    assert tree.size == 2
+    axes = tree.plot().ax
+    axes.figure.canvas.draw()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in axes.texts]
+    assert [(a, b) for i, (a, one) in enumerate(boxes) for b, two in boxes[i + 1 :] if one.overlaps(two)] == []
 
 
 def test_options_are_checked():

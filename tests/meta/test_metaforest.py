@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import stats
+from sklearn.tree import DecisionTreeRegressor
 
 import mixedfx as mx
 from mixedfx.errors import DataError, FewEffectsWarning, ModelError, OptionError, UnknownLevelWarning
+from mixedfx.linalg.tree_twins import permutations
 from mixedfx.meta.moderators.features import read_coding, read_formula
-from mixedfx.meta.moderators.forest import Growth, draw_rows, grow_forest, new_tree
+from mixedfx.meta.moderators.forest import Growth, draw_rows, grow_forest
 from mixedfx.meta.moderators.forest_data import draw_weights, tau2_of
+from mixedfx.meta.moderators.trees import Sample
 
 
 def trials(seed: int = 1, studies: int = 60, each: int = 3) -> pd.DataFrame:
@@ -75,24 +82,82 @@ class TestDraws:
 
 
 class TestTrees:
-    def test_predictions_are_those_of_the_trees_of_scikit_learn_on_the_rows_drawn(self):
+    def test_a_forest_is_the_mean_of_trees_on_the_rows_drawn(self):
         rng = np.random.default_rng(5)
         X, y = rng.normal(size=(80, 5)), rng.normal(size=80)
         growth = Growth(n_trees=15, mtry=2, min_node_size=4)
         weights, clusters = np.ones(80), np.arange(80)
         forest = grow_forest(X, y, weights, clusters, growth, 7)
         total, count, whole = np.zeros(80), np.zeros(80), np.zeros(80)
+        sample = Sample.of(X, y, 80)
         for stream in np.random.SeedSequence(7).spawn(15):  # by hand
             draws = np.random.default_rng(stream)
             rows = draw_rows(weights, clusters, draws)
-            tree = new_tree(2, 4, int(draws.integers(2**31 - 1))).fit(X[rows], y[rows])
+            key = draws.integers(2**64 - 1, size=1, dtype=np.uint64, endpoint=True)
+            tree = sample.grow(np.bincount(rows, minlength=80)[None], key, 2, 4, False)
             out = ~np.isin(np.arange(80), rows)
             total[out] += tree.predict(X[out])
             count += out
             whole += tree.predict(X) / 15
-        # the features are rounded to single precision by scikit-learn too: the same splits, the same means
-        np.testing.assert_allclose(forest.predict(X), whole, rtol=0, atol=1e-12)
-        np.testing.assert_allclose(forest.predicted, total / count, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(forest.predict(X), whole, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(forest.predicted, total / count, rtol=0, atol=1e-13)
+
+    def test_with_every_column_tried_trees_are_those_of_scikit_learn(self):
+        """Continuous columns: no ties but in nodes that columns divide alike, which min_node_size avoids."""
+        rng = np.random.default_rng(6)
+        X, y = rng.normal(size=(300, 4)), rng.normal(size=300)
+        rows = draw_rows(np.ones(300), np.arange(300), rng)
+        key = np.array([1], dtype=np.uint64)
+        mine = Sample.of(X, y, 300).grow(np.bincount(rows, minlength=300)[None], key, 4, 20, False)
+        peer = DecisionTreeRegressor(min_samples_split=21).fit(X[rows], y[rows])
+        # scikit-learn rounds features to single precision: rows that lie between two thresholds would differ
+        np.testing.assert_allclose(mine.predict(X), peer.predict(X), rtol=0, atol=1e-12)
+        assert len(mine.feature) == peer.tree_.node_count
+
+    def test_errors_out_of_bag_are_those_of_trees_of_scikit_learn_on_the_same_draws(self):
+        """Columns that never are constant in a node, so that both try one column a node; three standard errors."""
+        rng = np.random.default_rng(8)
+        X = rng.normal(size=(150, 3))
+        y, rows, differences = X[:, 0] + rng.normal(size=150), np.arange(150), []
+        for seed in range(6):
+            forest = grow_forest(X, y, np.ones(150), rows, Growth(100, 1, 5), seed)
+            total, count = np.zeros(150), np.zeros(150)
+            for stream in np.random.SeedSequence(seed).spawn(100):
+                drawn = draw_rows(np.ones(150), rows, np.random.default_rng(stream))
+                tree = DecisionTreeRegressor(max_features=1, min_samples_split=6, random_state=seed)
+                out = ~np.isin(rows, drawn)
+                total[out] += tree.fit(X[drawn], y[drawn]).predict(X[out])
+                count += out
+            errors = [np.mean((y - one) ** 2) for one in (forest.predicted, total / count)]
+            differences.append(errors[0] - errors[1])
+        assert abs(np.mean(differences)) < 3 * np.std(differences, ddof=1) / np.sqrt(6)
+        assert np.abs(differences).max() < 0.1 * np.var(y)
+
+    def test_compiled_loops_grow_the_same_forest(self):
+        frame = trials()
+        data = mx.metaforest("yi ~ weeks + setting + noise", frame, cluster="study", n_trees=2, seed=1).data
+        weights = draw_weights("random", data.vi, 0.1)
+        one, two = (
+            grow_forest(
+                data.X, data.y, weights, data.clusters, Growth(30), 3, data.coding.columns, jobs, compiled=compiled
+            )
+            for compiled, jobs in ((False, 1), (True, 2))
+        )
+        np.testing.assert_array_equal(one.trees.threshold, two.trees.threshold)
+        np.testing.assert_array_equal(one.out, two.out)
+        # sums over trees and rows in another order
+        np.testing.assert_allclose(one.predicted, two.predicted, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(one.importance, two.importance, rtol=0, atol=1e-13)
+
+    def test_small_forests_compile_nothing(self):
+        code = (
+            "import sys, numpy as np, pandas as pd, mixedfx as mx; r = np.random.default_rng(1);"
+            "f = pd.DataFrame({'yi': r.normal(size=40), 'x': r.normal(size=40), 'z': r.normal(size=40), 'vi': 0.1});"
+            "print(mx.metaforest('yi ~ x + z', f, n_trees=50, seed=1).r2_oob, 'numba' in sys.modules,"
+            "'sklearn' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.split()[1:] == ["False", "False"]
 
     def test_threads_and_importance_do_not_change_predictions(self):
         frame = trials()
@@ -119,17 +184,25 @@ class TestImportance:
         for b, stream in enumerate(np.random.SeedSequence(9).spawn(12)):
             rng = np.random.default_rng(stream)
             draw_rows(weights, data.clusters, rng)
-            rng.integers(2**31 - 1)
+            rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True)
             tree, out = fit.forest.trees[b], fit.forest.out[b]
+            order = permutations(rng.random((3, int(out.sum()))))
             before = np.mean((data.y[out] - tree.predict(data.X[out])) ** 2)
             for j, columns in enumerate(data.coding.columns):
-                if not set(columns) & set(tree.tree_.feature):
+                if not set(columns) & set(tree.feature):
                     continue
                 moved = data.values[out].copy()
                 name = data.coding.names[j]
-                moved[name] = moved[name].to_numpy()[rng.permutation(out.sum())]
+                moved[name] = moved[name].to_numpy()[order[j]]
                 rise[b, j] = np.mean((data.y[out] - tree.predict(data.coding.features(moved))) ** 2) - before
         np.testing.assert_allclose(fit.forest.importance, rise.mean(axis=0), atol=1e-12)
+
+    def test_a_forest_without_importance_says_so_and_shows_itself(self):
+        fit = mx.metaforest("yi ~ weeks + noise", trials(), n_trees=10, seed=1, importance=False)
+        assert fit.importance["importance"].isna().all()
+        assert "Permutation importance" not in repr(fit)
+        with pytest.raises(OptionError, match="grown without importance"):
+            fit.plot()
 
     def test_what_matters_is_above_noise_and_a_category_is_reported_once(self):
         table = mx.metaforest("yi ~ weeks + setting + noise", trials(), cluster="study", n_trees=150, seed=2).importance
@@ -215,6 +288,42 @@ class TestPartialDependence:
             fit.plot("tree")  # pyright: ignore[reportArgumentType]
 
 
+LONG = {
+    "weeks": "number of weeks between the first and the last session of the intervention",
+    "setting": "whether the intervention takes place at home, in a clinic or at school",
+    "noise": "a number that was drawn by chance and has nothing to do with anything at all",
+}
+
+
+def overlaps(texts):
+    """Pairs of texts whose boxes meet, in pixels of the drawn picture."""
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    return [(a, b) for i, (a, one) in enumerate(boxes) for b, two in boxes[i + 1 :] if one.overlaps(two)]
+
+
+@pytest.mark.parametrize("count", [3, 12, 43])
+def test_labels_of_importance_do_not_meet_and_all_moderators_of_a_large_review_are_drawn(count):
+    from mixedfx.plots.importance import importance
+
+    names = [f"{LONG['noise']} {i}" if i % 2 else f"n{i}" for i in range(count)]
+    axes = importance(pd.DataFrame({"moderator": names, "importance": np.linspace(1, -0.1, count)}))
+    axes.figure.canvas.draw()
+    assert len(axes.get_yticklabels()) == count
+    assert overlaps(axes.get_yticklabels()) == []
+    inside = axes.figure.bbox
+    assert all(inside.x0 <= label.get_window_extent().x0 for label in axes.get_yticklabels())
+
+
+def test_long_names_stay_inside_their_panels():
+    frame = trials().rename(columns=LONG)
+    fit = mx.metaforest("yi ~ " + " + ".join(f"`{name}`" for name in LONG.values()), frame, n_trees=10, seed=1)
+    figure = fit.plot("partial").figure
+    figure.canvas.draw()
+    labels = [axes.xaxis.label for axes in figure.axes]
+    assert overlaps(labels) == []
+    assert all(figure.bbox.x0 <= one.get_window_extent().x0 <= figure.bbox.x1 for one in labels)
+
+
 class TestTuning:
     def test_the_best_combination_comes_first_and_makes_the_forest(self):
         tuned = mx.tune_metaforest(
@@ -296,6 +405,48 @@ class TestReading:
             mx.metaforest("yi ~ weeks", frame, weights="v")  # pyright: ignore[reportArgumentType]
         with pytest.warns(FewEffectsWarning, match="12 estimates are few for a forest"):
             mx.metaforest("yi ~ weeks", frame.head(12), n_trees=5, seed=1)
+
+    @pytest.mark.parametrize(
+        ("name", "values", "words", "hint"),
+        [
+            ("when", pd.date_range("2001-01-01", periods=180, freq="W"), "'when' is a date", "Give the year"),
+            ("weeks", [str(i % 9) for i in range(180)], r"'weeks' is text that reads as numbers \('0', '1', '2'\)",
+             r"write C\(weeks\)"),
+            ("title", [f"trial {i // 3}" for i in range(180)], "no two clusters share a level of moderator 'title', "
+             "which has 60 in 60 clusters", "put levels together"),
+            ("weeks", [np.inf, *range(179)], "infinite in some rows: weeks", "finite"),
+            ("weeks", [np.nan] * 180, "do not vary explain nothing: weeks", "Leave them out"),
+        ],
+    )  # fmt: skip
+    def test_what_is_no_moderator_is_refused_in_words(self, name, values, words, hint):
+        frame = trials().assign(**{name: values})
+        for verb in (mx.metaforest, mx.metacart, mx.tune_metaforest):
+            with pytest.raises(DataError, match=words) as told:
+                verb(f"yi ~ noise + {name}", frame, cluster="study")
+            assert re.search(hint, str(told.value))
+
+    def test_numbers_as_text_are_levels_where_that_is_said_or_there_are_two(self):
+        frame = trials().assign(code=[str(i % 4) for i in range(180)], yes=[str(i % 2) for i in range(180)])
+        fit = mx.metaforest("yi ~ C(code) + yes", frame, cluster="study", n_trees=3, seed=1)
+        assert [one.levels for one in fit.data.coding.moderators] == [("0", "1", "2", "3"), ("0", "1")]
+
+    def test_one_study_is_refused_by_every_verb(self):
+        frame = trials().assign(study="a")
+        for verb in (mx.metaforest, mx.metacart, mx.tune_metaforest):
+            with pytest.raises(DataError, match="1 cluster cannot be split into drawn and left out"):
+                verb("yi ~ weeks", frame, cluster="study")
+        with pytest.raises(DataError, match="1 estimate cannot be split"):
+            mx.metaforest("yi ~ weeks", trials().head(1))
+
+    def test_text_of_polars_is_the_same_forest(self):
+        frame = trials()
+        frame.loc[3, "setting"] = None
+        one, two = (
+            mx.metaforest("yi ~ setting + weeks", data, cluster="study", impute="median", n_trees=10, seed=1)
+            for data in (frame, pl.from_pandas(frame))
+        )
+        np.testing.assert_array_equal(one.forest.predicted, two.forest.predicted)
+        assert one.data.coding == two.data.coding
 
     def test_an_unknown_level_is_said_and_is_none_of_those_known(self):
         frame = trials()

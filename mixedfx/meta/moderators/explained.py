@@ -6,7 +6,10 @@ meta-regression of all estimates, a "super moderator" (Williams et al. 2022), an
     R2 = 1 - sum of its variance components / sum of those of the model without moderators.
 
 Nothing keeps R2 from being negative: predictions of studies that were left out may be worse than one mean, and that is
-what this number is there to show. A slope of the super moderator below one says that predictions differ too much.
+what this number is there to show. A slope of the super moderator below one says that predictions differ too much; one
+below zero, that they point the wrong way: then even a positive R2 explains nothing. R2 is a noisy number where studies
+are few, and hard on predictions that are right within studies: the slope, which estimates within studies decide, then
+carries the noise between studies with it, and adds to the variance there. The squared error (`mse`) stands beside it.
 
 The same clusters are left out for the meta-regression and for the forest, so that the two R2 compare the models alone.
 Where moderators are selected on all data first (``selection="once"``), the studies left out have had their say in the
@@ -37,7 +40,15 @@ from mixedfx.errors import (
 )
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.meta.moderators.checkpoint import Checkpoint
-from mixedfx.meta.moderators.left_out import APPROACHES, Approach, Selection, Task, read_task
+from mixedfx.meta.moderators.left_out import (
+    APPROACHES,
+    Approach,
+    Selection,
+    Task,
+    check_forest,
+    read_task,
+    say_single_levels,
+)
 from mixedfx.meta.moderators.screening import Blocks
 from mixedfx.meta.moderators.tuning import cluster_folds
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
@@ -67,6 +78,8 @@ class ExplainedHeterogeneity(Shown):
         What was left out in turn.
     level
         Of the intervals.
+    dropped
+        Rows of the data that are not used, for want of an estimate, its variance or a level of a random term.
     """
 
     table: pd.DataFrame
@@ -75,6 +88,7 @@ class ExplainedHeterogeneity(Shown):
     selection: Selection
     cluster: str
     level: float
+    dropped: int = 0
 
     def content(self) -> SummaryContent:
         """What is shown."""
@@ -84,11 +98,18 @@ class ExplainedHeterogeneity(Shown):
             "nested": f"anew without each {self.cluster}",
         }
         clusters = self.predictions[self.cluster].nunique()
+        notes = []
+        wrong = self.table.loc[self.table["slope"] < 0, "approach"].tolist()
+        if wrong:
+            note = f"slope below zero ({', '.join(wrong)}): predictions that point the wrong way explain nothing"
+            notes.append(("Note", note))
+        if self.dropped:
+            notes.append(("Rows", f"{self.dropped:,} not used: they lack an estimate, its variance or a level"))
         facts = SummaryFacts(
             (("Predictions", f"of {clusters:,} levels of {self.cluster} by models fitted without them"),
              ("R2", "share by which the predictions as the only moderator reduce the variance of true effects; "
                     "negative where they add to it"),
-             ("Selection", words[self.selection]))
+             ("Selection", words[self.selection]), *notes)
         )  # fmt: skip
         shown = self.table.drop(columns=[c for c in self.table.columns if bool(self.table[c].isna().all())])
         return SummaryContent("Heterogeneity explained out of sample", (frame_table(shown, "By approach"), facts))
@@ -108,6 +129,7 @@ def explained_heterogeneity(
     forest: Mapping[str, Any] | None = None,
     preselect: Mapping[str, Any] | None = None,
     unseen: Literal["reference", "refuse"] = "reference",
+    impute: Literal["median"] | None = None,
     folds: int | None = None,
     bootstrap: int = 0,
     level: float = 0.95,
@@ -138,9 +160,12 @@ def explained_heterogeneity(
     preselect
         Options of `MetaForest.preselect`, such as ``{"repeats": 100}``.
     unseen
-        Levels of a moderator that one cluster alone has: with ``"reference"`` a regression without it predicts the
-        level whose coefficient is zero there (the reference level, or the last one where the reference level is the one
-        left out), with a warning; ``"refuse"``.
+        Levels of a moderator that one cluster (or fold) alone has: with ``"reference"`` a regression without it
+        predicts the level whose coefficient is zero there (the reference level, or the last one where the reference
+        level is the one left out), with a warning; ``"refuse"``.
+    impute
+        ``"median"``: a missing moderator gets the median, or the commonest level, of the clusters that a model is
+        fitted to, for both approaches alike. None: missing moderators are refused.
     folds
         Leave out the clusters in so many parts instead of one by one, which takes less time; None: each by itself.
     bootstrap
@@ -161,7 +186,8 @@ def explained_heterogeneity(
     Raises
     ------
     DataError
-        Fewer than three clusters; with ``unseen="refuse"`` a level of a moderator that one cluster alone has.
+        Fewer than three clusters; missing moderators, by name; with ``unseen="refuse"`` a level of a moderator that one
+        cluster alone has.
     ModelError
         Moderators that are combinations of others without some cluster.
 
@@ -189,15 +215,20 @@ def explained_heterogeneity(
     for approach in approaches:
         check_option("approaches", approach, APPROACHES)
     check_option("unseen", unseen, ("reference", "refuse"))
+    check_option("impute", impute, (None, "median"))
     check_count("bootstrap", bootstrap, 0)
     check_level(level)
     task = read_task(
-        formula, data, vi, cluster, selection, blocks, always, threshold, forest, preselect, seed, unseen
+        formula, data, vi, cluster, selection, blocks, always, threshold, forest, preselect, seed, impute
     )  # fmt: skip
+    if "forest" in approaches:
+        check_forest(task)
     codes, labels = _parts(task, folds, seed)
+    say_single_levels(task, codes, labels if folds else [f"{cluster} {label}" for label in labels], unseen)
     if selection == "once":
         with _quiet():
-            task.once.update({approach: task.chosen(approach, task.frame) for approach in approaches})
+            whole = task.filled(task.frame, task.frame)
+            task.once.update({approach: task.chosen(approach, whole) for approach in approaches})
     found = {approach: np.full(len(codes), np.nan) for approach in approaches}
     chosen: dict[str, list[tuple[str, ...]]] = {approach: [] for approach in approaches}
     saved = Checkpoint.at(checkpoint, task, seed, folds)
@@ -270,7 +301,8 @@ def _answer(
             inside = np.nan
             if approach == "regression" and task.selection == "none":
                 null = _variance(task.regression(task.frame, ()))
-                inside = 1.0 - _variance(task.regression(task.frame, task.moderators())) / null if null > 0 else np.nan
+                whole = task.regression(task.filled(task.frame, task.frame), task.moderators())
+                inside = 1.0 - _variance(whole) / null if null > 0 else np.nan
             number = float(np.mean([len(terms) for terms in chosen[approach]]))
             mse = float(np.mean((y - predictions) ** 2))
             rows.append((approach, r2, low, high, slope, se, mse, number, inside))
@@ -281,7 +313,7 @@ def _answer(
     columns = ["approach", "r2", "conf_low", "conf_high", "slope", "std_error", "mse", "moderators", "r2_in_sample"]
     predictions = pd.DataFrame({task.cluster: task.frame[task.cluster], "yi": y, **found})
     return ExplainedHeterogeneity(
-        pd.DataFrame(rows, columns=columns), predictions, shares, task.selection, task.cluster, level
+        pd.DataFrame(rows, columns=columns), predictions, shares, task.selection, task.cluster, level, task.dropped
     )  # fmt: skip
 
 

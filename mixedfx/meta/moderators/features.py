@@ -7,6 +7,7 @@ interactions itself. So a formula here is a list of columns, and everything else
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -16,13 +17,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.expressions import columns_read
-from mixedfx.design.frame import column, kind, nearest, plain
+from mixedfx.design.frame import column, examples, kind, nearest, plain
 from mixedfx.errors import DataError, ModelError, UnknownLevelWarning, outside
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
 from mixedfx.formula.parse import expand_dot, parse_formula
 
 Array = NDArray[np.float64]
+
+
+IMPUTE = 'Leave such rows or moderators out, or say impute="median" (within training rows).'
 
 
 @dataclass(frozen=True)
@@ -189,11 +193,20 @@ def read_coding(frame: pd.DataFrame, names: tuple[str, ...], categorical: frozen
     Raises
     ------
     DataError
-        A moderator with one value.
+        A moderator with one value, of dates, or of text that reads as numbers.
     """
     out, constant = [], []
     for name in names:
         values = _present(frame, name)
+        if kind(values) == "time":
+            raise DataError(
+                f"moderator '{name}' is a date", hint="Give the year, or the days since some date, as a number."
+            )
+        if kind(values) == "text" and name not in categorical and values.nunique() > 2 and _reads_as_numbers(values):
+            raise DataError(
+                f"moderator '{name}' is text that reads as numbers ({examples(values)})",
+                hint=f"Make it numbers, or write C({quote(name)}) for levels without an order.",
+            )
         if name in categorical or kind(values) != "number":
             texts = set(_texts(values))
             ordered = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else sorted(texts)
@@ -208,6 +221,10 @@ def read_coding(frame: pd.DataFrame, names: tuple[str, ...], categorical: frozen
             f"moderators that do not vary explain nothing: {', '.join(constant)}", hint="Leave them out of the formula."
         )
     return Coding(tuple(out))
+
+
+def _reads_as_numbers(values: pd.Series) -> bool:
+    return bool(pd.to_numeric(pd.Series(_texts(values).unique(), dtype=object), errors="coerce").notna().all())
 
 
 def _present(frame: pd.DataFrame, name: str) -> pd.Series:
@@ -262,8 +279,8 @@ class Filling:
         return out
 
 
-def refuse_missing(values: pd.DataFrame) -> None:
-    """Say which moderators are missing and how often.
+def refuse_missing(values: pd.DataFrame, hint: str = IMPUTE) -> None:
+    """Say which moderators are missing and how often, or infinite.
 
     Raises
     ------
@@ -273,7 +290,36 @@ def refuse_missing(values: pd.DataFrame) -> None:
     counts = {name: int(values[name].isna().to_numpy().sum()) for name in values.columns}
     if any(counts.values()):
         listed = ", ".join(f"{name} in {count}" for name, count in counts.items() if count)
-        raise DataError(
-            f"moderators are missing in some of {len(values)} rows: {listed}",
-            hint='Leave such rows or moderators out, or say impute="median" (within training rows).',
-        )
+        raise DataError(f"moderators are missing in some of {len(values)} rows: {listed}", hint=hint)
+    endless = [name for name in values.columns if values[name].dtype == np.float64 and np.isinf(values[name]).any()]
+    if endless:
+        raise DataError(f"moderators are infinite in some rows: {', '.join(endless)}", hint="Give finite numbers.")
+
+
+def refuse_own_levels(columns: Mapping[str, Any], clusters: Any, what: str) -> None:
+    """A category whose levels all are of one cluster each names the clusters, and says nothing of those left out.
+
+    Parameters
+    ----------
+    columns
+        Categories by name, (n,) values.
+    clusters
+        (n,) what is left out together.
+    what
+        What that is, in the singular.
+
+    Raises
+    ------
+    DataError
+        Where a moderator is one.
+    """
+    of_row = pd.factorize(clusters)[0]
+    for name, values in columns.items():
+        level, found = pd.factorize(values)  # -1 where missing
+        pairs = np.unique((level * (of_row.max() + 1) + of_row)[(level >= 0) & (of_row >= 0)])
+        if 1 < len(pairs) == len(found):
+            raise DataError(
+                f"no two {what}s share a level of moderator '{name}', which has {len(pairs):,} in "
+                f"{len(np.unique(pairs % (of_row.max() + 1))):,} {what}s",
+                hint="It names them and predicts none that are left out: put levels together, or leave it out.",
+            )

@@ -13,24 +13,27 @@ Out of bag are the clusters that were not drawn. With err_b(x) the mean squared 
 the importance of a moderator is the mean over trees of err_b(moderator permuted among these rows) - err_b. All columns
 of a moderator are permuted together, so that a category has one importance and not one for each of its levels.
 
-Trees are scikit-learn's, grown on the rows that were drawn (repeated as often as drawn), so that the size of a node
-counts draws, as in the forests that MetaForest is built on.
+Trees are grown on the rows that were drawn, each counting as often as it was drawn: so does the size of a node, as in
+the forests that MetaForest is built on, and a node whose tried features do not vary is a leaf as there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.errors import MissingPackageError
+from mixedfx.meta.moderators.trees import COMPILED_FROM, Sample, Trees
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
+
+BLOCK = 10  # trees that compiled loops grow between two reports
+ENTRIES = 200_000  # rows times trees that grow together without them
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Forest:
     Attributes
     ----------
     trees
-        Fitted scikit-learn trees.
+        As arrays.
     out
         (B, n) whether a row was out of bag.
     predicted
@@ -72,47 +75,74 @@ class Forest:
         (m,) mean rise of the squared error by permutation of each moderator; NaN where it was not asked for.
     """
 
-    trees: tuple[Any, ...]
+    trees: Trees
     out: NDArray[np.bool_]
     predicted: Array
     importance: Array
 
     def predict(self, X: Array) -> Array:
         """(m,) mean prediction of all trees for features (m, c)."""
-        features = np.ascontiguousarray(X, dtype=np.float32)
-        total = np.zeros(len(features))
-        for tree in self.trees:
-            total += tree.tree_.predict(features)[:, 0]
-        return total / len(self.trees)
+        return self.trees.predict(X)
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Bootstrap samples: clusters first, then rows within them.
+
+    Attributes
+    ----------
+    order
+        (n,) rows, those of one cluster together.
+    sizes, starts
+        (C,) rows of each cluster, and where they begin in that order.
+    shares
+        (C,) cumulative probabilities of the clusters.
+    within
+        (n,) cumulative weights of the rows in that order.
+    before, sums
+        (C,) weights of the rows before each cluster, and in it.
+    """
+
+    order: Rows
+    sizes: Rows
+    starts: Rows
+    shares: Array
+    within: Array
+    before: Array
+    sums: Array
+
+    @classmethod
+    def of(cls, weights: Array, clusters: Rows) -> Draws:
+        """From positive weights (n,) and the codes of the clusters (n,), 0 to C - 1."""
+        order, sizes = np.argsort(clusters, kind="stable"), np.bincount(clusters)
+        sums, within = np.bincount(clusters, weights), np.cumsum(weights[order])
+        mean = sums / sizes
+        starts = np.cumsum(sizes) - sizes
+        return cls(order, sizes, starts, np.cumsum(mean / mean.sum()), within, np.cumsum(sums) - sums, sums)
+
+    def rows(self, rng: np.random.Generator) -> Rows:
+        """The rows of one sample."""
+        chosen = np.searchsorted(self.shares[:-1], rng.random(len(self.sizes)), side="right")
+        picked = np.repeat(chosen, self.sizes[chosen])
+        at = np.searchsorted(self.within, self.before[picked] + rng.random(len(picked)) * self.sums[picked], "right")
+        first = self.starts[picked]
+        return self.order[np.clip(at, first, first + self.sizes[picked] - 1)]  # sums are rounded
+
+    @property
+    def most(self) -> int:
+        """A sample has no more rows."""
+        return len(self.sizes) * int(self.sizes.max())
 
 
 def draw_rows(weights: Array, clusters: Rows, rng: np.random.Generator) -> Rows:
-    """The rows of one bootstrap sample: clusters first, then rows within them.
-
-    Parameters
-    ----------
-    weights
-        (n,) positive.
-    clusters
-        (n,) codes 0 to C - 1.
-    """
-    order = np.argsort(clusters, kind="stable")
-    sizes = np.bincount(clusters)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    sums = np.bincount(clusters, weights)
-    mean = sums / sizes
-    chosen = np.searchsorted(np.cumsum(mean / mean.sum())[:-1], rng.random(len(sizes)), side="right")
-    within = np.cumsum(weights[order])
-    before = np.concatenate([[0.0], np.cumsum(sums)[:-1]])
-    picked = np.repeat(chosen, sizes[chosen])
-    at = np.searchsorted(within, before[picked] + rng.random(len(picked)) * sums[picked], side="right")
-    at = np.clip(at, starts[picked], starts[picked] + sizes[picked] - 1)  # rounding of the cumulative sums
-    return order[at]
+    """The rows of one bootstrap sample, see `Draws`."""
+    return Draws.of(weights, clusters).rows(rng)
 
 
 def grow_forest(
     X: Array, y: Array, weights: Array, clusters: Rows, growth: Growth, seed: int | np.random.SeedSequence,
     moderators: Sequence[Rows] | None = None, n_jobs: int = 1, told: Callable[[int], None] | None = None,
+    compiled: bool | None = None,
 ) -> Forest:  # fmt: skip
     """Grow a forest.
 
@@ -134,85 +164,74 @@ def grow_forest(
         Threads.
     told
         Called with the number of trees that are done.
+    compiled
+        Whether by compiled loops, which give the same; by default where there is enough to do.
     """
-    features = np.ascontiguousarray(X, dtype=np.float32)
-    streams = (
-        np.random.SeedSequence(seed).spawn(growth.n_trees) if isinstance(seed, int) else seed.spawn(growth.n_trees)
-    )
+    draws = Draws.of(weights, clusters)
+    sample = Sample.of(X, y, draws.most)
+    tried = growth.tried(X.shape[1])
+    loops = growth.n_trees * len(y) * tried >= COMPILED_FROM if compiled is None else compiled
+    owner = np.zeros(X.shape[1], dtype=np.int64)
+    for j, columns in enumerate(moderators or ()):
+        owner[columns] = j
+    m = 0 if moderators is None else len(moderators)
+    streams = np.random.SeedSequence(seed) if isinstance(seed, int) else seed
+    streams = streams.spawn(growth.n_trees)
+    size = BLOCK if loops else max(1, ENTRIES // len(y))
+    blocks = [streams[first : first + size] for first in range(0, len(streams), size)]
 
-    def one(stream: np.random.SeedSequence) -> tuple[Any, NDArray[np.bool_], Array, Array]:
-        return _one_tree(features, y, weights, clusters, growth, np.random.default_rng(stream), moderators)
+    def one(block: Sequence[np.random.SeedSequence]) -> _Block:
+        return _grown(sample, draws, clusters, tried, growth.min_node_size, owner, m, block, loops)
 
-    found = []
-    if n_jobs == 1:
-        for stream in streams:
-            found.append(one(stream))
+    found: list[_Block] = []
+    with ThreadPoolExecutor(n_jobs) if n_jobs > 1 else nullcontext() as pool:
+        for part in map(one, blocks) if pool is None else pool.map(one, blocks):
+            found.append(part)
             if told is not None:
-                told(len(found))
-    else:
-        with ThreadPoolExecutor(n_jobs) as pool:
-            for part in pool.map(one, streams):
-                found.append(part)
-                if told is not None:
-                    told(len(found))
-    out = np.stack([part[1] for part in found])
-    totals, counts = np.sum([part[2] for part in found], axis=0), out.sum(axis=0)
+                told(min(len(found) * size, growth.n_trees))
+    out = np.concatenate([part.out for part in found])
+    totals, counts = np.sum([part.predicted for part in found], axis=0), out.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         predicted = np.where(counts > 0, totals / counts, np.nan)
-    importance = np.mean([part[3] for part in found], axis=0)
-    return Forest(tuple(part[0] for part in found), out, predicted, importance)
+    importance = np.sum([part.rise for part in found], axis=0) / growth.n_trees
+    return Forest(Trees.joined([part.trees for part in found]), out, predicted, importance)
 
 
-def new_tree(mtry: int, min_node_size: int, seed: int) -> Any:
-    """A tree of scikit-learn's that is not grown yet.
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Some trees: out of bag (b, n), sums of their predictions there (n,) and of their rises of the error (m,)."""
 
-    Raises
-    ------
-    MissingPackageError
-        Without scikit-learn.
-    """
-    try:
-        from sklearn.tree import DecisionTreeRegressor
-    except ImportError:
-        raise MissingPackageError(
-            "forests need scikit-learn, which is not installed", hint="Install mixedfx with its extra 'learn'."
-        ) from None
-    return DecisionTreeRegressor(max_features=mtry, min_samples_split=min_node_size + 1, random_state=seed)
+    trees: Trees
+    out: NDArray[np.bool_]
+    predicted: Array
+    rise: Array
 
 
-def _one_tree(
-    X: NDArray[np.float32], y: Array, weights: Array, clusters: Rows, growth: Growth, rng: np.random.Generator,
-    moderators: Sequence[Rows] | None,
-) -> tuple[Any, NDArray[np.bool_], Array, Array]:  # fmt: skip
-    rows = draw_rows(weights, clusters, rng)
-    tree = new_tree(growth.tried(X.shape[1]), growth.min_node_size, int(rng.integers(2**31 - 1)))
-    tree.fit(X[rows], y[rows], check_input=False)
-    drawn = np.zeros(int(clusters.max()) + 1, dtype=bool)
-    drawn[clusters[rows]] = True
-    out = ~drawn[clusters]
-    predicted = np.zeros(len(y))
-    importance = np.full(0 if moderators is None else len(moderators), np.nan)
-    if out.any():
-        predicted[out] = tree.tree_.predict(X[out])[:, 0]
-        if moderators is not None:
-            importance = _rise(tree.tree_, X[out], y[out], predicted[out], moderators, rng)
-    elif moderators is not None:
-        importance = np.zeros(len(moderators))
-    return tree, out, predicted, importance
-
-
-def _rise(
-    tree: Any, X: NDArray[np.float32], y: Array, predicted: Array, moderators: Sequence[Rows], rng: np.random.Generator
-) -> Array:  # fmt: skip
-    """(m,) rise of the mean squared error on rows out of bag by permuting each moderator."""
-    splits = set(np.unique(tree.feature).tolist())
-    used = [j for j, columns in enumerate(moderators) if not splits.isdisjoint(columns.tolist())]
-    rise = np.zeros(len(moderators))
-    if not used:
-        return rise
-    permuted = np.repeat(X[None], len(used), axis=0)
-    for copy, j in zip(permuted, used, strict=True):
-        copy[:, moderators[j]] = X[np.ix_(rng.permutation(len(X)), moderators[j])]
-    again = tree.predict(permuted.reshape(-1, X.shape[1]))[:, 0].reshape(len(used), len(X))
-    rise[used] = ((y - again) ** 2).mean(axis=1) - ((y - predicted) ** 2).mean()
-    return rise
+def _grown(
+    sample: Sample, draws: Draws, clusters: Rows, tried: int, smallest: int, owner: Rows, m: int,
+    streams: Sequence[np.random.SeedSequence], loops: bool,
+) -> _Block:  # fmt: skip
+    if loops:
+        from mixedfx.linalg.regression_trees import left_out_errors
+    else:
+        from mixedfx.linalg.tree_twins import left_out_errors
+    n, generators = len(sample.y), [np.random.default_rng(stream) for stream in streams]
+    drawn = np.empty((len(streams), n), dtype=np.int64)
+    keys = np.empty(len(streams), dtype=np.uint64)
+    for b, rng in enumerate(generators):
+        drawn[b] = np.bincount(draws.rows(rng), minlength=n)
+        keys[b] = rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True)
+    trees = sample.grow(drawn, keys, tried, smallest, loops)
+    out, total, rise = np.zeros((len(streams), n), dtype=bool), np.zeros(n), np.zeros(m)
+    for b, rng in enumerate(generators):
+        seen = np.bincount(clusters, drawn[b]) > 0
+        out[b] = ~seen[clusters]
+        rows = np.flatnonzero(out[b])
+        moved = rng.random((m, len(rows)))
+        predicted, own, one = np.zeros(n), np.zeros(m), trees[b]
+        left_out_errors(
+            one.feature, one.threshold, one.left, one.value, sample.X, sample.y, rows, owner, moved, predicted, own
+        )
+        total += predicted
+        rise += own
+    return _Block(trees, out, total, rise)

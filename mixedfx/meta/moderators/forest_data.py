@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from mixedfx.design.frame import to_pandas
 from mixedfx.errors import DataError, FewEffectsWarning, OptionError, outside
 from mixedfx.formula.mixed_formula import MixedFormula
-from mixedfx.meta.moderators.features import Coding, Filling, read_coding, read_formula, refuse_missing
+from mixedfx.meta.moderators.features import (
+    Coding,
+    Filling,
+    read_coding,
+    read_formula,
+    refuse_missing,
+    refuse_own_levels,
+)
 from mixedfx.meta.moderators.forest import Array
 from mixedfx.meta.reading import kept, numbers, values
 from mixedfx.meta.univariate.heterogeneity import find_estimator
@@ -47,6 +54,8 @@ class ForestData:
         What y is called.
     filling
         What stood in for missing moderators; None where that was not asked for.
+    raw
+        The moderators before, from which parts of the data are filled in by themselves; None as well.
     """
 
     y: Array
@@ -58,6 +67,7 @@ class ForestData:
     used: NDArray[np.intp]
     response: str
     filling: Filling | None
+    raw: pd.DataFrame | None = None
 
     @cached_property
     def X(self) -> Array:
@@ -73,7 +83,10 @@ class ForestData:
                 hint=f"Moderators: {', '.join(self.coding.names)}.",
             )
         coding = Coding(tuple(one for one in self.coding.moderators if one.name in names))
-        return replace(self, coding=coding, values=self.values[list(coding.names)])
+        names = list(coding.names)
+        return replace(
+            self, coding=coding, values=self.values[names], raw=None if self.raw is None else self.raw[names]
+        )
 
 
 def tau2_of(y: Array, vi: Array) -> float:
@@ -125,9 +138,11 @@ def read_data(formula: str | MixedFormula, data: Any, vi: Any, cluster: Any, imp
     chosen = frame.iloc[used]
     coding = read_coding(chosen, names, coded)
     found = coding.values(chosen)
-    filling = None
+    levels = {one.name: found[one.name] for one in coding.moderators if one.levels is not None}
+    refuse_own_levels(levels, codes, "estimate" if cluster is None else "cluster")
+    filling = raw = None
     if impute is not None:
-        filling = Filling.of(found)
+        filling, raw = Filling.of(found), found
         found = filling.fill(found)
     refuse_missing(found)
     if len(labels) < 20:
@@ -136,5 +151,14 @@ def read_data(formula: str | MixedFormula, data: Any, vi: Any, cluster: Any, imp
             "will hardly differ from one mean", FewEffectsWarning, outside(),
         )  # fmt: skip
     return ForestData(
-        y[used], variances[used], found, coding, codes.astype(np.intp), tuple(map(str, labels)), used, response, filling
+        y[used],
+        variances[used],
+        found,
+        coding,
+        codes.astype(np.intp),
+        tuple(map(str, labels)),
+        used,
+        response,
+        filling,
+        raw,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -128,6 +128,8 @@ def grown(
             data.X, data.y, w, data.clusters, growth, np.random.SeedSequence(seed),
             data.coding.columns if importance else None, n_jobs, report,
         )  # fmt: skip
+    if not importance:
+        forest = replace(forest, importance=np.full(len(data.coding.moderators), np.nan))
     return {
         "data": data, "forest": forest, "weights": weights, "growth": growth, "tau2": tau2, "seed": seed,
         "n_jobs": n_jobs,

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.frame import to_pandas
+from mixedfx.design.frame import nearest, to_pandas
 from mixedfx.errors import DataError, MixedfxWarning, ModelError, UnknownLevelWarning, check_option, outside
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
 from mixedfx.formula.parse import parse_formula
-from mixedfx.meta.moderators.features import columns_of, terms_of
+from mixedfx.meta.moderators.features import (
+    Filling,
+    columns_of,
+    read_formula,
+    refuse_missing,
+    refuse_own_levels,
+    terms_of,
+)
 from mixedfx.meta.moderators.metaforest import MetaForest, metaforest
-from mixedfx.meta.moderators.screening import Blocks, screen_moderators
+from mixedfx.meta.moderators.screening import Blocks, passing
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
 from mixedfx.meta.multivariate.rma_mv import rma_mv
 from mixedfx.meta.reading import kept
@@ -42,8 +49,10 @@ class Task:
         The rows used.
     vi, cluster
         Columns.
-    selection, blocks, always, threshold, forest, preselect
+    selection, blocks, always, threshold, forest, preselect, impute
         As in `mixedfx.explained_heterogeneity`.
+    dropped
+        Rows of the data that are not used: they lack an estimate, its variance or a level of a random term.
     once
         Approach -> moderators selected on all data.
     """
@@ -58,11 +67,24 @@ class Task:
     threshold: float
     forest: Mapping[str, Any]
     preselect: Mapping[str, Any]
+    impute: str | None = None
+    dropped: int = 0
     once: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def moderators(self) -> tuple[str, ...]:
         """The terms of the fixed part but for the intercept."""
         return terms_of(self.formula.fixed)
+
+    def filled(self, train: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows without a missing moderator: the medians and commonest levels of the training rows in their place."""
+        if self.impute is None:
+            return frame
+        found = {}
+        for name in columns_of(self.formula, frame.columns):
+            column: Any = frame[name]
+            if column.isna().any():
+                found[name] = column.fillna(Filling.of(_plain(train[[name]])).values[name])
+        return frame.assign(**found)
 
     def regression(self, frame: pd.DataFrame, terms: Sequence[str]) -> RmaMvFit:
         """The meta-regression on some of the moderators."""
@@ -80,11 +102,9 @@ class Task:
         if approach == "regression":
             if self.blocks is None:
                 return self.moderators()
-            found = screen_moderators(
-                str(self.formula), frame, self.vi, cluster=self.cluster, blocks=self.blocks, always=self.always,
-                threshold=self.threshold,
+            return passing(
+                str(self.formula), frame, self.vi, self.cluster, self.blocks, self.always, self.threshold
             )  # fmt: skip
-            return found.kept
         found = self.grown(frame, self.moderators(), True).preselect(**self.preselect)
         return tuple(quote(name) for name in found.kept)
 
@@ -93,15 +113,16 @@ class Task:
 
         Raises
         ------
-        ModelError
+        DataError, ModelError
             Where there is no such model; it says without which cluster.
         """
         try:
-            return self.predict(approach, self.frame.loc[~rows], self.frame.loc[rows])
-        except ModelError as error:
+            train = self.frame.loc[~rows]
+            return self.predict(approach, self.filled(train, train), self.filled(train, self.frame.loc[rows]))
+        except (DataError, ModelError) as error:
             out = [str(label) for label in self.frame.loc[rows, self.cluster].unique()]
             listed = ", ".join(out[:5]) + (", ..." if len(out) > 5 else "")
-            raise ModelError(f"without {self.cluster} {listed}: {error.message}", hint=error.hint) from None
+            raise type(error)(f"without {self.cluster} {listed}: {error.message}", hint=error.hint) from None
 
     def predict(
         self, approach: Approach, train: pd.DataFrame, test: pd.DataFrame
@@ -119,11 +140,28 @@ class Task:
         return fit.predict(known)["estimate"].to_numpy(), terms
 
 
+def check_forest(task: Task) -> None:
+    """Refuse a formula that a forest cannot take, before anything is fitted.
+
+    Raises
+    ------
+    ModelError
+        Functions and products.
+    """
+    read_formula(f"{task.formula.response} ~ {' + '.join(task.moderators())}", task.frame.columns)
+
+
 def read_task(
     formula: Any, data: Any, vi: str, cluster: str, selection: Selection, blocks: Any, always: Any, threshold: float,
-    forest: Any, preselect: Any, seed: int | None, unseen: str,
+    forest: Any, preselect: Any, seed: int | None, impute: str | None,
 ) -> Task:  # fmt: skip
-    """The call as a task, rows without missing values."""
+    """The call as a task, rows without missing values.
+
+    Raises
+    ------
+    DataError
+        Missing moderators, by name, unless they are to be filled in.
+    """
     parsed = parse_formula(formula) if isinstance(formula, str) else formula
     frame = to_pandas(kept(data))
     for name in (vi, cluster):
@@ -135,7 +173,9 @@ def read_task(
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)
-        used = rma_mv(parsed, frame, vi=vi).design.rows.used
+        whole = replace(parsed, fixed="1")
+        used = rma_mv(whole, frame, vi=vi).design.rows.used
+    dropped = len(frame) - len(used)
     frame = frame.iloc[used].reset_index(drop=True)
     for name, given, known in (("forest", forest, FOREST), ("preselect", preselect, PRESELECT)):
         for key in given or {}:
@@ -151,33 +191,59 @@ def read_task(
         threshold,
         {"seed": seed, **(forest or {})},
         preselect or {},
+        impute,
+        dropped,
     )
     if not task.moderators():
         raise ModelError("the formula has no moderators", hint="Write 'yi ~ x1 + x2 + (1 | study/esid)'.")
-    _say_single_levels(task, unseen)
+    names = columns_of(parsed, frame.columns)
+    absent = [name for name in names if name not in frame.columns]
+    if absent:
+        raise DataError(f"the data have no column '{absent[0]}'", hint=nearest(absent[0], frame.columns))
+    refuse_own_levels({name: frame[name] for name in _categories(task)}, frame[cluster], "cluster")
+    if impute is None:
+        refuse_missing(_plain(frame[list(names)]), 'Leave such rows or moderators out, or say impute="median".')
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)
+        task.regression(task.filled(frame, frame), task.moderators())
     return task
 
 
-def _say_single_levels(task: Task, unseen: str) -> None:
-    """Levels of a moderator that one cluster alone has: without it the regression has no coefficient for them."""
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Moderators as `mixedfx.meta.moderators.features` has them: numbers as they are, all else as objects."""
+    numbers = {name: pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns}
+    return pd.DataFrame(
+        {name: frame[name].astype(np.float64 if numbers[name] else object) for name in frame.columns},
+        index=frame.index,
+    )
+
+
+def say_single_levels(task: Task, parts: NDArray[np.intp], labels: Sequence[str], unseen: str) -> None:
+    """Levels of a moderator that one part alone has: without it the regression has no coefficient for them.
+
+    Raises
+    ------
+    DataError
+        Where they are to be refused.
+    """
     found = []
     for name in _categories(task):
-        column = task.frame[name].astype(str)
-        clusters = task.frame.groupby(column)[task.cluster].nunique()
-        for level in [one for one, count in clusters.to_dict().items() if count < 2]:
-            where = task.frame.loc[column == level, task.cluster].iloc[0]
-            found.append(f"'{level}' of {name} in {task.cluster} {where}")
+        column = task.frame[name].dropna().astype(str)
+        for level, own in column.groupby(column).groups.items():
+            where = np.unique(parts[task.frame.index.get_indexer(own)])
+            if len(where) < 2:
+                found.append(f"'{level}' of {name} in {labels[where[0]]}")
     if not found:
         return
-    listed = "; ".join(found)
+    listed = "; ".join(found[:10]) + (f"; and {len(found) - 10} more" if len(found) > 10 else "")
+    what = task.cluster if len(labels) == task.frame[task.cluster].nunique() else "fold"
     if unseen == "refuse":
         raise DataError(
-            f"one {task.cluster} alone has a level of a moderator, which a regression without it cannot predict: "
-            f"{listed}",
+            f"one {what} alone has a level of a moderator, which a regression without it cannot predict: {listed}",
             hint="Put such levels together with others, or leave the moderator out.",
         )
     warnings.warn(
-        f"one {task.cluster} alone has a level of a moderator; a regression without it predicts the level "
+        f"one {what} alone has a level of a moderator; a regression without it predicts the level "
         f"whose coefficient is zero there, a forest none of those known: {listed}", UnknownLevelWarning, outside(),
     )  # fmt: skip
 

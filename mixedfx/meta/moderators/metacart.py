@@ -17,7 +17,7 @@ from mixedfx.meta.moderators.cart import Array, Split, Variable, between, common
 from mixedfx.meta.moderators.features import Coding, Moderator, refuse_missing
 from mixedfx.meta.moderators.forest_data import ForestData, read_data
 from mixedfx.meta.moderators.preselection import shuffled
-from mixedfx.meta.moderators.tuning import cluster_folds
+from mixedfx.meta.moderators.tuning import cluster_folds, divided
 from mixedfx.meta.reading import kept
 from mixedfx.progress import Asked, Progress
 from mixedfx.results.frames import frame_table
@@ -149,6 +149,8 @@ class MetaCart(Shown):
     def predict(self, data: Any) -> NDArray[np.float64]:
         """(m,) mean effects of the leaves that new rows fall into."""
         found = self.data.coding.values(kept(data))
+        if self.data.filling is not None:
+            found = self.data.filling.fill(found)
         refuse_missing(found)
         self.data.coding.warn_unknown(found, "fall into the right part of a split")
         columns = [one.values for one in coded(self.data.coding, found)]
@@ -265,21 +267,29 @@ def metacart(
     if folds > len(read.labels):
         raise OptionError(f"{folds} folds of {len(read.labels)} clusters", hint="Use fewer folds.")
     sizes = Sizes(max_splits, min_split, min_bucket)
-    variables = variables_of(read)
-    grown = grow(read.y, read.vi, variables, max_splits, min_split, min_bucket)
-    table = _cross_validated(read, variables, sizes, folds, seed, len(grown))
+    grown = grow(read.y, read.vi, variables_of(read), max_splits, min_split, min_bucket)
+    table = _cross_validated(read, sizes, folds, seed, len(grown))
     size = _chosen(table, len(grown), c)
     table["chosen"] = table["splits"] == size
-    reached = np.empty(permutations if size else 0)
-    rng = np.random.default_rng(seed)
-    with Progress(progress, "permutations", len(reached), "trees") as report:
-        for i in range(len(reached)):
-            rows = shuffled(read.clusters, rng)
-            moved = [Variable(one.name, one.values[rows], one.levels) for one in variables]
-            found = grow(read.y, read.vi, moved, size, min_split, min_bucket)
-            reached[i] = found[-1].Q if found else 0.0
-            report(i + 1)
+    reached = permuted_Q(read, size, min_split, min_bucket, permutations if size else 0, seed, progress)
     return MetaCart(read, grown, size, table, reached, float(c), level)
+
+
+def permuted_Q(
+    data: ForestData, size: int, min_split: int, min_bucket: int, permutations: int, seed: int | None,
+    progress: Asked = None,
+) -> Array:  # fmt: skip
+    """(P,) Q*_B of trees of `size` splits, moderators shuffled between clusters."""
+    out, variables = np.empty(permutations), variables_of(data)
+    rng = np.random.default_rng(seed)
+    with Progress(progress, "permutations", permutations, "trees") as report:
+        for i in range(permutations):
+            rows = shuffled(data.clusters, rng)
+            moved = [Variable(one.name, one.values[rows], one.levels) for one in variables]
+            found = grow(data.y, data.vi, moved, size, min_split, min_bucket)
+            out[i] = found[-1].Q if found else 0.0
+            report(i + 1)
+    return out
 
 
 def rule_of(path: Sequence[tuple[Split, bool]], moderators: Sequence[Moderator]) -> str:
@@ -317,22 +327,21 @@ def coded(coding: Coding, values: pd.DataFrame) -> list[Variable]:
 
 
 def _cross_validated(
-    data: ForestData, variables: Sequence[Variable], sizes: Sizes, folds: int, seed: int | None, grown: int
+    data: ForestData, sizes: Sizes, folds: int, seed: int | None, grown: int
 ) -> pd.DataFrame:  # fmt: skip
     """Errors of trees with 0, 1, ... splits on clusters left out, as a share of the deviations from the mean."""
     fold = cluster_folds(len(data.labels), folds, seed)[data.clusters]
     squares = np.empty((sizes.max_splits + 1, len(data.y)))
     for f in range(folds):
-        train, test = fold != f, fold == f
-        y, v = data.y[train], data.vi[train]
-        inside = [Variable(one.name, one.values[train], one.levels) for one in variables]
+        train, test = divided(data, fold != f)
+        y, v, inside = train.y, train.vi, variables_of(train)
         splits = grow(y, v, inside, sizes.max_splits, sizes.min_split, sizes.min_bucket)
-        columns, outside = [one.values for one in inside], [one.values[test] for one in variables]
+        columns, outside = ([one.values for one in variables_of(part)] for part in (train, test))
         for size in range(sizes.max_splits + 1):
             used = splits[:size]
             leaf = leaves_of(used, columns, len(y))
             mean = between(y, v, leaf, common_tau2(y, v, leaf))[1]
-            squares[size, test] = (data.y[test] - mean[leaves_of(used, outside, int(test.sum()))]) ** 2
+            squares[size, fold == f] = (test.y - mean[leaves_of(used, outside, len(test.y))]) ** 2
     total = float(np.sum((data.y - data.y.mean()) ** 2))
     error = squares.sum(axis=1) / total
     se = np.sqrt(np.sum((squares - squares.mean(axis=1, keepdims=True)) ** 2, axis=1)) / total

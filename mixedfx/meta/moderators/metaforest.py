@@ -133,8 +133,6 @@ def metaforest(
         Missing or constant moderators, by name; sampling variances that are not positive; one cluster.
     ModelError
         Functions, products or random terms in the formula.
-    MissingPackageError
-        Without scikit-learn (the extra ``learn``).
 
     Examples
     --------

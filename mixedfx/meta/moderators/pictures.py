@@ -50,10 +50,10 @@ def _convergence(forest: GrownForest, ax: Any = None) -> Picture:
     """Squared error out of bag by the number of trees."""
     from mixedfx.plots.style import COLOURS, COLUMN, FONT, new_axes, plain
 
-    X = np.ascontiguousarray(forest.data.X, dtype=np.float32)
+    X, trees = forest.data.X, forest.forest.trees
     total, count, error = np.zeros(len(X)), np.zeros(len(X)), []
-    for tree, out in zip(forest.forest.trees, forest.forest.out, strict=True):
-        total[out] += tree.tree_.predict(X[out])[:, 0]
+    for b, out in enumerate(forest.forest.out):
+        total[out] += trees[b].each(X[out])[0]
         count += out
         seen = count > 0
         error.append(float(np.mean((forest.data.y[seen] - total[seen] / count[seen]) ** 2)))

@@ -21,13 +21,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.errors import FewClustersWarning, MixedfxWarning, ModelError, OptionError, check_level, outside
+from mixedfx.design.frame import kind, to_pandas
+from mixedfx.errors import (
+    FewClustersWarning,
+    MissingModeratorsWarning,
+    MixedfxWarning,
+    ModelError,
+    OptionError,
+    check_level,
+    outside,
+)
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
 from mixedfx.formula.parse import parse_formula
 from mixedfx.inference.robust_report import Robust
 from mixedfx.means.emmeans import emmeans
-from mixedfx.meta.moderators.features import terms_of
+from mixedfx.meta.moderators.features import columns_of, refuse_own_levels, terms_of
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
 from mixedfx.meta.multivariate.rma_mv import rma_mv
 from mixedfx.meta.reading import kept
@@ -162,6 +171,11 @@ def screen_moderators(
     ModelError
         Moderators that are combinations of others.
 
+    Warns
+    -----
+    MissingModeratorsWarning
+        Moderators that are missing in some rows: each model leaves out the rows that lack one of its own.
+
     Examples
     --------
     >>> import numpy as np
@@ -179,34 +193,98 @@ def screen_moderators(
     ('random', 'weeks')
     """
     check_level(level)
-    if not (isinstance(threshold, float) and 0.0 < threshold <= 1.0):
-        raise OptionError(f"threshold={threshold!r} is no p value", hint="Give a number above 0, such as 0.10.")
-    parsed = parse_formula(formula) if isinstance(formula, str) else formula
-    data = kept(data)  # read once for all models
-    terms = _terms(blocks, always, terms_of(parsed.fixed))
-    if not parsed.random:
-        raise ModelError("the formula has no random terms", hint="Write (1 | study/esid).")
-    random = " + ".join(str(part) for part in parsed.random)
-
-    def fit(chosen: Sequence[str]) -> RmaMvFit:
-        return rma_mv(f"{parsed.response} ~ {' + '.join(['1', *chosen, random])}", data, vi=vi, level=level, **options)
-
-    first = () if always is None else terms[always]
-    fits, rows, passed = {}, [], []
+    path = _Path.read(formula, data, vi, cluster, blocks, always, threshold, {"level": level, **options})
+    path.check()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        for block, own in terms.items():
-            fits[block] = model = fit([*first, *(() if block == always else own)])
-            found = _rows(model, block, own, cluster)
-            p = {row[1]: row[8] for row in found if row[2] == ""}
-            stay = {name for name in p if block == always or p[name] < threshold}
-            passed += [name for name in own if name in stay]
-            rows += [(*row, row[1] in stay) for row in found]
-        final = fit(passed)
+        fits, rows, passed = path.walk(True)
+        final = path.fit(passed)
     for text, category in dict.fromkeys((str(w.message), w.category) for w in said):
         if not issubclass(category, FewClustersWarning):  # the df stand in the table
             warnings.warn(text, category, outside())
-    return Screening(pd.DataFrame(rows, columns=COLUMNS), fits, final, tuple(passed), cluster, threshold, always, level)
+    return Screening(pd.DataFrame(rows, columns=COLUMNS), fits, final, passed, cluster, threshold, always, level)
+
+
+def passing(
+    formula: str | MixedFormula, data: Any, vi: Any, cluster: str, blocks: Blocks, always: str | None, threshold: float
+) -> tuple[str, ...]:
+    """The moderators that `screen_moderators` keeps, without the means of levels, which take most of its time."""
+    return _Path.read(formula, data, vi, cluster, blocks, always, threshold, {}).walk(False)[2]
+
+
+@dataclass(frozen=True)
+class _Path:
+    """What the models of all blocks share: data, response with random terms, terms by block."""
+
+    data: Any
+    vi: Any
+    cluster: str
+    response: str | None
+    random: str
+    terms: dict[str, tuple[str, ...]]
+    always: str | None
+    threshold: float
+    options: Mapping[str, Any]
+
+    @classmethod
+    def read(
+        cls, formula: str | MixedFormula, data: Any, vi: Any, cluster: str, blocks: Blocks, always: str | None,
+        threshold: float, options: Mapping[str, Any],
+    ) -> _Path:  # fmt: skip
+        """Check what was given.
+
+        Raises
+        ------
+        OptionError, ModelError
+            See `screen_moderators`.
+        """
+        if not (isinstance(threshold, float) and 0.0 < threshold <= 1.0):
+            raise OptionError(f"threshold={threshold!r} is no p value", hint="Give a number above 0, such as 0.10.")
+        parsed = parse_formula(formula) if isinstance(formula, str) else formula
+        data = kept(data)  # read once for all models
+        terms = _terms(blocks, always, terms_of(parsed.fixed))
+        if not parsed.random:
+            raise ModelError("the formula has no random terms", hint="Write (1 | study/esid).")
+        random = " + ".join(str(part) for part in parsed.random)
+        return cls(data, vi, cluster, parsed.response, random, terms, always, threshold, options)
+
+    def check(self) -> None:
+        """Refuse categories that name clusters, and warn of moderators that are missing in some rows."""
+        frame = to_pandas(self.data)
+        written = " + ".join(term for own in self.terms.values() for term in own)
+        names = columns_of(parse_formula(f"y ~ {written}"), [str(name) for name in frame.columns])
+        names = [name for name in names if name in frame.columns]
+        if self.cluster in frame.columns:
+            levels = {name: frame[name] for name in names if kind(frame[name]) in ("text", "category")}
+            refuse_own_levels(levels, frame[self.cluster], "cluster")
+        counts = {name: int(frame[name].isna().sum()) for name in names}
+        if any(counts.values()):
+            listed = ", ".join(f"{name} in {count}" for name, count in counts.items() if count)
+            warnings.warn(
+                f"moderators are missing ({listed} of {len(frame):,} rows): models of blocks rest on different rows, "
+                "those that have all their moderators; k says how many", MissingModeratorsWarning, outside(),
+            )  # fmt: skip
+
+    def fit(self, chosen: Sequence[str]) -> RmaMvFit:
+        """The model of some moderators."""
+        right = " + ".join(["1", *chosen, self.random])
+        return rma_mv(f"{self.response} ~ {right}", self.data, vi=self.vi, **self.options)
+
+    def walk(self, levels: bool) -> tuple[dict[str, RmaMvFit], list[tuple[Any, ...]], tuple[str, ...]]:
+        """Models of the blocks, rows of the table (with those of levels where asked for), moderators that pass."""
+        first = () if self.always is None else self.terms[self.always]
+        fits, rows, passed = {}, [], []
+        for block, own in self.terms.items():
+            if block == self.always and not levels:
+                passed += own  # whatever their p values
+                continue
+            fits[block] = model = self.fit([*first, *(() if block == self.always else own)])
+            found = _rows(model, block, own, self.cluster, levels)
+            p = {row[1]: row[8] for row in found if row[2] == ""}
+            stay = {name for name in p if block == self.always or p[name] < self.threshold}
+            passed += [name for name in own if name in stay]
+            rows += [(*row, row[1] in stay) for row in found]
+        return fits, rows, tuple(passed)
 
 
 def _terms(blocks: Blocks, always: str | None, written: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -240,7 +318,9 @@ def _quoted(name: str) -> str:
     return quote(name) if not any(sign in name for sign in "()`*:") else name
 
 
-def _rows(model: RmaMvFit, block: str, terms: Sequence[str], cluster: str) -> list[tuple[Any, ...]]:
+def _rows(
+    model: RmaMvFit, block: str, terms: Sequence[str], cluster: str, levels: bool = True
+) -> list[tuple[Any, ...]]:
     """Rows of the table for some terms of a model: the whole moderator first, the levels of a category below."""
     design, robust = model.design, model.robust(cluster)
     single = robust.tidy()
@@ -257,7 +337,7 @@ def _rows(model: RmaMvFit, block: str, terms: Sequence[str], cluster: str) -> li
         elif category:
             b = se = np.nan  # the means of its levels stand below
         out.append((block, text, "", b, se, len(np.unique(codes)), len(codes), df, p))
-        if category:
+        if category and levels:
             out += _levels(model, block, text, term.product[0], robust, codes)
     return out
 

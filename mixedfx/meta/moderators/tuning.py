@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError, check_count, check_option, check_seed
+from mixedfx.meta.moderators.features import Filling
 from mixedfx.meta.moderators.forest import grow_forest
 from mixedfx.meta.moderators.forest_data import WEIGHTS, ForestData, Weights, draw_weights, read_data, tau2_of
 from mixedfx.meta.moderators.grown import checked_growth, grown
@@ -56,7 +57,7 @@ def tune_metaforest(
     Parameters
     ----------
     formula, data, vi, cluster, impute, n_trees, seed, n_jobs, progress
-        As for `mixedfx.metaforest`.
+        As for `mixedfx.metaforest`; missing moderators are filled in from the training part of each fold.
     weights, mtry, min_node_size
         Values to be tried; mtry by default a half, one and two times the root of the number of columns.
     folds
@@ -122,13 +123,23 @@ def part(data: ForestData, rows: NDArray[np.bool_]) -> ForestData:
     return replace(
         data, y=data.y[rows], vi=data.vi[rows], values=data.values[rows], clusters=kept.astype(np.intp),
         labels=tuple(data.labels[c] for c in codes), used=data.used[rows],
+        raw=None if data.raw is None else data.raw[rows],
     )  # fmt: skip
+
+
+def divided(data: ForestData, training: NDArray[np.bool_]) -> tuple[ForestData, ForestData]:
+    """Training rows and the others; moderators that were filled in are filled in anew from the training rows."""
+    train, test = part(data, training), part(data, ~training)
+    if train.raw is None or test.raw is None:
+        return train, test
+    filling = Filling.of(train.raw)
+    return replace(train, values=filling.fill(train.raw)), replace(test, values=filling.fill(test.raw))
 
 
 def _squared_errors(
     data: ForestData, training: NDArray[np.bool_], kind: Weights, growth: Any, seed: int | None, n_jobs: int
 ) -> NDArray[np.float64]:  # fmt: skip
-    train, test = part(data, training), part(data, ~training)
+    train, test = divided(data, training)
     w = draw_weights(kind, train.vi, tau2_of(train.y, train.vi))
     forest = grow_forest(
         train.X, train.y, w, train.clusters, growth, np.random.SeedSequence(seed), None, n_jobs
