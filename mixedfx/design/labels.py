@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,33 @@ def level_label(value: Any) -> str:
     if isinstance(value, (pd.Timestamp, np.datetime64)):
         return str(pd.Timestamp(value)).removesuffix(" 00:00:00")
     return str(value)
+
+
+def as_levels(values: pd.Series, levels: Collection[Any]) -> pd.Series:
+    """Values that are written as one of `levels` as that level: text "2019" as the number 2019, and the reverse.
+
+    Parameters
+    ----------
+    values
+        Any column; one whose values are all among the levels is returned as it is.
+    levels
+        Levels of a factor. Where two of them are written alike, nothing is changed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mixedfx.design.labels import as_levels
+    >>> as_levels(pd.Series(["2019", "2020", "unknown"]), [2019, 2020]).tolist()
+    [2019, 2020, 'unknown']
+    """
+    known = {level_label(level): level for level in levels}
+    given = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else pd.unique(values.dropna())
+    if len(known) < len(levels) or set(given) <= set(levels):
+        return values
+    place = {value: known.get(level_label(value), value) for value in given}
+    if isinstance(values.dtype, pd.CategoricalDtype) and len(set(place.values())) == len(place):
+        return values.cat.rename_categories(place)
+    return values.astype(object).map(place)
 
 
 def value_label(column: str, value: Any) -> str:

@@ -206,6 +206,10 @@ def _check_chosen(name: str, chosen: list[Any], levels: list[Any], column: pd.Se
         if bad:
             raise EffectsError(f"{name!r} is numeric; {bad[0]!r} is no number it can be set to")
         return chosen
+    written = {level_label(level): level for level in levels}
+    chosen = [value if value in levels else written.get(level_label(value), value) for value in chosen]
+    if len(set(chosen)) < len(chosen):
+        raise EffectsError(f"the values of the treatment {name!r} are the same: {listed(chosen)}")
     for value in chosen:
         if value not in levels:
             raise EffectsError(
