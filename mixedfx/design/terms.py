@@ -51,6 +51,14 @@ class Variable:
         """How a formula has it."""
         return quote(self.text) if self.plain else self.text
 
+    @property
+    def calls(self) -> frozenset[str]:
+        """Names of the functions that it calls."""
+        if self.plain:
+            return frozenset()
+        calls = (node for node in ast.walk(read_code(self.text, 0, self.text).tree) if isinstance(node, ast.Call))
+        return frozenset(call.func.id for call in calls if isinstance(call.func, ast.Name))
+
     def degree_in(self, column: str, env: Collection[str] = ()) -> int | None:
         """Degree as a polynomial in a column of the data: 0, 1, or None for neither."""
         if column not in self.columns:

@@ -68,7 +68,8 @@ def rake(
         One weight for each cell, named ``"weight"``, in the order of `cells`; ``attrs`` holds iterations,
         largest_error and design_effect: Kish's n sum(w^2) / sum(w)^2 over the n rows with a weight, by which unequal
         weights multiply the variance of a mean where rows are people. Give it as ``weights=`` to `mixedfx.effects` or
-        `mixedfx.poststratify`. Of all weights that reproduce the margins these are nearest to those at the start, whatever the order of rows.
+        `mixedfx.poststratify`. Of all weights that reproduce the margins these are nearest to those at the start,
+        whatever the order of rows.
 
     Raises
     ------
