@@ -16,7 +16,7 @@ from mixedfx.cli.arguments import Data, Formula, Json, MetaFormula, Ml, Na, Prec
 from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, read_subgroups
 from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
-from mixedfx.cli.files import check_output, read_na, read_table
+from mixedfx.cli.files import check_output, read_na, read_table, rows_as_json
 from mixedfx.cli.learn import Learning
 from mixedfx.cli.meta import TITLES, Analysis, analyse, read_columns
 from mixedfx.cli.robma import PLOTS, Averaging
@@ -381,6 +381,7 @@ def _fit_as_json(fitted: LmerFit, data: str) -> dict[str, Any]:
         "mixedfx": mx.__version__,
         "formula": str(fitted.formula),
         "data": data,
+        "rows": rows_as_json(fitted.design.rows),
         "method": "REML" if fitted.REML else "ML",
         "convergence": fitted.optimization.message,
         "glance": fitted.glance(),

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from mixedfx.datasets.load import load, names
+from mixedfx.design.design import RowReport
 from mixedfx.errors import DataError, OptionError
 from mixedfx.files.read import Options, recognise
 
@@ -72,6 +74,26 @@ def read_table(source: str, na: Sequence[str] = (), table: str | None = None) ->
         raise DataError(f"{source!r} is neither a file nor a data set", hint=f"Data sets: {', '.join(names())}.")
     found = recognise(source, Options(tuple(na), table, na_option="--na {word}"))
     return found.frame, [f"{source}: {note}" for note in found.notes]
+
+
+def rows_as_json(rows: RowReport) -> dict[str, Any]:
+    """Rows of the data, those used, and why others were not, for ``--json``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.design.design import RowReport
+    >>> from mixedfx.cli.files import rows_as_json
+    >>> rows_as_json(RowReport(10, np.arange(7), {"y": 2, "x": 1}, dropped_missing=3))
+    {'total': 10, 'used': 7, 'dropped_missing': 3, 'missing': {'y': 2, 'x': 1}, 'dropped_zero_weight': 0}
+    """
+    return {
+        "total": rows.total,
+        "used": len(rows.used),
+        "dropped_missing": rows.dropped_missing,
+        "missing": {name: int(count) for name, count in rows.missing.items() if count},
+        "dropped_zero_weight": rows.dropped_zero_weight,
+    }
 
 
 def check_output(path: Path, suffixes: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.labels import level_label
+from mixedfx.design.labels import level_label, variable_labels
 from mixedfx.errors import DataError
 
 Kind = Literal["number", "boolean", "text", "category", "time"]
@@ -129,6 +129,7 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[
     if isinstance(frame, pd.DataFrame):
         fetched = pd.DataFrame({name: _own(column(frame, name)) for name in wanted}, index=frame.index, copy=_COPY)
         fetched.index = pd.RangeIndex(len(frame))
+        fetched.attrs = variable_labels(frame, wanted)
         return fetched
     import narwhals as nw
 

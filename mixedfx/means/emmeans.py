@@ -27,6 +27,7 @@ from mixedfx.means.marginal_means import MarginalMeans
 from mixedfx.means.reference_grid import ReferenceGrid, reference_grid
 from mixedfx.means.units import units_of
 from mixedfx.results.protocol import Fit, answering
+from mixedfx.results.summary import rows_text
 from mixedfx.results.undetermined import needed_columns, reason
 
 Array = NDArray[np.float64]
@@ -253,6 +254,9 @@ def _notes(grid: ReferenceGrid, named: tuple[str, ...], weights: Weights, asker:
         notes.append("rows count by their trials")
     if asker.fit.design.random:
         notes.append("random effects at their population mean of zero")
+    rows = asker.fit.design.rows
+    if len(rows.used) < rows.total:
+        notes.append(rows_text(rows))
     return tuple(notes)
 
 
