@@ -21,6 +21,8 @@ from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
 from mixedfx.formula.python_code import read_code
 
+SPLINES = frozenset({"bs", "cr", "cs", "cc"})
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -180,6 +182,12 @@ class Terms:
         sides = (self.fixed, *(random.left for random in self.random))
         coded = {c for side in sides for term in side for v in term.product if v.coded for c in v.columns}
         return frozenset(coded.union(*(random.grouping for random in self.random)))
+
+    def ends_with_data(self, column: str) -> bool:
+        """Whether a spline reads a column of the data, so that the model says nothing beyond its values."""
+        sides = (self.fixed, *(random.left for random in self.random))
+        variables = [*(v for side in sides for term in side for v in term.product), *self.offsets]
+        return any(column in variable.columns and variable.calls & SPLINES for variable in variables)
 
     def owner(self, coefficient: int) -> Term:
         """The term of the fixed part that a column of X belongs to."""

@@ -60,15 +60,7 @@ def affine_in(design: Design, column: str) -> bool:
     return True
 
 
-SPLINES = frozenset({"bs", "cr", "cs", "cc"})
 SMALL = 2.0**-18
-
-
-def ends_with_data(design: Design, column: str) -> bool:
-    """Whether a spline of the formula reads a column, so that the model says nothing beyond its values."""
-    terms = design.terms
-    variables = [v for side in (terms.fixed, *(r.left for r in terms.random)) for term in side for v in term.product]
-    return any(column in v.columns and v.calls & SPLINES for v in [*variables, *terms.offsets])
 
 
 def stepped(treated: Treatment, design: Design, values: Array) -> Treatment:
@@ -85,7 +77,7 @@ def stepped(treated: Treatment, design: Design, values: Array) -> Treatment:
     """
     own = fetch(design.frame, treated.column).to_numpy(dtype=np.float64)
     low, high = float(own.min()), float(own.max())
-    bounded, step = ends_with_data(design, treated.column), unit_step(values)
+    bounded, step = design.terms.ends_with_data(treated.column), unit_step(values)
     if treated.slope or (bounded and high - low < step):
         small = float(2.0 ** np.floor(np.log2((high - low) * SMALL)))
         return replace(treated, step=small, slope=True, within=(low, high) if bounded else None)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mixedfx.files.packages import package
 from mixedfx.files.recognised import Recognised
+from mixedfx.optional import package
 
 
 def read_parquet(path: Path) -> Recognised:
@@ -16,13 +16,13 @@ def read_parquet(path: Path) -> Recognised:
     Categories keep their order; an index that pandas wrote comes back as one. Labels of columns that a frame of
     `mixedfx.read` had are in its ``attrs`` again.
     """
-    package("pyarrow", "Parquet files")
+    package("pyarrow", "Parquet files need", "files")
     return _recognised(pd.read_parquet(path, engine="pyarrow"), "Parquet")
 
 
 def read_feather(path: Path) -> Recognised:
     """Read a Feather file (Arrow's own format)."""
-    package("pyarrow", "Feather files")
+    package("pyarrow", "Feather files need", "files")
     return _recognised(pd.read_feather(path), "Feather")
 
 

@@ -11,9 +11,9 @@ import pandas as pd
 
 from mixedfx.errors import DataError
 from mixedfx.files.labelled import written
-from mixedfx.files.packages import package
 from mixedfx.files.recognised import Recognised, counted, listed
 from mixedfx.files.text import CellNotes, cell_values
+from mixedfx.optional import package
 
 
 def read_excel(path: Path, sheet: str | None, na: Sequence[str], option: str) -> Recognised:
@@ -38,7 +38,7 @@ def read_excel(path: Path, sheet: str | None, na: Sequence[str], option: str) ->
     MissingPackageError
         Without openpyxl.
     """
-    package("openpyxl", "Excel files")
+    package("openpyxl", "Excel files need", "files")
     with pd.ExcelFile(path, engine="openpyxl") as book:
         names = [str(name) for name in book.sheet_names]
         if sheet is not None and sheet not in names:

@@ -18,10 +18,10 @@ import pandas as pd
 
 from mixedfx.errors import DataError
 from mixedfx.files.labelled import LabelNotes, Values, decoded
-from mixedfx.files.packages import package
 from mixedfx.files.recognised import Recognised, listed, with_labels
+from mixedfx.optional import package
 
-WHAT = "R files"
+WHAT = "R files need"
 SECONDS = {"secs": 1, "mins": 60, "hours": 3600, "days": 86400, "weeks": 604800}
 
 
@@ -46,8 +46,8 @@ def read_rdata(path: Path, table: str | None, values: Values) -> Recognised:
 
 def _parsed(path: Path, extension: str) -> tuple[Any, Callable[[Any], Any]]:
     """What the file holds, and a function from one of its objects to Python's."""
-    package("rdata", WHAT)
-    parser, conversion = package("rdata.parser", WHAT), package("rdata.conversion", WHAT)
+    package("rdata", WHAT, "files")
+    parser, conversion = package("rdata.parser", WHAT, "files"), package("rdata.conversion", WHAT, "files")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parsed = parser.parse_file(path, extension=extension)

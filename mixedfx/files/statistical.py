@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.files.labelled import LabelNotes, Values, decoded
-from mixedfx.files.packages import package
 from mixedfx.files.recognised import Recognised, with_labels
+from mixedfx.optional import package
 
 BLANK = "blank"
 
@@ -26,7 +26,7 @@ def read_spss(path: Path, values: Values, encoding: str | None) -> Recognised:
     User-missing values, single ones and ranges, are missing and counted under their labels; a variable whose measure is
     ordinal becomes ordered categories.
     """
-    reader = package("pyreadstat", "SPSS files")
+    reader = package("pyreadstat", "SPSS files need", "files")
     frame, about = reader.read_sav(str(path), user_missing=True, encoding=encoding)
     ordinal = {name for name, measure in about.variable_measure.items() if measure == "ordinal"}
     missing = {name: _in_ranges(ranges) for name, ranges in about.missing_ranges.items()}
@@ -35,7 +35,7 @@ def read_spss(path: Path, values: Values, encoding: str | None) -> Recognised:
 
 def read_stata(path: Path, values: Values, encoding: str | None) -> Recognised:
     """Read a Stata file; extended missing values (.a to .z) are missing, and counted under their labels."""
-    about = package("pyreadstat", "the labels of Stata files").read_dta(
+    about = package("pyreadstat", "the labels of Stata files need", "files").read_dta(
         str(path), metadataonly=True, encoding=encoding
     )[1]  # fmt: skip
     frame = pd.read_stata(path, convert_categoricals=False)
@@ -56,12 +56,12 @@ def read_stata(path: Path, values: Values, encoding: str | None) -> Recognised:
 
 def read_sas(path: Path, encoding: str | None) -> Recognised:
     """Read a SAS file (sas7bdat); special missing values (.A to .Z) are missing and counted."""
-    return _read_sas(path, package("pyreadstat", "SAS files").read_sas7bdat, encoding, True)
+    return _read_sas(path, package("pyreadstat", "SAS files need", "files").read_sas7bdat, encoding, True)
 
 
 def read_transport(path: Path, encoding: str | None) -> Recognised:
     """Read a transport file of SAS (xpt)."""
-    return _read_sas(path, package("pyreadstat", "SAS files").read_xport, encoding, False)
+    return _read_sas(path, package("pyreadstat", "SAS files need", "files").read_xport, encoding, False)
 
 
 def _read_sas(path: Path, read: Callable[..., Any], encoding: str | None, special: bool) -> Recognised:

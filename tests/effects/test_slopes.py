@@ -113,3 +113,15 @@ def test_values_to_compare_have_no_slope(fits):
         mx.effects(fits["z"], {"z": [0, 1]}, comparison="slope")
     with pytest.raises(EffectsError, match="is used as a category"):
         mx.effects(fits["z"], "arm", comparison="slope")
+
+
+@pytest.mark.parametrize("text", ["bs(z, df=5)", "cr(z, df=4)"])
+def test_trends_at_the_ends_of_a_spline_are_one_sided(data, text):
+    fit = mx.lmer(f"y ~ {text} + arm + (1 | g)", data)
+    low, high = data["z"].min(), data["z"].max()
+    for at, direction in ((low, 1), (high, -1), ((low + high) / 2, 1)):
+        found = mx.emtrends(fit, var="z", at={"z": [at]}).table["trend"].item()
+        h = 1e-5 * direction
+        rows = pd.DataFrame({"z": [at, at + h], "arm": "a", "g": 0})
+        one_sided = np.diff(fit.predict(rows, groups="average"))[0] / h
+        assert found == pytest.approx(one_sided, abs=1e-3)  # by hand of first order: h f'' / 2

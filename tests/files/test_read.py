@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 import mixedfx as mx
 from mixedfx.cli.app import run
-from mixedfx.errors import DataError, MissingPackageError, OptionError
-from mixedfx.files import packages
+from mixedfx.errors import DataError, OptionError
 from mixedfx.files.read import READERS, recognise
 
 SHIPPED = {".sas7bdat": "trial.sas7bdat", ".rds": "survey.rds", ".rdata": "one.rda", ".rda": "one.rda"}
@@ -116,25 +115,6 @@ def test_text_among_the_numbers_of_a_workbook_is_named(tmp_path):
     found = recognise(workbook(tmp_path / "trial.xlsx", data=rows))
     assert found.frame["dose"].tolist() == [*map(str, range(9)), "unknown"]
     assert found.notes[0].startswith("text among numbers makes a column of text: 'unknown' in dose (1 row)")
-
-
-PACKAGES = {".xlsx": "openpyxl", ".sav": "pyreadstat", ".rds": "rdata", ".dta": "pyreadstat", ".parquet": "pyarrow"}
-
-
-@pytest.mark.parametrize(("ending", "name"), PACKAGES.items())
-@pytest.mark.parametrize("broken", [False, True])
-def test_an_absent_or_broken_package_is_one_sentence(tmp_path, monkeypatch, ending, name, broken):
-    path = tmp_path / f"trial{ending}"
-    path.write_bytes(b"x")
-
-    def imported(wanted):
-        raise ImportError("libfoo.so: cannot open") if broken else ModuleNotFoundError("gone", name=wanted)
-
-    monkeypatch.setattr(packages, "import_module", imported)
-    what = "cannot be imported .libfoo.so: cannot open" if broken else "is not installed"
-    with pytest.raises(MissingPackageError, match=f"{name}, which {what}") as caught:
-        mx.read(path)
-    assert "mixedfx[files]" in str(caught.value)
 
 
 def test_reading_text_imports_none_of_them(tmp_path):

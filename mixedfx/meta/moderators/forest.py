@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.errors import MissingPackageError
+from mixedfx.optional import package
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -171,13 +171,8 @@ def new_tree(mtry: int, min_node_size: int, seed: int) -> Any:
     MissingPackageError
         Without scikit-learn.
     """
-    try:
-        from sklearn.tree import DecisionTreeRegressor
-    except ImportError:
-        raise MissingPackageError(
-            "forests need scikit-learn, which is not installed", hint="Install mixedfx with its extra 'learn'."
-        ) from None
-    return DecisionTreeRegressor(max_features=mtry, min_samples_split=min_node_size + 1, random_state=seed)
+    tree = package("sklearn.tree", "forests need", "learn", "scikit-learn")
+    return tree.DecisionTreeRegressor(max_features=mtry, min_samples_split=min_node_size + 1, random_state=seed)
 
 
 def _one_tree(
