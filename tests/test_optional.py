@@ -62,6 +62,7 @@ NEEDED = {
     "cmdstanpy": lambda data, posterior, folder: mx.bayes("y ~ x", data, engine="cmdstan", draws=10, seed=1),
     "sklearn": lambda data, posterior, folder: mx.metaforest("y ~ x + t", data, n_trees=5, seed=1),
     "sklearn, learners": lambda data, posterior, folder: mx.cate("T", data[["x"]], data["y"], data["t"]),
+    "lightgbm": lambda data, posterior, folder: mx.cate("T", data[["x"]], data["y"], data["t"]),
 }
 FAULTS = {
     "absent": lambda name: ModuleNotFoundError(f"No module named {name!r}", name=name),
