@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mixedfx.effects.effects import effects
     from mixedfx.effects.poststratify import poststratify
     from mixedfx.effects.rake import rake
+    from mixedfx.files.read import read
     from mixedfx.glmm.glmer import glmer
     from mixedfx.inference.comparison import anova
     from mixedfx.inference.power import power
@@ -104,6 +105,7 @@ __all__ = [
     "prior_predictive",
     "priors",
     "rake",
+    "read",
     "rho_sensitivity",
     "rma",
     "rma_glmm",
@@ -158,6 +160,7 @@ _FUNCTIONS = {
     "power": "mixedfx.inference.power",
     "prior_predictive": "mixedfx.bayes.bayes",
     "rake": "mixedfx.effects.rake",
+    "read": "mixedfx.files.read",
     "rho_sensitivity": "mixedfx.meta.multivariate.rho_sensitivity",
     "rma": "mixedfx.meta.univariate.rma",
     "rma_glmm": "mixedfx.meta.counts.rma_glmm",

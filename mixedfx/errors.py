@@ -125,10 +125,6 @@ class UnweightedRowsWarning(MixedfxWarning):
     """New responses of a weighted fit were predicted without weights of their own, as rows of weight 1."""
 
 
-class TextFileWarning(MixedfxWarning):
-    """What cells of a text file were taken for, missing values, numbers or text; the message names columns."""
-
-
 class UnusedCategoryWarning(MixedfxWarning):
     """A category of the response that the data list but no row has; the message names it and what becomes of it."""
 

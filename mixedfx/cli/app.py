@@ -16,12 +16,11 @@ from mixedfx.cli.arguments import Data, Formula, Json, MetaFormula, Ml, Na, Prec
 from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, read_subgroups
 from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
-from mixedfx.cli.files import check_output, read_table
+from mixedfx.cli.files import check_output, read_na, read_table, rows_as_json
 from mixedfx.cli.learn import Learning
 from mixedfx.cli.meta import TITLES, Analysis, analyse, read_columns
 from mixedfx.cli.robma import PLOTS, Averaging
-from mixedfx.cli.show import as_text, say, show_summary, show_table, working
-from mixedfx.cli.text_files import read_na
+from mixedfx.cli.show import as_text, note, say, show_summary, show_table, working
 from mixedfx.effects.render import content
 from mixedfx.learn.folds import TARGETS
 from mixedfx.output import write_whole
@@ -366,7 +365,10 @@ def cache(clear: Annotated[bool, typer.Option("--clear", help="Remove the compil
 def _read(source: str, na: list[str] | None) -> pd.DataFrame:
     words = read_na(na)
     with working(f"reading {source}"):
-        return read_table(source, words)
+        frame, notes = read_table(source, words)
+    for sentence in notes:
+        note(sentence)
+    return frame
 
 
 def _fit(formula: str, data: pd.DataFrame, ml: bool, precision_weights: str | None) -> LmerFit:
@@ -379,6 +381,7 @@ def _fit_as_json(fitted: LmerFit, data: str) -> dict[str, Any]:
         "mixedfx": mx.__version__,
         "formula": str(fitted.formula),
         "data": data,
+        "rows": rows_as_json(fitted.design.rows),
         "method": "REML" if fitted.REML else "ML",
         "convergence": fitted.optimization.message,
         "glance": fitted.glance(),

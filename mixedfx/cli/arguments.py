@@ -20,7 +20,8 @@ MetaFormula = Annotated[
 Data = Annotated[
     str,
     typer.Argument(
-        help="A .csv, .tsv or .parquet file, or the name of a data set (mixedfx datasets).",
+        help="A data file (.csv, .tsv, .txt, .xlsx, .parquet, .feather, .dta, .sav, .sas7bdat, .rds, .RData), or the "
+        "name of a data set (mixedfx datasets).",
         metavar="DATA",
         show_default=False,
     ),

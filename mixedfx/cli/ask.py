@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 import mixedfx as mx
+from mixedfx.cli.files import rows_as_json
 from mixedfx.effects.query import parse_query
 from mixedfx.effects.result import Effects
 from mixedfx.effects.wording import did_you_mean
@@ -155,6 +156,7 @@ def as_json(answers: Mapping[str, Effects], data: str) -> dict[str, Any]:
         "mixedfx": mx.__version__,
         "formula": str(first.fit.design.formula),
         "data": data,
+        "rows": rows_as_json(first.fit.design.rows),
         "treatment": first.treatment,
         "comparison": first.comparison.name,
         "level": first.level,

@@ -9,85 +9,91 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from mixedfx.cli.text_files import read_text
 from mixedfx.datasets.load import load, names
-from mixedfx.errors import DataError
+from mixedfx.design.design import RowReport
+from mixedfx.errors import DataError, OptionError
+from mixedfx.files.read import Options, recognise
 
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+def read_na(options: Sequence[str] | None) -> tuple[str, ...]:
+    """Words from the values of ``--na``, joined by commas.
+
+    Examples
+    --------
+    >>> from mixedfx.cli.files import read_na
+    >>> read_na(["NA", "-99,refused"])
+    ('NA', '-99', 'refused')
+    """
+    words = tuple(word.strip() for option in options or () for word in option.split(","))
+    if not all(words):
+        raise OptionError("--na lacks a word", hint="Empty cells are missing in any case; write --na NA,refused.")
+    return words
 
 
-def read_table(source: str, na: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a CSV, TSV or Parquet file, or a data set that comes with the package.
+def read_table(source: str, na: Sequence[str] = (), table: str | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """Read a file of any kind that `mixedfx.read` knows, or a data set that comes with the package.
 
     Parameters
     ----------
     source
-        Path that ends in ``.csv``, ``.tsv`` or ``.parquet`` (text is UTF-8, the first line names the columns), or the
-        name of a data set as `mixedfx.datasets` lists it.
+        Path of a file, or the name of a data set as `mixedfx.datasets` lists it.
     na
-        Words that are missing in a text file, besides empty cells; `mixedfx.cli.text_files` has the rule.
+        Words that are missing in text files and workbooks, besides empty cells; `mixedfx.files.text` has the rule.
+    table
+        Sheet of a workbook, or object of an R file.
 
     Returns
     -------
     DataFrame
         (rows, columns) with at least one of each.
+    list of str
+        What was recognised in the file, one sentence each.
 
     Raises
     ------
     DataError
         If there is no such file, it is of another kind, cannot be read, or holds no rows.
+    MissingPackageError
+        If what reads such files is not installed.
 
     Examples
     --------
     >>> from mixedfx.cli.files import read_table
-    >>> len(read_table("star"))
-    5826
+    >>> frame, notes = read_table("star")
+    >>> len(frame), notes
+    (5826, [])
     """
     if source in names():
-        return load(source)
+        return load(source), []
     path = Path(source)
-    suffix = path.suffix.lower()
-    if suffix not in (*SEPARATORS, ".parquet"):
-        if not suffix and not path.exists():
-            raise DataError(f"{source!r} is neither a file nor a data set", hint=f"Data sets: {', '.join(names())}.")
-        raise DataError(
-            f"{source}: cannot tell the kind of this file", hint="Its name must end in .csv, .tsv or .parquet."
-        )
-    if not path.exists():
-        raise DataError(f"{source}: no such file")
-    if not path.is_file():
-        raise DataError(f"{source}: not a file")
-    try:
-        frame = _read_parquet(path) if suffix == ".parquet" else read_text(path, SEPARATORS[suffix], na)
-    except DataError:
-        raise
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{source}: the file is empty") from None
-    except OSError as error:
-        raise DataError(f"{source}: cannot be read ({error.strerror or _one_line(error)})") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{source}: not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x})") from error
-    except (ValueError, pd.errors.ParserWarning) as error:  # pandas' ParserError and Arrow's errors are ValueErrors
-        raise DataError(f"{source}: cannot be read ({_one_line(error)})") from error
-    if frame.empty:
-        raise DataError(f"{source}: the file holds no rows")
-    return frame
+    if not path.suffix and not path.exists():
+        raise DataError(f"{source!r} is neither a file nor a data set", hint=f"Data sets: {', '.join(names())}.")
+    found = recognise(source, Options(tuple(na), table, na_option="--na {word}"))
+    return found.frame, [f"{source}: {note}" for note in found.notes]
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pyarrow as pa
+def rows_as_json(rows: RowReport) -> dict[str, Any]:
+    """Rows of the data, those used, and why others were not, for ``--json``.
 
-    try:
-        return pd.read_parquet(path)
-    except pa.ArrowException as error:
-        raise DataError(f"{path}: not a Parquet file that can be read ({_one_line(error)})") from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.design.design import RowReport
+    >>> from mixedfx.cli.files import rows_as_json
+    >>> rows_as_json(RowReport(10, np.arange(7), {"y": 2, "x": 1}, dropped_missing=3))
+    {'total': 10, 'used': 7, 'dropped_missing': 3, 'missing': {'y': 2, 'x': 1}, 'dropped_zero_weight': 0}
+    """
+    return {
+        "total": rows.total,
+        "used": len(rows.used),
+        "dropped_missing": rows.dropped_missing,
+        "missing": {name: int(count) for name, count in rows.missing.items() if count},
+        "dropped_zero_weight": rows.dropped_zero_weight,
+    }
 
 
 def check_output(path: Path, suffixes: Sequence[str]) -> None:

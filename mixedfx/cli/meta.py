@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 import mixedfx as mx
+from mixedfx.cli.files import rows_as_json
 from mixedfx.design.frame import column
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import DataError, ModelError, OptionError, check_level, check_option, some_rows
@@ -207,6 +208,7 @@ class Findings:
             "mixedfx": mx.__version__,
             "formula": self.fit.formula,
             "data": data,
+            "rows": rows_as_json(self.fit.design.rows),
             "measure": self.analysis.measure,
             "method": self.fit.method,
             "test": self.fit.test,

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.labels import level_label
+from mixedfx.design.labels import level_label, variable_labels
 from mixedfx.errors import DataError, MissingPackageError
 
 Kind = Literal["number", "boolean", "text", "category", "time"]
@@ -131,6 +131,7 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[
     if isinstance(frame, pd.DataFrame):
         fetched = pd.DataFrame({name: _own(column(frame, name)) for name in wanted}, index=frame.index, copy=_COPY)
         fetched.index = pd.RangeIndex(len(frame))
+        fetched.attrs = variable_labels(frame, wanted)
         return fetched
     import narwhals as nw
 
@@ -241,6 +242,8 @@ def _with_plain_categories(values: pd.Series) -> pd.Series:
         Where two of them would be written alike.
     """
     categories = values.cat.categories
+    if categories.dtype.kind == "f" and all(float(v).is_integer() and abs(v) < 2**53 for v in categories):
+        return values.cat.rename_categories(categories.astype(np.int64))  # written as whole numbers wherever they stand
     if categories.dtype != object and not isinstance(categories.dtype, pd.IntervalDtype | pd.PeriodDtype):
         return values
     if categories.inferred_type in ("string", "empty", "boolean"):

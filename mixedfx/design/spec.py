@@ -28,7 +28,7 @@ from mixedfx.design.frame import (
     to_pandas,
 )
 from mixedfx.design.grouping import Grouping, NewCodes, regroup
-from mixedfx.design.labels import level_label
+from mixedfx.design.labels import as_levels, level_label
 from mixedfx.design.parts import Part
 from mixedfx.design.terms import RandomTerms, Reader, Terms
 from mixedfx.errors import DataError, some_rows
@@ -112,6 +112,9 @@ class DesignSpec:
         Column that ``weights=`` named; None where it named none.
     text_categories
         Columns that are categories with text for levels; the levels of new data are matched by their text.
+    levels
+        Levels of columns that are categories with other levels, and of booleans; those of new data are matched by how
+        they are written.
     env, contrasts
         As the caller passed them.
     """
@@ -126,6 +129,7 @@ class DesignSpec:
     offset_is_own: bool = False
     weights: str | None = None
     text_categories: frozenset[str] = frozenset()
+    levels: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     env: Mapping[str, Any] = field(default_factory=dict)
     contrasts: Mapping[str, Any] = field(default_factory=dict)
     null: NullSpace | None = None
@@ -135,7 +139,12 @@ class DesignSpec:
         """Of plain columns `frame`, whose kinds it remembers, and its other fields."""
         types = {str(name): dtype for name, dtype in zip(frame.columns, frame.dtypes.tolist(), strict=True)}
         text = frozenset(name for name, dtype in types.items() if has_text_categories(dtype))
-        return cls(kinds={name: kind_of(dtype) for name, dtype in types.items()}, text_categories=text, **parts)
+        kinds = {name: kind_of(dtype) for name, dtype in types.items()}
+        levels = {
+            name: tuple(types[name].categories) for name in types if kinds[name] == "category" and name not in text
+        }
+        levels |= {name: (False, True) for name in types if kinds[name] == "boolean"}
+        return cls(kinds=kinds, text_categories=text, levels=levels, **parts)
 
     @property
     def reader(self) -> Reader:
@@ -248,6 +257,13 @@ class DesignSpec:
             if labels and name in values and now != "text" and not has_text_categories(given.dtype):
                 changed[name] = by_label(given)
                 continue
+            if name in values and now in ("text", "category") and name in self.levels:
+                given = as_levels(given, self.levels[name])
+            elif name in values and now in ("text", "category") and was == "number" and name in self.terms.categories:
+                given = _numbers_written(given)
+            if given is not column(frame, name):
+                given = given.infer_objects()
+                changed[name], now = given, kind(given)
             # Levels of grouping factors are matched by their labels, whatever the type of the column.
             if was == now or {was, now} <= {"text", "category"} or name not in values:
                 continue
@@ -280,6 +296,18 @@ def refuse_missing(frame: pd.DataFrame) -> None:
         raise DataError(
             f"the new data have missing values: {where} (counted from 0)", hint="Fill them in or drop these rows."
         )
+
+
+def _numbers_written(values: pd.Series) -> pd.Series:
+    """Text of numbers as these, where all of it is; a census may hold "2019" where the data had 2019."""
+    texts = [level_label(value) for value in pd.unique(values)]
+    try:
+        numbers = {text: float(text) for text in texts}
+    except ValueError:
+        return values
+    if any(level_label(number) != text for text, number in numbers.items()):
+        return values
+    return values.astype(object).map(lambda value: numbers[level_label(value)]).astype(np.float64)
 
 
 def by_label(values: pd.Series) -> pd.Series:

@@ -21,6 +21,8 @@ from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
 from mixedfx.formula.python_code import read_code
 
+SPLINES = frozenset({"bs", "cr", "cs", "cc"})
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -50,6 +52,14 @@ class Variable:
     def written(self) -> str:
         """How a formula has it."""
         return quote(self.text) if self.plain else self.text
+
+    @property
+    def calls(self) -> frozenset[str]:
+        """Names of the functions that it calls."""
+        if self.plain:
+            return frozenset()
+        calls = (node for node in ast.walk(read_code(self.text, 0, self.text).tree) if isinstance(node, ast.Call))
+        return frozenset(call.func.id for call in calls if isinstance(call.func, ast.Name))
 
     def degree_in(self, column: str, env: Collection[str] = ()) -> int | None:
         """Degree as a polynomial in a column of the data: 0, 1, or None for neither."""
@@ -172,6 +182,12 @@ class Terms:
         sides = (self.fixed, *(random.left for random in self.random))
         coded = {c for side in sides for term in side for v in term.product if v.coded for c in v.columns}
         return frozenset(coded.union(*(random.grouping for random in self.random)))
+
+    def ends_with_data(self, column: str) -> bool:
+        """Whether a spline reads a column of the data, so that the model says nothing beyond its values."""
+        sides = (self.fixed, *(random.left for random in self.random))
+        variables = [*(v for side in sides for term in side for v in term.product), *self.offsets]
+        return any(column in variable.columns and variable.calls & SPLINES for variable in variables)
 
     def owner(self, coefficient: int) -> Term:
         """The term of the fixed part that a column of X belongs to."""

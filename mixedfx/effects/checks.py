@@ -68,7 +68,7 @@ def check_comparison(fit: Fit, comparison: Comparison | None, scale: str) -> Non
         raise EffectsError("a nominal response has a linear predictor for each category", hint='Use scale="response".')
     if comparison is None:
         return
-    if comparison.name != "difference" and scale == "link" and not family.identity:
+    if not comparison.plain and scale == "link" and not family.identity:
         raise EffectsError(
             f"{comparison.name} compares average outcomes, which the scale of the linear predictor does not have",
             hint='Use scale="response", or comparison="difference".',
@@ -97,7 +97,7 @@ def check_transformation(
     if found is None:
         return None
     if scale == "link":
-        if bias_adjust or (comparison is not None and comparison.name != "difference"):
+        if bias_adjust or (comparison is not None and not comparison.plain):
             what = "bias_adjust=True" if bias_adjust else comparison.name if comparison else ""
             raise EffectsError(
                 f'{what} is about a variable, and scale="link" about {found.text}, whose units and zero are others',

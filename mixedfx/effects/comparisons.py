@@ -87,6 +87,11 @@ class Comparison:
         return self.of_log.inverse(self.of_log.forward(values) / step)
 
     @property
+    def plain(self) -> bool:
+        """Whether it is a difference, whatever the response is, of two averages or of neighbouring ones."""
+        return self.name in ("difference", "slope")
+
+    @property
     def title(self) -> str:
         """The name as it is read."""
         return self.name.replace("_", " ")
@@ -190,8 +195,12 @@ COMPARISONS: dict[str, Comparison] = {
 }
 
 
+SLOPE = Comparison("slope", 0.0, "{high} - {low}", np.subtract, _ones, _LINEAR)
+"""Of a numeric treatment: what outcomes rise by per unit at the value of each row. It compares no given values."""
+
+
 def find_comparison(name: str) -> Comparison:
-    """Return the registered comparison of this name.
+    """Return the registered comparison of this name, or `SLOPE`.
 
     Raises
     ------
@@ -205,7 +214,9 @@ def find_comparison(name: str) -> Comparison:
     >>> float(find_comparison("odds_ratio").compare(np.array(0.8), np.array(0.5)).round(6))
     4.0
     """
+    if name == SLOPE.name:
+        return SLOPE
     if name not in COMPARISONS:
-        hint = did_you_mean(name, COMPARISONS, all_of="Comparisons")
+        hint = did_you_mean(name, [*COMPARISONS, SLOPE.name], all_of="Comparisons")
         raise EffectsError(f"there is no comparison {name!r}", hint=hint)
     return COMPARISONS[name]

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mixedfx.effects.comparisons import find_comparison
+from mixedfx.effects.comparisons import SLOPE, find_comparison
 from mixedfx.effects.mean_fit import as_fit
 from mixedfx.effects.pipeline import ask
 from mixedfx.effects.result import Effects
 from mixedfx.effects.row_counts import WeightsLike
 from mixedfx.effects.subgroups import ByLike
-from mixedfx.effects.treatment import TreatmentLike, read_treatment
+from mixedfx.effects.treatment import TreatmentLike, read_slope, read_treatment
 from mixedfx.results.protocol import Fit, NewLevels, PredictsMean, Uncertainty
 
 
@@ -52,10 +52,10 @@ def effects(
     treatment
         A column of the model. 0/1 or boolean: 1 minus 0. Text or categories: each level minus the first. A number with
         two values, such as -0.5 and 0.5: the higher minus the lower. Any other number: one unit more than the value
-        each row has, which is the slope where the model is linear in it; ``{"dose": "per unit"}`` asks for that of any
-        number. A dictionary of one column chooses the values, the base first: ``{"style": ["Fully", "Some"]}`` is Some
-        minus Fully, ``{"dose": [0, 10]}`` is 10 minus 0. ``{"style": "pairwise"}`` compares every two levels,
-        ``"sequential"`` each level with the one before.
+        each row has, which is the slope where the model is linear in it (where a spline ends within a unit, the unit
+        below); ``{"dose": "per unit"}`` asks for that of any number. A dictionary of one column chooses the values, the
+        base first: ``{"style": ["Fully", "Some"]}`` is Some minus Fully, ``{"dose": [0, 10]}`` is 10 minus 0.
+        ``{"style": "pairwise"}`` compares every two levels, ``"sequential"`` each level with the one before.
     by
         ``"race"``, or ``["race", "gender"]`` for one row per cell of the crossing, or ``[["race"], ["gender"]]`` for
         several margins in one table (``[]`` among them is everybody). Only combinations that occur have a row.
@@ -77,7 +77,8 @@ def effects(
     comparison
         Of the two averages: ``"difference"``, ``"risk_difference"`` (the same, for probabilities), ``"ratio"``,
         ``"lnratio"``, ``"lift"`` (in percent), ``"odds_ratio"``, ``"log_odds_ratio"``. A ratio is one of weighted
-        means, sum w h / sum w l, and not the mean of each row's ratio.
+        means, sum w h / sum w l, and not the mean of each row's ratio. ``"slope"``: of a numeric treatment, by how much
+        outcomes rise per unit at the value of each row (its derivative), averaged over rows.
     scale
         ``"response"``, or ``"link"`` for differences of linear predictors; the same on the identity link, unless the
         formula transforms the response. ``"response"`` takes a transformed response back to its variable: under
@@ -183,11 +184,11 @@ def effects(
     >>> round(float(ratio.table["estimate"].item()), 4), round(float(np.exp(log_fit.fixef["small"])), 4)
     (1.018, 1.018)
     """
-    fit = as_fit(fit)
+    fit, compare = as_fit(fit), find_comparison(comparison)
     return ask(
         fit,
-        read_treatment(fit.design, treatment),
-        find_comparison(comparison),
+        read_slope(fit.design, treatment) if compare is SLOPE else read_treatment(fit.design, treatment),
+        compare,
         by=by,
         subgroups=subgroups,
         newdata=newdata,

@@ -9,8 +9,8 @@ What a row counts for is read in row_counts.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.frame import column_names, has_text_categories, opened, to_pandas
 from mixedfx.design.frame import missing as find_missing
+from mixedfx.design.labels import as_levels
 from mixedfx.design.spec import by_label
 from mixedfx.effects.modifiers import model_columns
 from mixedfx.effects.row_counts import WeightsLike, counting_columns, no_such_column, read_counts
@@ -54,6 +55,8 @@ class Grid:
         offset is the same under every treatment, and any value serves.
     notes
         What a reader must know of how rows are counted.
+    known
+        Levels of columns of text that the data of the fit have, where other rows are averaged over.
     """
 
     frame: pd.DataFrame
@@ -65,6 +68,7 @@ class Grid:
     left_out: int = 0
     offsets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    known: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -167,7 +171,14 @@ def build_grid(
         left_out=int(np.sum(~positive)),
         offsets=outside,
         notes=notes,
+        known={} if newdata is None else _known(design, columns),
     )
+
+
+def _known(design: Design, columns: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """Levels that the fit knows of columns that define subgroups, of text only."""
+    texts = (name for name in columns if design.spec.kinds.get(name) == "text" and name in design.frame.columns)
+    return {name: tuple(pd.unique(fetch(design.frame, name))) for name in texts}
 
 
 def _rows(design: Design, newdata: Any, wanted: Sequence[str]) -> tuple[list[Any], pd.DataFrame]:
@@ -190,7 +201,7 @@ def _categories_of_fit(frame: pd.DataFrame, design: Design) -> pd.DataFrame:
             values = fetch(frame, name)
             if name in design.spec.text_categories and not has_text_categories(values.dtype):
                 values = by_label(values)
-            values = values.astype("category").cat.remove_unused_categories()
+            values = as_levels(values, known.categories).astype("category").cat.remove_unused_categories()
             own = sorted((v for v in values.cat.categories if v not in known.categories), key=str)
             changed[name] = values.cat.set_categories([*known.categories, *own], ordered=known.ordered)
     return frame.assign(**changed)

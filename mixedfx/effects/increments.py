@@ -10,6 +10,11 @@ other columns, and then the slope b follows from any two values without such a l
 Where a column bends (``log(x)``, ``poly(x, 2)``), one unit more is what counts, X = x + 1, as long as it is not lost.
 Of numbers beyond 2^26, whose unit keeps less than half of the digits, the step is 2^-26 of the largest, and the answer
 is the slope over that step. The division is by the step that was taken after rounding, (x + h) - x.
+
+A spline (``bs``, ``cr``, ``cc``) ends with the data: rows that one unit more would lead beyond the largest value of the
+fit's data have the unit that ends there. Where all of the data lie within one unit, and where the slope is asked for,
+the step is 2^-18 of their range with the row's own value in its middle: such a difference is off by h^2 / 24 times the
+third derivative, and by 1e-11 from rounding; at the two ends of a spline it is one-sided.
 """
 
 from __future__ import annotations
@@ -21,7 +26,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.design import Design
+from mixedfx.design.frame import column as fetch
 from mixedfx.design.functional import Functional
+from mixedfx.effects.treatment import Treatment
 
 Array = NDArray[np.float64]
 
@@ -51,6 +58,30 @@ def affine_in(design: Design, column: str) -> bool:
         if len(reading) > 1 or any(variable.degree_in(column, env) != 1 for variable in reading):
             return False
     return True
+
+
+SMALL = 2.0**-18
+
+
+def stepped(treated: Treatment, design: Design, values: Array) -> Treatment:
+    """The treatment with the step that its rows take.
+
+    Parameters
+    ----------
+    treated
+        A numeric treatment, ``"unit"``.
+    design
+        The design of the fit.
+    values
+        (m,) values of the rows averaged over.
+    """
+    own = fetch(design.frame, treated.column).to_numpy(dtype=np.float64)
+    low, high = float(own.min()), float(own.max())
+    bounded, step = design.terms.ends_with_data(treated.column), unit_step(values)
+    if treated.slope or (bounded and high - low < step):
+        small = float(2.0 ** np.floor(np.log2((high - low) * SMALL)))
+        return replace(treated, step=small, slope=True, within=(low, high) if bounded else None)
+    return replace(treated, step=step, within=(low, high) if bounded else None)
 
 
 def far_from(values: Array) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from mixedfx.design.labels import variable_label
 from mixedfx.effects.questions import EffectsQuestions
 from mixedfx.effects.ranks import comparable, rank_draws
 from mixedfx.effects.render import places
@@ -67,12 +68,12 @@ class EffectsPictures(EffectsQuestions):
     @property
     def what(self) -> str:
         """What the numbers are, for an axis: ``"effect of small on math"``."""
-        response = self.response
+        response, treatment = (variable_label(self.fit.design.frame, name) for name in (self.response, self.treatment))
         if self.comparison is None:
             text = f"average {response}"
         else:
             name = self.comparison.title
-            text = f"effect of {self.treatment} on {response}" + ("" if name == "difference" else f" ({name})")
+            text = f"effect of {treatment} on {response}" + ("" if name == "difference" else f" ({name})")
         if self.aspect:
             text = f"{self.aspect} of the {text}"
         return f"difference in the {text}" if "against" in self.keys else text

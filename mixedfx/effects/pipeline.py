@@ -28,9 +28,9 @@ from mixedfx.effects.checks import (
     warn_no_variation,
     warn_not_estimable,
 )
-from mixedfx.effects.comparisons import Comparison
+from mixedfx.effects.comparisons import SLOPE, Comparison
 from mixedfx.effects.grid import Grid, build_grid
-from mixedfx.effects.increments import affine_in, unit_step
+from mixedfx.effects.increments import affine_in, stepped
 from mixedfx.effects.mean_fit import MeanFit, as_fit, check_predicts, notes_on_means
 from mixedfx.effects.outcome import is_identity
 from mixedfx.effects.quantities import Drawn, Exact, Quantities, functional_of
@@ -118,7 +118,7 @@ def _answer(
     if predicts:
         grid = replace(grid, coded=grid.frame)  # whatever predicts has seen text, not categories
     if treated.kind == "unit":
-        treated = replace(treated, step=unit_step(fetch(grid.frame, treated.column).to_numpy(dtype=float)))
+        treated = stepped(treated, design, fetch(grid.frame, treated.column).to_numpy(dtype=float))
     asked = find_subgroups(plan, grid)
     membership = sparse.csr_array(sparse.vstack([asked.membership, everybody(grid).membership]))
     averages = subgroup_averages(
@@ -288,6 +288,20 @@ def _variation(
     )
 
 
+def _of_steps(treated: Treatment, comparison: Comparison | None, grid: Grid) -> list[str]:
+    """What a numeric treatment's steps are where they are not one unit up."""
+    x = treated.column
+    if comparison is SLOPE:
+        return [f"Slopes are taken at the value of {x} that each row has, and averaged over rows."]
+    if treated.slope:
+        return [f"One unit is more than the range of {x} in the data: effects per unit are average slopes."]
+    if treated.within is None or not (fetch(grid.frame, x) + treated.step > treated.within[1]).any():
+        return []
+    return [
+        f"A spline in {x} ends at {treated.within[1]:g}: rows less than a unit below have the unit that ends there."
+    ]
+
+
 def _notes(
     fit: Fit,
     grid: Grid,
@@ -337,7 +351,8 @@ def _notes(
         notes.append(f"{comparison.title} is taken draw by draw: estimates are medians of joint draws.")
     elif isinstance(averages.quantities, Drawn) and len(grid.weight_draws) > 1 and linear:
         notes.append("Averages are taken draw by draw: estimates are means of joint draws.")
-    if treated.step != 1 and not (difference and linear and affine_in(fit.design, treated.column)):
+    notes += _of_steps(treated, comparison, grid)
+    if treated.step > 1 and not (difference and linear and affine_in(fit.design, treated.column)):
         notes.append(
             f"Values of {treated.column} are so large that one unit is lost in them: effects per unit are those of "
             f"{treated.step:,.0f} units, divided by {treated.step:,.0f}."
@@ -351,7 +366,7 @@ def _notes(
         and response is not None
         and response not in fit.design.frame.columns
         and averages.categories is None
-        and (comparison is None or comparison.name == "difference")
+        and (comparison is None or comparison.plain)
     ):
         notes.append(f"{what.capitalize()} are in units of {response}.")
     return tuple(notes)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import operator
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.frame import column as fetch
+from mixedfx.design.labels import level_label
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import EffectsError
+
+Levels = Mapping[str, Collection[Any]]
+NO_LEVELS: Levels = {}
 
 # Longer or deeper text is not a subgroup a person wrote; the limits keep the parser and the recursion below safe.
 MAX_CHARACTERS = 2000
@@ -72,13 +76,15 @@ class Query:
         names.sort(key=lambda n: n.col_offset)
         return tuple(dict.fromkeys(self._name(n) for n in names))
 
-    def rows(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    def rows(self, frame: pd.DataFrame, known: Levels = NO_LEVELS) -> NDArray[np.bool_]:
         """Which rows of `frame` the query selects.
 
         Parameters
         ----------
         frame
             (m, .) with the columns of the query, without missing values.
+        known
+            Column -> levels that it may have besides those in `frame`.
 
         Returns
         -------
@@ -98,7 +104,7 @@ class Query:
         >>> parse_query("race == 'Black' and age >= 30").rows(frame)
         array([False, False,  True])
         """
-        return self._truth(self.tree, frame)
+        return self._truth(self.tree, frame, known)
 
     def _name(self, node: ast.Name) -> str:
         # The source text, not node.id: Python folds identifiers to NFKC, and a column's name is what the user sees.
@@ -107,17 +113,18 @@ class Query:
     def _error(self, message: str, node: ast.expr, hint: str | None = None) -> EffectsError:
         return _error(message, self.text, node.col_offset, hint)
 
-    def _truth(self, node: ast.expr, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    def _truth(self, node: ast.expr, frame: pd.DataFrame, known: Levels) -> NDArray[np.bool_]:
         match node:
             case ast.BoolOp(op=ast.And(), values=values):
-                return np.logical_and.reduce([self._truth(v, frame) for v in values])
+                return np.logical_and.reduce([self._truth(v, frame, known) for v in values])
             case ast.BoolOp(values=values):
-                return np.logical_or.reduce([self._truth(v, frame) for v in values])
+                return np.logical_or.reduce([self._truth(v, frame, known) for v in values])
             case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return ~self._truth(operand, frame)
+                return ~self._truth(operand, frame, known)
             case ast.Compare(left=left, ops=ops, comparators=rights):
                 lefts = [left, *rights[:-1]]
-                parts = [self._compare(a, op, b, node, frame) for a, op, b in zip(lefts, ops, rights, strict=True)]
+                pairs = zip(lefts, ops, rights, strict=True)
+                parts = [self._compare(a, op, b, node, frame, known) for a, op, b in pairs]
                 return np.logical_and.reduce(parts)
             case ast.Name():
                 column = self._column(node, frame)
@@ -141,7 +148,7 @@ class Query:
         return fetch(frame, name)
 
     def _compare(
-        self, left: ast.expr, op: ast.cmpop, right: ast.expr, node: ast.Compare, frame: pd.DataFrame
+        self, left: ast.expr, op: ast.cmpop, right: ast.expr, node: ast.Compare, frame: pd.DataFrame, known: Levels
     ) -> NDArray[np.bool_]:
         if isinstance(op, ast.In | ast.NotIn):
             if not isinstance(left, ast.Name) or not isinstance(right, ast.List | ast.Tuple | ast.Set):
@@ -151,7 +158,7 @@ class Query:
                     "Write race in ['Black', 'White'].",
                 )
             column = self._column(left, frame)
-            values = [self._constant(e, left, column) for e in right.elts]
+            values = [self._constant(e, left, column, known) for e in right.elts]
             found = column.isin(values).to_numpy(dtype=bool)
             return found if isinstance(op, ast.In) else ~found
         kind = type(op)
@@ -167,7 +174,7 @@ class Query:
                 raise self._error(f"{self._name(left)!r} and {self._name(right)!r} are of different types", node)
             column, other = _plain(column), _plain(other)
         else:
-            other = self._constant(right, left, column)
+            other = self._constant(right, left, column, known, equal=kind in (ast.Eq, ast.NotEq))
         if kind not in (ast.Eq, ast.NotEq) and not _ordered(column):
             raise self._error(
                 f"the values of {self._name(left)!r} have no order",
@@ -176,8 +183,13 @@ class Query:
             )
         return np.asarray(_COMPARISONS[kind](column, other), dtype=bool)
 
-    def _constant(self, node: ast.expr, name: ast.Name, column: pd.Series) -> Any:
-        """Return a constant that can be compared with `column`; for text, one of its levels."""
+    def _constant(
+        self, node: ast.expr, name: ast.Name, column: pd.Series, known: Levels, equal: bool = True
+    ) -> Any:  # fmt: skip
+        """Return a constant that can be compared with `column`; for text, one of its levels.
+
+        Where it is to be equal, text and numbers that are written alike are the same: "2019" and 2019.
+        """
         value = _literal(node)
         label, kind = self._name(name), _kind(column)
         if kind == "other":
@@ -186,6 +198,9 @@ class Query:
                 name,
                 f"Add a column with the groups you mean, such as data['{label}_group'].",
             )
+        if (kind == "text") != isinstance(value, str) and equal:
+            levels = {level_label(level): level for level in [*known.get(label, ()), *_levels(column)]}
+            value = levels.get(level_label(value), value)
         if (kind == "text") != isinstance(value, str):
             raise self._error(
                 f"{label!r} holds {'text' if kind == 'text' else kind + 's'}, and {value!r} does not compare with that",
@@ -193,8 +208,8 @@ class Query:
                 f"A value of {label!r} is {_example(column)}.",
             )
         if kind == "text":
-            levels = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.unique()
-            if value not in set(levels):
+            levels = {*_levels(column), *known.get(label, ())}
+            if value not in levels:
                 hint = did_you_mean(value, sorted(levels), all_of=f"Levels of {label!r}")
                 raise self._error(f"{label!r} has no level {value!r}", node, hint)
         return value
@@ -363,6 +378,11 @@ def _kind(column: pd.Series) -> str:
     if inferred == "boolean":
         return "boolean"
     return "number" if inferred in ("integer", "floating", "mixed-integer-float", "decimal") else "other"
+
+
+def _levels(column: pd.Series) -> list[Any]:
+    """Values that a column has, or as a category may have."""
+    return list(column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.unique())
 
 
 def _ordered(column: pd.Series) -> bool:

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.frame import missing, to_pandas
+from mixedfx.design.labels import level_label
 from mixedfx.effects.margins import conflict, fit_margins
 from mixedfx.effects.wording import did_you_mean, listed
 from mixedfx.errors import EffectsError, some_rows
@@ -51,8 +52,8 @@ def rake(
         missing values in rows that have a weight.
     margins
         Column -> totals of its levels, ``{"race": {"Black": 30, "White": 70}}``, a dictionary or a pandas Series; a
-        tuple of columns for a joint margin, with tuples of levels. Each level stands once. All margins have the same
-        grand total.
+        tuple of columns for a joint margin, with tuples of levels. Levels are those of the cells that are written
+        alike, 1 or "1". Each stands once. All margins have the same grand total.
     weights
         Where to start: a column, or one number for each cell; what the margins do not say about the joint distribution
         stays as it is here. Cells start equal where None. Zero stays zero.
@@ -64,9 +65,11 @@ def rake(
     Returns
     -------
     Series
-        One weight for each cell, named ``"weight"``, in the order of `cells`; ``attrs`` holds iterations and
-        largest_error. Give it as ``weights=`` to `mixedfx.effects` or `mixedfx.poststratify`. Of all weights that
-        reproduce the margins these are nearest to those at the start, whatever the order of rows.
+        One weight for each cell, named ``"weight"``, in the order of `cells`; ``attrs`` holds iterations,
+        largest_error and design_effect: Kish's n sum(w^2) / sum(w)^2 over the n rows with a weight, by which unequal
+        weights multiply the variance of a mean where rows are people. Give it as ``weights=`` to `mixedfx.effects` or
+        `mixedfx.poststratify`. Of all weights that reproduce the margins these are nearest to those at the start,
+        whatever the order of rows.
 
     Raises
     ------
@@ -104,7 +107,8 @@ def rake(
     weight, iterations, error = _solve(read, start, tol, int(max_iter))
     index = getattr(cells, "index", None)
     out = pd.Series(weight, index=index if isinstance(index, pd.Index) else None, name="weight")
-    out.attrs = {"iterations": iterations, "largest_error": error}
+    design_effect = float((weight > 0).sum() * (weight**2).sum() / weight.sum() ** 2)
+    out.attrs = {"iterations": iterations, "largest_error": error, "design_effect": design_effect}
     return out
 
 
@@ -211,20 +215,20 @@ def _read(key: Any, totals: Any, frame: pd.DataFrame, positive: NDArray[np.bool_
                 hint=f"Leave them out, cells.dropna(subset=[{column!r}]), or make them a level with a total of its "
                 f"own, cells[{column!r}].fillna('unknown').",
             )
-    place = {level: i for i, level in enumerate(wanted)}
+    place = {_written(level): i for i, level in enumerate(wanted)}
     target = np.array(list(wanted.values()))
     own = frame[columns[0]] if len(columns) == 1 else pd.MultiIndex.from_frame(frame.loc[:, columns])
     codes, levels = pd.factorize(own)
     seen = np.bincount(codes[positive], minlength=len(levels))[: len(levels)] > 0 if len(levels) else np.zeros(0, bool)
-    unknown = [level for level, s in zip(levels, seen, strict=True) if s and level not in place]
+    unknown = [level for level, s in zip(levels, seen, strict=True) if s and _written(level) not in place]
     if unknown:
         raise EffectsError(
             f"the margin {name} has no total for {listed(unknown)}",
-            hint=_as_other_type(unknown, place) or "Add one, zero included, or leave these cells out.",
+            hint="Add one, zero included, or leave these cells out.",
         )
-    code = np.array([place.get(level, -1) for level in levels], dtype=np.intp)[codes]
-    reached = np.bincount(code[positive], minlength=len(target)) > 0
-    empty = [level for level, i in place.items() if target[i] > 0 and not reached[i]]
+    code = np.array([place.get(_written(level), -1) for level in levels], dtype=np.intp)[codes]
+    reached = np.bincount(code[positive & (code >= 0)], minlength=len(target)) > 0
+    empty = [level for i, level in enumerate(wanted) if target[i] > 0 and not reached[i]]
     if empty:
         raise EffectsError(
             f"no cell with a positive weight can make up the total of {name} = {listed(empty)}",
@@ -247,6 +251,7 @@ def _totals(name: str, columns: list[Any], totals: Any) -> dict[Any, float]:
     if not pairs:
         raise EffectsError(f"the margin {name} has no levels", hint=EXAMPLE)
     found: dict[Any, float] = {}
+    seen: set[Any] = set()
     for level, total in pairs:
         if len(columns) > 1 and not (isinstance(level, tuple) and len(level) == len(columns)):
             raise EffectsError(
@@ -258,12 +263,13 @@ def _totals(name: str, columns: list[Any], totals: Any) -> dict[Any, float]:
                 f"the margin {name} has a total for a missing level",
                 hint="Give these cells a level of their own, such as 'unknown', in the cells and in the margin.",
             )
-        if level in found:
+        if _written(level) in seen:
             raise EffectsError(
                 f"the margin {name} has the level {level!r} more than once",
                 hint="Where its lines are parts of one total, add them up: totals.groupby(level="
                 f"{0 if len(columns) == 1 else list(range(len(columns)))}).sum().",
             )
+        seen.add(_written(level))
         try:
             found[level] = float("nan" if isinstance(total, bool | str) else total)
         except (TypeError, ValueError):
@@ -277,14 +283,9 @@ def _totals(name: str, columns: list[Any], totals: Any) -> dict[Any, float]:
     return found
 
 
-def _as_other_type(unknown: list[Any], place: Mapping[Any, int]) -> str | None:
-    """What to do where the levels differ in their type only."""
-    names = {str(level): level for level in place}
-    level = unknown[0].item() if hasattr(unknown[0], "item") else unknown[0]
-    if str(level) not in names:
-        return None
-    other = names[str(level)]
-    return f"The cells hold the {type(level).__name__} {level!r}, the margin the {type(other).__name__} {other!r}."
+def _written(level: Any) -> Any:
+    """A level as it is written: cells may hold the text "1" where a margin has the number 1."""
+    return tuple(map(level_label, level)) if isinstance(level, tuple) else level_label(level)
 
 
 def _check_grand_totals(read: list[_Margin], tol: float) -> None:

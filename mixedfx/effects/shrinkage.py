@@ -111,7 +111,7 @@ def _raw(effects: EffectsState, y: Array, mask: NDArray[np.bool_], pair: tuple[i
         return _mean(effects, y, mask)
     column = fetch(design.frame, treated.column)
     if treated.kind == "unit":
-        if comparison.name != "difference":
+        if not comparison.plain:
             raise EffectsError(f"a raw {comparison.name} of a numeric treatment needs two of its values")
         slope, error, n = _slope(column.to_numpy(dtype=float)[mask], y[mask])
         factor = _factor(effects)

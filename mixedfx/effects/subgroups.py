@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.labels import level_label
 from mixedfx.effects.grid import Grid
 from mixedfx.effects.query import Query, parse_query
 from mixedfx.errors import EffectsError
@@ -225,7 +226,7 @@ def _by_query(queries: Mapping[str, Query], grid: Grid) -> Subgroups:
     rows = []
     for name, query in queries.items():
         try:
-            selected = query.rows(grid.frame)
+            selected = query.rows(grid.frame, grid.known)
         except EffectsError as error:
             raise _in_subgroup(name, error) from None
         if not selected.any():
@@ -258,7 +259,9 @@ def _crossing(columns: list[Any]) -> tuple[str, ...]:
 def _labels(levels: pd.DataFrame) -> list[str]:
     """Return ``"race=Black, gender=boy"`` for each row; ``"overall"`` where no column was crossed."""
     rows = levels.astype(object).to_numpy()
-    return [", ".join(f"{c}={v}" for c, v in zip(levels.columns, row, strict=True)) or OVERALL for row in rows]
+    return [
+        ", ".join(f"{c}={level_label(v)}" for c, v in zip(levels.columns, row, strict=True)) or OVERALL for row in rows
+    ]
 
 
 def _in_subgroup(name: str, error: EffectsError) -> EffectsError:

@@ -22,13 +22,14 @@ A number that the formula uses as a category, in ``C(dose)`` or as a grouping fa
 with two values, however they are coded (0/1, 1/2, -0.5/0.5, 0/10), is a group and another group: rows are set to these
 values and to none that nobody had. Where the model is linear in a numeric treatment, "per unit" is its slope exactly;
 where it is not (``poly(dose, 2)``), it is the average effect of one unit more, starting from the value each row has
-(see `mixedfx.effects.increments` for numbers so large that one unit is lost in them).
+(see `mixedfx.effects.increments` for numbers so large that one unit is lost in them, and for splines, which end with
+the data).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -68,6 +69,11 @@ class Treatment:
         is not lost in them. Effects are divided by it.
     far
         The value that all rows have in that block instead, where the model is affine in the treatment.
+    within
+        Smallest and largest value of the data of the fit, where the model says nothing beyond (a spline): rows within
+        have both values within, so that near its end the step is taken from below.
+    slope
+        Whether the step is small, with the value of each row in its middle.
     """
 
     column: str
@@ -77,6 +83,8 @@ class Treatment:
     dtype: Any
     step: float = 1.0
     far: float | None = None
+    within: tuple[float, float] | None = None
+    slope: bool = False
 
     def label(self, pair: tuple[int, int], template: str) -> str:
         """Name of one contrast: ``"1 - 0"``, ``"Some - None"``; ``"per unit"`` for a number."""
@@ -93,12 +101,22 @@ class Treatment:
         if self.kind == "unit":
             # As double precision: 127 + 1 is not -128, whatever the column is stored as.
             own = fetch(frame, self.column).astype(np.float64)
-            column = own * 0.0 + self.far if block and self.far is not None else own + value * self.step
+            column = own * 0.0 + self.far if block and self.far is not None else self._stepped(own, value)
         elif isinstance(self.dtype, pd.CategoricalDtype):
             column = pd.Series(pd.Categorical([value], dtype=self.dtype).repeat(len(frame)), index=frame.index)
         else:
             column = pd.Series([value], dtype=self.dtype).repeat(len(frame)).set_axis(frame.index)
         return frame.assign(**{self.column: column})
+
+    def _stepped(self, own: pd.Series, value: Any) -> pd.Series:
+        """Values of rows in one block of ``"unit"``."""
+        start = own - self.step / 2 if self.slope else own
+        if self.within is None:
+            return start + value * self.step
+        low, high = self.within
+        inside = own.between(low, high)
+        start = start.where(~inside, start.clip(low, high - self.step))
+        return (start + value * self.step).where(~inside, lambda x: x.clip(low, high))
 
 
 # What `poststratify` averages: outcomes of rows as they are.
@@ -159,6 +177,23 @@ def read_treatment(design: Design, treatment: TreatmentLike) -> Treatment:
     return Treatment(name, "levels", tuple(levels), pairs_of(len(levels), style), dtype)
 
 
+def read_slope(design: Design, treatment: TreatmentLike) -> Treatment:
+    """The numeric treatment whose slope is asked for.
+
+    Raises
+    ------
+    EffectsError
+        As `read_treatment`; values to compare, of which a slope has none.
+    """
+    name, chosen, style = _split(treatment)
+    if chosen is not None or style not in (None, PER_UNIT):
+        raise EffectsError(
+            f"a slope is taken at the value of each row, and the treatment names values of {name!r} to compare",
+            hint=f'Write treatment={name!r}, or comparison="difference".',
+        )
+    return replace(read_treatment(design, {name: PER_UNIT}), slope=True)
+
+
 def pairs_of(levels: int, style: str | None) -> tuple[tuple[int, int], ...]:
     """(higher, lower) positions of the levels compared."""
     if style == "pairwise":
@@ -206,6 +241,10 @@ def _check_chosen(name: str, chosen: list[Any], levels: list[Any], column: pd.Se
         if bad:
             raise EffectsError(f"{name!r} is numeric; {bad[0]!r} is no number it can be set to")
         return chosen
+    written = {level_label(level): level for level in levels}
+    chosen = [value if value in levels else written.get(level_label(value), value) for value in chosen]
+    if len(set(chosen)) < len(chosen):
+        raise EffectsError(f"the values of the treatment {name!r} are the same: {listed(chosen)}")
     for value in chosen:
         if value not in levels:
             raise EffectsError(

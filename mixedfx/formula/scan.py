@@ -243,6 +243,12 @@ def _quoted(text: str, start: int, kind: Kind) -> Token:
         raise FormulaError(
             "a column called `.` cannot be used in a formula", formula=text, column=start, hint="Rename the column."
         )
+    if kind is Kind.QUOTED and text[start + 1 : position] == "1":
+        # formulaic takes a term of this name for the intercept, which would then be left out of the model.
+        raise FormulaError(
+            "a column called `1` cannot be used in a formula, where 1 is the intercept", formula=text, column=start,
+            hint="Rename the column.",
+        )  # fmt: skip
     if kind is Kind.QUOTED and "\\" in text[start:position]:
         raise FormulaError(
             "a name in backticks cannot contain a backslash",

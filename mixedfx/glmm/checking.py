@@ -14,7 +14,7 @@ from mixedfx.glmm.simulated import dispersion_test, quantile_residuals, zero_inf
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.zero_inflation import Both, runaway_in_words, runs_off, singularities
 from mixedfx.inference import checks
-from mixedfx.inference.findings import CheckReport, Finding
+from mixedfx.inference.findings import CheckReport, Finding, rows_left_out
 from mixedfx.inference.influence import group_influence
 from mixedfx.inference.simulated_test import SimulatedTest
 from mixedfx.pls.projection import Projection
@@ -35,6 +35,7 @@ def check(
     largest = max(design.random, key=lambda t: len(t.levels) if len(t.levels) < len(design.y) / 2 else 0)
     influence = group_influence(projection, design.fixed_names, largest.codes, largest.levels, largest.label)
     findings = (
+        *rows_left_out(design.rows),
         _convergence(solution),
         _singularity(singularity),
         _approximation(design, solution),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfx.design.design import Design
 from mixedfx.design.frame import column
+from mixedfx.design.labels import variable_label
 from mixedfx.errors import OptionError, check_option
 from mixedfx.glmm.rows import refuse_categories
 from mixedfx.glmm.simulated import quantile_residuals
@@ -104,7 +105,12 @@ def _quantiles(fit: GlmerState, ax: Axes | None) -> Axes:
 def _observed(fit: GlmerState, ax: Axes | None) -> Axes:
     from mixedfx.plots.diagnostics import response_against_fitted
 
-    return response_against_fitted(observed_table(fit), ax, fit.design.response_name)
+    return response_against_fitted(observed_table(fit), ax, _response(fit))
+
+
+def _response(fit: GlmerState) -> str:
+    """What the response is called."""
+    return variable_label(fit.design.frame, fit.design.response_name)
 
 
 def _caterpillar(
@@ -129,7 +135,7 @@ def _fitted(fit: GlmerState, ax: Axes | None, group: str | None = None, groups: 
     shown = len(set(table["group"]))
     label = label_of(fit.design, group)
     note = None if shown == n else f"{shown} of {n} levels of {label}, from smallest to largest mean"
-    return observed_against_fitted(table, response=fit.design.response_name, note=note)
+    return observed_against_fitted(table, response=_response(fit), note=note)
 
 
 def _slope_lines(
@@ -147,7 +153,7 @@ def _slope_lines(
     n = next(t.n_levels for t in fit.design.random if t.label == label)
     shown = len(set(lines["group"]))
     options.setdefault("title", f"{label}: {n} lines" if shown == n else f"{label}: {shown} of {n} lines")
-    options = {"xlabel": variable, "ylabel": fit.design.response_name, **options}
+    options = {"xlabel": variable_label(fit.design.frame, variable), "ylabel": _response(fit), **options}
     return slopes(lines, population, data if points else None, ax=ax, **options)
 
 

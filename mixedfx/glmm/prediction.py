@@ -21,13 +21,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.additions import addition_columns
 from mixedfx.design.alignment import row_labels
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.design.population import population_covariates, population_variance
 from mixedfx.design.row_facts import fetch, row_facts
 from mixedfx.design.rows import functional_for
-from mixedfx.design.rows_used import row_index
+from mixedfx.design.rows_used import row_index, weights_columns
 from mixedfx.errors import OptionError, check_count, check_flag, check_option, check_seed
 from mixedfx.families.facts import RowFacts
 from mixedfx.glmm.questions import mean_table
@@ -41,9 +42,12 @@ from mixedfx.glmm.rows import (
 )
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain
+from mixedfx.inference.incomplete_rows import Na, over_incomplete
 from mixedfx.inference.new_level_rows import NewLevelRows
+from mixedfx.inference.new_predictors import new_predictors
 from mixedfx.inference.normal_estimate import new_level_root
 from mixedfx.inference.original_scale import PredictionKind, check_scales, kind_of_prediction, transformation_to_undo
+from mixedfx.inference.predictor import draw_effects
 from mixedfx.inference.profile import quantile
 from mixedfx.linalg.quadrature import normal_rule
 from mixedfx.linalg.shape import shape_of
@@ -62,9 +66,26 @@ NUMBERS = 2**22  # draws times rows whose means over the population are taken at
 def predict(
     uncertain: GlmmUncertain, newdata: Any, new_levels: NewLevels, groups: Groups, seed: int | None, *,
     kind: PredictionKind, se: bool, interval: str | None, level: float, uncertainty: Uncertainty, weights: Any,
+    back_transform: bool, bias_adjust: bool, na: Na,
+) -> pd.Series | pd.DataFrame:  # fmt: skip
+    """Predictions, NaN for rows that lack a value; see `GlmerFit.predict`."""
+    new = kind == "predictive" or interval == "prediction"
+    also = (*addition_columns(uncertain.design), *weights_columns(uncertain.design, weights)) if new else ()
+    return over_incomplete(
+        uncertain.design, newdata, weights, na, also,
+        lambda rows, weights: _predict(
+            uncertain, rows, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level,
+            uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust,
+        ),
+    )  # fmt: skip
+
+
+def _predict(
+    uncertain: GlmmUncertain, newdata: Any, new_levels: NewLevels, groups: Groups, seed: int | None, *,
+    kind: PredictionKind, se: bool, interval: str | None, level: float, uncertainty: Uncertainty, weights: Any,
     back_transform: bool, bias_adjust: bool,
 ) -> pd.Series | pd.DataFrame:  # fmt: skip
-    """Predictions; see `GlmerFit.predict`."""
+    """Predictions of rows that lack nothing."""
     design, solution = uncertain.design, uncertain.solution
     check_option("groups", groups, ("fitted", "average", "integrate"))
     check_option("uncertainty", uncertainty, UNCERTAINTIES)
@@ -218,12 +239,25 @@ def _count(design: Design) -> int:
     return int(np.clip(HELD // max(design.n_random + len(design.fixed_names), 1), FEWEST, DRAWS))
 
 
-def simulate(design: Design, solution: GlmmSolution, n: int, seed: int | None, use_u: bool) -> pd.DataFrame:
-    """New responses for the rows of the fit; see `GlmerFit.simulate`."""
+def simulate(
+    design: Design, solution: GlmmSolution, n: int, seed: int | None, use_u: bool, newdata: Any = None,
+    weights: Any = None,
+) -> pd.DataFrame:  # fmt: skip
+    """New responses for the rows of the fit, or for new ones; see `GlmerFit.simulate`."""
     check_count("n", n)
     check_flag("use_u", use_u)
     check_seed(seed)
-    values = simulate_responses(design, solution, n, np.random.default_rng(seed), use_u)
+    rng = np.random.default_rng(seed)
+    if newdata is None:
+        index, values = design.frame.index, simulate_responses(design, solution, n, rng, use_u)
+    else:
+        labels, frame = row_labels(newdata), fetch(design, newdata, weights)
+        assert frame is not None
+        index = frame.index if labels is None else labels
+        u = np.tile(solution.u, (n, 1)) if use_u else draw_effects(design, solution.factors, 1.0, n, rng)
+        eta = new_predictors(design, frame, solution.beta, u, solution.factors, 1.0, rng)
+        auxiliary = auxiliary_draws(solution, n, dispersion_columns(design, frame))
+        values = solution.model.family.draw(rng, eta, auxiliary, row_facts(design, frame, weights, labels))
     if solution.model.family.categories:
         values = np.asarray(design.categories, dtype=object)[values.astype(np.intp)]
-    return pd.DataFrame(values.T, index=design.frame.index)
+    return pd.DataFrame(values.T, index=index)

@@ -25,6 +25,7 @@ from mixedfx.glmm.rows import ResidualKind, means, residual_values
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain, in_words
 from mixedfx.inference.hypotheses import Reference
+from mixedfx.inference.incomplete_rows import Na
 from mixedfx.inference.normal_estimate import NormalEstimate
 from mixedfx.inference.original_scale import PredictionKind
 from mixedfx.results import tables
@@ -441,6 +442,7 @@ class GlmerState:
         weights: Any = None,
         back_transform: bool = False,
         bias_adjust: bool = False,
+        na: Na = "pass",
     ) -> pd.Series | pd.DataFrame:
         """Predicted means, linear predictors or new responses.
 
@@ -473,6 +475,9 @@ class GlmerState:
             Precision weights of the rows, for new gaussian responses; as in `LmerFit.predict`.
         back_transform, bias_adjust
             Of a transformed response, as in `LmerFit.predict`.
+        na
+            What becomes of new rows that lack a value the prediction needs: ``"pass"``: they are predicted as NaN, and
+            the others as if these were not there; ``"raise"``: they are refused.
 
         Returns
         -------
@@ -510,11 +515,13 @@ class GlmerState:
         return prediction.predict(
             self.uncertain, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval,
             level=level, uncertainty=self._answers or "full", weights=weights, back_transform=back_transform,
-            bias_adjust=bias_adjust,
+            bias_adjust=bias_adjust, na=na,
         )  # fmt: skip
 
-    def simulate(self, n: int = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:
-        """Simulate new responses for the rows of the fit.
+    def simulate(
+        self, n: int = 1, seed: int | None = None, use_u: bool = False, newdata: Any = None, *, weights: Any = None
+    ) -> pd.DataFrame:  # fmt: skip
+        """Simulate new responses for the rows of the fit, or for new ones.
 
         Parameters
         ----------
@@ -524,10 +531,16 @@ class GlmerState:
             Seed of the random numbers.
         use_u
             False: every group gets new effects from their population. True: the groups keep their modes.
+        newdata
+            Rows to simulate responses for, any frame that holds the grouping columns; those of the fit where None.
+            Rows of one group share its effects; groups that the fit has not seen get effects from their population
+            under either `use_u`.
+        weights
+            Precision weights of new rows, as `predict` takes them.
 
         Returns
         -------
         DataFrame
             (nobs, n), a column for each simulation; of binomial responses numbers of successes.
         """
-        return prediction.simulate(self.design, self.solution, n, seed, use_u)
+        return prediction.simulate(self.design, self.solution, n, seed, use_u, newdata, weights)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from mixedfx.design.design import RowReport
 from mixedfx.plots.picture import Picture
 from mixedfx.results.numbers import p_values
 from mixedfx.results.render import Shown, SummaryContent, SummaryFacts, SummaryTable
+from mixedfx.results.summary import rows_text
 
 if TYPE_CHECKING:
     pass
@@ -41,6 +43,11 @@ class Finding:
     seen: str
     consequence: str = ""
     p_value: float = float("nan")
+
+
+def rows_left_out(rows: RowReport) -> tuple[Finding, ...]:
+    """A finding about rows that the fit does not use; none where it uses all."""
+    return () if len(rows.used) == rows.total else (Finding("rows used", "note", rows_text(rows)),)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

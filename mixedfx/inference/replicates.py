@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.design.new_response import response_codes
 from mixedfx.design.rows_used import in_order
-from mixedfx.errors import DataError, MissingPackageError, OptionError
+from mixedfx.errors import DataError, OptionError
+from mixedfx.optional import package
 from mixedfx.progress import Asked, Progress
 
 Vector = NDArray[np.float64]
@@ -94,12 +95,7 @@ def _in_parallel(
     n_jobs: int | None,
     progress: bool,
 ) -> Iterable[Result]:
-    try:
-        import joblib
-    except ImportError as error:
-        raise MissingPackageError(
-            "n_jobs other than 1 needs the package joblib", hint="pip install 'mixedfx[parallel]'"
-        ) from error
+    joblib = package("joblib", "n_jobs other than 1 needs the package", "parallel")
     # a generator tells of each block as it ends, but not every backend can give one
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if progress else "list")
     found: Iterable[Result] = parallel(joblib.delayed(work)(*task) for task in tasks)  # pyright: ignore

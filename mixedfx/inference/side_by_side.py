@@ -15,6 +15,7 @@ from mixedfx.inference.variance_explained import VarianceParts, r2_table, varian
 from mixedfx.results.model_table import ModelRow, ModelSection, ModelTable
 from mixedfx.results.numbers import decimals
 from mixedfx.results.protocol import answering
+from mixedfx.results.summary import rows_text
 
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 Show = Literal["se", "ci", "none"]
@@ -238,6 +239,8 @@ def _notes(fits: Sequence[Any], show: Show, level: float, stars: bool) -> tuple[
         notes.append(f"In brackets: {100 * level:g} % intervals.")
     if stars:
         notes.append("* p < 0.05, ** p < 0.01, *** p < 0.001.")
+    dropped = {i: fit.design.rows for i, fit in enumerate(fits, 1) if len(fit.design.y) < fit.design.rows.total}
+    notes += [f"({i}): {rows_text(rows)}." for i, rows in dropped.items()]
     methods = {_method(fit) for fit in fits}
     fixed_parts = {tuple(fit.design.fixed_names) for fit in fits if _method(fit) == "REML"}
     if len(fixed_parts) > 1:

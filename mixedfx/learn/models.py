@@ -19,6 +19,7 @@ def boosted(*, classes: bool, small: bool = False, seed: int | None = 0) -> Any:
     >>> type(boosted(classes=True)).__name__
     'LGBMClassifier'
     """
+    package("sklearn")  # without it lightgbm is there and its estimators fail
     lightgbm = package("lightgbm")
     kind = lightgbm.LGBMClassifier if classes else lightgbm.LGBMRegressor
     own = {"learning_rate": 0.05, "num_leaves": 7, "min_child_samples": 40} if small else {}

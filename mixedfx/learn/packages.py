@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from mixedfx.errors import MissingPackageError
+from mixedfx import optional
 
 
 def package(name: str) -> Any:
@@ -14,7 +13,7 @@ def package(name: str) -> Any:
     Raises
     ------
     MissingPackageError
-        With the line that installs it.
+        Absent, or broken; with the line that installs it.
 
     Examples
     --------
@@ -22,8 +21,5 @@ def package(name: str) -> Any:
     >>> package("sklearn.base").is_regressor.__name__
     'is_regressor'
     """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        root = {"sklearn": "scikit-learn"}.get(name.partition(".")[0], name.partition(".")[0])
-        raise MissingPackageError(f"{root} is not installed", hint="pip install 'mixedfx[learn]'") from error
+    distribution = "scikit-learn" if name.partition(".")[0] == "sklearn" else None
+    return optional.package(name, "this needs", "learn", distribution)

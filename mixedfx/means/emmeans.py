@@ -27,13 +27,14 @@ from mixedfx.means.marginal_means import MarginalMeans
 from mixedfx.means.reference_grid import ReferenceGrid, reference_grid
 from mixedfx.means.units import units_of
 from mixedfx.results.protocol import Fit, answering
+from mixedfx.results.summary import rows_text
 from mixedfx.results.undetermined import needed_columns, reason
 
 Array = NDArray[np.float64]
 # Central differences of five points are exact for polynomials up to degree 4, whatever the step; this share of the
 # range of the predictor keeps their rounding near 1e-12 and the error for other smooth curves near 1e-10.
 STEP = 3e-3
-STENCIL = ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12))
+NODES = np.arange(-2.0, 3.0)
 
 
 def emmeans(
@@ -188,17 +189,31 @@ def emtrends(
     values = column(fit.design.frame, var)
     if kind(values) != "number" or var in grid.coded:
         raise OptionError(f"{var!r} is a factor in this model and has no slope", hint="Compare its means: mx.emmeans.")
-    step = STEP * float(values.max() - values.min())
-    return _means(asker, grid, _derivative(fit, grid, var, step), names, groups, weights, "trend", level)
+    low, high = float(values.min()), float(values.max())
+    ends = (low, high) if fit.design.terms.ends_with_data(var) else (-np.inf, np.inf)
+    derivative = _derivative(fit, grid, var, STEP * (high - low), ends)
+    return _means(asker, grid, derivative, names, groups, weights, "trend", level)
 
 
-def _derivative(fit: Fit, grid: ReferenceGrid, var: str, step: float) -> Functional:
-    """Functionals (m rows) of the derivative with respect to `var` at each point."""
-    m = len(grid.frame)
-    shifted = [grid.frame.assign(**{var: grid.frame[var].astype(float) + k * step}) for k, _ in STENCIL]
-    moved = pd.concat(shifted, ignore_index=True)
-    W = sparse.csr_array(sparse.hstack([sparse.eye_array(m) * (c / step) for _, c in STENCIL]))
-    return grid.rows(fit, moved).combine(W)
+def _derivative(
+    fit: Fit, grid: ReferenceGrid, var: str, step: float, ends: tuple[float, float]
+) -> Functional:  # fmt: skip
+    """Functionals (m rows) of the derivative with respect to `var` at each point.
+
+    That of the polynomial of degree 4 through five equidistant values, with the point in their middle, or where a
+    spline would end among them (`ends`) as near to the middle as it can be.
+    """
+    x = grid.frame[var].to_numpy(dtype=np.float64)
+    inside = (ends[0] <= x) & (x <= ends[1])
+    middle = np.where(inside, np.clip(x, ends[0] + 2 * step, ends[1] - 2 * step), x)
+    moved = [np.where(inside, np.clip(middle + k * step, *ends), middle + k * step) for k in NODES]
+    frame = pd.concat([grid.frame.assign(**{var: values}) for values in moved], ignore_index=True)
+    powers = np.arange(len(NODES))
+    at = (x - middle)[:, None] / step
+    slopes = powers * at ** np.maximum(powers - 1, 0)  # derivatives of 1, t, ..., t^4 at t
+    weights = np.linalg.solve(NODES ** powers[:, None], slopes.T) / step  # (5, m)
+    W = sparse.csr_array(sparse.hstack([sparse.diags_array(w) for w in weights]))
+    return grid.rows(fit, frame).combine(W)
 
 
 def _means(
@@ -253,6 +268,9 @@ def _notes(grid: ReferenceGrid, named: tuple[str, ...], weights: Weights, asker:
         notes.append("rows count by their trials")
     if asker.fit.design.random:
         notes.append("random effects at their population mean of zero")
+    rows = asker.fit.design.rows
+    if len(rows.used) < rows.total:
+        notes.append(rows_text(rows))
     return tuple(notes)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixedfx.design.labels import level_label, value_label
+from mixedfx.design.labels import level_label, value_label, variable_label
 from mixedfx.errors import OptionError, check_option
 from mixedfx.inference.hypotheses import f_probability
 from mixedfx.means import wording
@@ -196,8 +196,9 @@ class MarginalMeans(MeansState, Shown):
         if comparisons:
             left, right = self._arrows()
             table = table.assign(arrow_left=left, arrow_right=right)
-        mean = f"mean of {self.response}"
-        names = {"emmean": mean, "response": mean, "trend": f"slope of {self.response}"}
+        response = variable_label(self.asker.fit.design.frame, self.response)
+        mean = f"mean of {response}"
+        names = {"emmean": mean, "response": mean, "trend": f"slope of {response}"}
         ratio = self.units is not None and self.units.ratio
         what = self.column.replace("_", " ") if ratio else names.get(self.column, "difference")
         options.setdefault("xlabel", what)

@@ -12,7 +12,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.rows import functional_for
 from mixedfx.errors import ModelError
 from mixedfx.inference import checks
-from mixedfx.inference.findings import CheckReport, Finding
+from mixedfx.inference.findings import CheckReport, Finding, rows_left_out
 from mixedfx.inference.influence import Influence, group_influence, influence_by
 from mixedfx.inference.response_kind import response_kind
 from mixedfx.pls.projection import Projection
@@ -104,6 +104,7 @@ def check(
     largest = max(design.random, key=lambda t: len(t.levels) if len(t.levels) < len(design.y) / 2 else 0)
     influence = group_influence(projection, design.fixed_names, largest.codes, largest.levels, largest.label)
     findings = (
+        *rows_left_out(design.rows),
         _convergence(solution.optimization),
         _singularity(singularity, without_groups),
         response_kind(design.y, design.response_name),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mixedfx.design.frame import column
+from mixedfx.design.labels import variable_label
 from mixedfx.errors import OptionError, check_option
 from mixedfx.means.group_lines import LINES, PANELS, fitted_rows, label_of, modes_table, slope_tables, slopes_of
 from mixedfx.reml.profiling import profile
@@ -36,6 +37,11 @@ def plot(fit: LmerState, what: str | None, ax: Axes | None, **options: Any) -> A
     return KINDS[what](fit, ax, **options)
 
 
+def _response(fit: LmerState) -> str:
+    """What the response is called."""
+    return variable_label(fit.design.frame, fit.design.response_name)
+
+
 def _caterpillar(
     fit: LmerState,
     ax: Axes | None,
@@ -62,7 +68,7 @@ def _fitted(fit: LmerState, ax: Axes | None, group: str | None = None, groups: i
     table, n = fitted_rows(design, fit.fitted.to_numpy(), design.y, group, groups)
     shown = len(set(table["group"]))
     note = None if shown == n else f"{shown} of {n} levels of {label_of(design, group)}, from smallest to largest mean"
-    return observed_against_fitted(table, response=design.response_name, note=note)
+    return observed_against_fitted(table, response=_response(fit), note=note)
 
 
 def _slope_lines(
@@ -81,7 +87,7 @@ def _slope_lines(
     n = next(t.n_levels for t in fit.design.random if t.label == label)
     shown = len(set(lines["group"]))
     options.setdefault("title", f"{label}: {n} lines" if shown == n else f"{label}: {shown} of {n} lines")
-    options = {"xlabel": variable, "ylabel": fit.design.response_name, **options}
+    options = {"xlabel": variable_label(fit.design.frame, variable), "ylabel": _response(fit), **options}
     return slopes(lines, population, data if points else None, ax=ax, **options)
 
 
@@ -113,7 +119,7 @@ def _observed(fit: LmerState, ax: Axes | None) -> Axes:
     from mixedfx.plots.diagnostics import response_against_fitted
 
     table = pd.DataFrame({"fitted": fit.fitted.to_numpy(), "observed": fit.design.y})
-    return response_against_fitted(table, ax, fit.design.response_name)
+    return response_against_fitted(table, ax, _response(fit))
 
 
 def _spread(fit: LmerState, ax: Axes | None) -> Axes:

@@ -16,6 +16,8 @@ from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_index, row_weights, weights_columns
 from mixedfx.errors import check_count, check_flag, check_option, check_seed
 from mixedfx.families.location import gaussian
+from mixedfx.inference.incomplete_rows import Na, over_incomplete
+from mixedfx.inference.new_predictors import new_predictors
 from mixedfx.inference.original_scale import (
     PredictionKind,
     check_scales,
@@ -59,8 +61,26 @@ def predict(
     weights: Any,
     back_transform: bool,
     bias_adjust: bool,
+    na: Na,
 ) -> pd.Series | pd.DataFrame:
-    """Predicted responses; see `LmerFit.predict`."""
+    """Predicted responses, NaN for rows that lack a value; see `LmerFit.predict`."""
+    residual = bias_adjust or interval == "prediction" or kind == "predictive"
+    also = weights_columns(known.design, weights) if residual or "residual" in (uncertainty or ()) else ()
+    return over_incomplete(
+        known.design, newdata, weights, na, also,
+        lambda rows, weights: _predict(
+            known, rows, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level,
+            uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust,
+        ),
+    )  # fmt: skip
+
+
+def _predict(
+    known: Uncertain, newdata: Any, new_levels: NewLevels, groups: Literal["fitted", "average"], seed: int | None, *,
+    kind: PredictionKind, se: bool, interval: IntervalKind | None, level: float,
+    uncertainty: Collection[Source] | None, weights: Any, back_transform: bool, bias_adjust: bool,
+) -> pd.Series | pd.DataFrame:  # fmt: skip
+    """Predicted responses of rows that lack nothing."""
     check_option("groups", groups, ("fitted", "average"))
     check_flag("se", se)
     check_seed(seed)
@@ -99,12 +119,20 @@ def _residual_sd(known: Uncertain, newdata: Any, weights: Any, n: int) -> Array:
     return known.solution.sigma / np.sqrt(row_weights(design, newdata, weights, labels, n))
 
 
-def simulate(design: Design, solution: Solution, n: int, seed: int | None, use_u: bool) -> pd.DataFrame:
-    """New responses for the rows of the fit; see `LmerFit.simulate`."""
+def simulate(
+    design: Design, solution: Solution, n: int, seed: int | None, use_u: bool, newdata: Any = None, weights: Any = None
+) -> pd.DataFrame:  # fmt: skip
+    """New responses for the rows of the fit, or for new ones; see `LmerFit.simulate`."""
     check_count("n", n)
     check_flag("use_u", use_u)
     check_seed(seed)
     rng = np.random.default_rng(seed)
     sigma = solution.sigma
     u = np.tile(solution.u, (n, 1)) if use_u else draw_effects(design, solution.factors, sigma, n, rng)
-    return pd.DataFrame(simulate_responses(design, solution.beta, u, sigma, rng).T, index=design.frame.index)
+    if newdata is None:
+        return pd.DataFrame(simulate_responses(design, solution.beta, u, sigma, rng).T, index=design.frame.index)
+    labels, newdata = row_labels(newdata), design.spec.fetch(newdata, also=weights_columns(design, weights))
+    eta = new_predictors(design, newdata, solution.beta, u, solution.factors, sigma, rng)
+    sd = sigma / np.sqrt(row_weights(design, newdata, weights, labels, len(newdata)))
+    y = eta + sd * rng.standard_normal(eta.shape)
+    return pd.DataFrame(y.T, index=newdata.index if labels is None else labels)

@@ -127,7 +127,15 @@ def solve_problem(
             "the fixed part reproduces the response exactly, so there is no variance to estimate",
             hint="Look for a column of the fixed part that was computed from the response.",
         )
-    evaluation, optimization = minimise(problem, moment_start(problem) if start is None else start, control)
+    try:
+        evaluation, optimization = minimise(problem, moment_start(problem) if start is None else start, control)
+    except np.linalg.LinAlgError as error:
+        where = "" if start is None else f" from start={np.round(start, 6).tolist()}"
+        raise ModelError(
+            f"the criterion cannot be evaluated{where}: the factorisation broke down, as it does for standard "
+            "deviations many million times the residual one",
+            hint="Centre and scale the covariates." if start is None else "Leave start= out, or start nearer to zero.",
+        ) from error
     theta = problem.natural_theta(evaluation.factorization.T)
     factors = tuple(factors_of(design, theta))
     joint = Joint(design, problem, evaluation)

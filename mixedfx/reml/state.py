@@ -25,6 +25,7 @@ from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
 from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.hypotheses import Reference
+from mixedfx.inference.incomplete_rows import Na
 from mixedfx.inference.normal_estimate import NormalEstimate
 from mixedfx.inference.original_scale import PredictionKind
 from mixedfx.inference.predictor import fitted_values
@@ -392,6 +393,7 @@ class LmerState:
         weights: Any = None,
         back_transform: bool = False,
         bias_adjust: bool = False,
+        na: Na = "pass",
     ) -> pd.Series | pd.DataFrame:
         """Predicted responses, with standard errors and intervals where they are asked for.
 
@@ -431,6 +433,9 @@ class LmerState:
         bias_adjust
             With `back_transform`: predict the arithmetic mean of the variable, which takes the residual variance into
             account, instead of the median. Intervals for a mean are then those of that mean.
+        na
+            What becomes of new rows that lack a value the prediction needs: ``"pass"``: they are predicted as NaN, and
+            the others as if these were not there; ``"raise"``: they are refused.
 
         Returns
         -------
@@ -481,11 +486,13 @@ class LmerState:
         """
         return prediction.predict(
             self.uncertain, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level,
-            uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust,
+            uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust, na=na,
         )  # fmt: skip
 
-    def simulate(self, n: int = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:
-        """Simulate new responses for the rows of the fit.
+    def simulate(
+        self, n: int = 1, seed: int | None = None, use_u: bool = False, newdata: Any = None, *, weights: Any = None
+    ) -> pd.DataFrame:  # fmt: skip
+        """Simulate new responses for the rows of the fit, or for new ones.
 
         Parameters
         ----------
@@ -497,10 +504,16 @@ class LmerState:
             False: every group gets new effects drawn from N(0, sigma^2 T T'): new data from the same population of
             groups, what a parametric bootstrap needs. True: the groups keep their estimated effects and only
             residuals are new.
+        newdata
+            Rows to simulate responses for, any frame that holds the grouping columns; those of the fit where None.
+            Rows of one group share its effects; groups that the fit has not seen get effects from their population
+            under either `use_u`.
+        weights
+            Precision weights of new rows, as `predict` takes them.
 
         Returns
         -------
         DataFrame
             (nobs, n), a column for each simulation; on the scale of the left side of the formula.
         """
-        return prediction.simulate(self.design, self.solution, n, seed, use_u)
+        return prediction.simulate(self.design, self.solution, n, seed, use_u, newdata, weights)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from mixedfx.errors import MissingPackageError
+from mixedfx.optional import package
 
 WIDTH = 100
 LATEX = str.maketrans({c: rf"\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"})
@@ -169,12 +169,7 @@ class ModelTable:
         MissingPackageError
             Where great_tables is not installed.
         """
-        try:
-            from great_tables import GT
-        except ImportError:
-            raise MissingPackageError(
-                ".gt() needs the package great_tables", hint="pip install 'mixedfx[tables]'"
-            ) from None
+        GT = package("great_tables", ".gt() needs the package", "tables").GT
         frame = self.frame.reset_index(names=["section", "row"])
         table = GT(frame, rowname_col="row", groupname_col="section").cols_align("right", columns=list(self.names))
         for note in self.notes:

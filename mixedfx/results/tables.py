@@ -73,7 +73,10 @@ def group_sizes(design: Design) -> dict[str, int]:
 
 def sizes_text(design: Design) -> str:
     """Rows and groups of a fit on one line: ``"375 rows, professor 15"``."""
-    return ", ".join([f"{len(design.y)} rows", *(f"{label} {n}" for label, n in group_sizes(design).items())])
+    used = f"{len(design.y)} rows"
+    if len(design.y) < design.rows.total:
+        used = f"{len(design.y)} of {design.rows.total} rows"
+    return ", ".join([used, *(f"{label} {n}" for label, n in group_sizes(design).items())])
 
 
 def draw_keys(design: Design) -> tuple[tuple[str, ...], ...]:

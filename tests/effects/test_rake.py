@@ -94,7 +94,6 @@ def test_a_level_with_a_total_of_zero_has_no_weight():
         ({"a": {0: 0, 1: 0}}, None, "not all zero"),
         ({"a": {}}, None, "the margin a has no levels"),
         ({"a": {0: 1, 1: 2, None: 1}}, None, "a total for a missing level"),
-        ({"a": {"0": 1, "1": 2}}, None, "The cells hold the int 0, the margin the str '0'."),
         ({("a", "b"): {0: 1, 1: 2}}, None, "the level 0, which is no tuple of 2 levels"),
         ({("a", "a"): {(0, 0): 1}}, None, "a joint margin is of different columns"),
         ({"a": {0: 0, 1: 3}, "b": {0: 1, 1: 2}}, [1, 1, 1, 0], "b = 1 has only cells whose other totals are zero"),

@@ -11,6 +11,7 @@ The cache is ``$MIXEDFX_CACHE`` if that is set; else the folder ``mixedfx`` in `
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -30,6 +32,14 @@ LEAVING = ".leaving"
 LOCK = ".lock"
 
 
+def _home() -> Path:
+    """The user's home, or a place that cannot be made where there is no user: `entry` knows what to do."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(os.devnull)
+
+
 def cache_folder() -> Path:
     """Where mixedfx keeps what it can make again; not created by asking."""
     chosen = os.environ.get(VARIABLE)
@@ -37,16 +47,29 @@ def cache_folder() -> Path:
         return Path(chosen).expanduser()
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "mixedfx"
+        return (Path(local) if local else _home() / "AppData" / "Local") / "mixedfx"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "mixedfx"
+        return _home() / "Library" / "Caches" / "mixedfx"
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "mixedfx"
+    return (Path(base) if os.path.isabs(base) else _home() / ".cache") / "mixedfx"
 
 
 def programs_folder() -> Path:
     """Where the compiled programs are."""
     return cache_folder() / "stan"
+
+
+@cache
+def process_folder(closed: str) -> Path:
+    """A folder that ends with this process, in the place of the one that is closed; said once."""
+    folder = Path(tempfile.mkdtemp(prefix="mixedfx-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    print(
+        f"compiled programs cannot be kept in {closed}: they are kept while this process runs. {VARIABLE} names "
+        "another folder",
+        file=sys.stderr,
+    )
+    return folder
 
 
 def key_of(*parts: str) -> str:
@@ -74,11 +97,22 @@ def entry(key: str, build: Callable[[Path], object]) -> Path:
         From `key_of`.
     build
         Called with an empty folder to fill. If it raises, nothing is kept.
+
+    Notes
+    -----
+    Where the cache cannot be written to, the folder is one of this process (`process_folder`).
     """
     place = programs_folder() / key
     if place.is_dir():
         return place
-    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place.parent):
+            pass
+    except OSError as error:  # no home, or one that is closed: a container
+        place = process_folder(f"{place.parent} ({error.strerror})") / key
+        if place.is_dir():
+            return place
     with locked(place.with_name(key + LOCK)):
         if place.is_dir():  # another process was faster
             return place

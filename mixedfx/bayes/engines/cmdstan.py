@@ -63,8 +63,10 @@ class CmdStan:
         """None if cmdstanpy and CmdStan are installed; else the reason and the command that installs them."""
         try:
             import cmdstanpy
-        except ImportError:
+        except ModuleNotFoundError:
             return f"cmdstanpy is not installed\n{INSTALL_PACKAGE}"
+        except Exception as error:
+            return f"cmdstanpy cannot be imported: {error}\n{INSTALL_PACKAGE} --force-reinstall"
         try:
             cmdstanpy.cmdstan_path()
         except ValueError:

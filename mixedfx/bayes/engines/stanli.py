@@ -48,9 +48,9 @@ class Stanli:
         """None if stanli is installed and loads; else the reason and the command that installs it."""
         try:
             import stanli  # noqa: F401
-        except ImportError:
+        except ModuleNotFoundError:
             return f"stanli is not installed\n{INSTALL}"
-        except OSError as error:  # a library that this system cannot load
+        except Exception as error:  # a library that this system cannot load, and whatever else a package raises
             return f"stanli does not load here: {error}\n{INSTALL} --force-reinstall"
         return None
 

@@ -30,7 +30,7 @@ class Importance:
     """The sampler; see `mixedfx.bayes.samplers.Sampler`."""
 
     name = "importance"
-    options = ("proposals", "progress", "k_hat", "max_coordinates")
+    options = ("proposals", "progress", "cores", "k_hat", "max_coordinates")
     algorithms = ()
     warmup = 1
     way = "weights draws around the modes of the random effects"

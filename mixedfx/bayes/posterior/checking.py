@@ -8,6 +8,7 @@ import numpy as np
 
 from mixedfx.bayes.posterior.posterior import Posterior
 from mixedfx.bayes.posterior.prediction import simulated
+from mixedfx.design.labels import variable_label
 from mixedfx.errors import ModelError, check_option
 from mixedfx.plots.picture import Picture
 
@@ -27,7 +28,8 @@ def ppc(posterior: Posterior, n: int, seed: int | None, ax: Axes | None, kind: s
         raise ModelError("there is no response to hold draws against", hint="simulate() gives the draws themselves.")
     from mixedfx.plots import predictive
 
-    y, drawn, name = posterior.design.y, simulated(posterior, n, seed), posterior.design.response_name
+    design = posterior.design
+    y, drawn, name = design.y, simulated(posterior, n, seed), variable_label(design.frame, design.response_name)
     kind = _kind(posterior, drawn) if kind == "auto" else kind
     if kind == "density":
         bounds = SUPPORT.get(posterior.family.outcome, (-np.inf, np.inf))

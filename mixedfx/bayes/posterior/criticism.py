@@ -40,7 +40,11 @@ def arviz() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # arviz announces its next release
             import arviz
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name != "arviz":
+            raise MissingPackageError(
+                f"ArviZ is installed and cannot be imported: {error}", hint="pip install 'mixedfx[bayes]'"
+            ) from error
         raise MissingPackageError("ArviZ is not installed", hint="pip install 'mixedfx[bayes]'") from error
     except Exception as error:  # it imports arviz-plots where that is installed, and that parts of matplotlib
         raise MissingPackageError(

@@ -26,6 +26,7 @@ from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
 from mixedfx.draws import Draws
 from mixedfx.errors import MixedfxWarning, check_option
+from mixedfx.inference.incomplete_rows import Na
 from mixedfx.inference.original_scale import PredictionKind
 from mixedfx.plots.picture import Picture
 from mixedfx.progress import Asked
@@ -345,6 +346,7 @@ class PosteriorFit(Posterior):
         weights: Any = None,
         back_transform: bool = False,
         bias_adjust: bool = False,
+        na: Na = "pass",
     ) -> pd.Series | pd.DataFrame:
         """Expected responses, linear predictors or new responses, with intervals where they are asked for.
 
@@ -381,6 +383,9 @@ class PosteriorFit(Posterior):
         bias_adjust
             With `back_transform` and ``kind="response"``: the arithmetic mean of the variable, which takes the residual
             variance into account.
+        na
+            What becomes of new rows that lack a value the prediction needs: ``"pass"``: they are predicted as NaN, and
+            the others as if these were not there; ``"raise"``: they are refused.
 
         Returns
         -------
@@ -418,11 +423,14 @@ class PosteriorFit(Posterior):
         """
         return prediction.predict(
             self, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level, weights=weights,
-            back_transform=back_transform, bias_adjust=bias_adjust,
+            back_transform=back_transform, bias_adjust=bias_adjust, na=na,
         )  # fmt: skip
 
-    def simulate(self, n: int | None = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:
-        """Simulate new responses for the rows of the fit, each from a draw of the parameters.
+    def simulate(
+        self, n: int | None = 1, seed: int | None = None, use_u: bool = False, newdata: Any = None, *,
+        weights: Any = None,
+    ) -> pd.DataFrame:  # fmt: skip
+        """Simulate new responses for the rows of the fit, or for new ones, each from a draw of the parameters.
 
         Parameters
         ----------
@@ -433,13 +441,19 @@ class PosteriorFit(Posterior):
         use_u
             False: every group gets new effects from its population: new data from other groups. True: the groups keep
             their effects and only residuals are new, as in `ppc`.
+        newdata
+            Rows to simulate responses for, any frame that holds the grouping columns; those of the fit where None.
+            Rows of one group share its effects; groups that the fit has not seen get effects from their population
+            under either `use_u`.
+        weights
+            Precision weights of new rows, as `predict` takes them.
 
         Returns
         -------
         DataFrame
             (nobs, n), a column for each simulation; labels for categories.
         """
-        return prediction.simulate(self, n, seed, use_u)
+        return prediction.simulate(self, n, seed, use_u, newdata, weights)
 
     def residual_sd(self, chosen: NDArray[np.intp] | slice = slice(None)) -> Array:
         """(n, D) residual standard deviations of the rows of a gaussian response, for the chosen draws."""

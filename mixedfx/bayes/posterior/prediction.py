@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from mixedfx.bayes.collapsed.engine import check_memory
 from mixedfx.bayes.posterior import responses
 from mixedfx.bayes.posterior.posterior import Posterior
+from mixedfx.design.additions import addition_columns
 from mixedfx.design.alignment import row_labels
 from mixedfx.design.functional import Functional
 from mixedfx.design.row_facts import fetch, row_facts, used_weights
 from mixedfx.design.rows import functional_for
-from mixedfx.design.rows_used import row_index
+from mixedfx.design.rows_used import row_index, weights_columns
 from mixedfx.design.transforms import Transformation
 from mixedfx.errors import check_count, check_flag, check_level, check_option, check_seed
+from mixedfx.inference.incomplete_rows import Na, over_incomplete
+from mixedfx.inference.new_predictors import new_rows
 from mixedfx.inference.original_scale import (
     PredictionKind,
     check_scales,
@@ -96,8 +99,25 @@ def predict(
     weights: Any,
     back_transform: bool,
     bias_adjust: bool,
+    na: Na,
 ) -> pd.Series | pd.DataFrame:
-    """What `PosteriorFit.predict` gives."""
+    """What `PosteriorFit.predict` gives, NaN for rows that lack a value."""
+    new = bias_adjust or kind == "predictive" or interval == "prediction"
+    also = (*addition_columns(posterior.design), *weights_columns(posterior.design, weights)) if new else ()
+    return over_incomplete(
+        posterior.design, newdata, weights, na, also,
+        lambda rows, weights: _predict(
+            posterior, rows, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level,
+            weights=weights, back_transform=back_transform, bias_adjust=bias_adjust,
+        ),
+    )  # fmt: skip
+
+
+def _predict(
+    posterior: Posterior, newdata: Any, new_levels: NewLevels, groups: str, seed: int | None, *, kind: PredictionKind,
+    se: bool, interval: str | None, level: float, weights: Any, back_transform: bool, bias_adjust: bool,
+) -> pd.Series | pd.DataFrame:  # fmt: skip
+    """Predictions of rows that lack nothing."""
     check_level(level)
     check_option("groups", groups, ("fitted", "average"))
     check_flag("se", se)
@@ -154,30 +174,40 @@ def _taken_back(
             yield at, back.inverse(values)
 
 
-def simulate(posterior: Posterior, n: int | None, seed: int | None, use_u: bool) -> pd.DataFrame:
-    """New responses for the rows of the fit; see `PosteriorFit.simulate`."""
+def simulate(
+    posterior: Posterior, n: int | None, seed: int | None, use_u: bool, newdata: Any = None, weights: Any = None
+) -> pd.DataFrame:
+    """New responses for the rows of the fit, or for new ones; see `PosteriorFit.simulate`."""
     if n is not None:
         check_count("n", n)
     check_flag("use_u", use_u)
     check_seed(seed)
-    values = simulated(posterior, n, seed, use_u)
+    labels, frame = row_labels(newdata), fetch(posterior.design, newdata, weights)
+    values = simulated(posterior, n, seed, use_u, frame, weights, labels)
     if posterior.categories:
         values = np.asarray(posterior.categories, dtype=object)[values.astype(np.intp)]
-    return pd.DataFrame(values.T, index=posterior.design.frame.index)
+    rows = posterior.design.frame if frame is None else frame
+    return pd.DataFrame(values.T, index=rows.index if labels is None else labels)
 
 
-def simulated(posterior: Posterior, n: int | None, seed: int | None, use_u: bool = True) -> Array:
-    """(n, nobs) new responses, one for each draw where n is None; codes for categories."""
+def simulated(
+    posterior: Posterior, n: int | None, seed: int | None, use_u: bool = True, frame: pd.DataFrame | None = None,
+    weights: Any = None, labels: pd.Index | None = None,
+) -> Array:  # fmt: skip
+    """(n, rows) new responses, one for each draw where n is None; codes for categories.
+
+    `frame`, `weights` and `labels` are new rows as `fetch` gives them; None for those of the fit.
+    """
     design, rng = posterior.design, np.random.default_rng(seed)
     chosen = None if n is None else rng.choice(posterior.n_draws, n, replace=n > posterior.n_draws)
-    count = posterior.n_draws if chosen is None else len(chosen)
-    check_memory(count, len(design.y))
+    count, m = posterior.n_draws if chosen is None else len(chosen), len(design.y) if frame is None else len(frame)
+    check_memory(count, m)
     if not use_u:
         joint = posterior.joint if chosen is None else posterior.joint.take(chosen)
         posterior, chosen = replace(posterior, joint=joint.with_new_groups(design, rng)), None
-    rows, facts = functional_for(design, None, "error"), row_facts(design)
-    found = responses.new_responses(posterior, rows, facts, rng, chosen)
-    return responses.together(found, count, len(design.y), ())
+    rows = functional_for(design, None, "error") if frame is None else new_rows(design, frame)
+    found = responses.new_responses(posterior, rows, row_facts(design, frame, weights, labels), rng, chosen)
+    return responses.together(found, count, m, ())
 
 
 def residual_sd(posterior: Posterior, chosen: NDArray[np.intp] | slice = slice(None)) -> Array:

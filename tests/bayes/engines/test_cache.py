@@ -164,3 +164,36 @@ def test_a_cache_that_does_not_exist_is_empty(monkeypatch, tmp_path):
 def test_a_key_tells_its_parts_apart():
     assert cache.key_of("model", "") != cache.key_of("", "model")
     assert cache.key_of("model") == cache.key_of("model")
+
+
+def test_a_closed_cache_is_replaced_by_one_of_the_process_and_said_once(tmp_path, monkeypatch, capsys):
+    """As in a container without a home: a place that even root cannot make."""
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "file" / "mixedfx"))
+    cache.process_folder.cache_clear()
+    built = []
+
+    def build(folder):
+        built.append(folder)
+        (folder / "program").write_text("x")
+
+    first = cache.entry("a" * 32, build)
+    assert (first / "program").read_text() == "x"
+    assert cache.entry("a" * 32, build) == first
+    assert cache.entry("b" * 32, build) != first
+    assert len(built) == 2
+    said = capsys.readouterr().err
+    assert said.count("compiled programs cannot be kept in") == 1
+    assert cache.VARIABLE in said
+
+
+def test_a_process_without_a_user_has_no_home(monkeypatch):
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv(cache.VARIABLE)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    cache.process_folder.cache_clear()
+    assert cache.cache_table().empty
+    assert cache.entry("c" * 32, lambda folder: (folder / "program").write_text("x")).is_dir()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mixedfx as mx
 from mixedfx.cli.app import run
-from mixedfx.cli.files import read_table
-from mixedfx.cli.text_files import MISSING_WORDS, read_na
-from mixedfx.errors import OptionError, TextFileWarning
+from mixedfx.cli.files import read_na
+from mixedfx.errors import DataError, OptionError
+from mixedfx.files.read import Options, recognise
+from mixedfx.files.text import MISSING_WORDS
 
 WORDS = st.sampled_from(sorted(MISSING_WORDS))
 LABELS = st.one_of(WORDS, st.sampled_from(["Drug", "Namibia", "none", "1", "0.5", "a b", 'in "quotes"', "x,y;z"]))
@@ -22,11 +22,8 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32).map(float)
 
 def read(path, na=()):
     """The table, and what was said of it."""
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        frame = read_table(str(path), na)
-    assert all(issubclass(w.category, TextFileWarning) for w in heard)
-    return frame, [str(w.message) for w in heard]
+    found = recognise(path, Options(na))
+    return found.frame, found.notes
 
 
 @settings(max_examples=60)
@@ -73,7 +70,7 @@ def test_words_named_by_the_user_are_missing_in_every_column(tmp_path):
     frame, said = read(path, ("NA", "refused", "-99"))
     assert frame["arm"].isna().tolist() == [False, True, True, False]
     np.testing.assert_array_equal(frame["age"], [30, np.nan, 31, 32])
-    assert said == [f"{path}: kept as text, not missing: 'None' in arm (1 row). --na None makes it missing."]
+    assert said == ("kept as text, not missing: 'None' in arm (1 row). na=['None'] makes it missing.",)
 
 
 def test_true_and_false_stay_so_beside_a_missing_value(tmp_path):
@@ -90,9 +87,9 @@ def test_text_among_numbers_is_named(tmp_path):
     path.write_text("dose,y\n" + "".join(f"{i},1\n" for i in range(9)) + "unknown,1\n")
     frame, said = read(path)
     assert frame["dose"].tolist()[-1] == "unknown"
-    assert said == [
-        f"{path}: text among numbers makes a column of text: 'unknown' in dose (1 row). --na unknown makes it missing."
-    ]
+    assert said == (
+        "text among numbers makes a column of text: 'unknown' in dose (1 row). na=['unknown'] makes it missing.",
+    )
 
 
 def test_a_comma_that_may_part_thousands_is_left_and_named_unless_another_column_proves_it(tmp_path):
@@ -109,6 +106,31 @@ def test_words_are_read_and_empty_ones_refused():
     assert read_na(None) == ()
     with pytest.raises(OptionError, match="lacks a word"):
         read_na(["NA,"])
+    for na in ("", [3], ["NA", " "]):
+        with pytest.raises(OptionError, match="are no words"):
+            mx.read("trial.csv", na=na)
+
+
+def test_a_plain_text_file_may_be_parted_by_blanks(tmp_path):
+    path = tmp_path / "trial.txt"
+    path.write_text("arm   y\nA   1.5\nB     2\n")
+    frame, said = read(path)
+    assert frame.to_dict("list") == {"arm": ["A", "B"], "y": [1.5, 2.0]}
+    assert said == ("columns are separated by blanks, not by tabs",)
+    path.write_text("my score\n1\n2\n")  # one column, whose name has a blank
+    assert list(read(path)[0].columns) == ["my score"]
+
+
+def test_text_that_is_not_utf8_is_read_by_the_name_of_its_encoding(tmp_path):
+    path = tmp_path / "trial.csv"
+    path.write_bytes("stadt,y\nKöln,1\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r'not UTF-8 text .*\n.*encoding="cp1252"'):
+        mx.read(path)
+    assert mx.read(path, encoding="cp1252", notes=False)["stadt"].tolist() == ["Köln"]
+    path.write_bytes("stadt\ty\nKöln\t1\n".encode("utf-16"))  # as Excel saves Unicode text
+    frame, said = read(path)
+    assert frame["stadt"].tolist() == ["Köln"]
+    assert said[0] == "encoded as UTF-16"
 
 
 def test_no_arm_leaves_a_trial_because_of_its_name(tmp_path, capsys):
@@ -122,7 +144,7 @@ def test_no_arm_leaves_a_trial_because_of_its_name(tmp_path, capsys):
     shown, noted = capsys.readouterr()
     assert "None - Active" in shown
     lost = data["arm"].tolist().count("None")
-    assert f"kept as text, not missing: 'None' in arm ({lost} rows)" in noted
+    assert f"kept as text, not missing: 'None' in arm ({lost} rows). --na None makes it missing." in noted
     assert run([*command, "--na", "None"]) == 0
     shown, noted = capsys.readouterr()
     assert "Other - Active" in shown
