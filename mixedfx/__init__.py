@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mixedfx.learn.tuning import tune_cate
     from mixedfx.loading import load
     from mixedfx.means.emmeans import emmeans, emtrends
+    from mixedfx.means.plot_groups import plot_groups
     from mixedfx.meta.averaging.robma import bma, robma
     from mixedfx.meta.counts.rma_glmm import rma_glmm
     from mixedfx.meta.effect_sizes.aggregate import aggregate
@@ -97,6 +98,7 @@ __all__ = [
     "metacart",
     "metaforest",
     "permutation_importance",
+    "plot_groups",
     "policy_value",
     "pool_scores",
     "poststratify",
@@ -152,6 +154,7 @@ _FUNCTIONS = {
     "metacart": "mixedfx.meta.moderators.metacart",
     "metaforest": "mixedfx.meta.moderators.metaforest",
     "permutation_importance": "mixedfx.learn.explaining",
+    "plot_groups": "mixedfx.means.plot_groups",
     "policy_value": "mixedfx.learn.policy",
     "pool_scores": "mixedfx.learn.pooled",
     "poststratify": "mixedfx.effects.poststratify",

@@ -111,7 +111,7 @@ def control(
     Examples
     --------
     >>> import mixedfx as mx
-    >>> course = mx.datasets.load("flipped_classroom")
+    >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
     >>> fit = mx.lmer("score ~ style + (1 | professor)", course, control=mx.control(tolerance=1e-12))
     >>> again = mx.lmer("score ~ style + (1 | professor)", course, control={"start": fit.theta})
     >>> again.optimization.evaluations < fit.optimization.evaluations

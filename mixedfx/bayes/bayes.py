@@ -191,9 +191,9 @@ def bayes(
     >>> fit = mx.bayes("score ~ style + (1 | professor)", course, seed=1)
     >>> print(fit.tidy()[["term", "estimate", "std_error"]].round(0).to_string(index=False))
                    term  estimate  std_error
-              Intercept      67.0        2.0
-    style[Some Flipped]      -3.0        1.0
-      style[No Flipped]      -8.0        1.0
+              Intercept      62.0        4.0
+    style[Some Flipped]       5.0        6.0
+      style[No Flipped]       0.0        6.0
     """
     family, n_draws = find_family(family), _rounded(draws, chains)
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env, "V": V}

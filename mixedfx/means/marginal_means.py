@@ -42,7 +42,7 @@ class MarginalMeans(MeansState, Shown):
     Examples
     --------
     >>> import mixedfx as mx
-    >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+    >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom", plan="crossed"))
     >>> means = mx.emmeans(fit, "style")
     >>> means.table[["style", "emmean", "SE"]].round(2)
                style  emmean    SE
@@ -125,7 +125,7 @@ class MarginalMeans(MeansState, Shown):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom", plan="crossed"))
         >>> means = mx.emmeans(fit, "style")
         >>> means.contrast("trt.vs.ctrl", base="No Flipped").table["contrast"].tolist()
         ['Fully Flipped - No Flipped', 'Some Flipped - No Flipped']

@@ -17,7 +17,7 @@ from mixedfx.reml import report
 
 @pytest.fixture(scope="module")
 def course():
-    return mx.datasets.load("flipped_classroom")
+    return mx.datasets.load("flipped_classroom", plan="crossed")
 
 
 @pytest.fixture(scope="module")
