@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from mixedfx.bayes.stan.code import stan_code, stan_data
     from mixedfx.design.build import design
     from mixedfx.effects.effects import effects
+    from mixedfx.effects.over import effects_over
     from mixedfx.effects.poststratify import poststratify
     from mixedfx.effects.rake import rake
+    from mixedfx.effects.reconcile import answers
     from mixedfx.glmm.glmer import glmer
     from mixedfx.inference.comparison import anova
     from mixedfx.inference.power import power
@@ -72,6 +74,7 @@ __all__ = [
     "__version__",
     "aggregate",
     "anova",
+    "answers",
     "bayes",
     "best_linear_projection",
     "bma",
@@ -85,6 +88,7 @@ __all__ = [
     "dr_scores",
     "effects",
     "effects_from",
+    "effects_over",
     "emmeans",
     "emtrends",
     "errors",
@@ -131,6 +135,7 @@ _FUNCTIONS = {
     "MixedRegressor": "mixedfx.learn.estimators",
     "aggregate": "mixedfx.meta.effect_sizes.aggregate",
     "anova": "mixedfx.inference.comparison",
+    "answers": "mixedfx.effects.reconcile",
     "bayes": "mixedfx.bayes.bayes",
     "best_linear_projection": "mixedfx.learn.explaining",
     "bma": "mixedfx.meta.averaging.robma",
@@ -143,6 +148,7 @@ _FUNCTIONS = {
     "dr_scores": "mixedfx.learn.scores",
     "effects": "mixedfx.effects.effects",
     "effects_from": "mixedfx.learn.given",
+    "effects_over": "mixedfx.effects.over",
     "emmeans": "mixedfx.means.emmeans",
     "emtrends": "mixedfx.means.emmeans",
     "escalc": "mixedfx.meta.effect_sizes.escalc",

@@ -129,7 +129,8 @@ def bayes(
         (n,) variances, which are what ``y | se(s) ~ ...`` says. Correlated errors go with the collapsed engine; no row
         has a density of its own then, so that loo, simulate and ppc refuse.
     adapt_delta, max_treedepth
-        Of NUTS as Stan has them, 0.8 and 10 by default; 0.8 and 8 on the collapsed density.
+        Of NUTS as Stan has them, 0.8 and 10 by default, 0.8 and 8 on the collapsed density; 0.95 in Stan programs of
+        yes/no answers or trials with random terms, which diverge easily.
     threads
         Threads within each chain, which sum the likelihood in slices (stanli, cmdstan); of BLAS (collapsed, nuts).
     algorithm

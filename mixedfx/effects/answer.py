@@ -8,14 +8,14 @@ determine) stands beside it: `caveats`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfx.design.labels import level_label
 from mixedfx.effects.reported_fit import ReportedFit
+from mixedfx.effects.wording import PLAIN, Wording
 from mixedfx.results.numbers import decimals
 from mixedfx.results.sentences import (
     Claim,
@@ -40,32 +40,6 @@ FORMS: Mapping[str, tuple[Form, str, str]] = {
     "odds_ratio": ("times", "the odds of ", ""),
     "log_odds_ratio": ("add", "the log odds of ", ""),
 }
-
-
-@dataclass(frozen=True)
-class Wording:
-    """How a reader names things.
-
-    Attributes
-    ----------
-    labels
-        Column, level or subgroup -> what to write instead.
-    unit
-        Of the outcome: ``"points"``; empty for none.
-    plural
-        Whether the label of the treatment is a plural: "small classes raise".
-    """
-
-    labels: Mapping[Any, str]
-    unit: str = ""
-    plural: bool = False
-
-    def name(self, text: Any) -> str:
-        """A name as the reader has it."""
-        return str(self.labels.get(text, self.labels.get(str(text), level_label(text))))
-
-
-PLAIN = Wording({})
 
 
 def answer(effects: EffectsState, wording: Wording = PLAIN) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mixedfx.effects.answer import Wording, caveats
+from mixedfx.effects.answer import caveats
 from mixedfx.effects.render import content, one_contrast, shown
+from mixedfx.effects.wording import Wording
 from mixedfx.results.sheet import HEADERS, Sheet
 
 if TYPE_CHECKING:

@@ -7,18 +7,19 @@ the code that asks the same question again. Nothing is loaded from elsewhere and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from mixedfx.effects.answer import PLAIN, Wording, answer, caveats, other_notes
+from mixedfx.effects.answer import answer, caveats, other_notes
 from mixedfx.effects.mean_fit import MeanFit
+from mixedfx.effects.paper import effects_sheet
 from mixedfx.effects.pictures import EffectsPictures
-from mixedfx.effects.render import content
 from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.treatment import PER_UNIT, STYLES, Treatment, pairs_of
+from mixedfx.effects.wording import PLAIN, Wording
 from mixedfx.errors import MixedfxError
 from mixedfx.inference.fit_words import fit_code, methods_paragraph
 from mixedfx.results.page import Figure, Page
-from mixedfx.results.render import SummaryContent, SummaryTable
 from mixedfx.results.sentences import listed
 
 # A picture with a line for each row of the table is read up to so many.
@@ -44,7 +45,7 @@ def report(
     """The page as text; see `Effects.to_html`."""
     wording = Wording(labels or {}, unit, plural)
     how = computed(effects)
-    figures, left_out = _pictures(effects)
+    figures, left_out = _pictures(effects, wording)
     page = Page(
         title=title or title_of(effects, wording),
         answer=answer(effects, wording),
@@ -54,7 +55,7 @@ def report(
             *other_notes(effects),
             effects.uncertainty,
         ),
-        table=table_html(effects),
+        table=table_html(effects, wording),
         figures=figures,
         left_out=left_out,
         sections=tuple(_model(effects)),
@@ -86,11 +87,9 @@ def title_of(effects: EffectsPictures, wording: Wording = PLAIN) -> str:
     return f"What {wording.name(effects.treatment)} {do} to {wording.name(effects.response)}{by}"
 
 
-def table_html(effects: EffectsPictures) -> str:
-    """The table alone, every row."""
-    shown = content(effects, max_rows=None)
-    tables = tuple(block for block in shown.blocks if isinstance(block, SummaryTable))
-    return SummaryContent(shown.title, tables).html()
+def table_html(effects: EffectsPictures, wording: Wording = PLAIN) -> str:
+    """The table alone, every row, under headers for people; caveats are elsewhere on the page."""
+    return replace(effects_sheet(effects, wording.labels), notes=()).to_html()
 
 
 def _methods(effects: EffectsPictures, how: Sequence[str]) -> str:
@@ -100,7 +99,7 @@ def _methods(effects: EffectsPictures, how: Sequence[str]) -> str:
     return " ".join([*([methods_paragraph(fit)] if known else []), *how])
 
 
-def _pictures(effects: EffectsPictures) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
+def _pictures(effects: EffectsPictures, wording: Wording) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
     drawn, left_out = [], []
     for kind, caption in PICTURES:
         if kind != "funnel" and len(effects) > MOST_ROWS:
@@ -109,7 +108,10 @@ def _pictures(effects: EffectsPictures) -> tuple[tuple[Figure, ...], tuple[str, 
             )
             continue
         try:
-            picture = effects.plot(kind)  # pyright: ignore[reportArgumentType]
+            picture = effects.plot(
+                kind,  # pyright: ignore[reportArgumentType]
+                labels=wording.labels, unit=wording.unit,
+            )  # fmt: skip
         except MixedfxError as error:
             left_out.append(f"Not drawn, {kind}: {getattr(error, 'message', error)}.")
             continue

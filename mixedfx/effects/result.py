@@ -79,7 +79,8 @@ class Effects(Shown, EffectsPictures):
         >>> print(mx.effects(fit, "small").sentence(words, unit="points", plural=True))
         On average over 5,826 rows, small classes raise mathematics by 8.1 points (95 % interval 6.2 to 9.9).
         """
-        from mixedfx.effects.answer import Wording, answer
+        from mixedfx.effects.answer import answer
+        from mixedfx.effects.wording import Wording
 
         return " ".join(answer(self, Wording(labels or {}, unit, plural)))
 

@@ -84,7 +84,9 @@ class Power(Shown):
         """Draw power against the number of groups or of rows in a group; see `mixedfx.plots.power.power_curve`."""
         from mixedfx.plots.power import power_curve
 
-        return Picture(power_curve(self.table, x=x, alpha=self.alpha, group=self.group, ax=ax))
+        found = self.needed()
+        needed = {} if "n_per_group" in found else dict(zip(found["effect"], found["needed"], strict=True))
+        return Picture(power_curve(self.table, x=x, alpha=self.alpha, group=self.group, needed=needed, ax=ax))
 
     def content(self) -> SummaryContent:
         """The designs with their power."""

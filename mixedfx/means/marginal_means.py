@@ -201,6 +201,7 @@ class MarginalMeans(MeansState, Shown):
         ratio = self.units is not None and self.units.ratio
         what = self.column.replace("_", " ") if ratio else names.get(self.column, "difference")
         options.setdefault("xlabel", what)
+        options.setdefault("contrasts", self.quantity != "emmean")
         options.setdefault("null", None if self.quantity == "emmean" else 1.0 if ratio else 0.0)
         return Picture(marginal_means(table, list(self.cells.columns), self.by, level=self.level, ax=ax, **options))
 

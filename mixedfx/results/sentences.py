@@ -143,11 +143,13 @@ def average_sentence(claim: Claim) -> str:
     >>> print(average_sentence(Claim("", "math", 485.24, 482.0, 488.4, places=1, about="Over 5,826 rows")))
     Over 5,826 rows, the average of math is 485.2 (95 % interval 482.0 to 488.4).
     """
+    # "the average of math", "the average probability of passed"
+    what = claim.outcome.removeprefix("the ") if claim.outcome.startswith("the ") else f"of {claim.outcome}"
     if isnan(claim.estimate):
-        return _begun(claim, f"the data do not determine the average of {claim.outcome}")
+        return _begun(claim, f"the data do not determine the average {what}")
     size = sized(claim.estimate, claim.places, claim.unit)
     known = "" if isnan(claim.lower) else f" ({interval_text(claim)})"
-    return _begun(claim, f"the average of {claim.outcome} is {size}{known}")
+    return _begun(claim, f"the average {what} is {size}{known}")
 
 
 def difference_sentence(claim: Claim, against: str) -> str:

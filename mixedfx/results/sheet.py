@@ -267,7 +267,9 @@ def write_excel(path: str | Path, pages: Sequence[Page]) -> Path:
         from openpyxl import Workbook
         from openpyxl.styles import Alignment, Font
     except ImportError:
-        raise MissingPackageError(".to_excel() needs the package openpyxl", hint="pip install openpyxl") from None
+        raise MissingPackageError(
+            ".to_excel() needs the package openpyxl", hint="pip install 'mixedfx[tables]'"
+        ) from None
     book = Workbook()
     for at, (title, header, values, cells, notes) in enumerate(pages):
         sheet: Any = book.active if at == 0 else book.create_sheet()

@@ -128,7 +128,7 @@ def test_the_summary_says_what_its_tests_rest_on(fit):
 
 def test_a_model_without_random_terms_has_exact_tests(course):
     plain = mx.lmer("score ~ style", course)
-    assert "Tests:       n - p degrees of freedom" in plain.summary().text()
+    assert "Tests: n - p degrees of freedom" in plain.summary().text()
 
 
 def test_a_summary_that_would_take_long_leaves_df_out_and_says_so(course, monkeypatch):
