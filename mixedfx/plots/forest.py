@@ -24,8 +24,8 @@ CHARACTERS = 17
 LABEL_SHARE = 0.45
 # Lines beyond which all is smaller; inches of a line, and points of its label, there.
 DENSE = 40
-DENSE_LINE = 0.115
-DENSE_FONT = 5.8
+DENSE_LINE = 0.125
+DENSE_FONT = 7.0
 # Before a label below a heading.
 INDENT = "   "
 
@@ -138,7 +138,7 @@ def forest(
     for tick, line in zip(axes.get_yticklabels(), lines, strict=True):
         if not line.rows:
             tick.set_fontweight("bold")
-    _show_n(axes, table, lines, DENSE_FONT - 0.5 if dense else FONT - 1)
+    _show_n(axes, table, lines, FONT - 1)
     _tidy_ticks(axes)
     axes.set_xlabel(_axis_text(xlabel, level), fontsize=FONT)
     if title is not None:

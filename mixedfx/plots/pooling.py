@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LINE = 0.2
 CHARACTERS = 26
-SHORT = 0.03  # of the width of the axis: no arrow fits between two dots that are nearer
+SHORT = 0.03  # of the width of the axis: no head of an arrow fits between two dots that are nearer
 
 
 def pooling_arrows(
@@ -60,10 +60,12 @@ def pooling_arrows(
     ends = np.concatenate([raw - np.nan_to_num(se), raw + np.nan_to_num(se), pooled])
     short = SHORT * float(np.nanmax(ends) - np.nanmin(ends))
     for y, start, end in zip(place, raw, pooled, strict=True):
-        if np.isfinite(start) and abs(end - start) > short:
+        if np.isfinite(start):
             # the head ends at the edge of the dot: under it nobody saw which way an arrow goes
-            style: dict[str, Any] = {"arrowstyle": "-|>", "color": COLOURS[0], "lw": 1.0, "mutation_scale": 8}
-            axes.annotate("", (end, y), (start, y), arrowprops=style | {"shrinkA": 2.2, "shrinkB": 2.2}, zorder=4)
+            head = "-|>" if abs(end - start) > short else "-"
+            style: dict[str, Any] = {"arrowstyle": head, "color": COLOURS[0], "lw": 1.0, "mutation_scale": 8}
+            gap = 2.2 if head == "-|>" else 0.0
+            axes.annotate("", (end, y), (start, y), arrowprops=style | {"shrinkA": gap, "shrinkB": gap}, zorder=4)
     axes.scatter(pooled, place, s=16, color=COLOURS[0], zorder=5, label="pooled")
     if overall is not None:
         axes.axvline(overall, color=COLOURS[1], linewidth=1.0, linestyle=(0, (4, 3)), label="overall", zorder=0)
