@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from mixedfx.bayes.stan.code import stan_code, stan_data
     from mixedfx.design.build import design
     from mixedfx.effects.effects import effects
+    from mixedfx.effects.over import effects_over
     from mixedfx.effects.poststratify import poststratify
     from mixedfx.effects.rake import rake
+    from mixedfx.effects.reconcile import answers
     from mixedfx.files.read import read
     from mixedfx.glmm.glmer import glmer
     from mixedfx.inference.comparison import anova
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from mixedfx.learn.tuning import tune_cate
     from mixedfx.loading import load
     from mixedfx.means.emmeans import emmeans, emtrends
+    from mixedfx.means.plot_groups import plot_groups
     from mixedfx.meta.averaging.robma import bma, robma
     from mixedfx.meta.counts.rma_glmm import rma_glmm
     from mixedfx.meta.effect_sizes.aggregate import aggregate
@@ -72,6 +75,7 @@ __all__ = [
     "__version__",
     "aggregate",
     "anova",
+    "answers",
     "bayes",
     "best_linear_projection",
     "bma",
@@ -85,6 +89,7 @@ __all__ = [
     "dr_scores",
     "effects",
     "effects_from",
+    "effects_over",
     "emmeans",
     "emtrends",
     "errors",
@@ -98,6 +103,7 @@ __all__ = [
     "metacart",
     "metaforest",
     "permutation_importance",
+    "plot_groups",
     "policy_value",
     "pool_scores",
     "poststratify",
@@ -131,6 +137,7 @@ _FUNCTIONS = {
     "MixedRegressor": "mixedfx.learn.estimators",
     "aggregate": "mixedfx.meta.effect_sizes.aggregate",
     "anova": "mixedfx.inference.comparison",
+    "answers": "mixedfx.effects.reconcile",
     "bayes": "mixedfx.bayes.bayes",
     "best_linear_projection": "mixedfx.learn.explaining",
     "bma": "mixedfx.meta.averaging.robma",
@@ -143,6 +150,7 @@ _FUNCTIONS = {
     "dr_scores": "mixedfx.learn.scores",
     "effects": "mixedfx.effects.effects",
     "effects_from": "mixedfx.learn.given",
+    "effects_over": "mixedfx.effects.over",
     "emmeans": "mixedfx.means.emmeans",
     "emtrends": "mixedfx.means.emmeans",
     "escalc": "mixedfx.meta.effect_sizes.escalc",
@@ -154,6 +162,7 @@ _FUNCTIONS = {
     "metacart": "mixedfx.meta.moderators.metacart",
     "metaforest": "mixedfx.meta.moderators.metaforest",
     "permutation_importance": "mixedfx.learn.explaining",
+    "plot_groups": "mixedfx.means.plot_groups",
     "policy_value": "mixedfx.learn.policy",
     "pool_scores": "mixedfx.learn.pooled",
     "poststratify": "mixedfx.effects.poststratify",

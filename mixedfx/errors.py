@@ -141,6 +141,10 @@ class StructureWarning(MixedfxWarning):
     """A covariance structure that has nothing to structure, or that depends on the units of its columns."""
 
 
+class IdentifierSlopeWarning(MixedfxWarning):
+    """A whole number that looks like an identifier enters as a number, with one slope; the message says the way out."""
+
+
 class FewLevelsWarning(MixedfxWarning):
     """A variance estimated from fewer than five levels is barely identified."""
 

@@ -94,8 +94,9 @@ def control(
         Variance parameters (collapsed) or parameters besides the random effects (importance) beyond which NUTS samples
         at once, 24 by default.
     adapt_delta, max_treedepth
-        Acceptance rate that the step size of NUTS is adapted to, 0.8 by default, and doublings of a trajectory, by
-        default 10 (stanli, cmdstan) and 8 (collapsed where it comes to NUTS, nuts).
+        Acceptance rate that the step size of NUTS is adapted to, 0.8 by default (0.95 in Stan programs of yes/no
+        answers or trials with random terms), and doublings of a trajectory, by default 10 (stanli, cmdstan) and 8
+        (collapsed where it comes to NUTS, nuts).
     algorithm
         ``"nuts"``, or an approximation (stanli, cmdstan).
     inits
@@ -111,7 +112,7 @@ def control(
     Examples
     --------
     >>> import mixedfx as mx
-    >>> course = mx.datasets.load("flipped_classroom")
+    >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
     >>> fit = mx.lmer("score ~ style + (1 | professor)", course, control=mx.control(tolerance=1e-12))
     >>> again = mx.lmer("score ~ style + (1 | professor)", course, control={"start": fit.theta})
     >>> again.optimization.evaluations < fit.optimization.evaluations

@@ -59,7 +59,7 @@ def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path):
     ("place", "message"), [("no/such/fit.mfx", "there is no folder"), ("there", "is a folder"), ("", "is empty")]
 )
 def test_every_writer_refuses_an_impossible_place_in_words(tmp_path, monkeypatch, place, message):
-    course = mx.datasets.load("flipped_classroom")
+    course = mx.datasets.load("flipped_classroom", plan="crossed")
     posterior = mx.bayes("score ~ style + (1 | professor)", course, seed=1, draws=100, chains=2)
     eff = mx.effects(posterior, "style")
     monkeypatch.chdir(tmp_path)

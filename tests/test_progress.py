@@ -46,7 +46,7 @@ def on_a_terminal(monkeypatch):
 
 @pytest.fixture(scope="module")
 def fit():
-    return mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+    return mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom", plan="crossed"))
 
 
 def test_it_is_shown_where_somebody_looks_or_asks(monkeypatch):
@@ -190,7 +190,7 @@ def test_whatever_refits_many_times_tells_how_many_are_done(name, fit):
 
 @pytest.fixture(scope="module")
 def general():
-    course = mx.datasets.load("flipped_classroom")
+    course = mx.datasets.load("flipped_classroom", plan="crossed")
     course["passed"] = (course["score"] > 60).astype(int)
     return mx.glmer("passed ~ style + (1 | professor)", course, "bernoulli")
 
@@ -249,7 +249,7 @@ def test_so_do_learners(name):
 @pytest.mark.parametrize("engine", ["collapsed", "nuts", "stanli"])
 def test_samplers_tell_it_too(engine):
     seen: list[Report] = []
-    data = mx.datasets.load("flipped_classroom")
+    data = mx.datasets.load("flipped_classroom", plan="crossed")
     few = {"draws": 80, "warmup": 60, "chains": 2, "seed": 1}
     with pytest.warns(mx.errors.SamplingWarning):
         fit = mx.bayes("score ~ style + (1 | professor)", data, engine=engine, progress=seen.append, **few)

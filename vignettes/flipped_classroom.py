@@ -13,18 +13,18 @@
 # %% [markdown]
 # # Flipped classrooms: the style or the professor?
 #
-# In a *flipped* classroom students meet the material at home and use the hours in class to work on it. The professors
-# of a large course have tried it: some of their lessons were **Fully Flipped**, some were flipped in part (**Some
-# Flipped**), and some were lectures as ever (**No Flipped**). All students sat the same exam.
+# In a *flipped* classroom students meet the material at home and use the hours in class to work on it. A large course
+# tries it out: 15 classes of 25 students, each taught by another professor, and **each professor is randomly assigned
+# one style**: **Fully Flipped**, flipped in part (**Some Flipped**), or lectures as ever (**No Flipped**). Five
+# professors teach in each style. All students sit the same exam.
 #
 # The question of this course story is one number and how far to trust it:
 #
-# > How do students in partly flipped lessons score against students in fully flipped ones, *Some Flipped − Fully
+# > How do students in partly flipped classes score against students in fully flipped ones, *Some Flipped − Fully
 # > Flipped*, in points of the exam?
 #
-# We answer it three times: with a linear model that ignores the professors, with one that has a dummy variable for
-# each of them, and with a mixed model. The estimates differ, and so do their standard errors; the point is to see
-# why.
+# We ask a linear model that ignores the professors, one that has a dummy variable for each of them, and a mixed model.
+# At the end another plan, in which every professor teaches in all styles, shows what a better experiment would be.
 #
 # The data are simulated. That makes them useless for deciding how to teach, and perfect for learning how to analyse:
 # the true answer lies in an envelope that we open at the end.
@@ -66,97 +66,58 @@ raw_difference = style_means["Some Flipped"] - style_means["Fully Flipped"]
 # %% [markdown]
 # ## 1. Look first
 #
-# There are {{n_students}} students of {{n_professors}} professors, and three styles.
+# One line draws the data with the roles that the formula gives them: students are points, professors are bars at the
+# means of their classes, styles are panels. Nothing is fitted yet.
 
-# %% tags=["fold"] alt="Scores of all students in three columns, one for each style, with the mean of each column marked. The columns overlap widely."
-jitter = np.random.default_rng(1)
-figure, axes = plt.subplots(figsize=(6.4, 3.6))
-for position, style in enumerate(STYLES):
-    scores = course.loc[course["style"] == style, "score"]
-    axes.scatter(
-        position + jitter.uniform(-0.17, 0.17, len(scores)), scores, s=13, alpha=0.55, color=COLORS[style], lw=0
-    )
-    axes.hlines(scores.mean(), position - 0.3, position + 0.3, color="black", lw=2)
-    axes.text(position + 0.33, scores.mean(), f"{scores.mean():.1f}", va="center")
-axes.set_xticks(range(3), [f"{style}\n{(course['style'] == style).sum()} students" for style in STYLES])
-axes.set_xlim(-0.5, 2.65)
-axes.set_ylabel("exam score")
-axes.set_title("Scores by style, with the mean of each")
-axes.tick_params(axis="x", length=0)
-
-# %% [markdown]
-# Students of partly flipped lessons score {{abs(raw_difference):.1f}} points
-# {{"less" if raw_difference < 0 else "more"}} than those of fully flipped ones on average. Students differ a good
-# deal within each style. Some of that has a name: the name of the professor.
-
-# %% tags=["fold"] alt="Scores of all students in one row for each professor, rows sorted by mean. The means of the professors differ by many points."
-figure, axes = plt.subplots(figsize=(6.8, 5.2))
-for position, professor in enumerate(professor_means.index):
-    own = course[course["professor"] == professor]
-    axes.scatter(
-        own["score"],
-        position + jitter.uniform(-0.2, 0.2, len(own)),
-        s=13,
-        alpha=0.75,
-        lw=0,
-        color=own["style"].map(COLORS).astype(str),
-    )
-    axes.vlines(own["score"].mean(), position - 0.36, position + 0.36, color="black", lw=2)
-axes.axvline(course["score"].mean(), color="black", lw=0.8, ls=":")
-axes.set_yticks(range(n_professors), [f"Professor {name}" for name in professor_means.index])
-axes.tick_params(axis="y", length=0)
-axes.set_ylim(-0.7, n_professors - 0.3)
-axes.set_xlabel("exam score")
-axes.set_title("The same scores by professor, sorted by mean", pad=24)
-handles = [plt.Line2D([], [], marker="o", ls="", ms=5, color=COLORS[style], label=style) for style in STYLES]
-axes.legend(
-    handles=handles, ncols=3, loc="lower left", bbox_to_anchor=(-0.02, 0.995), handletextpad=0.1, columnspacing=1.2
-)
-
-# %% [markdown]
-# The mean score of a professor runs from {{professor_means.iloc[0]:.1f}} (Professor {{professor_means.index[0]}}) to
-# {{professor_means.iloc[-1]:.1f}} (Professor {{professor_means.index[-1]}}):
-# {{professor_means.iloc[-1] - professor_means.iloc[0]:.0f}} points apart. Is that the professors, or do those on top
-# just flip more? Here is who taught how many students in which style:
-
-# %%
-counts = pd.crosstab(course["professor"], course["style"])
-counts.assign(mean_score=professor_means.round(1)).sort_values("mean_score")
+# %% alt="Three panels, one for each style. In each, five columns of points, one for each professor's class, with a bar at its mean, and a dashed line at the mean of the style. Bars within a panel are further apart than the dashed lines."
+mx.plot_groups("score ~ style + (1 | professor)", course)
 
 # %% tags=["fold"]
-lowest = professor_means.index[:3]
-fully_at_lowest = counts.loc[lowest, "Fully Flipped"].sum() / counts["Fully Flipped"].sum()
-some_at_lowest = counts.loc[lowest, "Some Flipped"].sum() / counts["Some Flipped"].sum()
+within_styles = course.groupby(["style", "professor"], observed=True)["score"].mean()
+ranges = within_styles.groupby("style", observed=True).agg(lambda means: means.max() - means.min())
 
 # %% [markdown]
-# Every professor used every style, but not to the same extent. The three professors with the lowest means taught
-# {{100 * fully_at_lowest:.0f}} % of all fully flipped students and {{100 * some_at_lowest:.0f}} % of the partly
-# flipped ones. A comparison of the two styles that takes no notice of professors therefore compares, in part,
-# professors.
+# What do we see? Students of *Some Flipped* score {{abs(raw_difference):.1f}} points
+# {{"more" if raw_difference > 0 else "less"}} than those of *Fully Flipped* on average. But look at the bars: within
+# one and the same style the means of the professors are up to {{ranges.max():.0f}} points apart. The difference between
+# the styles may be
+#
+# * the style (a **treatment effect**),
+# * the professors who happened to be assigned to it (a **group effect**),
+# * or the students who happened to sit there (an **individual effect**).
+#
+# A model has to tell the three apart, or say that it cannot.
 
 # %% [markdown]
-# ## 2. The linear model that ignores professors
+# ## 2. The linear model with the style only
 #
 #     score = mean of the style + individual
 #
-# `lmer` fits a formula without random terms by ordinary least squares. The reference style is Fully Flipped, so the
-# coefficient `style[Some Flipped]` *is* the difference we ask about.
+# A formula without random terms is a linear model, fitted by least squares. The reference style is Fully Flipped, so
+# the coefficient `style[Some Flipped]` *is* the difference we ask about.
 
 # %%
 ignoring = mx.lmer("score ~ style", course)
-ignoring.tidy(ddf="residual").round(3)
+ignoring.summary()
+
+# %% tags=["fold"]
+TERM = "style[Some Flipped]"
+ignoring_row = ignoring.tidy(ddf="residual").set_index("term").loc[TERM]
 
 # %% [markdown]
-# What does the model assume in return for that standard error of {{ignoring.tidy()["std_error"][1]:.2f}}?
+# {{ignoring_row["estimate"]:.1f}} points with a standard error of {{ignoring_row["std_error"]:.1f}},
+# *p* = {{ignoring_row["p_value"]:.4f}}: partly flipped classes are better, and that is nearly certain. What does the
+# model assume in return?
 #
 # 1. The individual deviations have mean zero in each style: nothing else that matters goes with the style.
 # 2. They all have the same standard deviation, here estimated as {{ignoring.sigma:.1f}} points.
 # 3. They are **independent**: once the style is known, the score of one student says nothing about the score of
 #    another.
 #
-# The third is wrong if students of one professor are alike, and we can look. If deviations were independent, the mean
-# of the 25 students of a professor would scatter around zero with a standard deviation of {{ignoring.sigma:.1f}} /
-# √25 = {{ignoring.sigma / 5:.1f}} points.
+# It holds a treatment effect and individual effects, and no group effect at all. The third assumption is wrong if
+# students of one professor are alike, and we can look. If deviations were independent, the mean of the 25 students of a
+# professor would scatter around zero with a standard deviation of {{ignoring.sigma:.1f}} / √25 =
+# {{ignoring.sigma / 5:.1f}} points.
 
 # %% tags=["fold"] alt="Mean residual of each professor under the model that ignores professors, with the band in which nearly all would lie if students were independent. Several professors lie far outside."
 residual_means = ignoring.residuals().groupby(course["professor"], observed=True).mean().sort_values()
@@ -183,10 +144,8 @@ axes.set_title("What the model calls chance has a name")
 # %% [markdown]
 # In fact these means have a standard deviation of {{residual_means.std():.1f}} points, and {{outside}} of
 # {{n_professors}} professors lie outside a band that should hold all but about one in twenty. Students of the same
-# professor share something. Two things follow:
-#
-# * the **estimate** is disturbed by which professors happened to use which style;
-# * the **standard error** is that of {{n_students}} unrelated students, whom we do not have.
+# professor share something, and so the precision of the model is **false precision**: its standard error is that of
+# {{n_students}} unrelated students, but the styles were given to {{n_professors}} professors.
 
 # %% [markdown]
 # ## 3. The linear model with a dummy for each professor
@@ -197,48 +156,56 @@ axes.set_title("What the model calls chance has a name")
 # {{n_professors}} must be the reference, which leaves {{n_professors - 1}} dummy variables.
 
 # %%
-dummies = mx.lmer("score ~ style + professor", course)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    dummies = mx.lmer("score ~ style + professor", course)
+for warning in caught:
+    print(f"{warning.category.__name__}: {warning.message}")
+
+# %%
 dummies.tidy(ddf="residual").round(3)
 
 # %% tags=["fold"]
+dropped = list(dummies.design.aliased)
 dummy_table = dummies.tidy(ddf="residual").set_index("term")
 of_professors = dummy_table[dummy_table.index.str.startswith("professor")]
 significant = int((of_professors["p_value"] < 0.05).sum())
-
-others_first = ["B", *[name for name in course["professor"].cat.categories if name != "B"]]
-from_b = mx.lmer(
-    "score ~ style + professor", course.assign(professor=course["professor"].cat.reorder_categories(others_first))
+style_of = course.groupby("professor", observed=True)["style"].first()
+left_some = style_of.index[style_of == "Some Flipped"].difference(
+    [name.split("[")[1].rstrip("]") for name in of_professors.index]
 )
-table_b = from_b.tidy(ddf="residual").set_index("term")
-of_professors_b = table_b[table_b.index.str.startswith("professor")]
-significant_b = int((of_professors_b["p_value"] < 0.05).sum())
-contrast_change = abs(
-    table_b.loc["style[Some Flipped]", "estimate"] - dummy_table.loc["style[Some Flipped]", "estimate"]
+left_fully = style_of.index[style_of == "Fully Flipped"].difference(
+    [name.split("[")[1].rstrip("]") for name in of_professors.index]
+)
+single_difference = (
+    course.loc[course["professor"] == left_some[0], "score"].mean()
+    - course.loc[course["professor"] == left_fully[0], "score"].mean()
 )
 
 # %% [markdown]
-# For the question it does well: styles are now compared among students of the *same* professor, and the difference is
-# {{dummy_table.loc["style[Some Flipped]", "estimate"]:.2f}} with a standard error of
-# {{dummy_table.loc["style[Some Flipped]", "std_error"]:.2f}}. But look at what came along: {{len(of_professors)}} of
-# the {{len(dummy_table)}} rows are about persons, and nobody wants inference on those.
+# {{len(dropped)}} columns were dropped, {{" and ".join(f"`{name}`" for name in dropped)}}, because they say nothing
+# new: once the professor is known, the style is known too. A column of a style is the sum of the columns of its
+# professors, so **{{n_professors - 1}} dummies leave no room for the styles**. The row
+# `style[Some Flipped]` that is left in the table is no difference of styles any more. It is the difference between two
+# persons, Professor {{left_some[0]}} (the one of *Some Flipped* without a dummy) and Professor {{left_fully[0]}} (the
+# one of *Fully Flipped*): {{single_difference:.2f}} points, and drop other columns, and it is the difference between
+# two others. The question has no answer in this model.
 #
-# * **They answer a question nobody asked.** Each is the difference between a professor and Professor A, who is the
-#   reference for coming first in the alphabet. {{significant}} of the {{len(of_professors)}} differ from A
-#   "significantly". Take Professor B as the reference instead and it is {{significant_b}}: other numbers, other
-#   stars, the same data. (The difference of the styles does not care: it changes by {{contrast_change:.0e}} points.)
+# And what is in the table instead? {{len(of_professors)}} rows about persons, on which nobody wants inference:
+#
+# * **They answer a question nobody asked.** Each compares a professor with whichever colleague became the reference.
+#   {{significant}} of {{len(of_professors)}} are "significant"; with another order of the alphabet it would be others.
 # * **They are about these {{n_professors}} and no others.** Next year's professor has no coefficient. How much
-#   professors differ *in general* is not among the {{len(dummy_table)}} numbers.
+#   professors differ *in general* is not among the numbers.
 # * **They are read too literally.** Each rests on 25 students, so each is partly luck, and the best and the worst of
 #   many estimates are the luckiest and the unluckiest.
-# * **They cost.** Every further professor adds a coefficient. And if each professor kept to one style, the dummies
-#   would use up the whole comparison; section 7 tries that.
 
 # %% [markdown]
 # ## 4. The mixed model: treatment, group, individual
 #
-#     score = mean of the style   +   deviation of the professor   +   deviation of the student
-#             (treatment)             (group)                          (individual)
-#             fixed effect            N(0, sd_professor²)              N(0, sd_student²)
+#     score = b0 + b1 some + b2 none   +   u of the professor      +   e of the student
+#             (treatment)                  (group)                     (individual)
+#             fixed effects                N(0, sd_professor²)         N(0, sd_student²)
 #
 # The middle part is the idea. Professors are seen as a sample from the population of professors, and the model
 # estimates how much that population varies: one number in place of {{n_professors - 1}}. In a formula it is written
@@ -252,32 +219,32 @@ mixed.summary()
 sd_professor = float(mixed.varcorr["sdcor"].iloc[0])
 sd_student = mixed.sigma
 share_professor = sd_professor**2 / (sd_professor**2 + sd_student**2)
-mixed_se = float(np.sqrt(mixed.vcov.loc["style[Some Flipped]", "style[Some Flipped]"]))
+mixed_row = mixed.tidy().set_index("term").loc[TERM]
+f_test = mixed.anova().iloc[0]
 
 # %% [markdown]
 # The three parts, read off the summary:
 #
-# * **treatment**: the fixed effects. `style[Some Flipped]` is {{mixed.fixef["style[Some Flipped]"]:.2f}} points, with
-#   a standard error of {{mixed_se:.2f}};
+# * **treatment**: the fixed effects. `style[Some Flipped]` is {{mixed_row["estimate"]:.2f}} points, the same number as
+#   before, since all classes are of one size; but its standard error is {{mixed_row["std_error"]:.2f}};
 # * **group**: professors vary with a standard deviation of {{sd_professor:.1f}} points;
-# * **individual**: students of one professor in one style vary with a standard deviation of {{sd_student:.1f}}
-#   points.
+# * **individual**: students of one professor vary with a standard deviation of {{sd_student:.1f}} points.
 #
-# So {{100 * share_professor:.0f}} % of the variance within a style lies between professors. (This share is also the
-# correlation of two students of the same professor, the *intraclass correlation*.) Every single score is taken apart
-# into the three:
+# {{100 * share_professor:.0f}} % of the variance within a style lies between professors. (This share is also the
+# correlation of two students of the same professor, the *intraclass correlation*.)
+#
+# And the tests of the styles have **{{mixed_row["df"]:.0f}} degrees of freedom**: {{n_professors}} professors less
+# three means. The {{n_students}} students do not count here, because the styles were not given to students. With
+# *p* = {{mixed_row["p_value"]:.2f}} for the difference, and *p* = {{f_test["p_value"]:.2f}} for all three styles
+# together, the model says that this course cannot tell. Every single score is taken apart into the three:
 
 # %% tags=["fold"] alt="Three students. For each, an arrow from the mean of the style to that mean plus the professor's deviation, and an arrow from there to the score of the student."
 u = mixed.ranef["professor"]["Intercept"]
 fixed_part = mixed.predict(groups="average")
 residuals = mixed.residuals()
 chosen = []
-for professor, style in [
-    (u.idxmin(), STYLES[0]),
-    (u.idxmax(), STYLES[1]),
-    (u.abs().sort_values().index[8], STYLES[2]),
-]:
-    own = residuals[(course["professor"] == professor) & (course["style"] == style)]
+for professor in (u.idxmin(), u.idxmax(), u.abs().sort_values().index[4]):
+    own = residuals[course["professor"] == professor]
     chosen.append(own.abs().sort_values().index[-1])
 
 RED, GREY = "#B2182B", "#555555"
@@ -310,22 +277,27 @@ axes.set_xlabel("exam score")
 axes.set_title("Three scores taken apart", pad=16)
 
 # %% [markdown]
-# And the {{n_professors}} professors? They are still there, as *predictions* of their deviations. Each is the
-# estimate the dummies give, drawn towards zero: a mean of 25 students is partly luck, and the model knows how large a
-# part.
+# In words, for the whole of it:
 
-# %% tags=["fold"] alt="For each professor, the deviation estimated by the dummies and the deviation predicted by the mixed model, which lies a little nearer to zero."
-coefficients = pd.Series(0.0, index=course["professor"].cat.categories)
-coefficients.update(of_professors["estimate"].rename(lambda term: term.split("[")[1].rstrip("]")))
-by_dummies = coefficients - coefficients.mean()
-pulled = 1 - float(u @ by_dummies / (by_dummies @ by_dummies))
+# %%
+mx.effects(mixed, "style")
+
+# %% [markdown]
+# And the {{n_professors}} professors? They are still there, as *predictions* of their deviations. Each is the
+# deviation of the class from the mean of its style, drawn towards zero: a mean of 25 students is partly luck, and the
+# model knows how large a part.
+
+# %% tags=["fold"] alt="For each professor, the deviation of the class from the mean of its style and the deviation predicted by the mixed model, which lies a little nearer to zero."
+own_means = course.groupby("professor", observed=True)["score"].mean()
+by_class = own_means - style_means[style_of[own_means.index]].to_numpy()
+pulled = 1 - float(u @ by_class[u.index] / (by_class @ by_class))
 pulled_if_three = sd_student**2 / (sd_student**2 + 3 * sd_professor**2)
-order = by_dummies.sort_values().index
+order = by_class.sort_values().index
 figure, axes = plt.subplots(figsize=(6.8, 3.1))
 axes.axhline(0, color="black", lw=0.8)
 for position, name in enumerate(order):
-    axes.plot([position, position], [by_dummies[name], u[name]], color="#BBBBBB", lw=2, zorder=1)
-axes.plot(range(n_professors), by_dummies[order], "o", mfc="white", mec="#555555", label="dummies (minus their mean)")
+    axes.plot([position, position], [by_class[name], u[name]], color="#BBBBBB", lw=2, zorder=1)
+axes.plot(range(n_professors), by_class[order], "o", mfc="white", mec="#555555", label="class minus its style")
 axes.plot(range(n_professors), u[order], "o", color="#B2182B", label="mixed model")
 axes.set_xticks(range(n_professors), order)
 axes.set_xlabel("professor")
@@ -340,25 +312,22 @@ axes.legend(loc="upper left")
 # %% [markdown]
 # ## 5. What changes in the standard error
 #
-# The three answers to the question side by side. (The intervals are the estimate ± 1.96 standard errors, the same
-# rule for all three.)
+# The two answers side by side. (The intervals are the estimate ± 1.96 standard errors, the same rule for both.)
+
 
 # %%
-TERM = "style[Some Flipped]"
-
-
 def answer(fit):
     """Estimate, standard error and 95 % interval of Some Flipped - Fully Flipped."""
     row = fit.tidy(ddf="normal").set_index("term").loc[TERM]
     return row[["estimate", "std_error", "conf_low", "conf_high"]].astype(float)
 
 
-FITS = {"ignoring professors": ignoring, "professor dummies": dummies, "mixed model": mixed}
+FITS = {"ignoring professors": ignoring, "mixed model": mixed}
 answers = pd.DataFrame({name: answer(fit) for name, fit in FITS.items()}).T
 answers.round(2)
 
 
-# %% tags=["fold"] alt="Estimate and 95 % interval of the difference under the three models. The interval of the model that ignores professors is the longest and the only one that holds zero."
+# %% tags=["fold"] alt="Estimate and 95 % interval of the difference under the two models. The estimates agree; the interval of the mixed model is several times as long and holds zero."
 def forest(axes, table):
     for position, (name, row) in enumerate(table.iloc[::-1].iterrows()):
         color = RED if name == "mixed model" else GREY
@@ -376,40 +345,28 @@ def forest(axes, table):
     axes.set_xlabel("Some Flipped − Fully Flipped (points)")
 
 
-figure, axes = plt.subplots(figsize=(6.8, 2.5))
+figure, axes = plt.subplots(figsize=(6.8, 2.0))
 forest(axes, answers)
-axes.set_title("One question, three answers")
+axes.set_title("One number, two claims")
 
 # %% tags=["fold"]
 se = answers["std_error"]
-n_some, n_fully = (int((course["style"] == style).sum()) for style in ("Some Flipped", "Fully Flipped"))
-by_hand = ignoring.sigma * np.sqrt(1 / n_some + 1 / n_fully)
-by_hand_within = sd_student * np.sqrt(1 / n_some + 1 / n_fully)
+ratio = se["mixed model"] / se["ignoring professors"]
+by_hand = ignoring.sigma * np.sqrt(2 / 125)
+by_hand_mixed = np.sqrt(2 * (sd_professor**2 / 5 + sd_student**2 / 125))
 
 # %% [markdown]
-# From the model that ignores professors to the mixed model the standard error falls from {{se.iloc[0]:.2f}} to
-# {{se.iloc[2]:.2f}}. Where does the difference come from? For the first model the formula of the textbook is enough:
+# From the model that ignores professors to the mixed model the standard error grows from {{se.iloc[0]:.2f}} to
+# {{se.iloc[1]:.2f}}, {{ratio:.1f}} times. Where does it come from? For the first the formula of the textbook is enough,
+# with 125 students on each side and a standard deviation of {{ignoring.sigma:.1f}}, *professors included*:
 #
-#     standard error = sd · √(1 / students in Some Flipped + 1 / students in Fully Flipped)
+#     sd · √(1 / 125 + 1 / 125) = {{by_hand:.2f}}
 #
-# With {{n_some}} and {{n_fully}} students and a standard deviation of {{ignoring.sigma:.1f}}, *professors included*,
-# that is {{by_hand:.2f}}. The mixed model knows that a comparison within a professor is not disturbed by who the
-# professor is; with the standard deviation of students alone, {{sd_student:.1f}}, the formula gives
-# {{by_hand_within:.2f}}. It ends at {{se.iloc[2]:.2f}}, a little higher, because professors used the styles unevenly,
-# so that not every student of one style has a counterpart in the other.
+# But the mean of a style is a mean over five professors, and over 125 students:
 #
-# The dummies make the same comparison within professors, and arrive at nearly the same standard error
-# ({{se.iloc[1]:.2f}}). The mixed model gets there with one number for the professors, and it may also use what little
-# the comparison *between* professors tells.
-
-# %% [markdown]
-# For questions of this kind there is `mx.effects`, which also answers for subgroups and for groups that were never
-# seen. Here it gives the same difference, and that of No Flipped. Its intervals count degrees of freedom, as
-# `mixed.tidy()` does, and are a little longer than 1.96 standard errors to either side:
-
-# %%
-effects = mx.effects(mixed, "style").table
-effects[["contrast", "estimate", "sd", "lower", "upper"]].round(2)
+#     √(2 · (sd_professor² / 5 + sd_student² / 125)) = {{by_hand_mixed:.2f}}
+#
+# More students per class make the second part small and leave the first as it is.
 
 # %% [markdown]
 # ## 6. Is the printed standard error true?
@@ -445,139 +402,56 @@ claims = pd.DataFrame(
 ).loc[list(FITS)]
 claims.round(2)
 
-# %% [markdown]
-# The model that ignores professors is worse in two ways. Its estimate scatters more than the others,
-# {{claims["true"].iloc[0]:.2f}} points, and it claims to scatter less than it does,
-# {{claims["printed"].iloc[0]:.2f}}. The other two print about what is true.
-
-# %% [markdown]
-# ## 7. When every professor keeps to one style
-#
-# Suppose the course had been planned otherwise: five professors flip fully, five in part, five not at all. As many
-# students and professors as before, from the same populations, and the same exam.
-
-# %%
-nested_course, nested_truth = mx.datasets.simulate_flipped_classroom(plan="nested")
-pd.crosstab(nested_course["style"], nested_course["professor"])
-
-# %%
-nested_ignoring = mx.lmer("score ~ style", nested_course)
-nested_mixed = mx.lmer("score ~ style + (1 | professor)", nested_course)
-
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    nested_dummies = mx.lmer("score ~ style + professor", nested_course)
-for warning in caught:
-    print(f"{warning.category.__name__}: {warning.message}")
-
 # %% tags=["fold"]
-NESTED = {"ignoring professors": nested_ignoring, "mixed model": nested_mixed}
-nested_answers = pd.DataFrame({name: answer(fit) for name, fit in NESTED.items()}).T
-nested_claims = pd.DataFrame(
-    {
-        "printed": nested_answers["std_error"],
-        "true": {name: true_spread(fit, nested_truth, nested_course["professor"]) for name, fit in NESTED.items()},
-    }
-).loc[list(NESTED)]
-ratio = nested_answers["std_error"].iloc[1] / nested_answers["std_error"].iloc[0]
 # five professors and, with ten times the students, 1,250 students on each side
-spread_of_ten_times = np.sqrt(2 * (nested_truth.sd_professor**2 / 5 + nested_truth.sigma**2 / (10 * n_students / 3)))
+spread_of_ten_times = np.sqrt(2 * (truth.sd_professor**2 / 5 + truth.sigma**2 / (10 * n_students / 3)))
 
 # %% [markdown]
-# The dummies cannot answer any more: once the professor is known the style is known too, so
-# {{len(nested_dummies.design.aliased)}} columns are combinations of others and were dropped. Whatever is left in the
-# row `style[Some Flipped]` compares single professors.
-#
-# The other two can answer:
+# Both estimates are the same number and scatter alike, by {{claims["true"].iloc[0]:.2f}} points. The model that ignores
+# professors claims {{claims["printed"].iloc[0]:.2f}}, a third of it or less. The mixed model prints
+# {{claims["printed"].iloc[1]:.2f}}: off as well, since it estimates the spread of professors from {{n_professors}} of
+# them, but honest. With ten times the students the true figure would still be {{spread_of_ten_times:.2f}}; only more
+# professors help. How many? `mx.power` simulates studies of other sizes from the fit (20 of each here, enough to see
+# the way to ask; take 500 for an answer):
 
 # %%
-nested_answers.round(2)
-
-# %% tags=["fold"] alt="Printed and true standard errors of each model, under the crossed plan and under the nested plan. Only the model that ignores professors prints a standard error far below the true one."
-figure, panels = plt.subplots(1, 2, figsize=(7.4, 2.6), sharex=True, sharey=True)
-for axes, (title, table) in zip(
-    panels, [("each professor in all styles", claims), ("each professor in one style", nested_claims)], strict=True
-):
-    for position, name in enumerate(list(FITS)[::-1]):
-        if name in table.index:
-            row = table.loc[name]
-            axes.plot([row["printed"], row["true"]], [position, position], color="#BBBBBB", lw=2, zorder=1)
-            axes.plot(
-                row["true"], position, "o", mfc="white", mec="black", ms=9, label="true" if position == 0 else None
-            )
-            axes.plot(row["printed"], position, "o", color="#B2182B", ms=5, label="printed" if position == 0 else None)
-        else:
-            axes.text(0.12, position, "no answer", va="center", color="#777777", style="italic")
-    axes.set_title(title)
-    axes.set_yticks(range(3), list(FITS)[::-1])
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(-0.5, 2.5)
-    axes.set_xlim(0, 1.08 * nested_claims.to_numpy().max())
-    axes.set_xlabel("standard error (points)")
-panels[0].legend(loc="upper right")
-figure.tight_layout()
+mx.power(mixed, {TERM: 5.0}, n_groups=[15, 60, 120], n_sim=20, seed=1)
 
 # %% [markdown]
-# Now the standard error of the mixed model is *larger*, {{ratio:.1f}} times that of the model which ignores
-# professors, and again the mixed model is the honest one: the truth is {{nested_claims["true"].iloc[1]:.2f}}. (It is
-# off by more than before, as it rests on few professors.) With every professor in one style, styles can only be
-# compared by comparing professors, of whom there are five on each side. With ten times the students the true figure
-# would still be {{spread_of_ten_times:.2f}}; only more professors help.
+# ## 7. How many degrees of freedom?
 #
-# So ignoring groups does not err in one direction. Where the treatment varies *within* groups, it leaves the groups
-# in the noise and makes the comparison less precise than it could be. Where the treatment varies *between* groups, it
-# makes the comparison look far more certain than it is. The formula of the mixed model was the same both times.
-
-# %% [markdown]
-# ## 8. How many degrees of freedom?
-#
-# So far every interval was the estimate ± 1.96 standard errors, as if standard deviations were known. They are
-# estimated, and under the plan of section 7 the one that matters, that of professors, from {{n_professors}} professors.
-# A *t* distribution makes up for that, if somebody says with how many degrees of freedom. In a mixed model no formula
-# of a textbook does; there are two good approximations, after Satterthwaite and after Kenward and Roger. The first is
-# what `summary()` and `tidy()` use unless told otherwise. Here is the second, for the plan of section 7:
+# The intervals above were the estimate ± 1.96 standard errors, as if standard deviations were known. They are
+# estimated, and the one that matters, that of professors, from {{n_professors}} professors. A *t* distribution makes up
+# for that, if somebody says with how many degrees of freedom. In a mixed model no formula of a textbook does; there are
+# two good approximations, after Satterthwaite and after Kenward and Roger. The first is what `summary()` and `tidy()`
+# use unless told otherwise; Wald's *z* is what ± 1.96 amounts to:
 
 # %%
-nested_mixed.summary(ddf="kenward-roger")
-
-# %% [markdown]
-# And our question under both plans, by both approximations and by Wald's *z*, which is what ± 1.96 amounts to:
-
-# %%
-MIXED = {"each professor in all styles": mixed, "each professor in one style": nested_mixed}
 METHODS = {"Satterthwaite": "satterthwaite", "Kenward-Roger": "kenward-roger", "Wald z": "normal"}
-rows = {
-    (plan, name): fit.tidy(ddf=ddf).set_index("term").loc[TERM]
-    for plan, fit in MIXED.items()
-    for name, ddf in METHODS.items()
-}
+rows = {name: mixed.tidy(ddf=ddf).set_index("term").loc[TERM] for name, ddf in METHODS.items()}
 tests = pd.DataFrame(rows).T[["std_error", "df", "conf_low", "conf_high"]].astype(float)
 tests.round(2)
 
 # %% tags=["fold"]
-df_crossed, df_nested = (tests.loc[(plan, "Satterthwaite"), "df"] for plan in MIXED)
 length = tests["conf_high"] - tests["conf_low"]
-nested_plan = list(MIXED)[1]
 n_courses = 400
-longer = length[nested_plan, "Kenward-Roger"] / length[nested_plan, "Wald z"]
+longer = length["Kenward-Roger"] / length["Wald z"]
 
 # %% [markdown]
-# Where every professor teaches in all styles, students answer the question, and {{df_crossed:.0f}} degrees of freedom
-# are as good as infinitely many. Where every professor keeps to one style, {{n_professors}} professors less three means
-# leave {{df_nested:.0f}}, and an honest interval is {{100 * (longer - 1):.0f}} % longer than that of Wald's *z*.
+# {{n_professors}} professors less three means leave {{tests["df"].iloc[0]:.0f}}, and an honest interval is
+# {{100 * (longer - 1):.0f}} % longer than that of Wald's *z*.
 #
-# Does it matter? Let us hold {{n_courses}} courses under the second plan (*nested*: five professors flip fully, five in
-# part, five not at all), in which the style makes no difference at all, and test in each whether it does, at the level
-# of 5 %. Professors and students are drawn anew with the standard deviations of the envelope; `refit` replaces the
-# scores and keeps everything else.
+# Does it matter? Let us hold {{n_courses}} courses in which the style makes no difference at all, and test in each
+# whether it does, at the level of 5 %. Professors and students are drawn anew with the standard deviations of the
+# envelope; `refit` replaces the scores and keeps everything else.
 
 # %%
 rng = np.random.default_rng(1)
-own_professor = nested_course["professor"].cat.codes.to_numpy()
+own_professor = course["professor"].cat.codes.to_numpy()
 scores_without_effect = (
-    nested_truth.styles.mean()
-    + nested_truth.sd_professor * rng.standard_normal((n_professors, n_courses))[own_professor]
-    + nested_truth.sigma * rng.standard_normal((n_students, n_courses))
+    truth.styles.mean()
+    + truth.sd_professor * rng.standard_normal((n_professors, n_courses))[own_professor]
+    + truth.sigma * rng.standard_normal((n_students, n_courses))
 )
 HYPOTHESES = {
     "Some Flipped = Fully Flipped (t)": TERM,
@@ -586,7 +460,7 @@ HYPOTHESES = {
 TESTS = pd.MultiIndex.from_product([HYPOTHESES, METHODS])
 p_values = []
 for scores in scores_without_effect.T:
-    refitted = nested_mixed.refit(scores)
+    refitted = mixed.refit(scores)
     tried = [refitted.test(HYPOTHESES[which], ddf=METHODS[how]) for which, how in TESTS]
     p_values.append([table["p_value"].iloc[0] for table in tried])
 rejected = (pd.DataFrame(p_values, columns=TESTS) < 0.05).mean()
@@ -617,44 +491,46 @@ axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(-0.02, 0.97), handletextp
 
 # %% tags=["fold"]
 of_z, of_kr = (rejected[list(HYPOTHESES)[1], method] for method in ("Wald z", "Kenward-Roger"))
+of_ols = float(
+    np.mean([mx.lmer("score ~ style", course.assign(score=y)).anova(ddf="residual")["p_value"][0] < 0.05
+             for y in scores_without_effect.T[:100]])
+)  # fmt: skip
 
 # %% [markdown]
 # Wald's *z* finds "significant" differences between styles that do not differ in {{100 * of_z:.1f}} % of the courses
 # (*F* test of all three), in place of 5 %. Satterthwaite's and Kenward and Roger's tests lie within twice the Monte
-# Carlo error of a simulation of this size, which is {{100 * monte_carlo:.1f}} points. (For more courses there is
-# `python -m benchmarks.type_one_error` in the repository.) Under a balanced plan like this the two agree; where groups
-# differ in size, Kenward and Roger also correct the standard error.
+# Carlo error of a simulation of this size, which is {{100 * monte_carlo:.1f}} points. Under a balanced plan like this
+# the two agree; where groups differ in size, Kenward and Roger also correct the standard error. And the linear model
+# that ignores professors? In the first hundred of these courses it is "significant" {{100 * of_ols:.0f}} times.
 
 # %% [markdown]
-# ## 9. Every style against every other, and what else to ask of a fit
+# ## 8. Every style against every other, and what else to ask of a fit
 #
-# We go back to the course as it was held, with every professor in all styles. Three styles make three comparisons, and
-# who makes three has three chances of a false finding. `emmeans` gives the mean of each style for a professor in the
-# middle of the population, and its pairwise contrasts with Tukey's adjustment, in *p* values and in intervals:
+# Three styles make three comparisons, and who makes three has three chances of a false finding. `emmeans` gives the
+# mean of each style for a professor in the middle of the population, and its pairwise contrasts with Tukey's
+# adjustment, in *p* values and in intervals:
 
 # %%
 means = mx.emmeans(mixed, "style", ddf="kenward-roger")
 pairs = means.pairs()
 pairs
 
-# %% alt="Estimated mean score of each style with its 95 % interval, and an arrow each: styles differ where arrows do not overlap. The three arrows do not overlap."
+# %% alt="Estimated mean score of each style with its 95 % interval, and an arrow each: styles differ where arrows do not overlap. All arrows overlap."
 means.plot(comparisons=True, width=5)
 
 # %% tags=["fold"]
 pair_table = pairs.table.set_index("contrast")
 unadjusted = pairs.test(adjust="none").set_index("contrast")
-closest = pair_table["p_value"].idxmax()
+closest = pair_table["p_value"].idxmin()
 
 # %% [markdown]
-# Two means differ after Tukey's adjustment where their arrows do not overlap. (Overlap of the *intervals* says little:
-# they hold what professors do to all means alike.) The contrast with the least evidence, {{closest}}, has
-# *p* = {{pair_table.loc[closest, "p_value"]:.3f}}, and would have {{unadjusted.loc[closest, "p_value"]:.3f}} had it
-# been the only question.
+# Two means differ after Tukey's adjustment where their arrows do not overlap; here all do. The contrast with the most
+# evidence, {{closest}}, has *p* = {{pair_table.loc[closest, "p_value"]:.2f}}, and would have
+# {{unadjusted.loc[closest, "p_value"]:.2f}} had it been the only question.
 #
 # A standard deviation is no normal affair: its interval should be longer upwards, and no rule with ± can give that.
 # The *profile* interval holds the values that a likelihood-ratio test does not reject; the *bootstrap* simulates
-# courses from the fitted model and refits each. Its percentiles lie lower: with few professors, estimates of their
-# standard deviation are too small more often than too large.
+# courses from the fitted model and refits each.
 
 # %%
 intervals = {
@@ -679,11 +555,12 @@ axes.set_title("How well two standard deviations are known")
 axes.legend(*[part[:2] for part in axes.get_legend_handles_labels()], loc="upper right")
 
 # %% tags=["fold"]
-low, high = intervals.loc[("profile", "professor"), ["conf_low", "conf_high"]]
+sd_ml, low, high = intervals.loc[("profile", "professor"), ["estimate", "conf_low", "conf_high"]]
 
 # %% [markdown]
 # From {{n_professors}} professors, their standard deviation is known to lie between {{low:.1f}} and {{high:.1f}}: the
-# interval reaches {{high - sd_professor:.1f}} points above the estimate and {{sd_professor - low:.1f}} below it.
+# interval reaches {{high - sd_ml:.1f}} points above the estimate of maximum likelihood ({{sd_ml:.1f}}), to which it
+# belongs, and {{sd_ml - low:.1f}} below it.
 #
 # Last, `check()` looks at what the model takes for granted, and says what it saw and what that would change:
 
@@ -695,17 +572,84 @@ checked
 # It found nothing to object to, which is as it should be with data simulated from this very model.
 
 # %% [markdown]
+# ## 9. A better experiment: every professor teaches in all styles
+#
+# Suppose the course had been planned otherwise: every professor teaches some students in each style. As many students
+# and professors as before, from the same populations, and the same exam.
+
+# %%
+crossed = mx.datasets.load("flipped_classroom", plan="crossed")
+pd.crosstab(crossed["style"], crossed["professor"])
+
+# %%
+crossed_fits = {
+    "ignoring professors": mx.lmer("score ~ style", crossed),
+    "professor dummies": mx.lmer("score ~ style + professor", crossed),
+    "mixed model": mx.lmer("score ~ style + (1 | professor)", crossed),
+}
+mx.table(crossed_fits, drop="professor")
+
+# %% tags=["fold"] alt="Printed and true standard errors of each model, under the assigned plan and under the plan in which professors teach all styles. Only under the first does the model that ignores professors print a standard error far below the true one."
+_, crossed_truth = mx.datasets.simulate_flipped_classroom(plan="crossed")
+crossed_claims = pd.DataFrame(
+    {
+        "printed": {name: answer(fit)["std_error"] for name, fit in crossed_fits.items()},
+        "true": {name: true_spread(fit, crossed_truth, crossed["professor"]) for name, fit in crossed_fits.items()},
+    }
+).loc[list(crossed_fits)]
+crossed_df = float(crossed_fits["mixed model"].tidy().set_index("term").loc[TERM, "df"])
+gain = (claims.loc["mixed model", "true"] / crossed_claims.loc["mixed model", "true"]) ** 2
+figure, panels = plt.subplots(1, 2, figsize=(7.4, 2.6), sharex=True, sharey=True)
+for axes, (title, table) in zip(
+    panels, [("each professor in one style", claims), ("each professor in all styles", crossed_claims)], strict=True
+):
+    for position, name in enumerate(list(crossed_fits)[::-1]):
+        if name in table.index:
+            row = table.loc[name]
+            axes.plot([row["printed"], row["true"]], [position, position], color="#BBBBBB", lw=2, zorder=1)
+            axes.plot(
+                row["true"], position, "o", mfc="white", mec="black", ms=9, label="true" if position == 0 else None
+            )
+            axes.plot(row["printed"], position, "o", color="#B2182B", ms=5, label="printed" if position == 0 else None)
+        else:
+            axes.text(0.12, position, "no answer", va="center", color="#777777", style="italic")
+    axes.set_title(title)
+    axes.set_yticks(range(3), list(crossed_fits)[::-1])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-0.5, 2.5)
+    axes.set_xlim(0, 1.08 * claims.to_numpy().max())
+    axes.set_xlabel("standard error (points)")
+panels[1].legend(loc="upper right")
+figure.tight_layout()
+
+# %% [markdown]
+# Styles are now compared within professors, and who the professor is cancels. The dummies have an answer too, since no
+# style is a sum of professors any more; the mixed model arrives at nearly the same with one number in their place. Its
+# standard error is true to what it prints, {{crossed_claims.loc["mixed model", "printed"]:.2f}} against
+# {{claims.loc["mixed model", "printed"]:.2f}} before, and there are {{crossed_df:.0f}} degrees of freedom. To be as
+# exact, the first plan would need {{gain:.0f}} times the professors.
+#
+# Ignoring professors does not err in one direction. Where the treatment varies *between* groups, it makes the
+# comparison look far more certain than it is. Where it varies *within* groups, it leaves the groups in the noise, and
+# makes the comparison less precise than it could be. The formula of the mixed model was the same both times.
+
+# %% [markdown]
 # ## 10. The envelope
 
 # %% tags=["fold"]
 true_difference = truth.contrast("Some Flipped", "Fully Flipped")
-misses = (answers["estimate"] - true_difference).abs()
+mixed_interval = (float(mixed_row["conf_low"]), float(mixed_row["conf_high"]))
+crossed_row = crossed_fits["mixed model"].tidy().set_index("term").loc[TERM]
+luck = float(
+    truth.professors[style_of.index[style_of == "Some Flipped"]].mean()
+    - truth.professors[style_of.index[style_of == "Fully Flipped"]].mean()
+)
 
-# %% tags=["fold"] alt="Left: the three estimates with their intervals and the true difference as a line. Right: predicted against true deviations of the professors, close to the diagonal."
-figure, (axes, scatter) = plt.subplots(1, 2, figsize=(8.2, 3.2), width_ratios=[1.35, 1])
+# %% tags=["fold"] alt="Left: the estimates with their intervals and the true difference as a line, which lies left of zero and outside the interval of the model that ignores professors. Right: predicted against true deviations of the professors."
+figure, (axes, scatter) = plt.subplots(1, 2, figsize=(8.2, 3.0), width_ratios=[1.35, 1])
 forest(axes, answers)
 axes.axvline(true_difference, color="#0072B2", lw=2, ls="--", zorder=0)
-axes.text(true_difference, 2.64, "truth", color="#0072B2", ha="center", va="bottom", fontsize=9)
+axes.text(true_difference, 1.64, "truth", color="#0072B2", ha="center", va="bottom", fontsize=9)
 limit = 1.15 * max(truth.professors.abs().max(), u.abs().max())
 scatter.plot([-limit, limit], [-limit, limit], color="#999999", lw=0.8)
 scatter.plot(truth.professors, u.loc[truth.professors.index], "o", color="#B2182B")
@@ -715,29 +659,29 @@ scatter.set_ylabel("predicted")
 figure.tight_layout()
 
 # %% [markdown]
-# The true difference is {{true_difference:.1f}} points. The model that ignores professors misses it by
-# {{misses.iloc[0]:.1f}}, the mixed model by {{misses.iloc[2]:.1f}}. Professors were drawn with a standard deviation
-# of {{truth.sd_professor:.0f}} (we estimated {{sd_professor:.1f}}), students with {{truth.sigma:.0f}} (we estimated
-# {{sd_student:.1f}}).
+# The true difference is {{true_difference:.1f}} points: partly flipped classes are **worse** than fully flipped ones,
+# and the model that ignores professors was nearly certain of the contrary. The five professors of *Some Flipped* happen
+# to be better than those of *Fully Flipped* by {{luck:.1f}} points. That is the luck of the draw, which no analysis can
+# undo; but the mixed model's interval, {{mixed_interval[0]:.1f}} to {{mixed_interval[1]:.1f}}, allows for it. In the
+# better experiment the estimate is {{crossed_row["estimate"]:.1f}} ({{crossed_row["conf_low"]:.1f}} to
+# {{crossed_row["conf_high"]:.1f}}).
 #
-# One course proves little, and this one was picked from ten for making the point visibly. Section 6 is the better
-# argument: its true values follow from who taught whom, not from the luck of these scores.
+# One course proves little, and this one was picked from ten for making the point visibly. Sections 6 and 7 are the
+# better argument: their true values follow from the plan, not from the luck of these scores.
 
 # %% [markdown]
 # ## 11. What is still assumed
 #
 # The mixed model is honest about professors; it is not free of assumptions.
 #
-# * **The deviations of professors have nothing to do with the styles they choose.** Had better professors flipped
-#   more, the comparison between professors would mislead, and the mixed model uses a little of it. The dummies do
-#   not: this is the one thing they do better. If the two disagree by much, ask why. Here they differ by
-#   {{abs(answers["estimate"].iloc[1] - answers["estimate"].iloc[2]):.2f}} points.
-# * **The difference of the styles is the same for every professor.** If flipping suits some professors and not
-#   others, let it vary: `score ~ style + (style | professor)`.
+# * **The deviations of professors have nothing to do with the styles they teach.** Here styles were assigned at
+#   random, so that it holds by design. Had better professors chosen to flip, no model could tell the style from them.
+# * **The difference of the styles is the same for every professor.** Where professors teach in several styles, it can
+#   be let vary: `score ~ style + (style | professor)`.
 # * **The deviations of professors are normal.** With {{n_professors}} of them nobody can tell. Degrees of freedom
-#   (section 8) account for the standard deviations being estimates, not for deviations of another shape.
+#   (section 7) account for the standard deviations being estimates, not for deviations of another shape.
 #
-# **To try.** Change the plan: `mx.datasets.simulate_flipped_classroom(seed=1, sd_professor=0)` has professors who do
-# not differ. How do the three standard errors compare now, and what does the mixed model say about its own variances?
-# Then let `n_professors` grow with the students held at 375, under both plans, and watch the standard error of the
-# mixed model.
+# **To try.** `mx.datasets.simulate_flipped_classroom(seed=1, sd_professor=0)` has professors who do not differ. How do
+# the two standard errors compare now, and what does the mixed model say about its own variances? Then let
+# `n_professors` grow with the students held at 375, under both plans, and watch the standard error of the mixed model.
+# A page of it all for readers without Python: `mx.effects(mixed, "style").to_html("course.html")`.

@@ -129,7 +129,8 @@ def bayes(
         (n,) variances, which are what ``y | se(s) ~ ...`` says. Correlated errors go with the collapsed engine; no row
         has a density of its own then, so that loo, simulate and ppc refuse.
     adapt_delta, max_treedepth
-        Of NUTS as Stan has them, 0.8 and 10 by default; 0.8 and 8 on the collapsed density.
+        Of NUTS as Stan has them, 0.8 and 10 by default, 0.8 and 8 on the collapsed density; 0.95 in Stan programs of
+        yes/no answers or trials with random terms, which diverge easily.
     threads
         Threads within each chain, which sum the likelihood in slices (stanli, cmdstan); of BLAS (collapsed, nuts).
     algorithm
@@ -191,9 +192,9 @@ def bayes(
     >>> fit = mx.bayes("score ~ style + (1 | professor)", course, seed=1)
     >>> print(fit.tidy()[["term", "estimate", "std_error"]].round(0).to_string(index=False))
                    term  estimate  std_error
-              Intercept      67.0        2.0
-    style[Some Flipped]      -3.0        1.0
-      style[No Flipped]      -8.0        1.0
+              Intercept      62.0        4.0
+    style[Some Flipped]       5.0        6.0
+      style[No Flipped]       0.0        6.0
     """
     family, n_draws = find_family(family), _rounded(draws, chains)
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env, "V": V}

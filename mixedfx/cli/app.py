@@ -1,4 +1,4 @@
-"""The commands `mixedfx fit`, `effects`, `meta`, `robma`, `learn`, `demo`, `datasets`, `cache`; `main` starts them."""
+"""The commands `mixedfx fit`, `effects`, `meta`, `robma`, `learn`, `demo`, ...; `main` starts them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mixedfx.cli.envelope import guarded
 from mixedfx.cli.files import check_output, read_na, read_table, rows_as_json
 from mixedfx.cli.learn import Learning
 from mixedfx.cli.meta import TITLES, Analysis, analyse, read_columns
+from mixedfx.cli.models import Bayesian, Family, Model, register
 from mixedfx.cli.robma import PLOTS, Averaging
 from mixedfx.cli.show import as_text, note, say, show_summary, show_table, working
 from mixedfx.effects.render import content
@@ -103,6 +104,8 @@ def effects(
     json_file: Json = None,
     ml: Ml = False,
     precision_weights: PrecisionWeights = None,
+    family: Family = None,
+    bayesian: Bayesian = False,
 ) -> None:
     """Fit a model and print the effects of a treatment, for everybody or for subgroups.
 
@@ -115,7 +118,7 @@ def effects(
         check_output(json_file, [".json"])
     frame, rows = _read(data, na), None if newdata is None else _read(newdata, na)
     question.check(frame if rows is None else rows)
-    fitted = _fit(formula, frame, ml, precision_weights)
+    fitted = Model(formula, family, bayesian, ml, precision_weights, {"seed": 1} if bayesian else {}).fit(frame)
     with working("averaging effects"):
         answers = ask(fitted, frame, question, rows)
     for i, answer in enumerate(answers.values()):
@@ -407,6 +410,9 @@ def _make_folder(folder: Path) -> None:
         raise mx.errors.DataError(
             f"{folder}: cannot be made ({error.strerror})", hint="Name another place with --plot."
         ) from error
+
+
+register(app, _read, _write_json)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -3,12 +3,13 @@
     score = mean of the style + deviation of the professor + deviation of the student
 
 in exam points. Nothing else is in the data: the effect of a style is the same for every professor, and the
-deviation of a professor has nothing to do with the styles he or she chose. Two plans are of interest for how
+deviation of a professor has nothing to do with the styles he or she teaches. Two plans are of interest for how
 differently they inform a comparison of styles:
 
+* assigned: every professor is randomly assigned one style, as many to each, so that styles can be compared between
+  professors only;
 * crossed: every professor teaches some students in every style, in proportions of his or her own, so that styles can
-  be compared within professors;
-* nested: every professor keeps to one style, so that styles can be compared between professors only.
+  be compared within professors.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ from mixedfx.errors import DataError
 STYLE_MEANS: Mapping[str, float] = {"Fully Flipped": 66.0, "Some Flipped": 62.5, "No Flipped": 58.0}
 """Style -> mean score over professors and students, in exam points."""
 
+Plan = Literal["assigned", "crossed"]
+PLANS: tuple[Plan, ...] = ("assigned", "crossed")
 SEED = 9
-"""The seed of ``load("flipped_classroom")``.
+"""The seed of ``load("flipped_classroom")``, under both plans.
 
-Chosen from 1 to 10 as a course in which a comparison of styles that ignores the professors misleads visibly. What holds
-beyond this one course is a matter of the plan, and is computed from it in the vignette.
+Chosen from 1 to 10 as courses in which a comparison of styles that ignores the professors misleads visibly. What holds
+beyond these courses is a matter of the plan, and is computed from it in the vignette.
 """
 
 
@@ -77,7 +80,7 @@ class FlippedClassroomTruth:
 def simulate_flipped_classroom(
     seed: int | np.random.Generator = SEED,
     *,
-    plan: Literal["crossed", "nested"] = "crossed",
+    plan: Plan = "assigned",
     n_students: int = 375,
     n_professors: int = 15,
     styles: Mapping[str, float] | None = None,
@@ -86,17 +89,18 @@ def simulate_flipped_classroom(
 ) -> tuple[pd.DataFrame, FlippedClassroomTruth]:
     """Simulate the exam scores of a course that tries out flipped classrooms.
 
-    Students are spread evenly over professors. Under the crossed plan a professor's students are split over the
-    styles with proportions drawn from a Dirichlet distribution with all parameters 2 (so professors differ in how
-    much they flip) and at least one student in each style. Under the nested plan professors take the styles in
-    turn. Scores are rounded to a tenth of a point and not cut off at 0 and 100, which they rarely reach.
+    Students are spread evenly over professors. Under the assigned plan each professor teaches one style, drawn at
+    random with as many professors for each style as possible. Under the crossed plan a professor's students are split
+    over the styles with proportions drawn from a Dirichlet distribution with all parameters 2 (so professors differ in
+    how much they flip) and at least one student in each style. Scores are rounded to a tenth of a point and not cut off
+    at 0 and 100, which they rarely reach.
 
     Parameters
     ----------
     seed
         Seed, or a generator to draw from.
     plan
-        ``"crossed"``: every professor teaches in every style. ``"nested"``: every professor keeps to one.
+        ``"assigned"``: every professor is assigned one style. ``"crossed"``: every professor teaches in every style.
     n_students, n_professors
         Numbers of students and professors.
     styles
@@ -132,8 +136,8 @@ def simulate_flipped_classroom(
     names = tuple(ascii_uppercase[:n_professors]) if n_professors <= 26 else level_names("P", n_professors)
 
     professor = np.sort(np.arange(n_students) % n_professors)
-    if plan == "nested":
-        style = professor % len(means)
+    if plan == "assigned":
+        style = rng.permutation(np.arange(n_professors) % len(means))[professor]
     else:
         style = np.concatenate(
             [_styles_of_professor(size, len(means), rng) for size in np.bincount(professor, minlength=n_professors)]
@@ -158,9 +162,9 @@ def _styles_of_professor(size: int, n_styles: int, rng: np.random.Generator) -> 
 
 
 def _check(plan: str, n_students: int, n_professors: int, n_styles: int, sd_professor: float, sigma: float) -> None:
-    if plan not in ("crossed", "nested"):
-        raise DataError(f"there is no plan {plan!r}", hint="Plans: 'crossed', 'nested'.")
-    if plan == "nested" and n_professors < n_styles:
+    if plan not in PLANS:
+        raise DataError(f"there is no plan {plan!r}", hint=f"Plans: {', '.join(map(repr, PLANS))}.")
+    if plan == "assigned" and n_professors < n_styles:
         raise DataError(
             f"{n_professors} professors cannot keep to {n_styles} styles", hint="Give a professor for every style."
         )

@@ -9,8 +9,8 @@ from importlib import resources
 
 import pandas as pd
 
-from mixedfx.datasets.flipped_classroom import SEED, simulate_flipped_classroom
-from mixedfx.errors import DataError
+from mixedfx.datasets.flipped_classroom import SEED, Plan, simulate_flipped_classroom
+from mixedfx.errors import DataError, OptionError
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Dataset:
     caveats: tuple[str, ...]
 
 
-def load(name: str) -> pd.DataFrame:
+def load(name: str, *, plan: Plan | None = None) -> pd.DataFrame:
     """Load a data set that comes with the package.
 
     ``"star"``: 5,826 kindergartners of Project STAR, the Tennessee experiment of 1985 to 1989 in which pupils were
@@ -73,7 +73,8 @@ def load(name: str) -> pd.DataFrame:
     (2008), Tennessee's Student Teacher Achievement Ratio (STAR) project, Harvard Dataverse, doi:10.7910/DVN/SIWH9F.
     Licence: CC0 1.0.
 
-    ``"flipped_classroom"``: 375 students of 15 professors who teach in three styles; simulated, see
+    ``"flipped_classroom"``: 375 students in the classes of 15 professors, each of whom was assigned one of three
+    teaching styles; with ``plan="crossed"`` each teaches in all three. Simulated, see
     `mixedfx.datasets.flipped_classroom.simulate_flipped_classroom`, whose default seed and arguments made them.
 
     ``"school_calendars"``: what modified school calendars did to achievement in 56 schools of 11 districts,
@@ -84,6 +85,8 @@ def load(name: str) -> pd.DataFrame:
     ----------
     name
         One of `names`.
+    plan
+        Of ``"flipped_classroom"``: ``"assigned"`` (where None) or ``"crossed"``.
 
     Returns
     -------
@@ -94,6 +97,8 @@ def load(name: str) -> pd.DataFrame:
     ------
     DataError
         If there is no data set of that name; the message offers the nearest.
+    OptionError
+        A plan of a data set that has none.
 
     Examples
     --------
@@ -102,7 +107,11 @@ def load(name: str) -> pd.DataFrame:
     {0: 483.0, 1: 491.1}
     """
     _known(name)
-    return _LOADERS[name]()
+    if plan is None:
+        return _LOADERS[name]()
+    if name != "flipped_classroom":
+        raise OptionError(f"the data set {name!r} has no plans", hint='Leave plan= out; "flipped_classroom" has two.')
+    return simulate_flipped_classroom(plan=plan)[0]
 
 
 def names() -> tuple[str, ...]:
@@ -207,16 +216,19 @@ _STAR = Dataset(
 
 _FLIPPED_CLASSROOM = Dataset(
     name="flipped_classroom",
-    summary="Exam scores of 375 students whose 15 professors flip the classroom fully, in part or not at all.",
+    summary="Exam scores of 375 students in 15 classes, whose professors flip them fully, in part or not at all.",
     columns={
         "student": "student, 1 to 375",
-        "professor": "professor, A to O; each teaches 25 students, in all three styles",
+        "professor": "professor, A to O; each teaches a class of 25 students in the style assigned",
         "style": "Fully Flipped (the reference), Some Flipped, No Flipped",
         "score": "exam score in points",
     },
-    source=f"simulated: mixedfx.datasets.simulate_flipped_classroom(seed={SEED}), which also returns the truth",
+    source=(f"simulated: mixedfx.datasets.simulate_flipped_classroom(seed={SEED}), which also gives the truth"),
     licence="BSD-3-Clause (made by this package)",
-    caveats=("Simulated: it says nothing about real classrooms.",),
+    caveats=(
+        "Simulated: it says nothing about real classrooms.",
+        'load(..., plan="crossed") is another course, in which every professor teaches in all three styles.',
+    ),
 )
 
 _SCHOOL_CALENDARS = Dataset(
@@ -264,7 +276,7 @@ def _load_star() -> pd.DataFrame:
 
 
 def _load_flipped_classroom() -> pd.DataFrame:
-    return simulate_flipped_classroom(SEED)[0]
+    return simulate_flipped_classroom()[0]
 
 
 def _load_school_calendars() -> pd.DataFrame:

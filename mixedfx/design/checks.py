@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from mixedfx.covariance.structures import structure_for
 from mixedfx.design.design import Design, RandomTerm
+from mixedfx.design.identifiers import warn_identifiers
 from mixedfx.design.rank import independent_columns
 from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError, StructureWarning, outside
 from mixedfx.families.family import Family
@@ -49,6 +50,7 @@ def _shown(design: Design, term: int) -> str:
 
 def check_design(design: Design, family: Family | None, sigma_free: bool) -> None:
     """Every check that holds for a model of this family; arguments as in `mixedfx.design.build.build_design`."""
+    warn_identifiers(design)
     if family is not None and not family.identity:
         warn_unidentified(_with_intercept(design) if family.outcome == "ordered" else design)
         warn_structures(design)

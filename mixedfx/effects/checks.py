@@ -224,7 +224,11 @@ def warn_no_variation(
 def constant_over(
     design: Design, treatment: Treatment, columns: Sequence[str], grid: Grid, *, random: bool
 ) -> list[str]:
-    """Columns that neither share a term with the treatment nor are a property of a grouping that does."""
+    """Columns that neither share a term with the treatment nor are a property of a grouping that does.
+
+    A column that tells every row from every other, as for effects of single people, is no subgroup that an effect
+    could be let vary over: each row has the effect of what else is known of it.
+    """
     modifiers = effect_modifiers(design, treatment.column, random=random)
     frame, categorical = grid.frame, design.terms.categories
     groupings = [
@@ -232,7 +236,8 @@ def constant_over(
     ]
     found = []
     for column in columns:
-        if column in modifiers or column == treatment.column or fetch(frame, column).nunique() < 2:
+        different = fetch(frame, column).nunique()
+        if column in modifiers or column == treatment.column or different < 2 or different >= grid.count.sum():
             continue
         if not any(_is_property(frame, column, of=grouping) for grouping in groupings):
             found.append(column)

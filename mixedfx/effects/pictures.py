@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from mixedfx.effects.questions import EffectsQuestions
 from mixedfx.effects.ranks import comparable, rank_draws
 from mixedfx.effects.render import places
 from mixedfx.effects.reported_fit import ReportedFit
+from mixedfx.effects.wording import Wording
 from mixedfx.errors import EffectsError, check_option
 from mixedfx.plots.picture import Picture
 
@@ -25,7 +27,9 @@ Kind = Literal["forest", "ridges", "pooling", "funnel", "ranks", "matrix", "line
 class EffectsPictures(EffectsQuestions):
     """What can be seen of an answer."""
 
-    def plot(self, kind: Kind = "forest", **options: Any) -> Picture:
+    def plot(
+        self, kind: Kind = "forest", labels: Mapping[Any, str] | Any = None, unit: str = "", **options: Any
+    ) -> Picture:
         """Draw the table.
 
         Parameters
@@ -38,8 +42,12 @@ class EffectsPictures(EffectsQuestions):
             ``"lines"``: the effect over a numeric column of `by`, a line for each level of the other. ``"prior"``: each
             row before and after the data, from ``prior=``, the answer of a `mixedfx.prior_predictive` fit to the same
             question.
+        labels
+            Column, level or subgroup -> what to write instead: ``{"small": "small classes", "math": "mathematics"}``.
+        unit
+            Of the outcome, for the axis: ``"points"``.
         **options
-            Passed to the function that draws: `mixedfx.plots.forest.forest` (`order`, `group`, `width`, `title`, `ax`),
+            Passed to the function that draws: `mixedfx.plots.forest.forest` (`sort`, `group`, `width`, `title`, `ax`),
             `ridges.ridgelines`, `pooling.pooling_arrows`, `pooling.funnel`, `matrices.rank_heatmap`,
             `matrices.intersection_matrix`, `lines.effect_lines`, `ridges.prior_posterior`.
 
@@ -63,20 +71,29 @@ class EffectsPictures(EffectsQuestions):
         ('gender', 'race')
         """
         check_option("kind", kind, tuple(_DRAW))
-        return Picture(_DRAW[kind](self, options))
+        if labels is not None and not isinstance(labels, Mapping):
+            options["labels"] = labels  # columns that name a line of a forest plot
+            labels = None
+        return Picture(_DRAW[kind](in_words(self, Wording(labels or {}, unit)), options))
 
     @property
     def what(self) -> str:
         """What the numbers are, for an axis: ``"effect of small on math"``."""
-        response, treatment = (variable_label(self.fit.design.frame, name) for name in (self.response, self.treatment))
+        wording, frame = self.wording, self.fit.design.frame
+        response, treatment = (
+            wording.name(name) if name in wording.labels else variable_label(frame, name)
+            for name in (self.response, self.treatment)
+        )
         if self.comparison is None:
             text = f"average {response}"
         else:
             name = self.comparison.title
-            text = f"effect of {treatment} on {response}" + ("" if name == "difference" else f" ({name})")
+            text = f"effect of {treatment} on {response}"
+            text += "" if name == "difference" else f" ({name})"
         if self.aspect:
             text = f"{self.aspect} of the {text}"
-        return f"difference in the {text}" if "against" in self.keys else text
+        text = f"difference in the {text}" if "against" in self.keys else text
+        return f"{text} ({wording.unit})" if wording.unit else text
 
     @property
     def row_labels(self) -> list[str]:
@@ -84,6 +101,19 @@ class EffectsPictures(EffectsQuestions):
         columns = [c for c in self.names if c != "margin" and len(set(self.table[c])) > 1] or list(self.keys)
         rows = self.table[columns].astype(str).itertuples(index=False)
         return [", ".join(row) for row in rows]
+
+
+def in_words(effects: EffectsPictures, wording: Wording) -> EffectsPictures:
+    """The same answer with the reader's names in its table, for pictures."""
+    if not wording.labels and not wording.unit:
+        return effects
+    table = effects.table.copy()
+    for name in effects.names:
+        kept = table[name]
+        if wording.labels and name != "margin" and not pd.api.types.is_numeric_dtype(kept):
+            new = [wording.labels.get(v, wording.labels.get(str(v), v)) for v in kept]
+            table[name] = pd.Series(new, index=table.index, dtype=object)
+    return replace(effects, table=table, wording=wording)
 
 
 def _forest(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
@@ -97,6 +127,11 @@ def _forest(effects: EffectsPictures, options: dict[str, Any]) -> Axes:
             what += f", against {others.pop()}"
             labels.remove("against")
     options = {"labels": labels, "xlabel": what} | options
+    if effects.wording.labels and "title" not in options and options.get("ax") is None:
+        unit = effects.wording.unit
+        plain = what.replace(f" ({unit})", "", 1) if unit else what
+        options["title"] = plain[:1].upper() + plain[1:]
+        options["xlabel"] = unit or ("average" if effects.comparison is None else effects.comparison.title)
     table = effects.table
     if isinstance(effects.fit, ReportedFit) and not effects.fit.counted:
         table = table.drop(columns="n")

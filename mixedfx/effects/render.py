@@ -1,4 +1,4 @@
-"""How effects print: a heading, the columns that say something, and what a reader must know."""
+"""How effects print: a heading, the answer in a sentence, the columns that say something, what a reader must know."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixedfx.effects.answer import answer, caveats, other_notes
 from mixedfx.results.numbers import decimals
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 from mixedfx.results.summary import rows_text
@@ -19,7 +20,7 @@ NUMBERS = ("estimate", "sd", "lower", "upper")
 
 
 def content(effects: EffectsState, max_rows: int | None = MAX_ROWS) -> SummaryContent:
-    """Return title, table and notes, to be shown as text or HTML; all rows where `max_rows` is None."""
+    """Return title, answer, table and notes, to be shown as text or HTML; all rows where `max_rows` is None."""
     table = effects.table
     outcomes = effects.comparison is None
     noun = "averages" if outcomes else "effects"
@@ -34,6 +35,7 @@ def content(effects: EffectsState, max_rows: int | None = MAX_ROWS) -> SummaryCo
     left = len(effects) - len(rows)
     align = "".join("l" if name in effects.names else "r" for name in columns)
     body = SummaryTable(caption, tuple(columns), tuple(rows), align)
+    said = [("Answer", " ".join(answer(effects))), *(("Caveat", text) for text in caveats(effects))]
     items = [("Model", str(effects.fit.design.formula))]
     rows_used = effects.fit.design.rows
     if rows_used.dropped_missing or rows_used.dropped_zero_weight:
@@ -41,9 +43,9 @@ def content(effects: EffectsState, max_rows: int | None = MAX_ROWS) -> SummaryCo
     items.append(("Uncertainty", effects.uncertainty))
     if left:
         items.append(("Rows", f"{left} more rows in .table."))
-    items += [("Note", note) for note in effects.notes]
+    items += [("Note", note) for note in other_notes(effects)]
     title = f"{what} of {effects.response}" if outcomes else f"{what} of {effects.treatment} on {effects.response}"
-    return SummaryContent(title, (body, SummaryFacts(tuple(items))))
+    return SummaryContent(title, (SummaryFacts(tuple(said)), body, SummaryFacts(tuple(items))))
 
 
 def one_contrast(effects: EffectsState) -> bool:

@@ -6,34 +6,21 @@ the code that asks the same question again. Nothing is loaded from elsewhere and
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from mixedfx.effects.answer import answer, caveats, other_notes
 from mixedfx.effects.mean_fit import MeanFit
+from mixedfx.effects.paper import effects_sheet
 from mixedfx.effects.pictures import EffectsPictures
-from mixedfx.effects.render import content
 from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.treatment import PER_UNIT, STYLES, Treatment, pairs_of
+from mixedfx.effects.wording import PLAIN, Wording
 from mixedfx.errors import MixedfxError
-from mixedfx.families.registry import find_family
-
-STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid #e4e4e4; text-align: left; }
-td[style*="right"], th[style*="right"] { text-align: right; }
-caption { text-align: left; font-weight: 600; padding-top: 1rem; }
-figure { display: inline-block; vertical-align: top; margin: 0.5rem 1rem 0.5rem 0; max-width: 27rem; }
-figure img { max-width: 100%; } figcaption { font-size: 0.85rem; color: #444; }
-pre { background: #f6f6f6; padding: 0.8rem; overflow-x: auto; font-size: 0.85rem; }
-.caveat { border-left: 4px solid #D55E00; padding: 0.1rem 0.8rem; background: #fdf5ef; }
-footer { margin-top: 3rem; font-size: 0.8rem; color: #666; }
-"""
+from mixedfx.inference.fit_words import fit_code, methods_paragraph
+from mixedfx.results.page import Figure, Page
+from mixedfx.results.sentences import listed
 
 # A picture with a line for each row of the table is read up to so many.
 MOST_ROWS = 150
@@ -47,35 +34,72 @@ PICTURES = (
 )
 
 
-def report(effects: EffectsPictures, title: str | None = None, data: str = "data") -> str:
+def report(
+    effects: EffectsPictures,
+    title: str | None = None,
+    data: str = "data",
+    labels: Mapping[Any, str] | None = None,
+    unit: str = "",
+    plural: bool = False,
+) -> str:
     """The page as text; see `Effects.to_html`."""
-    shown = content(effects, max_rows=None)
-    heading = title or shown.title
-    pictures, left_out = _pictures(effects)
-    caveats = [effects.uncertainty, *effects.notes, *(f"Warning: {text}" for text in effects.warnings)]
-    what = "" if title is None else f"{escape(shown.title)}. "
-    parts = [
-        f"<h1>{escape(heading)}</h1>",
-        f"<p>{what}Model: <code>{escape(str(effects.fit.design.formula))}</code></p>",
-        "<h2>What to keep in mind</h2>",
-        '<div class="caveat">' + "".join(f"<p>{escape(text)}</p>" for text in caveats) + "</div>",
-        "<h2>Table</h2>",
-        shown.html(),
-        "<h2>Pictures</h2>",
-        *pictures,
-        *(f"<p>{escape(text)}</p>" for text in left_out),
-        *_model(effects),
-        "<h2>How it was computed</h2>",
-        *(f"<p>{escape(text)}</p>" for text in computed(effects)),
-        "<h2>Code</h2>",
-        f"<pre><code>{escape(code(effects, data))}</code></pre>",
-        f"<footer>{escape(_versions())}</footer>",
-    ]
-    head = f'<meta charset="utf-8"><title>{escape(heading)}</title><style>{STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
+    wording = Wording(labels or {}, unit, plural)
+    how = computed(effects)
+    figures, left_out = _pictures(effects, wording)
+    page = Page(
+        title=title or title_of(effects, wording),
+        answer=answer(effects, wording),
+        model=str(effects.fit.design.formula),
+        caveats=(
+            *(f"Warning: {text}" for text in caveats(effects)),
+            *other_notes(effects),
+            effects.uncertainty,
+        ),
+        table=table_html(effects, wording),
+        figures=figures,
+        left_out=left_out,
+        sections=tuple(_model(effects)),
+        computed=tuple(how),
+        methods=_methods(effects, how),
+        code=code(effects, data),
+    )
+    return page.html()
 
 
-def _pictures(effects: EffectsPictures) -> tuple[list[str], list[str]]:
+def title_of(effects: EffectsPictures, wording: Wording = PLAIN) -> str:
+    """The question in words, as a heading.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> from mixedfx.effects.report import title_of
+    >>> fit = mx.lmer("math ~ small*race + (1 | sch)", mx.datasets.load("star"))
+    >>> title_of(mx.effects(fit, "small", by="race"))
+    'What small does to math, by race'
+    """
+    keys = [wording.name(k) for k in effects.keys if k not in ("margin", "subgroup", "against")]
+    by = f", by {listed(keys)}" if keys else ""
+    if "against" in effects.keys:
+        by += ": differences between subgroups"
+    if effects.comparison is None:
+        return f"Average {wording.name(effects.response)}{by}"
+    do = "do" if wording.plural else "does"
+    return f"What {wording.name(effects.treatment)} {do} to {wording.name(effects.response)}{by}"
+
+
+def table_html(effects: EffectsPictures, wording: Wording = PLAIN) -> str:
+    """The table alone, every row, under headers for people; caveats are elsewhere on the page."""
+    return replace(effects_sheet(effects, wording.labels), notes=()).to_html()
+
+
+def _methods(effects: EffectsPictures, how: Sequence[str]) -> str:
+    """A paragraph for a paper: the model, then how effects were made of it."""
+    fit = effects.fit
+    known = not isinstance(fit, ReportedFit | MeanFit)
+    return " ".join([*([methods_paragraph(fit)] if known else []), *how])
+
+
+def _pictures(effects: EffectsPictures, wording: Wording) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
     drawn, left_out = [], []
     for kind, caption in PICTURES:
         if kind != "funnel" and len(effects) > MOST_ROWS:
@@ -84,23 +108,24 @@ def _pictures(effects: EffectsPictures) -> tuple[list[str], list[str]]:
             )
             continue
         try:
-            picture = effects.plot(kind)  # pyright: ignore[reportArgumentType]
+            picture = effects.plot(
+                kind,  # pyright: ignore[reportArgumentType]
+                labels=wording.labels, unit=wording.unit,
+            )  # fmt: skip
         except MixedfxError as error:
             left_out.append(f"Not drawn, {kind}: {getattr(error, 'message', error)}.")
             continue
-        source = base64.b64encode(picture.render(dpi=150)).decode("ascii")
-        image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{source}">'
-        drawn.append(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
-    return drawn, left_out
+        drawn.append(Figure(picture.render(dpi=150), caption))
+    return tuple(drawn), tuple(left_out)
 
 
-def _model(effects: EffectsPictures) -> list[str]:
+def _model(effects: EffectsPictures) -> list[tuple[str, str]]:
     """What the fit says of itself: its summary, and for a posterior its priors and diagnostics."""
     fit: Any = effects.fit
     parts = []
     for heading, name in (("Model", "summary"), ("Priors", "prior_summary"), ("Diagnostics", "diagnostics")):
         if hasattr(fit, name):
-            parts += [f"<h2>{heading}</h2>", getattr(fit, name)()._repr_html_()]
+            parts.append((heading, getattr(fit, name)()._repr_html_()))
     return parts
 
 
@@ -188,41 +213,13 @@ def code(effects: EffectsPictures, data: str = "data") -> str:
 
 def _fit_line(fit: Any, data: str) -> str:
     """The call that fits the model."""
-    design = fit.design
-    options, comments = [], []
     if isinstance(fit, ReportedFit) and fit.direct:
         return "# what is given besides the data: as in the original question"
     if isinstance(fit, ReportedFit):
         return f"fit = {fit.code.replace('data', data, 1)}"
     if isinstance(fit, MeanFit):
         return "# fit: what predicted the means, as it was made"
-    posterior = fit.posterior
-    if posterior:
-        family = find_family(fit.family.name)
-        if fit.family.link.name != family.link.name:
-            options.append(f"family=mx.families.{family.name}(link={fit.family.link.name!r})")
-        elif family.name != "gaussian":
-            options.append(f"family={family.name!r}")
-        if fit.n_draws != 4000:
-            options.append(f"draws={fit.n_draws}")
-        options.append(f"seed={fit.seed}")
-        if fit.priors.name in ("rstanarm", "brms"):
-            options.append(f"priors={fit.priors.name!r}")
-        elif fit.priors.name != "default":
-            comments.append(f"priors: {fit.priors.name}")
-    elif not fit.REML:
-        options.append("REML=False")
-    given = {
-        "weights": design.weights is not None,
-        "offset": design.spec.given_offset is not None,
-        "contrasts": bool(design.spec.contrasts),
-        "env": bool(design.spec.env),
-    }
-    left = [f"{name}=" for name, there in given.items() if there]
-    if left:
-        comments.append(f"{' and '.join(left)} as in the original fit")
-    call = ", ".join([repr(str(design.formula)), data, *options])
-    return f"fit = mx.{'bayes' if posterior else 'lmer'}({call})" + (f"  # {'; '.join(comments)}" if comments else "")
+    return fit_code(fit, data)
 
 
 def _treatment(treated: Treatment) -> str:
@@ -244,11 +241,3 @@ def _by(plan: Any) -> str:
 
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
-
-
-def _versions() -> str:
-    import sys
-    from importlib.metadata import version
-
-    names = ", ".join(f"{name} {version(name)}" for name in ("mixedfx", "numpy", "scipy", "pandas"))
-    return f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with {names}, Python {sys.version.split()[0]}."

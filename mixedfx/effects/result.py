@@ -7,11 +7,13 @@ deviation comes from the joint covariance and not from adding two variances.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mixedfx.effects.pictures import EffectsPictures
 from mixedfx.effects.render import content
 from mixedfx.results.render import Shown, SummaryContent
+from mixedfx.results.sheet import Sheet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,14 +23,15 @@ class Effects(Shown, EffectsPictures):
     """Effects of one treatment, or average outcomes, for subgroups."""
 
     def to_html(self, path: str | Path | None = None, **options: Any) -> str:
-        """One self-contained page: table, pictures, model, priors, caveats, how it was computed, code to reproduce it.
+        """One self-contained page: answer, caveats, pictures, table, model, priors, a methods paragraph, code.
 
         Parameters
         ----------
         path
             File to write, whole or not at all; None to return the text only.
         **options
-            ``title``, and ``data`` (the name of the data in the code shown).
+            ``title``; ``data`` (the name of the data in the code shown); ``labels``, ``unit`` and ``plural`` of
+            `sentence`.
 
         Returns
         -------
@@ -51,6 +54,71 @@ class Effects(Shown, EffectsPictures):
             write_whole(path, page.encode())
         return page
 
+    def sentence(self, labels: Mapping[Any, str] | None = None, unit: str = "", plural: bool = False) -> str:
+        """The answer in words.
+
+        Parameters
+        ----------
+        labels
+            Column, level or subgroup -> what to write instead.
+        unit
+            Of the outcome: ``"points"``.
+        plural
+            Whether the label of the treatment is a plural, "small classes raise".
+
+        Returns
+        -------
+        str
+            One or a few sentences. "raises" and "lowers" are said where the interval leaves the null out.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.lmer("math ~ small + (1 + small | sch)", mx.datasets.load("star"))
+        >>> words = {"small": "small classes", "math": "mathematics"}
+        >>> print(mx.effects(fit, "small").sentence(words, unit="points", plural=True))
+        On average over 5,826 rows, small classes raise mathematics by 8.1 points (95 % interval 6.2 to 9.9).
+        """
+        from mixedfx.effects.answer import answer
+        from mixedfx.effects.wording import Wording
+
+        return " ".join(answer(self, Wording(labels or {}, unit, plural)))
+
+    def sheet(self, labels: Mapping[Any, str] | None = None) -> Sheet:
+        """The table for a paper: headers for people, rounded; ``to_markdown()``, ``to_latex()``, ``to_excel()``, ...
+
+        Parameters
+        ----------
+        labels
+            Column or level -> what to write instead.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.lmer("math ~ small*race + (1 | sch)", mx.datasets.load("star"))
+        >>> print(mx.effects(fit, "small", by="race").to_markdown().splitlines()[0])
+        | Race | n | Estimate | Std. error | 95 % interval, lower | upper | P(> 0) |
+        """
+        from mixedfx.effects.paper import effects_sheet
+
+        return effects_sheet(self, labels or {})
+
+    def to_markdown(self, path: str | Path | None = None, labels: Mapping[Any, str] | None = None) -> str:
+        """The table in GitHub's Markdown, also into a file where a path is given."""
+        return self.sheet(labels).to_markdown(path)
+
+    def to_latex(self, path: str | Path | None = None, labels: Mapping[Any, str] | None = None) -> str:
+        """The table in LaTeX (booktabs), also into a file where a path is given."""
+        return self.sheet(labels).to_latex(path)
+
+    def to_excel(self, path: str | Path, labels: Mapping[Any, str] | None = None) -> Path:
+        """Write the table as an Excel file: numbers as numbers, shown rounded; needs openpyxl."""
+        return self.sheet(labels).to_excel(path)
+
+    def gt(self, labels: Mapping[Any, str] | None = None) -> Any:
+        """Make a ``great_tables.GT`` of the table, to style further."""
+        return self.sheet(labels).gt()
+
     def content(self) -> SummaryContent:
-        """Title, table of at most sixty rows, and notes."""
+        """Title, answer, table of at most sixty rows, and notes."""
         return content(self)

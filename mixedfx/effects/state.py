@@ -15,6 +15,7 @@ from mixedfx.effects.comparisons import Comparison
 from mixedfx.effects.quantities import Exact, Quantities
 from mixedfx.effects.subgroups import Overlap, Plan
 from mixedfx.effects.treatment import Treatment
+from mixedfx.effects.wording import PLAIN, Wording
 from mixedfx.errors import EffectsError
 from mixedfx.results.protocol import Fit, Uncertainty
 
@@ -112,6 +113,8 @@ class EffectsState:
         The two subgroups of the table with most members in common; None where no two have any.
     aspect
         What of the effects or averages the numbers are; empty where they are these themselves.
+    wording
+        How a reader names columns and levels, for pictures.
     """
 
     table: pd.DataFrame
@@ -128,6 +131,7 @@ class EffectsState:
     seed: int | None = None
     overlap: Overlap | None = None
     aspect: str = ""
+    wording: Wording = PLAIN
 
     def __len__(self) -> int:
         return len(self.table)

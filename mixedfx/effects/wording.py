@@ -1,12 +1,39 @@
-"""Sentences that error messages of this room share."""
+"""How a reader names things, and sentences that error messages of this room share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mixedfx.design.frame import nearest
-from mixedfx.design.labels import quoted
+from mixedfx.design.labels import level_label, quoted
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a reader names things.
+
+    Attributes
+    ----------
+    labels
+        Column, level or subgroup -> what to write instead.
+    unit
+        Of the outcome: ``"points"``; empty for none.
+    plural
+        Whether the label of the treatment is a plural: "small classes raise".
+    """
+
+    labels: Mapping[Any, str]
+    unit: str = ""
+    plural: bool = False
+
+    def name(self, text: Any) -> str:
+        """A name as the reader has it."""
+        return str(self.labels.get(text, self.labels.get(str(text), level_label(text))))
+
+
+PLAIN = Wording({})
 
 
 def listed(options: Iterable[Any]) -> str:

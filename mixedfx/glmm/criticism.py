@@ -74,7 +74,7 @@ class GlmerCriticism(GlmerState):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> residuals = fit.quantile_residuals(seed=1)
@@ -165,7 +165,7 @@ class GlmerCriticism(GlmerState):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.influence(by="professor").dfbetas.shape
@@ -202,7 +202,7 @@ class GlmerCriticism(GlmerState):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.r2().round(2)
@@ -246,7 +246,7 @@ class GlmerCriticism(GlmerState):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.check()["separation"].status
@@ -281,7 +281,7 @@ class GlmerCriticism(GlmerState):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> len(fit.plot("quantile residuals").axes)

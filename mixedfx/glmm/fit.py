@@ -7,8 +7,8 @@ estimates, in files by subject.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +21,7 @@ from mixedfx.design.checks import check_levels_of
 from mixedfx.design.design import Design
 from mixedfx.errors import (
     ConvergenceWarning,
+    MixedfxWarning,
     NoOverdispersionWarning,
     QuadratureWarning,
     SeparationWarning,
@@ -52,12 +53,16 @@ from mixedfx.glmm.separation import in_words, separated_columns, tried, without_
 from mixedfx.glmm.solve import solve
 from mixedfx.glmm.state import GlmerState
 from mixedfx.inference.bootstrap import Bootstrap, Interval
+from mixedfx.inference.fit_report import fit_report
 from mixedfx.inference.parameters import Names
 from mixedfx.inference.profile import Profile
 from mixedfx.progress import Asked
 from mixedfx.results import tables
+from mixedfx.results.singularity import SingularityReport, singularity
+from mixedfx.results.tried import tried as tried_smaller
 
 if TYPE_CHECKING:
+    from mixedfx.formula.mixed_formula import MixedFormula
     from mixedfx.results.render import SummaryContent
 
 
@@ -77,7 +82,7 @@ class GlmerFit(GlmerCriticism):
     Examples
     --------
     >>> import mixedfx as mx
-    >>> course = mx.datasets.load("flipped_classroom")
+    >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
     >>> course["passed"] = (course["score"] > 60).astype(int)
     >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
     >>> fit
@@ -106,7 +111,7 @@ class GlmerFit(GlmerCriticism):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.tidy()[["term", "estimate", "std_error", "statistic"]].round(2).to_string(index=False))
@@ -154,7 +159,7 @@ class GlmerFit(GlmerCriticism):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.tidy(vcov=fit.vcov_robust())[["term", "std_error"]].round(2).to_string(index=False))
@@ -204,7 +209,7 @@ class GlmerFit(GlmerCriticism):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> found = fit.test(["style[Some Flipped]", "style[No Flipped]"])
@@ -242,7 +247,7 @@ class GlmerFit(GlmerCriticism):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.anova().round(2).to_string(index=False))
@@ -295,7 +300,7 @@ class GlmerFit(GlmerCriticism):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.drop1()[["term", "npar", "lrt", "df"]].round(2).to_string(index=False))
@@ -330,7 +335,7 @@ class GlmerFit(GlmerCriticism):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> print(fit.ranova()[["term", "npar", "lrt", "df"]].round(2).to_string(index=False))
@@ -368,7 +373,7 @@ class GlmerFit(GlmerCriticism):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.profile("ran_pars").confint(0.95).round(2)
@@ -419,7 +424,7 @@ class GlmerFit(GlmerCriticism):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> len(fit.bootstrap(40, seed=1))
@@ -469,7 +474,7 @@ class GlmerFit(GlmerCriticism):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.confint("profile", names="lme4").round(2)
@@ -507,6 +512,45 @@ class GlmerFit(GlmerCriticism):
         """
         return refits(self.design, self.solution, Y, progress)
 
+    def report(
+        self,
+        path: str | Path | None = None,
+        *,
+        title: str | None = None,
+        data: str = "data",
+        labels: Mapping[str, str] | None = None,
+        level: float = 0.95,
+    ) -> str:
+        """One self-contained page: answer, caveats, pictures, coefficients, summary, a methods paragraph, code.
+
+        Parameters
+        ----------
+        path
+            File to write, whole or not at all; None to return the text only.
+        title
+            Heading.
+        data
+            Name of the data in the code shown.
+        labels
+            Coefficient or response -> what to write instead.
+        level
+            Probability inside the intervals.
+
+        Returns
+        -------
+        str
+            The page. Pictures are inside it; nothing is loaded from elsewhere. It is light or dark as the reader is.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.glmer("small ~ race + (1 | sch)", mx.datasets.load("star").head(600), family="bernoulli")
+        >>> page = fit.report(title="The course")
+        >>> "<h1>The course</h1>" in page and "mx.glmer(" in page
+        True
+        """
+        return fit_report(self, path, title=title, data=data, labels=labels, level=level)
+
     def save(self, path: str | Path) -> Path:
         """Write the fit to one file, which `mixedfx.load` reads back.
 
@@ -535,7 +579,7 @@ class GlmerFit(GlmerCriticism):
         --------
         >>> import tempfile, pathlib
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -579,6 +623,19 @@ def fit_call(call: Call) -> GlmerFit:
     return fit_design(build_design(**call.of_design), call)
 
 
+def _singularity_of(call: Call, formula: MixedFormula) -> SingularityReport:
+    """Null directions of the same data under another formula."""
+    from mixedfx.design.build import build_design
+
+    family = call.found_family
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)
+        design = build_design(**replace(call, formula=formula).of_design)
+        prior = coefficient_prior(design, family, read_priors(call.priors))
+        solution = solve(design, family, call.nAGQ, read_control(call.control), prior=prior)
+    return singularity(design, solution.factors, solution.bases)
+
+
 def fit_design(design: Design, call: Call) -> GlmerFit:
     """Fit the design that `call` made, with the warnings of `mixedfx.glmer`."""
     family = call.found_family
@@ -603,5 +660,6 @@ def fit_design(design: Design, call: Call) -> GlmerFit:
             outside(),
         )
     if fit.singular:
-        warnings.warn(fit.singularity.text, SingularFitWarning, outside())
+        fit.__dict__["singularity"] = tried_smaller(fit.singularity, fit.nobs, partial(_singularity_of, call))
+        warnings.warn(fit.singularity.line, SingularFitWarning, outside())
     return fit

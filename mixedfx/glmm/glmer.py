@@ -169,7 +169,7 @@ def glmer(
     Examples
     --------
     >>> import mixedfx as mx
-    >>> course = mx.datasets.load("flipped_classroom")
+    >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
     >>> course["passed"] = (course["score"] > 60).astype(int)
     >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
     >>> print(fit.varcorr[["grp", "sdcor"]].round(2).to_string(index=False))

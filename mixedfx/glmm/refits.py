@@ -55,7 +55,7 @@ class Refits:
     Examples
     --------
     >>> import mixedfx as mx
-    >>> course = mx.datasets.load("flipped_classroom")
+    >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
     >>> course["passed"] = (course["score"] > 60).astype(int)
     >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
     >>> found = fit.refits(fit.simulate(20, seed=1))

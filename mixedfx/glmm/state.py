@@ -269,7 +269,7 @@ class GlmerState:
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> row = fit.design_for(course.iloc[:1])
@@ -340,7 +340,7 @@ class GlmerState:
 
         >>> import numpy as np
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> found = fit.apply(fit.design_for().combine(np.full((1, fit.nobs), 1 / fit.nobs)))
@@ -497,7 +497,7 @@ class GlmerState:
         Examples
         --------
         >>> import mixedfx as mx
-        >>> course = mx.datasets.load("flipped_classroom")
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
         >>> course["passed"] = (course["score"] > 60).astype(int)
         >>> fit = mx.glmer("passed ~ style + (1 | professor)", course, family="bernoulli")
         >>> fit.predict(course.iloc[[0, 99]], interval="confidence").round(1)

@@ -29,6 +29,7 @@ from mixedfx.errors import (
     outside,
 )
 from mixedfx.inference.likelihood_ratio import comparison_table
+from mixedfx.inference.linear_fit import f_comparison, is_linear
 from mixedfx.inference.nesting import nested
 from mixedfx.inference.replicates import check_count as check_number
 from mixedfx.inference.replicates import run_blocks
@@ -99,7 +100,7 @@ def anova(
     n_jobs: int | None = 1,
     progress: Asked = None,
 ) -> DataFrame:
-    """Compare nested fits by likelihood-ratio tests.
+    """Compare nested fits by likelihood-ratio tests, linear models (without random terms) by F.
 
     Parameters
     ----------
@@ -130,6 +131,7 @@ def anova(
         mc_error, its standard error.
         Where the models differ by a variance the p value is too large, about twice what it should be for one variance:
         `LmerFit.ranova` and `GlmerFit.ranova` have the boundary's.
+        Of linear models, without ``bootstrap``: model, den_df, rss, num_df, sum_sq, f_value, p_value.
 
     Raises
     ------
@@ -161,8 +163,8 @@ def anova(
     >>> large = mx.lmer("score ~ style + (1 | professor)", course, REML=False)
     >>> print(mx.anova(small, large)[["npar", "deviance", "chisq", "df"]].round(2).to_string(index=False))
      npar  deviance  chisq  df
-        3   2809.75    NaN NaN
-        5   2766.86  42.89 2.0
+        3   2750.94    NaN NaN
+        5   2749.41   1.53 2.0
     """
     if not fits or not all(isinstance(fit, Comparable) for fit in fits):
         parts = next((words for words in map(parts_in_words, fits) if words), None)
@@ -182,7 +184,8 @@ def anova(
             hint="Fit all of them with mx.glmer; family='gaussian' is lmer's model.",
         )
     _check_same_data(ordered)
-    criteria = ordered[0].criteria(ordered, refit)
+    linear = not bootstrap and all(is_linear(fit) for fit in ordered)
+    criteria = [0.0] if linear else ordered[0].criteria(ordered, refit)
     for small, large in pairwise(ordered):
         inside = len(small.designs) <= len(large.designs) and all(map(nested, small.designs, large.designs))
         if not inside or small.n_parameters == large.n_parameters:
@@ -191,6 +194,8 @@ def anova(
                 NestingWarning,
                 outside(),
             )
+    if linear:
+        return f_comparison(ordered)
     sizes = [fit.n_parameters for fit in ordered]
     table = comparison_table([fit.formula for fit in ordered], sizes, criteria, len(ordered[0].design.y))
     if bootstrap:

@@ -89,7 +89,12 @@ class CheckReport(Shown):
     def content(self) -> SummaryContent:
         """The page in words."""
         count = len(self.problems)
-        verdict = "nothing was found that would change conclusions" if count == 0 else _listed(self.problems)
+        notes = [f.check for f in self.findings if f.status == "note"]
+        verdict = "nothing was found that would change conclusions"
+        if count:
+            verdict = _listed(self.problems)
+        elif notes:
+            verdict = f"no problem was found; worth knowing: {', '.join(notes)}"
         rows = tuple((f.check, f.status, f.seen + _p(f.p_value)) for f in self.findings)
         blocks: list[SummaryFacts | SummaryTable] = [
             SummaryFacts((("In short", verdict),)),

@@ -25,13 +25,14 @@ from mixedfx.design.design import Design
 from mixedfx.design.grouping import rows_of
 from mixedfx.errors import ModelError, OptionError, ResamplingWarning, outside
 from mixedfx.inference.degrees_of_freedom import Ddf, find_ddf
+from mixedfx.inference.power_answer import needed_sentences, needed_table
 from mixedfx.inference.replicates import check_count, run_blocks
 from mixedfx.inference.resampling import cluster_of, take_copies
 from mixedfx.plots.picture import Picture
 from mixedfx.progress import Asked
 from mixedfx.results.frames import frame_table
 from mixedfx.results.protocol import answering
-from mixedfx.results.render import Shown, SummaryContent
+from mixedfx.results.render import Shown, SummaryContent, SummaryFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,24 +54,47 @@ class Power(Shown):
         n_sim, failed (fits that broke down, left out).
     alpha, ddf
         Of the test.
+    group
+        The grouping factor whose levels are counted.
     """
 
     table: pd.DataFrame
     alpha: float
     ddf: str
+    group: str = "group"
+
+    def needed(self, power: float = 0.8) -> pd.DataFrame:
+        """How many groups each effect needs for a power; see `mixedfx.inference.power_answer`.
+
+        Parameters
+        ----------
+        power
+            Wanted.
+
+        Returns
+        -------
+        DataFrame
+            effect, size, (n_per_group where it was varied,) needed, beyond: whether that lies outside the sizes tried.
+        """
+        if not 0 < power < 1:
+            raise OptionError(f"power={power!r} is no probability", hint="Write power=0.8.")
+        return needed_table(self.table, self.alpha, power)
 
     def plot(self, x: Literal["n_groups", "n_per_group"] | None = None, ax: Axes | None = None) -> Picture:
         """Draw power against the number of groups or of rows in a group; see `mixedfx.plots.power.power_curve`."""
         from mixedfx.plots.power import power_curve
 
-        return Picture(power_curve(self.table, x=x, alpha=self.alpha, ax=ax))
+        found = self.needed()
+        needed = {} if "n_per_group" in found else dict(zip(found["effect"], found["needed"], strict=True))
+        return Picture(power_curve(self.table, x=x, alpha=self.alpha, group=self.group, needed=needed, ax=ax))
 
     def content(self) -> SummaryContent:
         """The designs with their power."""
         sets = f"{self.table['n_sim'].max()} data sets for each design"
         title = f"Power of a {100 * self.alpha:g} % test (df: {self.ddf}), {sets}"
         shown = self.table.loc[:, ["effect", "size", "n_groups", "n_per_group", "power", "mc_error"]]
-        return SummaryContent(title, (frame_table(shown, "", digits=2),))
+        answers = SummaryFacts((("Answer", " ".join(needed_sentences(self.table, self.alpha, self.group))),))
+        return SummaryContent(title, (answers, frame_table(shown, "", digits=2)))
 
 
 def power(
@@ -135,7 +159,7 @@ def power(
     Examples
     --------
     >>> import mixedfx as mx
-    >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+    >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom", plan="crossed"))
     >>> found = mx.power(fit, {"style[Some Flipped]": -3.0}, n_groups=[10, 30], n_sim=100, seed=1)
     >>> found.table[["n_groups", "n_rows"]].to_numpy().tolist(), bool(found.table["power"].is_monotonic_increasing)
     ([[10, 250], [30, 750]], True)
@@ -170,7 +194,10 @@ def power(
         warnings.warn(
             f"{failed} simulated data sets could not be fitted and were left out", ResamplingWarning, outside()
         )
-    return Power(table, alpha, used)
+    label = (
+        group if group is not None else next((t.label for t in fit.design.random if np.array_equal(t.codes, codes)), "")
+    )
+    return Power(table, alpha, used, label or "group")
 
 
 class Study(Protocol):

@@ -40,7 +40,7 @@ def response_kind(y: Vector, name: str) -> Finding:
         return Finding(
             CHECK, "problem", f"{name} takes two values only, {low} and {high}",
             "This is a linear probability model: its effects are differences of proportions, but fitted values can "
-            "leave the range and the residual variance changes with them. Fit mx.bayes(..., "
+            "leave the range and the residual variance changes with them. Fit mx.glmer or mx.bayes(..., "
             f"family='bernoulli'){code}, whose mx.effects are differences of probabilities too; where the linear model "
             "is wanted, give tests vcov=fit.vcov_robust().",
         )  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -10,11 +12,13 @@ import pandas as pd
 
 from mixedfx.errors import OptionError, check_level, check_option
 from mixedfx.inference.degrees_of_freedom import find_ddf
+from mixedfx.inference.linear_fit import is_linear
 from mixedfx.inference.robust import covariance_words
 from mixedfx.inference.variance_explained import VarianceParts, r2_table, variance_parts
 from mixedfx.results.model_table import ModelRow, ModelSection, ModelTable
 from mixedfx.results.numbers import decimals
 from mixedfx.results.protocol import answering
+from mixedfx.results.sheet import sheet_of
 from mixedfx.results.summary import rows_text
 
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -31,13 +35,17 @@ def table(
     labels: Mapping[str, str] | None = None,
     ddf: str | None = None,
     vcov: Any = None,
-) -> ModelTable:
-    """Models side by side.
+    drop: str | Sequence[str] = (),
+    groups: Mapping[str, str | Sequence[str]] | None = None,
+) -> Any:
+    """Models side by side, or one table, for a paper.
 
     Parameters
     ----------
     *fits
-        Fits of `mixedfx.lmer`, `mixedfx.glmer` and `mixedfx.bayes`, in any mixture.
+        Fits of `mixedfx.lmer`, `mixedfx.glmer` and `mixedfx.bayes`, in any mixture; a list of them; or a dictionary of
+        names and fits. A single data frame (``fit.tidy()``) or answer (of `mixedfx.effects`) becomes a table of its
+        own, rounded and with headers for people; only `digits` and `labels` (of its columns) concern it.
     names
         Heading of each; (1), (2), ... where None.
     show
@@ -56,16 +64,22 @@ def table(
         None. Those of generalised ones are infinite (z). A note says which.
     vcov
         One covariance of the fixed effects for each fit, or None, as in ``fit.tidy``: those of ``fit.vcov_robust()``.
+    drop
+        Coefficients that are not shown, by their name or that of their term (``"professor"`` is all its dummies); a
+        row says which models have them.
+    groups
+        Heading -> coefficients or terms that stand under it, after the others.
 
     Returns
     -------
     ModelTable
-        Prints as text; ``.html()``, ``.latex()``, ``.markdown()``, ``.rich()``, ``.gt()``, ``.frame``.
+        Prints as text; ``.to_markdown()``, ``.to_latex()``, ``.to_html()``, ``.to_excel("table.xlsx")``, ``.gt()``,
+        ``.rich()``, ``.frame``. Of a frame or an answer a `Sheet`, with the same forms.
 
     Raises
     ------
     OptionError
-        Names or covariances that do not match the fits; stars for a posterior.
+        Names or covariances that do not match the fits; stars for a posterior; coefficients that no fit has.
 
     Examples
     --------
@@ -75,13 +89,18 @@ def table(
     >>> b = mx.lmer("score ~ style + (1 | professor)", data)
     >>> print(mx.table(a, b, names=["empty", "style"]).frame.loc["Fixed effects"])
                                 empty         style
-    Intercept            63.03 (1.43)  67.19 (1.65)
-    style[Some Flipped]                -3.06 (1.28)
-    style[No Flipped]                  -8.23 (1.24)
+    Intercept            64.07 (2.11)  62.36 (3.75)
+    style[Some Flipped]                 5.19 (5.30)
+    style[No Flipped]                  -0.04 (5.30)
     """
     check_option("show", show, ("se", "ci", "none"))
     check_level(level)
     kind = find_ddf("satterthwaite" if ddf is None else ddf)
+    fits, names = _given(fits, names)
+    if len(fits) == 1 and isinstance(fits[0], pd.DataFrame):
+        return sheet_of(fits[0], headers=labels, digits=digits)
+    if len(fits) == 1 and hasattr(fits[0], "sheet"):
+        return fits[0].sheet(labels)
     if not fits:
         raise OptionError("a table needs a fit", hint="Write mx.table(fit1, fit2).")
     fits = tuple(answering(fit, ("posterior", "varcorr", "tidy", "design"), "a table of models") for fit in fits)
@@ -93,14 +112,73 @@ def table(
     if stars and any(_posterior(fit) for fit in fits):
         raise OptionError("stars mark p values, and a posterior has none", hint='Use show="ci".')
     fixed = [_fixed(fit, level, ddf, v) for fit, v in zip(fits, covariances, strict=True)]
+    places = _placed(fits, fixed, drop, groups or {})
+    write = partial(_coefficients, fixed, show, stars, digits, labels or {})
     sections = [
-        ModelSection("Fixed effects", _coefficients(fixed, show, stars, digits, labels or {})),
+        *(ModelSection(title, write(terms)) for title, terms in places.shown.items()),
         ModelSection("Random effects", _components(fits)),
-        ModelSection("Fit", _facts(fits)),
+        ModelSection("Fit", (*places.dropped, *_facts(fits))),
     ]
     notes = _notes(fits, show, level, stars)
     notes += _basis(heads, fits, covariances, kind.words if show == "ci" or stars else None)
     return ModelTable(heads, tuple(s for s in sections if s.rows), notes)
+
+
+def _given(fits: tuple[Any, ...], names: Sequence[str] | None) -> tuple[tuple[Any, ...], Sequence[str] | None]:
+    """Fits and their names, however they were given."""
+    if len(fits) == 1 and isinstance(fits[0], Mapping):
+        return tuple(fits[0].values()), list(map(str, fits[0])) if names is None else names
+    if len(fits) == 1 and isinstance(fits[0], list | tuple):
+        return tuple(fits[0]), names
+    return fits, names
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Which coefficients stand under which heading, and rows that say which models have those left out."""
+
+    shown: Mapping[str, list[str]]
+    dropped: tuple[ModelRow, ...]
+
+
+def _placed(
+    fits: Sequence[Any], tables: Sequence[pd.DataFrame], drop: str | Sequence[str], groups: Mapping[str, Any]
+) -> _Places:
+    every = list(dict.fromkeys(str(term) for t in tables for term in t.index))
+
+    def read(wanted: str | Sequence[str], argument: str) -> dict[str, list[str]]:
+        listed = [wanted] if isinstance(wanted, str) else list(wanted)
+        out = {name: [term for term in every if term == name or name in _terms_of(fits, term)] for name in listed}
+        for name, found in out.items():
+            if not found:
+                raise OptionError(
+                    f"{argument} names {name!r}, which no fit has", hint=f"Coefficients: {', '.join(every)}."
+                )
+        return out
+
+    dropped = read(drop, "drop=")
+    taken = {
+        heading: [t for found in read(names, "groups=").values() for t in found] for heading, names in groups.items()
+    }
+    gone = {term for found in dropped.values() for term in found}
+    apart = {term for found in taken.values() for term in found}
+    shown = {"Fixed effects": [t for t in every if t not in gone | apart]}
+    shown |= {heading: [t for t in found if t not in gone] for heading, found in taken.items()}
+    rows = []
+    for name, found in dropped.items():
+        count = [sum(term in t.index for term in found) for t in tables]
+        rows.append(ModelRow(f"{name}: coefficients", tuple(str(c) if c else "" for c in count)))
+    return _Places(shown, tuple(rows))
+
+
+def _terms_of(fits: Sequence[Any], coefficient: str) -> set[str]:
+    """Texts of the terms that a coefficient belongs to in the fits that have it."""
+    found = set()
+    for fit in fits:
+        names = list(fit.design.fixed_names)
+        if coefficient in names:
+            found.add(fit.design.terms.owner(names.index(coefficient)).text)
+    return found
 
 
 def _basis(heads: Sequence[str], fits: Sequence[Any], covariances: Sequence[Any], ddf: str | None) -> tuple[str, ...]:
@@ -137,10 +215,15 @@ def _fixed(fit: Any, level: float, ddf: str | None, vcov: Any) -> pd.DataFrame:
 
 
 def _coefficients(
-    tables: Sequence[pd.DataFrame], show: Show, stars: bool, digits: int, labels: Mapping[str, str]
+    tables: Sequence[pd.DataFrame],
+    show: Show,
+    stars: bool,
+    digits: int,
+    labels: Mapping[str, str],
+    terms: Sequence[str],
 ) -> tuple[ModelRow, ...]:
     rows = []
-    for term in dict.fromkeys(term for t in tables for term in t.index):
+    for term in terms:
         found = [t.loc[term] if term in t.index else None for t in tables]
         places = decimals([float(f["std_error"]) for f in found if f is not None], digits)
         cells = tuple("" if f is None else f"{f['estimate']:.{places}f}{_stars(f, stars)}" for f in found)
@@ -225,7 +308,9 @@ def _family(fit: Any) -> str:
 
 
 def _method(fit: Any) -> str:
-    return "posterior" if _posterior(fit) else "REML" if fit.REML else "ML"
+    if _posterior(fit):
+        return "posterior"
+    return "least squares" if is_linear(fit) and fit.REML else "REML" if fit.REML else "ML"
 
 
 def _notes(fits: Sequence[Any], show: Show, level: float, stars: bool) -> tuple[str, ...]:

@@ -210,7 +210,7 @@ class MixedClassifier(_base.ClassifierMixin, _Mixed):
     Examples
     --------
     >>> import mixedfx as mx
-    >>> course = mx.datasets.load("flipped_classroom")
+    >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
     >>> model = mx.MixedClassifier("1 + style + (1 | professor)").fit(course, course["score"] > 60)
     >>> model.predict_proba(course)[:2, 1].round(2)
     array([0.92, 0.92])

@@ -42,7 +42,7 @@ class MarginalMeans(MeansState, Shown):
     Examples
     --------
     >>> import mixedfx as mx
-    >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+    >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom", plan="crossed"))
     >>> means = mx.emmeans(fit, "style")
     >>> means.table[["style", "emmean", "SE"]].round(2)
                style  emmean    SE
@@ -125,7 +125,7 @@ class MarginalMeans(MeansState, Shown):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom", plan="crossed"))
         >>> means = mx.emmeans(fit, "style")
         >>> means.contrast("trt.vs.ctrl", base="No Flipped").table["contrast"].tolist()
         ['Fully Flipped - No Flipped', 'Some Flipped - No Flipped']
@@ -202,6 +202,7 @@ class MarginalMeans(MeansState, Shown):
         ratio = self.units is not None and self.units.ratio
         what = self.column.replace("_", " ") if ratio else names.get(self.column, "difference")
         options.setdefault("xlabel", what)
+        options.setdefault("contrasts", self.quantity != "emmean")
         options.setdefault("null", None if self.quantity == "emmean" else 1.0 if ratio else 0.0)
         return Picture(marginal_means(table, list(self.cells.columns), self.by, level=self.level, ax=ax, **options))
 

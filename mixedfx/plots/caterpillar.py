@@ -64,11 +64,16 @@ def caterpillar(
         style: dict[str, Any] = {"color": colour, "linewidth": 1.2 if named else 0.6}
         axes.hlines(at[which], lower[which], upper[which], **style)
         axes.plot(shown["estimate"].to_numpy()[which], at[which], "o", color=colour, markersize=3 if named else 1.6)
+    if away.any() and not away.all():
+        for colour, text in ((COLOURS[0], "interval leaves 0 out"), (GREY, "interval holds 0")):
+            axes.plot([], [], "o-", color=colour, markersize=3, linewidth=1.2, label=text)
+        below = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2, "borderaxespad": 0.1}
+        axes.legend(fontsize=FONT - 2, frameon=False, handlelength=1.4, columnspacing=1.0, **below)
     axes.axvline(0.0, color="black", linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
     axes.set_ylim(-0.8, n - 0.2)
     axes.set_yticks(at if named else [], [str(v) for v in shown["level"]] if named else [])
     axes.tick_params(axis="y", labelsize=FONT - 1.5)
     axes.set_xlabel(xlabel or "effect", fontsize=FONT)
     if title is not None:
-        axes.set_title(title, fontsize=FONT + 1, loc="left")
+        axes.set_title(title, fontsize=FONT + 1, loc="left", pad=14 if axes.get_legend() is not None else None)
     return axes

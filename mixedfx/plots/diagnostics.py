@@ -130,26 +130,33 @@ def influence_of_groups(table: pd.DataFrame, ax: Axes | None = None, most: int =
 
 
 def check_panels(pictures: Mapping[str, pd.DataFrame]) -> Figure:
-    """Six panels on one page from the tables of a `CheckReport`."""
+    """Up to six panels on one page from the tables of a `CheckReport`; what has nothing to show is left out."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3 * PANEL[0], 2 * PANEL[1]), dpi=200, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 3).ravel()
     residuals = pictures["residuals"]
     table = pictures["modes"]
     series = table["group"].astype(str) + " (" + table["column"].astype(str) + ")"
     modes = {name: table["mode"].to_numpy()[(series == name).to_numpy()] for name in dict.fromkeys(series)}
+    modes = {name: values for name, values in modes.items() if np.isfinite(values).any()}
+    distances = pictures["influence"]
     panels: list[Callable[[Axes], Axes]] = [
         lambda ax: residuals_against_fitted(residuals, ax),
         lambda ax: spread_against_fitted(residuals, ax),
         lambda ax: residual_histogram(residuals, ax),
         lambda ax: normal_quantiles({"residuals": residuals["residual"].to_numpy()}, ax, "Quantiles of residuals"),
-        lambda ax: normal_quantiles(modes, ax, "Quantiles of random effects"),
-        lambda ax: influence_of_groups(pictures["influence"], ax),
     ]
-    for draw, ax in zip(panels, axes, strict=True):
+    if modes:
+        panels.append(lambda ax: normal_quantiles(modes, ax, "Quantiles of random effects"))
+    if np.isfinite(distances["cooks_distance"].to_numpy(dtype=float)).any():
+        panels.append(lambda ax: influence_of_groups(distances.dropna(subset="cooks_distance"), ax))
+    figure = Figure(figsize=(3 * PANEL[0], 2 * PANEL[1]), dpi=200, layout="constrained")
+    FigureCanvasAgg(figure)
+    across = 2 if len(panels) == 4 else 3
+    grid = figure.subplots(2, across).ravel()
+    for ax in grid[len(panels) :]:
+        ax.remove()
+    for draw, ax in zip(panels, grid, strict=False):
         draw(ax)
     return figure
 

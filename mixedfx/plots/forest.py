@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from mixedfx.errors import DataError
+from mixedfx.errors import DataError, check_option
 from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, MARKERS, align_left, fold, fold_to_axes, new_axes, plain
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ LINE = 0.19
 # Characters of the label font in one inch, and the share of the width that labels may take before they are folded.
 CHARACTERS = 17
 LABEL_SHARE = 0.45
+# Lines beyond which all is smaller; inches of a line, and points of its label, there.
+DENSE = 40
+DENSE_LINE = 0.125
+DENSE_FONT = 7.0
 # Before a label below a heading.
 INDENT = "   "
 
@@ -41,6 +45,7 @@ def forest(
     colour: str | None = None,
     group: bool | None = None,
     order: Literal["table", "estimate", "n"] = "table",
+    sort: Literal["effect", "n"] | None = None,
     level: float | None = None,
     null: float | None = None,
     xlabel: str | None = None,
@@ -61,9 +66,12 @@ def forest(
     colour
         Column whose values share a line and differ in colour and marker; `contrast` where it has several values.
     group
-        Whether the first of several label columns is a heading above its lines; True where it repeats, if None.
+        Whether the first of several label columns is a heading above its lines; True where it repeats, if None. Rows
+        of several margins stand under the name of their margin, unless False.
     order
         ``"table"``: as in the table. ``"estimate"``, ``"n"``: largest first (within a heading).
+    sort
+        The same in a reader's words, ``"effect"`` or ``"n"``; `order` where None.
     level
         Probability the thin interval holds, for the axis label; ``table.attrs["level"]`` where None.
     null
@@ -71,7 +79,8 @@ def forest(
     xlabel, title
         Texts.
     width
-        In inches; the height follows from the number of lines. 3.5 is one column of a page.
+        In inches; the height follows from the number of lines, which are set more densely beyond forty. 3.5 is one
+        column of a page.
     ax
         Axes to draw in; new ones on a figure of their own where None.
 
@@ -96,11 +105,18 @@ def forest(
     ['Black', 'White']
     """
     names, colour, level, null = _settle(table, labels, colour, level, null)
+    if sort is not None:
+        check_option("sort", sort, ("effect", "n"))
+        order = "estimate" if sort == "effect" else "n"
     lines = _lines(table, names, colour, group, order)
+    dense = len(lines) > DENSE
     series = list(dict.fromkeys(table[colour])) if colour else [None]
     texts = [_folded(line.label, int(LABEL_SHARE * width * CHARACTERS)) for line in lines]
     # Several estimates on a line, or a label of several lines, need more height.
-    step = max(LINE, 0.14 * len(series), 0.13 * max(text.count("\n") + 1 for text in texts) + 0.04)
+    folds = max(text.count("\n") + 1 for text in texts)
+    step = max(LINE, 0.14 * len(series), 0.13 * folds + 0.04)
+    if dense:
+        step = max(DENSE_LINE, 0.075 * len(series), 0.095 * folds + 0.02)
     own = ax is None
     if ax is None:
         height = step * len(lines) + 0.62 + 0.2 * (title is not None)
@@ -114,13 +130,15 @@ def forest(
         for row in line.rows:
             k = series.index(table[colour].iloc[row]) if colour else 0
             shift = (k - (len(series) - 1) / 2) * min(0.26, 0.8 / len(series))
-            _draw(axes, table.iloc[row], at + shift, k)
+            _draw(axes, table.iloc[row], at + shift, k, 0.62 if dense else 1.0)
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set_yticks(range(len(lines)), texts)
+    if dense:
+        axes.tick_params(axis="y", labelsize=DENSE_FONT)
     for tick, line in zip(axes.get_yticklabels(), lines, strict=True):
         if not line.rows:
             tick.set_fontweight("bold")
-    _show_n(axes, table, lines)
+    _show_n(axes, table, lines, FONT - 1)
     _tidy_ticks(axes)
     axes.set_xlabel(_axis_text(xlabel, level), fontsize=FONT)
     if title is not None:
@@ -175,6 +193,15 @@ def _lines(table: pd.DataFrame, names: list[str], colour: str | None, group: boo
         blocks.sort(key=lambda r: -values[list(r)].max())
     elif order != "table":
         raise DataError(f"order={order!r} is not known", hint="Use 'table', 'estimate' or 'n'.")
+    if "margin" in table.columns and group is not False and table["margin"].nunique() > 1:
+        margin = table["margin"].astype(str).to_numpy()
+        lines = []
+        for name in dict.fromkeys(margin):
+            own = [r for r in blocks if margin[r[0]] == name]
+            alone = len(own) == 1 and _text(keys[own[0][0]]) == "overall"
+            lines += [] if alone else [_Line(f"by {' and '.join(name.split(':'))}")]
+            lines += [_Line(("" if alone else INDENT) + _text(keys[r[0]]), r) for r in own]
+        return lines
     crossed = len(names) > 1 and all(EVERY not in key for key in keys)
     firsts = [keys[r[0]][0] for r in blocks] if names else []
     if group is None:
@@ -203,9 +230,10 @@ def _sign(k: int) -> tuple[str, str]:
     return COLOURS[k % len(COLOURS)], MARKERS[(k + k // len(COLOURS)) % len(MARKERS)]
 
 
-def _draw(axes: Axes, row: pd.Series, at: float, k: int) -> None:
+def _draw(axes: Axes, row: pd.Series, at: float, k: int, scale: float = 1.0) -> None:
     colour, marker = _sign(k)
-    axes.plot([row["lower"], row["upper"]], [at, at], color=colour, linewidth=1.1, solid_capstyle="butt", zorder=2)
+    thin: dict[str, Any] = {"color": colour, "linewidth": 1.1 * scale, "solid_capstyle": "butt"}
+    axes.plot([row["lower"], row["upper"]], [at, at], zorder=2, **thin)
     inner = None
     if "lower_50" in row.index and "upper_50" in row.index:
         inner = [row["lower_50"], row["upper_50"]]
@@ -213,20 +241,20 @@ def _draw(axes: Axes, row: pd.Series, at: float, k: int) -> None:
         half = NormalDist().inv_cdf(0.75) * row["sd"]
         inner = [row["estimate"] - half, row["estimate"] + half]
     if inner is not None:
-        axes.plot(inner, [at, at], color=colour, linewidth=3.2, solid_capstyle="butt", zorder=3)
+        axes.plot(inner, [at, at], zorder=3, **(thin | {"linewidth": 3.2 * scale}))
     axes.plot(
         [row["estimate"]],
         [at],
         marker,
         color=colour,
-        markersize=4.6,
+        markersize=4.6 * (1 + scale) / 2,
         markeredgecolor="white",
-        markeredgewidth=0.7,
+        markeredgewidth=0.7 * scale,
         zorder=4,
     )
 
 
-def _show_n(axes: Axes, table: pd.DataFrame, lines: list[_Line]) -> None:
+def _show_n(axes: Axes, table: pd.DataFrame, lines: list[_Line], size: float) -> None:
     """Write the number of rows behind each line at the right, as the labels of a second axis."""
     if "n" not in table.columns:
         return
@@ -234,7 +262,7 @@ def _show_n(axes: Axes, table: pd.DataFrame, lines: list[_Line]) -> None:
     right: Any = axes.secondary_yaxis("right")
     shown = [f"{n[line.rows[0]]:,}" if line.rows else "" for line in lines]
     right.set_yticks(range(len(lines)), shown)
-    right.tick_params(axis="y", labelsize=FONT - 1, length=0, labelcolor=GREY, pad=2)
+    right.tick_params(axis="y", labelsize=size, length=0, labelcolor=GREY, pad=2)
     right.spines["right"].set_visible(False)
     axes.annotate(
         "n",

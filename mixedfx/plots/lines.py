@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import DataError
-from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, new_axes
+from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, fold, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def effect_lines(
         axes.spines[side].set_visible(False)
     axes.tick_params(labelsize=FONT - 1)
     axes.set_xlabel(x, fontsize=FONT - 1)
-    axes.set_ylabel(ylabel, fontsize=FONT - 1)
+    axes.set_ylabel(fold(ylabel, 36), fontsize=FONT - 1)
     if group is not None:
         axes.legend(fontsize=FONT - 1, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
     return axes

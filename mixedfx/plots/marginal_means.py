@@ -25,6 +25,7 @@ def marginal_means(
     *,
     level: float = 0.95,
     null: float | None = None,
+    contrasts: bool = True,
     xlabel: str | None = None,
     title: str | None = None,
     width: float = COLUMN,
@@ -45,6 +46,8 @@ def marginal_means(
         Probability inside the intervals, for the axis label.
     null
         Where the line of no effect is drawn.
+    contrasts
+        False for means that a reader will compare: the label then says that overlapping intervals decide nothing.
     xlabel, title
         Texts.
     width
@@ -81,6 +84,8 @@ def marginal_means(
     said = f"{100 * level:g} % intervals"
     if arrows:
         said += "; arrows that do not overlap: means differ"
+    elif contrasts is False:
+        said += ", which may overlap where means differ"
     axes.set_xlabel(f"{xlabel}\n({said})" if xlabel else said, fontsize=FONT)
     if title is not None:
         axes.set_title(title, fontsize=FONT + 1, loc="left")

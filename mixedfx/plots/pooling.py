@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LINE = 0.2
 CHARACTERS = 26
+SHORT = 0.03  # of the width of the axis: no head of an arrow fits between two dots that are nearer
 
 
 def pooling_arrows(
@@ -56,10 +57,15 @@ def pooling_arrows(
     raw, pooled, se = (table[c].to_numpy(dtype=float) for c in ("raw", "pooled", "raw_se"))
     axes.errorbar(raw, place, xerr=se, fmt="none", ecolor="#bdbdbd", elinewidth=1.0, zorder=1)
     axes.scatter(raw, place, s=16, facecolors="white", edgecolors=GREY, zorder=3, label="raw ± standard error")
+    ends = np.concatenate([raw - np.nan_to_num(se), raw + np.nan_to_num(se), pooled])
+    short = SHORT * float(np.nanmax(ends) - np.nanmin(ends))
     for y, start, end in zip(place, raw, pooled, strict=True):
         if np.isfinite(start):
-            style: dict[str, Any] = {"arrowstyle": "-|>", "color": COLOURS[0], "lw": 1.0, "mutation_scale": 7}
-            axes.annotate("", (end, y), (start, y), arrowprops=style | {"shrinkA": 2, "shrinkB": 0}, zorder=4)
+            # the head ends at the edge of the dot: under it nobody saw which way an arrow goes
+            head = "-|>" if abs(end - start) > short else "-"
+            style: dict[str, Any] = {"arrowstyle": head, "color": COLOURS[0], "lw": 1.0, "mutation_scale": 8}
+            gap = 2.2 if head == "-|>" else 0.0
+            axes.annotate("", (end, y), (start, y), arrowprops=style | {"shrinkA": gap, "shrinkB": gap}, zorder=4)
     axes.scatter(pooled, place, s=16, color=COLOURS[0], zorder=5, label="pooled")
     if overall is not None:
         axes.axvline(overall, color=COLOURS[1], linewidth=1.0, linestyle=(0, (4, 3)), label="overall", zorder=0)

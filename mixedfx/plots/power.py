@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,6 +24,8 @@ def power_curve(
     *,
     x: Literal["n_groups", "n_per_group"] | None = None,
     alpha: float | None = None,
+    group: str = "group",
+    needed: Mapping[str, float] | None = None,
     width: float = COLUMN,
     ax: Axes | None = None,
 ) -> Axes:
@@ -36,6 +39,10 @@ def power_curve(
         The horizontal axis; the size that varies most where None.
     alpha
         Level of the test, for a line at the least power a test of that level has.
+    group
+        What the groups are, for the axis.
+    needed
+        Effect -> size at which its power reaches 80 %, marked where it lies within the axis.
     width
         In inches.
     ax
@@ -57,13 +64,14 @@ def power_curve(
     >>> from mixedfx.plots.power import power_curve
     >>> table = pd.DataFrame({"effect": "x", "size": 0.5, "n_groups": [10, 20], "n_per_group": 5.0,
     ...                       "power": [0.4, 0.7], "lower": [0.3, 0.6], "upper": [0.5, 0.8]})
-    >>> power_curve(table).get_xlabel()
-    'number of groups'
+    >>> ax = power_curve(table, group="school")
+    >>> ax.get_xlabel(), ax.get_title(loc="left")
+    ('levels of school', 'Power to find x = 0.5')
     """
-    needed = ["effect", "size", "n_groups", "n_per_group", "power", "lower", "upper"]
-    missing = [column for column in needed if column not in table.columns]
+    columns = ["effect", "size", "n_groups", "n_per_group", "power", "lower", "upper"]
+    missing = [column for column in columns if column not in table.columns]
     if missing or len(table) == 0:
-        raise DataError(f"a power curve needs rows with {', '.join(needed)}; missing: {missing}")
+        raise DataError(f"a power curve needs rows with {', '.join(columns)}; missing: {missing}")
     groups, per_group = (table[c].to_numpy(dtype=float) for c in ("n_groups", "n_per_group"))
     if x is None:
         x = "n_groups" if len(np.unique(groups)) >= len(np.unique(per_group)) else "n_per_group"
@@ -92,8 +100,18 @@ def power_curve(
     sizes = np.unique(at_x)
     if len(sizes) <= MOST_TICKS and np.all(sizes == np.round(sizes)):
         axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
-    axes.set_xlabel(LABELS[x], fontsize=FONT)
+    if x == "n_groups":
+        for k, (key, _) in enumerate(curves):
+            at = (needed or {}).get(str(key[0]), np.nan)
+            if sizes.min() <= at <= sizes.max():
+                axes.plot([at, at], [0, TARGET], color=COLOURS[k % len(COLOURS)], linewidth=0.9, linestyle=(0, (2, 2)))
+                axes.annotate(f"{at:,.0f}", (at, 0.0), xytext=(2, 3), textcoords="offset points", fontsize=FONT - 1)
+    axes.set_xlabel(LABELS[x] if group == "group" else LABELS[x].replace("number of groups", f"levels of {group}"),
+                    fontsize=FONT)  # fmt: skip
     axes.set_ylabel("power", fontsize=FONT)
+    if len(curves) == 1 and ax is None:
+        effect, size = curves[0][0][0], curves[0][0][1]
+        axes.set_title(f"Power to find {effect} = {size:.3g}", fontsize=FONT + 1, loc="left")
     if len(curves) > 1:
         axes.legend(fontsize=FONT - 1, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     return axes
@@ -101,4 +119,4 @@ def power_curve(
 
 def _label(key: Any, other: str) -> str:
     effect, size, *rest = key
-    return f"{effect} = {size:g}" + "".join(f", {value:g} {LABELS[other]}" for value in rest)
+    return f"{effect} = {size:.3g}" + "".join(f", {value:g} {LABELS[other]}" for value in rest)

@@ -7,9 +7,9 @@ estimates, in files by subject.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,11 +18,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ConvergenceWarning, IdentifiabilityWarning, SingularFitWarning, outside
+from mixedfx.errors import ConvergenceWarning, IdentifiabilityWarning, MixedfxWarning, SingularFitWarning, outside
 from mixedfx.inference.bootstrap import Bootstrap, Interval
 from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.findings import CheckReport
+from mixedfx.inference.fit_report import fit_report
 from mixedfx.inference.influence import Influence
+from mixedfx.inference.linear_fit import is_linear
 from mixedfx.inference.parameters import Names
 from mixedfx.inference.profile import Profile
 from mixedfx.inference.robust import CovarianceKind, RobustCovariance
@@ -56,10 +58,13 @@ from mixedfx.reml.solution import solve_whole
 from mixedfx.reml.state import LmerState
 from mixedfx.reml.testing import Vcov
 from mixedfx.results import tables
+from mixedfx.results.singularity import SingularityReport, singularity
+from mixedfx.results.tried import tried
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from mixedfx.formula.mixed_formula import MixedFormula
     from mixedfx.results.render import SummaryContent
 
 FLAT = 1e-5  # smallest second derivative of the criterion, in the optimiser's parameters, that says something
@@ -83,12 +88,12 @@ class LmerFit(LmerState):
     >>> import mixedfx as mx
     >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
     >>> fit
-    <LmerFit score ~ 1 + style + (1 | professor): REML criterion 2760.01, 375 rows, professor 15>
+    <LmerFit score ~ 1 + style + (1 | professor): REML criterion 2736.31, 375 rows, professor 15>
     >>> fit.ranef["professor"].head(2).round(2)
                Intercept
     professor
-    A               6.06
-    B             -11.83
+    A              -3.40
+    B             -18.14
     """
 
     def tidy(
@@ -143,10 +148,10 @@ class LmerFit(LmerState):
         >>> import mixedfx as mx
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> print(fit.tidy(ddf="kenward-roger")[["term", "std_error", "df"]].round(2).to_string(index=False))
-                       term  std_error     df
-                  Intercept       1.65  22.13
-        style[Some Flipped]       1.28 363.15
-          style[No Flipped]       1.24 368.64
+                       term  std_error   df
+                  Intercept       3.75 12.0
+        style[Some Flipped]       5.30 12.0
+          style[No Flipped]       5.30 12.0
         """
         return report.tidy(self, effects, ddf, level, vcov)
 
@@ -195,8 +200,8 @@ class LmerFit(LmerState):
         >>> less = {"style[No Flipped]": 1, "style[Some Flipped]": -1}
         >>> found = fit.test(less, joint=False)[["estimate", "df", "conf_low", "conf_high"]].round(2)
         >>> print(found.to_string(index=False))
-         estimate     df  conf_low  conf_high
-            -5.17 367.01     -7.61      -2.73
+         estimate   df  conf_low  conf_high
+            -5.23 12.0    -16.79       6.32
         """
         ask = testing.ask(self.reference, ddf, vcov)
         return testing.linear_hypothesis(self.design, self.solution, ask, hypothesis, rhs, joint, level)
@@ -234,7 +239,7 @@ class LmerFit(LmerState):
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> print(fit.anova().round(2).to_string(index=False))
          term  sum_sq  mean_sq  num_df  den_df  f_value  p_value
-        style 3927.52  1963.76     2.0  366.51    22.73      0.0
+        style  102.73    51.36     2.0    12.0     0.64     0.54
         """
         return testing.anova(self.design, self.solution, testing.ask(self.reference, ddf, vcov), type)
 
@@ -324,7 +329,7 @@ class LmerFit(LmerState):
         >>> import mixedfx as mx
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> fit.robust().test(["style[Some Flipped]", "style[No Flipped]"]).round(3)["den_df"].item()
-        12.245
+        8.0
         """
         return robust_tests(self.vcov_robust(kind, cluster), self.solution.beta, df, level)
 
@@ -359,10 +364,10 @@ class LmerFit(LmerState):
         >>> import mixedfx as mx
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> print(fit.tidy(vcov=fit.vcov_robust())[["term", "std_error", "df"]].round(2).to_string(index=False))
-                       term  std_error    df
-                  Intercept       1.54 13.64
-        style[Some Flipped]       1.43 12.38
-          style[No Flipped]       1.24 13.27
+                       term  std_error  df
+                  Intercept       2.31 4.0
+        style[Some Flipped]       6.02 8.0
+          style[No Flipped]       3.36 8.0
         """
         return testing.robust(self.design, self.solution, kind, cluster)
 
@@ -414,7 +419,7 @@ class LmerFit(LmerState):
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> fit.profile("sigma").confint(0.95).round(2)
               group             term  estimate  conf_low  conf_high
-        0  Residual  sd__Observation      9.27      8.63       9.99
+        0  Residual  sd__Observation      8.93      8.32       9.63
         """
         return profiling.profile(self.design, self.solution, parm, level, progress=progress)
 
@@ -474,9 +479,9 @@ class LmerFit(LmerState):
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> fit.bootstrap(500, seed=1).confint(parm="fixed").round(1)
           group                 term  estimate  conf_low  conf_high
-        0                  Intercept      67.2      64.1       70.1
-        1        style[Some Flipped]      -3.1      -5.4       -0.5
-        2          style[No Flipped]      -8.2     -10.5       -5.7
+        0                  Intercept      62.4      54.9       69.0
+        1        style[Some Flipped]       5.2      -4.9       16.4
+        2          style[No Flipped]      -0.0      -9.4       10.1
         """
         return bootstrapping.bootstrap(
             self.design, self.solution, LmerFit, n, kind, use_u=use_u, statistic=statistic, cluster=cluster, seed=seed,
@@ -526,8 +531,8 @@ class LmerFit(LmerState):
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> fit.confint("profile", parm="ran_pars", names="lme4").round(2)
                                   2.5 %  97.5 %
-        sd_(Intercept)|professor   3.52    8.03
-        sigma                      8.63    9.99
+        sd_(Intercept)|professor   5.15   11.12
+        sigma                      8.32    9.63
         """
         return intervals.confint(
             self, LmerFit, method, parm, level, ddf=ddf, vcov=vcov, interval=interval, names=names, **bootstrap
@@ -589,7 +594,7 @@ class LmerFit(LmerState):
         >>> import mixedfx as mx
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> fit.influence(by="professor").table.index[0]
-        'F'
+        'B'
         """
         return checking.influence_of(self.design, self.solution, self.projection, by, refit, progress)
 
@@ -628,7 +633,7 @@ class LmerFit(LmerState):
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> fit.r2().round(3)
            marginal  conditional
-        0     0.097        0.323
+        0      0.04        0.479
         """
         return variance.r2(self.design, self.solution, by)
 
@@ -647,7 +652,7 @@ class LmerFit(LmerState):
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> fit.icc()[["group", "adjusted", "size", "design_effect"]].round(2)
                group  adjusted  size  design_effect
-        0  professor      0.25  25.0           7.01
+        0  professor      0.46  25.0          11.97
         """
         return variance.icc(self.design, self.solution)
 
@@ -711,6 +716,45 @@ class LmerFit(LmerState):
         """
         return refits(self.design, self.solution, Y, progress)
 
+    def report(
+        self,
+        path: str | Path | None = None,
+        *,
+        title: str | None = None,
+        data: str = "data",
+        labels: Mapping[str, str] | None = None,
+        level: float = 0.95,
+    ) -> str:
+        """One self-contained page: answer, caveats, pictures, coefficients, summary, a methods paragraph, code.
+
+        Parameters
+        ----------
+        path
+            File to write, whole or not at all; None to return the text only.
+        title
+            Heading.
+        data
+            Name of the data in the code shown.
+        labels
+            Coefficient or response -> what to write instead.
+        level
+            Probability inside the intervals.
+
+        Returns
+        -------
+        str
+            The page. Pictures are inside it; nothing is loaded from elsewhere. It is light or dark as the reader is.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+        >>> page = fit.report(title="The course")
+        >>> "<h1>The course</h1>" in page and "mx.lmer(" in page
+        True
+        """
+        return fit_report(self, path, title=title, data=data, labels=labels, level=level)
+
     def save(self, path: str | Path) -> Path:
         """Write the fit to one file, which `mixedfx.load` reads back.
 
@@ -768,6 +812,8 @@ class LmerFit(LmerState):
 
     def __repr__(self) -> str:
         kind = f"{'REML criterion' if self.REML else '-2 log L'} {self.criterion:.2f}"
+        if is_linear(self):
+            kind = f"least squares, residual sd {self.sigma:.4g}"
         return f"<LmerFit {self.formula}: {kind}, {tables.sizes_text(self.design)}>"
 
     def __str__(self) -> str:
@@ -775,6 +821,17 @@ class LmerFit(LmerState):
 
     def _repr_html_(self) -> str:
         return self.summary().html()
+
+
+def _singularity_of(call: Call, formula: MixedFormula) -> SingularityReport:
+    """Null directions of the same data under another formula."""
+    from mixedfx.design.build import build_design
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)
+        other = replace(call, formula=formula)
+        design, solution = solve_whole(build_design(**other.of_design), call.REML, read_control(call.control))
+    return singularity(design, solution.factors, solution.bases)
 
 
 def fit_design(design: Design, call: Call) -> LmerFit:
@@ -785,7 +842,8 @@ def fit_design(design: Design, call: Call) -> LmerFit:
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
         warnings.warn(text, ConvergenceWarning, outside())
     if fit.singular:
-        warnings.warn(fit.singularity.text, SingularFitWarning, outside())
+        fit.__dict__["singularity"] = tried(fit.singularity, fit.nobs, partial(_singularity_of, call))
+        warnings.warn(fit.singularity.line, SingularFitWarning, outside())
     elif (
         fit.converged
         and fit.optimization.curvature < FLAT

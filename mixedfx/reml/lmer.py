@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from mixedfx.errors import OptionError
+from mixedfx.families.family import Family
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.options import Control
 from mixedfx.reml.call import Call
@@ -24,6 +26,7 @@ def lmer(
     sigma: float | Literal["estimate"] | None = None,
     control: Control | Mapping[str, Any] | None = None,
     dispersion: str | MixedFormula | None = None,
+    family: str | Family | None = None,
 ) -> LmerFit:
     """Fit a linear mixed model by REML or maximum likelihood.
 
@@ -68,6 +71,8 @@ def lmer(
         One-sided formula of the logarithm of the residual standard deviation, ``"~ arm"``: a residual sd of its own in
         each arm; of a number, sds that grow with it. ``fit.dispersion`` has the coefficients. Degrees of freedom and
         intervals of the fixed effects take the ratios of residual sds as known.
+    family
+        ``"gaussian"``, the only one here: another is refused in words that name `mixedfx.glmer` and `mixedfx.bayes`.
 
     Returns
     -------
@@ -83,6 +88,8 @@ def lmer(
     ModelError
         A grouping factor with one level or with as many levels as rows (known sampling errors allow the latter);
         `V` beside ``se(...)`` or `weights`.
+    OptionError
+        A family that is not normal.
 
     Warns
     -----
@@ -100,16 +107,22 @@ def lmer(
     >>> fit = mx.lmer("score ~ style + (1 | professor)", course)
     >>> print(fit.tidy()[["term", "estimate", "std_error", "statistic"]].round(2).to_string(index=False))
                    term  estimate  std_error  statistic
-              Intercept     67.19       1.65      40.68
-    style[Some Flipped]     -3.06       1.28      -2.40
-      style[No Flipped]     -8.23       1.24      -6.64
+              Intercept     62.36       3.75      16.62
+    style[Some Flipped]      5.19       5.30       0.98
+      style[No Flipped]     -0.04       5.30      -0.01
     >>> print(fit.varcorr[["grp", "sdcor"]].round(2).to_string(index=False))
           grp  sdcor
-    professor   5.37
-     Residual   9.30
+    professor   8.19
+     Residual   8.93
     """
     from mixedfx.design.build import build_design
 
+    if family is not None and getattr(family, "name", family) != "gaussian":
+        name = getattr(family, "name", family)
+        raise OptionError(
+            f"mx.lmer fits normal responses, and family={name!r} is another",
+            hint=f"Fit mx.glmer(formula, data, family={name!r}), or mx.bayes(formula, data, family={name!r}).",
+        )
     call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion)
     call.check()
     return fit_design(build_design(**call.of_design), call)

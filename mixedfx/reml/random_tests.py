@@ -72,9 +72,9 @@ def ranova(
     >>> import mixedfx as mx
     >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
     >>> print(fit.ranova()[["term", "npar", "lrt", "df"]].round(2).to_string(index=False))
-               term  npar   lrt  df
-             <none>     5   NaN NaN
-    (1 | professor)     4 69.09 1.0
+               term  npar    lrt  df
+             <none>     5    NaN NaN
+    (1 | professor)     4 155.64 1.0
     """
     if isinstance(solution, LeastSquares):
         raise ModelError("the fit has no random term to test")

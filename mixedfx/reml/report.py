@@ -10,6 +10,8 @@ import pandas as pd
 from mixedfx.errors import DegreesOfFreedomWarning, check_option
 from mixedfx.inference.degrees_of_freedom import Ddf, find_ddf
 from mixedfx.inference.hypotheses import coefficient_df
+from mixedfx.inference.linear_fit import is_linear, linear_statistics
+from mixedfx.inference.response_kind import two_valued
 from mixedfx.inference.robust import RobustCovariance
 from mixedfx.inference.satterthwaite import Satterthwaite
 from mixedfx.reml.least_squares import LeastSquares
@@ -81,6 +83,19 @@ def summary(fit: LmerState, ddf: Ddf | None, vcov: Vcov | None) -> SummaryConten
     if of_model and ddf is not None:
         for group, names in coefficients_without_groups(fit, ddf).items():
             tests += f"; those of {', '.join(names)} act as if {group} did not exist"
+    linear = None
+    if is_linear(fit):
+        found = linear_statistics(fit.design, fit.solution.beta)
+        linear = {
+            "R2": found.r2, "Adjusted R2": found.adjusted, "F": found.f, "Num. df": found.num_df,
+            "Den. df": found.den_df, "p": found.p_value, "Residual sd": fit.sigma,
+        }  # fmt: skip
+    response = ""
+    if two_valued(fit.design.y):
+        response = (
+            f"{fit.design.response_name} takes two values: this is a linear probability model; mx.glmer or "
+            "mx.bayes(..., family='bernoulli') model the probability"
+        )
     return lmm_summary(
         fit.design,
         REML=fit.REML,
@@ -92,6 +107,8 @@ def summary(fit: LmerState, ddf: Ddf | None, vcov: Vcov | None) -> SummaryConten
         convergence=f"{course.message} ({course.evaluations} evaluations)" if course.evaluations else course.message,
         singularity=fit.singularity,
         tests=tests,
+        linear=linear,
+        response=response,
     )
 
 

@@ -238,7 +238,7 @@ class LmerState:
         """The fit by what it answers with; the views share whatever is worked out for one of them."""
         views = {answers: replace(self) for answers in UNCERTAINTIES}
         for answers, view in views.items():
-            view.__dict__.update(_answers=answers, _views=views, uncertain=self.uncertain)
+            view.__dict__.update(_answers=answers, _views=views, uncertain=self.uncertain, singularity=self.singularity)
         return views
 
     @cached_property
@@ -300,7 +300,7 @@ class LmerState:
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> found = fit.apply(fit.design_for().combine(np.full((1, fit.nobs), 1 / fit.nobs)))
         >>> found.mean.round(2), found.sd.round(2)
-        (array([63.03]), array([0.48]))
+        (array([64.07]), array([0.46]))
         """
         return self.uncertain.apply(functional, self._answers)
 
@@ -470,19 +470,19 @@ class LmerState:
         >>> fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
         >>> new = mx.datasets.load("flipped_classroom").iloc[[0]].assign(professor="Z")
         >>> fit.predict(new, new_levels="population").round(1).tolist()
-        [67.2]
+        [62.4]
         >>> course = mx.datasets.load("flipped_classroom")
         >>> fit.predict(course.iloc[:2], interval="prediction").round(1)
            estimate   se  lower  upper
-        0      73.2  9.5   54.6   91.9
-        1      73.2  9.5   54.6   91.9
+        0      59.0  9.1   41.1   76.8
+        1      59.0  9.1   41.1   76.8
 
         A median and its interval, where the response was a logarithm:
 
         >>> fit = mx.lmer("log(score) ~ style + (1 | professor)", course)
         >>> fit.predict(course.iloc[:1], interval="prediction", back_transform=True).round(1)
-           estimate    se  lower  upper
-        0      73.8  12.1   53.5  101.9
+           estimate   se  lower  upper
+        0      58.4  8.9   43.4   78.7
         """
         return prediction.predict(
             self.uncertain, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level,

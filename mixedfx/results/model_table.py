@@ -9,11 +9,13 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mixedfx.optional import package
+from mixedfx.output import write_whole
 
 WIDTH = 100
 LATEX = str.maketrans({c: rf"\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"})
@@ -144,6 +146,34 @@ class ModelTable:
         lines += [rf"\multicolumn{{{k + 1}}}{{l}}{{\footnotesize {note.translate(LATEX)}}} \\" for note in self.notes]
         return "\n".join([*lines, r"\end{tabular}"])
 
+    def to_markdown(self, path: str | Path | None = None) -> str:
+        """`markdown`, also into a file where a path is given."""
+        return _kept(self.markdown(), path)
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """`html`, also into a file where a path is given."""
+        return _kept(self.html(), path)
+
+    def to_latex(self, path: str | Path | None = None) -> str:
+        """`latex`, also into a file where a path is given."""
+        return _kept(self.latex(), path)
+
+    def to_excel(self, path: str | Path) -> Path:
+        """Write an Excel file of the cells as they are shown, estimate and uncertainty one below the other.
+
+        Raises
+        ------
+        MissingPackageError
+            Where openpyxl is not installed.
+        """
+        from mixedfx.results.sheet import write_excel
+
+        rows: list[tuple[str, ...]] = []
+        for section in self.sections:
+            rows.append((section.title, *("" for _ in self.names)))
+            rows += [(label, *(c.strip() for c in cells)) for row in section.rows for label, cells in _two(row)]
+        return write_excel(path, [("Models", ("", *self.names), rows, rows, self.notes)])
+
     def rich(self) -> Any:
         """Make a ``rich.table.Table``, for a terminal with colours."""
         from rich.table import Table
@@ -184,6 +214,12 @@ class ModelTable:
 
     def _repr_html_(self) -> str:
         return self.html()
+
+
+def _kept(text: str, path: str | Path | None) -> str:
+    if path is not None:
+        write_whole(path, (text + "\n").encode())
+    return text
 
 
 def _two(row: ModelRow) -> list[tuple[str, tuple[str, ...]]]:

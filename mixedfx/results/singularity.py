@@ -81,12 +81,15 @@ class SingularityReport:
     kept
         Grouping factors whose intercept does not vary but stays in the model, each with the columns of the fixed part
         that vary between its levels only.
+    fitted
+        Whether the smaller formula was fitted and is not singular.
     """
 
     directions: tuple[NullDirection, ...]
     smaller: MixedFormula | None
     far: tuple[str, ...] = ()
     kept: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    fitted: bool = False
 
     @property
     def singular(self) -> bool:
@@ -121,6 +124,21 @@ class SingularityReport:
             names = ", ".join(map(_shown, self.far))
             return f"{self.smaller} with {names} centred (|| makes effects independent at the zero of a covariate)"
         return str(self.smaller)
+
+    @property
+    def line(self) -> str:
+        """The first null direction, how many more there are, and one suggestion; `text` has all of it."""
+        if not self.singular:
+            return self.found
+        more = len(self.directions) - 1
+        parts = [f"singular fit: {self.directions[0].text}{f', and {more} more' if more else ''}."]
+        if self.to_keep:
+            parts.append(self.to_keep)
+        if self.smaller is not None:
+            parts.append(f"{self.to_try} was fitted and is not singular." if self.fitted else f"Try {self.to_try}.")
+        if more:
+            parts.append("fit.singularity.text says all.")
+        return " ".join(parts)
 
     @property
     def text(self) -> str:

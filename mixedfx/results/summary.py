@@ -15,6 +15,8 @@ from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 from mixedfx.results.singularity import SingularityReport
 from mixedfx.results.tables import aic, bic, dispersion_table, term_names
 
+TRACE = 1e-6  # of the largest standard deviation: below, one that is zero is shown as zero
+
 
 def lmm_summary(
     design: Design,
@@ -28,8 +30,10 @@ def lmm_summary(
     convergence: str,
     singularity: SingularityReport,
     tests: str = "",
+    linear: Mapping[str, float] | None = None,
+    response: str = "",
 ) -> SummaryContent:
-    """Content of the summary of a linear mixed model.
+    """Content of the summary of a linear mixed model, or of a linear model.
 
     Parameters
     ----------
@@ -53,24 +57,32 @@ def lmm_summary(
         Null directions.
     tests
         What the tests of the fixed effects rest on; empty where there are none.
+    linear
+        Numbers of a linear model (R2, F and what belongs to it), shown instead of likelihoods; None of others.
+    response
+        What to know about the kind of response; empty for nothing.
     """
-    statistics = {
+    statistics: Mapping[str, float] = {
         "REML criterion" if REML else "-2 log L": criterion,
         "logLik": -criterion / 2,
         "AIC": aic(criterion, n_parameters),
         "BIC": bic(criterion, n_parameters, len(design.y)),
         "Parameters": n_parameters,
     }
-    blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(data_facts(design)), statistics_block(statistics)]
+    facts = (*data_facts(design), *((("Response", response),) if response else ()))
+    shown = statistics_block(statistics) if linear is None else linear_block(linear)
+    blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(facts), shown]
     if design.random:
         blocks.append(groups_block(design.random))
-    blocks.append(variances_block(design.random, varcorr))
+    if linear is None:
+        blocks.append(variances_block(design.random, without_traces(varcorr, design.random, singularity)))
     if design.dispersion is not None:
         blocks.append(dispersion_block(design.dispersion, "Logarithm of the residual standard deviation"))
         tests += "; the ratios of residual standard deviations are taken as known" if tests else ""
     blocks += [fixed_block(fixed), quantiles_block("Scaled residuals", scaled_residuals)]
     conclusions = [("Tests", tests)] if tests else []
-    conclusions.append(("Convergence", convergence))
+    if linear is None:
+        conclusions.append(("Convergence", convergence))
     if design.random:
         conclusions.append(("Singularity", singularity.found))
     if singularity.to_keep:
@@ -78,8 +90,43 @@ def lmm_summary(
     if singularity.to_try:
         conclusions.append(("Smaller model", singularity.to_try))
     method = "REML" if REML else "maximum likelihood"
+    if linear is not None:
+        method = "least squares" if REML else "least squares (maximum likelihood)"
     title = f"Linear {'mixed ' if design.random else ''}model fit by {method}"
-    return SummaryContent(title, (*blocks, SummaryFacts(tuple(conclusions))))
+    return SummaryContent(title, (*blocks, *((SummaryFacts(tuple(conclusions)),) if conclusions else ())))
+
+
+def linear_block(numbers: Mapping[str, float]) -> SummaryTable:
+    """Numbers of a linear model in one row, its p value as p values are written."""
+    cells = []
+    for name, value in numbers.items():
+        if name == "p":
+            cells += p_values([value])
+        elif name.endswith("df"):
+            cells.append("" if np.isnan(value) else f"{value:.0f}")
+        else:
+            cells += column([value], 4 if name == "Residual sd" else 3)
+    return SummaryTable("Fit", tuple(numbers), (tuple(cells),), "r" * len(cells))
+
+
+def without_traces(
+    varcorr: pd.DataFrame, random: tuple[RandomTerm, ...], singularity: SingularityReport
+) -> pd.DataFrame:
+    """The table with zeros where a standard deviation is zero but for traces of arithmetic (7.9e-49)."""
+    names = term_names(random)
+    null = set()
+    for direction in singularity.directions:
+        own = np.flatnonzero(direction.direction)
+        if len(own) == 1:
+            null.add((names[direction.term], direction.columns[own[0]]))
+    found = varcorr.copy()
+    largest = float(np.nanmax(varcorr["sdcor"].where(varcorr["var2"].isna()), initial=0.0))
+    for row in range(len(found)):
+        pair = found["var2"].iloc[row] is not None and isinstance(found["var2"].iloc[row], str)
+        small = found["sdcor"].iloc[row] < TRACE * largest
+        if not pair and small and (found["grp"].iloc[row], found["var1"].iloc[row]) in null:
+            found.iloc[row, [found.columns.get_loc("vcov"), found.columns.get_loc("sdcor")]] = 0.0
+    return found
 
 
 def rows_text(rows: RowReport) -> str:

@@ -16,7 +16,7 @@ FEW = {"draws": 200, "warmup": 100, "chains": 2, "seed": 1, "progress": False}
 
 @pytest.fixture(scope="module")
 def course():
-    return mx.datasets.load("flipped_classroom")
+    return mx.datasets.load("flipped_classroom", plan="crossed")
 
 
 def sampled(course, engine="auto", **options):

@@ -6,16 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixedfx.datasets.flipped_classroom import SEED, STYLE_MEANS, simulate_flipped_classroom
+from mixedfx.datasets.flipped_classroom import PLANS, SEED, STYLE_MEANS, simulate_flipped_classroom
 from mixedfx.datasets.load import load
-from mixedfx.errors import DataError
+from mixedfx.errors import DataError, OptionError
 
 STYLES = ["Fully Flipped", "Some Flipped", "No Flipped"]
 
 
-def test_the_shipped_course_is_the_one_of_the_fixed_seed():
-    frame, _ = simulate_flipped_classroom(SEED)
-    pd.testing.assert_frame_equal(load("flipped_classroom"), frame)
+def test_the_shipped_courses_are_those_of_the_fixed_seed():
+    for plan in PLANS:
+        frame, _ = simulate_flipped_classroom(SEED, plan=plan)
+        pd.testing.assert_frame_equal(load("flipped_classroom", plan=plan), frame)
+    pd.testing.assert_frame_equal(load("flipped_classroom"), load("flipped_classroom", plan="assigned"))
+    with pytest.raises(OptionError, match="'star' has no plans"):
+        load("star", plan="crossed")
 
 
 def test_the_course_has_375_students_15_professors_and_3_styles():
@@ -37,18 +41,31 @@ def test_the_same_seed_gives_the_same_course_and_another_seed_another():
 
 
 def test_under_the_crossed_plan_every_professor_teaches_every_style_in_shares_of_his_own():
-    table = pd.crosstab(load("flipped_classroom")["professor"], load("flipped_classroom")["style"])
+    course = load("flipped_classroom", plan="crossed")
+    table = pd.crosstab(course["professor"], course["style"])
     assert (table >= 1).all(axis=None)
     assert table["Fully Flipped"].max() - table["Fully Flipped"].min() >= 5
 
 
-def test_under_the_nested_plan_every_professor_keeps_to_one_style():
-    frame, _ = simulate_flipped_classroom(1, plan="nested")
+def test_under_the_assigned_plan_every_professor_has_one_style_and_every_style_five_professors():
+    frame = load("flipped_classroom")
     assert frame.groupby("professor", observed=True)["style"].nunique().eq(1).all()
     assert frame.groupby("style", observed=True)["professor"].nunique().eq(5).all()
+    assert frame.groupby("style", observed=True).size().eq(125).all()
 
 
-@pytest.mark.parametrize("plan", ["crossed", "nested"])
+def test_styles_are_assigned_at_random():
+    assigned = [
+        tuple(simulate_flipped_classroom(seed)[0].groupby("professor", observed=True)["style"].first())
+        for seed in range(40)
+    ]
+    assert len(set(assigned)) == 40
+    # Professor A gets each style in a third of all courses: 40 of them, standard error 0.075, three of them.
+    shares = pd.Series([styles[0] for styles in assigned]).value_counts(normalize=True)
+    assert (abs(shares - 1 / 3) < 0.225).all()
+
+
+@pytest.mark.parametrize("plan", PLANS)
 def test_scores_average_to_the_truth_that_is_returned(plan):
     frame, truth = simulate_flipped_classroom(5, plan=plan, n_students=60_000, n_professors=300)
     error = frame["score"] - frame["style"].map(truth.styles).astype(float)
@@ -78,9 +95,9 @@ def test_styles_of_ones_own():
     ("arguments", "message"),
     [
         ({"plan": "mixed"}, "there is no plan 'mixed'"),
-        ({"plan": "nested", "n_professors": 2}, "2 professors cannot keep to 3 styles"),
-        ({"n_students": 44}, "44 students are too few"),
-        ({"n_professors": 0}, "too few"),
+        ({"plan": "assigned", "n_professors": 2}, "2 professors cannot keep to 3 styles"),
+        ({"n_students": 44, "plan": "crossed"}, "44 students are too few"),
+        ({"n_professors": 0}, "0 professors cannot keep"),
         ({"sigma": -1.0}, "cannot be negative"),
         ({"sd_professor": float("nan")}, "cannot be negative"),
     ],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 
+import mixedfx as mx
 from mixedfx.effects.effects import effects
 from mixedfx.effects.modifiers import effect_modifiers
 from mixedfx.errors import NoVariationWarning
@@ -143,3 +145,20 @@ def test_the_warning_points_at_the_line_of_the_caller(people, dense_fit):
 )
 def test_effect_modifiers_are_the_columns_that_share_a_term(formula, expected, people, dense_fit):
     assert effect_modifiers(dense_fit(formula, people).design, "z") == expected
+
+
+def test_effects_of_single_rows_neither_warn_nor_offer_a_formula_that_is_refused():
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"g": rng.integers(0, 12, 240), "x": rng.normal(size=240), "z": rng.integers(0, 2, 240)})
+    data["y"] = data["x"] + data["z"] * (0.4 + 0.3 * data["x"]) + rng.normal(size=12)[data["g"]] + rng.normal(size=240)
+    data["person"] = np.arange(240)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answer = mx.effects(mx.lmer("y ~ z*x + (1 | g)", data), "z", by="person", newdata=data)
+    assert len(answer) == 240
+    assert answer.notes == ()
+    # where nothing varies at all it is said, without a formula: (1 + z | person) has a level for every row
+    constant = mx.lmer("y ~ z + x + (1 | g)", data)
+    with pytest.warns(mx.errors.NoVariationWarning, match="all 240 subgroups have the same effect") as caught:
+        mx.effects(constant, "z", by="person", newdata=data)
+    assert "| person)" not in str(caught[0].message)

@@ -18,8 +18,12 @@ from tests.oracles import dense_lmm
 SMALL_STAR = load("star").groupby("sch", observed=True).head(8)
 
 CASES = [
-    ("score ~ style + (1 | professor)", load("flipped_classroom"), {"treatment": "style"}),
-    ("score ~ style + (1 + style || professor)", load("flipped_classroom"), {"treatment": "style", "by": "professor"}),
+    ("score ~ style + (1 | professor)", load("flipped_classroom", plan="crossed"), {"treatment": "style"}),
+    (
+        "score ~ style + (1 + style || professor)",
+        load("flipped_classroom", plan="crossed"),
+        {"treatment": "style", "by": "professor"},
+    ),
     ("math ~ small*lunch + (1 + small | sch)", SMALL_STAR, {"treatment": "small", "by": "lunch"}),
     (
         "math ~ small + (1 + small | race:lunch) + (1 | sch)",

@@ -43,7 +43,7 @@ def test_rank_shares_sum_to_one_and_agree_with_the_table(crossing):
 
 
 def test_labels_name_what_differs(crossing):
-    data = mx.datasets.load("flipped_classroom")
+    data = mx.datasets.load("flipped_classroom", plan="crossed")
     eff = mx.effects(mx.lmer("score ~ style + (1 | professor)", data), "style")
     expected = ["Some Flipped - Fully Flipped", "No Flipped - Fully Flipped"]
     assert eff.row_labels == expected
@@ -153,7 +153,7 @@ class TestReport:
     def test_the_code_writes_down_pairs_options_and_what_was_given(self, treatment, options):
         from mixedfx.effects.report import code
 
-        data = mx.datasets.load("flipped_classroom")
+        data = mx.datasets.load("flipped_classroom", plan="crossed")
         newdata = pd.DataFrame({"professor": ["A", "B", "nobody"], "N": [1, 2, 3]})
         weights = np.arange(len(data)) + 1.0
         options = options | ({"newdata": newdata} if "newdata" in options else {})

@@ -190,7 +190,7 @@ def test_random_terms_and_several_models_are_tested_alike():
 
 
 def test_linear_mixed_models_too():
-    course = mx.datasets.load("flipped_classroom")
+    course = mx.datasets.load("flipped_classroom", plan="crossed")
     small, large = (mx.lmer(f"score ~ {x} + (1 | professor)", course) for x in ("1", "style"))
     table = quietly(mx.anova, small, large, bootstrap=500, seed=1)
     assert table["p_bootstrap"][1] == 1 / 501

@@ -13,7 +13,7 @@ from mixedfx.errors import MixedfxWarning
 
 @pytest.mark.parametrize(("family", "response"), [("bernoulli", "passed"), ("poisson", "tens"), ("gaussian", "score")])
 def test_by_level_is_the_comparison_with_the_model_without_predictors(family, response):
-    course = mx.datasets.load("flipped_classroom")
+    course = mx.datasets.load("flipped_classroom", plan="crossed")
     course = course.assign(passed=(course["score"] > 60).astype(int), tens=(course["score"] // 10).astype(int))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)
@@ -28,7 +28,7 @@ def test_by_level_is_the_comparison_with_the_model_without_predictors(family, re
 
 
 def test_a_gaussian_model_has_that_of_lmer():
-    course = mx.datasets.load("flipped_classroom")
+    course = mx.datasets.load("flipped_classroom", plan="crossed")
     ours = mx.glmer("score ~ style + (1 | professor)", course, "gaussian").r2("level").set_index("level")
     theirs = mx.lmer("score ~ style + (1 | professor)", course, REML=False).r2("level").set_index("level")
     variances = ["variance", "null_variance"]  # minima to 1e-8 of the criterion leave 1e-4 of a variance

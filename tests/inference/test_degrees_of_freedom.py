@@ -41,7 +41,7 @@ REFUSING = QUESTIONS | {
 
 
 def course():
-    data = mx.datasets.load("flipped_classroom")
+    data = mx.datasets.load("flipped_classroom", plan="crossed")
     return data.assign(x=np.random.default_rng(1).normal(size=len(data)))
 
 

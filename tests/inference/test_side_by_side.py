@@ -10,7 +10,7 @@ import mixedfx as mx
 
 @pytest.fixture(scope="module")
 def fits():
-    data = mx.datasets.load("flipped_classroom")
+    data = mx.datasets.load("flipped_classroom", plan="crossed")
     a = mx.lmer("score ~ 1 + (1 | professor)", data)
     b = mx.lmer("score ~ style + (1 | professor)", data)
     return a, b, mx.bayes("score ~ style + (1 | professor)", data, draws=400, seed=1)

@@ -9,7 +9,7 @@ from benchmarks.type_one_error import type_one_error
 
 @pytest.mark.slow
 def test_satterthwaite_and_kenward_roger_keep_their_level_with_15_professors_and_z_does_not():
-    found = type_one_error(2000, "nested", seed=1).set_index(["test", "method"])
+    found = type_one_error(2000, "assigned", seed=1).set_index(["test", "method"])
     error = found["mc_error"].iloc[0]
     for test in ("No Flipped - Fully Flipped", "style"):
         rejected = found.loc[test, "rejected"]

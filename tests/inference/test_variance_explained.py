@@ -17,7 +17,7 @@ REFERENCE = json.loads((HERE / "reference" / "variance_explained" / "variance_ex
 def load(name):
     name = {"sleepstudy_intercept": "sleepstudy"}.get(name, name)
     if name == "flipped":
-        return mx.datasets.load("flipped_classroom")
+        return mx.datasets.load("flipped_classroom", plan="crossed")
     return pd.read_csv(HERE / "data" / f"{name}.csv", dtype={"temperature": str})
 
 
@@ -90,7 +90,7 @@ def test_partition_does_not_depend_on_units():
 
 def test_design_effect_is_the_variance_of_a_mean_over_that_of_independent_rows():
     """By the covariance matrix of the rows, groups of unequal sizes."""
-    data = mx.datasets.load("flipped_classroom").iloc[:250]
+    data = mx.datasets.load("flipped_classroom", plan="crossed").iloc[:250]
     fit = mx.lmer("score ~ 1 + (1 | professor)", data)
     sd, codes = fit.varcorr["vcov"].to_numpy(), fit.design.random[0].codes
     V = sd[0] * (codes[:, None] == codes) + sd[1] * np.eye(len(codes))
@@ -112,10 +112,10 @@ def test_weights_and_posterior():
 
 
 def test_options():
-    fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+    fit = mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom", plan="crossed"))
     with pytest.raises(mx.errors.OptionError, match="'level', 'term'"):
         fit.r2(by="row")
-    plain = mx.lmer("score ~ style", mx.datasets.load("flipped_classroom"))
+    plain = mx.lmer("score ~ style", mx.datasets.load("flipped_classroom", plan="crossed"))
     assert plain.icc().empty
     assert plain.r2()["marginal"][0] == plain.r2()["conditional"][0]
 

@@ -38,7 +38,7 @@ def sleep():
 
 
 def flipped():
-    data = mx.datasets.load("flipped_classroom")
+    data = mx.datasets.load("flipped_classroom", plan="crossed")
     return data.assign(style=data["style"].astype(str))  # sorted levels, as R has them
 
 

@@ -27,7 +27,9 @@ def fit():
 
 @pytest.fixture(scope="module")
 def means():
-    return mx.emmeans(mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom")), "style")
+    return mx.emmeans(
+        mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom", plan="crossed")), "style"
+    )
 
 
 def test_caterpillar_is_ordered_and_holds_the_modes(fit):

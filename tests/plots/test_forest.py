@@ -11,7 +11,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.stats import norm
 
-from mixedfx.errors import DataError
+from mixedfx.errors import DataError, OptionError
 from mixedfx.plots.forest import forest
 from mixedfx.plots.style import COLOURS, COLUMN
 
@@ -102,7 +102,24 @@ def test_crossings_stand_below_headings():
 
 
 def test_margins_are_named_by_what_they_cross():
-    assert labels(forest(MARGINS)) == ["overall", "Black", "White", "White, girl"]
+    assert labels(forest(MARGINS, group=False)) == ["overall", "Black", "White", "White, girl"]
+    assert [text.strip() for text in labels(forest(MARGINS))] == [
+        "overall", "by race", "Black", "White", "by race and gender", "White, girl",
+    ]  # fmt: skip
+
+
+def test_sort_is_order_in_a_readers_words():
+    for sort, order in (("effect", "estimate"), ("n", "n")):
+        assert points(forest(CROSSED, sort=sort, group=False)) == points(forest(CROSSED, order=order, group=False))
+    with pytest.raises(OptionError, match="sort='size' is not known"):
+        forest(CROSSED, sort="size")
+
+
+def test_beyond_forty_lines_a_line_takes_less_room():
+    table = pd.concat([CROSSED] * 20, ignore_index=True).assign(race=[f"r{i}" for i in range(20 * len(CROSSED))])
+    table = table.drop(columns="gender")
+    few, many = (forest(table.head(n)).figure.get_size_inches()[1] / n for n in (30, 60))
+    assert many < 0.75 * few
 
 
 @pytest.mark.parametrize("order", ["estimate", "n"])

@@ -8,7 +8,7 @@ SETUP = """
 import warnings
 warnings.simplefilter("ignore")
 import mixedfx as mx
-course = mx.datasets.load("flipped_classroom")
+course = mx.datasets.load("flipped_classroom", plan="crossed")
 fit = mx.lmer("score ~ style + (1 | professor)", course)
 posterior = mx.bayes("score ~ style + (1 | professor)", course, seed=1, draws=400)
 eff = mx.effects(fit, "style")

@@ -22,17 +22,19 @@ PNG, SVG, PDF = b"\x89PNG", b"<?xml", b"%PDF"
 
 @pytest.fixture(scope="module")
 def fit():
-    return mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"))
+    return mx.lmer("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom", plan="crossed"))
 
 
 @pytest.fixture(scope="module")
 def pictures(fit):
     """One picture of every plotting method there is, by class and name."""
-    posterior = mx.bayes("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"), seed=1, draws=400)
+    posterior = mx.bayes(
+        "score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom", plan="crossed"), seed=1, draws=400
+    )
     trials = mx.rma("yi ~ 1", pd.DataFrame({"yi": [0.5, 0.1, 0.9, 0.4], "vi": [0.04, 0.09, 0.06, 0.02]}))
     schools = mx.datasets.load("school_calendars")
     reported = mx.subgroup_effects(pd.DataFrame({"sex": ["m", "f"], "yi": [0.3, 0.1], "vi": [0.02, 0.03]}), by=["sex"])
-    classes = mx.datasets.load("flipped_classroom")
+    classes = mx.datasets.load("flipped_classroom", plan="crossed")
     classes = classes.assign(passed=(classes["score"] > 60).astype(int))
     review = mx.datasets.simulate_review(1, studies=30, effects=80)[0]
     forest = mx.metaforest("yi ~ weeks + measure", review, cluster="study", n_trees=20, seed=1)

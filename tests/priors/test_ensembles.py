@@ -119,6 +119,6 @@ def test_what_is_no_prior_is_refused_in_words(name):
 
 
 def test_fits_of_stan_refuse_them():
-    data = mx.datasets.load("flipped_classroom")
+    data = mx.datasets.load("flipped_classroom", plan="crossed")
     with pytest.raises(OptionError):
         mx.bayes("score ~ 1", data, priors={"intercept": p.spike(0)})

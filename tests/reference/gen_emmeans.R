@@ -1,6 +1,6 @@
 # Writes marginal means, contrasts and trends of emmeans, and R2 and ICC of performance, as JSON.
 # usage: Rscript gen_emmeans.R DATA FLIPPED.csv OUT
-#   DATA: tests/data; FLIPPED.csv: mx.datasets.load("flipped_classroom").to_csv(path, index=False); OUT: tests/reference
+#   DATA: tests/data; FLIPPED.csv: mx.datasets.load("flipped_classroom", plan="crossed").to_csv(path, index=False); OUT: tests/reference
 suppressMessages({library(lme4); library(lmerTest); library(pbkrtest); library(emmeans); library(performance); library(jsonlite)})
 args <- commandArgs(TRUE)
 read <- function(name) read.csv(file.path(args[1], paste0(name, ".csv")), stringsAsFactors=TRUE)

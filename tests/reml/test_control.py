@@ -17,7 +17,7 @@ FORMULA = "score ~ style + (1 | professor)"
 
 @pytest.fixture(scope="module")
 def course():
-    return mx.datasets.load("flipped_classroom")
+    return mx.datasets.load("flipped_classroom", plan="crossed")
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,9 @@ class OnStan:
         )  # fmt: skip
 
 
+HIGHER = 0.95  # acceptance rate of chains of multilevel models of yes/no answers
+
+
 def stan_fit(
     design: Design,
     family: Family,
@@ -117,6 +120,8 @@ def stan_fit(
     width = (design.n_random + len(design.fixed_names)) * (len(design.categories or ()) if shape.nominal else 1)
     check_memory(draws, 2 * width + 10)
     require(engine)
+    if higher_acceptance(design, family):
+        options.setdefault("adapt_delta", HIGHER)
     settings = Settings(seed=seed % (LARGEST_SEED + 1), chains=chains, warmup=warmup, draws=draws, **options)
     data = program_data(design, family, priors, shape, prior_only=prior_only)
     found = engine.sample(program_text(shape), data, settings, variables(shape))
@@ -125,6 +130,15 @@ def stan_fit(
     sampling = _sampling(joint, design, found, settings, method, reason)
     transitions = transitions_of(found.sampler) if method == "nuts" else None
     return PosteriorFit(design, family, priors, joint, sampling, chains, seed, transitions=transitions)
+
+
+def higher_acceptance(design: Design, family: Family) -> bool:
+    """Whether chains take smaller steps by default: answers of two values say little of each level's variance.
+
+    The posterior of a standard deviation then reaches zero, where the funnel of its effects is narrow (as rstanarm,
+    whose default it is).
+    """
+    return bool(design.random) and family.outcome in ("binary", "trials")
 
 
 def _sampling(joint: JointDraws, design: Design, found: Any, settings: Any, method: str, reason: str) -> StanSampling:

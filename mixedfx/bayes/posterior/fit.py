@@ -5,7 +5,7 @@ Methods are one line each; the work is done by functions of the record (posterio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -26,6 +26,7 @@ from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
 from mixedfx.draws import Draws
 from mixedfx.errors import MixedfxWarning, check_option
+from mixedfx.inference.fit_report import fit_report
 from mixedfx.inference.incomplete_rows import Na
 from mixedfx.inference.original_scale import PredictionKind
 from mixedfx.plots.picture import Picture
@@ -283,7 +284,7 @@ class PosteriorFit(Posterior):
         >>> fit = mx.bayes("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"), seed=1)
         >>> total = sum(values.sum(axis=1) for _, values in fit.stream(fit.design_for(), rows=100))
         >>> float((total / fit.nobs).mean().round(1))
-        63.0
+        64.1
         """
         check_option("scale", scale, ("response", "link"))
         return responses.stream(self, functional, scale, chosen, rows)
@@ -419,7 +420,7 @@ class PosteriorFit(Posterior):
         >>> course = mx.datasets.load("flipped_classroom")
         >>> fit = mx.bayes("score ~ style + (1 | professor)", course, seed=1)
         >>> fit.predict(course.iloc[[0]]).round(0).item()
-        73.0
+        59.0
         """
         return prediction.predict(
             self, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level, weights=weights,
@@ -513,7 +514,8 @@ class PosteriorFit(Posterior):
         Examples
         --------
         >>> import mixedfx as mx
-        >>> fit = mx.bayes("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"), seed=1)
+        >>> course = mx.datasets.load("flipped_classroom", plan="crossed")
+        >>> fit = mx.bayes("score ~ style + (1 | professor)", course, seed=1)
         >>> found = fit.logo("professor")
         >>> len(found.pareto_k), bool((found.pareto_k < 0.7).all())
         (15, True)
@@ -576,6 +578,45 @@ class PosteriorFit(Posterior):
     def summary(self, level: float = 0.95) -> SummaryContent:
         """Everything about the fit on one page; prints as text, shows as HTML in a notebook."""
         return reports.summary(self, level)
+
+    def report(
+        self,
+        path: str | Path | None = None,
+        *,
+        title: str | None = None,
+        data: str = "data",
+        labels: Mapping[str, str] | None = None,
+        level: float = 0.95,
+    ) -> str:
+        """One self-contained page: answer, caveats, pictures, coefficients, summary, a methods paragraph, code.
+
+        Parameters
+        ----------
+        path
+            File to write, whole or not at all; None to return the text only.
+        title
+            Heading.
+        data
+            Name of the data in the code shown.
+        labels
+            Coefficient or response -> what to write instead.
+        level
+            Probability inside the intervals.
+
+        Returns
+        -------
+        str
+            The page. Pictures are inside it; nothing is loaded from elsewhere. It is light or dark as the reader is.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.bayes("score ~ style + (1 | professor)", mx.datasets.load("flipped_classroom"), draws=400, seed=1)
+        >>> page = fit.report(title="The course")
+        >>> "<h1>The course</h1>" in page and "mx.bayes(" in page
+        True
+        """
+        return fit_report(self, path, title=title, data=data, labels=labels, level=level)
 
     def save(self, path: str | Path) -> Path:
         """Write the fit to one file, which `mixedfx.load` reads back.

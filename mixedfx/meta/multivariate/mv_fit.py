@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from mixedfx.inference.robust_tests import Df
 from mixedfx.meta.measure import Array
 from mixedfx.meta.multivariate import mv_pictures, mv_refits, mv_report, storage
 from mixedfx.meta.multivariate.mv_state import RmaMvState
+from mixedfx.meta.page import meta_report
 from mixedfx.meta.robust import robust_mv
 from mixedfx.meta.selection.fit import SelectionFit
 from mixedfx.meta.selection.intervals import Alternative, Empty
@@ -290,6 +291,45 @@ class RmaMvFit(RmaMvState):
     def residuals(self) -> pd.Series:
         """Estimates less their mean true effects."""
         return pd.Series(self.design.y, index=self.design.frame.index, name="residual") - self.fitted.to_numpy()
+
+    def report(
+        self,
+        path: str | Path | None = None,
+        *,
+        title: str | None = None,
+        data: str = "data",
+        labels: Mapping[str, str] | None = None,
+        level: float | None = None,
+    ) -> str:
+        """One self-contained page: answer, caveats, pictures, coefficients, summary, a methods paragraph, code.
+
+        Parameters
+        ----------
+        path
+            File to write, whole or not at all; None to return the text only.
+        title
+            Heading.
+        data
+            Name of the data in the code shown.
+        labels
+            Coefficient or response -> what to write instead.
+        level
+            Probability inside the intervals; that of the fit where None.
+
+        Returns
+        -------
+        str
+            The page. Pictures are inside it; nothing is loaded from elsewhere. It is light or dark as the reader is.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.rma_mv("yi ~ 1 + (1 | district/school)", mx.datasets.load("school_calendars"))
+        >>> page = fit.report(title="School calendars")
+        >>> "<h1>School calendars</h1>" in page and "mx.rma_mv(" in page
+        True
+        """
+        return meta_report(self, path, title=title, data=data, labels=labels, level=level)
 
     def save(self, path: str | Path) -> Path:
         """Write the fit to one file, which `mixedfx.load` reads back.

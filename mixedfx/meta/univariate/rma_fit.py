@@ -5,7 +5,7 @@ Methods are one line each; the work is done by functions of the fit's state, in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from mixedfx.meta.bias.excess import Alternative, ExcessKind, ExcessTest, excess
 from mixedfx.meta.bias.fail_safe import FailSafe, FailSafeKind, fail_safe
 from mixedfx.meta.bias.trim_fill import MissingEstimator, Side, TrimFill
 from mixedfx.meta.measure import Array
+from mixedfx.meta.page import meta_report
 from mixedfx.meta.selection.fit import SelectionFit
 from mixedfx.meta.selection.intervals import Alternative as Direction
 from mixedfx.meta.selection.intervals import Empty
@@ -535,6 +536,45 @@ class RmaFit(RmaState):
         """Weights of the studies in per cent, those of the coefficients."""
         w = self.fit.w[0]
         return pd.Series(100 * w / w.sum(), index=list(self.slab), name="weight")
+
+    def report(
+        self,
+        path: str | Path | None = None,
+        *,
+        title: str | None = None,
+        data: str = "data",
+        labels: Mapping[str, str] | None = None,
+        level: float | None = None,
+    ) -> str:
+        """One self-contained page: answer, caveats, pictures, coefficients, summary, a methods paragraph, code.
+
+        Parameters
+        ----------
+        path
+            File to write, whole or not at all; None to return the text only.
+        title
+            Heading.
+        data
+            Name of the data in the code shown.
+        labels
+            Coefficient or response -> what to write instead.
+        level
+            Probability inside the intervals; that of the fit where None.
+
+        Returns
+        -------
+        str
+            The page. Pictures are inside it; nothing is loaded from elsewhere. It is light or dark as the reader is.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.rma("yi ~ 1", mx.datasets.load("school_calendars"))
+        >>> page = fit.report(title="School calendars")
+        >>> "<h1>School calendars</h1>" in page and "mx.rma(" in page
+        True
+        """
+        return meta_report(self, path, title=title, data=data, labels=labels, level=level)
 
     def save(self, path: str | Path) -> Path:
         """Write the fit to one file, which `mixedfx.load` reads back.

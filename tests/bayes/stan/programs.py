@@ -24,7 +24,7 @@ import json
 
 import mixedfx as mx
 
-course = mx.datasets.load("flipped_classroom")
+course = mx.datasets.load("flipped_classroom", plan="crossed")
 formula = "score ~ style + (1 | professor)"
 with open("score.stan", "w") as program:
     program.write(mx.stan_code(formula, course))
