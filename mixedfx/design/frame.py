@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.labels import level_label, variable_labels
 from mixedfx.errors import DataError, MissingPackageError
+from mixedfx.optional import package
 
 Kind = Literal["number", "boolean", "text", "category", "time"]
 
@@ -64,7 +65,7 @@ def opened(data: Any) -> Any:
 
 def _arrow_table(data: Any) -> Any:
     """A table from what speaks Arrow's C interface without being a frame, such as a record batch or a reader."""
-    import pyarrow as pa
+    pa = package("pyarrow", "columns of Arrow need", "files")
 
     try:
         return pa.table(data)
@@ -209,14 +210,14 @@ def _own(values: pd.Series) -> pd.Series:
 
 
 def _is_dictionary(dtype: Any) -> bool:
-    import pyarrow as pa
+    pa = package("pyarrow", "columns of Arrow need", "files")
 
     return pa.types.is_dictionary(dtype)
 
 
 def _from_dictionary(column: Any) -> pd.Series:
     """An Arrow dictionary, in one piece or several, as categories in its own order."""
-    import pyarrow as pa
+    pa = package("pyarrow", "columns of Arrow need", "files")
 
     if isinstance(column, pa.ChunkedArray):
         column = column.unify_dictionaries()
