@@ -24,6 +24,7 @@ from scipy import sparse
 from mixedfx.archive import Numbers, fits, numbers, parquet_bytes, plain, read_frame, require
 from mixedfx.design.design import Design, RowReport
 from mixedfx.design.dispersion import Dispersion
+from mixedfx.design.frame import column, has_text_categories
 from mixedfx.errors import DataError, MixedfxError, MixedfxWarning, OptionError
 from mixedfx.families.family import Family
 
@@ -48,6 +49,9 @@ ROWS = {
 }
 FINGERPRINT = {"fixed": list[str], "terms": list[list[Any]], "sums": list[float], "random": list[float]}
 SDS = list[float] | None
+CATEGORIES = {"whole": "iu", "number": "f", "truth": "b", "time": "M"}
+LEVELS: dict[str, Any] = {"whole": list[int], "number": list[float], "truth": list[bool], "time": list[str]}
+CODES = {"kind": Literal["whole", "number", "truth", "time"], "levels": list[Any], "ordered": bool}
 SPREAD = {"formula": str, "gamma": Numbers, "vcov": Numbers | None}
 
 
@@ -59,7 +63,7 @@ def saved_design(design: Design) -> tuple[dict[str, Any], dict[str, bytes]]:
     OptionError
         Functions or objects in `env` or `contrasts`, which a file of data cannot hold.
     """
-    members = {DATA: parquet_bytes(_frame(design))}
+    members = {DATA: parquet_bytes(coded(_frame(design))[0])}
     matrices = _matrices(design)
     if matrices:
         table = pd.concat(matrices.values(), keys=matrices, names=["matrix", "row"]).reset_index()
@@ -68,6 +72,36 @@ def saved_design(design: Design) -> tuple[dict[str, Any], dict[str, bytes]]:
         V = sparse.coo_array(design.known_covariance)
         members[ERRORS] = parquet_bytes(pd.DataFrame({"row": V.row, "column": V.col, "value": V.data}))
     return _design_facts(design), members
+
+
+def refusal(design: Design) -> str:
+    """Why a design cannot be saved, before anything long is done with it; empty where it can.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> from mixedfx.design.saved import refusal
+    >>> star = mx.datasets.load("star")
+    >>> refusal(mx.design("math ~ small", star))
+    ''
+    >>> refusal(mx.design("math ~ half(small)", star, env={"half": lambda x: x / 2}))
+    "the formula uses 'half' from env, a function, which a file of data cannot hold"
+    """
+    if design.knows_errors and not design.formula.knows_errors:
+        return "V= is no part of the formula or the data, which a saved fit is built from anew"
+    try:
+        matrices = _matrices(design)
+        for name, value in design.spec.env.items():
+            if name not in matrices:
+                saved_constant(name, value)
+        for name, value in design.spec.contrasts.items():
+            saved_coding(name, value)
+        parquet_bytes(coded(_frame(design))[0].head(2))
+    except MixedfxError as error:
+        return error.message
+    except Exception as error:  # a type that Parquet does not have
+        return " ".join(str(error).split())[:200]
+    return ""
 
 
 def rebuilt_design(
@@ -87,7 +121,7 @@ def rebuilt_design(
     require(facts["fingerprint"], FINGERPRINT, "its fingerprint")
     if DATA not in members:
         raise ValueError("it holds no data")
-    frame = read_frame(members[DATA])
+    frame = decoded(read_frame(members[DATA]), facts.get("codes", {}))
     _check_rows(facts, len(frame))
     known = _by_name(read_frame(members[KNOWN]) if KNOWN in members else None)
     V = _errors(members[ERRORS], len(frame)) if ERRORS in members else None
@@ -192,6 +226,7 @@ def _design_facts(design: Design) -> dict[str, Any]:
         "weights_column": spec.weights,
         "env": {n: saved_constant(n, value) for n, value in design.spec.env.items() if n not in _matrices(design)},
         "contrasts": {name: saved_coding(name, value) for name, value in design.spec.contrasts.items()},
+        "codes": coded(_frame(design))[1],
         "index": [int(i) for i in design.frame.index],
         "rows": {
             "total": design.rows.total,
@@ -225,6 +260,50 @@ def _by_name(known: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
     return {
         n: A.reindex(columns=[f"of {level}" for level in A.index]).set_axis(A.index, axis=1) for n, A in found.items()
     }
+
+
+def coded(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The data as a file has them: categories that are no text as codes, and what these stand for.
+
+    Parquet has dictionaries of text only; of others it keeps neither the order nor that they are categories.
+    """
+    changed, codes = {}, {}
+    for name in map(str, frame.columns):
+        values = column(frame, name)
+        if not isinstance(values.dtype, pd.CategoricalDtype) or has_text_categories(values.dtype):
+            continue
+        categories = values.cat.categories
+        kind = next((kind for kind, dtypes in CATEGORIES.items() if categories.dtype.kind in dtypes), None)
+        if kind is None:
+            raise ValueError(f"'{name}' has categories of type {categories.dtype}")
+        levels = [str(v) for v in categories] if kind == "time" else categories.tolist()
+        codes[name] = {"kind": kind, "levels": levels, "ordered": bool(values.cat.ordered)}
+        changed[name] = values.cat.codes.to_numpy(dtype=np.int32)  # -1 where it is missing
+    return (frame.assign(**changed) if changed else frame), codes
+
+
+def decoded(frame: pd.DataFrame, codes: Any) -> pd.DataFrame:
+    """The data again, categories in the place of their codes.
+
+    Raises
+    ------
+    ValueError
+        Codes of columns that are not there, or that stand for nothing.
+    """
+    if not fits(codes, dict[str, dict[str, Any]]):
+        raise ValueError("its codes are no record of columns")
+    changed = {}
+    for name, about in codes.items():
+        require(about, CODES, f"the codes of '{name}'")
+        levels, kind = about["levels"], about["kind"]
+        if not fits(levels, LEVELS[kind]) or len(set(levels)) < len(levels) or name not in frame.columns:
+            raise ValueError(f"the codes of '{name}' are not those of a column")
+        values = column(frame, name).to_numpy()
+        if values.dtype.kind != "i" or (len(values) and not -1 <= values.min() <= values.max() < len(levels)):
+            raise ValueError(f"the codes of '{name}' stand for nothing")
+        index = pd.DatetimeIndex(levels) if kind == "time" else pd.Index(levels)
+        changed[name] = pd.Categorical.from_codes(values, index, ordered=about["ordered"])
+    return frame.assign(**changed) if changed else frame
 
 
 def saved_constant(name: str, value: Any) -> Any:

@@ -19,7 +19,9 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.archive import Numbers, fits, numbers, parquet_bytes, plain, read_frame, require, write_archive
-from mixedfx.design.saved import DATA, row_index, row_labels, saved_coding, saved_constant
+from mixedfx.design.frame import to_pandas
+from mixedfx.design.labels import variable_labels
+from mixedfx.design.saved import DATA, coded, decoded, row_index, row_labels, saved_coding, saved_constant
 from mixedfx.errors import DataError, MixedfxError, MixedfxWarning, OptionError
 from mixedfx.meta.univariate.call import RmaCall
 from mixedfx.meta.univariate.estimates import Estimates, read_estimates
@@ -56,13 +58,15 @@ def save(
 def saved_estimates(data: Estimates) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What the head of a file says of estimates, and the tables that it holds of them."""
     frame = data.call.data
+    table, codes = _storable(frame, data)
     facts = {
         "arguments": _arguments(data.call),
         "index": row_labels(frame.index, texts=True),
         "sums": plain(_sums(data)),
         "estimates": len(data.y),
+        "codes": codes,
     }
-    return facts, {DATA: parquet_bytes(_storable(frame, data))}
+    return facts, {DATA: parquet_bytes(table)}
 
 
 def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Estimates, str, str, float | None]:
@@ -93,7 +97,7 @@ def estimates_again(head: Mapping[str, Any], members: Mapping[str, bytes]) -> Es
     require(head, ESTIMATES)
     given = head["arguments"]
     require(given, ARGUMENTS, "its arguments")
-    frame = read_frame(members[DATA])
+    frame = decoded(read_frame(members[DATA]), head.get("codes", {}))
     index = row_index(head["index"], len(frame))
     if index is not None:
         frame = frame.set_axis(index, axis=0)
@@ -102,8 +106,8 @@ def estimates_again(head: Mapping[str, Any], members: Mapping[str, bytes]) -> Es
         if isinstance(given[name], list):
             arguments[name] = numbers(given[name], len(frame))
     if given["contrasts"] is not None:
-        coded = {n: v if isinstance(v, str) else np.array(v, dtype=float) for n, v in given["contrasts"].items()}
-        arguments["contrasts"] = coded
+        matrices = {n: v if isinstance(v, str) else np.array(v, dtype=float) for n, v in given["contrasts"].items()}
+        arguments["contrasts"] = matrices
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MixedfxWarning)  # said when the model was fitted
@@ -160,20 +164,23 @@ def _sums(data: Estimates) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([data.y @ along, data.vi @ along, data.offset.sum(), weights, *np.abs(data.X).sum(axis=0)])
 
 
-def _storable(frame: pd.DataFrame, data: Estimates) -> pd.DataFrame:
-    """The columns that a table can hold; those that the fit reads have to be among them."""
+def _storable(frame: pd.DataFrame, data: Estimates) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The columns that a table can hold, and their codes; those that the fit reads have to be among them."""
     import pyarrow
 
-    kept = []
-    for position in range(frame.shape[1]):
-        one = frame.iloc[:, [position]]
-        try:
-            parquet_bytes(one)
-        except (pyarrow.ArrowException, TypeError, ValueError):
+    kept, codes = {}, {}
+    for position, name in enumerate(frame.columns):
+        if not isinstance(name, str) or list(frame.columns).count(name) > 1:
             continue
-        if list(frame.columns).count(frame.columns[position]) == 1 and isinstance(frame.columns[position], str):
-            kept.append(position)
-    out = frame.iloc[:, kept]
+        try:
+            one, own = coded(to_pandas(frame.iloc[:, [position]]))
+            parquet_bytes(one)
+        except (pyarrow.ArrowException, TypeError, ValueError, DataError):
+            continue
+        kept[name] = one[name]
+        codes |= own
+    out = pd.DataFrame(kept, index=pd.RangeIndex(len(frame)))
+    out.attrs = variable_labels(frame, list(kept))
     lost = set(map(str, data.design.frame.columns)) - set(out.columns) - {data.design.spec.given_offset}
     lost |= {name for name in (getattr(data.call, n) for n in ARRAYS) if isinstance(name, str) and name not in out}
     if lost:
@@ -181,4 +188,4 @@ def _storable(frame: pd.DataFrame, data: Estimates) -> pd.DataFrame:
             f"the columns {', '.join(sorted(lost))} hold values of mixed types, which a file of data cannot hold",
             hint="Make each column one of numbers or of texts.",
         )
-    return out
+    return out, codes
