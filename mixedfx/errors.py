@@ -129,6 +129,10 @@ class UnusedCategoryWarning(MixedfxWarning):
     """A category of the response that the data list but no row has; the message names it and what becomes of it."""
 
 
+class UnsavableWarning(MixedfxWarning):
+    """A posterior that is about to be sampled and could not be saved; the message says why."""
+
+
 class RankDeficiencyWarning(MixedfxWarning):
     """Aliased columns of the fixed part were dropped; the message names them."""
 

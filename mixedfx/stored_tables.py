@@ -35,7 +35,7 @@ Array = NDArray[Any]
 
 
 def table_bytes(frame: pd.DataFrame) -> bytes:
-    """A frame as bytes, without its index.
+    """A frame as bytes, without its index; of its ``attrs`` texts, and texts by name, such as labels of variables.
 
     Raises
     ------
@@ -56,7 +56,10 @@ def table_bytes(frame: pd.DataFrame) -> bytes:
         raise TypeError("columns of a file have names of their own, which are text")
     parts: list[Array] = []
     columns = [{"name": name} | _kept(frame[name], parts) for name in names]
-    return _packed({"rows": len(frame), "columns": columns}, parts, zipfile.ZIP_DEFLATED)
+    attrs = {
+        name: value for name, value in frame.attrs.items() if _is_text(name) and (_is_text(value) or _texts(value))
+    }
+    return _packed({"rows": len(frame), "columns": columns, "attrs": attrs}, parts, zipfile.ZIP_DEFLATED)
 
 
 def read_frame(content: bytes) -> pd.DataFrame:
@@ -76,7 +79,9 @@ def read_frame(content: bytes) -> pd.DataFrame:
         if not isinstance(record["name"], str) or record["name"] in columns:
             raise ValueError("columns of a table have names of their own")
         columns[record["name"]] = _column(record, parts, rows)
-    return pd.DataFrame(columns, index=pd.RangeIndex(rows))
+    found = pd.DataFrame(columns, index=pd.RangeIndex(rows))
+    found.attrs = {name: value for name, value in head["attrs"].items() if _is_text(value) or _texts(value)}
+    return found
 
 
 def arrays_bytes(arrays: Mapping[str, NDArray[np.float64]]) -> bytes:
@@ -244,6 +249,14 @@ def _numbers(part: bytes, dtype: Any) -> Array:
         raise ValueError(f"an array holds no numbers: {dtype!r:.20}")
     found = np.frombuffer(part, dtype=np.uint8 if dtype == "|b1" else dtype)
     return found != 0 if dtype == "|b1" else found.astype(found.dtype.newbyteorder("="))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, [*value, *value.values()]))
 
 
 def _count(value: Any) -> bool:

@@ -139,6 +139,9 @@ FITTING = {
     "explained_heterogeneity": lambda f: mx.explained_heterogeneity(
         "y ~ x + dose + (1 | g)", f, vi="w", cluster="g", approaches=["regression"], folds=3, seed=1
     ).table["r2"],
+    "plot_groups": lambda f: np.concatenate(
+        [dots.get_offsets() for ax in mx.plot_groups("y ~ dose + (1 | g)", f).axes for dots in ax.collections]
+    ),
     "effects_from": lambda f: mx.effects_from(np.arange(120.0), f, by="dose").table["estimate"],
     "pool_scores": lambda f: mx.pool_scores(np.arange(120.0), "1 + (1 | g)", f, by="g", seed=1).table["estimate"],
     "best_linear_projection": lambda f: mx.best_linear_projection(np.arange(120.0), "x + dose", f)["estimate"],

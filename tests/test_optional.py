@@ -60,7 +60,6 @@ NEEDED = {
     "arviz": lambda data, posterior, folder: posterior.to_arviz(),
     "stanli": lambda data, posterior, folder: mx.bayes("y ~ x", data, engine="stanli", draws=10, seed=1),
     "cmdstanpy": lambda data, posterior, folder: mx.bayes("y ~ x", data, engine="cmdstan", draws=10, seed=1),
-    "sklearn": lambda data, posterior, folder: mx.metaforest("y ~ x + t", data, n_trees=5, seed=1),
     "sklearn, learners": lambda data, posterior, folder: mx.cate("T", data[["x"]], data["y"], data["t"]),
     "lightgbm": lambda data, posterior, folder: mx.cate("T", data[["x"]], data["y"], data["t"]),
 }

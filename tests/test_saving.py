@@ -7,16 +7,18 @@ import json
 import warnings
 import zipfile
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixedfx as mx
 from mixedfx.archive import FORMAT, HEAD
-from mixedfx.errors import DataError, MixedfxWarning, OptionError
+from mixedfx.errors import DataError, MixedfxWarning, OptionError, UnsavableWarning
 from mixedfx.loading import READERS
 
 N = 80
@@ -34,6 +36,17 @@ def data():
     frame["text"] = pd.array(rng.choice(["u", "v"], N), dtype="string")
     frame["nullable"] = pd.array(rng.integers(0, 5, N), dtype="Int64")
     frame["interval"] = pd.cut(frame["x"], [-5.0, -0.5, 0.5, 5.0])
+    frame["codes"] = pd.Categorical(rng.choice([10, 20, 30], N), [30, 10, 20])
+    frame["floats"] = pd.Categorical(rng.choice([1.0, 2.0], N))
+    frame["partly"] = pd.Categorical(rng.choice(np.array(["Low", 2.0, "High"], dtype=object), N), ["Low", 2.0, "High"])
+    frame["truth"] = pd.Categorical(rng.choice([True, False], N))
+    frame["months"] = pd.Categorical(pd.period_range("2020-01", periods=3, freq="M")[rng.integers(0, 3, N)])
+    frame["days"] = pd.Categorical(pd.to_datetime(["2020-01-01", "2020-06-01"])[rng.integers(0, 2, N)])
+    frame["spans"] = pd.Categorical(pd.to_timedelta([1, 2], unit="D")[rng.integers(0, 2, N)])
+    frame["arrow"] = pd.arrays.ArrowExtensionArray(pa.array(rng.choice(["p", "q"], N).tolist()).dictionary_encode())
+    frame["small"], frame["half"] = rng.integers(0, 100, N).astype("int8"), rng.normal(size=N).astype("float16")
+    frame["decimal"] = [Decimal(int(v)) / 8 for v in rng.integers(0, 40, N)]
+    frame["unsigned"] = pd.array(rng.integers(0, 200, N), dtype="UInt8")
     frame["w"], frame["s"], frame["m"] = rng.uniform(0.5, 2, N), rng.uniform(0.2, 0.6, N), rng.integers(1, 5, N)
     eta = 0.3 * x + 0.8 * rng.normal(size=8)[g] + 0.4 * rng.normal(size=4)[h]
     frame["y"] = eta + rng.normal(size=N)
@@ -243,14 +256,17 @@ def test_an_averaged_fit_that_was_read_goes_on_from_its_evidences(labs, tmp_path
     pd.testing.assert_frame_equal(again.sensitivity(**options), fit.sensitivity(**options), check_exact=True)
 
 
-COLUMNS = ["x", "number", "flag", "ordered", "text", "nullable", "h", "interval"]
+COLUMNS = [
+    "x", "number", "flag", "ordered", "text", "nullable", "h", "interval", "codes", "floats", "partly", "truth",
+    "months", "days", "spans", "arrow", "small", "half", "decimal", "unsigned",
+]  # fmt: skip
 
 
-@settings(max_examples=25)
+@settings(max_examples=40, deadline=None)
 @given(
     fixed=st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=3, unique=True),
     joined=st.sampled_from([" + ", " * "]),
-    group=st.sampled_from(["g", "h", "g:h", "text:g"]),
+    group=st.sampled_from(["g", "h", "g:h", "text:g", "codes", "partly"]),
     slope=st.sampled_from(["1", "1 + x", "0 + flag"]),
 )
 def test_columns_of_any_type_come_back(tmp_path_factory, data, fixed, joined, group, slope):
@@ -269,6 +285,31 @@ def test_columns_of_any_type_come_back(tmp_path_factory, data, fixed, joined, gr
     np.testing.assert_allclose(quietly(again.predict, new), quietly(fit.predict, new), rtol=1e-5, atol=1e-7)
 
 
+@settings(max_examples=8, deadline=None)
+@given(fixed=st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=2, unique=True))
+def test_posteriors_over_columns_of_any_type_come_back(tmp_path_factory, data, fixed):
+    formula = f"y ~ {' + '.join(fixed)} + (1 | g)"
+    fit = quietly(mx.bayes, formula, data, seed=1, draws=20)
+    again = mx.load(fit.save(tmp_path_factory.mktemp("fit") / "fit.mfx"))
+    np.testing.assert_array_equal(again.design.X, fit.design.X)
+    assert again.design.fixed_names == fit.design.fixed_names
+    new = data.dropna().iloc[:4]
+    np.testing.assert_allclose(quietly(again.predict, new), quietly(fit.predict, new), rtol=1e-12)
+
+
+def test_what_cannot_be_saved_is_said_before_it_is_sampled(data, tmp_path):
+    whole = data.dropna()
+    options = {"env": {"double": lambda x: 2 * x}}
+    with pytest.warns(UnsavableWarning, match="'double' from env"):
+        fit = mx.bayes("y ~ double(x) + (1 | g)", whole, seed=1, draws=20, **options)
+    with pytest.raises(OptionError, match="'double' from env"):
+        fit.save(tmp_path / "fit.mfx")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        mx.bayes("y ~ x + codes + (1 | g)", whole, seed=1, draws=20)
+    assert not [one for one in heard if issubclass(one.category, UnsavableWarning)]
+
+
 def test_functions_have_no_place_in_a_file(data, tmp_path):
     fit = mx.lmer("y ~ double(x) + (1 | g)", data, env={"double": lambda x: 2 * x})
     with pytest.raises(OptionError, match="'double' from env"):
@@ -281,7 +322,7 @@ def small(data, kind):
     whole = data.dropna().assign(vi=0.3)
     return {
         "posterior": lambda: mx.bayes("y ~ x + (1 | g)", whole, seed=1, draws=40),
-        "lmer": lambda: mx.lmer("y ~ x + (1 | g)", whole),
+        "lmer": lambda: mx.lmer("y ~ x + codes + days + (1 | g)", whole),
         "glmer": lambda: mx.glmer("b ~ x + (1 | g)", whole, "bernoulli", priors="default"),
         "glmer_zi": lambda: mx.glmer(
             "m ~ x + (1 | g)", whole.assign(m=whole["m"] * (whole["x"] > -0.5)), "poisson", zi="~ 1"

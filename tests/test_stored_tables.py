@@ -113,6 +113,18 @@ def test_other_objects_are_refused_in_words(values):
         table_bytes(pd.DataFrame({"x": values}))
 
 
+def test_labels_come_back_and_other_attributes_are_left():
+    frame = pd.DataFrame({"x": [1.0]})
+    frame.attrs = {
+        "measure": "SMD",
+        "variable_labels": {"x": "Years of schooling"},
+        "notes": ["a"],
+        "level": 0.9,
+        1: "b",
+    }
+    assert read_frame(table_bytes(frame)).attrs == {"measure": "SMD", "variable_labels": {"x": "Years of schooling"}}
+
+
 def test_names_stand_once_and_are_text():
     for frame in (pd.DataFrame([[1, 2]], columns=["a", "a"]), pd.DataFrame({1: [2]})):
         with pytest.raises(TypeError, match="names of their own"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
@@ -13,7 +14,16 @@ from mixedfx.bayes.model_design import model_design
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.bayes.propriety import check_proper
 from mixedfx.bayes.unseen_response import read_once, resolve_without_response, standing_in, without_response
-from mixedfx.errors import ImportanceError, ImproperPosteriorError, OptionError, check_count, check_seed
+from mixedfx.design.saved import refusal
+from mixedfx.errors import (
+    ImportanceError,
+    ImproperPosteriorError,
+    OptionError,
+    UnsavableWarning,
+    check_count,
+    check_seed,
+    outside,
+)
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.inference.prior_scales import scales_of
@@ -184,6 +194,8 @@ def bayes(
         Draws that should not be used as they are; says what was seen and what to do. Each concern has a class of its
         own: ImportanceWarning, DivergenceWarning, RHatWarning, EffectiveSizeWarning, EnergyWarning, TreedepthWarning,
         ApproximationWarning.
+    UnsavableWarning
+        Before anything is sampled: what `PosteriorFit.save` would refuse, such as functions in `env`.
 
     Examples
     --------
@@ -209,6 +221,9 @@ def bayes(
     if warmup is not None:
         check_count("warmup", warmup, 0)
     seed = _seed(seed)
+    unsavable = refusal(design)
+    if unsavable:
+        warnings.warn(f"fit.save will refuse this fit: {unsavable}.", UnsavableWarning, stacklevel=outside())
 
     def draw(choice: Choice) -> PosteriorFit:
         own = {name: value for name, value in given.items() if name in choice.sampler.options}
@@ -219,10 +234,10 @@ def bayes(
 
     try:
         fit = draw(choice)
-    except ImportanceError as refusal:
+    except ImportanceError as refused:
         if engine != "auto":
             raise
-        fit = draw(instead(refusal, design, family, resolved, given))
+        fit = draw(instead(refused, design, family, resolved, given))
     diagnose.warn(fit)
     return fit
 

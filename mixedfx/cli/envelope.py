@@ -5,7 +5,7 @@
 ===== ==============================================================================================
     0 done
     1 unexpected error: a defect of mixedfx; ``MIXEDFX_DEBUG=1`` shows the traceback
-    2 bad input: options, files, formula, data, or a question the fit cannot answer
+    2 bad input: options, files, formula, data, or a question the fit cannot answer; output that cannot be written
   130 interrupted from the keyboard (128 + SIGINT)
   141 the reader of the output went away, as ``| head`` does (128 + SIGPIPE); nothing is said
 ===== ==============================================================================================
@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -29,6 +30,7 @@ BAD_INPUT = 2
 UNEXPECTED = 1
 INTERRUPTED = 130
 CLOSED_PIPE = 141
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # what a disk says of standard output
 
 
 def guarded(command: Callable[[], Any]) -> int:
@@ -60,6 +62,10 @@ def guarded(command: Callable[[], Any]) -> int:
         print(f"mixedfx: {brief(error)}", file=sys.stderr)
         return BAD_INPUT
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            _close_quietly()
+            print(f"mixedfx: the output cannot be written ({error.strerror})", file=sys.stderr)
+            return BAD_INPUT
         if (misuse := _misuse(error)) is not None:
             print(f"mixedfx: {misuse}", file=sys.stderr)
             return BAD_INPUT

@@ -245,7 +245,8 @@ def _with_plain_categories(values: pd.Series) -> pd.Series:
     categories = values.cat.categories
     if categories.dtype.kind == "f" and all(float(v).is_integer() and abs(v) < 2**53 for v in categories):
         return values.cat.rename_categories(categories.astype(np.int64))  # written as whole numbers wherever they stand
-    if categories.dtype != object and not isinstance(categories.dtype, pd.IntervalDtype | pd.PeriodDtype):
+    odd = isinstance(categories.dtype, pd.IntervalDtype | pd.PeriodDtype) or categories.dtype.kind in "mc"
+    if categories.dtype != object and not odd:
         return values
     if categories.inferred_type in ("string", "empty", "boolean"):
         return values

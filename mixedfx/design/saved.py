@@ -71,6 +71,36 @@ def saved_design(design: Design) -> tuple[dict[str, Any], dict[str, bytes]]:
     return _design_facts(design), members
 
 
+def refusal(design: Design) -> str:
+    """Why a design cannot be saved, before anything long is done with it; empty where it can.
+
+    Examples
+    --------
+    >>> import mixedfx as mx
+    >>> from mixedfx.design.saved import refusal
+    >>> star = mx.datasets.load("star")
+    >>> refusal(mx.design("math ~ small", star))
+    ''
+    >>> refusal(mx.design("math ~ half(small)", star, env={"half": lambda x: x / 2}))
+    "the formula uses 'half' from env, a function, which a file of data cannot hold"
+    """
+    if design.knows_errors and not design.formula.knows_errors:
+        return "V= is no part of the formula or the data, which a saved fit is built from anew"
+    try:
+        matrices = _matrices(design)
+        for name, value in design.spec.env.items():
+            if name not in matrices:
+                saved_constant(name, value)
+        for name, value in design.spec.contrasts.items():
+            saved_coding(name, value)
+        table_bytes(_frame(design).head(2))
+    except MixedfxError as error:
+        return error.message
+    except Exception as error:  # a type that files of data do not have
+        return " ".join(str(error).split())[:200]
+    return ""
+
+
 def rebuilt_design(
     formula: str, facts: Any, members: Mapping[str, bytes], kind: Family | None, writer: str
 ) -> Design:  # fmt: skip

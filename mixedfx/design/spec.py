@@ -259,6 +259,8 @@ class DesignSpec:
                 continue
             if name in values and now in ("text", "category") and name in self.levels:
                 given = as_levels(given, self.levels[name])
+                if was == "boolean" and isinstance(given.dtype, pd.CategoricalDtype):
+                    given = given.astype(object)
             elif name in values and now in ("text", "category") and was == "number" and name in self.terms.categories:
                 given = _numbers_written(given)
             if given is not column(frame, name):

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from mixedfx.design.design import Design
-from mixedfx.design.frame import column
+from mixedfx.design.frame import column, to_pandas
 from mixedfx.design.labels import level_label
 from mixedfx.effects.answer import cause_of, outcome_of, places_of
 from mixedfx.effects.effects import effects
@@ -128,6 +128,7 @@ def answers(
     asked = {"these groups": "fitted", "population of groups": "integrate"}
     if not fit.family.identity:
         asked["average group"] = "average"
+    newdata = None if newdata is None else to_pandas(newdata)  # once, for every answer
     common = {"newdata": newdata, "weights": weights, "level": level, "seed": seed}
     found: dict[str, Effects] = {}
     with warnings.catch_warnings():

@@ -52,8 +52,8 @@ def over_incomplete(
     if newdata is None or na == "raise":
         return ask(newdata, weights)
     given = opened(newdata)
-    if not isinstance(given, pd.DataFrame) and hasattr(given, "collect"):
-        newdata = given = design.spec.fetch(newdata, also=also)  # a lazy frame is asked once
+    if not isinstance(given, pd.DataFrame):
+        newdata = given = design.spec.fetch(given, also=also)  # a lazy frame is asked once, a reader has its rows once
     frame = design.spec.fetch(given, also=also)
     masks = missing(frame)
     if not masks:

@@ -198,3 +198,12 @@ def test_progress_is_for_terminals_only():
     assert process.returncode == 0
     assert "fitting the model" in said
     assert shown.decode() == piped.stdout
+
+
+def test_a_full_disk_behind_standard_output_is_one_line():
+    """``mixedfx fit ... > file`` where the disk is full; /dev/full is such a disk."""
+    command = [sys.executable, "-m", "mixedfx", "datasets"]
+    with open("/dev/full", "w") as full:
+        found = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert found.returncode == 2
+    assert found.stderr == "mixedfx: the output cannot be written (No space left on device)\n"

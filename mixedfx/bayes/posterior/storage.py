@@ -25,7 +25,7 @@ from mixedfx.bayes.collapsed.collapsed import CollapsedPart
 from mixedfx.bayes.posterior.joint import JointDraws, Predictor
 from mixedfx.bayes.posterior.posterior import Posterior
 from mixedfx.design.design import Design
-from mixedfx.design.saved import rebuilt_design, saved_design
+from mixedfx.design.saved import rebuilt_design, refusal, saved_design
 from mixedfx.errors import DataError, ModelError
 from mixedfx.families.family import Family
 from mixedfx.priors import plain_values
@@ -59,7 +59,7 @@ def save(posterior: Posterior, path: str | Path) -> Path:
 
     if posterior.design.knows_errors and not posterior.design.formula.knows_errors:
         raise ModelError(
-            "V= is no part of the formula or the data, which a saved fit is built from anew",
+            refusal(posterior.design),
             hint="Fit y | se(s) ~ ... where errors are independent; else save what you need of the draws.",
         )
     arrays = _arrays(posterior)

@@ -75,8 +75,14 @@ class Checkpoint:
             predictions, terms = self.found[key] = make()
             if self.path is not None:
                 line = json.dumps([approach, cluster, predictions.tolist(), list(terms)])
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
+                try:
+                    with self.path.open("a", encoding="utf-8") as file:
+                        file.write(line + "\n")
+                except OSError as error:
+                    raise DataError(
+                        f"checkpoint={str(self.path)!r} cannot be written ({error.strerror})",
+                        hint="What it holds stays; the same call goes on from there.",
+                    ) from error
         return self.found[key]
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.design.frame import kind, to_pandas
+from mixedfx.design.frame import to_pandas
 from mixedfx.errors import (
     FewClustersWarning,
     MissingModeratorsWarning,
@@ -255,7 +255,7 @@ class _Path:
         names = columns_of(parse_formula(f"y ~ {written}"), [str(name) for name in frame.columns])
         names = [name for name in names if name in frame.columns]
         if self.cluster in frame.columns:
-            levels = {name: frame[name] for name in names if kind(frame[name]) in ("text", "category")}
+            levels = {name: frame[name] for name in names if not pd.api.types.is_numeric_dtype(frame[name])}
             refuse_own_levels(levels, frame[self.cluster], "cluster")
         counts = {name: int(frame[name].isna().sum()) for name in names}
         if any(counts.values()):

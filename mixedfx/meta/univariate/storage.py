@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.archive import Numbers, fits, numbers, plain, require, write_archive
+from mixedfx.design.frame import to_pandas
+from mixedfx.design.labels import variable_labels
 from mixedfx.design.saved import DATA, row_index, row_labels, saved_coding, saved_constant
 from mixedfx.errors import DataError, MixedfxError, MixedfxWarning, OptionError
 from mixedfx.meta.univariate.call import RmaCall
@@ -102,8 +104,8 @@ def estimates_again(head: Mapping[str, Any], members: Mapping[str, bytes]) -> Es
         if isinstance(given[name], list):
             arguments[name] = numbers(given[name], len(frame))
     if given["contrasts"] is not None:
-        coded = {n: v if isinstance(v, str) else np.array(v, dtype=float) for n, v in given["contrasts"].items()}
-        arguments["contrasts"] = coded
+        matrices = {n: v if isinstance(v, str) else np.array(v, dtype=float) for n, v in given["contrasts"].items()}
+        arguments["contrasts"] = matrices
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MixedfxWarning)  # said when the model was fitted
@@ -162,16 +164,18 @@ def _sums(data: Estimates) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def _storable(frame: pd.DataFrame, data: Estimates) -> pd.DataFrame:
     """The columns that a table can hold; those that the fit reads have to be among them."""
-    kept = []
-    for position in range(frame.shape[1]):
-        one = frame.iloc[:, [position]]
-        try:
-            table_bytes(one)
-        except (TypeError, ValueError):
+    kept = {}
+    for position, name in enumerate(frame.columns):
+        if not isinstance(name, str) or list(frame.columns).count(name) > 1:
             continue
-        if list(frame.columns).count(frame.columns[position]) == 1 and isinstance(frame.columns[position], str):
-            kept.append(position)
-    out = frame.iloc[:, kept]
+        try:
+            one = to_pandas(frame.iloc[:, [position]])
+            table_bytes(one)
+        except (TypeError, ValueError, DataError):
+            continue
+        kept[name] = one[name]
+    out = pd.DataFrame(kept, index=pd.RangeIndex(len(frame)))
+    out.attrs = {n: v for n, v in frame.attrs.items() if isinstance(v, str)} | variable_labels(frame, list(kept))
     lost = set(map(str, data.design.frame.columns)) - set(out.columns) - {data.design.spec.given_offset}
     lost |= {name for name in (getattr(data.call, n) for n in ARRAYS) if isinstance(name, str) and name not in out}
     if lost:
