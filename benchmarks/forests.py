@@ -6,7 +6,7 @@
 
 All on `mixedfx.datasets.simulate_review`: 1,109 effects of 191 studies, 43 moderators. `speed` grows 500 trees with
 permutation importance by `mixedfx.metaforest`, and 500 by `RandomForestRegressor` followed by scikit-learn's generic
-`permutation_importance` (five repetitions, its default, and one), in turn; scikit-learn's are not out of bag and know
+`permutation_importance` (one repetition, and once five, its default), in turn; scikit-learn's are not out of bag and know
 no clusters. `once` and `nested` are `mixedfx.explained_heterogeneity` with both approaches.
 """
 
@@ -50,7 +50,7 @@ def speed(repeats):
         peer = RandomForestRegressor(500, max_features="sqrt", min_samples_split=6, n_jobs=JOBS, random_state=seed)
         with timed(f"scikit-learn, fit, {JOBS} threads", found):
             peer.fit(X, y)
-        for again in (1, 5):
+        for again in (1, 5) if seed == 0 else (1,):
             with timed(f"scikit-learn, importance, n_repeats={again}", found):
                 permutation_importance(peer, X, y, n_repeats=again, random_state=seed)
     for name, values in found.items():
@@ -61,8 +61,8 @@ def speed(repeats):
     mine = np.array(found[f"metaforest, {JOBS} threads"])
     fit = np.array(found[f"scikit-learn, fit, {JOBS} threads"])
     for again in (1, 5):
-        both = fit + np.array(found[f"scikit-learn, importance, n_repeats={again}"])
-        cpu, wall = (both / mine).T
+        own = np.array(found[f"scikit-learn, importance, n_repeats={again}"])
+        cpu, wall = ((fit[: len(own)] + own) / mine[: len(own)]).T
         print(
             f"ratio, n_repeats={again}: CPU {np.median(cpu):.1f} (smallest {cpu.min():.1f}), wall {np.median(wall):.1f}"
         )
