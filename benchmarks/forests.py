@@ -6,8 +6,8 @@
 
 All on `mixedfx.datasets.simulate_review`: 1,109 effects of 191 studies, 43 moderators. `speed` grows 500 trees with
 permutation importance by `mixedfx.metaforest`, and 500 by `RandomForestRegressor` followed by scikit-learn's generic
-`permutation_importance` (one repetition, and once five, its default), in turn; scikit-learn's are not out of bag and know
-no clusters. `once` and `nested` are `mixedfx.explained_heterogeneity` with both approaches.
+`permutation_importance` (one repetition, and once five, its default), in turn; scikit-learn's are not out of bag and
+know no clusters. `once` and `nested` are `mixedfx.explained_heterogeneity` with both approaches.
 """
 
 import sys
