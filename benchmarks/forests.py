@@ -1,8 +1,8 @@
 """Forests of effect sizes: time beside scikit-learn's, and of the comparison that leaves out every study.
 
     python benchmarks/forests.py speed [REPEATS]
-    python benchmarks/forests.py once
-    python benchmarks/forests.py nested [FOLDS]
+    python benchmarks/forests.py once [PRESELECTIONS]
+    python benchmarks/forests.py nested PRESELECTIONS FOLDS
 
 All on `mixedfx.datasets.simulate_review`: 1,109 effects of 191 studies, 43 moderators. `speed` grows 500 trees with
 permutation importance by `mixedfx.metaforest`, and 500 by `RandomForestRegressor` followed by scikit-learn's generic
@@ -72,18 +72,23 @@ def compared(selection, folds, repeats):
     review, _ = mx.datasets.simulate_review(seed=1)
     blocks = {name: list(part) for name, part in BLOCKS.items()}
     found = {}
+    forest = mx.metaforest(FORMULA, review, cluster="study", importance=False, seed=1, n_jobs=JOBS)
+    with timed("one preselection", found):
+        forest.preselect(1)
     with timed(selection, found):
         answer = mx.explained_heterogeneity(
             f"{FORMULA} + (1 | study/esid)", review, cluster="study", selection=selection, blocks=blocks,
             always="methods", forest={"n_jobs": JOBS}, preselect={"repeats": repeats}, folds=folds, seed=1,
         )  # fmt: skip
     print(answer.table.to_string())
-    cpu, wall = found[selection][0]
-    print(f"{selection}, {folds or 191} parts, {repeats} repeats: CPU {cpu:.0f} s, wall {wall:.0f} s")
+    for name, values in found.items():
+        cpu, wall = values[0]
+        print(f"{name}, {folds or 191} parts, {repeats} preselections: CPU {cpu:.0f} s, wall {wall:.0f} s")
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "speed":
         speed(int(sys.argv[2]) if len(sys.argv) > 2 else 5)
     else:
-        compared(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None, 100 if sys.argv[1] == "once" else 10)
+        repeats, folds = [*map(int, sys.argv[2:]), None, None][:2]
+        compared(sys.argv[1], folds, repeats or 100)
