@@ -173,6 +173,7 @@ ASKING = {
     "bayes.epred": lambda fits, f: fits["binomial"].epred(f),
     "bayes.design_for": lambda fits, f: fits["binomial"].design_for(f).random.toarray(),
     "binomial.predict, predictive": lambda fits, f: fits["binomial"].predict(f, kind="predictive"),
+    "answers": lambda fits, f: mx.answers(fits["lmer"], "z", f).table["estimate"],
     "effects": lambda fits, f: numbers(mx.effects(fits["lmer"], "z", by="dose", newdata=f)),
     "effects, weights": lambda fits, f: numbers(mx.effects(fits["lmer"], "z", by=["dose"], newdata=f, weights="N")),
     "effects, trials": lambda fits, f: numbers(mx.effects(fits["binomial"], "z", by="g", newdata=f)),

@@ -70,6 +70,10 @@ class TestLeftOut:
         null = mx.rma_mv("yi ~ 1 + (1 | study/esid)", frame)
         r2 = 1 - super_model.components["estimate"].sum() / null.components["estimate"].sum()
         assert found.table["r2"].iloc[0] == pytest.approx(r2, rel=1e-6)
+        parts = found.components[found.components["approach"] == "regression"]
+        assert parts["group"].tolist() == null.components["group"].tolist()
+        np.testing.assert_allclose(parts["null"], null.components["estimate"], atol=1e-10)
+        np.testing.assert_allclose(parts["super"], super_model.components["estimate"], atol=1e-10)
         assert 0.1 < r2 < 1.0
 
     def test_noise_may_have_a_negative_share_and_it_is_shown(self):

@@ -9,7 +9,8 @@ Nothing keeps R2 from being negative: predictions of studies that were left out 
 what this number is there to show. A slope of the super moderator below one says that predictions differ too much; one
 below zero, that they point the wrong way: then even a positive R2 explains nothing. R2 is a noisy number where studies
 are few, and hard on predictions that are right within studies: the slope, which estimates within studies decide, then
-carries the noise between studies with it, and adds to the variance there. The squared error (`mse`) stands beside it.
+carries the noise between studies with it, and adds to the variance there. The components by level (`components`) and
+the squared error (`mse`) stand beside it.
 
 The same clusters are left out for the meta-regression and for the forest, so that the two R2 compare the models alone.
 Where moderators are selected on all data first (``selection="once"``), the studies left out have had their say in the
@@ -23,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,9 @@ class ExplainedHeterogeneity(Shown):
     table
         approach, r2, conf_low, conf_high (NaN without bootstrap), slope and std_error of the super moderator, mse,
         moderators (their number; mean over clusters where they are selected anew), r2_in_sample (regression).
+    components
+        approach, group, term, and the variance component without (null) and with (super) the predictions: from which
+        level they take variance away, and to which they add.
     predictions
         A row for each estimate: cluster, yi, and the prediction of each approach.
     kept
@@ -83,6 +87,7 @@ class ExplainedHeterogeneity(Shown):
     """
 
     table: pd.DataFrame
+    components: pd.DataFrame
     predictions: pd.DataFrame
     kept: dict[str, pd.Series]
     selection: Selection
@@ -112,7 +117,8 @@ class ExplainedHeterogeneity(Shown):
              ("Selection", words[self.selection]), *notes)
         )  # fmt: skip
         shown = self.table.drop(columns=[c for c in self.table.columns if bool(self.table[c].isna().all())])
-        return SummaryContent("Heterogeneity explained out of sample", (frame_table(shown, "By approach"), facts))
+        blocks = (frame_table(shown, "By approach"), frame_table(self.components, "Variance components"), facts)
+        return SummaryContent("Heterogeneity explained out of sample", blocks)
 
 
 def explained_heterogeneity(
@@ -269,22 +275,37 @@ def _quiet() -> warnings.catch_warnings:  # pyright: ignore[reportMissingTypeArg
     return warnings.catch_warnings(action="ignore", category=MixedfxWarning)
 
 
-def _variance(fit: RmaMvFit) -> float:
-    """Sum of the variance components."""
+def _variances(fit: RmaMvFit) -> pd.DataFrame:
+    """The variance components: group, term, estimate."""
     table = fit.components
-    return float(table.loc[table["term"].str.match("sigma2|tau2"), "estimate"].sum())
+    return table.loc[table["term"].str.match("sigma2|tau2"), ["group", "term", "estimate"]].reset_index(drop=True)
 
 
-def _super(task: Task, frame: pd.DataFrame, predictions: NDArray[np.float64]) -> tuple[float, float, float]:
-    """R2, slope, and its standard error, of the predictions as the only moderator."""
-    frame = frame.assign(**{PREDICTION: predictions})
-    null = _variance(task.regression(frame, ()))
+def _share(before: pd.DataFrame, after: pd.DataFrame) -> float:
+    """1 - sum of the components after / before."""
+    null = float(before["estimate"].sum())
+    return 1.0 - float(after["estimate"].sum()) / null if null > 0.0 else np.nan
+
+
+class _Super(NamedTuple):
+    """R2, slope, its standard error, and the components without and with the predictions."""
+
+    r2: float
+    slope: float
+    std_error: float
+    null: pd.DataFrame
+    with_predictions: pd.DataFrame
+
+
+def _super(task: Task, frame: pd.DataFrame, predictions: NDArray[np.float64]) -> _Super:
+    """The predictions as the only moderator."""
+    null = _variances(task.regression(frame, ()))
     if np.ptp(predictions) == 0.0:
-        return 0.0, np.nan, np.nan
-    fit = task.regression(frame, (PREDICTION,))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r2 = 1.0 - _variance(fit) / null if null > 0.0 else np.nan
-    return r2, float(fit.beta[1]), float(np.sqrt(fit.covariance[1, 1]))
+        return _Super(0.0, np.nan, np.nan, null, null)
+    fit = task.regression(frame.assign(**{PREDICTION: predictions}), (PREDICTION,))
+    found = _variances(fit)
+    with np.errstate(invalid="ignore"):
+        return _Super(_share(null, found), float(fit.beta[1]), float(np.sqrt(fit.covariance[1, 1])), null, found)
 
 
 def _answer(
@@ -293,16 +314,17 @@ def _answer(
 ) -> ExplainedHeterogeneity:  # fmt: skip
     response = str(task.formula.response)
     y = task.frame[response.strip("`")].to_numpy(dtype=np.float64) if response.strip("`") in task.frame else np.nan
-    rows, shares = [], {}
+    rows, shares, parts = [], {}, []
     with _quiet():
         for approach, predictions in found.items():
-            r2, slope, se = _super(task, task.frame, predictions)
+            r2, slope, se, null, found_components = _super(task, task.frame, predictions)
+            parts.append(null.rename(columns={"estimate": "null"}).assign(super=found_components["estimate"]))
+            parts[-1].insert(0, "approach", approach)
             low, high = _interval(task, predictions, bootstrap, level, seed)
             inside = np.nan
             if approach == "regression" and task.selection == "none":
-                null = _variance(task.regression(task.frame, ()))
                 whole = task.regression(task.filled(task.frame, task.frame), task.moderators())
-                inside = 1.0 - _variance(whole) / null if null > 0 else np.nan
+                inside = _share(null, _variances(whole))
             number = float(np.mean([len(terms) for terms in chosen[approach]]))
             mse = float(np.mean((y - predictions) ** 2))
             rows.append((approach, r2, low, high, slope, se, mse, number, inside))
@@ -313,7 +335,8 @@ def _answer(
     columns = ["approach", "r2", "conf_low", "conf_high", "slope", "std_error", "mse", "moderators", "r2_in_sample"]
     predictions = pd.DataFrame({task.cluster: task.frame[task.cluster], "yi": y, **found})
     return ExplainedHeterogeneity(
-        pd.DataFrame(rows, columns=columns), predictions, shares, task.selection, task.cluster, level, task.dropped
+        pd.DataFrame(rows, columns=columns), pd.concat(parts, ignore_index=True), predictions, shares,
+        task.selection, task.cluster, level, task.dropped,
     )  # fmt: skip
 
 
@@ -334,7 +357,7 @@ def _interval(
         copies = np.repeat(np.arange(len(drawn)), [len(r) for r in drawn])
         frame[task.cluster] = copies  # a cluster that is drawn twice is two clusters
         try:
-            out.append(_super(task, frame, predictions[at])[0])
+            out.append(_super(task, frame, predictions[at]).r2)
         except (ModelError, OptionError, np.linalg.LinAlgError):
             continue
     if len(out) < 2:
