@@ -206,6 +206,10 @@ class Likelihood:
         """Whether a part of the linear predictors has run so far that it adds nothing to any row."""
         return False
 
+    def within(self, eta: Vector) -> Vector:
+        """(n,) linear predictors from which a search can begin where a part of them had vanished."""
+        return eta
+
     def limits(self, phi: Vector) -> dict[str, str]:
         """Which they are, each with what is said of it."""
         values = self.auxiliary(phi)

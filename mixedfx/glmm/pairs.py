@@ -36,6 +36,7 @@ Index = NDArray[np.intp]
 
 MARK = "zi__"  # begins the names of what the second predictor has
 NEVER = 0.01  # expected number of zeros besides those of the counts that is none
+FARTHEST = 2.5  # logit of a zero at which a search begins
 COPIES = 3  # rows of the engine for each row of the data
 
 
@@ -161,6 +162,11 @@ class PairLikelihood(Likelihood):
         zeta = float(np.log(share / (1.0 - share)))
         one = np.ones(len(self.y))
         return self.placed(eta * one, zeta * one, (eta + zeta) * one)
+
+    def within(self, eta: Vector) -> Vector:
+        """(3 n,) linear predictors with logits of zeros no farther out than `FARTHEST`, where they are not flat."""
+        at, zeta = eta[self.places[0]], np.clip(eta[self.places[1]], -FARTHEST, FARTHEST)
+        return self.placed(at, zeta, at + zeta)
 
     def start(self) -> tuple[Vector, float, Vector]:  # type: ignore[override]
         """(3 n,) linear predictors, a standard deviation of these to begin with, and phi."""

@@ -19,7 +19,7 @@ from mixedfx.design.design import Design
 from mixedfx.errors import ModelError, check_count, check_seed
 from mixedfx.glmm.batch import can_batch
 from mixedfx.glmm.penalised import refuse_penalised
-from mixedfx.glmm.refits import many, off_boundary, with_design, with_new_response, with_response
+from mixedfx.glmm.refits import begin, many, with_design, with_new_response, with_response
 from mixedfx.glmm.rows import simulate_responses
 from mixedfx.glmm.solve import GlmmSolution, solve_model
 from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
@@ -117,8 +117,8 @@ def _above(large: GlmmSolution, below: GlmmSolution, y: Vector) -> GlmmSolution:
     """The larger model, its covariance from the fit, the rest from the smaller model's estimates where it has it."""
     y = np.tile(y, len(large.design.y) // len(y))  # a stacked design has copies of the rows
     model = with_response(large.model, replace(large.design, y=y))
-    gamma, par, _ = model.split(large.psi)
+    gamma, par, _ = model.split(begin(model, large))
     under, _, phi = below.model.split(below.psi)
     if below.design.fixed_names == large.design.fixed_names:
         gamma = under
-    return solve_model(model, np.concatenate([gamma, off_boundary(model.problem, par), phi]), large.nAGQ)
+    return solve_model(model, np.concatenate([gamma, par, phi]), large.nAGQ)

@@ -94,12 +94,19 @@ def with_response(model: Model, design: Design) -> Model:
     return replace(model, design=design, likelihood=likelihood_of(design, model.family, model.rows.order))
 
 
+def begin(model: Model, solution: GlmmSolution) -> Vector:
+    """(d,) psi from which the model of another response is fitted: the estimate, off what it cannot leave."""
+    gamma, par, phi = model.split(solution.psi)
+    own = model.likelihood
+    if own.vanished(solution.evaluation.mode.eta):
+        gamma = (own.within(model.offset + model.Q @ gamma) - model.offset) @ model.Q / len(model.offset)
+    return np.concatenate([gamma, off_boundary(model.problem, par), phi])
+
+
 def with_new_response(design: Design, solution: GlmmSolution, y: Vector) -> GlmmSolution:
     """The same model for another response (n,), which the family must be able to have."""
     model = with_response(solution.model, replace(design, y=y))
-    gamma, par, phi = model.split(solution.psi)
-    start = np.concatenate([gamma, off_boundary(model.problem, par), phi])
-    return solve_model(model, start, solution.nAGQ)
+    return solve_model(model, begin(model, solution), solution.nAGQ)
 
 
 def with_design(design: Design, solution: GlmmSolution, theta: Vector | None) -> GlmmSolution:

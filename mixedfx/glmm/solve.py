@@ -40,6 +40,7 @@ Vector = NDArray[np.float64]
 
 SHARES = (1.0, 0.3, 0.1, 0.01)  # of the standard deviations to begin with, tried in turn
 HELD = 1e-12  # variance, as a share of the largest, of what is held
+AGAIN = 0.1  # the share with which it is tried once more where Laplace's approximation had no maximum
 ROUGH = 1e-3  # promised gain at which a coarser criterion is left
 NOT_DETERMINED = (
     "the likelihood is flat in some direction of the parameters, or has no maximum there: standard errors of the fixed "
@@ -283,6 +284,8 @@ def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl
     T, flat = model.problem.matrices(par), None
     for share in SHARES:  # smaller effects keep closer to the mean, where every link has densities, and modes are one
         smaller = par if share == 1.0 else model.problem.lower([share * one for one in T])
+        if flat is not None and share != AGAIN:
+            continue
         try:
             psi = np.concatenate([gamma, smaller, phi])
             solution = GlmmSolution(*_minimised(model, psi, nAGQ, control), nAGQ)

@@ -48,7 +48,6 @@ NAMES = {kind.name: name for name, kind in ZERO_INFLATED.items()}
 
 MOSTLY = 0.8  # of the zeros, the share that is besides those of the counts in the second start
 CALM = 2.0  # by which the logarithm of the family's parameter is moved towards Poisson counts there
-FARTHEST = 2.5  # logit of a zero at which the model with random terms begins
 SUSPECT = 8.0  # logit of a zero from which coefficients may be running off
 FLAT = 1e-3  # units of deviance by which the criterion must rise on the way of those that do not
 FAR = 4.0  # logits that a row is moved on that way
@@ -216,13 +215,12 @@ def _never(solution: GlmmSolution) -> bool:
 
 def _with_random(model: Model, plain: GlmmSolution) -> Vector:
     """(d,) psi at the estimates without random terms, logits of zeros no farther out than effects of groups move."""
-    own, psi, p = model.likelihood, starting_point(model), model.sizes[0]
+    psi, p = starting_point(model), model.sizes[0]
+    own, other = model.likelihood, plain.model.likelihood
     assert isinstance(own, PairLikelihood)
-    order = plain.model.likelihood
-    assert isinstance(order, PairLikelihood)
-    eta, zeta = order.pair(plain.evaluation.mode.eta)[0].T
-    zeta = np.clip(zeta, -FARTHEST, FARTHEST)
-    psi[:p] = (own.placed(eta, zeta, eta + zeta) - model.offset) @ model.Q / len(model.offset)
+    assert isinstance(other, PairLikelihood)
+    eta, zeta = other.pair(plain.evaluation.mode.eta)[0].T
+    psi[:p] = (own.within(own.placed(eta, zeta, eta + zeta)) - model.offset) @ model.Q / len(model.offset)
     psi[p + model.sizes[1] :] = plain.psi[p:]
     return psi
 

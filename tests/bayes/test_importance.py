@@ -295,13 +295,28 @@ def test_draws_of_the_prior_have_its_moments(small):
 
 
 # --- choice and refusal ----------------------------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def hard():
+def answers(sd):
     """150 persons who each answer three of 110 questions, of great variance: crossed effects that few rows inform."""
     rng = np.random.default_rng(13)
     p, i = np.repeat(np.arange(150), 3), rng.integers(0, 110, 450)
-    eta = 4.5 * rng.normal(size=150)[p] + 4.5 * rng.normal(size=110)[i]
+    eta = sd * rng.normal(size=150)[p] + sd * rng.normal(size=110)[i]
     return pd.DataFrame({"y": rng.binomial(1, special.expit(eta)), "p": p.astype(str), "i": i.astype(str)})
+
+
+@pytest.fixture(scope="module")
+def hard():
+    return answers(4.5)
+
+
+def test_a_model_that_its_forecast_lets_pass_is_refused_after_a_few_weights(monkeypatch):
+    """Variance 1.7 of 1.8, and 3 % of points effective: 1,500 weights tell what 48,000 would, in a hundred seconds."""
+
+    def weigh(*args):
+        raise AssertionError("many points are weighed")
+
+    monkeypatch.setattr(engine, "weigh", weigh)
+    with pytest.raises(ImportanceError, match=r"k-hat of the first 500 importance weights is \d\.\d\d, above 0\.7"):
+        mx.bayes("y ~ 1 + (1 | p) + (1 | i)", answers(3.5), "bernoulli", engine="importance", seed=1)
 
 
 def test_a_hard_model_refuses_itself_by_forecast(hard):

@@ -271,6 +271,9 @@ def test_no_zeros_besides_is_said():
     means = ours.mean_draws(data.iloc[:5])
     np.testing.assert_allclose(means.mean(axis=0), none.fitted.iloc[:5], rtol=0.02)
     assert ours.quantile_residuals(seed=1).std() == pytest.approx(1.0, abs=0.2)
+    other = np.where(rng.random(300) < 0.3, 0, data["y"])  # from where the likelihood is flat refits find back
+    anew = mx.glmer("other ~ x", data.assign(other=other), "poisson", zi="~ 1")
+    assert ours.refit(other).criterion == pytest.approx(anew.criterion, abs=1e-5)
 
 
 def test_separation_in_the_model_of_the_zeros_is_said():

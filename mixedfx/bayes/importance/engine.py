@@ -16,6 +16,10 @@ It is estimated from `PILOT` points around the mode, weighted as Laplace's appro
 and more points a level, and the rule is taken that promises most effective draws for its work, which grows as the
 passes over the rows while effective draws fall as exp(-V). Above `MOST_VARIANCE` no rule will do: the weights would
 rest on a few draws. The engine then refuses before it has drawn.
+
+**Trial.** The forecast knows nothing of how well the proposal of psi fits. Where adaptation ends with few effective
+points, so that many would have to be weighed, a few hundred are first, in the best way there is: if they fail by k-hat
+and by their effective share, the engine refuses then.
 """
 
 from __future__ import annotations
@@ -51,6 +55,7 @@ MOST_VARIANCE = 1.8  # above it the weights cannot be trusted, or too few points
 LEAST_SHARE = 0.05  # of effective points, below which chains are as good
 ROUNDS, ADAPTATION = 4, (400, 50)  # of adaptation; points in each, at least and for each coordinate
 MOST_HELD = 2**26  # effects of all weighted points that are kept, half a gigabyte
+TRIAL = (1000, 500)  # points before many are weighed that may be for nothing: for the proposal, and for k-hat
 FEWEST = 1000  # weighted points, however few draws are kept: k-hat needs a tail
 EXTRA = (1.25, 6.0)  # proposals for each draw kept, fewest and most
 
@@ -138,6 +143,14 @@ def sample(
     spent = modes.evaluations + expected.evaluations + adapted.evaluations
     wanted = max(FEWEST, int(np.ceil(draws * np.clip(1.1 / max(adapted.share, 1e-3), *EXTRA))))
     n, proposal = max(settings.proposals or wanted, draws), adapted.proposal
+    if adapted.share < LEAST_SHARE and n > sum(TRIAL):
+        tried = trial(target, proposal, start, expected.rule, rng)
+        spent += sum(TRIAL)
+        if tried.k_hat > settings.k_hat and tried.share < LEAST_SHARE:
+            raise _refusal(
+                f"k-hat of the first {TRIAL[1]} importance weights is {tried.k_hat:.2f}, above {settings.k_hat:g}, and "
+                f"{tried.share:.0%} of them are effective, less than {LEAST_SHARE:.0%}"
+            )
     found, rule, more = weigh(target, proposal, start, expected.rule, n, rng, report, settings.k_hat)
     if found.k_hat <= settings.k_hat and found.share >= LEAST_SHARE:
         return _kept(target, found, draws, replace(expected, rule=rule), modes, start, spent + more, begin, rng)
@@ -239,6 +252,24 @@ def _weighted(
     log_ratios = density - proposal.log_density(psi)
     weights, k_hat = smooth(log_ratios)
     return _Weighted(psi, blocks, log_ratios, weights, k_hat)
+
+
+def trial(
+    target: GlmmTarget, proposal: MixtureProposal, start: Point, rule: Rule, rng: np.random.Generator
+) -> _Weighted:  # fmt: skip
+    """A few points by the best that `weigh` can do: a proposal refitted to others, four times the points for a level.
+
+    Effective shares of few points are too large where tails are heavy, and k-hat has a standard error of a quarter: a
+    model that fails both here fails with many points.
+    """
+    first = _weighted(target, proposal, start, rule, TRIAL[0], rng, _silent)
+    return _weighted(
+        target, proposal.refit(first.psi, first.weights), start, Rule(4 * rule.pairs), TRIAL[1], rng, _silent
+    )
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Nobody is told of a trial."""
 
 
 def weigh(
