@@ -261,7 +261,9 @@ class _Race:
         parameters = sorted(
             table.columns.difference(measured), key=lambda name: (parts.index(name.partition("__")[0]), name)
         )
-        return Tuned(table[[*parameters, *measured]], self.fits[left[0]], self.judge.loss, self.asked[left[0]])
+        return Tuned(
+            table.reindex(columns=[*parameters, *measured]), self.fits[left[0]], self.judge.loss, self.asked[left[0]]
+        )
 
 
 def _by_rounds(

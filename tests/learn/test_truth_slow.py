@@ -94,7 +94,7 @@ def test_effects_are_almost_as_near_the_truth_as_variances_allow(results, method
 def test_effects_of_ethnicities_are_nearer_the_truth_than_those_of_default_learners(results, method):
     """At most .6 of the mean errors of R-, T- and X-learners with LightGBM as it comes, on the first data sets.
 
-    Over 20 of them pooled scores have .55, .61 and .62, where who knows the variances has .53, .59 and .60.
+    Over 20 of them pooled scores have .56, .62 and .63, where who knows the variances has .53, .60 and .60.
     """
     own = results.query("seed < @LEARNT and not wide and by == @KIND").groupby("method")["rmse"].mean()
     assert (own[method] <= 0.6 * own[["R", "T", "X"]]).all(), own.to_dict()
