@@ -67,7 +67,7 @@ def forest(
         Column whose values share a line and differ in colour and marker; `contrast` where it has several values.
     group
         Whether the first of several label columns is a heading above its lines; True where it repeats, if None. Rows
-        of several margins stand under the name of their margin, unless False.
+        of several margins stand under the name of their margin, if None.
     order
         ``"table"``: as in the table. ``"estimate"``, ``"n"``: largest first (within a heading).
     sort
@@ -116,7 +116,7 @@ def forest(
     folds = max(text.count("\n") + 1 for text in texts)
     step = max(LINE, 0.14 * len(series), 0.13 * folds + 0.04)
     if dense:
-        step = max(DENSE_LINE, 0.075 * len(series), 0.095 * folds + 0.02)
+        step = max(DENSE_LINE, 0.075 * len(series), 0.12 * folds + 0.01)
     own = ax is None
     if ax is None:
         height = step * len(lines) + 0.62 + 0.2 * (title is not None)
@@ -193,7 +193,7 @@ def _lines(table: pd.DataFrame, names: list[str], colour: str | None, group: boo
         blocks.sort(key=lambda r: -values[list(r)].max())
     elif order != "table":
         raise DataError(f"order={order!r} is not known", hint="Use 'table', 'estimate' or 'n'.")
-    if "margin" in table.columns and group is not False and table["margin"].nunique() > 1:
+    if "margin" in table.columns and group is None and table["margin"].nunique() > 1:
         margin = table["margin"].astype(str).to_numpy()
         lines = []
         for name in dict.fromkeys(margin):

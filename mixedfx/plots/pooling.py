@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import DataError
-from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, align_left, fold, new_axes, plain
+from mixedfx.plots.style import COLOURS, COLUMN, FONT, GREY, LINE_OF_TEXT, align_left, fold, new_axes, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,9 @@ def pooling_arrows(
     """
     _refuse_empty(table)
     table = table.sort_values("n", ascending=False, kind="stable")
-    axes = new_axes(width, LINE * len(table) + 0.75) if ax is None else ax
+    labels = [fold(f"{label} ({n:,.0f})", CHARACTERS) for label, n in zip(table["label"], table["n"], strict=True)]
+    line = max(LINE, LINE_OF_TEXT * max(label.count("\n") + 1 for label in labels) + 0.03)  # no label covers another
+    axes = new_axes(width, line * len(table) + 0.75) if ax is None else ax
     place = np.arange(len(table))[::-1]
     raw, pooled, se = (table[c].to_numpy(dtype=float) for c in ("raw", "pooled", "raw_se"))
     axes.errorbar(raw, place, xerr=se, fmt="none", ecolor="#bdbdbd", elinewidth=1.0, zorder=1)
@@ -70,7 +72,6 @@ def pooling_arrows(
     if overall is not None:
         axes.axvline(overall, color=COLOURS[1], linewidth=1.0, linestyle=(0, (4, 3)), label="overall", zorder=0)
     plain(axes)
-    labels = [fold(f"{label} ({n:,.0f})", CHARACTERS) for label, n in zip(table["label"], table["n"], strict=True)]
     axes.set_yticks(place, labels)
     axes.set_ylim(-0.7, len(table) - 0.3)
     axes.set_xlabel(xlabel, fontsize=FONT - 1)

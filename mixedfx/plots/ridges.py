@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import DataError
 from mixedfx.plots.predictive import density
-from mixedfx.plots.style import COLOURS, COLUMN, FAINT, FONT, GREY, align_left, fold, fold_to_axes, new_axes, plain
+from mixedfx.plots.style import (
+    COLOURS,
+    COLUMN,
+    FAINT,
+    FONT,
+    GREY,
+    LINE_OF_TEXT,
+    align_left,
+    fold,
+    fold_to_axes,
+    new_axes,
+    plain,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +86,9 @@ def ridgelines(
         draws = draws.iloc[:, np.argsort(-draws.to_numpy(dtype=float).mean(axis=0), kind="stable")]
     values = draws.to_numpy(dtype=float)
     s = values.shape[1]
-    axes = new_axes(width, LINE * (s + OVERLAP) + 0.69 + 0.2 * (title is not None)) if ax is None else ax
+    names = [fold(str(c), CHARACTERS) for c in draws.columns]
+    line = max(LINE, LINE_OF_TEXT * max(name.count("\n") + 1 for name in names) + 0.03)  # no label covers another
+    axes = new_axes(width, line * (s + OVERLAP) + 0.69 + 0.2 * (title is not None)) if ax is None else ax
     low, high = np.quantile(values, TAILS, axis=0)
     room = 0.05 * float(high.max() - low.min()) or 1.0
     grid = np.linspace(low.min() - room, high.max() + room, POINTS)
@@ -93,7 +107,7 @@ def ridgelines(
     if null is not None:
         axes.axvline(null, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=2 * s + 3)
     plain(axes)
-    axes.set_yticks(np.arange(s - 1, -1, -1), [fold(str(c), CHARACTERS) for c in draws.columns])
+    axes.set_yticks(np.arange(s - 1, -1, -1), names)
     axes.set_ylim(-0.25, s - 1 + OVERLAP + 0.15)
     axes.set_xlabel(f"{xlabel}\n({100 * level:g} % shaded, median marked)", fontsize=FONT - 1)
     if title:

