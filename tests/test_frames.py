@@ -165,6 +165,8 @@ ASKING = {
     "lmer.design_for": lambda fits, f: fits["lmer"].design_for(f).fixed,
     "rma.predict": lambda fits, f: fits["rma"].predict(f),
     "rma.design_for": lambda fits, f: fits["rma"].design_for(f).fixed,
+    "lmer.simulate": lambda fits, f: fits["lmer"].simulate(2, seed=1, newdata=f, weights="w"),
+    "bayes.simulate": lambda fits, f: fits["bayes"].simulate(2, seed=1, newdata=f, weights="w"),
     "lmer.update": lambda fits, f: fits["lmer"].update(data=f).fixef,
     "bayes.predict": lambda fits, f: fits["bayes"].predict(f),
     "bayes.predict, predictive": lambda fits, f: fits["bayes"].predict(f, kind="predictive"),
@@ -236,7 +238,8 @@ def takers(subject):
     for name, value in inspect.getmembers(subject, callable):
         if not name.startswith("_") and not inspect.isclass(value):
             try:
-                parameters = set(inspect.signature(value).parameters)
+                given = inspect.signature(value).parameters.values()
+                parameters = {one.name for one in given if one.annotation not in (str, "str")}  # a name of data is none
             except ValueError:  # of a class written in C
                 continue
             if parameters & {"data", "newdata", "cells"}:

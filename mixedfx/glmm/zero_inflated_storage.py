@@ -39,7 +39,6 @@ def save(both: Both, solution: GlmmSolution, path: str | Path) -> Path:
     facts, members = saved_design(both.count)
     zero_facts, zero_members = saved_design(both.zero)
     head = {
-        "format": 1,
         "kind": "glmer_zi",
         "mixedfx": version("mixedfx"),
         "family": solution.model.family.name,
