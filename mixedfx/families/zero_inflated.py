@@ -122,16 +122,14 @@ class ZeroInflated(Family):
         l1, left = own[0], 1.0 - tau
         out = [np.stack([left * l1, tau - rest[0]])]
         if order > 1:
-            l2 = own[1]
-            out.append(np.stack([v * l1**2 + left * l2, -v * l1, v - rest[1]]))
+            out.append(np.stack([v * l1**2 + left * own[1], -v * l1, v - rest[1]]))
         if order > 2:
-            l3 = own[2]
-            alone = -t * l1**3 + 3 * v * l1 * l2 + left * l3
-            out.append(np.stack([alone, t * l1**2 - v * l2, -t * l1, t - rest[2]]))
+            alone = -t * l1**3 + 3 * v * l1 * own[1] + left * own[2]
+            out.append(np.stack([alone, t * l1**2 - v * own[1], -t * l1, t - rest[2]]))
         if order > 3:
-            alone = u * l1**4 - 6 * t * l1**2 * l2 + 3 * v * l2**2 + 4 * v * l1 * l3 + left * own[3]
-            thrice = -u * l1**3 + 3 * t * l1 * l2 - v * l3
-            out.append(np.stack([alone, thrice, u * l1**2 - t * l2, -u * l1, u - rest[3]]))
+            alone = u * l1**4 - 6 * t * l1**2 * own[1] + 3 * v * own[1] ** 2 + 4 * v * l1 * own[2] + left * own[3]
+            thrice = -u * l1**3 + 3 * t * l1 * own[1] - v * own[2]
+            out.append(np.stack([alone, thrice, u * l1**2 - t * own[1], -u * l1, u - rest[3]]))
         return out
 
     def auxiliary_derivatives(

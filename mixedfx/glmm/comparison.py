@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,15 @@ def criteria(fits: Sequence[GlmerState]) -> list[float]:
     return [fit.criterion for fit in fits]
 
 
+class Estimated(Protocol):
+    """A fit with one or two linear predictors."""
+
+    @property
+    def solution(self) -> GlmmSolution: ...  # noqa: D102
+
+
 def null_blocks(
-    small: GlmerState, large: GlmerState
+    small: Estimated, large: Estimated
 ) -> tuple[Callable[[int, np.random.SeedSequence], NDArray[np.float64]], int]:  # fmt: skip
     """What simulates likelihood-ratio statistics from the smaller fit, and how many at once; see `mixedfx.anova`."""
     together = can_batch(small.solution) and can_batch(large.solution)

@@ -37,7 +37,7 @@ from mixedfx.glmm.pairs import COPIES
 from mixedfx.glmm.part_formulas import right_side
 from mixedfx.glmm.refits import Refits, check_possible, refit, refits
 from mixedfx.glmm.solve import GlmmSolution
-from mixedfx.glmm.uncertainty import GlmmUncertain, in_words
+from mixedfx.glmm.uncertainty import in_words
 from mixedfx.glmm.zero_inflated_state import ZeroInflatedState
 from mixedfx.glmm.zero_inflation import Both, data_of, of_counts, read_both, refuse_separated, solved
 from mixedfx.inference.bootstrap import Bootstrap, Interval
@@ -204,11 +204,6 @@ class ZeroInflatedFit(ZeroInflatedState):
         return comparison.null_blocks(self, larger)
 
     # --- rows --------------------------------------------------------------------------------------------------------
-    @cached_property
-    def uncertain(self) -> GlmmUncertain:
-        """What the fit does not know, worked out when it is first needed."""
-        return GlmmUncertain(self.solution.design, self.solution)
-
     @property
     def fitted(self) -> pd.Series:
         """(n,) mean counts, random effects at their modes; indexed by the row's position in the data."""

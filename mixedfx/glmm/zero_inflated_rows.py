@@ -12,7 +12,7 @@ factors: exp(eta + s^2 / 2), and that of 1 - pi by quadrature.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from mixedfx.errors import OptionError, check_flag, check_option
 from mixedfx.glmm.rows import simulate_responses
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain
+from mixedfx.glmm.zero_inflated_state import ZeroInflatedState
 from mixedfx.glmm.zero_inflation import Both, refuse_separated
 from mixedfx.inference.normal_estimate import new_level_root
 from mixedfx.inference.profile import quantile
@@ -40,17 +41,6 @@ Array = NDArray[np.float64]
 
 KINDS = ("response", "zero", "conditional")
 DRAWS = 1000
-
-
-class Fitted(Protocol):
-    """What rows are asked of: a `mixedfx.glmm.zero_inflated_fit.ZeroInflatedFit`."""
-
-    @property
-    def both(self) -> Both: ...  # noqa: D102
-    @property
-    def solution(self) -> GlmmSolution: ...  # noqa: D102
-    @property
-    def uncertain(self) -> GlmmUncertain: ...  # noqa: D102
 
 
 def functionals(both: Both, newdata: Any, new_levels: Any) -> tuple[Functional, Functional]:
@@ -85,7 +75,8 @@ def _values(solution: GlmmSolution, rows: Functional, seed: int | None) -> Array
 
 
 def predict(
-    fit: Fitted, newdata: Any, new_levels: Any, groups: str, kind: str, se: bool, level: float, seed: int | None
+    fit: ZeroInflatedState, newdata: Any, new_levels: Any, groups: str, kind: str, se: bool, level: float,
+    seed: int | None,
 ) -> pd.Series | pd.DataFrame:  # fmt: skip
     """Predicted means; see `mixedfx.glmm.zero_inflated_fit.ZeroInflatedFit.predict`."""
     check_option("kind", kind, KINDS)
@@ -180,7 +171,7 @@ def _variance(design: Design, factors: tuple[Array, ...], frame: pd.DataFrame | 
     return population_variance(tuple(factor[None] for factor in factors), z)[0]
 
 
-def mean_draws(fit: Fitted, frame: pd.DataFrame) -> Array:
+def mean_draws(fit: ZeroInflatedState, frame: pd.DataFrame) -> Array:
     """(D, m) joint draws of the means of rows, groups that the fit has not seen as average ones."""
     refuse_separated(fit.both, fit.solution, "means cannot be drawn")
     sample = fit.uncertain.sample(DRAWS, np.random.default_rng(0), "full")
@@ -191,7 +182,7 @@ def mean_draws(fit: Fitted, frame: pd.DataFrame) -> Array:
     return np.exp(np.minimum(eta, 700.0)) * special.expit(-zeta)
 
 
-def simulated(fit: Fitted, n: int, rng: np.random.Generator, use_u: bool) -> Array:
+def simulated(fit: ZeroInflatedState, n: int, rng: np.random.Generator, use_u: bool) -> Array:
     """(n, rows) new counts."""
     solution = fit.solution
     return simulate_responses(solution.design, solution, n, rng, use_u)[:, : len(fit.both.count.y)]

@@ -19,6 +19,7 @@ from mixedfx.glmm.fit import GlmerFit
 from mixedfx.glmm.pairs import PairLikelihood
 from mixedfx.glmm.part_formulas import right_side
 from mixedfx.glmm.solve import GlmmSolution
+from mixedfx.glmm.uncertainty import GlmmUncertain
 from mixedfx.glmm.zero_inflation import Both, singularities
 from mixedfx.results import tables
 from mixedfx.results.optimization import Optimization
@@ -165,3 +166,8 @@ class ZeroInflatedState(AskedOfPairs):
     def singular(self) -> bool:
         """Whether a variance of either part is zero or a correlation is one."""
         return any(report.singular for report in self.singularities.values())
+
+    @cached_property
+    def uncertain(self) -> GlmmUncertain:
+        """What the fit does not know, worked out when it is first needed."""
+        return GlmmUncertain(self.solution.design, self.solution)
