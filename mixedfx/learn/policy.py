@@ -151,7 +151,7 @@ def treat_best(cate: Any, share: float, *, cross_fitted: bool | None = None, ben
     check_option("benefit", benefit, ("higher", "lower"))
     if isinstance(share, bool | str) or not 0 <= share <= 1:
         raise OptionError(f"share={share!r} is no share of people", hint="Use a number from 0 to 1.")
-    tau = np.atleast_1d(read_cross_fitted(cate, None, cross_fitted)) * (1 if benefit == "higher" else -1)
+    tau = read_cross_fitted(cate, None, cross_fitted) * (1 if benefit == "higher" else -1)
     _, block, count = np.unique(-tau, return_inverse=True, return_counts=True)
     before = np.cumsum(count) - count
     return np.clip((share * len(tau) - before) / count, 0.0, 1.0)[block]

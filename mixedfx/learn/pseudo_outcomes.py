@@ -46,7 +46,8 @@ DR    econml            One outcome model of x and indicators of the arm (the la
                         keeps arms apart.
 ====  ================  ================================================================================================
 
-metalearners cross-fits arms on folds of their own, and by default groups are in no folds of either package.
+metalearners splits each arm into folds of its own, which know of no groups; econml's do where `groups` is given. The
+numbers are recorded in tests/reference/learners, and made by the script beside it.
 """
 
 from __future__ import annotations
