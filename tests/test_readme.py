@@ -36,7 +36,8 @@ def test_the_commands_run(command, tmp_path, monkeypatch, capsys):
     shown, noted = capsys.readouterr()
     assert shown
     assert noted == ""
-    assert {path.name for path in tmp_path.iterdir()} == ({"out.png", "out.json"} if "--plot" in arguments else set())
+    written = {"out.png", "out.json"} if "--plot" in arguments else {"report.html"} if "--out" in arguments else set()
+    assert {path.name for path in tmp_path.iterdir()} == written
 
 
 def test_pictures_and_documents_it_points_at_exist():

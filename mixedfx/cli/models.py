@@ -111,7 +111,7 @@ def register(
             check_output(json_file, [".json"])
         if nagq != "auto" and not nagq.isdigit():
             raise OptionError(f"--nagq {nagq!r} is no whole number", hint="Write --nagq 9, or --nagq auto.")
-        options = {"nAGQ": nagq if nagq == "auto" else int(nagq)}
+        options: dict[str, Any] = {"nAGQ": nagq if nagq == "auto" else int(nagq)}
         with working("fitting the model"):
             fitted = mx.glmer(formula, read(data, na), family=family, weights=precision_weights, **options)
         show_summary(fitted.summary())

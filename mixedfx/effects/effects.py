@@ -115,7 +115,8 @@ def effects(
     -------
     Effects
         With `table`, `draws`, `contrast`, `prob`, `rope`, `rank`, `interaction_excess`, `shrinkage`,
-        `heterogeneity`, `decide`, `plot`, `to_html`. Responses with categories have a row for each category.
+        `heterogeneity`, `decide`, `plot`, `sentence`, `to_html`, `to_excel`. Responses with
+        categories have a row for each category.
 
     Raises
     ------

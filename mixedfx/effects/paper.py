@@ -33,6 +33,8 @@ def effects_sheet(effects: EffectsState, labels: Mapping[Any, str]) -> Sheet:
         values.append(cells[-1] if text else [_plain(v) for v in table[raw]])
         align += "l" if text else "r"
     title = content(effects, max_rows=0).title
+    if labels and effects.comparison is not None and "against" not in effects.keys:
+        title = f"Effects of {wording.name(effects.treatment)} on {wording.name(effects.response)}"
     if effects.comparison is not None and one_contrast(effects):
         title += f" ({table['contrast'].to_numpy()[0]})"
     notes = (*caveats(effects), effects.uncertainty)

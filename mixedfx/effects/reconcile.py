@@ -116,11 +116,11 @@ def answers(
     >>> found = mx.answers(fit, "small")
     >>> print(found.table[["answer", "estimate", "sd"]].round(2).to_string(index=False))
                   answer  estimate   sd
-             coefficient      8.18 2.50
-            these groups      8.99 1.21
-    population of groups      8.18 2.53
+             coefficient      8.40 2.28
+            these groups      9.19 1.22
+    population of groups      8.40 2.28
     >>> print(found.reasons[0])
-    The effect varies between levels of sch (sd 17.1): these groups are known as well as their rows tell them, others
+    The effect varies between levels of sch (sd 16.8): these groups are known as well as their rows tell them, others
     differ from them by that much, so that the population's interval is the wider one.
     """
     if not hasattr(fit, "tidy"):

@@ -96,7 +96,9 @@ def _methods(effects: EffectsPictures, how: Sequence[str]) -> str:
     """A paragraph for a paper: the model, then how effects were made of it."""
     fit = effects.fit
     known = not isinstance(fit, ReportedFit | MeanFit)
-    return " ".join([*([methods_paragraph(fit)] if known else []), *how])
+    if not known:
+        return " ".join(how)
+    return " ".join([methods_paragraph(fit), *(text for text in how if not text.startswith("The model was fitted"))])
 
 
 def _pictures(effects: EffectsPictures, wording: Wording) -> tuple[tuple[Figure, ...], tuple[str, ...]]:

@@ -77,7 +77,7 @@ class Effects(Shown, EffectsPictures):
         >>> fit = mx.lmer("math ~ small + (1 + small | sch)", mx.datasets.load("star"))
         >>> words = {"small": "small classes", "math": "mathematics"}
         >>> print(mx.effects(fit, "small").sentence(words, unit="points", plural=True))
-        On average over 5,826 rows, small classes raise mathematics by 8.1 points (95 % interval 6.2 to 9.9).
+        On average over 5,826 rows, small classes raise mathematics by 9.2 points (95 % interval 6.8 to 11.6).
         """
         from mixedfx.effects.answer import answer
         from mixedfx.effects.wording import Wording

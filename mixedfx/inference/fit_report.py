@@ -21,6 +21,7 @@ PICTURES = (
     ("quantiles", "Ordered residuals over normal quantiles: on the line where they are normal."),
     ("ppc", "The response, and responses simulated from the model."),
 )
+OF_GROUPS = ("caterpillar", "slopes", "fitted")
 HEADERS = {
     "term": "Term", "group": "Group", "level": "Level", "estimate": "Estimate", "std_error": "Std. error",
     "statistic": "t or z", "df": "df", "p_value": "p", "conf_low": "Lower", "conf_high": "Upper",
@@ -46,7 +47,8 @@ def fit_report(
 def fit_page(fit: Any, title: str | None, data: str, labels: Mapping[str, str], level: float) -> Page:
     """What the report of a fit holds."""
     response = labels.get(fit.design.response_name, fit.design.response_name)
-    figures, left_out = pictures_of(fit, PICTURES)
+    shown = PICTURES if fit.design.random else [p for p in PICTURES if p[0] not in OF_GROUPS]
+    figures, left_out = pictures_of(fit, shown)
     table = frame_table(fit.tidy(level=level), f"Coefficients, {100 * level:g} % intervals")
     sections = [("Summary", fit.summary()._repr_html_())]
     for heading, name in (("Priors", "prior_summary"), ("Diagnostics", "diagnostics")):

@@ -166,7 +166,7 @@ def fit_answer(fit: Any, labels: Mapping[str, str] | None = None, level: float =
     >>> from mixedfx.inference.fit_words import fit_answer
     >>> fit = mx.lmer("math ~ small + (1 | sch)", mx.datasets.load("star"))
     >>> print(fit_answer(fit)[0])
-    The coefficient of small is 8.5 (95 % interval 6.5 to 10.5).
+    The coefficient of small is 8.9 (95 % interval 6.5 to 11.3).
     """
     labels = labels or {}
     table = fit.tidy(level=level)

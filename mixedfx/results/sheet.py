@@ -156,7 +156,7 @@ def sheet_of(
     >>> print(sheet_of(frame).to_markdown())
     | Term | Estimate | Std. error | p |
     |:--|--:|--:|--:|
-    | small | 8.12 | 0.912 | 2.0e-05 |
+    | small | 8.123 | 0.912 | 2.0e-05 |
     """
     if frame.index.nlevels > 1 or frame.index.name is not None:
         frame = frame.reset_index()

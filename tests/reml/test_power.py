@@ -93,7 +93,7 @@ def test_the_curve_has_a_point_for_each_design(sleepstudy):
     found = mx.power(sleepstudy, {"Days": 3.0}, n_groups=[6, 12], n_per_group=[4, 8], n_sim=20, ddf="normal", seed=1)
     assert found.table[["n_groups", "n_rows"]].to_numpy().tolist() == [[6, 24], [6, 48], [12, 48], [12, 96]]
     axes = found.plot().ax
-    assert axes.get_xlabel() == "number of groups"
+    assert axes.get_xlabel() == "levels of Subject"
     assert [t.get_text() for t in axes.get_legend().get_texts()] == [
         "Days = 3, 4 rows in a group",
         "Days = 3, 8 rows in a group",
@@ -101,7 +101,7 @@ def test_the_curve_has_a_point_for_each_design(sleepstudy):
     assert found.plot("n_per_group").ax.get_xlabel() == "rows in a group"
     assert [t.get_text() for t in axes.get_xticklabels()] == ["6", "12"]
     assert "Power of a 5 % test (df: normal), 20 data sets for each design" in repr(found)
-    assert found._repr_html_().count("<tr") == 5
+    assert found._repr_html_().count("<tr") == 6  # the answer, a header and four designs
     with pytest.raises(DataError, match="power curve needs rows"):
         power_curve(found.table.drop(columns="power"))
 
