@@ -110,6 +110,15 @@ def test_a_workbook_follows_the_rule_of_text_files_where_numbers_and_text_meet(t
         mx.read(path, table="Data")
 
 
+def test_a_sheet_is_named_on_the_command_line(trial, tmp_path, capsys):
+    rows = [list(trial.columns), *trial.to_numpy(dtype=object).tolist()]
+    path = workbook(tmp_path / "trial.xlsx", readme=[["about"], ["a trial"]], data=rows)
+    assert run(["fit", "score ~ arm + (1 | clinic)", str(path), "--table", "data"]) == 0
+    assert "120 rows, none dropped" in capsys.readouterr().out
+    assert run(["fit", "score ~ arm + (1 | clinic)", str(path), "--table", "Data"]) == 2
+    assert "Its sheets: readme, data." in capsys.readouterr().err
+
+
 def test_text_among_the_numbers_of_a_workbook_is_named(tmp_path):
     rows = [["dose"], *[[i] for i in range(9)], ["unknown"]]
     found = recognise(workbook(tmp_path / "trial.xlsx", data=rows))
