@@ -174,6 +174,20 @@ def test_a_damaged_file_is_a_data_error_or_read(whole, draw, tmp_path_factory):
             mx.read(path, notes=False)
 
 
+@pytest.mark.parametrize("path", [None, 3, b"a.csv", ["a.csv"], pd.DataFrame({"x": [1]})])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(DataError, match="is no path of a file"):
+        mx.read(path)
+
+
+@pytest.mark.parametrize("ending", [ending for ending in READERS if ending not in (*SHIPPED, ".zsav", ".feather")])
+def test_a_table_without_rows_is_refused(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    write(pd.DataFrame({"x": pd.Series(dtype=float), "g": pd.Series(dtype=str)}), path)
+    with pytest.raises(DataError, match=r"holds no rows|cannot be read"):
+        mx.read(path)
+
+
 def test_options_that_do_not_exist_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("x\n1\n")
     for options in ({"values": "numbers"}, {"notes": "no"}):
