@@ -12,7 +12,7 @@ import pandas as pd
 import typer
 
 import mixedfx as mx
-from mixedfx.cli.arguments import Data, Formula, Json, MetaFormula, Ml, Na, PrecisionWeights
+from mixedfx.cli.arguments import Data, Formula, Json, MetaFormula, Ml, Na, PrecisionWeights, Table
 from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, read_subgroups
 from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
@@ -58,12 +58,13 @@ def fit(
     ml: Ml = False,
     precision_weights: PrecisionWeights = None,
     na: Na = None,
+    table: Table = None,
     json_file: Json = None,
 ) -> None:
     """Fit a linear mixed model by REML and print its summary."""
     if json_file is not None:
         check_output(json_file, [".json"])
-    fitted = _fit(formula, _read(data, na), ml, precision_weights)
+    fitted = _fit(formula, _read(data, na, table), ml, precision_weights)
     show_summary(fitted.summary())
     if json_file is not None:
         _write_json(json_file, _fit_as_json(fitted, data))
@@ -101,6 +102,7 @@ def effects(
         Path | None, typer.Option(help=f"Draw a forest plot ({', '.join(PICTURES)}).", metavar="FILE")
     ] = None,
     na: Na = None,
+    table: Table = None,
     json_file: Json = None,
     ml: Ml = False,
     precision_weights: PrecisionWeights = None,
@@ -116,7 +118,7 @@ def effects(
         check_output(plot, PICTURES)
     if json_file is not None:
         check_output(json_file, [".json"])
-    frame, rows = _read(data, na), None if newdata is None else _read(newdata, na)
+    frame, rows = _read(data, na, table), None if newdata is None else _read(newdata, na)
     question.check(frame if rows is None else rows)
     fitted = Model(formula, family, bayesian, ml, precision_weights, {"seed": 1} if bayesian else {}).fit(frame)
     with working("averaging effects"):
@@ -169,6 +171,7 @@ def meta(
     ] = None,
     funnel: Annotated[Path | None, typer.Option(help="Draw a funnel plot.", metavar="FILE")] = None,
     na: Na = None,
+    table: Table = None,
     json_file: Json = None,
 ) -> None:
     """Fit a meta-analysis and print what it found.
@@ -183,7 +186,7 @@ def meta(
             check_output(picture_file, PICTURES)
     if json_file is not None:
         check_output(json_file, [".json"])
-    frame = _read(data, na)
+    frame = _read(data, na, table)
     analysis.check(frame)
     with working("fitting the model"):
         found = analyse(analysis, frame)
@@ -250,6 +253,7 @@ def robma(
     weights: Annotated[Path | None, typer.Option(help="Draw the weight function.", metavar="FILE")] = None,
     models: Annotated[Path | None, typer.Option(help="Draw the models by probability.", metavar="FILE")] = None,
     na: Na = None,
+    table: Table = None,
     json_file: Json = None,
 ) -> None:
     """Average a meta-analysis over models with and without an effect, heterogeneity and publication bias."""
@@ -262,7 +266,7 @@ def robma(
         check_output(path, PICTURES)
     if json_file is not None:
         check_output(json_file, [".json"])
-    frame = _read(data, na)
+    frame = _read(data, na, table)
     asked.check(frame)
     with working("computing the evidence of models"):
         fitted = asked.fit(frame)
@@ -311,6 +315,7 @@ def learn(
         Path | None, typer.Option(help=f"Draw the budget curve ({', '.join(PICTURES)}).", metavar="FILE")
     ] = None,
     na: Na = None,
+    table: Table = None,
     json_file: Json = None,
 ) -> None:
     """Learn for whom a treatment works, and what treating the most promising is worth."""
@@ -321,7 +326,7 @@ def learn(
     for file, endings in ((plot, PICTURES), (json_file, [".json"])):
         if file is not None:
             check_output(file, endings)
-    frame = _read(data, na)
+    frame = _read(data, na, table)
     with working("learning effects"):
         found = asked.learn(frame)
     for i, page in enumerate(found.pages()):
@@ -365,10 +370,10 @@ def cache(clear: Annotated[bool, typer.Option("--clear", help="Remove the compil
         say(f"removed: {clear_cache() / 2**20:.1f} MiB")
 
 
-def _read(source: str, na: list[str] | None) -> pd.DataFrame:
+def _read(source: str, na: list[str] | None, table: str | None = None) -> pd.DataFrame:
     words = read_na(na)
     with working(f"reading {source}"):
-        frame, notes = read_table(source, words)
+        frame, notes = read_table(source, words, table)
     for sentence in notes:
         note(sentence)
     return frame

@@ -41,4 +41,8 @@ Na = Annotated[
         metavar="WORD,...",
     ),
 ]
+Table = Annotated[
+    str | None,
+    typer.Option(help="Sheet of a workbook, or data frame of an R file that holds several.", metavar="NAME"),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers here as well.", metavar="FILE.json")]

@@ -187,6 +187,6 @@ def _together(answers: Mapping[str, Effects]) -> Axes:
     heading = {"by": f"by {', '.join(cells)}", "subgroups": "named subgroups"}
     parts = [a.table.assign(part=heading[name], subgroup=list(a.labels)) for name, a in answers.items()]
     first = next(iter(answers.values()))
-    label = f"effect of {first.treatment} on {first.fit.design.response_name}"
+    label = first.what
     table = pd.concat(parts, ignore_index=True)
     return forest(table, labels=["part", "subgroup"], group=True, level=first.level, xlabel=label)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mixedfx.errors import DataError
 from mixedfx.files.labelled import written
-from mixedfx.files.recognised import Recognised, counted, listed
+from mixedfx.files.recognised import Recognised, counted, listed, renamed
 from mixedfx.files.text import CellNotes, cell_values
 from mixedfx.optional import package
 
@@ -54,6 +54,9 @@ def read_excel(path: Path, sheet: str | None, na: Sequence[str], option: str) ->
     nameless = [c for c in frame.columns if str(c).startswith("Unnamed: ") and frame[c].isna().all()]
     if nameless:
         frame = frame.drop(columns=nameless)
+    twice = renamed(frame.columns)
+    if twice:
+        notes.append(f"columns of one name, told apart: {listed(twice)}")
     if empty.any():
         notes.append(f"{counted(int(empty.sum()), 'row')} without any cell left out")
         frame = frame.loc[~empty].reset_index(drop=True)

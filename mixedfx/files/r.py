@@ -1,4 +1,4 @@
-"""Data frames of R: .rds, .RData and .rda, parsed by rdata, which runs nothing that such a file may hold.
+"""Data frames of R: .rds, .RData and .rda, parsed by rdata (pure Python), which runs nothing that such a file may hold.
 
 Factors become categories in the order of their levels, ordered ones ordered. A level that is itself NA (``addNA``) is a
 level in R, in tables and in models, and stays one here, called ``"NA"``. Labelled values (haven's) follow
@@ -107,7 +107,8 @@ def _chosen(
         held = ", ".join(name for name in objects if name) or "one object that is none"
         raise DataError(f"{path}: holds no data frame ({held})", hint="Save it in R: saveRDS(data, 'data.rds').")
     if table is None and len(frames) > 1:
-        hint = f"Name one: table={next(iter(frames))!r}."
+        first = next(iter(frames))
+        hint = f"Name one: table={first!r}, on the command line --table {first}."
         raise DataError(f"{path}: holds several data frames: {', '.join(frames)}", hint=hint)
     if table is not None and table not in frames and list(frames) != [""]:
         raise DataError(f"{path}: there is no data frame {table!r}", hint=f"It holds: {', '.join(frames)}.")
@@ -163,7 +164,7 @@ def _column(
         levels = _texts(attributes["levels"], convert)
         of_na = "<NA>" if "NA" in levels else "NA"
         levels = [of_na if level is None else level for level in levels]
-        return pd.Categorical.from_codes(codes, pd.Index(levels, dtype=object), ordered="ordered" in classes)
+        return pd.Categorical.from_codes(codes, pd.Index(levels), ordered="ordered" in classes)
     if "Date" in classes:
         return pd.to_datetime(column.astype(np.float64), unit="D")
     if "POSIXct" in classes:

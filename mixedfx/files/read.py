@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -137,6 +138,8 @@ def recognise(path: str | Path, options: Options | None = None) -> Recognised:
     """The table of a file, and what is to be said of it; see `read`."""
     options = Options() if options is None else options
     check_option("values", options.values, VALUES)
+    if not isinstance(path, str | os.PathLike):
+        raise DataError(f"a {type(path).__name__} is no path of a file", hint='Write mixedfx.read("survey.sav").')
     shown, path = str(path), Path(path)
     suffix = path.suffix.lower()
     if suffix not in READERS:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,19 @@ def with_labels(frame: pd.DataFrame, labels: Mapping[Any, Any]) -> tuple[pd.Data
         return frame, []
     frame.attrs[VARIABLE_LABELS] = kept
     return frame, [f"labels of {counted(len(kept), 'variable')}, which pictures show"]
+
+
+def renamed(columns: Iterable[Any]) -> list[str]:
+    """Columns that pandas calls ``a.1`` because another is called ``a``.
+
+    Examples
+    --------
+    >>> from mixedfx.files.recognised import renamed
+    >>> renamed(["a", "a.1", "v1.2"])
+    ['a.1']
+    """
+    names = [str(name) for name in columns]
+    return [name for name in names if (found := re.fullmatch(r"(.+)\.\d+", name)) and found[1] in names]
 
 
 def counted(n: int, noun: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.files.recognised import Recognised, cells, listed
+from mixedfx.files.recognised import Recognised, cells, listed, renamed
 
 # "." and its kin (".A", "._") are SAS' and Stata's.
 MISSING_WORDS = frozenset(
@@ -32,6 +32,7 @@ COMMA_NUMBER = re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?")
 PERHAPS_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 TRUTH = {"true": True, "false": False}
 SEPARATORS = {",": "commas", ";": "semicolons (;)", "\t": "tabs"}
+DIRECTIVE = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
 BLANKS = r"\s+"
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Text among numbers is told of where at least this share of the cells are numbers, and so few different texts are not.
@@ -115,13 +116,13 @@ def read_text(
     if encoding is None:
         with path.open("rb") as file:
             encoding = "utf-16" if file.read(2) in UTF16 else "utf-8-sig"
-    found = _separator(path, separator, encoding)
+    found, directive = _separator(path, separator, encoding)
     with warnings.catch_warnings():
         # Rows longer than the header: pandas would make the first column an index, or drop the surplus with a warning.
         warnings.simplefilter("error", pd.errors.ParserWarning)
         frame = pd.read_csv(
             path, sep=found, encoding=encoding, index_col=False, low_memory=False, keep_default_na=False,
-            na_values=["", *na],
+            na_values=["", *na], skiprows=int(directive),
         )  # fmt: skip
     seen = CellNotes(option)
     texts = {name: frame[name] for name in frame if pd.api.types.infer_dtype(frame[name], skipna=True) == "string"}
@@ -132,6 +133,9 @@ def read_text(
         if values is not None:
             frame[name] = column.map(values)  # missing cells stay missing
     notes = seen.sentences()
+    twice = renamed(frame.columns)
+    if twice:
+        notes.insert(0, f"columns of one name, told apart: {listed(twice)}")
     if found != separator:
         promised, used = (SEPARATORS.get(sign, "blanks") for sign in (separator, found))
         notes.insert(0, f"columns are separated by {used}, not by {promised}")
@@ -140,19 +144,23 @@ def read_text(
     return Recognised(frame, f"text, columns separated by {SEPARATORS.get(found, 'blanks')}", tuple(notes))
 
 
-def _separator(path: Path, promised: str, encoding: str) -> str:
+def _separator(path: Path, promised: str, encoding: str) -> tuple[str, bool]:
     """The separator that the first line has most often outside quotation marks; the promised one where two tie.
+
+    Or the one of a line ``sep=;`` before the names, which Excel writes and reads, and whether there is such a line.
 
     Blanks (``.txt`` promises nothing) part the columns where no separator stands in the first line, and the second has
     as many words.
     """
     with path.open(encoding=encoding) as file:
         lines = [re.sub(r'"[^"]*"', "x", file.readline()) for _ in range(2)]
+    if directive := DIRECTIVE.fullmatch(lines[0].strip("\r\n")):
+        return directive[1], True
     found = max((promised, *(s for s in SEPARATORS if s != promised)), key=lines[0].count)
     words = [len(line.split()) for line in lines]
     if found not in lines[0] and path.suffix.lower() == ".txt" and words[0] > 1 and words[0] == words[1]:
-        return BLANKS
-    return found
+        return BLANKS, False
+    return found, False
 
 
 def _split(counts: Mapping[Hashable, Any] | pd.Series) -> tuple[dict[str, int], dict[str, int]]:

@@ -54,7 +54,7 @@ class _Mixed(_base.BaseEstimator):
         frame, _ = self._read(X, fitting=False)
         fit = self.fit_  # type: ignore[attr-defined]
         check_complete(frame, list(fit.design.spec.kinds))
-        predicted = fit.predict(frame.reset_index(drop=True), new_levels="population")
+        predicted = fit.predict(frame.reset_index(drop=True), new_levels="population", na="raise")
         return np.asarray(predicted, dtype=np.float64)
 
     def __sklearn_tags__(self) -> Any:

@@ -287,3 +287,10 @@ def test_it_is_chosen_where_no_other_can_and_draws_from_the_prior(walk, counts, 
     prior = mx.prior_predictive("y ~ z + x", counts, family="poisson", draws=100, seed=1)
     assert prior.sampling.method == "prior"
     assert prior.simulate(2, seed=1).shape == (200, 2)
+
+
+def test_every_engine_that_weights_or_samples_has_cores_and_progress():
+    """Whoever changes the engine need not change the call; those without chains use one core."""
+    assert all(
+        {"cores", "progress"} <= set(sampler.options) for name, sampler in SAMPLERS.items() if name != "recorder"
+    )

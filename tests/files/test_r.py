@@ -65,7 +65,9 @@ def test_labelled_values_of_haven_follow_the_rule_of_labels(survey):
 
 def test_one_of_several_objects_is_named(tmp_path):
     path = DATA / "several.RData"
-    with pytest.raises(DataError, match=r"several data frames: tibble, cars\nName one: table='tibble'"):
+    with pytest.raises(
+        DataError, match=r"several data frames: tibble, cars\nName one: table='tibble', .* --table tibble"
+    ):
         mx.read(path)
     with pytest.raises(DataError, match="there is no data frame 'note'"):
         mx.read(path, table="note")

@@ -110,6 +110,15 @@ def test_a_workbook_follows_the_rule_of_text_files_where_numbers_and_text_meet(t
         mx.read(path, table="Data")
 
 
+def test_a_sheet_is_named_on_the_command_line(trial, tmp_path, capsys):
+    rows = [list(trial.columns), *trial.to_numpy(dtype=object).tolist()]
+    path = workbook(tmp_path / "trial.xlsx", readme=[["about"], ["a trial"]], data=rows)
+    assert run(["fit", "score ~ arm + (1 | clinic)", str(path), "--table", "data"]) == 0
+    assert "120 rows, none dropped" in capsys.readouterr().out
+    assert run(["fit", "score ~ arm + (1 | clinic)", str(path), "--table", "Data"]) == 2
+    assert "Its sheets: readme, data." in capsys.readouterr().err
+
+
 def test_text_among_the_numbers_of_a_workbook_is_named(tmp_path):
     rows = [["dose"], *[[i] for i in range(9)], ["unknown"]]
     found = recognise(workbook(tmp_path / "trial.xlsx", data=rows))
@@ -163,6 +172,20 @@ def test_a_damaged_file_is_a_data_error_or_read(whole, draw, tmp_path_factory):
         warnings.simplefilter("ignore")
         with suppress(DataError):
             mx.read(path, notes=False)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"a.csv", ["a.csv"], pd.DataFrame({"x": [1]})])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(DataError, match="is no path of a file"):
+        mx.read(path)
+
+
+@pytest.mark.parametrize("ending", [ending for ending in READERS if ending not in (*SHIPPED, ".zsav", ".feather")])
+def test_a_table_without_rows_is_refused(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    write(pd.DataFrame({"x": pd.Series(dtype=float), "g": pd.Series(dtype=str)}), path)
+    with pytest.raises(DataError, match=r"holds no rows|cannot be read"):
+        mx.read(path)
 
 
 def test_options_that_do_not_exist_are_refused(tmp_path):

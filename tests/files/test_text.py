@@ -121,6 +121,22 @@ def test_a_plain_text_file_may_be_parted_by_blanks(tmp_path):
     assert list(read(path)[0].columns) == ["my score"]
 
 
+def test_the_line_by_which_excel_names_its_separator_is_no_row(tmp_path):
+    path = tmp_path / "trial.csv"
+    path.write_text("sep=;\narm;y\nA;1,5\n")
+    frame, said = read(path)
+    assert frame.to_dict("list") == {"arm": ["A"], "y": [1.5]}
+    assert said[0] == "columns are separated by semicolons (;), not by commas"
+
+
+def test_columns_of_one_name_are_told(tmp_path):
+    path = tmp_path / "trial.csv"
+    path.write_text("y,y,v1.2\n1,2,3\n")
+    frame, said = read(path)
+    assert list(frame.columns) == ["y", "y.1", "v1.2"]
+    assert said == ("columns of one name, told apart: y.1",)
+
+
 def test_text_that_is_not_utf8_is_read_by_the_name_of_its_encoding(tmp_path):
     path = tmp_path / "trial.csv"
     path.write_bytes("stadt,y\nKöln,1\n".encode("cp1252"))

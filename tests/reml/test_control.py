@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import mixedfx as mx
-from mixedfx.errors import ConvergenceWarning, OptionError
+from mixedfx.errors import ConvergenceWarning, ModelError, OptionError
 from mixedfx.linalg import threads
 from mixedfx.reml.control import OptimiserControl, read_control
 from mixedfx.reml.trust_region import minimise
@@ -88,3 +88,9 @@ def test_an_option_that_there_is_not_is_answered_with_those_there_are():
         read_control({"tolerence": 1e-3})
     assert read_control(None) == OptimiserControl()
     assert read_control(mx.control(radius=0.5)).radius == 0.5
+
+
+def test_a_start_at_which_nothing_can_be_evaluated_is_an_error_in_words(course):
+    data = course.assign(x=np.random.default_rng(1).normal(size=len(course)))
+    with pytest.raises(ModelError, match="cannot be evaluated from start="):
+        mx.lmer("score ~ x + (1 + x | professor)", data, control=mx.control(start=[1e9, 1e9, 1e9]))
