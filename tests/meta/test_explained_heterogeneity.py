@@ -175,6 +175,21 @@ class TestMissing:
             expected = forest.predict(frame[fold == f].fillna(values))
             np.testing.assert_array_equal(found.predictions["forest"][fold == f], expected)
 
+    def test_whole_numbers_and_truth_values_that_may_be_missing_are_filled_in(self):
+        frame = review().assign(
+            grade=lambda d: (10 * d["grade"]).round(), new=lambda d: (d["weeks"] > 0).astype(object)
+        )
+        frame.loc[[1, 2, 50], "grade"] = np.nan
+        frame.loc[[1, 2, 50], "new"] = None
+        options = {"cluster": "study", "impute": "median", "folds": 3, "seed": 1, "forest": {"n_trees": 3}}
+        formula = "yi ~ grade + new + (1 | study/esid)"
+        one, two = (mx.explained_heterogeneity(formula, data, **options) for data in (frame, frame.convert_dtypes()))
+        assert str(frame.convert_dtypes()["grade"].dtype) == "Int64"
+        assert str(frame.convert_dtypes()["new"].dtype) == "boolean"
+        # text and truth values are coded in the same order
+        np.testing.assert_allclose(one.predictions["regression"], two.predictions["regression"], rtol=1e-9)
+        np.testing.assert_array_equal(one.predictions["forest"], two.predictions["forest"])
+
     def test_folds_of_tuning_and_pruning_fill_in_by_themselves(self):
         frame = self.holes()
         fold = cluster_folds(30, 3, 1)[frame["study"]]

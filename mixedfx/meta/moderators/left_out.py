@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.frame import nearest, to_pandas
+from mixedfx.design.frame import kind, nearest, to_pandas
 from mixedfx.errors import DataError, MixedfxWarning, ModelError, UnknownLevelWarning, check_option, outside
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
@@ -19,6 +19,7 @@ from mixedfx.formula.parse import parse_formula
 from mixedfx.meta.moderators.features import (
     Filling,
     columns_of,
+    present,
     read_formula,
     refuse_missing,
     refuse_own_levels,
@@ -83,7 +84,9 @@ class Task:
         for name in columns_of(self.formula, frame.columns):
             column: Any = frame[name]
             if column.isna().any():
-                found[name] = column.fillna(Filling.of(_plain(train[[name]])).values[name])
+                known = _plain(train[[name]])
+                column = column.astype(np.float64) if known[name].dtype == np.float64 else column
+                found[name] = column.fillna(Filling.of(known).values[name])
         return frame.assign(**found)
 
     def regression(self, frame: pd.DataFrame, terms: Sequence[str]) -> RmaMvFit:
@@ -211,7 +214,7 @@ def read_task(
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Moderators as `mixedfx.meta.moderators.features` has them: numbers as they are, all else as objects."""
-    numbers = {name: pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns}
+    numbers = {name: kind(present(frame, name)) == "number" for name in frame.columns}
     return pd.DataFrame(
         {name: frame[name].astype(np.float64 if numbers[name] else object) for name in frame.columns},
         index=frame.index,

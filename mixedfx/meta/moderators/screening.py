@@ -36,7 +36,7 @@ from mixedfx.formula.names import quote
 from mixedfx.formula.parse import parse_formula
 from mixedfx.inference.robust_report import Robust
 from mixedfx.means.emmeans import emmeans
-from mixedfx.meta.moderators.features import columns_of, refuse_own_levels, terms_of
+from mixedfx.meta.moderators.features import columns_of, present, refuse_own_levels, terms_of
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
 from mixedfx.meta.multivariate.rma_mv import rma_mv
 from mixedfx.meta.reading import kept
@@ -255,7 +255,7 @@ class _Path:
         names = columns_of(parse_formula(f"y ~ {written}"), [str(name) for name in frame.columns])
         names = [name for name in names if name in frame.columns]
         if self.cluster in frame.columns:
-            levels = {name: frame[name] for name in names if kind(frame[name]) in ("text", "category")}
+            levels = {name: frame[name] for name in names if kind(present(frame, name)) in ("text", "category")}
             refuse_own_levels(levels, frame[self.cluster], "cluster")
         counts = {name: int(frame[name].isna().sum()) for name in names}
         if any(counts.values()):
