@@ -118,6 +118,31 @@ class TestLeftOut:
         assert "on all data" in repr(once)
         assert "anew without each study" in repr(nested)
 
+    def test_forests_are_tuned_without_each_part_or_once_on_all_data(self):
+        frame = review()
+        formula, options = "yi ~ weeks + grade + (1 | study/esid)", {"cluster": "study", "folds": 3, "seed": 2}
+        grid = {"mtry": [1, 2], "min_node_size": [3, 60], "folds": 4}
+        forest = {"n_trees": 10, "weights": "uniform"}
+        asked = {"approaches": ["forest"], "forest": forest, "tune": grid, **options}
+        nested = mx.explained_heterogeneity(formula, frame, **asked)
+        once = mx.explained_heterogeneity(
+            formula, frame, selection="once", preselect={"repeats": 1, "kind": "replicate", "cutoff": 0.0}, **asked
+        )
+        fold = cluster_folds(30, 3, 2)[frame["study"]]
+        shared = {"cluster": "study", "n_trees": 10, "seed": 2}
+        kept = "yi ~ " + " + ".join(once.kept["forest"][once.kept["forest"] == 1].index)
+        whole = mx.tune_metaforest(kept, frame, weights=["uniform"], **grid, **shared).forest
+        for f in range(3):
+            train, test = frame[fold != f], frame[fold == f]
+            best = mx.tune_metaforest("yi ~ weeks + grade", train, weights=["uniform"], **grid, **shared).forest
+            np.testing.assert_array_equal(nested.predictions["forest"][fold == f], best.predict(test))
+            growth = {"mtry": whole.growth.mtry, "min_node_size": whole.growth.min_node_size}
+            one = mx.metaforest(kept, train, weights="uniform", **growth, **shared)
+            np.testing.assert_array_equal(once.predictions["forest"][fold == f], one.predict(test))
+        assert "weeks" in kept
+        with pytest.raises(OptionError, match="tune: option='trees'"):
+            mx.explained_heterogeneity(formula, frame, **{**asked, "tune": {"trees": [1]}})
+
     def test_intervals_are_percentiles_over_clusters(self):
         found = mx.explained_heterogeneity(
             "yi ~ weeks + (1 | study/esid)", review(), cluster="study", approaches=["regression"], folds=5,
