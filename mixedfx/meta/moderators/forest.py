@@ -16,9 +16,9 @@ of a moderator are permuted together, so that a category has one importance and 
 Trees are grown on the rows that were drawn, each counting as often as it was drawn: so does the size of a node, as in
 the forests that MetaForest is built on, and a node whose tried features do not vary is a leaf as there.
 
-The trees are our own (`trees`). Grown on scikit-learn's, and asked about every moderator by permuted copies of the rows,
-500 trees on 1,109 effects and 43 moderators with importance took four times as long (benchmarks/RESULTS.md has the times);
-and forests now need no other package. A category stays a set of indicators, which a tree may take one by one.
+The trees are our own (`trees`). Grown on scikit-learn's, and asked about every moderator by permuted copies of the
+rows, 500 trees on 1,109 effects and 43 moderators with importance took four times as long (benchmarks/RESULTS.md), and
+needed another package. A category stays a set of indicators, which a tree may take one by one.
 """
 
 from __future__ import annotations
