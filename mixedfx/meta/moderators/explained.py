@@ -287,8 +287,8 @@ def _variances(fit: RmaMvFit) -> pd.DataFrame:
 
 def _share(before: pd.DataFrame, after: pd.DataFrame) -> float:
     """1 - sum of the components after / before."""
-    null = float(before["estimate"].sum())
-    return 1.0 - float(after["estimate"].sum()) / null if null > 0.0 else np.nan
+    null = float(before["estimate"].to_numpy().sum())
+    return 1.0 - float(after["estimate"].to_numpy().sum()) / null if null > 0.0 else np.nan
 
 
 class _Super(NamedTuple):

@@ -224,7 +224,8 @@ def read_coding(frame: pd.DataFrame, names: tuple[str, ...], categorical: frozen
 
 
 def _reads_as_numbers(values: pd.Series) -> bool:
-    return bool(pd.to_numeric(pd.Series(_texts(values).unique(), dtype=object), errors="coerce").notna().all())
+    read: Any = pd.to_numeric(pd.Series(_texts(values).unique(), dtype=object), errors="coerce")
+    return bool(read.notna().all())
 
 
 def present(frame: pd.DataFrame, name: str) -> pd.Series:

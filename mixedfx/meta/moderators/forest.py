@@ -119,10 +119,11 @@ class Draws:
     def of(cls, weights: Array, clusters: Rows) -> Draws:
         """From positive weights (n,) and the codes of the clusters (n,), 0 to C - 1."""
         order, sizes = np.argsort(clusters, kind="stable"), np.bincount(clusters)
-        sums, within = np.bincount(clusters, weights), np.cumsum(weights[order])
+        sums: Array = np.bincount(clusters, weights).astype(np.float64)
+        before: Array = np.cumsum(sums) - sums
         mean = sums / sizes
         starts = np.cumsum(sizes) - sizes
-        return cls(order, sizes, starts, np.cumsum(mean / mean.sum()), within, np.cumsum(sums) - sums, sums)
+        return cls(order, sizes, starts, np.cumsum(mean / mean.sum()), np.cumsum(weights[order]), before, sums)
 
     def rows(self, rng: np.random.Generator) -> Rows:
         """The rows of one sample."""

@@ -91,7 +91,7 @@ class Task:
         for name in columns_of(self.formula, frame.columns):
             column: Any = frame[name]
             if column.isna().any():
-                known = _plain(train[[name]])
+                known = _plain(train.loc[:, [name]])
                 column = column.astype(np.float64) if known[name].dtype == np.float64 else column
                 found[name] = column.fillna(Filling.of(known).values[name])
         return frame.assign(**found)

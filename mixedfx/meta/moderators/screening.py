@@ -257,7 +257,7 @@ class _Path:
         if self.cluster in frame.columns:
             levels = {name: frame[name] for name in names if kind(present(frame, name)) in ("text", "category")}
             refuse_own_levels(levels, frame[self.cluster], "cluster")
-        counts = {name: int(frame[name].isna().sum()) for name in names}
+        counts = {name: int(frame[name].isna().to_numpy().sum()) for name in names}
         if any(counts.values()):
             listed = ", ".join(f"{name} in {count}" for name, count in counts.items() if count)
             warnings.warn(
