@@ -91,7 +91,7 @@ false = [name for name in screened.kept if name not in truth.moderators and name
 forest = mx.metaforest("yi ~ " + " + ".join(moderators), review, cluster="study", n_trees=80, seed=1)
 forest.importance.head(8)
 
-# %% alt="Importance of the moderators as points on lines; the true moderators stand at the top and noise lies around zero."
+# %% alt="Importance of the moderators as points on lines; true moderators stand at the top and noise lies around zero."
 picture = forest.plot("importance")
 picture
 
@@ -173,6 +173,13 @@ inside, outside, trees = by.loc["regression", "r2_in_sample"], by.loc["regressio
 # {{by.loc["forest", "slope"]:.1f}}: above one means that its predictions differ too little, which is what averaging many
 # trees does; the regression's is {{by.loc["regression", "slope"]:.1f}}: its predictions differ too much.
 #
+# R2 adds up the variance between studies and that of effects within them. The components say from which of the two the
+# predictions take away; predictions that are right within studies may even add to the variance between.
+
+# %%
+compared.components
+
+# %% [markdown]
 # Moderators that are selected on all data first (`selection="once"`) have seen every study, and make this number too good;
 # `selection="nested"` selects them anew without each part and takes as many times longer.
 #

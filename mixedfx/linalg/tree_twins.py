@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Codes = NDArray[np.int32] | NDArray[np.int64]
 Array = NDArray[np.float64]
 Bits = NDArray[np.uint64]
 
@@ -81,7 +82,7 @@ def salts_of(features: int) -> Bits:
 
 
 def grow_trees(
-    codes: Ints, y: Ints, weights: Ints, keys: Bits, salts: Bits, tried: int, smallest: int
+    codes: Codes, y: Ints, weights: Ints, keys: Bits, salts: Bits, tried: int, smallest: int
 ) -> Nodes:  # fmt: skip
     """Grow trees.
 
@@ -136,7 +137,7 @@ def grow_trees(
 
 
 def _best_cuts(
-    codes: Ints, node: Ints, row: Ints, w: Ints, total: Ints, open_: NDArray[np.bool_], W: Ints, S: Ints, tried: Ints,
+    codes: Codes, node: Ints, row: Ints, w: Ints, total: Ints, open_: NDArray[np.bool_], W: Ints, S: Ints, tried: Ints,
     width: int,
 ) -> tuple[Ints, Ints, Ints]:  # fmt: skip
     """Feature (-1 for none) and codes around the cut of each node."""

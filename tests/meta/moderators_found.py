@@ -6,9 +6,9 @@
 
 *importance*: reviews of `mixedfx.datasets.simulate_review`, truth an interaction with a window of two moderators that
 differ within studies, a tenth of the variance of true effects, 1,109 effects in 191 studies or (*alone*) each in a
-study of its own; 500 trees on all 43 moderators. *shadow*: reviews without any truth. In one repeat a moderator of
-noise stays with a probability of at most 1 / (43 + 1), by the docstring of `mixedfx.meta.moderators.preselection`; with
-cutoff c = .5 it is kept in at most 2 / 44 of data sets.
+study of its own; 500 trees on all 43 moderators. *shadow*: reviews without any truth. In one
+repeat a share of at most 1 / 43 of the moderators of noise stays, by the docstring of
+`mixedfx.meta.moderators.preselection`; with cutoff c = .5 a share of at most 2 / 43 is kept.
 """
 
 from __future__ import annotations

@@ -118,6 +118,31 @@ class TestLeftOut:
         assert "on all data" in repr(once)
         assert "anew without each study" in repr(nested)
 
+    def test_forests_are_tuned_without_each_part_or_once_on_all_data(self):
+        frame = review()
+        formula, options = "yi ~ weeks + grade + (1 | study/esid)", {"cluster": "study", "folds": 3, "seed": 2}
+        grid = {"mtry": [1, 2], "min_node_size": [3, 60], "folds": 4}
+        forest = {"n_trees": 10, "weights": "uniform"}
+        asked = {"approaches": ["forest"], "forest": forest, "tune": grid, **options}
+        nested = mx.explained_heterogeneity(formula, frame, **asked)
+        once = mx.explained_heterogeneity(
+            formula, frame, selection="once", preselect={"repeats": 1, "kind": "replicate", "cutoff": 0.0}, **asked
+        )
+        fold = cluster_folds(30, 3, 2)[frame["study"]]
+        shared = {"cluster": "study", "n_trees": 10, "seed": 2}
+        kept = "yi ~ " + " + ".join(once.kept["forest"][once.kept["forest"] == 1].index)
+        whole = mx.tune_metaforest(kept, frame, weights=["uniform"], **grid, **shared).forest
+        for f in range(3):
+            train, test = frame[fold != f], frame[fold == f]
+            best = mx.tune_metaforest("yi ~ weeks + grade", train, weights=["uniform"], **grid, **shared).forest
+            np.testing.assert_array_equal(nested.predictions["forest"][fold == f], best.predict(test))
+            growth = {"mtry": whole.growth.mtry, "min_node_size": whole.growth.min_node_size}
+            one = mx.metaforest(kept, train, weights="uniform", **growth, **shared)
+            np.testing.assert_array_equal(once.predictions["forest"][fold == f], one.predict(test))
+        assert "weeks" in kept
+        with pytest.raises(OptionError, match="tune: option='trees'"):
+            mx.explained_heterogeneity(formula, frame, **{**asked, "tune": {"trees": [1]}})
+
     def test_intervals_are_percentiles_over_clusters(self):
         found = mx.explained_heterogeneity(
             "yi ~ weeks + (1 | study/esid)", review(), cluster="study", approaches=["regression"], folds=5,
@@ -174,6 +199,21 @@ class TestMissing:
             forest = mx.metaforest("yi ~ weeks + place", train.fillna(values), cluster="study", n_trees=5, seed=1)
             expected = forest.predict(frame[fold == f].fillna(values))
             np.testing.assert_array_equal(found.predictions["forest"][fold == f], expected)
+
+    def test_whole_numbers_and_truth_values_that_may_be_missing_are_filled_in(self):
+        frame = review().assign(
+            grade=lambda d: (10 * d["grade"]).round(), new=lambda d: (d["weeks"] > 0).astype(object)
+        )
+        frame.loc[[1, 2, 50], "grade"] = np.nan
+        frame.loc[[1, 2, 50], "new"] = None
+        options = {"cluster": "study", "impute": "median", "folds": 3, "seed": 1, "forest": {"n_trees": 3}}
+        formula = "yi ~ grade + new + (1 | study/esid)"
+        one, two = (mx.explained_heterogeneity(formula, data, **options) for data in (frame, frame.convert_dtypes()))
+        assert str(frame.convert_dtypes()["grade"].dtype) == "Int64"
+        assert str(frame.convert_dtypes()["new"].dtype) == "boolean"
+        # text and truth values are coded in the same order
+        np.testing.assert_allclose(one.predictions["regression"], two.predictions["regression"], rtol=1e-9)
+        np.testing.assert_array_equal(one.predictions["forest"], two.predictions["forest"])
 
     def test_folds_of_tuning_and_pruning_fill_in_by_themselves(self):
         frame = self.holes()

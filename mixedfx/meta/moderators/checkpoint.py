@@ -90,7 +90,9 @@ def fingerprint(task: Any, seed: int | None, folds: int | None) -> str:
     """A mark of the data and all options that predictions depend on."""
     made = hashlib.sha256(repr((str(task.formula), task.vi, task.cluster, task.selection)).encode())
     made.update(repr((task.blocks, task.always, task.threshold, sorted(task.forest.items()))).encode())
-    made.update(repr((sorted(task.preselect.items()), sorted(task.once.items()), seed, folds, task.impute)).encode())
+    made.update(
+        repr((sorted(task.preselect.items()), sorted(task.once.items()), seed, folds, task.impute, task.tune)).encode()
+    )
     made.update(task.frame.to_csv(index=False).encode())
     return made.hexdigest()[:32]
 

@@ -134,6 +134,7 @@ def explained_heterogeneity(
     threshold: float = 0.10,
     forest: Mapping[str, Any] | None = None,
     preselect: Mapping[str, Any] | None = None,
+    tune: Mapping[str, Any] | None = None,
     unseen: Literal["reference", "refuse"] = "reference",
     impute: Literal["median"] | None = None,
     folds: int | None = None,
@@ -165,6 +166,9 @@ def explained_heterogeneity(
         Options of `mixedfx.metaforest`, such as ``{"n_trees": 500, "n_jobs": 2}``.
     preselect
         Options of `MetaForest.preselect`, such as ``{"repeats": 100}``.
+    tune
+        Values to be tried by `mixedfx.tune_metaforest`, such as ``{"mtry": [3, 9, 27], "min_node_size": [5, 25]}``, and
+        its `folds`: without each cluster, or once on all data with ``selection="once"``. None: no tuning.
     unseen
         Levels of a moderator that one cluster (or fold) alone has: with ``"reference"`` a regression without it
         predicts the level whose coefficient is zero there (the reference level, or the last one where the reference
@@ -225,7 +229,8 @@ def explained_heterogeneity(
     check_count("bootstrap", bootstrap, 0)
     check_level(level)
     task = read_task(
-        formula, data, vi, cluster, selection, blocks, always, threshold, forest, preselect, seed, impute
+        formula, data, vi, cluster, selection, blocks, always, threshold, forest, preselect, seed, impute,
+        tune,
     )  # fmt: skip
     if "forest" in approaches:
         check_forest(task)
@@ -233,8 +238,7 @@ def explained_heterogeneity(
     say_single_levels(task, codes, labels if folds else [f"{cluster} {label}" for label in labels], unseen)
     if selection == "once":
         with _quiet():
-            whole = task.filled(task.frame, task.frame)
-            task.once.update({approach: task.chosen(approach, whole) for approach in approaches})
+            task.choose_once(approaches)
     found = {approach: np.full(len(codes), np.nan) for approach in approaches}
     chosen: dict[str, list[tuple[str, ...]]] = {approach: [] for approach in approaches}
     saved = Checkpoint.at(checkpoint, task, seed, folds)
@@ -283,8 +287,8 @@ def _variances(fit: RmaMvFit) -> pd.DataFrame:
 
 def _share(before: pd.DataFrame, after: pd.DataFrame) -> float:
     """1 - sum of the components after / before."""
-    null = float(before["estimate"].sum())
-    return 1.0 - float(after["estimate"].sum()) / null if null > 0.0 else np.nan
+    null = float(before["estimate"].to_numpy().sum())
+    return 1.0 - float(after["estimate"].to_numpy().sum()) / null if null > 0.0 else np.nan
 
 
 class _Super(NamedTuple):

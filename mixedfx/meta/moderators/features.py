@@ -79,7 +79,7 @@ class Coding:
         for one in self.moderators:
             if one.name not in frame.columns:
                 raise DataError(f"the data have no column '{one.name}'", hint=nearest(one.name, frame.columns))
-            values = _present(frame, one.name)
+            values = present(frame, one.name)
             if one.levels is None and kind(values) != "number":
                 raise DataError(f"moderator '{one.name}' is a number in the data of the fit, here it is {values.dtype}")
             whole = values.astype(np.float64) if one.levels is None else _texts(values)
@@ -197,7 +197,7 @@ def read_coding(frame: pd.DataFrame, names: tuple[str, ...], categorical: frozen
     """
     out, constant = [], []
     for name in names:
-        values = _present(frame, name)
+        values = present(frame, name)
         if kind(values) == "time":
             raise DataError(
                 f"moderator '{name}' is a date", hint="Give the year, or the days since some date, as a number."
@@ -224,10 +224,11 @@ def read_coding(frame: pd.DataFrame, names: tuple[str, ...], categorical: frozen
 
 
 def _reads_as_numbers(values: pd.Series) -> bool:
-    return bool(pd.to_numeric(pd.Series(_texts(values).unique(), dtype=object), errors="coerce").notna().all())
+    read: Any = pd.to_numeric(pd.Series(_texts(values).unique(), dtype=object), errors="coerce")
+    return bool(read.notna().all())
 
 
-def _present(frame: pd.DataFrame, name: str) -> pd.Series:
+def present(frame: pd.DataFrame, name: str) -> pd.Series:
     """The values of a column that are there, by position."""
     values = column(frame, name).reset_index(drop=True)
     return column(plain(pd.DataFrame({name: values.dropna()})), name)

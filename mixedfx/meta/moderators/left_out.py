@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.frame import nearest, to_pandas
+from mixedfx.design.frame import kind, nearest, to_pandas
 from mixedfx.errors import DataError, MixedfxWarning, ModelError, UnknownLevelWarning, check_option, outside
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
@@ -19,6 +19,7 @@ from mixedfx.formula.parse import parse_formula
 from mixedfx.meta.moderators.features import (
     Filling,
     columns_of,
+    present,
     read_formula,
     refuse_missing,
     refuse_own_levels,
@@ -26,6 +27,7 @@ from mixedfx.meta.moderators.features import (
 )
 from mixedfx.meta.moderators.metaforest import MetaForest, metaforest
 from mixedfx.meta.moderators.screening import Blocks, passing
+from mixedfx.meta.moderators.tuning import tune_metaforest
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
 from mixedfx.meta.multivariate.rma_mv import rma_mv
 from mixedfx.meta.reading import kept
@@ -35,6 +37,8 @@ Approach = Literal["regression", "forest"]
 APPROACHES: tuple[Approach, ...] = ("regression", "forest")
 FOREST = ("weights", "n_trees", "mtry", "min_node_size", "impute", "n_jobs", "seed")  # options that a user may give
 PRESELECT = ("repeats", "kind", "cutoff")
+GROWTH = ("weights", "mtry", "min_node_size")
+TUNE = (*GROWTH, "folds")
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,14 @@ class Task:
         The rows used.
     vi, cluster
         Columns.
-    selection, blocks, always, threshold, forest, preselect, impute
+    selection, blocks, always, threshold, forest, preselect, impute, tune
         As in `mixedfx.explained_heterogeneity`.
     dropped
         Rows of the data that are not used: they lack an estimate, its variance or a level of a random term.
     once
         Approach -> moderators selected on all data.
+    growth
+        Options of forests that were tuned on all data.
     """
 
     formula: MixedFormula
@@ -69,7 +75,9 @@ class Task:
     preselect: Mapping[str, Any]
     impute: str | None = None
     dropped: int = 0
+    tune: Mapping[str, Any] | None = None
     once: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    growth: dict[str, Any] = field(default_factory=dict)
 
     def moderators(self) -> tuple[str, ...]:
         """The terms of the fixed part but for the intercept."""
@@ -83,7 +91,9 @@ class Task:
         for name in columns_of(self.formula, frame.columns):
             column: Any = frame[name]
             if column.isna().any():
-                found[name] = column.fillna(Filling.of(_plain(train[[name]])).values[name])
+                known = _plain(train.loc[:, [name]])
+                column = column.astype(np.float64) if known[name].dtype == np.float64 else column
+                found[name] = column.fillna(Filling.of(known).values[name])
         return frame.assign(**found)
 
     def regression(self, frame: pd.DataFrame, terms: Sequence[str]) -> RmaMvFit:
@@ -94,8 +104,30 @@ class Task:
 
     def grown(self, frame: pd.DataFrame, terms: Sequence[str], importance: bool = False) -> MetaForest:
         """The forest on some of the moderators."""
-        text = f"{self.formula.response} ~ {' + '.join(terms)}"
-        return metaforest(text, frame, vi=self.vi, cluster=self.cluster, importance=importance, **self.forest)
+        options = {**self.forest, **self.growth}
+        return metaforest(self.sum_of(terms), frame, vi=self.vi, cluster=self.cluster, importance=importance, **options)
+
+    def sum_of(self, terms: Sequence[str]) -> str:
+        """The formula of a forest."""
+        return f"{self.formula.response} ~ {' + '.join(terms)}"
+
+    def tuned(self, frame: pd.DataFrame, terms: Sequence[str]) -> MetaForest:
+        """The forest on some of the moderators whose options predict clusters left out of these data best."""
+        assert self.tune is not None
+        held = {name: [value] for name, value in self.forest.items() if name in GROWTH}
+        shared = {name: value for name, value in self.forest.items() if name not in GROWTH}
+        return tune_metaforest(
+            self.sum_of(terms), frame, vi=self.vi, cluster=self.cluster, **shared, **{**held, **self.tune}
+        ).forest
+
+    def choose_once(self, approaches: Sequence[Approach]) -> None:
+        """Select moderators, and tune forests, on all data."""
+        whole = self.filled(self.frame, self.frame)
+        self.once.update({approach: self.chosen(approach, whole) for approach in approaches})
+        if self.tune is not None and self.once.get("forest"):
+            found = self.tuned(whole, self.once["forest"])
+            best = {"weights": found.weights, "mtry": found.growth.mtry, "min_node_size": found.growth.min_node_size}
+            self.growth.update(best)
 
     def chosen(self, approach: Approach, frame: pd.DataFrame) -> tuple[str, ...]:
         """The moderators that an approach selects on some of the data."""
@@ -134,7 +166,8 @@ class Task:
         if not terms:
             return np.full(len(test), float(self.regression(train, ()).beta[0])), ()
         if approach == "forest":
-            return self.grown(train, terms).predict(test), terms
+            anew = self.tune is not None and not self.growth
+            return (self.tuned(train, terms) if anew else self.grown(train, terms)).predict(test), terms
         fit = self.regression(train, terms)
         known = _with_known_levels(self, train, test)
         return fit.predict(known)["estimate"].to_numpy(), terms
@@ -153,7 +186,7 @@ def check_forest(task: Task) -> None:
 
 def read_task(
     formula: Any, data: Any, vi: str, cluster: str, selection: Selection, blocks: Any, always: Any, threshold: float,
-    forest: Any, preselect: Any, seed: int | None, impute: str | None,
+    forest: Any, preselect: Any, seed: int | None, impute: str | None, tune: Any,
 ) -> Task:  # fmt: skip
     """The call as a task, rows without missing values.
 
@@ -177,7 +210,7 @@ def read_task(
         used = rma_mv(whole, frame, vi=vi).design.rows.used
     dropped = len(frame) - len(used)
     frame = frame.iloc[used].reset_index(drop=True)
-    for name, given, known in (("forest", forest, FOREST), ("preselect", preselect, PRESELECT)):
+    for name, given, known in (("forest", forest, FOREST), ("preselect", preselect, PRESELECT), ("tune", tune, TUNE)):
         for key in given or {}:
             check_option(f"{name}: option", key, known)
     task = Task(
@@ -193,6 +226,7 @@ def read_task(
         preselect or {},
         impute,
         dropped,
+        tune,
     )
     if not task.moderators():
         raise ModelError("the formula has no moderators", hint="Write 'yi ~ x1 + x2 + (1 | study/esid)'.")
@@ -211,7 +245,7 @@ def read_task(
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Moderators as `mixedfx.meta.moderators.features` has them: numbers as they are, all else as objects."""
-    numbers = {name: pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns}
+    numbers = {name: kind(present(frame, name)) == "number" for name in frame.columns}
     return pd.DataFrame(
         {name: frame[name].astype(np.float64 if numbers[name] else object) for name in frame.columns},
         index=frame.index,

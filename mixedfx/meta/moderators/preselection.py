@@ -13,9 +13,12 @@ importance, which must be positive. A fourth makes a promise:
 
 ``"shadow"``     To each forest a copy of every moderator is added whose values are shuffled between clusters, and a
                  moderator stays where its importance is above that of every shuffled copy (Kursa & Rudnicki 2010,
-                 Journal of Statistical Software 36(11)). A moderator of noise is exchangeable with the m copies: in one
-                 repeat it stays with a probability of at most 1 / (m + 1), so it is expected in that share of repeats,
-                 and with `cutoff` c it is kept in at most 1 / (c (m + 1)) of data sets (Markov's inequality).
+                 Journal of Statistical Software 36(11)). A moderator of noise and its own copy can change places, so it
+                 is above all m copies as often as its copy is above it and the others. Only one copy is the largest of
+                 them: in a repeat at most one moderator of noise is expected to stay, a share of at most 1 / m (1 /
+                 (m + 1) where all are alike), and with `cutoff` c at most 1 / c of them are expected to be kept. Of
+                 moderators that differ within clusters of different sizes this holds nearly: a large cluster that gets
+                 the values of a small one has some of them twice.
 """
 
 from __future__ import annotations

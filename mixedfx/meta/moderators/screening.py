@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.design.frame import to_pandas
+from mixedfx.design.frame import kind, to_pandas
 from mixedfx.errors import (
     FewClustersWarning,
     MissingModeratorsWarning,
@@ -36,7 +36,7 @@ from mixedfx.formula.names import quote
 from mixedfx.formula.parse import parse_formula
 from mixedfx.inference.robust_report import Robust
 from mixedfx.means.emmeans import emmeans
-from mixedfx.meta.moderators.features import columns_of, refuse_own_levels, terms_of
+from mixedfx.meta.moderators.features import columns_of, present, refuse_own_levels, terms_of
 from mixedfx.meta.multivariate.mv_fit import RmaMvFit
 from mixedfx.meta.multivariate.rma_mv import rma_mv
 from mixedfx.meta.reading import kept
@@ -255,9 +255,9 @@ class _Path:
         names = columns_of(parse_formula(f"y ~ {written}"), [str(name) for name in frame.columns])
         names = [name for name in names if name in frame.columns]
         if self.cluster in frame.columns:
-            levels = {name: frame[name] for name in names if not pd.api.types.is_numeric_dtype(frame[name])}
+            levels = {name: frame[name] for name in names if kind(present(frame, name)) in ("text", "category")}
             refuse_own_levels(levels, frame[self.cluster], "cluster")
-        counts = {name: int(frame[name].isna().sum()) for name in names}
+        counts = {name: int(frame[name].isna().to_numpy().sum()) for name in names}
         if any(counts.values()):
             listed = ", ".join(f"{name} in {count}" for name, count in counts.items() if count)
             warnings.warn(

@@ -76,11 +76,13 @@ class Trees:
     def joined(parts: Sequence[Trees]) -> Trees:
         """All of them."""
         sizes = np.concatenate([np.diff(part.start) for part in parts])
-        arrays = (
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("feature", "threshold", "left", "value")
+        return Trees(
+            np.concatenate([part.feature for part in parts]),
+            np.concatenate([part.threshold for part in parts]),
+            np.concatenate([part.left for part in parts]),
+            np.concatenate([part.value for part in parts]),
+            np.concatenate([[0], np.cumsum(sizes)]),
         )
-        return Trees(*arrays, np.concatenate([[0], np.cumsum(sizes)]))
 
 
 @dataclass(frozen=True, eq=False)
