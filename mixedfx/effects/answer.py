@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.wording import PLAIN, Wording
@@ -148,7 +147,7 @@ def _overall_claims(effects: EffectsState, wording: Wording) -> list[Claim]:
 
 
 def _claim(
-    effects: EffectsState, row: pd.Series, pair: int | None, category: Any, wording: Wording, about: str = ""
+    effects: EffectsState, row: Any, pair: int | None, category: Any, wording: Wording, about: str = ""
 ) -> Claim:
     outcome, factor, unit = outcome_of(effects, category, wording)
     comparison = effects.comparison

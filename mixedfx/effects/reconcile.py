@@ -17,6 +17,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mixedfx.design.design import Design
@@ -62,7 +63,7 @@ class Answers(Shown):
 
     def content(self) -> SummaryContent:
         """The table, and why its rows differ."""
-        places = places_of(float(self.table["sd"].median()))
+        places = places_of(float(np.median(self.table["sd"].to_numpy(dtype=float))))
         cells = [
             self.table["answer"].tolist(),
             self.table["contrast"].tolist(),

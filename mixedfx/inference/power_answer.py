@@ -9,6 +9,7 @@ beyond those tried are extrapolations, and said to be.
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,9 +69,11 @@ def needed_table(table: pd.DataFrame, alpha: float, target: float = 0.8, by: str
         (whether it lies outside the sizes tried).
     """
     other = "n_per_group" if by == "n_groups" else "n_groups"
-    apart = table.groupby([other, "effect"])[by].nunique().gt(1).all() and table[other].nunique() > 1
+    each: Any = table.groupby([other, "effect"])[by].nunique()
+    apart = bool((each > 1).all()) and len(set(table[other])) > 1
     rows = []
-    for key, part in table.groupby(["effect", "size", *([other] if apart else [])], sort=False):
+    parts: Any = table.groupby(["effect", "size", *([other] if apart else [])], sort=False)
+    for key, part in parts:
         n, power, count = (part[c].to_numpy(dtype=float) for c in (by, "power", "n_sim"))
         known = np.isfinite(power) & (count > 0)
         found = size_for(n[known], power[known], count[known], alpha, target) if known.any() else float("nan")

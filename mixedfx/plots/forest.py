@@ -193,7 +193,7 @@ def _lines(table: pd.DataFrame, names: list[str], colour: str | None, group: boo
         blocks.sort(key=lambda r: -values[list(r)].max())
     elif order != "table":
         raise DataError(f"order={order!r} is not known", hint="Use 'table', 'estimate' or 'n'.")
-    if "margin" in table.columns and group is None and table["margin"].nunique() > 1:
+    if "margin" in table.columns and group is None and len(set(table["margin"])) > 1:
         margin = table["margin"].astype(str).to_numpy()
         lines = []
         for name in dict.fromkeys(margin):
@@ -241,7 +241,8 @@ def _draw(axes: Axes, row: pd.Series, at: float, k: int, scale: float = 1.0) -> 
         half = NormalDist().inv_cdf(0.75) * row["sd"]
         inner = [row["estimate"] - half, row["estimate"] + half]
     if inner is not None:
-        axes.plot(inner, [at, at], zorder=3, **(thin | {"linewidth": 3.2 * scale}))
+        thick: dict[str, Any] = thin | {"linewidth": 3.2 * scale}
+        axes.plot(inner, [at, at], zorder=3, **thick)
     axes.plot(
         [row["estimate"]],
         [at],

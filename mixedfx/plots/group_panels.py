@@ -89,7 +89,7 @@ def group_panels(
     return figure
 
 
-def _panel(axes: Any, part: pd.DataFrame, jitter: np.random.Generator, colour: str, *, named: bool) -> None:
+def _panel(axes: Any, part: Any, jitter: np.random.Generator, colour: str, *, named: bool) -> None:
     for side in ("top", "right", "bottom"):
         axes.spines[side].set_visible(False)
     axes.spines["left"].set_color(GREY)
@@ -112,7 +112,7 @@ def _panel(axes: Any, part: pd.DataFrame, jitter: np.random.Generator, colour: s
     axes.set_xlim(-0.6, len(means) - 0.4)
 
 
-def _ordered(column: pd.Series) -> list[Any]:
+def _ordered(column: Any) -> list[Any]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         present = set(column.dropna())
         return [c for c in column.cat.categories if c in present]

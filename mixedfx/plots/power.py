@@ -88,7 +88,7 @@ def power_curve(
     at_x, at_other = (groups, per_group) if x == "n_groups" else (per_group, groups)
     # where groups of unequal size were drawn, the mean rows in a group differ a little: no curve for each of them
     apart = all(len(np.unique(at_x[at_other == value])) > 1 for value in at_other) and np.ptp(at_other) > 0
-    curves = list(table.groupby(["effect", "size", *([other] if apart else [])], sort=False))
+    curves: list[tuple[Any, Any]] = list(table.groupby(["effect", "size", *([other] if apart else [])], sort=False))
     for k, (key, part) in enumerate(curves):
         at, share, low, high = (part[c].to_numpy(dtype=float) for c in (x, "power", "lower", "upper"))
         order = np.argsort(at)

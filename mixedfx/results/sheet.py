@@ -165,7 +165,7 @@ def sheet_of(
     if any(c in frame for c in ERRORS):
         together = {c: places_for(frame, digits) for c in (*ERRORS, *BESIDE) if c in frame}
     cells, align = text_columns(frame, digits, together | {"statistic": 2, "df": 1} | dict(places or {}))
-    names = HEADERS | dict(headers or {})
+    names = dict(HEADERS) | dict(headers or {})
     rows = tuple(zip(*cells.values(), strict=True))
     values = tuple(tuple(_value(v) for v in row) for row in frame.itertuples(index=False, name=None))
     return Sheet(title, tuple(names.get(c, c) for c in cells), rows, align, values, tuple(notes))
