@@ -198,8 +198,8 @@ def meta(
                 drawn.append((name, path, draw(path.suffix)))
     first, *rest = found.pages()
     show_summary(first)
-    for name, table in found.tables().items():
-        show_table(as_text(TITLES[name], table))
+    for name, numbers in found.tables().items():
+        show_table(as_text(TITLES[name], numbers))
     for page in rest:
         say()
         show_summary(page)

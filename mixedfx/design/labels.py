@@ -92,7 +92,7 @@ def variable_label(frame: pd.DataFrame, name: str) -> str:
     return shorten(text, LONGEST, placeholder=" ...") if isinstance(text, str) and text.strip() else name
 
 
-def variable_labels(frame: pd.DataFrame, names: Collection[str]) -> dict[str, Any]:
+def variable_labels(frame: pd.DataFrame, names: Collection[Any]) -> dict[Any, Any]:
     """``attrs`` of a frame of these columns of another one: their labels, where it has some."""
     given = frame.attrs.get(VARIABLE_LABELS)
     kept = {n: given[n] for n in names if isinstance(given.get(n), str)} if isinstance(given, Mapping) else {}

@@ -139,7 +139,7 @@ class DesignSpec:
         """Of plain columns `frame`, whose kinds it remembers, and its other fields."""
         types = {str(name): dtype for name, dtype in zip(frame.columns, frame.dtypes.tolist(), strict=True)}
         text = frozenset(name for name, dtype in types.items() if has_text_categories(dtype))
-        kinds = {name: kind_of(dtype) for name, dtype in types.items()}
+        kinds: dict[str, Kind] = {name: kind_of(dtype) for name, dtype in types.items()}
         levels = {
             name: tuple(types[name].categories) for name in types if kinds[name] == "category" and name not in text
         }

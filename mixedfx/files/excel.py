@@ -44,7 +44,7 @@ def read_excel(path: Path, sheet: str | None, na: Sequence[str], option: str) ->
         if sheet is not None and sheet not in names:
             raise DataError(f"{path}: there is no sheet {sheet!r}", hint=f"Its sheets: {', '.join(names)}.")
         chosen = names[0] if sheet is None else sheet
-        frame = pd.read_excel(
+        frame: Any = pd.read_excel(
             book, sheet_name=chosen, dtype=object, keep_default_na=False, na_values=["", *na]
         ).infer_objects()  # text that looks like a number stays text
     notes = []

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -110,17 +110,17 @@ def decoded(
     >>> notes.missing, notes.unlabelled
     ({'trust': {'refused': 1}}, {'trust': {'2': 1}})
     """
-    name, counts = str(values.name), values.value_counts(sort=False)
-    lost = [code for code in counts.index if is_missing(code)]
+    name, counts = str(values.name), cast(dict[Any, int], values.value_counts(sort=False).to_dict())
+    lost = [code for code in counts if is_missing(code)]
     for code in lost:
         notes.lost(name, str(labels.get(code, written(code))), int(counts[code]))
     if lost:
         values = values.mask(values.isin(lost))
     given = [code for code in labels if not is_missing(code)]
-    alone = [code for code in _in_order(counts.index.tolist()) if code not in labels and code not in lost]
+    alone = [code for code in _in_order(list(counts)) if code not in labels and code not in lost]
     if how == "codes" or not given:
         return values
-    if how == "auto" and len(alone) > len(set(given) & set(counts.index)):
+    if how == "auto" and len(alone) > len(set(given) & set(counts)):
         notes.numbers[name] = {code: str(labels[code]) for code in given}
         return values
     order = _in_order([*given, *alone]) if given == _in_order(given) else [*given, *alone]

@@ -38,11 +38,11 @@ def read_stata(path: Path, values: Values, encoding: str | None) -> Recognised:
     about = package("pyreadstat", "the labels of Stata files need", "files").read_dta(
         str(path), metadataonly=True, encoding=encoding
     )[1]  # fmt: skip
-    frame = pd.read_stata(path, convert_categoricals=False)
+    frame: Any = pd.read_stata(path, convert_categoricals=False)
     notes = LabelNotes()
     lacking = [c for c in frame if pd.api.types.is_numeric_dtype(frame[c]) and frame[c].isna().any()]
     if lacking:
-        told = pd.read_stata(path, columns=lacking, convert_categoricals=False, convert_missing=True)
+        told: Any = pd.read_stata(path, columns=lacking, convert_categoricals=False, convert_missing=True)
         for name in lacking:
             for kind, rows in told.loc[frame[name].isna().to_numpy(), name].map(str).value_counts(sort=False).items():
                 label = about.variable_value_labels.get(name, {}).get(str(kind).removeprefix("."))
@@ -85,7 +85,7 @@ def _recognised(
     notes = LabelNotes() if notes is None else notes
     columns: dict[Any, pd.Series] = {}
     for name in frame.columns:
-        column = frame[name]
+        column: Any = frame[name]
         if pd.api.types.infer_dtype(column, skipna=True) == "string":
             column = _without_blanks(column, notes)
         elif pd.api.types.infer_dtype(column, skipna=True) == "date":

@@ -86,6 +86,6 @@ def _spread(found: Table, lacking: np.ndarray, labels: pd.Index | None) -> Table
     if isinstance(found, pd.Series):
         made: Table = pd.Series(whole(found), index=index, name=found.name)
     else:
-        made = pd.DataFrame({name: whole(found[name]) for name in found.columns}, index=index)
+        made = pd.DataFrame({name: whole(values) for name, values in found.items()}, index=index)
     made.attrs = found.attrs
     return made
