@@ -56,6 +56,13 @@ class AskedOfPairs:
         """Refused: variances are on two scales."""
         raise refused("r2", "its variances are on two scales", "fit.varcorr has the variances of both.")
 
+    def report(self, *args: Any, **options: Any) -> NoReturn:
+        """Refused: a page has the coefficients of one linear predictor."""
+        raise refused(
+            "report", "its page would have the coefficients of one linear predictor",
+            "mx.effects(fit, ...).to_html() is a page about its mean count; print(fit.summary()) has both parts.",
+        )  # fmt: skip
+
     def plot(self, *args: Any, **options: Any) -> NoReturn:
         """Refused: pictures of a fit are of one linear predictor."""
         raise refused(

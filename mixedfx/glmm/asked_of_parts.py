@@ -73,6 +73,10 @@ class AskedOfParts(TwoParts):
         """Refused: each part is checked by itself; `quantile_residuals` are those of the whole."""
         raise refused("check")
 
+    def report(self, *args: Any, **options: Any) -> NoReturn:
+        """Refused: pages are of a part."""
+        raise refused("report")
+
     def plot(self, *args: Any, **options: Any) -> NoReturn:
         """Refused: pictures are of a part."""
         raise refused("plot")

@@ -121,7 +121,6 @@ def test_more_rows_than_one_block_of_the_summary(fit, people):
             "age": np.linspace(20, 60, 1500),
         }
     )
-    with pytest.warns(Warning, match="cannot vary over 'cell'"):
-        table = effects(fit, "z", by="cell", newdata=rows).table
+    table = effects(fit, "z", by="cell", newdata=rows).table
     for i in (0, 1023, 1024, 1499):
         close(effects(fit, "z", newdata=rows.iloc[[i]]).table, table.iloc[[i]].reset_index(drop=True))
