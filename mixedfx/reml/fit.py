@@ -96,6 +96,16 @@ class LmerFit(LmerState):
     B             -18.14
     """
 
+    @cached_property
+    def singularity(self) -> SingularityReport:
+        """Directions in which the random effects do not vary, and a smaller formula that was fitted and is regular.
+
+        It is fitted when this is first asked for, as by `summary` and `check`; beyond 20,000 rows it is not.
+        """
+        if self.call is None or not self.singular:
+            return self.null_directions
+        return tried(self.null_directions, self.nobs, partial(_singularity_of, self.call))
+
     def tidy(
         self,
         effects: tables.Effects = "fixed",
@@ -842,8 +852,7 @@ def fit_design(design: Design, call: Call) -> LmerFit:
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
         warnings.warn(text, ConvergenceWarning, outside())
     if fit.singular:
-        fit.__dict__["singularity"] = tried(fit.singularity, fit.nobs, partial(_singularity_of, call))
-        warnings.warn(fit.singularity.line, SingularFitWarning, outside())
+        warnings.warn(fit.null_directions.line, SingularFitWarning, outside())
     elif (
         fit.converged
         and fit.optimization.curvature < FLAT

@@ -127,17 +127,19 @@ class SingularityReport:
 
     @property
     def line(self) -> str:
-        """The first null direction, how many more there are, and one suggestion; `text` has all of it."""
+        """The first null direction, how many more there are, and a suggestion that is known to hold; see `text`."""
         if not self.singular:
             return self.found
         more = len(self.directions) - 1
         parts = [f"singular fit: {self.directions[0].text}{f', and {more} more' if more else ''}."]
         if self.to_keep:
             parts.append(self.to_keep)
-        if self.smaller is not None:
-            parts.append(f"{self.to_try} was fitted and is not singular." if self.fitted else f"Try {self.to_try}.")
-        if more:
-            parts.append("fit.singularity.text says all.")
+        if self.fitted:
+            parts.append(f"{self.to_try} was fitted and is not singular.")
+        elif self.smaller is not None and not self.smaller.random:
+            parts.append(f"Try {self.to_try}.")
+        if more or (self.smaller is not None and self.smaller.random and not self.fitted):
+            parts.append("fit.singularity.text says all, and what to try.")
         return " ".join(parts)
 
     @property
