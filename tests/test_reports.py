@@ -135,9 +135,12 @@ class TestTried:
         with pytest.warns(mx.errors.SingularFitWarning) as caught:
             fit = mx.lmer("y ~ x + w + (1 + x + w | g)", frame)
         text = str(caught[0].message)
-        assert fit.singularity.fitted
-        assert f"{fit.singularity.smaller} was fitted and is not singular." in text
         assert len(text.splitlines()) == 1
+        assert text.endswith("fit.singularity.text says all, and what to try.")
+        assert "singularity" not in fit.__dict__  # a fit costs no second one before it is asked for
+        assert str(fit.singularity.smaller) in str(fit.summary())
+        assert fit.singularity.fitted
+        assert f"{fit.singularity.smaller} was fitted and is not singular." in fit.singularity.line
         again = quiet(lambda: mx.lmer(fit.singularity.smaller, frame))
         assert not again.singular
 
