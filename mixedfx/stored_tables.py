@@ -55,7 +55,7 @@ def table_bytes(frame: pd.DataFrame) -> bytes:
     if len(set(names)) != len(names) or not all(isinstance(name, str) for name in names):
         raise TypeError("columns of a file have names of their own, which are text")
     parts: list[Array] = []
-    columns = [{"name": name} | _kept(frame[name], parts) for name in names]
+    columns = [{"name": name} | _kept(frame.loc[:, name], parts) for name in names]
     attrs = {
         name: value for name, value in frame.attrs.items() if _is_text(name) and (_is_text(value) or _texts(value))
     }

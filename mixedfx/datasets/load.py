@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import resources
+from typing import Any
 
 import pandas as pd
 
@@ -269,7 +270,8 @@ _STAR_CATEGORIES = {
 
 def _load_star() -> pd.DataFrame:
     with resources.files("mixedfx.datasets").joinpath("_data/star.csv.gz").open("rb") as file:
-        frame = pd.read_csv(file, compression="gzip", dtype={"read": "float64"} | dict.fromkeys(_STAR_CATEGORIES, str))
+        types: dict[Hashable, Any] = {"read": "float64", **dict.fromkeys(_STAR_CATEGORIES, str)}
+        frame = pd.read_csv(file, compression="gzip", dtype=types)
     for column, categories in _STAR_CATEGORIES.items():
         frame[column] = pd.Categorical(frame[column], categories=pd.Index(categories))
     return frame

@@ -16,9 +16,13 @@ from mixedfx.bayes.convergence import convergence
 
 
 def effective(draws):
-    """Effective draws of (chain, draw) values: the smaller of bulk and tails."""
-    found = convergence(draws[:, :, None])
-    return min(found.bulk[0], found.tail[0], draws.size)
+    """Effective draws of (chain, draw) values: the smallest of bulk, tails and squares.
+
+    Of standard deviations the squares decide: over seeds that of a coefficient of cbpp by NUTS varies by .0067, where
+    the draws that are effective for its mean promise .0045.
+    """
+    found = convergence(np.stack([draws, (draws - draws.mean()) ** 2], axis=-1))
+    return min(found.bulk.min(), found.tail[0], draws.size)
 
 
 def errors_of_mean_and_sd(x, n):
