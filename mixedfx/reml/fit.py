@@ -100,11 +100,10 @@ class LmerFit(LmerState):
     def singularity(self) -> SingularityReport:
         """Directions in which the random effects do not vary, and a smaller formula that was fitted and is regular.
 
-        It is fitted when this is first asked for, as by `summary` and `check`; beyond 20,000 rows it is not.
+        It is fitted when it is first asked for, as by `summary` and `check`; beyond 20,000 rows it is not.
         """
-        if self.call is None or not self.singular:
-            return self.null_directions
-        return tried(self.null_directions, self.nobs, partial(_singularity_of, self.call))
+        found = singularity(self.design, self.solution.factors, self.solution.bases)
+        return found if self.call is None else tried(found, self.nobs, partial(_singularity_of, self.call))
 
     def tidy(
         self,
@@ -852,7 +851,7 @@ def fit_design(design: Design, call: Call) -> LmerFit:
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
         warnings.warn(text, ConvergenceWarning, outside())
     if fit.singular:
-        warnings.warn(fit.null_directions.line, SingularFitWarning, outside())
+        warnings.warn(fit.singularity.line, SingularFitWarning, outside())
     elif (
         fit.converged
         and fit.optimization.curvature < FLAT

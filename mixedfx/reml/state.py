@@ -176,19 +176,14 @@ class LmerState:
         return self.solution.optimization.converged
 
     @cached_property
-    def null_directions(self) -> SingularityReport:
-        """Directions in which the random effects do not vary, and a smaller formula that nobody has fitted."""
-        return singularity(self.design, self.solution.factors, self.solution.bases)
-
-    @cached_property
     def singularity(self) -> SingularityReport:
         """Directions in which the random effects do not vary, and the smaller formula to try."""
-        return self.null_directions
+        return singularity(self.design, self.solution.factors, self.solution.bases)
 
     @property
     def singular(self) -> bool:
         """Whether a variance is zero or a correlation is one."""
-        return self.null_directions.singular
+        return self.singularity.singular
 
     @property
     def family(self) -> Family:
@@ -243,7 +238,7 @@ class LmerState:
         """The fit by what it answers with; the views share whatever is worked out for one of them."""
         views = {answers: replace(self) for answers in UNCERTAINTIES}
         for answers, view in views.items():
-            view.__dict__.update(_answers=answers, _views=views, uncertain=self.uncertain)
+            view.__dict__.update(_answers=answers, _views=views, uncertain=self.uncertain, singularity=self.singularity)
         return views
 
     @cached_property

@@ -24,8 +24,9 @@ independent pieces of information on it, which the design of the study denies wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,9 @@ from mixedfx.results.smaller import smaller_parts
 NULL = 1e-8
 BETWEEN = 0.1  # share of a predictor's variance that lies within levels, below which it varies between them only
 FAR = 10.0  # standard deviations from zero at which independence of intercept and slope is no idea of anybody's
+
+
+LINEAR = " (a linear model: no random term is left)"
 
 
 @dataclass(frozen=True)
@@ -74,22 +78,36 @@ class SingularityReport:
     ----------
     directions
         The null directions; empty for a fit that is not singular.
-    smaller
-        The formula to try, or None where the fit is not singular or nothing should be left out.
+    untried
+        The formula without the null directions, or None where the fit is not singular or nothing should be left out.
     far
         Columns far from zero that should be centred before effects are made independent by ``||``.
     kept
         Grouping factors whose intercept does not vary but stays in the model, each with the columns of the fixed part
         that vary between its levels only.
-    fitted
-        Whether the smaller formula was fitted and is not singular.
+    attempt
+        Fits smaller formulas and returns the first that is not singular; None where none is, or nobody fits them.
     """
 
     directions: tuple[NullDirection, ...]
-    smaller: MixedFormula | None
+    untried: MixedFormula | None
     far: tuple[str, ...] = ()
     kept: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    fitted: bool = False
+    attempt: Callable[[], MixedFormula | None] | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def _regular(self) -> MixedFormula | None:
+        return None if self.attempt is None else self.attempt()
+
+    @property
+    def smaller(self) -> MixedFormula | None:
+        """The formula to try; it is fitted when it is first asked for, where it can be."""
+        return self._regular or self.untried
+
+    @property
+    def fitted(self) -> bool:
+        """Whether `smaller` was fitted and is not singular."""
+        return self._regular is not None
 
     @property
     def singular(self) -> bool:
@@ -119,7 +137,7 @@ class SingularityReport:
         if self.smaller is None:
             return ""
         if not self.smaller.random:
-            return f"{self.smaller} (a linear model: no random term is left)"
+            return f"{self.smaller}{LINEAR}"
         if self.far:
             names = ", ".join(map(_shown, self.far))
             return f"{self.smaller} with {names} centred (|| makes effects independent at the zero of a covariate)"
@@ -127,18 +145,17 @@ class SingularityReport:
 
     @property
     def line(self) -> str:
-        """The first null direction, how many more there are, and a suggestion that is known to hold; see `text`."""
+        """The first null direction, how many more there are, and what needs no fit to be suggested; see `text`."""
         if not self.singular:
             return self.found
         more = len(self.directions) - 1
         parts = [f"singular fit: {self.directions[0].text}{f', and {more} more' if more else ''}."]
         if self.to_keep:
             parts.append(self.to_keep)
-        if self.fitted:
-            parts.append(f"{self.to_try} was fitted and is not singular.")
-        elif self.smaller is not None and not self.smaller.random:
-            parts.append(f"Try {self.to_try}.")
-        if more or (self.smaller is not None and self.smaller.random and not self.fitted):
+        several = self.untried is not None and bool(self.untried.random)
+        if self.untried is not None and not several:
+            parts.append(f"Try {self.untried}{LINEAR}.")
+        if more or several:
             parts.append("fit.singularity.text says all, and what to try.")
         return " ".join(parts)
 

@@ -1,9 +1,10 @@
-"""A suggestion that was tried: the smaller formula of a singular fit, fitted until it is not singular."""
+"""A suggestion that is tried: the smaller formula of a singular fit, fitted until it is not singular."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from mixedfx.errors import MixedfxError
 from mixedfx.formula.mixed_formula import MixedFormula
@@ -16,12 +17,12 @@ ROWS = 20_000  # up to which a suggestion is tried: beyond, a second fit is for 
 def tried(
     report: SingularityReport, rows: int, fit_smaller: Callable[[MixedFormula], SingularityReport]
 ) -> SingularityReport:
-    """The report with a smaller formula that was fitted and is not singular, where there is one.
+    """The report with a way to a smaller formula that is not singular, gone when it is first asked for.
 
     Parameters
     ----------
     report
-        Of a singular fit.
+        Of a fit.
     rows
         How many the fit has.
     fit_smaller
@@ -30,12 +31,18 @@ def tried(
     Returns
     -------
     SingularityReport
-        With `smaller` the formula that is not singular, and `fitted`; as it was where none was found, the formula could
-        not be fitted, or there are too many rows to try.
+        Its `smaller` was fitted and is not singular; as it was where none is found, the formula cannot be fitted, or
+        there are too many rows to try.
     """
-    smaller = report.smaller
-    if rows > ROWS:
+    if rows > ROWS or not report.singular:
         return report
+    return replace(report, attempt=partial(_first_regular, report.untried, fit_smaller))
+
+
+def _first_regular(
+    smaller: MixedFormula | None, fit_smaller: Callable[[MixedFormula], SingularityReport]
+) -> MixedFormula | None:
+    """The first of smaller and smaller formulas whose fit is not singular."""
     for _ in range(ATTEMPTS):
         if smaller is None:
             break
@@ -44,6 +51,6 @@ def tried(
         except MixedfxError:
             break
         if not found.singular:
-            return replace(report, smaller=smaller, fitted=True)
-        smaller = found.smaller
-    return report
+            return smaller
+        smaller = found.untried
+    return None
