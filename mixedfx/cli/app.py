@@ -16,10 +16,10 @@ from mixedfx.cli.arguments import Data, Formula, Json, MetaFormula, Ml, Na, Prec
 from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, read_subgroups
 from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
-from mixedfx.cli.files import check_output, read_na, read_table, rows_as_json
+from mixedfx.cli.files import check_output, read_na, read_table
 from mixedfx.cli.learn import Learning
 from mixedfx.cli.meta import TITLES, Analysis, analyse, read_columns
-from mixedfx.cli.models import Bayesian, Family, Model, register
+from mixedfx.cli.models import Bayesian, Family, Model, fit_as_json, register
 from mixedfx.cli.robma import PLOTS, Averaging
 from mixedfx.cli.show import as_text, note, say, show_summary, show_table, working
 from mixedfx.effects.render import content
@@ -64,7 +64,7 @@ def fit(
     """Fit a linear mixed model by REML and print its summary."""
     if json_file is not None:
         check_output(json_file, [".json"])
-    fitted = _fit(formula, _read(data, na, table), ml, precision_weights)
+    fitted = Model(formula, ml=ml, weights=precision_weights).fit(_read(data, na, table))
     show_summary(fitted.summary())
     if json_file is not None:
         _write_json(json_file, _fit_as_json(fitted, data))
@@ -379,24 +379,9 @@ def _read(source: str, na: list[str] | None, table: str | None = None) -> pd.Dat
     return frame
 
 
-def _fit(formula: str, data: pd.DataFrame, ml: bool, precision_weights: str | None) -> LmerFit:
-    with working("fitting the model"):
-        return mx.lmer(formula, data, REML=not ml, weights=precision_weights)
-
-
 def _fit_as_json(fitted: LmerFit, data: str) -> dict[str, Any]:
-    return {
-        "mixedfx": mx.__version__,
-        "formula": str(fitted.formula),
-        "data": data,
-        "rows": rows_as_json(fitted.design.rows),
-        "method": "REML" if fitted.REML else "ML",
-        "convergence": fitted.optimization.message,
-        "glance": fitted.glance(),
-        "ngroups": fitted.ngroups,
-        "fixed": fitted.tidy(),
-        "varcorr": fitted.varcorr,
-    }
+    own = {"method": "REML" if fitted.REML else "ML", "convergence": fitted.optimization.message}
+    return fit_as_json(fitted, data) | own | {"glance": fitted.glance()}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -11,9 +11,9 @@ import pandas as pd
 import typer
 
 import mixedfx as mx
-from mixedfx.cli.arguments import Data, Formula, Json, Na, PrecisionWeights
+from mixedfx.cli.arguments import Data, Formula, Json, Na, PrecisionWeights, Table
 from mixedfx.cli.ask import Question, ask, read_by, read_subgroups
-from mixedfx.cli.files import check_output
+from mixedfx.cli.files import check_output, rows_as_json
 from mixedfx.cli.show import say, show_summary, working
 from mixedfx.errors import OptionError
 
@@ -74,25 +74,28 @@ class Model:
             return mx.lmer(self.formula, data, REML=not self.ml, weights=self.weights, **options)
 
 
-def as_json(fitted: Any, data: str) -> dict[str, Any]:
-    """Content of ``--json``."""
-    method = "posterior" if fitted.posterior else "ML"
-    content = {
+def fit_as_json(fitted: Any, data: str) -> dict[str, Any]:
+    """Content of ``--json``, of a fit of any kind."""
+    return {
         "mixedfx": mx.__version__,
-        "formula": str(fitted.design.formula),
+        "formula": str(fitted.formula),
         "data": data,
-        "family": str(fitted.family),
-        "method": method,
+        "rows": rows_as_json(fitted.design.rows),
         "ngroups": fitted.ngroups,
         "fixed": fitted.tidy(),
         "varcorr": fitted.varcorr,
-        "concerns": [text for _, text in fitted.concerns],
     }
-    return content
+
+
+def _as_json(fitted: Any, data: str) -> dict[str, Any]:
+    own = {"family": str(fitted.family), "method": "posterior" if fitted.posterior else "ML"}
+    return fit_as_json(fitted, data) | own | {"concerns": [text for _, text in fitted.concerns]}
 
 
 def register(
-    app: typer.Typer, read: Callable[[str, list[str] | None], pd.DataFrame], write_json: Callable[[Path, Any], None]
+    app: typer.Typer,
+    read: Callable[[str, list[str] | None, str | None], pd.DataFrame],
+    write_json: Callable[[Path, Any], None],
 ) -> None:
     """Add the commands to the command line; `read` and `write_json` are those of the other commands."""
 
@@ -104,6 +107,7 @@ def register(
         nagq: Annotated[str, typer.Option("--nagq", help="Nodes of adaptive quadrature; 1 is Laplace; or auto.")] = "1",
         precision_weights: PrecisionWeights = None,
         na: Na = None,
+        table: Table = None,
         json_file: Json = None,
     ) -> None:
         """Fit a generalised linear mixed model by maximum likelihood and print its summary."""
@@ -113,10 +117,10 @@ def register(
             raise OptionError(f"--nagq {nagq!r} is no whole number", hint="Write --nagq 9, or --nagq auto.")
         options: dict[str, Any] = {"nAGQ": nagq if nagq == "auto" else int(nagq)}
         with working("fitting the model"):
-            fitted = mx.glmer(formula, read(data, na), family=family, weights=precision_weights, **options)
+            fitted = mx.glmer(formula, read(data, na, table), family=family, weights=precision_weights, **options)
         show_summary(fitted.summary())
         if json_file is not None:
-            write_json(json_file, as_json(fitted, data))
+            write_json(json_file, _as_json(fitted, data))
 
     @app.command()
     def bayes(
@@ -128,6 +132,7 @@ def register(
         seed: Seed = 1,
         precision_weights: PrecisionWeights = None,
         na: Na = None,
+        table: Table = None,
         save: Annotated[
             Path | None, typer.Option(help="Keep the fit, for mixedfx.load in Python.", metavar="FILE.mfx")
         ] = None,
@@ -138,7 +143,7 @@ def register(
             if file is not None:
                 check_output(file, [ending])
         options = {"priors": priors, "draws": draws, "seed": seed}
-        fitted = Model(formula, family, True, weights=precision_weights, options=options).fit(read(data, na))
+        fitted = Model(formula, family, True, weights=precision_weights, options=options).fit(read(data, na, table))
         show_summary(fitted.summary())
         say()
         show_summary(fitted.diagnostics())
@@ -146,7 +151,7 @@ def register(
             fitted.save(save)
             say(f"\nfit: {save}")
         if json_file is not None:
-            write_json(json_file, as_json(fitted, data))
+            write_json(json_file, _as_json(fitted, data))
 
     @app.command()
     def report(
@@ -167,6 +172,7 @@ def register(
         ml: Annotated[bool, typer.Option("--ml", help="Maximum likelihood instead of REML.")] = False,
         precision_weights: PrecisionWeights = None,
         na: Na = None,
+        table: Table = None,
     ) -> None:
         """Write one page for readers: the answer in words, pictures, table, caveats, methods, code."""
         check_output(out, [".html"])
@@ -175,7 +181,7 @@ def register(
             question = Question(treatment, read_by(by), read_subgroups(subgroup), None, level)
         elif by or subgroup:
             raise OptionError("--by and --subgroup are about a treatment", hint="Name it: --treatment COLUMN.")
-        frame = read(data, na)
+        frame = read(data, na, table)
         if question is not None:
             question.check(frame)
         options = {"seed": seed} if bayesian else {}
