@@ -24,6 +24,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.archive import fits
+
 HEAD = "head.json"
 ALLOWED = 64 * 2**20  # bytes that a table may unpack to, however small it is,
 RATIO = 500  # and beyond that how many times its own size
@@ -32,6 +34,7 @@ NULLABLE = re.compile("boolean|U?Int(8|16|32|64)|Float(32|64)")
 UNITS = ("s", "ms", "us", "ns")
 
 Array = NDArray[Any]
+TEXTS = str | dict[str, str]
 
 
 def table_bytes(frame: pd.DataFrame) -> bytes:
@@ -56,9 +59,7 @@ def table_bytes(frame: pd.DataFrame) -> bytes:
         raise TypeError("columns of a file have names of their own, which are text")
     parts: list[Array] = []
     columns = [{"name": name} | _kept(frame.loc[:, name], parts) for name in names]
-    attrs = {
-        name: value for name, value in frame.attrs.items() if _is_text(name) and (_is_text(value) or _texts(value))
-    }
+    attrs = {name: value for name, value in frame.attrs.items() if fits(name, str) and fits(value, TEXTS)}
     return _packed({"rows": len(frame), "columns": columns, "attrs": attrs}, parts, zipfile.ZIP_DEFLATED)
 
 
@@ -80,7 +81,7 @@ def read_frame(content: bytes) -> pd.DataFrame:
             raise ValueError("columns of a table have names of their own")
         columns[record["name"]] = _column(record, parts, rows)
     found = pd.DataFrame(columns, index=pd.RangeIndex(rows))
-    found.attrs = {name: value for name, value in head["attrs"].items() if _is_text(value) or _texts(value)}
+    found.attrs = {name: value for name, value in head["attrs"].items() if fits(value, TEXTS)}
     return found
 
 
@@ -251,16 +252,8 @@ def _numbers(part: bytes, dtype: Any) -> Array:
     return found != 0 if dtype == "|b1" else found.astype(found.dtype.newbyteorder("="))
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_text, [*value, *value.values()]))
-
-
 def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**48
+    return fits(value, int) and 0 <= value < 2**48
 
 
 def _counted(value: Any) -> int:

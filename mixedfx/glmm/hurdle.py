@@ -31,12 +31,11 @@ from mixedfx.errors import (
     check_flag,
     check_seed,
 )
-from mixedfx.formula.update import update_formula
 from mixedfx.glmm import two_parts
 from mixedfx.glmm.asked_of_parts import AskedOfParts
 from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.fit import fit_call
-from mixedfx.glmm.part_formulas import right_side, zero_formula
+from mixedfx.glmm.part_formulas import changed_zeros, right_side, zero_formula
 from mixedfx.inference.quantile_residuals import normal_scores, uniform_residuals
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
@@ -247,7 +246,7 @@ class HurdleFit(AskedOfParts):
             As in `GlmerFit.update`.
         """
         call = changed(self.call, self.count.design.formula, formula, data, changes)
-        return fit_hurdle(call, right_side(update_formula(self.zero.design.formula, "~ ." if zi is None else str(zi))))
+        return fit_hurdle(call, changed_zeros(self.zero.design.formula, zi))
 
     def __repr__(self) -> str:
         right = right_side(self.zero.design.formula)

@@ -6,11 +6,17 @@ from typing import Any
 
 from mixedfx.errors import FormulaError
 from mixedfx.formula.mixed_formula import MixedFormula
+from mixedfx.formula.update import update_formula
 
 
 def right_side(formula: MixedFormula) -> str:
     """The right side of a formula, with its tilde."""
     return "~ " + str(formula).split("~", 1)[1].strip()
+
+
+def changed_zeros(formula: MixedFormula, zi: str | None) -> str:
+    """The model of the zeros after a change such as ``"~ . - x"``; as it was where None."""
+    return right_side(update_formula(formula, "~ ." if zi is None else str(zi)))
 
 
 def zero_formula(zi: Any) -> str:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.errors import check_count, check_flag, check_option, check_seed
-from mixedfx.formula.update import update_formula
 from mixedfx.glmm import (
     bootstrapping,
     checking,
@@ -34,7 +33,7 @@ from mixedfx.glmm import (
 from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.intervals import Method
 from mixedfx.glmm.pairs import COPIES
-from mixedfx.glmm.part_formulas import right_side
+from mixedfx.glmm.part_formulas import changed_zeros
 from mixedfx.glmm.refits import Refits, check_possible, refit, refits
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import in_words
@@ -344,8 +343,7 @@ class ZeroInflatedFit(ZeroInflatedState):
             As in `GlmerFit.update`.
         """
         call = changed(self.call, self.both.count.formula, formula, data, changes)
-        new = right_side(update_formula(self.both.zero.formula, "~ ." if zi is None else str(zi)))
-        return fit_zero_inflated(call, new)
+        return fit_zero_inflated(call, changed_zeros(self.both.zero.formula, zi))
 
     def __repr__(self) -> str:
         return (

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from mixedfx.optional import package
-from mixedfx.output import write_whole
+from mixedfx.results.sheet import kept, piped
 
 WIDTH = 100
 LATEX = str.maketrans({c: rf"\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"})
@@ -99,14 +99,14 @@ class ModelTable:
 
     def markdown(self) -> str:
         """GitHub's Markdown; estimate and uncertainty in one cell."""
-        head = ["| |" + "".join(f" {_piped(n)} |" for n in self.names), "|:--|" + "--:|" * len(self.names)]
+        head = ["| |" + "".join(f" {piped(n)} |" for n in self.names), "|:--|" + "--:|" * len(self.names)]
         lines = []
         for section in self.sections:
-            lines.append(f"| **{_piped(section.title)}** |" + " |" * len(self.names))
+            lines.append(f"| **{piped(section.title)}** |" + " |" * len(self.names))
             for row in section.rows:
                 below = row.below or ("",) * len(row.cells)
                 cells = (f"{c} {b}".strip() for c, b in zip(row.cells, below, strict=True))
-                lines.append(f"| {_piped(row.label)} |" + "".join(f" {_piped(c)} |" for c in cells))
+                lines.append(f"| {piped(row.label)} |" + "".join(f" {piped(c)} |" for c in cells))
         return "\n".join([*head, *lines, *(f"\n{note}" for note in self.notes)])
 
     def html(self) -> str:
@@ -148,15 +148,15 @@ class ModelTable:
 
     def to_markdown(self, path: str | Path | None = None) -> str:
         """`markdown`, also into a file where a path is given."""
-        return _kept(self.markdown(), path)
+        return kept(self.markdown(), path)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """`html`, also into a file where a path is given."""
-        return _kept(self.html(), path)
+        return kept(self.html(), path)
 
     def to_latex(self, path: str | Path | None = None) -> str:
         """`latex`, also into a file where a path is given."""
-        return _kept(self.latex(), path)
+        return kept(self.latex(), path)
 
     def to_excel(self, path: str | Path) -> Path:
         """Write an Excel file of the cells as they are shown, estimate and uncertainty one below the other.
@@ -216,18 +216,8 @@ class ModelTable:
         return self.html()
 
 
-def _kept(text: str, path: str | Path | None) -> str:
-    if path is not None:
-        write_whole(path, (text + "\n").encode())
-    return text
-
-
 def _two(row: ModelRow) -> list[tuple[str, tuple[str, ...]]]:
     """Lines of a row. Estimates over brackets end one place earlier, so that their last digits stand together."""
     if not row.below:
         return [(row.label, row.cells)]
     return [(row.label, tuple(f"{c} " if c else "" for c in row.cells)), ("", row.below)]
-
-
-def _piped(text: str) -> str:
-    return text.replace("|", r"\|")

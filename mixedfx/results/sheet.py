@@ -78,11 +78,11 @@ class Sheet(Shown):
 
     def to_markdown(self, path: str | Path | None = None) -> str:
         """GitHub's Markdown, also into a file where a path is given."""
-        return _kept(markdown(self.header, self.cells, self.align, self.notes), path)
+        return kept(markdown(self.header, self.cells, self.align, self.notes), path)
 
     def to_latex(self, path: str | Path | None = None) -> str:
         r"""LaTeX ``tabular`` that needs the package booktabs, also into a file where a path is given."""
-        return _kept(latex(self.header, self.cells, self.align, self.notes), path)
+        return kept(latex(self.header, self.cells, self.align, self.notes), path)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """HTML fragment, also into a file where a path is given."""
@@ -96,7 +96,7 @@ class Sheet(Shown):
         notes = "".join(f"<p><small>{escape(n)}</small></p>" for n in self.notes)
         caption = f"<caption>{escape(self.title)}</caption>" if self.title else ""
         head = f"<thead><tr>{line(self.header, 'th')}</tr></thead>"
-        return _kept(f'<div class="mixedfx"><table>{caption}{head}<tbody>{body}</tbody></table>{notes}</div>', path)
+        return kept(f'<div class="mixedfx"><table>{caption}{head}<tbody>{body}</tbody></table>{notes}</div>', path)
 
     def to_excel(self, path: str | Path) -> Path:
         """Write an Excel file: numbers as numbers, shown with as many decimals as here.
@@ -182,10 +182,10 @@ def places_for(frame: pd.DataFrame, digits: int) -> int:
 def markdown(header: Sequence[str], cells: Sequence[Sequence[str]], align: str, notes: Sequence[str]) -> str:
     """A table in GitHub's Markdown."""
     lines = [
-        "| " + " | ".join(map(_piped, header)) + " |",
+        "| " + " | ".join(map(piped, header)) + " |",
         "|" + "|".join({"l": ":--", "r": "--:"}[a] for a in align) + "|",
     ]
-    lines += ["| " + " | ".join(map(_piped, row)) + " |" for row in cells]
+    lines += ["| " + " | ".join(map(piped, row)) + " |" for row in cells]
     return "\n".join([*lines, *(f"\n{note}" for note in notes)])
 
 
@@ -312,11 +312,13 @@ def _value(value: Any) -> Any:
     return value if isinstance(value, int | float | str | bool) else "" if pd.isna(value) else str(value)
 
 
-def _kept(text: str, path: str | Path | None) -> str:
+def kept(text: str, path: str | Path | None) -> str:
+    """The text, written to a file too where there is one."""
     if path is not None:
         write_whole(path, (text + "\n").encode())
     return text
 
 
-def _piped(text: str) -> str:
+def piped(text: str) -> str:
+    """A cell of a Markdown table."""
     return text.replace("|", r"\|")
