@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from mixedfx.glmm.refits import begin, many, with_design, with_new_response, wit
 from mixedfx.glmm.rows import simulate_responses
 from mixedfx.glmm.solve import GlmmSolution, solve_model
 from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
-from mixedfx.inference.reductions import reductions
+from mixedfx.inference.reductions import Reduction, reductions
 from mixedfx.progress import Asked, Progress
 from mixedfx.results.tables import aic
 
@@ -47,25 +48,42 @@ def ranova(
     refuse_penalised(solution.model, "ranova")
     check_count("simulate", simulate, 0)
     check_seed(seed)
-    k = len(solution.psi)
     rng = np.random.default_rng(seed)
-    whole = solution.criterion
-    rows = [["<none>", k, -whole / 2, aic(whole, k), *[np.nan] * 6]]
+    rows = [whole_row(solution)]
     for reduction in reductions(design):
         small = with_design(replace(design, random=reduction.random), solution, None)
-        df = reduction.variances + reduction.covariances
-        statistic = small.criterion - whole
-        row = [
-            reduction.label, k - df, -small.criterion / 2, aic(small.criterion, k - df), statistic, df,
-            chi_square_probability(statistic, df),
-            mixture_probability(statistic, reduction.variances, reduction.covariances), np.nan, np.nan,
-        ]  # fmt: skip
-        if simulate:
-            null = null_statistics(solution, small, int(simulate), rng, progress, reduction.label)
-            row[-2] = (1 + int(np.sum(null >= statistic - TIE))) / (1 + len(null))
-            row[-1] = float(np.sqrt(row[-2] * (1 - row[-2]) / len(null))) if len(null) else np.nan
-        rows.append(row)
-    names = ["term", "npar", "loglik", "aic", "lrt", "df", "p_value", "p_mixture", "p_simulated", "mc_error"]
+        rows.append(reduced_row(solution, small, reduction, simulate, rng, progress))
+    return table_of(rows, [], simulate)
+
+
+def whole_row(solution: GlmmSolution) -> list[Any]:
+    """First line of the table: the fit as it is."""
+    k, whole = len(solution.psi), solution.criterion
+    return ["<none>", k, -whole / 2, aic(whole, k), *[np.nan] * 6]
+
+
+def reduced_row(
+    solution: GlmmSolution, small: GlmmSolution, reduction: Reduction, simulate: int, rng: np.random.Generator,
+    progress: Asked,
+) -> list[Any]:  # fmt: skip
+    """Line of a random term, `small` being fitted without it."""
+    df = reduction.variances + reduction.covariances
+    k, statistic = len(solution.psi) - df, small.criterion - solution.criterion
+    p_simulated = mc_error = np.nan
+    if simulate:
+        null = null_statistics(solution, small, int(simulate), rng, progress, reduction.label)
+        p_simulated = (1 + int(np.sum(null >= statistic - TIE))) / (1 + len(null))
+        mc_error = float(np.sqrt(p_simulated * (1 - p_simulated) / len(null))) if len(null) else np.nan
+    return [
+        reduction.label, k, -small.criterion / 2, aic(small.criterion, k), statistic, df,
+        chi_square_probability(statistic, df),
+        mixture_probability(statistic, reduction.variances, reduction.covariances), p_simulated, mc_error,
+    ]  # fmt: skip
+
+
+def table_of(rows: list[list[Any]], before: list[str], simulate: int) -> pd.DataFrame:
+    """The table of such lines, other columns before them."""
+    names = [*before, "term", "npar", "loglik", "aic", "lrt", "df", "p_value", "p_mixture", "p_simulated", "mc_error"]
     table = pd.DataFrame(rows, columns=names)
     return table if simulate else table.drop(columns=names[-2:])
 

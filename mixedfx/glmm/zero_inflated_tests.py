@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError, check_count, check_option, check_seed
 from mixedfx.glmm.pairs import stacked
-from mixedfx.glmm.random_tests import TIE, null_statistics
+from mixedfx.glmm.random_tests import reduced_row, table_of, whole_row
 from mixedfx.glmm.refits import with_design
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.zero_inflation import Both
 from mixedfx.inference.hypotheses import Constant, wald_terms
-from mixedfx.inference.likelihood_ratio import chi_square_probability, mixture_probability
+from mixedfx.inference.likelihood_ratio import chi_square_probability
 from mixedfx.inference.reductions import reductions
 from mixedfx.inference.terms import contrast_of_deletion, droppable, term_contrasts, without_term
 from mixedfx.progress import Asked, Progress
@@ -97,24 +97,10 @@ def ranova(
         raise ModelError("the fit has no random term to test")
     check_count("simulate", simulate, 0)
     check_seed(seed)
-    k, rng, whole = len(solution.psi), np.random.default_rng(seed), solution.criterion
-    rows = [["", "<none>", k, -whole / 2, aic(whole, k), *[np.nan] * 6]]
+    rng, rows = np.random.default_rng(seed), [["", *whole_row(solution)]]
     for name, design, _, make in parts_of(both):
         for reduction in reductions(design):
             smaller = make(replace(design, random=reduction.random))
             small = with_design(stacked(smaller.count, smaller.zero), solution, None)
-            df = reduction.variances + reduction.covariances
-            statistic = small.criterion - whole
-            row = [
-                name, reduction.label, k - df, -small.criterion / 2, aic(small.criterion, k - df), statistic, df,
-                chi_square_probability(statistic, df),
-                mixture_probability(statistic, reduction.variances, reduction.covariances), np.nan, np.nan,
-            ]  # fmt: skip
-            if simulate:
-                null = null_statistics(solution, small, int(simulate), rng, progress, reduction.label)
-                row[-2] = (1 + int(np.sum(null >= statistic - TIE))) / (1 + len(null))
-                row[-1] = float(np.sqrt(row[-2] * (1 - row[-2]) / len(null))) if len(null) else np.nan
-            rows.append(row)
-    names = ["part", "term", "npar", "loglik", "aic", "lrt", "df", "p_value", "p_mixture", "p_simulated", "mc_error"]
-    table = pd.DataFrame(rows, columns=names)
-    return table if simulate else table.drop(columns=names[-2:])
+            rows.append([name, *reduced_row(solution, small, reduction, simulate, rng, progress)])
+    return table_of(rows, ["part"], simulate)
