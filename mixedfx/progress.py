@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import html
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -150,6 +151,7 @@ class Progress:
         names = [what] if isinstance(what, str) else what
         self.reports = [Report(name, 0.0, total, unit, line=line) for line, name in enumerate(names)]
         self.display: Display | None = None
+        self.lock = threading.RLock()  # Stan's chains tell from threads of their own; reentrant for what the user calls
 
     def __enter__(self) -> Progress:
         return self
@@ -157,17 +159,22 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.display is not None:
-            self.display.show(self.reports)
-            self.display.close()
-            self.display = None
+        with self.lock:
+            if self.display is not None:
+                self.display.show(self.reports)
+                self.display.close()
+                self.display = None
 
     def __call__(
         self, done: float, total: float | None = None, *, what: str | None = None, note: str = "", line: int = 0
     ) -> None:
-        """Tell how much is done; `what` and `total` are as before where they are not given."""
+        """Tell how much is done, from any thread; `what` and `total` are as before where they are not given."""
         if not self.shown or not 0 <= line < len(self.reports):
             return
+        with self.lock:
+            self._tell(done, total, what, note, line)
+
+    def _tell(self, done: float, total: float | None, what: str | None, note: str, line: int) -> None:
         now, old = self.clock(), self.reports[line]
         new = Report(
             old.what if what is None else what, done, old.total if total is None else total, old.unit, note, line,

@@ -3,6 +3,7 @@
 import inspect
 import io
 import sys
+import threading
 import time
 
 import nbformat
@@ -98,6 +99,44 @@ def test_several_lines_of_work_stand_below_each_other(monkeypatch):
     assert "30/100 iterations warmup" in " ".join(said.split())
     assert "20/100 iterations sampling" in " ".join(said.split())
     assert "nowhere" not in said
+
+
+class Slow:
+    """A display that takes its time and counts who shows at once, and how many displays there are."""
+
+    made = most = inside = 0
+
+    def __init__(self):
+        time.sleep(0.01)
+        Slow.made += 1
+
+    def show(self, reports):
+        Slow.inside += 1
+        Slow.most = max(Slow.most, Slow.inside)
+        time.sleep(0.002)
+        Slow.inside -= 1
+
+    def close(self):
+        pass
+
+
+def test_lines_told_from_threads_of_their_own_share_one_display(monkeypatch):
+    monkeypatch.setattr("mixedfx.progress._Terminal", Slow)
+    together = threading.Barrier(8)
+    with Progress(True, [f"chain {i}" for i in range(8)], 20, "iterations") as report:
+
+        def chain(line):
+            together.wait()
+            for done in range(21):
+                report(done, line=line, note=str(done))
+
+        chains = [threading.Thread(target=chain, args=(line,)) for line in range(8)]
+        for each in chains:
+            each.start()
+        for each in chains:
+            each.join()
+    assert (Slow.made, Slow.most) == (1, 1)
+    assert [line.done for line in report.reports] == [20] * 8
 
 
 def test_in_a_file_it_is_the_last_state_and_only_if_asked(monkeypatch):
