@@ -11,7 +11,7 @@ from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.options import Control
 from mixedfx.reml.call import Call
 from mixedfx.reml.fit import LmerFit, fit_design
-from mixedfx.surveys.asked import is_several
+from mixedfx.surveys.asked import is_several, may_be_plausible
 
 
 def lmer(
@@ -110,6 +110,8 @@ def lmer(
         The optimiser could not certify a minimum.
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
+    PlausibleValueWarning
+        The response is one of several plausible values, or their mean.
 
     Examples
     --------
@@ -142,4 +144,9 @@ def lmer(
         return pooled
     call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion)
     call.check()
-    return fit_design(build_design(**call.of_design), call)
+    design = build_design(**call.of_design)
+    if may_be_plausible(data):
+        from mixedfx.surveys.plausible import warn_plausible
+
+        warn_plausible(design, data)
+    return fit_design(design, call)

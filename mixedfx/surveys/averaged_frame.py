@@ -17,7 +17,8 @@ def averaged_frame(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     first = frames[0]
     changed = {}
-    for name in map(str, first.columns):
+    shared = [str(name) for name in first.columns if all(name in frame.columns for frame in frames)]
+    for name in shared:  # plausible values have names of their own
         values = [column(frame, name) for frame in frames]
         if kind(values[0]) != "number" or values[0].nunique() <= 2:
             continue

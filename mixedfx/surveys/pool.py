@@ -49,7 +49,7 @@ def pool(
     >>> import mixedfx as mx
     >>> found = mx.pool([{"x": 1.0}, {"x": 2.0}, {"x": 3.0}], covariances=[[0.5], [0.5], [0.5]])
     >>> found.tidy()[["term", "estimate", "std_error", "fmi"]].round(3).values.tolist()
-    [['x', 2.0, 1.258, 0.892]]
+    [['x', 2.0, 1.258, 0.896]]
     """
     every = list(fits)
     if len(every) < 2:

@@ -98,8 +98,9 @@ class PooledLinear:
     def draws(self, n: int | None = None, seed: int | None = None) -> Array:
         """(n, s) joint draws, 4,000 where `n` is None.
 
-        A draw is that of a fit, chosen at random, about its own estimate, put about the mean and moved by a draw of
-        what separates the data sets: t with m - 1 degrees of freedom and scale (1 + 1/m) B.
+        A draw is that of a fit, chosen at random, about its own estimate, put about the mean and moved by a normal draw
+        with covariance (1 + 1/m) B. All is scaled as t with the median of the degrees of freedom is, the same for all
+        rows, so that linear relations between rows hold in every draw.
         """
         n = 4000 if n is None else n
         rng, m = np.random.default_rng(seed), len(self.parts)
@@ -110,5 +111,6 @@ class PooledLinear:
             if len(chosen):
                 out[chosen] = part.draws(len(chosen), int(rng.integers(2**31))) - part.mean
         apart = np.array([part.mean for part in self.parts]) - self.pooled.mean
-        scale = np.sqrt((1.0 + 1.0 / m) / rng.chisquare(m - 1, (n, 1)))  # `apart` has m - 1 times B
-        return self.mean + out + scale * (rng.standard_normal((n, m)) @ apart)
+        moved = out + np.sqrt((1.0 + 1.0 / m) / (m - 1)) * rng.standard_normal((n, m)) @ apart
+        df = float(np.median(self.df)) if len(self.mean) else np.inf
+        return self.mean + (moved if np.isinf(df) else moved * np.sqrt(df / rng.chisquare(df, (n, 1))))

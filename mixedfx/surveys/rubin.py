@@ -95,7 +95,7 @@ def barnard_rubin(count: int, increase: Array, complete: Array | float = np.inf)
     --------
     >>> from mixedfx.surveys.rubin import barnard_rubin
     >>> barnard_rubin(5, 0.25, 40.0).round(2), barnard_rubin(5, 0.25).round(2)
-    (np.float64(23.45), np.float64(100.0))
+    (np.float64(23.38), np.float64(100.0))
     """
     r, complete = np.asarray(increase, dtype=np.float64), np.asarray(complete, dtype=np.float64)
     share = np.where(np.isinf(r), 1.0, r / (1.0 + np.where(np.isinf(r), 0.0, r)))

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.design.frame import column, column_names, nearest, to_pandas
-from mixedfx.errors import DataError, FormulaError, MixedfxWarning, OptionError, outside
+from mixedfx.errors import DataError, FormulaError, MixedfxWarning, OptionError, PlausibleValueWarning, outside
 from mixedfx.formula.names import quote
 from mixedfx.surveys.pool import pooled_fits
 from mixedfx.surveys.pooled_fit import PooledFit
@@ -74,6 +74,7 @@ def fit_several(
     for one in sets:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            warnings.simplefilter("ignore", PlausibleValueWarning)  # the others are fitted too
             fits.append(fit(one.formula, one.data))
         heard.update({(w.category, str(w.message)) for w in caught if issubclass(w.category, MixedfxWarning)})
     for (kind, text), count in heard.items():
@@ -91,7 +92,7 @@ def data_sets(formula: Any, data: Any, responses: Sequence[str] | None, imputati
     >>> from mixedfx.surveys.several import data_sets
     >>> pupils = pd.DataFrame({"PV1": [1.0, 2.0], "PV2": [1.5, 2.5], "x": [0, 1]})
     >>> [one.formula for one in data_sets("[PV1:PV2] ~ x", pupils, None, None)]
-    ['`PV1` ~ x', '`PV2` ~ x']
+    ['PV1 ~ x', 'PV2 ~ x']
     """
     text = str(formula)
     if imputations is not None:
