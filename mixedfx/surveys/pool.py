@@ -58,7 +58,9 @@ def pool(
     if all(ours):
         if covariances is not None:
             raise OptionError("covariances= is for estimates, and these are fits", hint="Leave it out.")
-        return pooled_fits(every, tuple(str(k + 1) for k in range(len(every))), str(every[0].formula), "imputations")
+        sets = tuple(str(k + 1) for k in range(len(every)))
+        check_alike(every, sets)
+        return pooled_fits(every, sets, str(every[0].formula), "imputations")
     if any(ours):
         raise OptionError("some of these are fits of this package and some are not", hint="Pool one kind.")
     pairs = [_read(one, None if covariances is None else covariances[k]) for k, one in enumerate(every)]
@@ -92,14 +94,8 @@ def _read(one: Any, covariance: Any) -> tuple[tuple[str, ...], np.ndarray, np.nd
     return names, values, np.diag(matrix**2) if matrix.ndim == 1 else matrix
 
 
-def pooled_fits(fits: Sequence[Any], sets: tuple[str, ...], text: str, what: str) -> PooledFit:
-    """A `PooledFit` of fits of this package.
-
-    Raises
-    ------
-    DataError
-        Where they differ in coefficients, rows or groups.
-    """
+def check_alike(fits: Sequence[Any], sets: tuple[str, ...]) -> None:
+    """Refuse fits of the same model that differ in coefficients, rows or groups (`DataError`)."""
     first = fits[0]
     names = tuple(map(str, first.fixef.index))
     for label, fit in zip(sets, fits, strict=True):
@@ -118,6 +114,11 @@ def pooled_fits(fits: Sequence[Any], sets: tuple[str, ...], text: str, what: str
         levels = [term.levels for term in fit.design.random]
         if levels != [term.levels for term in first.design.random]:
             raise DataError(f"data set {label} has other groups than {sets[0]}", hint="Groups are not imputed.")
+
+
+def pooled_fits(fits: Sequence[Any], sets: tuple[str, ...], text: str, what: str) -> PooledFit:
+    """A `PooledFit` of fits of this package that are alike."""
+    names = tuple(map(str, fits[0].fixef.index))
     estimates = np.array([fit.fixef.to_numpy(dtype=np.float64) for fit in fits])
     references = tuple(fit.reference(fit.usual_ddf) for fit in fits)
     return PooledFit(names, estimates, references, sets, tuple(fits), text, what)

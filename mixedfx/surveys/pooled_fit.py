@@ -27,7 +27,7 @@ from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels, Uncertainty
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 from mixedfx.results.summary import fixed_block, groups_block, rows_text, variances_block
-from mixedfx.surveys.averaged_frame import averaged_frame
+from mixedfx.surveys.common_design import common_design, named_by
 from mixedfx.surveys.comparing import Method, compare
 from mixedfx.surveys.pooled_estimates import PooledEstimates
 from mixedfx.surveys.pooled_linear import PooledLinear
@@ -66,9 +66,7 @@ class PooledFit(PooledEstimates):
     @cached_property
     def design(self) -> Design:
         """The design of the first fit; numbers that differ between data sets are at their mean."""
-        first = self.fits[0].design
-        frame = averaged_frame([fit.design.frame for fit in self.fits])
-        return first if frame is first.frame else replace(first, frame=frame)
+        return named_by(common_design([fit.design for fit in self.fits]), self.text)
 
     @property
     def formula(self) -> str:

@@ -21,13 +21,13 @@ import pandas as pd
 from mixedfx.design.frame import column, column_names, nearest, to_pandas
 from mixedfx.errors import DataError, FormulaError, MixedfxWarning, OptionError, PlausibleValueWarning, outside
 from mixedfx.formula.names import quote
-from mixedfx.surveys.pool import pooled_fits
-from mixedfx.surveys.pooled_fit import PooledFit
+from mixedfx.surveys.pool import check_alike, pooled_fits
 
 BRACKET = re.compile(r"\s*\[(?P<inside>[^\]]*)\](?P<rest>[^~]*~.*)", re.DOTALL)
 NUMBER = re.compile(r"\d+")
 WORD = re.compile(r"`[^`]+`|[A-Za-z_.][\w.]*")
 PLAUSIBLE, IMPUTED = "plausible values", "imputations"
+Combine = Callable[[Sequence[Any], tuple[str, ...], str, str], Any]
 ORIGINAL = 0  # what mice calls the data before imputation
 
 
@@ -51,8 +51,13 @@ class DataSet:
 
 
 def fit_several(
-    formula: Any, data: Any, responses: Sequence[str] | None, imputations: Any, fit: Callable[[str, Any], Any]
-) -> PooledFit:
+    formula: Any,
+    data: Any,
+    responses: Sequence[str] | None,
+    imputations: Any,
+    fit: Callable[[str, Any], Any],
+    combine: Combine = pooled_fits,
+) -> Any:
     """Fit each data set and pool.
 
     Parameters
@@ -61,6 +66,8 @@ def fit_several(
         As `mixedfx.lmer` takes them.
     fit
         Formula and data -> a fit.
+    combine
+        Fits, names of the data sets, formula, what they are -> one fit.
 
     Raises
     ------
@@ -80,7 +87,8 @@ def fit_several(
     for (kind, text), count in heard.items():
         where = "all" if count == len(sets) else f"{count} of {len(sets)}"
         warnings.warn(f"{text} (in {where} {what})", kind, outside())
-    return pooled_fits(fits, tuple(one.label for one in sets), str(formula).strip(), what)
+    check_alike(fits, tuple(one.label for one in sets))
+    return combine(fits, tuple(one.label for one in sets), str(formula).strip(), what)
 
 
 def data_sets(formula: Any, data: Any, responses: Sequence[str] | None, imputations: Any) -> list[DataSet]:

@@ -1,13 +1,30 @@
-"""One frame for several completed data sets: numbers that differ between them at their mean."""
+"""One design for several completed data sets, for what is asked of all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from mixedfx.design.design import Design
 from mixedfx.design.frame import column, kind
+
+
+def common_design(designs: Sequence[Design]) -> Design:
+    """The first design, with `averaged_frame`."""
+    first = designs[0]
+    frame = averaged_frame([design.frame for design in designs])
+    return first if frame is first.frame else replace(first, frame=frame)
+
+
+def named_by(design: Design, text: str) -> Design:
+    """The design, for readers: its response called by the left side of the formula, ``[PV1MATH:PV10MATH]``."""
+    left = text.partition("~")[0].strip()
+    if not left.startswith("["):
+        return design
+    return replace(design, formula=replace(design.formula, text=text, response=left), response_name=left)
 
 
 def averaged_frame(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
