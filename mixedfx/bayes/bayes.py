@@ -10,10 +10,16 @@ import numpy as np
 
 from mixedfx.bayes import diagnose
 from mixedfx.bayes.choice import Choice, check_options, choose, instead, with_control
-from mixedfx.bayes.model_design import model_design
+from mixedfx.bayes.model_design import model_design, model_family
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.bayes.propriety import check_proper
-from mixedfx.bayes.unseen_response import read_once, resolve_without_response, standing_in, without_response
+from mixedfx.bayes.unseen_response import (
+    columns_of_zeros,
+    read_once,
+    resolve_without_response,
+    standing_in,
+    without_response,
+)
 from mixedfx.design.saved import refusal
 from mixedfx.errors import (
     ImportanceError,
@@ -25,7 +31,7 @@ from mixedfx.errors import (
     outside,
 )
 from mixedfx.families.family import Family
-from mixedfx.families.registry import find_family
+from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.inference.prior_scales import scales_of
 from mixedfx.options import Control
 from mixedfx.priors.distributions import Prior
@@ -53,6 +59,7 @@ def bayes(
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
     *,
+    zi: str | MixedFormula | None = None,
     V: Any = None,
     adapt_delta: float | None = None,
     max_treedepth: int | None = None,
@@ -137,6 +144,13 @@ def bayes(
         Column -> coding, for the fixed and the random part alike.
     env
         Names that the formula may use besides the columns and the documented functions.
+    zi
+        One side of a formula, ``"~ 1"`` or ``"~ x + (1 | g)"``, for the logit of a probability, as in
+        `mixedfx.glmer`. With ``"poisson"``, ``"negbinomial"`` and ``"nbinom1"``: that of a zero besides those of the
+        counts, a zero-inflated model. With ``"hurdle_poisson"`` and ``"hurdle_negbinomial"``: that of any zero, a
+        hurdle model, whose counts above zero have `formula`. Both are in one Stan program, their random effects
+        independent. Priors of this part have keys that begin with ``"zi"``: ``("zi", "intercept")``, ``("zi", "coef",
+        name)``, ``("zi", "sd", group)``, ...; by default they are those of a yes/no answer.
     V
         Known covariance of the sampling errors of the rows of `data`, as in `mixedfx.lmer`: (n, n), dense or sparse, or
         (n,) variances, which are what ``y | se(s) ~ ...`` says. Correlated errors go with the collapsed engine; no row
@@ -171,7 +185,8 @@ def bayes(
     Returns
     -------
     PosteriorFit
-        The draws, and everything that can be asked of them. Of several data sets the draws of all, put together
+        The draws, and everything that can be asked of them. With ``zi=`` a
+        `mixedfx.bayes.posterior.two_part_fit.TwoPartPosteriorFit`. Of several data sets the draws of all, put together
         (`mixedfx.bayes.posterior.stacked`).
 
     Raises
@@ -226,12 +241,13 @@ def bayes(
                 text, frame, family, priors, engine, each, chains, warmup, seed, weights, offset, na, contrasts, env,
                 V=V, adapt_delta=adapt_delta, max_treedepth=max_treedepth, threads=threads, algorithm=algorithm,
                 inits=inits, centred=centred, progress=progress, cores=cores, proposals=proposals, control=control,
+                zi=zi,
             )  # fmt: skip
 
         return fit_several(formula, data, responses, imputations, one, stacked)
-    family, n_draws = find_family(family), _rounded(draws, chains)
+    family, n_draws = model_family(family, zi), _rounded(draws, chains)
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env, "V": V}
-    design = model_design(formula, data, family, stacklevel=3, **options)
+    design = model_design(formula, data, family, stacklevel=3, zi=zi, **options)
     resolved = resolve(prior_set(priors), scales_of(design, family))
     given = {"adapt_delta": adapt_delta, "max_treedepth": max_treedepth, "threads": threads, "algorithm": algorithm}
     given |= {"inits": inits, "centred": centred, "progress": progress, "cores": cores, "proposals": proposals}
@@ -242,7 +258,7 @@ def bayes(
     if warmup is not None:
         check_count("warmup", warmup, 0)
     seed = _seed(seed)
-    unsavable = refusal(design)
+    unsavable = next(filter(None, map(refusal, design.of_predictors(1))), "")
     if unsavable:
         warnings.warn(f"fit.save will refuse this fit: {unsavable}.", UnsavableWarning, stacklevel=outside())
 
@@ -275,6 +291,7 @@ def prior_predictive(
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
     family: str | Family = "gaussian",
+    zi: str | MixedFormula | None = None,
 ) -> PosteriorFit:
     """What the priors say before the response is seen: draws of parameters, responses and subgroup effects.
 
@@ -289,7 +306,7 @@ def prior_predictive(
 
     Parameters
     ----------
-    formula, data, priors, seed, weights, offset, na, contrasts, env, family
+    formula, data, priors, seed, weights, offset, na, contrasts, env, family, zi
         As in `mixedfx.bayes`.
     draws
         Number of draws.
@@ -317,12 +334,13 @@ def prior_predictive(
     >>> effects.draws().shape
     (1000, 2)
     """
-    family = find_family(family)
+    family = model_family(family, zi)
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
     named = [name for name in (weights, offset) if isinstance(name, str)]
+    named += [] if zi is None else columns_of_zeros(zi, data, env or {})
     data = read_once(formula, data, env or {}, named)
     plan = standing_in(formula, data, family, env or {}, named)
-    design = model_design(formula, data if plan is None else plan, family, stacklevel=3, **options)
+    design = model_design(formula, data if plan is None else plan, family, stacklevel=3, zi=zi, **options)
     given, scales = prior_set(priors), scales_of(design, family)
     name = design.response_name
     resolved = resolve(given, scales) if plan is None else resolve_without_response(given, scales, name)

@@ -30,6 +30,8 @@ def check_proper(design: Design, priors: ResolvedPriors) -> None:
     ImproperPosteriorError
         Names the parameter and the prior that would do.
     """
+    if design.zero is not None and priors.zero is not None:
+        check_proper(design.zero, priors.zero)
     n, p = design.X.shape
     if isinstance(priors.sigma, Flat) and n - p < 2:
         raise ImproperPosteriorError(

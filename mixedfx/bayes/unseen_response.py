@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx.design.design import Design
 from mixedfx.design.expressions import column_of, columns_read
 from mixedfx.design.frame import column_names, opened, to_pandas
 from mixedfx.errors import DataError, OptionError
 from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family
 from mixedfx.formula.parse import expand_dot, parse_formula
+from mixedfx.formula.part_formulas import zero_formula
 from mixedfx.priors.resolve import ResolvedPriors, ResponseScale, Scales, resolve
 from mixedfx.priors.sets import PriorSet
 
@@ -36,6 +38,13 @@ def read_once(formula: str, data: Any, env: Collection[str], beside: Collection[
     parsed = expand_dot(parse_formula(formula), [c for c in names if isinstance(c, str)])
     used = [c for c in dict.fromkeys([*columns_read(parsed, env, names), *beside]) if c in names]
     return to_pandas(frame, used)
+
+
+def columns_of_zeros(zi: Any, data: Any, env: Collection[str]) -> list[str]:
+    """Columns of the data that the model of the zeros reads."""
+    names = column_names(opened(data))
+    parsed = expand_dot(parse_formula(f"zeros {zero_formula(zi)}"), [c for c in names if isinstance(c, str)])
+    return [c for c in columns_read(parsed, env, [*names, "zeros"]) if c in names]
 
 
 def standing_in(formula: str, data: Any, family: Family, env: Collection[str], beside: Collection[str]) -> Any:
@@ -102,6 +111,11 @@ def resolve_without_response(priors: PriorSet, scales: Scales, name: str) -> Res
 
 def without_response(fit: Any) -> Any:
     """The fit with NaN for its response, so that nothing is read from what stood in for it."""
-    design = fit.design
-    frame = design.frame.assign(**{column_of(design.formula.response): pd.Series(np.nan, index=design.frame.index)})
-    return replace(fit, design=replace(design, y=np.full(len(design.y), np.nan), frame=frame))
+    return replace(fit, design=_emptied(fit.design))
+
+
+def _emptied(design: Design) -> Design:
+    nothing = pd.Series(np.nan, index=design.frame.index)
+    frame = design.frame.assign(**{str(column_of(str(design.formula.response))): nothing})
+    zero = None if design.zero is None else _emptied(design.zero)
+    return replace(design, y=np.full(len(design.y), np.nan), frame=frame, zero=zero)

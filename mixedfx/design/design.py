@@ -162,6 +162,9 @@ class Design:
         (n,) numbers of trials (``k | trials(m) ~ ...``), or None.
     categories
         Levels of a response that is a category; `y` then holds their codes 0 to K - 1. None for a numeric response.
+    zero
+        Of counts with a model of their zeros, which has a linear predictor of its own, the design of that in the
+        same rows; None of other models.
     """
 
     formula: MixedFormula
@@ -182,6 +185,11 @@ class Design:
     known_covariance: sparse.csr_array | None = None
     scale: float | Literal["estimate"] | None = None
     dispersion: Dispersion | None = None
+    zero: Design | None = None
+
+    def of_predictors(self, count: int) -> tuple[Design, ...]:
+        """The design of each of `count` linear predictors: one for all, or that of counts and that of zeros."""
+        return (self,) * count if self.zero is None else (self, self.zero)
 
     @property
     def sigma(self) -> float | None:

@@ -21,7 +21,20 @@ def fetch(design: Design, newdata: Any, weights: Any = None) -> pd.DataFrame | N
     """All that a prediction may read of new data, once; None for the rows of the fit."""
     if newdata is None:
         return None
-    return design.spec.fetch(newdata, also=(*addition_columns(design), *weights_columns(design, weights)))
+    return design.spec.fetch(newdata, also=_also(design, weights))
+
+
+def columns_of_zeros(design: Design) -> tuple[str, ...]:
+    """Columns that the model of the zeros of counts reads; none of other models."""
+    if design.zero is None:
+        return ()
+    terms = design.zero.terms
+    random = (c for term in terms.random for c in (*term.left_columns, *term.grouping))
+    return tuple(dict.fromkeys([*terms.fixed_columns, *random]))
+
+
+def _also(design: Design, weights: Any) -> tuple[str, ...]:
+    return (*addition_columns(design), *weights_columns(design, weights), *columns_of_zeros(design))
 
 
 def _refuse_known_covariance(design: Design, frame: pd.DataFrame | None) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfx.effects.ranks import chances_of_values
 from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.wording import PLAIN, Wording
 from mixedfx.results.numbers import decimals
@@ -20,6 +21,7 @@ from mixedfx.results.sentences import (
     Claim,
     Form,
     average_sentence,
+    best_sentence,
     difference_sentence,
     effect_sentence,
     range_sentence,
@@ -54,7 +56,19 @@ def answer(effects: EffectsState, wording: Wording = PLAIN) -> tuple[str, ...]:
     subgroups = list(dict.fromkeys(effects.labels))
     if len(subgroups) > 1 and len(table) == len(subgroups):
         sentences.append(_range(effects, wording, "averages" if effects.comparison is None else "estimates"))
-    return tuple(sentences) or (_range(effects, wording, "estimates"),)
+    return (*(sentences or [_range(effects, wording, "estimates")]), *_best(effects, wording))
+
+
+def _best(effects: EffectsState, wording: Wording) -> tuple[str, ...]:
+    """Which value of the treatment leads to most, where three or more compete; `Effects.rank` has all of it."""
+    chances = chances_of_values(effects)
+    if chances is None:
+        return ()
+    treated = effects.question.treated
+    names = [wording.name(value) for value in treated.values]
+    return (
+        best_sentence(names, chances.tolist(), wording.name(treated.column), outcome_of(effects, None, wording)[0]),
+    )
 
 
 def caveats(effects: EffectsState) -> tuple[str, ...]:

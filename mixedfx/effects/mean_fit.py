@@ -32,7 +32,15 @@ from mixedfx.families.family import Family
 from mixedfx.families.location import gaussian
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.formula.names import quote
-from mixedfx.results.protocol import Fit, NewLevels, PredictsMean, Uncertainty, answering
+from mixedfx.results.protocol import (
+    Concerned,
+    Fit,
+    Formulated,
+    NewLevels,
+    PredictsMean,
+    Uncertainty,
+    answering,
+)
 
 Array = NDArray[np.float64]
 
@@ -76,6 +84,8 @@ class MeanFit:
         n, read = len(frame), tuple(self.source.columns)
         side = ":".join(map(quote, read)) or "1"
         shown = f"{type(self.source).__name__}({', '.join(map(quote, read))})"  # for readers; nothing parses it
+        if isinstance(self.source, Formulated) and self.source.formula:
+            shown = str(self.source.formula)
         formula = MixedFormula(shown, quote(self.source.response), (), shown, (), ())
         y = column(frame, self.source.response)
         return Design(
@@ -116,8 +126,8 @@ class MeanFit:
 
     @property
     def concerns(self) -> tuple[tuple[type[MixedfxWarning], str], ...]:
-        """None are known."""
-        return ()
+        """What the source says against its draws."""
+        return self.source.concerns if isinstance(self.source, Concerned) else ()
 
     @property
     def singularity(self) -> None:

@@ -80,17 +80,41 @@ def _values(effects: EffectsState, best: Best) -> pd.DataFrame:
     draws, lost, parts = effects.draws(), effects.quantities.lost, []
     for cell in effects.table.groupby(cells, sort=False, dropna=False, observed=True).indices.values():
         row = dict(zip(effects.table["contrast"].iloc[cell], cell, strict=True))
-        u: dict[int, NDArray[np.float64]] = {0: np.zeros(len(draws))}
-        for pair, name in zip(treated.pairs, named, strict=True):
-            high, low = pair
-            if low in u and high not in u:
-                u[high] = u[low] + _gain(effects, draws[:, row[name]])
-        numbers = _summary(np.column_stack([u[v] for v in range(len(treated.values))]), best, effects.level)
+        outcomes = _outcomes(effects, draws[:, [row[name] for name in named]])
+        numbers = _summary(outcomes, best, effects.level)
         if lost[cell].any():
             numbers = {key: np.full(len(treated.values), np.nan) for key in numbers}
         who = effects.table[cells].iloc[[cell[0]] * len(treated.values)].reset_index(drop=True)
         parts.append(who.assign(**{effects.treatment: list(treated.values)}, **numbers))
     return pd.concat(parts, ignore_index=True)
+
+
+def _outcomes(effects: EffectsState, contrasts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(D, values) outcomes of the values of the treatment up to what all share, from draws of their contrasts."""
+    treated = effects.question.treated
+    u: dict[int, NDArray[np.float64]] = {0: np.zeros(len(contrasts))}
+    for (high, low), contrast in zip(treated.pairs, contrasts.T, strict=True):
+        if low in u and high not in u:
+            u[high] = u[low] + _gain(effects, contrast)
+    return np.column_stack([u[v] for v in range(len(treated.values))])
+
+
+def chances_of_values(effects: EffectsState) -> NDArray[np.float64] | None:
+    """(values,) probability that each value of the treatment has the highest outcome over all rows.
+
+    None where fewer than three values of a treatment compete, where the comparison has no order, or there are
+    categories, each with an order of its own; and where the data do not determine a contrast.
+    """
+    treated, comparison, overall = effects.question.treated, effects.comparison, effects.overall
+    if comparison is None or overall is None or treated.kind != "levels" or len(treated.values) < 3:
+        return None
+    ordered = comparison.coefficients is not None or bool(comparison.through)
+    if not ordered or _compared(effects) or overall.quantities.lost.any():
+        return None
+    draws = overall.quantities.draws(None, effects.seed)
+    if len(draws) < 2 or draws.shape[1] != len(treated.pairs):
+        return None
+    return rank_draws(-_outcomes(effects, draws))[1].mean(axis=0)
 
 
 def _gain(effects: EffectsState, contrast: NDArray[np.float64]) -> NDArray[np.float64]:

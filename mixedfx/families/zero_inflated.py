@@ -37,42 +37,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NoReturn
+from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from mixedfx.errors import OptionError
 from mixedfx.families.counts import NegativeBinomial, Poisson
 from mixedfx.families.derivatives import HIGHEST
 from mixedfx.families.facts import NO_FACTS, RowFacts
-from mixedfx.families.family import Array, Auxiliary, Family, Outcome
+from mixedfx.families.family import Array, Auxiliary
 from mixedfx.families.link_derivatives import logistic
 from mixedfx.families.overdispersed import NegativeBinomial1
+from mixedfx.families.two_parts import TwoParts
 
 LEAST, MOST = 0.05, 0.95  # share of the first source to begin with
 
 
-class ZeroInflated(Family):
+class ZeroInflated(TwoParts):
     """Counts of a family, and zeros besides.
 
     Linear predictors are (D, m, 2): that of the counts, and the logit of the probability of a zero besides.
     """
-
-    links = ("log",)
-    outcome: ClassVar[Outcome] = "count"
-    mean_is_inverse_link = False
-    of: ClassVar[type[Family]]
-
-    @property
-    def counts(self) -> Family:
-        """The family of the counts."""
-        return self.of(self.link, self.held)
-
-    def check(self, y: Array, facts: RowFacts, rows: NDArray[np.intp]) -> None:
-        """Refuse what are no counts."""
-        self.counts.check(y, facts, rows)
 
     def excess(self, y: Array, eta: Array, aux: Auxiliary) -> Array:
         """(D, m) tau, the probability that a count of zero is one of those besides; zero of other counts."""
@@ -83,20 +69,6 @@ class ZeroInflated(Family):
         """Log f, all constants included."""
         counts, zeta = self.counts.log_density(y, eta[..., 0], aux, facts), eta[..., 1]
         return np.where(y == 0.0, np.logaddexp(zeta, counts), counts) - np.logaddexp(0.0, zeta)
-
-    def mean(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
-        """(1 - pi) times that of the counts."""
-        return special.expit(-eta[..., 1]) * self.counts.mean(eta[..., 0], aux, facts)
-
-    def variance(self, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
-        """(1 - pi) (v + pi mu^2), mu and v those of the counts."""
-        mu, v = (one(eta[..., 0], aux, facts) for one in (self.counts.mean, self.counts.variance))
-        return special.expit(-eta[..., 1]) * (v + special.expit(eta[..., 1]) * mu**2)
-
-    def draw(self, rng: np.random.Generator, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
-        """Draws of the counts, some of them zero for the other reason."""
-        drawn = self.counts.draw(rng, eta[..., 0], aux, facts)
-        return np.where(rng.random(drawn.shape) < special.expit(eta[..., 1]), 0.0, drawn)
 
     def derivatives(
         self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS, order: int = HIGHEST

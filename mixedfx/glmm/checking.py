@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.design.design import Design
+from mixedfx.formula.part_formulas import right_side
 from mixedfx.glmm.integration import better
 from mixedfx.glmm.integration import in_words as in_words_of
-from mixedfx.glmm.part_formulas import right_side
 from mixedfx.glmm.separation import in_words, separated_columns, without_prior
 from mixedfx.glmm.simulated import dispersion_test, quantile_residuals, zero_inflation_test
 from mixedfx.glmm.solve import GlmmSolution

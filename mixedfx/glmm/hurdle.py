@@ -31,11 +31,11 @@ from mixedfx.errors import (
     check_flag,
     check_seed,
 )
+from mixedfx.formula.part_formulas import changed_zeros, right_side, zero_formula
 from mixedfx.glmm import two_parts
 from mixedfx.glmm.asked_of_parts import AskedOfParts
 from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.fit import fit_call
-from mixedfx.glmm.part_formulas import changed_zeros, right_side, zero_formula
 from mixedfx.inference.quantile_residuals import normal_scores, uniform_residuals
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
@@ -88,6 +88,11 @@ class HurdleFit(AskedOfParts):
     """
 
     call: Call | None = None
+
+    @property
+    def formula(self) -> str:
+        """The formula of the counts and that of the zeros."""
+        return f"{self.count.design.formula}; zi {right_side(self.zero.design.formula)}"
 
     @property
     def converged(self) -> bool:
@@ -193,12 +198,32 @@ class HurdleFit(AskedOfParts):
         """
         return two_parts.predict(self, newdata, new_levels, groups, kind, se, level)
 
-    def simulate(self, n: int = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:
-        """(nobs, n) simulated counts for the rows of the fit, groups with new effects or with their modes (`use_u`)."""
+    def simulate(
+        self, n: int = 1, seed: int | None = None, use_u: bool = False, newdata: Any = None
+    ) -> pd.DataFrame:  # fmt: skip
+        """Simulate counts for the rows of the fit, or for new ones.
+
+        Parameters
+        ----------
+        n, seed
+            Number of simulated responses, and the seed.
+        use_u
+            False: every group gets new effects in both parts. True: groups keep their modes.
+        newdata
+            Rows to simulate counts for, any frame that holds the columns of both parts; those of the fit where None.
+            Groups that a part has not seen get effects from their population.
+
+        Returns
+        -------
+        DataFrame
+            (rows, n), a column for each simulation.
+        """
         check_count("n", n)
         check_flag("use_u", use_u)
         check_seed(seed)
-        return pd.DataFrame(two_parts.simulated(self, n, np.random.default_rng(seed), use_u).T, index=self.data.index)
+        frame = two_parts.new_frame(self, newdata)
+        drawn = two_parts.simulated(self, n, np.random.default_rng(seed), use_u, frame)
+        return pd.DataFrame(drawn.T, index=(self.data if frame is None else frame).index)
 
     def quantile_residuals(
         self, n: int = 250, seed: int | None = None, scale: Literal["normal", "uniform"] = "normal"

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from mixedfx.design.frame import to_pandas
 from mixedfx.design.functional import Functional
+from mixedfx.design.two_designs import fetched
 from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.glmm.fit import GlmerFit
-from mixedfx.glmm.rows import auxiliary_draws
+from mixedfx.glmm.rows import auxiliary_draws, dispersion_columns
 from mixedfx.inference.new_level_rows import NewLevelRows
+from mixedfx.inference.new_predictors import new_rows
 from mixedfx.inference.predictor import draw_effects
 from mixedfx.inference.profile import quantile
 from mixedfx.results import tables
@@ -130,14 +132,15 @@ def _predictors(part: GlmerFit, rows: Functional, n: int, rng: np.random.Generat
     return np.asarray(eta)
 
 
-def simulated(fit: TwoParts, n: int, rng: np.random.Generator, use_u: bool) -> Array:
-    """(n, nobs) counts."""
-    frame = fit.data.reset_index(drop=True)
-    zero = _predictors(fit.zero, fit.zero.design_for(None), n, rng, use_u)
-    none = fit.zero.family.draw(rng, zero, {}) == 1.0
-    count = _predictors(fit.count, fit.count.design_for(frame, "sample"), n, rng, use_u)
+def simulated(fit: TwoParts, n: int, rng: np.random.Generator, use_u: bool, frame: pd.DataFrame | None = None) -> Array:
+    """(n, rows) counts of the rows of the fit, or of new ones; groups that a part has not seen get new effects."""
+    rows = fit.data.reset_index(drop=True) if frame is None else frame
+    of_zeros = fit.zero.design_for(None) if frame is None else new_rows(fit.zero.design, frame)
+    none = fit.zero.family.draw(rng, _predictors(fit.zero, of_zeros, n, rng, use_u), {}) == 1.0
+    count = _predictors(fit.count, new_rows(fit.count.design, rows), n, rng, use_u)
     solution = fit.count.solution
-    return np.where(none, 0.0, solution.model.family.draw(rng, count, auxiliary_draws(solution, n)))
+    auxiliary = auxiliary_draws(solution, n, dispersion_columns(solution.design, rows))
+    return np.where(none, 0.0, solution.model.family.draw(rng, count, auxiliary))
 
 
 def mean_draws(part: GlmerFit, frame: pd.DataFrame) -> Array:
@@ -163,3 +166,8 @@ def summary(fit: TwoParts) -> SummaryContent:
     for part, words in ((fit.count, "counts above zero"), (fit.zero, "whether a count is zero")):
         blocks += [SummaryFacts((("Part", words),)), *part.summary().blocks]
     return SummaryContent("Hurdle model fit by maximum likelihood", tuple(blocks))
+
+
+def new_frame(fit: TwoParts, newdata: Any) -> pd.DataFrame | None:
+    """The columns of new data that either part reads, under the labels of its rows; None for the rows of the fit."""
+    return None if newdata is None else fetched(fit.count.design, fit.zero.design, newdata)

@@ -17,7 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
+from mixedfx.design.two_designs import data_of
 from mixedfx.errors import check_count, check_flag, check_option, check_seed
+from mixedfx.formula.part_formulas import changed_zeros
 from mixedfx.glmm import (
     bootstrapping,
     checking,
@@ -33,12 +35,11 @@ from mixedfx.glmm import (
 from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.intervals import Method
 from mixedfx.glmm.pairs import COPIES
-from mixedfx.glmm.part_formulas import changed_zeros
 from mixedfx.glmm.refits import Refits, check_possible, refit, refits
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import in_words
 from mixedfx.glmm.zero_inflated_state import ZeroInflatedState
-from mixedfx.glmm.zero_inflation import Both, data_of, of_counts, read_both, refuse_separated, solved
+from mixedfx.glmm.zero_inflation import Both, of_counts, read_both, refuse_separated, solved
 from mixedfx.inference.bootstrap import Bootstrap, Interval
 from mixedfx.inference.parameters import Names
 from mixedfx.inference.profile import Profile
@@ -257,13 +258,17 @@ class ZeroInflatedFit(ZeroInflatedState):
         """
         return zero_inflated_rows.predict(self, newdata, new_levels, groups, kind, se, level, seed)
 
-    def simulate(self, n: int = 1, seed: int | None = None, use_u: bool = False) -> pd.DataFrame:
-        """(nobs, n) simulated counts for the rows of the fit, groups with new effects or with their modes (`use_u`)."""
+    def simulate(
+        self, n: int = 1, seed: int | None = None, use_u: bool = False, newdata: Any = None
+    ) -> pd.DataFrame:  # fmt: skip
+        """(rows, n) simulated counts, for the rows of the fit or for new ones (`newdata`); see `HurdleFit.simulate`."""
         check_count("n", n)
         check_flag("use_u", use_u)
         check_seed(seed)
-        drawn = zero_inflated_rows.simulated(self, n, np.random.default_rng(seed), use_u)
-        return pd.DataFrame(drawn.T, index=self.data.index)
+        rng = np.random.default_rng(seed)
+        if newdata is not None:
+            return zero_inflated_rows.simulated_anew(self, n, rng, use_u, newdata)
+        return pd.DataFrame(zero_inflated_rows.simulated(self, n, rng, use_u).T, index=self.data.index)
 
     def quantile_residuals(
         self,
@@ -300,7 +305,7 @@ class ZeroInflatedFit(ZeroInflatedState):
     @cached_property
     def data(self) -> pd.DataFrame:
         """The rows used, indexed by their position in the data."""
-        return data_of(self.both)
+        return data_of(self.both.count, self.both.zero)
 
     @property
     def response(self) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import check_option
+from mixedfx.formula.part_formulas import right_side
 from mixedfx.glmm import report
 from mixedfx.glmm.pairs import MARK
-from mixedfx.glmm.part_formulas import right_side
 from mixedfx.glmm.questions import estimated_dispersion
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.state import GlmerState

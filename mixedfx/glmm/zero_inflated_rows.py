@@ -22,16 +22,18 @@ from scipy import sparse, special
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.design.population import population_covariates, population_variance
-from mixedfx.design.row_facts import fetch
 from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_index
+from mixedfx.design.two_designs import fetched
 from mixedfx.errors import OptionError, check_flag, check_option
-from mixedfx.glmm.rows import simulate_responses
+from mixedfx.glmm.rows import auxiliary_draws, dispersion_columns, simulate_responses
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain
 from mixedfx.glmm.zero_inflated_state import ZeroInflatedState
 from mixedfx.glmm.zero_inflation import Both, refuse_separated
+from mixedfx.inference.new_predictors import new_predictors
 from mixedfx.inference.normal_estimate import new_level_root
+from mixedfx.inference.predictor import draw_effects
 from mixedfx.inference.profile import quantile
 from mixedfx.linalg.quadrature import normal_rule
 from mixedfx.linalg.shape import shape_of
@@ -112,12 +114,7 @@ def predict(
 
 def _fetched(both: Both, newdata: Any) -> pd.DataFrame | None:
     """The columns of new data that either part reads; None for the rows of the fit."""
-    if newdata is None:
-        return None
-    own, other = fetch(both.count, newdata), fetch(both.zero, newdata)
-    assert own is not None
-    assert other is not None
-    return pd.concat([own, other[[c for c in other.columns if c not in own.columns]]], axis=1)
+    return None if newdata is None else fetched(both.count, both.zero, newdata)
 
 
 def _table(uncertain: GlmmUncertain, eta: Functional, zeta: Functional, kind: str, z: float) -> dict[str, Array]:
@@ -186,3 +183,21 @@ def simulated(fit: ZeroInflatedState, n: int, rng: np.random.Generator, use_u: b
     """(n, rows) new counts."""
     solution = fit.solution
     return simulate_responses(solution.design, solution, n, rng, use_u)[:, : len(fit.both.count.y)]
+
+
+def simulated_anew(
+    fit: ZeroInflatedState, n: int, rng: np.random.Generator, use_u: bool, newdata: Any
+) -> pd.DataFrame:  # fmt: skip
+    """(rows, n) new counts of new rows; groups that the fit has not seen get effects from their population."""
+    both, solution = fit.both, fit.solution
+    frame = fetched(both.count, both.zero, newdata)
+    u = np.tile(solution.u, (n, 1)) if use_u else draw_effects(solution.design, solution.factors, 1.0, n, rng)
+    p, q, first = both.count.X.shape[1], both.count.n_random, len(both.count.random)
+    parts = (
+        (both.count, solution.beta[:p], u[:, :q], solution.factors[:first]),
+        (both.zero, solution.beta[p:], u[:, q:], solution.factors[first:]),
+    )
+    eta = [new_predictors(design, frame, beta, own, factors, 1.0, rng) for design, beta, own, factors in parts]
+    auxiliary = auxiliary_draws(solution, n, dispersion_columns(both.count, frame))
+    drawn = solution.model.family.draw(rng, np.stack(eta, axis=-1), auxiliary)
+    return pd.DataFrame(drawn.T, index=frame.index)

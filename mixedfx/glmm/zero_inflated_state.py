@@ -12,12 +12,12 @@ import pandas as pd
 
 from mixedfx.design.design import Design
 from mixedfx.families.family import Family
+from mixedfx.formula.part_formulas import right_side
 from mixedfx.glmm import zero_inflated_report
 from mixedfx.glmm.asked_of_pairs import AskedOfPairs
 from mixedfx.glmm.call import Call
 from mixedfx.glmm.fit import GlmerFit
 from mixedfx.glmm.pairs import PairLikelihood
-from mixedfx.glmm.part_formulas import right_side
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.uncertainty import GlmmUncertain
 from mixedfx.glmm.zero_inflation import Both, singularities

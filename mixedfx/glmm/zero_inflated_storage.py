@@ -14,6 +14,7 @@ import numpy as np
 
 from mixedfx.archive import Numbers, numbers, plain, require, write_archive
 from mixedfx.design.saved import given_again, rebuilt_design, saved_design
+from mixedfx.design.two_designs import data_of
 from mixedfx.errors import DataError
 from mixedfx.families.family import Family
 from mixedfx.families.registry import family
@@ -22,7 +23,7 @@ from mixedfx.glmm.model import build_model
 from mixedfx.glmm.pairs import stacked
 from mixedfx.glmm.solve import GlmmSolution, criterion_function
 from mixedfx.glmm.storage import CLOSE
-from mixedfx.glmm.zero_inflation import NAMES, Both, data_of, family_of
+from mixedfx.glmm.zero_inflation import NAMES, Both, family_of
 from mixedfx.results.saved_course import read_course, saved_course
 
 HEAD = {
@@ -84,7 +85,7 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Both, G
         )
     spread = None if both.count.dispersion is None else both.count.dispersion.formula.text
     given, own = given_again(both.count), both.count.spec
-    data = data_of(both)
+    data = data_of(both.count, both.zero)
     given["data"] = data.drop(columns=[own.given_offset]) if own.offset_is_own else data
     return both, solution, Call(**given, family=counts, dispersion=spread)
 

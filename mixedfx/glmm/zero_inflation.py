@@ -11,17 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.checks import check_levels_of
 from mixedfx.design.design import Design
-from mixedfx.design.frame import opened, to_pandas
+from mixedfx.design.two_designs import two_designs
 from mixedfx.errors import (
     ConvergenceWarning,
     DataError,
-    FormulaError,
-    MixedfxWarning,
     ModelError,
     NoOverdispersionWarning,
     NoZeroInflationWarning,
@@ -31,12 +28,13 @@ from mixedfx.errors import (
     outside,
 )
 from mixedfx.families.family import Family
+from mixedfx.families.registry import find_two_parts
 from mixedfx.families.zero_inflated import ZERO_INFLATED, ZeroInflated
+from mixedfx.formula.part_formulas import right_side, zero_formula
 from mixedfx.glmm.call import Call
 from mixedfx.glmm.control import GlmmControl, read_control
 from mixedfx.glmm.model import Model, build_model
 from mixedfx.glmm.pairs import MARK, PairLikelihood, stacked
-from mixedfx.glmm.part_formulas import right_side, zero_formula
 from mixedfx.glmm.solve import GlmmSolution, solve, solve_model, starting_point
 from mixedfx.results.optimization import Outcome
 from mixedfx.results.singularity import SingularityReport, singularity
@@ -73,18 +71,7 @@ def of_counts(call: Call) -> Call:
     if isinstance(name, str) and name in NAMES:
         call = replace(call, family=NAMES[name])
     call.check()
-    family = call.found_family
-    if family.name not in ZERO_INFLATED:
-        raise OptionError(
-            f"zi= goes with a family of counts that may be zero, not with family={family.name!r}",
-            hint=f"Use one of {', '.join(map(repr, ZERO_INFLATED))}, or a hurdle model: 'hurdle_poisson' or "
-            "'hurdle_negbinomial'.",
-        )
-    if family.link.name != "log":
-        raise OptionError(
-            f"a zero-inflated model has no link {family.link.name!r} of its counts",
-            hint="It is 'log', and logit of the zeros.",
-        )
+    find_two_parts(call.found_family, True)
     if call.nAGQ != 1:
         raise OptionError(
             f"nAGQ={call.nAGQ!r} is for models with one linear predictor",
@@ -109,14 +96,7 @@ def read_both(call: Call, zi: Any) -> Both:
         Counts that are never or always zero.
     """
     text = zero_formula(zi)
-    found = _built(call, text, call.data, False)
-    used = np.intersect1d(found.count.rows.used, found.zero.rows.used)
-    if len(used) < max(len(found.count.y), len(found.zero.y)):
-        found = _on_common_rows(call, text, found, used)
-    if not found.zero.X.shape[1] and not found.zero.random:
-        raise FormulaError(
-            "the model of the zeros has no term", formula=text, column=0, hint="Write zi='~ 1', or leave zi= out."
-        )  # fmt: skip
+    found = Both(*two_designs(call.of_design, text))
     names = (*found.count.fixed_names, *(name for term in found.count.random for name in term.columns))
     marked = [name for name in names if name.startswith(MARK)]
     if marked:
@@ -131,41 +111,6 @@ def read_both(call: Call, zi: Any) -> Both:
         )  # fmt: skip
         raise ModelError(what, hint="Leave zi= out.")
     return found
-
-
-def _built(call: Call, text: str, data: Any, quiet: bool) -> Both:
-    from mixedfx.design.build import build_design
-
-    with warnings.catch_warnings():
-        if quiet:
-            warnings.simplefilter("ignore", MixedfxWarning)
-        count = build_design(**replace(call, data=data).of_design)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MixedfxWarning)  # of the rows it was said; of columns there is no more
-            zero = build_design(
-                f"{count.formula.response} {text}", data, family=call.found_family, na=call.na,
-                contrasts=call.contrasts, env=call.env,
-            )  # fmt: skip
-    return Both(count, zero)
-
-
-def _on_common_rows(call: Call, text: str, found: Both, used: NDArray[np.intp]) -> Both:
-    """Both designs of the rows that are complete in both, each saying which rows of the data these are."""
-    for name in ("weights", "offset"):
-        value = getattr(call, name)
-        if value is not None and not isinstance(value, str):
-            raise DataError(
-                f"{name}= has a value for each row, and rows of one part are missing in the other",
-                hint="Put the values into a column of the data, and give its name.",
-            )
-    frame = to_pandas(opened(call.data)).iloc[used].reset_index(drop=True)
-    both = _built(call, text, frame, True)
-    if len(both.count.y) < len(used) or len(both.zero.y) < len(used):
-        raise DataError("rows cannot be matched between both parts", hint="Drop rows with missing values before.")
-    old = found.count.rows
-    missing = {**found.zero.rows.missing, **old.missing}
-    rows = replace(old, used=used, missing=missing, dropped_missing=old.total - old.dropped_zero_weight - len(used))
-    return Both(*(replace(one, rows=rows, frame=one.frame.set_axis(used, axis=0)) for one in (both.count, both.zero)))
 
 
 def family_of(counts: Family) -> ZeroInflated:
@@ -347,9 +292,3 @@ def runaway_in_words(names: tuple[str, ...], never: bool) -> str:
         f"separation in the model of the zeros: the likelihood grows, or stays, as the coefficients of {shown} run to "
         f"infinity; estimates and standard errors of {shown} mean nothing. Leave a column out of zi=, or join levels."
     )
-
-
-def data_of(both: Both) -> pd.DataFrame:
-    """The rows used, of the columns that either part reads."""
-    own, other = both.count.frame, both.zero.frame
-    return pd.concat([own, other[[c for c in other.columns if c not in own.columns]]], axis=1)

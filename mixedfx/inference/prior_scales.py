@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.design.terms import Term
 from mixedfx.errors import OptionError
+from mixedfx.families.binary import bernoulli
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
+from mixedfx.families.two_parts import TwoParts
 from mixedfx.priors.resolve import ResponseScale, Scales, TermScales
 from mixedfx.results.tables import term_names
 
@@ -40,7 +43,7 @@ def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
     )  # fmt: skip
     known = design.knows_errors
     return Scales(
-        response={kind: scale(design, family) for kind, scale in _RESPONSE.items()},
+        response={kind: scale(_informing(design, family), family) for kind, scale in _RESPONSE.items()},
         n=len(design.y),
         fixed_names=design.fixed_names,
         mean=design.X.mean(axis=0),
@@ -51,7 +54,16 @@ def scales_of(design: Design, family: Family | str = "gaussian") -> Scales:
         sigma_known=known,
         thresholds=family.outcome == "ordered",
         weight=1.0 if design.weights is None else float(design.weights.mean()),
+        zero=None if design.zero is None else scales_of(design.zero, bernoulli()),
     )
+
+
+def _informing(design: Design, family: Family) -> Design:
+    """The rows whose response tells of the scale: of counts with a model of their zeros those above zero, if any."""
+    above = design.y > 0
+    if not isinstance(family, TwoParts) or not above.any():
+        return design
+    return replace(design, y=design.y[above], offset=design.offset[above])
 
 
 def _orders(terms: Sequence[Term], columns: int) -> tuple[int, ...]:

@@ -209,9 +209,16 @@ def _fixed(fit: Any, level: float, ddf: str | None, vcov: Any) -> pd.DataFrame:
     if _posterior(fit):
         if vcov is not None:
             raise OptionError("vcov= is for fits by REML or ML", hint="Give None for a posterior.")
-        return fit.tidy(level=level).set_index("term")
+        found = fit.tidy(level=level)
+        return found.set_index(_within(found) + found["term"])
     options = {} if ddf is None or fit.usual_ddf == "normal" else {"ddf": ddf}
     return fit.tidy(level=level, vcov=vcov, **options).set_index("term")
+
+
+def _within(table: pd.DataFrame) -> pd.Series:
+    """What stands before a name where there are several linear predictors: ``"zero: "``, of a part or a category."""
+    along = next((name for name in ("part", "category") if name in table), None)
+    return pd.Series("", index=table.index) if along is None else table[along].astype(str) + ": "
 
 
 def _coefficients(
@@ -251,8 +258,10 @@ def _components(fits: Sequence[Any]) -> tuple[ModelRow, ...]:
         found = fit.varcorr
         values.append(
             {
-                _component(g, first, second): float(sdcor)
-                for g, first, second, sdcor in found[["grp", "var1", "var2", "sdcor"]].itertuples(index=False)
+                _component(before + g, first, second): float(sdcor)
+                for before, (g, first, second, sdcor) in zip(
+                    _within(found), found[["grp", "var1", "var2", "sdcor"]].itertuples(index=False), strict=True
+                )
             }
         )
     order = list(dict.fromkeys(name for v in values for name in v if name != "SD residual"))

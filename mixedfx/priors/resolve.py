@@ -122,6 +122,8 @@ class Scales:
         Whether thresholds take the place of the intercept.
     weight
         Mean of the precision weights, 1 where there are none.
+    zero
+        Those of the model of the zeros of counts; None of other models.
     """
 
     response: Mapping[str, ResponseScale]
@@ -135,6 +137,7 @@ class Scales:
     sigma_known: bool = False
     thresholds: bool = False
     weight: float = 1.0
+    zero: Scales | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,8 @@ class ResolvedPriors:
         Prior of each threshold of an ordinal response, at the mean of the predictors; else None.
     sparse
         The horseshoe or R2D2 prior of every `Share`; None where there is none.
+    zero
+        The priors of the model of the zeros of counts; None of other models.
     """
 
     name: str
@@ -200,6 +205,7 @@ class ResolvedPriors:
     auxiliary: Mapping[str, Positive] = field(default_factory=dict)
     threshold: Real | None = None
     sparse: SparsePrior | None = None
+    zero: ResolvedPriors | None = None
 
     @property
     def improper(self) -> tuple[str, ...]:
@@ -208,7 +214,14 @@ class ResolvedPriors:
 
 
 def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
-    """Choose the prior of each parameter and scale it.
+    """Choose the prior of each parameter and scale it, those of the model of the zeros included.
+
+    Parameters
+    ----------
+    priors
+        The set.
+    scales
+        Those of the model; of counts with a model of their zeros, `Scales.zero` has those of that.
 
     Raises
     ------
@@ -216,6 +229,25 @@ def resolve(priors: PriorSet, scales: Scales) -> ResolvedPriors:
         For a coefficient or a group that the model does not have, for two different horseshoe or R2D2 priors, and for
         decov() where sigma is known.
     """
+    if scales.zero is None:
+        if "zi" in priors.asked:
+            raise OptionError(
+                "priors has keys of 'zi', but the model has no zeros of their own",
+                hint="Give zi='~ 1' with a family of counts, or leave these keys out.",
+            )
+        return _resolved(priors, scales)
+    count, zero = _resolved(priors, scales), _resolved(priors.of_zeros, scales.zero)
+    if zero.sparse is not None:
+        raise OptionError(
+            f"{zero.sparse} is a prior over many quantities together, which the model of the zeros cannot have",
+            hint="Give its effects priors of their own: priors={('zi', 'coef'): mx.priors.normal(0, 2.5), ...}.",
+        )
+    described = (*count.described, *((f"zi: {name}", given, used) for name, given, used in zero.described))
+    return replace(count, zero=zero, described=described, from_data=count.from_data or zero.from_data)
+
+
+def _resolved(priors: PriorSet, scales: Scales) -> ResolvedPriors:
+    """The priors of one linear predictor and of the family."""
     _check_names(priors, scales)
     work = _Resolution(priors, scales)
     centre = work.response.centre

@@ -2,14 +2,15 @@
 
 A set is a mapping from what a prior is for to the prior: ``"intercept"``, ``"coef"``, ``("coef", name)``, ``"sd"``,
 ``("sd", group)``, ``("sd", group, column)``, ``"cor"``, ``("cor", group)``, and the auxiliary parameters of families
-(`mixedfx.priors.auxiliary`): ``"sigma"``, ``"nu"``, ... The most specific key wins. A set given by the user replaces
-entries of the default.
+(`mixedfx.priors.auxiliary`): ``"sigma"``, ``"nu"``, ... The most specific key wins. What is
+for the model of the zeros of counts (``zi=``) has the same keys after ``"zi"``: ``("zi", "intercept")``, ``("zi",
+"coef", name)``. A set given by the user replaces entries of the default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mixedfx.errors import OptionError, check_option
@@ -53,6 +54,8 @@ class PriorSet:
         deviation of the varying intercept and of the correlations. ``"means"``: the predictors of the term at their
         means over the rows, as for the fixed intercept (see `default`). ``"zero"``: the predictors at zero, as in
         rstanarm and brms. Draws and summaries are of effects at zero either way.
+    zeros
+        The priors of the model of the zeros of counts; None for those of `of_zeros`.
     """
 
     name: str
@@ -61,6 +64,15 @@ class PriorSet:
     interaction_ratio: float = 1.0
     asked: tuple[str, ...] = ()
     varying_intercepts: Literal["means", "zero"] = "means"
+    zeros: PriorSet | None = None
+
+    @property
+    def of_zeros(self) -> PriorSet:
+        """The priors of the model of the zeros, a yes/no answer: by default those of the set for no single effect."""
+        if self.zeros is not None:
+            return self.zeros
+        bare = {key: prior for key, prior in self.entries.items() if isinstance(key, str)}
+        return replace(self, entries=bare, asked=())
 
 
 def default() -> PriorSet:
@@ -241,23 +253,40 @@ def prior_set(priors: str | Mapping[Key, Prior] | PriorSet | None) -> PriorSet:
     if isinstance(priors, str):
         check_option("priors", priors, tuple(SETS))
         return SETS[priors]()
+    zeros = {key[1:]: prior for key, prior in priors.items() if isinstance(key, tuple) and key[:1] == ("zi",)}
+    own = {key: prior for key, prior in priors.items() if not isinstance(key, tuple) or key[:1] != ("zi",)}
+    found = _own(own, KINDS | {name: (repr(name),) for name in AUXILIARY})
+    asked = (*found.asked, *(("zi",) if zeros else ()))
+    return replace(found, asked=asked, zeros=_own(zeros, KINDS, "zi"))
+
+
+def _own(priors: Mapping[Key, Prior], kinds: Mapping[str, tuple[str, ...]], part: str = "") -> PriorSet:
+    """The default set with entries replaced; `part` comes before keys in messages."""
     base = default()
-    own = {_checked_key(key): _checked_prior(key, prior) for key, prior in priors.items()}
+    own = {_checked_key(key, kinds, part): prior for key, prior in priors.items()}
+    for key, prior in own.items():
+        _checked_prior(key, prior)
     entries = dict(base.entries)
     if "sd" in own:
         del entries["sd_slope"]
     return PriorSet("user", entries | own, asked=tuple(key for key in own if isinstance(key, str)))
 
 
-def _checked_key(key: Key) -> Key:
+def _checked_key(key: Key, kinds: Mapping[str, tuple[str, ...]], part: str) -> Key:
     parts = (key,) if isinstance(key, str) else tuple(key)
-    known = KINDS | {name: (repr(name),) for name in AUXILIARY}
-    if parts[0] not in known or not 1 <= len(parts) <= len(known[parts[0]]):
+    if not parts or parts[0] not in kinds or not 1 <= len(parts) <= len(kinds[parts[0]]):
+        given = (part, *parts) if part else key
+        written = [one for keys in kinds.values() for one in keys]
         raise OptionError(
-            f"priors has the key {key!r}",
-            hint=f"Use {', '.join(written for keys in known.values() for written in keys)}.",
+            f"priors has the key {given!r}",
+            hint=f"Use {', '.join(_within(part, one) for one in written)}.",
         )
     return parts[0] if len(parts) == 1 else parts
+
+
+def _within(part: str, written: str) -> str:
+    """A key as it is written, of a part of the model."""
+    return f"({part!r}, {written.strip('()')})" if part else written
 
 
 def _checked_prior(key: Key, prior: Any) -> Prior:

@@ -271,3 +271,23 @@ class PredictsMean(Protocol):
             no intervals.
         """
         ...
+
+
+@runtime_checkable
+class Formulated(Protocol):
+    """A fit with a formula, which readers are shown."""
+
+    @property
+    def formula(self) -> str:
+        """The formula, expanded; of a model in parts those of all."""
+        ...
+
+
+@runtime_checkable
+class Concerned(Protocol):
+    """A fit that says what speaks against its numbers."""
+
+    @property
+    def concerns(self) -> tuple[tuple[type[MixedfxWarning], str], ...]:
+        """What speaks against its numbers, the class of the warning first; empty where all is well."""
+        ...

@@ -274,3 +274,26 @@ def _number_of(verb: str, plural: bool) -> str:
 def _begun(claim: Claim, text: str) -> str:
     """A sentence: it begins with whom it is about, or with a capital, and ends with a full stop."""
     return f"{claim.about}, {text}." if claim.about else f"{text[:1].upper()}{text[1:]}."
+
+
+def best_sentence(names: Sequence[str], chances: Sequence[float], treatment: str, outcome: str) -> str:
+    """Which of three or more values of a treatment leads to most, and how sure that is.
+
+    Examples
+    --------
+    >>> from mixedfx.results.sentences import best_sentence
+    >>> print(best_sentence(["control", "low", "high"], [0.0, 0.125, 0.875], "dose", "sleep"))
+    Of the 3 values of dose, high leads to the highest sleep with probability 0.88 (next low, 0.12).
+    """
+    order = sorted(range(len(names)), key=lambda i: -chances[i])
+    first, second = order[:2]
+    what = outcome.removeprefix("the ")
+    return (
+        f"Of the {len(names)} values of {treatment}, {names[first]} leads to the highest {what} with probability "
+        f"{_chance(chances[first])} (next {names[second]}, {_chance(chances[second])})."
+    )
+
+
+def _chance(value: float) -> str:
+    """A probability by draws, with two decimals; none is certain."""
+    return "above 0.99" if value > 0.995 else "below 0.01" if value < 0.005 else f"{value:.2f}"

@@ -84,6 +84,7 @@ class Model:
     known_sd: np.ndarray | None = None
     trials: np.ndarray | None = None
     categories: int = 0
+    zero: "Model | None" = None
 
     @property
     def shares(self):
@@ -128,8 +129,8 @@ def mean_of(link, eta):
     return {"identity": lambda x: x, "log": np.exp, "inverse": lambda x: 1 / x, "sqrt": np.square}[link](eta)
 
 
-def likelihood(model, eta, values):
-    """Log density of the response; eta (n,), for categorical (n, K - 1)."""
+def likelihood(model, eta, values, zeta=None):
+    """Log density of the response; eta (n,), for categorical (n, K - 1); zeta (n,) of the zeros of counts."""
     y, link, family = model.y, model.link, model.family
     if family == "categorical":
         logits = np.column_stack([np.zeros(len(y)), eta])
@@ -142,6 +143,8 @@ def likelihood(model, eta, values):
     if family in ("bernoulli", "binomial"):
         m, known = (1.0 if family == "bernoulli" else model.trials), CUMULATED[link]
         return np.sum(y * known.logcdf(eta) + (m - y) * known.logsf(eta))
+    if model.zero is not None:
+        return with_zeros(model, eta, zeta, values)
     mu = mean_of(link, eta)
     if family in ("gaussian", "student"):
         scale = model.known_sd if model.known_sd is not None else values["sigma"]
@@ -170,6 +173,22 @@ def likelihood(model, eta, values):
         return stats.gamma.logpdf(y, values["shape"], scale=mu / values["shape"]).sum()
     assert family == "beta"
     return stats.beta.logpdf(y, mu * values["phi"], (1 - mu) * values["phi"]).sum()
+
+
+def with_zeros(model, eta, zeta, values):
+    """Log density of counts with a model of their zeros: the mixture, or the hurdle, written out row by row."""
+    y, mu, pi = model.y, np.exp(eta), special.expit(zeta)
+    if "poisson" in model.family:
+        counts = stats.poisson(mu)
+    elif "nbinom1" in model.family:
+        counts = stats.nbinom(mu / values["dispersion"], 1 / (1 + values["dispersion"]))
+    else:
+        counts = stats.nbinom(values["shape"], values["shape"] / (values["shape"] + mu))
+    if model.family.startswith("hurdle"):
+        density = np.where(y == 0, pi, (1 - pi) * counts.pmf(y) / counts.sf(0))
+    else:
+        density = pi * (y == 0) + (1 - pi) * counts.pmf(y)
+    return np.log(density).sum()
 
 
 def tweedie(y, mu, phi, p):
@@ -320,11 +339,26 @@ def log_density(model, values, prior_only=False):
         total += prior_density(model.alpha, values["cut"])
     if model.family != "categorical":
         eta, density = predictor(model, values)
-        return total + density + (0.0 if prior_only else likelihood(model, eta, values))
+        zeta = None
+        if model.zero is not None:
+            zeta, more = predictor(model.zero, of_zeros(model.zero, values))
+            density += more
+        return total + density + (0.0 if prior_only else likelihood(model, eta, values, zeta))
     parts = [predictor(model, {name: value[c] for name, value in values.items()}) for c in range(model.categories - 1)]
     eta = np.column_stack([part[0] for part in parts])
     total += sum(part[1] for part in parts)
     return total + (0.0 if prior_only else likelihood(model, eta, values))
+
+
+def zero_name(name):
+    """The name of a parameter in the linear predictor of the zeros: beta_zi, sd_zi_1."""
+    head, _, last = name.rpartition("_")
+    return f"{head}_zi_{last}" if last.isdigit() else f"{name}_zi"
+
+
+def of_zeros(zero, values):
+    """The values of the parameters of the linear predictor of the zeros, by the names of one that stands alone."""
+    return {name: values[zero_name(name)] for name in support(zero)}
 
 
 def support(model):
@@ -380,6 +414,8 @@ def random_point(model, rng):
         values[name] = rng.uniform(0.6, 1.6) + (name == "nu") * 3
         if name == "power":
             values[name] = rng.uniform(1.3, 1.7)
+    if model.zero is not None:
+        values |= {zero_name(name): value for name, value in random_point(model.zero, rng).items()}
     if model.family == "cumulative":
         values["cut"] = np.cumsum(rng.uniform(0.4, 1.2, model.categories - 1)) - 1.0
     return values
@@ -405,6 +441,8 @@ def log_jacobian(model, values):
         total += np.log(2 - values["power"])
     if model.family == "cumulative":
         total += np.log(np.diff(values["cut"])).sum()
+    if model.zero is not None:
+        total += log_jacobian(model.zero, of_zeros(model.zero, values))
     for name, (_, kind) in support(model).items():
         x = np.asarray(values[name])
         if kind in ("positive", "simplex"):

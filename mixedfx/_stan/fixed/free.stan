@@ -1,3 +1,3 @@
 // Coefficients with priors of their own.
 //@ parameters each
-vector${units}[K] beta@;  // coefficients
+vector${units}[K${p}] beta${p}@;  // coefficients

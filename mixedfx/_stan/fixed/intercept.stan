@@ -1,3 +1,3 @@
 // The intercept of a model without predictors.
 //@ parameters each
-real${units} alpha@;  // intercept
+real${units} alpha${p}@;  // intercept

@@ -1,4 +1,4 @@
 // Predictors whose effects are the same for all.
 //@ data
-int<lower=1> K;  // predictors
-matrix[N, K] X;
+int<lower=1> K${p};  // predictors
+matrix[N, K${p}] X${p};

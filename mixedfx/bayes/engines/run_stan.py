@@ -13,6 +13,7 @@ from mixedfx.bayes.engines.base import LARGEST_SEED, Engine, Settings, require
 from mixedfx.bayes.engines.stan_course import StanSampling, energies, transitions_of, worst
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.bayes.posterior.joint import JointDraws
+from mixedfx.bayes.posterior.two_part_fit import posterior_fit
 from mixedfx.design.design import Design
 from mixedfx.families.family import Family
 from mixedfx.priors.resolve import ResolvedPriors
@@ -117,7 +118,8 @@ def stan_fit(
     shape = model_shape(
         design, family, priors, centred=options.pop("centred", False), threads=options.get("threads", 1)
     )
-    width = (design.n_random + len(design.fixed_names)) * (len(design.categories or ()) if shape.nominal else 1)
+    predictors = len(design.categories or ()) if shape.nominal else 1
+    width = sum(one.n_random + len(one.fixed_names) for one in design.of_predictors(predictors))
     check_memory(draws, 2 * width + 10)
     require(engine)
     if higher_acceptance(design, family):
@@ -129,7 +131,8 @@ def stan_fit(
     method = "prior" if prior_only else found.algorithm
     sampling = _sampling(joint, design, found, settings, method, reason)
     transitions = transitions_of(found.sampler) if method == "nuts" else None
-    return PosteriorFit(design, family, priors, joint, sampling, chains, seed, transitions=transitions)
+    kind = posterior_fit(design)
+    return kind(design, family, priors, joint, sampling, chains, seed, transitions=transitions)
 
 
 def higher_acceptance(design: Design, family: Family) -> bool:
@@ -138,7 +141,8 @@ def higher_acceptance(design: Design, family: Family) -> bool:
     The posterior of a standard deviation then reaches zero, where the funnel of its effects is narrow (as rstanarm,
     whose default it is).
     """
-    return bool(design.random) and family.outcome in ("binary", "trials")
+    yes_or_no = design if family.outcome in ("binary", "trials") else design.zero
+    return yes_or_no is not None and bool(yes_or_no.random)
 
 
 def _sampling(joint: JointDraws, design: Design, found: Any, settings: Any, method: str, reason: str) -> StanSampling:

@@ -77,6 +77,8 @@ def obstacle(design: Design, family: Family, priors: ResolvedPriors) -> str:
         return "the model is Gaussian, whose random effects integrate out"
     if family.categories:
         return f"the family is {family.name}"
+    if design.zero is not None:
+        return f"the family is {family.name}, whose rows have two linear predictors"
     if not design.random:
         return "the formula has no random terms"
     if design.known_covariance is not None:

@@ -18,8 +18,8 @@ from mixedfx.bayes.posterior.estimate import blocks
 from mixedfx.bayes.posterior.posterior import Posterior
 from mixedfx.bayes.posterior.prediction import simulated
 from mixedfx.bayes.posterior.responses import together
+from mixedfx.bayes.posterior.rows import rows_for
 from mixedfx.design.row_facts import row_facts
-from mixedfx.design.rows import functional_for
 from mixedfx.errors import MissingPackageError, ParetoKWarning
 from mixedfx.results import tables
 
@@ -68,7 +68,7 @@ def pointwise_log_likelihood(posterior: Posterior) -> Array:
     y, facts, parameters = posterior.design.y, row_facts(posterior.design), posterior.joint.family_parameters()
     found = (
         (at, posterior.family.log_density(y[at], eta, parameters, facts.take(at)))
-        for at, eta in blocks(functional_for(posterior.design, None, "error"), posterior.joint, posterior.seed)
+        for at, eta in blocks(rows_for(posterior.design), posterior.joint, posterior.seed)
     )
     return together(found, posterior.n_draws, len(posterior.design.y), ())
 
@@ -91,7 +91,8 @@ def to_arviz(posterior: Posterior, log_likelihood: bool = True, posterior_predic
         The second from ArviZ 1.0 on. posterior: ``beta`` (coefficient); ``sigma``, ``nu``, ``shape``, ``phi`` as the
         family has them; ``threshold`` (threshold) of an ordinal response; for each random term ``sd_<group>`` (column),
         ``cor_<group>`` (column, column) and ``u_<group>`` (level, column). Dimensions are labelled. For a categorical
-        response the variables of a category end in ``_<category>``; responses are then codes. sample_stats, for draws
+        response the variables of a category end in ``_<category>``; responses are then codes. So do those of the two
+        parts of counts with a model of their zeros. sample_stats, for draws
         by NUTS of a Stan engine: ``diverging``, ``energy``, ``lp``, ``tree_depth``, ``n_steps``, ``acceptance_rate``.
 
     Raises
@@ -103,24 +104,26 @@ def to_arviz(posterior: Posterior, log_likelihood: bool = True, posterior_predic
     design, chains = posterior.design, posterior.chains
     variables: dict[str, Array] = {}
     dims: dict[str, list[str]] = {}
-    coords: dict[str, Any] = {"coefficient": list(design.fixed_names), "row": list(design.frame.index)}
+    coords: dict[str, Any] = {"row": list(design.frame.index)}
 
     def add(name: str, values: Array, *along: str) -> None:
         variables[name] = values.reshape(chains, -1, *values.shape[1:])
         if along:
             dims[name] = list(along)
 
-    for predictor in posterior.joint.predictors:
+    for predictor, own in zip(posterior.joint.predictors, posterior.designs, strict=True):
         end = "" if predictor.category is None else f"_{predictor.category}"
-        add(f"beta{end}", predictor.beta, "coefficient")
-        for t, (name, term) in enumerate(zip(tables.term_names(design.random), design.random, strict=True)):
-            column, level = f"{name}_column", f"{name}_level"
+        part = end if design.zero is not None else ""  # parts have coordinates of their own
+        coords |= {f"coefficient{part}": list(own.fixed_names)}
+        add(f"beta{end}", predictor.beta, f"coefficient{part}")
+        for t, (name, term) in enumerate(zip(tables.term_names(own.random), own.random, strict=True)):
+            column, level = f"{name}_column{part}", f"{name}_level{part}"
             coords |= {column: list(term.columns), level: list(term.levels)}
             add(f"sd_{name}{end}", predictor.sd(t), column)
             if any(component.kind == "cor" for component in term.covariance.components):
                 coords[f"{column}_2"] = list(term.columns)
                 add(f"cor_{name}{end}", predictor.correlation(t), column, f"{column}_2")
-            start, stop = design.starts[t : t + 2]
+            start, stop = own.starts[t : t + 2]
             add(f"u_{name}{end}", predictor.u[:, start:stop].reshape(-1, term.n_levels, term.n_columns), level, column)
     for name, values in posterior.joint.auxiliary.items():
         add(name, values)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.bayes.posterior.joint import JointDraws, Predictor
+from mixedfx.bayes.posterior.rows import Rows, functionals
 from mixedfx.design.functional import Functional, NewLevel
 
 Array = NDArray[np.float64]
@@ -107,7 +108,7 @@ def new_effects(level: NewLevel, factors: Sequence[Array], seed: int, predictor:
 
 
 def blocks(
-    functional: Functional,
+    functional: Rows,
     joint: JointDraws,
     seed: int,
     chosen: NDArray[np.intp] | None = None,
@@ -131,30 +132,45 @@ def blocks(
     Yields
     ------
     (slice, array)
-        The rows, and their (D, b) draws; (D, b, K - 1) where there are K - 1 linear predictors.
+        The rows, and their (D, b) draws; (D, b, K - 1) where there are K - 1 linear predictors, as the two
+        of counts and zeros.
     """
     which: NDArray[np.intp] | slice = slice(None) if chosen is None else chosen
     every = joint.n_draws
     n = every if chosen is None else len(chosen)
     width = max(1, BLOCK_BYTES // (8 * max(n, 1) * len(joint.predictors))) if rows is None else rows
     fixed = [one.beta[which].T for one in joint.predictors]
-    columns = _columns_of_levels(functional, joint.predictors[0])
+    parts = [(own, _columns_of_levels(own, joint.predictors[i])) for i, own in enumerate(functionals(functional))]
     for start in range(0, len(functional), width):
         at = slice(start, min(start + width, len(functional)))
-        block = functional.take(at)
-        known, random = _used(block.random)
-        levels, places = _levels_in(block.new, columns)
-        found = []
+        found, needed = [], [_Needed.of(own.take(at), columns) for own, columns in parts]
         for number, (predictor, beta) in enumerate(zip(joint.predictors, fixed, strict=True)):
-            eta = block.fixed @ beta
-            eta += random @ _effects(predictor.u, known, chosen)
-            if len(levels):
-                found_levels = [functional.new_levels[level] for level in levels]
-                effects = [new_effects(level, predictor.factors, seed, number)[which] for level in found_levels]
-                eta += block.new[:, places] @ np.ascontiguousarray(np.concatenate(effects, axis=1).T)
-            eta += block.offset[:, None]
+            one = needed[number % len(needed)]
+            eta = one.rows.fixed @ beta
+            eta += one.random @ _effects(predictor.u, one.known, chosen)
+            if len(one.levels):
+                effects = [new_effects(level, predictor.factors, seed, number)[which] for level in one.levels]
+                eta += one.rows.new[:, one.places] @ np.ascontiguousarray(np.concatenate(effects, axis=1).T)
+            eta += one.rows.offset[:, None]
             found.append(eta.T)
         yield at, found[0] if len(found) == 1 else np.stack(found, axis=2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Needed:
+    """Some rows of a linear predictor: the random effects that they need, and the rows over these alone."""
+
+    rows: Functional
+    known: NDArray[np.intp]
+    random: sparse.csr_array
+    levels: tuple[NewLevel, ...]
+    places: NDArray[np.intp]
+
+    @staticmethod
+    def of(rows: Functional, columns: NDArray[np.intp]) -> _Needed:
+        known, random = _used(rows.random)
+        levels, places = _levels_in(rows.new, columns)
+        return _Needed(rows, known, random, tuple(rows.new_levels[level] for level in levels), places)
 
 
 def _used(random: sparse.csr_array) -> tuple[NDArray[np.intp], sparse.csr_array]:

@@ -69,11 +69,11 @@ def draws(posterior: Posterior, n: int | None, seed: int | None) -> Draws:
 
 def coefficients(posterior: Posterior) -> tuple[pd.Index, Array]:
     """Labels and (D, P) draws of the fixed effects of all linear predictors."""
-    names = list(posterior.design.fixed_names)
     if len(posterior.joint.predictors) == 1:
-        return pd.Index(names), posterior.joint.predictors[0].beta
-    pairs = [(one.category, name) for one in posterior.joint.predictors for name in names]
-    index = pd.MultiIndex.from_tuples(pairs, names=["category", "term"])
+        return pd.Index(list(posterior.design.fixed_names)), posterior.joint.predictors[0].beta
+    each = zip(posterior.joint.predictors, posterior.designs, strict=True)
+    pairs = [(one.category, name) for one, own in each for name in own.fixed_names]
+    index = pd.MultiIndex.from_tuples(pairs, names=[posterior.along, "term"])
     return index, np.concatenate([one.beta for one in posterior.joint.predictors], axis=1)
 
 
@@ -83,15 +83,20 @@ def vcov(posterior: Posterior) -> pd.DataFrame:
     return pd.DataFrame(np.cov(beta, rowvar=False).reshape(len(index), -1), index=index, columns=index)
 
 
-def ranef_tables(posterior: Posterior, moment: Any) -> dict[str, pd.DataFrame]:
-    """A moment, a function of (D, q) draws, of the random effects: grouping factor -> table of levels by effects."""
+def ranef_tables(posterior: Posterior, moment: Any) -> dict[str, Any]:
+    """A moment, a function of (D, q) draws, of the random effects: grouping factor -> table of levels by effects.
+
+    Of counts with a model of their zeros such a mapping for each part.
+    """
     found = [
-        tables.ranef_tables(posterior.design.random, tables.split_effects(posterior.design, moment(one.u)))
-        for one in posterior.joint.predictors
+        tables.ranef_tables(own.random, tables.split_effects(own, moment(one.u)))
+        for one, own in zip(posterior.joint.predictors, posterior.designs, strict=True)
     ]
     if len(found) == 1:
         return found[0]
     names = [str(one.category) for one in posterior.joint.predictors]
+    if posterior.design.zero is not None:
+        return dict(zip(names, found, strict=True))
     return {group: pd.concat([part[group] for part in found], axis=1, keys=names) for group in found[0]}
 
 
@@ -105,13 +110,13 @@ def sigma(posterior: Posterior) -> float:
 def varcorr(posterior: Posterior) -> pd.DataFrame:
     """Variances and covariances; see `PosteriorFit.varcorr`."""
     parts = []
-    for predictor in posterior.joint.predictors:
-        covariances = [predictor.covariance(t).mean(axis=0) for t in range(len(posterior.design.random))]
-        table = tables.varcorr_table(posterior.design.random, [_factor(c) for c in covariances], None)
-        sdcor = [_mean_sdcor(predictor, t, term) for t, term in enumerate(posterior.design.random)]
+    for predictor, own in zip(posterior.joint.predictors, posterior.designs, strict=True):
+        covariances = [predictor.covariance(t).mean(axis=0) for t in range(len(own.random))]
+        table = tables.varcorr_table(own.random, [_factor(c) for c in covariances], None)
+        sdcor = [_mean_sdcor(predictor, t, term) for t, term in enumerate(own.random)]
         table["sdcor"] = np.concatenate(sdcor) if sdcor else table["sdcor"]
         if predictor.category is not None:
-            table.insert(0, "category", predictor.category)
+            table.insert(0, posterior.along, predictor.category)
         parts.append(table)
     table = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     if posterior.family.normal and not posterior.design.knows_errors:

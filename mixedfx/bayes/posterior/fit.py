@@ -21,6 +21,7 @@ from mixedfx.bayes.posterior import checking, criticism, estimates, prediction, 
 from mixedfx.bayes.posterior.estimate import PosteriorEstimate, estimate
 from mixedfx.bayes.posterior.logo import logo
 from mixedfx.bayes.posterior.posterior import Posterior
+from mixedfx.bayes.posterior.rows import Rows
 from mixedfx.bayes.posterior.storage import save
 from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
@@ -77,7 +78,7 @@ class PosteriorFit(Posterior):
         return estimates.vcov(self)
 
     @property
-    def ranef(self) -> dict[str, pd.DataFrame]:
+    def ranef(self) -> dict[str, Any]:
         """Posterior means of the random effects: grouping factor -> table of levels by effects.
 
         For a categorical response the columns are labelled by category and effect.
@@ -85,7 +86,7 @@ class PosteriorFit(Posterior):
         return estimates.ranef_tables(self, lambda u: u.mean(axis=0))
 
     @property
-    def ranef_sd(self) -> dict[str, pd.DataFrame]:
+    def ranef_sd(self) -> dict[str, Any]:
         """Posterior standard deviations of the random effects, shaped as `ranef`."""
         return estimates.ranef_tables(self, lambda u: u.std(axis=0, ddof=1))
 
@@ -171,7 +172,7 @@ class PosteriorFit(Posterior):
             Keys ``("beta", name)``; ``("sigma",)``, ``("nu",)``, ``("shape",)``, ``("phi",)`` as the family has them;
             ``("threshold", "1")``, ... of an ordinal response; ``("sd", group, column)``, ``("cor", group, first,
             second)`` and ``("u", group, level, column)``. For a categorical response the category comes second:
-            ``("beta", category, name)``.
+            ``("beta", category, name)``; of counts with a model of their zeros the part, ``"count"`` or ``"zero"``.
 
         Examples
         --------
@@ -229,7 +230,7 @@ class PosteriorFit(Posterior):
         one = self.predictor
         return determined(estimate(functional, one.beta, one.u, one.factors, self.seed), functional)
 
-    def expected(self, functional: Functional, chosen: NDArray[np.intp] | None = None) -> Array:
+    def expected(self, functional: Rows, chosen: NDArray[np.intp] | None = None) -> Array:
         """Draws of the mean response of rows, residual variation left out.
 
         Parameters
@@ -253,7 +254,7 @@ class PosteriorFit(Posterior):
 
     def stream(
         self,
-        functional: Functional,
+        functional: Rows,
         scale: responses.Scale = "response",
         chosen: NDArray[np.intp] | None = None,
         rows: int | None = None,

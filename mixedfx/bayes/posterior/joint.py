@@ -1,14 +1,14 @@
 """Joint draws of everything in a model, whatever sampler left them, and the keys they go by.
 
-A model has one linear predictor, X beta + Z u, or, for a categorical response, one for each category but the first;
-each has its own fixed effects, random effects and covariances. Besides there are auxiliary parameters of the family
-(sigma, nu, shape, phi), the thresholds of an ordinal response, and whatever else a prior brings along. Draws are
-ordered chain by chain.
+A model has one linear predictor, X beta + Z u, or, for a categorical response, one for each category but the first, or
+for counts with a model of their zeros two, which read different columns; each has its own fixed effects, random effects
+and covariances. Besides there are auxiliary parameters of the family (sigma, nu, shape, phi), the thresholds of an
+ordinal response, and whatever else a prior brings along. Draws are ordered chain by chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -35,7 +35,7 @@ class Predictor:
     factors
         For each random term (D, k, k) factors F of the covariance F F' of a level's effects; not always triangular.
     category
-        The category this is the predictor of; None where there is one predictor only.
+        The category, or the part of the model, this is the predictor of; None where there is one predictor only.
     """
 
     beta: Array
@@ -73,7 +73,8 @@ class JointDraws:
     Attributes
     ----------
     predictors
-        One; for a categorical response one for each category but the first.
+        One; for a categorical response one for each category but the first; of counts and of zeros, where these have a
+        model.
     auxiliary
         Name (``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``) -> (D,).
     thresholds
@@ -109,7 +110,11 @@ class JointDraws:
 
     def with_new_groups(self, design: Design, rng: np.random.Generator) -> JointDraws:
         """The same draws with random effects of groups that were not seen: each level's from N(0, F F')."""
-        return replace(self, predictors=tuple(replace(one, u=one.new_effects(design, rng)) for one in self.predictors))
+        drawn = (replace(one, u=one.new_effects(own, rng)) for one, own in self._with_designs(design))
+        return replace(self, predictors=tuple(drawn))
+
+    def _with_designs(self, design: Design) -> Iterator[tuple[Predictor, Design]]:
+        return zip(self.predictors, design.of_predictors(len(self.predictors)), strict=True)
 
     def parameters(self, design: Design) -> tuple[tuple[Key, ...], Array]:
         """Keys and (D, m) draws of all but beta and u: auxiliary, thresholds, sds, correlations, extra."""
@@ -118,9 +123,9 @@ class JointDraws:
         if self.thresholds is not None:
             keys += [("threshold", str(k + 1)) for k in range(self.thresholds.shape[1])]
             columns += list(self.thresholds.T)
-        for predictor in self.predictors:
+        for predictor, own in self._with_designs(design):
             where = () if predictor.category is None else (predictor.category,)
-            for t, (name, term) in enumerate(zip(tables.term_names(design.random), design.random, strict=True)):
+            for t, (name, term) in enumerate(zip(tables.term_names(own.random), own.random, strict=True)):
                 for component in sds_first(term.covariance.components):
                     keys.append((component.kind, *where, name, *component.names(term.columns, term.shared)))
                     columns.append(component.value(predictor.factors[t]))
@@ -130,11 +135,10 @@ class JointDraws:
 
     def every(self, design: Design) -> tuple[tuple[Key, ...], Array]:
         """Keys and (D, m) draws of everything: beta, then `parameters`, then u."""
-        names = tables.draw_keys(design)
-        p = len(design.fixed_names)
         keys, values = self.parameters(design)
         fixed, random = [], []
-        for predictor in self.predictors:
+        for predictor, own in self._with_designs(design):
+            names, p = tables.draw_keys(own), len(own.fixed_names)
             where = () if predictor.category is None else (predictor.category,)
             fixed += [(key[0], *where, *key[1:]) for key in names[:p]]
             random += [(key[0], *where, *key[1:]) for key in names[p:]]

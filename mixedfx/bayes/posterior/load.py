@@ -10,6 +10,7 @@ from typing import Any
 from mixedfx.bayes.posterior.fit import PosteriorFit
 from mixedfx.bayes.posterior.stacked import StackedSampling
 from mixedfx.bayes.posterior.storage import read
+from mixedfx.bayes.posterior.two_part_fit import posterior_fit
 from mixedfx.bayes.samplers import SAMPLERS
 
 
@@ -18,4 +19,4 @@ def read_posterior(path: str | Path, head: dict[str, Any], members: Mapping[str,
     courses = {course.__name__: course for sampler in SAMPLERS.values() for course in sampler.courses}
     courses |= {StackedSampling.__name__: StackedSampling}
     found = read(path, head, members, courses)
-    return PosteriorFit(**{field.name: getattr(found, field.name) for field in fields(found)})
+    return posterior_fit(found.design)(**{field.name: getattr(found, field.name) for field in fields(found)})

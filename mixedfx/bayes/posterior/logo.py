@@ -67,9 +67,9 @@ def group_log_likelihood(posterior: Posterior, group: str, progress: Asked = Non
     """(D, groups) log density of all rows of each group, its own effects integrated out."""
     design, family = posterior.design, posterior.family
     if len(posterior.joint.predictors) > 1:
+        what = "a categorical response" if design.zero is None else "counts with a model of their zeros"
         raise ModelError(
-            "leave-one-group-out is not there for a categorical response: its groups have effects in several linear "
-            "predictors",
+            f"leave-one-group-out is not there for {what}: groups have effects in several linear predictors",
             hint="Use fit.loo(), or refit without a group.",
         )
     main = next(t for t, term in enumerate(design.random) if term.label == group)

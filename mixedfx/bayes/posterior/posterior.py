@@ -80,17 +80,29 @@ class Posterior:
         return known or tuple(str(k + 1) for k in range(self.joint.thresholds.shape[1] + 1))
 
     @property
+    def designs(self) -> tuple[Design, ...]:
+        """The design of each linear predictor."""
+        return self.design.of_predictors(len(self.joint.predictors))
+
+    @property
+    def along(self) -> str:
+        """What tells linear predictors apart in tables where there are several: ``"category"`` or ``"part"``."""
+        return "category" if self.design.zero is None else "part"
+
+    @property
     def predictor(self) -> Predictor:
         """Draws of the linear predictor.
 
         Raises
         ------
         ModelError
-            For a categorical response, which has several: ``joint.predictors``.
+            For a categorical response, or counts with a model of their zeros, which have several: ``joint.predictors``.
         """
         if len(self.joint.predictors) != 1:
             raise ModelError(
-                "a categorical response has a linear predictor for each category but the first",
+                "a categorical response has a linear predictor for each category but the first"
+                if self.design.zero is None
+                else "counts with a model of their zeros have two linear predictors",
                 hint="Use fit.linpred() or fit.epred(), or fit.joint.predictors.",
             )
         return self.joint.predictors[0]

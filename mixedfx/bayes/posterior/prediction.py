@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 from mixedfx.bayes.collapsed.engine import check_memory
 from mixedfx.bayes.posterior import responses
 from mixedfx.bayes.posterior.posterior import Posterior
+from mixedfx.bayes.posterior.rows import Rows, functionals, rows_for, rows_of_new_groups
 from mixedfx.design.additions import addition_columns
 from mixedfx.design.alignment import row_labels
 from mixedfx.design.functional import Functional
-from mixedfx.design.row_facts import fetch, row_facts, used_weights
-from mixedfx.design.rows import functional_for
+from mixedfx.design.row_facts import columns_of_zeros, fetch, row_facts, used_weights
 from mixedfx.design.rows_used import row_index, weights_columns
 from mixedfx.design.transforms import Transformation
 from mixedfx.errors import check_count, check_flag, check_level, check_option, check_seed
 from mixedfx.inference.incomplete_rows import Na, over_incomplete
-from mixedfx.inference.new_predictors import new_rows
 from mixedfx.inference.original_scale import (
     PredictionKind,
     check_scales,
@@ -37,15 +36,16 @@ Array = NDArray[np.float64]
 STREAM = "Take blocks of rows, fit.stream(fit.design_for(newdata)); fit.predict and mx.effects do so by themselves."
 
 
-def told_rows(posterior: Posterior, newdata: Any, new_levels: NewLevels) -> Functional:
+def told_rows(posterior: Posterior, newdata: Any, new_levels: NewLevels) -> Rows:
     """Rows of new data, with a warning of those that the data of the fit do not determine."""
-    rows = functional_for(posterior.design, newdata, new_levels)
-    warn_rows(posterior.design, rows.null)
+    rows = rows_for(posterior.design, newdata, new_levels)
+    for own, design in zip(functionals(rows), posterior.designs, strict=False):
+        warn_rows(design, own.null)
     return rows
 
 
 def of_rows(
-    posterior: Posterior, functional: Functional, scale: responses.Scale, chosen: NDArray[np.intp] | None
+    posterior: Posterior, functional: Rows, scale: responses.Scale, chosen: NDArray[np.intp] | None
 ) -> Array:  # fmt: skip
     """(D, m, ...) draws of linear predictors or mean responses of rows; see `PosteriorFit.expected`."""
     n = posterior.n_draws if chosen is None else len(chosen)
@@ -56,15 +56,15 @@ def of_rows(
 
 def _last(posterior: Posterior, scale: str) -> tuple[int, ...]:
     """Trailing dimension of draws of rows: categories, or linear predictors."""
-    if scale == "response" and posterior.categories:
-        return (len(posterior.categories),)
-    return (len(posterior.joint.predictors),) if len(posterior.joint.predictors) > 1 else ()
+    if scale == "link":
+        return (len(posterior.joint.predictors),) if len(posterior.joint.predictors) > 1 else ()
+    return (len(posterior.categories),) if posterior.categories else ()
 
 
 def fitted(posterior: Posterior) -> pd.Series | pd.DataFrame:
     """Posterior means of the expected response; see `PosteriorFit.fitted`."""
-    rows, index = functional_for(posterior.design, None, "error"), posterior.design.frame.index
-    if posterior.family.identity:
+    rows, index = rows_for(posterior.design), posterior.design.frame.index
+    if posterior.family.identity and isinstance(rows, Functional):
         one = posterior.predictor
         mean = rows.fixed @ one.beta.mean(axis=0) + rows.random @ one.u.mean(axis=0) + rows.offset
         return pd.Series(mean, index=index, name="fitted")
@@ -104,6 +104,7 @@ def predict(
     """What `PosteriorFit.predict` gives, NaN for rows that lack a value."""
     new = bias_adjust or kind == "predictive" or interval == "prediction"
     also = (*addition_columns(posterior.design), *weights_columns(posterior.design, weights)) if new else ()
+    also = (*also, *columns_of_zeros(posterior.design))
     return over_incomplete(
         posterior.design, newdata, weights, na, also,
         lambda rows, weights: _predict(
@@ -122,7 +123,7 @@ def _predict(
     check_option("groups", groups, ("fitted", "average"))
     check_flag("se", se)
     check_seed(seed)
-    kind = kind_of_prediction(kind, interval)
+    kind = _kind(posterior, kind, interval)
     back = transformation_to_undo(posterior.design, posterior.family, back_transform, bias_adjust)
     check_scales(kind, back, bias_adjust)
     adjust = back is not None and bias_adjust
@@ -131,8 +132,8 @@ def _predict(
     frame = fetch(posterior.design, newdata, weights)
     rows = told_rows(posterior, frame, "population" if groups == "average" else new_levels)
     if groups == "average":
-        rows = replace(rows, random=0 * rows.random)
-    last = _last(posterior, "link" if kind == "predictive" else kind)
+        rows = rows.without_random()
+    last = () if kind == "predictive" else _last(posterior, kind)
     if kind == "predictive":
         responses.refuse_categories(posterior, "intervals of new responses")
         facts = row_facts(posterior.design, frame, weights, row_labels(newdata))
@@ -155,7 +156,15 @@ def _predict(
     if not whole:
         return responses.predicted(found, len(rows), last, index, names)
     table = responses.summaries(found, len(rows), last, level)
-    return responses.prediction_table(table, index, names, "category")
+    return responses.prediction_table(table, index, names, posterior.along)
+
+
+def _kind(posterior: Posterior, kind: Any, interval: str | None) -> Any:
+    """What is predicted; of counts with a model of their zeros a part of the mean too."""
+    if posterior.design.zero is None or kind not in ("zero", "conditional"):
+        return kind_of_prediction(kind, interval)
+    check_option("interval", interval, (None, "confidence"))
+    return kind
 
 
 def _taken_back(
@@ -205,7 +214,7 @@ def simulated(
     if not use_u:
         joint = posterior.joint if chosen is None else posterior.joint.take(chosen)
         posterior, chosen = replace(posterior, joint=joint.with_new_groups(design, rng)), None
-    rows = functional_for(design, None, "error") if frame is None else new_rows(design, frame)
+    rows = rows_for(design) if frame is None else rows_of_new_groups(design, frame)
     found = responses.new_responses(posterior, rows, row_facts(design, frame, weights, labels), rng, chosen)
     return responses.together(found, count, m, ())
 

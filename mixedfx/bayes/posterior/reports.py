@@ -11,6 +11,8 @@ from mixedfx.bayes.posterior.estimates import sigma
 from mixedfx.bayes.posterior.posterior import Posterior
 from mixedfx.draws import Key
 from mixedfx.errors import check_level, check_option
+from mixedfx.families.hurdle import Hurdle
+from mixedfx.formula.part_formulas import right_side
 from mixedfx.results import tables
 from mixedfx.results.numbers import column
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
@@ -34,13 +36,13 @@ def tidy(posterior: Posterior, effects: tables.Effects, level: float) -> pd.Data
     if len(parts) == 1:
         return parts[0]
     for part, predictor in zip(parts, posterior.joint.predictors, strict=True):
-        part.insert(0, "category", predictor.category)
+        part.insert(0, posterior.along, predictor.category)
     return pd.concat(parts, ignore_index=True)
 
 
 def _fixed(posterior: Posterior, level: float, number: int) -> pd.DataFrame:
     """Coefficients of one linear predictor, after the thresholds of an ordinal response."""
-    names, values = list(posterior.design.fixed_names), posterior.joint.predictors[number].beta
+    names, values = list(posterior.designs[number].fixed_names), posterior.joint.predictors[number].beta
     if posterior.joint.thresholds is not None:
         names = [*(f"threshold[{k + 1}]" for k in range(posterior.joint.thresholds.shape[1])), *names]
         values = np.concatenate([posterior.joint.thresholds, values], axis=1)
@@ -64,7 +66,8 @@ def _ran_pars(posterior: Posterior, level: float, number: int) -> pd.DataFrame:
 
 
 def _ran_vals(posterior: Posterior, level: float, number: int) -> pd.DataFrame:
-    keys = tables.draw_keys(posterior.design)[len(posterior.design.fixed_names) :]
+    own = posterior.designs[number]
+    keys = tables.draw_keys(own)[len(own.fixed_names) :]
     table = _moments(posterior.joint.predictors[number].u, level)
     for at, name in enumerate(("group", "level", "term")):
         table.insert(at, name, [key[at + 1] for key in keys])
@@ -139,13 +142,15 @@ def summary(posterior: Posterior, level: float) -> SummaryContent:
     elif design.categories:
         facts.append(("Success", f"{design.response_name} = {design.categories[1]}"))
     facts.append(("Data", rows_text(design.rows)))
-    groups = tables.group_sizes(design)
+    if design.zero is not None:
+        facts.append(("Zeros", f"{right_side(design.zero.formula)}, logit link of {_of_zeros(posterior)}"))
+    groups = {label: n for one in design.of_predictors(1) for label, n in tables.group_sizes(one).items()}
     if groups:
         facts.append(("Groups", ", ".join(f"{label} {n}" for label, n in groups.items())))
     facts.append(("Priors", f"{posterior.priors.name}; fit.prior_summary() lists them"))
     prior = posterior.sampling.method == "prior"
     blocks: list[SummaryFacts | SummaryTable] = [SummaryFacts(tuple(facts))]
-    several = ("category",) if len(posterior.joint.predictors) > 1 else ()
+    several = (posterior.along,) if len(posterior.joint.predictors) > 1 else ()
     pars = tidy(posterior, "ran_pars", level)
     of_groups = np.array([bool(group) for group in pars["group"]], dtype=bool)
     if of_groups.any():
@@ -162,12 +167,18 @@ def summary(posterior: Posterior, level: float) -> SummaryContent:
     return SummaryContent(f"{'Prior predictive' if prior else 'Posterior'} of {what}", tuple(blocks))
 
 
+def _of_zeros(posterior: Posterior) -> str:
+    """Which probability the model of the zeros is of."""
+    return "any zero" if isinstance(posterior.family, Hurdle) else "a zero besides those of the counts"
+
+
 def _plain(posterior: Posterior) -> bool:
     return posterior.family.linear_gaussian
 
 
 def _kind(posterior: Posterior) -> str:
-    return f"a {posterior.family.name} {'multilevel ' if posterior.design.random else ''}model"
+    multilevel = any(one.random for one in posterior.designs)
+    return f"a {posterior.family.name} {'multilevel ' if multilevel else ''}model"
 
 
 def _engine(posterior: Posterior) -> str:

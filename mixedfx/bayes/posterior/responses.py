@@ -5,8 +5,8 @@ Everything that takes draws times rows numbers is done a block of rows at a time
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,21 +14,20 @@ from numpy.typing import NDArray
 
 from mixedfx.bayes.posterior.estimate import blocks
 from mixedfx.bayes.posterior.posterior import Posterior
-from mixedfx.design.functional import Functional
+from mixedfx.bayes.posterior.rows import Rows, functionals
 from mixedfx.errors import OptionError
 from mixedfx.families.facts import RowFacts
+from mixedfx.families.family import Family
+from mixedfx.families.two_parts import TwoParts
 from mixedfx.inference.original_scale import PredictionKind
 
-if TYPE_CHECKING:
-    pass
-
 Array = NDArray[np.float64]
-Scale = Literal["response", "link"]
+Scale = Literal["response", "link", "zero", "conditional"]
 
 
 def stream(
     posterior: Posterior,
-    functional: Functional,
+    functional: Rows,
     scale: Scale = "response",
     chosen: NDArray[np.intp] | None = None,
     rows: int | None = None,
@@ -39,14 +38,23 @@ def stream(
         n = posterior.n_draws if chosen is None else len(chosen)
         rows = max(1, 2**23 // (max(n, 1) * len(posterior.categories)))
     for at, eta in blocks(functional, posterior.joint, posterior.seed, chosen, rows):
-        yield at, _blanked(eta if scale == "link" else posterior.family.mean(eta, parameters), functional, at)
+        yield at, _blanked(_on(scale, posterior.family, eta, parameters), functional, at)
 
 
-def _blanked(values: Array, functional: Functional, at: slice) -> Array:
+def _on(scale: Scale, family: Family, eta: Array, parameters: Mapping[str, Array]) -> Array:
+    """Linear predictors on the scale that is asked for."""
+    if scale == "link":
+        return eta
+    if scale == "response" or not isinstance(family, TwoParts):
+        return family.mean(eta, parameters)
+    return family.zero(eta) if scale == "zero" else family.conditional(eta, parameters)
+
+
+def _blanked(values: Array, functional: Rows, at: slice) -> Array:
     """(D, b, ...) draws of a block of rows, NaN where the data do not determine the row."""
-    if functional.null is None:
+    if all(one.null is None for one in functionals(functional)):
         return values
-    lost = ~functional.null.take(at).estimable
+    lost = ~functional.take(at).estimable
     if lost.any():
         values = np.array(values, dtype=np.float64)
         values[:, lost] = np.nan
@@ -67,7 +75,7 @@ def together(found: Iterator[tuple[slice, Array]], n_draws: int, m: int, last: t
 
 def new_responses(
     posterior: Posterior,
-    functional: Functional,
+    functional: Rows,
     facts: RowFacts,
     rng: np.random.Generator,
     chosen: NDArray[np.intp] | None = None,

@@ -5,6 +5,7 @@ A file is an archive (`mixedfx.archive`) of
     fit.json        version; formula, family, priors, how the draws were made, the rows used
     data.table      the columns of the data that the formula uses, the rows that were used (`mixedfx.design.saved`)
     draws.arrays    the arrays of the draws, draws first
+    zero_...        of counts with a model of their zeros, the tables of its design
 
 and holds no code: formulas are read by the same parser, with the same few functions, as those a user types; priors are
 rebuilt from a list of known classes. The design is built anew from formula and data, and compared with what was
@@ -14,6 +15,7 @@ saved; arrays of draws have to have the shapes that the design gives them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.saved import rebuilt_design, refusal, saved_design
 from mixedfx.errors import DataError, ModelError
 from mixedfx.families.family import Family
+from mixedfx.families.two_parts import TwoParts
 from mixedfx.priors import plain_values
 from mixedfx.priors.resolve import ResolvedPriors
 from mixedfx.stored_tables import arrays_bytes, read_arrays
@@ -35,6 +38,7 @@ from mixedfx.stored_tables import arrays_bytes, read_arrays
 Array = NDArray[np.float64]
 
 DRAWS = "draws.arrays"
+ZERO = "zero_"  # begins the names of the tables of the model of the zeros
 HEAD = {
     "mixedfx": str,
     "formula": str,
@@ -64,6 +68,7 @@ def save(posterior: Posterior, path: str | Path) -> Path:
         )
     arrays = _arrays(posterior)
     facts, members = saved_design(posterior.design)
+    zero, zero_members = _saved_zeros(posterior.design)
     head = {
         "kind": "posterior",
         "mixedfx": version("mixedfx"),
@@ -81,19 +86,42 @@ def save(posterior: Posterior, path: str | Path) -> Path:
         "priors": plain_values.encode(posterior.priors),
         "design": facts,
     }
-    return write_archive(path, head, members | {DRAWS: arrays_bytes(arrays)})
+    return write_archive(path, head | zero, members | zero_members | {DRAWS: arrays_bytes(arrays)})
+
+
+def _saved_zeros(design: Design) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The design of the model of the zeros, where there is one, for the head and as tables."""
+    if design.zero is None:
+        return {}, {}
+    facts, members = saved_design(design.zero)
+    head = {"zero": {"formula": design.zero.formula.text, "design": facts}}
+    return head, {ZERO + name: table for name, table in members.items()}
+
+
+def _with_zeros(design: Design, head: dict[str, Any], members: Mapping[str, bytes], kind: Family) -> Design:
+    """The design with that of the model of its zeros, of a family that has one."""
+    if not isinstance(kind, TwoParts):
+        return design
+    require(head, {"zero": dict[str, Any]})
+    require(head["zero"], {"formula": str, "design": dict[str, Any]}, "its model of the zeros")
+    own = {name.removeprefix(ZERO): table for name, table in members.items() if name.startswith(ZERO)}
+    zero = rebuilt_design(head["zero"]["formula"], head["zero"]["design"], own, kind, head["mixedfx"])
+    if not np.array_equal(zero.y, design.y, equal_nan=True):
+        raise ValueError("its parts are of different rows")
+    return replace(design, zero=zero)
 
 
 def read(
     path: str | Path, head: dict[str, Any], members: Mapping[str, bytes], courses: Mapping[str, type]
 ) -> Posterior:  # fmt: skip
     """Make a posterior of what an archive holds; `courses` are the classes that say how draws were made, by name."""
-    from mixedfx.families.registry import family
+    from mixedfx.families.registry import family_of_fit
 
     with being_read(path):
         require(head, HEAD)
-        kind = family(*head["family"])
+        kind = family_of_fit(*head["family"])
         design = rebuilt_design(head["formula"], head["design"], members, kind, head["mixedfx"])
+        design = _with_zeros(design, head, members, kind)
         found = read_arrays(members[DRAWS])
         if not head["draws"]:
             raise ValueError("it has no draws")
@@ -108,7 +136,7 @@ def read(
             target = build_target(design, priors)
         _check_shapes(head, design, kind, None if target is None else target.size)
         arrays = {name: _array(found, name, [head["draws"], *shape]) for name, shape in head["shapes"].items()}
-        joint = _joint(head, arrays, len(design.random))
+        joint = _joint(head, arrays, design)
         sampling = plain_values.decode_record(head["sampling"], courses)
         if target is not None:
             part = CollapsedPart(target, arrays["phi"])
@@ -128,18 +156,23 @@ def _check_priors(priors: Any, design: Design) -> None:
         sds = term.covariance.n_sds
         if isinstance(prior.sd, tuple) and len(prior.sd) != sds:
             raise ValueError(f"its priors of '{term.label}' are those of other effects")
+    if (priors.zero is None) != (design.zero is None):
+        raise ValueError("its priors are those of another model")
+    if design.zero is not None:
+        _check_priors(priors.zero, design.zero)
 
 
 def _check_shapes(head: Mapping[str, Any], design: Design, kind: Family, coordinates: int | None) -> None:
     """Refuse arrays that are not those of the design: names and shapes say what is read."""
     levels = design.categories or ()
     names = list(levels[1:]) if kind.outcome == "nominal" else [None]
+    names = list(TwoParts.PREDICTORS) if design.zero is not None else names
     if head["categories"] != names:
         raise ValueError(f"its predictors are those of {head['categories']!r:.60}")
     wanted: dict[str, Any] = {}
-    for i in range(len(names)):
-        wanted |= {f"beta.{i}": [design.X.shape[1]], f"u.{i}": [design.n_random]}
-        wanted |= {f"factor.{i}.{t}": [r.n_columns, r.n_columns] for t, r in enumerate(design.random)}
+    for i, own in enumerate(design.of_predictors(len(names))):
+        wanted |= {f"beta.{i}": [own.X.shape[1]], f"u.{i}": [own.n_random]}
+        wanted |= {f"factor.{i}.{t}": [r.n_columns, r.n_columns] for t, r in enumerate(own.random)}
     wanted |= {f"auxiliary.{i}": [] for i in range(len(head["auxiliary"]))}
     wanted |= {f"extra.{i}": [] for i in range(len(head["extra"]))}
     wanted |= {f"transition.{name}": [] for name in head["transitions"] or ()}
@@ -175,13 +208,15 @@ def _arrays(posterior: Posterior) -> dict[str, Array]:
     return arrays
 
 
-def _joint(head: dict[str, Any], arrays: dict[str, Array], terms: int) -> JointDraws:
+def _joint(head: dict[str, Any], arrays: dict[str, Array], design: Design) -> JointDraws:
+    categories = head["categories"]
     predictors = tuple(
         Predictor(
-            arrays[f"beta.{i}"], arrays[f"u.{i}"], tuple(arrays[f"factor.{i}.{t}"] for t in range(terms)), category
+            arrays[f"beta.{i}"], arrays[f"u.{i}"],
+            tuple(arrays[f"factor.{i}.{t}"] for t in range(len(own.random))), category,
         )
-        for i, category in enumerate(head["categories"])
-    )
+        for i, (category, own) in enumerate(zip(categories, design.of_predictors(len(categories)), strict=True))
+    )  # fmt: skip
     auxiliary = {name: arrays[f"auxiliary.{i}"] for i, name in enumerate(head["auxiliary"])}
     extra = {tuple(key): arrays[f"extra.{i}"] for i, key in enumerate(head["extra"])}
     return JointDraws(predictors, auxiliary, arrays.get("thresholds"), extra)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mixedfx.bayes.model_design import model_design
+from mixedfx.bayes.model_design import model_design, model_family
 from mixedfx.bayes.stan.data import program_data
 from mixedfx.bayes.stan.program import program_text
 from mixedfx.bayes.stan.shape import Centred, ModelShape, model_shape
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
-from mixedfx.families.registry import find_family
+from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import ResolvedPriors, resolve
@@ -30,6 +30,7 @@ def stan_code(
     na: Literal["drop", "raise"] = "drop",
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
+    zi: str | MixedFormula | None = None,
     centred: Centred = False,
     threads: int = 1,
     log_lik: bool = False,
@@ -42,7 +43,7 @@ def stan_code(
 
     Parameters
     ----------
-    formula, data, family, priors, weights, offset, na, contrasts, env
+    formula, data, family, priors, weights, offset, na, contrasts, env, zi
         As in `mixedfx.bayes`.
     centred
         True, or the names of grouping factors (``["school"]``): the effects of their levels are parameters themselves.
@@ -83,7 +84,7 @@ def stan_code(
     }
     """
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
-    *_, shape = _model(formula, data, family, priors, options, centred, threads, log_lik, y_rep)
+    *_, shape = _model(formula, data, family, priors, zi, options, centred, threads, log_lik, y_rep)
     return program_text(shape)
 
 
@@ -98,6 +99,7 @@ def stan_data(
     na: Literal["drop", "raise"] = "drop",
     contrasts: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
+    zi: str | MixedFormula | None = None,
     centred: Centred = False,
     threads: int = 1,
     prior_only: bool = False,
@@ -106,7 +108,7 @@ def stan_data(
 
     Parameters
     ----------
-    formula, data, family, priors, weights, offset, na, contrasts, env, centred, threads
+    formula, data, family, priors, weights, offset, na, contrasts, env, zi, centred, threads
         As in `stan_code`.
     prior_only
         Whether to leave the likelihood out, so that draws come from the prior.
@@ -130,19 +132,19 @@ def stan_data(
     (375, 2, 15, (375, 2))
     """
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
-    model = _model(formula, data, family, priors, options, centred, threads, False, False)
+    model = _model(formula, data, family, priors, zi, options, centred, threads, False, False)
     return program_data(*model, prior_only=prior_only)
 
 
 def _model(
-    formula: str, data: Any, family: str | Family, priors: str | Mapping[Key, Prior] | PriorSet | None,
+    formula: str, data: Any, family: str | Family, priors: str | Mapping[Key, Prior] | PriorSet | None, zi: Any,
     options: Mapping[str, Any], centred: Centred, threads: int, log_lik: bool, y_rep: bool,
 ) -> tuple[Design, Family, ResolvedPriors, ModelShape]:  # fmt: skip
     """Design, family, priors and shape of a model."""
     if threads < 1:
         raise OptionError(f"threads={threads}", hint="Use 1, or the number of threads of each chain.")
-    found = find_family(family)
-    design = model_design(formula, data, found, stacklevel=4, **options)
+    found = model_family(family, zi)
+    design = model_design(formula, data, found, stacklevel=4, zi=zi, **options)
     resolved = resolve(prior_set(priors), scales_of(design, found))
     shape = model_shape(design, found, resolved, centred=centred, threads=threads, log_lik=log_lik, y_rep=y_rep)
     return design, found, resolved, shape

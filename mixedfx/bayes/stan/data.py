@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mixedfx.bayes.stan.joint_priors import JOINT_PRIORS
 from mixedfx.bayes.stan.likelihood import likelihood
-from mixedfx.bayes.stan.shape import SHORT, ModelShape, TermShape
+from mixedfx.bayes.stan.shape import SHORT, ZEROS, ModelShape, TermShape, term_number
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.errors import ModelError
 from mixedfx.families.family import Family
@@ -60,10 +60,8 @@ def program_data(
         data["weights"] = design.weights
     if shape.offset:
         data["offsets"] = design.offset
-    predictors = [j for j, name in enumerate(design.fixed_names) if name != "Intercept"]
-    if shape.predictors:
-        data["K"] = len(predictors)
-        data["X"] = np.ascontiguousarray(design.X[:, predictors])
+    predictors = _at_predictors(design)
+    data |= _predictors(design, shape, "")
     if resolved.threshold is not None:
         data |= _numbers("prior_cut", (resolved.threshold,))
     elif shape.intercept:
@@ -73,14 +71,41 @@ def program_data(
     coefficients = [resolved.coefficients[j] for j in predictors]
     if shape.sparse:
         data |= _sparse(design, resolved, coefficients, sigma=shape.sigma)
-    data |= _coefficients(coefficients)
+    data |= _coefficients(coefficients, "")
     first = 1 + sum(isinstance(prior, Share) for prior in coefficients)
     for t, (term, prior, structure) in enumerate(zip(design.random, resolved.terms, shape.terms, strict=True), start=1):
         data |= _term(str(t), term, prior, structure, first)
         first += _shares(prior)
+    if shape.zero is not None and design.zero is not None and resolved.zero is not None:
+        data |= _zeros(design.zero, resolved.zero, shape.zero)
     data["prior_only"] = int(prior_only)
     if shape.threads:
         data["grainsize"] = max(1, n // SLICES)
+    return data
+
+
+def _at_predictors(design: Design) -> list[int]:
+    """Columns of X besides the intercept."""
+    return [j for j, name in enumerate(design.fixed_names) if name != "Intercept"]
+
+
+def _predictors(design: Design, shape: ModelShape, p: str) -> dict[str, Any]:
+    """Columns of X besides the intercept, in a linear predictor whose names end with `p`."""
+    at = _at_predictors(design)
+    return {f"K{p}": len(at), f"X{p}": np.ascontiguousarray(design.X[:, at])} if shape.predictors else {}
+
+
+def _zeros(design: Design, resolved: ResolvedPriors, shape: ModelShape) -> dict[str, Any]:
+    """The linear predictor of the zeros: predictors, offset, priors, random terms."""
+    data = _predictors(design, shape, ZEROS)
+    if shape.offset:
+        data[f"offsets{ZEROS}"] = design.offset
+    if shape.intercept:
+        intercept = resolved.coefficients[design.fixed_names.index("Intercept")]
+        data |= _numbers(f"prior_alpha{ZEROS}", (intercept,))
+    data |= _coefficients([resolved.coefficients[j] for j in _at_predictors(design)], ZEROS)
+    for number, each in enumerate(zip(design.random, resolved.terms, shape.terms, strict=True), start=1):
+        data |= _term(term_number(ZEROS, number), *each, first=1)
     return data
 
 
@@ -124,12 +149,12 @@ def _split(priors: Sequence[Any]) -> tuple[list[int], list[int]]:
     return share, [j for j in range(1, len(priors) + 1) if j not in share]
 
 
-def _coefficients(priors: Sequence[Any]) -> dict[str, Any]:
+def _coefficients(priors: Sequence[Any], p: str) -> dict[str, Any]:
     share, own = _split(priors)
     if not own:
         return {}
     if not share:
-        return _elements("prior_beta", priors)
+        return _elements(f"prior_beta{p}", priors)
     sizes = {"K_share": len(share), "K_own": len(own)}
     at = {"at_share": np.array(share), "at_own": np.array(own)}
     return sizes | at | _elements("prior_own_beta", [priors[j - 1] for j in own])

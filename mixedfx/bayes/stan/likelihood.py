@@ -2,8 +2,8 @@
 
 A family has one function here and one line of `LIKELIHOODS`. A likelihood is stated once and serves the model block,
 the slices of `reduce_sum`, the pointwise log likelihood and replicated responses. Arguments are written with
-placeholders: ``{eta}`` is the linear predictor, ``{mu}`` the mean, ``{scale}`` the residual standard deviation,
-``{trials}`` the numbers of trials.
+placeholders: ``{eta}`` is the linear predictor, ``{zeta}`` that of the zeros of counts, ``{mu}`` the mean, ``{scale}``
+the residual standard deviation, ``{trials}`` the numbers of trials.
 
 `*_glm` functions take the matrix of predictors and differentiate it by hand; everything else about the linear
 predictor (offset, random effects) enters through their intercept, which may differ between rows. Two of them take no
@@ -56,6 +56,8 @@ class Likelihood:
         Whether the kernel takes an intercept for each row.
     function
         Chunk with the function that is not Stan's own.
+    needs
+        Chunk with functions that this one calls.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Likelihood:
     glm_arguments: str = "{X}, {alpha}, {beta}"
     glm_alpha: bool = True
     function: str | None = None
+    needs: str | None = None
 
     @property
     def discrete(self) -> bool:
@@ -146,6 +149,16 @@ def _truncated_negbinomial(link: str, mean: str) -> Likelihood:
     return Likelihood(name, "{eta}, shape", COUNT_FROM_ONE, function=name)
 
 
+def _zero_inflated(name: str, more: str = "") -> Callable[[str, str], Likelihood]:
+    """Counts and zeros besides, by a function of ours of both linear predictors."""
+    return lambda link, mean: Likelihood(name, "{eta}, {zeta}" + more, COUNT, function=name)
+
+
+def _hurdle(name: str, above: str, more: str = "") -> Callable[[str, str], Likelihood]:
+    """Zeros and counts above zero, by a function of ours that calls that of `above`."""
+    return lambda link, mean: Likelihood(name, "{eta}, {zeta}" + more, COUNT, function=name, needs=above)
+
+
 def _tweedie(link: str, mean: str) -> Likelihood:
     return Likelihood("tweedie", "{eta}, dispersion, power", POSITIVE, function="tweedie")
 
@@ -199,6 +212,11 @@ LIKELIHOODS: dict[str, Callable[[str, str], Likelihood]] = {
     "binomial": _binomial,
     "cumulative": _cumulative,
     "categorical": _categorical,
+    "zero_inflated_poisson": _zero_inflated("zero_inflated_poisson_log"),
+    "zero_inflated_negbinomial": _zero_inflated("zero_inflated_neg_binomial_log", ", shape"),
+    "zero_inflated_nbinom1": _zero_inflated("zero_inflated_nbinom1_log", ", dispersion"),
+    "hurdle_poisson": _hurdle("hurdle_poisson_log", "truncated_poisson_log"),
+    "hurdle_negbinomial": _hurdle("hurdle_neg_binomial_log", "truncated_neg_binomial_log", ", shape"),
 }
 """Family -> its likelihood, given the link and the mean in terms of ``{eta}``; the only list of them."""
 

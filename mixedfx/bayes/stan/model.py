@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mixedfx.bayes.stan.chunks import Blocks
 from mixedfx.bayes.stan.likelihood import Likelihood, likelihood
-from mixedfx.bayes.stan.shape import ModelShape
+from mixedfx.bayes.stan.shape import ZEROS, ModelShape, TermShape, term_number
 
 SLICE = "[start:end]"
 SLICE_LENGTH = "end - start + 1"
@@ -91,10 +91,18 @@ def _call(shape: ModelShape, spec: Likelihood, at: str, length: str) -> tuple[li
         alpha = " + ".join(text for _, text in summands) or "0"
         return [], (spec.glm, _fill(shape, spec.glm_arguments, at, alpha=alpha))
     note = ["// X beta is left to the likelihood"] if spec.glm else []
-    declared = [*note, *_declared(f"vector[{length}] eta", _sum(summands, length))]
+    declared = [*note, *_declared(f"vector[{length}] eta", _sum(summands, length)), *_zeta(shape, at, length)]
     if spec.glm:
         return declared, (spec.glm, _fill(shape, spec.glm_arguments, at, alpha="eta"))
-    return declared, (spec.name, _fill(shape, spec.arguments, at, eta="eta"))
+    return declared, (spec.name, _fill(shape, spec.arguments, at, eta="eta", zeta="zeta"))
+
+
+def _zeta(shape: ModelShape, at: str, length: str) -> list[str]:
+    """The linear predictor of the zeros, where they have one."""
+    if shape.zero is None:
+        return []
+    summands = _summands(shape.zero, at, predictors=True, p=ZEROS)
+    return _declared(f"vector[{length}] zeta", _sum(summands, length))
 
 
 def _nominal(shape: ModelShape, at: str, length: str) -> list[str]:
@@ -108,18 +116,19 @@ def _nominal(shape: ModelShape, at: str, length: str) -> list[str]:
     ]
 
 
-def _summands(shape: ModelShape, at: str, *, predictors: bool) -> list[tuple[bool, str]]:
-    """Parts of the linear predictor: whether a vector, and the text."""
+def _summands(shape: ModelShape, at: str, *, predictors: bool, p: str = "") -> list[tuple[bool, str]]:
+    """Parts of the linear predictor whose names end with `p`: whether a vector, and the text."""
     each = "@" if shape.nominal else ""
-    parts = [(False, f"alpha{each}")] if shape.intercept else []
+    parts = [(False, f"alpha{p}{each}")] if shape.intercept else []
     if shape.offset:
-        parts.append((True, f"offsets{at}"))
+        parts.append((True, f"offsets{p}{at}"))
     if predictors and shape.predictors:
-        parts.append((True, f"{matrix_name(shape)}{at} * beta{each}"))
-    for t, term in enumerate(shape.terms, start=1):
+        parts.append((True, f"{matrix_name(shape)}{p}{at} * beta{p}{each}"))
+    for number, term in enumerate(shape.terms, start=1):
+        t = term_number(p, number)
         effects = f"u_{t}{each}[g_{t}{at}]"
         if term.several:
-            effects = f"rows_dot_product({covariates_name(shape, t)}{at}, {effects})"
+            effects = f"rows_dot_product({covariates_name(term, t)}{at}, {effects})"
         elif not term.constant:
             effects = f"Z_{t}{at} .* {effects}"
         parts.append((True, effects))
@@ -147,9 +156,9 @@ def matrix_name(shape: ModelShape) -> str:
     return "Xc" if shape.centring else "X"
 
 
-def covariates_name(shape: ModelShape, t: int) -> str:
-    """Name of the covariates of random term t, from one, in the likelihood."""
-    return f"Zc_{t}" if shape.terms[t - 1].at_means else f"Z_{t}"
+def covariates_name(term: TermShape, t: str) -> str:
+    """Name of the covariates of a random term in the likelihood."""
+    return f"Zc_{t}" if term.at_means else f"Z_{t}"
 
 
 def _scale(shape: ModelShape, at: str) -> str:
@@ -186,14 +195,14 @@ def add_generated(blocks: Blocks, shape: ModelShape) -> None:
         inner, eta = _nominal(shape, "", "N"), "eta[n]'"
     else:
         summed = _sum(_summands(shape, "", predictors=True), "N")
-        inner, eta = _declared("vector[N] eta", summed), "eta[n]"
+        inner, eta = [*_declared("vector[N] eta", summed), *_zeta(shape, "", "N")], "eta[n]"
     inner.append("for (n in 1:N) {")
     if shape.log_lik:
-        arguments = _fill(shape, spec.arguments, "[n]", eta=eta)
+        arguments = _fill(shape, spec.arguments, "[n]", eta=eta, zeta="zeta[n]")
         inner.append(f"  log_lik[n] = {spec.name}_{spec.density}(y[n] | {arguments});")
     if shape.y_rep:
         name, given = spec.rng or (spec.name, spec.arguments)
-        inner.append(f"  y_rep[n] = {name}_rng({_fill(shape, given, '[n]', eta=eta)});")
+        inner.append(f"  y_rep[n] = {name}_rng({_fill(shape, given, '[n]', eta=eta, zeta='zeta[n]')});")
     inner.append("}")
     generated = blocks.lines["generated quantities"]
     generated += [*lines, "{", *(f"  {line}" for line in inner), "}"]
@@ -213,21 +222,24 @@ def _arguments(shape: ModelShape) -> list[tuple[str, str]]:
         data.append(("data vector", "se"))
     if shape.weights:
         data.append(("data vector", "relative_sd"))
-    if shape.offset:
-        data.append(("data vector", "offsets"))
-    if shape.predictors:
-        data.append(("data matrix", matrix_name(shape)))
-        if shape.nominal and spec.glm:
-            data.append(("data int", "K"))
-        parameters.append((f"{each}vector", "beta"))
-    if shape.intercept:
-        parameters.insert(0, (f"{each}real", "alpha"))
+    for part, p in shape.parts:
+        if part.offset:
+            data.append(("data vector", f"offsets{p}"))
+        if part.intercept:
+            parameters.append((f"{each}real", f"alpha{p}"))
+        if part.predictors:
+            data.append(("data matrix", f"{matrix_name(part)}{p}"))
+            if shape.nominal and spec.glm:
+                data.append(("data int", "K"))
+            parameters.append((f"{each}vector", f"beta{p}"))
     if shape.ordered:
         parameters.append(("vector", "cut"))
     parameters += [("real", name) for name, _ in shape.auxiliary]
-    for t, term in enumerate(shape.terms, start=1):
-        data.append(("data array[] int", f"g_{t}"))
-        if not term.constant:
-            data.append((f"data {'matrix' if term.several else 'vector'}", covariates_name(shape, t)))
-        parameters.append((f"{each}{'matrix' if term.several else 'vector'}", f"u_{t}"))
+    for part, p in shape.parts:
+        for number, term in enumerate(part.terms, start=1):
+            t = term_number(p, number)
+            data.append(("data array[] int", f"g_{t}"))
+            if not term.constant:
+                data.append((f"data {'matrix' if term.several else 'vector'}", covariates_name(term, t)))
+            parameters.append((f"{each}{'matrix' if term.several else 'vector'}", f"u_{t}"))
     return data + parameters

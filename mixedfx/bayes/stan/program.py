@@ -12,7 +12,7 @@ from mixedfx.bayes.stan.chunks import Blocks
 from mixedfx.bayes.stan.joint_priors import add_joint_prior
 from mixedfx.bayes.stan.likelihood import likelihood
 from mixedfx.bayes.stan.model import add_generated, add_likelihood
-from mixedfx.bayes.stan.shape import SHORT, ModelShape, TermShape
+from mixedfx.bayes.stan.shape import SHORT, ModelShape, TermShape, term_number
 from mixedfx.priors.auxiliary import AUXILIARY
 from mixedfx.priors.distributions import DISTRIBUTIONS
 
@@ -23,15 +23,17 @@ def program_text(shape: ModelShape) -> str:
     blocks = Blocks(shape.nominal)
     _response(blocks, shape)
     add_joint_prior(blocks, shape)
-    _fixed(blocks, shape)
-    _coefficients(blocks, shape)
-    for number, term in enumerate(shape.terms, start=1):
-        _term(blocks, shape, term, str(number))
+    for part, p in shape.parts:
+        _fixed(blocks, part, p)
+        _coefficients(blocks, part, p)
+        for number, term in enumerate(part.terms, start=1):
+            _term(blocks, part, term, term_number(p, number), " of the zeros" if p else "")
     blocks.head("computation")
     blocks.put("data", "int<lower=0, upper=1> prior_only;  // 1: leave the likelihood out")
-    if any(term.correlated and term.centred for term in shape.terms):
+    terms = [term for part, _ in shape.parts for term in part.terms]
+    if any(term.correlated and term.centred for term in terms):
         blocks.add("functions/level_effects")
-    if ("share" in shape.beta and len(shape.beta) > 1) or any(_mixed(term) for term in shape.terms):
+    if ("share" in shape.beta and len(shape.beta) > 1) or any(_mixed(term) for term in terms):
         blocks.add("functions/merge")
     add_likelihood(blocks, shape)
     add_generated(blocks, shape)
@@ -64,39 +66,42 @@ def _response(blocks: Blocks, shape: ModelShape) -> None:
         blocks.put("transformed data", "vector[N] relative_sd = inv_sqrt(weights);")
     if shape.offset:
         blocks.put("data", "vector[N] offsets;  // known parts of the linear predictor")
-    if spec.function:
-        blocks.add(f"functions/{spec.function}")
+    for name in (spec.needs, spec.function):
+        if name:
+            blocks.add(f"functions/{name}")
     for name, kind in shape.auxiliary:
         about = AUXILIARY[name]
         blocks.put("parameters", f"real{about.constraint} {name};  // {about.what}")
         _prior(blocks, name, (kind,), each=False)
 
 
-def _fixed(blocks: Blocks, shape: ModelShape) -> None:
-    """Declare predictors, intercept and thresholds."""
-    blocks.head("fixed effects")
+def _fixed(blocks: Blocks, shape: ModelShape, p: str) -> None:
+    """Declare predictors, intercept and thresholds of a linear predictor, whose names end with `p`."""
+    blocks.head("fixed effects of the zeros" if p else "fixed effects")
     if shape.predictors:
-        blocks.add("fixed/predictors")
+        blocks.add("fixed/predictors", p=p)
     if shape.centring:
-        blocks.add("fixed/centring")
+        blocks.add("fixed/centring", p=p)
+    if p and shape.offset:
+        blocks.put("data", f"vector[N] offsets{p};  // known parts of the linear predictor")
     if shape.intercept:
-        units = _units(blocks, shape, "alpha", (str(shape.alpha),))
-        blocks.add("fixed/intercept_centred" if shape.predictors else "fixed/intercept", units=units)
-        _prior(blocks, "alpha", (str(shape.alpha),), each=True)
+        units = _units(blocks, shape, f"alpha{p}", (str(shape.alpha),))
+        blocks.add("fixed/intercept_centred" if shape.predictors else "fixed/intercept", units=units, p=p)
+        _prior(blocks, f"alpha{p}", (str(shape.alpha),), each=True)
     if shape.ordered:
         blocks.add("fixed/thresholds_centred" if shape.predictors else "fixed/thresholds")
         _prior(blocks, "cut", (str(shape.alpha),), each=False)
 
 
-def _coefficients(blocks: Blocks, shape: ModelShape) -> None:
+def _coefficients(blocks: Blocks, shape: ModelShape, p: str) -> None:
     if not shape.predictors:
         return
     own = tuple(kind for kind in shape.beta if kind != "share")
     if not own:
         blocks.add("fixed/share")
     elif len(own) == len(shape.beta):
-        blocks.add("fixed/free", units=_units(blocks, shape, "beta", own, "K"))
-        _prior(blocks, "beta", own, each=True, size="K")
+        blocks.add("fixed/free", units=_units(blocks, shape, f"beta{p}", own, f"K{p}"), p=p)
+        _prior(blocks, f"beta{p}", own, each=True, size=f"K{p}")
     else:
         blocks.add("fixed/mixed", units=_units(blocks, shape, "own_beta", own, "K_own"))
         _prior(blocks, "own_beta", own, each=True, size="K_own")
@@ -107,14 +112,15 @@ def _mixed(term: TermShape) -> bool:
     return "share" in term.sd and len(term.sd) > 1
 
 
-def _term(blocks: Blocks, shape: ModelShape, term: TermShape, t: str) -> None:
-    """Add one random term: its levels, standard deviations, correlations and effects."""
+def _term(blocks: Blocks, shape: ModelShape, term: TermShape, t: str, of: str) -> None:
+    """Add one random term of a linear predictor: its levels, standard deviations, correlations and effects."""
     structure = "correlated" if term.correlated else "diagonal" if term.several else "one"
     words = f"{term.manner} effects" if term.several else "one effect"
     words = f"{words}, of one standard deviation," if term.shared else words
     related_words = ", levels related" if term.related else ""
     where = ", covariates at their means" if term.at_means else ""
-    blocks.head(f"random term {t}: {words} of each level{', centred' if term.centred else ''}{where}{related_words}")
+    number, parameters = t.rpartition("_")[2], ", centred" if term.centred else ""
+    blocks.head(f"random term {number}{of}: {words} of each level{parameters}{where}{related_words}")
     blocks.add("random/levels", t=t)
     if not term.constant:
         blocks.add("random/covariates" if term.several else "random/covariate", t=t)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError
+from mixedfx.families.binary import bernoulli
 from mixedfx.families.family import Family, Outcome
 from mixedfx.priors.joint import Decov, Share
 from mixedfx.priors.resolve import ResolvedPriors, TermPrior
@@ -21,6 +22,9 @@ SHORT = {"student_t": "t"}
 """Kinds that have shorter names in the names of data."""
 
 Centred = bool | Collection[str]
+
+ZEROS = "_zi"
+"""What the names of the variables of the model of the zeros end with; those of its random terms have a number after."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ class ModelShape:
         Whether the likelihood is summed in parallel slices.
     log_lik, y_rep
         Whether the pointwise log likelihood and replicated responses are generated.
+    zero
+        The shape of the model of the zeros of counts, a linear predictor of its own; None of other models.
     """
 
     family: str
@@ -113,6 +119,7 @@ class ModelShape:
     threads: bool = False
     log_lik: bool = False
     y_rep: bool = False
+    zero: ModelShape | None = None
 
     @property
     def ordered(self) -> bool:
@@ -138,6 +145,11 @@ class ModelShape:
     def sigma(self) -> bool:
         """Whether sigma is estimated."""
         return any(name == "sigma" for name, _ in self.auxiliary)
+
+    @property
+    def parts(self) -> tuple[tuple[ModelShape, str], ...]:
+        """The shape of each linear predictor, and what the names of its variables end with."""
+        return ((self, ""),) if self.zero is None else ((self, ""), (self.zero, ZEROS))
 
 
 def model_shape(
@@ -170,13 +182,7 @@ def model_shape(
         For a name in `centred` that is no random term.
     """
     names = term_names(design.random)
-    labels = {*names, *(term.label for term in design.random)}
-    chosen = labels if centred is True else set(() if centred is False else _names(centred))
-    if chosen - labels:
-        raise OptionError(
-            f"centred= names {sorted(chosen - labels)[0]!r}, which is no random term",
-            hint=f"There {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names)) or 'none'}.",
-        )
+    chosen = _chosen(centred, design)
     coefficients = dict(zip(design.fixed_names, resolved.coefficients, strict=True))
     intercept = coefficients.pop("Intercept", None)
     alpha = resolved.threshold if resolved.threshold is not None else intercept
@@ -212,7 +218,33 @@ def model_shape(
         threads=threads > 1,
         log_lik=log_lik,
         y_rep=y_rep,
+        zero=None
+        if design.zero is None or resolved.zero is None
+        else model_shape(design.zero, bernoulli(), resolved.zero, centred=chosen & _chosen(True, design.zero)),
     )
+
+
+def _chosen(centred: Centred, design: Design) -> set[str]:
+    """Names and labels of the random terms whose effects are parameters themselves."""
+    every = [
+        (name, term.label)
+        for one in design.of_predictors(1)
+        for name, term in zip(term_names(one.random), one.random, strict=True)
+    ]
+    labels = {text for pair in every for text in pair}
+    chosen = labels if centred is True else set(() if centred is False else _names(centred))
+    if chosen - labels:
+        names = list(dict.fromkeys(name for name, _ in every))
+        raise OptionError(
+            f"centred= names {sorted(chosen - labels)[0]!r}, which is no random term",
+            hint=f"There {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names)) or 'none'}.",
+        )
+    return chosen
+
+
+def term_number(p: str, number: int) -> str:
+    """What the names of the variables of a random term end with, in the linear predictor whose names end with `p`."""
+    return f"{p}_{number}".removeprefix("_")
 
 
 def _names(centred: Collection[str]) -> Collection[str]:

@@ -62,7 +62,7 @@ class Estimates:
         if self.built is not None:
             return self.built
         frame = self.call.data
-        return _design(self.call, frame, _variances(self.call, frame, frame.index), frame.index)
+        return _design(self.call, frame, sampling_variances(self.call, frame, frame.index), frame.index)
 
     def beside(self, given: Any, what: str) -> Array:
         """(k,) numbers of the rows used, from the name of a column or values for the rows of the data."""
@@ -95,7 +95,7 @@ def read_estimates(call: RmaCall) -> Estimates:
     measure = call.measure or getattr(call.data, "attrs", {}).get("measure")
     call = replace(call, data=kept(call.data))
     labels, frame = call.data.index, call.data
-    variances = _variances(call, frame, labels)
+    variances = sampling_variances(call, frame, labels)
     alone = _means_only(call, frame)
     if alone is None:
         design = _design(call, frame, variances, labels)
@@ -164,8 +164,8 @@ def _design(call: RmaCall, frame: pd.DataFrame, variances: Array, labels: pd.Ind
     return replace(design, rows=replace(rows, labels=labels), known_sd=np.sqrt(variances[used]))
 
 
-def _variances(call: RmaCall, frame: pd.DataFrame, labels: pd.Index) -> Array:
-    """(n,) sampling variances of the rows of the data; NaN where they are missing."""
+def sampling_variances(call: RmaCall, frame: pd.DataFrame, labels: pd.Index, complete: bool = False) -> Array:
+    """(n,) sampling variances of the rows of the data; NaN where they are missing, which is refused if `complete`."""
     if call.vi is not None and call.sei is not None:
         raise OptionError("both vi= and sei= are given", hint="Give one of them: vi is the square of sei.")
     given, name = (call.vi, "vi") if call.vi is not None else (call.sei, "sei")
@@ -177,7 +177,7 @@ def _variances(call: RmaCall, frame: pd.DataFrame, labels: pd.Index) -> Array:
             )
         given, name = "vi", "vi"
     found = numbers(given, frame, labels, name)
-    bad = np.flatnonzero(~np.isnan(found) & ~((found > 0) & np.isfinite(found)))
+    bad = np.flatnonzero(~((found > 0) & np.isfinite(found)) & (complete | ~np.isnan(found)))
     if len(bad):
         what = "sampling variance" if name == "vi" else "standard error"
         raise DataError(

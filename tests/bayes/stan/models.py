@@ -10,6 +10,7 @@ import pandas as pd
 
 import mixedfx as mx
 from mixedfx.design.build import build_design
+from mixedfx.families.registry import family as family_of
 from mixedfx.families.registry import find_family
 from mixedfx.inference.prior_scales import scales_of
 from mixedfx.priors.auxiliary import AUXILIARY
@@ -203,4 +204,7 @@ def plain(design, family, resolved, centred=False, at_means=True):
         known_sd=design.known_sd,
         trials=design.trials,
         categories=len(design.categories) if design.categories else 0,
+        zero=None
+        if design.zero is None
+        else plain(design.zero, family_of("bernoulli"), resolved.zero, centred, at_means),
     )

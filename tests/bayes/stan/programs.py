@@ -9,7 +9,7 @@ what users get.
 from pathlib import Path
 
 import mixedfx as mx
-from mixedfx.families.registry import find_family
+from mixedfx.bayes.model_design import model_family
 from tests.bayes.stan.models import DATA, RELATED, RESPONSE
 
 FOLDER = Path(__file__).resolve().parents[3] / "stan"
@@ -119,6 +119,24 @@ CASES = {
     "truncated_poisson": case("truncated_poisson", SLOPES, log_lik=True, y_rep=True),
     "truncated_negbinomial": case("truncated_negbinomial", SLOPES, log_lik=True, y_rep=True),
     "tweedie": case("tweedie", SLOPES, log_lik=True, y_rep=True),
+    "zero_inflated_poisson": case("poisson", SLOPES, zi="~ w + (1 | h)", log_lik=True, y_rep=True),
+    "zero_inflated_poisson_plain": case("poisson", "x", zi="~ 1"),
+    "zero_inflated_negbinomial": case(
+        "negbinomial",
+        "x + (1 | g)",
+        {("zi", "coef"): p.student_t(4), ("zi", "sd"): p.exponential(1)},
+        zi="~ x + w + (1 + x | h)",
+        log_lik=True,
+        y_rep=True,
+    ),
+    "zero_inflated_nbinom1": case(
+        "nbinom1", CROSSED, zi="~ 0 + x + (1 | g)", offset="s", log_lik=True, y_rep=True, centred=["g"]
+    ),
+    "hurdle_poisson": case("hurdle_poisson", SLOPES, left="count", zi="~ w + (1 | h)", log_lik=True, y_rep=True),
+    "hurdle_poisson_threads": case("hurdle_poisson", CROSSED, left="count", zi="~ w + (1 + x || g)", threads=2),
+    "hurdle_negbinomial": case(
+        "hurdle_negbinomial", SLOPES, left="count", zi="~ x + offset(s)", log_lik=True, y_rep=True
+    ),
     "cumulative": case("cumulative", "x + w"),
     "cumulative_crossed": case("cumulative", CROSSED, log_lik=True, y_rep=True),
     "cumulative_probit": case("cumulative", "1 + (1 | g)", link="probit"),
@@ -146,7 +164,7 @@ def readme():
         formula = given["formula"].replace("|", "\\|")
         rest = {key: value for key, value in given.items() if key not in ("formula", "family", "priors", "env")}
         besides = ", ".join(f"`{key}={value!r}`" for key, value in rest.items())
-        family = find_family(given["family"])
+        family = model_family(given["family"], given.get("zi"))
         lines.append(
             f"| [{name}]({name}.stan) | `{formula}` | {family.name} ({family.link.name}) | {_priors(given['priors'])} "
             f"| {besides} |"
