@@ -27,7 +27,7 @@ from mixedfx.surveys.levels import Nesting, nesting
 from mixedfx.surveys.linearised import Sampled, sampled
 from mixedfx.surveys.options import ROW, SamplingWeights, read_replicates, read_sampling_weights
 from mixedfx.surveys.replication import ReplicateWeights, replicate_columns, replicate_values, replicate_weights
-from mixedfx.surveys.weights import SampleWeights, read_weights, sample_weights
+from mixedfx.surveys.weights import GivenWeights, SampleWeights, read_weights, sample_weights
 
 Array = NDArray[np.float64]
 
@@ -73,7 +73,7 @@ def read_sample(call: WeightedCall) -> Read:
     frame = to_pandas(source, list(survey))
     frame = frame if survey else pd.DataFrame(index=pd.RangeIndex(len(source)))
     given = read_weights(asked, frame, labels)
-    design = _design(call, parsed, source, given.zero, labels)
+    design = _with_weights(_design(call, parsed, source, given.zero, labels), asked, given)
     found = nesting(design)
     weights = sample_weights(design, found, asked, given)
     used = design.rows.used[found.order]
@@ -102,6 +102,14 @@ def _design(
         formula, data, weights=weights, offset=call.offset, na=call.na, contrasts=call.contrasts, env=call.env
     )
     return replace(design, weights=None) if call.weights is None else design
+
+
+def _with_weights(design: Design, asked: SamplingWeights, given: GivenWeights) -> Design:
+    """The design with the weights of rows in its frame, so that averages can count by their name."""
+    name = asked.weights.get(ROW)
+    if not isinstance(name, str) or name in design.frame.columns:
+        return design
+    return replace(design, frame=design.frame.assign(**{name: given.values[ROW][design.rows.used]}))
 
 
 def _sample(

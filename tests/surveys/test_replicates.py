@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import linalg
 
 import mixedfx as mx
 from mixedfx.errors import DataError, OptionError
@@ -11,6 +10,7 @@ from mixedfx.surveys.estimates import replicated, solve_all
 from mixedfx.surveys.reading import read_sample
 from mixedfx.surveys.call import WeightedCall
 from mixedfx.surveys.replication import METHODS, level_weights, seen_method
+from tests.surveys.reference import factors
 from tests.surveys.samples import pupils
 
 W = {"row": "w_pupil", "school": "w_school"}
@@ -19,27 +19,8 @@ F = "y ~ x + (1 + x | school)"
 
 @pytest.fixture(scope="module")
 def data():
-    """Sixteen schools, in eight pairs."""
-    found = pupils(seed=6, schools=16, size=8)
-    return found.assign(pair=found["school"].str[1:].astype(int) // 2)
-
-
-def factors(data, method):
-    """(n, R) what each replicate multiplies weights by, of whole schools."""
-    school = data["school"].str[1:].astype(int).to_numpy()
-    if method == "jk1":
-        out = np.array([np.where(school == s, 0.0, 16 / 15) for s in range(16)])
-    elif method in ("brr", "fay"):
-        half = linalg.hadamard(16)[1:9, :]  # (pairs, replicates), rows orthogonal
-        first = (school % 2 == 0)[:, None] == (half[school // 2] > 0)
-        out = (np.where(first, 2.0, 0.0) if method == "brr" else np.where(first, 1.5, 0.5)).T
-    elif method == "jk2":
-        out = np.array([np.where(school == 2 * h, 2.0, np.where(school == 2 * h + 1, 0.0, 1.0)) for h in range(8)])
-    else:  # jkn: strata of four schools, each left out in turn
-        out = np.array(
-            [np.where(school == s, 0.0, np.where(school // 4 == s // 4, 4 / 3, 1.0)) for s in range(16)]
-        )
-    return out.T
+    """Sixteen schools."""
+    return pupils(seed=6, schools=16, size=8)
 
 
 def with_replicates(data, method):
@@ -83,7 +64,7 @@ def test_methods_are_seen_from_the_weights(method, data):
     fit = mx.lmer(F, sample, sampling_weights=W, replicates="R*")
     said = mx.lmer(F, sample, sampling_weights=W, replicates=asked(method))
     np.testing.assert_array_equal(fit.vcov, said.vcov)
-    assert "as seen from the weights" in str(fit.summary())
+    assert "as seen from the weights" in fit.solution.spread.words
 
 
 @pytest.mark.parametrize("method", ["fay", "jk1"])
