@@ -3,8 +3,9 @@ r"""A simulated survey of pupils in schools, drawn in two stages with chances th
 In the population score = 500 + 30 ses + a_s + b_s ses + e with independent normal a_s, b_s and e. Schools are drawn
 within regions, as many in each, with probability proportional to exp(-i a_s / (2 sd(a)) + 0.3 z), z standard normal and
 i the degree of `informative`: schools that do badly have the better chance. In a school drawn, pupils below the line of
-their school (e < 0) are drawn with probability (1 + i / 2) / (1 - i / 2) times that of those above. Who ignores the
-weights underestimates the mean.
+their school (e < 0) and above it are two strata, of which shares 1/2 + i / 4 and 1/2 - i / 4 of the sample come, as in
+Pfeffermann et al. (1998, Journal of the Royal Statistical Society B 60:23, section 6). Who ignores the weights
+underestimates the mean.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class SurveyTruth:
 
 
 def simulate_survey(
-    seed: int, *, schools: int = 60, pupils: float = 12.0, informative: float = 1.0, population: int = 20
+    seed: int, *, schools: int = 60, pupils: int = 12, informative: float = 1.0, population: int = 20
 ) -> tuple[pd.DataFrame, SurveyTruth]:
     """Simulate a survey.
 
@@ -53,7 +54,7 @@ def simulate_survey(
     schools
         Schools drawn, a multiple of four.
     pupils
-        Pupils drawn in a school, on average.
+        Pupils drawn in a school.
     informative
         From 0, chances that have nothing to do with scores, to 1.
     population
@@ -80,6 +81,7 @@ def simulate_survey(
     """
     check_seed(seed)
     check_count("schools", schools, 4)
+    check_count("pupils", pupils, 4)
     check_count("population", population, 2)
     if schools % len(REGIONS):
         raise OptionError(f"schools={schools} is no multiple of the {len(REGIONS)} regions")
@@ -87,14 +89,22 @@ def simulate_survey(
         raise OptionError(f"informative={informative!r} is not between 0 and 1")
     rng, truth = np.random.default_rng(seed), SurveyTruth()
     own = schools // len(REGIONS)
-    parts = []
+    parts: list[tuple[Array, Array, Array]] = []
+    names: list[tuple[str, str, float]] = []
     for region in REGIONS:
         a = truth.sd_school * rng.standard_normal(own * population)
         size = np.exp(-informative * a / (2.0 * truth.sd_school) + 0.3 * rng.standard_normal(len(a)))
         chance = _inclusion(size, own)
         for s in _systematic(chance, rng):
-            parts.append(_school(region, int(s), a[s], 1.0 / chance[s], pupils, informative, truth, rng))
-    return pd.concat(parts, ignore_index=True), truth
+            names.append((region, f"{region} {s}", 1.0 / chance[s]))
+            parts.append(_school(a[s], pupils, informative, truth, rng))
+    ses, score, weight = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    region, school, w_school = (np.repeat(np.array(column), pupils) for column in zip(*names, strict=True))
+    columns = {
+        "region": region, "school": school, "w_school": w_school, "ses": ses, "score": score,
+        "w_pupil": w_school * weight,
+    }  # fmt: skip
+    return pd.DataFrame(columns), truth
 
 
 def _inclusion(size: Array, n: int) -> Array:
@@ -115,22 +125,18 @@ def _systematic(chance: Array, rng: np.random.Generator) -> NDArray[np.intp]:
 
 
 def _school(
-    region: str, number: int, a: float, weight: float, pupils: float, informative: float, truth: SurveyTruth,
-    rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
-    """Pupils drawn in one school; two at least, so that no school that was drawn is without."""
+    a: float, pupils: int, informative: float, truth: SurveyTruth, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """ses, score and weight within the school of the pupils drawn in it."""
     b = truth.sd_slope * rng.standard_normal()
+    low = round(pupils * (0.5 + informative / 4.0))
     while True:
-        enrolled = int(rng.integers(int(5 * pupils), int(10 * pupils) + 1))
+        enrolled = int(rng.integers(5 * pupils, 10 * pupils + 1))
         ses, e = rng.standard_normal(enrolled), truth.sigma * rng.standard_normal(enrolled)
-        chance = pupils / enrolled * np.where(e < 0, 1.0 + informative / 2.0, 1.0 - informative / 2.0)
-        drawn = rng.random(enrolled) < chance
-        if drawn.sum() >= 2:
+        below, above = np.flatnonzero(e < 0), np.flatnonzero(e >= 0)
+        if len(below) >= low and len(above) >= pupils - low:
             break
+    drawn = np.concatenate([rng.choice(below, low, replace=False), rng.choice(above, pupils - low, replace=False)])
+    weight = np.repeat([len(below) / low, len(above) / (pupils - low)], [low, pupils - low])
     score = truth.intercept + truth.slope * ses + a + b * ses + e
-    return pd.DataFrame(
-        {
-            "region": region, "school": f"{region} {number}", "w_school": weight, "ses": ses[drawn],
-            "score": score[drawn], "w_pupil": weight / chance[drawn],
-        }
-    )  # fmt: skip
+    return ses[drawn], score[drawn], weight

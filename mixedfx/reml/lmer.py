@@ -173,8 +173,19 @@ def lmer(
         )
     if sampling_weights is not None or replicates is not None:
         unweighted = {"V": V, "sigma": sigma, "control": control, "dispersion": dispersion}
-        return _weighted(formula, data, sampling_weights, replicates, unweighted, weights=weights, offset=offset,
-                         na=na, contrasts=contrasts, env=env, progress=progress)
+        return _weighted(
+            formula,
+            data,
+            sampling_weights,
+            replicates,
+            unweighted,
+            weights=weights,
+            offset=offset,
+            na=na,
+            contrasts=contrasts,
+            env=env,
+            progress=progress,
+        )
     call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion)
     call.check()
     return fit_design(build_design(**call.of_design), call)
@@ -187,6 +198,7 @@ def _weighted(
     for name, given in unweighted.items():
         if given is not None:
             raise OptionError(
-                f"{name}= and sampling weights are not fitted together", hint=f"Leave {name}= out, or sampling_weights=."
+                f"{name}= and sampling weights are not fitted together",
+                hint=f"Leave {name}= out, or sampling_weights=.",
             )
     return fit_call(WeightedCall(formula, data, sampling_weights, replicates, **options))

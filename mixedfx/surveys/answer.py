@@ -1,4 +1,4 @@
-"""Linear functionals of a weighted fit: estimates whose intervals are t intervals with the sample's degrees of freedom."""
+"""Linear functionals of a weighted fit: estimates with t intervals by the sample's degrees of freedom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arguments of a fit with sampling weights, kept so that the model can be fitted again with some of them changed."""
+"""The arguments of a fit with sampling weights, kept for fits with some of them changed."""
 
 from __future__ import annotations
 

@@ -49,11 +49,11 @@ class WeightedFit(WeightedState):
     ...     "score ~ ses + (1 | school)", schools, sampling_weights={"row": "w_pupil", "school": "w_school"}
     ... )
     >>> fit
-    <WeightedFit score ~ 1 + ses + (1 | school): -2 log pseudo L 5236.91, 706 rows, school 60>
+    <WeightedFit score ~ 1 + ses + (1 | school): -2 log pseudo L 176699.99, 720 rows, school 60>
     >>> print(fit.tidy()[["term", "estimate", "std_error", "df"]].round(2).to_string(index=False))
          term  estimate  std_error   df
-    Intercept    499.69       4.53 59.0
-          ses     29.65       3.13 59.0
+    Intercept    503.12       5.38 59.0
+          ses     34.70       4.17 59.0
     """
 
     def tidy(

@@ -7,6 +7,7 @@ put in an order in which the rows of each unit of each level stand together; uni
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,7 +115,7 @@ def nesting(design: Design) -> Nesting:
         else:
             found.append((term.codes, [t]))
     found.sort(key=lambda one: -design.random[one[1][0]].n_levels)
-    for (fine, first), (coarse, second) in zip(found, found[1:], strict=False):
+    for (fine, first), (coarse, second) in pairwise(found):
         a, b = design.random[first[0]], design.random[second[0]]
         if not _inside(fine, a.n_levels, coarse):
             raise ModelError(

@@ -141,7 +141,9 @@ def sampled(
             SamplingWeightsWarning,
             outside(),
         )
-    found = Sampled(of_units, of_psu, single, unit if psu is None else psu_name, None if strata is None else strata_name)
+    found = Sampled(
+        of_units, of_psu, single, unit if psu is None else psu_name, None if strata is None else strata_name
+    )
     if found.df < 4:
         warnings.warn(
             f"{found.words}: intervals rest on few, and linearised standard errors are too small then",

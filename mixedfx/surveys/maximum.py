@@ -10,8 +10,8 @@ from the Hessian of all parameters)
 The Hessian is exact, so that where a variance is zero, and the criterion stationary by symmetry, positive curvature
 certifies the boundary and negative curvature leads away from it. Fits take their steps side by side; one that is done
 leaves. For the criteria of samples with large weights to compare with tolerances they are divided by the mean weight of
-a row, N / n, which moves no minimum. When a step promises less than `TOLERANCE` it is still taken, and convergence being
-quadratic that leaves rounding.
+a row, N / n, which moves no minimum. A step that promises less than `TOLERANCE` is still taken, and is the last:
+convergence is quadratic.
 """
 
 from __future__ import annotations
@@ -160,7 +160,9 @@ def maximise(problem: WeightedProblem, given: Products, par: Array, most: int = 
         ratio = (gain + noise) / (promised + noise)
         moved = gain > -noise
         radius[live] = np.where(
-            ratio < 0.25, 0.25 * length, np.where((ratio > 0.75) & (length > 0.9 * radius[live]), 2.0, 1.0) * radius[live]
+            ratio < 0.25,
+            0.25 * length,
+            np.where((ratio > 0.75) & (length > 0.9 * radius[live]), 2.0, 1.0) * radius[live],
         )
         at = np.flatnonzero(moved)
         best.put(live[at], _some(trial, at))
@@ -175,7 +177,13 @@ def maximise(problem: WeightedProblem, given: Products, par: Array, most: int = 
 
 
 def _told(point: Point, radius: Array, moved: bool) -> tuple[Array, float, float, float, bool]:
-    return point.par[0].copy(), float(point.criterion[0]), float(np.abs(point.gradient[0]).max()), float(radius[0]), moved
+    return (
+        point.par[0].copy(),
+        float(point.criterion[0]),
+        float(np.abs(point.gradient[0]).max()),
+        float(radius[0]),
+        moved,
+    )
 
 
 def _some(point: Point, at: NDArray[np.intp]) -> Point:

@@ -183,7 +183,7 @@ def replicates(
     if method == "jkn" and scales is None:
         raise OptionError(
             'method="jkn" needs scales=, one factor for each replicate',
-            hint="They are (n_h - 1) / n_h, n_h the sampling units of the stratum that the replicate leaves one out of.",
+            hint="They are (n_h - 1) / n_h, n_h the sampling units of the stratum that a replicate takes one from.",
         )
     if scales is not None:
         factors = np.asarray(scales, dtype=np.float64)

@@ -246,7 +246,9 @@ def products(problem: WeightedProblem, weights: LevelWeights, responses: Sequenc
     levels, F = problem.nesting.levels, weights.sets
     n = len(problem.columns)
     starts = levels[0].starts if levels else np.arange(n, dtype=np.intp)
-    parts = [_sums(np.column_stack([problem.columns, problem.responses[:, m]]), weights.rows, starts) for m in responses]
+    parts = [
+        _sums(np.column_stack([problem.columns, problem.responses[:, m]]), weights.rows, starts) for m in responses
+    ]
     shape = (*parts[0].shape[:2], F, len(starts))
     S = np.concatenate([np.broadcast_to(part, shape) for part in parts], axis=2) if len(parts) > 1 else parts[0]
     S = np.broadcast_to(S, (*shape[:2], F * len(parts), shape[3]))

@@ -132,5 +132,3 @@ def _sample(
         words.append(one if isinstance(one, str) else what)
     unit = found.labels[-1] if found.levels else ROW
     return sampled(top, values[0], values[1], (unit, words[0], words[1]))
-
-

@@ -237,7 +237,7 @@ def _second(
 
 
 def _within(left: Array, P: Array, right: Array) -> Array:
-    """left' P right of (F, k, k), (k, k, F, U), (F, k, k)."""
+    """Left' P right of (F, k, k), (k, k, F, U), (F, k, k)."""
     return np.einsum("fji,jlfu->ilfu", left, np.einsum("ijfu,fjl->ilfu", P, right))
 
 

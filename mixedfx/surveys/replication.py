@@ -4,8 +4,8 @@ A replicate is the sample with other weights: W_i^(r) = f_i^(r) W_i for row i. T
 
     V = sum_r c_r (t_r - t)(t_r - t)',
 
-about the estimate t of the full weights, with c_r = 1 / R for balanced repeated replication (McCarthy 1969), 1 / (R (1 -
-rho)^2) for Fay's (Judkins 1990, Journal of Official Statistics 6:223), (R - 1) / R for the jackknife, 1 for the
+about the estimate t of the full weights, with c_r = 1 / R for balanced repeated replication (McCarthy 1969), 1 / (R
+(1 - rho)^2) for Fay's (Judkins 1990, Journal of Official Statistics 6:223), (R - 1) / R for the jackknife, 1 for the
 jackknife of pairs, and (n_h - 1) / n_h for that of strata (Wolter 2007, Introduction to Variance Estimation).
 
 **Levels.** What a replicate multiplies a whole unit by is a weight of that unit, and not of its rows: with f_u the mean
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from mixedfx.design.frame import nearest
 from mixedfx.errors import DataError, OptionError, some_rows
 from mixedfx.surveys.levels import Nesting
-from mixedfx.surveys.options import Replicates, ReplicateMethod
+from mixedfx.surveys.options import ReplicateMethod, Replicates
 from mixedfx.surveys.weights import LevelWeights, SampleWeights
 
 Array = NDArray[np.float64]
@@ -147,7 +147,9 @@ class ReplicateWeights:
         return rest.T @ rest
 
 
-def replicate_weights(asked: Replicates, values: Array, weights: SampleWeights, used: NDArray[np.intp]) -> ReplicateWeights:
+def replicate_weights(
+    asked: Replicates, values: Array, weights: SampleWeights, used: NDArray[np.intp]
+) -> ReplicateWeights:
     """Factors of the rows of a design, and what the method makes of them.
 
     Parameters
@@ -190,7 +192,9 @@ def replicate_weights(asked: Replicates, values: Array, weights: SampleWeights, 
     centred = factors * np.sqrt(weights.overall)
     values_of = np.linalg.eigvalsh(centred @ centred.T)
     df = int((values_of > 1e-10 * values_of[-1]).sum()) - 1
-    words = f"{R} replicate weights, {name}{of_rho}{', as seen from the weights' if seen else ''}: {df} degrees of freedom"
+    words = (
+        f"{R} replicate weights, {name}{of_rho}{', as seen from the weights' if seen else ''}: {df} degrees of freedom"
+    )
     return ReplicateWeights(factors, np.array(scales, dtype=np.float64), df, words)
 
 
@@ -208,7 +212,7 @@ def seen_method(factors: Array) -> tuple[ReplicateMethod, float]:
     >>> from mixedfx.surveys.replication import seen_method
     >>> seen_method(np.array([[0.5, 1.5, 0.5, 1.5], [1.5, 0.5, 0.5, 1.5]]))
     ('fay', 0.5)
-    >>> seen_method(np.array([[0.0, 2.0, 1.0, 1.0], [1.0, 1.0, 2.0, 0.0]]))
+    >>> seen_method(np.array([[0.0, 2.0, 1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 2.0, 0.0, 1.0, 1.0]]))
     ('jk2', 0.5)
     """
     R = len(factors)

@@ -97,9 +97,7 @@ def summary(fit: WeightedState, df: float) -> SummaryContent:
     table = fit.varcorr
     blocks: list[SummaryFacts | SummaryTable] = [
         SummaryFacts((*data_facts(design), *sample_facts(fit))),
-        statistics_block(
-            {"-2 log pseudo L": solution.criterion, "Parameters": fit.n_parameters}
-        ),
+        statistics_block({"-2 log pseudo L": solution.criterion, "Parameters": fit.n_parameters}),
     ]
     if design.random:
         blocks.append(groups_block(design.random))

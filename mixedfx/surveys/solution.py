@@ -161,9 +161,7 @@ def _linearised(design: Design, solved: Solved, par: Array, sample: Sampled) -> 
     V = found.vcov[p:, p:]
     order = np.append(in_order(np.arange(len(par), dtype=np.float64), solved, design), len(par)).astype(np.intp)
     V = V[np.ix_(order, order)]
-    return Spread(
-        found.vcov[:p, :p], *_through(V, component_jacobians(design, par, sigma)), sample.df, sample.words
-    )
+    return Spread(found.vcov[:p, :p], *_through(V, component_jacobians(design, par, sigma)), sample.df, sample.words)
 
 
 def _through(V: Array, jacobians: tuple[Array, Array]) -> tuple[Array, Array]:

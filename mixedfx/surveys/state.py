@@ -1,4 +1,4 @@
-"""What a linear mixed model with sampling weights holds: estimates, what is known of rows, and with what uncertainty."""
+"""What a linear mixed model with sampling weights holds: estimates, what is known of rows, how well."""
 
 from __future__ import annotations
 

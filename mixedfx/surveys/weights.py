@@ -22,7 +22,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +82,9 @@ def read_weights(asked: SamplingWeights, frame: pd.DataFrame, labels: pd.Index |
         name = f"'{given}'" if isinstance(given, str) else "the weights"
         name += "" if key == ROW and isinstance(given, str) else f" of '{key}'"
         source = frame[given] if isinstance(given, str) else given
-        value = per_row(source, frame.index if isinstance(given, str) else labels, len(frame), f"sampling weight {name}")
+        value = per_row(
+            source, frame.index if isinstance(given, str) else labels, len(frame), f"sampling weight {name}"
+        )
         bad = np.flatnonzero((value < 0) | np.isinf(value))
         if len(bad):
             raise DataError(
@@ -174,7 +175,7 @@ def scaled(weights: Array, starts: NDArray[np.intp], scaling: Scaling) -> Array:
     >>> import numpy as np
     >>> from mixedfx.surveys.weights import scaled
     >>> w, units = np.array([1.0, 3.0, 5.0, 5.0]), np.array([0, 2])
-    >>> scaled(w, units, "size").tolist(), scaled(w, units, "effective").tolist()
+    >>> scaled(w, units, "size").tolist(), scaled(w, units, "effective").round(6).tolist()
     ([0.5, 1.5, 1.0, 1.0], [0.4, 1.2, 1.0, 1.0])
     """
     if scaling == "none":

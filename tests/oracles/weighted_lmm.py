@@ -1,4 +1,4 @@
-"""Weighted likelihoods of nested normal models by the textbook, slowly: integrals on grids, and unit by unit in closed form.
+"""Weighted likelihoods of nested normal models by the textbook, slowly: on grids, and unit by unit.
 
 Rabe-Hesketh & Skrondal (2006), section 3: the likelihood of a unit given the effects above it is an integral over its
 own effects of the product of its members' likelihoods, each to the power of its weight.

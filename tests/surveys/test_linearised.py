@@ -89,7 +89,7 @@ def test_strata_and_sampling_units_are_the_formula(two):
     fit = mx.lmer(
         "y ~ x + (1 + x | school)", data, sampling_weights=mx.sampling_weights(W, strata="stratum", psu="unit")
     )
-    scores, H, level = scores_and_hessian(fit)
+    scores, H, _ = scores_and_hessian(fit)
     frame = pd.DataFrame(scores, index=fit.design.random[0].levels)
     unit = data.groupby("school")["unit"].first()[frame.index]
     of_units_ = frame.groupby(unit.to_numpy()).sum()

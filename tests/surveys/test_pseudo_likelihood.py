@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.oracles.weighted_lmm import Level, by_quadrature, gradient, maximum, of_units
 
 import mixedfx as mx
 from mixedfx.design.build import build_design
@@ -10,7 +9,7 @@ from mixedfx.surveys.levels import nesting
 from mixedfx.surveys.maximum import evaluate
 from mixedfx.surveys.problem import products, weighted_problem, whole
 from mixedfx.surveys.weights import LevelWeights
-
+from tests.oracles.weighted_lmm import Level, by_quadrature, gradient, maximum, of_units
 from tests.surveys.samples import pupils
 
 FORMULAS = {
@@ -135,9 +134,7 @@ def factor_blocks(fit, order):
 @pytest.mark.parametrize("scaling", ["size", "effective", "none"])
 @pytest.mark.parametrize("formula", ["y ~ x + (1 | school)", "y ~ x + (1 + x | school)"])
 def test_two_levels_are_what_quadrature_says(formula, scaling, two):
-    fit = mx.lmer(
-        formula, two, sampling_weights=mx.sampling_weights(row="w_pupil", school="w_school", scaling=scaling)
-    )
+    fit = mx.lmer(formula, two, sampling_weights=mx.sampling_weights(row="w_pupil", school="w_school", scaling=scaling))
     order = nesting(fit.design)
     levels, rows = levels_of(fit, order)
     points = 161 if fit.design.random[0].n_columns == 1 else 121

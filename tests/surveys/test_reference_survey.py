@@ -1,4 +1,4 @@
-"""The fixed part, where nothing varies between schools, is that of R's survey package (tests/reference/gen_surveys.R)."""
+"""The fixed part, where nothing varies between schools, is that of R's survey package (gen_surveys.R)."""
 
 import json
 
