@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from mixedfx.meta.univariate.rma import rma
     from mixedfx.options import control
     from mixedfx.reml.lmer import lmer
+    from mixedfx.surveys.options import replicates, sampling_weights
     from mixedfx.surveys.pool import pool
 
 __version__ = "0.1.0"
@@ -114,6 +115,7 @@ __all__ = [
     "priors",
     "rake",
     "read",
+    "replicates",
     "rho_sensitivity",
     "rma",
     "rma_glmm",
@@ -121,6 +123,7 @@ __all__ = [
     "rma_mv",
     "rma_peto",
     "robma",
+    "sampling_weights",
     "screen_moderators",
     "selmodel",
     "stan_code",
@@ -173,6 +176,7 @@ _FUNCTIONS = {
     "prior_predictive": "mixedfx.bayes.bayes",
     "rake": "mixedfx.effects.rake",
     "read": "mixedfx.files.read",
+    "replicates": "mixedfx.surveys.options",
     "rho_sensitivity": "mixedfx.meta.multivariate.rho_sensitivity",
     "rma": "mixedfx.meta.univariate.rma",
     "rma_glmm": "mixedfx.meta.counts.rma_glmm",
@@ -180,6 +184,7 @@ _FUNCTIONS = {
     "rma_mv": "mixedfx.meta.multivariate.rma_mv",
     "rma_peto": "mixedfx.meta.univariate.pooled",
     "robma": "mixedfx.meta.averaging.robma",
+    "sampling_weights": "mixedfx.surveys.options",
     "screen_moderators": "mixedfx.meta.moderators.screening",
     "selmodel": "mixedfx.meta.selection.selmodel",
     "stan_code": "mixedfx.bayes.stan.code",

@@ -121,6 +121,10 @@ class MissingModeratorsWarning(MixedfxWarning):
     """Moderators are missing in some rows, so that models of different moderators rest on different rows."""
 
 
+class SamplingWeightsWarning(MixedfxWarning):
+    """Sampling weights, strata or replicates of which something was supposed; the message says what."""
+
+
 class UnweightedRowsWarning(MixedfxWarning):
     """New responses of a weighted fit were predicted without weights of their own, as rows of weight 1."""
 

@@ -105,8 +105,14 @@ DDF: dict[str, DegreesOfFreedom] = {
 UNKNOWN = DegreesOfFreedom("", "", constant=lambda residual: np.nan)
 """What None means where degrees of freedom may be left open: p values and intervals are NaN."""
 
+OF_SAMPLE = DegreesOfFreedom(
+    "of the sample: primary sampling units less strata, or replicates less one",
+    "the sample's degrees of freedom",
+)
+"""What ``"sample"`` means, the usual one of fits with sampling weights, which only these have."""
 
-def find_ddf(ddf: object, unknown: bool = False) -> DegreesOfFreedom:
+
+def find_ddf(ddf: object, unknown: bool = False, sample: bool = False) -> DegreesOfFreedom:
     """The entry of this name.
 
     Parameters
@@ -115,6 +121,8 @@ def find_ddf(ddf: object, unknown: bool = False) -> DegreesOfFreedom:
         A name of the registry.
     unknown
         Whether None serves as well, for unknown degrees of freedom.
+    sample
+        Whether ``"sample"`` does, of a fit with sampling weights.
 
     Raises
     ------
@@ -131,6 +139,8 @@ def find_ddf(ddf: object, unknown: bool = False) -> DegreesOfFreedom:
     mixedfx.errors.OptionError: ddf='kr' is not known
     Use 'satterthwaite', 'kenward-roger', 'residual', 'normal'.
     """
+    if sample and ddf == "sample":
+        return OF_SAMPLE
     check_option("ddf", ddf, (*DDF, None) if unknown else tuple(DDF))
     return DDF[str(ddf)] if ddf is not None else UNKNOWN
 

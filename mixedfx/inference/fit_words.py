@@ -48,6 +48,8 @@ def fit_code(fit: Any, data: str = "data") -> str:
         "V": call is not None and getattr(call, "V", None) is not None,
         "control": call is not None and getattr(call, "control", None) is not None,
         "dispersion": call is not None and getattr(call, "dispersion", None) is not None,
+        "sampling_weights": call is not None and getattr(call, "sampling_weights", None) is not None,
+        "replicates": call is not None and getattr(call, "replicates", None) is not None,
     }
     left = []
     for argument, there in given.items():

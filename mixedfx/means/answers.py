@@ -107,9 +107,9 @@ class Asker:
                 if given is not None:
                     raise OptionError(f"{name}= is for fits by REML or ML; a posterior answers from its draws")
             return Asker(fit, None)
-        if ddf is not None:
-            find_ddf(ddf)
         estimated: Any = fit
+        if ddf is not None and ddf != estimated.usual_ddf:
+            find_ddf(ddf)
         return Asker(fit, ddf or estimated.usual_ddf, vcov)
 
     @property

@@ -61,7 +61,7 @@ def _title(means: MeansState) -> str:
 def _facts(means: MeansState) -> tuple[tuple[str, str], ...]:
     facts = [("Intervals", f"{100 * means.level:g} %" + (", equal tails" if means.asker.posterior else ""))]
     if means.asker.ddf is not None:
-        facts.append(("df", find_ddf(means.asker.ddf).words))
+        facts.append(("df", find_ddf(means.asker.ddf, sample=True).words))
         if means.asker.vcov is not None:
             facts.append(("Covariance", covariance_words(means.asker.vcov)))
     if means.adjust != "none" and len(means.families[0]) > 1:

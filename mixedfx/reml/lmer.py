@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.options import Control
+from mixedfx.progress import Asked
 from mixedfx.reml.call import Call
 from mixedfx.reml.fit import LmerFit, fit_design
 from mixedfx.surveys.asked import is_several, may_be_plausible
 
+if TYPE_CHECKING:
+    from mixedfx.surveys.fit import WeightedFit
+    from mixedfx.surveys.options import Replicates, SamplingWeights
+    from mixedfx.surveys.pooled_fit import PooledFit
 
+
+@overload
+def lmer(
+    formula: str | MixedFormula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    sampling_weights: SamplingWeights | Mapping[str, Any],
+    replicates: Replicates | Any = None,
+    progress: Asked = None,
+) -> WeightedFit: ...
+@overload
 def lmer(
     formula: str | MixedFormula,
     data: Any = None,
@@ -28,9 +49,45 @@ def lmer(
     control: Control | Mapping[str, Any] | None = None,
     dispersion: str | MixedFormula | None = None,
     family: str | Family | None = None,
+    responses: None = None,
+    imputations: None = None,
+) -> LmerFit: ...
+@overload
+def lmer(
+    formula: str | MixedFormula,
+    data: Any = None,
+    *,
+    responses: Sequence[str],
+    **options: Any,
+) -> PooledFit: ...
+@overload
+def lmer(
+    formula: str | MixedFormula,
+    data: Any = None,
+    *,
+    imputations: Any,
+    **options: Any,
+) -> PooledFit: ...
+def lmer(
+    formula: str | MixedFormula,
+    data: Any = None,
+    REML: bool = True,
+    weights: Any = None,
+    offset: Any = None,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    V: Any = None,
+    sigma: float | Literal["estimate"] | None = None,
+    control: Control | Mapping[str, Any] | None = None,
+    dispersion: str | MixedFormula | None = None,
+    family: str | Family | None = None,
+    sampling_weights: SamplingWeights | Mapping[str, Any] | None = None,
+    replicates: Replicates | Any = None,
+    progress: Asked = None,
     responses: Sequence[str] | None = None,
     imputations: Any = None,
-) -> LmerFit:
+) -> LmerFit | WeightedFit | PooledFit:
     """Fit a linear mixed model by REML or maximum likelihood.
 
     The model is y = X beta + Z u + offset + e with u ~ N(0, sigma^2 Lambda Lambda') and e ~ N(0, sigma^2 / weight), or
@@ -83,12 +140,24 @@ def lmer(
         out.
     family
         ``"gaussian"``, the only one here: another is refused in words that name `mixedfx.glmer` and `mixedfx.bayes`.
+    sampling_weights
+        How many rows (schools) of the population a row (school) stands for, which `weights` does not say: that is
+        precision. ``{"row": "W_FSTUWT", "school": "W_SCHGRNRABWT"}``, ``"row"`` and grouping factors -> columns of
+        overall weights; or `mixedfx.sampling_weights`, for weights within units, another scaling, strata and primary
+        sampling units. The model is then fitted by pseudo maximum likelihood (Rabe-Hesketh & Skrondal 2006), for which
+        levels have to be nested; there is no REML.
+    replicates
+        Replicate weights of rows: ``"W_FSTURWT*"``, columns, or `mixedfx.replicates`. Standard errors are then those of
+        refits with each, otherwise linearised.
+    progress
+        Of these refits, as in `LmerFit.bootstrap`.
 
     Returns
     -------
     LmerFit
-        The fit. With plausible values or imputations a `mixedfx.surveys.pooled_fit.PooledFit`: the fits and their
-        answers pooled by Rubin's rules, `mixedfx.emmeans` and `mixedfx.effects` included.
+        The fit; a `WeightedFit` where there are `sampling_weights`. With plausible values or imputations a
+        `mixedfx.surveys.pooled_fit.PooledFit`: the fits and their answers pooled by Rubin's rules, `mixedfx.emmeans`
+        and `mixedfx.effects` included.
 
     Raises
     ------
@@ -139,9 +208,28 @@ def lmer(
     if is_several(formula, responses, imputations):
         from mixedfx.surveys.several import fit_several
 
-        arguments = (REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion, family)
-        pooled: Any = fit_several(formula, data, responses, imputations, lambda f, d: lmer(f, d, *arguments))
-        return pooled
+        def one(text: str, frame: Any) -> Any:
+            return lmer(
+                text, frame, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion, family,
+                sampling_weights, replicates, progress,
+            )  # fmt: skip
+
+        return fit_several(formula, data, responses, imputations, one)
+    if sampling_weights is not None or replicates is not None:
+        unweighted = {"V": V, "sigma": sigma, "control": control, "dispersion": dispersion}
+        return _weighted(
+            formula,
+            data,
+            sampling_weights,
+            replicates,
+            unweighted,
+            weights=weights,
+            offset=offset,
+            na=na,
+            contrasts=contrasts,
+            env=env,
+            progress=progress,
+        )
     call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion)
     call.check()
     design = build_design(**call.of_design)
@@ -150,3 +238,19 @@ def lmer(
 
         warn_plausible(design, data)
     return fit_design(design, call)
+
+
+def _weighted(
+    formula: Any, data: Any, sampling_weights: Any, replicates: Any, unweighted: Mapping[str, Any], **options: Any
+) -> WeightedFit:  # fmt: skip
+    """The fit with sampling weights, where nothing is asked for that it cannot have."""
+    from mixedfx.surveys.call import WeightedCall
+    from mixedfx.surveys.fit import fit_call
+
+    for name, given in unweighted.items():
+        if given is not None:
+            raise OptionError(
+                f"{name}= and sampling weights are not fitted together",
+                hint=f"Leave {name}= out, or sampling_weights=.",
+            )
+    return fit_call(WeightedCall(formula, data, sampling_weights, replicates, **options))

@@ -1,1 +1,1 @@
-"""Surveys as they are: several completed data sets as one answer, sampling weights, replicate weights."""
+"""Surveys as they are: sampling weights at each level, replicate weights, several data sets that give one answer."""

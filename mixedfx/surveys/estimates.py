@@ -1,0 +1,149 @@
+"""Estimates of weighted fits: one response with the full weights, or many responses with many sets of weights at once.
+
+`solve` is what `mixedfx.lmer` asks for; `solve_all` and `replicated` take any number of responses for the rows of one
+design (plausible values, imputed responses) and share levels, weights and cross-products among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design
+from mixedfx.errors import ModelError
+from mixedfx.progress import Asked, Progress
+from mixedfx.surveys.levels import Nesting
+from mixedfx.surveys.maximum import Maximum, maximise, start
+from mixedfx.surveys.problem import Products, WeightedProblem, products, weighted_problem
+from mixedfx.surveys.replication import ReplicateWeights, level_weights
+from mixedfx.surveys.weights import LevelWeights, SampleWeights
+
+Array = NDArray[np.float64]
+
+NOTHING_LEFT = 1e-26  # residual sum of squares of the fixed part, relative to y'y, that is rounding
+BLOCK = 1_500_000  # numbers in one array of cross-products of replicates, that caches hold
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Estimates of F fits of one design.
+
+    Attributes
+    ----------
+    beta
+        (F, p).
+    par
+        (F, r) parameters of random terms, of the columns as given.
+    sigma
+        (F,) residual standard deviations.
+    criterion
+        (F,) -2 log pseudo likelihoods.
+    converged
+        (F,) which are certified.
+    gamma, used
+        (F, p) and (F, r) the same in the basis of the problem.
+    """
+
+    beta: Array
+    par: Array
+    sigma: Array
+    criterion: Array
+    converged: NDArray[np.bool_]
+    gamma: Array
+    used: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """One response with the full weights.
+
+    Attributes
+    ----------
+    problem, given
+        Rows and cross-products.
+    maximum
+        Where the optimiser stopped.
+    estimates
+        One fit.
+    """
+
+    problem: WeightedProblem
+    given: Products
+    maximum: Maximum
+    estimates: Estimates
+
+
+def solve(design: Design, nesting: Nesting, weights: LevelWeights) -> Solved:
+    """Fit the response of a design with one set of weights.
+
+    Raises
+    ------
+    ModelError
+        If the fixed part reproduces the response exactly.
+    """
+    problem = weighted_problem(design, nesting)
+    _refuse_exact(problem, design.y[:, None])
+    given = products(problem, weights)
+    maximum = maximise(problem, given, start(problem, 1))
+    return Solved(problem, given, maximum, _estimates(problem, maximum, np.zeros(1, dtype=np.intp)))
+
+
+def solve_all(design: Design, nesting: Nesting, weights: LevelWeights, Y: Array) -> tuple[WeightedProblem, Estimates]:
+    """Fit M responses (n, M), rows as in the design, with one set of weights; `replicated` goes on from there."""
+    problem = weighted_problem(design, nesting, Y)
+    _refuse_exact(problem, Y)
+    responses = list(range(Y.shape[1]))
+    maximum = maximise(problem, products(problem, weights, responses), start(problem, len(responses)))
+    return problem, _estimates(problem, maximum, np.array(responses))
+
+
+def replicated(
+    problem: WeightedProblem, weights: SampleWeights, replicates: ReplicateWeights, full: Estimates,
+    progress: Asked = None,
+) -> Estimates:  # fmt: skip
+    """Estimates (M * R) of every response with every set of replicate weights, responses slow.
+
+    Parameters
+    ----------
+    problem
+        Rows with M responses.
+    weights, replicates
+        Full weights and replicates.
+    full
+        Estimates of the M responses with the full weights, from which refits start.
+    progress
+        Whether to show how many are done.
+    """
+    M, R = len(full.beta), replicates.count
+    every = level_weights(weights, problem.nesting, replicates.factors)
+    levels = problem.nesting.levels
+    c, units = problem.columns.shape[1] + 1, levels[0].size if levels else len(problem.columns)
+    size = int(np.clip(BLOCK // max(c * c * units, 1), 1, R))
+    found: list[Estimates] = []
+    with Progress(progress, "replicate weights", M * R, "fits") as report:
+        for m in range(M):
+            for first in range(0, R, size):
+                block = every.take(slice(first, min(first + size, R)))
+                given = products(problem, block, (m,))
+                maximum = maximise(problem, given, np.repeat(full.used[m : m + 1], given.fits, axis=0))
+                found.append(_estimates(problem, maximum, np.full(given.fits, m)))
+                report(m * R + first + given.fits)
+    return Estimates(*(np.concatenate([getattr(one, name) for one in found]) for name in Estimates.__annotations__))
+
+
+def _estimates(problem: WeightedProblem, maximum: Maximum, response: NDArray[np.intp]) -> Estimates:
+    point = maximum.point
+    beta = np.stack([problem.beta(g, m) for g, m in zip(point.gamma, response, strict=True)])
+    return Estimates(
+        beta, problem.natural(point.par), point.sigma, point.criterion, maximum.converged, point.gamma, point.par
+    )
+
+
+def _refuse_exact(problem: WeightedProblem, Y: Array) -> None:
+    if ((problem.responses**2).sum(axis=0) <= NOTHING_LEFT * (Y**2).sum(axis=0)).any():
+        raise ModelError(
+            "the fixed part reproduces the response exactly, so there is no variance to estimate",
+            hint="Look for a column of the fixed part that was computed from the response.",
+        )

@@ -1,0 +1,191 @@
+"""All that is estimated of a weighted fit: parameters, their covariance by the sample, random effects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedfx.design.design import Design
+from mixedfx.progress import Asked
+from mixedfx.results.optimization import Optimization
+from mixedfx.surveys.components import component_jacobians, component_values, term_factors, thetas
+from mixedfx.surveys.estimates import Estimates, Solved, replicated, solve
+from mixedfx.surveys.levels import Nesting
+from mixedfx.surveys.linearised import Sampled, linearised
+from mixedfx.surveys.modes import Modes, modes
+from mixedfx.surveys.options import SamplingWeights
+from mixedfx.surveys.replication import ReplicateWeights
+from mixedfx.surveys.weights import SampleWeights
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Covariance of the estimates by the sample.
+
+    Attributes
+    ----------
+    beta
+        (p, p) covariance of the coefficients.
+    variances, roots
+        (m,) standard errors of variances and covariances, and of standard deviations and correlations, as `varcorr`
+        lists them; NaN where a variance is estimated at zero.
+    df
+        Degrees of freedom.
+    words
+        What these rest on.
+    """
+
+    beta: Array
+    variances: Array
+    roots: Array
+    df: float
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedSolution:
+    """Estimates of one design with sampling weights.
+
+    Attributes
+    ----------
+    solved
+        Rows, cross-products and estimates.
+    factors
+        For each random term its (k, k) factor T.
+    theta
+        (r,) parameters as users read them.
+    asked
+        What the user said of the sample.
+    weights
+        Conditional and overall weights.
+    spread
+        Covariance of the estimates.
+    replicates, refits
+        Replicate weights and the estimates by them; None where the covariance is linearised.
+    optimization
+        The course of the optimiser and its certificate.
+    modes
+        Random effects.
+    """
+
+    solved: Solved
+    factors: tuple[Array, ...]
+    theta: Array
+    asked: SamplingWeights
+    weights: SampleWeights
+    spread: Spread
+    replicates: ReplicateWeights | None
+    refits: Estimates | None
+    optimization: Optimization
+    modes: Modes
+
+    @property
+    def beta(self) -> Array:
+        """(p,) coefficients."""
+        return self.solved.estimates.beta[0]
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return float(self.solved.estimates.sigma[0])
+
+    @property
+    def criterion(self) -> float:
+        """-2 log pseudo likelihood."""
+        return float(self.solved.estimates.criterion[0])
+
+    @cached_property
+    def bases(self) -> tuple[Array, ...]:
+        """For each random term the triangle of the columns used."""
+        found = {block.term: block.basis for level in self.solved.problem.blocks for block in level}
+        return tuple(found[t] for t in range(len(found)))
+
+
+def in_order(problem_par: Array, solved: Solved, design: Design) -> Array:
+    """Parameters (..., r) in the order of the design's terms, from that of levels."""
+    place = {block.term: block.parameters for level in solved.problem.blocks for block in level}
+    parts = [problem_par[..., place[t]] for t in range(len(design.random))]
+    return np.concatenate(parts, axis=-1) if parts else problem_par
+
+
+def solve_sample(
+    design: Design, nesting: Nesting, asked: SamplingWeights, weights: SampleWeights, sample: Sampled | None,
+    replicates: ReplicateWeights | None, progress: Asked = None,
+) -> WeightedSolution:  # fmt: skip
+    """Fit a design by pseudo maximum likelihood, with the covariance that the sample says.
+
+    Parameters
+    ----------
+    design, nesting
+        What is fitted, and its levels.
+    asked, weights
+        What the user said, and what became of it.
+    sample
+        Strata and primary sampling units; None beside replicates.
+    replicates
+        Replicate weights; None for linearised standard errors.
+    progress
+        Of the refits.
+    """
+    solved = solve(design, nesting, weights.conditional)
+    one = solved.estimates
+    beta, sigma = one.beta[0], float(one.sigma[0])
+    par = in_order(one.par, solved, design)[0]
+    refits = None
+    if replicates is None:
+        assert sample is not None
+        spread = _linearised(design, solved, par, sample)
+    else:
+        refits = replicated(solved.problem, weights, replicates, one, progress)
+        spread = _by_replicates(design, solved, par, replicates, refits)
+    found = modes(design, solved.problem, solved.given, one.used[0], one.gamma[0], sigma, beta, spread.beta)
+
+    def natural(steps: Array) -> Array:
+        return thetas(design, in_order(solved.problem.natural(steps), solved, design))
+
+    return WeightedSolution(
+        solved, term_factors(design, par), thetas(design, par), asked, weights, spread, replicates, refits,
+        solved.maximum.course(natural), found,
+    )  # fmt: skip
+
+
+def _linearised(design: Design, solved: Solved, par: Array, sample: Sampled) -> Spread:
+    one = solved.estimates
+    p, sigma = len(one.beta[0]), float(one.sigma[0])
+    found = linearised(solved.problem, solved.given, one.par[0], one.gamma[0], sigma, sample)
+    V = found.vcov[p:, p:]
+    order = np.append(in_order(np.arange(len(par), dtype=np.float64), solved, design), len(par)).astype(np.intp)
+    V = V[np.ix_(order, order)]
+    return Spread(found.vcov[:p, :p], *_through(V, component_jacobians(design, par, sigma)), sample.df, sample.words)
+
+
+def _through(V: Array, jacobians: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Standard errors through derivatives; NaN where a parameter that counts is held."""
+    held = np.isnan(np.diag(V))
+    out = []
+    for J in jacobians:
+        touched = (np.abs(np.where(np.isnan(J), 1.0, J))[:, held] > 0).any(axis=1) | np.isnan(J).any(axis=1)
+        square = np.einsum("ma,ab,mb->m", np.nan_to_num(J), np.nan_to_num(V), np.nan_to_num(J))
+        zero = (J[:, ~held] == 0).all(axis=1)  # a variance at zero
+        out.append(np.where(touched | zero, np.nan, np.sqrt(np.clip(square, 0.0, None))))
+    return out[0], out[1]
+
+
+def _by_replicates(
+    design: Design, solved: Solved, par: Array, replicates: ReplicateWeights, refits: Estimates
+) -> Spread:  # fmt: skip
+    one = solved.estimates
+    sigma = float(one.sigma[0])
+    full = component_values(design, par, np.asarray(sigma))
+    every = component_values(design, in_order(refits.par, solved, design), refits.sigma)
+    ses = []
+    for whole, parts in zip(full, every, strict=True):
+        with np.errstate(invalid="ignore"):
+            ses.append(np.sqrt((replicates.scales[:, None] * (parts - whole) ** 2).sum(axis=0)))
+    beta = replicates.covariance(one.beta[0], refits.beta)
+    return Spread(beta, ses[0], ses[1], replicates.df, replicates.words)
