@@ -82,11 +82,12 @@ def ask(
     heard: list[str] = []
     for warning in caught:
         if issubclass(warning.category, MixedfxWarning):
-            if str(warning.message) in heard:
+            text = fit.in_common(str(warning.message)) if isinstance(fit, PooledFit) else str(warning.message)
+            if text in heard:
                 continue
-            heard.append(str(warning.message))
+            heard.append(text)
             # At the line that called `effects`, whichever function found the reason.
-            warnings.warn(warning.message, stacklevel=3)
+            warnings.warn(text, warning.category, stacklevel=3)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return replace(answer, warnings=tuple(text for text in heard if text not in answer.notes))

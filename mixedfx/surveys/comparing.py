@@ -93,6 +93,11 @@ def _by_coefficients(larger: Compared, smaller: Compared, method: Method) -> tup
 
 def _by_likelihoods(larger: Compared, smaller: Compared, method: Method) -> tuple[float, float, float, float]:
     """By -2 log likelihoods, of each data set and (D3) at the means of the estimates."""
+    if not all(hasattr(one, "compared_with") for one in larger.fits):
+        raise OptionError(
+            f"method={method!r} compares likelihoods, and pseudo likelihoods of weighted samples do not compare",
+            hint='Use method="D1", or fit.test(...) of coefficients.',
+        )
     for fit in (larger, smaller):
         if any(getattr(one, "REML", False) for one in fit.fits):
             raise OptionError(

@@ -326,6 +326,12 @@ class PooledFit(PooledEstimates):
         lower, upper = found.interval(level).T
         return pd.DataFrame({"estimate": found.mean, "se": found.sd, "lower": lower, "upper": upper}, index=index)
 
+    def in_common(self, text: str) -> str:
+        """A message about one of the fits as one about all: plausible values called by what names them together."""
+        for name in sorted(self.sets, key=len, reverse=True) if self.what == "plausible values" else ():
+            text = text.replace(name, self.design.response_name)
+        return text
+
     def each(self, ask: Callable[[Any], Any]) -> tuple[Any, ...]:
         """What each fit answers to a question: ``fit.each(lambda one: one.r2())``."""
         return tuple(ask(fit) for fit in self.fits)
@@ -352,7 +358,7 @@ class PooledFit(PooledEstimates):
 
     @property
     def _basis(self) -> str:
-        usual = "Satterthwaite's" if self.usual_ddf == "satterthwaite" else "infinite"
+        usual = {"satterthwaite": "Satterthwaite's", "sample": "those of the sample"}.get(self.usual_ddf, "infinite")
         return (
             "Rubin's rules; Barnard and Rubin's degrees of freedom, of complete data "
             f"{usual}; fmi is the fraction of missing information"

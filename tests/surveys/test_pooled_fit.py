@@ -15,6 +15,7 @@ from mixedfx.errors import (
     EffectsError,
     FormulaError,
     IdentifierSlopeWarning,
+    NoVariationWarning,
     OptionError,
     PlausibleValueWarning,
 )
@@ -145,6 +146,16 @@ def test_effects_of_subgroups_go_by_the_rules(fit, by):
     assert (np.abs(inside.mean(axis=0) - 0.95) < 0.02).all()
     assert "Pooled over 4 plausible values by Rubin's rules." in found.notes
     assert str(found.fit.formula).startswith("[PV1MATH:PV4MATH]")
+
+
+def test_what_every_data_set_says_of_a_question_is_said_once(pupils):
+    fit = mx.lmer("[PV1MATH:PV4MATH] ~ ses + girl + (1 | school)", pupils)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        mx.effects(fit, "ses", by="girl")
+    found = [str(w.message) for w in heard if issubclass(w.category, NoVariationWarning)]
+    assert len(found) == 1
+    assert "[PV1MATH:PV4MATH] ~ 1 + ses + girl" in found[0]
 
 
 def test_a_contrast_of_subgroups_is_pooled_as_a_contrast(fit):
