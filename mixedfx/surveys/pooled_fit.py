@@ -7,6 +7,7 @@ fit: coefficients, tests, means, effects of subgroups.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -328,9 +329,10 @@ class PooledFit(PooledEstimates):
 
     def in_common(self, text: str) -> str:
         """A message about one of the fits as one about all: plausible values called by what names them together."""
-        for name in sorted(self.sets, key=len, reverse=True) if self.what == "plausible values" else ():
-            text = text.replace(name, self.design.response_name)
-        return text
+        if self.what != "plausible values":
+            return text
+        names = "|".join(re.escape(name) for name in sorted(self.sets, key=len, reverse=True))
+        return re.sub(names, self.design.response_name, text)
 
     def each(self, ask: Callable[[Any], Any]) -> tuple[Any, ...]:
         """What each fit answers to a question: ``fit.each(lambda one: one.r2())``."""
