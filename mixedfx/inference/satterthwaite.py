@@ -204,7 +204,8 @@ def assembled(
         nu = float(problem.dof)
         dvcov = dvcov + (dresidual / (nu * at.sigma2))[:, None, None] * vcov
     active = informed(at)
-    if rounding(at) > LOST:
+    lost = rounding(at)
+    if lost > LOST:
         warnings.warn(
             "groups differ so much more than repeats within them that the criterion's second derivatives are lost in "
             "rounding; Satterthwaite's degrees of freedom may be wrong",
@@ -218,7 +219,7 @@ def assembled(
     # what is well informed in units of its standard error, what is not in its own
     scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(H)), parameter_units(at)[active] ** -2.0))
     values, vectors = np.linalg.eigh(H * np.outer(scale, scale))
-    good = values > max(FLAT, rounding(at) ** (2 / 3)) * max(1.0, values[-1])
+    good = values > max(FLAT, lost ** (2 / 3)) * max(1.0, values[-1])
     if not good.all():
         warnings.warn(
             f"the criterion does not bend upwards in {int((~good).sum())} direction(s) of theta; Satterthwaite's "
@@ -292,7 +293,7 @@ def rounding(at: Evaluation) -> float:
     T, problem = at.factorization.T, at.factorization.problem
     largest = [float(np.max(np.diagonal(problem.gram1), initial=0.0))]
     if problem.coupling is not None:
-        largest += [float(problem.coupling.gram.diagonal().max(initial=0.0))] * (len(T) - 1)
+        largest += [problem.coupling.largest] * (len(T) - 1)
     grown = [float(np.linalg.norm(factor, 2)) ** 2 * most for factor, most in zip(T, largest, strict=True)]
     return float(np.finfo(np.float64).eps) * (1.0 + max(grown))
 

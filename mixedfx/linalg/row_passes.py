@@ -208,3 +208,38 @@ def diagonal_rows(begin, end, start, column, value, z, W, lead, size, place, hel
                 j = column[r, e]
                 for a in range(k):
                     held[j, a] = 0.0
+
+
+@compiled
+def forms_rows(begin, end, start, column, value, z, lead, size, place, blocks, held, seen, out):
+    """Sums over the levels j that each level i meets of V_ji' E_j V_ji into `out` (q1, k, k), V = Z2'Z1.
+
+    `blocks` holds the E_j as `diagonal_rows` lays them out; the rest is as there.
+    """
+    E, k = column.shape[1], held.shape[1]
+    plain, ones = value.shape[0] == 0, z.shape[0] == 0
+    for i in range(begin, end):
+        out[i] = 0.0
+        for r in range(start[i], start[i + 1]):
+            for e in range(E):
+                v = 1.0 if plain else value[r, e]
+                j = column[r, e]
+                for a in range(k):
+                    held[j, a] += v * (1.0 if ones else z[r, a])
+        for r in range(start[i], start[i + 1]):
+            for f in range(len(lead)):
+                j = column[r, lead[f]]
+                if seen[j] == i:
+                    continue
+                seen[j] = i
+                for c in range(size[f]):
+                    for d in range(size[f]):
+                        v = blocks[place[j + c] + d]
+                        for a in range(k):
+                            for b in range(k):
+                                out[i, a, b] += held[j + c, a] * v * held[j + d, b]
+        for r in range(start[i], start[i + 1]):
+            for e in range(E):
+                j = column[r, e]
+                for a in range(k):
+                    held[j, a] = 0.0

@@ -136,6 +136,11 @@ class Coupling:
         cross = self.cross.toarray()
         return cross, np.ascontiguousarray(cross.T), self.gram.toarray()
 
+    @property
+    def largest(self) -> float:
+        """Largest diagonal entry of Z2'Z2."""
+        return float(self.gram.diagonal().max(initial=0.0))
+
     @cached_property
     def _transposed(self) -> sparse.csc_array:
         """(q2, q1 * k1) Z2'Z1, the same numbers."""

@@ -103,6 +103,12 @@ class Incidence(Coupling):
         """Number of random effects q2 in the second level."""
         return int(self.__dict__["starts"][-1])
 
+    @cached_property
+    def largest(self) -> float:
+        """Largest diagonal entry of Z2'Z2."""
+        blocks = self.diagonal_blocks(np.zeros((0, self.k1, self.k1)))
+        return max(float(np.diagonal(block, axis1=1, axis2=2).max(initial=0.0)) for block in blocks)
+
     @property
     def k1(self) -> int:
         """Columns of the first factor."""
@@ -163,11 +169,7 @@ class Incidence(Coupling):
             return self._few_blocks(W)
         from mixedfx.linalg.row_passes import diagonal_rows
 
-        k = np.array([k for _, k in sizes])
-        lead, ends = np.cumsum(k) - k, np.cumsum([q * own * own for q, own in sizes])
-        place = np.concatenate(
-            [end - q * own * own + own * np.arange(q * own) for end, (q, own) in zip(ends, sizes, strict=True)]
-        )
+        lead, k, place, ends = self._layout_of_blocks
         out = np.zeros((PARTS, int(ends[-1])))
 
         def part(number: int, begin: int, end: int) -> None:
@@ -177,6 +179,48 @@ class Incidence(Coupling):
         self._share(part)
         flat = np.split(out.sum(axis=0), ends[:-1])
         return [one.reshape(q, own, own) for one, (q, own) in zip(flat, sizes, strict=True)]
+
+    def forms(self, blocks: list[Vector]) -> Vector:
+        """(q1, k1, k1) sums of V_j'E_j V_j over the blocks of effects that a level meets, V = Z2'Z1.
+
+        Parameters
+        ----------
+        blocks
+            For each factor of the second level (q, k, k) E_j.
+        """
+        if self._few is not None:
+            Z1, Z2 = self._few
+            cross = sparse.csr_array(Z1.T @ Z2)
+            E = sparse.block_diag([sparse.bsr_array((b, np.arange(len(b)), np.arange(len(b) + 1))) for b in blocks])
+            moved = sparse.csr_array(cross @ sparse.csr_array(E))
+            out, k = np.empty((self.q1, self.k1, self.k1)), self.k1
+            for a in range(k):
+                for b in range(k):
+                    out[:, a, b] = cross[a::k].multiply(moved[b::k]).sum(axis=1)
+            return out
+        from mixedfx.linalg.row_passes import forms_rows
+
+        lead, k, place, _ = self._layout_of_blocks
+        flat = np.concatenate([block.ravel() for block in blocks])
+        out = np.empty((self.q1, self.k1, self.k1))
+
+        def part(number: int, begin: int, end: int) -> None:
+            held, seen = np.zeros((self.size, self.k1)), np.full(self.size, -1, dtype=np.int64)
+            forms_rows(begin, end, *self._arrays, lead, k, place, flat, held, seen, out)
+
+        self._share(part)
+        return out
+
+    @cached_property
+    def _layout_of_blocks(self) -> tuple[Any, Any, Any, Any]:
+        """First entry and number of columns of each factor, where the row of each column's block stands, and ends."""
+        sizes = self.__dict__["sizes"]
+        k = np.array([k for _, k in sizes])
+        ends = np.cumsum([q * own * own for q, own in sizes])
+        place = np.concatenate(
+            [end - q * own * own + own * np.arange(q * own) for end, (q, own) in zip(ends, sizes, strict=True)]
+        )
+        return np.cumsum(k) - k, k, place, ends
 
     def noise(self, rng: np.random.Generator, m: int) -> tuple[Vector, Vector]:
         """Z'e (q1, k1, m) and (q2, m) for m columns of independent standard normal numbers e, one for each row."""

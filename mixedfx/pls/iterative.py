@@ -18,10 +18,21 @@ Lambda'Z'Z e and x = M^{-1}(w - b),
 and e is needed for factors only whose T is singular or nearly so: boundaries need no case of their own. Likewise
 Lambda'Z'V^{-1}W = M^{-1}Lambda'Z'W.
 
-**Traces** (Hutchinson 1990). With independent signs z in the place of w for regular factors, and of e for the others,
-z_j (Z'V^{-1}Z v)_j' has the mean [Z'V^{-1}Z]_jj. Of M^{-1} only what is beside its known block-diagonal part, M1^{-1} of
-the first factor and D^{-1} of the others, is estimated. The signs of each factor come from a seed of its own: probes
-are the same in every evaluation, in every run, and in every model that has the factor.
+**Traces** (Hutchinson 1990). Of C^{-1} only what is beside known parts is estimated, with independent signs z for the
+effects of the second level and y = C^{-1}z: z_j y_j' has the mean [C^{-1}]_jj. The first factor needs no signs of its own,
+since its blocks are (`mixedfx.pls.factorization`)
+
+    Z'V^{-1}Z_ii = G1_i K_i - K_i'F_i K_i,      F_i = V_i'C^{-1}V_i = E[V_i'y (V_i'z)'],     V = Lambda2'Z2'Z1.
+
+Known are the blocks D^{-1}, and what they are in F_i; and of factors with few levels (departments, years), E their
+columns, everything: with X = C^{-1}E, a solve for each, and o the columns of the others,
+
+    C^{-1} = [C_oo^{-1}, 0; 0, 0] + X (E'X)^{-1} X',     log|C| = log|C_oo| - log|E'X|,
+
+so that signs are needed for C_oo^{-1} alone, and levels that lie in one of few are no source of noise. Where T of a
+factor f of the second level is not regular, its block is S_f of S = Z2'V1^{-1}Z2 less S Lambda2 C^{-1} Lambda2'S, and gets
+signs and a solve of its own. The signs of each factor come from a seed of its own: probes are the same in every
+evaluation, in every run, and in every model that has the factor.
 
 **Log determinant.** log|M| = log|M1| + log|D| + log|A|, A = D^{-1/2} C D^{-T/2}, the last by quadrature
 (`mixedfx.linalg.conjugate_gradients`). The diagonal of A is one, so that z'A z - z'z has the mean zero and goes as a
@@ -31,6 +42,7 @@ control variate: what noise is left is of the second order in what A has beside 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from zlib import crc32
 
 import numpy as np
@@ -52,6 +64,7 @@ PROBE = 1e-4  # of solves with probes, whose own noise is far larger
 QUADRATURE = 1e-4  # of solves whose coefficients give the log determinant: quadrature has twice the digits
 MOST_STEPS = 2000
 BATCH = 16  # probes that are solved together
+FEW_EFFECTS = 64  # effects of factors with few levels, together, that are solved for one by one
 SINGLE_FROM = 1_000_000  # rows from which probes are solved in single precision: half the memory to pass over
 SEED = 2026
 
@@ -64,13 +77,33 @@ class Traces:
     ----------
     scaled, plain
         For each factor (m, k, k): the sums over its levels of Z'V^{-1}Z Lambda and of Z'V^{-1}Z, from each of m probes.
-    steps
-        Products that the solves took.
     """
 
     scaled: list[Vector]
     plain: list[Vector]
-    steps: int
+
+
+@dataclass(frozen=True)
+class Known:
+    """The part of C^{-1} that belongs to factors with few levels.
+
+    Attributes
+    ----------
+    factors
+        Which, among those of the second level.
+    columns
+        (s,) their effects.
+    X
+        (q2, s) columns of C^{-1}.
+    inverse, logdet
+        (s, s) inverse of E'X, and log|E'X|.
+    """
+
+    factors: frozenset[int]
+    columns: NDArray[np.intp]
+    X: Vector
+    inverse: Vector
+    logdet: float
 
 
 class IterativeFactorization(Factorization):
@@ -112,7 +145,6 @@ class IterativeFactorization(Factorization):
             self.D_inverse.append(batched.gram_of_lower(batched.invert_lower(lower)))
             self.logdet_blocks += 2.0 * float(np.log(lower[np.arange(k), np.arange(k)]).sum())
         self.regular = [_regular(Tf) for Tf in T]
-        self.steps = 0
 
     @property
     def second(self) -> None:  # type: ignore[override]
@@ -175,15 +207,17 @@ class IterativeFactorization(Factorization):
         x1 = c1 - _batch_product(self.M1_inverse, apply_blocks(self.T[0].T, back))
         return x1.astype(kind, copy=False), np.asarray(x2)
 
-    def _solve_second(self, b: Array, tolerance: float) -> Solved:
-        """C^{-1} b."""
+    def _solve_second(self, b: Array, tolerance: float, without: NDArray[np.bool_] | None = None) -> Solved:
+        """C^{-1} b, or the inverse of C less some rows and columns, where b is zero."""
         weights = self.weights.astype(b.dtype, copy=False)
 
         def apply(x: Array) -> Array:
-            return self._scale_second(self.incidence.schur(weights, self._scale_second(x)), True) + x
+            out = self._scale_second(self.incidence.schur(weights, self._scale_second(x)), True) + x
+            if without is not None:
+                out[without] = 0.0
+            return out
 
         found = conjugate_gradients(apply, self._precondition, b, tolerance, MOST_STEPS)
-        self.steps += found.steps
         if not found.converged:
             raise IterativeSolverError(
                 f"conjugate gradients did not come to an end in {MOST_STEPS:,} steps: the crossed factors hardly meet, "
@@ -221,7 +255,7 @@ class IterativeFactorization(Factorization):
 
     # --- products with Z'V^{-1}Z ------------------------------------------------------------------------------------
     def right_side(self, w: Pair, e: Pair) -> tuple[Pair, Pair]:
-        """w - b and Z'Z e, b = Lambda'Z'Z e; e is read where a factor is singular only."""
+        """The vectors w - b and Z'Z e, b = Lambda'Z'Z e; e is read where a factor is singular only."""
         if all(self.regular):
             return w, (np.zeros((0, 0, 0)), np.zeros((0, 0)))
         Ge = self.gram(e)
@@ -249,72 +283,137 @@ class IterativeFactorization(Factorization):
         return [b[0], *(b[1][p[0, 0] : p[-1, -1] + 1].reshape(*p.shape, -1) for p in self.incidence.positions)]
 
     # --- what is estimated by probes ---------------------------------------------------------------------------------
-    def signs(self, begin: int, end: int) -> Pair:
-        """Probes number `begin` to `end`: independent signs for all effects, (q1, k1, m) and (q2, m)."""
+    @cached_property
+    def known(self) -> Known | None:
+        """The part of C^{-1} that belongs to factors with few levels; None where there are none."""
+        sizes = [position.size for position in self.incidence.positions]
+        few, total = [], 0
+        for f in np.argsort(sizes, kind="stable"):
+            total += sizes[f]
+            if total > FEW_EFFECTS:
+                break
+            few.append(int(f))
+        if not few:
+            return None
+        columns = np.concatenate([self.incidence.positions[f].ravel() for f in sorted(few)])
+        E = np.zeros((self.incidence.size, len(columns)))
+        E[columns, np.arange(len(columns))] = 1.0
+        X = np.asarray(self._solve_second(E, EXACT).x)
+        middle = (X[columns] + X[columns].T) / 2.0
+        return Known(frozenset(few), columns, X, np.linalg.inv(middle), float(np.linalg.slogdet(middle)[1]))
+
+    def signs(self, begin: int, end: int) -> Vector:
+        """Probes number `begin` to `end`: (q2, m) independent signs, zero for factors with few levels."""
         parts, taken = [], {}
-        for group in self.problem.factors:
+        for f, group in enumerate(self.problem.factors[1:]):
             key = group.n_levels, crc32(np.ascontiguousarray(group.codes[:: len(group.codes) // 1000 + 1]).tobytes())
             taken[key] = taken.get(key, 0) + 1  # factors that name the same rows alike
-            part = np.empty((group.n_levels, group.k, end - begin))
-            for a in range(group.k):
+            part = np.zeros((group.n_levels, group.k, end - begin))
+            for a in range(0 if self.known is not None and f in self.known.factors else group.k):
                 for probe in range(begin, end):
                     rng = np.random.default_rng([SEED, key[1], taken[key], a, probe])
                     part[:, a, probe - begin] = rng.integers(0, 2, group.n_levels, dtype=np.int8) * 2.0 - 1.0
-            parts.append(part)
-        return parts[0], np.concatenate([part.reshape(-1, end - begin) for part in parts[1:]])
+            parts.append(part.reshape(-1, end - begin))
+        return np.concatenate(parts)
 
     def traces(self, begin: int, end: int) -> Traces:
         """Sums of diagonal blocks of Z'V^{-1}Z from probes number `begin` to `end`."""
+        inverse, forms = self._exact_parts()
         scaled: list[list[Vector]] = [[] for _ in self.T]
         plain: list[list[Vector]] = [[] for _ in self.T]
-        before = self.steps
         for at in range(begin, end, BATCH):
-            for f, (first, second) in enumerate(zip(*self._traces(at, min(at + BATCH, end)), strict=True)):
+            z = self.signs(at, min(at + BATCH, end))
+            for f, (first, second) in enumerate(zip(*self._by_probes(z, inverse, forms), strict=True)):
                 scaled[f].append(first)
                 plain[f].append(second)
-        return Traces([np.concatenate(s) for s in scaled], [np.concatenate(p) for p in plain], self.steps - before)
+        return Traces([np.concatenate(s) for s in scaled], [np.concatenate(p) for p in plain])
 
-    def _traces(self, begin: int, end: int) -> tuple[list[Vector], list[Vector]]:
-        z = self.signs(begin, end)
-        parts = self.by_factor(z)
-        w = self._chosen(parts, True)
-        right, Ge = self.right_side(w, self._chosen(parts, False))
-        careful = not all(self.regular)
-        if self.problem.n >= SINGLE_FROM and not careful:
-            right = right[0].astype(np.float32), right[1].astype(np.float32)
-        x = self.solve(right, None if careful else PROBE)
-        blocks = [self.M1_inverse, *self.D_inverse]
-        of_x = self.by_factor(x)
-        rows = self.marginal(w, Ge, x) if careful else []
-        scaled, plain = [], []
-        for f, T in enumerate(self.T):
-            if self.regular[f]:
-                known = np.einsum("abj,jbm->jam", blocks[f], parts[f])
-                rest = np.einsum("jam,jbm->mab", parts[f], of_x[f] - known)
-                inverse = blocks[f].sum(axis=2) + (rest + rest.transpose(0, 2, 1)) / 2.0
-                ZVZT = np.linalg.solve(T.T, len(parts[f]) * np.eye(len(T)) - inverse)
+    @cached_property
+    def _K(self) -> Vector:
+        """(q1, k1, k1) K_i = (I + T1 T1'G1_i)^{-1} = I - W_i G1_i."""
+        G = self.problem.gram1.transpose(2, 0, 1)
+        return np.eye(len(self.T[0])) - np.matmul(self.weights, G)
+
+    def _exact_parts(self) -> tuple[list[Vector], Vector]:
+        """What is known of the sums of blocks of C^{-1}, by factor, and of sum_i K_i'F_i K_i."""
+        known, inner, inverse = self.known, [], []
+        for f, (T, block) in enumerate(zip(self.T[1:], self.D_inverse, strict=True)):
+            few = known is not None and f in known.factors
+            inverse.append(np.zeros_like(T) if few else block.sum(axis=2))
+            E = np.zeros((block.shape[2], *T.shape)) if few else np.matmul(T, np.matmul(block.transpose(2, 0, 1), T.T))
+            inner.append(np.ascontiguousarray(E))
+        forms = self.incidence.forms(inner)
+        if known is not None:
+            moved = known.X @ known.inverse
+            for f, position in enumerate(self.incidence.positions):
+                inverse[f] = inverse[f] + np.einsum("jas,jbs->ab", moved[position], known.X[position])
+            up = self.incidence.up(self._scale_second(known.X)).reshape(*self._K.shape[:2], -1)
+            forms = forms + np.matmul(np.matmul(up, known.inverse), up.transpose(0, 2, 1))
+        return inverse, np.einsum("ica,icd,idb->ab", self._K, forms, self._K, optimize=True)
+
+    def _by_probes(self, z: Vector, inverse: list[Vector], forms: Vector) -> tuple[list[Vector], list[Vector]]:
+        """For each factor (m, k, k) sums of Z'V^{-1}Z Lambda and of Z'V^{-1}Z, from signs z (q2, m)."""
+        given = z.astype(np.float32) if self.problem.n >= SINGLE_FROM else z
+        known, m = self.known, z.shape[1]
+        y = np.asarray(self._solve_second(given, PROBE).x)
+        if known is not None:
+            y = y - (known.X @ (known.inverse @ y[known.columns])).astype(y.dtype, copy=False)
+            y[known.columns] = 0.0
+        rest = y - self._precondition(given)
+        T1, G1 = self.T[0], self.problem.gram1
+        left, right = (
+            np.matmul(self._K.transpose(0, 2, 1), self.incidence.up(self._scale_second(b)).reshape(-1, len(T1), m))
+            for b in (rest, given)
+        )
+        own = np.einsum("iam,ibm->mab", left, right)
+        total = np.einsum("aci,icb->ab", G1, self._K, optimize=True) - forms
+        first = total - (own + own.transpose(0, 2, 1)) / 2.0
+        scaled, plain = [first @ T1], [first]
+        for f, (T, position) in enumerate(zip(self.T[1:], self.incidence.positions, strict=True)):
+            if self.regular[f + 1]:
+                one, two = (b[position.ravel()].reshape(*position.shape, m) for b in (z, rest))
+                own = np.einsum("jam,jbm->mab", one, np.asarray(two, dtype=np.float64))
+                sums = inverse[f] + (own + own.transpose(0, 2, 1)) / 2.0
+                ZVZT = np.linalg.solve(T.T, len(position) * np.eye(len(T)) - sums)
                 ZVZ = np.linalg.solve(T.T, ZVZT.transpose(0, 2, 1))
             else:
-                ZVZ = np.einsum("jam,jbm->mab", parts[f], rows[f])
-                ZVZ = (ZVZ + ZVZ.transpose(0, 2, 1)) / 2.0
+                ZVZ = self._singular(f, z)
                 ZVZT = ZVZ @ T
             scaled.append(ZVZT)
             plain.append((ZVZ + ZVZ.transpose(0, 2, 1)) / 2.0)
         return scaled, plain
 
-    def _chosen(self, parts: list[Vector], regular: bool) -> Pair:
-        """The parts of the factors that are regular, or not, zeros elsewhere."""
-        used = [part if own is regular else np.zeros_like(part) for part, own in zip(parts, self.regular, strict=True)]
-        return used[0], np.concatenate([part.reshape(-1, part.shape[2]) for part in used[1:]])
+    def _singular(self, f: int, z: Vector) -> Vector:
+        """(m, k, k) sums of blocks of Z'V^{-1}Z of a factor of the second level whose T is not regular."""
+        position = self.incidence.positions[f]
+        own = slice(position[0, 0], position[-1, -1] + 1)
+        signs = np.zeros_like(z)
+        if self.known is not None and f in self.known.factors:
+            signs[own] = np.random.default_rng([SEED, f]).integers(0, 2, (position.size, z.shape[1])) * 2.0 - 1.0
+        else:
+            signs[own] = z[own]
+        moved = self.incidence.schur(self.weights, signs)
+        y = np.asarray(self._solve_second(-self._scale_second(moved, True), CAREFUL).x)
+        rows = (moved + self.incidence.schur(self.weights, self._scale_second(y)))[own]
+        one, two = (b.reshape(*position.shape, -1) for b in (signs[own], rows))
+        found = np.einsum("jam,jbm->mab", one, two)
+        return (found + found.transpose(0, 2, 1)) / 2.0
 
     def log_determinants(self, begin: int, end: int) -> Vector:
         """(m,) estimates of log|M| from probes number `begin` to `end`; their mean is the estimate."""
-        out = []
+        out, known = [], self.known
+        few = np.zeros(self.incidence.size, dtype=bool)
+        if known is not None:
+            few[known.columns] = True
+        exact = self.logdet_blocks - (0.0 if known is None else known.logdet)
+        for f, lower in enumerate(self.D_lower):
+            if known is not None and f in known.factors:
+                exact -= 2.0 * float(np.log(np.diagonal(lower).T).sum())
         for at in range(begin, end, BATCH):
-            z = self.signs(at, min(at + BATCH, end))[1]
-            found = self._solve_second(self._by_blocks(self.D_lower, z), QUADRATURE)
+            z = self.signs(at, min(at + BATCH, end))
+            found = self._solve_second(self._by_blocks(self.D_lower, z), QUADRATURE, few if few.any() else None)
             logs, firsts = log_quadrature(found.lengths, found.ratios)
-            out.append(self.logdet_blocks + len(z) * (logs - (firsts - 1.0)))
+            out.append(exact + int((~few).sum()) * (logs - (firsts - 1.0)))
         return np.concatenate(out)
 
 

@@ -33,7 +33,7 @@ from mixedfx.results.optimization import Optimization, Outcome, Step
 
 Vector = NDArray[np.float64]
 
-FIRST = BATCH  # probes to begin with
+FIRST, FIRST_OF_MANY = 2 * BATCH, BATCH  # probes to begin with, and where the rows are many
 MOST_PROBES = 1024
 CLOSE = 0.1  # of the Monte Carlo error asked for, how near to the zero of its score a fit comes
 MARGIN = 1.15  # times the probes that the ratio of errors asks for
@@ -58,7 +58,7 @@ def minimise_by_probes(
     """Estimate a problem that is solved by iteration, from scaled parameters `par` (r,)."""
     problem, par = pivot(problem, par, SMALL_START) or (problem, par)
     with Progress(control.progress, "lmer", control.max_evaluations, "evaluations at most") as report:
-        best = evaluate_by_probes(problem, par, FIRST)
+        best = evaluate_by_probes(problem, par, FIRST_OF_MANY if problem.n >= SINGLE_FROM else FIRST)
         state = _Search(problem, best, control.radius * max(float(np.linalg.norm(par)), 0.2), ())
         state = replace(state, steps=(_record(state, best, True),))
         while True:
@@ -99,7 +99,7 @@ def with_errors(
     at = best.factorization
     assert isinstance(at, IterativeFactorization)
     errors, standard_errors = sd_errors(problem, best)
-    logs = at.log_determinants(0, max(best.probes, FIRST if problem.n >= SINGLE_FROM else 2 * FIRST))
+    logs = at.log_determinants(0, best.probes)
     spread = float(logs.std(ddof=1) / np.sqrt(len(logs)))
     found = MonteCarlo(best.probes, *_names(problem, design), errors, standard_errors, spread)
     return with_criterion(best, logs), found

@@ -9,7 +9,6 @@ import pytest
 import mixedfx as mx
 from mixedfx.errors import (
     IterativeSolverError,
-    MemoryForecastError,
     MonteCarloError,
     OptionError,
     SingularFitWarning,
