@@ -92,15 +92,18 @@ class Known:
     factors
         Which, among those of the second level.
     columns
-        (s,) their effects.
-    X
-        (q2, s) columns of C^{-1}.
-    inverse, logdet
-        (s, s) inverse of E'X, and log|E'X|.
+        Their effects.
+    E, X
+        (q2, s) directions, the effects `columns` and the sums of the other factors, and X = C^{-1}E.
+    inverse
+        (s, s) inverse of E'X.
+    logdet
+        Log|E'X| of the `columns` alone.
     """
 
     factors: frozenset[int]
     columns: NDArray[np.intp]
+    E: Vector
     X: Vector
     inverse: Vector
     logdet: float
@@ -284,8 +287,8 @@ class IterativeFactorization(Factorization):
 
     # --- what is estimated by probes ---------------------------------------------------------------------------------
     @cached_property
-    def known(self) -> Known | None:
-        """The part of C^{-1} that belongs to factors with few levels; None where there are none."""
+    def known(self) -> Known:
+        """The part of C^{-1} that belongs to factors with few levels, and to the sums of the effects of the others."""
         sizes = [position.size for position in self.incidence.positions]
         few, total = [], 0
         for f in np.argsort(sizes, kind="stable"):
@@ -293,14 +296,18 @@ class IterativeFactorization(Factorization):
             if total > FEW_EFFECTS:
                 break
             few.append(int(f))
-        if not few:
-            return None
-        columns = np.concatenate([self.incidence.positions[f].ravel() for f in sorted(few)])
-        E = np.zeros((self.incidence.size, len(columns)))
+        positions = self.incidence.positions
+        columns = np.concatenate([np.zeros(0, dtype=np.intp), *(positions[f].ravel() for f in sorted(few))])
+        constants = [positions[f][:, a] for f in range(len(sizes)) if f not in few for a in range(len(self.T[f + 1]))]
+        E = np.zeros((self.incidence.size, len(columns) + len(constants)))
         E[columns, np.arange(len(columns))] = 1.0
+        for m, own in enumerate(constants):
+            E[own, len(columns) + m] = 1.0
         X = np.asarray(self._solve_second(E, EXACT).x)
-        middle = (X[columns] + X[columns].T) / 2.0
-        return Known(frozenset(few), columns, X, np.linalg.inv(middle), float(np.linalg.slogdet(middle)[1]))
+        middle = E.T @ X
+        middle = (middle + middle.T) / 2.0
+        alone = middle[: len(columns), : len(columns)]
+        return Known(frozenset(few), columns, E, X, np.linalg.inv(middle), float(np.linalg.slogdet(alone)[1]))
 
     def signs(self, begin: int, end: int) -> Vector:
         """Probes number `begin` to `end`: (q2, m) independent signs, zero for factors with few levels."""
@@ -309,7 +316,7 @@ class IterativeFactorization(Factorization):
             key = group.n_levels, crc32(np.ascontiguousarray(group.codes[:: len(group.codes) // 1000 + 1]).tobytes())
             taken[key] = taken.get(key, 0) + 1  # factors that name the same rows alike
             part = np.zeros((group.n_levels, group.k, end - begin))
-            for a in range(0 if self.known is not None and f in self.known.factors else group.k):
+            for a in range(0 if f in self.known.factors else group.k):
                 for probe in range(begin, end):
                     rng = np.random.default_rng([SEED, key[1], taken[key], a, probe])
                     part[:, a, probe - begin] = rng.integers(0, 2, group.n_levels, dtype=np.int8) * 2.0 - 1.0
@@ -338,17 +345,16 @@ class IterativeFactorization(Factorization):
         """What is known of the sums of blocks of C^{-1}, by factor, and of sum_i K_i'F_i K_i."""
         known, inner, inverse = self.known, [], []
         for f, (T, block) in enumerate(zip(self.T[1:], self.D_inverse, strict=True)):
-            few = known is not None and f in known.factors
+            few = f in known.factors
             inverse.append(np.zeros_like(T) if few else block.sum(axis=2))
             E = np.zeros((block.shape[2], *T.shape)) if few else np.matmul(T, np.matmul(block.transpose(2, 0, 1), T.T))
             inner.append(np.ascontiguousarray(E))
         forms = self.incidence.forms(inner)
-        if known is not None:
-            moved = known.X @ known.inverse
-            for f, position in enumerate(self.incidence.positions):
-                inverse[f] = inverse[f] + np.einsum("jas,jbs->ab", moved[position], known.X[position])
-            up = self.incidence.up(self._scale_second(known.X)).reshape(*self._K.shape[:2], -1)
-            forms = forms + np.matmul(np.matmul(up, known.inverse), up.transpose(0, 2, 1))
+        moved = known.X @ known.inverse
+        for f, position in enumerate(self.incidence.positions):
+            inverse[f] = inverse[f] + np.einsum("jas,jbs->ab", moved[position], known.X[position])
+        up = self.incidence.up(self._scale_second(known.X)).reshape(*self._K.shape[:2], -1)
+        forms = forms + np.matmul(np.matmul(up, known.inverse), up.transpose(0, 2, 1))
         return inverse, np.einsum("ica,icd,idb->ab", self._K, forms, self._K, optimize=True)
 
     def _by_probes(self, z: Vector, inverse: list[Vector], forms: Vector) -> tuple[list[Vector], list[Vector]]:
@@ -356,9 +362,7 @@ class IterativeFactorization(Factorization):
         given = z.astype(np.float32) if self.problem.n >= SINGLE_FROM else z
         known, m = self.known, z.shape[1]
         y = np.asarray(self._solve_second(given, PROBE).x)
-        if known is not None:
-            y = y - (known.X @ (known.inverse @ y[known.columns])).astype(y.dtype, copy=False)
-            y[known.columns] = 0.0
+        y = y - (known.X @ (known.inverse @ (known.E.T @ y))).astype(y.dtype, copy=False)
         rest = y - self._precondition(given)
         T1, G1 = self.T[0], self.problem.gram1
         left, right = (
@@ -388,7 +392,7 @@ class IterativeFactorization(Factorization):
         position = self.incidence.positions[f]
         own = slice(position[0, 0], position[-1, -1] + 1)
         signs = np.zeros_like(z)
-        if self.known is not None and f in self.known.factors:
+        if f in self.known.factors:
             signs[own] = np.random.default_rng([SEED, f]).integers(0, 2, (position.size, z.shape[1])) * 2.0 - 1.0
         else:
             signs[own] = z[own]
@@ -403,11 +407,10 @@ class IterativeFactorization(Factorization):
         """(m,) estimates of log|M| from probes number `begin` to `end`; their mean is the estimate."""
         out, known = [], self.known
         few = np.zeros(self.incidence.size, dtype=bool)
-        if known is not None:
-            few[known.columns] = True
-        exact = self.logdet_blocks - (0.0 if known is None else known.logdet)
+        few[known.columns] = True
+        exact = self.logdet_blocks - known.logdet
         for f, lower in enumerate(self.D_lower):
-            if known is not None and f in known.factors:
+            if f in known.factors:
                 exact -= 2.0 * float(np.log(np.diagonal(lower).T).sum())
         for at in range(begin, end, BATCH):
             z = self.signs(at, min(at + BATCH, end))

@@ -194,9 +194,11 @@ def standard_deviations(problem: Problem, par: Vector) -> Vector:
 def sd_errors(problem: Problem, at: StochasticEvaluation) -> tuple[Vector, Vector]:
     """Monte Carlo error and standard error of each standard deviation, the residual one last (none where it is known).
 
-    By the delta method: the residual variance moves with theta by the derivative of y'Py / nu.
+    By the delta method: the residual variance moves with theta by the derivative of y'Py / nu. What the search left of
+    the last step is part of the error.
     """
     assert at.information is not None
+    assert at.gradient is not None
     par, sigma = at.par, float(np.sqrt(at.sigma2))
     steps = DIFFERENCE * np.maximum(1.0, np.abs(par))
     relative = standard_deviations(problem, par)
@@ -216,7 +218,8 @@ def sd_errors(problem: Problem, at: StochasticEvaluation) -> tuple[Vector, Vecto
     root = J @ vectors[:, good]
     inverse = root / values[good]
     noise = vectors[:, good].T @ at.noise @ vectors[:, good]
-    errors = np.sqrt(np.clip(np.einsum("sa,ab,sb->s", inverse, noise, inverse), 0.0, None))
+    left = inverse @ (vectors[:, good].T @ at.gradient)
+    errors = np.sqrt(np.clip(np.einsum("sa,ab,sb->s", inverse, noise, inverse), 0.0, None) + left**2)
     variances = 2.0 * (root * inverse).sum(axis=1)
     shares = np.append(relative, 1.0)[: len(J)] ** 2
     standard_errors = np.sqrt(np.where(shares > 0.0, variances + shares * own, 0.0))
