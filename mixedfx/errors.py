@@ -85,6 +85,14 @@ class MemoryForecastError(ModelError):
     """The factorisation would need more memory than is free; the message holds the forecast."""
 
 
+class IterativeSolverError(ModelError):
+    """A question that needs the factor of all crossed effects, asked of a fit without one, or a solve without end."""
+
+
+class MonteCarloError(ModelError):
+    """Likelihoods that are known less exactly than their comparison needs."""
+
+
 class ImportanceError(ModelError):
     """Importance weights that cannot be trusted, or are forecast to be such: another engine has to draw."""
 
@@ -215,6 +223,10 @@ class NoZeroInflationWarning(MixedfxWarning):
 
 class BoundaryTestWarning(MixedfxWarning):
     """A likelihood-ratio test of a parameter at the end of its range, whose chi-square p value is too large."""
+
+
+class MonteCarloWarning(MixedfxWarning):
+    """The Monte Carlo error of an estimate is larger than was asked for."""
 
 
 class QuadratureWarning(MixedfxWarning):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.errors import OptionError, check_count
+from mixedfx.errors import OptionError, check_count, check_option
 from mixedfx.progress import Asked, check_progress
 
 
@@ -36,6 +36,8 @@ class Control:
     algorithm: str | None = None
     inits: str | None = None
     centred: bool | Collection[str] | None = None
+    solver: str | None = None
+    monte_carlo: float | None = None
 
 
 def control(
@@ -55,6 +57,8 @@ def control(
     algorithm: str | None = None,
     inits: str | None = None,
     centred: bool | Collection[str] | None = None,
+    solver: str | None = None,
+    monte_carlo: float | None = None,
 ) -> Control:
     """Options for ``control=`` of `mixedfx.lmer`, `mixedfx.glmer` and `mixedfx.bayes`; a mapping serves as well.
 
@@ -103,6 +107,14 @@ def control(
         ``"random"``, or ``"pathfinder"`` (stanli, cmdstan).
     centred
         True, or names of grouping factors, whose effects are parameters themselves (stanli, cmdstan).
+    solver
+        How crossed terms are solved for (lmer). ``"direct"``: by a Cholesky factor, exactly. ``"iterative"``: by
+        conjugate gradients and probes, in memory that grows with the rows and levels only, with a Monte Carlo error that
+        the fit knows (``fit.monte_carlo``). ``"auto"``, the default: direct unless its factor would not fit in the
+        memory that is free, or would take minutes where iteration takes seconds.
+    monte_carlo
+        Largest Monte Carlo error of a standard deviation as a share of its standard error, 0.02 by default; the
+        iterative solver adds probes until it is met (lmer).
 
     Raises
     ------
@@ -121,7 +133,8 @@ def control(
     >>> posterior.sampling.method
     'nuts'
     """
-    for name, value in (("tolerance", tolerance), ("radius", radius), ("k_hat", k_hat)):
+    numbers = {"tolerance": tolerance, "radius": radius, "k_hat": k_hat, "monte_carlo": monte_carlo}
+    for name, value in numbers.items():
         if value is not None and not (_is_number(value) and 0 < value < np.inf):
             raise OptionError(f"{name}={value!r} is no positive number", hint=f"Leave {name} out for the default.")
     counts = {"max_evaluations": max_evaluations, "threads": threads, "cores": cores, "proposals": proposals}
@@ -134,6 +147,8 @@ def control(
             f"adapt_delta={adapt_delta!r} is not between 0 and 1",
             hint="Use a number such as 0.8 (the default) or, after divergent transitions, 0.95.",
         )
+    if solver is not None:
+        check_option("solver", solver, ("auto", "direct", "iterative"))
     check_progress(progress)
     if start is not None:
         values = np.asarray(start, dtype=np.float64)
@@ -142,7 +157,7 @@ def control(
         start = tuple(map(float, values))
     return Control(
         tolerance, max_evaluations, radius, start, threads, progress, cores, proposals, k_hat, max_coordinates,
-        adapt_delta, max_treedepth, algorithm, inits, centred,
+        adapt_delta, max_treedepth, algorithm, inits, centred, solver, monte_carlo,
     )  # fmt: skip
 
 

@@ -42,8 +42,9 @@ rotation U, and with it this df, would depend on how the rows of L are written; 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import DegreesOfFreedomWarning, IgnoredGroupsWarning
 from mixedfx.inference.canonical_contrasts import contrast_metric, independent_contrasts
-from mixedfx.inference.covariance_derivatives import products, theta_directions
+from mixedfx.inference.covariance_derivatives import Products, products, theta_directions
 from mixedfx.inference.ignored_groups import IgnoredGroups, ignored_groups
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.problem import Problem
@@ -189,7 +190,13 @@ def satterthwaite(problem: Problem, par: Vector, design: Design | None = None) -
         Where the criterion does not bend upwards in some direction of theta.
     """
     at = settled(problem, evaluate(problem, par))
-    found = products(problem, at)
+    return assembled(problem, at, products(problem, at), partial(second_derivatives, problem, at), design)
+
+
+def assembled(
+    problem: Problem, at: Evaluation, found: Products, bent: Callable[[NDArray[np.intp]], Vector], design: Design | None
+) -> Satterthwaite:
+    """Pieces of Satterthwaite's method from products at the estimate and second derivatives of chosen parameters."""
     dvcov, dresidual = theta_directions(problem, at, found)
     vcov = at.sigma2 * (found.unrotate @ found.S_inverse @ found.unrotate.T)
     nu = np.inf
@@ -197,7 +204,8 @@ def satterthwaite(problem: Problem, par: Vector, design: Design | None = None) -
         nu = float(problem.dof)
         dvcov = dvcov + (dresidual / (nu * at.sigma2))[:, None, None] * vcov
     active = informed(at)
-    if rounding(at) > LOST:
+    lost = rounding(at)
+    if lost > LOST:
         warnings.warn(
             "groups differ so much more than repeats within them that the criterion's second derivatives are lost in "
             "rounding; Satterthwaite's degrees of freedom may be wrong",
@@ -207,11 +215,11 @@ def satterthwaite(problem: Problem, par: Vector, design: Design | None = None) -
     ignored = ignored_groups(problem, at, found)
     if not active.any():
         return Satterthwaite(vcov, np.zeros((0, *vcov.shape)), nu, design, ignored)
-    H = second_derivatives(problem, at, np.flatnonzero(active))
+    H = bent(np.flatnonzero(active))
     # what is well informed in units of its standard error, what is not in its own
     scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(H)), parameter_units(at)[active] ** -2.0))
     values, vectors = np.linalg.eigh(H * np.outer(scale, scale))
-    good = values > max(FLAT, rounding(at) ** (2 / 3)) * max(1.0, values[-1])
+    good = values > max(FLAT, lost ** (2 / 3)) * max(1.0, values[-1])
     if not good.all():
         warnings.warn(
             f"the criterion does not bend upwards in {int((~good).sum())} direction(s) of theta; Satterthwaite's "
@@ -285,7 +293,7 @@ def rounding(at: Evaluation) -> float:
     T, problem = at.factorization.T, at.factorization.problem
     largest = [float(np.max(np.diagonal(problem.gram1), initial=0.0))]
     if problem.coupling is not None:
-        largest += [float(problem.coupling.gram.diagonal().max(initial=0.0))] * (len(T) - 1)
+        largest += [problem.coupling.largest] * (len(T) - 1)
     grown = [float(np.linalg.norm(factor, 2)) ** 2 * most for factor, most in zip(T, largest, strict=True)]
     return float(np.finfo(np.float64).eps) * (1.0 + max(grown))
 

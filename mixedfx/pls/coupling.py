@@ -30,6 +30,8 @@ DENSE_COST = 4e-11  # seconds for each cubed dimension, LAPACK (measured, one co
 TWIN_LIMIT = 3e7  # multiplications up to which one NumPy product beats loading the compiled kernels
 TWIN_SHARE = 0.3  # share of filled entries of the coupling above which a matrix product beats the loops over them
 FACTORS_HELD = 3.5  # times the memory of the factor that a fit takes
+FORGOTTEN_FROM = 1_500  # dense columns from which a fit lets go of one factor before it makes the next
+CORNERS_HELD = 2.1  # times the memory of the factor then: the factor and its inverse
 PAIR_COST = 50.0  # multiplications of a matrix product that one pair of entries is worth
 BYTES_OF_PAIR = 72.0  # that a pair of entries takes, with what is summed over it (measured)
 FEW_PAIRS = 200_000.0  # pairs of entries up to which NumPy's sums over them are not worth compiling loops
@@ -133,6 +135,11 @@ class Coupling:
             return None
         cross = self.cross.toarray()
         return cross, np.ascontiguousarray(cross.T), self.gram.toarray()
+
+    @property
+    def largest(self) -> float:
+        """Largest diagonal entry of Z2'Z2."""
+        return float(self.gram.diagonal().max(initial=0.0))
 
     @cached_property
     def _transposed(self) -> sparse.csc_array:
@@ -395,7 +402,7 @@ def check_memory(layout: Layout, pairs: float = 0.0) -> None:
     """Refuse a model whose fit does not fit in the memory that is free.
 
     A fit holds the factor of the best point and that of the one it tries, and works on a third; half a one is for the
-    rest. The `pairs` of entries of a level come on top, with the sums over them.
+    rest. Of large ones it holds one, and its inverse. The `pairs` of entries of a level come on top, with the sums over them.
 
     Raises
     ------
@@ -405,7 +412,8 @@ def check_memory(layout: Layout, pairs: float = 0.0) -> None:
     import psutil
 
     available = psutil.virtual_memory().available / 2**20
-    needed = FACTORS_HELD * layout.megabytes + BYTES_OF_PAIR * pairs / 2**20
+    held = CORNERS_HELD if len(layout.permutation) - layout.split >= FORGOTTEN_FROM else FACTORS_HELD
+    needed = held * layout.megabytes + BYTES_OF_PAIR * pairs / 2**20
     if needed > 0.9 * available:
         tail = len(layout.permutation) - layout.split
         raise MemoryForecastError(

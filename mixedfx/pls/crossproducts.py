@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,6 @@ from scipy import linalg, sparse
 from mixedfx.design.design import Design
 from mixedfx.design.precision import Independent, RowPrecision
 from mixedfx.linalg import triangular
-from mixedfx.pls.coupling import SecondProducts
 from mixedfx.pls.factors import GroupFactor
 
 Vector = NDArray[np.float64]
@@ -32,6 +32,14 @@ SPARSE_FROM = 10_000  # rows from which one sparse product beats a count for eac
 ONE_PASS_FROM = 100_000  # rows from which the compiled pass, a second to compile once for all, is worth having
 ONE_PASS_COLUMNS = 16  # columns up to which its plain loops beat blocked matrix products
 WELL_CONDITIONED = 1e-2  # smallest diagonal entry of the scaled R from which its inverse may be formed
+
+
+class Second(Protocol):
+    """What takes in the products of the factors that are not eliminated first."""
+
+    def add(self, rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector, precision: RowPrecision) -> None:
+        """Take in some rows: levels of the first factor (m,), z (m, k) and W (m, p + 1) times the root of precision."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -106,15 +114,14 @@ class Accumulator:
     by_level
         (q, k, p + 1 + k) z'[W, z] of each level of the first factor.
     second
-        Products of the other factors; None where there is one.
+        What takes in the products of the other factors; None where there is one factor.
     """
 
-    def __init__(self, fixed: Fixed, factors: tuple[GroupFactor, ...]) -> None:
-        self.fixed, self.first = fixed, factors[0]
+    def __init__(self, fixed: Fixed, factors: tuple[GroupFactor, ...], second: Second | None) -> None:
+        self.fixed, self.first, self.second = fixed, factors[0], second
         p, first = len(fixed.R), factors[0]
         self.ww = np.zeros((p + 1, p + 1))
         self.by_level = np.zeros((first.n_levels, first.k, p + 1 + first.k))
-        self.second = SecondProducts(first, factors[1:], p + 1) if len(factors) > 1 else None
 
     def add(self, chunk: Chunk, compiled: bool) -> None:
         """Take in some rows, by the compiled pass where that is asked for and possible."""
@@ -147,9 +154,11 @@ class Accumulator:
         return W
 
 
-def accumulated(design: Design, factors: tuple[GroupFactor, ...], size: int | None = None) -> Accumulator:
+def accumulated(
+    design: Design, factors: tuple[GroupFactor, ...], second: Second | None, size: int | None = None
+) -> Accumulator:  # fmt: skip
     """Both passes over the rows of a design."""
-    found = Accumulator(fixed_part(design, size), factors)
+    found = Accumulator(fixed_part(design, size), factors, second)
     compiled = len(design.y) >= ONE_PASS_FROM
     for chunk in chunks(design, size):
         found.add(chunk, compiled)

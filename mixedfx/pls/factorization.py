@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.linalg import batched
-from mixedfx.pls.coupling import Coupling
+from mixedfx.pls.coupling import FORGOTTEN_FROM, Coupling
 from mixedfx.pls.problem import Problem
 from mixedfx.pls.second_level import SecondLevel, apply_blocks, second_scaled
 
@@ -59,6 +59,7 @@ class Factorization:
         self.M1_inverse = batched.gram_of_lower(self.L1_inverse)
         self.logdet = 2.0 * float(np.log(self.L1[np.arange(k1), np.arange(k1)]).sum())
         self.second: SecondLevel | None = None
+        self.forgotten = False
         if problem.coupling is not None:
             weights = np.ascontiguousarray(batched.sandwich(T[0].T, self.M1_inverse).transpose(2, 0, 1))
             self.second = SecondLevel(problem.coupling, T[1:], weights)
@@ -68,6 +69,12 @@ class Factorization:
         """Forget the inverse; it is formed again if asked for."""
         if self.second is not None:
             self.second.release()
+
+    def forget(self) -> None:
+        """Let a large factor go, before another is made; `T` stays, and all of it can be made again."""
+        if self.second is not None and len(self.second.tail) >= FORGOTTEN_FROM:
+            self.second = None
+            self.forgotten = True
 
     # --- products with Lambda and with Z'Z -------------------------------------------------------------------------
     def scale(self, b: Pair) -> Pair:

@@ -26,14 +26,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.linalg import triangular
-from mixedfx.pls.coupling import Coupling, couple
+from mixedfx.pls.coupling import Coupling, SecondProducts, couple
 from mixedfx.pls.crossproducts import accumulated
 from mixedfx.pls.factors import Block, GroupFactor, group_factors
 
@@ -90,6 +90,8 @@ class Problem:
     sigma: float | None
     n_parameters: int
     frames: Mapping[int, Vector] = field(default_factory=dict)
+    iterative: ClassVar[bool] = False
+    """Whether it is solved by iteration; see `mixedfx.pls.iterative_problem`."""
 
     @property
     def p(self) -> int:
@@ -297,12 +299,14 @@ def build_problem(design: Design, REML: bool = True) -> Problem:
         If the factor of the second level would not fit in the memory that is free.
     """
     factors = group_factors(design)
-    found = accumulated(design, factors)
-    R, p = found.fixed.R, len(found.fixed.R)
+    p = design.X.shape[1]
+    second = SecondProducts(factors[0], factors[1:], p + 1) if len(factors) > 1 else None
+    found = accumulated(design, factors, second)
+    R = found.fixed.R
     shift = triangular.solve(R, found.fixed.gamma)
     gram1 = np.ascontiguousarray(found.by_level[:, :, p + 1 :].transpose(1, 2, 0))
     zw1 = found.by_level[:, :, : p + 1].copy()
-    coupling, zw2 = (None, np.zeros((0, p + 1))) if found.second is None else couple(found.second)
+    coupling, zw2 = (None, np.zeros((0, p + 1))) if second is None else couple(second)
     return Problem(
         factors, gram1, coupling, zw1, zw2, found.ww, R, shift, len(design.y),
         design.precision.log_determinant, REML, design.sigma,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import OptionError, RefittedWarning, outside
 from mixedfx.inference.nesting import same_span
+from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.random_tests import null_block
 from mixedfx.reml.solution import maximum_likelihood
 from mixedfx.reml.state import LmerState
@@ -35,6 +36,10 @@ def criteria(fits: Sequence[LmerState], refit: bool) -> list[float]:
         raise OptionError(
             "REML criteria of models with different fixed parts cannot be compared", hint="Leave refit=True."
         )
+    if any(not isinstance(s, LeastSquares) and s.monte_carlo is not None for s in solutions):
+        from mixedfx.reml.iterative_comparison import common_criteria
+
+        return common_criteria(solutions, [fit.formula for fit in fits])
     return [solution.criterion for solution in solutions]
 
 

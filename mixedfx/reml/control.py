@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from mixedfx.options import Control, known_options
 from mixedfx.progress import Asked
 
 TOLERANCE = 1e-9  # predicted decrease of the criterion, in units of deviance, at which a point is a minimum
 MAX_EVALUATIONS = 200
+MONTE_CARLO = 0.02  # largest Monte Carlo error of a standard deviation, as a share of its standard error
 START_RADIUS = 0.25  # first radius of trust, relative to the length of the starting parameters (or one)
 
 
@@ -27,6 +28,8 @@ class OptimiserControl:
     start: tuple[float, ...] | None = None
     threads: int | None = None
     progress: Asked = False
+    solver: Literal["auto", "direct", "iterative"] = "auto"
+    monte_carlo: float = MONTE_CARLO
 
 
 def read_control(given: Control | Mapping[str, Any] | None) -> OptimiserControl:

@@ -28,7 +28,7 @@ from mixedfx.design.estimable import Null
 from mixedfx.design.functional import Functional
 from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_weights, weights_columns
-from mixedfx.errors import OptionError, check_option
+from mixedfx.errors import IterativeSolverError, OptionError, check_option
 from mixedfx.inference.normal_estimate import JointUncertainty, new_level_root
 from mixedfx.inference.profile import quantile
 from mixedfx.inference.row_variances import row_variances
@@ -89,6 +89,14 @@ def predict_table(
     """Estimate, se, lower and upper for each row; see `LmerFit.predict`."""
     design, solution = known.design, known.solution
     asked, z = check_sources(uncertainty, interval, level)
+    if known.iterative:
+        if uncertainty is not None and "theta" in asked:
+            raise IterativeSolverError(
+                "the uncertainty of theta is averaged over fits at other theta, each by the factor that an iterative fit "
+                "does without",
+                hint='Leave \'theta\' out of uncertainty=, or fit with control={"solver": "direct"}.',
+            )
+        asked -= {"theta"}
     labels = row_labels(newdata)
     if newdata is not None:
         newdata = design.spec.fetch(newdata, also=weights_columns(design, weights))

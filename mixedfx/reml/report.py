@@ -74,7 +74,8 @@ def summary(fit: LmerState, ddf: Ddf | None, vcov: Vcov | None) -> SummaryConten
     kind, of_model = find_ddf(ddf, unknown=True), vcov is None
     exact = isinstance(solution, LeastSquares) and of_model and kind.of_contrasts is not None
     tests = basis_of_tests("residual" if exact else ddf, vcov)
-    if of_model and ddf not in fit.uncertain.references and not isinstance(solution, LeastSquares):
+    engine = "" if isinstance(solution, LeastSquares) or solution.monte_carlo is None else solution.monte_carlo.words
+    if of_model and ddf not in fit.uncertain.references and not isinstance(solution, LeastSquares) and not engine:
         seconds = kind.forecast(solution.problem)
         if seconds > SUMMARY_SECONDS:
             tests = f"left out: by the sizes of the model {kind.words}'s df take about {seconds:.0f} s; "
@@ -109,6 +110,7 @@ def summary(fit: LmerState, ddf: Ddf | None, vcov: Vcov | None) -> SummaryConten
         tests=tests,
         linear=linear,
         response=response,
+        engine=engine,
     )
 
 

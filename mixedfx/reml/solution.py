@@ -5,15 +5,16 @@ Whatever refits a model (deletion of terms, bootstrap, comparison of fits) asks 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mixedfx.design.design import Design
-from mixedfx.pls.problem import build_problem
 from mixedfx.reml.control import OptimiserControl
 from mixedfx.reml.dispersion import solve_dispersion
 from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.refit import SNAP
-from mixedfx.reml.solve import RemlSolution, solve, solve_problem
+from mixedfx.reml.solve import RemlSolution, chosen_problem, solve, solve_problem
 from mixedfx.reml.trust_region import DEFAULT
 
 Solution = RemlSolution | LeastSquares
@@ -51,8 +52,9 @@ def maximum_likelihood(design: Design, start: Solution) -> Solution:
     """Fit `design` by maximum likelihood, from the parameters of another fit of it where they are known."""
     if design.dispersion is not None or not design.random:
         return solve_design(design, REML=False)
-    problem = build_problem(design, REML=False)
     if isinstance(start, LeastSquares):
-        return solve_problem(design, problem)
+        return solve_problem(design, chosen_problem(design, REML=False))
+    control = replace(DEFAULT, solver="iterative" if start.problem.iterative else "direct")
+    problem = chosen_problem(design, False, control)
     par = problem.parameters(start.theta)
-    return solve_problem(design, problem, None if problem.on_boundary(par, SNAP) else par)
+    return solve_problem(design, problem, None if problem.on_boundary(par, SNAP) else par, control)

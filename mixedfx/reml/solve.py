@@ -16,8 +16,10 @@ from mixedfx.pls.problem import Problem, build_problem
 from mixedfx.reml.control import OptimiserControl
 from mixedfx.reml.starting import moment_start
 from mixedfx.reml.trust_region import DEFAULT, minimise
+from mixedfx.results.monte_carlo import MonteCarlo
 from mixedfx.results.optimization import Optimization
 
+LARGE = 5_000  # columns of the second level from which the solver is thought about: 200 MB of a dense factor
 NOTHING_LEFT = 1e-26  # residual sum of squares of the fixed part, relative to y'y, that is rounding
 
 Vector = NDArray[np.float64]
@@ -54,6 +56,8 @@ class RemlSolution:
         Covariances and draws of (beta, u).
     problem
         The cross-products; a refit needs nothing else.
+    monte_carlo
+        The errors of probes, of a solution by iteration; None of an exact one.
     """
 
     criterion: float
@@ -68,6 +72,7 @@ class RemlSolution:
     dof: int
     joint: Joint
     problem: Problem
+    monte_carlo: MonteCarlo | None = None
 
     @cached_property
     def par(self) -> Vector:
@@ -101,7 +106,7 @@ def solve(
     OptionError
         A starting theta of another length.
     """
-    problem = build_problem(design, REML)
+    problem = chosen_problem(design, REML, control)
     if start is None and control.start is not None:
         start = np.array(control.start)
     if start is not None and len(start) != problem.n_parameters:
@@ -110,6 +115,36 @@ def solve(
             hint="Give fit.theta of a fit of the same random part.",
         )
     return solve_problem(design, problem, None if start is None else problem.parameters(start), control)
+
+
+def chosen_problem(design: Design, REML: bool, control: OptimiserControl = DEFAULT) -> Problem:
+    """Cross-products of a design for the solver that `control` names.
+
+    Raises
+    ------
+    MemoryForecastError
+        If neither fits in the memory that is free.
+    IterativeSolverError
+        A model that the iterative solver, asked for, does not take.
+    """
+    iterative = control.solver == "iterative"
+    if not iterative and second_level_columns(design) >= LARGE:
+        from mixedfx.pls.choice import choose
+
+        iterative = choose(design, control.solver)
+    if iterative:
+        from mixedfx.pls.iterative_problem import build_iterative
+
+        return build_iterative(design, REML)
+    return build_problem(design, REML)
+
+
+def second_level_columns(design: Design) -> int:
+    """Random effects outside the largest grouping factor."""
+    sizes: dict[str, int] = {}
+    for term in design.random:
+        sizes[term.label] = sizes.get(term.label, 0) + term.n_levels * term.n_columns
+    return sum(sizes.values()) - max(sizes.values(), default=0)
 
 
 def solve_problem(
@@ -127,8 +162,17 @@ def solve_problem(
             "the fixed part reproduces the response exactly, so there is no variance to estimate",
             hint="Look for a column of the fixed part that was computed from the response.",
         )
+    noise, kind = None, Joint
     try:
-        evaluation, optimization = minimise(problem, moment_start(problem) if start is None else start, control)
+        if problem.iterative:
+            from mixedfx.pls.iterative_joint import IterativeJoint
+            from mixedfx.reml.iterative import minimise_by_probes
+
+            kind = IterativeJoint
+            par = moment_start(problem) if start is None else start
+            evaluation, optimization, noise = minimise_by_probes(problem, par, control, design)
+        else:
+            evaluation, optimization = minimise(problem, moment_start(problem) if start is None else start, control)
     except np.linalg.LinAlgError as error:
         where = "" if start is None else f" from start={np.round(start, 6).tolist()}"
         raise ModelError(
@@ -138,8 +182,8 @@ def solve_problem(
         ) from error
     theta = problem.natural_theta(evaluation.factorization.T)
     factors = tuple(factors_of(design, theta))
-    joint = Joint(design, problem, evaluation)
+    joint = kind(design, problem, evaluation)
     return RemlSolution(
         evaluation.criterion, joint.sigma, joint.beta, joint.u, factors, theta, joint.vcov,
-        optimization, problem.REML, problem.dof, joint, problem,
+        optimization, problem.REML, problem.dof, joint, problem, noise,
     )  # fmt: skip

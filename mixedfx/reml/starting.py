@@ -32,12 +32,13 @@ RANGE = (0.05, 20.0)  # relative standard deviations outside this range are not 
 WARM = 0.1  # relative standard deviation from which a variance that another fit put at zero starts
 INSIDE = 0.05  # smallest eigenvalue of correlations that are taken as they are
 WITHIN = 0.5  # the one to which correlations nearer the boundary, or beyond it, are drawn in
+START_PROBES = 8  # with which products across factors are estimated where they are not formed
 SPANNED = 1e-10  # share of |Z'Z|^2 that the projection on X leaves, below which a column counts as within its span
 
 
 def moment_start(problem: Problem) -> Vector:
     """(r,) parameters: relative standard deviations and correlations from moments."""
-    B, h, squares, cross_with_b, traces = _products(problem)
+    B, h, squares, cross_with_b, traces = (_estimated if problem.iterative else _products)(problem)
     count = len(B)
     p = problem.p
     A = np.empty((count + 1, count + 1))
@@ -87,6 +88,8 @@ def _own_blocks(problem: Problem, f: int, block: Block) -> Vector:
     if f == 0:
         return problem.gram1[block.columns, block.columns]
     assert problem.coupling is not None
+    if problem.iterative:
+        return _gram_blocks(problem)[f - 1][:, block.columns, block.columns].transpose(1, 2, 0)
     position = problem.coupling.positions[f - 1][:, block.columns]
     k = position.shape[1]
     gram = problem.coupling.gram
@@ -172,6 +175,52 @@ def _products(
                 put(a, k1 + m, by_row[a, m], float((up[:, a] * B[a]).sum()))
             for l in range(m + 1):  # noqa: E741
                 put(k1 + m, k1 + l, by_pair[m, l], float((across[columns[l]] * B[k1 + l]).sum()))
+    return B, h, squares, cross_with_b, traces
+
+
+def _gram_blocks(problem: Problem) -> list[Vector]:
+    """For each factor of the second level the (q, k, k) diagonal blocks of Z'Z, of a problem solved by iteration."""
+    from mixedfx.pls.incidence import Incidence
+
+    assert isinstance(problem.coupling, Incidence)
+    return problem.coupling.diagonal_blocks(np.zeros((0, problem.factors[0].k, problem.factors[0].k)))
+
+
+def _estimated(problem: Problem) -> tuple[list[Vector], list[Vector], Vector, Vector, Vector]:
+    """What `_products` gives where Z1'Z2 and Z2'Z2 are not formed: squares across factors by a few probes."""
+    coupling, p = problem.coupling, problem.p
+    assert coupling is not None
+    of_factor = [problem.zw1, *(problem.zw2[position] for position in coupling.positions)]
+    blocks = [problem.gram1.transpose(2, 0, 1), *_gram_blocks(problem)]
+    owner = [(f, a) for f, part in enumerate(of_factor) for a in range(part.shape[1])]
+    B = [of_factor[f][:, a, :p] for f, a in owner]
+    h = [of_factor[f][:, a, p] for f, a in owner]
+    count, rng = len(owner), np.random.default_rng(0)
+    squares, cross_with_b, traces = np.zeros((count, count)), np.zeros((count, count)), np.empty(count)
+    for l, (f, a) in enumerate(owner):  # noqa: E741
+        traces[l] = blocks[f][:, a, a].sum()
+        signs = rng.integers(0, 2, (len(B[l]), START_PROBES)) * 2.0 - 1.0
+        given = np.concatenate([signs, B[l]], axis=1)
+        spread = np.zeros((*of_factor[f].shape[:2], given.shape[1]))
+        spread[:, a] = given
+        if f == 0:
+            moved = coupling.down(spread.reshape(-1, given.shape[1]))
+        else:
+            second = np.zeros((coupling.size, given.shape[1]))
+            second[coupling.positions[f - 1].ravel()] = spread.reshape(-1, given.shape[1])
+            moved = coupling.within(second)
+        for k, (g, b) in enumerate(owner):
+            if g < f or k < l:
+                continue
+            if g == f:
+                own = blocks[f][:, a, b]
+                squares[k, l] = own @ own
+                cross_with_b[k, l] = np.einsum("j,jc,jc->", own, B[k], B[l])
+            else:
+                part = moved[coupling.positions[g - 1][:, b]]
+                squares[k, l] = (part[:, :START_PROBES] ** 2).sum() / START_PROBES
+                cross_with_b[k, l] = (part[:, START_PROBES:] * B[k]).sum()
+            squares[l, k], cross_with_b[l, k] = squares[k, l], cross_with_b[k, l]
     return B, h, squares, cross_with_b, traces
 
 

@@ -30,6 +30,7 @@ from mixedfx.inference.normal_estimate import NormalEstimate
 from mixedfx.inference.original_scale import PredictionKind
 from mixedfx.inference.predictor import fitted_values
 from mixedfx.reml import prediction
+from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.predictive import IntervalKind, Source
 from mixedfx.reml.rows import ResidualKind
 from mixedfx.reml.solution import Solution, n_parameters
@@ -171,6 +172,16 @@ class LmerState:
         return self.solution.optimization
 
     @property
+    def monte_carlo(self) -> pd.DataFrame | None:
+        """Monte Carlo errors of the standard deviations of a fit by iteration; None where estimates are exact.
+
+        grp, var1, std_error (by the average information), monte_carlo_error, and `share`, their ratio. Probes are added
+        until no share is above that of ``control={"monte_carlo": 0.02}``.
+        """
+        found = None if isinstance(self.solution, LeastSquares) else self.solution.monte_carlo
+        return None if found is None else found.to_frame()
+
+    @property
     def converged(self) -> bool:
         """Whether the optimiser certified a minimum."""
         return self.solution.optimization.converged
@@ -203,7 +214,7 @@ class LmerState:
     @property
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
-        return in_words(self.design, self._answers)
+        return in_words(self.design, self._answers, self.uncertain.iterative)
 
     def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
         """The same fit, answering linear questions with all its uncertainty or with that given theta-hat.

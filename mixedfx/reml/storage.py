@@ -22,7 +22,7 @@ from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import build_problem
 from mixedfx.reml.call import Call
-from mixedfx.reml.least_squares import least_squares
+from mixedfx.reml.least_squares import LeastSquares, least_squares
 from mixedfx.reml.solution import Solution
 from mixedfx.reml.solve import RemlSolution
 from mixedfx.results.optimization import Optimization
@@ -53,6 +53,8 @@ def saved(design: Design, solution: Solution, kind: str = "lmer") -> tuple[dict[
         "course": saved_course(solution.optimization),
         "design": facts,
     }
+    if not isinstance(solution, LeastSquares) and solution.monte_carlo is not None:
+        head["probes"] = solution.monte_carlo.probes
     return head, members
 
 
@@ -74,9 +76,15 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Design,
     require(head, HEAD)
     design = rebuilt_design(head["formula"], head["design"], members, None, head["mixedfx"])
     theta = numbers(head["theta"])
-    solution = _solution_at(design, head["REML"], theta, read_course(head["course"]))
+    course = read_course(head["course"])
+    if "probes" not in head:
+        solution, control = _solution_at(design, head["REML"], theta, course), None
+    else:
+        require(head, {"probes": int})
+        solution = _solution_by_probes(design, head["REML"], theta, course, head["probes"])
+        control = {"solver": "iterative"}
     _check(head, solution.criterion, solution.beta)
-    return design, solution, _call(design, head["REML"])
+    return design, solution, _call(design, head["REML"], control)
 
 
 def _solution_at(design: Design, REML: bool, theta: Vector, course: Optimization) -> Solution:
@@ -94,6 +102,26 @@ def _solution_at(design: Design, REML: bool, theta: Vector, course: Optimization
     )  # fmt: skip
 
 
+def _solution_by_probes(design: Design, REML: bool, theta: Vector, course: Optimization, probes: int) -> Solution:
+    """The same of a fit by iteration, with as many probes as it had."""
+    from mixedfx.pls.iterative_joint import IterativeJoint
+    from mixedfx.pls.iterative_problem import build_iterative
+    from mixedfx.pls.stochastic import evaluate_by_probes
+    from mixedfx.reml.iterative import MOST_PROBES, with_errors
+
+    if not 2 <= probes <= MOST_PROBES:
+        raise ValueError(f"probes are from 2 to {MOST_PROBES}, and these are {probes}")
+    problem = build_iterative(design, REML)
+    if len(theta) != problem.n_parameters or not np.isfinite(theta).all():
+        raise ValueError(f"theta has {problem.n_parameters} finite numbers, and these are {len(theta)}")
+    evaluation, noise = with_errors(problem, evaluate_by_probes(problem, problem.parameters(theta), probes), design)
+    joint = IterativeJoint(design, problem, evaluation)
+    return RemlSolution(
+        evaluation.criterion, joint.sigma, joint.beta, joint.u, tuple(factors_of(design, theta)), theta, joint.vcov,
+        course, REML, problem.dof, joint, problem, noise,
+    )  # fmt: skip
+
+
 def _check(head: Mapping[str, Any], criterion: float, beta: Vector) -> None:
     """Refuse estimates that the saved parameters do not lead to (`DataError`)."""
     wanted, coefficients = float(numbers(head["criterion"], 1)[0]), numbers(head["beta"], len(beta))
@@ -106,10 +134,10 @@ def _check(head: Mapping[str, Any], criterion: float, beta: Vector) -> None:
         )
 
 
-def _call(design: Design, REML: bool) -> Call:
+def _call(design: Design, REML: bool, control: Mapping[str, Any] | None) -> Call:
     """The arguments that fit the saved rows again."""
     V = design.known_covariance
     if V is None and design.known_sd is not None and not design.formula.knows_errors:
         V = design.known_sd**2
     spread = None if design.dispersion is None else design.dispersion.formula.text
-    return Call(**given_again(design), REML=REML, V=V, sigma=design.scale, dispersion=spread)
+    return Call(**given_again(design), REML=REML, V=V, sigma=design.scale, dispersion=spread, control=control)

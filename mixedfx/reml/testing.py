@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import OptionError
+from mixedfx.errors import IterativeSolverError, OptionError
 from mixedfx.inference.degrees_of_freedom import Ddf, DegreesOfFreedom, check_criterion, find_ddf
 from mixedfx.inference.hypotheses import (
     Constant,
@@ -26,6 +26,7 @@ from mixedfx.inference.robust import RobustCovariance, robust_covariance
 from mixedfx.inference.terms import term_contrasts
 from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.solution import Solution, residual_df
+from mixedfx.reml.solve import RemlSolution
 
 Vector = NDArray[np.float64]
 Vcov = RobustCovariance | pd.DataFrame | NDArray[np.float64]
@@ -52,7 +53,24 @@ def reference(
     check_criterion(ddf, solution.REML)
     if isinstance(solution, LeastSquares):  # exact
         return Constant(solution.vcov, residual)
+    if solution.monte_carlo is not None:
+        return _by_iteration(ddf, design, solution)
     return kind.of_contrasts(solution.problem, solution.par, design)
+
+
+def _by_iteration(ddf: Ddf | None, design: Design, solution: RemlSolution) -> Reference:
+    """The same of a fit without a factor."""
+    from mixedfx.inference.iterative_df import satterthwaite_by_information
+    from mixedfx.pls.stochastic import StochasticEvaluation
+
+    if ddf != "satterthwaite":
+        raise IterativeSolverError(
+            f'ddf="{ddf}" needs the inverse of the crossed effects\' matrix, which an iterative fit does without',
+            hint='Say ddf="satterthwaite" or ddf="normal", or fit with control={"solver": "direct"}.',
+        )
+    at = solution.joint.evaluation
+    assert isinstance(at, StochasticEvaluation)
+    return satterthwaite_by_information(solution.problem, at, design)
 
 
 def ask(reference: Callable[..., Reference], ddf: Ddf | None, vcov: Vcov | None) -> Ask:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from mixedfx.linalg.threads import blas_threads
 from mixedfx.linalg.trust_region import step_within
 from mixedfx.pls.evaluate import Evaluation, evaluate
+from mixedfx.pls.factorization import Factorization
 from mixedfx.pls.pivoting import SMALL_START, pivot
 from mixedfx.pls.problem import Problem
 from mixedfx.progress import Progress
@@ -126,6 +127,7 @@ def advance(problem: Problem, state: State, at: Vector, length: float, decrease:
 
     `problem` may have other frames than that of the best point: the covariances are those the step led to.
     """
+    state.best.factorization.forget()
     try:
         trial = evaluate(problem, at)
     except np.linalg.LinAlgError:
@@ -208,10 +210,13 @@ def certify(problem: Problem, state: State, stopped: Outcome) -> tuple[Evaluatio
     best, trials = state.best, state.trials
     there = problem.snapped(best.par, NEAR_ZERO)
     if not np.array_equal(there, best.par):
+        best.factorization.forget()
         zero = evaluate(problem, there)
         if zero.criterion <= best.criterion + state.control.tolerance + NOISE * ROUNDING * abs(best.criterion):
             trials = (*trials, _record(zero, state.radius, True))
             best = zero
+    if best.factorization.forgotten:
+        best = replace(best, factorization=Factorization(best.factorization.problem, best.factorization.T))
     assert best.gradient is not None
     assert best.information is not None
     values = np.linalg.eigvalsh(best.information)

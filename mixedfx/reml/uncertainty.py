@@ -22,6 +22,7 @@ from mixedfx.inference.degrees_of_freedom import Ddf, find_ddf
 from mixedfx.inference.hypotheses import Reference
 from mixedfx.inference.normal_estimate import NormalEstimate, estimate
 from mixedfx.reml import testing
+from mixedfx.reml.least_squares import LeastSquares
 from mixedfx.reml.solution import Solution
 from mixedfx.reml.testing import Vcov
 from mixedfx.results import tables
@@ -40,14 +41,20 @@ ALL_INCLUDED = (
     "weighted by the restricted likelihood and a weak prior."
 )
 EXACT_T = "t with n - p degrees of freedom, as in tidy(): exact, as there are no random effects."
+BY_ITERATION = (
+    "Given the estimated variances, of an iterative fit: the uncertainty of the fixed effects, the random effects and "
+    "unseen levels is included, that of theta and sigma is left out, and so is their Monte Carlo error."
+)
 THETA_GIVEN = (
     "Given the estimated variances: the uncertainty of the fixed effects, the random effects and unseen levels is "
     "included, that of theta and sigma is left out."
 )
 
 
-def in_words(design: Design, answers: Uncertainty | None) -> str:
+def in_words(design: Design, answers: Uncertainty | None, iterative: bool = False) -> str:
     """What intervals include and what they leave out, for a fit that was asked to answer with `answers`."""
+    if iterative:
+        return BY_ITERATION
     if answers == "given theta":
         return THETA_GIVEN
     return ALL_INCLUDED if design.random else EXACT_T
@@ -79,6 +86,11 @@ class Uncertain:
             self.references[ddf] = testing.reference(self.design, self.solution, ddf)
         return self.references[ddf]
 
+    @property
+    def iterative(self) -> bool:
+        """Whether the fit was solved by iteration: then theta is taken as known."""
+        return not isinstance(self.solution, LeastSquares) and self.solution.monte_carlo is not None
+
     @cached_property
     def nodes(self) -> ThetaNodes:
         """Nodes of theta and sigma."""
@@ -94,7 +106,8 @@ class Uncertain:
 
     def apply(self, functional: Functional, answers: Uncertainty | None) -> NormalEstimate | FullEstimate:
         """Estimate linear functionals of (beta, u); see `LmerFit.apply`."""
-        found = self.full(functional) if answers == "full" else self.given_theta(functional)
+        full = answers == "full" and not self.iterative
+        found = self.full(functional) if full else self.given_theta(functional)
         return determined(found, functional)
 
     def given_theta(self, functional: Functional) -> NormalEstimate:
@@ -116,8 +129,9 @@ class Uncertain:
         check_count("n", n)
         check_seed(seed)
         rng = np.random.default_rng(seed)
-        beta, u = self._full_draws(n, rng) if answers == "full" else self.solution.joint.draw(n, rng)
-        note = in_words(self.design, answers) if answers == "full" else THETA_GIVEN
+        full = answers == "full" and not self.iterative
+        beta, u = self._full_draws(n, rng) if full else self.solution.joint.draw(n, rng)
+        note = in_words(self.design, answers, self.iterative) if answers == "full" else THETA_GIVEN
         return Draws(tables.draw_keys(self.design), np.concatenate([beta, u], axis=1)[None], note)
 
     def _full_draws(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -32,6 +32,7 @@ def lmm_summary(
     tests: str = "",
     linear: Mapping[str, float] | None = None,
     response: str = "",
+    engine: str = "",
 ) -> SummaryContent:
     """Content of the summary of a linear mixed model, or of a linear model.
 
@@ -61,6 +62,8 @@ def lmm_summary(
         Numbers of a linear model (R2, F and what belongs to it), shown instead of likelihoods; None of others.
     response
         What to know about the kind of response; empty for nothing.
+    engine
+        How it was solved where estimates are not exact, with their errors.
     """
     statistics: Mapping[str, float] = {
         "REML criterion" if REML else "-2 log L": criterion,
@@ -83,6 +86,8 @@ def lmm_summary(
     conclusions = [("Tests", tests)] if tests else []
     if linear is None:
         conclusions.append(("Convergence", convergence))
+    if engine:
+        conclusions.append(("Solver", engine))
     if design.random:
         conclusions.append(("Singularity", singularity.found))
     if singularity.to_keep:
