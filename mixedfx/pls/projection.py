@@ -32,6 +32,7 @@ from mixedfx.design.design import Design
 from mixedfx.design.grouping import rows_of
 from mixedfx.design.precision import Correlated, RowPrecision
 from mixedfx.pls.joint import Joint
+from mixedfx.pls.row_blocks import RowBlocks
 
 Vector = NDArray[np.float64]
 
@@ -86,7 +87,31 @@ class Projection:
         """(n,) h_i, the diagonal of H."""
         if self.joint.problem.coupling is None:
             return self._leverage_of_one_factor()
+        if self._blocks is not None:
+            random = self._root**2 * self._blocks.diagonal
+            return np.clip(random + (self.joint.half_gamma(self.whitened_fixed.T) ** 2).sum(axis=0), 0.0, 1.0)
         return np.clip(self.joint.variances(*self.rows) / self.joint.sigma**2, 0.0, 1.0)
+
+    @cached_property
+    def _blocks(self) -> RowBlocks | None:
+        """Where rows of several factors have errors of their own: blocks of what the random effects explain."""
+        joint = self.joint
+        if joint.problem.coupling is None or joint.problem.iterative or isinstance(self.precision, Correlated):
+            return None
+        return RowBlocks(joint.problem, joint.evaluation.factorization)
+
+    @cached_property
+    def _root(self) -> Vector:
+        """(n,) roots of the precision of independent rows."""
+        return self.precision.whiten(np.ones(len(self.fixed)))
+
+    def explained(self, rows: NDArray[np.intp]) -> Vector:
+        """(m, m) block of H for some rows, times R."""
+        if self._blocks is not None and self._blocks.forms_inverse:
+            root, half = self._root[rows], self.joint.half_gamma(self.whitened_fixed[rows].T)
+            return root[:, None] * self._blocks.block(rows) * root + half.T @ half
+        fixed, random = self.rows
+        return self.joint.covariance(fixed[rows], sparse.csr_array(random[rows])) / self.joint.sigma**2
 
     def _leverage_of_one_factor(self) -> Vector:
         """The same where M is block diagonal: z' M_j^{-1} z of the row's own level, and what beta adds."""
@@ -101,23 +126,25 @@ class Projection:
 
     def complement(self, rows: NDArray[np.intp]) -> Vector:
         """(m, m) block of I - H for some rows."""
-        fixed, random = self.rows
-        covariance = self.joint.covariance(fixed[rows], sparse.csr_array(random[rows]))
-        return np.eye(len(rows)) - covariance / self.joint.sigma**2
+        return np.eye(len(rows)) - self.explained(rows)
 
     def change_of_beta(self, rows: NDArray[np.intp]) -> Vector:
         """(p,) beta-hat minus its value without `rows`, theta fixed; NaN where beta is not determined without them."""
-        E = sparse.csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=(len(self.fixed), len(rows)))
-        A = self.precision.whiten(E)
-        fixed, random = self.rows
-        explained = self.joint.covariance(np.asarray(A.T @ fixed), sparse.csr_array(A.T @ random)) / self.joint.sigma**2
-        whole = (A.T @ A).toarray()
-        size = np.sqrt(np.diag(whole))
-        values, vectors = np.linalg.eigh((whole - explained) / np.outer(size, size))
-        if values.min(initial=1.0) < 1e-10:  # some combination of these rows is fitted exactly, whatever its response
+        if isinstance(self.precision, Correlated):
+            E = sparse.csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=(len(self.fixed), len(rows)))
+            A = self.precision.whiten(E)
+            fixed, random = self.rows
+            covariance = self.joint.covariance(np.asarray(A.T @ fixed), sparse.csr_array(A.T @ random))
+            left = (A.T @ A).toarray() - covariance / self.joint.sigma**2
+            score, size = np.asarray(A.T @ self.residual), np.sqrt(np.diag((A.T @ A).toarray()))
+            shift = _without(left, score, size)
+            moved = None if shift is None else self.whitened_fixed.T @ (A @ shift)
+        else:
+            shift = _without(self.complement(rows), self.residual[rows], np.ones(len(rows)))
+            moved = None if shift is None else self.whitened_fixed[rows].T @ shift
+        if moved is None:
             return np.full(self.fixed.shape[1], np.nan)
-        shift = vectors @ ((vectors.T @ (np.asarray(A.T @ self.residual) / size)) / values) / size
-        return self.joint.solve_information((self.whitened_fixed.T @ (A @ shift))[:, None])[:, 0]
+        return self.joint.solve_information(moved[:, None])[:, 0]
 
     @cached_property
     def changes_of_beta(self) -> Vector:
@@ -154,3 +181,11 @@ class Projection:
             of_random += size * ((group.z @ T) ** 2).sum(axis=1)
         total = self.joint.sigma**2 * (self.precision.variances + of_random)
         return total - np.einsum("np,pq,nq->n", self.fixed, self.joint.vcov, self.fixed)
+
+
+def _without(left: Vector, score: Vector, size: Vector) -> Vector | None:
+    """`left`^{-1} score for rows of lengths `size`; None where some combination of them is fitted exactly."""
+    values, vectors = np.linalg.eigh(left / np.outer(size, size))
+    if values.min(initial=1.0) < 1e-10:
+        return None
+    return vectors @ ((vectors.T @ (score / size)) / values) / size
