@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, optimize, special
+from scipy import linalg, special
 
 Vector = NDArray[np.float64]
 JointTest = Literal["HTZ", "HTA", "EDF", "naive"]
@@ -139,6 +139,13 @@ def saddlepoint_weights(pieces: Pieces, row: Vector) -> Vector:
     return np.asarray(np.clip(np.linalg.eigvalsh(pieces.matrix(row)), 0.0, None), dtype=np.float64)
 
 
+def _brentq() -> Any:
+    """Brent's search for a root; `scipy.optimize` takes long to import, and most fits are asked nothing of this."""
+    from scipy.optimize import brentq
+
+    return brentq
+
+
 def critical_ratio(alpha: float, weights: Vector) -> float:
     """T whose tail is alpha: the end of an interval, in standard errors.
 
@@ -152,7 +159,7 @@ def critical_ratio(alpha: float, weights: Vector) -> float:
     high = 2.0
     while tail_of_ratio(high, weights) > alpha and high < 1e8:
         high *= 2.0
-    root: Any = optimize.brentq(lambda t: tail_of_ratio(t, weights) - alpha, 0.5, high, xtol=1e-10)
+    root: Any = _brentq()(lambda t: tail_of_ratio(t, weights) - alpha, 0.5, high, xtol=1e-10)
     return float(root)
 
 
@@ -180,7 +187,7 @@ def tail_of_ratio(t: float, weights: Vector) -> float:
     else:  # between the poles of the cumulant generating function, on the side of zero that the mean is not
         ends = (1.0 / (2.0 * g.min()), 0.0) if g.sum() > 0 else (0.0, 1.0 / (2.0 * g.max()))
         shrink = 1.0 - 1e-12
-        root: Any = optimize.brentq(slope, ends[0] * shrink, ends[1] * shrink, xtol=1e-14)
+        root: Any = _brentq()(slope, ends[0] * shrink, ends[1] * shrink, xtol=1e-14)
         s = float(root)
     if abs(s) <= NEAR:
         return float(0.5 - np.sum(g**3) / (3.0 * np.sqrt(np.pi) * np.sum(g**2) ** 1.5))

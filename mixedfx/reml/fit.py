@@ -17,47 +17,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.design import Design
 from mixedfx.errors import ConvergenceWarning, IdentifiabilityWarning, MixedfxWarning, SingularFitWarning, outside
-from mixedfx.inference.bootstrap import Bootstrap, Interval
-from mixedfx.inference.degrees_of_freedom import Ddf
-from mixedfx.inference.findings import CheckReport
-from mixedfx.inference.fit_report import fit_report
-from mixedfx.inference.influence import Influence
 from mixedfx.inference.linear_fit import is_linear
-from mixedfx.inference.parameters import Names
-from mixedfx.inference.profile import Profile
-from mixedfx.inference.robust import CovarianceKind, RobustCovariance
-from mixedfx.inference.robust_report import Robust, robust_tests
-from mixedfx.inference.robust_tests import Df
-from mixedfx.plots.picture import Picture
-from mixedfx.pls.projection import Projection
-from mixedfx.progress import Asked
-from mixedfx.reml import (
-    bootstrapping,
-    checking,
-    comparison,
-    intervals,
-    likelihood_at,
-    pictures,
-    power,
-    profiling,
-    random_tests,
-    report,
-    storage,
-    term_deletion,
-    testing,
-    variance,
-)
-from mixedfx.reml.augment import augment
-from mixedfx.reml.bootstrapping import BootstrapKind
+from mixedfx.lazy import lazy
+from mixedfx.reml import report, testing
 from mixedfx.reml.call import Call, changed
 from mixedfx.reml.control import read_control
-from mixedfx.reml.intervals import Method
-from mixedfx.reml.refit import Refits, refit, refits
 from mixedfx.reml.solution import solve_whole
 from mixedfx.reml.state import LmerState
-from mixedfx.reml.testing import Vcov
 from mixedfx.results import tables
 from mixedfx.results.singularity import SingularityReport, singularity
 from mixedfx.results.tried import tried
@@ -65,8 +32,52 @@ from mixedfx.results.tried import tried
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from mixedfx.design.design import Design
     from mixedfx.formula.mixed_formula import MixedFormula
+    from mixedfx.inference import fit_report, robust_report
+    from mixedfx.inference.bootstrap import Bootstrap, Interval
+    from mixedfx.inference.degrees_of_freedom import Ddf
+    from mixedfx.inference.findings import CheckReport
+    from mixedfx.inference.influence import Influence
+    from mixedfx.inference.parameters import Names
+    from mixedfx.inference.profile import Profile
+    from mixedfx.inference.robust import CovarianceKind, RobustCovariance
+    from mixedfx.inference.robust_report import Robust
+    from mixedfx.inference.robust_tests import Df
+    from mixedfx.plots import picture
+    from mixedfx.plots.picture import Picture
+    from mixedfx.pls.projection import Projection
+    from mixedfx.progress import Asked
+    from mixedfx.reml import (
+        augment,
+        bootstrapping,
+        checking,
+        comparison,
+        intervals,
+        likelihood_at,
+        pictures,
+        power,
+        profiling,
+        random_tests,
+        refit,
+        storage,
+        term_deletion,
+        variance,
+    )
+    from mixedfx.reml.bootstrapping import BootstrapKind
+    from mixedfx.reml.intervals import Method
+    from mixedfx.reml.refit import Refits
+    from mixedfx.reml.testing import Vcov
     from mixedfx.results.render import SummaryContent
+else:  # what a first fit and its summary do not ask is imported when it is asked
+    augment, bootstrapping, checking, comparison, intervals, likelihood_at, pictures = lazy(
+        "mixedfx.reml", "augment", "bootstrapping", "checking", "comparison", "intervals", "likelihood_at", "pictures"
+    )
+    power, profiling, random_tests, refit, storage, term_deletion, variance = lazy(
+        "mixedfx.reml", "power", "profiling", "random_tests", "refit", "storage", "term_deletion", "variance"
+    )
+    fit_report, robust_report = lazy("mixedfx.inference", "fit_report", "robust_report")
+    (picture,) = lazy("mixedfx.plots", "picture")
 
 FLAT = 1e-5  # smallest second derivative of the criterion, in the optimiser's parameters, that says something
 
@@ -341,7 +352,7 @@ class LmerFit(LmerState):
         >>> fit.robust().test(["style[Some Flipped]", "style[No Flipped]"]).round(3)["den_df"].item()
         8.0
         """
-        return robust_tests(self.vcov_robust(kind, cluster), self.solution.beta, df, level)
+        return robust_report.robust_tests(self.vcov_robust(kind, cluster), self.solution.beta, df, level)
 
     def vcov_robust(self, kind: CovarianceKind = "CR2", cluster: Any = None) -> RobustCovariance:
         """Cluster-robust covariance of the fixed effects, for ``vcov=`` wherever a table or test takes one.
@@ -676,7 +687,7 @@ class LmerFit(LmerState):
             .offset, .weights, .wtres (residual times the root of the weight); see `mixedfx.reml.augment`. Of broom's
             .mu, .sqrtXwt and .sqrtrwt are left out, which for this family repeat .fitted and the root of .weights.
         """
-        return augment(self.design, self.solution, self._fitted, self.projection.row_leverage)
+        return augment.augment(self.design, self.solution, self._fitted, self.projection.row_leverage)
 
     def plot(self, kind: str | None = None, ax: Axes | None = None, **options: Any) -> Picture:
         """Draw the fit.
@@ -706,7 +717,7 @@ class LmerFit(LmerState):
         >>> len(fit.plot("caterpillar").ax.get_yticklabels())
         15
         """
-        return Picture(pictures.plot(self, kind, ax, **options))
+        return picture.Picture(pictures.plot(self, kind, ax, **options))
 
     def power_study(self, design: Design, beta: NDArray[np.float64], index: list[int], ddf: Ddf) -> power.Study:
         """How `mixedfx.power` simulates, fits and tests in another design; `beta` (p,) holds the effects."""
@@ -717,7 +728,7 @@ class LmerFit(LmerState):
 
         A pandas Series is aligned by its index: that of the data, or the number of each row, as `simulate` has it.
         """
-        return LmerFit(*refit(self.design, self.solution, y))
+        return LmerFit(*refit.refit(self.design, self.solution, y))
 
     def deviance_at(
         self, beta: NDArray[np.float64], covariances: Sequence[NDArray[np.float64]], sigma: float
@@ -730,7 +741,7 @@ class LmerFit(LmerState):
 
         `progress` as in `bootstrap`.
         """
-        return refits(self.design, self.solution, Y, progress)
+        return refit.refits(self.design, self.solution, Y, progress)
 
     def report(
         self,
@@ -769,7 +780,7 @@ class LmerFit(LmerState):
         >>> "<h1>The course</h1>" in page and "mx.lmer(" in page
         True
         """
-        return fit_report(self, path, title=title, data=data, labels=labels, level=level)
+        return fit_report.fit_report(self, path, title=title, data=data, labels=labels, level=level)
 
     def save(self, path: str | Path) -> Path:
         """Write the fit to one file, which `mixedfx.load` reads back.
