@@ -31,16 +31,20 @@ _QUOTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`)""")
 class Scope:
     """What expressions may name besides columns: the documented functions, the caller's values, contrasts by factor."""
 
-    functions: Mapping[str, Any]
     env: Mapping[str, Any] = field(default_factory=dict)
     contrasts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, env: Mapping[str, Any] | None, contrasts: Mapping[str, Any] | None = None) -> Scope:
-        """Add the documented functions to what the caller passed."""
-        from mixedfx.formula.safety import formula_functions
+        """What the caller passed, beside the documented functions."""
+        return cls(dict(env or {}), dict(contrasts or {}))
 
-        return cls(formula_functions(), dict(env or {}), dict(contrasts or {}))
+    @property
+    def functions(self) -> Mapping[str, Any]:
+        """The documented functions, whose import takes long: columns alone need none."""
+        from mixedfx.formula.functions import formula_functions
+
+        return formula_functions()
 
     def names(self) -> dict[str, Any]:
         """Functions and the caller's values in one mapping; the caller's win."""

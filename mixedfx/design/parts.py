@@ -21,6 +21,7 @@ from mixedfx.design.frame import column, kind, nearest
 from mixedfx.design.labels import level_label
 from mixedfx.design.treatment import TreatmentPart, treatment_part
 from mixedfx.errors import DataError
+from mixedfx.formula.expansion import plain_sum
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,9 @@ def _formula(text: str) -> Any:
 @lru_cache(maxsize=256)
 def _products(text: str) -> tuple[tuple[str, ...], ...] | None:
     """Find the names multiplied in each term; None where a term is more than a product of names."""
+    plain = plain_sum(text)
+    if plain is not None:
+        return plain
     products = []
     for term in _formula(text):
         names = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from keyword import iskeyword
 from math import comb
 from typing import Any
 
@@ -21,6 +22,8 @@ MAX_TERMS = 5_000
 
 MAX_DEGREE = 64
 """Most factors in one interaction."""
+
+PLAIN = re.compile(r"[01](?: \+ [A-Za-z_]\w*)*", re.ASCII)
 
 MAX_WORK = 500_000
 """Most factors that formulaic may have to multiply for a power."""
@@ -39,6 +42,9 @@ def check_terms(side: Side, formula: str) -> int:
     FormulaError
         formulaic cannot read it, or it would expand to more than `MAX_TERMS` terms.
     """
+    plain = plain_sum(side.text)
+    if plain is not None:
+        return len(plain)
     # formulaic is slow to import.
     from formulaic.errors import FormulaicError
     from formulaic.parser import DefaultFormulaParser
@@ -63,6 +69,23 @@ def check_terms(side: Side, formula: str) -> int:
                 # What formulaic will evaluate is checked too, whatever it has made of the text.
                 _check_as_read(factor.expr, side, formula)
     return len(terms)
+
+
+def plain_sum(text: str) -> tuple[tuple[str, ...], ...] | None:
+    """The terms of an intercept and names with plus signs between, which need no expansion; None for any other text.
+
+    Examples
+    --------
+    >>> from mixedfx.formula.expansion import plain_sum
+    >>> plain_sum("1 + x + z"), plain_sum("0 + x"), plain_sum("1 + x * z")
+    (((), ('x',), ('z',)), (('x',),), None)
+    """
+    if PLAIN.fullmatch(text) is None:
+        return None
+    first, *names = text.split(" + ")
+    if any(map(iskeyword, names)):
+        return None
+    return (*(((),) if first == "1" else ()), *((name,) for name in dict.fromkeys(names)))
 
 
 def _check_as_read(expression: str, side: Side, formula: str) -> None:
