@@ -29,7 +29,9 @@ columns, everything: with X = C^{-1}E, a solve for each, and o the columns of th
 
     C^{-1} = [C_oo^{-1}, 0; 0, 0] + X (E'X)^{-1} X',     log|C| = log|C_oo| - log|E'X|,
 
-so that signs are needed for C_oo^{-1} alone, and levels that lie in one of few are no source of noise. Where T of a
+so that signs are needed for C_oo^{-1} alone, and levels that lie in one of few are no source of noise. Of N = C_oo^{-1} -
+D^{-1}, what is along the sums of the effects of a factor, which other factors and the fixed part share, is known too: with
+Q unit vectors along these, QQ'N + N QQ' - QQ'N QQ'. Signs estimate (I - QQ') N (I - QQ') (Meyer et al. 2021). Where T of a
 factor f of the second level is not regular, its block is S_f of S = Z2'V1^{-1}Z2 less S Lambda2 C^{-1} Lambda2'S, and gets
 signs and a solve of its own. The signs of each factor come from a seed of its own: probes are the same in every
 evaluation, in every run, and in every model that has the factor.
@@ -41,7 +43,7 @@ control variate: what noise is left is of the second order in what A has beside 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from zlib import crc32
 
@@ -93,20 +95,37 @@ class Known:
         Which, among those of the second level.
     columns
         Their effects.
-    E, X
-        (q2, s) directions, the effects `columns` and the sums of the other factors, and X = C^{-1}E.
-    inverse
-        (s, s) inverse of E'X.
-    logdet
-        Log|E'X| of the `columns` alone.
+    X
+        (q2, s) columns of C^{-1}.
+    inverse, logdet
+        (s, s) inverse of E'X, and log|E'X|.
+    Q, U, QU
+        (q2, c) unit vectors along the sums of the effects of the other factors, U = (C_oo^{-1} - D^{-1}) Q, and Q'U.
     """
 
     factors: frozenset[int]
     columns: NDArray[np.intp]
-    E: Vector
     X: Vector
     inverse: Vector
     logdet: float
+    Q: Vector
+    U: Vector
+    QU: Vector
+
+    def without_few(self, y: Array) -> Array:
+        """C_oo^{-1} b from y = C^{-1} b (q2, m), b zero where levels are few."""
+        if not len(self.columns):
+            return y
+        out = y - (self.X @ (self.inverse @ y[self.columns])).astype(y.dtype, copy=False)
+        out[self.columns] = 0.0
+        return out
+
+    def beside_sums(self, z: Array, rest: Array) -> tuple[Array, Array]:
+        """(I - QQ')z and (I - QQ')(C_oo^{-1} - D^{-1})(I - QQ')z, from z and `rest`, the same without projections."""
+        along = self.Q.T @ z
+        other = rest - (self.U @ along).astype(rest.dtype, copy=False)
+        other = other - (self.Q @ (self.Q.T @ other)).astype(rest.dtype, copy=False)
+        return z - (self.Q @ along).astype(z.dtype, copy=False), other
 
 
 class IterativeFactorization(Factorization):
@@ -298,16 +317,18 @@ class IterativeFactorization(Factorization):
             few.append(int(f))
         positions = self.incidence.positions
         columns = np.concatenate([np.zeros(0, dtype=np.intp), *(positions[f].ravel() for f in sorted(few))])
-        constants = [positions[f][:, a] for f in range(len(sizes)) if f not in few for a in range(len(self.T[f + 1]))]
-        E = np.zeros((self.incidence.size, len(columns) + len(constants)))
+        E = np.zeros((self.incidence.size, len(columns)))
         E[columns, np.arange(len(columns))] = 1.0
-        for m, own in enumerate(constants):
-            E[own, len(columns) + m] = 1.0
-        X = np.asarray(self._solve_second(E, EXACT).x)
-        middle = E.T @ X
-        middle = (middle + middle.T) / 2.0
-        alone = middle[: len(columns), : len(columns)]
-        return Known(frozenset(few), columns, E, X, np.linalg.inv(middle), float(np.linalg.slogdet(alone)[1]))
+        sums = [positions[f][:, a] for f in range(len(sizes)) if f not in few for a in range(len(self.T[f + 1]))]
+        Q = np.zeros((self.incidence.size, len(sums)))
+        for m, own in enumerate(sums):
+            Q[own, m] = 1.0 / np.sqrt(len(own))
+        found = np.asarray(self._solve_second(np.concatenate([E, Q], axis=1), EXACT).x)
+        X = found[:, : len(columns)]
+        middle = (X[columns] + X[columns].T) / 2.0
+        known = Known(frozenset(few), columns, X, np.linalg.inv(middle), float(np.linalg.slogdet(middle)[1]), Q, Q, Q)
+        U = known.without_few(found[:, len(columns) :]) - self._precondition(Q)
+        return replace(known, U=U, QU=(Q.T @ U + U.T @ Q) / 2.0)
 
     def signs(self, begin: int, end: int) -> Vector:
         """Probes number `begin` to `end`: (q2, m) independent signs, zero for factors with few levels."""
@@ -350,32 +371,34 @@ class IterativeFactorization(Factorization):
             E = np.zeros((block.shape[2], *T.shape)) if few else np.matmul(T, np.matmul(block.transpose(2, 0, 1), T.T))
             inner.append(np.ascontiguousarray(E))
         forms = self.incidence.forms(inner)
-        moved = known.X @ known.inverse
-        for f, position in enumerate(self.incidence.positions):
-            inverse[f] = inverse[f] + np.einsum("jas,jbs->ab", moved[position], known.X[position])
-        up = self.incidence.up(self._scale_second(known.X)).reshape(*self._K.shape[:2], -1)
-        forms = forms + np.matmul(np.matmul(up, known.inverse), up.transpose(0, 2, 1))
+        half = known.U - known.Q @ known.QU / 2.0  # QQ'N + N QQ' - QQ'N QQ' is Q half' + half Q', N Q = U
+        pairs = ((known.X @ known.inverse, known.X), (known.Q, half), (half, known.Q))
+        for left, right in (pair for pair in pairs if pair[0].shape[1]):
+            for f, position in enumerate(self.incidence.positions):
+                inverse[f] = inverse[f] + np.einsum("jas,jbs->ab", left[position], right[position])
+            one, two = (self._up(b) for b in (left, right))
+            forms = forms + np.matmul(one, two.transpose(0, 2, 1))
         return inverse, np.einsum("ica,icd,idb->ab", self._K, forms, self._K, optimize=True)
+
+    def _up(self, b: Array) -> Array:
+        """(q1, k1, m) V'b for b (q2, m), V = Lambda2'Z2'Z1."""
+        return self.incidence.up(self._scale_second(b)).reshape(self.incidence.q1, len(self.T[0]), -1)
 
     def _by_probes(self, z: Vector, inverse: list[Vector], forms: Vector) -> tuple[list[Vector], list[Vector]]:
         """For each factor (m, k, k) sums of Z'V^{-1}Z Lambda and of Z'V^{-1}Z, from signs z (q2, m)."""
         given = z.astype(np.float32) if self.problem.n >= SINGLE_FROM else z
         known, m = self.known, z.shape[1]
         y = np.asarray(self._solve_second(given, PROBE).x)
-        y = y - (known.X @ (known.inverse @ (known.E.T @ y))).astype(y.dtype, copy=False)
-        rest = y - self._precondition(given)
+        given, rest = known.beside_sums(given, known.without_few(y) - self._precondition(given))
         T1, G1 = self.T[0], self.problem.gram1
-        left, right = (
-            np.matmul(self._K.transpose(0, 2, 1), self.incidence.up(self._scale_second(b)).reshape(-1, len(T1), m))
-            for b in (rest, given)
-        )
+        left, right = (np.matmul(self._K.transpose(0, 2, 1), self._up(b)) for b in (rest, given))
         own = np.einsum("iam,ibm->mab", left, right)
         total = np.einsum("aci,icb->ab", G1, self._K, optimize=True) - forms
         first = total - (own + own.transpose(0, 2, 1)) / 2.0
         scaled, plain = [first @ T1], [first]
         for f, (T, position) in enumerate(zip(self.T[1:], self.incidence.positions, strict=True)):
             if self.regular[f + 1]:
-                one, two = (b[position.ravel()].reshape(*position.shape, m) for b in (z, rest))
+                one, two = (b[position.ravel()].reshape(*position.shape, m) for b in (given, rest))
                 own = np.einsum("jam,jbm->mab", one, np.asarray(two, dtype=np.float64))
                 sums = inverse[f] + (own + own.transpose(0, 2, 1)) / 2.0
                 ZVZT = np.linalg.solve(T.T, len(position) * np.eye(len(T)) - sums)

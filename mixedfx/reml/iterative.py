@@ -135,7 +135,8 @@ def _search(
             pivots -= 1
             state = _moved(replace(state, problem=turned), trial, state.radius)
             continue
-        ratio = -float((best.gradient + trial.gradient) @ step) / (2.0 * decrease)
+        gain = -float((best.gradient + trial.gradient) @ step) / 2.0
+        ratio = (gain + enough) / (decrease + enough)
         radius = state.radius
         if ratio < 0.25:
             radius = 0.25 * length
