@@ -38,11 +38,14 @@ evaluation, in every run, and in every model that has the factor.
 
 **Log determinant.** log|M| = log|M1| + log|D| + log|A|, A = D^{-1/2} C D^{-T/2}, the last by quadrature
 (`mixedfx.linalg.conjugate_gradients`). The diagonal of A is one, so that z'A z - z'z has the mean zero and goes as a
-control variate: what noise is left is of the second order in what A has beside its diagonal.
+control variate: what noise is left is of the second order in what A has beside its diagonal. The directions q = L'Q, D =
+L L', in which A may be nearly singular, are taken out: with P the projection beside them, log|A| = log|P A P| -
+log|q'A^{-1}q| for orthonormal q.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from zlib import crc32
@@ -157,12 +160,13 @@ class IterativeFactorization(Factorization):
         self.M1_inverse = batched.gram_of_lower(self.L1_inverse)
         self.weights = np.ascontiguousarray(batched.sandwich(T[0].T, self.M1_inverse).transpose(2, 0, 1))
         self.logdet_blocks = 2.0 * float(np.log(self.L1[np.arange(k1), np.arange(k1)]).sum())
-        self.D_inverse, self.D_lower = [], []
+        self.D, self.D_inverse, self.D_lower = [], [], []
         for Tf, block in zip(T[1:], coupling.diagonal_blocks(self.weights), strict=True):
             own = batched.sandwich(Tf, np.ascontiguousarray(block.transpose(1, 2, 0)))
             k = len(Tf)
             own[np.arange(k), np.arange(k)] += 1.0
             lower = batched.cholesky(own)
+            self.D.append(own)
             self.D_lower.append(lower)
             self.D_inverse.append(batched.gram_of_lower(batched.invert_lower(lower)))
             self.logdet_blocks += 2.0 * float(np.log(lower[np.arange(k), np.arange(k)]).sum())
@@ -229,15 +233,19 @@ class IterativeFactorization(Factorization):
         x1 = c1 - _batch_product(self.M1_inverse, apply_blocks(self.T[0].T, back))
         return x1.astype(kind, copy=False), np.asarray(x2)
 
-    def _solve_second(self, b: Array, tolerance: float, without: NDArray[np.bool_] | None = None) -> Solved:
-        """C^{-1} b, or the inverse of C less some rows and columns, where b is zero."""
-        weights = self.weights.astype(b.dtype, copy=False)
+    def _apply(self, x: Array) -> Array:
+        """C x."""
+        weights = self.weights.astype(x.dtype, copy=False)
+        return self._scale_second(self.incidence.schur(weights, self._scale_second(x)), True) + x
+
+    def _solve_second(
+        self, b: Array, tolerance: float, project: Callable[[Array], Array] | None = None
+    ) -> Solved:  # fmt: skip
+        """C^{-1} b, or the inverse of C between projections in whose range b is."""
 
         def apply(x: Array) -> Array:
-            out = self._scale_second(self.incidence.schur(weights, self._scale_second(x)), True) + x
-            if without is not None:
-                out[without] = 0.0
-            return out
+            out = self._apply(x)
+            return out if project is None else project(out)
 
         found = conjugate_gradients(apply, self._precondition, b, tolerance, MOST_STEPS)
         if not found.converged:
@@ -435,11 +443,27 @@ class IterativeFactorization(Factorization):
         for f, lower in enumerate(self.D_lower):
             if f in known.factors:
                 exact -= 2.0 * float(np.log(np.diagonal(lower).T).sum())
+        Q, DQ = known.Q, self._by_blocks(self.D, known.Q)
+        inner = np.eye(0)
+        if Q.shape[1]:
+            inner = np.linalg.inv(Q.T @ DQ)
+            along = DQ.T @ known.without_few(np.asarray(self._solve_second(DQ, EXACT).x))
+            exact -= float(np.linalg.slogdet(along)[1] + np.linalg.slogdet(inner)[1])
+            exact += Q.shape[1] - float(np.trace(inner @ (Q.T @ self._apply(Q))))
+
+        def project(b: Array) -> Array:
+            b[few] = 0.0
+            return b - DQ @ (inner @ (Q.T @ b)) if Q.shape[1] else b
+
         for at in range(begin, end, BATCH):
             z = self.signs(at, min(at + BATCH, end))
-            found = self._solve_second(self._by_blocks(self.D_lower, z), QUADRATURE, few if few.any() else None)
+            b = self._by_blocks(self.D_lower, z)
+            lengths = (z**2).sum(axis=0)
+            if Q.shape[1]:
+                lengths = lengths - np.einsum("cm,cd,dm->m", Q.T @ b, inner, Q.T @ b)
+            found = self._solve_second(project(b), QUADRATURE, project)
             logs, firsts = log_quadrature(found.lengths, found.ratios)
-            out.append(exact + int((~few).sum()) * (logs - (firsts - 1.0)))
+            out.append(exact + lengths * (logs - (firsts - 1.0)))
         return np.concatenate(out)
 
 
