@@ -69,7 +69,8 @@ PROBE = 1e-4  # of solves with probes, whose own noise is far larger
 QUADRATURE = 1e-4  # of solves whose coefficients give the log determinant: quadrature has twice the digits
 MOST_STEPS = 2000
 BATCH = 16  # probes that are solved together
-FEW_EFFECTS = 64  # effects of factors with few levels, together, that are solved for one by one
+FEW_EFFECTS, FEW_OF_FEW = 64, 256  # effects of factors with few levels, together, that are solved for one by one
+FEW_ROWS = 100_000  # rows up to which these are more, since a pass takes little
 SINGLE_FROM = 1_000_000  # rows from which probes are solved in single precision: half the memory to pass over
 SEED = 2026
 
@@ -320,7 +321,7 @@ class IterativeFactorization(Factorization):
         few, total = [], 0
         for f in np.argsort(sizes, kind="stable"):
             total += sizes[f]
-            if total > FEW_EFFECTS:
+            if total > (FEW_OF_FEW if self.problem.n <= FEW_ROWS else FEW_EFFECTS):
                 break
             few.append(int(f))
         positions = self.incidence.positions
@@ -422,16 +423,18 @@ class IterativeFactorization(Factorization):
         """(m, k, k) sums of blocks of Z'V^{-1}Z of a factor of the second level whose T is not regular."""
         position = self.incidence.positions[f]
         own = slice(position[0, 0], position[-1, -1] + 1)
-        signs = np.zeros_like(z)
-        if f in self.known.factors:
-            signs[own] = np.random.default_rng([SEED, f]).integers(0, 2, (position.size, z.shape[1])) * 2.0 - 1.0
-        else:
-            signs[own] = z[own]
+        few = f in self.known.factors
+        signs = np.zeros((len(z), position.size if few else z.shape[1]))
+        signs[own] = np.eye(position.size) if few else z[own]
         moved = self.incidence.schur(self.weights, signs)
         y = np.asarray(self._solve_second(-self._scale_second(moved, True), CAREFUL).x)
         rows = (moved + self.incidence.schur(self.weights, self._scale_second(y)))[own]
-        one, two = (b.reshape(*position.shape, -1) for b in (signs[own], rows))
-        found = np.einsum("jam,jbm->mab", one, two)
+        if few:  # all of it, the same by every probe
+            blocks = rows.reshape(*position.shape, *position.shape)
+            found = np.repeat(np.einsum("jajb->ab", blocks)[None], z.shape[1], axis=0)
+        else:
+            one, two = (b.reshape(*position.shape, -1) for b in (signs[own], rows))
+            found = np.einsum("jam,jbm->mab", one, two)
         return (found + found.transpose(0, 2, 1)) / 2.0
 
     def log_determinants(self, begin: int, end: int) -> Vector:

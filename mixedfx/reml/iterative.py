@@ -35,7 +35,7 @@ Vector = NDArray[np.float64]
 
 FIRST, FIRST_OF_MANY = 2 * BATCH, BATCH  # probes to begin with, and where the rows are many
 MOST_PROBES = 1024
-CLOSE = 0.1  # of the Monte Carlo error asked for, how near to the zero of its score a fit comes
+CLOSE = 0.05  # of the Monte Carlo error asked for, how near to the zero of its score a fit comes
 MARGIN = 1.15  # times the probes that the ratio of errors asks for
 DIFFERENCE = 1e-5
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end

@@ -26,6 +26,14 @@ FORMULAS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_levels_are_few():
+    """Factors of these tests have so few levels that all would be exact."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mixedfx.pls.iterative.FEW_OF_FEW", 40)
+        yield
+
+
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(1)
