@@ -26,7 +26,7 @@ Solver = Literal["auto", "direct", "iterative"]
 
 SAMPLE = 8  # levels that are followed
 REACHED = 0.3  # share of the second level that is reached in two steps where the factor fills in
-FILLED = 0.75  # share of the columns that such a factor leaves dense
+FILLED = 0.95  # share of the columns that such a factor leaves dense
 HUB = 10.0  # times the mean rows of a level, above which it connects everything and says nothing of the rest
 SLOW = 120.0  # seconds of the direct solver that iteration may be preferred to
 GAIN = 4.0  # times that it has to be faster for it
