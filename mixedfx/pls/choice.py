@@ -84,7 +84,7 @@ def forecast(design: Design) -> Forecast:
 
 
 HELD_SECOND = 14.0  # vectors of the second level for each probe that is solved for at the same time
-HELD_FIRST = 6.0  # and of the first
+HELD_FIRST = 4.0  # and of the first
 
 
 def _tail(first: NDArray[np.intp], others: dict[str, NDArray[np.intp]], sizes: dict[str, int]) -> int:
