@@ -1,11 +1,13 @@
 """Which solver a model with crossed terms gets, by what each is forecast to take, before anything large is allocated.
 
-The factor of the second level fills in where levels meet at random, and then takes 8 q^2 bytes and q^3 operations. How
-far a level reaches is seen from a few of them: their rows' levels of the first factor, and all columns of the rows of
-these. Where a level reaches much of the second level in one step, or in two without the levels that everything meets, no
-order keeps the factor sparse. That takes a few passes over the codes; nothing is sorted or multiplied.
+The factor of the second level fills in where levels meet at random, and then takes 8 q^2 bytes and q^3 operations.
+How far a level reaches is seen from a few of them: their rows' levels of the first factor, and all columns of the
+rows of these. Where a level reaches much of the second level in one step, or in two without the levels that
+everything meets, no order keeps the factor sparse. That takes a few passes over the codes; nothing is sorted or
+multiplied.
 
-The iterative solver holds rows, four bytes for each column, and a few dozen vectors of effects for each right-hand side.
+The iterative solver holds rows, four bytes for each column, and a few dozen vectors of effects for each right-hand
+side.
 """
 
 from __future__ import annotations

@@ -426,6 +426,6 @@ def check_memory(layout: Layout, pairs: float = 0.0) -> None:
         raise MemoryForecastError(
             f"a fit of this model needs {needed:,.0f} MB ({tail:,} crossed random effects fill in); {available:,.0f} "
             "MB are free",
-            hint='Say control={"solver": "iterative"}, drop levels with few rows, move the second largest grouping factor '
-            "to the fixed part, or fit on a machine with more memory.",
+            hint='Say control={"solver": "iterative"}, drop levels with few rows, move the second largest grouping '
+            "factor to the fixed part, or fit on a machine with more memory.",
         )

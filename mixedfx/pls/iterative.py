@@ -4,8 +4,8 @@ C is the Schur complement of the first factor, D its diagonal blocks, and solves
 `mixedfx.pls.iterative_solves`.
 
 **Traces** (Hutchinson 1990). Of C^{-1} only what is beside known parts is estimated, with independent signs z for the
-effects of the second level and y = C^{-1}z: z_j y_j' has the mean [C^{-1}]_jj. The first factor needs no signs of its own,
-since its blocks are (`mixedfx.pls.factorization`)
+effects of the second level and y = C^{-1}z: z_j y_j' has the mean [C^{-1}]_jj. The first factor needs no signs of its
+own, since its blocks are (`mixedfx.pls.factorization`)
 
     Z'V^{-1}Z_ii = G1_i K_i - K_i'F_i K_i,      F_i = V_i'C^{-1}V_i = E[V_i'y (V_i'z)'],     V = Lambda2'Z2'Z1.
 
@@ -14,17 +14,17 @@ columns, everything: with X = C^{-1}E, a solve for each, and o the columns of th
 
     C^{-1} = [C_oo^{-1}, 0; 0, 0] + X (E'X)^{-1} X',     log|C| = log|C_oo| - log|E'X|,
 
-so that signs are needed for C_oo^{-1} alone, and levels that lie in one of few are no source of noise. Of N = C_oo^{-1} -
-D^{-1}, what is along the sums of the effects of a factor, which other factors and the fixed part share, is known too: with
-Q unit vectors along these, QQ'N + N QQ' - QQ'N QQ'. Signs estimate (I - QQ') N (I - QQ') (Meyer et al. 2021). Where T of a
-factor f of the second level is not regular, its block is S_f of S = Z2'V1^{-1}Z2 less S Lambda2 C^{-1} Lambda2'S, and gets
-signs and a solve of its own. The signs of each factor come from a seed of its own: probes are the same in every
-evaluation, in every run, and in every model that has the factor.
+so that signs are needed for C_oo^{-1} alone, and levels that lie in one of few are no source of noise. Of N =
+C_oo^{-1} - D^{-1}, what is along the sums of the effects of a factor, which other factors and the fixed part share,
+is known too: with Q unit vectors along these, QQ'N + N QQ' - QQ'N QQ'. Signs estimate (I - QQ') N (I - QQ') (Meyer et
+al. 2021). Where T of a factor f of the second level is not regular, its block is S_f of S = Z2'V1^{-1}Z2 less S
+Lambda2 C^{-1} Lambda2'S, and gets signs and a solve of its own. The signs of each factor come from a seed of its own:
+probes are the same in every evaluation, in every run, and in every model that has the factor.
 
 **Log determinant.** log|M| = log|M1| + log|D| + log|A|, A = D^{-1/2} C D^{-T/2}, the last by quadrature
 (`mixedfx.linalg.conjugate_gradients`). The diagonal of A is one, so that z'A z - z'z has the mean zero and goes as a
-control variate: what noise is left is of the second order in what A has beside its diagonal. The directions q = L'Q, D =
-L L', in which A may be nearly singular, are taken out: with P the projection beside them, log|A| = log|P A P| -
+control variate: what noise is left is of the second order in what A has beside its diagonal. The directions q = L'Q,
+D = L L', in which A may be nearly singular, are taken out: with P the projection beside them, log|A| = log|P A P| -
 log|q'A^{-1}q| for orthonormal q.
 """
 

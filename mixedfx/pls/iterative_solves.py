@@ -7,8 +7,8 @@ The first factor is eliminated exactly, as in `Factorization`; what is left is s
 whose product is one pass over the rows (`mixedfx.pls.incidence`), preconditioned by its own diagonal blocks D, one for
 each level of each other factor.
 
-**Products with Z'V^{-1}Z without cancellation.** Z'V^{-1}Z = Z'Z - Z'Z Lambda M^{-1} Lambda'Z'Z is a small difference of
-large terms where groups differ much. But Lambda'Z'V^{-1}Z Lambda = I - M^{-1}. So for v = Lambda w + e, with b =
+**Products with Z'V^{-1}Z without cancellation.** Z'V^{-1}Z = Z'Z - Z'Z Lambda M^{-1} Lambda'Z'Z is a small difference
+of large terms where groups differ much. But Lambda'Z'V^{-1}Z Lambda = I - M^{-1}. So for v = Lambda w + e, with b =
 Lambda'Z'Z e and x = M^{-1}(w - b),
 
     v'Z'V^{-1}Z v = w'w + e'Z'Z e - (w - b)'x,

@@ -180,7 +180,7 @@ def _certify(state: _Search, outcome: Outcome, control: OptimiserControl) -> tup
     return state, outcome
 
 
-# --- how well standard deviations are known -----------------------------------------------------------------------------
+# --- how well standard deviations are known ---------------------------------------------------------------------------
 def standard_deviations(problem: Problem, par: Vector) -> Vector:
     """Relative standard deviation of each column of each random term, in the order of the design."""
     T = problem.matrices(par)

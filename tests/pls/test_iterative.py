@@ -1,4 +1,4 @@
-"""What is solved by iteration equals what is factored: products, solves, and, over all signs, traces and determinants."""
+"""What is solved by iteration equals what is factored; over all signs, so do traces and determinants."""
 
 import itertools
 
