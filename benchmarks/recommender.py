@@ -5,9 +5,9 @@
     python benchmarks/recommender.py --rows 1e6 --levels 6040 3706 --solver direct
 
 Numbers of rows of users and items are log-normal, those of items with the longer tail: at 32e6 rows one item has some
-hundred thousand. Where rows are fewer so are the levels, in proportion, unless ``--levels`` says otherwise. Every size is
-a process of its own; its peak holds the data frame, the design and the fit. The published time of this shape is 5.2 hours
-and 56 GB, by a blocked dense Cholesky factor (MixedModels.jl).
+hundred thousand. Where rows are fewer so are the levels, in proportion, unless ``--levels`` says otherwise. Every
+size is a process of its own; its peak holds the data frame, the design and the fit. The published time of this shape
+is 5.2 hours and 56 GB, by a blocked dense Cholesky factor (MixedModels.jl).
 """
 
 from __future__ import annotations

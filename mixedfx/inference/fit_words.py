@@ -132,7 +132,10 @@ def _estimated_by(fit: Any) -> str:
             return "by maximum likelihood"
         way = "Laplace's approximation" if fit.nAGQ == 1 else f"adaptive quadrature with {fit.nAGQ} nodes"
         return f"by maximum likelihood ({way})"
-    return "by restricted maximum likelihood (REML)" if fit.REML else "by maximum likelihood"
+    how = "by restricted maximum likelihood (REML)" if fit.REML else "by maximum likelihood"
+    if fit.monte_carlo is None:
+        return how
+    return f"{how}, solved by conjugate gradients with traces from {fit.solution.monte_carlo.probes} random probes,"
 
 
 def _tests(fit: Any) -> list[str]:

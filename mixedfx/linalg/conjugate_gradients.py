@@ -46,7 +46,8 @@ class Solved:
 
 
 def conjugate_gradients(
-    apply: Callable[[Array], Array], precondition: Callable[[Array], Array], b: Array, tolerance: float, most: int = 1000
+    apply: Callable[[Array], Array], precondition: Callable[[Array], Array], b: Array, tolerance: float,
+    most: int = 1000,
 ) -> Solved:  # fmt: skip
     """Solve A x = b (q, m).
 

@@ -1,9 +1,9 @@
-"""Passes over rows that are sorted by the levels of the first factor: products with Z1'Z2, Z2'Z2 and the Schur complement.
+"""Passes over rows sorted by the levels of the first factor: products with Z1'Z2, Z2'Z2 and the Schur complement.
 
-A row holds E columns of the second level and what it has there; where all that is one (random intercepts, rows of weight
-one) no values are kept, only the columns. The Schur complement Z2'Z2 - Z2'Z1 W Z1'Z2 is applied level by level: sums over
-the rows of a level are formed, taken through the (k, k) block of W, and put back, so that neither Z1'Z2 nor Z2'Z2 is ever
-formed. Right-hand sides stand next to each other, (effects, m), and are worked on together.
+A row holds E columns of the second level and what it has there; where all that is one (random intercepts, rows of
+weight one) no values are kept, only the columns. The Schur complement Z2'Z2 - Z2'Z1 W Z1'Z2 is applied level by
+level: sums over the rows of a level are formed, taken through the (k, k) block of W, and put back, so that neither
+Z1'Z2 nor Z2'Z2 is ever formed. Right-hand sides stand next to each other, (effects, m), and are worked on together.
 
 Every pass takes a range of levels, so that threads can share it. The twins, sparse products, are in
 `mixedfx.pls.incidence`.

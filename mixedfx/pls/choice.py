@@ -1,11 +1,13 @@
 """Which solver a model with crossed terms gets, by what each is forecast to take, before anything large is allocated.
 
-The factor of the second level fills in where levels meet at random, and then takes 8 q^2 bytes and q^3 operations. How
-far a level reaches is seen from a few of them: their rows' levels of the first factor, and all columns of the rows of
-these. Where a level reaches much of the second level in one step, or in two without the levels that everything meets, no
-order keeps the factor sparse. That takes a few passes over the codes; nothing is sorted or multiplied.
+The factor of the second level fills in where levels meet at random, and then takes 8 q^2 bytes and q^3 operations.
+How far a level reaches is seen from a few of them: their rows' levels of the first factor, and all columns of the
+rows of these. Where a level reaches much of the second level in one step, or in two without the levels that
+everything meets, no order keeps the factor sparse. That takes a few passes over the codes; nothing is sorted or
+multiplied.
 
-The iterative solver holds rows, four bytes for each column, and a few dozen vectors of effects for each right-hand side.
+The iterative solver holds rows, four bytes for each column, and a few dozen vectors of effects for each right-hand
+side.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ Solver = Literal["auto", "direct", "iterative"]
 
 SAMPLE = 8  # levels that are followed
 REACHED = 0.3  # share of the second level that is reached in two steps where the factor fills in
-FILLED = 0.75  # share of the columns that such a factor leaves dense
+FILLED = 0.95  # share of the columns that such a factor leaves dense
 HUB = 10.0  # times the mean rows of a level, above which it connects everything and says nothing of the rest
 SLOW = 120.0  # seconds of the direct solver that iteration may be preferred to
 GAIN = 4.0  # times that it has to be faster for it
@@ -84,7 +86,7 @@ def forecast(design: Design) -> Forecast:
 
 
 HELD_SECOND = 14.0  # vectors of the second level for each probe that is solved for at the same time
-HELD_FIRST = 6.0  # and of the first
+HELD_FIRST = 4.0  # and of the first
 
 
 def _tail(first: NDArray[np.intp], others: dict[str, NDArray[np.intp]], sizes: dict[str, int]) -> int:

@@ -398,11 +398,19 @@ def choose_split(counts: NDArray[np.int64]) -> int:
     return int(np.argmin(sparse_seconds + dense_seconds))
 
 
-def check_memory(layout: Layout, pairs: float = 0.0) -> None:
-    """Refuse a model whose fit does not fit in the memory that is free.
+def needed_megabytes(layout: Layout, pairs: float = 0.0) -> float:
+    """Memory that a fit takes for the second level.
 
     A fit holds the factor of the best point and that of the one it tries, and works on a third; half a one is for the
-    rest. Of large ones it holds one, and its inverse. The `pairs` of entries of a level come on top, with the sums over them.
+    rest. Of large ones it holds one, and its inverse. The `pairs` of entries of a level come on top, with the sums over
+    them.
+    """
+    held = CORNERS_HELD if len(layout.permutation) - layout.split >= FORGOTTEN_FROM else FACTORS_HELD
+    return held * layout.megabytes + BYTES_OF_PAIR * pairs / 2**20
+
+
+def check_memory(layout: Layout, pairs: float = 0.0) -> None:
+    """Refuse a model whose fit does not fit in the memory that is free.
 
     Raises
     ------
@@ -412,13 +420,12 @@ def check_memory(layout: Layout, pairs: float = 0.0) -> None:
     import psutil
 
     available = psutil.virtual_memory().available / 2**20
-    held = CORNERS_HELD if len(layout.permutation) - layout.split >= FORGOTTEN_FROM else FACTORS_HELD
-    needed = held * layout.megabytes + BYTES_OF_PAIR * pairs / 2**20
+    needed = needed_megabytes(layout, pairs)
     if needed > 0.9 * available:
         tail = len(layout.permutation) - layout.split
         raise MemoryForecastError(
             f"a fit of this model needs {needed:,.0f} MB ({tail:,} crossed random effects fill in); {available:,.0f} "
             "MB are free",
-            hint="Drop levels with few rows, move the second largest grouping factor to the fixed part, or fit on a "
-            "machine with more memory.",
+            hint='Say control={"solver": "iterative"}, drop levels with few rows, move the second largest grouping '
+            "factor to the fixed part, or fit on a machine with more memory.",
         )

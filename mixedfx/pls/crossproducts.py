@@ -23,6 +23,7 @@ from scipy import linalg, sparse
 from mixedfx.design.design import Design
 from mixedfx.design.precision import Independent, RowPrecision
 from mixedfx.linalg import triangular
+from mixedfx.pls.coupling import SecondProducts
 from mixedfx.pls.factors import GroupFactor
 
 Vector = NDArray[np.float64]
@@ -117,9 +118,12 @@ class Accumulator:
         What takes in the products of the other factors; None where there is one factor.
     """
 
-    def __init__(self, fixed: Fixed, factors: tuple[GroupFactor, ...], second: Second | None) -> None:
-        self.fixed, self.first, self.second = fixed, factors[0], second
+    def __init__(self, fixed: Fixed, factors: tuple[GroupFactor, ...], second: Second | None = None) -> None:
+        self.fixed, self.first = fixed, factors[0]
         p, first = len(fixed.R), factors[0]
+        if second is None and len(factors) > 1:
+            second = SecondProducts(first, factors[1:], p + 1)
+        self.second = second
         self.ww = np.zeros((p + 1, p + 1))
         self.by_level = np.zeros((first.n_levels, first.k, p + 1 + first.k))
 
@@ -155,9 +159,9 @@ class Accumulator:
 
 
 def accumulated(
-    design: Design, factors: tuple[GroupFactor, ...], second: Second | None, size: int | None = None
+    design: Design, factors: tuple[GroupFactor, ...], size: int | None = None, second: Second | None = None
 ) -> Accumulator:  # fmt: skip
-    """Both passes over the rows of a design."""
+    """Both passes over the rows of a design; `second` takes in what is not `SecondProducts`."""
     found = Accumulator(fixed_part(design, size), factors, second)
     compiled = len(design.y) >= ONE_PASS_FROM
     for chunk in chunks(design, size):

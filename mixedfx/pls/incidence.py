@@ -312,7 +312,7 @@ _OF_A_FACTOR = {f.name for f in fields(Coupling)} - {"positions"} | {"_transpose
 
 
 class RowProducts:
-    """What a second level needs that is solved by iteration: its rows in order, and Z2'W; summed over chunks of rows."""
+    """What a second level needs that is solved by iteration: its rows in order, and Z2'W, from chunks of rows."""
 
     def __init__(self, first: GroupFactor, rest: tuple[GroupFactor, ...], width: int, precision: RowPrecision) -> None:
         self.first, self.rest = first, rest

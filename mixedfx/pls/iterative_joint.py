@@ -1,8 +1,9 @@
 r"""The joint distribution of fixed and random effects of a fit that was solved by iteration.
 
-As `mixedfx.pls.joint`, with full solves where a factor allows half ones: the covariance of functionals a is a'M^{-1}a,
-and a draw with covariance M^{-1} is M^{-1}(Lambda'Z'e + z), e one standard normal number for each row and z one for each
-random effect, since the right-hand side has the covariance M (perturb and solve; Papandreou & Yuille 2010).
+As `mixedfx.pls.joint`, with full solves where a factor allows half ones: the covariance of functionals a is
+a'M^{-1}a, and a draw with covariance M^{-1} is M^{-1}(Lambda'Z'e + z), e one standard normal number for each row and
+z one for each random effect, since the right-hand side has the covariance M (perturb and solve; Papandreou & Yuille
+2010).
 """
 
 from __future__ import annotations
@@ -121,8 +122,8 @@ class IterativeJoint(Joint):
         k, width = self.design.random[term].n_columns, int(stop - start)
         if width > MOST_LEVELS:
             raise IterativeSolverError(
-                f"conditional variances of all {width:,} effects of '{self.design.random[term].label}' take a solve for "
-                "each of them in a fit without a factor",
+                f"conditional variances of all {width:,} effects of '{self.design.random[term].label}' take a solve "
+                "each in a fit without a factor",
                 hint="Ask for those of chosen levels: fit.apply(fit.design_for(rows)).sd, or fit with "
                 'control={"solver": "direct"} where memory allows.',
             )

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -299,14 +299,13 @@ def build_problem(design: Design, REML: bool = True) -> Problem:
         If the factor of the second level would not fit in the memory that is free.
     """
     factors = group_factors(design)
-    p = design.X.shape[1]
-    second = SecondProducts(factors[0], factors[1:], p + 1) if len(factors) > 1 else None
-    found = accumulated(design, factors, second)
-    R = found.fixed.R
+    found = accumulated(design, factors)
+    R, p = found.fixed.R, len(found.fixed.R)
+    second = found.second
     shift = triangular.solve(R, found.fixed.gamma)
     gram1 = np.ascontiguousarray(found.by_level[:, :, p + 1 :].transpose(1, 2, 0))
     zw1 = found.by_level[:, :, : p + 1].copy()
-    coupling, zw2 = (None, np.zeros((0, p + 1))) if second is None else couple(second)
+    coupling, zw2 = (None, np.zeros((0, p + 1))) if second is None else couple(cast(SecondProducts, second))
     return Problem(
         factors, gram1, coupling, zw1, zw2, found.ww, R, shift, len(design.y),
         design.precision.log_determinant, REML, design.sigma,

@@ -35,7 +35,7 @@ Vector = NDArray[np.float64]
 
 FIRST, FIRST_OF_MANY = 2 * BATCH, BATCH  # probes to begin with, and where the rows are many
 MOST_PROBES = 1024
-CLOSE = 0.1  # of the Monte Carlo error asked for, how near to the zero of its score a fit comes
+CLOSE = 0.05  # of the Monte Carlo error asked for, how near to the zero of its score a fit comes
 MARGIN = 1.15  # times the probes that the ratio of errors asks for
 DIFFERENCE = 1e-5
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
@@ -135,7 +135,8 @@ def _search(
             pivots -= 1
             state = _moved(replace(state, problem=turned), trial, state.radius)
             continue
-        ratio = -float((best.gradient + trial.gradient) @ step) / (2.0 * decrease)
+        gain = -float((best.gradient + trial.gradient) @ step) / 2.0
+        ratio = (gain + enough) / (decrease + enough)
         radius = state.radius
         if ratio < 0.25:
             radius = 0.25 * length
@@ -179,7 +180,7 @@ def _certify(state: _Search, outcome: Outcome, control: OptimiserControl) -> tup
     return state, outcome
 
 
-# --- how well standard deviations are known -----------------------------------------------------------------------------
+# --- how well standard deviations are known ---------------------------------------------------------------------------
 def standard_deviations(problem: Problem, par: Vector) -> Vector:
     """Relative standard deviation of each column of each random term, in the order of the design."""
     T = problem.matrices(par)

@@ -126,7 +126,9 @@ def lmer(
         ~ ...``, `V`) one, so that errors are what they are said to be. ``"estimate"``: estimated beside these too, a
         factor of all of them.
     control
-        Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-12}``.
+        Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-12}``. ``{"solver":
+        "iterative"}`` solves crossed terms without a factor, in memory that grows with the rows, with a Monte Carlo error
+        that ``fit.monte_carlo`` has; by default that is done where a factor would not fit or take minutes.
     dispersion
         One-sided formula of the logarithm of the residual standard deviation, ``"~ arm"``: a residual sd of its own in
         each arm; of a number, sds that grow with it. ``fit.dispersion`` has the coefficients. Degrees of freedom and
@@ -170,6 +172,10 @@ def lmer(
         `V` beside ``se(...)`` or `weights`.
     OptionError
         A family that is not normal.
+    MemoryForecastError
+        Crossed terms whose factor would not fit in the memory that is free, where iteration does not serve.
+    IterativeSolverError
+        A model that the iterative solver, asked for, does not take.
 
     Warns
     -----
@@ -181,6 +187,8 @@ def lmer(
         A variance is estimated from fewer than five levels.
     PlausibleValueWarning
         The response is one of several plausible values, or their mean.
+    MonteCarloWarning
+        The iterative solver's error is larger than was asked for.
 
     Examples
     --------

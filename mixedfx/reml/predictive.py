@@ -92,8 +92,8 @@ def predict_table(
     if known.iterative:
         if uncertainty is not None and "theta" in asked:
             raise IterativeSolverError(
-                "the uncertainty of theta is averaged over fits at other theta, each by the factor that an iterative fit "
-                "does without",
+                "the uncertainty of theta is averaged over fits at other theta, each by the factor that an iterative "
+                "fit does without",
                 hint='Leave \'theta\' out of uncertainty=, or fit with control={"solver": "direct"}.',
             )
         asked -= {"theta"}

@@ -1,4 +1,4 @@
-"""What is solved by iteration equals what is factored: products, solves, and, over all signs, traces and determinants."""
+"""What is solved by iteration equals what is factored; over all signs, so do traces and determinants."""
 
 import itertools
 
@@ -81,7 +81,7 @@ def test_products_and_solves_equal_those_of_the_factor(shape, weights, path):
 def test_over_all_signs_score_information_and_criterion_are_exact(shape, kind, REML, few, path, monkeypatch):
     """The mean over every combination of signs has no Monte Carlo error: what is left is that of the solves."""
     monkeypatch.setattr(IterativeFactorization, "signs", all_signs)
-    monkeypatch.setattr("mixedfx.pls.iterative.FEW_EFFECTS", few)
+    monkeypatch.setattr("mixedfx.pls.iterative.FEW_OF_FEW", few)
     for name in ("PROBE", "QUADRATURE"):
         monkeypatch.setattr(f"mixedfx.pls.iterative.{name}", 1e-12)
     design = make_design(3, TINY[shape], n=40)
@@ -101,7 +101,7 @@ def test_over_all_signs_score_information_and_criterion_are_exact(shape, kind, R
 
 
 def test_probes_are_the_same_in_every_run_and_every_model_that_has_the_factor(monkeypatch):
-    monkeypatch.setattr("mixedfx.pls.iterative.FEW_EFFECTS", 0)
+    monkeypatch.setattr("mixedfx.pls.iterative.FEW_OF_FEW", 0)
     small, large = [(9, 1, True, "g"), (7, 1, True, "h")], [(9, 1, True, "g"), (7, 1, True, "h"), (5, 1, True, "k")]
     one, two = build_iterative(make_design(5, small)), build_iterative(make_design(5, large))
     first = IterativeFactorization(one, [np.eye(1)] * 2).signs(0, 4)
@@ -113,7 +113,7 @@ def test_probes_are_the_same_in_every_run_and_every_model_that_has_the_factor(mo
 
 def test_the_spread_of_probes_is_the_error_of_their_mean(monkeypatch):
     """3,200 probes: their mean against the exact sums, and means of 8 spread as independent ones do."""
-    monkeypatch.setattr("mixedfx.pls.iterative.FEW_EFFECTS", 0)
+    monkeypatch.setattr("mixedfx.pls.iterative.FEW_OF_FEW", 0)
     design = make_design(6, [(60, 1, True, "g"), (50, 1, True, "h")], n=400)
     direct, other = build_problem(design), build_iterative(design)
     par = direct.parameters(theta_at(direct.n_parameters, "random"))

@@ -26,6 +26,14 @@ FORMULAS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_levels_are_few():
+    """Factors of these tests have so few levels that all would be exact."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mixedfx.pls.iterative.FEW_OF_FEW", 40)
+        yield
+
+
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(1)
@@ -102,8 +110,9 @@ def test_the_same_fit_twice_is_the_same_to_the_last_bit(data, pair):
 
 
 def test_a_smaller_error_takes_more_probes_and_is_met(data, pair):
-    fine = mx.lmer("y ~ x + (1 | g) + (1 | h)", data, control=ITERATIVE | {"monte_carlo": 0.005})
-    assert fine.monte_carlo["share"].max() <= 0.005
+    less = pair[1].monte_carlo["share"].max() / 2
+    fine = mx.lmer("y ~ x + (1 | g) + (1 | h)", data, control=ITERATIVE | {"monte_carlo": less})
+    assert fine.monte_carlo["share"].max() <= less
     assert fine.solution.monte_carlo.probes > pair[1].solution.monte_carlo.probes
 
 
