@@ -111,11 +111,11 @@ def check_estimable(design: Design) -> None:
         as many random effects as there are rows.
     """
     n, p = design.X.shape
-    centred = design.y - design.offset
-    if np.ptp(centred) == 0:
-        less = " less its offset" if design.offset.any() else ""
+    lowest, highest = _range(design)
+    if lowest == highest:
+        less = " less its offset" if design.has_offset else ""
         raise ModelError(
-            f"the response '{design.response_name}'{less} is {centred[0]:g} in every row: nothing varies",
+            f"the response '{design.response_name}'{less} is {lowest:g} in every row: nothing varies",
             hint="Check that it is the column you mean, and which rows are left after dropping missing values.",
         )
     if p >= n:
@@ -143,6 +143,14 @@ def check_estimable(design: Design) -> None:
             "variances and the residual variance cannot be told apart",
             hint=f"Take columns out of the left side; (1 | {term.label}) would have {q} random effects.",
         )
+
+
+def _range(design: Design) -> tuple[float, float]:
+    """Smallest and largest value of the response less the offset."""
+    if design.streamed is not None:
+        return design.streamed.facts.lowest, design.streamed.facts.highest
+    centred = design.y - design.offset
+    return float(centred.min()), float(centred.max())
 
 
 def check_levels(design: Design) -> None:
@@ -197,7 +205,7 @@ def _effects_met(term: RandomTerm) -> int:
     if term.n_columns == 1:
         return term.n_levels
     most = term.n_levels * term.n_columns
-    if most < len(term.codes):  # few beside the rows, whichever of them are met
+    if most < len(term.codes) or term.counts is not None:  # few beside the rows, whichever of them are met
         return most
     return sum(int(np.count_nonzero(np.bincount(term.codes[column != 0.0]))) for column in term.z.T)
 

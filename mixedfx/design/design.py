@@ -20,6 +20,7 @@ from scipy import sparse
 
 from mixedfx.covariance.structures import Structure, structure_for
 from mixedfx.design.precision import Correlated, Independent, RowPrecision
+from mixedfx.design.unheld import BatchedRows
 from mixedfx.formula.mixed_formula import MixedFormula
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class RandomTerm:
         Name of what all columns share, such as one standard deviation.
     relation
         (q, q) known correlations of the levels; None where they are independent.
+    counts
+        (q,) rows of each level, where the rows are not held; else None.
     """
 
     label: str
@@ -60,6 +63,12 @@ class RandomTerm:
     structure: str = "us"
     shared: str = "all"
     relation: NDArray[np.float64] | None = None
+    counts: NDArray[np.int64] | None = None
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """(q,) rows of each level."""
+        return np.bincount(self.codes, minlength=self.n_levels) if self.counts is None else self.counts
 
     @cached_property
     def covariance(self) -> Structure:
@@ -162,6 +171,10 @@ class Design:
         (n,) numbers of trials (``k | trials(m) ~ ...``), or None.
     categories
         Levels of a response that is a category; `y` then holds their codes 0 to K - 1. None for a numeric response.
+    streamed
+        What reads the rows in batches, where they are not held; None where they are.
+    stands_for
+        (m,) rows that each row of `frame` stands for, where it holds distinct ones instead; else None.
     """
 
     formula: MixedFormula
@@ -182,6 +195,18 @@ class Design:
     known_covariance: sparse.csr_array | None = None
     scale: float | Literal["estimate"] | None = None
     dispersion: Dispersion | None = None
+    streamed: BatchedRows | None = None
+    stands_for: NDArray[np.int64] | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether the rows are in memory."""
+        return self.streamed is None
+
+    @property
+    def has_offset(self) -> bool:
+        """Whether there is an offset that is not zero in every row."""
+        return bool(np.any(self.offset != 0)) if self.streamed is None else self.streamed.facts.offset
 
     @property
     def sigma(self) -> float | None:
@@ -266,7 +291,7 @@ def _entries(design: Design) -> list[tuple[str, str]]:
         entries.append((f"random effects by {term.label} ({term.n_levels} levels)", columns + structure))
     if design.weights is not None:
         entries.append(("weights", f"{design.weights.min():g} to {design.weights.max():g}"))
-    if design.offset.any():
+    if design.has_offset:
         entries.append(("offset", f"{design.offset.min():g} to {design.offset.max():g}"))
     if design.known_sd is not None:
         entries.append(("known standard deviations", f"{design.known_sd.min():g} to {design.known_sd.max():g}"))

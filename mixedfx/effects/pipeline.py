@@ -19,6 +19,7 @@ from scipy import sparse
 
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.transforms import Transformation
+from mixedfx.effects.cells import answering_rows, with_cells
 from mixedfx.effects.averages import Averages, subgroup_averages
 from mixedfx.effects.checks import (
     check_comparison,
@@ -69,9 +70,10 @@ def ask(fit: Fit | PredictsMean, treated: Treatment, comparison: Comparison | No
     Effects
         Which holds the warnings too: a report that is read elsewhere needs them.
     """
+    fit = answering_rows(as_fit(fit))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        answer = _answer(as_fit(fit), treated, comparison, **options)
+        answer = _answer(fit, treated, comparison, **options)
     heard: list[str] = []
     for warning in caught:
         if issubclass(warning.category, MixedfxWarning):
@@ -114,6 +116,10 @@ def _answer(
     linear = not predicts and (scale == "link" or (is_identity(fit) and not (curved and bias_adjust)))
     plan = read_plan(by, subgroups)
     cancels = linear and Reading(back).only_difference(comparison)
+    if design.streamed is not None and newdata is None:
+        kept = treated is not NO_TREATMENT and cancels
+        design = with_cells(design, treated, plan.columns, weights, cancels=kept, random=groups == "fitted")
+        fit = _answering(replace(fit, design=design), uncertainty)
     grid = build_grid(design, treated, plan.columns, newdata, weights, offsets_cancel=cancels)
     if predicts:
         grid = replace(grid, coded=grid.frame)  # whatever predicts has seen text, not categories

@@ -18,6 +18,7 @@ from scipy import sparse
 from mixedfx.design.precision import RowPrecision
 from mixedfx.errors import MemoryForecastError
 from mixedfx.linalg.shape import shape_of
+from mixedfx.linalg.sums import Sum
 from mixedfx.pls.factors import GroupFactor
 
 Vector = NDArray[np.float64]
@@ -153,29 +154,71 @@ class Coupling:
 
 
 class SecondProducts:
-    """Z2'Z2, Z1'Z2 and Z2'W, summed over chunks of rows."""
+    """Z2'Z2, Z1'Z2 and Z2'W, summed over chunks of rows.
 
-    def __init__(self, first: GroupFactor, rest: tuple[GroupFactor, ...], width: int) -> None:
+    Sparse sums are put together two of about one size at a time, as in a binary counter: each entry is copied as often as
+    the logarithm of the number of chunks says, and rounding grows no faster.
+    """
+
+    def __init__(self, first: GroupFactor, rest: tuple[GroupFactor, ...]) -> None:
         self.first, self.rest = first, rest
         self.offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
-        q2 = int(self.offsets[-1])
-        self.gram = sparse.csr_array((q2, q2))
-        self.pattern: sparse.csr_array | None = None
-        self.values = np.zeros((0, first.k))
-        self.zw = np.zeros((q2, width))
+        self._parts: list[tuple[int, sparse.csr_array, Vector, sparse.csr_array]] = []
+        self._zw = Sum()
 
-    def add(self, rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector, precision: RowPrecision) -> None:
-        """Take in some rows: levels of the first factor (m,), z (m, k) and W (m, p + 1) times the root of precision."""
-        Z2 = precision.whiten(sparse_z(self.rest, rows))
+    @classmethod
+    def of(
+        cls, first: GroupFactor, rest: tuple[GroupFactor, ...], pattern: sparse.csr_array, values: Vector,
+        gram: sparse.csr_array, zw: Vector,
+    ) -> SecondProducts:  # fmt: skip
+        """Of sums that are known."""
+        found = cls(first, rest)
+        found._parts.append((1, pattern, values, gram))
+        found._zw.add(zw)
+        return found
+
+    def add(
+        self, rest: tuple[GroupFactor, ...], rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector,
+        precision: RowPrecision,
+    ) -> None:  # fmt: skip
+        """Take in some rows of the factors `rest`: levels of the first (m,); z (m, k), W (m, p + 1), both whitened."""
+        Z2 = precision.whiten(sparse_z(rest, rows))
         level = np.repeat(codes, np.diff(Z2.indptr))
         pattern, values = _cross_products(z, level, Z2, self.first.n_levels)
-        gram = sparse.csr_array(Z2.T @ Z2)
-        self.zw += np.asarray(Z2.T @ W)
-        if self.pattern is None:
-            self.pattern, self.values, self.gram = pattern, values, gram
-        else:
-            self.pattern, self.values = _merged(self.pattern, self.values, pattern, values)
-            self.gram = sparse.csr_array(self.gram + gram)
+        self._zw.add(np.asarray(Z2.T @ W))
+        self._parts.append((1, pattern, values, sparse.csr_array(Z2.T @ Z2)))
+        while len(self._parts) > 1 and self._parts[-2][0] <= self._parts[-1][0]:
+            self._merge()
+
+    def _merge(self) -> None:
+        (m, pattern, values, gram), (l, other, more, also) = self._parts[-2:]
+        pattern, values = _merged(pattern, values, other, more)
+        self._parts[-2:] = [(m + l, pattern, values, sparse.csr_array(gram + also))]
+
+    def _whole(self) -> tuple[int, sparse.csr_array, Vector, sparse.csr_array]:
+        while len(self._parts) > 1:
+            self._merge()
+        return self._parts[0]
+
+    @property
+    def pattern(self) -> sparse.csr_array:
+        """(q1, q2) where Z1'Z2 has entries, by level of the first factor."""
+        return self._whole()[1]
+
+    @property
+    def values(self) -> Vector:
+        """(entries, k1) its entries."""
+        return self._whole()[2]
+
+    @property
+    def gram(self) -> sparse.csr_array:
+        """(q2, q2) Z2'Z2."""
+        return self._whole()[3]
+
+    @property
+    def zw(self) -> Vector:
+        """(q2, p + 1) Z2'W."""
+        return self._zw.value
 
 
 def couple(found: SecondProducts) -> tuple[Coupling, Vector]:
@@ -188,7 +231,6 @@ def couple(found: SecondProducts) -> tuple[Coupling, Vector]:
     """
     first, rest, offsets = found.first, found.rest, found.offsets
     pattern, values, gram = found.pattern, found.values, found.gram
-    assert pattern is not None
     n_levels, k1, q2 = first.n_levels, first.k, int(offsets[-1])
     layout = plan(pattern, gram, rest, offsets)
     numbers = n_levels * k1 * float(q2)

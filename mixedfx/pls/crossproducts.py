@@ -22,6 +22,7 @@ from scipy import linalg, sparse
 from mixedfx.design.design import Design
 from mixedfx.design.precision import Independent, RowPrecision
 from mixedfx.linalg import triangular
+from mixedfx.linalg.sums import Sum
 from mixedfx.pls.coupling import SecondProducts
 from mixedfx.pls.factors import GroupFactor
 
@@ -30,6 +31,7 @@ Vector = NDArray[np.float64]
 CHUNK = 2**18  # rows of a chunk
 SPARSE_FROM = 10_000  # rows from which one sparse product beats a count for each pair of columns
 ONE_PASS_FROM = 100_000  # rows from which the compiled pass, a second to compile once for all, is worth having
+FEW_SUMS = 2**20  # sums over levels up to which those of chunks are added with compensation
 ONE_PASS_COLUMNS = 16  # columns up to which its plain loops beat blocked matrix products
 WELL_CONDITIONED = 1e-2  # smallest diagonal entry of the scaled R from which its inverse may be formed
 
@@ -60,7 +62,7 @@ class Chunk:
     Attributes
     ----------
     rows
-        Which.
+        Which, of the design that they are rows of.
     X, y
         (m, p) and (m,), the offset taken off.
     precision
@@ -99,12 +101,10 @@ def fixed_part(design: Design, size: int | None = None) -> Fixed:
 class Accumulator:
     """The second pass: products of W = [Q, y0] and of the covariates of the factors, summed over chunks of rows.
 
+    Sums over chunks are compensated: where there are many levels each has few rows, and needs none.
+
     Attributes
     ----------
-    ww
-        (p + 1, p + 1) W'W.
-    by_level
-        (q, k, p + 1 + k) z'[W, z] of each level of the first factor.
     second
         Products of the other factors; None where there is one.
     """
@@ -112,13 +112,25 @@ class Accumulator:
     def __init__(self, fixed: Fixed, factors: tuple[GroupFactor, ...]) -> None:
         self.fixed, self.first = fixed, factors[0]
         p, first = len(fixed.R), factors[0]
-        self.ww = np.zeros((p + 1, p + 1))
-        self.by_level = np.zeros((first.n_levels, first.k, p + 1 + first.k))
-        self.second = SecondProducts(first, factors[1:], p + 1) if len(factors) > 1 else None
+        self._ww = Sum()
+        self._shape = first.n_levels, first.k, p + 1 + first.k
+        few = first.n_levels * first.k * self._shape[2] <= FEW_SUMS
+        self._by_level: Sum | Vector = Sum() if few else np.zeros(self._shape)
+        self.second = SecondProducts(first, factors[1:]) if len(factors) > 1 else None
 
-    def add(self, chunk: Chunk, compiled: bool) -> None:
-        """Take in some rows, by the compiled pass where that is asked for and possible."""
-        p, first = len(self.fixed.R), self.first
+    @property
+    def ww(self) -> Vector:
+        """(p + 1, p + 1) W'W."""
+        return self._ww.value
+
+    @property
+    def by_level(self) -> Vector:
+        """(q, k, p + 1 + k) z'[W, z] of each level of the first factor."""
+        return self._by_level.value if isinstance(self._by_level, Sum) else self._by_level
+
+    def add(self, chunk: Chunk, factors: tuple[GroupFactor, ...], compiled: bool) -> None:
+        """Take in some rows of the `factors`, by the compiled pass where that is asked for and possible."""
+        p, first = len(self.fixed.R), factors[0]
         codes, z = first.codes[chunk.rows], chunk.precision.whiten(first.used(chunk.rows))
         narrow = p + z.shape[1] <= ONE_PASS_COLUMNS
         if compiled and narrow and self.second is None and self.fixed.inverse is not None:
@@ -126,14 +138,17 @@ class Accumulator:
         else:
             W = self._by_columns(chunk, codes, z)
             if self.second is not None:
-                self.second.add(chunk.rows, codes, z, W, chunk.precision)
+                self.second.add(factors[1:], chunk.rows, codes, z, W, chunk.precision)
 
     def _one_pass(self, chunk: Chunk, codes: NDArray[np.intp], z: Vector) -> None:
         from mixedfx.linalg.rows import row_products
 
-        lower = np.zeros_like(self.ww)
-        row_products(chunk.X, self.fixed.inverse, self.fixed.gamma, chunk.y, z, codes, lower, self.by_level)
-        self.ww += lower + np.tril(lower, -1).T
+        lower = np.zeros((len(self.fixed.R) + 1,) * 2)
+        sums = np.zeros(self._shape) if isinstance(self._by_level, Sum) else self._by_level
+        row_products(chunk.X, self.fixed.inverse, self.fixed.gamma, chunk.y, z, codes, lower, sums)
+        self._ww.add(lower + np.tril(lower, -1).T)
+        if isinstance(self._by_level, Sum):
+            self._by_level.add(sums)
 
     def _by_columns(self, chunk: Chunk, codes: NDArray[np.intp], z: Vector) -> Vector:
         (n, p), k = chunk.X.shape, z.shape[1]
@@ -142,8 +157,12 @@ class Accumulator:
         W[:, :p] = orthogonal_columns(chunk.X, self.fixed.R, self.fixed.inverse)
         W[:, p] = chunk.y - W[:, :p] @ self.fixed.gamma
         columns[:, p + 1 :] = z
-        self.ww += W.T @ W
-        self.by_level += level_products(codes, self.first.n_levels, z, columns)
+        self._ww.add(W.T @ W)
+        sums = level_products(codes, self.first.n_levels, z, columns)
+        if isinstance(self._by_level, Sum):
+            self._by_level.add(sums)
+        else:
+            self._by_level += sums
         return W
 
 
@@ -152,7 +171,7 @@ def accumulated(design: Design, factors: tuple[GroupFactor, ...], size: int | No
     found = Accumulator(fixed_part(design, size), factors)
     compiled = len(design.y) >= ONE_PASS_FROM
     for chunk in chunks(design, size):
-        found.add(chunk, compiled)
+        found.add(chunk, factors, compiled)
     return found
 
 

@@ -11,6 +11,7 @@ from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.options import Control
 from mixedfx.reml.call import Call
 from mixedfx.reml.fit import LmerFit, fit_design
+from mixedfx.reml.sourced import design_of
 
 
 def lmer(
@@ -27,6 +28,7 @@ def lmer(
     control: Control | Mapping[str, Any] | None = None,
     dispersion: str | MixedFormula | None = None,
     family: str | Family | None = None,
+    stream: bool | None = None,
 ) -> LmerFit:
     """Fit a linear mixed model by REML or maximum likelihood.
 
@@ -41,7 +43,9 @@ def lmer(
     formula
         lme4's notation: ``"math ~ small * race + (1 + small | school)"``.
     data
-        Any frame narwhals understands: pandas, polars, pyarrow.
+        Any frame narwhals understands: pandas, polars, pyarrow. Or a source whose rows need not fit into memory: a path
+        of Parquet or CSV files (a pattern such as ``"data/part-*.parquet"``, a folder, a list of paths), a DuckDB relation
+        or ``(connection, query)``, a polars ``LazyFrame``, a pyarrow ``Dataset``, a table of ibis; see `stream`.
     REML
         True for the restricted likelihood, False for the likelihood.
     weights
@@ -73,6 +77,13 @@ def lmer(
         intervals of the fixed effects take the ratios of residual sds as known.
     family
         ``"gaussian"``, the only one here: another is refused in words that name `mixedfx.glmer` and `mixedfx.bayes`.
+    stream
+        Whether rows are read in batches and not held. A fit of them has the estimates, tests and random effects of any
+        other; fitted values, residuals and predictions read the rows anew, and what needs all rows at once (`check`,
+        `influence`, a bootstrap) is refused. None: sources of more than 500,000 rows are; smaller ones and frames are
+        held. The source is read three times or more and has to give the same rows each time, in whichever order;
+        functions in `env` see a batch of rows at a time. Weights and offsets are then names of columns, and `V` and
+        `dispersion` are not available.
 
     Returns
     -------
@@ -115,14 +126,12 @@ def lmer(
     professor   8.19
      Residual   8.93
     """
-    from mixedfx.design.build import build_design
-
     if family is not None and getattr(family, "name", family) != "gaussian":
         name = getattr(family, "name", family)
         raise OptionError(
             f"mx.lmer fits normal responses, and family={name!r} is another",
             hint=f"Fit mx.glmer(formula, data, family={name!r}), or mx.bayes(formula, data, family={name!r}).",
         )
-    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion)
+    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion, stream)
     call.check()
-    return fit_design(build_design(**call.of_design), call)
+    return fit_design(design_of(call), call)

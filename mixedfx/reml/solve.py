@@ -112,6 +112,11 @@ def solve(
     return solve_problem(design, problem, None if start is None else problem.parameters(start), control)
 
 
+def _square(design: Design) -> float:
+    """y'y."""
+    return float(design.y @ design.y) if design.streamed is None else design.streamed.facts.square
+
+
 def solve_problem(
     design: Design, problem: Problem, start: Vector | None = None, control: OptimiserControl = DEFAULT
 ) -> RemlSolution:  # fmt: skip
@@ -122,7 +127,7 @@ def solve_problem(
     ModelError
         If the fixed part reproduces the response exactly: no variance is left to estimate.
     """
-    if problem.sigma is None and problem.ww[-1, -1] <= NOTHING_LEFT * float(design.y @ design.y):
+    if problem.sigma is None and problem.ww[-1, -1] <= NOTHING_LEFT * _square(design):
         raise ModelError(
             "the fixed part reproduces the response exactly, so there is no variance to estimate",
             hint="Look for a column of the fixed part that was computed from the response.",
