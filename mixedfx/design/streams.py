@@ -72,6 +72,11 @@ class Stream:
         except MixedfxError:
             raise
         except Exception as error:
+            if "unfinished result" in str(error):
+                raise DataError(
+                    f"{self.what} cannot be read: its connection is in use by an answer that was not read to its end",
+                    hint="Read it with fetchall(), or give another connection.",
+                ) from error
             raise DataError(f"{self.what} cannot be read: {_said(error)}") from error
 
     def frames(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:

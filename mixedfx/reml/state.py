@@ -455,8 +455,8 @@ class LmerState:
         Returns
         -------
         Series, DataFrame or Path
-            The file, where `to` names one. Else one prediction for each row, in the units of the response as modelled, or of its variable; indexed as
-            `newdata` if that is a pandas frame.
+            The file, where `to` names one. Else one prediction for each row, in the units of the response as modelled,
+            or of its variable; indexed as `newdata` if that is a pandas frame, or by the number of the row in a source.
             A table (estimate, se, lower, upper) where `se`, `interval` or `uncertainty` is given; its estimate is the
             mean, so unseen levels are at 0 and nothing is drawn. Intervals are those of `tidy` and `mixedfx.effects`
             for the same number: t with Satterthwaite's degrees of freedom where it holds fixed effects alone, averaged
@@ -501,7 +501,8 @@ class LmerState:
         """
         return prediction.predict(
             self.uncertain, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level,
-            uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust, na=na, to=to,
+            uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust, na=na,
+            to=to,
         )  # fmt: skip
 
     def simulate(
