@@ -2,10 +2,10 @@
 
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.streamed 1e8 FOLDER [--keep]
 
-Simulates pupils in classes in schools batch by batch (y ~ x + t + (1 + x | school) + (1 | class), 1,000 rows a class, ten
-classes a school), writes them to FOLDER/rows.parquet (about 30 bytes a row), reads the file once without doing anything,
-fits it in a process of its own, and prints the times, the peak of the memory of the fit, and how far the estimates are
-from the truth. The file is removed at the end, unless it is kept; one that is there already is used again.
+Simulates pupils in classes in schools batch by batch (y ~ x + t + (1 + x | school) + (1 | class), 1,000 rows a class,
+ten classes a school), writes them to a file in FOLDER, reads it once without doing anything, fits it in a process of
+its own, and prints the times, the peak of the memory of the fit, and how far the estimates are from the truth. The file
+is removed at the end, unless it is kept; one that is there already is used again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def simulate(path: Path, n: int) -> None:
 def _effects(levels: np.ndarray, kind: int = 0) -> np.ndarray:
     """One standard normal number for each level, the same wherever its rows are."""
     known, place = np.unique(levels, return_inverse=True)
-    return np.array([np.random.default_rng((kind, int(k))).standard_normal() for k in known])[place]
+    return np.array([np.random.default_rng((kind + 10, int(k))).standard_normal() for k in known])[place]
 
 
 def read_once(path: Path) -> float:

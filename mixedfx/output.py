@@ -1,8 +1,8 @@
 """Files that are written whole or not at all.
 
-A draft in the same folder takes the content and then the name; an older file of that name stays until then. On Linux the
-draft has no name, so that nothing is left of it where the process is killed. All that
-can go wrong is said as a `DataError` about the file that was asked for.
+A draft in the same folder takes the content and then the name; an older file of that name stays until then. On Linux
+the draft has no name, so that nothing is left of it where the process is killed. All that can go wrong is said as a
+`DataError` about the file that was asked for.
 """
 
 from __future__ import annotations

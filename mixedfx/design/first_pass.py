@@ -152,10 +152,7 @@ def _first_of_each(columns: Sequence[pd.Series]) -> NDArray[np.intp]:
         codes = values.cat.codes.to_numpy() if categories else pd.factorize(values)[0]
         codes = codes.astype(np.int64, copy=False)
         width = int(codes.max(initial=0)) + 1
-        if key is None:
-            key = codes
-        else:
-            key = pd.factorize(key)[0].astype(np.int64) * width + codes
+        key = codes if key is None else pd.factorize(key)[0].astype(np.int64) * width + codes
     assert key is not None
     return np.flatnonzero(~pd.Series(key).duplicated().to_numpy())
 

@@ -24,9 +24,9 @@ from mixedfx.design.dispersion import dispersion_formula
 from mixedfx.design.estimable import NullSpace
 from mixedfx.design.expressions import Scope, columns_read, evaluate, number, value_of
 from mixedfx.design.first_pass import MOST_LEVELS, Learnt, first_pass, used_rows
-from mixedfx.design.frame import column, nearest, plain
+from mixedfx.design.frame import nearest, plain
 from mixedfx.design.group_codes import GroupCodes, other_rows
-from mixedfx.design.grouping import Grouping, group
+from mixedfx.design.grouping import group
 from mixedfx.design.identifiers import identifier_slopes
 from mixedfx.design.parts import FormulaicPart, Part, build_parts
 from mixedfx.design.relation import with_relations

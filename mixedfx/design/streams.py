@@ -251,7 +251,7 @@ def _of_csv(paths: list[str], what: str) -> Stream:
             if "VARCHAR" in (first[name], own[name]) and first[name] != own[name]:
                 text, number = (paths[0], path) if first[name] == "VARCHAR" else (path, paths[0])
                 raise DataError(
-                    f"the files disagree about '{name}': '{text}' has text where '{number}' has {_kind(first, own, name)}",
+                    f"the files disagree about '{name}': '{text}' has text, '{number}' {_kind(first, own, name)}",
                     hint="Repair the cells that are no numbers, or leave them empty.",
                 )
     try:
@@ -268,7 +268,7 @@ def _kind(first: Mapping[str, str], own: Mapping[str, str], name: str) -> str:
 
 # --- engines ---------------------------------------------------------------------------------------------------------
 def _types(native: Any) -> dict[str, Any]:
-    """narwhals' types of the columns of a frame, lazy or not."""
+    """Data types of the columns of a frame, lazy or not, as narwhals has them."""
     return dict(opened(native).collect_schema())
 
 

@@ -19,8 +19,8 @@ from scipy import sparse
 
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.transforms import Transformation
-from mixedfx.effects.cells import answering_rows, with_cells
 from mixedfx.effects.averages import Averages, subgroup_averages
+from mixedfx.effects.cells import answering_rows, with_cells
 from mixedfx.effects.checks import (
     check_comparison,
     check_options,

@@ -156,8 +156,8 @@ class Coupling:
 class SecondProducts:
     """Z2'Z2, Z1'Z2 and Z2'W, summed over chunks of rows.
 
-    Sparse sums are put together two of about one size at a time, as in a binary counter: each entry is copied as often as
-    the logarithm of the number of chunks says, and rounding grows no faster.
+    Sparse sums are put together two of about one size at a time, as in a binary counter: each entry is copied as often
+    as the logarithm of the number of chunks says, and rounding grows no faster.
     """
 
     def __init__(self, first: GroupFactor, rest: tuple[GroupFactor, ...]) -> None:
@@ -191,9 +191,9 @@ class SecondProducts:
             self._merge()
 
     def _merge(self) -> None:
-        (m, pattern, values, gram), (l, other, more, also) = self._parts[-2:]
+        (m, pattern, values, gram), (n, other, more, also) = self._parts[-2:]
         pattern, values = _merged(pattern, values, other, more)
-        self._parts[-2:] = [(m + l, pattern, values, sparse.csr_array(gram + also))]
+        self._parts[-2:] = [(m + n, pattern, values, sparse.csr_array(gram + also))]
 
     def _whole(self) -> tuple[int, sparse.csr_array, Vector, sparse.csr_array]:
         while len(self._parts) > 1:

@@ -1,8 +1,8 @@
 r"""The least squares problem of a design whose rows are read in batches: one reading, in a basis from a sample.
 
-In memory the cross-products are those of W = [Q, y0] and of columns of Z that are orthogonal, which are known after a
-first pass over all rows (`mixedfx.pls.crossproducts`, `mixedfx.pls.basis`). Here the same accumulator adds up the
-products in the basis that a *sample* of the rows gives: X_s = Q_s R_0, y_s = Q_s g_0 + rest, z_s = q_s B_0. All sums are
+In memory the cross-products are those of W = [Q, y0] and of columns of Z that are orthogonal, which are known after
+a first pass over all rows (`mixedfx.pls.crossproducts`, `mixedfx.pls.basis`). Here the same accumulator adds up the
+products in the basis that a *sample* of the rows gives: X_s = Q_s R_0, y_s = Q_s g_0 + rest, z_s = q_s B_0. Sums are
 then of numbers about their means and of unit size, or nearly so, and what remains is a change of basis that loses no
 digits. With G = (X R_0^{-1})'(X R_0^{-1}) = F'F, F the Cholesky factor from left to right,
 

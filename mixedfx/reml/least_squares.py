@@ -76,7 +76,6 @@ def least_squares(design: Design, REML: bool = True) -> LeastSquares:
     """
     if design.streamed is not None:
         return _of_products(design, design.streamed.products(REML))
-    n, p = design.X.shape
     precision = design.precision
     y = precision.whiten(design.y - design.offset)
     Q, R = np.linalg.qr(precision.whiten(design.X))

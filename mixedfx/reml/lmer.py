@@ -44,8 +44,9 @@ def lmer(
         lme4's notation: ``"math ~ small * race + (1 + small | school)"``.
     data
         Any frame narwhals understands: pandas, polars, pyarrow. Or a source whose rows need not fit into memory: a path
-        of Parquet or CSV files (a pattern such as ``"data/part-*.parquet"``, a folder, a list of paths), a DuckDB relation
-        or ``(connection, query)``, a polars ``LazyFrame``, a pyarrow ``Dataset``, a table of ibis; see `stream`.
+        of Parquet or CSV files (a pattern such as ``"data/part-*.parquet"``, a folder, a list of paths), a DuckDB
+        relation or ``(connection, query)``, a polars ``LazyFrame``, a pyarrow ``Dataset``, a table of ibis; see
+        `stream`.
     REML
         True for the restricted likelihood, False for the likelihood.
     weights

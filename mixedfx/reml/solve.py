@@ -113,7 +113,7 @@ def solve(
 
 
 def _square(design: Design) -> float:
-    """y'y."""
+    """Sum of the squares of the response."""
     return float(design.y @ design.y) if design.streamed is None else design.streamed.facts.square
 
 

@@ -273,8 +273,9 @@ def test_predictions_go_from_file_to_file(held, data, fits, tmp_path, monkeypatc
     formula, options = MODELS["weighted nested"]
     source = parquet(data["weighted nested"], tmp_path)
     fit = fits["weighted nested"] if held else quiet(formula, source, stream=True, **options)
-    expected = fits["weighted nested"].predict(data["weighted nested"], interval="confidence")
-    path = fit.predict(source, interval="confidence", to=tmp_path / "predicted.parquet")
+    new = data["weighted nested"].iloc[:1500]
+    expected = fits["weighted nested"].predict(new, se=True, uncertainty=["beta"])
+    path = fit.predict(new, se=True, uncertainty=["beta"], to=tmp_path / "predicted.parquet")
     written = pd.read_parquet(path).set_index("row")
     pd.testing.assert_frame_equal(written, expected, rtol=1e-6, check_names=False, check_index_type=False)
     pd.testing.assert_series_equal(
