@@ -146,6 +146,15 @@ class Combinations:
 
 def _first_of_each(columns: Sequence[pd.Series]) -> NDArray[np.intp]:
     """Positions of the first row of each combination of values."""
+    n = len(columns[0])
+    runs = np.arange(n)
+    if n and all(values.dtype.kind in "iub" for values in columns):  # in a sorted source few rows differ from the last
+        changes = np.ones(n, dtype=bool)
+        changes[1:] = np.logical_or.reduce([np.diff(values.to_numpy()) != 0 for values in columns])
+        runs = np.flatnonzero(changes)
+        columns = [values.iloc[runs] for values in columns]
+    if len(columns) == 1:
+        return runs[~columns[0].duplicated().to_numpy()]
     key: NDArray[np.int64] | None = None
     for values in columns:
         categories = isinstance(values.dtype, pd.CategoricalDtype)
@@ -154,7 +163,7 @@ def _first_of_each(columns: Sequence[pd.Series]) -> NDArray[np.intp]:
         width = int(codes.max(initial=0)) + 1
         key = codes if key is None else pd.factorize(key)[0].astype(np.int64) * width + codes
     assert key is not None
-    return np.flatnonzero(~pd.Series(key).duplicated().to_numpy())
+    return runs[~pd.Series(key).duplicated().to_numpy()]
 
 
 def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -103,10 +103,9 @@ def _lookup(keys: NDArray[np.int64], codes: Codes) -> Callable[[NDArray[np.int64
         table[keys - low] = codes
 
         def tabled(new: NDArray[np.int64]) -> Codes:
-            inside = (new >= low) & (new <= high)
-            if inside.all():
-                return table[new - low]
-            return np.where(inside, table[np.where(inside, new - low, 0)], -1)
+            place = new - low
+            inside = place.view(np.uint64) < len(table)  # what is below `low` is very large without its sign
+            return table[place] if inside.all() else np.where(inside, table[np.where(inside, place, 0)], -1)
 
         return tabled
 

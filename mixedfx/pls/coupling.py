@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixedfx.design.precision import RowPrecision
 from mixedfx.errors import MemoryForecastError
 from mixedfx.linalg.shape import shape_of
-from mixedfx.linalg.sums import Sum
 from mixedfx.pls.factors import GroupFactor
+from mixedfx.pls.second_products import SecondProducts
 
 Vector = NDArray[np.float64]
 Index = NDArray[np.integer]
@@ -153,74 +152,6 @@ class Coupling:
         return np.asarray(self.gram @ b if self.arrays is None else self.arrays[2] @ b)
 
 
-class SecondProducts:
-    """Z2'Z2, Z1'Z2 and Z2'W, summed over chunks of rows.
-
-    Sparse sums are put together two of about one size at a time, as in a binary counter: each entry is copied as often
-    as the logarithm of the number of chunks says, and rounding grows no faster.
-    """
-
-    def __init__(self, first: GroupFactor, rest: tuple[GroupFactor, ...]) -> None:
-        self.first, self.rest = first, rest
-        self.offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
-        self._parts: list[tuple[int, sparse.csr_array, Vector, sparse.csr_array]] = []
-        self._zw = Sum()
-
-    @classmethod
-    def of(
-        cls, first: GroupFactor, rest: tuple[GroupFactor, ...], pattern: sparse.csr_array, values: Vector,
-        gram: sparse.csr_array, zw: Vector,
-    ) -> SecondProducts:  # fmt: skip
-        """Of sums that are known."""
-        found = cls(first, rest)
-        found._parts.append((1, pattern, values, gram))
-        found._zw.add(zw)
-        return found
-
-    def add(
-        self, rest: tuple[GroupFactor, ...], rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector,
-        precision: RowPrecision,
-    ) -> None:  # fmt: skip
-        """Take in some rows of the factors `rest`: levels of the first (m,); z (m, k), W (m, p + 1), both whitened."""
-        Z2 = precision.whiten(sparse_z(rest, rows))
-        level = np.repeat(codes, np.diff(Z2.indptr))
-        pattern, values = _cross_products(z, level, Z2, self.first.n_levels)
-        self._zw.add(np.asarray(Z2.T @ W))
-        self._parts.append((1, pattern, values, sparse.csr_array(Z2.T @ Z2)))
-        while len(self._parts) > 1 and self._parts[-2][0] <= self._parts[-1][0]:
-            self._merge()
-
-    def _merge(self) -> None:
-        (m, pattern, values, gram), (n, other, more, also) = self._parts[-2:]
-        pattern, values = _merged(pattern, values, other, more)
-        self._parts[-2:] = [(m + n, pattern, values, sparse.csr_array(gram + also))]
-
-    def _whole(self) -> tuple[int, sparse.csr_array, Vector, sparse.csr_array]:
-        while len(self._parts) > 1:
-            self._merge()
-        return self._parts[0]
-
-    @property
-    def pattern(self) -> sparse.csr_array:
-        """(q1, q2) where Z1'Z2 has entries, by level of the first factor."""
-        return self._whole()[1]
-
-    @property
-    def values(self) -> Vector:
-        """(entries, k1) its entries."""
-        return self._whole()[2]
-
-    @property
-    def gram(self) -> sparse.csr_array:
-        """(q2, q2) Z2'Z2."""
-        return self._whole()[3]
-
-    @property
-    def zw(self) -> Vector:
-        """(q2, p + 1) Z2'W."""
-        return self._zw.value
-
-
 def couple(found: SecondProducts) -> tuple[Coupling, Vector]:
     """Coupling of the first factor with the others, and (q2, p + 1) products Z2'W, in permuted order.
 
@@ -289,63 +220,6 @@ def entry_pairs(counts: NDArray[np.int64], indices: Index, q2: int) -> EntryPair
     second = np.repeat(start[level], counts[level]) + within
     place = indices[first].astype(np.int64) * q2 + indices[second]
     return EntryPairs(first, second, level[first], place)
-
-
-def sparse_z(rest: tuple[GroupFactor, ...], rows: slice = slice(None)) -> sparse.csr_array:
-    """(m, q2) sparse Z of the second level, in the order of factor, level and column, of some rows.
-
-    A row of Z has one entry for each column of each factor, or as many as there are levels related to its own.
-    """
-    offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
-    n, width = len(rest[0].codes[rows]), sum(g.k for g in rest)
-    indices = np.empty((n, width), dtype=np.int32)
-    data = np.empty((n, width))
-    column = 0
-    for f, g in enumerate(rest):
-        indices[:, column : column + g.k] = offsets[f] + g.codes[rows, None] * g.k + np.arange(g.k)
-        data[:, column : column + g.k] = g.used(rows)
-        column += g.k
-    indptr = np.arange(0, n * width + 1, width)
-    Z = sparse.csr_array((data.ravel(), indices.ravel(), indptr), shape=(n, int(offsets[-1])))
-    if any(g.mixing is not None for g in rest):
-        mixing = [
-            sparse.eye_array(g.n_levels * g.k) if g.mixing is None else sparse.kron(g.mixing, sparse.eye_array(g.k))
-            for g in rest
-        ]
-        Z = sparse.csr_array(Z @ sparse.block_diag(mixing, format="csr"))
-        Z.sort_indices()
-    return Z
-
-
-def _merged(
-    pattern: sparse.csr_array, values: Vector, other: sparse.csr_array, more: Vector
-) -> tuple[sparse.csr_array, Vector]:
-    """Sums of two (q1, q2) patterns with (entries, k1) values; entries that cancel stay in the pattern."""
-    level = np.concatenate([np.repeat(np.arange(len(p.indptr) - 1), np.diff(p.indptr)) for p in (pattern, other)])
-    column = np.concatenate([pattern.indices, other.indices])
-    both, columns = np.concatenate([values, more]), []
-    for a in range(both.shape[1]):
-        pattern = sparse.coo_array((both[:, a], (level, column)), shape=pattern.shape).tocsr()
-        pattern.sort_indices()
-        columns.append(pattern.data)
-    return pattern, np.column_stack(columns)
-
-
-def _cross_products(
-    z: Vector, rows: NDArray[np.intp], Z2: sparse.csr_array, n_levels: int
-) -> tuple[sparse.csr_array, Vector]:
-    """Pattern (q1, q2) of Z1'Z2 by level, and the (entries, k1) values in its order."""
-    width = np.diff(Z2.indptr)
-    values = []
-    pattern = None
-    for a in range(z.shape[1]):
-        product = Z2.data * np.repeat(z[:, a], width)
-        matrix = sparse.coo_array((product, (rows, Z2.indices)), shape=(n_levels, shape_of(Z2)[1])).tocsr()
-        matrix.sort_indices()
-        values.append(matrix.data)
-        pattern = matrix
-    assert pattern is not None
-    return pattern, np.column_stack(values)
 
 
 def stack_rows(indptr: Index, indices: Index, values: Vector, shape: tuple[int, int]) -> sparse.csr_array:

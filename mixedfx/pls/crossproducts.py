@@ -23,8 +23,8 @@ from mixedfx.design.design import Design
 from mixedfx.design.precision import Independent, RowPrecision
 from mixedfx.linalg import triangular
 from mixedfx.linalg.sums import Sum
-from mixedfx.pls.coupling import SecondProducts
 from mixedfx.pls.factors import GroupFactor
+from mixedfx.pls.second_products import SecondProducts, cells_of, level_sums
 
 Vector = NDArray[np.float64]
 
@@ -132,13 +132,42 @@ class Accumulator:
         """Take in some rows of the `factors`, by the compiled pass where that is asked for and possible."""
         p, first = len(self.fixed.R), factors[0]
         codes, z = first.codes[chunk.rows], chunk.precision.whiten(first.used(chunk.rows))
-        narrow = p + z.shape[1] <= ONE_PASS_COLUMNS
-        if compiled and narrow and self.second is None and self.fixed.inverse is not None:
-            self._one_pass(chunk, codes, z)
+        narrow = p + sum(group.k for group in factors) <= ONE_PASS_COLUMNS
+        if compiled and narrow and self.fixed.inverse is not None:
+            if self.second is None:
+                return self._one_pass(chunk, codes, z)
+            if self._by_cells(chunk, factors, z):
+                return None
+        W = self._by_columns(chunk, codes, z)
+        if self.second is not None:
+            self.second.add(factors[1:], chunk.rows, codes, z, W, chunk.precision)
+        return None
+
+    def _by_cells(self, chunk: Chunk, factors: tuple[GroupFactor, ...], z: Vector) -> bool:
+        """Several factors in one pass, by cells of rows that share all levels; False where there are many."""
+        if any(group.mixing is not None for group in factors):
+            return False
+        found = cells_of([group.codes[chunk.rows] for group in factors], [group.n_levels for group in factors])
+        if found is None:
+            return False
+        from mixedfx.linalg.rows import row_products
+
+        cell, levels = found
+        Z = np.hstack([z, *(chunk.precision.whiten(group.used(chunk.rows)) for group in factors[1:])])
+        p, k, K = len(self.fixed.R), z.shape[1], Z.shape[1]
+        lower, products = np.zeros((p + 1, p + 1)), np.zeros((len(levels[0]), K, p + 1 + K))
+        row_products(chunk.X, self.fixed.inverse, self.fixed.gamma, chunk.y, Z, cell, lower, products)
+        self._ww.add(lower + np.tril(lower, -1).T)
+        own = products[:, :k, : p + 1 + k]
+        if isinstance(self._by_level, Sum):
+            self._by_level.add(
+                level_sums(levels[0], self.first.n_levels, own.reshape(len(own), -1)).reshape(self._shape)
+            )
         else:
-            W = self._by_columns(chunk, codes, z)
-            if self.second is not None:
-                self.second.add(factors[1:], chunk.rows, codes, z, W, chunk.precision)
+            np.add.at(self._by_level, levels[0], own)
+        assert self.second is not None
+        self.second.add_cells(levels, products)
+        return True
 
     def _one_pass(self, chunk: Chunk, codes: NDArray[np.intp], z: Vector) -> None:
         from mixedfx.linalg.rows import row_products

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 import mixedfx as mx
 from mixedfx.design.build import build_design
 from mixedfx.pls import crossproducts
-from mixedfx.pls.coupling import sparse_z
 from mixedfx.pls.crossproducts import accumulated, triangle
 from mixedfx.pls.factors import group_factors
 from mixedfx.pls.problem import build_problem
+from mixedfx.pls.second_products import sparse_z
 from mixedfx.reml.solve import solve
 
 TERMS = ("(1 | g)", "(x | g)", "(1 | g) + (1 | h)", "(x || g) + (x | h) + (1 | g:h)", "(1 | gr(g, cov=A)) + (1 | h)")
