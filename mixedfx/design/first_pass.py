@@ -233,11 +233,31 @@ class _Levels:
         fresh = [int(i) for i, v in zip(first, values.iloc[first].tolist(), strict=True) if v not in self.known]
         self.known.update(values.iloc[fresh].tolist())
         if len(self.known) > MOST_LEVELS:
-            raise DataError(
-                f"'{self.name}' has more than {MOST_LEVELS:,} levels in the fixed part or a left side",
-                hint=f"Write (1 | {self.name}) for a random intercept of each level, or cut it into fewer.",
-            )
+            raise self._too_many()
         return np.array(fresh, dtype=np.intp)
+
+    def _too_many(self) -> DataError:
+        """Say what so many levels may be: numbers that a few cells have turned into text, or names of groups."""
+        texts = [v for v in self.known if isinstance(v, str)]
+        words = [v for v in texts if not _is_number(v)]
+        if len(words) < len(texts) // 2:
+            example = f" ({words[0]!r} is one that is none)" if words else ""
+            return DataError(
+                f"'{self.name}' is a column of text in which most cells are numbers{example}",
+                hint="Repair these cells, or leave them empty, so that the column is read as numbers.",
+            )
+        return DataError(
+            f"'{self.name}' has more than {MOST_LEVELS:,} levels in the fixed part or a left side",
+            hint=f"Write (1 | {self.name}) for a random intercept of each level, or cut it into fewer.",
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def first_pass(

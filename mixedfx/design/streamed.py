@@ -270,14 +270,14 @@ def read_streamed(
     parsed, columns = needed_columns(formula, stream, env, (weights, offset))
     check_arguments(parsed, None, weights, None, sigma)
     groups = tuple(term.group for term in parsed.random)
-    named = {name for one in groups for name in one}
-    sides = MixedFormula(
-        parsed.fixed, parsed.response, (), " + ".join([parsed.fixed, *(t.left for t in parsed.random)]), (),
-        parsed.offsets,
-    )  # fmt: skip
-    valued = [c for c in columns if c not in named or c in columns_read(sides, env, stream.names)]
-    learnt = first_pass(stream, columns, groups, weights, na, [c for c in valued if c != weights])
+    read = {c for text in (parsed.fixed, *(term.left for term in parsed.random)) for c in _names(text, env, stream)}
+    learnt = first_pass(stream, columns, groups, weights, na, [c for c in columns if c in read])
     return _skeleton(parsed, stream, columns, weights, offset, na, contrasts, env, sigma, learnt)
+
+
+def _names(side: str, env: Mapping[str, Any], stream: Stream) -> tuple[str, ...]:
+    """Columns of a source that one right-hand side reads."""
+    return columns_read(MixedFormula(side, None, (), side, (), ()), env, stream.names)
 
 
 def needed_columns(

@@ -9,8 +9,8 @@ twice uses nothing that depends on it, and says so where other rows come.
 * CSV: a path, several, or a pattern, through DuckDB, which looks at all rows before it says what a column is;
 * a pyarrow ``Dataset``, a DuckDB relation or ``(connection, query)``, a polars ``LazyFrame``, an ibis table.
 
-What other engines hold comes through ibis (``ibis.pyspark.connect(session).table(...)``); ibis 12 cannot hand out batches
-of DuckDB 2, whose relations are read here themselves.
+What other engines hold comes through ibis (``ibis.pyspark.connect(session).table(...)``); ibis 12 cannot hand out
+batches of DuckDB 2, whose relations are read here themselves.
 """
 
 from __future__ import annotations

@@ -229,8 +229,11 @@ def _basis(group: GroupFactor, gram: Vector, n: int) -> Vector:
     own = []
     for block in group.blocks:
         at = block.columns
-        values, vectors = np.linalg.eigh(gram[at, at])
-        root = np.sqrt(np.clip(values, 0.0, None))[:, None] * vectors.T
+        length = np.sqrt(np.diag(gram[at, at]))
+        scale = np.where(length > 0.0, length, 1.0)
+        values, vectors = np.linalg.eigh(gram[at, at] / np.outer(scale, scale))
+        values[values < PIVOT * max(float(values[-1]), 0.0)] = 0.0  # a combination of columns, but for rounding
+        root = np.sqrt(values)[:, None] * vectors.T * scale
         k = block.structure.k
         own.append(term_basis(np.sqrt(k / n) * root @ group.basis[at, at], block.structure.scaling))
     return own[0] if len(own) == 1 else np.asarray(linalg.block_diag(*own))

@@ -20,7 +20,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx.datasets.benchmark_shapes import simulate_insteval
-from mixedfx.design import streams
+from mixedfx.design import first_pass, streams
 from mixedfx.effects import cells
 from mixedfx.errors import DataError, MixedfxWarning, ModelError, OptionError, RowsNotHeldError
 from mixedfx.linalg.sums import Sum
@@ -394,6 +394,35 @@ def test_text_where_numbers_were(tmp_path):
         mx.lmer("y ~ x + (1 | g)", str(tmp_path / "*.csv"), stream=True)
     with pytest.raises(DataError, match="the response 'x' is not numeric"):
         mx.lmer("x ~ y + (1 | g)", str(second), stream=True)
+
+
+def test_numbers_that_one_cell_has_turned_into_text(tmp_path, monkeypatch):
+    """They would be as many levels as there are numbers."""
+    monkeypatch.setattr(first_pass, "MOST_LEVELS", 40)
+    path = tmp_path / "rows.csv"
+    path.write_text("y,x,g\n" + "".join(f"{i % 7},{i if i != 30 else 'many'},{i % 5}\n" for i in range(90)))
+    with pytest.raises(DataError, match=r"most cells are numbers \('many' is one that is none\)"):
+        mx.lmer("y ~ x + (1 | g)", path, stream=True)
+    path.write_text("y,x,g\n" + "".join(f"{i % 7},word{i},{i % 5}\n" for i in range(90)))
+    with pytest.raises(DataError, match="'x' has more than 40 levels"):
+        mx.lmer("y ~ x + (1 | g)", path, stream=True)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.errors.MixedfxWarning")
+def test_columns_of_a_left_side_that_depend_on_each_other(tmp_path, data):
+    """An intercept beside all indicators: the same fit, whatever its variances mean."""
+    frame = data["weighted nested"].assign(
+        **{f"is_{a}": lambda d, a=a: (d["arm"] == a) * 1.0 for a in ("low", "mid", "high")}
+    )
+    formula = "y ~ arm + (1 + is_low + is_mid + is_high || school)"
+    found, expected = quiet(formula, parquet(frame, tmp_path), stream=True), quiet(formula, frame)
+    np.testing.assert_allclose(found.criterion, expected.criterion, rtol=1e-10)
+    frame["double"] = 2 * frame["is_low"]
+    formula = "y ~ arm + (is_low + double | school)"
+    found, expected = quiet(formula, frame, stream=True), quiet(formula, frame)
+    for ours, theirs in zip(found.solution.bases, expected.solution.bases, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.criterion, expected.criterion, rtol=1e-9)
 
 
 def test_columns_that_are_missing_throughout(tmp_path):
