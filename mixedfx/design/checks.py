@@ -21,6 +21,7 @@ that copies of a term cost no more than their number.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -325,16 +326,18 @@ def _in_fixed_part(design: Design, t: int, term: RandomTerm) -> list[str]:
         if (distance2 <= _EXACT * np.where(about2 > _ROUNDING * length2, about2, length2)).all():
             part = np.flatnonzero(np.abs(np.linalg.solve(R, along)).max(axis=1) > 1e-6)
             found.append((column, [design.fixed_names[j] for j in part]))
-    messages = []
-    for column, names in found:
-        what = "intercept" if column == "Intercept" else f"slope of {column}"
-        listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
-        messages.append(
-            f"the random {what} of {_shown(design, t)} and the fixed part say the same: the fixed effects {listed} "
-            f"already give every level of '{term.label}' its own {what}, and nothing is left from which to estimate "
-            f"its variance. Take either {_shown(design, t)} or these fixed effects out."
-        )
-    return messages
+    return [said_twice(design, t, column, names) for column, names in found]
+
+
+def said_twice(design: Design, t: int, column: str, names: Sequence[str]) -> str:
+    """What to say of effects of a random term that the fixed effects `names` have as well."""
+    what = "intercept" if column == "Intercept" else f"slope of {column}"
+    listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    return (
+        f"the random {what} of {_shown(design, t)} and the fixed part say the same: the fixed effects {listed} "
+        f"already give every level of '{design.random[t].label}' its own {what}, and nothing is left from which to "
+        f"estimate its variance. Take either {_shown(design, t)} or these fixed effects out."
+    )
 
 
 def _same_partition(a: RandomTerm, b: RandomTerm) -> bool:

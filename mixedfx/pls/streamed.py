@@ -14,19 +14,20 @@ those before it and is dropped. Every level's products are multiplied by the tri
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from mixedfx.design.checks import check_estimable, warn_few_levels
+from mixedfx.design.checks import check_estimable, said_twice, warn_few_levels
 from mixedfx.design.design import Design
 from mixedfx.design.estimable import null_space
 from mixedfx.design.rank import warn_dropped
 from mixedfx.design.streamed import Streamed, check_sample
 from mixedfx.design.unheld import Unheld
-from mixedfx.errors import OptionError
+from mixedfx.errors import IdentifiabilityWarning, OptionError, outside
 from mixedfx.linalg import triangular
 from mixedfx.linalg.sums import Sum
 from mixedfx.pls.basis import left_to_right, term_basis
@@ -37,6 +38,7 @@ from mixedfx.pls.problem import Problem
 
 Vector = NDArray[np.float64]
 
+SAID = 1e-10  # share of a level's squared length outside the fixed part, below which it is within
 PIVOT = 1e-13  # share of a squared length that others leave, below which a column is a combination of them
 
 
@@ -85,6 +87,9 @@ def whole_design(streamed: Streamed) -> Design:
     check_sample(streamed)
     if design.sigma is None:
         check_estimable(design)
+    for message in _said_twice(design, problem):
+        warnings.warn(message, IdentifiabilityWarning, outside())
+    if design.sigma is None:
         warn_few_levels(design)
     return design
 
@@ -199,6 +204,27 @@ def _finished(streamed: Streamed, summed: Summed) -> tuple[Design, Problem]:
         design.sigma, sum(b.structure.n_parameters for g in factors for b in g.blocks),
     )  # fmt: skip
     return design, problem
+
+
+def _said_twice(design: Design, problem: Problem) -> list[str]:
+    """Intercepts and slopes of single-column terms that the fixed part has as well: Z'Z - Z'QQ'Z is zero."""
+    p, out = problem.p, []
+    for f, group in enumerate(problem.factors):
+        if group.k != 1 or not group.blocks or group.n_levels > p or group.mixing is not None:
+            continue
+        if f == 0:
+            along, squares = problem.zw1[:, 0, :p], problem.gram1[0, 0]
+        else:
+            assert problem.coupling is not None
+            at = problem.coupling.positions[f - 1][:, 0]
+            along, squares = problem.zw2[at, :p], problem.coupling.gram.diagonal()[at]
+        if (squares > 0.0).all() and ((squares - (along**2).sum(axis=1)) <= SAID * squares).all():
+            size = np.sqrt(np.diag(problem.R.T @ problem.R))
+            share = np.abs(triangular.solve(problem.R, along.T) * size[:, None]) / np.sqrt(squares)
+            names = [n for n, one in zip(design.fixed_names, share.max(axis=1), strict=True) if one > 1e-6]
+            t = group.blocks[0].term
+            out.append(said_twice(design, t, design.random[t].columns[0], names))
+    return out
 
 
 def _without_rows(group: GroupFactor, n: int) -> GroupFactor:

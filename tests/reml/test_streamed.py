@@ -241,6 +241,16 @@ def test_a_level_that_comes_last_is_a_level(tmp_path, monkeypatch):
     same(found, quiet("y ~ a + (1 | g)", frame))
 
 
+def test_a_random_intercept_that_the_fixed_part_has_is_said(data):
+    frame = data["star"].iloc[:2000]
+    with pytest.warns(mx.errors.IdentifiabilityWarning, match="say the same: the fixed effects .*gender") as heard:
+        mx.lmer("math ~ gender + (1 | sch) + (1 | gender)", frame, stream=True)
+    with pytest.warns(mx.errors.IdentifiabilityWarning) as in_memory:
+        mx.lmer("math ~ gender + (1 | sch) + (1 | gender)", frame)
+    texts = [{str(w.message) for w in one if "say the same" in str(w.message)} for one in (heard, in_memory)]
+    assert texts[0] == texts[1]
+
+
 def test_few_rows_are_held_and_many_are_not(data, tmp_path, monkeypatch):
     path = parquet(data["star"], tmp_path)
     assert quiet(MODELS["star"][0], path).design.held

@@ -1,4 +1,4 @@
-"""Tables of ibis, whatever engine answers them, are read in batches; ibis asks the engine, so that filters run there."""
+"""Tables of ibis, whatever engine answers them, are read in batches; filters run in the engine."""
 
 import ibis
 import numpy as np
