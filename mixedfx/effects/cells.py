@@ -41,7 +41,7 @@ def with_sample(design: Design, treatment: str | None = None) -> Design:
     if streamed is None:
         return design
     frame: pd.DataFrame = streamed.learnt.sample
-    if treatment in frame.columns and pd.api.types.is_numeric_dtype(frame[treatment]):
+    if treatment is not None and treatment in frame.columns and pd.api.types.is_numeric_dtype(frame[treatment]):
         known = fetch(frame, treatment).unique()
         if len(known) <= 2:
             more = streamed.cache.get(treatment)
@@ -149,4 +149,4 @@ def _merged(frame: pd.DataFrame, sums: NDArray[np.float64]) -> tuple[pd.DataFram
     """One row for each distinct row of `frame`, and the sums (m, 2) over these."""
     first, cell, _ = distinct(frame)
     out = np.column_stack([np.bincount(cell, sums[:, j], len(first)) for j in range(sums.shape[1])])
-    return frame.iloc[first].reset_index(drop=True), out
+    return frame.iloc[first].reset_index(drop=True), np.asarray(out, dtype=np.float64)

@@ -186,10 +186,10 @@ def effects(
     >>> round(float(ratio.table["estimate"].item()), 4), round(float(np.exp(log_fit.fixef["small"])), 4)
     (1.018, 1.018)
     """
-    fit, compare = answering_rows(as_fit(fit), treatment), find_comparison(comparison)
+    asked, compare = answering_rows(as_fit(fit), treatment), find_comparison(comparison)
     return ask(
-        fit,
-        read_slope(fit.design, treatment) if compare is SLOPE else read_treatment(fit.design, treatment),
+        asked,
+        read_slope(asked.design, treatment) if compare is SLOPE else read_treatment(asked.design, treatment),
         compare,
         by=by,
         subgroups=subgroups,

@@ -70,10 +70,9 @@ def ask(fit: Fit | PredictsMean, treated: Treatment, comparison: Comparison | No
     Effects
         Which holds the warnings too: a report that is read elsewhere needs them.
     """
-    fit = answering_rows(as_fit(fit))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        answer = _answer(fit, treated, comparison, **options)
+        answer = _answer(answering_rows(as_fit(fit)), treated, comparison, **options)
     heard: list[str] = []
     for warning in caught:
         if issubclass(warning.category, MixedfxWarning):
@@ -119,7 +118,8 @@ def _answer(
     if design.streamed is not None and newdata is None:
         kept = treated is not NO_TREATMENT and cancels
         design = with_cells(design, treated, plan.columns, weights, cancels=kept, random=groups == "fitted")
-        fit = _answering(replace(fit, design=design), uncertainty)
+        known: Any = fit
+        fit = _answering(replace(known, design=design), uncertainty)
     grid = build_grid(design, treated, plan.columns, newdata, weights, offsets_cancel=cancels)
     if predicts:
         grid = replace(grid, coded=grid.frame)  # whatever predicts has seen text, not categories

@@ -242,8 +242,8 @@ def _own_gram(found: Accumulator, f: int) -> Vector:
     k, gram = group.k, second.gram
     if group.mixing is not None:  # one column: Z = Z_plain L, and the sum of squares is the trace of L^{-T} gram L^{-1}
         own = gram[start : start + group.n_levels][:, start : start + group.n_levels].toarray()
-        half = linalg.solve_triangular(group.mixing, own, trans="T", lower=True)
-        return np.array([[np.trace(linalg.solve_triangular(group.mixing, half.T, trans="T", lower=True))]])
+        half = linalg.solve_triangular(group.mixing, own, trans=1, lower=True)
+        return np.array([[np.trace(linalg.solve_triangular(group.mixing, half.T, trans=1, lower=True))]])
     first = start + np.arange(group.n_levels) * k
     return np.array([[float(np.asarray(gram[first + a, first + b]).sum()) for b in range(k)] for a in range(k)])
 
