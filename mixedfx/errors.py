@@ -73,6 +73,10 @@ class DataError(MixedfxError):
     """Data that do not fit the formula: an unknown column, no rows, infinities, a non-numeric response."""
 
 
+class RowsNotHeldError(MixedfxError):
+    """A question about the rows of a fit that read them batch by batch and does not hold them."""
+
+
 class UnseenLevelError(DataError):
     """New data hold a level that the fit has never seen, where none is allowed."""
 

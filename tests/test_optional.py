@@ -49,12 +49,19 @@ def reading(ending):
     return ask
 
 
+def empty(path):
+    path.write_bytes(b"")
+    return path
+
+
 NEEDED = {
     "openpyxl": reading(".xlsx"),
     "pyreadstat": reading(".sav"),
     "pyreadstat, Stata": reading(".dta"),
     "rdata": reading(".rds"),
     "pyarrow": reading(".parquet"),
+    "pyarrow, batches": lambda data, posterior, folder: mx.lmer("y ~ x", empty(folder / "a.parquet"), stream=True),
+    "duckdb": lambda data, posterior, folder: mx.lmer("y ~ x", empty(folder / "a.csv"), stream=True),
     "great_tables": lambda data, posterior, folder: mx.table(mx.lmer("y ~ x", data)).gt(),
     "joblib": lambda data, posterior, folder: mx.lmer("y ~ x + (1 | g)", data).bootstrap(10, seed=1, n_jobs=2),
     "arviz": lambda data, posterior, folder: posterior.to_arviz(),

@@ -21,6 +21,7 @@ that copies of a term cost no more than their number.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -111,11 +112,11 @@ def check_estimable(design: Design) -> None:
         as many random effects as there are rows.
     """
     n, p = design.X.shape
-    centred = design.y - design.offset
-    if np.ptp(centred) == 0:
-        less = " less its offset" if design.offset.any() else ""
+    lowest, highest = _range(design)
+    if lowest == highest:
+        less = " less its offset" if design.has_offset else ""
         raise ModelError(
-            f"the response '{design.response_name}'{less} is {centred[0]:g} in every row: nothing varies",
+            f"the response '{design.response_name}'{less} is {lowest:g} in every row: nothing varies",
             hint="Check that it is the column you mean, and which rows are left after dropping missing values.",
         )
     if p >= n:
@@ -143,6 +144,14 @@ def check_estimable(design: Design) -> None:
             "variances and the residual variance cannot be told apart",
             hint=f"Take columns out of the left side; (1 | {term.label}) would have {q} random effects.",
         )
+
+
+def _range(design: Design) -> tuple[float, float]:
+    """Smallest and largest value of the response less the offset."""
+    if design.streamed is not None:
+        return design.streamed.facts.lowest, design.streamed.facts.highest
+    centred = design.y - design.offset
+    return float(centred.min()), float(centred.max())
 
 
 def check_levels(design: Design) -> None:
@@ -197,7 +206,7 @@ def _effects_met(term: RandomTerm) -> int:
     if term.n_columns == 1:
         return term.n_levels
     most = term.n_levels * term.n_columns
-    if most < len(term.codes):  # few beside the rows, whichever of them are met
+    if most < len(term.codes) or term.counts is not None:  # few beside the rows, whichever of them are met
         return most
     return sum(int(np.count_nonzero(np.bincount(term.codes[column != 0.0]))) for column in term.z.T)
 
@@ -317,16 +326,18 @@ def _in_fixed_part(design: Design, t: int, term: RandomTerm) -> list[str]:
         if (distance2 <= _EXACT * np.where(about2 > _ROUNDING * length2, about2, length2)).all():
             part = np.flatnonzero(np.abs(np.linalg.solve(R, along)).max(axis=1) > 1e-6)
             found.append((column, [design.fixed_names[j] for j in part]))
-    messages = []
-    for column, names in found:
-        what = "intercept" if column == "Intercept" else f"slope of {column}"
-        listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
-        messages.append(
-            f"the random {what} of {_shown(design, t)} and the fixed part say the same: the fixed effects {listed} "
-            f"already give every level of '{term.label}' its own {what}, and nothing is left from which to estimate "
-            f"its variance. Take either {_shown(design, t)} or these fixed effects out."
-        )
-    return messages
+    return [said_twice(design, t, column, names) for column, names in found]
+
+
+def said_twice(design: Design, t: int, column: str, names: Sequence[str]) -> str:
+    """What to say of effects of a random term that the fixed effects `names` have as well."""
+    what = "intercept" if column == "Intercept" else f"slope of {column}"
+    listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    return (
+        f"the random {what} of {_shown(design, t)} and the fixed part say the same: the fixed effects {listed} "
+        f"already give every level of '{design.random[t].label}' its own {what}, and nothing is left from which to "
+        f"estimate its variance. Take either {_shown(design, t)} or these fixed effects out."
+    )
 
 
 def _same_partition(a: RandomTerm, b: RandomTerm) -> bool:

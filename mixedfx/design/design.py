@@ -20,6 +20,7 @@ from scipy import sparse
 
 from mixedfx.covariance.structures import Structure, structure_for
 from mixedfx.design.precision import Correlated, Independent, RowPrecision
+from mixedfx.design.unheld import BatchedRows
 from mixedfx.formula.mixed_formula import MixedFormula
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class RandomTerm:
         Name of what all columns share, such as one standard deviation.
     relation
         (q, q) known correlations of the levels; None where they are independent.
+    counts
+        (q,) rows of each level, where the rows are not held; else None.
     """
 
     label: str
@@ -60,6 +63,12 @@ class RandomTerm:
     structure: str = "us"
     shared: str = "all"
     relation: NDArray[np.float64] | None = None
+    counts: NDArray[np.int64] | None = None
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """(q,) rows of each level."""
+        return np.bincount(self.codes, minlength=self.n_levels) if self.counts is None else self.counts
 
     @cached_property
     def covariance(self) -> Structure:
@@ -165,6 +174,10 @@ class Design:
     zero
         Of counts with a model of their zeros, which has a linear predictor of its own, the design of that in the
         same rows; None of other models.
+    streamed
+        What reads the rows in batches, where they are not held; None where they are.
+    stands_for
+        (m,) rows that each row of `frame` stands for, where it holds distinct ones instead; else None.
     """
 
     formula: MixedFormula
@@ -186,10 +199,22 @@ class Design:
     scale: float | Literal["estimate"] | None = None
     dispersion: Dispersion | None = None
     zero: Design | None = None
+    streamed: BatchedRows | None = None
+    stands_for: NDArray[np.int64] | None = None
 
     def of_predictors(self, count: int) -> tuple[Design, ...]:
         """The design of each of `count` linear predictors: one for all, or that of counts and that of zeros."""
         return (self,) * count if self.zero is None else (self, self.zero)
+
+    @property
+    def held(self) -> bool:
+        """Whether the rows are in memory."""
+        return self.streamed is None
+
+    @property
+    def has_offset(self) -> bool:
+        """Whether there is an offset that is not zero in every row."""
+        return bool(np.any(self.offset != 0)) if self.streamed is None else self.streamed.facts.offset
 
     @property
     def sigma(self) -> float | None:
@@ -274,7 +299,7 @@ def _entries(design: Design) -> list[tuple[str, str]]:
         entries.append((f"random effects by {term.label} ({term.n_levels} levels)", columns + structure))
     if design.weights is not None:
         entries.append(("weights", f"{design.weights.min():g} to {design.weights.max():g}"))
-    if design.offset.any():
+    if design.has_offset:
         entries.append(("offset", f"{design.offset.min():g} to {design.offset.max():g}"))
     if design.known_sd is not None:
         entries.append(("known standard deviations", f"{design.known_sd.min():g} to {design.known_sd.max():g}"))

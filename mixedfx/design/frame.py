@@ -141,13 +141,18 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[
     try:
         if isinstance(selected, nw.LazyFrame):
             selected = selected.collect()
-        series = {c: _own(_series(selected[c], schema[c])) for c in wanted}
+        return collected(selected, wanted, schema)
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"{frame.implementation} frames are read through the package {error.name}, which is not installed",
             hint="pip install 'mixedfx[files]'",
         ) from error
-    return pd.DataFrame(series, index=pd.RangeIndex(len(selected)), copy=False)
+
+
+def collected(frame: Any, columns: Sequence[str], types: Mapping[str, Any]) -> pd.DataFrame:
+    """Columns of an eager narwhals frame as pandas, index 0 to n - 1; `types` are narwhals' of the source."""
+    series = {c: _own(_series(frame[c], types[c])) for c in columns}
+    return pd.DataFrame(series, index=pd.RangeIndex(len(frame)), copy=False)
 
 
 def _series(column: Any, dtype: Any) -> pd.Series:

@@ -104,9 +104,16 @@ def full_rank(
         Factors with one level, which have no column: name -> level.
     """
     kept = independent_columns(full)
+    return kept, warn_dropped(full, kept, columns, constant)
+
+
+def warn_dropped(
+    full: NDArray[np.float64], kept: NDArray[np.intp], columns: Sequence[str], constant: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Labels of the columns of a fixed part that are not `kept`, with a warning; arguments as in `full_rank`."""
     dropped = [j for j in range(full.shape[1]) if j not in set(kept.tolist())]
     if not dropped and not constant:
-        return kept, ()
+        return ()
     lines = []
     for name, level in constant.items():
         lines.append(f"{name}: has the one level '{level}', which the intercept stands for already")
@@ -116,4 +123,4 @@ def full_rank(
         lines.append(f"{columns[j]}: {'constant, as the intercept is' if others == ['Intercept'] else why}")
     said = "the fixed part is rank deficient; dropped:\n  " + "\n  ".join(lines)
     warnings.warn(said, RankDeficiencyWarning, stacklevel=outside())
-    return kept, (*constant, *(columns[j] for j in dropped))
+    return (*constant, *(columns[j] for j in dropped))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from mixedfx.effects.cells import answering_rows
 from mixedfx.effects.comparisons import SLOPE, find_comparison
 from mixedfx.effects.mean_fit import as_fit
 from mixedfx.effects.pipeline import ask
@@ -185,10 +186,10 @@ def effects(
     >>> round(float(ratio.table["estimate"].item()), 4), round(float(np.exp(log_fit.fixef["small"])), 4)
     (1.018, 1.018)
     """
-    fit, compare = as_fit(fit), find_comparison(comparison)
+    asked, compare = answering_rows(as_fit(fit), treatment), find_comparison(comparison)
     return ask(
-        fit,
-        read_slope(fit.design, treatment) if compare is SLOPE else read_treatment(fit.design, treatment),
+        asked,
+        read_slope(asked.design, treatment) if compare is SLOPE else read_treatment(asked.design, treatment),
         compare,
         by=by,
         subgroups=subgroups,

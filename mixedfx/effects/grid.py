@@ -144,6 +144,10 @@ def build_grid(
     needed = list(dict.fromkeys([*needed, *columns]))
     _refuse_missing(frame, needed)
     weight, notes = read_counts(weights, frame, design, names, row_labels(newdata), from_fit=newdata is None)
+    rows = np.ones(len(frame), dtype=np.int64)
+    if newdata is None and design.stands_for is not None:
+        rows = design.stands_for
+        weight = weight * rows
 
     positive = weight.any(axis=0)
     if not positive.any():
@@ -152,7 +156,7 @@ def build_grid(
     if newdata is not None:
         cells = _categories_of_fit(cells, design)
     if not positive.all():
-        cells, weight = cells.loc[positive].reset_index(drop=True), weight[:, positive]
+        cells, weight, rows = cells.loc[positive].reset_index(drop=True), weight[:, positive], rows[positive]
     first, cell, codes = distinct(cells)
     draws = np.array([np.bincount(cell, weights=w, minlength=len(first)) for w in weight], dtype=float)
     frame = cells.iloc[first].reset_index(drop=True)
@@ -165,7 +169,7 @@ def build_grid(
         frame=frame,
         coded=frame.assign(**text),
         model=tuple(c for c in model if c in needed or c == treatment.column),
-        count=np.bincount(cell, minlength=len(first)).astype(np.int64),
+        count=np.bincount(cell, rows, minlength=len(first)).astype(np.int64),
         weight=draws.mean(axis=0),
         weight_draws=draws,
         left_out=int(np.sum(~positive)),

@@ -20,6 +20,7 @@ from scipy import sparse
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.transforms import Transformation
 from mixedfx.effects.averages import Averages, subgroup_averages
+from mixedfx.effects.cells import answering_rows, with_cells
 from mixedfx.effects.checks import (
     check_comparison,
     check_options,
@@ -76,9 +77,10 @@ def ask(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if isinstance(fit, PooledFit):
-            answer = pooled_answer(fit, [_answer(as_fit(one), treated, comparison, **options) for one in fit.fits])
+            answers = [_answer(answering_rows(as_fit(one)), treated, comparison, **options) for one in fit.fits]
+            answer = pooled_answer(fit, answers)
         else:
-            answer = _answer(as_fit(fit), treated, comparison, **options)
+            answer = _answer(answering_rows(as_fit(fit)), treated, comparison, **options)
     heard: list[str] = []
     for warning in caught:
         if issubclass(warning.category, MixedfxWarning):
@@ -122,6 +124,11 @@ def _answer(
     linear = not predicts and (scale == "link" or (is_identity(fit) and not (curved and bias_adjust)))
     plan = read_plan(by, subgroups)
     cancels = linear and Reading(back).only_difference(comparison)
+    if design.streamed is not None and newdata is None:
+        kept = treated is not NO_TREATMENT and cancels
+        design = with_cells(design, treated, plan.columns, weights, cancels=kept, random=groups == "fitted")
+        known: Any = fit
+        fit = _answering(replace(known, design=design), uncertainty)
     grid = build_grid(design, treated, plan.columns, newdata, weights, offsets_cancel=cancels)
     if predicts:
         grid = replace(grid, coded=grid.frame)  # whatever predicts has seen text, not categories

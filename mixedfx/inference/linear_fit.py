@@ -59,13 +59,17 @@ def linear_statistics(design: Design, beta: Array) -> LinearStatistics:
     0.98
     """
     n, p = design.X.shape
-    precision = design.precision
-    fitted = design.X @ beta
-    residual = precision.whiten(design.y - design.offset - fitted)
-    rss = float(residual @ residual)
     constant = "Intercept" in design.fixed_names
-    ones = precision.whiten(np.ones(n))
-    scaled = precision.whiten(fitted)
+    if design.streamed is not None:  # the same lengths and angles, of rows that are not held
+        problem = design.streamed.products(True)
+        rss, scaled = float(problem.ww[-1, -1]), problem.R @ beta
+        ones = problem.R[:, design.fixed_names.index("Intercept")] if constant else scaled
+    else:
+        precision = design.precision
+        fitted = design.X @ beta
+        residual = precision.whiten(design.y - design.offset - fitted)
+        rss = float(residual @ residual)
+        ones, scaled = precision.whiten(np.ones(n)), precision.whiten(fitted)
     centred = scaled - ones * float(ones @ scaled) / float(ones @ ones) if constant else scaled
     mss = float(centred @ centred)
     num, den = p - constant, n - p

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixedfx.design.precision import RowPrecision
 from mixedfx.errors import MemoryForecastError
 from mixedfx.linalg.shape import shape_of
 from mixedfx.pls.factors import GroupFactor
+from mixedfx.pls.second_products import SecondProducts
 
 Vector = NDArray[np.float64]
 Index = NDArray[np.integer]
@@ -159,32 +159,6 @@ class Coupling:
         return np.asarray(self.gram @ b if self.arrays is None else self.arrays[2] @ b)
 
 
-class SecondProducts:
-    """Z2'Z2, Z1'Z2 and Z2'W, summed over chunks of rows."""
-
-    def __init__(self, first: GroupFactor, rest: tuple[GroupFactor, ...], width: int) -> None:
-        self.first, self.rest = first, rest
-        self.offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
-        q2 = int(self.offsets[-1])
-        self.gram = sparse.csr_array((q2, q2))
-        self.pattern: sparse.csr_array | None = None
-        self.values = np.zeros((0, first.k))
-        self.zw = np.zeros((q2, width))
-
-    def add(self, rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector, precision: RowPrecision) -> None:
-        """Take in some rows: levels of the first factor (m,), z (m, k) and W (m, p + 1) times the root of precision."""
-        Z2 = precision.whiten(sparse_z(self.rest, rows))
-        level = np.repeat(codes, np.diff(Z2.indptr))
-        pattern, values = _cross_products(z, level, Z2, self.first.n_levels)
-        gram = sparse.csr_array(Z2.T @ Z2)
-        self.zw += np.asarray(Z2.T @ W)
-        if self.pattern is None:
-            self.pattern, self.values, self.gram = pattern, values, gram
-        else:
-            self.pattern, self.values = _merged(self.pattern, self.values, pattern, values)
-            self.gram = sparse.csr_array(self.gram + gram)
-
-
 def couple(found: SecondProducts) -> tuple[Coupling, Vector]:
     """Coupling of the first factor with the others, and (q2, p + 1) products Z2'W, in permuted order.
 
@@ -195,7 +169,6 @@ def couple(found: SecondProducts) -> tuple[Coupling, Vector]:
     """
     first, rest, offsets = found.first, found.rest, found.offsets
     pattern, values, gram = found.pattern, found.values, found.gram
-    assert pattern is not None
     n_levels, k1, q2 = first.n_levels, first.k, int(offsets[-1])
     layout = plan(pattern, gram, rest, offsets)
     numbers = n_levels * k1 * float(q2)
@@ -254,63 +227,6 @@ def entry_pairs(counts: NDArray[np.int64], indices: Index, q2: int) -> EntryPair
     second = np.repeat(start[level], counts[level]) + within
     place = indices[first].astype(np.int64) * q2 + indices[second]
     return EntryPairs(first, second, level[first], place)
-
-
-def sparse_z(rest: tuple[GroupFactor, ...], rows: slice = slice(None)) -> sparse.csr_array:
-    """(m, q2) sparse Z of the second level, in the order of factor, level and column, of some rows.
-
-    A row of Z has one entry for each column of each factor, or as many as there are levels related to its own.
-    """
-    offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
-    n, width = len(rest[0].codes[rows]), sum(g.k for g in rest)
-    indices = np.empty((n, width), dtype=np.int32)
-    data = np.empty((n, width))
-    column = 0
-    for f, g in enumerate(rest):
-        indices[:, column : column + g.k] = offsets[f] + g.codes[rows, None] * g.k + np.arange(g.k)
-        data[:, column : column + g.k] = g.used(rows)
-        column += g.k
-    indptr = np.arange(0, n * width + 1, width)
-    Z = sparse.csr_array((data.ravel(), indices.ravel(), indptr), shape=(n, int(offsets[-1])))
-    if any(g.mixing is not None for g in rest):
-        mixing = [
-            sparse.eye_array(g.n_levels * g.k) if g.mixing is None else sparse.kron(g.mixing, sparse.eye_array(g.k))
-            for g in rest
-        ]
-        Z = sparse.csr_array(Z @ sparse.block_diag(mixing, format="csr"))
-        Z.sort_indices()
-    return Z
-
-
-def _merged(
-    pattern: sparse.csr_array, values: Vector, other: sparse.csr_array, more: Vector
-) -> tuple[sparse.csr_array, Vector]:
-    """Sums of two (q1, q2) patterns with (entries, k1) values; entries that cancel stay in the pattern."""
-    level = np.concatenate([np.repeat(np.arange(len(p.indptr) - 1), np.diff(p.indptr)) for p in (pattern, other)])
-    column = np.concatenate([pattern.indices, other.indices])
-    both, columns = np.concatenate([values, more]), []
-    for a in range(both.shape[1]):
-        pattern = sparse.coo_array((both[:, a], (level, column)), shape=pattern.shape).tocsr()
-        pattern.sort_indices()
-        columns.append(pattern.data)
-    return pattern, np.column_stack(columns)
-
-
-def _cross_products(
-    z: Vector, rows: NDArray[np.intp], Z2: sparse.csr_array, n_levels: int
-) -> tuple[sparse.csr_array, Vector]:
-    """Pattern (q1, q2) of Z1'Z2 by level, and the (entries, k1) values in its order."""
-    width = np.diff(Z2.indptr)
-    values = []
-    pattern = None
-    for a in range(z.shape[1]):
-        product = Z2.data * np.repeat(z[:, a], width)
-        matrix = sparse.coo_array((product, (rows, Z2.indices)), shape=(n_levels, shape_of(Z2)[1])).tocsr()
-        matrix.sort_indices()
-        values.append(matrix.data)
-        pattern = matrix
-    assert pattern is not None
-    return pattern, np.column_stack(values)
 
 
 def stack_rows(indptr: Index, indices: Index, values: Vector, shape: tuple[int, int]) -> sparse.csr_array:

@@ -23,14 +23,16 @@ from scipy import linalg, sparse
 from mixedfx.design.design import Design
 from mixedfx.design.precision import Independent, RowPrecision
 from mixedfx.linalg import triangular
-from mixedfx.pls.coupling import SecondProducts
+from mixedfx.linalg.sums import Sum
 from mixedfx.pls.factors import GroupFactor
+from mixedfx.pls.second_products import SecondProducts, cells_of, level_sums
 
 Vector = NDArray[np.float64]
 
 CHUNK = 2**18  # rows of a chunk
 SPARSE_FROM = 10_000  # rows from which one sparse product beats a count for each pair of columns
 ONE_PASS_FROM = 100_000  # rows from which the compiled pass, a second to compile once for all, is worth having
+FEW_SUMS = 2**20  # sums over levels up to which those of chunks are added with compensation
 ONE_PASS_COLUMNS = 16  # columns up to which its plain loops beat blocked matrix products
 WELL_CONDITIONED = 1e-2  # smallest diagonal entry of the scaled R from which its inverse may be formed
 
@@ -38,8 +40,11 @@ WELL_CONDITIONED = 1e-2  # smallest diagonal entry of the scaled R from which it
 class Second(Protocol):
     """What takes in the products of the factors that are not eliminated first."""
 
-    def add(self, rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector, precision: RowPrecision) -> None:
-        """Take in some rows: levels of the first factor (m,), z (m, k) and W (m, p + 1) times the root of precision."""
+    def add(
+        self, rest: tuple[GroupFactor, ...], rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector,
+        precision: RowPrecision,
+    ) -> None:  # fmt: skip
+        """Take in some rows of the factors `rest`: levels of the first (m,); z (m, k), W (m, p + 1), both whitened."""
         ...
 
 
@@ -69,7 +74,7 @@ class Chunk:
     Attributes
     ----------
     rows
-        Which.
+        Which, of the design that they are rows of.
     X, y
         (m, p) and (m,), the offset taken off.
     precision
@@ -108,12 +113,10 @@ def fixed_part(design: Design, size: int | None = None) -> Fixed:
 class Accumulator:
     """The second pass: products of W = [Q, y0] and of the covariates of the factors, summed over chunks of rows.
 
+    Sums over chunks are compensated: where there are many levels each has few rows, and needs none.
+
     Attributes
     ----------
-    ww
-        (p + 1, p + 1) W'W.
-    by_level
-        (q, k, p + 1 + k) z'[W, z] of each level of the first factor.
     second
         What takes in the products of the other factors; None where there is one factor.
     """
@@ -122,29 +125,74 @@ class Accumulator:
         self.fixed, self.first = fixed, factors[0]
         p, first = len(fixed.R), factors[0]
         if second is None and len(factors) > 1:
-            second = SecondProducts(first, factors[1:], p + 1)
+            second = SecondProducts(first, factors[1:])
         self.second = second
-        self.ww = np.zeros((p + 1, p + 1))
-        self.by_level = np.zeros((first.n_levels, first.k, p + 1 + first.k))
+        self._ww = Sum()
+        self._shape = first.n_levels, first.k, p + 1 + first.k
+        few = first.n_levels * first.k * self._shape[2] <= FEW_SUMS
+        self._by_level: Sum | Vector = Sum() if few else np.zeros(self._shape)
 
-    def add(self, chunk: Chunk, compiled: bool) -> None:
-        """Take in some rows, by the compiled pass where that is asked for and possible."""
-        p, first = len(self.fixed.R), self.first
+    @property
+    def ww(self) -> Vector:
+        """(p + 1, p + 1) W'W."""
+        return self._ww.value
+
+    @property
+    def by_level(self) -> Vector:
+        """(q, k, p + 1 + k) z'[W, z] of each level of the first factor."""
+        return self._by_level.value if isinstance(self._by_level, Sum) else self._by_level
+
+    def add(self, chunk: Chunk, factors: tuple[GroupFactor, ...], compiled: bool) -> None:
+        """Take in some rows of the `factors`, by the compiled pass where that is asked for and possible."""
+        p, first = len(self.fixed.R), factors[0]
         codes, z = first.codes[chunk.rows], chunk.precision.whiten(first.used(chunk.rows))
-        narrow = p + z.shape[1] <= ONE_PASS_COLUMNS
-        if compiled and narrow and self.second is None and self.fixed.inverse is not None:
-            self._one_pass(chunk, codes, z)
+        narrow = p + sum(group.k for group in factors) <= ONE_PASS_COLUMNS
+        if compiled and narrow and self.fixed.inverse is not None:
+            if self.second is None:
+                return self._one_pass(chunk, codes, z)
+            if isinstance(self.second, SecondProducts) and self._by_cells(self.second, chunk, factors, z):
+                return None
+        W = self._by_columns(chunk, codes, z)
+        if self.second is not None:
+            self.second.add(factors[1:], chunk.rows, codes, z, W, chunk.precision)
+        return None
+
+    def _by_cells(
+        self, second: SecondProducts, chunk: Chunk, factors: tuple[GroupFactor, ...], z: Vector
+    ) -> bool:  # fmt: skip
+        """Several factors in one pass, by cells of rows that share all levels; False where there are many."""
+        if any(group.mixing is not None for group in factors):
+            return False
+        found = cells_of([group.codes[chunk.rows] for group in factors], [group.n_levels for group in factors])
+        if found is None:
+            return False
+        from mixedfx.linalg.rows import row_products
+
+        cell, levels = found
+        Z = np.hstack([z, *(chunk.precision.whiten(group.used(chunk.rows)) for group in factors[1:])])
+        p, k, K = len(self.fixed.R), z.shape[1], Z.shape[1]
+        lower, products = np.zeros((p + 1, p + 1)), np.zeros((len(levels[0]), K, p + 1 + K))
+        row_products(chunk.X, self.fixed.inverse, self.fixed.gamma, chunk.y, Z, cell, lower, products)
+        self._ww.add(lower + np.tril(lower, -1).T)
+        own = products[:, :k, : p + 1 + k]
+        if isinstance(self._by_level, Sum):
+            self._by_level.add(
+                level_sums(levels[0], self.first.n_levels, own.reshape(len(own), -1)).reshape(self._shape)
+            )
         else:
-            W = self._by_columns(chunk, codes, z)
-            if self.second is not None:
-                self.second.add(chunk.rows, codes, z, W, chunk.precision)
+            np.add.at(self._by_level, levels[0], own)
+        second.add_cells(levels, products)
+        return True
 
     def _one_pass(self, chunk: Chunk, codes: NDArray[np.intp], z: Vector) -> None:
         from mixedfx.linalg.rows import row_products
 
-        lower = np.zeros_like(self.ww)
-        row_products(chunk.X, self.fixed.inverse, self.fixed.gamma, chunk.y, z, codes, lower, self.by_level)
-        self.ww += lower + np.tril(lower, -1).T
+        lower = np.zeros((len(self.fixed.R) + 1,) * 2)
+        sums = np.zeros(self._shape) if isinstance(self._by_level, Sum) else self._by_level
+        row_products(chunk.X, self.fixed.inverse, self.fixed.gamma, chunk.y, z, codes, lower, sums)
+        self._ww.add(lower + np.tril(lower, -1).T)
+        if isinstance(self._by_level, Sum):
+            self._by_level.add(sums)
 
     def _by_columns(self, chunk: Chunk, codes: NDArray[np.intp], z: Vector) -> Vector:
         (n, p), k = chunk.X.shape, z.shape[1]
@@ -153,8 +201,12 @@ class Accumulator:
         W[:, :p] = orthogonal_columns(chunk.X, self.fixed.R, self.fixed.inverse)
         W[:, p] = chunk.y - W[:, :p] @ self.fixed.gamma
         columns[:, p + 1 :] = z
-        self.ww += W.T @ W
-        self.by_level += level_products(codes, self.first.n_levels, z, columns)
+        self._ww.add(W.T @ W)
+        sums = level_products(codes, self.first.n_levels, z, columns)
+        if isinstance(self._by_level, Sum):
+            self._by_level.add(sums)
+        else:
+            self._by_level += sums
         return W
 
 
@@ -165,7 +217,7 @@ def accumulated(
     found = Accumulator(fixed_part(design, size), factors, second)
     compiled = len(design.y) >= ONE_PASS_FROM
     for chunk in chunks(design, size):
-        found.add(chunk, compiled)
+        found.add(chunk, factors, compiled)
     return found
 
 

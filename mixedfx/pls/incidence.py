@@ -330,14 +330,17 @@ class RowProducts:
         )  # fmt: skip
         self._following = start[:-1].copy()
 
-    def add(self, rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector, precision: RowPrecision) -> None:
-        """Take in some rows: levels of the first factor (m,), z (m, k) and W (m, p + 1) times the root of precision."""
+    def add(
+        self, rest: tuple[GroupFactor, ...], rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector,
+        precision: RowPrecision,
+    ) -> None:  # fmt: skip
+        """Take in some rows of the factors `rest`: levels of the first (m,); z (m, k), W (m, p + 1), both whitened."""
         from mixedfx.pls.crossproducts import level_products
 
         columns = np.empty((len(codes), self.rows.column.shape[1]), dtype=np.int32)
         values = np.empty((0 if self._plain else len(codes), columns.shape[1]))
         e = 0
-        for f, group in enumerate(self.rest):
+        for f, group in enumerate(rest):
             own = precision.whiten(group.used(rows))
             base = self.offsets[f] + group.codes[rows] * group.k
             for a in range(group.k):

@@ -291,13 +291,15 @@ class LateProblem(Problem):
 
 
 def build_problem(design: Design, REML: bool = True) -> Problem:
-    """Cross-products of `design`, for REML or ML.
+    """Cross-products of `design`, for REML or ML; those of rows that are not held are there already.
 
     Raises
     ------
     MemoryForecastError
         If the factor of the second level would not fit in the memory that is free.
     """
+    if design.streamed is not None:
+        return design.streamed.products(REML)
     factors = group_factors(design)
     found = accumulated(design, factors)
     R, p = found.fixed.R, len(found.fixed.R)

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.linalg.shape import shape_of
-from mixedfx.pls.coupling import Coupling, sparse_z, stack_rows
+from mixedfx.pls.coupling import Coupling, stack_rows
 from mixedfx.pls.factorization import Factorization, Pair
 from mixedfx.pls.problem import Problem
+from mixedfx.pls.second_products import sparse_z
 
 Vector = NDArray[np.float64]
 

@@ -30,11 +30,12 @@ class Call:
     sigma: float | Literal["estimate"] | None = None
     control: Any = None
     dispersion: str | MixedFormula | None = None
+    stream: bool | None = None
 
     @property
     def of_design(self) -> dict[str, Any]:
         """The arguments that `mixedfx.design.build.build_design` takes."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("REML", "control")}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("REML", "control", "stream")}
 
     def check(self) -> None:
         """Refuse options of the solver that it does not have, before the data are read."""

@@ -24,6 +24,7 @@ from mixedfx.reml import report, testing
 from mixedfx.reml.call import Call, changed
 from mixedfx.reml.control import read_control
 from mixedfx.reml.solution import solve_whole
+from mixedfx.reml.sourced import design_of
 from mixedfx.reml.state import LmerState
 from mixedfx.results import tables
 from mixedfx.results.singularity import SingularityReport, singularity
@@ -831,11 +832,9 @@ class LmerFit(LmerState):
         **changes
             REML, weights, offset, na, contrasts, env.
         """
-        from mixedfx.design.build import build_design
-
         call = changed(self.call, self.design.formula, formula, data, changes)
         call.check()
-        return fit_design(build_design(**call.of_design), call)
+        return fit_design(design_of(call), call)
 
     def __repr__(self) -> str:
         kind = f"{'REML criterion' if self.REML else '-2 log L'} {self.criterion:.2f}"
@@ -852,12 +851,10 @@ class LmerFit(LmerState):
 
 def _singularity_of(call: Call, formula: MixedFormula) -> SingularityReport:
     """Null directions of the same data under another formula."""
-    from mixedfx.design.build import build_design
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)
         other = replace(call, formula=formula)
-        design, solution = solve_whole(build_design(**other.of_design), call.REML, read_control(call.control))
+        design, solution = solve_whole(design_of(other), call.REML, read_control(call.control))
     return singularity(design, solution.factors, solution.bases)
 
 

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from mixedfx.design.design import Design
 from mixedfx.linalg import triangular
+from mixedfx.pls.problem import Problem
 from mixedfx.results.optimization import Optimization, Outcome
 
 Vector = NDArray[np.float64]
@@ -73,16 +74,28 @@ def least_squares(design: Design, REML: bool = True) -> LeastSquares:
     REML
         REML criterion and sigma^2 = r^2 / (n - p), or -2 log likelihood and r^2 / n; unless sigma is known.
     """
-    n, p = design.X.shape
+    if design.streamed is not None:
+        return _of_products(design, design.streamed.products(REML))
     precision = design.precision
     y = precision.whiten(design.y - design.offset)
     Q, R = np.linalg.qr(precision.whiten(design.X))
     beta = triangular.solve(R, Q.T @ y)
     residual = y - Q @ (Q.T @ y)
+    return _estimates(design, REML, R, beta, float(residual @ residual), precision.log_determinant)
+
+
+def _of_products(design: Design, problem: Problem) -> LeastSquares:
+    """The same from cross-products, of rows that are not held."""
+    return _estimates(design, problem.REML, problem.R, problem.shift, float(problem.ww[-1, -1]), problem.log_weights)
+
+
+def _estimates(
+    design: Design, REML: bool, R: Vector, beta: Vector, squares: float, log_determinant: float
+) -> LeastSquares:  # fmt: skip
+    n, p = design.X.shape
     dof = n - p if REML else n
-    squares = float(residual @ residual)
     sigma2 = squares / dof if design.sigma is None else design.sigma**2
-    criterion = dof * np.log(2 * np.pi * sigma2) + squares / sigma2 - precision.log_determinant
+    criterion = dof * np.log(2 * np.pi * sigma2) + squares / sigma2 - log_determinant
     if REML:
         criterion += 2 * np.log(np.abs(np.diag(R))).sum()
     half = triangular.solve(R, np.eye(p))

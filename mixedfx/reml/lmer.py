@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from mixedfx.errors import OptionError
+import pandas as pd
+
+from mixedfx.errors import OptionError, check_option
 from mixedfx.families.family import Family
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.options import Control
@@ -49,6 +51,7 @@ def lmer(
     control: Control | Mapping[str, Any] | None = None,
     dispersion: str | MixedFormula | None = None,
     family: str | Family | None = None,
+    stream: bool | None = None,
     responses: None = None,
     imputations: None = None,
 ) -> LmerFit: ...
@@ -85,6 +88,7 @@ def lmer(
     sampling_weights: SamplingWeights | Mapping[str, Any] | None = None,
     replicates: Replicates | Any = None,
     progress: Asked = None,
+    stream: bool | None = None,
     responses: Sequence[str] | None = None,
     imputations: Any = None,
 ) -> LmerFit | WeightedFit | PooledFit:
@@ -101,7 +105,10 @@ def lmer(
     formula
         lme4's notation: ``"math ~ small * race + (1 + small | school)"``.
     data
-        Any frame narwhals understands: pandas, polars, pyarrow.
+        Any frame narwhals understands: pandas, polars, pyarrow. Or a source whose rows need not fit into memory: a path
+        of Parquet or CSV files (a pattern such as ``"data/part-*.parquet"``, a folder, a list of paths), a DuckDB
+        relation or ``(connection, query)``, a polars ``LazyFrame``, a pyarrow ``Dataset``, a table of ibis; see
+        `stream`.
     REML
         True for the restricted likelihood, False for the likelihood.
     weights
@@ -127,8 +134,8 @@ def lmer(
         factor of all of them.
     control
         Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-12}``. ``{"solver":
-        "iterative"}`` solves crossed terms without a factor, in memory that grows with the rows, with a Monte Carlo error
-        that ``fit.monte_carlo`` has; by default that is done where a factor would not fit or take minutes.
+        "iterative"}`` solves crossed terms without a factor, in memory that grows with the rows, with a Monte Carlo
+        error that ``fit.monte_carlo`` has; by default that is done where a factor would not fit or take minutes.
     dispersion
         One-sided formula of the logarithm of the residual standard deviation, ``"~ arm"``: a residual sd of its own in
         each arm; of a number, sds that grow with it. ``fit.dispersion`` has the coefficients. Degrees of freedom and
@@ -153,6 +160,13 @@ def lmer(
         refits with each, otherwise linearised.
     progress
         Of these refits, as in `LmerFit.bootstrap`.
+    stream
+        Whether rows are read in batches and not held. A fit of them has the estimates, tests and random effects of any
+        other; fitted values, residuals and predictions read the rows anew, and what needs all rows at once (`check`,
+        `influence`, a bootstrap) is refused. None: sources of more than 500,000 rows are; smaller ones and frames are
+        held. The source is read three times or more and has to give the same rows each time, in whichever order;
+        functions in `env` see a batch of rows at a time. Weights and offsets are then names of columns, and `V` and
+        `dispersion` are not available.
 
     Returns
     -------
@@ -205,8 +219,6 @@ def lmer(
     professor   8.19
      Residual   8.93
     """
-    from mixedfx.design.build import build_design
-
     if family is not None and getattr(family, "name", family) != "gaussian":
         name = getattr(family, "name", family)
         raise OptionError(
@@ -219,7 +231,7 @@ def lmer(
         def one(text: str, frame: Any) -> Any:
             return lmer(
                 text, frame, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion, family,
-                sampling_weights, replicates, progress,
+                sampling_weights, replicates, progress, stream,
             )  # fmt: skip
 
         return fit_several(formula, data, responses, imputations, one)
@@ -238,9 +250,17 @@ def lmer(
             env=env,
             progress=progress,
         )
-    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion)
+    call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion, stream)
     call.check()
-    design = build_design(**call.of_design)
+    if isinstance(data, pd.DataFrame) and not stream:
+        from mixedfx.design.build import build_design
+
+        check_option("stream", stream, (None, False))
+        design = build_design(**call.of_design)
+    else:
+        from mixedfx.reml.sourced import design_of
+
+        design = design_of(call)
     if may_be_plausible(data):
         from mixedfx.surveys.plausible import warn_plausible
 

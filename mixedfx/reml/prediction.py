@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from mixedfx.design.alignment import row_labels
 from mixedfx.design.design import Design
 from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_index, row_weights, weights_columns
-from mixedfx.errors import check_count, check_flag, check_option, check_seed
+from mixedfx.design.streams import Stream, open_stream, slices
+from mixedfx.errors import DataError, check_count, check_flag, check_option, check_seed
 from mixedfx.families.location import gaussian
 from mixedfx.inference.incomplete_rows import Na, over_incomplete
 from mixedfx.inference.new_predictors import new_predictors
@@ -25,7 +27,8 @@ from mixedfx.inference.original_scale import (
     taken_back,
     transformation_to_undo,
 )
-from mixedfx.inference.predictor import draw_effects
+from mixedfx.inference.predictor import draw_effects, fitted_values
+from mixedfx.reml.batches import fitted_batches, of_new_rows, over_rows, parts_of, together, written
 from mixedfx.reml.checking import projected_residuals
 from mixedfx.reml.predictive import IntervalKind, Source, predict_table
 from mixedfx.reml.rows import PROJECTED, ResidualKind, residual_values, simulate_responses
@@ -37,13 +40,24 @@ from mixedfx.results.undetermined import determined, warn_rows
 Array = NDArray[np.float64]
 
 
-def residuals(design: Design, solution: Solution, fitted: Array, kind: ResidualKind) -> pd.Series:
-    """Residuals around the `fitted` values; see `LmerFit.residuals`."""
+def fitted_streamed(design: Design, solution: Solution) -> pd.Series:
+    """Fitted values of rows that are not held, read anew."""
+    return cast(pd.Series, together(fitted_batches(design, solution)))
+
+
+def residuals(design: Design, solution: Solution, kind: ResidualKind, to: str | Path | None = None) -> pd.Series | Path:
+    """Residuals around the fitted values, in memory or in a file; see `LmerFit.residuals`."""
     if kind in PROJECTED:
         values = projected_residuals(design, solution, kind)
+        batches = iter([pd.Series(values, index=design.frame.index, name="residual")])
     else:
-        values = residual_values(design, fitted, solution.sigma, kind)
-    return pd.Series(values, index=design.frame.index, name="residual")
+        check_option("kind", kind, ("response", "pearson", "scaled", *PROJECTED))
+
+        def ask(part: Design) -> Array:
+            return residual_values(part, fitted_values(part, solution.beta, solution.u), solution.sigma, kind)
+
+        batches = over_rows(design, "residual", ask)
+    return cast(pd.Series, together(batches)) if to is None else written(batches, to)
 
 
 def predict(
@@ -62,17 +76,60 @@ def predict(
     back_transform: bool,
     bias_adjust: bool,
     na: Na,
-) -> pd.Series | pd.DataFrame:
+    to: str | Path | None = None,
+) -> pd.Series | pd.DataFrame | Path:
     """Predicted responses, NaN for rows that lack a value; see `LmerFit.predict`."""
     residual = bias_adjust or interval == "prediction" or kind == "predictive"
     also = weights_columns(known.design, weights) if residual or "residual" in (uncertainty or ()) else ()
-    return over_incomplete(
-        known.design, newdata, weights, na, also,
-        lambda rows, weights: _predict(
-            known, rows, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level,
-            uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust,
-        ),
-    )  # fmt: skip
+
+    def ask(rows: Any) -> pd.Series | pd.DataFrame:
+        return over_incomplete(
+            known.design, rows, weights, na, also,
+            lambda rows, weights: _predict(
+                known, rows, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level,
+                uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust,
+            ),
+        )  # fmt: skip
+
+    batches = _batches(known.design, newdata, weights, also, to, ask)
+    if batches is None:
+        return ask(newdata)
+    return together(batches) if to is None else written(batches, to)
+
+
+def _batches(
+    design: Design, newdata: Any, weights: Any, also: Collection[str], to: str | Path | None,
+    ask: Callable[[Any], pd.Series | pd.DataFrame],
+) -> Iterator[pd.Series | pd.DataFrame] | None:  # fmt: skip
+    """Predictions batch by batch, where rows are not held or go into a file; None where they are asked for at once."""
+    if newdata is None and design.streamed is None and to is None:
+        return None
+    if newdata is None and design.streamed is None:
+        return iter([ask(None)])
+    path = isinstance(newdata, str | Path | list | tuple)
+    if newdata is not None and to is None and not path:
+        return None
+    if not isinstance(weights, str | None):
+        raise DataError("weights= are values for rows that are read in batches", hint="Name a column of them.")
+    if newdata is None:
+        return _own_batches(design, ask)
+    stream = open_stream(newdata)
+    return of_new_rows(slices(newdata) if stream is None else stream, lambda s: _read_of(design, s, also), ask)
+
+
+def _own_batches(
+    design: Design, ask: Callable[[Any], pd.Series | pd.DataFrame]
+) -> Iterator[pd.Series | pd.DataFrame]:  # fmt: skip
+    """Predictions of the rows of the fit, each batch as new data that lack nothing."""
+    for part in parts_of(design):
+        yield ask(part.frame)
+
+
+def _read_of(design: Design, stream: Stream, also: Collection[str]) -> list[str]:
+    """Columns of new data that a prediction reads."""
+    offset = design.spec.given_offset
+    wanted = [*design.terms.columns, *([offset] if offset is not None else []), *also]
+    return [name for name in dict.fromkeys(wanted) if name in stream.names]
 
 
 def _predict(

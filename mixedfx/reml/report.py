@@ -92,7 +92,8 @@ def summary(fit: LmerState, ddf: Ddf | None, vcov: Vcov | None) -> SummaryConten
             "Den. df": found.den_df, "p": found.p_value, "Residual sd": fit.sigma,
         }  # fmt: skip
     response = ""
-    if two_valued(fit.design.y):
+    streamed = fit.design.streamed
+    if two_valued(fit.design.y) if streamed is None else len(streamed.facts.values) == 2:
         response = (
             f"{fit.design.response_name} takes two values: this is a linear probability model; mx.glmer or "
             "mx.bayes(..., family='bernoulli') model the probability"
@@ -104,7 +105,7 @@ def summary(fit: LmerState, ddf: Ddf | None, vcov: Vcov | None) -> SummaryConten
         n_parameters=fit.n_parameters,
         fixed=tidy(fit, "fixed", ddf, 0.95, vcov),
         varcorr=fit.varcorr,
-        scaled_residuals=fit.residuals("scaled").to_numpy(),
+        scaled_residuals=fit.residuals("scaled").to_numpy() if streamed is None else None,
         convergence=f"{course.message} ({course.evaluations} evaluations)" if course.evaluations else course.message,
         singularity=fit.singularity,
         tests=tests,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ModelError, OptionError
+from mixedfx.errors import IterativeSolverError, ModelError, OptionError
 from mixedfx.inference.parameters import factors_of
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
@@ -128,6 +128,13 @@ def chosen_problem(design: Design, REML: bool, control: OptimiserControl = DEFAU
         A model that the iterative solver, asked for, does not take.
     """
     iterative = control.solver == "iterative"
+    if not design.held:
+        if iterative:
+            raise IterativeSolverError(
+                "the iterative solver keeps the rows in its own order, and these are not held",
+                hint="Leave solver= out, or give the rows as a frame.",
+            )
+        return build_problem(design, REML)
     if not iterative and second_level_columns(design) >= LARGE:
         from mixedfx.pls.choice import choose
 
@@ -147,6 +154,11 @@ def second_level_columns(design: Design) -> int:
     return sum(sizes.values()) - max(sizes.values(), default=0)
 
 
+def _square(design: Design) -> float:
+    """Sum of the squares of the response."""
+    return float(design.y @ design.y) if design.streamed is None else design.streamed.facts.square
+
+
 def solve_problem(
     design: Design, problem: Problem, start: Vector | None = None, control: OptimiserControl = DEFAULT
 ) -> RemlSolution:  # fmt: skip
@@ -157,7 +169,7 @@ def solve_problem(
     ModelError
         If the fixed part reproduces the response exactly: no variance is left to estimate.
     """
-    if problem.sigma is None and problem.ww[-1, -1] <= NOTHING_LEFT * float(design.y @ design.y):
+    if problem.sigma is None and problem.ww[-1, -1] <= NOTHING_LEFT * _square(design):
         raise ModelError(
             "the fixed part reproduces the response exactly, so there is no variance to estimate",
             hint="Look for a column of the fixed part that was computed from the response.",

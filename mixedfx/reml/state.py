@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -363,14 +364,20 @@ class LmerState:
 
     @cached_property
     def _fitted(self) -> NDArray[np.float64]:
-        return fitted_values(self.design, self.solution.beta, self.solution.u)
+        return self.fitted.to_numpy() if not self.design.held else fitted_values(self.design, *self._effects)
+
+    @property
+    def _effects(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self.solution.beta, self.solution.u
 
     @property
     def fitted(self) -> pd.Series:
         """(n,) X beta + offset + Z u; the index is the row's position in the data."""
+        if not self.design.held:
+            return prediction.fitted_streamed(self.design, self.solution)
         return pd.Series(self._fitted.copy(), index=self.design.frame.index, name="fitted")
 
-    def residuals(self, kind: ResidualKind = "response") -> pd.Series:
+    def residuals(self, kind: ResidualKind = "response", *, to: str | Path | None = None) -> Any:
         """Residuals around the fitted values, random effects included.
 
         Parameters
@@ -380,14 +387,17 @@ class LmerState:
             sigma too. ``"standardized"``: divided by their own standard deviation, sigma sqrt(1 - leverage).
             ``"marginal"``: y minus X beta and the offset. ``"marginal_standardized"``: those divided by their own
             standard deviation.
+        to
+            A Parquet file to write them to, beside the number of each row: batch by batch, where the fit does not hold
+            its rows. It appears whole or not at all.
 
         Returns
         -------
-        Series
+        Series or Path
             (n,) residuals, in the units of the response unless scaled or standardised; the index is the row's position
-            in the data.
+            in the data. The file, where `to` names one.
         """
-        return prediction.residuals(self.design, self.solution, self._fitted, kind)
+        return prediction.residuals(self.design, self.solution, kind, to)
 
     def predict(
         self,
@@ -405,13 +415,15 @@ class LmerState:
         back_transform: bool = False,
         bias_adjust: bool = False,
         na: Na = "pass",
-    ) -> pd.Series | pd.DataFrame:
+        to: str | Path | None = None,
+    ) -> Any:
         """Predicted responses, with standard errors and intervals where they are asked for.
 
         Parameters
         ----------
         newdata
-            Any frame narwhals understands, a lazy one too; the data of the fit where None.
+            Any frame narwhals understands, a lazy one too; the data of the fit where None. With `to`, or as a path: any
+            source that `mixedfx.lmer` takes, read batch by batch.
         new_levels
             What to do with levels of a grouping factor that the fit has not seen. ``"error"``: raise. ``"population"``:
             their effects are 0, the population mean. ``"sample"``: each gets effects drawn from the population.
@@ -447,12 +459,15 @@ class LmerState:
         na
             What becomes of new rows that lack a value the prediction needs: ``"pass"``: they are predicted as NaN, and
             the others as if these were not there; ``"raise"``: they are refused.
+        to
+            A Parquet file to write the predictions to, beside the number of each row from 0, batch by batch. It appears
+            whole or not at all.
 
         Returns
         -------
-        Series or DataFrame
-            One prediction for each row, in the units of the response as modelled, or of its variable; indexed as
-            `newdata` if that is a pandas frame.
+        Series, DataFrame or Path
+            The file, where `to` names one. Else one prediction for each row, in the units of the response as modelled,
+            or of its variable; indexed as `newdata` if that is a pandas frame, or by the number of the row in a source.
             A table (estimate, se, lower, upper) where `se`, `interval` or `uncertainty` is given; its estimate is the
             mean, so unseen levels are at 0 and nothing is drawn. Intervals are those of `tidy` and `mixedfx.effects`
             for the same number: t with Satterthwaite's degrees of freedom where it holds fixed effects alone, averaged
@@ -498,6 +513,7 @@ class LmerState:
         return prediction.predict(
             self.uncertain, newdata, new_levels, groups, seed, kind=kind, se=se, interval=interval, level=level,
             uncertainty=uncertainty, weights=weights, back_transform=back_transform, bias_adjust=bias_adjust, na=na,
+            to=to,
         )  # fmt: skip
 
     def simulate(

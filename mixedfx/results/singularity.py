@@ -266,6 +266,8 @@ def _structured(t: int, term: RandomTerm, U: NDArray[np.float64]) -> list[NullDi
 
 def _between(design: Design, term: RandomTerm) -> tuple[str, ...]:
     """Columns of the fixed part that vary between the levels of a term only, or nearly so."""
+    if not design.held:
+        return ()
     n, q = len(term.codes), term.n_levels
     size = np.maximum(np.bincount(term.codes, minlength=q), 1)
     found = []

@@ -26,7 +26,7 @@ def lmm_summary(
     n_parameters: int,
     fixed: pd.DataFrame,
     varcorr: pd.DataFrame,
-    scaled_residuals: NDArray[np.float64],
+    scaled_residuals: NDArray[np.float64] | None,
     convergence: str,
     singularity: SingularityReport,
     tests: str = "",
@@ -51,7 +51,7 @@ def lmm_summary(
     varcorr
         Table of variances and correlations, lme4's columns.
     scaled_residuals
-        (n,) residuals over their standard deviation.
+        (n,) residuals over their standard deviation; None where the rows are not held.
     convergence
         Why the optimiser stopped.
     singularity
@@ -82,7 +82,9 @@ def lmm_summary(
     if design.dispersion is not None:
         blocks.append(dispersion_block(design.dispersion, "Logarithm of the residual standard deviation"))
         tests += "; the ratios of residual standard deviations are taken as known" if tests else ""
-    blocks += [fixed_block(fixed), quantiles_block("Scaled residuals", scaled_residuals)]
+    blocks.append(fixed_block(fixed))
+    if scaled_residuals is not None:
+        blocks.append(quantiles_block("Scaled residuals", scaled_residuals))
     conclusions = [("Tests", tests)] if tests else []
     if linear is None:
         conclusions.append(("Convergence", convergence))
@@ -168,10 +170,12 @@ def data_facts(design: Design) -> tuple[tuple[str, str], ...]:
         facts.append(("Errors", f"known: {known}, {scale}" + _factor(design)))
     elif design.sigma is not None:
         facts.append(("Residual", f"the residual standard deviation is fixed at {design.sigma:g}"))
-    if np.any(design.offset != 0):
+    if design.has_offset:
         facts.append(("Offset", "an offset is part of the fitted values"))
     if design.aliased:
         facts.append(("Aliased", "dropped as linear combinations of other columns: " + ", ".join(design.aliased)))
+    if not design.held:
+        facts.append(("Rows", "read in batches and not held: residuals() and predict() read them anew"))
     return tuple(facts)
 
 
@@ -201,7 +205,7 @@ def groups_block(random: tuple[RandomTerm, ...]) -> SummaryTable:
     """Levels of each grouping factor, and their rows."""
     rows = []
     for term in {t.label: t for t in random}.values():
-        size = np.bincount(term.codes, minlength=term.n_levels)
+        size = term.sizes
         rows.append((term.label, str(term.n_levels), str(size.min()), f"{np.median(size):g}", str(size.max())))
     header = ("Group", "Levels", "Rows per level: min", "median", "max")
     return SummaryTable("Groups", header, tuple(rows), "lrrrr")

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 import mixedfx as mx
 from mixedfx.design.build import build_design
 from mixedfx.pls import crossproducts
-from mixedfx.pls.coupling import sparse_z
 from mixedfx.pls.crossproducts import accumulated, triangle
 from mixedfx.pls.factors import group_factors
 from mixedfx.pls.problem import build_problem
+from mixedfx.pls.second_products import sparse_z
 from mixedfx.reml.solve import solve
 
 TERMS = ("(1 | g)", "(x | g)", "(1 | g) + (1 | h)", "(x || g) + (x | h) + (1 | g:h)", "(1 | gr(g, cov=A)) + (1 | h)")
@@ -52,7 +52,7 @@ def test_chunks_of_any_size_form_the_products_of_whole_columns(seed, n, terms, s
     factors = group_factors(design)
     found = crossproducts.Accumulator(crossproducts.fixed_part(design, size), factors)
     for chunk in crossproducts.chunks(design, size):
-        found.add(chunk, compiled)
+        found.add(chunk, factors, compiled)
     R, W, Z = brute_force(design)
     close = {"rtol": 1e-9, "atol": 1e-9 * n}  # sums of n numbers of order one, of which some cancel
     np.testing.assert_allclose(found.fixed.R, R, **close)
@@ -110,9 +110,10 @@ def test_a_large_mean_costs_no_digits_of_the_sums(compiled):
     sums = []
     for mean in (0.0, 1e6):
         design = made(1, 2_000, "(1 | g)", mean=mean)
-        found = crossproducts.Accumulator(crossproducts.fixed_part(design), group_factors(design))
+        factors = group_factors(design)
+        found = crossproducts.Accumulator(crossproducts.fixed_part(design), factors)
         for chunk in crossproducts.chunks(design):
-            found.add(chunk, compiled)
+            found.add(chunk, factors, compiled)
         sums.append(found.ww[-1, -1])
     assert sums[1] == pytest.approx(sums[0], rel=1e-9)
 
