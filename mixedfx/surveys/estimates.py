@@ -1,7 +1,7 @@
 """Estimates of weighted fits: one response with the full weights, or many responses with many sets of weights at once.
 
-`solve` is what `mixedfx.lmer` asks for; `solve_all` and `replicated` take any number of responses for the rows of one
-design (plausible values, imputed responses) and share levels, weights and cross-products among them.
+`solve_all` and `replicated` take any number of responses for the rows of one design (plausible values, imputed
+responses), which share levels and weights.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ class Estimates:
     gamma: Array
     used: Array
 
+    def take(self, fits: slice) -> Estimates:
+        """Some of the fits."""
+        return Estimates(*(getattr(self, name)[fits] for name in Estimates.__annotations__))
+
 
 @dataclass(frozen=True, eq=False)
 class Solved:
@@ -64,7 +68,9 @@ class Solved:
     problem, given
         Rows and cross-products.
     maximum
-        Where the optimiser stopped.
+        Where the optimiser stopped, of all responses.
+    response
+        Which of them this is.
     estimates
         One fit.
     """
@@ -72,31 +78,51 @@ class Solved:
     problem: WeightedProblem
     given: Products
     maximum: Maximum
+    response: int
     estimates: Estimates
 
 
-def solve(design: Design, nesting: Nesting, weights: LevelWeights) -> Solved:
-    """Fit the response of a design with one set of weights.
+@dataclass(frozen=True, eq=False)
+class SolvedAll:
+    """M responses with the full weights.
+
+    Attributes
+    ----------
+    problem
+        Rows.
+    weights
+        The weights.
+    maximum
+        Where the optimiser stopped.
+    estimates
+        M fits.
+    """
+
+    problem: WeightedProblem
+    weights: LevelWeights
+    maximum: Maximum
+    estimates: Estimates
+
+    def one(self, response: int) -> Solved:
+        """One of the responses, with cross-products of its own."""
+        given = products(self.problem, self.weights, (response,))
+        estimates = self.estimates.take(slice(response, response + 1))
+        return Solved(self.problem, given, self.maximum, response, estimates)
+
+
+def solve_all(design: Design, nesting: Nesting, weights: LevelWeights, Y: Array | None = None) -> SolvedAll:
+    """Fit M responses (n, M), rows as in the design (its own where None), with one set of weights.
 
     Raises
     ------
     ModelError
-        If the fixed part reproduces the response exactly.
+        If the fixed part reproduces a response exactly.
     """
-    problem = weighted_problem(design, nesting)
-    _refuse_exact(problem, design.y[:, None])
-    given = products(problem, weights)
-    maximum = maximise(problem, given, start(problem, 1))
-    return Solved(problem, given, maximum, _estimates(problem, maximum, np.zeros(1, dtype=np.intp)))
-
-
-def solve_all(design: Design, nesting: Nesting, weights: LevelWeights, Y: Array) -> tuple[WeightedProblem, Estimates]:
-    """Fit M responses (n, M), rows as in the design, with one set of weights; `replicated` goes on from there."""
     problem = weighted_problem(design, nesting, Y)
-    _refuse_exact(problem, Y)
-    responses = list(range(Y.shape[1]))
+    _refuse_exact(problem, design.y[:, None] if Y is None else Y)
+    responses = list(range(problem.responses.shape[1]))
     maximum = maximise(problem, products(problem, weights, responses), start(problem, len(responses)))
-    return problem, _estimates(problem, maximum, np.array(responses))
+    return SolvedAll(problem, weights, maximum, _estimates(problem, maximum, np.array(responses)))
 
 
 def replicated(

@@ -119,11 +119,13 @@ class Maximum:
         """(F,) which are certified."""
         return np.array([outcome.converged for outcome in self.outcomes], dtype=bool)
 
-    def course(self, natural: Callable[[Array], Array]) -> Optimization:
-        """That of the first fit, its parameters as users read them."""
-        theta = natural(np.array([step[0] for step in self.steps]))
-        steps = tuple(Step(row, *step[1:]) for row, step in zip(theta, self.steps, strict=True))
-        return Optimization(steps, self.outcomes[0], self.point.gradient[0], float(self.curvature[0]))
+    def course(self, natural: Callable[[Array], Array], fit: int = 0) -> Optimization:
+        """That of one fit, its parameters as users read them; the steps of the first one are known."""
+        steps: tuple[Step, ...] = ()
+        if fit == 0 and self.steps:
+            theta = natural(np.array([step[0] for step in self.steps]))
+            steps = tuple(Step(row, *step[1:]) for row, step in zip(theta, self.steps, strict=True))
+        return Optimization(steps, self.outcomes[fit], self.point.gradient[fit], float(self.curvature[fit]))
 
 
 def start(problem: WeightedProblem, fits: int) -> Array:
