@@ -90,8 +90,8 @@ class SolvedAll:
     ----------
     problem
         Rows.
-    weights
-        The weights.
+    given
+        Cross-products of all of them.
     maximum
         Where the optimiser stopped.
     estimates
@@ -99,13 +99,13 @@ class SolvedAll:
     """
 
     problem: WeightedProblem
-    weights: LevelWeights
+    given: Products
     maximum: Maximum
     estimates: Estimates
 
     def one(self, response: int) -> Solved:
         """One of the responses, with cross-products of its own."""
-        given = products(self.problem, self.weights, (response,))
+        given = self.given if self.given.fits == 1 else self.given.take(np.array([response]))
         estimates = self.estimates.take(slice(response, response + 1))
         return Solved(self.problem, given, self.maximum, response, estimates)
 
@@ -121,8 +121,9 @@ def solve_all(design: Design, nesting: Nesting, weights: LevelWeights, Y: Array 
     problem = weighted_problem(design, nesting, Y)
     _refuse_exact(problem, design.y[:, None] if Y is None else Y)
     responses = list(range(problem.responses.shape[1]))
-    maximum = maximise(problem, products(problem, weights, responses), start(problem, len(responses)))
-    return SolvedAll(problem, weights, maximum, _estimates(problem, maximum, np.array(responses)))
+    given = products(problem, weights, responses)
+    maximum = maximise(problem, given, start(problem, len(responses)))
+    return SolvedAll(problem, given, maximum, _estimates(problem, maximum, np.array(responses)))
 
 
 def replicated(
