@@ -17,7 +17,7 @@ import mixedfx as mx
 
 FORMULA = "score ~ ses + (1 + ses | school)"
 WEIGHTS = mx.sampling_weights(row="w_pupil", school="w_school", strata="region")
-SIZE = {"schools": 200, "pupils": 32}
+SIZE = {"schools": 200, "pupils": 32, "informative": 0.6}
 
 
 def one(seed: int) -> list[dict[str, float | str]]:
