@@ -1,7 +1,7 @@
 """Sampling of schools and pupils that depends on what is measured: weights mend the estimates, and intervals hold.
 
-Measured with ``python -m tests.surveys.informative 300 out.csv`` (200 schools of 32 pupils, a random slope, degree 0.6 of
-simulate_survey; Monte Carlo error of coverage 0.013, 0.12 s of one core a sample). Bias and spread in points of a
+Measured with ``python -m tests.surveys.informative 300 out.csv`` (200 schools of 32 pupils, a random slope, degree 0.6
+of simulate_survey; Monte Carlo error of coverage 0.013, 0.12 s of one core a sample). Bias and spread in points of a
 score of standard deviation 85; unweighted is maximum likelihood with model-based intervals:
 
                      weighted                                unweighted
@@ -12,9 +12,9 @@ score of standard deviation 85; unweighted is maximum likelihood with model-base
     sd of slopes      1.2     2.0      1.9      .777         -0.4         -
     sigma             0.5     0.8      0.8      .890         -1.7         -
 
-Coefficients are what they should be. Standard deviations between schools (30 and 6 in truth) keep a bias of the order of
-one over the pupils in a school, which every scaling of weights that depend on the response has (Pfeffermann et al. 1998;
-Rabe-Hesketh & Skrondal 2006, section 6), and which moves their intervals. Where such weights are more unequal it
+Coefficients are what they should be. Standard deviations between schools (30 and 6 in truth) keep a bias of the order
+of one over the pupils in a school, which every scaling of weights that depend on the response has (Pfeffermann et al.
+1998; Rabe-Hesketh & Skrondal 2006, section 6), and which moves their intervals. Where such weights are more unequal it
 reaches the mean: at degree 1 (three in four pupils drawn from below the line of their school) the weighted intercept is
 off by -0.8, unweighted by -44.9, and its intervals hold the truth 91 times in 100 (240 samples).
 """
