@@ -144,20 +144,20 @@ def replicated(
         Whether to show how many are done.
     """
     M, R = len(full.beta), replicates.count
-    every = level_weights(weights, problem.nesting, replicates.factors)
     levels = problem.nesting.levels
     c, units = problem.columns.shape[1] + 1, levels[0].size if levels else len(problem.columns)
     size = int(np.clip(BLOCK // max(c * c * units, 1), 1, R))
-    found: list[Estimates] = []
+    found: list[list[Estimates]] = [[] for _ in range(M)]
     with Progress(progress, "replicate weights", M * R, "fits") as report:
-        for m in range(M):
-            for first in range(0, R, size):
-                block = every.take(slice(first, min(first + size, R)))
+        for first in range(0, R, size):
+            block = level_weights(weights, problem.nesting, replicates.factors[first : first + size])
+            for m, own in enumerate(found):
                 given = products(problem, block, (m,))
                 maximum = maximise(problem, given, np.repeat(full.used[m : m + 1], given.fits, axis=0))
-                found.append(_estimates(problem, maximum, np.full(given.fits, m)))
-                report(m * R + first + given.fits)
-    return Estimates(*(np.concatenate([getattr(one, name) for one in found]) for name in Estimates.__annotations__))
+                own.append(_estimates(problem, maximum, np.full(given.fits, m)))
+                report(first * M + (m + 1) * given.fits)
+    every = [one for own in found for one in own]
+    return Estimates(*(np.concatenate([getattr(one, name) for one in every]) for name in Estimates.__annotations__))
 
 
 def _estimates(problem: WeightedProblem, maximum: Maximum, response: NDArray[np.intp]) -> Estimates:

@@ -145,7 +145,7 @@ class WeightedFit(WeightedState):
         roman: Any = {1: "I", 2: "II", 3: "III"}.get(type, type) if isinstance(type, int) else type
         contrasts = term_contrasts(self.design, roman)
         table = anova_table(contrasts, self.solution.beta, self.sigma, self.reference())
-        return table[["term", "num_df", "den_df", "f_value", "p_value"]]
+        return table.drop(columns=["sum_sq", "mean_sq"])
 
     @property
     def asked_instead(self) -> str:

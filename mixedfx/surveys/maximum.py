@@ -90,7 +90,7 @@ def evaluate(problem: WeightedProblem, given: Products, par: Array) -> Point:
             hessian[:, a, b] += own
             if a != b:
                 hessian[:, b, a] += own
-    return Point(par, criterion, gradient, hessian, gamma, np.sqrt(sigma2))
+    return Point(par, criterion, gradient, hessian, np.asarray(gamma, dtype=np.float64), np.sqrt(sigma2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +206,7 @@ def _certified(
         slack = TOLERANCE * unit[near] + 10 * NOISE * np.abs(best.criterion[near])
         kept = np.flatnonzero(zero.criterion <= best.criterion[near] + slack)
         best.put(near[kept], _some(zero, kept))
-    curvature = np.linalg.eigvalsh(best.hessian / unit[:, None, None])
+    curvature = np.asarray(np.linalg.eigvalsh(best.hessian / unit[:, None, None]), dtype=np.float64)
     on_boundary = (_snapped(problem, best.par, 0.0) != best.par).any(axis=1) | (
         problem.stationary & (best.par == 0.0)
     ).any(axis=1)

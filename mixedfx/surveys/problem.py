@@ -114,7 +114,9 @@ class WeightedProblem:
         for level in self.blocks:
             for block in level:
                 T = block.structure.factor(par[:, block.parameters])
-                out[:, block.parameters] = block.structure.parameters(np.linalg.solve(block.basis, T))
+                out[:, block.parameters] = block.structure.parameters(
+                    np.asarray(np.linalg.solve(block.basis, T), dtype=np.float64)
+                )
         return out
 
     def used(self, natural: Array) -> Array:

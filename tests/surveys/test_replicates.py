@@ -154,9 +154,11 @@ def test_bad_replicates_are_refused(data):
         mx.lmer(F, sample, sampling_weights=mx.sampling_weights(W, psu="school"), replicates="R*")
     with pytest.raises(OptionError, match=r"replicates='Q\*' matches 0 columns"):
         mx.lmer(F, sample, sampling_weights=W, replicates="Q*")
-    odd = np.random.default_rng(1).uniform(0.5, 3.0, (len(data), 5)) * data["w_pupil"].to_numpy()[:, None]
+    odd = np.random.default_rng(1).uniform(0.5, 1.4, (len(data), 5)) * data["w_pupil"].to_numpy()[:, None]
     with pytest.raises(OptionError, match="cannot be seen from the weights"):
         mx.lmer(F, data, sampling_weights=W, replicates=odd)
+    with pytest.raises(OptionError, match=r"add up to .* times the full weights of rows.*are no replicates"):
+        mx.lmer(F, sample, sampling_weights={"school": "w_school"}, replicates="R*")
     with pytest.raises(OptionError, match="scales= has 3 factors for 16 replicates"):
         mx.lmer(F, sample, sampling_weights=W, replicates=mx.replicates("R*", scales=[1, 1, 1]))
     with pytest.raises(OptionError, match='method="jkn" needs scales='):
