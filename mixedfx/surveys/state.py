@@ -195,6 +195,11 @@ class WeightedState:
         return self
 
     @property
+    def sample_words(self) -> str:
+        """What standard errors rest on: sampling units and strata, or replicates, and their degrees of freedom."""
+        return self.solution.spread.words
+
+    @property
     def usual_ddf(self) -> str:
         """Degrees of freedom of tests where none are asked for."""
         return "sample"
