@@ -96,8 +96,8 @@ def simulate_survey(
         size = np.exp(-informative * a / (2.0 * truth.sd_school) + 0.3 * rng.standard_normal(len(a)))
         chance = _inclusion(size, own)
         for s in _systematic(chance, rng):
-            names.append((region, f"{region} {s}", 1.0 / chance[s]))
-            parts.append(_school(a[s], pupils, informative, truth, rng))
+            names.append((region, f"{region} {s}", float(1.0 / chance[s])))
+            parts.append(_school(float(a[s]), pupils, informative, truth, rng))
     ses, score, weight = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     region, school, w_school = (np.repeat(np.array(column), pupils) for column in zip(*names, strict=True))
     columns = {

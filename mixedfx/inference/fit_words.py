@@ -125,6 +125,8 @@ def _estimated_by(fit: Any) -> str:
             "nuts": "by the No-U-Turn sampler",
         }.get(fit.sampling.method, f"by {fit.sampling.method}")
         return f"to {fit.n_draws:,} posterior draws, sampled {how},"
+    if _weighted(fit):
+        return "by pseudo maximum likelihood with sampling weights"
     if not fit.design.random and not hasattr(fit, "nAGQ"):
         return "by least squares"
     if hasattr(fit, "nAGQ"):
@@ -138,7 +140,14 @@ def _estimated_by(fit: Any) -> str:
     return f"{how}, solved by conjugate gradients with traces from {fit.solution.monte_carlo.probes} random probes,"
 
 
+def _weighted(fit: Any) -> bool:
+    """Whether a fit has sampling weights."""
+    return getattr(fit, "usual_ddf", None) == "sample"
+
+
 def _tests(fit: Any) -> list[str]:
+    if _weighted(fit):
+        return [f"Standard errors are those of the sample ({fit.sample_words}), and tests of coefficients use t."]
     if fit.posterior:
         name = fit.priors.name
         priors = {"default": "mixedfx's default priors", "rstanarm": "the default priors of rstanarm",

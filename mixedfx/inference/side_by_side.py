@@ -319,6 +319,8 @@ def _family(fit: Any) -> str:
 def _method(fit: Any) -> str:
     if _posterior(fit):
         return "posterior"
+    if fit.usual_ddf == "sample":
+        return "pseudo ML"
     return "least squares" if is_linear(fit) and fit.REML else "REML" if fit.REML else "ML"
 
 

@@ -114,7 +114,7 @@ def lmer(
     weights
         Precision weights: the name of a column or a value for each row of `data`; a pandas Series is aligned with the
         index of `data`, an array is taken by position. The residual variance of a row is sigma^2 / weight. A weight of
-        zero drops the row and says so.
+        zero drops the row and says so. How many of a population a row stands for is `sampling_weights`.
     offset
         Name of a column or values as for `weights`, added to the linear predictor, besides any ``offset(...)`` in the
         formula. Values belong to the rows of `data`: predictions for others need a column.

@@ -1,7 +1,7 @@
 """Estimates of weighted fits: one response with the full weights, or many responses with many sets of weights at once.
 
-`solve` is what `mixedfx.lmer` asks for; `solve_all` and `replicated` take any number of responses for the rows of one
-design (plausible values, imputed responses) and share levels, weights and cross-products among them.
+`solve_all` and `replicated` take any number of responses for the rows of one design (plausible values, imputed
+responses), which share levels and weights.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ class Estimates:
     gamma: Array
     used: Array
 
+    def take(self, fits: slice) -> Estimates:
+        """Some of the fits."""
+        return Estimates(*(getattr(self, name)[fits] for name in Estimates.__annotations__))
+
 
 @dataclass(frozen=True, eq=False)
 class Solved:
@@ -64,7 +68,9 @@ class Solved:
     problem, given
         Rows and cross-products.
     maximum
-        Where the optimiser stopped.
+        Where the optimiser stopped, of all responses.
+    response
+        Which of them this is.
     estimates
         One fit.
     """
@@ -72,31 +78,52 @@ class Solved:
     problem: WeightedProblem
     given: Products
     maximum: Maximum
+    response: int
     estimates: Estimates
 
 
-def solve(design: Design, nesting: Nesting, weights: LevelWeights) -> Solved:
-    """Fit the response of a design with one set of weights.
+@dataclass(frozen=True, eq=False)
+class SolvedAll:
+    """M responses with the full weights.
+
+    Attributes
+    ----------
+    problem
+        Rows.
+    given
+        Cross-products of all of them.
+    maximum
+        Where the optimiser stopped.
+    estimates
+        M fits.
+    """
+
+    problem: WeightedProblem
+    given: Products
+    maximum: Maximum
+    estimates: Estimates
+
+    def one(self, response: int) -> Solved:
+        """One of the responses, with cross-products of its own."""
+        given = self.given if self.given.fits == 1 else self.given.take(np.array([response]))
+        estimates = self.estimates.take(slice(response, response + 1))
+        return Solved(self.problem, given, self.maximum, response, estimates)
+
+
+def solve_all(design: Design, nesting: Nesting, weights: LevelWeights, Y: Array | None = None) -> SolvedAll:
+    """Fit M responses (n, M), rows as in the design (its own where None), with one set of weights.
 
     Raises
     ------
     ModelError
-        If the fixed part reproduces the response exactly.
+        If the fixed part reproduces a response exactly.
     """
-    problem = weighted_problem(design, nesting)
-    _refuse_exact(problem, design.y[:, None])
-    given = products(problem, weights)
-    maximum = maximise(problem, given, start(problem, 1))
-    return Solved(problem, given, maximum, _estimates(problem, maximum, np.zeros(1, dtype=np.intp)))
-
-
-def solve_all(design: Design, nesting: Nesting, weights: LevelWeights, Y: Array) -> tuple[WeightedProblem, Estimates]:
-    """Fit M responses (n, M), rows as in the design, with one set of weights; `replicated` goes on from there."""
     problem = weighted_problem(design, nesting, Y)
-    _refuse_exact(problem, Y)
-    responses = list(range(Y.shape[1]))
-    maximum = maximise(problem, products(problem, weights, responses), start(problem, len(responses)))
-    return problem, _estimates(problem, maximum, np.array(responses))
+    _refuse_exact(problem, design.y[:, None] if Y is None else Y)
+    responses = list(range(problem.responses.shape[1]))
+    given = products(problem, weights, responses)
+    maximum = maximise(problem, given, start(problem, len(responses)))
+    return SolvedAll(problem, given, maximum, _estimates(problem, maximum, np.array(responses)))
 
 
 def replicated(
@@ -117,20 +144,20 @@ def replicated(
         Whether to show how many are done.
     """
     M, R = len(full.beta), replicates.count
-    every = level_weights(weights, problem.nesting, replicates.factors)
     levels = problem.nesting.levels
     c, units = problem.columns.shape[1] + 1, levels[0].size if levels else len(problem.columns)
     size = int(np.clip(BLOCK // max(c * c * units, 1), 1, R))
-    found: list[Estimates] = []
+    found: list[list[Estimates]] = [[] for _ in range(M)]
     with Progress(progress, "replicate weights", M * R, "fits") as report:
-        for m in range(M):
-            for first in range(0, R, size):
-                block = every.take(slice(first, min(first + size, R)))
+        for first in range(0, R, size):
+            block = level_weights(weights, problem.nesting, replicates.factors[first : first + size])
+            for m, own in enumerate(found):
                 given = products(problem, block, (m,))
                 maximum = maximise(problem, given, np.repeat(full.used[m : m + 1], given.fits, axis=0))
-                found.append(_estimates(problem, maximum, np.full(given.fits, m)))
-                report(m * R + first + given.fits)
-    return Estimates(*(np.concatenate([getattr(one, name) for one in found]) for name in Estimates.__annotations__))
+                own.append(_estimates(problem, maximum, np.full(given.fits, m)))
+                report(first * M + (m + 1) * given.fits)
+    every = [one for own in found for one in own]
+    return Estimates(*(np.concatenate([getattr(one, name) for one in every]) for name in Estimates.__annotations__))
 
 
 def _estimates(problem: WeightedProblem, maximum: Maximum, response: NDArray[np.intp]) -> Estimates:

@@ -7,12 +7,13 @@ its estimates.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mixedfx.draws import Draws
 from mixedfx.errors import ConvergenceWarning, OptionError, SingularFitWarning, check_option, outside
@@ -144,7 +145,7 @@ class WeightedFit(WeightedState):
         roman: Any = {1: "I", 2: "II", 3: "III"}.get(type, type) if isinstance(type, int) else type
         contrasts = term_contrasts(self.design, roman)
         table = anova_table(contrasts, self.solution.beta, self.sigma, self.reference())
-        return table[["term", "num_df", "den_df", "f_value", "p_value"]]
+        return table.drop(columns=["sum_sq", "mean_sq"])
 
     @property
     def asked_instead(self) -> str:
@@ -223,18 +224,44 @@ class WeightedFit(WeightedState):
 
 def fit_call(call: WeightedCall) -> WeightedFit:
     """Fit what a call describes, with the warnings of `mixedfx.lmer`."""
+    return fit_responses(call)[0]
+
+
+def fit_responses(call: WeightedCall, Y: NDArray[np.float64] | None = None) -> list[WeightedFit]:
+    """Fits of many responses that share the rows, the weights and the replicates of a call, all at once.
+
+    Parameters
+    ----------
+    call
+        The arguments; the response of its formula says which rows are used.
+    Y
+        (n, M) responses of the rows used, in the order of the data, such as plausible values; that of the formula
+        where None.
+
+    Returns
+    -------
+    list
+        M fits.
+    """
     design, found, weights, sample, replicates, asked = read_sample(call)
-    solution = solve_sample(design, found, asked, weights, sample, replicates, call.progress)
-    fit = WeightedFit(design, solution, call)
+    solutions = solve_sample(design, found, asked, weights, sample, replicates, call.progress, Y)
+    fits = []
+    for m, solution in enumerate(solutions):
+        own = design if Y is None else replace(design, y=np.ascontiguousarray(Y[:, m], dtype=np.float64))
+        fits.append(WeightedFit(own, solution, call))
+        _warn(fits[-1])
+    return fits
+
+
+def _warn(fit: WeightedFit) -> None:
     if not fit.converged:
         course = fit.optimization
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
         warnings.warn(text, ConvergenceWarning, outside())
-    refits = solution.refits
+    refits = fit.solution.refits
     if refits is not None and not refits.converged.all():
         lost = int((~refits.converged).sum())
         text = f"{lost} of {len(refits.converged)} fits with replicate weights were not certified as maxima"
         warnings.warn(text, ConvergenceWarning, outside())
-    if design.random and fit.singular:
+    if fit.design.random and fit.singular:
         warnings.warn(fit.singularity.line, SingularFitWarning, outside())
-    return fit

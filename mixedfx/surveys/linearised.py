@@ -131,7 +131,7 @@ def sampled(
             f"{len(of_psu)} primary sampling units in {len(count)} strata leave no degrees of freedom",
             hint="Leave strata= out, or join strata.",
         )
-    single = tuple(str(stratum_labels[h]) for h in np.flatnonzero(count == 1))
+    single = tuple(str(stratum_labels[int(h)]) for h in np.flatnonzero(count == 1))
     if single:
         listed = ", ".join(single[:5]) + (", ..." if len(single) > 5 else "")
         warnings.warn(

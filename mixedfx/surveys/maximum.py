@@ -90,7 +90,7 @@ def evaluate(problem: WeightedProblem, given: Products, par: Array) -> Point:
             hessian[:, a, b] += own
             if a != b:
                 hessian[:, b, a] += own
-    return Point(par, criterion, gradient, hessian, gamma, np.sqrt(sigma2))
+    return Point(par, criterion, gradient, hessian, np.asarray(gamma, dtype=np.float64), np.sqrt(sigma2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +119,13 @@ class Maximum:
         """(F,) which are certified."""
         return np.array([outcome.converged for outcome in self.outcomes], dtype=bool)
 
-    def course(self, natural: Callable[[Array], Array]) -> Optimization:
-        """That of the first fit, its parameters as users read them."""
-        theta = natural(np.array([step[0] for step in self.steps]))
-        steps = tuple(Step(row, *step[1:]) for row, step in zip(theta, self.steps, strict=True))
-        return Optimization(steps, self.outcomes[0], self.point.gradient[0], float(self.curvature[0]))
+    def course(self, natural: Callable[[Array], Array], fit: int = 0) -> Optimization:
+        """That of one fit, its parameters as users read them; the steps of the first one are known."""
+        steps: tuple[Step, ...] = ()
+        if fit == 0 and self.steps:
+            theta = natural(np.array([step[0] for step in self.steps]))
+            steps = tuple(Step(row, *step[1:]) for row, step in zip(theta, self.steps, strict=True))
+        return Optimization(steps, self.outcomes[fit], self.point.gradient[fit], float(self.curvature[fit]))
 
 
 def start(problem: WeightedProblem, fits: int) -> Array:
@@ -204,7 +206,7 @@ def _certified(
         slack = TOLERANCE * unit[near] + 10 * NOISE * np.abs(best.criterion[near])
         kept = np.flatnonzero(zero.criterion <= best.criterion[near] + slack)
         best.put(near[kept], _some(zero, kept))
-    curvature = np.linalg.eigvalsh(best.hessian / unit[:, None, None])
+    curvature = np.asarray(np.linalg.eigvalsh(best.hessian / unit[:, None, None]), dtype=np.float64)
     on_boundary = (_snapped(problem, best.par, 0.0) != best.par).any(axis=1) | (
         problem.stationary & (best.par == 0.0)
     ).any(axis=1)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.design import Design
+from mixedfx.linalg.shape import shape_of
 from mixedfx.surveys.problem import Products, WeightedProblem
 from mixedfx.surveys.recursion import bare, eliminated
 
@@ -67,7 +68,7 @@ class Modes:
         """(n, p) and (n, q) joint draws of beta and u."""
         values, vectors = np.linalg.eigh(self.vcov)
         rest = rng.standard_normal((n, len(self.beta))) @ (vectors * np.sqrt(np.clip(values, 0.0, None))).T
-        _, m = self.root.shape
+        _, m = shape_of(self.root)
         own = (self.root @ rng.standard_normal((m, n))).T
         return self.beta + rest, self.u + rest @ self.by_beta.T + own
 

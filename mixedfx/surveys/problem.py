@@ -23,6 +23,7 @@ from mixedfx.surveys.recursion import Factor, Jet, bare, eliminated
 from mixedfx.surveys.weights import LevelWeights
 
 Array = NDArray[np.float64]
+FEW = 4  # rows of a unit on average, from which its product is taken by itself
 MOST_PAIRS = 20_000_000  # products of columns, rows times pairs, that are laid out at once
 
 
@@ -113,7 +114,9 @@ class WeightedProblem:
         for level in self.blocks:
             for block in level:
                 T = block.structure.factor(par[:, block.parameters])
-                out[:, block.parameters] = block.structure.parameters(np.linalg.solve(block.basis, T))
+                out[:, block.parameters] = block.structure.parameters(
+                    np.asarray(np.linalg.solve(block.basis, T), dtype=np.float64)
+                )
         return out
 
     def used(self, natural: Array) -> Array:
@@ -268,9 +271,14 @@ def products(problem: WeightedProblem, weights: LevelWeights, responses: Sequenc
 def _sums(columns: Array, weights: Array, starts: NDArray[np.intp]) -> Array:
     """(c, c, F, U) weighted sums of products of columns over runs of rows."""
     n, c = columns.shape
-    one, two = np.triu_indices(c)
-    ends = np.append(starts[1:], n)
     F, U = len(weights), len(starts)
+    ends = np.append(starts[1:], n)
+    if F == 1 and n >= FEW * U:
+        weighted, own = columns * weights[0][:, None], np.empty((U, c, c))
+        for u, (first, end) in enumerate(zip(starts, ends, strict=True)):
+            np.matmul(columns[first:end].T, weighted[first:end], out=own[u])
+        return np.ascontiguousarray(own.transpose(1, 2, 0))[:, :, None]
+    one, two = np.triu_indices(c)
     found = np.empty((len(one), F, U))
     at = 0
     while at < U:

@@ -35,6 +35,7 @@ Array = NDArray[np.float64]
 
 ALIKE = 0.02  # differences of factors that are adjustments for non-response, or rounding
 MOSTLY = 0.9  # share of rows that have to agree with a method for it to be seen
+UNLIKE = 1.5  # times the sum of the full weights that those of replicates may be, or the inverse, on average
 CONSTANT = 1e-9  # relative differences of factors within units that are rounding
 
 
@@ -168,7 +169,8 @@ def replicate_weights(
     DataError
         Missing replicate weights.
     OptionError
-        A method that cannot be seen from the weights, or `scales` of another number.
+        Weights that are no replicates of the full ones, a method that cannot be seen from them, or `scales` of another
+        number.
     """
     own = values[used]
     lacking = np.flatnonzero(np.isnan(own).any(axis=1))
@@ -176,6 +178,13 @@ def replicate_weights(
         raise DataError(f"replicate weights are missing in {some_rows(np.sort(used[lacking]))} (counted from 0)")
     factors = (own / weights.overall[:, None]).T
     R = len(factors)
+    size = float(own.sum() / (R * weights.overall.sum()))
+    if not 1.0 / UNLIKE < size < UNLIKE:
+        raise OptionError(
+            f"replicate weights add up to {size:.3g} times the full weights of rows on average, and are no replicates "
+            "of them",
+            hint='Give the weights that were replicated as "row": sampling_weights={"row": "W_FSTUWT", ...}.',
+        )
     seen = asked.method is None and asked.scales is None
     method, rho = (asked.method, asked.rho) if not seen else seen_method(factors)
     if asked.scales is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from mixedfx.design.design import Design
 from mixedfx.progress import Asked
 from mixedfx.results.optimization import Optimization
 from mixedfx.surveys.components import component_jacobians, component_values, term_factors, thetas
-from mixedfx.surveys.estimates import Estimates, Solved, replicated, solve
+from mixedfx.surveys.estimates import Estimates, Solved, replicated, solve_all
 from mixedfx.surveys.levels import Nesting
 from mixedfx.surveys.linearised import Sampled, linearised
 from mixedfx.surveys.modes import Modes, modes
@@ -115,8 +115,8 @@ def in_order(problem_par: Array, solved: Solved, design: Design) -> Array:
 
 def solve_sample(
     design: Design, nesting: Nesting, asked: SamplingWeights, weights: SampleWeights, sample: Sampled | None,
-    replicates: ReplicateWeights | None, progress: Asked = None,
-) -> WeightedSolution:  # fmt: skip
+    replicates: ReplicateWeights | None, progress: Asked = None, Y: Array | None = None,
+) -> list[WeightedSolution]:  # fmt: skip
     """Fit a design by pseudo maximum likelihood, with the covariance that the sample says.
 
     Parameters
@@ -131,27 +131,44 @@ def solve_sample(
         Replicate weights; None for linearised standard errors.
     progress
         Of the refits.
+    Y
+        (n, M) responses instead of that of the design.
+
+    Returns
+    -------
+    list
+        M solutions.
     """
-    solved = solve(design, nesting, weights.conditional)
-    one = solved.estimates
-    beta, sigma = one.beta[0], float(one.sigma[0])
-    par = in_order(one.par, solved, design)[0]
-    refits = None
-    if replicates is None:
-        assert sample is not None
-        spread = _linearised(design, solved, par, sample)
-    else:
-        refits = replicated(solved.problem, weights, replicates, one, progress)
-        spread = _by_replicates(design, solved, par, replicates, refits)
-    found = modes(design, solved.problem, solved.given, one.used[0], one.gamma[0], sigma, beta, spread.beta)
+    every = solve_all(design, nesting, weights.conditional, Y)
+    refits = None if replicates is None else replicated(every.problem, weights, replicates, every.estimates, progress)
+    found = []
+    for m in range(len(every.estimates.beta)):
+        solved = every.one(m)
+        one = solved.estimates
+        sigma, par = float(one.sigma[0]), in_order(one.par, solved, design)[0]
+        own = None
+        if replicates is None or refits is None:
+            assert sample is not None
+            spread = _linearised(design, solved, par, sample)
+        else:
+            own = refits.take(slice(m * replicates.count, (m + 1) * replicates.count))
+            spread = _by_replicates(design, solved, par, replicates, own)
+        effects = modes(
+            design, solved.problem, solved.given, one.used[0], one.gamma[0], sigma, one.beta[0], spread.beta
+        )
+        course = solved.maximum.course(partial(_natural, solved, design), m)
+        found.append(
+            WeightedSolution(
+                solved, term_factors(design, par), thetas(design, par), asked, weights, spread, replicates, own, course,
+                effects,
+            )
+        )  # fmt: skip
+    return found
 
-    def natural(steps: Array) -> Array:
-        return thetas(design, in_order(solved.problem.natural(steps), solved, design))
 
-    return WeightedSolution(
-        solved, term_factors(design, par), thetas(design, par), asked, weights, spread, replicates, refits,
-        solved.maximum.course(natural), found,
-    )  # fmt: skip
+def _natural(solved: Solved, design: Design, par: Array) -> Array:
+    """Theta of parameters (F, r) of the optimiser, as users read it."""
+    return thetas(design, in_order(solved.problem.natural(par), solved, design))
 
 
 def _linearised(design: Design, solved: Solved, par: Array, sample: Sampled) -> Spread:

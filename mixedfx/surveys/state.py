@@ -25,6 +25,7 @@ from mixedfx.results.singularity import SingularityReport, singularity
 from mixedfx.results.undetermined import determined
 from mixedfx.surveys.answer import SampleEstimate
 from mixedfx.surveys.call import WeightedCall
+from mixedfx.surveys.options import ROW
 from mixedfx.surveys.solution import WeightedSolution
 
 Array = NDArray[np.float64]
@@ -176,9 +177,12 @@ class WeightedState:
     @property
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
+        row = self.solution.asked.weights.get(ROW)
+        people = f"weights={row!r}" if isinstance(row, str) else "weights="
         return (
             f"Intervals are by the sample: {self.solution.spread.words}. Fixed effects include that variances are "
-            "estimated; random effects take them as known."
+            f"estimated; random effects take them as known. Averages over rows count each once, unless {people} says "
+            "how many people it stands for."
         )
 
     def with_uncertainty(self, uncertainty: Uncertainty) -> WeightedState:
@@ -189,6 +193,11 @@ class WeightedState:
                 "standard errors by a sample have no form given theta", hint='Leave uncertainty= at "full".'
             )
         return self
+
+    @property
+    def sample_words(self) -> str:
+        """What standard errors rest on: sampling units and strata, or replicates, and their degrees of freedom."""
+        return self.solution.spread.words
 
     @property
     def usual_ddf(self) -> str:

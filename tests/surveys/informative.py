@@ -1,7 +1,7 @@
 """Informative sampling of schools and pupils, many times: estimates with and without weights, and their intervals.
 
-``python -m tests.surveys.informative 400 out.csv`` fits that many samples of 100 schools with 32 pupils each (a
-data set takes some 0.1 s) and prints what test_informative.py records.
+``python -m tests.surveys.informative 400 out.csv`` fits that many samples of 200 schools with 32 pupils each (a
+data set takes some 0.2 s) and prints what test_informative.py records.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import mixedfx as mx
 
 FORMULA = "score ~ ses + (1 + ses | school)"
 WEIGHTS = mx.sampling_weights(row="w_pupil", school="w_school", strata="region")
-SIZE = {"schools": 100, "pupils": 32}
+SIZE = {"schools": 200, "pupils": 32, "informative": 0.6}
 
 
 def one(seed: int) -> list[dict[str, float | str]]:

@@ -165,6 +165,27 @@ def test_three_levels_are_what_quadrature_says(three):
     np.testing.assert_allclose(gradient(log_likelihood, at, 1e-4), 0.0, atol=2e-5)  # differences of step 1e-4
 
 
+def test_three_levels_with_slopes_are_what_quadrature_says(three):
+    """Two effects of a school within one of its district."""
+    fit = mx.lmer(
+        "y ~ x + (1 | district) + (1 + x || school)", three,
+        sampling_weights={"row": "w_pupil", "school": "w_school", "district": "w_district"},
+    )  # fmt: skip
+    order = nesting(fit.design)
+    levels, rows = levels_of(fit, order)
+    T = [np.array([[0.6]]), np.diag([0.9, 0.7])]  # anywhere, since the slopes may not vary
+    problem, given = fit.solution.solved.problem, fit.solution.solved.given
+    par = np.zeros((1, 3))
+    for level, factor in zip(problem.blocks, T[::-1], strict=True):
+        for block in level:
+            own = factor[block.columns, block.columns]
+            par[:, block.parameters] = block.structure.parameters(block.basis @ own)
+    point = evaluate(problem, given, par)
+    beta = problem.beta(point.gamma[0], 0)
+    found = by_quadrature(fit.design.y, fit.design.X, rows, levels, beta, T, point.sigma[0], 81)
+    assert -2 * found == pytest.approx(point.criterion[0], abs=1e-6)
+
+
 def test_the_maximum_is_that_of_a_general_optimiser(two):
     fit = mx.lmer("y ~ x + (1 + x | school)", two, sampling_weights={"row": "w_pupil", "school": "w_school"})
     levels, rows = levels_of(fit, nesting(fit.design))

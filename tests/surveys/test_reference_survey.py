@@ -8,7 +8,7 @@ import pytest
 
 import mixedfx as mx
 from mixedfx.surveys.call import WeightedCall
-from mixedfx.surveys.estimates import solve
+from mixedfx.surveys.estimates import solve_all
 from mixedfx.surveys.linearised import linearised, sampled
 from mixedfx.surveys.maximum import evaluate
 from mixedfx.surveys.reading import read_sample
@@ -45,7 +45,7 @@ def test_a_mixed_model_whose_variance_is_zero_has_the_same(data):
     """At theta = 0 the covariance of the coefficients over schools is that of a sample of clusters."""
     asked = mx.sampling_weights({"row": "w_pupil", "school": "w_school"}, scaling="none")
     design, order, weights, sample, *_ = read_sample(WeightedCall(f"{F} + (1 | school)", data, asked))
-    solved = solve(design, order, weights.conditional)
+    solved = solve_all(design, order, weights.conditional).one(0)
     zero = evaluate(solved.problem, solved.given, np.zeros((1, 1)))
     np.testing.assert_allclose(solved.problem.beta(zero.gamma[0], 0), KNOWN["clusters"]["coef"], rtol=1e-9)
     found = linearised(solved.problem, solved.given, np.zeros(1), zero.gamma[0], zero.sigma[0], sample)

@@ -7,7 +7,7 @@ import pytest
 import mixedfx as mx
 from mixedfx.errors import DataError, OptionError
 from mixedfx.surveys.call import WeightedCall
-from mixedfx.surveys.estimates import replicated, solve_all
+from mixedfx.surveys.fit import fit_responses
 from mixedfx.surveys.reading import read_sample
 from mixedfx.surveys.replication import METHODS, level_weights, seen_method
 from tests.surveys.reference import factors
@@ -128,20 +128,22 @@ def test_three_levels_share_factors_out():
     )
 
 
-def test_many_responses_share_everything(data):
-    """Plausible values with replicate weights: as one by one."""
+@pytest.mark.parametrize("how", ["replicates", "linearised"])
+def test_many_responses_are_fitted_as_one_by_one(how, data):
+    """Plausible values with replicate weights share rows, weights and sets of replicates."""
     sample = with_replicates(data, "fay")
-    rng = np.random.default_rng(1)
-    Y = data["y"].to_numpy()[:, None] + 0.3 * rng.normal(size=(len(data), 3))
-    design, order, weights, _, replicates, _ = read_sample(WeightedCall(F, sample, W, asked("fay")))
-    problem, full = solve_all(design, order, weights.conditional, Y)
-    every = replicated(problem, weights, replicates, full)
-    assert every.beta.shape == (3 * 16, 2)
-    for m in range(3):
-        alone = mx.lmer(F, sample.assign(y=Y[:, m]), sampling_weights=W, replicates=asked("fay"))
-        np.testing.assert_allclose(full.beta[m], alone.fixef, atol=1e-8)
-        np.testing.assert_allclose(every.beta[16 * m : 16 * (m + 1)], alone.solution.refits.beta, atol=1e-7)
-        assert full.sigma[m] == pytest.approx(alone.sigma, abs=1e-8)
+    Y = data["y"].to_numpy()[:, None] + 0.3 * np.random.default_rng(1).normal(size=(len(data), 3))
+    call = WeightedCall(F, sample, W, asked("fay") if how == "replicates" else None)
+    for m, fit in enumerate(fit_responses(call, Y)):
+        alone = mx.lmer(
+            F, sample.assign(y=Y[:, m]), sampling_weights=W, replicates=asked("fay") if how == "replicates" else None
+        )
+        assert fit.converged
+        assert fit.criterion == pytest.approx(alone.criterion, abs=1e-8)
+        np.testing.assert_allclose(fit.fixef, alone.fixef, atol=1e-8)
+        np.testing.assert_allclose(fit.vcov, alone.vcov, rtol=1e-6)
+        np.testing.assert_allclose(fit.varcorr["se_vcov"], alone.varcorr["se_vcov"], rtol=1e-5)
+        np.testing.assert_allclose(fit.predict(), alone.predict(), atol=1e-7)
 
 
 def test_bad_replicates_are_refused(data):
@@ -152,9 +154,11 @@ def test_bad_replicates_are_refused(data):
         mx.lmer(F, sample, sampling_weights=mx.sampling_weights(W, psu="school"), replicates="R*")
     with pytest.raises(OptionError, match=r"replicates='Q\*' matches 0 columns"):
         mx.lmer(F, sample, sampling_weights=W, replicates="Q*")
-    odd = np.random.default_rng(1).uniform(0.5, 3.0, (len(data), 5)) * data["w_pupil"].to_numpy()[:, None]
+    odd = np.random.default_rng(1).uniform(0.5, 1.4, (len(data), 5)) * data["w_pupil"].to_numpy()[:, None]
     with pytest.raises(OptionError, match="cannot be seen from the weights"):
         mx.lmer(F, data, sampling_weights=W, replicates=odd)
+    with pytest.raises(OptionError, match=r"add up to .* times the full weights of rows.*are no replicates"):
+        mx.lmer(F, sample, sampling_weights={"school": "w_school"}, replicates="R*")
     with pytest.raises(OptionError, match="scales= has 3 factors for 16 replicates"):
         mx.lmer(F, sample, sampling_weights=W, replicates=mx.replicates("R*", scales=[1, 1, 1]))
     with pytest.raises(OptionError, match='method="jkn" needs scales='):

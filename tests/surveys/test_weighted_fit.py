@@ -207,6 +207,10 @@ def test_progress_is_told(data):
 def test_a_report_of_effects_names_the_weights(fit):
     page = mx.effects(fit, {"x": "per unit"}, by="sex").to_html()
     assert "sampling_weights=" in page
+    assert "by pseudo maximum likelihood with sampling weights" in page
+    assert "Satterthwaite" not in page
+    shown = str(mx.table(fit, mx.lmer("y ~ x + (1 | school)", fit.call.data)))
+    assert "pseudo ML" in shown
 
 
 def test_strings_and_missing_columns_are_explained(data):
