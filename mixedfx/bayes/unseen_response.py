@@ -22,7 +22,8 @@ from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family
 from mixedfx.formula.parse import expand_dot, parse_formula
 from mixedfx.formula.part_formulas import zero_formula
-from mixedfx.priors.resolve import ResolvedPriors, ResponseScale, Scales, resolve
+from mixedfx.priors.resolve import ResolvedPriors, resolve
+from mixedfx.priors.scales import ResponseScale, Scales
 from mixedfx.priors.sets import PriorSet
 
 # Tried in turn: counts and real numbers, positive ones, shares.
