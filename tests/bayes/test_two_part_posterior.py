@@ -288,3 +288,10 @@ def test_effects_of_fits_by_maximum_likelihood_name_the_model_too():
             text = str(mx.effects(fit, {"x": [0.0, 1.0]}))
             assert "y ~ 1 + x + (1 | g); zi ~ 1 + w" in text
             assert "Fit(" not in text
+
+
+def test_tables_of_models_tell_the_parts_apart(both):
+    _, fit = both
+    text = mx.table(fit).to_markdown()
+    for name in ("count: x", "zero: w", "SD count: g: Intercept", "SD zero: h: Intercept"):
+        assert name in text

@@ -15,7 +15,9 @@ N = 4000  # simulations: a variance is known to 2.2 %, five times that in the bo
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(3)
-    frame = pd.DataFrame({"dose": rng.uniform(0, 2, 20), "v": rng.uniform(0.02, 0.2, 20)}, index=[f"s{i}" for i in range(20)])
+    frame = pd.DataFrame(
+        {"dose": rng.uniform(0, 2, 20), "v": rng.uniform(0.02, 0.2, 20)}, index=[f"s{i}" for i in range(20)]
+    )
     return frame.assign(y=0.2 + 0.3 * frame["dose"] + rng.normal(0, np.sqrt(0.1 + frame["v"])))
 
 
@@ -56,7 +58,9 @@ def test_new_studies(fit):
 def test_standard_errors_are_squared(data):
     by_se = mx.rma("y ~ dose", data.assign(s=np.sqrt(data["v"])), sei="s")
     new = pd.DataFrame({"dose": [1.0], "s": [0.4]})
-    close(by_se.simulate(N, seed=1, newdata=new), by_se.predict(new)["estimate"].to_numpy(), np.array([by_se.tau2 + 0.16]))
+    close(
+        by_se.simulate(N, seed=1, newdata=new), by_se.predict(new)["estimate"].to_numpy(), np.array([by_se.tau2 + 0.16])
+    )
 
 
 def test_what_is_lacking_is_said(fit, data):
