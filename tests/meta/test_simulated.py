@@ -1,4 +1,4 @@
-"""Estimates simulated from a meta-analysis have the means and the variances of the model, for its studies and others."""
+"""Estimates simulated from a meta-analysis have the means and variances of the model, for its studies and others."""
 
 from __future__ import annotations
 

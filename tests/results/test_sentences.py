@@ -124,7 +124,8 @@ def test_a_range_counts_every_interval_once():
 def test_the_best_of_several_is_never_certain():
     text = best_sentence(["a", "b", "c"], [0.001, 0.998, 0.001], "arm", "the probability of y")
     assert text == (
-        "Of the 3 values of arm, b leads to the highest probability of y with probability above 0.99 (next a, below 0.01)."
+        "Of the 3 values of arm, b leads to the highest probability of y with probability above 0.99 (next a, below "
+        "0.01)."
     )
 
 
