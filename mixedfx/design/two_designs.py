@@ -73,6 +73,12 @@ def columns_of(formula: str, names: Sequence[Any], env: Collection[str]) -> list
     return [name for name in columns_read(parsed, env, [*names, ZEROS]) if name in names]
 
 
+def of_the_same_rows(count: Design, zero: Design) -> bool:
+    """Whether two designs have the same response in the same rows of the data."""
+    same = count.frame.index.equals(zero.frame.index) and np.array_equal(count.rows.used, zero.rows.used)
+    return same and np.array_equal(count.y, zero.y, equal_nan=True)
+
+
 def data_of(count: Design, zero: Design) -> pd.DataFrame:
     """The rows used, of the columns that either design reads."""
     own, other = count.frame, zero.frame
