@@ -59,12 +59,11 @@ def test_a_survey_experimenter(survey, tmp_path):
     assert len(answers) == 2400
     assert list(answers.columns) == list(data.columns)
 
-    # the model, with rows left out said once
+    # the model; rows that lack an age are left out, and the summary says so
     formula = "support ~ message * race + age + gender + (1 + message | race:age) + (1 | state)"
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)
         fit = mx.glmer(formula, answers, family="bernoulli")
-    assert any("60" in str(one.message) and "age" in str(one.message) for one in heard)
     assert fit.nobs == 2340
     assert "2340 of 2400" in str(fit) or "2,340 of 2,400" in str(fit)
 
@@ -84,7 +83,7 @@ def test_a_survey_experimenter(survey, tmp_path):
         assert table.loc[race, "lower"] < 0.25 * logit
         assert table.loc[race, "upper"] > 0.18 * logit
     said = by_race.sentence()
-    assert re.search(r"message \(1 against 0\) raises the probability of support = yes by .* percentage points", said)
+    assert re.search(r"message \(1 against 0\) raises the probability of support by .* percentage points", said)
     difference = named.contrast("Black women", "White men")
     assert difference.table["estimate"].item() > 0.0
     ranks = by_race.rank()
@@ -105,9 +104,11 @@ def test_a_survey_experimenter(survey, tmp_path):
     # whom to send 100,000 letters to: no more than that, and Black people first
     decision = population.decide(budget=100_000)
     chosen = decision.table.set_index("race")
-    assert (decision.policies.set_index("policy").loc["chosen", "estimate"]
-            > decision.policies.set_index("policy").loc["random", "estimate"])  # fmt: skip
-    assert chosen.loc["Black", "treat"] > 0
+    worth = decision.policies.set_index("policy")["gain"]
+    assert worth["chosen"] > worth["random"] > worth["none"]
+    treated = chosen["treat"] * chosen["weight"]
+    assert treated.sum() <= 100_000 * 1.000001
+    assert treated["Black"] > 0
 
     # a colleague opens the fit and gets the same numbers
     again = mx.load(fit.save(tmp_path / "survey.mfx"))
@@ -145,7 +146,7 @@ def test_a_lecturer():
 
     # three parts, marginal means, a comparison adjusted for looking three times
     assert mixed.varcorr["grp"].tolist() == ["professor", "Residual"]
-    assert mixed.icc()["icc"].iloc[0] > 0.3
+    assert mixed.icc()["adjusted"].item() == pytest.approx(0.457, abs=0.001)  # of a variance of 67 between professors
     means = mx.emmeans(mixed, "style", ddf="kenward-roger")
     assert len(means.table) == 3
     contrasts = means.contrast("pairwise").table
@@ -157,8 +158,8 @@ def test_a_lecturer():
     ranks = eff.rank(of="values")
     assert ranks["prob_best"].sum() == pytest.approx(1.0)
     first = ranks.loc[ranks["prob_best"].idxmax()]
-    assert f"Of the 3 values of style, {first['style']} leads to the highest score with probability" in str(eff)
-    assert f"{first['prob_best']:.2f}" in str(eff)
+    said = " ".join(str(eff).split())
+    assert f"{first['style']} leads to the highest score with probability {first['prob_best']:.2f} (next" in said
 
     # a test by refits, and a table for the slides
     assert mx.anova(mx.lmer("score ~ 1 + (1 | professor)", course), mixed).shape[0] == 2
@@ -169,37 +170,44 @@ def test_a_lecturer():
 
 # --- a data scientist: mixed models among learners, whom to treat ----------------------------------------------------
 def test_a_data_scientist(tmp_path):
-    from sklearn.model_selection import GroupKFold, cross_val_score
+    from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 
-    pupils, truth = mx.datasets.simulate_mindset(3, n=2000)
+    pupils, truth = mx.datasets.simulate_mindset(3, n=3040)
     path = tmp_path / "pupils.parquet"
     pl.from_pandas(pupils).write_parquet(path)
     frame = mx.read(path)
-    assert len(frame) == 2000
+    assert len(frame) == 3040
 
-    # a mixed model as a regressor: cross-validated by school, better than the mean, and than schools unknown to it
+    # a mixed model as a regressor: cross-validated over schools, it predicts pupils of schools that it has not seen
     columns = ["success_expect", "ethnicity", "gender", "frst_in_family", "schoolid"]
     model = mx.MixedRegressor("1 + success_expect + gender + (1 | schoolid) + (1 | ethnicity)")
-    y, w = frame["Y"] if "Y" in frame else frame["outcome"], frame["Z"] if "Z" in frame else frame["intervention"]
-    scores = cross_val_score(model, frame[columns], y, groups=frame["schoolid"], cv=GroupKFold(4))
-    assert scores.mean() > 0.05
-    fitted = model.fit(frame[columns], y)
-    assert fitted.predict(frame[columns].head(5)).shape == (5,)
+    y, w = frame["achievement_score"], frame["intervention"]
+    within = cross_val_score(model, frame[columns], y, cv=KFold(3, shuffle=True, random_state=1))
+    across = cross_val_score(model, frame[columns], y, groups=frame["schoolid"], cv=GroupKFold(3))
+    assert within.mean() > 0.1
+    assert within.mean() > across.mean()  # what is known of a school helps its other pupils
+    assert model.fit(frame[columns], y).predict(frame[columns].head(5)).shape == (5,)
 
-    # conditional effects, doubly robust scores of the same pupils, the value of a policy
+    # conditional effects; doubly robust scores of the same pupils say what they are worth
     X = frame.drop(columns=[y.name, w.name])
     robust = mx.dr_scores(X, y, w, groups="schoolid")
     learner = mx.cate("R", X, y, w, groups="schoolid")
-    chosen = mx.treat_best(learner.out_of_fold, 0.3)
-    value = mx.policy_value({"most promising": chosen, "all": 1, "none": 0}, robust).table
-    assert set(value["policy"]) >= {"most promising", "all", "none"}
-    average = robust.ate() if callable(getattr(robust, "ate", None)) else None
-    assert average is None or np.isfinite(float(average["estimate"].iloc[0]))
+    calibrated = mx.calibration(learner.out_of_fold, robust).table.set_index("term")
+    mean = calibrated.loc["mean effect"]
+    assert mean["lower"] < truth.tau.mean() < mean["upper"]
 
-    # effects of groups of pupils, pooled, in the tables that fits have
+    # a policy: coaching the most promising 30 %, all, or nobody; all against nobody is the mean effect
+    chosen = mx.treat_best(learner.out_of_fold, 0.3)
+    value = mx.policy_value({"most promising": chosen, "all": 1, "none": 0}, robust).table.set_index("policy")
+    assert value.loc["most promising", "share"] == pytest.approx(0.3, abs=0.001)
+    assert value.loc["none", "value"] < value.loc["most promising", "value"] < value.loc["all", "value"]
+    assert value.loc["all", "value"] - value.loc["none", "value"] == pytest.approx(mean["estimate"], abs=0.01)
+
+    # effects of groups, pooled, in the tables that fits have; small groups nearer to the mean than by themselves
     pooled = mx.pool_scores(robust, "1 + (1 | ethnicity)", X, by="ethnicity")
-    assert {"estimate", "lower", "upper"} <= set(pooled.table.columns)
-    assert truth is not None
+    own = mx.effects_from(robust, X, by="ethnicity")
+    assert pooled.table["estimate"].std() < own.table["estimate"].std()
+    assert pooled.table["n"].sum() == 3040
 
 
 # --- a meta-analyst: from counts to a table for the paper -------------------------------------------------------------
@@ -239,7 +247,7 @@ def test_a_meta_analyst(tmp_path):
     assert ratio["estimate"] == pytest.approx(np.exp(row["estimate"]))
     assert ratio["pred_low"] < ratio["conf_low"]
     assert fit.plot("forest") is not None
-    assert np.isfinite(fit.regression_test().p_value)
+    assert fit.regtest().p_value > 0.01  # no trial was left out, and none is found
 
     # the dose, and what a new trial of a dose of 30 would find
     dose = mx.rma("yi ~ dose", es)
@@ -253,11 +261,12 @@ def test_a_meta_analyst(tmp_path):
     nested = mx.rma_mv("yi ~ 1 + (1 | team/trial)", es)
     robust = nested.robust("team").tidy().iloc[0]
     assert robust["df"] < 8
-    assert robust["std_error"] > 0.9 * row["std_error"]
+    assert robust["conf_low"] < -0.6 < robust["conf_high"]
 
     # what goes into the paper
-    table = mx.table({"dose": dose, "average": fit}).to_latex()
+    table = mx.table(dose.tidy(), labels={"estimate": "log odds ratio"}).to_latex()
     assert "tabular" in table
+    assert "log odds ratio" in table
     page = fit.report(tmp_path / "review.html", title="Twenty-four trials")
     assert "<h1>Twenty-four trials</h1>" in page
     again = mx.load(fit.save(tmp_path / "review.mfx"))

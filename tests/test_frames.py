@@ -165,6 +165,18 @@ ASKING = {
     "lmer.design_for": lambda fits, f: fits["lmer"].design_for(f).fixed,
     "rma.predict": lambda fits, f: fits["rma"].predict(f),
     "rma.design_for": lambda fits, f: fits["rma"].design_for(f).fixed,
+    "rma.simulate": lambda fits, f: fits["rma"].simulate(2, seed=1, newdata=f),
+    "glmer, zi": lambda fits, f: mx.glmer("m ~ x", f, "nbinom1", zi="~ flag", offset="o").fixef,
+    "glmer, hurdle": lambda fits, f: mx.glmer("k ~ x + (1 | g)", f, "hurdle_negbinomial", zi="~ z").fixef,
+    "hurdle.simulate": lambda fits, f: fits["hurdle"].simulate(2, seed=1, newdata=f),
+    "zi.simulate": lambda fits, f: fits["zi"].simulate(2, seed=1, newdata=f),
+    "zi.predict": lambda fits, f: fits["zi"].predict(f),
+    "stan_data, zi": lambda fits, f: mx.stan_data(
+        "k ~ x + (1 | g)", f, "negbinomial", zi="~ flag + dose", offset="o"
+    )["X_zi"],
+    "prior_predictive, zi": lambda fits, f: mx.prior_predictive(
+        "k ~ x", f, family="poisson", zi="~ flag", seed=1, draws=20
+    ).linpred(),
     "lmer.simulate": lambda fits, f: fits["lmer"].simulate(2, seed=1, newdata=f, weights="w"),
     "bayes.simulate": lambda fits, f: fits["bayes"].simulate(2, seed=1, newdata=f, weights="w"),
     "lmer.update": lambda fits, f: fits["lmer"].update(data=f).fixef,
@@ -199,6 +211,8 @@ def fits():
         return {
             "lmer": mx.lmer(FORMULA, data, weights="w", offset="o"),
             "rma": mx.rma("y ~ z * dose + x + flag", data, vi="w"),
+            "hurdle": mx.glmer("k ~ x + (1 | g)", data, "hurdle_negbinomial", zi="~ z"),
+            "zi": mx.glmer("k ~ x + (1 | g)", data, "negbinomial", zi="~ flag"),
             "bayes": mx.bayes(FORMULA, data, weights="w", offset="o", draws=100, seed=1),
             "binomial": mx.bayes(COUNTS, data, family="binomial", warmup=150, **SHORT),
         }

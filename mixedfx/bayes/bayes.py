@@ -20,6 +20,7 @@ from mixedfx.bayes.unseen_response import (
     standing_in,
     without_response,
 )
+from mixedfx.design.frame import opened
 from mixedfx.design.saved import refusal
 from mixedfx.errors import (
     ImportanceError,
@@ -337,6 +338,7 @@ def prior_predictive(
     family = model_family(family, zi)
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env}
     named = [name for name in (weights, offset) if isinstance(name, str)]
+    data = opened(data)
     named += [] if zi is None else columns_of_zeros(zi, data, env or {})
     data = read_once(formula, data, env or {}, named)
     plan = standing_in(formula, data, family, env or {}, named)

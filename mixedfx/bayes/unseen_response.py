@@ -17,12 +17,14 @@ import pandas as pd
 from mixedfx.design.design import Design
 from mixedfx.design.expressions import column_of, columns_read
 from mixedfx.design.frame import column_names, opened, to_pandas
+from mixedfx.design.two_designs import ZEROS, columns_of
 from mixedfx.errors import DataError, OptionError
 from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family
 from mixedfx.formula.parse import expand_dot, parse_formula
 from mixedfx.formula.part_formulas import zero_formula
-from mixedfx.priors.resolve import ResolvedPriors, ResponseScale, Scales, resolve
+from mixedfx.priors.resolve import ResolvedPriors, resolve
+from mixedfx.priors.scales import ResponseScale, Scales
 from mixedfx.priors.sets import PriorSet
 
 # Tried in turn: counts and real numbers, positive ones, shares.
@@ -42,9 +44,7 @@ def read_once(formula: str, data: Any, env: Collection[str], beside: Collection[
 
 def columns_of_zeros(zi: Any, data: Any, env: Collection[str]) -> list[str]:
     """Columns of the data that the model of the zeros reads."""
-    names = column_names(opened(data))
-    parsed = expand_dot(parse_formula(f"zeros {zero_formula(zi)}"), [c for c in names if isinstance(c, str)])
-    return [c for c in columns_read(parsed, env, [*names, "zeros"]) if c in names]
+    return columns_of(f"{ZEROS} {zero_formula(zi)}", column_names(opened(data)), env)
 
 
 def standing_in(formula: str, data: Any, family: Family, env: Collection[str], beside: Collection[str]) -> Any:

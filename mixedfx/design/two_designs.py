@@ -7,7 +7,7 @@ rows have; that of the zeros what its formula says.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 
 from mixedfx.design.alignment import row_labels
 from mixedfx.design.design import Design
-from mixedfx.design.frame import opened, to_pandas
+from mixedfx.design.expressions import columns_read
+from mixedfx.design.frame import column_names, opened, to_pandas
 from mixedfx.design.row_facts import fetch
 from mixedfx.errors import DataError, FormulaError, MixedfxWarning
+from mixedfx.formula.parse import expand_dot, parse_formula
 
 SHARED = ("family", "na", "contrasts", "env")  # arguments that hold for both
+ZEROS = "zeros"  # a response that reads nothing, for formulas that have none
 
 
 def two_designs(given: Mapping[str, Any], text: str) -> tuple[Design, Design]:
@@ -39,6 +42,7 @@ def two_designs(given: Mapping[str, Any], text: str) -> tuple[Design, Design]:
     DataError, FormulaError
         As `build_design` has them; no term in the model of the zeros.
     """
+    given = {**given, "data": read_once(given, text)}
     count, zero = _built(given, text, given["data"], False)
     used = np.intersect1d(count.rows.used, zero.rows.used)
     if len(used) < max(len(count.y), len(zero.y)):
@@ -48,6 +52,31 @@ def two_designs(given: Mapping[str, Any], text: str) -> tuple[Design, Design]:
             "the model of the zeros has no term", formula=text, column=0, hint="Write zi='~ 1', or leave zi= out."
         )  # fmt: skip
     return count, zero
+
+
+def read_once(given: Mapping[str, Any], text: str) -> Any:
+    """The data; of a frame that is not pandas the columns that either design reads: a query is answered once."""
+    data = opened(given["data"])
+    if isinstance(data, pd.DataFrame):
+        return given["data"]
+    names, env, formula = column_names(data), given.get("env") or {}, given["formula"]
+    read = {name for name in (given.get("weights"), given.get("offset")) if isinstance(name, str)}
+    read |= set(columns_of(formula if isinstance(formula, str) else formula.text, names, env))
+    for right in filter(None, (text, given.get("dispersion"))):
+        read |= set(columns_of(f"{ZEROS} {right if isinstance(right, str) else right.text}", names, env))
+    return to_pandas(data, [name for name in names if name in read])
+
+
+def columns_of(formula: str, names: Sequence[Any], env: Collection[str]) -> list[str]:
+    """Those of the columns named that a formula reads."""
+    parsed = expand_dot(parse_formula(formula), [name for name in names if isinstance(name, str)])
+    return [name for name in columns_read(parsed, env, [*names, ZEROS]) if name in names]
+
+
+def of_the_same_rows(count: Design, zero: Design) -> bool:
+    """Whether two designs have the same response in the same rows of the data."""
+    same = count.frame.index.equals(zero.frame.index) and np.array_equal(count.rows.used, zero.rows.used)
+    return same and np.array_equal(count.y, zero.y, equal_nan=True)
 
 
 def data_of(count: Design, zero: Design) -> pd.DataFrame:
@@ -96,10 +125,7 @@ def _on_common_rows(
 
 def fetched(count: Design, zero: Design, newdata: Any) -> pd.DataFrame:
     """The columns of new data that either design reads, each asked for once, under the labels of its rows."""
-    frame = fetch(count, newdata)
-    other = fetch(zero, newdata)
+    frame = fetch(replace(count, zero=zero), newdata)
     assert frame is not None
-    assert other is not None
-    both = pd.concat([frame, other[[c for c in other.columns if c not in frame.columns]]], axis=1)
     labels = row_labels(newdata)
-    return both if labels is None else both.set_axis(labels, axis=0)
+    return frame if labels is None else frame.set_axis(labels, axis=0)

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.two_designs import read_once
 from mixedfx.errors import (
     DataError,
     MixedfxWarning,
@@ -323,7 +324,7 @@ def fit_hurdle(call: Call, zi: Any) -> HurdleFit:
         raise OptionError("offset= of a hurdle model is the name of a column", hint="Put the values into the data.")
     name = str(call.family)
     text = zero_formula(zi)
-    frame, positions = _complete_rows(call, text)
+    frame, positions = _complete_rows(replace(call, data=read_once(vars(call), text)), text)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)  # the parts say what there is to say
         whole = build_design(

@@ -14,7 +14,7 @@ import numpy as np
 
 from mixedfx.archive import Numbers, numbers, plain, require, write_archive
 from mixedfx.design.saved import given_again, rebuilt_design, saved_design
-from mixedfx.design.two_designs import data_of
+from mixedfx.design.two_designs import data_of, of_the_same_rows
 from mixedfx.errors import DataError
 from mixedfx.families.family import Family
 from mixedfx.families.registry import family
@@ -74,7 +74,7 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Both, G
         rebuilt_design(first, head["design"], members, counts, writer),
         rebuilt_design(second, head["zero_design"], other, counts, writer),
     )
-    if not np.array_equal(both.count.y, both.zero.y):
+    if not of_the_same_rows(both.count, both.zero):
         raise ValueError("its parts are of different rows")
     solution = _solution_at(head, both, counts)
     wanted = float(numbers(head["criterion"], 1)[0])

@@ -15,7 +15,7 @@ from mixedfx.families.binary import bernoulli
 from mixedfx.families.family import Family
 from mixedfx.families.registry import find_family
 from mixedfx.families.two_parts import TwoParts
-from mixedfx.priors.resolve import ResponseScale, Scales, TermScales
+from mixedfx.priors.scales import ResponseScale, Scales, TermScales
 from mixedfx.results.tables import term_names
 
 

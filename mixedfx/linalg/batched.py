@@ -62,6 +62,9 @@ def invert_lower(L: NDArray[np.float64]) -> NDArray[np.float64]:
 def gram_of_lower(inverse: NDArray[np.float64]) -> NDArray[np.float64]:
     """(k, k, b) products J' J of lower-triangular J: the inverse of L L' where J is the inverse of L."""
     k = inverse.shape[0]
+    if k > LOOP_LIMIT:
+        J = np.moveaxis(inverse, -1, 0)
+        return np.ascontiguousarray(np.moveaxis(J.transpose(0, 2, 1) @ J, 0, -1))
     out = np.empty_like(inverse)
     for i in range(k):
         for j in range(i + 1):
@@ -84,6 +87,8 @@ def product(A: NDArray[np.float64], B: NDArray[np.float64]) -> NDArray[np.float6
     """(k, m, ...) products of matrices (k, l, ...) and (l, m, ...), their trailing batch axes broadcast."""
     k, length = A.shape[:2]
     m = B.shape[1]
+    if length > LOOP_LIMIT and A.ndim == B.ndim == 3:
+        return np.ascontiguousarray(np.moveaxis(np.moveaxis(A, -1, 0) @ np.moveaxis(B, -1, 0), 0, -1))
     out = np.empty((k, m, *np.broadcast_shapes(A.shape[2:], B.shape[2:])))
     for a in range(k):
         for d in range(m):

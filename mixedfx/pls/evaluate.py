@@ -176,21 +176,23 @@ def _information(
     v: Pair = (np.zeros((*problem.zw1.shape[:2], r)), np.zeros((problem.zw2.shape[0], r)))
     vPy = np.zeros(r)
     curvature = np.zeros((r, r))
-    for f, (where, dT) in enumerate(directions):
-        if not len(where):  # a factor that only holds the place of the first
-            continue
-        hf, m, k = h_by[f][:, :, 0], len(where), len(T[f])
-        half = dT @ T[f].T
-        # D h with D = dT T' + T dT'
-        Dh = (hf @ (half + half.transpose(0, 2, 1)).transpose(1, 0, 2).reshape(k, m * k)).reshape(-1, m, k)
-        vPy[where] = np.einsum("jma,ja->m", Dh, hf)
-        if f == 0:
-            v[0][:, :, where] = Dh.transpose(0, 2, 1)
-        else:
-            assert problem.coupling is not None
-            v[1][problem.coupling.positions[f - 1][:, :, None], where] = Dh.transpose(0, 2, 1)
-        flat = dT.reshape(m, k * k)
-        curvature[np.ix_(where, where)] = 2.0 * ((Q[f] @ dT).reshape(m, k * k) @ flat.T)
+    for f, (group, (where, dT)) in enumerate(zip(problem.factors, directions, strict=True)):
+        at = 0
+        for block in group.blocks:  # T is block diagonal over the terms of a factor, which may be many
+            m, k, columns = block.structure.n_parameters, block.structure.k, block.columns
+            own, own_T, hf = dT[at : at + m, columns, columns], T[f][columns, columns], h_by[f][:, columns, 0]
+            mine, at = where[at : at + m], at + m
+            half = own @ own_T.T
+            # D h with D = dT T' + T dT'
+            Dh = (hf @ (half + half.transpose(0, 2, 1)).transpose(1, 0, 2).reshape(k, m * k)).reshape(-1, m, k)
+            vPy[mine] = np.einsum("jma,ja->m", Dh, hf)
+            if f == 0:
+                v[0][:, columns, mine] = Dh.transpose(0, 2, 1)
+            else:
+                assert problem.coupling is not None
+                v[1][problem.coupling.positions[f - 1][:, columns][:, :, None], mine] = Dh.transpose(0, 2, 1)
+            flat = own.reshape(m, k * k)
+            curvature[np.ix_(mine, mine)] = 2.0 * ((Q[f][columns, columns] @ own).reshape(m, k * k) @ flat.T)
     Zv = factorization.gram(v)
     scaled = factorization.scale_transposed(Zv)
     half = factorization.half_solve(scaled)

@@ -151,9 +151,9 @@ class Factorization:
         """
         T1, G1 = self.T[0], self.problem.gram1
         N = batched.sandwich(T1.T, self.M1_inverse)
-        K = -batched.product(N, G1) if len(T1) <= batched.LOOP_LIMIT else -np.einsum("acb,cdb->adb", N, G1)
+        K = -batched.product(N, G1)
         K[np.arange(len(T1)), np.arange(len(T1))] += 1.0
-        total = np.einsum("acb,ceb->ae", G1, K)
+        total = np.tensordot(G1, K, axes=([1, 2], [0, 2]))
         if self.second is None:
             return [total @ T1], [total]
         forms = self.second.quadratic_forms()

@@ -43,12 +43,10 @@ def moment_start(problem: Problem) -> Vector:
     p = problem.p
     A = np.empty((count + 1, count + 1))
     t = np.empty(count + 1)
-    for k in range(count):
-        A[k, count] = A[count, k] = traces[k] - float((B[k] ** 2).sum())
-        t[k] = float(h[k] @ h[k])
-        for l in range(k + 1):  # noqa: E741
-            of_b = float(((B[k].T @ B[k]) * (B[l].T @ B[l])).sum())
-            A[k, l] = A[l, k] = squares[k, l] - 2.0 * cross_with_b[k, l] + of_b
+    own = np.array([(one.T @ one).ravel() for one in B]).reshape(count, p * p)
+    A[:count, :count] = squares - 2.0 * cross_with_b + own @ own.T
+    A[:count, count] = A[count, :count] = traces - np.array([float((one**2).sum()) for one in B])
+    t[:count] = [float(one @ one) for one in h]
     A[count, count] = problem.n - p
     t[count] = float(problem.ww[p, p])
     # A column within the span of X leaves nothing to a moment: its row is rounding error.
@@ -153,11 +151,10 @@ def _products(
         squares[k, l] = squares[l, k] = square
         cross_with_b[k, l] = cross_with_b[l, k] = cross
 
-    for a in range(k1):
-        traces[a] = problem.gram1[a, a].sum()
-        for b in range(a + 1):
-            g = problem.gram1[a, b]
-            put(a, b, float(g @ g), float(np.einsum("j,jc,jc->", g, B[a], B[b])))
+    first = np.array(B[:k1]).transpose(1, 0, 2)  # (q, k1, p)
+    squares[:k1, :k1] = np.einsum("abj,abj->ab", problem.gram1, problem.gram1)
+    cross_with_b[:k1, :k1] = np.einsum("abj,jab->ab", problem.gram1, first @ first.transpose(0, 2, 1))
+    traces[:k1] = np.einsum("aaj->a", problem.gram1)
     if coupling is not None:
         cross2, gram2 = coupling.cross.copy(), coupling.gram.copy()
         cross2.data, gram2.data = cross2.data**2, gram2.data**2

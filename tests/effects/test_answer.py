@@ -136,3 +136,48 @@ def test_points_without_intervals_say_so():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert "changes y by +2.00; there is no interval." in mx.effects(Line(), "z").sentence()
+
+
+@pytest.fixture(scope="module")
+def arms():
+    """Three arms at ten sites, the third better by a third of a standard deviation."""
+    rng = np.random.default_rng(23)
+    data = pd.DataFrame({"site": rng.choice(list("abcdefghij"), 300), "arm": rng.choice(["none", "low", "high"], 300)})
+    data["half"] = rng.choice(["first", "second"], 300)
+    data["y"] = 0.35 * (data["arm"] == "high") + rng.normal(size=300)
+    return data.assign(passed=(data["y"] > 0.3).astype(int))
+
+
+@pytest.mark.parametrize("comparison", ["difference", "ratio", "odds_ratio"])
+def test_the_best_of_three_arms_is_that_of_the_ranks(arms, comparison):
+    """The same draws as `rank(of="values")` of all rows; whatever the comparison the order is the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if comparison == "difference":
+            fit, what = mx.lmer("y ~ arm + (1 | site)", arms), "y"
+        else:
+            fit, what = mx.glmer("passed ~ arm + (1 | site)", arms, family="bernoulli"), "passed"
+        eff = mx.effects(fit, {"arm": ["none", "low", "high"]}, comparison=comparison)
+    ranks = eff.rank(of="values").set_index("arm")["prob_best"].sort_values(ascending=False)
+    first, second = ranks.index[:2]
+    text = eff.sentence()
+    assert f"Of the 3 values of arm, {first} leads to the highest " in text
+    assert what in text.rpartition("highest ")[2]
+    assert text.endswith(f"with probability {ranks[first]:.2f} (next {second}, {ranks[second]:.2f}).")
+
+
+def test_the_best_arm_over_all_rows_where_there_are_subgroups(arms):
+    """Two subgroups: the sentence is about all rows together, as an answer without subgroups has it."""
+    fit = mx.lmer("y ~ arm * half + (1 | site)", arms)
+    asked = {"arm": ["none", "low", "high"]}
+    last = [mx.effects(fit, asked, by=by).sentence().rpartition("Of the 3 values")[2] for by in (None, "half")]
+    assert last[0] == last[1] != ""
+    words = mx.effects(fit, asked).sentence({"arm": "the dose", "high": "200 mg", "y": "sleep"})
+    assert "values of the dose, 200 mg leads to the highest sleep" in words
+
+
+def test_two_arms_do_not_compete(arms, fit):
+    both = arms[arms["arm"] != "low"]
+    assert "leads to the highest" not in mx.effects(mx.lmer("y ~ arm + (1 | site)", both), "arm").sentence()
+    eff = mx.effects(mx.lmer("y ~ arm * half + (1 | site)", arms), {"arm": ["none", "low", "high"]}, by="half")
+    assert "leads to the highest" not in eff.contrast("first", "second").sentence()

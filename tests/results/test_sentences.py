@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mixedfx.results.sentences import (
     Claim,
     average_sentence,
+    best_sentence,
     difference_sentence,
     direction,
     effect_sentence,
@@ -118,6 +119,14 @@ def test_a_range_counts_every_interval_once():
     assert range_sentence(list("ab"), [0, 0], [-1, -1], [1, 1], places=0).endswith("both intervals hold 0.")
     assert range_sentence(["a"], [NAN], [NAN], [NAN]) == "The data determine none of the 1 estimates."
     assert range_sentence(list("ab"), [1, 2], [0, 1], [2, 3], null=None, places=0).endswith("(a) to 2 (b).")
+
+
+def test_the_best_of_several_is_never_certain():
+    text = best_sentence(["a", "b", "c"], [0.001, 0.998, 0.001], "arm", "the probability of y")
+    assert text == (
+        "Of the 3 values of arm, b leads to the highest probability of y with probability above 0.99 (next a, below "
+        "0.01)."
+    )
 
 
 @given(VALUES, st.integers(0, 4))

@@ -28,6 +28,7 @@ from mixedfx.bayes.posterior.joint import JointDraws, Predictor
 from mixedfx.bayes.posterior.posterior import Posterior
 from mixedfx.design.design import Design
 from mixedfx.design.saved import rebuilt_design, refusal, saved_design
+from mixedfx.design.two_designs import of_the_same_rows
 from mixedfx.errors import DataError, ModelError
 from mixedfx.families.family import Family
 from mixedfx.families.two_parts import TwoParts
@@ -106,7 +107,7 @@ def _with_zeros(design: Design, head: dict[str, Any], members: Mapping[str, byte
     require(head["zero"], {"formula": str, "design": dict[str, Any]}, "its model of the zeros")
     own = {name.removeprefix(ZERO): table for name, table in members.items() if name.startswith(ZERO)}
     zero = rebuilt_design(head["zero"]["formula"], head["zero"]["design"], own, kind, head["mixedfx"])
-    if not np.array_equal(zero.y, design.y, equal_nan=True):
+    if not of_the_same_rows(design, zero):
         raise ValueError("its parts are of different rows")
     return replace(design, zero=zero)
 

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.design.alignment import row_labels
-from mixedfx.design.frame import column_names, opened, to_pandas
 from mixedfx.errors import OptionError, check_count, check_flag, check_seed
 from mixedfx.meta.measure import Array
 from mixedfx.meta.univariate.estimates import sampling_variances
@@ -37,9 +36,12 @@ def simulate(fit: RmaState, n: int, seed: int | None, use_u: bool, newdata: Any,
             )
         X, offset, variances, index = fit.data.X, fit.data.offset, fit.vi, pd.Index(fit.slab)
     else:
-        variances = _new_variances(fit, newdata, vi)
-        replay = fit.design.spec.replay(newdata)
-        X, offset, index = replay.X, replay.offset, row_labels(newdata)
+        given, index = _given(fit, vi), row_labels(newdata)
+        also = (given,) if isinstance(given, str) else ()
+        frame = fit.design.spec.fetch(newdata, also)
+        replay = fit.design.spec.replay(frame)
+        X, offset = replay.X, replay.offset
+        variances = _new_variances(fit, frame, given, index, vi is not None)
     mean = X @ fit.beta + offset
     rng = np.random.default_rng(seed)
     if use_u and newdata is None:
@@ -50,23 +52,24 @@ def simulate(fit: RmaState, n: int, seed: int | None, use_u: bool, newdata: Any,
     return pd.DataFrame(drawn.T, index=index)
 
 
-def _new_variances(fit: RmaState, newdata: Any, vi: Any) -> Array:
-    """(m,) sampling variances of new studies, as given, or from the columns that the fit has them from."""
-    call = fit.call if vi is None else replace(fit.call, vi=vi, sei=None)
-    frame, labels = opened(newdata), row_labels(newdata)
-    given = call.vi if call.vi is not None else call.sei if call.sei is not None else "vi"
-    if not isinstance(given, str):
-        if vi is None:
-            raise OptionError(
-                "the fit has sampling variances that were given as numbers, which belong to its own studies",
-                hint="Give those of the new studies: vi='...', or values.",
-            )
-        frame = pd.DataFrame(index=pd.RangeIndex(len(to_pandas(frame))))
-    elif given in column_names(frame):
-        frame = to_pandas(frame, [given])
-    else:
+def _given(fit: RmaState, vi: Any) -> Any:
+    """What says the sampling variances of new studies: what was given, or where the fit has them from."""
+    known = (one for one in (vi, fit.call.vi, fit.call.sei, "vi") if one is not None)
+    given = next(known)
+    if vi is None and not isinstance(given, str):
+        raise OptionError(
+            "the fit has sampling variances that were given as numbers, which belong to its own studies",
+            hint="Give those of the new studies: vi='...', or values.",
+        )
+    return given
+
+
+def _new_variances(fit: RmaState, frame: pd.DataFrame, given: Any, labels: pd.Index | None, own: bool) -> Array:
+    """(m,) sampling variances of new studies; `own`: whether they were given for them."""
+    if isinstance(given, str) and given not in frame.columns:
         raise OptionError(
             f"estimates of new studies need sampling variances, and the new data have no column {given!r}",
             hint="Add the column, or give vi='...', or values.",
         )
+    call = replace(fit.call, vi=given, sei=None) if own else fit.call
     return sampling_variances(call, frame, frame.index if labels is None else labels, complete=True)
