@@ -112,14 +112,14 @@ def _reached(
     rows = np.flatnonzero(marked.any(axis=0)[second])
     one, two = first[rows], second[rows]
     met = np.zeros((len(marked), len(through)), dtype=bool)
-    for own, found in zip(marked, met, strict=True):
-        found[one[own[two]]] = True
+    for m in range(len(marked)):
+        met[m, one[marked[m, two]]] = True
     met &= through
     rows = np.flatnonzero(met.any(axis=0)[first])
     one, two = first[rows], second[rows]
     out = marked.copy()
-    for own, found in zip(met, out, strict=True):
-        found[two[own[one]]] = True
+    for m in range(len(met)):
+        out[m, two[met[m, one]]] = True
     return out
 
 

@@ -67,8 +67,8 @@ def lmer(
         factor of all of them.
     control
         Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-12}``. ``{"solver":
-        "iterative"}`` solves crossed terms without a factor, in memory that grows with the rows, with a Monte Carlo error
-        that ``fit.monte_carlo`` has; by default that is done where a factor would not fit or take minutes.
+        "iterative"}`` solves crossed terms without a factor, in memory that grows with the rows, with a Monte Carlo
+        error that ``fit.monte_carlo`` has; by default that is done where a factor would not fit or take minutes.
     dispersion
         One-sided formula of the logarithm of the residual standard deviation, ``"~ arm"``: a residual sd of its own in
         each arm; of a number, sds that grow with it. ``fit.dispersion`` has the coefficients. Degrees of freedom and
