@@ -109,17 +109,17 @@ def _reached(
     first: NDArray[np.intp], second: NDArray[np.intp], marked: NDArray[np.bool_], through: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """(s, q2) levels that share a level of the first factor, one that they may go `through`, with those `marked`."""
-    rows = np.flatnonzero(marked.any(axis=0)[second])
+    rows = np.flatnonzero(np.asarray(marked.any(axis=0))[second])
     one, two = first[rows], second[rows]
     met = np.zeros((len(marked), len(through)), dtype=bool)
-    for own, found in zip(marked, met, strict=True):
-        found[one[own[two]]] = True
+    for m in range(len(marked)):
+        met[m, one[marked[m, two]]] = True
     met &= through
-    rows = np.flatnonzero(met.any(axis=0)[first])
+    rows = np.flatnonzero(np.asarray(met.any(axis=0))[first])
     one, two = first[rows], second[rows]
     out = marked.copy()
-    for own, found in zip(met, out, strict=True):
-        found[two[own[one]]] = True
+    for m in range(len(met)):
+        out[m, two[met[m, one]]] = True
     return out
 
 

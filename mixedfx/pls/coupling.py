@@ -136,7 +136,7 @@ class Coupling:
         cross = self.cross.toarray()
         return cross, np.ascontiguousarray(cross.T), self.gram.toarray()
 
-    @property
+    @cached_property
     def largest(self) -> float:
         """Largest diagonal entry of Z2'Z2."""
         return float(self.gram.diagonal().max(initial=0.0))

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -130,7 +131,7 @@ class IterativeFactorization(IterativeSolves):
         Q = np.zeros((self.incidence.size, len(sums)))
         for m, own in enumerate(sums):
             Q[own, m] = 1.0 / np.sqrt(len(own))
-        found = np.asarray(self._solve_second(np.concatenate([E, Q], axis=1), EXACT).x)
+        found: Any = self._solve_second(np.concatenate([E, Q], axis=1), EXACT).x
         X = found[:, : len(columns)]
         middle = (X[columns] + X[columns].T) / 2.0
         known = Known(frozenset(few), columns, X, np.linalg.inv(middle), float(np.linalg.slogdet(middle)[1]), Q, Q, Q)

@@ -22,6 +22,7 @@ Lambda'Z'V^{-1}W = M^{-1}Lambda'Z'W.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,10 +139,10 @@ class IterativeSolves(Factorization):
         c1 = _batch_product(self.M1_inverse, b[0])
         moved = apply_blocks(self.T[0], c1).astype(kind, copy=False)
         down = self.incidence.down(moved.reshape(-1, moved.shape[2]))
-        x2 = self._solve_second(b[1] - self._scale_second(down, True), tolerance).x
+        x2: Any = self._solve_second(b[1] - self._scale_second(down, True), tolerance).x
         back = self.incidence.up(self._scale_second(x2)).reshape(b[0].shape)
         x1 = c1 - _batch_product(self.M1_inverse, apply_blocks(self.T[0].T, back))
-        return x1.astype(kind, copy=False), np.asarray(x2)
+        return x1.astype(kind, copy=False), x2
 
     def _apply(self, x: Array) -> Array:
         """C x."""
