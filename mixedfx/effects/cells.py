@@ -46,7 +46,7 @@ def with_sample(design: Design, treatment: str | None = None) -> Design:
         if len(known) <= 2:
             more = streamed.cache.get(treatment)
             if more is None:
-                found = [fetch(part, treatment).unique() for part in streamed.frames()]
+                found: list[Any] = [fetch(part, treatment).unique() for part in streamed.frames()]
                 more = streamed.cache[treatment] = np.setdiff1d(np.concatenate(found), np.asarray(known))
             if len(more):
                 rows = frame.iloc[np.zeros(len(more), dtype=np.intp)].assign(**{treatment: more})
