@@ -355,7 +355,7 @@ def _thinned(
     stay[::2] = True
     for name in levels:
         stay |= ~column(whole, name).duplicated().to_numpy()
-    return [whole[stay]], [np.concatenate(weights)[stay]] if weights else []
+    return [whole.iloc[np.flatnonzero(stay)]], [np.concatenate(weights)[stay]] if weights else []
 
 
 def _no_rows(learnt: Learnt) -> DataError:

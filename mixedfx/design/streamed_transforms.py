@@ -161,6 +161,7 @@ def _spline(text: str, state: dict[str, Any], given: dict[str, Any], values: Val
     degree = given.get("degree", given.get("3", 3)) if name == "bs" else 0
     chosen = given.get("knots", given.get("2"))
     free = given.get("df", given.get("1"))
+    inside = [] if chosen is None else [float(knot) for knot in chosen]
     if name != "bs" and (chosen is None or state.get("constraints") is not None):
         raise _refused(text)
     if free is not None and given.get("extrapolation", "raise") in ("clip", "na", "zero"):
@@ -175,10 +176,10 @@ def _spline(text: str, state: dict[str, Any], given: dict[str, Any], values: Val
         raise _refused(text)
     state["lower_bound"], state["upper_bound"] = float(low), float(high)
     if name != "bs":
-        state["knots"] = sorted({float(low), float(high), *map(float, chosen)})
+        state["knots"] = sorted({float(low), float(high), *inside})
         return
     whole = given.get("include_intercept", given.get("4", False))
-    inner = [] if chosen is None else [float(k) for k in chosen]
+    inner = inside
     if free is not None:
         count = free - degree - (1 if whole else 0)
         inner = quantiles(values, n, np.linspace(0, 1, count + 2), lowest, highest, text)[1:-1]

@@ -112,13 +112,14 @@ def open_stream(data: Any) -> Stream | None:
     MissingPackageError
         Without the package that reads it.
     """
+    given: Any = data
     if isinstance(data, str | Path) or (isinstance(data, list) and data and all(_is_path(d) for d in data)):
         return _of_files(data if isinstance(data, list) else [data])
     if isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "sql") and isinstance(data[1], str):
         return _of_query(*data)
     module, name = type(data).__module__.partition(".")[0], type(data).__name__
     if module == "narwhals" and name == "LazyFrame":
-        return open_stream(data.to_native())
+        return open_stream(given.to_native())
     if module in ("duckdb", "_duckdb") and name == "DuckDBPyRelation":
         return _of_relation(data, "the DuckDB relation")
     if module == "polars" and name == "LazyFrame":

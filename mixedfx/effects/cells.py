@@ -31,8 +31,8 @@ def answering_rows(fit: Any, treatment: Any = None) -> Any:
     design = getattr(fit, "design", None)
     if design is None or design.streamed is None or not isinstance(design.frame, Unheld):
         return fit
-    one = isinstance(treatment, Mapping) and len(treatment) == 1
-    return replace(fit, design=with_sample(design, next(iter(treatment)) if one else treatment))
+    name = next(iter(treatment)) if isinstance(treatment, Mapping) and len(treatment) == 1 else treatment
+    return replace(fit, design=with_sample(design, name if isinstance(name, str) else None))
 
 
 def with_sample(design: Design, treatment: str | None = None) -> Design:
@@ -46,8 +46,8 @@ def with_sample(design: Design, treatment: str | None = None) -> Design:
         if len(known) <= 2:
             more = streamed.cache.get(treatment)
             if more is None:
-                found = [pd.unique(fetch(part, treatment)) for part in streamed.frames()]
-                more = streamed.cache[treatment] = np.setdiff1d(np.concatenate(found), known)
+                found: list[Any] = [fetch(part, treatment).unique() for part in streamed.frames()]
+                more = streamed.cache[treatment] = np.setdiff1d(np.concatenate(found), np.asarray(known))
             if len(more):
                 rows = frame.iloc[np.zeros(len(more), dtype=np.intp)].assign(**{treatment: more})
                 frame = pd.concat([frame, rows], ignore_index=True)
