@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from mixedfx.options import control
     from mixedfx.reml.lmer import lmer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "MixedClassifier",
     "MixedRegressor",
