@@ -243,7 +243,9 @@ def main(arguments: list[str]) -> int:
     from sphinx.cmd.build import build_main
 
     shutil.rmtree(SITE.parent, ignore_errors=True)
-    code = build_main(["-W", "--keep-going", "-q", "-b", "html", "-d", str(SITE.parent / "doctrees"), str(HERE), str(SITE)])
+    code = build_main(
+        ["-W", "--keep-going", "-q", "-b", "html", "-d", str(SITE.parent / "doctrees"), str(HERE), str(SITE)]
+    )
     if code:
         return code
     broken = broken_links(SITE)

@@ -72,3 +72,29 @@ def test_a_broken_link_is_found(site, tmp_path):
 def test_the_pages_speak_of_this_version():
     for path in (ROOT / "README.md", DOCS / "start.md"):
         assert re.findall(r"mixedfx-([0-9.]+)-py3", path.read_text(encoding="utf-8")) == [mx.__version__]
+
+
+def test_names_in_the_tables_from_r_exist():
+    """Functions of `mx`, their keyword arguments, and what is asked of a fit, of effects or of a meta-analysis."""
+    text = (DOCS / "from_r.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ")[-1] for line in text.splitlines() if line.startswith("| `")]
+    cells = " ".join(rows)
+    functions = set(re.findall(r"\bmx\.([a-z_]+)", cells))
+    assert len(functions) > 15
+    assert functions <= set(mx.__all__)
+    kinds = [
+        getattr(importlib.import_module(module), name)
+        for module, name in (
+            ("mixedfx.reml.fit", "LmerFit"),
+            ("mixedfx.bayes.posterior.fit", "PosteriorFit"),
+            ("mixedfx.meta.univariate.rma_fit", "RmaFit"),
+            ("mixedfx.effects.result", "Effects"),
+        )
+    ]
+    asked = set(re.findall(r"\b(?:fit|eff)\.([a-z_0-9]+)", cells))
+    assert len(asked) > 12
+    assert {name for name in asked if not any(hasattr(kind, name) for kind in kinds)} == set()
+    for name, arguments in re.findall(r"mx\.([a-z_]+)\(([^`]*)\)`", cells):
+        keywords = set(re.findall(r"\b([a-zA-Z_]+)=", re.sub(r'"[^"]*"', "", arguments)))
+        known = inspect.signature(getattr(mx, name)).parameters
+        assert keywords <= set(known) or any(p.kind is p.VAR_KEYWORD for p in known.values()), name
