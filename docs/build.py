@@ -1,8 +1,8 @@
 """Build the documentation site: `python docs/build.py [--quick]`.
 
 What is generated goes to `docs/_made`: the stories (vignettes, executed as `vignettes/build.py` has it, each with its
-first picture below its title), the index of errors and warnings, the API reference. Sphinx then makes `docs/_build/html`, in
-which warnings are errors, and every link within the site is followed. No network is needed.
+first picture below its title), the index of errors and warnings, the API reference. Sphinx then makes
+`docs/_build/html`, in which warnings are errors, and every link within the site is followed. No network is needed.
 
 ``--quick`` leaves the vignettes unexecuted (minutes of computation); all other examples run.
 """

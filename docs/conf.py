@@ -38,9 +38,8 @@ html_title = f"mixedfx {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 # Pages without pages below them have no use for a side bar.
-html_sidebars = dict.fromkeys(
-    ("index", "start", "from_r", "explain/*", "_made/errors", "_made/changelog", "search"), []
-)
+WITHOUT = ("index", "start", "from_r", "explain/*", "_made/errors", "_made/changelog", "search")
+html_sidebars = {page: [] for page in WITHOUT}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

@@ -25,7 +25,7 @@ from mixedfx.results.undetermined import Undetermined
 
 Array = NDArray[np.float64]
 
-ERROR = 1e-7  # of covariances that are rebuilt from a few matrices
+ERROR = 1e-6  # of covariances that are rebuilt from a few matrices
 MOST_CELLS = 126  # 8,001 sums of two cells
 LARGEST = 1_500_000  # bytes of the matrices, before they become text
 

@@ -95,7 +95,6 @@ def content_of(
     columns = tuple(_column(list(asked.values()), key, wording) for key in effects.keys)
     populations = tuple(_population(name, one, columns) for name, one in asked.items())
     comparison, averages = effects.comparison, effects.averages
-    contrasts = () if comparison is None else tuple(dict.fromkeys(effects.table["contrast"].astype(str)))
     categories = ("",) if averages is None or averages.categories is None else averages.categories
     plain = comparison is not None and comparison.plain
     return Content(
@@ -109,7 +108,7 @@ def content_of(
         level=effects.level,
         counted="cells" if isinstance(effects.fit, ReportedFit) and not effects.fit.counted else "rows",
         columns=columns,
-        contrasts=contrasts,
+        contrasts=_contrasts(effects),
         categories=tuple(map(str, categories)),
         populations=populations,
         raw=_raw(effects, columns),
@@ -154,8 +153,12 @@ def _question(effects: EffectsPictures) -> tuple[Any, ...]:
     """What two answers must share to stand on one page."""
     question = effects.question
     name = None if question.comparison is None else question.comparison.name
-    contrasts = tuple(dict.fromkeys(effects.table.get("contrast", pd.Series(dtype=object)).astype(str)))
-    return effects.keys, effects.treatment, contrasts, name, question.scale, question.groups, effects.response
+    return effects.keys, effects.treatment, _contrasts(effects), name, question.scale, question.groups, effects.response
+
+
+def _contrasts(effects: EffectsPictures) -> tuple[str, ...]:
+    """Names of the contrasts of treatment values; none of averages."""
+    return () if effects.comparison is None else tuple(dict.fromkeys(effects.table["contrast"].astype(str)))
 
 
 def _whom(effects: EffectsPictures) -> str:

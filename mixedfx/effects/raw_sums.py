@@ -61,7 +61,8 @@ def raw_sums(effects: EffectsState, columns: tuple[Column, ...], undone: Callabl
         arms = [(column == value).to_numpy(dtype=bool)[known] for value in treated.values]
 
     def sums(of: Array) -> Array:
-        return np.stack([[np.bincount(cell[a], weights=of_y[a], minlength=c) for of_y in of] for a in arms])
+        found = [[np.bincount(cell[a], weights=of_y[a], minlength=c) for of_y in of] for a in arms]
+        return np.array(found, dtype=np.float64)
 
     ones = np.ones_like(Y)
     back = question.back if not question.bias_adjust else None
