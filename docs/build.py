@@ -82,7 +82,7 @@ def story(name: str, quick: bool) -> None:
 def lead(notebook: Any, name: str, folder: Path) -> None:
     """Put the first picture of a story below the first paragraph of its title cell.
 
-    A story that was not executed has the picture that the repository keeps of it.
+    A story that was not executed has the picture that the repository keeps of it, if it does.
     """
     from nbformat.v4 import new_markdown_cell
 
@@ -92,6 +92,8 @@ def lead(notebook: Any, name: str, folder: Path) -> None:
         if shown:
             alt, png = str(cell.metadata.get("alt", "A picture of this story")), base64.b64decode(shown[0])
             break
+    if not png and name != "varying_effects":
+        return
     if not png:
         alt, png = "Effects of small classes in intersections", (HERE / "varying_effects.png").read_bytes()
     (folder / f"{name}_lead.png").write_bytes(png)
@@ -198,12 +200,15 @@ class Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.out: list[str] = []
+        self.loaded: list[str] = []
         self.anchors: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
             if name in ("href", "src") and value:
                 self.out.append(value)
+                if name == "src" or (tag == "link" and ("rel", "stylesheet") in attrs):
+                    self.loaded.append(value)
             if name in ("id", "name") and value:
                 self.anchors.add(value)
 
@@ -211,14 +216,18 @@ class Links(HTMLParser):
 def broken_links(site: Path) -> list[str]:
     """Links within the site that lead nowhere, and whatever would be loaded from elsewhere."""
     pages = {}
-    for path in site.rglob("*.html"):
+    for path in sorted(site.rglob("*.html")):
+        if "_static" in path.relative_to(site).parts:  # templates that the theme keeps there
+            continue
         links = Links()
         links.feed(path.read_text(encoding="utf-8"))
         pages[path.resolve()] = links
     found = []
     for path, links in pages.items():
+        loaded = (link for link in links.loaded if re.match(r"^(https?:)?//", link))
+        found += [f"{path.relative_to(site)}: loads {link}" for link in loaded]
         for link in links.out:
-            if re.match(r"^(https?|mailto|data|javascript):", link):
+            if re.match(r"^(//|(https?|mailto|data|javascript):)", link):
                 continue
             name, anchor = urldefrag(unquote(link))
             target = (path.parent / name.partition("?")[0]).resolve() if name else path

@@ -67,6 +67,11 @@ def test_a_broken_link_is_found(site, tmp_path):
     )
     (tmp_path / "b.html").write_text('<a href="a.html#here">a</a> <a href="https://example.org/x">x</a>')
     assert site["build"].broken_links(tmp_path) == ["a.html: b.html#there (no such place)", "a.html: c.html"]
+    (tmp_path / "a.html").write_text('<script src="https://example.org/x.js"></script>')
+    (tmp_path / "b.html").write_text('<link rel="stylesheet" href="//example.org/x.css"><a href="a.html">a</a>')
+    assert site["build"].broken_links(tmp_path) == [
+        "a.html: loads https://example.org/x.js", "b.html: loads //example.org/x.css",
+    ]  # fmt: skip
 
 
 def test_the_pages_speak_of_this_version():
