@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.labels import level_label, variable_label
 from mixedfx.design.transforms import Affine, Curve, Transformation
-from mixedfx.effects.answer import answer, caveats, other_notes
+from mixedfx.effects.answer import answer, caveats, other_notes, places_of
 from mixedfx.effects.exact_law import exact_law
 from mixedfx.effects.pictures import EffectsPictures, in_words
 from mixedfx.effects.quantities import Drawn, Exact, Monotone
@@ -115,6 +115,7 @@ def content_of(
         caveats=(*caveats(effects), *other_notes(effects), effects.uncertainty),
         computed=tuple(computed(effects)),
         code=code(effects, data),
+        threshold=_threshold(effects),
     )
 
 
@@ -154,6 +155,16 @@ def _question(effects: EffectsPictures) -> tuple[Any, ...]:
     question = effects.question
     name = None if question.comparison is None else question.comparison.name
     return effects.keys, effects.treatment, _contrasts(effects), name, question.scale, question.groups, effects.response
+
+
+def _threshold(effects: EffectsPictures) -> float:
+    """The null, or of averages the number for everybody, to the digits that its standard error supports."""
+    if effects.comparison is not None:
+        return effects.comparison.null
+    assert effects.overall is not None, "a page is about effects or averages of all rows"
+    row = effects.overall.quantities.summary(effects.level, 0.0).iloc[0]
+    estimate = float(row["estimate"])
+    return round(estimate, places_of(float(row["sd"]))) if np.isfinite(estimate) else 0.0
 
 
 def _contrasts(effects: EffectsPictures) -> tuple[str, ...]:

@@ -192,6 +192,8 @@ class Content:
         What the numbers are, in a sentence and at the head of a column, and their unit.
     null
         The value that says "nothing"; None for averages.
+    threshold
+        With which the page begins.
     level
         Probability the intervals hold.
     counted
@@ -227,3 +229,4 @@ class Content:
     caveats: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
     code: str = ""
+    threshold: float = 0.0

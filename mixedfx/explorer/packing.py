@@ -75,6 +75,7 @@ def packed(content: Content, draws: int) -> str:
     pages = {
         "file": _file_name(content.title),
         "quantity": content.quantity, "short": content.short, "unit": content.unit, "null": content.null,
+        "threshold": content.threshold,
         "level": content.level, "counted": content.counted,
         "columns": [
             {"name": c.name, "label": c.label, "keys": list(c.keys), "levels": list(c.levels)} for c in content.columns

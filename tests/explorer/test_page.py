@@ -138,6 +138,7 @@ def test_averages_of_categories_are_those_of_poststratify():
     over = quiet(lambda: mx.poststratify(fit, None, by="x")).table
     twin = Twin(averages.explore())
     assert twin.data["null"] is None
+    assert 0 < twin.data["threshold"] < 1, "the average itself, since averages have no null"
     for i, row in enumerate(over.itertuples()):
         assert twin.answer({"x": [row.x]}, series=i % 3)[0] == pytest.approx(row.estimate, abs=1e-6)
 

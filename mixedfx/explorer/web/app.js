@@ -181,8 +181,9 @@ function sentence(now) {
     "answer",
     element("p", { class: "whom" }, `For ${whom(all)}`),
     element("p", { class: "number" }, element("strong", { id: "estimate" }, number(found.estimate, digits)), unit,
-      element("span", { class: "interval" }, ` ${percent(content.level)} interval `,
-        element("span", { id: "lower" }, number(low, digits)), " to ", element("span", { id: "upper" }, number(high, digits)))),
+      Number.isFinite(low) ? element("span", { class: "interval" }, ` ${percent(content.level)} interval `,
+        element("span", { id: "lower" }, number(low, digits)), " to ", element("span", { id: "upper" }, number(high, digits)))
+        : element("span", { class: "interval" }, " (a point, without an interval)")),
     element("p", {}, `${content.quantity}${content.contrasts.length > 1 ? `, ${content.contrasts[state.contrast]}` : ""}: n = `,
       element("span", { id: "n" }, count(all.n)), `; P(> ${state.threshold}) = `,
       element("span", { id: "above" }, share(found.above(state.threshold))),

@@ -44,7 +44,7 @@ export function initial(content) {
     people: content.populations[0].name,
     sort: "name",
     best: "highest",
-    threshold: content.null ?? 0,
+    threshold: content.threshold,
     contrast: 0,
     category: 0,
     axes: [0, Math.min(1, content.columns.length - 1)],
