@@ -213,6 +213,23 @@ def test_a_difference_and_ranks_are_those_of_python(opened, answers):
         assert float(shown[str(rank.race)][2]) == pytest.approx(rank.rank, abs=0.06)
 
 
+def test_subgroups_that_are_one_effect_share_their_places(browser, star, tmp_path):
+    """Gender does not change the effect here; sixteen bits must not decide between boys and girls."""
+    fit = mx.lmer("math ~ small * race + gender + (1 | sch)", star)
+    eff = quiet(lambda: mx.effects(fit, "small", by=["race", "gender"]))
+    eff.explore(tmp_path / "ties.html")
+    view = View(browser, tmp_path / "ties.html")
+    view.page.locator("#ranks-section summary").click()
+    rows = view.page.locator("#ranks tbody tr")
+    shown = {tuple(r[:2]): r[2:] for r in (rows.nth(i).locator("th, td").all_inner_texts() for i in range(4))}
+    for rank in eff.rank().itertuples():
+        best, mean = shown[str(rank.race), str(rank.gender)][:2]
+        assert float(best) == pytest.approx(rank.prob_best, abs=0.0016)
+        assert float(mean) == pytest.approx(rank.rank, abs=0.051)
+    assert view.said == []
+    view.page.close()
+
+
 def test_raw_estimates_are_those_of_shrinkage(opened, answers):
     view = opened("nodes", "#cross=race")
     view.page.locator("summary", has_text="As a table").first.click()

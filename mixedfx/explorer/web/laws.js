@@ -182,9 +182,30 @@ export function difference(law, series, first, second) {
   return ofDraws(draws, quantile(draws.slice().sort(), 0.5), draws);
 }
 
+// Columns that are one effect by construction are made one column: sixteen bits would rank their rounding.
+function sameWhereEqual(columns) {
+  const out = columns.map((column) => column.slice());
+  let low = Infinity;
+  let high = -Infinity;
+  for (const column of out) {
+    for (const x of column) {
+      if (x < low) low = x;
+      if (x > high) high = x;
+    }
+  }
+  const close = (4 * (high - low)) / 65535;
+  const order = out.map((_, j) => j).sort((a, b) => meanOf(out[a]) - meanOf(out[b]));
+  for (let i = 1; i < order.length; i += 1) {
+    const [before, column] = [out[order[i - 1]], out[order[i]]];
+    if (column.every((x, d) => Math.abs(x - before[d]) <= close)) column.set(before);
+  }
+  return out;
+}
+
 // Ranks within each draw, 1 the best; ties share their places. Returns for each its share of first places, mean,
 // median and interval of the rank, and the shares of all ranks.
-export function ranks(columns, best, level) {
+export function ranks(given, best, level) {
+  const columns = sameWhereEqual(given);
   const s = columns.length;
   const D = columns[0].length;
   const sign = best === "highest" ? -1 : 1;
