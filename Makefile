@@ -43,7 +43,7 @@ demo: $(VENV)/.installed ## fit Project STAR: summary, effects by race, gender a
 	@$(BIN)/mixedfx demo
 
 test: $(VENV)/.installed-test ## the whole suite, doctests included, but for the tests marked slow
-	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-test ## the tests marked slow: long simulations
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow $(PYTEST_ARGS)

@@ -22,8 +22,8 @@ PAGES = {
     "inference": (
         "Tests, means, tables, power",
         "What comes after a fit.",
-        ("anova", "emmeans", "emtrends", "plot_groups", "power", "table"),
-        ("mixedfx.means.marginal_means.MarginalMeans",),
+        ("anova", "emmeans", "emtrends", "plot_groups", "pool", "power", "table"),
+        ("mixedfx.means.marginal_means.MarginalMeans", "mixedfx.surveys.pooled_fit.PooledFit"),
     ),
     "meta": (
         "Meta-analysis",

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from mixedfx.meta.univariate.rma import rma
     from mixedfx.options import control
     from mixedfx.reml.lmer import lmer
+    from mixedfx.surveys.pool import pool
 
 __version__ = "0.2.0"
 __all__ = [
@@ -105,6 +106,7 @@ __all__ = [
     "permutation_importance",
     "plot_groups",
     "policy_value",
+    "pool",
     "pool_scores",
     "poststratify",
     "power",
@@ -164,6 +166,7 @@ _FUNCTIONS = {
     "permutation_importance": "mixedfx.learn.explaining",
     "plot_groups": "mixedfx.means.plot_groups",
     "policy_value": "mixedfx.learn.policy",
+    "pool": "mixedfx.surveys.pool",
     "pool_scores": "mixedfx.learn.pooled",
     "poststratify": "mixedfx.effects.poststratify",
     "power": "mixedfx.inference.power",

@@ -149,6 +149,10 @@ class IdentifierSlopeWarning(MixedfxWarning):
     """A whole number that looks like an identifier enters as a number, with one slope; the message says the way out."""
 
 
+class PlausibleValueWarning(MixedfxWarning):
+    """A response that is one of several plausible values, or their mean."""
+
+
 class FewLevelsWarning(MixedfxWarning):
     """A variance estimated from fewer than five levels is barely identified."""
 

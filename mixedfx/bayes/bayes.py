@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -32,13 +32,14 @@ from mixedfx.priors.distributions import Prior
 from mixedfx.priors.resolve import resolve
 from mixedfx.priors.sets import Key, PriorSet, prior_set
 from mixedfx.progress import Asked
+from mixedfx.surveys.asked import is_several
 
 Priors = str | Mapping[Key, Prior] | PriorSet | None
 
 
 def bayes(
     formula: str,
-    data: Any,
+    data: Any = None,
     family: str | Family = "gaussian",
     priors: Priors = None,
     engine: str = "auto",
@@ -63,6 +64,8 @@ def bayes(
     cores: int | None = None,
     proposals: int | None = None,
     control: Control | Mapping[str, Any] | None = None,
+    responses: Sequence[str] | None = None,
+    imputations: Any = None,
 ) -> PosteriorFit:
     """Draw from the posterior of a multilevel model.
 
@@ -162,11 +165,14 @@ def bayes(
     control
         Options of the engine together, these and those that are no arguments of their own (``k_hat``, ``start``, ...):
         `mixedfx.control`, or a mapping. An option given here and by its own name has to have one value.
+    responses, imputations
+        Plausible values and multiple imputations, as in `mixedfx.lmer`; each data set has its share of `draws`.
 
     Returns
     -------
     PosteriorFit
-        The draws, and everything that can be asked of them.
+        The draws, and everything that can be asked of them. Of several data sets the draws of all, put together
+        (`mixedfx.bayes.posterior.stacked`).
 
     Raises
     ------
@@ -208,6 +214,21 @@ def bayes(
     style[Some Flipped]       5.0        6.0
       style[No Flipped]       0.0        6.0
     """
+    if is_several(formula, responses, imputations):
+        from mixedfx.bayes.posterior.stacked import stacked
+        from mixedfx.surveys.several import data_sets, fit_several
+
+        each = -(-draws // len(data_sets(formula, data, responses, imputations)))
+        seed = _seed(seed)
+
+        def one(text: str, frame: Any) -> PosteriorFit:
+            return bayes(
+                text, frame, family, priors, engine, each, chains, warmup, seed, weights, offset, na, contrasts, env,
+                V=V, adapt_delta=adapt_delta, max_treedepth=max_treedepth, threads=threads, algorithm=algorithm,
+                inits=inits, centred=centred, progress=progress, cores=cores, proposals=proposals, control=control,
+            )  # fmt: skip
+
+        return fit_several(formula, data, responses, imputations, one, stacked)
     family, n_draws = find_family(family), _rounded(draws, chains)
     options = {"weights": weights, "offset": offset, "na": na, "contrasts": contrasts, "env": env, "V": V}
     design = model_design(formula, data, family, stacklevel=3, **options)

@@ -240,9 +240,14 @@ def number(
     DataError
         Where the value is text, a category, a date, not one column, or not finite.
     """
-    name = column_of(expression)
-    series = value_of(expression, frame, scope, state, what)
-    found = kind(series)
+    return finite_number(expression, value_of(expression, frame, scope, state, what), frame, rows, what)
+
+
+def finite_number(
+    expression: str, series: pd.Series, frame: pd.DataFrame, rows: NDArray[np.intp], what: str
+) -> NDArray[np.float64]:
+    """(n,) float64 of the value of an expression; arguments and errors as those of `number`."""
+    name, found = column_of(expression), kind(series)
     if found not in ("number", "boolean"):
         first = examples(series.iloc[:1])
         raise DataError(

@@ -40,20 +40,19 @@ def identifier_slopes(design: Design) -> tuple[str, ...]:
     >>> identifier_slopes(build_design("y ~ age + C(professor > 2)", data))
     ()
     """
-    terms, frame = design.terms, design.frame
-    grouping = {c for random in terms.random for c in random.grouping}
-    found = []
+    named = {name for name, kind in design.spec.kinds.items() if kind == "number" and IDENTIFIER.match(name)}
+    if not named:  # nearly always: what the terms read is worked out for nobody
+        return ()
+    terms = design.terms
+    named -= {c for random in terms.random for c in random.grouping}
     sides = (terms.fixed, *(random.left for random in terms.random))
-    for variable in (v for side in sides for term in side for v in term.product):
-        name = variable.text
-        if not variable.plain or variable.categorical or name in found or name not in frame.columns:
-            continue
-        values = column(frame, name)
-        if not pd.api.types.is_integer_dtype(values) or values.nunique() < 3:
-            continue
-        if name not in grouping and IDENTIFIER.match(name):
-            found.append(name)
-    return tuple(found)
+    variables = (v for side in sides for term in side for v in term.product)
+    found = dict.fromkeys(v.text for v in variables if v.plain and not v.categorical and v.text in named)
+    return tuple(name for name in found if _many_whole(column(design.frame, name)))
+
+
+def _many_whole(values: pd.Series) -> bool:
+    return values.dtype.kind in "iu" and values.nunique() > 2
 
 
 def warn_identifiers(design: Design) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.expressions import Scope, column_of, number, value_of
+from mixedfx.design.expressions import Scope, column_of, finite_number, number, value_of
 from mixedfx.design.frame import examples, kind
 from mixedfx.design.labels import level_label, quoted
 from mixedfx.errors import DataError, FormulaError, ModelError, OptionError, UnusedCategoryWarning, outside, some_rows
@@ -206,7 +206,7 @@ def _number(text: str, family: Family | None, frame: pd.DataFrame, scope: Scope,
             f"the response '{text}' is not numeric: it holds {found} values such as {examples(value)}",
             hint=f"Models of categories are mx.bayes(..., family='{name}'){more}.",
         )
-    return number(text, frame, scope, {}, rows, "response")
+    return finite_number(text, value, frame, rows, "response")
 
 
 def _levels(values: pd.Series) -> list[object]:

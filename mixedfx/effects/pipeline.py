@@ -33,6 +33,7 @@ from mixedfx.effects.grid import Grid, build_grid
 from mixedfx.effects.increments import affine_in, stepped
 from mixedfx.effects.mean_fit import MeanFit, as_fit, check_predicts, notes_on_means
 from mixedfx.effects.outcome import is_identity
+from mixedfx.effects.pooled import pooled_answer
 from mixedfx.effects.quantities import Drawn, Exact, Quantities, functional_of
 from mixedfx.effects.reading import Reading, compared, outcomes
 from mixedfx.effects.result import Effects
@@ -50,9 +51,12 @@ from mixedfx.results.protocol import (
     PredictsMean,
     Uncertainty,
 )
+from mixedfx.surveys.pooled_fit import PooledFit
 
 
-def ask(fit: Fit | PredictsMean, treated: Treatment, comparison: Comparison | None, **options: Any) -> Effects:
+def ask(
+    fit: Fit | PredictsMean | PooledFit, treated: Treatment, comparison: Comparison | None, **options: Any
+) -> Effects:
     """Answer a question; see `mixedfx.effects.effects.effects` and `mixedfx.effects.poststratify.poststratify`.
 
     Parameters
@@ -71,7 +75,10 @@ def ask(fit: Fit | PredictsMean, treated: Treatment, comparison: Comparison | No
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        answer = _answer(as_fit(fit), treated, comparison, **options)
+        if isinstance(fit, PooledFit):
+            answer = pooled_answer(fit, [_answer(as_fit(one), treated, comparison, **options) for one in fit.fits])
+        else:
+            answer = _answer(as_fit(fit), treated, comparison, **options)
     heard: list[str] = []
     for warning in caught:
         if issubclass(warning.category, MixedfxWarning):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import DataError
+from mixedfx.files.exports import MOST, Export, header_of
 from mixedfx.files.labelled import written
-from mixedfx.files.recognised import Recognised, counted, listed, renamed
+from mixedfx.files.recognised import Recognised, counted, listed, renamed, with_labels
 from mixedfx.files.text import CellNotes, cell_values
 from mixedfx.optional import package
 
 
-def read_excel(path: Path, sheet: str | None, na: Sequence[str], option: str) -> Recognised:
+def read_excel(
+    path: Path, sheet: str | None, na: Sequence[str], option: str, export: Export = "auto"
+) -> Recognised:  # fmt: skip
     """Read one sheet.
 
     Columns in which numbers and text meet follow the rule of text files (`mixedfx.files.text`); numbers that a workbook
@@ -28,7 +32,7 @@ def read_excel(path: Path, sheet: str | None, na: Sequence[str], option: str) ->
         An .xlsx file.
     sheet
         Name of a sheet; None: the first.
-    na, option
+    na, option, export
         As in `mixedfx.files.text.read_text`.
 
     Raises
@@ -44,10 +48,15 @@ def read_excel(path: Path, sheet: str | None, na: Sequence[str], option: str) ->
         if sheet is not None and sheet not in names:
             raise DataError(f"{path}: there is no sheet {sheet!r}", hint=f"Its sheets: {', '.join(names)}.")
         chosen = names[0] if sheet is None else sheet
-        frame: Any = pd.read_excel(
-            book, sheet_name=chosen, dtype=object, keep_default_na=False, na_values=["", *na]
-        ).infer_objects()  # text that looks like a number stays text
+        frame: Any = pd.read_excel(book, sheet_name=chosen, dtype=object, keep_default_na=False, na_values=["", *na])
+    header = None if export == "none" else header_of(_first_rows(frame))
+    if header is not None:
+        frame = frame.iloc[header.rows - 1 :].set_axis(list(header.names), axis=1).reset_index(drop=True)
+    frame = frame.infer_objects()  # text that looks like a number stays text
     notes = []
+    if header is not None:
+        frame, said = with_labels(frame, header.labels)
+        notes += [header.note, *said]
     if sheet is None and len(names) > 1:
         notes.append(f"the first of {len(names)} sheets, {chosen!r}; table= names another: {listed(names[1:])}")
     empty = frame.isna().all(axis=1) if len(frame.columns) else pd.Series(dtype=bool)
@@ -66,6 +75,14 @@ def read_excel(path: Path, sheet: str | None, na: Sequence[str], option: str) ->
         if settled is not None:
             frame[name] = settled
     return Recognised(frame, f"Excel, sheet {chosen!r}", (*notes, *seen.sentences()))
+
+
+def _first_rows(frame: pd.DataFrame) -> list[list[str]]:
+    """The names and the first rows below them as text."""
+    rows = [
+        ["" if pd.isna(cell) else str(cell) for cell in row] for row in frame.head(MOST - 1).itertuples(index=False)
+    ]
+    return [["" if re.match(r"Unnamed: \d+$", str(name)) else str(name) for name in frame.columns], *rows]
 
 
 def _settled(name: str, column: pd.Series, seen: CellNotes) -> pd.Series | None:

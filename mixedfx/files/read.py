@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import pandas as pd
 from mixedfx.errors import DataError, MixedfxError, OptionError, check_flag, check_option
 from mixedfx.files.arrow import read_feather, read_parquet
 from mixedfx.files.excel import read_excel
+from mixedfx.files.exports import EXPORTS, Export, redcap
 from mixedfx.files.labelled import VALUES, Values
 from mixedfx.files.r import read_rdata, read_rds
 from mixedfx.files.recognised import Recognised
-from mixedfx.files.statistical import read_sas, read_spss, read_stata, read_transport
+from mixedfx.files.statistical import read_portable, read_sas, read_spss, read_stata, read_transport
 from mixedfx.files.text import read_text
 
 SILENCE = "notes=False reads without this message"
@@ -39,6 +40,8 @@ class Options:
         Of text, where the file does not say it and it is not UTF-8.
     na_option
         How the user names a word that is missing.
+    export
+        Whether headers of survey services are recognised.
     """
 
     na: tuple[str, ...] = ()
@@ -46,17 +49,19 @@ class Options:
     values: Values = "auto"
     encoding: str | None = None
     na_option: str = "na=[{word!r}]"
+    export: Export = "auto"
 
 
 READERS: Mapping[str, Callable[[Path, Options], Recognised]] = {
-    ".csv": lambda path, o: read_text(path, ",", o.na, o.na_option, o.encoding),
-    ".tsv": lambda path, o: read_text(path, "\t", o.na, o.na_option, o.encoding),
-    ".txt": lambda path, o: read_text(path, "\t", o.na, o.na_option, o.encoding),
+    ".csv": lambda path, o: read_text(path, ",", o.na, o.na_option, o.encoding, o.export),
+    ".tsv": lambda path, o: read_text(path, "\t", o.na, o.na_option, o.encoding, o.export),
+    ".txt": lambda path, o: read_text(path, "\t", o.na, o.na_option, o.encoding, o.export),
     ".parquet": lambda path, o: read_parquet(path),
     ".feather": lambda path, o: read_feather(path),
-    ".xlsx": lambda path, o: read_excel(path, o.table, o.na, o.na_option),
+    ".xlsx": lambda path, o: read_excel(path, o.table, o.na, o.na_option, o.export),
     ".dta": lambda path, o: read_stata(path, o.values, o.encoding),
     ".sav": lambda path, o: read_spss(path, o.values, o.encoding),
+    ".por": lambda path, o: read_portable(path, o.values, o.encoding),
     ".zsav": lambda path, o: read_spss(path, o.values, o.encoding),
     ".sas7bdat": lambda path, o: read_sas(path, o.encoding),
     ".xpt": lambda path, o: read_transport(path, o.encoding),
@@ -74,6 +79,7 @@ def read(
     table: str | None = None,
     values: Values = "auto",
     encoding: str | None = None,
+    export: Export = "auto",
     notes: bool = True,
 ) -> pd.DataFrame:
     r"""Read a data file of any kind, and say what was recognised in it.
@@ -82,8 +88,8 @@ def read(
     ----------
     path
         Its name says what it is: text (``.csv``, ``.tsv``, ``.txt``), Excel (``.xlsx``), ``.parquet``, ``.feather``,
-        Stata (``.dta``), SPSS (``.sav``, ``.zsav``), SAS (``.sas7bdat``, ``.xpt``), R (``.rds``, ``.RData``, ``.rda``).
-        Workbooks and the files of Stata, SPSS, SAS and R need ``pip install 'mixedfx[files]'``.
+        Stata (``.dta``), SPSS (``.sav``, ``.zsav``, ``.por``), SAS (``.sas7bdat``, ``.xpt``), R (``.rds``, ``.RData``,
+        ``.rda``). Workbooks and the files of Stata, SPSS, SAS and R need ``pip install 'mixedfx[files]'``.
     na
         Words that are missing in text files and workbooks, besides empty cells. Other words such as NA, None and null
         are missing where all else in their column is numbers, and kept in columns of text.
@@ -95,6 +101,9 @@ def read(
         every column.
     encoding
         Of the text in the file, where it does not say so and is not UTF-8, such as ``"cp1252"``.
+    export
+        ``"auto"``: the header rows of text files and workbooks that Qualtrics (three), SurveyMonkey (two) and REDCap
+        (labels) export are recognised; question texts become labels. ``"none"``: the first row names the columns.
     notes
         Whether a message on standard error says what was recognised: separators, decimal commas, words taken for
         missing values, categories, codes without labels, and values that the file declares missing, counted by kind
@@ -128,7 +137,7 @@ def read(
     1  Drug    NaN  4
     """
     check_flag("notes", notes)
-    found = recognise(path, Options(_words(na), table, values, encoding))
+    found = recognise(path, Options(_words(na), table, values, encoding, export=export))
     if notes:
         print(f"{found.message(str(path))}\n  ({SILENCE})", file=sys.stderr)
     return found.frame
@@ -138,6 +147,7 @@ def recognise(path: str | Path, options: Options | None = None) -> Recognised:
     """The table of a file, and what is to be said of it; see `read`."""
     options = Options() if options is None else options
     check_option("values", options.values, VALUES)
+    check_option("export", options.export, EXPORTS)
     if not isinstance(path, str | os.PathLike):
         raise DataError(f"a {type(path).__name__} is no path of a file", hint='Write mixedfx.read("survey.sav").')
     shown, path = str(path), Path(path)
@@ -165,7 +175,10 @@ def recognise(path: str | Path, options: Options | None = None) -> Recognised:
         raise DataError(f"{shown}: cannot be read as {suffix} ({_one_line(error)})") from error
     if found.frame.empty:
         raise DataError(f"{shown}: the file holds no rows")
-    return found
+    if options.export == "none" or suffix not in (".csv", ".tsv", ".txt", ".xlsx"):
+        return found
+    frame, said = redcap(found.frame)
+    return replace(found, frame=frame, notes=(*said, *found.notes)) if said else found
 
 
 def _words(na: Any) -> tuple[str, ...]:

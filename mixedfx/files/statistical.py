@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx.errors import OptionError
 from mixedfx.files.labelled import LabelNotes, Values, decoded
 from mixedfx.files.recognised import Recognised, with_labels
 from mixedfx.optional import package
@@ -31,6 +32,14 @@ def read_spss(path: Path, values: Values, encoding: str | None) -> Recognised:
     ordinal = {name for name, measure in about.variable_measure.items() if measure == "ordinal"}
     missing = {name: _in_ranges(ranges) for name, ranges in about.missing_ranges.items()}
     return _recognised(frame, "SPSS", about, missing, ordinal, values)
+
+
+def read_portable(path: Path, values: Values, encoding: str | None) -> Recognised:
+    """Read a portable file of SPSS (por), whose names are in capitals; its user-missing values are missing."""
+    if encoding is not None:
+        raise OptionError("the encoding of .por files cannot be chosen", hint="Leave encoding= out, or save as .sav.")
+    frame, about = package("pyreadstat", "SPSS files need", "files").read_por(str(path))
+    return _recognised(frame, "SPSS, portable", about, {}, set(), values)
 
 
 def read_stata(path: Path, values: Values, encoding: str | None) -> Recognised:

@@ -9,17 +9,20 @@ values, since an arm may be called None and a country NA. Whichever it was is sa
 from __future__ import annotations
 
 import codecs
+import csv
 import re
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfx.files.recognised import Recognised, cells, listed, renamed
+from mixedfx.files.exports import MOST, Export, header_of
+from mixedfx.files.recognised import Recognised, cells, listed, renamed, with_labels
 
 # "." and its kin (".A", "._") are SAS' and Stata's.
 MISSING_WORDS = frozenset(
@@ -83,7 +86,7 @@ class CellNotes:
 
 
 def read_text(
-    path: Path, separator: str, na: Sequence[str], option: str, encoding: str | None = None
+    path: Path, separator: str, na: Sequence[str], option: str, encoding: str | None = None, export: Export = "auto"
 ) -> Recognised:  # fmt: skip
     r"""Read a text file whose first line names the columns.
 
@@ -100,6 +103,8 @@ def read_text(
         As in `CellNotes`.
     encoding
         Of the file, where it is none of these.
+    export
+        Whether headers of survey services are recognised (`mixedfx.files.exports`).
 
     Examples
     --------
@@ -117,12 +122,16 @@ def read_text(
         with path.open("rb") as file:
             encoding = "utf-16" if file.read(2) in UTF16 else "utf-8-sig"
     found, directive = _separator(path, separator, encoding)
+    header = None
+    if export == "auto" and found != BLANKS:
+        header = header_of(_first_rows(path, found, encoding, int(directive)))
+    naming: dict[str, Any] = {} if header is None else {"header": None, "names": list(header.names)}
     with warnings.catch_warnings():
         # Rows longer than the header: pandas would make the first column an index, or drop the surplus with a warning.
         warnings.simplefilter("error", pd.errors.ParserWarning)
         frame = pd.read_csv(
             path, sep=found, encoding=encoding, index_col=False, low_memory=False, keep_default_na=False,
-            na_values=["", *na], skiprows=int(directive),
+            na_values=["", *na], skiprows=int(directive) + (0 if header is None else header.rows), **naming,
         )  # fmt: skip
     seen = CellNotes(option)
     texts = {name: frame[name] for name in frame if pd.api.types.infer_dtype(frame[name], skipna=True) == "string"}
@@ -134,6 +143,9 @@ def read_text(
             frame[name] = column.map(values)  # missing cells stay missing
     notes = seen.sentences()
     twice = renamed(frame.columns)
+    if header is not None:
+        frame, said = with_labels(frame, header.labels)
+        notes = [header.note, *said, *notes]
     if twice:
         notes.insert(0, f"columns of one name, told apart: {listed(twice)}")
     if found != separator:
@@ -142,6 +154,17 @@ def read_text(
     if encoding == "utf-16":
         notes.insert(0, "encoded as UTF-16")
     return Recognised(frame, f"text, columns separated by {SEPARATORS.get(found, 'blanks')}", tuple(notes))
+
+
+def _first_rows(path: Path, separator: str, encoding: str, skipped: int) -> list[list[str]]:
+    """The first rows of cells, of which a cell may hold several lines."""
+    with path.open(encoding=encoding, newline="") as file:
+        for _ in range(skipped):
+            file.readline()
+        try:
+            return list(islice(csv.reader(file, delimiter=separator), MOST))
+        except csv.Error:  # pandas will say what is wrong with the file
+            return []
 
 
 def _separator(path: Path, promised: str, encoding: str) -> tuple[str, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 
 from mixedfx.errors import FormulaError
 from mixedfx.formula.mixed_formula import MixedFormula
@@ -51,6 +52,11 @@ def free_names(formula: MixedFormula, env: Collection[str] | None) -> tuple[str,
     env
         As in `mixedfx.formula.safety.check_tokens`; None lets calls of unknown functions through.
     """
+    return _free_names(formula, None if env is None else frozenset(env))
+
+
+@lru_cache(maxsize=512)
+def _free_names(formula: MixedFormula, env: frozenset[str] | None) -> tuple[str, ...]:
     names: dict[str, None] = {}
     pieces = [formula.response or "", *(addition.argument for addition in formula.additions), formula.fixed]
     for piece in pieces:

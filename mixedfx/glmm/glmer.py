@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
 from mixedfx.families.family import Family
@@ -13,6 +13,7 @@ from mixedfx.glmm.hurdle import HURDLES, HurdleFit, fit_hurdle
 from mixedfx.glmm.zero_inflated_fit import ZeroInflatedFit, fit_zero_inflated
 from mixedfx.glmm.zero_inflation import NAMES
 from mixedfx.options import Control
+from mixedfx.surveys.asked import is_several
 
 
 @overload
@@ -64,6 +65,8 @@ def glmer(
     dispersion: str | MixedFormula | None = None,
     priors: Literal["default"] | Mapping[Any, Any] | None = None,
     zi: str | MixedFormula | None = None,
+    responses: Sequence[str] | None = None,
+    imputations: Any = None,
 ) -> GlmerFit | HurdleFit | ZeroInflatedFit:
     """Fit a generalised linear mixed model by maximum likelihood.
 
@@ -130,6 +133,8 @@ def glmer(
         model (glmmTMB's ziformula), fitted together by Laplace's approximation, random effects of both parts
         independent. With ``"hurdle_poisson"`` and ``"hurdle_negbinomial"``: that of any zero, a hurdle model, whose
         counts above zero have `formula`.
+    responses, imputations
+        Plausible values and multiple imputations, as in `mixedfx.lmer`; with a list of frames `data` is None.
 
     Returns
     -------
@@ -178,6 +183,12 @@ def glmer(
     >>> fit.optimization.evaluations
     5
     """
+    if is_several(formula, responses, imputations):
+        from mixedfx.surveys.several import fit_several
+
+        arguments = (family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors, zi)
+        pooled: Any = fit_several(formula, data, responses, imputations, lambda f, d: glmer(f, d, *arguments))
+        return pooled
     call = Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors)
     if family in HURDLES:
         return fit_hurdle(call, zi)

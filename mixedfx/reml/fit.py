@@ -38,6 +38,7 @@ from mixedfx.reml import (
     checking,
     comparison,
     intervals,
+    likelihood_at,
     pictures,
     power,
     profiling,
@@ -717,6 +718,12 @@ class LmerFit(LmerState):
         A pandas Series is aligned by its index: that of the data, or the number of each row, as `simulate` has it.
         """
         return LmerFit(*refit(self.design, self.solution, y))
+
+    def deviance_at(
+        self, beta: NDArray[np.float64], covariances: Sequence[NDArray[np.float64]], sigma: float
+    ) -> float:  # fmt: skip
+        """-2 log likelihood at given fixed effects, covariances of random effects (one a term) and residual sd."""
+        return likelihood_at.deviance_at(self.design, beta, covariances, sigma)
 
     def refits(self, Y: NDArray[np.float64] | pd.DataFrame, progress: Asked = None) -> Refits:
         """Estimates for each column of `Y` (n, B), reusing the design and its cross-products; see `Refits`.

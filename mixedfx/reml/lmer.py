@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from mixedfx.errors import OptionError
@@ -11,11 +11,12 @@ from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.options import Control
 from mixedfx.reml.call import Call
 from mixedfx.reml.fit import LmerFit, fit_design
+from mixedfx.surveys.asked import is_several, may_be_plausible
 
 
 def lmer(
     formula: str | MixedFormula,
-    data: Any,
+    data: Any = None,
     REML: bool = True,
     weights: Any = None,
     offset: Any = None,
@@ -27,6 +28,8 @@ def lmer(
     control: Control | Mapping[str, Any] | None = None,
     dispersion: str | MixedFormula | None = None,
     family: str | Family | None = None,
+    responses: Sequence[str] | None = None,
+    imputations: Any = None,
 ) -> LmerFit:
     """Fit a linear mixed model by REML or maximum likelihood.
 
@@ -71,13 +74,21 @@ def lmer(
         One-sided formula of the logarithm of the residual standard deviation, ``"~ arm"``: a residual sd of its own in
         each arm; of a number, sds that grow with it. ``fit.dispersion`` has the coefficients. Degrees of freedom and
         intervals of the fixed effects take the ratios of residual sds as known.
+    responses
+        Plausible values: columns that each take the place of the response, which may be written into the formula as
+        well, ``"[PV1MATH:PV10MATH] ~ ses + (1 | school)"``. The model is fitted to each; see Returns.
+    imputations
+        Multiple imputations: a list of completed frames (`data` is left out), or the column of `data` that says to
+        which imputation a row belongs, ``".imp"`` of mice's long form, whose rows of imputation 0 with gaps are left
+        out.
     family
         ``"gaussian"``, the only one here: another is refused in words that name `mixedfx.glmer` and `mixedfx.bayes`.
 
     Returns
     -------
     LmerFit
-        The fit.
+        The fit. With plausible values or imputations a `mixedfx.surveys.pooled_fit.PooledFit`: the fits and their
+        answers pooled by Rubin's rules, `mixedfx.emmeans` and `mixedfx.effects` included.
 
     Raises
     ------
@@ -99,6 +110,8 @@ def lmer(
         The optimiser could not certify a minimum.
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
+    PlausibleValueWarning
+        The response is one of several plausible values, or their mean.
 
     Examples
     --------
@@ -123,6 +136,17 @@ def lmer(
             f"mx.lmer fits normal responses, and family={name!r} is another",
             hint=f"Fit mx.glmer(formula, data, family={name!r}), or mx.bayes(formula, data, family={name!r}).",
         )
+    if is_several(formula, responses, imputations):
+        from mixedfx.surveys.several import fit_several
+
+        arguments = (REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion, family)
+        pooled: Any = fit_several(formula, data, responses, imputations, lambda f, d: lmer(f, d, *arguments))
+        return pooled
     call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion)
     call.check()
-    return fit_design(build_design(**call.of_design), call)
+    design = build_design(**call.of_design)
+    if may_be_plausible(data):
+        from mixedfx.surveys.plausible import warn_plausible
+
+        warn_plausible(design, data)
+    return fit_design(design, call)

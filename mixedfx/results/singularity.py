@@ -38,6 +38,7 @@ from mixedfx.pls.basis import term_basis
 from mixedfx.results.smaller import smaller_parts
 
 NULL = 1e-8
+CLEAR = 1e3
 BETWEEN = 0.1  # share of a predictor's variance that lies within levels, below which it varies between them only
 FAR = 10.0  # standard deviations from zero at which independence of intercept and slope is no idea of anybody's
 
@@ -213,6 +214,9 @@ def singularity(
             parts.append(part)
             continue
         several = term.correlated and term.n_columns > 1
+        if _regular(T, B, several):
+            parts.append(part)
+            continue
         if several:
             T = _without_null(T, B)
         zero = (T**2).sum(axis=1) * _own_scale(term, B) ** 2 < NULL
@@ -306,6 +310,19 @@ def _null_directions(U: NDArray[np.float64]) -> NDArray[np.float64]:
     mixtures = np.zeros((len(U), int((values < NULL).sum())))
     mixtures[rows] = vectors[:, values < NULL] / np.sqrt(share[rows])[:, None]
     return np.hstack([zero, mixtures])
+
+
+def _regular(T: NDArray[np.float64], B: NDArray[np.float64], several: bool) -> bool:
+    """Whether a term is far from singular, by a factor of `CLEAR` in variances: the usual case, told in one look."""
+    enough = CLEAR * NULL
+    if ((T**2).sum(axis=1) * np.diag(B) ** 2).min() < enough:  # at most what `_own_scale` gives
+        return False
+    if not several:
+        return True
+    U = B @ T
+    share = (U**2).sum(axis=1)
+    root = U / np.sqrt(share)[:, None]
+    return bool(share.min() >= enough and np.linalg.eigvalsh(root @ root.T)[0] >= enough)
 
 
 def _without_null(T: NDArray[np.float64], B: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ import os, signal, threading, time, warnings
 import numpy as np, pandas as pd
 import mixedfx as mx
 warnings.simplefilter("ignore")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits that it is ignored
 rng = np.random.default_rng(0)
 g = np.repeat(np.arange(20), 10)
 data = pd.DataFrame({"g": g, "x": rng.normal(size=200), "y": rng.normal(size=20)[g] + rng.normal(size=200)})

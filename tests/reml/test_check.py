@@ -35,10 +35,11 @@ def checked(data, formula="y ~ x + (1 | g)"):
         return mx.lmer(formula, data).check()
 
 
-def test_false_alarms_on_clean_fits():
-    """Six tests of size 0.005: 200 clean fits raise about 6 alarms; 15 or more has probability 0.001."""
-    alarms = [f.check for seed in range(200) for f in checked(simulated(seed)).problems]
-    assert len(alarms) <= 15, alarms
+@pytest.mark.parametrize(("fits", "most"), [pytest.param(40, 5), pytest.param(200, 15, marks=pytest.mark.slow)])
+def test_false_alarms_on_clean_fits(fits, most):
+    """Six tests of size 0.005: 200 clean fits raise about 6 alarms, 40 about 1.2; more than `most` have p = 0.001."""
+    alarms = [f.check for seed in range(fits) for f in checked(simulated(seed)).problems]
+    assert len(alarms) <= most, alarms
     assert set(alarms) <= set(STATISTICAL)
 
 
@@ -139,6 +140,7 @@ def test_the_four_moment_p_value_is_exact_for_equal_weights():
     assert quadratic_form_p_value(30.0, np.full(7, 2.0)) == pytest.approx(stats.chi2.sf(15.0, 7), rel=1e-10)
 
 
+@pytest.mark.slow
 def test_the_score_of_an_omitted_slope_has_its_distribution():
     """p values of 200 data sets without the slope are uniform (Kolmogorov-Smirnov, p > 0.01)."""
     from scipy import stats

@@ -1,0 +1,1 @@
+"""Surveys as they are: several completed data sets as one answer, sampling weights, replicate weights."""
