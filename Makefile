@@ -5,7 +5,8 @@
 
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+EXE := $(if $(filter Windows_NT,$(OS)),.exe,)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WORKERS ?= 2
 PYTEST_ARGS ?=
@@ -18,17 +19,17 @@ export MKL_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow peers test-peers lint format types contract vignettes bench clean
+.PHONY: help install demo test test-slow peers test-peers test-browser lint format types contract vignettes docs docs-quick bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 18
 
-$(BIN)/python:
+$(BIN)/python$(EXE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "mixedfx needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python$(EXE)
 	$(INSTALL) --editable .
 	@touch $@
 
@@ -63,6 +64,9 @@ test-peers: peers ## mixed models inside the learners of other packages, tuning 
 	  $(PEERS)/$$name/bin/python -m pytest -m peers tests/peers/test_$$name.py $(PYTEST_ARGS); done
 	$(PEERS)/metalearners/bin/python -m pytest -m peers tests/peers/test_optuna.py $(PYTEST_ARGS)
 
+test-browser: $(VENV)/.installed-browser ## the page to explore in headless Chromium (the variable CHROMIUM names another)
+	$(BIN)/python -m pytest -m browser tests/explorer/test_browser.py $(PYTEST_ARGS)
+
 lint: $(VENV)/.installed-lint ## ruff: style, docstrings, import order, format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -80,9 +84,15 @@ contract: $(VENV)/.installed-lint ## import-linter: imports go down only
 vignettes: $(VENV)/.installed-docs ## execute the vignettes and write them as HTML
 	$(BIN)/python vignettes/build.py
 
+docs: $(VENV)/.installed-docs ## the documentation site, in docs/_build/html: every example executed, links followed
+	$(BIN)/python docs/build.py
+
+docs-quick: $(VENV)/.installed-docs ## the same, the vignettes unexecuted
+	$(BIN)/python docs/build.py --quick
+
 bench: $(VENV)/.installed-test ## timings against other packages (make bench BENCH_ARGS=--help)
 	$(BIN)/python benchmarks/run.py --install $(BENCH_ARGS)
 
 clean: ## remove .venv and everything that was made
-	rm -rf $(VENV) build dist .pytest_cache .hypothesis .ruff_cache .import_linter_cache demo-output
+	rm -rf $(VENV) build dist docs/_made docs/_build .pytest_cache .hypothesis .ruff_cache .import_linter_cache demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

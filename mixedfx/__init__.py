@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from mixedfx.surveys.options import replicates, sampling_weights
     from mixedfx.surveys.pool import pool
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "MixedClassifier",
     "MixedRegressor",

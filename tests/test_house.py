@@ -71,15 +71,17 @@ def test_the_tree_was_found():
 def test_the_top_of_the_tree_holds_what_it_should():
     """No environment, build folder or note slips in."""
     top = {path.relative_to(ROOT).parts[0] for path in FILES}
-    folders = {".ci", "benchmarks", "docs", "findings", "mixedfx", "stan", "tests", "vignettes"}
+    folders = {".ci", ".github", "benchmarks", "docs", "findings", "mixedfx", "stan", "tests", "vignettes"}
     files = {
         ".gitignore",
+        ".pre-commit-config.yaml",
         "CHANGELOG.md",
         "CITATION.cff",
         "CONTRIBUTING.md",
         "LICENSE",
         "Makefile",
         "README.md",
+        "SECURITY.md",
         "constraints.txt",
         "pyproject.toml",
     }
@@ -222,8 +224,13 @@ def test_constraints_pin_every_dependency_and_nothing_but_versions():
 
 def test_continuous_integration_runs_targets_that_exist():
     targets = re.findall(r"^([a-z-]+):.*##", text(ROOT / "Makefile"), re.MULTILINE)
-    called = re.findall(r"^make (.+)$", text(ROOT / ".ci" / "run"), re.MULTILINE)
-    assert called == ["test", "lint", "types", "contract"]
+    called = re.findall(r"^ *make ([a-z-]+)$", text(ROOT / ".ci" / "run"), re.MULTILINE)
+    assert called == ["test", "lint", "types", "contract", "docs-quick", "test-browser"]
+    hosted = re.findall(
+        r"make PYTHON=python ([a-z-]+)$", text(ROOT / ".github" / "workflows" / "check.yml"), re.MULTILINE
+    )
+    assert hosted == called, "hosted checks are the same"
+    assert set(re.findall(r"entry: make ([a-z-]+)", text(ROOT / ".pre-commit-config.yaml"))) <= set(called)
     assert set(called) <= set(targets)
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
 

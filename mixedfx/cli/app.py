@@ -16,6 +16,7 @@ from mixedfx.cli.arguments import Data, Formula, Json, MetaFormula, Ml, Na, Prec
 from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, read_subgroups
 from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
+from mixedfx.cli.explore import register as register_explore
 from mixedfx.cli.files import check_output, read_na, read_table
 from mixedfx.cli.learn import Learning
 from mixedfx.cli.meta import TITLES, Analysis, analyse, read_columns
@@ -403,6 +404,7 @@ def _make_folder(folder: Path) -> None:
 
 
 register(app, _read, _write_json)
+register_explore(app, _read)
 
 
 def run(arguments: Sequence[str]) -> int:

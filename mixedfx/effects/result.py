@@ -54,6 +54,67 @@ class Effects(Shown, EffectsPictures):
             write_whole(path, page.encode())
         return page
 
+    def explore(
+        self,
+        path: str | Path | None = None,
+        also: Mapping[str, EffectsPictures] | None = None,
+        draws: int | None = None,
+        **options: Any,
+    ) -> str:
+        """One self-contained page in which readers ask for any subgroup, without Python and without a server.
+
+        Readers choose what to cross and whom to include, and see the effect with its interval, how probable it is to
+        exceed a number of their choice, a forest of the crossing, raw against pooled estimates, a heat map of two
+        columns, ranks and differences of two subgroups; they can save numbers and pictures, and link what they see.
+        Everything is computed in the browser, from what the page holds of each cell of ``by``.
+
+        Parameters
+        ----------
+        path
+            File to write, whole or not at all; None to return the text only.
+        also
+            Label -> the same question asked of other rows or other weights, so that readers can choose whom averages
+            are over: ``{"the sample": mx.effects(fit, "small", by=[...])}`` beside effects over a census.
+        draws
+            Joint draws kept, evenly thinned; where None, 4,000, or fewer where the page would exceed 5 MB.
+        **options
+            ``title``; ``data`` (the name of the data in the code shown); ``labels``, ``unit`` and ``plural`` of
+            `sentence`.
+
+        Returns
+        -------
+        str
+            The page, at most 5 MB. Nothing is loaded from elsewhere.
+
+        Raises
+        ------
+        EffectsError
+            An answer that is not over one crossing (``by=["race", "gender"]``), a page that would exceed 5 MB, other
+            answers in `also` to another question, or what a page cannot compute: uncertain weights, transformations
+            of the response besides logarithms, roots and logits.
+
+        Notes
+        -----
+        Numbers of subgroups are those of `effects`. Of fits by REML or maximum likelihood the page holds what intervals
+        are made of, covariances of cells at nodes of the variance parameters, for up to 126 cells; beyond, and of
+        posteriors, intervals are quantiles of the draws, which are kept to 16 bits.
+
+        Examples
+        --------
+        >>> import mixedfx as mx
+        >>> fit = mx.lmer("math ~ small*race + small*gender + (1 | sch)", mx.datasets.load("star"))
+        >>> page = mx.effects(fit, "small", by=["race", "gender"]).explore(unit="points")
+        >>> "Content-Security-Policy" in page and len(page.encode()) < 5e6
+        True
+        """
+        from mixedfx.effects.exploring import explorer
+        from mixedfx.output import write_whole
+
+        page = explorer(self, also, draws, **options)
+        if path is not None:
+            write_whole(path, page.encode())
+        return page
+
     def sentence(self, labels: Mapping[Any, str] | None = None, unit: str = "", plural: bool = False) -> str:
         """The answer in words.
 

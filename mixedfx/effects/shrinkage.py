@@ -68,12 +68,12 @@ def _from_rows(effects: EffectsState) -> tuple[Array, Array, Array]:
     lacking = [c for c in question.plan.columns if c not in frame.columns]
     if lacking:
         raise EffectsError(f"the data of the fit have no column {lacking[0]!r}, so there are no raw estimates by it")
-    responses = _responses(effects)
+    ys = responses(effects)
     rows = []
     for i in range(0, len(effects), per):
         mask = _members(effects, i)
         for pair in question.treated.pairs or [(0, 0)]:
-            rows += [_raw(effects, y, mask, pair) for y in responses]
+            rows += [_raw(effects, y, mask, pair) for y in ys]
     raw, se, n = (np.array(part) for part in zip(*rows, strict=True))
     return raw, se, n
 
@@ -91,7 +91,7 @@ def _members(effects: EffectsState, row: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _responses(effects: EffectsState) -> list[Array]:
+def responses(effects: EffectsState) -> list[Array]:
     """Response of each row; an indicator for each category where it has categories, a share where it has trials."""
     design: Any = effects.fit.design
     categories = effects.averages.categories if effects.averages is not None else None

@@ -308,8 +308,9 @@ class RmaFit(RmaState):
         -------
         DataFrame
             By study: rstudent, dffits, cook_d, cov_ratio, tau2_deleted, QE_deleted, hat, weight (per cent), dfbetas of
-            each coefficient, and whether any of these is large (``influential``): |dffits| above 3 sqrt(p / (k - p)), a
-            Cook's distance above the median of chi-square(p), a leverage above 3 p / k, |dfbetas| above 1.
+            each coefficient, and whether any of these is large (``influential``): an absolute dffits above
+            3 sqrt(p / (k - p)), a Cook's distance above the median of chi-square(p), a leverage above 3 p / k, an
+            absolute dfbetas above 1.
 
         Examples
         --------
