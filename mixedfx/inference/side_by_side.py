@@ -218,7 +218,8 @@ def _fixed(fit: Any, level: float, ddf: str | None, vcov: Any) -> pd.DataFrame:
 def _within(table: pd.DataFrame) -> pd.Series:
     """What stands before a name where there are several linear predictors: ``"zero: "``, of a part or a category."""
     along = next((name for name in ("part", "category") if name in table), None)
-    return pd.Series("", index=table.index) if along is None else table[along].astype(str) + ": "
+    names = ["" if along is None else f"{name}: " for name in (table.index if along is None else table[along])]
+    return pd.Series(names, index=table.index, dtype=object)
 
 
 def _coefficients(

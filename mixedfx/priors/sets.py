@@ -253,7 +253,9 @@ def prior_set(priors: str | Mapping[Key, Prior] | PriorSet | None) -> PriorSet:
     if isinstance(priors, str):
         check_option("priors", priors, tuple(SETS))
         return SETS[priors]()
-    zeros = {key[1:]: prior for key, prior in priors.items() if isinstance(key, tuple) and key[:1] == ("zi",)}
+    zeros: dict[Key, Prior] = {
+        key[1:]: prior for key, prior in priors.items() if isinstance(key, tuple) and key[:1] == ("zi",)
+    }
     own = {key: prior for key, prior in priors.items() if not isinstance(key, tuple) or key[:1] != ("zi",)}
     found = _own(own, KINDS | {name: (repr(name),) for name in AUXILIARY})
     asked = (*found.asked, *(("zi",) if zeros else ()))

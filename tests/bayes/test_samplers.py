@@ -35,6 +35,7 @@ COMMON = {
     "engine",
     "control",
     "V",
+    "zi",
 }
 RUN = {"draws", "chains", "warmup", "seed"}
 
