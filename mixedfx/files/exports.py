@@ -58,7 +58,8 @@ class Header:
     @property
     def note(self) -> str:
         """What to say of it."""
-        return f'an export of {self.service}: {self.rows} header rows (mixedfx.read(..., export="none") takes the first one alone)'
+        alone = 'mixedfx.read(..., export="none") takes the first one alone'
+        return f"an export of {self.service}: {self.rows} header rows ({alone})"
 
 
 def header_of(rows: Sequence[Sequence[str]]) -> Header | None:
