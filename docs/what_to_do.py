@@ -74,7 +74,8 @@ WHAT_TO_DO = {
     "the prior.",
     "NoVariationWarning": "Fit the formula that the message writes: it lets the effect vary over what you asked about.",
     "UnknownLevelWarning": "Correct the level, or leave it out of the question.",
-    "PlausibleValueWarning": "Fit each plausible value and pool: give `mx.lmer` all of them, or use `mx.pool`.",
+    "PlausibleValueWarning": "Give all plausible values, `[PV1MATH:PV10MATH]` in the place of the response, or pool "
+    "fits with `mx.pool`.",
     "OverlapWarning": "Clip propensities (`clip=`), or restrict the question to rows that could be in either arm.",
     "OneArmWarning": "Pool groups that hold one arm only, or ask about averages over groups.",
     "ConstantEffectsWarning": "Do not rank people by this learner; report the average effect.",

@@ -97,7 +97,7 @@ class Effects(Shown, EffectsPictures):
         -----
         Numbers of subgroups are those of `effects`. Of fits by REML or maximum likelihood the page holds what intervals
         are made of, covariances of cells at nodes of the variance parameters, for up to 126 cells; beyond, and of
-        posteriors, intervals are quantiles of the draws, which are kept to 16 bits.
+        posteriors, pooled fits and reported effects, intervals are quantiles of the draws, which are kept to 16 bits.
 
         Examples
         --------
