@@ -22,8 +22,11 @@ PAGES = {
     "inference": (
         "Tests, means, tables, power",
         "What comes after a fit.",
-        ("anova", "emmeans", "emtrends", "plot_groups", "pool", "power", "table"),
-        ("mixedfx.means.marginal_means.MarginalMeans", "mixedfx.surveys.pooled_fit.PooledFit"),
+        ("anova", "emmeans", "emtrends", "plot_groups", "pool", "power", "replicates", "sampling_weights", "table"),
+        (
+            "mixedfx.means.marginal_means.MarginalMeans", "mixedfx.surveys.pooled_fit.PooledFit",
+            "mixedfx.surveys.fit.WeightedFit",
+        ),
     ),
     "meta": (
         "Meta-analysis",

@@ -11,6 +11,12 @@ WHAT_TO_DO = {
     "ModelError": "Ask for a smaller model: the message says which part the data cannot carry.",
     "MemoryForecastError": "Nest instead of cross where the design is nested, drop the term with most levels, or use a "
     "machine with the memory that is forecast.",
+    "IterativeSolverError": 'Ask for chosen levels or given theta, or fit with `control={"solver": "direct"}` where '
+    "its factor fits in memory.",
+    "MonteCarloError": 'Ask for more probes, `control={"monte_carlo": 0.005}`, or fit both with '
+    '`{"solver": "direct"}`.',
+    "RowsNotHeldError": "Give a frame, or `stream=False` where the rows fit in memory; predictions and residuals take "
+    "`to=`.",
     "ImportanceError": 'Use `engine="auto"`, which goes on to chains, or `engine="stanli"`.',
     "UnknownQuantityError": "Take one of the names that the message offers.",
     "OptionError": "Take one of the values that the message lists.",
@@ -23,6 +29,8 @@ WHAT_TO_DO = {
     "moderators.",
     "UnweightedRowsWarning": "Give the new rows weights, if they are not of weight 1.",
     "UnusedCategoryWarning": "Remove the category (`cat.remove_unused_categories()`), or keep it knowingly.",
+    "SamplingWeightsWarning": "Say what was supposed: the method of the replicates, or the weights of a level.",
+    "MonteCarloWarning": 'Ask for more probes, `control={"monte_carlo": 0.005}`, or fit with `{"solver": "direct"}`.',
     "UnsavableWarning": "Remove what the message names, an object of `env=` mostly, before hours of sampling.",
     "RankDeficiencyWarning": "Leave one of the columns that say the same out of the formula; effects that need it "
     "are NaN.",

@@ -72,7 +72,7 @@ def pooled_answer(fit: PooledFit, answers: Sequence[Effects]) -> Effects:
     table = first.table.copy()
     for name in ("n", "weight"):
         table[name] = np.mean([answer.table[name].to_numpy() for answer in answers], axis=0)
-    if (table["n"] == table["n"].round()).all():
+    if bool(np.all(table["n"].to_numpy() % 1 == 0)):
         table["n"] = table["n"].astype(np.int64)
     comparison = first.comparison
     summary = numbers.summary(first.level, 0.0 if comparison is None else comparison.null)

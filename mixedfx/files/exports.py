@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import pandas as pd
 
@@ -122,16 +122,18 @@ def redcap(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
     A column of check boxes is one called ``... (choice=...)`` with no other words than Checked and Unchecked.
     """
-    boxes = [name for name in frame.columns if CHOICE.search(str(name)) and _only(frame[name], tuple(CHECKED))]
+    every = {str(name): cast(pd.Series, frame[name]) for name in frame.columns}
+    boxes = [name for name, values in every.items() if CHOICE.search(name) and _only(values, tuple(CHECKED))]
     if not boxes:
         return frame, []
-    changed = {name: frame[name].map(CHECKED).astype(bool) for name in boxes if not frame[name].isna().any()}
-    forms = [n for n in frame.columns if str(n).startswith("Complete?") and _only(frame[n], FORM_STATES)]
-    changed |= {n: pd.Series(pd.Categorical(frame[n], FORM_STATES, ordered=True), index=frame.index) for n in forms}
+    changed = {name: every[name].map(CHECKED).astype(bool) for name in boxes if not every[name].isna().any()}
+    for name, values in every.items():
+        if name.startswith("Complete?") and _only(values, FORM_STATES):
+            changed[name] = pd.Series(pd.Categorical(values, FORM_STATES, ordered=True), index=frame.index)
     note = (
         f'an export of REDCap: {counted(len(boxes), "column")} of check boxes true or false (export="none" keeps words)'
     )
-    return frame.assign(**{str(n): values for n, values in changed.items()}), [note]
+    return frame.assign(**changed), [note]
 
 
 def _only(values: pd.Series, words: tuple[str, ...]) -> bool:

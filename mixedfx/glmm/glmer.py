@@ -187,8 +187,8 @@ def glmer(
         from mixedfx.surveys.several import fit_several
 
         arguments = (family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors, zi)
-        pooled: Any = fit_several(formula, data, responses, imputations, lambda f, d: glmer(f, d, *arguments))
-        return pooled
+        again: Any = glmer
+        return fit_several(formula, data, responses, imputations, lambda f, d: again(f, d, *arguments))
     call = Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors)
     if family in HURDLES:
         return fit_hurdle(call, zi)

@@ -35,6 +35,8 @@ def lmer(
     sampling_weights: SamplingWeights | Mapping[str, Any],
     replicates: Replicates | Any = None,
     progress: Asked = None,
+    responses: None = None,
+    imputations: None = None,
 ) -> WeightedFit: ...
 @overload
 def lmer(
@@ -51,6 +53,7 @@ def lmer(
     control: Control | Mapping[str, Any] | None = None,
     dispersion: str | MixedFormula | None = None,
     family: str | Family | None = None,
+    *,
     stream: bool | None = None,
     responses: None = None,
     imputations: None = None,
@@ -59,17 +62,47 @@ def lmer(
 def lmer(
     formula: str | MixedFormula,
     data: Any = None,
+    REML: bool = True,
+    weights: Any = None,
+    offset: Any = None,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    V: Any = None,
+    sigma: float | Literal["estimate"] | None = None,
+    control: Control | Mapping[str, Any] | None = None,
+    dispersion: str | MixedFormula | None = None,
+    family: str | Family | None = None,
     *,
+    sampling_weights: SamplingWeights | Mapping[str, Any] | None = None,
+    replicates: Replicates | Any = None,
+    progress: Asked = None,
+    stream: bool | None = None,
     responses: Sequence[str],
-    **options: Any,
+    imputations: None = None,
 ) -> PooledFit: ...
 @overload
 def lmer(
     formula: str | MixedFormula,
     data: Any = None,
+    REML: bool = True,
+    weights: Any = None,
+    offset: Any = None,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    V: Any = None,
+    sigma: float | Literal["estimate"] | None = None,
+    control: Control | Mapping[str, Any] | None = None,
+    dispersion: str | MixedFormula | None = None,
+    family: str | Family | None = None,
     *,
-    imputations: Any,
-    **options: Any,
+    sampling_weights: SamplingWeights | Mapping[str, Any] | None = None,
+    replicates: Replicates | Any = None,
+    progress: Asked = None,
+    stream: bool | None = None,
+    responses: None = None,
+    imputations: Sequence[Any] | str,
 ) -> PooledFit: ...
 def lmer(
     formula: str | MixedFormula,
@@ -85,6 +118,7 @@ def lmer(
     control: Control | Mapping[str, Any] | None = None,
     dispersion: str | MixedFormula | None = None,
     family: str | Family | None = None,
+    *,
     sampling_weights: SamplingWeights | Mapping[str, Any] | None = None,
     replicates: Replicates | Any = None,
     progress: Asked = None,
@@ -229,9 +263,10 @@ def lmer(
         from mixedfx.surveys.several import fit_several
 
         def one(text: str, frame: Any) -> Any:
-            return lmer(
+            again: Any = lmer
+            return again(
                 text, frame, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion, family,
-                sampling_weights, replicates, progress, stream,
+                sampling_weights=sampling_weights, replicates=replicates, progress=progress, stream=stream,
             )  # fmt: skip
 
         return fit_several(formula, data, responses, imputations, one)

@@ -21,10 +21,25 @@ METHODS: tuple[Method, ...] = ("D1", "D2", "D2 wald", "D3")
 class Compared(Protocol):
     """A pooled fit, as comparisons read it."""
 
-    names: tuple[str, ...]
-    estimates: Array
-    sets: tuple[str, ...]
-    fits: tuple[Any, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The p coefficients."""
+        ...
+
+    @property
+    def estimates(self) -> Array:
+        """(m, p)."""
+        ...
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """What the data sets are called."""
+        ...
+
+    @property
+    def fits(self) -> tuple[Any, ...]:
+        """The m fits."""
+        ...
 
     @property
     def formula(self) -> str:

@@ -8,7 +8,7 @@ fit: coefficients, tests, means, effects of subgroups.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -45,7 +45,7 @@ class PooledFit(PooledEstimates):
     ----------
     fits
         The m fits, for whatever is to be asked of one.
-    text
+    written
         The formula as it was written.
     what
         ``"plausible values"`` or ``"imputations"``.
@@ -61,18 +61,18 @@ class PooledFit(PooledEstimates):
     """
 
     fits: tuple[Any, ...] = ()
-    text: str = ""
+    written: str = ""
     what: str = "imputations"
 
     @cached_property
     def design(self) -> Design:
         """The design of the first fit; numbers that differ between data sets are at their mean."""
-        return named_by(common_design([fit.design for fit in self.fits]), self.text)
+        return named_by(common_design([fit.design for fit in self.fits]), self.written)
 
     @property
     def formula(self) -> str:
         """The formula as it was written."""
-        return self.text
+        return self.written
 
     @property
     def family(self) -> Family:
@@ -159,7 +159,7 @@ class PooledFit(PooledEstimates):
         kind = self.usual_ddf if ddf is None else ddf
         return PooledReference(self.estimates, tuple(fit.reference(kind) for fit in self.fits))
 
-    def tidy(
+    def tidy(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, effects: tables.Effects = "fixed", ddf: Ddf | None = None, level: float = 0.95, vcov: Any = None
     ) -> pd.DataFrame:
         """Pooled estimates in broom's columns.
@@ -220,7 +220,11 @@ class PooledFit(PooledEstimates):
     def ranef(self) -> dict[str, pd.DataFrame]:
         """Means of the conditional modes: grouping factor -> table of levels by effects."""
         every = [fit.ranef for fit in self.fits]
-        return {group: sum(one[group] for one in every) / self.m for group in every[0]}
+        out = {}
+        for group, table in every[0].items():
+            mean = np.mean([one[group].to_numpy() for one in every], axis=0)
+            out[group] = pd.DataFrame(mean, index=table.index, columns=table.columns)
+        return out
 
     @property
     def ranef_sd(self) -> dict[str, pd.DataFrame]:
@@ -343,7 +347,7 @@ class PooledFit(PooledEstimates):
         design, fixed = self.fits[0].design, self.tidy()
         facts = SummaryFacts(
             (
-                ("Formula", self.text),
+                ("Formula", self.written),
                 ("Data", rows_text(design.rows)),
                 ("Data sets", f"{self.m} {self.what}: {', '.join(self.sets)}"),
             )
@@ -373,15 +377,14 @@ class PooledFit(PooledEstimates):
 
 def _roots(table: pd.DataFrame, correlations: Array) -> Array:
     """Standard deviations and correlations that belong to mean variances and covariances."""
-    keys: Mapping[tuple[Any, Any], float] = {
-        (row.grp, row.var1): row.vcov for row in table.itertuples() if not isinstance(row.var2, str)
-    }
+    rows = list(table[["grp", "var1", "var2", "vcov"]].itertuples(index=False, name=None))
+    variances = {(group, first): value for group, first, second, value in rows if not isinstance(second, str)}
     out = np.sqrt(np.clip(table["vcov"].to_numpy(dtype=float), 0.0, None))
-    for i, row in enumerate(table.itertuples()):
-        if isinstance(row.var2, str):
-            product = keys.get((row.grp, row.var1), np.nan) * keys.get((row.grp, row.var2), np.nan)
-            known = np.isfinite(row.vcov) and product > 0
-            out[i] = row.vcov / np.sqrt(product) if known else correlations[i]
+    for i, (group, first, second, value) in enumerate(rows):
+        if isinstance(second, str):
+            product = variances.get((group, first), np.nan) * variances.get((group, second), np.nan)
+            known = np.isfinite(value) and product > 0
+            out[i] = value / np.sqrt(product) if known else correlations[i]
     return out
 
 

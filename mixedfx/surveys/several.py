@@ -129,10 +129,9 @@ def data_sets(formula: Any, data: Any, responses: Sequence[str] | None, imputati
     _check_same_rows(to_pandas(data, columns), columns)
     left, tilde, right = text.partition("~")
     place = _placeholder(left, names, text)
-    return [
-        DataSet(name, WORD.sub(lambda m: quote(name) if m[0].strip("`") == place else m[0], left) + tilde + right, data)  # noqa: B023
-        for name in columns
-    ]
+    pieces = [word if word.strip("`") != place else None for word in re.split(f"({WORD.pattern})", left)]
+    lefts = ["".join(quote(name) if piece is None else piece for piece in pieces) for name in columns]
+    return [DataSet(name, own + tilde + right, data) for name, own in zip(columns, lefts, strict=True)]
 
 
 def _placeholder(left: str, names: Sequence[Any], formula: str) -> str:
@@ -158,7 +157,7 @@ def _listed(inside: str, names: Sequence[Any], formula: str) -> list[str]:
                 f"[{inside}] is no list of responses", formula=formula, column=0,
                 hint="Write [PV1MATH:PV10MATH] ~ ..., or [PV1MATH, PV2MATH] ~ ...",
             )  # fmt: skip
-        out += ends if len(ends) == 1 else _between(*ends, names)
+        out += ends if len(ends) == 1 else _between(ends[0], ends[1], names)
     _check_known(out, names)
     _check_several(out, "the formula")
     return out
