@@ -196,7 +196,7 @@ def _finished(streamed: Streamed, summed: Summed) -> tuple[Design, Problem]:
     zw = np.einsum("ba,qbw,wv->qav", d, by_level[:, :, columns], M, optimize=True)
     zz = np.einsum("ba,qbc,cd->qad", d, by_level[:, :, k + 1 :], d, optimize=True)
     coupling, zw2 = None, np.zeros((0, p + 1))
-    if found.second is not None:
+    if isinstance(found.second, SecondProducts):
         coupling, zw2 = couple(_turned(found.second, tuple(factors), D, columns, M))
     problem = Problem(
         tuple(factors), np.ascontiguousarray(zz.transpose(1, 2, 0)), coupling, np.ascontiguousarray(zw), zw2, turned,
@@ -237,7 +237,7 @@ def _own_gram(found: Accumulator, f: int) -> Vector:
     if f == 0:
         return found.by_level[:, :, found.by_level.shape[2] - found.first.k :].sum(axis=0)
     second = found.second
-    assert second is not None
+    assert isinstance(second, SecondProducts)
     group, start = second.rest[f - 1], int(second.offsets[f - 1])
     k, gram = group.k, second.gram
     if group.mixing is not None:  # one column: Z = Z_plain L, and the sum of squares is the trace of L^{-T} gram L^{-1}
