@@ -43,7 +43,7 @@ def check_terms(side: Side, formula: str) -> int:
         formulaic cannot read it, or it would expand to more than `MAX_TERMS` terms.
     """
     plain = plain_sum(side.text)
-    if plain is not None:
+    if plain is not None and len(plain) <= MAX_TERMS:
         return len(plain)
     # formulaic is slow to import.
     from formulaic.errors import FormulaicError

@@ -18,7 +18,7 @@ from mixedfx.errors import (
     ModelError,
     OptionError,
 )
-from mixedfx.meta.univariate.estimates import _design, _variances, read_estimates
+from mixedfx.meta.univariate.estimates import _design, read_estimates, sampling_variances
 from mixedfx.meta.univariate.heterogeneity import ESTIMATORS, eigenvalues
 from mixedfx.meta.univariate.likelihood import loglik
 from mixedfx.meta.univariate.location_scale import derivatives
@@ -299,7 +299,7 @@ def test_means_alone_are_read_as_the_design_reads_them():
     call = fit.call
     assert fit.data.built is None
     labels = call.data.index
-    design = _design(call, call.data, _variances(call, call.data, labels), labels)
+    design = _design(call, call.data, sampling_variances(call, call.data, labels), labels)
     np.testing.assert_array_equal(fit.data.y, design.y)
     np.testing.assert_allclose(fit.vi, design.known_sd**2, rtol=4e-16)  # the square of a root
     assert fit.slab == tuple(labels[design.rows.used])

@@ -99,6 +99,7 @@ class DenseSolution:
     dof: int
     joint: DenseJoint
     bases = None  # found from the rows
+    monte_carlo = None  # exact
 
 
 def solution_at(design: Design, theta, REML: bool = True) -> DenseSolution:
