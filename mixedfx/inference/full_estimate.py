@@ -30,12 +30,11 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from mixedfx.design.functional import Functional
 from mixedfx.inference.hypotheses import Reference
 from mixedfx.linalg.shape import shape_of
-from mixedfx.results.tables import t_test
+from mixedfx.results.tables import t_below, t_test
 from mixedfx.sampling import mixture
 
 Array = NDArray[np.float64]
@@ -228,9 +227,5 @@ def _t_between(mean: Array, se: Array, df: Array, low: float, high: float) -> Ar
     """Probability of lying between two numbers; as a difference of the nearer tails."""
     safe = np.where(se > 0, se, 1.0)
     a, b = (low - mean) / safe, (high - mean) / safe
-    inside = np.where(a > 0, _t_below(df, -a) - _t_below(df, -b), _t_below(df, b) - _t_below(df, a))
+    inside = np.where(a > 0, t_below(df, -a) - t_below(df, -b), t_below(df, b) - t_below(df, a))
     return np.where(se > 0, inside, (mean > low) & (mean < high))
-
-
-def _t_below(df: Array, t: Array) -> Array:
-    return np.where(np.isinf(df), special.ndtr(t), special.stdtr(np.where(np.isinf(df), 1.0, df), t))

@@ -212,10 +212,10 @@ def t_test(
     check_level(level)
     if np.isnan(df).all():
         return np.full(df.shape, np.nan), np.full(df.shape, np.nan)
-    return 2 * _t_below(df, -np.abs(statistic)), std_error * _t_quantile(df, (1 + level) / 2)
+    return 2 * t_below(df, -np.abs(statistic)), std_error * _t_quantile(df, (1 + level) / 2)
 
 
-def _t_below(df: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+def t_below(df: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distribution function of t; normal where df is infinite. `scipy.stats` has the same, and takes long to import."""
     from scipy import special
 

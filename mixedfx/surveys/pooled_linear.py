@@ -8,11 +8,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from mixedfx.inference.full_estimate import FullEstimate
 from mixedfx.results.protocol import LinearEstimate
-from mixedfx.results.tables import t_test
+from mixedfx.results.tables import t_below, t_test
 from mixedfx.surveys.rubin import Moments, barnard_rubin, moments
 
 Array = NDArray[np.float64]
@@ -91,8 +90,7 @@ class PooledLinear:
 
     def _below(self, value: float) -> Array:
         sd, df = self.sd, self.df
-        t = (value - self.mean) / np.where(sd > 0, sd, 1.0)
-        inside = np.where(np.isinf(df), special.ndtr(t), special.stdtr(np.where(np.isinf(df), 1.0, df), t))
+        inside = t_below(df, (value - self.mean) / np.where(sd > 0, sd, 1.0))
         return np.where(sd > 0, inside, self.mean < value)
 
     def draws(self, n: int | None = None, seed: int | None = None) -> Array:
