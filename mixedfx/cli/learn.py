@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 import mixedfx as mx
+from mixedfx.design.labels import is_number
 from mixedfx.effects.render import content
 from mixedfx.errors import DataError, OptionError, check_level, check_option
 from mixedfx.learn.folds import TARGETS
@@ -89,7 +90,7 @@ class Learning:
             Columns that the file does not have.
         """
         known = self.propensity
-        e: Any = None if known is None else float(known) if _is_number(known) else known
+        e: Any = None if known is None else float(known) if is_number(known) else known
         named = [self.outcome, self.treatment, self.groups, *self.by, *self.ignore, e if isinstance(e, str) else None]
         for column in named:
             if column is not None and column not in frame.columns:
@@ -184,11 +185,3 @@ class Learnt:
             "budgets": self.targeting.curve,
             "rate": self.targeting.rate,
         }
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.frame import column, missing, plain
+from mixedfx.design.labels import is_number
 from mixedfx.design.streams import Stream
 from mixedfx.errors import DataError, some_rows
 
@@ -239,7 +240,7 @@ class _Levels:
     def _too_many(self) -> DataError:
         """Say what so many levels may be: numbers that a few cells have turned into text, or names of groups."""
         texts = [v for v in self.known if isinstance(v, str)]
-        words = [v for v in texts if not _is_number(v)]
+        words = [v for v in texts if not is_number(v)]
         if len(words) < len(texts) // 2:
             example = f" ({words[0]!r} is one that is none)" if words else ""
             return DataError(
@@ -250,14 +251,6 @@ class _Levels:
             f"'{self.name}' has more than {MOST_LEVELS:,} levels in the fixed part or a left side",
             hint=f"Write (1 | {self.name}) for a random intercept of each level, or cut it into fewer.",
         )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def first_pass(

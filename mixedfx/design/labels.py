@@ -35,6 +35,22 @@ def level_label(value: Any) -> str:
     return str(value)
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is written as a number.
+
+    Examples
+    --------
+    >>> from mixedfx.design.labels import is_number
+    >>> is_number("2.5"), is_number("boy")
+    (True, False)
+    """
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def as_levels(values: pd.Series, levels: Collection[Any]) -> pd.Series:
     """Values that are written as one of `levels` as that level: text "2019" as the number 2019, and the reverse.
 

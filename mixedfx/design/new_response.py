@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.design.labels import level_label, quoted
+from mixedfx.design.labels import is_number, level_label, quoted
 from mixedfx.errors import DataError, some_rows
 
 
@@ -33,7 +33,7 @@ def response_codes(design: Design, values: Any) -> NDArray[np.float64]:
     ways = [{label: k for k, label in enumerate(labels)}]
     if len(labels) == 2:
         ways.insert(0, codes)
-    elif not any(_is_number(label) for label in labels):
+    elif not any(is_number(label) for label in labels):
         ways.append(codes)
     for way in ways:
         if all(text in way for text in texts):
@@ -52,11 +52,3 @@ def response_codes(design: Design, values: Any) -> NDArray[np.float64]:
         f"{quoted(labels)}",
         hint="Give the categories as the data have them, as fit.simulate does.",
     )
-
-
-def _is_number(label: str) -> bool:
-    try:
-        float(label)
-    except ValueError:
-        return False
-    return True
