@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from mixedfx.design.design import Design
-from mixedfx.pls.evaluate import LOG_2PI, _by_factor, _inner, random_effect_products
+from mixedfx.pls.evaluate import LOG_2PI, _by_factor, inner, random_effect_products
 from mixedfx.pls.factorization import Factorization, Pair
 from mixedfx.pls.problem import Problem
 
@@ -175,7 +175,7 @@ class Collapsed:
         zw: Pair = (problem.zw1, problem.zw2)
         scaled = factorization.scale_transposed(zw)
         solved = factorization.solve(scaled)
-        SW = problem.ww - _inner(scaled, solved)
+        SW = problem.ww - inner(scaled, solved)
         sigma2 = sigma**2
         Ct = sigma2 * (C.T * d)
         L = np.asarray(np.linalg.cholesky(SW[:p, :p] + Ct @ C), dtype=np.float64)

@@ -25,6 +25,7 @@ T is zero; where T is not linear in the parameters, 2 <Q T, d2T_kl> is added, to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,11 +90,58 @@ def evaluate(problem: Problem, par: Vector, derivatives: bool = True) -> Evaluat
     """
     T = problem.matrices(par)
     factorization = Factorization(problem, T)
-    p, nu = problem.p, problem.dof
     zw: Pair = (problem.zw1, problem.zw2)
     scaled = factorization.scale_transposed(zw)
     solved = factorization.solve(scaled)
-    SW = problem.ww - _inner(scaled, solved)
+    found = profiled(problem, problem.ww - inner(scaled, solved))
+    criterion = float(factorization.logdet + found.constant)
+    result = (found.sigma2, found.gamma, found.S, found.residual, factorization)
+    if not derivatives:
+        return Evaluation(par, criterion, None, None, None, *result)
+    gradient, information, Q = _derivatives(problem, par, factorization, zw, solved, found)
+    return Evaluation(par, criterion, gradient, information, Q, *result)
+
+
+class Profiled(NamedTuple):
+    """What is profiled out at one point.
+
+    Attributes
+    ----------
+    S, L
+        (p, p) X'V^{-1}X in the basis Q of X, and its Cholesky factor.
+    gamma
+        (p,) fixed effects in that basis.
+    residual
+        y'Py.
+    sigma2
+        Residual variance.
+    constant
+        The criterion without log|M|.
+    """
+
+    S: Vector
+    L: Vector
+    gamma: Vector
+    residual: float
+    sigma2: float
+    constant: float
+
+    @property
+    def S_inverse(self) -> Vector:
+        """(p, p) inverse of S."""
+        p = len(self.S)
+        return np.asarray(linalg.cho_solve((self.L, True), np.eye(p), check_finite=False)) if p else np.zeros((0, 0))
+
+
+def profiled(problem: Problem, SW: Vector) -> Profiled:
+    """Fixed effects and residual variance, profiled out of (p + 1, p + 1) W'V^{-1}W for W = [X, y].
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If X'V^{-1}X or the residual sum of squares is not positive.
+    """
+    p, nu = problem.p, problem.dof
     S = SW[:p, :p]
     L = np.asarray(np.linalg.cholesky(S), dtype=np.float64)
     half = triangular.solve(L, SW[:p, p], lower=True)
@@ -102,17 +150,13 @@ def evaluate(problem: Problem, par: Vector, derivatives: bool = True) -> Evaluat
         raise np.linalg.LinAlgError("the residual sum of squares is not positive")
     gamma = triangular.solve(L, half, lower=True, transposed=True)
     sigma2 = residual / nu if problem.sigma is None else problem.sigma**2
-    criterion = factorization.logdet + nu * (LOG_2PI + np.log(sigma2)) + residual / sigma2 - problem.log_weights
+    constant = nu * (LOG_2PI + np.log(sigma2)) + residual / sigma2 - problem.log_weights
     if problem.REML:
-        criterion += 2.0 * float(np.log(np.diag(L)).sum()) + 2.0 * float(np.log(np.abs(np.diag(problem.R))).sum())
-    result = (sigma2, gamma, S, residual, factorization)
-    if not derivatives:
-        return Evaluation(par, float(criterion), None, None, None, *result)
-    gradient, information, Q = _derivatives(problem, par, factorization, zw, solved, L, gamma, sigma2)
-    return Evaluation(par, float(criterion), gradient, information, Q, *result)
+        constant += 2.0 * float(np.log(np.diag(L)).sum()) + 2.0 * float(np.log(np.abs(np.diag(problem.R))).sum())
+    return Profiled(S, L, gamma, residual, sigma2, float(constant))
 
 
-def _inner(a: Pair, b: Pair) -> Vector:
+def inner(a: Pair, b: Pair) -> Vector:
     """(r, s) products a'b in the space of the random effects."""
     rows = a[0].shape[0] * a[0].shape[1]
     first = a[0].reshape(rows, a[0].shape[2]).T @ b[0].reshape(rows, b[0].shape[2])
@@ -140,17 +184,16 @@ def random_effect_products(problem: Problem, factorization: Factorization, zw: P
 
 
 def _derivatives(
-    problem: Problem, par: Vector, factorization: Factorization, zw: Pair, solved: Pair, L: Vector, gamma: Vector,
-    sigma2: float,
+    problem: Problem, par: Vector, factorization: Factorization, zw: Pair, solved: Pair, found: Profiled
 ) -> tuple[Vector, Vector, list[Vector]]:  # fmt: skip
-    p, T = problem.p, factorization.T
+    p, T, sigma2 = problem.p, factorization.T, found.sigma2
     ZVW = random_effect_products(problem, factorization, zw, solved)
     H: Pair = (ZVW[0][..., :p], ZVW[1][..., :p])
-    h = less_fixed(ZVW, gamma)
+    h = less_fixed(ZVW, found.gamma)
     H_by, h_by = _by_factor(problem, H), _by_factor(problem, h)
     ZVZT, ZVZ = factorization.score_sums()
     factorization.release()
-    S_inverse = linalg.cho_solve((L, True), np.eye(p), check_finite=False) if p else np.zeros((0, 0))
+    S_inverse = found.S_inverse
     QT, Q = [], []
     for f, Tf in enumerate(T):
         outer = h_by[f][:, :, 0].T @ h_by[f][:, :, 0] / sigma2
@@ -196,9 +239,8 @@ def _information(
     Zv = factorization.gram(v)
     scaled = factorization.scale_transposed(Zv)
     half = factorization.half_solve(scaled)
-    XVZv = _inner(H, v)
-    inner = _inner(v, Zv) - _inner(half, half) - XVZv.T @ S_inverse @ XVZv
-    information = inner / sigma2
+    XVZv = inner(H, v)
+    information = (inner(v, Zv) - inner(half, half) - XVZv.T @ S_inverse @ XVZv) / sigma2
     if problem.sigma is None:
         information -= np.outer(vPy, vPy) / (problem.dof * sigma2**2)
     information += curvature

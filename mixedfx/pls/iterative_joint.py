@@ -17,7 +17,7 @@ from scipy import sparse
 
 from mixedfx.errors import IterativeSolverError
 from mixedfx.linalg import triangular
-from mixedfx.pls.evaluate import _inner
+from mixedfx.pls.evaluate import inner
 from mixedfx.pls.factorization import Pair
 from mixedfx.pls.iterative import IterativeFactorization
 from mixedfx.pls.joint import Joint
@@ -62,7 +62,7 @@ class IterativeJoint(Joint):
             rest = triangular.solve(self._S_factor, self._rotate(fixed), lower=True)
             return self.evaluation.sigma2 * (rest.T @ rest)
         a, x, rest = self._forms(fixed, random)
-        found = _inner(a, x)
+        found = inner(a, x)
         return self.evaluation.sigma2 * ((found + found.T) / 2.0 + rest.T @ rest)
 
     def variances(self, fixed: Vector, random: sparse.csr_array) -> Vector:

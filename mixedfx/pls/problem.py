@@ -33,9 +33,10 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.linalg import triangular
-from mixedfx.pls.coupling import Coupling, SecondProducts, couple
+from mixedfx.pls.coupling import Coupling, couple
 from mixedfx.pls.crossproducts import accumulated
 from mixedfx.pls.factors import Block, GroupFactor, group_factors
+from mixedfx.pls.second_products import SecondProducts
 
 Vector = NDArray[np.float64]
 

@@ -15,10 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
-from mixedfx.linalg import triangular
-from mixedfx.pls.evaluate import LOG_2PI, Evaluation, _inner
+from mixedfx.pls.evaluate import Evaluation, inner, profiled
 from mixedfx.pls.factorization import Pair
 from mixedfx.pls.iterative import IterativeFactorization
 from mixedfx.pls.problem import Problem
@@ -70,27 +68,15 @@ def evaluate_by_probes(problem: Problem, par: Vector, probes: int) -> Stochastic
         If conjugate gradients do not come to an end.
     """
     at = IterativeFactorization(problem, problem.matrices(par))
-    p, nu, T = problem.p, problem.dof, at.T
+    p, T = problem.p, at.T
     scaled = at.scale_transposed((problem.zw1, problem.zw2))
     solved = at.solve(scaled)
-    product = _inner(scaled, solved)
-    SW = problem.ww - (product + product.T) / 2.0
-    S = SW[:p, :p]
-    L = np.asarray(np.linalg.cholesky(S), dtype=np.float64)
-    half = triangular.solve(L, SW[:p, p], lower=True)
-    residual = float(SW[p, p] - half @ half)
-    if not residual > 0.0:
-        raise np.linalg.LinAlgError("the residual sum of squares is not positive")
-    gamma = triangular.solve(L, half, lower=True, transposed=True)
-    sigma2 = residual / nu if problem.sigma is None else problem.sigma**2
-    known = nu * (LOG_2PI + np.log(sigma2)) + residual / sigma2 - problem.log_weights
-    if problem.REML:
-        known += 2.0 * float(np.log(np.diag(L)).sum()) + 2.0 * float(np.log(np.abs(np.diag(problem.R))).sum())
-
+    product = inner(scaled, solved)
+    found = profiled(problem, problem.ww - (product + product.T) / 2.0)
+    gamma, sigma2, S_inverse = found.gamma, found.sigma2, found.S_inverse
     ZVW = _against_W(problem, at, solved)
     H = [part[..., :p] for part in ZVW]
     h = [part[..., p] - part[..., :p] @ gamma for part in ZVW]
-    S_inverse = np.asarray(linalg.cho_solve((L, True), np.eye(p), check_finite=False)) if p else np.zeros((0, 0))
     traces = at.traces(0, probes)
     outer = []
     for f in range(len(T)):
@@ -111,8 +97,8 @@ def evaluate_by_probes(problem: Problem, par: Vector, probes: int) -> Stochastic
         information = information + problem.along_curvature(par, QT)
     noise = np.atleast_2d(np.cov(gradients.T)) / probes if problem.n_parameters else np.zeros((0, 0))
     return StochasticEvaluation(
-        par, np.nan, gradients.mean(axis=0), information, Q, sigma2, gamma, S, residual, at, noise, probes, vPy, H, h,
-        solved, float(known),
+        par, np.nan, gradients.mean(axis=0), information, Q, sigma2, gamma, found.S, found.residual, at, noise, probes,
+        vPy, H, h, solved, found.constant,
     )  # fmt: skip
 
 
@@ -152,11 +138,10 @@ def _information(
     ws, es = _stacked(w), _stacked(e)
     right, Ge = at.right_side(ws, es)
     x = at.solve(right, INFORMATION if all(at.regular) else None)
-    inner = _inner(ws, ws) - _inner(right, x)
+    forms = inner(ws, ws) - inner(right, x) - XVZv.T @ S_inverse @ XVZv
     if not all(at.regular):
-        inner = inner + _inner(es, Ge)
-    inner = inner - XVZv.T @ S_inverse @ XVZv
-    information = (inner + inner.T) / (2.0 * sigma2)
+        forms = forms + inner(es, Ge)
+    information = (forms + forms.T) / (2.0 * sigma2)
     if problem.sigma is None:
         information -= np.outer(vPy, vPy) / (problem.dof * sigma2**2)
     information += curvature

@@ -31,10 +31,11 @@ from mixedfx.errors import IdentifiabilityWarning, OptionError, outside
 from mixedfx.linalg import triangular
 from mixedfx.linalg.sums import Sum
 from mixedfx.pls.basis import left_to_right, term_basis
-from mixedfx.pls.coupling import SecondProducts, couple
+from mixedfx.pls.coupling import couple
 from mixedfx.pls.crossproducts import ONE_PASS_FROM, WELL_CONDITIONED, Accumulator, Fixed, chunks, orthogonal_columns
 from mixedfx.pls.factors import GroupFactor, group_factors
 from mixedfx.pls.problem import Problem
+from mixedfx.pls.second_products import SecondProducts
 
 Vector = NDArray[np.float64]
 
