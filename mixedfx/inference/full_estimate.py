@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from mixedfx.design.functional import Functional
 from mixedfx.inference.hypotheses import Reference
 from mixedfx.linalg.shape import shape_of
-from mixedfx.results.tables import t_below, t_test
+from mixedfx.results.tables import t_between, t_test
 from mixedfx.sampling import mixture
 
 Array = NDArray[np.float64]
@@ -200,7 +200,7 @@ class FullEstimate:
         low, high = -np.inf if greater is None else greater, np.inf if less is None else less
         out = np.empty(len(self.mean))
         if self.of_beta.any():
-            out[self.of_beta] = _t_between(self.mean[self.of_beta], *self._t, low, high)
+            out[self.of_beta] = t_between(self.mean[self.of_beta], *self._t, low, high)
         if not self.of_beta.all():
             out[~self.of_beta] = mixture.share_between(*self._mixture, low, high)
         return out
@@ -221,11 +221,3 @@ class FullEstimate:
         normal = rng.standard_normal((n, len(L))) @ (vectors * np.sqrt(np.clip(values, 0.0, None))).T
         scale = 1.0 if np.isinf(df) else np.sqrt(df / rng.chisquare(df, (n, 1)))
         return self.mean + normal * scale
-
-
-def _t_between(mean: Array, se: Array, df: Array, low: float, high: float) -> Array:
-    """Probability of lying between two numbers; as a difference of the nearer tails."""
-    safe = np.where(se > 0, se, 1.0)
-    a, b = (low - mean) / safe, (high - mean) / safe
-    inside = np.where(a > 0, t_below(df, -a) - t_below(df, -b), t_below(df, b) - t_below(df, a))
-    return np.where(se > 0, inside, (mean > low) & (mean < high))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.inference.normal_estimate import NormalEstimate
+from mixedfx.results.tables import t_between, t_test
 
 Array = NDArray[np.float64]
 
@@ -27,21 +28,19 @@ class SampleEstimate(NormalEstimate):
     df: float = np.inf
     own_intervals = True
 
+    @property
+    def _dfs(self) -> Array:
+        return np.full(len(self.mean), self.df)
+
     def interval(self, level: float) -> Array:
         """(s, 2) ends of central intervals."""
-        from scipy import stats
-
-        half = self.sd * stats.t.ppf((1.0 + level) / 2.0, self.df)
-        return np.stack([self.mean - half, self.mean + half], axis=1)
+        half = t_test(np.zeros_like(self.mean), self.sd, self._dfs, level)[1]
+        return self.mean[:, None] + half[:, None] * [-1.0, 1.0]
 
     def probability(self, greater: float | None = None, less: float | None = None) -> Array:
         """(s,) probability of lying above `greater` and below `less`."""
-        from scipy import stats
-
-        with np.errstate(divide="ignore", invalid="ignore"):
-            high = np.ones(len(self.mean)) if less is None else stats.t.cdf((less - self.mean) / self.sd, self.df)
-            low = np.zeros(len(self.mean)) if greater is None else stats.t.cdf((greater - self.mean) / self.sd, self.df)
-        return np.clip(high - low, 0.0, 1.0)
+        low, high = -np.inf if greater is None else greater, np.inf if less is None else less
+        return t_between(self.mean, self.sd, self._dfs, low, high)
 
     def draws(self, n: int | None = None, seed: int | None = None) -> Array:
         """(n, s) joint draws, of a multivariate t about the estimates; 1,000 where `n` is None."""

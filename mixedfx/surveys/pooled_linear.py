@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mixedfx.inference.full_estimate import FullEstimate
 from mixedfx.results.protocol import LinearEstimate
-from mixedfx.results.tables import t_below, t_test
+from mixedfx.results.tables import t_between, t_test
 from mixedfx.surveys.rubin import Moments, barnard_rubin, moments
 
 Array = NDArray[np.float64]
@@ -81,17 +81,8 @@ class PooledLinear:
 
     def probability(self, greater: float | None = None, less: float | None = None) -> Array:
         """(s,) probability of lying above `greater` and below `less`."""
-        out = np.ones(len(self.mean))
-        if greater is not None:
-            out -= self._below(greater)
-        if less is not None:
-            out -= 1.0 - self._below(less)
-        return np.clip(out, 0.0, 1.0)
-
-    def _below(self, value: float) -> Array:
-        sd, df = self.sd, self.df
-        inside = t_below(df, (value - self.mean) / np.where(sd > 0, sd, 1.0))
-        return np.where(sd > 0, inside, self.mean < value)
+        low, high = -np.inf if greater is None else greater, np.inf if less is None else less
+        return t_between(self.mean, self.sd, self.df, low, high)
 
     def draws(self, n: int | None = None, seed: int | None = None) -> Array:
         """(n, s) joint draws, 4,000 where `n` is None.

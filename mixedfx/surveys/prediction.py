@@ -14,7 +14,7 @@ from mixedfx.draws import Draws
 from mixedfx.errors import check_count, check_flag, check_level, check_option, check_seed
 from mixedfx.inference.incomplete_rows import Na, over_incomplete
 from mixedfx.results.protocol import NewLevels
-from mixedfx.results.tables import draw_keys
+from mixedfx.results.tables import draw_keys, t_test
 from mixedfx.results.undetermined import determined, warn_rows
 from mixedfx.surveys.state import WeightedState
 
@@ -38,9 +38,7 @@ def predict(
         if not se:
             return pd.Series(found.mean, index=index, name="predicted")
         sd = np.sqrt(found.variances)
-        from scipy import stats
-
-        half = sd * stats.t.ppf((1.0 + level) / 2.0, fit.df)
+        half = t_test(np.zeros_like(sd), sd, np.full(len(sd), fit.df), level)[1]
         table = {"estimate": found.mean, "se": sd, "lower": found.mean - half, "upper": found.mean + half}
         return pd.DataFrame(table, index=index)
 
