@@ -77,7 +77,7 @@ def pool(
         raise OptionError("df= of tests is one number", hint="Pool coefficients with other df by themselves.")
     references = tuple(Constant(cov, float(values[0])) for _, _, cov in pairs)
     sets = tuple(str(k + 1) for k in range(len(every)))
-    return PooledEstimates(names, np.array([beta for _, beta, _ in pairs]), references, sets)
+    return PooledEstimates(names, np.array([beta for _, beta, _ in pairs]), sets, references)
 
 
 def _read(one: Any, covariance: Any) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
@@ -120,5 +120,4 @@ def pooled_fits(fits: Sequence[Any], sets: tuple[str, ...], text: str, what: str
     """A `PooledFit` of fits of this package that are alike."""
     names = tuple(map(str, fits[0].fixef.index))
     estimates = np.array([fit.fixef.to_numpy(dtype=np.float64) for fit in fits])
-    references = tuple(fit.reference(fit.usual_ddf) for fit in fits)
-    return PooledFit(names, estimates, references, sets, tuple(fits), text, what)
+    return PooledFit(names, estimates, sets, fits=tuple(fits), written=text, what=what)

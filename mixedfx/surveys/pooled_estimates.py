@@ -31,16 +31,17 @@ class PooledEstimates(Shown):
         The p coefficients.
     estimates
         (m, p).
-    references
-        For each data set the covariance of its estimates and their degrees of freedom.
     sets
         What the data sets are called.
+    references
+        For each data set the covariance of its estimates and their degrees of freedom; of fits, they are asked for when
+        they are needed.
     """
 
     names: tuple[str, ...]
     estimates: Array
-    references: tuple[Reference, ...]
     sets: tuple[str, ...]
+    references: tuple[Reference, ...] = ()
 
     @cached_property
     def _pooled(self) -> PooledReference:

@@ -65,6 +65,10 @@ class PooledFit(PooledEstimates):
     what: str = "imputations"
 
     @cached_property
+    def _pooled(self) -> PooledReference:
+        return self.reference()
+
+    @cached_property
     def design(self) -> Design:
         """The design of the first fit; numbers that differ between data sets are at their mean."""
         return named_by(common_design([fit.design for fit in self.fits]), self.written)
