@@ -60,7 +60,7 @@ from mixedfx.progress import Asked
 from mixedfx.results import tables
 from mixedfx.results.singularity import SingularityReport, singularity
 from mixedfx.results.tried import tried as tried_smaller
-from mixedfx.surveys.asked import may_be_plausible
+from mixedfx.surveys.asked import check_plausible
 
 if TYPE_CHECKING:
     from mixedfx.formula.mixed_formula import MixedFormula
@@ -622,10 +622,7 @@ def fit_call(call: Call) -> GlmerFit:
 
     call.check()
     design = build_design(**call.of_design)
-    if may_be_plausible(call.data):
-        from mixedfx.surveys.plausible import warn_plausible
-
-        warn_plausible(design, call.data)
+    check_plausible(design, call.data)
     return fit_design(design, call)
 
 

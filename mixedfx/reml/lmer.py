@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import pandas as pd
-
-from mixedfx.errors import OptionError, check_option
+from mixedfx.errors import OptionError
 from mixedfx.families.family import Family
 from mixedfx.formula.mixed_formula import MixedFormula
 from mixedfx.options import Control
 from mixedfx.progress import Asked
 from mixedfx.reml.call import Call
 from mixedfx.reml.fit import LmerFit, fit_design
-from mixedfx.surveys.asked import is_several, may_be_plausible
+from mixedfx.reml.sourced import design_of
+from mixedfx.surveys.asked import check_plausible, is_several
 
 if TYPE_CHECKING:
     from mixedfx.surveys.fit import WeightedFit
@@ -287,19 +286,8 @@ def lmer(
         )
     call = Call(formula, data, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion, stream)
     call.check()
-    if isinstance(data, pd.DataFrame) and not stream:
-        from mixedfx.design.build import build_design
-
-        check_option("stream", stream, (None, False))
-        design = build_design(**call.of_design)
-    else:
-        from mixedfx.reml.sourced import design_of
-
-        design = design_of(call)
-    if may_be_plausible(data):
-        from mixedfx.surveys.plausible import warn_plausible
-
-        warn_plausible(design, data)
+    design = design_of(call)
+    check_plausible(design, data)
     return fit_design(design, call)
 
 

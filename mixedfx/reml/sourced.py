@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from mixedfx.design.build import build_design
 from mixedfx.design.design import Design
-from mixedfx.design.streamed import needed_columns, read_streamed
-from mixedfx.design.streams import Stream, held_frame, open_stream, slices
 from mixedfx.errors import check_option
-from mixedfx.pls.streamed import whole_design
 from mixedfx.reml.call import Call
+
+if TYPE_CHECKING:
+    from mixedfx.design.streams import Stream
 
 HELD = 500_000  # rows of a source up to which they are held, unless asked otherwise: then every question has an answer
 
@@ -24,6 +26,12 @@ def design_of(call: Call) -> Design:
         For a `stream` that is neither True, False nor None.
     """
     check_option("stream", call.stream, (None, True, False))
+    if isinstance(call.data, pd.DataFrame) and not call.stream:
+        return build_design(**call.of_design)
+    from mixedfx.design.streamed import read_streamed
+    from mixedfx.design.streams import open_stream, slices
+    from mixedfx.pls.streamed import whole_design
+
     stream = open_stream(call.data)
     if stream is None:
         if not call.stream:
@@ -44,6 +52,9 @@ def design_of(call: Call) -> Design:
 
 def _of_frame(call: Call, stream: Stream, most: int | None) -> Any:
     """The arguments of the same design in memory; None where the source has more than `most` rows."""
+    from mixedfx.design.streamed import needed_columns
+    from mixedfx.design.streams import held_frame
+
     formula, columns = needed_columns(call.formula, stream, call.env, (call.weights, call.offset), call.dispersion)
     frame = held_frame(stream, columns, most)
     return None if frame is None else call.of_design | {"formula": formula, "data": frame}

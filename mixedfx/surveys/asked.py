@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixedfx.design.design import Design
 
 TWO = re.compile(r"(?i:pv)0?2|[ABPN]S[MSRNG][A-Z]{3}02")
 
@@ -15,7 +18,15 @@ def is_several(formula: Any, responses: Any, imputations: Any) -> bool:
     )
 
 
-def may_be_plausible(data: Any) -> bool:
+def check_plausible(design: Design, data: Any) -> None:
+    """Warn where the response is one of several plausible values, or their mean (`PlausibleValueWarning`)."""
+    if _may_be_plausible(data):
+        from mixedfx.surveys.plausible import warn_plausible
+
+        warn_plausible(design, data)
+
+
+def _may_be_plausible(data: Any) -> bool:
     """Whether the data have columns that are called as plausible values are: a second one of some kind."""
     columns = getattr(data, "columns", ()) if type(data).__name__ == "DataFrame" else ()
     return any(isinstance(name, str) and "2" in name and TWO.search(name) is not None for name in columns)
