@@ -232,17 +232,16 @@ def bayes(
     """
     if is_several(formula, responses, imputations):
         from mixedfx.bayes.posterior.stacked import stacked
-        from mixedfx.surveys.several import data_sets, fit_several
+        from mixedfx.surveys.several import fit_several
 
-        each = -(-draws // len(data_sets(formula, data, responses, imputations)))
         seed = _seed(seed)
 
-        def one(text: str, frame: Any) -> PosteriorFit:
+        def one(text: str, frame: Any, m: int) -> PosteriorFit:
             return bayes(
-                text, frame, family, priors, engine, each, chains, warmup, seed, weights, offset, na, contrasts, env,
-                V=V, adapt_delta=adapt_delta, max_treedepth=max_treedepth, threads=threads, algorithm=algorithm,
-                inits=inits, centred=centred, progress=progress, cores=cores, proposals=proposals, control=control,
-                zi=zi,
+                text, frame, family, priors, engine, -(-draws // m), chains, warmup, seed, weights, offset, na,
+                contrasts, env, V=V, adapt_delta=adapt_delta, max_treedepth=max_treedepth, threads=threads,
+                algorithm=algorithm, inits=inits, centred=centred, progress=progress, cores=cores, proposals=proposals,
+                control=control, zi=zi,
             )  # fmt: skip
 
         return fit_several(formula, data, responses, imputations, one, stacked)

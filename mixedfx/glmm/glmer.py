@@ -188,7 +188,7 @@ def glmer(
 
         arguments = (family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors, zi)
         again: Any = glmer
-        return fit_several(formula, data, responses, imputations, lambda f, d: again(f, d, *arguments))
+        return fit_several(formula, data, responses, imputations, lambda f, d, _: again(f, d, *arguments))
     call = Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors)
     if family in HURDLES:
         return fit_hurdle(call, zi)

@@ -261,7 +261,7 @@ def lmer(
     if is_several(formula, responses, imputations):
         from mixedfx.surveys.several import fit_several
 
-        def one(text: str, frame: Any) -> Any:
+        def one(text: str, frame: Any, _: int) -> Any:
             again: Any = lmer
             return again(
                 text, frame, REML, weights, offset, na, contrasts, env, V, sigma, control, dispersion, family,

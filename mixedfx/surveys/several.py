@@ -55,7 +55,7 @@ def fit_several(
     data: Any,
     responses: Sequence[str] | None,
     imputations: Any,
-    fit: Callable[[str, Any], Any],
+    fit: Callable[[str, Any, int], Any],
     combine: Combine = pooled_fits,
 ) -> Any:
     """Fit each data set and pool.
@@ -65,7 +65,7 @@ def fit_several(
     formula, data, responses, imputations
         As `mixedfx.lmer` takes them.
     fit
-        Formula and data -> a fit.
+        Formula, data and number of data sets -> a fit.
     combine
         Fits, names of the data sets, formula, what they are -> one fit.
 
@@ -82,7 +82,7 @@ def fit_several(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             warnings.simplefilter("ignore", PlausibleValueWarning)  # the others are fitted too
-            fits.append(fit(one.formula, one.data))
+            fits.append(fit(one.formula, one.data, len(sets)))
         heard.update({(w.category, str(w.message)) for w in caught if issubclass(w.category, MixedfxWarning)})
     for (kind, text), count in heard.items():
         where = "all" if count == len(sets) else f"{count} of {len(sets)}"
@@ -219,7 +219,7 @@ def _imputed(text: str, data: Any, imputations: Any) -> list[DataSet]:
     frames = list(imputations)
     if len(frames) < 2:
         raise DataError("imputations= needs at least two data sets", hint="One completed data set is given as data.")
-    sizes = [len(to_pandas(frame)) for frame in frames]
+    sizes = [len(to_pandas(frame, column_names(frame)[:1])) for frame in frames]
     if len(set(sizes)) > 1:
         raise DataError(
             f"the imputations have different numbers of rows: {', '.join(map(str, sizes))}",
