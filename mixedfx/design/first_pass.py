@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from mixedfx.design.frame import column, missing, plain
 from mixedfx.design.labels import is_number
+from mixedfx.design.select import refuse_infinite, refuse_missing, refuse_negative
 from mixedfx.design.streams import Stream
-from mixedfx.errors import DataError, some_rows
+from mixedfx.errors import DataError
 
 Array = NDArray[np.float64]
 
@@ -73,9 +74,8 @@ def used_rows(
         n = len(frame)
         given = {str(name): values for name, values in frame.items()}
         masks = missing(given)
-        if masks and na == "raise":
-            where = "; ".join(f"'{c}' in {some_rows(begin + np.flatnonzero(mask))}" for c, mask in masks.items())
-            raise DataError(f"missing values: {where} (counted from 0)", hint="Fill them in, or use na='drop'.")
+        if na == "raise":
+            refuse_missing(masks, begin)
         keep = np.ones(n, dtype=bool)
         for mask in masks.values():
             keep &= ~mask
@@ -103,14 +103,8 @@ def _weights(values: pd.Series, keep: NDArray[np.bool_], begin: int) -> Array:
         raise DataError(
             f"weights are not numeric: the column '{values.name}' holds {values.dropna().iloc[:3].tolist()!r}"
         ) from None
-    if np.isinf(w).any():
-        raise DataError(f"weights is infinite in {some_rows(begin + np.flatnonzero(np.isinf(w)))} (counted from 0)")
-    if (w[keep] < 0).any():
-        bad = begin + np.flatnonzero(keep & (w < 0))
-        raise DataError(
-            f"weights are negative in {some_rows(bad)} (counted from 0)",
-            hint="Weights are precisions: the variance of a row is sigma^2 / weight. Use zero to leave a row out.",
-        )
+    refuse_infinite("weights", w, begin)
+    refuse_negative(np.where(keep, w, 0.0), begin)
     return w
 
 

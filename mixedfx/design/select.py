@@ -57,17 +57,12 @@ def choose_rows(
         if np.isnan(values).any():
             masks[f"{name}="] = np.isnan(values)
     for name, values in {**arrays, **({} if weights is None else {"weights": weights})}.items():
-        if np.isinf(values).any():
-            raise DataError(f"{name} is infinite in {some_rows(np.flatnonzero(np.isinf(values)))} (counted from 0)")
-    if weights is not None and (weights < 0).any():
-        raise DataError(
-            f"weights are negative in {some_rows(np.flatnonzero(weights < 0))} (counted from 0)",
-            hint="Weights are precisions: the variance of a row is sigma^2 / weight. Use zero to leave a row out.",
-        )
+        refuse_infinite(name, values)
+    if weights is not None:
+        refuse_negative(weights)
     counts = {name: int(mask.sum()) for name, mask in masks.items()}
-    if masks and na == "raise":
-        where = "; ".join(f"'{name}' in {some_rows(np.flatnonzero(mask))}" for name, mask in masks.items())
-        raise DataError(f"missing values: {where} (counted from 0)", hint="Fill them in, or use na='drop'.")
+    if na == "raise":
+        refuse_missing(masks)
     keep = np.ones(total, dtype=bool)
     for mask in masks.values():
         keep &= ~mask
@@ -95,3 +90,26 @@ def choose_rows(
     report = RowReport(total, used, counts, dropped_missing, dropped_zero)
     kept = plain(frame, columns) if len(used) == total else plain(frame.take(used))
     return report, None if weights is None else weights[used], kept
+
+
+def refuse_missing(masks: Mapping[str, NDArray[np.bool_]], first: int = 0) -> None:
+    """Refuse missing values (`DataError`): column -> rows that lack it, counted from row `first` of the data."""
+    if masks:
+        where = "; ".join(f"'{name}' in {some_rows(first + np.flatnonzero(mask))}" for name, mask in masks.items())
+        raise DataError(f"missing values: {where} (counted from 0)", hint="Fill them in, or use na='drop'.")
+
+
+def refuse_infinite(name: str, values: Array, first: int = 0) -> None:
+    """Refuse infinite values (`DataError`) of rows that are counted from row `first` of the data."""
+    if np.isinf(values).any():
+        rows = some_rows(first + np.flatnonzero(np.isinf(values)))
+        raise DataError(f"{name} is infinite in {rows} (counted from 0)")
+
+
+def refuse_negative(weights: Array, first: int = 0) -> None:
+    """Refuse negative weights (`DataError`) of rows that are counted from row `first` of the data."""
+    if (weights < 0).any():
+        raise DataError(
+            f"weights are negative in {some_rows(first + np.flatnonzero(weights < 0))} (counted from 0)",
+            hint="Weights are precisions: the variance of a row is sigma^2 / weight. Use zero to leave a row out.",
+        )
