@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.alignment import per_row
 from mixedfx.design.checks import check_design
+from mixedfx.design.columns import Frame
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.dispersion import read_dispersion
 from mixedfx.design.estimable import null_space
@@ -211,13 +212,14 @@ def build_design(
         arrays["V"] = source.variances
     all_weights = arrays.get("weights")
     if isinstance(weights, str):
-        all_weights = per_row(source.frame.loc[:, weights], source.frame.index, total, "weights")
+        column_of_weights = source.frame[weights]
+        all_weights = per_row(column_of_weights, column_of_weights.index, total, "weights")
     rows, kept_weights, frame = choose_rows(source.frame, all_weights, arrays, na)
     rows = replace(rows, labels=source.labels)
     offset_column = offset if isinstance(offset, str) else None
     if "offset" in arrays:
         offset_column = _free_name("(offset)", source.names)
-        frame = frame.assign(**{offset_column: arrays["offset"][rows.used]})
+        frame = frame.assign({offset_column: pd.Series(arrays["offset"][rows.used], frame.index, name=offset_column)})
 
     scope = Scope.of(env, contrasts)
     outside = [] if offset_column is None else [f"`{offset_column}`"]
@@ -247,7 +249,7 @@ def build_design(
         if covariance.nnz == len(frame):  # nothing beside the diagonal
             covariance, known_sd = None, np.sqrt(covariance.diagonal())
     spec = DesignSpec.of(
-        frame,
+        frame.series,
         formula=parsed,
         fixed=fixed,
         kept=kept,
@@ -260,7 +262,7 @@ def build_design(
         contrasts=dict(contrasts or {}),
         null=null,
     )
-    beside = [c for c in map(str, frame) if c not in source.used and c != offset_column]
+    beside = [c for c in frame.columns if c not in source.used and c != offset_column]
     built = Design(
         formula=parsed,
         y=response.y,
@@ -269,7 +271,7 @@ def build_design(
         random=random,
         weights=kept_weights,
         offset=total_offset,
-        frame=frame.drop(columns=beside) if beside else frame,
+        columns=frame.without(beside),
         spec=spec,
         rows=rows,
         aliased=aliased,
@@ -304,7 +306,7 @@ def _refuse_no_intercept(formula: MixedFormula) -> None:
 
 
 def _random_terms(
-    formula: MixedFormula, frame: pd.DataFrame, part: Callable[[str], tuple[Array, Part]], env: Mapping[str, Any]
+    formula: MixedFormula, frame: Frame, part: Callable[[str], tuple[Array, Part]], env: Mapping[str, Any]
 ) -> tuple[tuple[RandomTerm, ...], tuple[RandomSpec, ...]]:
     """Build the random terms in the order of the formula; each left side and grouping factor is worked out once."""
     groups: dict[tuple[str, ...], tuple[Codes, Grouping]] = {}

@@ -69,7 +69,8 @@ def warn_structures(design: Design) -> None:
     """Warn of structures that say nothing of their columns, or hold variances of several units equal."""
     for t, term in enumerate(design.random):
         shown = _shown(design, t)
-        numbers = [c for c, z in zip(term.columns, term.z.T, strict=True) if not np.isin(z, (0.0, 1.0)).all()]
+        indicators = ((term.z == 0.0) | (term.z == 1.0)).all(axis=0).tolist()
+        numbers = [c for c, one in zip(term.columns, indicators, strict=True) if not one]
         of_two = structure_for(2, term.structure)
         if of_two.n_correlations and not of_two.free and term.n_columns == 1 and numbers:
             warnings.warn(

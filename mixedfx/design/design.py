@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.covariance.structures import Structure, structure_for
+from mixedfx.design.columns import Columns
 from mixedfx.design.precision import Correlated, Independent, RowPrecision
 from mixedfx.design.unheld import BatchedRows
 from mixedfx.formula.mixed_formula import MixedFormula
@@ -148,9 +149,9 @@ class Design:
         (n,) positive precision weights (var = sigma^2 / w), or None.
     offset
         (n,) offset, zeros where there is none.
-    frame
-        The columns of the data that the formula and ``offset=`` use, rows as in `y` (pandas; the index is the data's
-        own row position).
+    columns
+        The columns of the data that the formula and ``offset=`` use, rows as in `y`; their index is the data's own row
+        position. `frame` has them as a pandas frame, which is made when it is asked for.
     spec
         What replays the same design on new data.
     rows
@@ -187,7 +188,7 @@ class Design:
     random: tuple[RandomTerm, ...]
     weights: NDArray[np.float64] | None
     offset: NDArray[np.float64]
-    frame: pd.DataFrame
+    columns: Columns
     spec: DesignSpec
     rows: RowReport
     aliased: tuple[str, ...] = ()
@@ -201,6 +202,11 @@ class Design:
     zero: Design | None = None
     streamed: BatchedRows | None = None
     stands_for: NDArray[np.int64] | None = None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The columns of the data that are used, rows as in `y`."""
+        return self.columns.frame
 
     def of_predictors(self, count: int) -> tuple[Design, ...]:
         """The design of each of `count` linear predictors: one for all, or that of counts and that of zeros."""

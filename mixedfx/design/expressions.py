@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.frame import column, examples, kind, nearest
+from mixedfx.design.columns import Frame, column
+from mixedfx.design.frame import examples, kind, nearest
 from mixedfx.errors import DataError, MixedfxError, some_rows
 from mixedfx.formula.mixed_formula import MixedFormula
 
@@ -113,7 +114,7 @@ class _Names(ast.NodeTransformer):
 class _Columns(Mapping[str, Any]):
     """The columns an expression sees, under their names and aliases; whole numbers as float64 unless `raw`."""
 
-    def __init__(self, frame: pd.DataFrame, aliases: Mapping[str, str], hidden: set[str], raw: bool) -> None:
+    def __init__(self, frame: Frame, aliases: Mapping[str, str], hidden: set[str], raw: bool) -> None:
         self.frame, self.aliases, self.hidden, self.raw = frame, aliases, hidden, raw
 
     def __contains__(self, name: object) -> bool:
@@ -137,7 +138,7 @@ def _is_factor_call(tree: ast.expr) -> bool:
     return isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in ("C", "factor")
 
 
-def evaluate(expression: str, frame: pd.DataFrame, scope: Scope, state: dict[str, Any], model_spec: Any = None) -> Any:
+def evaluate(expression: str, frame: Frame, scope: Scope, state: dict[str, Any], model_spec: Any = None) -> Any:
     """Value of a checked expression on the columns of `frame`.
 
     Parameters
@@ -209,7 +210,7 @@ def finite(name: str, values: NDArray[np.float64], rows: NDArray[np.intp]) -> No
     )
 
 
-def value_of(expression: str, frame: pd.DataFrame, scope: Scope, state: dict[str, Any], what: str) -> pd.Series:
+def value_of(expression: str, frame: Frame, scope: Scope, state: dict[str, Any], what: str) -> pd.Series:
     """(n,) value of an expression, of any kind; `what` says in messages what the expression is for.
 
     Raises
@@ -233,7 +234,7 @@ def value_of(expression: str, frame: pd.DataFrame, scope: Scope, state: dict[str
 
 
 def number(
-    expression: str, frame: pd.DataFrame, scope: Scope, state: dict[str, Any], rows: NDArray[np.intp], what: str
+    expression: str, frame: Frame, scope: Scope, state: dict[str, Any], rows: NDArray[np.intp], what: str
 ) -> NDArray[np.float64]:
     """(n,) float64 value of an expression that must be a column of finite numbers; booleans count as 0 and 1.
 
@@ -248,7 +249,7 @@ def number(
 
 
 def finite_number(
-    expression: str, series: pd.Series, frame: pd.DataFrame, rows: NDArray[np.intp], what: str
+    expression: str, series: pd.Series, frame: Frame, rows: NDArray[np.intp], what: str
 ) -> NDArray[np.float64]:
     """(n,) float64 of the value of an expression; arguments and errors as those of `number`."""
     name, found = column_of(expression), kind(series)

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.columns import Columns, column
 from mixedfx.design.labels import level_label, variable_labels
 from mixedfx.errors import DataError, MissingPackageError
 from mixedfx.optional import package
@@ -76,7 +77,7 @@ def _arrow_table(data: Any) -> Any:
 def column_names(data: Any) -> list[Any]:
     """Names of the columns of any frame, in its order."""
     frame = opened(data)
-    return list(frame.columns) if isinstance(frame, pd.DataFrame) else list(frame.collect_schema().names())
+    return frame.columns.tolist() if isinstance(frame, pd.DataFrame) else list(frame.collect_schema().names())
 
 
 def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[str] = ()) -> pd.DataFrame:
@@ -118,7 +119,11 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[
     1  White
     """
     frame = opened(data)
-    names = column_names(frame)
+    return fetch(frame, column_names(frame), columns, also).frame
+
+
+def fetch(frame: Any, names: Sequence[Any], columns: Sequence[str] | None, also: Collection[str] = ()) -> Columns:
+    """The same as single columns, of an opened frame whose column names are known; see `to_pandas`."""
     wanted = list(names) if columns is None else list(dict.fromkeys([*columns, *(c for c in also if c in names)]))
     if len(set(names)) != len(names):
         for name in wanted:
@@ -130,10 +135,14 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[
         if name not in known:
             raise DataError(f"the data have no column '{name}'", hint=nearest(name, names))
     if isinstance(frame, pd.DataFrame):
-        fetched = pd.DataFrame({name: _own(column(frame, name)) for name in wanted}, index=frame.index, copy=_COPY)
+        series = {name: _own(column(frame, name)) for name in wanted}
+        attrs, index = variable_labels(frame, wanted), frame.index
+        if not _COPY and isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1:
+            return Columns(series, len(frame), attrs)
+        fetched = pd.DataFrame(series, index=index, copy=_COPY)
         fetched.index = pd.RangeIndex(len(frame))
-        fetched.attrs = variable_labels(frame, wanted)
-        return fetched
+        fetched.attrs = attrs
+        return Columns.of(fetched)
     import narwhals as nw
 
     selected = frame.select(wanted or names[:1])  # a selection of no columns would have no rows either
@@ -141,7 +150,7 @@ def to_pandas(data: Any, columns: Sequence[str] | None = None, also: Collection[
     try:
         if isinstance(selected, nw.LazyFrame):
             selected = selected.collect()
-        return collected(selected, wanted, schema)
+        return Columns.of(collected(selected, wanted, schema))
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"{frame.implementation} frames are read through the package {error.name}, which is not installed",
@@ -265,11 +274,6 @@ def _with_plain_categories(values: pd.Series) -> pd.Series:
     return values.cat.rename_categories(labels)
 
 
-def column(frame: pd.DataFrame, name: str) -> pd.Series:
-    """Take one column; its name is known to be there once."""
-    return cast(pd.Series, frame[name])
-
-
 def missing(frame: pd.DataFrame | Mapping[str, pd.Series]) -> dict[str, NDArray[np.bool_]]:
     """Columns with missing values, each with its (n,) mask."""
     masks: dict[str, NDArray[np.bool_]] = {}
@@ -283,22 +287,31 @@ def missing(frame: pd.DataFrame | Mapping[str, pd.Series]) -> dict[str, NDArray[
     return masks
 
 
-def plain(frame: pd.DataFrame, columns: Mapping[str, pd.Series] | None = None) -> pd.DataFrame:
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Bring columns without missing values to plain dtypes; unused categories go.
-
-    `columns` are those of the frame, where they have been taken out of it before.
 
     Raises
     ------
     DataError
         For a column that mixes types or holds complex numbers or other objects.
     """
+    changed = _changed(frame)
+    return frame.assign(**changed) if changed else frame
+
+
+def plain_columns(columns: Columns) -> Columns:
+    """The same of single columns."""
+    return columns.assign(_changed(columns.series))
+
+
+def _changed(columns: pd.DataFrame | Mapping[str, pd.Series]) -> dict[str, pd.Series]:
+    """The columns that are not plain, made so."""
     changed: dict[str, pd.Series] = {}
-    for name, old in (frame if columns is None else columns).items():
+    for name, old in columns.items():
         new = _plain(str(name), old)
         if new is not old:
             changed[str(name)] = new
-    return frame.assign(**changed) if changed else frame
+    return changed
 
 
 def _plain(name: str, values: pd.Series) -> pd.Series:

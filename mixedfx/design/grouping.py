@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.frame import column
+from mixedfx.design.columns import Frame, column
 from mixedfx.design.labels import level_label
 from mixedfx.errors import DataError
 
@@ -121,7 +121,7 @@ class NewCodes:
     combinations: tuple[str, ...]
 
 
-def group(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, Grouping]:
+def group(frame: Frame, columns: Sequence[str]) -> tuple[Codes, Grouping]:
     """Codes (n,) of a grouping factor and what repeats them on new data.
 
     Examples
@@ -151,7 +151,7 @@ def group(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, Grouping]
     return codes, Grouping(tuple(columns), tuple(column_levels), tuple(keys), tuple(labels))
 
 
-def regroup(frame: pd.DataFrame, grouping: Grouping) -> NewCodes:
+def regroup(frame: Frame, grouping: Grouping) -> NewCodes:
     """Code the same grouping factor on new rows; levels are matched by their labels."""
     codes: Codes | None = None
     new: Codes | None = None  # codes of the combinations as they occur in the new data

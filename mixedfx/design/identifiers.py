@@ -41,10 +41,10 @@ def identifier_slopes(design: Design) -> tuple[str, ...]:
     ()
     """
     named = {name for name, kind in design.spec.kinds.items() if kind == "number" and IDENTIFIER.match(name)}
+    named -= {c for random in design.spec.random for c in random.grouping.columns}
     if not named:  # nearly always: what the terms read is worked out for nobody
         return ()
     terms = design.terms
-    named -= {c for random in terms.random for c in random.grouping}
     sides = (terms.fixed, *(random.left for random in terms.random))
     variables = (v for side in sides for term in side for v in term.product)
     found = dict.fromkeys(v.text for v in variables if v.plain and not v.categorical and v.text in named)

@@ -13,11 +13,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.columns import Frame, as_frame, column
 from mixedfx.design.expressions import Scope, finite
-from mixedfx.design.frame import column, kind, nearest
+from mixedfx.design.frame import kind, nearest
 from mixedfx.design.labels import level_label
 from mixedfx.design.treatment import TreatmentPart, treatment_part
 from mixedfx.errors import DataError
@@ -52,7 +52,7 @@ class NumericPart:
         """No factors."""
         return {}
 
-    def matrix(self, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    def matrix(self, frame: Frame, scope: Scope, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """(n, k) columns for the rows of `frame`; `rows` are their positions in the data as given."""
         result = np.ones((len(frame), len(self.columns)))
         for j, product in enumerate(self.products):
@@ -85,11 +85,11 @@ class FormulaicPart:
     columns: tuple[str, ...]
     model_spec: Any
 
-    def matrix(self, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    def matrix(self, frame: Frame, scope: Scope, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """(n, k) columns for the rows of `frame`; `rows` are their positions in the data as given."""
         from mixedfx.design.materialize import DesignMaterializer
 
-        return DesignMaterializer(frame, scope).build(self.model_spec, rows)[0]
+        return DesignMaterializer(as_frame(frame), scope).build(self.model_spec, rows)[0]
 
     @property
     def levels(self) -> Mapping[str, tuple[Any, ...]]:
@@ -134,7 +134,7 @@ def _products(text: str) -> tuple[tuple[str, ...], ...] | None:
     return tuple(products)
 
 
-def _factors(products: tuple[tuple[str, ...], ...], frame: pd.DataFrame, scope: Scope) -> frozenset[str] | None:
+def _factors(products: tuple[tuple[str, ...], ...], frame: Frame, scope: Scope) -> frozenset[str] | None:
     """The names that are factors, each alone in its term; None where there is more to the columns than that."""
     factors = []
     for product in products:
@@ -149,9 +149,7 @@ def _factors(products: tuple[tuple[str, ...], ...], frame: pd.DataFrame, scope: 
     return frozenset(factors)
 
 
-def build_part(
-    text: str, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], Part]:
+def build_part(text: str, frame: Frame, scope: Scope, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], Part]:
     """Columns of one right-hand side and what repeats them on new data.
 
     Parameters
@@ -186,7 +184,7 @@ def build_part(
     else:
         from mixedfx.design.materialize import DesignMaterializer
 
-        matrix, spec = DesignMaterializer(frame, scope).build(_formula(text), rows)
+        matrix, spec = DesignMaterializer(as_frame(frame), scope).build(_formula(text), rows)
         part = FormulaicPart(text, tuple(str(c) for c in spec.column_names), spec)
     if len(set(part.columns)) != len(part.columns):
         twice = next(c for c in part.columns if part.columns.count(c) > 1)
@@ -195,7 +193,7 @@ def build_part(
 
 
 def build_parts(
-    texts: Iterable[str], frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]
+    texts: Iterable[str], frame: Frame, scope: Scope, rows: NDArray[np.intp]
 ) -> dict[str, tuple[NDArray[np.float64], Part]]:
     """Columns of every right-hand side of a model, each worked out once; arguments as in `build_part`.
 

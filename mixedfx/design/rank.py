@@ -53,12 +53,12 @@ def independent_columns(X: NDArray[np.float64], tolerance: float = TOLERANCE) ->
 def _far_from_singular(X: NDArray[np.float64]) -> bool:
     with np.errstate(all="ignore"):  # where squares overflow or vanish, comparisons with NaN send X to the QR
         gram = X.T @ X
-        length = np.sqrt(np.diag(gram))
-        correlation = gram / np.outer(length, length)
+        length = np.sqrt(gram.diagonal())
+        correlation = gram / (length[:, None] * length)
     if not np.isfinite(correlation).all():
         return False
     try:
-        return bool(np.diag(np.linalg.cholesky(correlation)).min() > _TRUSTED)
+        return bool(np.linalg.cholesky(correlation).diagonal().min() > _TRUSTED)
     except np.linalg.LinAlgError:
         return False
 

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.columns import Frame
 from mixedfx.design.expressions import Scope, column_of, finite_number, number, value_of
 from mixedfx.design.frame import examples, kind
 from mixedfx.design.labels import level_label, quoted
@@ -62,10 +63,10 @@ class Response:
 def read_response(
     formula: MixedFormula,
     family: Family | None,
-    frame: pd.DataFrame,
+    frame: Frame,
     scope: Scope,
     rows: NDArray[np.intp],
-    given: pd.DataFrame | None = None,
+    given: Frame | None = None,
 ) -> Response:
     """Evaluate the left side.
 
@@ -194,7 +195,7 @@ def check_varies(response: Response, family: Family, name: str) -> None:
     )
 
 
-def _number(text: str, family: Family | None, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]) -> Array:
+def _number(text: str, family: Family | None, frame: Frame, scope: Scope, rows: NDArray[np.intp]) -> Array:
     """Evaluate a numeric response; for text, say which families have categories."""
     value = value_of(text, frame, scope, {}, "response")
     found = kind(value)
@@ -217,7 +218,7 @@ def _levels(values: pd.Series) -> list[object]:
 
 
 def _categories(
-    text: str, family: Family, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]
+    text: str, family: Family, frame: Frame, scope: Scope, rows: NDArray[np.intp]
 ) -> tuple[Array, tuple[str, ...] | None]:
     """Codes (n,) and labels of a response that is a category; zeros and ones of a bernoulli response have no labels."""
     value = value_of(text, frame, scope, {}, "response")
@@ -275,7 +276,7 @@ def _in_order(text: str, value: pd.Series, written: list[object], rows: NDArray[
     return pd.Series(order).cat.remove_unused_categories()
 
 
-def _warn_unused(text: str, labels: tuple[str, ...], family: Family, given: pd.DataFrame) -> None:
+def _warn_unused(text: str, labels: tuple[str, ...], family: Family, given: Frame) -> None:
     """Say which categories that the data or the formula list are left out of the model, since no row has them."""
     listed = _written_order(text)
     if listed is None:
@@ -320,7 +321,7 @@ def _check_two(text: str, labels: tuple[str, ...], value: pd.Series, rows: NDArr
         )
 
 
-def _check_order(text: str, found: str, labels: tuple[str, ...], value: pd.Series, frame: pd.DataFrame) -> None:
+def _check_order(text: str, found: str, labels: tuple[str, ...], value: pd.Series, frame: Frame) -> None:
     """Categories that are text, or a column without order, have none."""
     ordered = isinstance(value.dtype, pd.CategoricalDtype) and value.cat.ordered
     if found in ("number", "boolean") or ordered:
@@ -336,7 +337,7 @@ def _check_order(text: str, found: str, labels: tuple[str, ...], value: pd.Serie
 
 
 def _additions(
-    formula: MixedFormula, family: Family | None, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]
+    formula: MixedFormula, family: Family | None, frame: Frame, scope: Scope, rows: NDArray[np.intp]
 ) -> tuple[Array | None, Array | None]:
     """Numbers of trials and known standard deviations, as far as the formula gives them and the family has them."""
     trials = known = None

@@ -22,6 +22,7 @@ import pandas as pd
 from scipy import sparse
 
 from mixedfx.archive import Numbers, fits, numbers, plain, require
+from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design, RowReport
 from mixedfx.design.dispersion import Dispersion
 from mixedfx.errors import DataError, MixedfxError, MixedfxWarning, OptionError
@@ -338,7 +339,7 @@ def _built(
         raise ValueError(f"its weights are a column {weights!r:.60}")
     return replace(
         design,
-        frame=design.frame.set_axis(facts["index"], axis=0),
+        columns=Columns.of(design.frame.set_axis(facts["index"], axis=0)),
         rows=RowReport(**rows),
         spec=replace(design.spec, weights=weights),
     )

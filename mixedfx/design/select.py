@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.columns import Columns
 from mixedfx.design.design import RowReport
-from mixedfx.design.frame import missing, plain
+from mixedfx.design.frame import missing, plain_columns
 from mixedfx.errors import DataError, RowsDroppedWarning, outside, some_rows
 
 Array = NDArray[np.float64]
 
 
 def choose_rows(
-    frame: pd.DataFrame, weights: Array | None, arrays: Mapping[str, Array], na: Literal["drop", "raise"]
-) -> tuple[RowReport, Array | None, pd.DataFrame]:
+    frame: Columns, weights: Array | None, arrays: Mapping[str, Array], na: Literal["drop", "raise"]
+) -> tuple[RowReport, Array | None, Columns]:
     """Rows without missing values and with a positive weight.
 
     Parameters
@@ -51,8 +51,7 @@ def choose_rows(
         Where rows have a weight of zero.
     """
     total = len(frame)
-    columns = {str(name): values for name, values in frame.items()}
-    masks = missing(columns)
+    masks = missing(frame.series)
     for name, values in arrays.items():
         if np.isnan(values).any():
             masks[f"{name}="] = np.isnan(values)
@@ -88,7 +87,7 @@ def choose_rows(
             stacklevel=outside(),
         )
     report = RowReport(total, used, counts, dropped_missing, dropped_zero)
-    kept = plain(frame, columns) if len(used) == total else plain(frame.take(used))
+    kept = plain_columns(frame if len(used) == total else Columns.of(frame.frame.take(used)))
     return report, None if weights is None else weights[used], kept
 
 

@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.alignment import row_labels
+from mixedfx.design.columns import Columns
 from mixedfx.design.dispersion import dispersion_formula
 from mixedfx.design.expressions import columns_read
-from mixedfx.design.frame import column_names, opened, to_pandas
+from mixedfx.design.frame import column_names, fetch, opened
 from mixedfx.design.precision import variances_given
 from mixedfx.errors import FormulaError, ModelError
 from mixedfx.formula.mixed_formula import MixedFormula
@@ -33,7 +34,7 @@ class Source:
     spread
         Formula of the residual standard deviations; None where there is none.
     frame
-        (n, .) columns that are read, all rows.
+        The columns that are read, all rows.
     used
         Names of those that the formulas read.
     names
@@ -46,7 +47,7 @@ class Source:
 
     formula: MixedFormula
     spread: MixedFormula | None
-    frame: pd.DataFrame
+    frame: Columns
     used: tuple[str, ...]
     names: tuple[Any, ...]
     labels: pd.Index | None
@@ -82,7 +83,7 @@ def read_source(
     used = columns_read(parsed, env, names)
     if spread is not None:
         used = tuple(dict.fromkeys([*used, *columns_read(spread, env, names)]))
-    frame = to_pandas(data, [*used, *(name for name in beside if isinstance(name, str))])
+    frame = fetch(data, names, [*used, *(name for name in beside if isinstance(name, str))])
     variances = None if V is None else variances_given(V, labels, len(frame))
     return Source(parsed, spread, frame, used, tuple(names), labels, variances)
 

@@ -135,9 +135,9 @@ class DesignSpec:
     null: NullSpace | None = None
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, **parts: Any) -> DesignSpec:
-        """Of plain columns `frame`, whose kinds it remembers, and its other fields."""
-        types = {str(name): dtype for name, dtype in zip(frame.columns, frame.dtypes.tolist(), strict=True)}
+    def of(cls, columns: Mapping[str, pd.Series], **parts: Any) -> DesignSpec:
+        """Of plain columns, whose kinds it remembers, and its other fields."""
+        types: dict[str, Any] = {name: values.dtype for name, values in columns.items()}
         text = frozenset(name for name, dtype in types.items() if has_text_categories(dtype))
         kinds: dict[str, Kind] = {name: kind_of(dtype) for name, dtype in types.items()}
         levels = {

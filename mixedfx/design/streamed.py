@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.checks import warn_structures
+from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design, RandomTerm, RowReport
 from mixedfx.design.dispersion import dispersion_formula
 from mixedfx.design.estimable import NullSpace
@@ -189,7 +190,7 @@ class Streamed:
             random=random,
             weights=weights,
             offset=offset,
-            frame=frame,
+            columns=Columns.of(frame),
             spec=spec,
             rows=RowReport(self.learnt.total, places),
             known_sd=response.known_sd,
@@ -217,7 +218,7 @@ class Streamed:
             random=terms,
             weights=None if self.weights is None else _unheld("the weights", n),
             offset=_unheld("the offset", n),
-            frame=cast(pd.DataFrame, Unheld("the data", (n,))),
+            columns=cast(Columns, Unheld("the data", (n,))),
             spec=spec,
             rows=RowReport(
                 learnt.total, _unheld("the numbers of the rows used", n), learnt.missing, learnt.dropped_missing,
@@ -355,8 +356,8 @@ def _skeleton(
         specs.append(RandomSpec(random.label, left, grouping))
     fixed = parts[parsed.fixed]
     spec = DesignSpec.of(
-        sample, formula=parsed, fixed=fixed, kept=np.arange(len(fixed.columns), dtype=np.intp), random=tuple(specs),
-        offsets=offsets, given_offset=offset, offset_is_own=False, weights=weights, env=dict(env),
+        Columns.of(sample).series, formula=parsed, fixed=fixed, kept=np.arange(len(fixed.columns), dtype=np.intp),
+        random=tuple(specs), offsets=offsets, given_offset=offset, offset_is_own=False, weights=weights, env=dict(env),
         contrasts=dict(contrasts or {}), null=None,
     )  # fmt: skip
     found = Streamed(

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.columns import Frame, column
 from mixedfx.design.expressions import Scope, finite
-from mixedfx.design.frame import column
 from mixedfx.design.grouping import compress
 from mixedfx.design.labels import level_label, quoted
 from mixedfx.errors import UnseenLevelError
@@ -69,7 +69,7 @@ class TreatmentPart:
             at += width
         return tuple(out)
 
-    def matrix(self, frame: pd.DataFrame, scope: Scope, rows: NDArray[np.intp]) -> Array:
+    def matrix(self, frame: Frame, scope: Scope, rows: NDArray[np.intp]) -> Array:
         """(n, k) columns for the rows of `frame`; `rows` are their positions in the data as given.
 
         Raises
@@ -82,7 +82,7 @@ class TreatmentPart:
         codes = {name: known_codes(name, column(frame, name), known) for name, known in self.levels.items()}
         return self.filled(frame, codes, rows)
 
-    def filled(self, frame: pd.DataFrame, codes: Mapping[str, NDArray[np.intp]], rows: NDArray[np.intp]) -> Array:
+    def filled(self, frame: Frame, codes: Mapping[str, NDArray[np.intp]], rows: NDArray[np.intp]) -> Array:
         """The same with the codes (n,) of each factor worked out."""
         n = len(frame)
         out = np.zeros((n, len(self.columns)))
@@ -103,7 +103,7 @@ class TreatmentPart:
 
 
 def treatment_part(
-    text: str, products: tuple[tuple[str, ...], ...], factors: frozenset[str], frame: pd.DataFrame,
+    text: str, products: tuple[tuple[str, ...], ...], factors: frozenset[str], frame: Frame,
     rows: NDArray[np.intp],
 ) -> tuple[Array, TreatmentPart]:  # fmt: skip
     """Columns (n, k) of the terms `products`, those of `factors` standing alone, and what repeats them."""

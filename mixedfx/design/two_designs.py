@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.alignment import row_labels
+from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design
 from mixedfx.design.expressions import columns_read
 from mixedfx.design.frame import column_names, opened, to_pandas
@@ -119,7 +120,7 @@ def _on_common_rows(
         old, used=used, missing={**other.missing, **old.missing},
         dropped_missing=old.total - old.dropped_zero_weight - len(used),
     )  # fmt: skip
-    count, zero = (replace(one, rows=rows, frame=one.frame.set_axis(used, axis=0)) for one in both)
+    count, zero = (replace(one, rows=rows, columns=Columns.of(one.frame.set_axis(used, axis=0))) for one in both)
     return count, zero
 
 

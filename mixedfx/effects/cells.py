@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design
 from mixedfx.design.frame import column as fetch
 from mixedfx.design.unheld import Unheld
@@ -29,7 +30,7 @@ MOST = 2_000_000  # distinct cells
 def answering_rows(fit: Any, treatment: Any = None) -> Any:
     """The fit, its design with a sample for a frame where it holds no rows; see `with_sample`."""
     design = getattr(fit, "design", None)
-    if design is None or design.streamed is None or not isinstance(design.frame, Unheld):
+    if design is None or design.streamed is None or not isinstance(design.columns, Unheld):
         return fit
     name = next(iter(treatment)) if isinstance(treatment, Mapping) and len(treatment) == 1 else treatment
     return replace(fit, design=with_sample(design, name if isinstance(name, str) else None))
@@ -51,7 +52,7 @@ def with_sample(design: Design, treatment: str | None = None) -> Design:
             if len(more):
                 rows = frame.iloc[np.zeros(len(more), dtype=np.intp)].assign(**{treatment: more})
                 frame = pd.concat([frame, rows], ignore_index=True)
-    return replace(design, frame=frame)
+    return replace(design, columns=Columns.of(frame))
 
 
 def with_cells(
@@ -95,7 +96,7 @@ def with_cells(
     if key not in streamed.cache:
         streamed.cache[key] = _cells(streamed, known, matter, counts)
     frame, stands_for = streamed.cache[key]
-    return replace(design, frame=frame, stands_for=stands_for)
+    return replace(design, columns=Columns.of(frame), stands_for=stands_for)
 
 
 def _affine(design: Design, treated: Treatment) -> bool:

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design, RowReport
 from mixedfx.design.expressions import column_of
 from mixedfx.design.frame import column, column_names, has_text_categories, kind, nearest, opened, plain, to_pandas
@@ -96,7 +97,7 @@ class MeanFit:
             random=(),
             weights=None,
             offset=np.zeros(n),
-            frame=frame,
+            columns=Columns.of(frame),
             spec=DesignSpec(
                 formula=formula,
                 kinds={str(name): kind(column(frame, name)) for name in frame.columns},

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design, RowReport
 from mixedfx.design.frame import column, kind
 from mixedfx.design.functional import Functional
@@ -98,7 +99,7 @@ class ReportedFit:
             random=(),
             weights=None,
             offset=np.zeros(n),
-            frame=self.frame,
+            columns=Columns.of(self.frame),
             spec=DesignSpec(
                 formula=formula,
                 kinds={name: kind(column(self.frame, name)) for name in read},

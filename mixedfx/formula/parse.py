@@ -153,7 +153,7 @@ def expand_dot(formula: MixedFormula, columns: Sequence[str]) -> MixedFormula:
     >>> print(expand_dot(parse_formula("y ~ . + (1 | g)"), ["y", "x", "my z", "g"]))
     y ~ 1 + x + `my z` + (1 | g)
     """
-    tokens = scan(formula.fixed)
+    tokens = scan(formula.fixed) if "." in formula.fixed else []
     if not any(map(_is_dot, tokens)):
         return formula
     used = set(free_names(formula, None))

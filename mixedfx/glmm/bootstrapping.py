@@ -60,7 +60,7 @@ def bootstrap(
     else:
         chosen = choose(parameters(design, solution), statistic)
         light: Any = None  # workers need the numbers of the design, not its data frame
-        small = replace(design, frame=light, spec=light, formula=light)
+        small = replace(design, columns=light, spec=light, formula=light)
         plan = Plan(small, replace(solution, model=replace(solution.model, design=small)), chosen, use_u)
         work = plan.block
         own = {name: np.array([value]) for name, value in solution.auxiliary.items()}

@@ -68,5 +68,5 @@ def null_blocks(
 def _numbers(solution: GlmmSolution) -> GlmmSolution:
     """A solution without the data frame, which workers do not need."""
     light: Any = None
-    design = replace(solution.design, frame=light, spec=light, formula=light)
+    design = replace(solution.design, columns=light, spec=light, formula=light)
     return replace(solution, model=replace(solution.model, design=design))

@@ -266,7 +266,7 @@ def sized_design(
     own = rows_of(codes)
     drawn = np.arange(len(own)) if groups is None else _cycled(len(own), groups, rng)
     rows = [own[g] if per_group is None else own[g][_cycled(len(own[g]), per_group, rng)] for g in drawn]
-    return take_copies(replace(design, frame=cast(Any, None)), rows, codes)  # the frame is needed by no refit
+    return take_copies(replace(design, columns=cast(Any, None)), rows, codes)  # the frame is needed by no refit
 
 
 def _cycled(n: int, size: int, rng: np.random.Generator) -> Codes:

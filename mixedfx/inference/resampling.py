@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design, RandomTerm, RowReport
 from mixedfx.design.grouping import rows_of
 from mixedfx.design.precision import Correlated
@@ -124,7 +125,7 @@ def take_rows(design: Design, rows: Codes, keys: list[Codes]) -> Design:
         known_sd=None if design.known_sd is None else design.known_sd[rows],
         known_covariance=None if design.known_covariance is None else Correlated(design.known_covariance).take(rows).V,
         dispersion=None if design.dispersion is None else design.dispersion.take(rows),
-        frame=None if design.frame is None else design.frame.iloc[rows].reset_index(drop=True),
+        columns=None if design.columns is None else Columns.of(design.frame.iloc[rows].reset_index(drop=True)),
         rows=RowReport(len(rows), np.arange(len(rows))),
     )  # fmt: skip
 

@@ -29,7 +29,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from mixedfx.linalg import triangular
 from mixedfx.pls.factorization import Factorization, Pair
@@ -129,8 +128,8 @@ class Profiled(NamedTuple):
     @property
     def S_inverse(self) -> Vector:
         """(p, p) inverse of S."""
-        p = len(self.S)
-        return np.asarray(linalg.cho_solve((self.L, True), np.eye(p), check_finite=False)) if p else np.zeros((0, 0))
+        half = triangular.solve(self.L, np.eye(len(self.S)), lower=True)
+        return half.T @ half
 
 
 def profiled(problem: Problem, SW: Vector) -> Profiled:
@@ -152,7 +151,7 @@ def profiled(problem: Problem, SW: Vector) -> Profiled:
     sigma2 = residual / nu if problem.sigma is None else problem.sigma**2
     constant = nu * (LOG_2PI + np.log(sigma2)) + residual / sigma2 - problem.log_weights
     if problem.REML:
-        constant += 2.0 * float(np.log(np.diag(L)).sum()) + 2.0 * float(np.log(np.abs(np.diag(problem.R))).sum())
+        constant += 2.0 * float(np.log(np.abs(L.diagonal() * problem.R.diagonal())).sum())
     return Profiled(S, L, gamma, residual, sigma2, float(constant))
 
 
@@ -235,7 +234,7 @@ def _information(
                 assert problem.coupling is not None
                 v[1][problem.coupling.positions[f - 1][:, columns][:, :, None], mine] = Dh.transpose(0, 2, 1)
             flat = own.reshape(m, k * k)
-            curvature[np.ix_(mine, mine)] = 2.0 * ((Q[f][columns, columns] @ own).reshape(m, k * k) @ flat.T)
+            curvature[mine[:, None], mine] = 2.0 * ((Q[f][columns, columns] @ own).reshape(m, k * k) @ flat.T)
     Zv = factorization.gram(v)
     scaled = factorization.scale_transposed(Zv)
     half = factorization.half_solve(scaled)

@@ -85,7 +85,7 @@ def bootstrap(
     else:
         parameters = choose(parameters_of(design), statistic)
         light: Any = None  # workers need the numbers of the design, not its data frame
-        small = replace(design, frame=light, spec=light, formula=light)
+        small = replace(design, columns=light, spec=light, formula=light)
         plan = Plan(small, solution, parameters, kind, use_u, codes)
         work = plan.block
         estimate = plan.values(np.array([solution.beta]), solution.theta[None], np.array([solution.sigma]))[0]

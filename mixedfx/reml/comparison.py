@@ -60,4 +60,4 @@ def null_blocks(
 def _numbers(design: Design) -> Design:
     """A design without the data frame, which workers do not need."""
     light: Any = None
-    return design if design.dispersion is not None else replace(design, frame=light, spec=light, formula=light)
+    return design if design.dispersion is not None else replace(design, columns=light, spec=light, formula=light)

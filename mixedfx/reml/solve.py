@@ -192,7 +192,8 @@ def solve_problem(
             "deviations many million times the residual one",
             hint="Centre and scale the covariates." if start is None else "Leave start= out, or start nearer to zero.",
         ) from error
-    theta = problem.natural_theta(evaluation.factorization.T)
+    exact = noise is None and optimization.steps
+    theta = optimization.accepted.theta if exact else problem.natural_theta(evaluation.factorization.T)
     factors = tuple(factors_of(design, theta))
     joint = kind(design, problem, evaluation)
     return RemlSolution(

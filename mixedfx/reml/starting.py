@@ -110,7 +110,8 @@ def _correlations(G: Vector, B: Vector, h: Vector, sd: Vector) -> Vector:
     across = np.einsum("ajp,cjr->acpr", B, B)
     flat, own = D.reshape(k * k, -1), BB.reshape(k * k, -1)
     inner = (flat @ flat.T - own @ own.T).reshape(k, k, k, k)
-    inner += np.einsum("acpr,bdpr->abcd", across, across, optimize=True)  # <A_ab, A_cd>
+    across = across.reshape(k * k, -1)
+    inner += (across @ across.T).reshape(k, k, k, k).transpose(0, 2, 1, 3)  # <A_ab, A_cd>
     a, c = np.triu_indices(k, 1)
     from_variances = np.einsum("abcb,b->ac", inner, sd**2)[a, c]
     left = (h @ h.T)[a, c] - D.sum(axis=2)[a, c] - from_variances

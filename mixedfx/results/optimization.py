@@ -84,6 +84,11 @@ class Optimization:
         return self.outcome.converged
 
     @property
+    def accepted(self) -> Step:
+        """The last evaluation that the optimiser moved to."""
+        return next(step for step in reversed(self.steps) if step.accepted)
+
+    @property
     def message(self) -> str:
         """Why the optimiser stopped, in words."""
         return self.outcome.value

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design
 from mixedfx.design.frame import column, kind
 
@@ -16,7 +17,7 @@ def common_design(designs: Sequence[Design]) -> Design:
     """The first design, with `averaged_frame`."""
     first = designs[0]
     frame = averaged_frame([design.frame for design in designs])
-    return first if frame is first.frame else replace(first, frame=frame)
+    return first if frame is first.frame else replace(first, columns=Columns.of(frame))
 
 
 def named_by(design: Design, text: str) -> Design:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.alignment import aligned, per_row, row_labels
 from mixedfx.design.build import build_design
+from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design
 from mixedfx.design.expressions import columns_read
 from mixedfx.design.frame import column_names, opened, to_pandas
@@ -109,7 +110,7 @@ def _with_weights(design: Design, asked: SamplingWeights, given: GivenWeights) -
     name = asked.weights.get(ROW)
     if not isinstance(name, str) or name in design.frame.columns:
         return design
-    return replace(design, frame=design.frame.assign(**{name: given.values[ROW][design.rows.used]}))
+    return replace(design, columns=Columns.of(design.frame.assign(**{name: given.values[ROW][design.rows.used]})))
 
 
 def _sample(

@@ -13,6 +13,9 @@ from mixedfx.design.build import build_design
 FOLDER = Path(mx.__file__).parent / "design"
 
 
+HANDED_ON = {"build", "columns"}  # the steps themselves, and the columns that each hands to the next
+
+
 def route(work):
     """Files of the folder that build.py calls, in order; calls one after another into one file are one stay.
 
@@ -23,7 +26,7 @@ def route(work):
 
     def called(frame, event, _):
         path = Path(frame.f_code.co_filename)
-        if event != "call" or path.parent != FOLDER or path.stem == "build":
+        if event != "call" or path.parent != FOLDER or path.stem in HANDED_ON:
             return
         caller = frame.f_back
         while caller is not None and Path(caller.f_code.co_filename).parent != FOLDER:

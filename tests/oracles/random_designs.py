@@ -44,7 +44,7 @@ def make_design(seed, shapes, n=50, p=2, weighted=True, known_sd=False):
         y += 0.7 * np.einsum("nk,nk->n", term.z, rng.normal(size=(term.n_levels, term.n_columns))[term.codes])
     return Design(
         formula=absent, y=y, X=X, fixed_names=tuple(f"x{j}" for j in range(p)), random=tuple(terms),
-        weights=rng.uniform(0.5, 2.0, n) if weighted else None, offset=rng.normal(size=n), frame=absent, spec=absent,
+        weights=rng.uniform(0.5, 2.0, n) if weighted else None, offset=rng.normal(size=n), columns=absent, spec=absent,
         rows=RowReport(n, np.arange(n)), known_sd=rng.uniform(0.5, 2.0, n) if known_sd else None,
     )  # fmt: skip
 

@@ -270,7 +270,7 @@ def test_a_model_without_random_terms_has_a_bootstrap_too():
 
 def test_a_plan_carries_no_data_frame(sleepstudy):
     """What goes to a worker is numbers; a formula or a frame may not even be picklable."""
-    light = replace(sleepstudy.design, frame=None, spec=None, formula=None)
+    light = replace(sleepstudy.design, columns=None, spec=None, formula=None)
     plan = Plan(light, sleepstudy.solution, parameters_of(sleepstudy.design), "parametric", False, None)
     found = plan.block(5, np.random.SeedSequence(1))
     assert found.values.shape == (5, 6)
