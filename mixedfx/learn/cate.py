@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError
-from mixedfx.learn.crossfit import Plan, check_model, cross_fit, each_arm, mean_of, probabilities, with_arm
+from mixedfx.learn.crossfit import Plan, check_model, cross_fit, mean_of, probabilities
 from mixedfx.learn.folds import Target, folds_of
 from mixedfx.learn.models import boosted, outcome_model, propensity_model
+from mixedfx.learn.outcomes import outcome_plans
 from mixedfx.learn.predicted import Cate
 from mixedfx.learn.propensity import OverlapReport, checked, overlap, read_known
 from mixedfx.learn.pseudo_outcomes import Learner, Nuisances, Regression, find_learner
@@ -136,9 +137,10 @@ def cate(
             (e,) = cross_fit([_propensity_plan(models[1], trial)], split, n_jobs, progress)
         e = checked(e, trial.arm, clip, known=models[1] is None)
     known = Nuisances(trial.y, trial.arm, e=e)
-    plans, mu_by_fold = _outcome_plans(line, trial, models[0]), None
+    plans, mu_by_fold = outcome_plans(line.outcome, trial, models[0]), None
     if plans and line.by_fold:
-        mu_by_fold = np.stack(cross_fit(plans, split, n_jobs, progress, everywhere=True), axis=-1)
+        parts = cross_fit(plans, split, n_jobs, progress, everywhere=True)
+        mu_by_fold = np.concatenate([np.atleast_3d(one) for one in parts], axis=-1)
         known = replace(known, mu=mu_by_fold[split, np.arange(len(trial))])
     elif plans:
         found = np.column_stack(cross_fit(plans, split, n_jobs, progress))
@@ -171,22 +173,6 @@ def _models(
 def _propensity_plan(model: Any, trial: Trial) -> Plan:
     rows = np.arange(len(trial))
     return Plan("propensity", model, trial.X, rows, trial.arm, partial(probabilities, K=len(trial.arms)))
-
-
-def _outcome_plans(line: Learner, trial: Trial, model: Any) -> list[Plan]:
-    """Plans of the outcome models, whose answers side by side are mu or m."""
-    y = trial.y.astype(np.intp) if hasattr(model, "predict_proba") else trial.y
-    K, everybody = len(trial.arms), np.arange(len(trial))
-    if line.outcome == "joint":
-        both = with_arm(trial.X, trial.arm, K)
-        return [Plan("outcome", model, both, everybody, y, partial(each_arm, K=K), about=trial.X)]
-    if line.outcome is None:
-        return []
-    if line.outcome == "pooled":
-        asked = [np.flatnonzero((trial.arm == 0) | (trial.arm == k)) for k in range(1, K)]
-    else:
-        asked = [np.flatnonzero(trial.arm == k) for k in range(K)]
-    return [Plan("outcome", model, trial.X, rows, y[rows], mean_of) for rows in asked]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -305,7 +291,7 @@ class CateFit(Shown):
     def _plans(self, fold: int | None = None) -> list[list[Plan]]:
         """What the last stage fits: effect models by arm, or the outcome models where these are the last stage."""
         if self.learner.regressions is None:
-            return [_outcome_plans(self.learner, self.trial, self.models[0])]
+            return [outcome_plans(self.learner.outcome, self.trial, self.models[0])]
         return self._effect_plans(fold)
 
     @cached_property
@@ -348,7 +334,7 @@ class CateFit(Shown):
     @cached_property
     def _mu_of_all(self) -> Array:
         """(n, K) expected outcomes by models of all rows of each arm, which have not seen people of the others."""
-        plans, everybody = _outcome_plans(self.learner, self.trial, self.models[0]), np.arange(len(self.trial))
+        plans, everybody = outcome_plans(self.learner.outcome, self.trial, self.models[0]), np.arange(len(self.trial))
         return np.column_stack([plan.ask(plan.fitted(), everybody) for plan in plans])
 
     def _effect_plans(self, fold: int | None = None) -> list[list[Plan]]:

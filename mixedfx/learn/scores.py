@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import DataError, OptionError, check_level, some_rows
 from mixedfx.learn.clusters import means
-from mixedfx.learn.crossfit import Plan, check_model, cross_fit, mean_of, probabilities
+from mixedfx.learn.crossfit import Plan, check_model, cross_fit, probabilities
 from mixedfx.learn.folds import Target, folds_of
 from mixedfx.learn.models import outcome_model, propensity_model
+from mixedfx.learn.outcomes import outcome_plans
 from mixedfx.learn.predicted import as_numbers
 from mixedfx.learn.propensity import OverlapReport, checked, overlap, read_known
 from mixedfx.learn.pseudo_outcomes import arm_scores
@@ -92,10 +93,7 @@ def dr_scores(
     if second is not None:
         check_model(second, "propensity", classes=True)
         plans = [Plan("propensity", second, trial.X, rows, trial.arm, partial(probabilities, K=K))]
-    y_learnt = trial.y.astype(np.intp) if hasattr(first, "predict_proba") else trial.y
-    for k in range(K):
-        own = np.flatnonzero(trial.arm == k)
-        plans.append(Plan("outcome", first, trial.X, own, y_learnt[own], mean_of))
+    plans += outcome_plans("by arm", trial, first)
     known = read_known(in_order(propensity, X, "propensity"), len(trial), K) if second is None else None
     if known is not None:
         known = checked(known, trial.arm, clip, known=True)
