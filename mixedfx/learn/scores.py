@@ -53,7 +53,8 @@ def dr_scores(
     X, y, w, groups, target, folds, clip, seed, n_jobs, progress
         As in `mixedfx.cate`.
     outcome
-        A regressor, or a classifier of zeros and ones; LightGBM with 100 trees of 7 leaves where None.
+        A regressor, or a classifier of zeros and ones, fitted to each arm, or to the arms together where it offers that
+        (`mixedfx.MixedRegressor`); LightGBM with 100 trees of 7 leaves where None.
     propensity
         A classifier or known probabilities, as in `mixedfx.cate`; such a LightGBM where None.
 
