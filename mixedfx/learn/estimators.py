@@ -124,9 +124,11 @@ class MixedRegressor(_base.RegressorMixin, _Mixed):
     options
         Further arguments of the function that fits, such as ``{"REML": False}`` or ``{"seed": 1, "draws": 1000}``.
     arms
-        How learners that want a mean for each arm fit it (`mixedfx.cate` with "T", "DR", "M+", `mixedfx.dr_scores`).
+        How learners that want a mean for each arm fit it (`mixedfx.cate` with T, X, DR and M+, `mixedfx.dr_scores`).
         ``"together"``: one model of all arms, in which whatever differs between them is pooled
-        (`mixedfx.learn.arms_together`). ``"apart"``: a model for each arm, which pools that arm and not the difference.
+        (`mixedfx.learn.arms_together`); with ``options={"dispersion": "~ arm_"}`` each has a residual variance of its
+        own. ``"apart"``: a model for each arm, which pools that arm and not the difference. In a pipeline arms are
+        apart.
 
     Attributes
     ----------
