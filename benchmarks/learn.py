@@ -52,8 +52,10 @@ def learners():
         "T": ("T", {}),
         "X": ("X", {}),
         "T mixed": ("T", {"outcome": outcome}),
+        "T mixed, arms apart": ("T", {"outcome": mx.MixedRegressor(OUTCOME, arms="apart")}),
         "S mixed": ("S", {"outcome": mx.MixedRegressor(JOINT)}),
         "X mixed": ("X", {"outcome": outcome, "effect": effect}),
+        "X mixed, arms apart": ("X", {"outcome": mx.MixedRegressor(OUTCOME, arms="apart"), "effect": effect}),
         "R mixed": ("R", {"outcome": outcome, "effect": effect}),
         "DR mixed": ("DR", {"outcome": outcome, "effect": effect}),
     }

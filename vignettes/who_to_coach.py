@@ -198,13 +198,15 @@ pooled.contrast("ethnicity=e01", "ethnicity=e02").table.round(3)
 # ## 7. Mixed models inside learners, and for whom
 #
 # A mixed model is a scikit-learn estimator too. What is pooled depends on the learner: in an R-learner, whose effect model
-# is one, and in an S-learner, where the treatment is a varying slope (`treatment_` is its column), effects are; in a
-# T-learner each arm is pooled by itself.
+# is one, and in an S-learner, where the treatment is a varying slope (`treatment_` is its column), effects are. A T-learner
+# wants a model of each arm; a mixed model is fitted to both together, so that what differs between them is pooled, unless
+# it is told to keep arms apart.
 
 # %%
 covariates = "success_expect + gender + frst_in_family + school_achievement + school_poverty"
 model = mx.MixedRegressor(f"1 + treatment_ + {covariates} + (1 + treatment_ | schoolid) + (1 + treatment_ | ethnicity)")
 outcome = mx.MixedRegressor(f"1 + {covariates} + (1 | schoolid) + (1 | ethnicity)")
+apart = mx.MixedRegressor(f"1 + {covariates} + (1 | schoolid) + (1 | ethnicity)", arms="apart")
 effect = mx.MixedRegressor("1 + (1 | schoolid) + (1 | ethnicity)")
 these = mx.cate("S", X, y, w, outcome=model, groups="schoolid")
 new = mx.cate("S", X, y, w, outcome=model, groups="schoolid", target="new groups")
@@ -212,7 +214,8 @@ rows = {}
 for name, fit in {
     "R, defaults": plain,
     "R, tuned": tuned.best,
-    "T, mixed models": mx.cate("T", X, y, w, outcome=outcome, groups="schoolid"),
+    "T, arms together": mx.cate("T", X, y, w, outcome=outcome, groups="schoolid"),
+    "T, arms apart": mx.cate("T", X, y, w, outcome=apart, groups="schoolid"),
     "R, mixed models": mx.cate("R", X, y, w, outcome=outcome, effect=effect, groups="schoolid"),
     "mixed model": these,
     "mixed model, new schools": new,
@@ -225,9 +228,13 @@ compared.round(3)
 
 # %% [markdown]
 # The mixed model has a slope of {{compared.loc["mixed model", "slope"]:.2f}}, the R-learner with mixed models of
-# {{compared.loc["R, mixed models", "slope"]:.2f}}; two mixed models, one for each arm, have one of
-# {{compared.loc["T, mixed models", "slope"]:.2f}}: schools differ more in level than in effect, so that an arm by itself
+# {{compared.loc["R, mixed models", "slope"]:.2f}}, the T-learner of
+# {{compared.loc["T, arms together", "slope"]:.2f}}; two mixed models, one for each arm, have one of
+# {{compared.loc["T, arms apart", "slope"]:.2f}}: schools differ more in level than in effect, so that an arm by itself
 # keeps most of what it sees of a school, noise included, and the difference of two arms does too.
+#
+# Which to take? The T-learner where covariates may change the effect as well (it pools by how much), the R-learner where
+# outcomes are learnt by trees, the mixed model itself where its coefficients are to be read.
 #
 # *Whom* predictions are for is part of the question: folds that spread each school judge predictions for other pupils of
 # these schools, folds that hold schools out for pupils of new schools, where what was learnt of a school is of no use (the

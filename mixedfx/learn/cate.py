@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.errors import OptionError
-from mixedfx.learn.crossfit import Plan, check_model, cross_fit, each_arm, mean_of, probabilities, with_arm
+from mixedfx.learn.crossfit import Plan, check_model, cross_fit, mean_of, probabilities
 from mixedfx.learn.folds import Target, folds_of
 from mixedfx.learn.models import boosted, outcome_model, propensity_model
+from mixedfx.learn.outcomes import outcome_plans
 from mixedfx.learn.predicted import Cate
 from mixedfx.learn.propensity import OverlapReport, checked, overlap, read_known
 from mixedfx.learn.pseudo_outcomes import Learner, Nuisances, Regression, find_learner
@@ -106,9 +107,15 @@ def cate(
 
     Its targets have residual variances proportional to 1 / weight, which is what weights of `mixedfx.MixedRegressor`
     are, so that effects are pooled as far as effects ask for it. An S-learner whose mixed model has the arm as a
-    varying slope, ``"1 + treatment_ + x + (1 + treatment_ | school)"``, does likewise. A T-learner pools each arm by
-    itself: levels of schools, which differ more than effects do, and keeps far too much of their differences (on a
-    study of 76 schools the slope of scores on effects is .55, of the R-learner .94, of the S-learner .87).
+    varying slope, ``"1 + treatment_ + x + (1 + treatment_ | school)"``, does likewise; and so does a T-learner, for
+    which `mixedfx.MixedRegressor` fits its formula to the arms together::
+
+        mx.cate("T", X, y, w, groups="school", outcome=mx.MixedRegressor("1 + x + (1 | school)"))
+
+    It pools what differs between arms: deviations of schools, and of the coefficients of x, from what is common. With
+    ``arms="apart"`` each arm is a model by itself, which keeps far too much of the differences of schools (on a study
+    of 76 schools the slope of scores on effects is .55; .91 of arms together, .94 of the R-learner, .87 of the
+    S-learner). Means by arm of X-, DR- and M+-learners and of `mixedfx.dr_scores` come from the same model.
 
     **S-learners and trees.** The arm is a number beside the covariates. Where another package's S-learner makes it a
     category, trees may not see it in prediction: metalearners 0.13 then answers zero for everybody.
@@ -136,9 +143,10 @@ def cate(
             (e,) = cross_fit([_propensity_plan(models[1], trial)], split, n_jobs, progress)
         e = checked(e, trial.arm, clip, known=models[1] is None)
     known = Nuisances(trial.y, trial.arm, e=e)
-    plans, mu_by_fold = _outcome_plans(line, trial, models[0]), None
+    plans, mu_by_fold = outcome_plans(line.outcome, trial, models[0]), None
     if plans and line.by_fold:
-        mu_by_fold = np.stack(cross_fit(plans, split, n_jobs, progress, everywhere=True), axis=-1)
+        parts = cross_fit(plans, split, n_jobs, progress, everywhere=True)
+        mu_by_fold = np.concatenate([np.atleast_3d(one) for one in parts], axis=-1)
         known = replace(known, mu=mu_by_fold[split, np.arange(len(trial))])
     elif plans:
         found = np.column_stack(cross_fit(plans, split, n_jobs, progress))
@@ -171,22 +179,6 @@ def _models(
 def _propensity_plan(model: Any, trial: Trial) -> Plan:
     rows = np.arange(len(trial))
     return Plan("propensity", model, trial.X, rows, trial.arm, partial(probabilities, K=len(trial.arms)))
-
-
-def _outcome_plans(line: Learner, trial: Trial, model: Any) -> list[Plan]:
-    """Plans of the outcome models, whose answers side by side are mu or m."""
-    y = trial.y.astype(np.intp) if hasattr(model, "predict_proba") else trial.y
-    K, everybody = len(trial.arms), np.arange(len(trial))
-    if line.outcome == "joint":
-        both = with_arm(trial.X, trial.arm, K)
-        return [Plan("outcome", model, both, everybody, y, partial(each_arm, K=K), about=trial.X)]
-    if line.outcome is None:
-        return []
-    if line.outcome == "pooled":
-        asked = [np.flatnonzero((trial.arm == 0) | (trial.arm == k)) for k in range(1, K)]
-    else:
-        asked = [np.flatnonzero(trial.arm == k) for k in range(K)]
-    return [Plan("outcome", model, trial.X, rows, y[rows], mean_of) for rows in asked]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -305,7 +297,7 @@ class CateFit(Shown):
     def _plans(self, fold: int | None = None) -> list[list[Plan]]:
         """What the last stage fits: effect models by arm, or the outcome models where these are the last stage."""
         if self.learner.regressions is None:
-            return [_outcome_plans(self.learner, self.trial, self.models[0])]
+            return [outcome_plans(self.learner.outcome, self.trial, self.models[0])]
         return self._effect_plans(fold)
 
     @cached_property
@@ -348,7 +340,7 @@ class CateFit(Shown):
     @cached_property
     def _mu_of_all(self) -> Array:
         """(n, K) expected outcomes by models of all rows of each arm, which have not seen people of the others."""
-        plans, everybody = _outcome_plans(self.learner, self.trial, self.models[0]), np.arange(len(self.trial))
+        plans, everybody = outcome_plans(self.learner.outcome, self.trial, self.models[0]), np.arange(len(self.trial))
         return np.column_stack([plan.ask(plan.fitted(), everybody) for plan in plans])
 
     def _effect_plans(self, fold: int | None = None) -> list[list[Plan]]:

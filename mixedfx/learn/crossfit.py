@@ -50,6 +50,8 @@ class Plan:
         Rows as the answer reads them; X where None.
     weights
         (len(rows),) or None.
+    arm
+        (len(rows),) codes of arms, where one model is fitted to all arms together.
     """
 
     what: str
@@ -60,6 +62,7 @@ class Plan:
     answer: Answer
     about: Any = None
     weights: Array | None = None
+    arm: Codes | None = None
 
     def fitted(self, outside: NDArray[np.bool_] | None = None) -> Any:
         """The model fitted to all rows, or to those where `outside` is true."""
@@ -71,8 +74,11 @@ class Plan:
                 hint='Use fewer folds, or target="these groups", which spreads every arm over the folds.',
             )
         own = {} if self.weights is None else {"sample_weight": self.weights[used]}
+        model = package("sklearn.base").clone(self.model)
         try:
-            return package("sklearn.base").clone(self.model).fit(take(self.X, rows), self.target[used], **own)
+            if self.arm is not None:
+                return model.fit_arms(take(self.X, rows), self.target[used], self.arm[used])
+            return model.fit(take(self.X, rows), self.target[used], **own)
         except ValueError as error:  # as scikit-learn's models say what they do not read
             first = str(error).strip().partition("\n")[0]
             raise DataError(

@@ -25,6 +25,7 @@ from mixedfx.errors import OptionError, check_count, check_seed
 from mixedfx.learn.cate import CateFit
 from mixedfx.learn.crossfit import take
 from mixedfx.learn.folds import group_codes
+from mixedfx.learn.outcomes import fits_arms
 from mixedfx.learn.packages import package
 from mixedfx.learn.pooled import SCORE, _right
 from mixedfx.learn.scores import Scores, read_scores
@@ -102,6 +103,8 @@ def explain_cate(fit: CateFit, X: Any = None, contrast: str | None = None) -> Ex
     k = _which(fit, contrast)
     rows = fit.trial.X if X is None else fit.trial.covariates(X)
     models = fit.models_of_all
+    if fit.learner.regressions is None and fits_arms(fit.models[0]):
+        raise OptionError("arms that were fitted together have no models of their own", hint='Say arms="apart" of it.')
     if fit.learner.regressions is None:
         parts = [(1.0, models[0][k + 1]), (-1.0, models[0][0])]
     elif fit.learner.combine is None:

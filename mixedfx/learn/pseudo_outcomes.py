@@ -25,6 +25,16 @@ sum of (y - v tau(x) / 2)^2 / p(own arm) is sum of (2 v y - tau(x))^2 / (4 p), w
 minimiser stays the effect when any a(x) is subtracted from y, and the residuals 2 v (mu_w - a) - tau vanish in both
 arms where a = (mu_0 + mu_1) / 2: the efficient form, M+.
 
+**Arms together.** Where mu_0, ..., mu_K-1 are needed, each is a model of the rows of its arm, as in the sources, unless
+the outcome model says that it fits arms together (`mixedfx.learn.outcomes.FitsArms`), as `mixedfx.MixedRegressor` and
+`mixedfx.MixedClassifier` do by default: then one model of all rows gives all of them (`mixedfx.learn.arms_together`). A
+T-learner of such a model is no longer two regressions that know nothing of each other: what arms have in common is
+learnt from all, and their differences, which are the effects, are shrunk by the variance of differences. Models of
+arms that are pooled one by one give effects that are too spread out, since an arm believes most of what it sees of a
+school's level, noise included. For X- and DR-learners it matters less: their last stage pools effects itself. In the
+X-learner the outcome of a person has then a small part in the effect imputed to that person (never in the one predicted
+out of fold). ``arms="apart"`` is the learner of the sources.
+
 The X-learner here weights as its authors do: tau1, learnt from the treated, counts where few are treated. The effects
 it imputes to a person are made by a model of the other arm, so that models without a fold can impute to all others;
 were they made by models that have seen the fold (out-of-fold predictions of each other row have), its outcomes would

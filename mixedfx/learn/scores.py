@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import DataError, OptionError, check_level, some_rows
 from mixedfx.learn.clusters import means
-from mixedfx.learn.crossfit import Plan, check_model, cross_fit, mean_of, probabilities
+from mixedfx.learn.crossfit import Plan, check_model, cross_fit, probabilities
 from mixedfx.learn.folds import Target, folds_of
 from mixedfx.learn.models import outcome_model, propensity_model
+from mixedfx.learn.outcomes import outcome_plans
 from mixedfx.learn.predicted import as_numbers
 from mixedfx.learn.propensity import OverlapReport, checked, overlap, read_known
 from mixedfx.learn.pseudo_outcomes import arm_scores
@@ -52,7 +53,8 @@ def dr_scores(
     X, y, w, groups, target, folds, clip, seed, n_jobs, progress
         As in `mixedfx.cate`.
     outcome
-        A regressor, or a classifier of zeros and ones; LightGBM with 100 trees of 7 leaves where None.
+        A regressor, or a classifier of zeros and ones, fitted to each arm, or to the arms together where it offers that
+        (`mixedfx.MixedRegressor`); LightGBM with 100 trees of 7 leaves where None.
     propensity
         A classifier or known probabilities, as in `mixedfx.cate`; such a LightGBM where None.
 
@@ -92,10 +94,7 @@ def dr_scores(
     if second is not None:
         check_model(second, "propensity", classes=True)
         plans = [Plan("propensity", second, trial.X, rows, trial.arm, partial(probabilities, K=K))]
-    y_learnt = trial.y.astype(np.intp) if hasattr(first, "predict_proba") else trial.y
-    for k in range(K):
-        own = np.flatnonzero(trial.arm == k)
-        plans.append(Plan("outcome", first, trial.X, own, y_learnt[own], mean_of))
+    plans += outcome_plans("by arm", trial, first)
     known = read_known(in_order(propensity, X, "propensity"), len(trial), K) if second is None else None
     if known is not None:
         known = checked(known, trial.arm, clip, known=True)

@@ -27,7 +27,7 @@ def test_the_t_learner_is_ours(people):
     learner = BaseTRegressor(learner=mx.MixedRegressor(OUTCOME), control_name=0)
     learner.fit(X=X, treatment=w, y=y)
     others = X.iloc[:50].assign(success_expect=7.5)
-    ours = mx.cate("T", X, y, w, outcome=mx.MixedRegressor(OUTCOME), folds=2).predict(others)
+    ours = mx.cate("T", X, y, w, outcome=mx.MixedRegressor(OUTCOME, arms="apart"), folds=2).predict(others)
     np.testing.assert_allclose(np.ravel(learner.predict(X=others)), ours.values, atol=1e-8)
 
 

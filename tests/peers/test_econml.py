@@ -28,7 +28,7 @@ def people():
 
 def models():
     return {
-        "outcome": mx.MixedRegressor(OUTCOME),
+        "outcome": mx.MixedRegressor(OUTCOME, arms="apart"),
         "effect": mx.MixedRegressor(EFFECT),
         "propensity": mx.MixedClassifier(CHANCE),
     }

@@ -52,7 +52,7 @@ def test_mixed_models_are_base_models_of_metalearners(people, kind):
     new = fit.predict(others, is_oos=True, oos_method="overall").ravel()
     assert np.isfinite(new).all()
     if kind == "T":
-        ours = mx.cate("T", X, y, w, outcome=mx.MixedRegressor(OUTCOME), folds=2)
+        ours = mx.cate("T", X, y, w, outcome=mx.MixedRegressor(OUTCOME, arms="apart"), folds=2)
         np.testing.assert_allclose(new, ours.predict(others).values, atol=1e-8)
     elsewhere = others.assign(schoolid="elsewhere", ethnicity="e01").astype({SCHOOL: "category"})
     assert np.isfinite(fit.predict(elsewhere, is_oos=True, oos_method="overall")).all()
