@@ -166,7 +166,7 @@ ASKING = {
     "rma.predict": lambda fits, f: fits["rma"].predict(f),
     "rma.design_for": lambda fits, f: fits["rma"].design_for(f).fixed,
     "rma.simulate": lambda fits, f: fits["rma"].simulate(2, seed=1, newdata=f),
-    "glmer, zi": lambda fits, f: mx.glmer("m ~ x", f, "nbinom1", zi="~ flag", offset="o").fixef,
+    "glmer, zi": lambda fits, f: mx.glmer("k ~ x", f, "negbinomial", zi="~ flag", offset="o").fixef,
     "glmer, hurdle": lambda fits, f: mx.glmer("k ~ x + (1 | g)", f, "hurdle_negbinomial", zi="~ z").fixef,
     "hurdle.simulate": lambda fits, f: fits["hurdle"].simulate(2, seed=1, newdata=f),
     "zi.simulate": lambda fits, f: fits["zi"].simulate(2, seed=1, newdata=f),

@@ -81,9 +81,7 @@ def test_second_derivatives_are_exact_with_one_factor(name, link, structure):
     np.testing.assert_allclose(at.curvature[known, known], found[known, known], atol=1e-5 * np.abs(found).max())
 
 
-@pytest.mark.parametrize("nodes", [2, 3])
-@pytest.mark.parametrize(("name", "link", "structure"), grid(ONE_FACTOR))
-def test_gradient_by_quadrature_moves_the_nodes_too(name, link, structure, nodes):
+def moves_the_nodes_too(name, link, structure, nodes):
     """With so few nodes the sum is far from the integral, and its derivative from the integral's."""
     model = model_of(name, link, structure)
     psi = somewhere(model, link)
@@ -91,6 +89,23 @@ def test_gradient_by_quadrature_moves_the_nodes_too(name, link, structure, nodes
     at = criterion(model, psi, decrement=TIGHT)
     found = five_point(lambda there: criterion(model, there, at.mode.v, False, TIGHT, False).criterion, psi, 4e-4)
     np.testing.assert_allclose(at.gradient, found, atol=1e-7 * max(1.0, np.abs(found).max()))
+
+
+@pytest.mark.parametrize(("name", "link", "structure"), grid(ONE_FACTOR))
+def test_gradient_by_quadrature_moves_the_nodes_too(name, link, structure):
+    moves_the_nodes_too(name, link, structure, 2)
+
+
+@pytest.mark.parametrize("structure", ONE_FACTOR)
+@pytest.mark.parametrize(("name", "link"), [("bernoulli", "logit"), ("gamma", "log")])
+def test_a_node_at_the_mode_moves_with_it(name, link, structure):
+    moves_the_nodes_too(name, link, structure, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "link", "structure"), grid(ONE_FACTOR))
+def test_so_it_does_in_every_family(name, link, structure):
+    moves_the_nodes_too(name, link, structure, 3)
 
 
 def test_one_node_is_laplace():

@@ -23,6 +23,10 @@ def least_squares(X: np.ndarray, y: np.ndarray, column: int) -> tuple[float, flo
     return beta[column], np.sqrt(covariance[column, column])
 
 
+def test_it_runs_and_fills_in_its_prose(run_vignette, filled):
+    assert filled(run_vignette("flipped_classroom"))
+
+
 def test_the_linear_models_are_ordinary_least_squares(names):
     for course, fit, dummies in (
         (names["course"], names["ignoring"], False),

@@ -34,6 +34,10 @@ def factor(varcorr: pd.DataFrame, group: str) -> np.ndarray:
     return vectors * np.sqrt(np.clip(values, 0, None))
 
 
+def test_it_runs_and_fills_in_its_prose(run_vignette, filled):
+    assert filled(run_vignette("varying_effects"))
+
+
 def test_rungs_without_random_terms_are_differences_of_means(names):
     star, answers = names["star"], names["answers"]
     means = star.groupby(["race", "gender", "small"], observed=True)["math"].mean().unstack("small")
