@@ -46,7 +46,7 @@ def raw_sums(effects: EffectsState, columns: tuple[Column, ...], undone: Callabl
     if any(column.name not in frame.columns for column in columns):
         return None
     of_unit = comparison is not None and treated.kind == "unit"
-    if of_unit and not comparison.plain:
+    if of_unit and comparison is not None and not comparison.plain:
         return None
     factor = slope_factor(effects) if of_unit else 1.0
     codes = np.full((len(frame), len(columns)), -1, dtype=np.intp)
