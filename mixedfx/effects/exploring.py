@@ -136,10 +136,10 @@ def _with_count(content: Content, count: int) -> Content:
             f"Estimates, intervals and probabilities of subgroups and their differences are computed as in Python, not "
             f"from draws; ranks are taken within {thinned}, kept to 16 bits."
         )
-        if content.populations[0].weights is not None:
-            said += " Of these draws cells weigh what they do on average over the data sets."
     else:
         said = f"Intervals, probabilities and ranks of subgroups are those of {thinned}, kept to 16 bits."
+    if content.populations[0].weights is not None and law.sets == 1:
+        said += " Within these draws cells weigh what they do on average over the data sets."
     return replace(content, computed=(*content.computed, said))
 
 

@@ -158,6 +158,20 @@ def test_differences_of_two_subgroups_are_those_of_contrast(fits, what):
     assert np.abs(np.array(found[:3]) - expected).max() < (1e-5 if twin.exact else 1e-3) * python["sd"]
 
 
+def test_matrices_that_would_be_too_large_are_left_to_draws_and_that_is_said(fits, monkeypatch):
+    # mixedfx.effects is a function, and not the package, to whoever takes it from mixedfx
+    monkeypatch.setattr(importlib.import_module("mixedfx.effects.pooled_law"), "LARGEST", 500)
+    page = quiet(lambda: mx.effects(fits("values, t"), "small", by=BY)).explore()
+    twin = Twin(page)
+    assert not twin.exact
+    assert "Intervals, probabilities and ranks of subgroups are those of 4,000 joint draws" in page
+    row = quiet(lambda: mx.effects(fits("values, t"), "small", by="race")).table.iloc[0]
+    found = twin.answer({"race": [row["race"]]})
+    assert found[0] == pytest.approx(row["estimate"], rel=1e-10)
+    # ends of 4,000 draws: their standard error is 0.04 sd
+    assert np.abs(np.array(found[1:3]) - row[["lower", "upper"]].to_numpy(float)).max() < 0.2 * row["sd"]
+
+
 def test_averages_of_categories_are_those_of_poststratify():
     """Ordered answers: a series for each category."""
     rng = np.random.default_rng(1)
