@@ -39,7 +39,7 @@ $(VENV)/.installed-%: $(VENV)/.installed
 
 install: $(VENV)/.installed ## the package and what it needs, in .venv
 
-demo: $(VENV)/.installed ## fit Project STAR: summary, effects by race, gender and lunch, forest plot
+demo: $(VENV)/.installed-plots ## fit Project STAR: summary, effects by race, gender and lunch, forest plot
 	@$(BIN)/mixedfx demo
 
 test: $(VENV)/.installed-test ## the whole suite, doctests included, but for the tests marked slow

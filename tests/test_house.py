@@ -251,7 +251,7 @@ def test_whatever_the_package_imports_is_declared():
     """What is imported without being a dependency or an extra works on the machine of its author only."""
     project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
     optional = project["optional-dependencies"]
-    extras = ("bayes", "tables", "parallel", "learn")
+    extras = ("plots", "bayes", "tables", "parallel", "learn")
     wanted = [*project["dependencies"], *(one for extra in extras for one in optional[extra])]
     declared = {name_of(requirement) for requirement in wanted}
     provides = packages_distributions()

@@ -99,6 +99,9 @@ def test_names_in_the_tables_from_r_exist():
     asked = set(re.findall(r"\b(?:fit|eff)\.([a-z_0-9]+)", cells))
     assert len(asked) > 12
     assert {name for name in asked if not any(hasattr(kind, name) for kind in kinds)} == set()
+    for name, called in re.findall(r"\bfit\.([a-z_0-9]+)(\()?", cells):
+        of = next(getattr(kind, name) for kind in kinds if hasattr(kind, name))
+        assert callable(of) == bool(called), f"fit.{name} is written as what it is: a method or a value"
     for name, arguments in re.findall(r"mx\.([a-z_]+)\(([^`]*)\)`", cells):
         keywords = set(re.findall(r"\b([a-zA-Z_]+)=", re.sub(r'"[^"]*"', "", arguments)))
         known = inspect.signature(getattr(mx, name)).parameters

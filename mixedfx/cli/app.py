@@ -13,7 +13,7 @@ import typer
 
 import mixedfx as mx
 from mixedfx.cli.arguments import Data, Formula, Json, MetaFormula, Ml, Na, PrecisionWeights, Table
-from mixedfx.cli.ask import PICTURES, Question, as_json, ask, picture, read_by, read_subgroups
+from mixedfx.cli.ask import PICTURES, Question, as_json, ask, check_picture, picture, read_by, read_subgroups
 from mixedfx.cli.demo import PICTURE, run_demo
 from mixedfx.cli.envelope import guarded
 from mixedfx.cli.explore import register as register_explore
@@ -116,7 +116,7 @@ def effects(
     """
     question = Question(treatment, read_by(by), read_subgroups(subgroup), weights, level)
     if plot is not None:
-        check_output(plot, PICTURES)
+        check_picture(plot)
     if json_file is not None:
         check_output(json_file, [".json"])
     frame, rows = _read(data, na, table), None if newdata is None else _read(newdata, na)
@@ -184,7 +184,7 @@ def meta(
     )  # fmt: skip
     for picture_file in (forest, funnel):
         if picture_file is not None:
-            check_output(picture_file, PICTURES)
+            check_picture(picture_file)
     if json_file is not None:
         check_output(json_file, [".json"])
     frame = _read(data, na, table)
@@ -264,7 +264,7 @@ def robma(
     )  # fmt: skip
     pictures = {kind: path for kind, path in zip(PLOTS, (forest, funnel, weights, models), strict=True) if path}
     for path in pictures.values():
-        check_output(path, PICTURES)
+        check_picture(path)
     if json_file is not None:
         check_output(json_file, [".json"])
     frame = _read(data, na, table)
@@ -284,7 +284,10 @@ def robma(
 
 @app.command()
 def demo(plot: Annotated[Path, typer.Option(help="Where the forest plot goes.", metavar="FILE")] = PICTURE) -> None:
-    """Fit Project STAR and show the effect of small classes by race, gender and school lunch."""
+    """Fit Project STAR and show the effect of small classes by race, gender and school lunch.
+
+    Without matplotlib the picture is one that a browser draws, in a page to explore.
+    """
     if plot == PICTURE:
         _make_folder(plot.parent)
     check_output(plot, PICTURES)
@@ -324,9 +327,10 @@ def learn(
         outcome, treatment, groups, learner, propensity, pool, _names(by), _names(ignore), share, target, folds, seed,
         level, clip,
     )  # fmt: skip
-    for file, endings in ((plot, PICTURES), (json_file, [".json"])):
-        if file is not None:
-            check_output(file, endings)
+    if plot is not None:
+        check_picture(plot)
+    if json_file is not None:
+        check_output(json_file, [".json"])
     frame = _read(data, na, table)
     with working("learning effects"):
         found = asked.learn(frame)

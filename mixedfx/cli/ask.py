@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 import mixedfx as mx
-from mixedfx.cli.files import rows_as_json
+from mixedfx.cli.files import check_output, rows_as_json
 from mixedfx.effects.query import parse_query
 from mixedfx.effects.result import Effects
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import EffectsError
 from mixedfx.plots.picture import Picture
+from mixedfx.plots.style import need_matplotlib
 from mixedfx.results.protocol import Fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PICTURES = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a picture that cannot be drawn or written, before the work that would be lost.
+
+    Raises
+    ------
+    MissingPackageError
+        Without matplotlib.
+    DataError
+        See `mixedfx.cli.files.check_output`.
+    """
+    need_matplotlib()
+    check_output(path, PICTURES)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import mixedfx as mx
 from mixedfx.cli.ask import picture
 from mixedfx.cli.show import say, show_summary, working
 from mixedfx.effects.render import content
+from mixedfx.errors import MissingPackageError
 from mixedfx.output import write_whole
 
 PICTURE = Path("demo-output") / "star_forest.png"
@@ -26,12 +27,14 @@ The same in Python:
     import mixedfx as mx
     fit = mx.lmer("{formula}", mx.datasets.load("star"))
     eff = mx.effects(fit, "small", by={by})
-    eff.plot().save("star_forest.png")
+    {last}
 """
 
 
 def run_demo(plot: Path) -> None:
     """Fit the STAR model; print its summary and the effects; write the forest plot.
+
+    Without matplotlib it is in a page to explore, which the reader's browser draws.
 
     Parameters
     ----------
@@ -47,8 +50,16 @@ def run_demo(plot: Path) -> None:
         eff = mx.effects(fit, "small", by=BY)
     say()
     show_summary(content(eff))
-    with working("drawing"):
-        drawn = picture({"by": eff}, plot.suffix)
-    write_whole(plot, drawn)
-    say(f"\nforest plot: {plot.resolve()}")
-    say(IN_PYTHON.format(formula=FORMULA, by=str(BY).replace("'", '"')))
+    try:
+        with working("drawing"):
+            drawn = picture({"by": eff}, plot.suffix)
+    except MissingPackageError as error:
+        page = plot.with_suffix(".html")
+        eff.explore(page, unit="points")
+        last = 'eff.explore("star_forest.html")'
+        say(f"\nforest plot, in a page to explore: {page.resolve()}\n{error.message} ({error.hint}).")
+    else:
+        last = 'eff.plot().save("star_forest.png")'
+        write_whole(plot, drawn)
+        say(f"\nforest plot: {plot.resolve()}")
+    say(IN_PYTHON.format(formula=FORMULA, by=str(BY).replace("'", '"'), last=last))

@@ -9,5 +9,5 @@ fit as draws), `mean_fit` (what predicts means and has no linear predictor), `qu
 `checks` (what the answer does not mean); `pipeline` puts them together. The answer is built in storeys:
 `state` (what it holds), `questions` (what can be asked of it), `pictures`, `result` (how it is shown; `render`,
 `report`). A question is a file of functions over the state: `contrasts`, `ranks`, `excess`, `shrinkage`,
-`heterogeneity`, `decisions`.
+`heterogeneity`, `decisions`. Answers of several data sets are pooled (`pooled`; the rules, for numbers, `pooling`).
 """

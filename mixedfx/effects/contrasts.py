@@ -21,13 +21,15 @@ from mixedfx.design.frame import column as fetch
 from mixedfx.design.labels import level_label
 from mixedfx.effects.averages import Averages
 from mixedfx.effects.checks import warn_not_estimable
+from mixedfx.effects.pooling import pooled_quantities
 from mixedfx.effects.quantities import Drawn, Exact, Quantities, stack, with_unseen
 from mixedfx.effects.reading import compared, outcomes
-from mixedfx.effects.state import EffectsState
+from mixedfx.effects.state import EffectsState, Overall
 from mixedfx.effects.subgroups import EVERY
 from mixedfx.effects.wording import did_you_mean
 from mixedfx.errors import EffectsError
 
+Array = NDArray[np.float64]
 State = TypeVar("State", bound=EffectsState)
 
 
@@ -72,26 +74,42 @@ def against(effects: State, a: Any, what: Literal["overall", "complement"]) -> S
             rows, weight = rows[~whole], weight[~whole]
             rest_weight, rest_n = rest_weight[~whole], rest_n[~whole]
     per = len(overall.quantities)
-    s = len(effects)
-    quantities: Quantities
-    if what == "complement" and not isinstance(effects.quantities, Exact):
-        own, rest = _own_and_rest(effects, rows // per)
-        at = np.arange(len(rows)) * per + rows % per
-        one = sparse.eye_array(len(rows))
-        whole = stack(own.take(at), rest.take(at))
-        quantities = whole.combine(sparse.csr_array(sparse.hstack([one, -one])))
+    if what == "overall":
+        quantities = _less_overall(effects, overall, rows, np.ones(len(rows)))
+    elif effects.sets:
+        # Of imputed columns each data set has another rest.
+        quantities = pooled_quantities([_less_rest(one, rows) for one in effects.sets])
     else:
-        # Against the complement: tau_S - tau_rest = W / (W - w) (tau_S - tau_all).
-        factor = overall.weight / rest_weight if what == "complement" else np.ones(len(rows))
-        W = sparse.lil_array((len(rows), s + per))
-        W[np.arange(len(rows)), rows] = factor
-        W[np.arange(len(rows)), s + rows % per] = -factor
-        quantities = stack(effects.quantities, overall.quantities).combine(sparse.csr_array(W))
+        quantities = _less_rest(effects, rows)
     unseen, unseen_all = effects.quantities.unseen[rows], overall.quantities.unseen[rows % per]
     if what == "complement":
         unseen_all = np.clip((overall.weight * unseen_all - weight * unseen) / rest_weight, 0.0, 1.0)
     other = pd.DataFrame({"against": what, "n_against": rest_n, "weight_against": rest_weight})
     return _answer(effects, rows, quantities, other, notes, unseen=(unseen + unseen_all) / 2)
+
+
+def _less_overall(effects: EffectsState, overall: Overall, rows: NDArray[np.intp], factor: Array) -> Quantities:
+    """A multiple of what the numbers of some rows are above that of everybody."""
+    per, s = len(overall.quantities), len(effects)
+    W = sparse.lil_array((len(rows), s + per))
+    W[np.arange(len(rows)), rows] = factor
+    W[np.arange(len(rows)), s + rows % per] = -factor
+    return stack(effects.quantities, overall.quantities).combine(sparse.csr_array(W))
+
+
+def _less_rest(effects: EffectsState, rows: NDArray[np.intp]) -> Quantities:
+    """What the numbers of some rows are above those of all others."""
+    overall = effects.overall
+    assert overall is not None
+    if isinstance(effects.quantities, Exact):
+        # tau_S - tau_rest = W / (W - w) (tau_S - tau_all)
+        weight = effects.table["weight"].to_numpy(dtype=float)[rows]
+        return _less_overall(effects, overall, rows, overall.weight / (overall.weight - weight))
+    per = len(overall.quantities)
+    own, rest = _own_and_rest(effects, rows // per)
+    at = np.arange(len(rows)) * per + rows % per
+    one = sparse.eye_array(len(rows))
+    return stack(own.take(at), rest.take(at)).combine(sparse.csr_array(sparse.hstack([one, -one])))
 
 
 def _own_and_rest(effects: EffectsState, subgroups: NDArray[np.intp]) -> tuple[Quantities, Quantities]:
@@ -243,4 +261,5 @@ def _answer(
         notes=notes,
         overall=None,
         averages=None,
+        sets=(),
     )

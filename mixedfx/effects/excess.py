@@ -65,6 +65,7 @@ def interaction_excess(effects: State) -> State:
         notes=notes,
         overall=None,
         averages=None,
+        sets=(),
         aspect="interaction excess",
     )
 

@@ -20,6 +20,8 @@ from mixedfx.design.transforms import Affine, Curve, Transformation
 from mixedfx.effects.answer import answer, caveats, other_notes, places_of
 from mixedfx.effects.exact_law import exact_law
 from mixedfx.effects.pictures import EffectsPictures, in_words
+from mixedfx.effects.pooled_law import data_set_weights, pooled_law, set_averages, set_draws
+from mixedfx.effects.pooling import PooledRows
 from mixedfx.effects.quantities import Drawn, Exact, Monotone
 from mixedfx.effects.raw_sums import raw_sums
 from mixedfx.effects.report import code, computed, title_of
@@ -27,6 +29,7 @@ from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.wording import Wording
 from mixedfx.errors import EffectsError, MixedfxError, check_count
 from mixedfx.explorer.content import Column, Content, Law, Population, Raw, Rule, Steps
+from mixedfx.explorer.packing import kept_of
 from mixedfx.explorer.page import page
 
 Array = NDArray[np.float64]
@@ -124,7 +127,7 @@ def _with_count(content: Content, count: int) -> Content:
     from dataclasses import replace
 
     law = content.populations[0].law
-    kept = min(count, len(law.draws))
+    kept = kept_of(law, count)
     thinned = f"{kept:,} of {law.total:,} joint draws" if kept < law.total else f"{kept:,} joint draws"
     if kept == 1:
         said = "The page holds points without uncertainty."
@@ -135,6 +138,8 @@ def _with_count(content: Content, count: int) -> Content:
         )
     else:
         said = f"Intervals, probabilities and ranks of subgroups are those of {thinned}, kept to 16 bits."
+    if content.populations[0].weights is not None and law.sets == 1:
+        said += " Within these draws cells weigh what they do on average over the data sets."
     return replace(content, computed=(*content.computed, said))
 
 
@@ -204,8 +209,8 @@ def _population(label: str, effects: EffectsPictures, columns: tuple[Column, ...
     for k, column in enumerate(columns):
         place = {key: i for i, key in enumerate(column.keys)}
         codes[:, k] = [place[level_label(value)] for value in fetch(table, column.name)]
-    n, weight = table["n"].to_numpy(dtype=np.int64), table["weight"].to_numpy(dtype=float)
-    return Population(label, codes, n, weight, _law(effects, J, len(table)))
+    n, weight = table["n"].to_numpy(dtype=float), table["weight"].to_numpy(dtype=float)
+    return Population(label, codes, n, weight, _law(effects, J, len(table)), data_set_weights(effects))
 
 
 def _law(effects: EffectsPictures, J: int, s: int) -> Law:
@@ -216,25 +221,37 @@ def _law(effects: EffectsPictures, J: int, s: int) -> Law:
         if averages is None or comparison is None:
             raise EffectsError("a page needs the averages that were compared, and this answer does not hold them")
         V, _, K = averages.shape
-        found = averages.quantities.draws().reshape(-1, V, s + 1, K)[:, :, :s]
+        drawn = set_averages(effects) or [averages.quantities.draws()]
+        found = np.concatenate(drawn).reshape(-1, V, s + 1, K)[:, :, :s]
         values = found.transpose(0, 1, 3, 2).reshape(len(found), V * K, s)
         reading = averages.reading
         back = () if reading.back is None else steps_of(reading.back)
         pairs = tuple(effects.question.treated.pairs)
         rule = Rule(comparison.name, pairs, K, back, reading.increments, reading.step)
-        return Law(np.nan_to_num(values), len(values), lost, rule=rule)
+        return Law(np.nan_to_num(values), len(values), lost, rule=rule, sets=len(drawn))
     curve: Steps = ()
     if isinstance(quantities, Monotone):
         curve, quantities = steps_of(quantities.curve), quantities.base
+    if effects.sets and not isinstance(quantities, Exact):
+        return _law_of_sets(set_draws(effects), lost, curve)
     draws = quantities.draws()
     values = np.nan_to_num(draws.reshape(len(draws), s, J).transpose(0, 2, 1))
     exact = None
     if isinstance(quantities, Exact):
         means = quantities.summary(effects.level, 0.0)["estimate"].to_numpy(dtype=float)
-        exact = exact_law(quantities, J, s)
+        pooled = isinstance(quantities.fit, PooledRows)
+        exact = pooled_law(quantities, J, s) if pooled else exact_law(quantities, J, s)
     else:
         means = quantities.known.mean(axis=0)
     return Law(values, len(values), lost, means.reshape(s, J).T, exact, curve)
+
+
+def _law_of_sets(drawn: list[Array], lost: NDArray[np.bool_], curve: Steps) -> Law:
+    """Draws of several data sets, which the page pools."""
+    J, s = lost.shape
+    every = [np.nan_to_num(one.reshape(len(one), s, J).transpose(0, 2, 1)) for one in drawn]
+    values, means = np.concatenate(every), np.stack([one.mean(axis=0) for one in every])
+    return Law(values, len(values), lost, means, None, curve, sets=len(every))
 
 
 def steps_of(curve: Curve | Transformation) -> Steps:
@@ -266,12 +283,14 @@ def steps_of(curve: Curve | Transformation) -> Steps:
     return tuple(found)
 
 
-def _raw(effects: EffectsPictures, columns: tuple[Column, ...]) -> Raw | None:
-    """What rows alone say; None where a table of effects has no such estimates either."""
+def _raw(effects: EffectsPictures, columns: tuple[Column, ...]) -> tuple[Raw, ...]:
+    """What rows alone say; nothing where a table of effects has no such estimates either."""
     try:
-        return raw_sums(effects, columns, steps_of)
+        found = [raw_sums(one, columns, steps_of) for one in effects.sets or [effects]]
     except MixedfxError:
-        return None
+        return ()
+    kept = tuple(one for one in found if one is not None)
+    return kept if len(kept) == len(found) else ()
 
 
 def _capital(text: str) -> str:

@@ -210,7 +210,8 @@ class EffectsQuestions(EffectsState):
         DataFrame
             The columns that name a row; n (rows of the data of the fit it uses); raw, raw_se (missing where a subgroup
             lacks rows); pooled, pooled_sd (the table's); pooling, the share of the raw uncertainty that other
-            subgroups remove: 0 none, 1 all. A raw estimate compares means and adjusts for nothing.
+            subgroups remove: 0 none, 1 all. A raw estimate compares means, or of a numeric treatment is a slope, and
+            adjusts for nothing. Over several data sets raw estimates are pooled by Rubin's rules.
 
         Raises
         ------

@@ -1,7 +1,8 @@
 """Sums over rows from which the raw estimate of any subgroup follows; see `mixedfx.effects.shrinkage` for what it is.
 
 The mean of some rows is sum w y / sum w, and its standard error needs sum w y^2 besides: sums over the rows of a cell,
-which add up over the cells of a subgroup. Responses are counted from their mean, so that nothing is lost in squares.
+which add up over the cells of a subgroup; a slope needs sum w x, sum w x^2 and sum w x y too. Responses and numeric
+treatments are counted from their mean, so that nothing is lost in squares.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from mixedfx.design.frame import column as fetch
 from mixedfx.design.labels import level_label
 from mixedfx.effects.quantities import functional_of
 from mixedfx.effects.reported_fit import ReportedFit
-from mixedfx.effects.shrinkage import responses
+from mixedfx.effects.shrinkage import raw_weights, responses, slope_factor
 from mixedfx.effects.state import EffectsState
-from mixedfx.explorer.content import Column, Raw, Steps
+from mixedfx.explorer.content import Column, Raw, SlopeSums, Steps
 
 Array = NDArray[np.float64]
 
@@ -41,9 +42,13 @@ def raw_sums(effects: EffectsState, columns: tuple[Column, ...], undone: Callabl
     if isinstance(effects.fit, ReportedFit):
         return _reported(effects, effects.fit)
     frame, design = effects.fit.design.frame, effects.fit.design
-    treated = question.treated
-    if treated.kind == "unit" or any(column.name not in frame.columns for column in columns):
+    treated, comparison = question.treated, effects.comparison
+    if any(column.name not in frame.columns for column in columns):
         return None
+    of_unit = comparison is not None and treated.kind == "unit"
+    if of_unit and comparison is not None and not comparison.plain:
+        return None
+    factor = slope_factor(effects) if of_unit else 1.0
     codes = np.full((len(frame), len(columns)), -1, dtype=np.intp)
     for k, column in enumerate(columns):
         place = {key: i for i, key in enumerate(column.keys)}
@@ -52,11 +57,11 @@ def raw_sums(effects: EffectsState, columns: tuple[Column, ...], undone: Callabl
     cells, cell = np.unique(codes[known], axis=0, return_inverse=True)
     cell, c = cell.ravel(), len(cells)
     Y = np.stack([np.asarray(y, dtype=np.float64)[known] for y in responses(effects)])
-    weight, errors = _weights(design, len(frame))
+    weight, errors = raw_weights(design, len(frame))
     weight = weight[known]
     centre = float(np.average(Y[0], weights=weight)) if errors == "rows" and len(Y) == 1 else 0.0
     arms = [np.ones(len(cell), dtype=bool)]
-    if effects.comparison is not None:
+    if comparison is not None and not of_unit:
         column = fetch(frame, treated.column)
         arms = [(column == value).to_numpy(dtype=bool)[known] for value in treated.values]
 
@@ -65,7 +70,12 @@ def raw_sums(effects: EffectsState, columns: tuple[Column, ...], undone: Callabl
         return np.array(found, dtype=np.float64)
 
     ones = np.ones_like(Y)
-    back = question.back if not question.bias_adjust else None
+    slope = None
+    if of_unit:
+        x = fetch(frame, treated.column).to_numpy(dtype=float)[known]
+        x = x - x.mean()
+        slope = SlopeSums(sums(ones * weight * x), sums(ones * weight * x**2), sums((Y - centre) * weight * x), factor)
+    back = question.back if not question.bias_adjust and slope is None else None
     return Raw(
         errors=errors,
         codes=cells,
@@ -74,19 +84,11 @@ def raw_sums(effects: EffectsState, columns: tuple[Column, ...], undone: Callabl
         swy=sums((Y - centre) * weight),
         swyy=sums((Y - centre) ** 2 * weight),
         centre=centre,
-        comparison=None if effects.comparison is None else effects.comparison.name,
+        comparison=None if comparison is None else comparison.name,
         pairs=tuple(treated.pairs),
         back=() if back is None else undone(back),
+        slope=slope,
     )
-
-
-def _weights(design: Any, n: int) -> tuple[Array, Any]:
-    """What each row weighs in a mean, and where the standard error of the mean comes from."""
-    if design.trials is not None:
-        return np.asarray(design.trials, dtype=np.float64), "shares"
-    if design.known_sd is not None:
-        return np.asarray(design.known_sd, dtype=np.float64) ** -2.0, "known"
-    return np.ones(n) if design.weights is None else np.asarray(design.weights, dtype=np.float64), "rows"
 
 
 def _reported(effects: EffectsState, fit: ReportedFit) -> Raw | None:

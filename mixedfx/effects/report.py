@@ -19,7 +19,7 @@ from mixedfx.effects.treatment import PER_UNIT, STYLES, Treatment, pairs_of
 from mixedfx.effects.wording import PLAIN, Wording
 from mixedfx.errors import MixedfxError
 from mixedfx.inference.fit_words import fit_code, methods_paragraph
-from mixedfx.results.page import Figure, Page
+from mixedfx.results.page import Figure, Page, not_drawn
 from mixedfx.results.sentences import listed
 
 # A picture with a line for each row of the table is read up to so many.
@@ -115,10 +115,10 @@ def _pictures(effects: EffectsPictures, wording: Wording) -> tuple[tuple[Figure,
                 labels=wording.labels, unit=wording.unit,
             )  # fmt: skip
         except MixedfxError as error:
-            left_out.append(f"Not drawn, {kind}: {getattr(error, 'message', error)}.")
+            left_out.append(not_drawn(kind, error))
             continue
         drawn.append(Figure(picture.render(dpi=150), caption))
-    return tuple(drawn), tuple(left_out)
+    return tuple(drawn), tuple(dict.fromkeys(left_out))
 
 
 def _model(effects: EffectsPictures) -> list[tuple[str, str]]:

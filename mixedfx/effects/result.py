@@ -96,8 +96,10 @@ class Effects(Shown, EffectsPictures):
         Notes
         -----
         Numbers of subgroups are those of `effects`. Of fits by REML or maximum likelihood the page holds what intervals
-        are made of, covariances of cells at nodes of the variance parameters, for up to 126 cells; beyond, and of
-        posteriors, pooled fits and reported effects, intervals are quantiles of the draws, which are kept to 16 bits.
+        are made of, covariances of cells at nodes of the variance parameters, for up to 126 cells; over several data
+        sets (plausible values, imputations) means and covariances of each, to which the page applies Rubin's rules for
+        every subgroup. Beyond, and of posteriors and reported effects, intervals are quantiles of the draws, which are
+        kept to 16 bits. Raw estimates of a numeric treatment are slopes.
 
         Examples
         --------

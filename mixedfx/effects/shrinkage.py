@@ -6,11 +6,15 @@ known mean the pooled variance is ``raw_se^2 (1 - lambda)``, with ``lambda = raw
 of the others' data; so the pooling factor is read off as ``1 - sd^2 / raw_se^2``, the share of the raw uncertainty that
 the other subgroups remove (compare Gelman & Pardoe 2006, Technometrics 48:241): 0 without pooling, 1 where everything
 comes from the others, as in a subgroup without data.
+
+Of a numeric treatment the raw estimate is the slope of a straight line through the subgroup's rows, by least squares
+with the weights that a mean of these rows has. Over several completed data sets raw estimates are pooled as the model's
+are, by Rubin's rules (`mixedfx.effects.pooling`).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +22,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.frame import column as fetch
 from mixedfx.effects.outcome import is_identity
+from mixedfx.effects.pooling import pooled_raw
 from mixedfx.effects.quantities import functional_of
 from mixedfx.effects.reported_fit import ReportedFit
 from mixedfx.effects.state import EffectsState
@@ -63,6 +68,9 @@ def _reported(effects: EffectsState, fit: ReportedFit) -> tuple[Array, Array, Ar
 
 def _from_rows(effects: EffectsState) -> tuple[Array, Array, Array]:
     """Estimates from the rows of each subgroup alone, their standard errors, and numbers of rows."""
+    if effects.sets:
+        raw, se, n = (np.stack(part) for part in zip(*map(_from_rows, effects.sets), strict=True))
+        return *pooled_raw(raw, se), np.rint(n.mean(axis=0))
     question = effects.question
     frame, per = effects.fit.design.frame, effects.per_subgroup
     lacking = [c for c in question.plan.columns if c not in frame.columns]
@@ -113,8 +121,9 @@ def _raw(effects: EffectsState, y: Array, mask: NDArray[np.bool_], pair: tuple[i
     if treated.kind == "unit":
         if not comparison.plain:
             raise EffectsError(f"a raw {comparison.name} of a numeric treatment needs two of its values")
-        slope, error, n = _slope(column.to_numpy(dtype=float)[mask], y[mask])
-        factor = _factor(effects)
+        weight, errors = raw_weights(design, len(y))
+        slope, error, n = _slope(column.to_numpy(dtype=float)[mask], y[mask], weight[mask], known=errors == "known")
+        factor = slope_factor(effects)
         return factor * slope, abs(factor) * error, n
     high, low = (_mean(effects, y, mask & (column == treated.values[v]).to_numpy(dtype=bool)) for v in pair)
     n = high[2] + low[2]
@@ -128,7 +137,7 @@ def _raw(effects: EffectsState, y: Array, mask: NDArray[np.bool_], pair: tuple[i
     return (value, se, n) if np.isfinite(value) else (np.nan, np.nan, n)
 
 
-def _factor(effects: EffectsState) -> float:
+def slope_factor(effects: EffectsState) -> float:
     """What a slope of the response is multiplied with, to be one of the variable that it is a transformation of."""
     back = effects.question.back
     if back is None or effects.question.bias_adjust:
@@ -168,12 +177,22 @@ def _mean_of_response(effects: EffectsState, y: Array, mask: NDArray[np.bool_]) 
     return mean, float(np.sqrt(w @ (y[mask] - mean) ** 2 / (n - 1) / w.sum())), n
 
 
-def _slope(x: Array, y: Array) -> Raw:
-    """Least-squares slope of y on x."""
+def raw_weights(design: Any, n: int) -> tuple[Array, Literal["rows", "shares", "known"]]:
+    """What each of n rows weighs in a mean, and where the standard error of the mean comes from."""
+    if design.trials is not None:
+        return np.asarray(design.trials, dtype=np.float64), "shares"
+    if design.known_sd is not None:
+        return np.asarray(design.known_sd, dtype=np.float64) ** -2.0, "known"
+    return np.ones(n) if design.weights is None else np.asarray(design.weights, dtype=np.float64), "rows"
+
+
+def _slope(x: Array, y: Array, w: Array, *, known: bool) -> Raw:
+    """Weighted least-squares slope of y on x; `known` where weights are inverse variances of the rows."""
     n = len(x)
-    spread = float(np.sum((x - x.mean()) ** 2)) if n else 0.0
-    if n < 3 or spread == 0:
+    if n < 3 or np.ptp(x) == 0:
         return np.nan, np.nan, n
-    slope = float((x - x.mean()) @ y / spread)
-    left = y - y.mean() - slope * (x - x.mean())
-    return slope, float(np.sqrt(left @ left / (n - 2) / spread)), n
+    x, y = x - np.average(x, weights=w), y - np.average(y, weights=w)
+    spread = float(w @ x**2)
+    slope = float((w * x) @ y / spread)
+    error = 1.0 if known else float(w @ (y - slope * x) ** 2 / (n - 2))
+    return slope, float(np.sqrt(error / spread)), n

@@ -115,6 +115,8 @@ class EffectsState:
         What of the effects or averages the numbers are; empty where they are these themselves.
     wording
         How a reader names columns and levels, for pictures.
+    sets
+        The answers of several data sets that are pooled here; empty where there is one, and in a table of contrasts.
     """
 
     table: pd.DataFrame
@@ -132,6 +134,7 @@ class EffectsState:
     overlap: Overlap | None = None
     aspect: str = ""
     wording: Wording = PLAIN
+    sets: tuple[EffectsState, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)

@@ -74,6 +74,35 @@ class ExactLaw:
 
 
 @dataclass(frozen=True, eq=False)
+class PooledLaw:
+    r"""What m data sets know of any linear combination of s cells, in J series, for Rubin's rules.
+
+    Of a combination w, data set k has the estimate w'means_k and the variance w'mixed_k w where w holds random effects,
+    w'fixed_k w where it does not, with degrees of freedom as in `ExactLaw`.
+
+    Attributes
+    ----------
+    random
+        (m, J, s) cells with random effects.
+    means
+        (m, J, s) estimates.
+    mixed, fixed
+        (m, J, s (s + 1) / 2) upper triangles, row by row; empty where they are not needed.
+    derivatives
+        (m, J, M, s (s + 1) / 2).
+    nu
+        (m,) degrees of freedom of the residual variances.
+    """
+
+    random: NDArray[np.bool_]
+    means: Array
+    mixed: Array
+    fixed: Array
+    derivatives: Array
+    nu: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Rule:
     """How averages become a number, draw by draw.
 
@@ -109,38 +138,64 @@ class Law:
     ----------
     draws
         (D, J, s) joint draws; (D, V K, s) averages under each value of the treatment where there is a `rule`.
+        Those of several `sets` follow each other, as many of each.
     total
         How many draws there were before they were thinned.
     lost
         (J, s) cells whose numbers the data do not determine.
     means
-        (J, s) estimates; None where there is a rule.
+        (J, s) estimates, of several sets their (m, J, s); None where there is a rule.
     exact
         None where draws are all that is known.
     curve
         The monotone function of what is linear; empty for none.
     rule
         How averages are compared; None for what is linear.
+    sets
+        Data sets whose draws are pooled; 1 where draws are of the answer itself.
     """
 
     draws: Array
     total: int
     lost: NDArray[np.bool_]
     means: Array | None = None
-    exact: ExactLaw | None = None
+    exact: ExactLaw | PooledLaw | None = None
     curve: Steps = ()
     rule: Rule | None = None
+    sets: int = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Whom averages are over: s cells as (s, columns) codes of levels, their rows and what they weigh."""
+    """Whom averages are over: s cells as (s, columns) codes of levels, their rows and what they weigh.
+
+    Of several data sets rows and weights are means over them; where they differ, `weights` has those of each.
+    """
 
     label: str
     codes: NDArray[np.intp]
-    n: NDArray[np.int64]
+    n: Array
     weight: Array
     law: Law
+    weights: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SlopeSums:
+    """Sums over cells from which the slope of the response on a numeric treatment follows.
+
+    Attributes
+    ----------
+    swx, swxx, swxy
+        (1, K, c) sums of the weighted treatment less its mean, of its squares, and of products with responses.
+    factor
+        What a slope is multiplied with, where the response is a multiple of what the answer is about.
+    """
+
+    swx: Array
+    swxx: Array
+    swxy: Array
+    factor: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +219,8 @@ class Raw:
         What is undone before.
     estimates, cov
         (J, s) and (J, s, s) of what was reported.
+    slope
+        Of a numeric treatment, whose raw estimate is a slope.
     """
 
     errors: Literal["rows", "shares", "known", "reported"]
@@ -178,6 +235,7 @@ class Raw:
     back: Steps = ()
     estimates: Array | None = None
     cov: Array | None = None
+    slope: SlopeSums | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +263,7 @@ class Content:
     populations
         The first is shown first.
     raw
-        None where rows alone say nothing.
+        One for each data set; empty where rows alone say nothing.
     caveats, computed
         Sentences.
     code
@@ -225,7 +283,7 @@ class Content:
     contrasts: tuple[str, ...]
     categories: tuple[str, ...]
     populations: tuple[Population, ...]
-    raw: Raw | None = None
+    raw: tuple[Raw, ...] = ()
     caveats: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
     code: str = ""

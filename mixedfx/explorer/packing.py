@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.explorer.content import Content, ExactLaw, Law, Population, Raw
+from mixedfx.explorer.content import Content, ExactLaw, Law, PooledLaw, Population, Raw
 
 Array = NDArray[np.float64]
 LEVELS = 2**16 - 1
@@ -62,6 +62,11 @@ def thinned(draws: Array, count: int) -> Array:
     return draws[np.floor((np.arange(count) + 0.5) * D / count).astype(np.intp)]
 
 
+def kept_of(law: Law, count: int) -> int:
+    """How many draws of a law are kept where `count` are the most: as many of each data set."""
+    return min(max(count // law.sets, 1), len(law.draws) // law.sets) * law.sets
+
+
 def packed(content: Content, draws: int) -> str:
     """JSON of a page with so many draws; safe inside an element of HTML.
 
@@ -83,7 +88,7 @@ def packed(content: Content, draws: int) -> str:
         "contrasts": list(content.contrasts),
         "categories": list(content.categories),
         "populations": [_population(p, draws) for p in content.populations],
-        "raw": None if content.raw is None else _raw(content.raw),
+        "raw": [_raw(raw) for raw in content.raw],
     }  # fmt: skip
     text = json.dumps(pages, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # No label can end the element that holds the data, nor open a comment in it.
@@ -102,21 +107,24 @@ def _population(population: Population, draws: int) -> dict[str, Any]:
         "name": population.label, "label": population.label,
         "codes": numbers(population.codes, "u2"), "n": numbers(population.n, "f8"),
         "weight": numbers(population.weight, "f8"), "law": _law(population.law, draws),
+        "weights": None if population.weights is None else numbers(population.weights, "f8"),
     }  # fmt: skip
 
 
 def _law(law: Law, draws: int) -> dict[str, Any]:
-    kept = thinned(law.draws, draws)
-    D = len(kept)
+    D = kept_of(law, draws)
+    kept = np.concatenate([thinned(one, D // law.sets) for one in np.split(law.draws, law.sets)])
     steps, low, step = quantised(np.moveaxis(kept, 0, -1).reshape(-1, D))
     rule = law.rule
     return {
         "form": "linear" if rule is None else "compared",
+        "sets": law.sets,
         "draws": {"count": D, "total": law.total, "steps": numbers(steps, "u2"), "low": numbers(low, "f8"),
                   "step": numbers(step, "f8")},
         "lost": numbers(law.lost, "u1"),
         "means": None if law.means is None else numbers(np.nan_to_num(law.means), "f8"),
-        "exact": None if law.exact is None else _exact(law.exact),
+        "exact": _exact(law.exact) if isinstance(law.exact, ExactLaw) else None,
+        "pooled": _pooled(law.exact) if isinstance(law.exact, PooledLaw) else None,
         "curve": _steps(law.curve),
         "rule": None if rule is None else {
             "name": rule.name, "pairs": [list(pair) for pair in rule.pairs], "categories": rule.categories,
@@ -135,6 +143,16 @@ def _exact(law: ExactLaw) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _pooled(law: PooledLaw) -> dict[str, Any]:
+    return {
+        "sets": len(law.means), "directions": law.derivatives.shape[2],
+        "nu": [None if np.isinf(nu) else float(nu) for nu in law.nu],
+        "random": numbers(law.random, "u1"), "means": numbers(np.nan_to_num(law.means), "f8"),
+        "mixed": numbers(np.nan_to_num(law.mixed), "f4"), "fixed": numbers(np.nan_to_num(law.fixed), "f4"),
+        "derivatives": numbers(np.nan_to_num(law.derivatives), "f4"),
+    }  # fmt: skip
+
+
 def _raw(raw: Raw) -> dict[str, Any]:
     own: Mapping[str, Any] = {
         "errors": raw.errors, "cells": len(raw.codes), "categories": raw.sw.shape[1], "centre": raw.centre,
@@ -142,9 +160,13 @@ def _raw(raw: Raw) -> dict[str, Any]:
         "codes": numbers(raw.codes, "u2"), "count": numbers(raw.count, "f8"), "sw": numbers(raw.sw, "f8"),
         "swy": numbers(raw.swy, "f8"), "swyy": numbers(raw.swyy, "f8"),
     }  # fmt: skip
+    if raw.slope is not None:
+        found = raw.slope
+        sums = {"swx": found.swx, "swxx": found.swxx, "swxy": found.swxy}
+        own = {**own, "slope": {name: numbers(of, "f8") for name, of in sums.items()} | {"factor": found.factor}}
     if raw.estimates is None or raw.cov is None:
-        return dict(own)
-    return {**own, "estimates": numbers(raw.estimates, "f8"), "cov": numbers(raw.cov, "f8")}
+        return {"slope": None, **own}
+    return {"slope": None, **own, "estimates": numbers(raw.estimates, "f8"), "cov": numbers(raw.cov, "f8")}
 
 
 def _steps(steps: Any) -> list[list[str | float]] | None:

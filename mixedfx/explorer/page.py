@@ -22,7 +22,8 @@ from mixedfx.results.page import versions
 
 # In the order in which they need each other.
 MODULES = (
-    "decode", "distributions", "comparisons", "laws", "subgroups", "raw", "words", "state", "pictures", "app",
+    "decode", "distributions", "comparisons", "forms", "rubin", "laws", "subgroups", "raw", "words", "state",
+    "pictures", "app",
 )  # fmt: skip
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([a-z]+)\.js";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:function|const) ([A-Za-z0-9_]+))", re.MULTILINE)

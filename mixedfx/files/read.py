@@ -42,6 +42,8 @@ class Options:
         How the user names a word that is missing.
     export
         Whether headers of survey services are recognised.
+    catalog
+        Catalogue of SAS with the labels of codes; None: one that stands beside the data.
     """
 
     na: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class Options:
     encoding: str | None = None
     na_option: str = "na=[{word!r}]"
     export: Export = "auto"
+    catalog: str | Path | None = None
 
 
 READERS: Mapping[str, Callable[[Path, Options], Recognised]] = {
@@ -63,7 +66,7 @@ READERS: Mapping[str, Callable[[Path, Options], Recognised]] = {
     ".sav": lambda path, o: read_spss(path, o.values, o.encoding),
     ".por": lambda path, o: read_portable(path, o.values, o.encoding),
     ".zsav": lambda path, o: read_spss(path, o.values, o.encoding),
-    ".sas7bdat": lambda path, o: read_sas(path, o.encoding),
+    ".sas7bdat": lambda path, o: read_sas(path, o.encoding, o.values, o.catalog),
     ".xpt": lambda path, o: read_transport(path, o.encoding),
     ".rds": lambda path, o: read_rds(path, o.table, o.values),
     ".rdata": lambda path, o: read_rdata(path, o.table, o.values),
@@ -80,6 +83,7 @@ def read(
     values: Values = "auto",
     encoding: str | None = None,
     export: Export = "auto",
+    catalog: str | Path | None = None,
     notes: bool = True,
 ) -> pd.DataFrame:
     r"""Read a data file of any kind, and say what was recognised in it.
@@ -96,14 +100,17 @@ def read(
     table
         Sheet of a workbook, or data frame of an R file that holds several. None: the first sheet, the only data frame.
     values
-        What codes with labels become (Stata, SPSS, R). ``"auto"``: categories in the order of the file's labels, or
-        numbers where most of the codes that occur have no label. ``"labels"``, ``"codes"``: categories, or numbers, in
-        every column.
+        What codes with labels become (Stata, SPSS, SAS, R). ``"auto"``: categories in the order of the file's labels,
+        or numbers where most of the codes that occur have no label. ``"labels"``, ``"codes"``: categories, or numbers,
+        in every column.
     encoding
         Of the text in the file, where it does not say so and is not UTF-8, such as ``"cp1252"``.
     export
         ``"auto"``: the header rows of text files and workbooks that Qualtrics (three), SurveyMonkey (two) and REDCap
         (labels) export are recognised; question texts become labels. ``"none"``: the first row names the columns.
+    catalog
+        Catalogue of SAS (``.sas7bcat``), which holds the labels of codes for a ``.sas7bdat``. Where None, one beside
+        the data that has the same name, or is ``formats.sas7bcat``; the message says so.
     notes
         Whether a message on standard error says what was recognised: separators, decimal commas, words taken for
         missing values, categories, codes without labels, and values that the file declares missing, counted by kind
@@ -121,7 +128,7 @@ def read(
     MissingPackageError
         If the package that reads such files is absent or broken.
     OptionError
-        For other `values`, or words that are no text.
+        For other `values`, words that are no text, or a `catalog` of data that have none.
 
     Examples
     --------
@@ -137,7 +144,7 @@ def read(
     1  Drug    NaN  4
     """
     check_flag("notes", notes)
-    found = recognise(path, Options(_words(na), table, values, encoding, export=export))
+    found = recognise(path, Options(_words(na), table, values, encoding, export=export, catalog=catalog))
     if notes:
         print(f"{found.message(str(path))}\n  ({SILENCE})", file=sys.stderr)
     return found.frame
@@ -154,6 +161,8 @@ def recognise(path: str | Path, options: Options | None = None) -> Recognised:
     suffix = path.suffix.lower()
     if suffix not in READERS:
         raise DataError(f"{shown}: cannot tell the kind of this file", hint=f"Its name must end in {_endings()}.")
+    if options.catalog is not None and suffix != ".sas7bdat":
+        raise OptionError(f"catalog= is for data of SAS (.sas7bdat), and {shown} is another kind of file")
     if not path.exists():
         raise DataError(f"{shown}: no such file")
     if not path.is_file():

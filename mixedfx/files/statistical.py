@@ -1,12 +1,14 @@
 """Files of Stata, SPSS and SAS: codes with labels, values that are missing in several ways, labels of variables.
 
-pyreadstat reads SPSS and SAS, and the labels of Stata; Stata's values are read by pandas, which tells system-missing
-values from extended ones (.a to .z). Blank text is missing, as it is in these programs.
+pyreadstat reads SPSS and SAS (labels of SAS are in `mixedfx.files.catalogue`), and the labels of Stata; Stata's values
+are read by pandas, which tells system-missing values from extended ones (.a to .z). Blank text is missing, as it is in
+these programs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import OptionError
+from mixedfx.files.catalogue import Catalogue, catalogue
 from mixedfx.files.labelled import LabelNotes, Values, decoded
 from mixedfx.files.recognised import Recognised, with_labels
 from mixedfx.optional import package
@@ -63,9 +66,15 @@ def read_stata(path: Path, values: Values, encoding: str | None) -> Recognised:
     return _recognised(frame, "Stata", about, {}, set(), values, notes)
 
 
-def read_sas(path: Path, encoding: str | None) -> Recognised:
-    """Read a SAS file (sas7bdat); special missing values (.A to .Z) are missing and counted."""
-    return _read_sas(path, package("pyreadstat", "SAS files need", "files").read_sas7bdat, encoding, True)
+def read_sas(
+    path: Path, encoding: str | None, values: Values = "auto", catalog: str | Path | None = None
+) -> Recognised:
+    """Read a SAS file (sas7bdat); special missing values (.A to .Z) are missing and counted.
+
+    Codes have the labels of a catalogue, which is named or stands beside the file (`mixedfx.files.catalogue`).
+    """
+    read = package("pyreadstat", "SAS files need", "files").read_sas7bdat
+    return _read_sas(path, read, encoding, True, values, catalogue(path, catalog, encoding))
 
 
 def read_transport(path: Path, encoding: str | None) -> Recognised:
@@ -73,8 +82,14 @@ def read_transport(path: Path, encoding: str | None) -> Recognised:
     return _read_sas(path, package("pyreadstat", "SAS files need", "files").read_xport, encoding, False)
 
 
-def _read_sas(path: Path, read: Callable[..., Any], encoding: str | None, special: bool) -> Recognised:
+def _read_sas(
+    path: Path, read: Callable[..., Any], encoding: str | None, special: bool, values: Values = "codes",
+    formats: Catalogue | None = None,
+) -> Recognised:  # fmt: skip
     frame, about = read(str(path), encoding=encoding)
+    formats = Catalogue({}) if formats is None else formats
+    about.variable_value_labels = formats.labels_of(about.variable_to_label)
+    said = formats.said if about.variable_value_labels else formats.idle
     notes = LabelNotes()
     lacking = [c for c in frame if special and pd.api.types.is_numeric_dtype(frame[c]) and frame[c].isna().any()]
     if lacking:
@@ -82,8 +97,10 @@ def _read_sas(path: Path, read: Callable[..., Any], encoding: str | None, specia
         for name in lacking:
             letters = told.loc[[isinstance(cell, str) for cell in told[name]], name]
             for kind, rows in letters.value_counts(sort=False).items():
-                notes.lost(str(name), f".{kind}", int(rows))
-    return _recognised(frame, "SAS", about, {}, set(), "codes", notes)
+                label = about.variable_value_labels.get(name, {}).get(str(kind))
+                notes.lost(str(name), f".{kind} {label!r}" if label else f".{kind}", int(rows))
+    found = _recognised(frame, "SAS", about, {}, set(), values, notes)
+    return replace(found, notes=(said, *found.notes)) if said else found
 
 
 def _recognised(

@@ -16,6 +16,7 @@ from mixedfx.glmm.rows import refuse_categories
 from mixedfx.glmm.simulated import quantile_residuals
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.means.group_lines import LINES, PANELS, fitted_rows, label_of, modes_table, slope_tables
+from mixedfx.plots.style import new_figure
 from mixedfx.results.tables import group_name
 
 if TYPE_CHECKING:
@@ -171,9 +172,6 @@ KINDS: Mapping[str, Callable[..., Any]] = {
 
 def page(fit: GlmerState) -> Figure:
     """Residuals, their spread and quantiles, observed values, and the effects of up to five terms, on one page."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     draw: list[Callable[[Axes], Any]] = [
         lambda ax, k=k: KINDS[k](fit, ax)
         for k in ("residuals", "spread", "quantiles", "observed")
@@ -185,8 +183,7 @@ def page(fit: GlmerState) -> Figure:
         for g, c in effects[:5]
     ]
     rows = -(-len(draw) // 3)
-    figure = Figure(figsize=(8.7, 2.7 * rows), dpi=200, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.7, 2.7 * rows)
     grid = figure.subplots(rows, 3, squeeze=False).ravel()
     for axes in grid[len(draw) :]:
         axes.set_visible(False)

@@ -10,7 +10,7 @@ from mixedfx.errors import MixedfxError
 from mixedfx.inference.fit_words import fit_answer, fit_code, methods_paragraph
 from mixedfx.output import write_whole
 from mixedfx.results.frames import frame_table
-from mixedfx.results.page import Figure, Page
+from mixedfx.results.page import Figure, Page, not_drawn
 from mixedfx.results.render import SummaryContent, SummaryTable
 
 PICTURES = (
@@ -105,5 +105,5 @@ def pictures_of(fit: Any, kinds: Sequence[tuple[str, str]]) -> tuple[tuple[Figur
             figures.append(Figure(draw().render(dpi=150), caption))
         except MixedfxError as error:
             if kind not in ("slopes", "ppc", "fitted"):  # which many fits have no reason to show
-                left_out.append(f"Not drawn, {kind}: {getattr(error, 'message', error)}.")
-    return tuple(figures), tuple(left_out)
+                left_out.append(not_drawn(kind, error))
+    return tuple(figures), tuple(dict.fromkeys(left_out))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import DataError
-from mixedfx.plots.style import COLOURS, COLUMN, FAINT, FONT, GREY, new_axes, plain
+from mixedfx.plots.style import COLOURS, COLUMN, FAINT, FONT, GREY, new_axes, new_figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,15 +39,11 @@ def observed_against_fitted(
     Figure
         Save with ``figure.savefig("fitted.png")``.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     _need(table, ("group", "fitted", "observed"))
     groups = list(dict.fromkeys(table["group"]))
     columns = min(columns, len(groups))
     rows = -(-len(groups) // columns)
-    figure = Figure(figsize=(0.4 + PANEL * columns, 0.55 + PANEL * rows), dpi=200, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(0.4 + PANEL * columns, 0.55 + PANEL * rows)
     values = table[["fitted", "observed"]].to_numpy()
     low, high = values.min(), values.max()
     margin = 0.05 * (high - low) or 1.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.plots.style import COLOURS, FAINT, FONT, GREY, MARKERS, new_axes
+from mixedfx.plots.style import COLOURS, FAINT, FONT, GREY, MARKERS, new_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,9 +131,6 @@ def influence_of_groups(table: pd.DataFrame, ax: Axes | None = None, most: int =
 
 def check_panels(pictures: Mapping[str, pd.DataFrame]) -> Figure:
     """Up to six panels on one page from the tables of a `CheckReport`; what has nothing to show is left out."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     residuals = pictures["residuals"]
     table = pictures["modes"]
     series = table["group"].astype(str) + " (" + table["column"].astype(str) + ")"
@@ -150,8 +147,7 @@ def check_panels(pictures: Mapping[str, pd.DataFrame]) -> Figure:
         panels.append(lambda ax: normal_quantiles(modes, ax, "Quantiles of random effects"))
     if np.isfinite(distances["cooks_distance"].to_numpy(dtype=float)).any():
         panels.append(lambda ax: influence_of_groups(distances.dropna(subset="cooks_distance"), ax))
-    figure = Figure(figsize=(3 * PANEL[0], 2 * PANEL[1]), dpi=200, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3 * PANEL[0], 2 * PANEL[1])
     across = 2 if len(panels) == 4 else 3
     grid = figure.subplots(2, across).ravel()
     for ax in grid[len(panels) :]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.errors import DataError
-from mixedfx.plots.style import COLOURS, FAINT, FONT, GREY, fold
+from mixedfx.plots.style import COLOURS, FAINT, FONT, GREY, fold, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,16 +61,12 @@ def group_panels(
     >>> [ax.get_title(loc="left").splitlines()[0] for ax in group_panels(table, panel="plan").axes]
     ['old', 'new']
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if len(table) == 0:
         raise DataError("a picture of groups needs rows")
     panels = _ordered(table["panel"])
     across = min(ACROSS, len(panels))
     rows = -(-len(panels) // across)
-    figure = Figure(figsize=(width, height * rows + 0.35), dpi=200, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height * rows + 0.35)
     grid = figure.subplots(rows, across, squeeze=False, sharey=True)
     jitter = np.random.default_rng(seed)
     for k, axes in enumerate(grid.ravel()):

@@ -79,8 +79,6 @@ def intersection_matrix(
     >>> [text.get_text() for text in ax.get_xticklabels()]
     ['f', 'm']
     """
-    from matplotlib.patches import Rectangle
-
     for name in (row, column, "estimate", "sd", "prob_above_null"):
         if name not in table:
             raise DataError(f"the table has no column {name!r}; it has {', '.join(map(str, table.columns))}")
@@ -94,6 +92,8 @@ def intersection_matrix(
     if ax is None:
         across = max(COLUMN, CELL * 1.25 * len(columns) + 1.2) if width is None else width
         ax = new_axes(across, CELL * len(rows) + 0.95 + KEY * key)
+    from matplotlib.patches import Rectangle
+
     away = float(np.nanmax(np.abs(table["estimate"].to_numpy(dtype=float) - null), initial=0.0)) or 1.0
     colours = _colormap(DIVERGING)
     numbers = table[["estimate", "sd", "prob_above_null"]].to_numpy(dtype=float)
@@ -180,8 +180,6 @@ def rank_heatmap(probabilities: pd.DataFrame, *, width: float | None = None, ax:
     >>> [text.get_text() for text in rank_heatmap(table).get_yticklabels()]
     ['b', 'a']
     """
-    from matplotlib.colors import PowerNorm
-
     if probabilities.size == 0:
         raise DataError("nothing to draw: no subgroup was ranked")
     ranks = np.arange(1, probabilities.shape[1] + 1)
@@ -193,6 +191,8 @@ def rank_heatmap(probabilities: pd.DataFrame, *, width: float | None = None, ax:
     if ax is None:
         across = max(COLUMN, side * len(ranks) + 1.5) if width is None else width
         ax = new_axes(across, side * s + 0.8)
+    from matplotlib.colors import PowerNorm
+
     # With many subgroups every probability is small; on the scale of roots they can be told from none.
     norm = PowerNorm(1.0 if s <= SPELLED else 0.5, vmin=0.0, vmax=max(0.5, float(values.max())))
     image = ax.imshow(values, cmap=_colormap(RISING), norm=norm, aspect="auto")

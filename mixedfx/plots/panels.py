@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mixedfx.plots.style import COLUMN
+from mixedfx.plots.style import COLUMN, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,13 +35,9 @@ def panels(
     >>> len(panels(["a", "b", "c"], lambda name, axes: axes.set_title(name)).axes)
     3
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(width * columns, ratio * width * rows), dpi=200, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width * columns, ratio * width * rows)
     for k, name in enumerate(names):
         draw(name, figure.add_subplot(rows, columns, k + 1))
     return figure

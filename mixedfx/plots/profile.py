@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.errors import DataError
-from mixedfx.plots.style import COLOURS, COLUMN, FAINT, FONT, GREY
+from mixedfx.plots.style import COLOURS, COLUMN, FAINT, FONT, GREY, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,17 +67,13 @@ def profile(
     >>> [axes.get_title(loc="left") for axes in figure.axes]
     ['sd__Intercept|professor', 'sigma']
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     missing = [c for c in ("parameter", "value", "zeta", "slope") if c not in table.columns]
     if missing or len(table) == 0:
         raise DataError(f"a profile plot needs rows with parameter, value, zeta and slope; missing: {missing}")
     names = list(dict.fromkeys(table["parameter"]))
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(width * columns / 2, PANEL * rows + 0.35), dpi=200, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width * columns / 2, PANEL * rows + 0.35)
     for k, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, k + 1)
         points = table.loc[table["parameter"] == name, ["value", "zeta"]].to_numpy(dtype=float)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.plots.style import COLOURS, FAINT, FONT, GREY, new_axes
+from mixedfx.plots.style import COLOURS, FAINT, FONT, GREY, new_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,11 +72,7 @@ def residuals_by_rank(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 def quantile_panels(table: pd.DataFrame) -> Figure:
     """Both pictures side by side; `table` has the columns fitted and residual."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(2 * PANEL[0], PANEL[1]), dpi=200, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(2 * PANEL[0], PANEL[1])
     left, right = figure.subplots(1, 2)
     uniform_quantiles(table["residual"].to_numpy(), left)
     residuals_by_rank(table, right)

@@ -11,8 +11,11 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from mixedfx.optional import package
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -26,20 +29,42 @@ FONT = 8.0
 LINE_OF_TEXT = 0.14
 
 
-def new_axes(width: float, height: float) -> Axes:
-    """Make axes on a figure of their own, drawn by Agg, with a layout that keeps all text inside.
+def need_matplotlib() -> None:
+    """Refuse to draw where matplotlib is absent or broken: it is no dependency of the core.
+
+    Raises
+    ------
+    MissingPackageError
+        With the line that installs it.
+    """
+    package("matplotlib.backends.backend_agg", "Pictures need", "plots")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Make a figure that belongs to nobody, drawn by Agg, with a layout that keeps all text inside.
 
     Parameters
     ----------
     width, height
         Size in inches.
+
+    Raises
+    ------
+    MissingPackageError
+        Without matplotlib.
     """
+    need_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure.add_subplot()
+    return figure
+
+
+def new_axes(width: float, height: float) -> Axes:
+    """Make axes on a figure of their own; `width` and `height` in inches."""
+    return new_figure(width, height).add_subplot()
 
 
 def plain(axes: Axes) -> None:

@@ -64,14 +64,14 @@ def weight_function(
     >>> [text.get_text() for text in ax.get_xticklabels()]
     ['0', '.025', '1']
     """
-    from matplotlib.ticker import LogLocator
-
     check_option("spacing", spacing, ("equal", "p"))
     steps = "low" in table
     _check(table, steps, estimate)
     if prior is not None:
         _check(prior, steps, estimate)
     axes = new_axes(width, 0.72 * width) if ax is None else ax
+    from matplotlib.ticker import LogLocator
+
     plain(axes)
     if steps:
         tables = [t for t in (table, prior) if t is not None]

@@ -11,6 +11,7 @@ from mixedfx.design.frame import column
 from mixedfx.design.labels import variable_label
 from mixedfx.errors import OptionError, check_option
 from mixedfx.means.group_lines import LINES, PANELS, fitted_rows, label_of, modes_table, slope_tables, slopes_of
+from mixedfx.plots.style import new_figure
 from mixedfx.reml.profiling import profile
 from mixedfx.results.tables import group_name
 
@@ -151,9 +152,6 @@ def page(fit: LmerState) -> Figure:
 
     At most three panels of slopes and nine in all; pictures with a panel for each group or parameter stand alone.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     draw: list[Callable[[Axes], Any]] = [
         lambda ax, k=k: KINDS[k](fit, ax) for k in ("residuals", "spread", "quantiles", "observed")
     ]
@@ -167,8 +165,7 @@ def page(fit: LmerState) -> Figure:
         for g, c in effects[: 9 - len(draw)]
     ]
     rows = -(-len(draw) // 3)
-    figure = Figure(figsize=(8.7, 2.7 * rows), dpi=200, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.7, 2.7 * rows)
     grid = figure.subplots(rows, 3, squeeze=False).ravel()
     for axes in grid[len(draw) :]:
         axes.set_visible(False)

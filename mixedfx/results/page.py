@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
+from mixedfx.errors import MissingPackageError, MixedfxError
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --ground: #ffffff; --soft: #555555; --rule: #dddddd;
   --code: #f5f5f5; --caveat: #fdf3ec; --edge: #C4520A; --answer: #eef5fa; --blue: #0072B2; }
@@ -50,6 +52,22 @@ class Figure:
         source = base64.b64encode(self.png).decode("ascii")
         image = f'<img alt="{escape(self.caption)}" src="data:image/png;base64,{source}">'
         return f"<figure>{image}<figcaption>{escape(self.caption)}</figcaption></figure>"
+
+
+def not_drawn(kind: str, error: MixedfxError) -> str:
+    """Why a picture is missing; without what draws pictures the same sentence for all of them.
+
+    Examples
+    --------
+    >>> from mixedfx.errors import MissingPackageError
+    >>> from mixedfx.results.page import not_drawn
+    >>> not_drawn("forest", MissingPackageError("Pictures need x, which is not installed", hint="pip install x"))
+    'Pictures need x, which is not installed: pip install x.'
+    """
+    message = getattr(error, "message", str(error))
+    if isinstance(error, MissingPackageError):
+        return f"{message}: {(error.hint or '').rstrip('.')}."
+    return f"Not drawn, {kind}: {message}."
 
 
 @dataclass(frozen=True)

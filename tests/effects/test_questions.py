@@ -283,6 +283,16 @@ def test_a_raw_slope_is_least_squares(people, dense_fit):
         assert table["raw_se"][i] == pytest.approx(np.sqrt(cov[0, 0]), rel=1e-9)
 
 
+def test_a_raw_slope_weighs_rows_as_a_raw_mean_does(people):
+    data = people.assign(w=np.linspace(0.2, 3.0, len(people)))
+    table = effects(lmer("y ~ dose*race", data, weights="w"), "dose", by="race").shrinkage()
+    for i, race in enumerate(["Asian", "Black", "White"]):
+        rows = data[data["race"] == race]
+        coefficients, cov = np.polyfit(rows["dose"], rows["y"], 1, w=np.sqrt(rows["w"]), cov=True)
+        assert table["raw"][i] == pytest.approx(coefficients[0], rel=1e-9)
+        assert table["raw_se"][i] == pytest.approx(np.sqrt(cov[0, 0]), rel=1e-9)
+
+
 def test_shrinkage_of_queries_margins_and_levels(people, dense_fit):
     fit = dense_fit("y ~ style*race + gender", people)
     named = effects(fit, "style", subgroups={"Black boys": "race == 'Black' and gender == 'boy'"}).shrinkage()

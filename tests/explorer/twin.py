@@ -1,6 +1,7 @@
 """What the page computes in the browser, in NumPy: it reads the page's own data, and shares no code with the package.
 
-Distributions are SciPy's, quantiles NumPy's; the formulas are those of `mixedfx/explorer/web/laws.js` and `raw.js`.
+Distributions are SciPy's, quantiles NumPy's; the formulas are those of `mixedfx/explorer/web/laws.js`, `rubin.js` and
+`raw.js`.
 """
 
 import base64
@@ -60,6 +61,9 @@ class Twin:
         steps = numbers(drawn["steps"], (-1, drawn["count"]))
         self.draws = (numbers(drawn["low"])[:, None] + numbers(drawn["step"])[:, None] * steps).T
         self.draws = self.draws.reshape(drawn["count"], -1, self.s)
+        # of each data set, where cells weigh differently in them
+        self.set_weights = None if found["weights"] is None else numbers(found["weights"], (-1, self.s))
+        self.exact = self.law["exact"] is not None or self.law["pooled"] is not None
 
     def members(self, codes, only):
         """Which of some cells hold the levels that are ticked, ``{"race": ["Black"]}``."""
@@ -69,24 +73,31 @@ class Twin:
                 inside &= np.isin(codes[:, k], [column["keys"].index(key) for key in only[column["name"]]])
         return inside
 
-    def weights(self, only):
-        w = np.where(self.members(self.codes, only), self.weight, 0.0)
-        return w / w.sum()
+    def weights(self, only, m):
+        """(m, cells) what cells weigh in each of m data sets."""
+        every = np.tile(self.weight, (m, 1)) if self.set_weights is None else self.set_weights
+        w = np.where(self.members(self.codes, only), every, 0.0)
+        return w / w.sum(axis=1, keepdims=True)
 
     def answer(self, only, series=0, level=0.95, threshold=0.0, less=None):
         """Estimate, lower, upper and the probability of more than the threshold."""
-        w = self.weights(only) - (0.0 if less is None else self.weights(less))
         law, rule = self.law, self.law["rule"]
+        m = law["sets"] if law["pooled"] is None else law["pooled"]["sets"]
+        W = self.weights(only, m) - (0.0 if less is None else self.weights(less, m))
+        w = W[0]
         if rule is not None:
-            draws = self._compared(w, series, rule)
+            draws = self._apart([self._compared(draws, w, series, rule) for draws, w in self._sets(W)])
             return np.median(draws), *np.quantile(draws, _ends(level)), np.mean(draws > threshold)
-        estimate = numbers(law["means"], (-1, self.s))[series] @ w
-        if law["exact"] is None:
-            draws = self.draws[:, series] @ w
+        if law["pooled"] is not None:
+            estimate, known = self._pooled(law["pooled"], series, W)
+            (lower, upper), above = known.ppf(_ends(level)), known.sf
+        elif m > 1:
+            estimate = np.mean(np.sum(numbers(law["means"], (m, -1, self.s))[:, series] * W, axis=1))
+            draws = self._apart([draws[:, series] @ w for draws, w in self._sets(W)])
             lower, upper = np.quantile(draws, _ends(level))
             above = lambda x: np.mean(draws > x)  # noqa: E731
         else:
-            lower, upper, above = self._exact(law["exact"], series, w, estimate, level)
+            estimate, lower, upper, above = self._of_one(series, w, level)
         curve = law["curve"]
         if curve is None:
             return estimate, lower, upper, above(threshold)
@@ -94,10 +105,58 @@ class Twin:
         at = optimize.brentq(lambda x: float(undo(curve, np.float64(x))) - threshold, estimate - 50, estimate + 50)
         return *ends, above(at)
 
-    def _compared(self, w, series, rule):
+    def _sets(self, W):
+        """Draws of each data set with its weights."""
+        return zip(np.split(self.draws, len(W)), W, strict=True)
+
+    def _apart(self, draws):
+        """Draws of all data sets with the variance of Rubin's rules."""
+        m = len(draws)
+        if m == 1:
+            return draws[0]
+        means = [one.mean() for one in draws]
+        further = np.sqrt((m + 1) / (m - 1)) - 1
+        return np.concatenate([one + further * (mean - np.mean(means)) for one, mean in zip(draws, means, strict=True)])
+
+    def _pooled(self, pooled, series, W):
+        """Rubin's rules with Barnard and Rubin's degrees of freedom."""
+        m, used = pooled["sets"], (W != 0).any(axis=0)
+        i, j = np.triu_indices(self.s)
+        random = numbers(pooled["random"], (m, -1, self.s))[:, series][:, used].any(axis=1)
+        means = np.sum(numbers(pooled["means"], (m, -1, self.s))[:, series] * W, axis=1)
+        pairs = np.where(i == j, 1.0, 2.0) * W[:, i] * W[:, j]
+        J = len(numbers(pooled["random"])) // m // self.s
+        v, complete = np.empty(m), np.full(m, np.inf)
+        for k in range(m):
+            v[k] = numbers(pooled["mixed" if random[k] else "fixed"], (m, J, -1))[k, series] @ pairs[k]
+            if not random[k]:
+                D = numbers(pooled["derivatives"], (m, J, pooled["directions"], -1))[k, series]
+                inverse = (0.0 if pooled["nu"][k] is None else 1 / pooled["nu"][k]) + np.sum((D @ pairs[k]) ** 2) / v[
+                    k
+                ] ** 2
+                complete[k] = 1 / inverse if inverse else np.inf
+        added = (1 + 1 / m) * means.var(ddof=1)
+        total = v.mean() + added
+        share, com = added / total, complete.mean()
+        inverse = share**2 / (m - 1)
+        inverse += 0.0 if np.isinf(com) else (com + 3) / (com + 1) / com / (1 - share)
+        return means.mean(), stats.t(1 / inverse if inverse else np.inf, means.mean(), np.sqrt(total))
+
+    def _of_one(self, series, w, level):
+        law = self.law
+        estimate = numbers(law["means"], (-1, self.s))[series] @ w
+        if law["exact"] is None:
+            draws = self.draws[:, series] @ w
+            lower, upper = np.quantile(draws, _ends(level))
+            above = lambda x: np.mean(draws > x)  # noqa: E731
+        else:
+            lower, upper, above = self._exact(law["exact"], series, w, estimate, level)
+        return estimate, lower, upper, above
+
+    def _compared(self, draws, w, series, rule):
         K = rule["categories"]
         pair, k = rule["pairs"][series // K], series % K
-        high, low = (undo(rule["back"], self.draws[:, v * K + k] @ w) for v in pair)
+        high, low = (undo(rule["back"], draws[:, v * K + k] @ w) for v in pair)
         return COMPARISONS[rule["name"]](high, low)
 
     def _exact(self, exact, series, w, estimate, level):
@@ -126,11 +185,25 @@ class Twin:
 
     def raw(self, only, series=0):
         """Raw estimate, its standard error, and the rows that it rests on."""
-        raw = self.data["raw"]
+        every = np.array([self._raw(raw, only, series) for raw in self.data["raw"]])
+        if len(every) == 1:
+            return tuple(every[0])
+        estimate, se, n = every.T
+        total = np.mean(se**2) + (1 + 1 / len(every)) * estimate.var(ddof=1)
+        return estimate.mean(), np.sqrt(total), n.mean()
+
+    def _raw(self, raw, only, series):
         cells, K = raw["cells"], raw["categories"]
         inside = self.members(numbers(raw["codes"], (cells, len(self.columns))).astype(int), only)
         count, sw, swy, swyy = (numbers(raw[name], (-1, K, cells)) @ inside for name in ("count", "sw", "swy", "swyy"))
         k = series % K
+        if raw["slope"] is not None:
+            swx, swxx, swxy = (numbers(raw["slope"][name], (K, cells))[k] @ inside for name in ("swx", "swxx", "swxy"))
+            n, sw, swy, swyy, factor = count[0, k], sw[0, k], swy[0, k], swyy[0, k], raw["slope"]["factor"]
+            spread = swxx - swx**2 / sw
+            slope = (swxy - swx * swy / sw) / spread
+            error = 1.0 if raw["errors"] == "known" else (swyy - swy**2 / sw - slope**2 * spread) / (n - 2)
+            return factor * slope, abs(factor) * np.sqrt(error / spread), n
         mean = raw["centre"] + swy[:, k] / sw[:, k]
         if raw["errors"] == "shares":
             se = np.sqrt(mean * (1 - mean) / sw[:, k])

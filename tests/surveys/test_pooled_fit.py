@@ -304,3 +304,45 @@ def test_fits_of_statsmodels_have_what_is_needed():
     found = mx.pool([Fitted(0.0), Fitted(0.2)])
     assert found.tidy()["estimate"].tolist() == [1.1]
     assert "Rubin" in str(found)
+
+
+def test_raw_estimates_are_pooled_as_the_models_are(pupils, fit):
+    table = mx.effects(fit, "arm", by="girl").shrinkage()
+    for row in table.itertuples():
+        own = pupils[pupils["girl"] == row.girl]
+        means = own.groupby("arm")[PVS].mean()
+        within = (own.groupby("arm")[PVS].var().T / own.groupby("arm").size()).sum(axis=1)
+        high, low = row.contrast.split(" - ")
+        raw = means.loc[high] - means.loc[low]
+        total = within.mean() + (1 + 1 / len(PVS)) * raw.var(ddof=1)
+        assert row.raw == pytest.approx(raw.mean(), rel=1e-12)
+        assert row.raw_se == pytest.approx(np.sqrt(total), rel=1e-12)
+        assert row.n == len(own)
+
+
+@pytest.mark.parametrize("comparison", ["difference", "ratio"])
+def test_against_the_complement_each_data_set_has_its_own_rest(pupils, comparison):
+    """The imputed column decides who the others are; a ratio is no combination of averages."""
+    frames = imputations(pupils.assign(**{name: pupils[name] + 60.0 for name in PVS}))
+    frames = [one.assign(rich=np.where(one["ses"] > 0, "rich", "poor")) for one in frames]
+    fit = mx.lmer("math ~ arm * rich * girl + (1 | school)", imputations=frames)
+    found = mx.effects(fit, "arm", by=["rich", "girl"], comparison=comparison).contrast(against="complement")
+    single = [
+        mx.effects(one, "arm", by=["rich", "girl"], comparison=comparison).contrast(against="complement")
+        for one in fit.fits
+    ]
+    if comparison == "difference":
+        expected = np.mean([one.table["estimate"] for one in single], axis=0)
+        np.testing.assert_allclose(found.table["estimate"], expected, rtol=1e-10)
+        known = moments(
+            np.array([one.table["estimate"] for one in single]),
+            np.array([np.diag(one.table["sd"] ** 2) for one in single]),
+        )
+        np.testing.assert_allclose(found.table["sd"], np.sqrt(np.diag(known.total)), rtol=1e-8)
+        return
+    draws = np.array([one.draws() for one in single])
+    apart = draws.mean(axis=1, keepdims=True) - draws.mean(axis=(0, 1))
+    pooled = (draws + (np.sqrt(5 / 3) - 1) * apart).reshape(-1, draws.shape[2])
+    # A ratio less another ratio is drawn in each data set, by the same random numbers.
+    np.testing.assert_allclose(found.table["estimate"], np.median(pooled, axis=0), rtol=1e-10)
+    np.testing.assert_allclose(found.table["sd"], pooled.std(axis=0, ddof=1), rtol=1e-10)

@@ -50,7 +50,7 @@ function population() {
 function answerOf(group) {
   const key = `${state.people}/${series()}/${group.cells.join(",")}`;
   return remembered(key, () => {
-    const found = answer(population().law, series(), group.weights);
+    const found = answer(population().law, series(), group);
     return { ...found, wide: found.interval(content.level), inner: found.interval(0.5) };
   });
 }
@@ -123,7 +123,7 @@ function range() {
   for (let c = 0; c < size; c += Math.ceil(size / 200)) {
     const weights = new Array(size).fill(0);
     weights[c] = 1;
-    const found = answer(p.law, 0, weights);
+    const found = answer(p.law, 0, { weights, sets: null });
     ends.push(...found.interval(content.level), found.estimate);
   }
   const known = ends.filter(Number.isFinite);
@@ -328,7 +328,7 @@ function pair(now) {
   });
   const [a, b] = chosen;
   const key = `pair/${state.people}/${series()}/${a.cells.join(",")}/${b.cells.join(",")}`;
-  const found = remembered(key, () => difference(population().law, series(), a.weights, b.weights));
+  const found = remembered(key, () => difference(population().law, series(), a, b));
   if (a.key === b.key) {
     fill("pair", element("p", {}, "Choose two different subgroups."));
     return;

@@ -28,6 +28,12 @@ function unpackExact(exact) {
   return out;
 }
 
+function unpackPooled(pooled) {
+  const out = { ...pooled };
+  for (const name of ["random", "means", "mixed", "fixed", "derivatives"]) out[name] = numbers(pooled[name]);
+  return out;
+}
+
 function unpackLaw(law) {
   const { draws } = law;
   const unpacked = {
@@ -43,6 +49,7 @@ function unpackLaw(law) {
     means: law.means && numbers(law.means),
     lost: numbers(law.lost),
     exact: law.exact && unpackExact(law.exact),
+    pooled: law.pooled && unpackPooled(law.pooled),
   };
 }
 
@@ -50,6 +57,10 @@ function unpackRaw(raw) {
   const out = { ...raw };
   for (const name of ["codes", "count", "sw", "swy", "swyy", "estimates", "cov"]) {
     if (raw[name] != null) out[name] = numbers(raw[name]);
+  }
+  if (raw.slope) {
+    out.slope = { ...raw.slope };
+    for (const name of ["swx", "swxx", "swxy"]) out.slope[name] = numbers(raw.slope[name]);
   }
   return out;
 }
@@ -62,8 +73,9 @@ export function unpack(content) {
       codes: numbers(p.codes),
       n: numbers(p.n),
       weight: numbers(p.weight),
+      weights: p.weights && numbers(p.weights),
       law: unpackLaw(p.law),
     })),
-    raw: content.raw && unpackRaw(content.raw),
+    raw: content.raw.map(unpackRaw),
   };
 }

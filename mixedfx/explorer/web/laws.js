@@ -1,48 +1,34 @@
 // What is known of a combination of cells: an estimate, its standard error, intervals, probabilities and joint draws.
 //
 // A combination is a weight for each cell of a population: those of a subgroup sum to one, a difference of two
-// subgroups has weights of both signs. `series` numbers the contrasts of treatment values and categories.
+// subgroups has weights of both signs. Of several data sets that are pooled each may have weights of its own (`sets`).
+// `series` numbers the contrasts of treatment values and categories.
 
 import { argument, compare, inverse, perUnit, slope } from "./comparisons.js";
 import { drawsOf } from "./decode.js";
-import {
-  meanOf, mixtureAbove, mixtureQuantile, quantile, sdOf, shareAbove, tAbove, tQuantile,
-} from "./distributions.js";
+import { meanOf, mixtureAbove, mixtureQuantile, quantile, sdOf, shareAbove } from "./distributions.js";
+import { dot, ofT, quadratic, satterthwaite } from "./forms.js";
+import { apart, ofSets } from "./rubin.js";
 
-function used(weights) {
+function used(group) {
   const cells = [];
-  for (let c = 0; c < weights.length; c += 1) if (weights[c] !== 0) cells.push(c);
+  const every = group.sets ?? [group.weights];
+  for (let c = 0; c < group.weights.length; c += 1) if (every.some((weights) => weights[c] !== 0)) cells.push(c);
   return cells;
 }
 
-// Draws of one column of averages or effects, combined over cells.
-function combined(law, series, size, weights, cells) {
+// Draws of one column of averages or effects, combined over cells; those of a data set by the weights that it has.
+function combined(law, series, group, cells) {
   const out = new Float64Array(law.draws.count);
+  const block = out.length / law.sets;
   for (const c of cells) {
-    const draws = drawsOf(law, series * size + c);
-    const w = weights[c];
-    for (let d = 0; d < out.length; d += 1) out[d] += w * draws[d];
+    const draws = drawsOf(law, series * group.weights.length + c);
+    for (let k = 0; k < law.sets; k += 1) {
+      const w = (law.sets > 1 && group.sets ? group.sets[k] : group.weights)[c];
+      for (let d = k * block; d < (k + 1) * block; d += 1) out[d] += w * draws[d];
+    }
   }
   return out;
-}
-
-// The (i, j) of a symmetric matrix kept as its upper triangle, row by row.
-function quadratic(triangle, start, size, weights, cells) {
-  let total = 0;
-  for (let a = 0; a < cells.length; a += 1) {
-    const i = cells[a];
-    const row = start + i * size - (i * (i - 1)) / 2 - i;
-    let inner = 0;
-    for (let b = a + 1; b < cells.length; b += 1) inner += weights[cells[b]] * triangle[row + cells[b]];
-    total += weights[i] * (weights[i] * triangle[row + i] + 2 * inner);
-  }
-  return total;
-}
-
-function dot(values, start, weights, cells) {
-  let total = 0;
-  for (const c of cells) total += weights[c] * values[start + c];
-  return total;
 }
 
 function ofDraws(draws, estimate, shown) {
@@ -55,29 +41,6 @@ function ofDraws(draws, estimate, shown) {
       spread ? [quantile(sorted, 0.5 - level / 2), quantile(sorted, 0.5 + level / 2)] : [NaN, NaN],
     above: (x) => (spread ? shareAbove(shown, x) : NaN),
     draws: () => draws,
-  };
-}
-
-// Fixed effects alone: t with Satterthwaite's degrees of freedom of this combination.
-function ofT(exact, series, size, weights, cells, estimate, draws) {
-  const length = (size * (size + 1)) / 2;
-  const v = Math.max(quadratic(exact.cov, series * length, size, weights, cells), 0);
-  let squares = 0;
-  for (let m = 0; m < exact.directions; m += 1) {
-    squares += quadratic(exact.derivatives, (series * exact.directions + m) * length, size, weights, cells) ** 2;
-  }
-  const inverseDf = (exact.nu === null ? 0 : 1 / exact.nu) + (v > 0 ? squares / v ** 2 : 0);
-  const df = inverseDf > 0 ? 1 / inverseDf : Infinity;
-  const se = Math.sqrt(v);
-  return {
-    estimate,
-    sd: se,
-    interval: (level) => {
-      const half = se > 0 ? se * tQuantile(0.5 + level / 2, df) : 0;
-      return [estimate - half, estimate + half];
-    },
-    above: (x) => (se > 0 ? tAbove((x - estimate) / se, df) : Number(estimate > x)),
-    draws,
   };
 }
 
@@ -125,26 +88,49 @@ function through(curve, base) {
   };
 }
 
-function linear(law, series, size, weights, cells) {
+function linear(law, series, group, cells) {
+  const { weights } = group;
+  const size = weights.length;
+  if (law.sets > 1) {
+    const found = apart(combined(law, series, group, cells), law.sets);
+    return ofDraws(found, meanOfSets(law, series, group, cells), found);
+  }
+  const draws = () => combined(law, series, group, cells);
+  const { exact, pooled } = law;
+  if (pooled) return ofSets(pooled, series, group, cells, draws);
   const estimate = dot(law.means, series * size, weights, cells);
-  const draws = () => combined(law, series, size, weights, cells);
-  const { exact } = law;
   if (exact && cells.some((c) => exact.random[series * size + c])) {
     return ofNodes(exact, series, size, weights, cells, estimate, draws);
   }
-  if (exact) return ofT(exact, series, size, weights, cells, estimate, draws);
+  if (exact) {
+    const length = (size * (size + 1)) / 2;
+    const v = Math.max(quadratic(exact.cov, series * length, size, weights, cells), 0);
+    const start = series * exact.directions * length;
+    const df = satterthwaite(exact.nu, v, exact.derivatives, start, exact.directions, size, weights, cells);
+    return ofT(estimate, Math.sqrt(v), df, draws);
+  }
   const found = draws();
   return ofDraws(found, estimate, found);
 }
 
+function meanOfSets(law, series, group, cells) {
+  const size = group.weights.length;
+  const columns = law.means.length / law.sets;
+  let total = 0;
+  for (let k = 0; k < law.sets; k += 1) {
+    total += dot(law.means, k * columns + series * size, group.sets ? group.sets[k] : group.weights, cells);
+  }
+  return total / law.sets;
+}
+
 // Averages are compared within each draw; the estimate is the median.
-function compared(law, series, size, weights, cells) {
+function compared(law, series, group, cells) {
   const { rule } = law;
   const categories = rule.categories;
   const [high, low] = rule.pairs[Math.floor(series / categories)];
   const k = series % categories;
-  const above = combined(law, high * categories + k, size, weights, cells);
-  const below = combined(law, low * categories + k, size, weights, cells);
+  const above = combined(law, high * categories + k, group, cells);
+  const below = combined(law, low * categories + k, group, cells);
   for (let d = 0; d < above.length; d += 1) {
     if (rule.increments) above[d] = below[d] + rule.units * above[d];
     if (rule.back) {
@@ -153,27 +139,33 @@ function compared(law, series, size, weights, cells) {
     }
     above[d] = perUnit(rule.name, compare(rule.name, above[d], below[d]), rule.units);
   }
-  return ofDraws(above, quantile(above.slice().sort(), 0.5), above);
+  const found = apart(above, law.sets);
+  return ofDraws(found, quantile(found.slice().sort(), 0.5), found);
 }
 
 const NOTHING = {
   estimate: NaN, sd: NaN, interval: () => [NaN, NaN], above: () => NaN, draws: () => new Float64Array(0), lost: true,
 };
 
-// Average over a subgroup: (cells) weights that sum to one.
-export function answer(law, series, weights) {
-  const size = weights.length;
-  const cells = used(weights);
+// Average over a subgroup, whose weights sum to one.
+export function answer(law, series, group) {
+  const size = group.weights.length;
+  const cells = used(group);
   if (cells.length === 0 || cells.some((c) => law.lost[series * size + c])) return NOTHING;
-  if (law.form === "compared") return compared(law, series, size, weights, cells);
-  const base = linear(law, series, size, weights, cells);
+  if (law.form === "compared") return compared(law, series, group, cells);
+  const base = linear(law, series, group, cells);
   return law.curve ? through(law.curve, base) : base;
 }
 
-// First subgroup minus second, each given by its weights.
+function less(first, second) {
+  return first.map((w, c) => w - second[c]);
+}
+
+// First subgroup minus second.
 export function difference(law, series, first, second) {
   if (law.form === "linear" && !law.curve) {
-    return answer(law, series, first.map((w, c) => w - second[c]));
+    const sets = first.sets && first.sets.map((weights, k) => less(weights, second.sets[k]));
+    return answer(law, series, { weights: less(first.weights, second.weights), sets });
   }
   const [a, b] = [answer(law, series, first), answer(law, series, second)];
   if (a.lost || b.lost) return NOTHING;

@@ -1,6 +1,7 @@
 // What the rows of a subgroup say alone: means of its own rows under each value of the treatment, compared.
 
 import { compare, inverse, slope, slopes } from "./comparisons.js";
+import { pool } from "./rubin.js";
 
 const NOTHING = { estimate: NaN, se: NaN, n: 0 };
 
@@ -23,6 +24,26 @@ function meanOfArm(raw, at) {
   return { estimate: inverse(raw.back, mean), se: Math.abs(slope(raw.back, mean)) * se, n };
 }
 
+// Weighted least-squares slope of the response on a numeric treatment.
+function slopeOf(raw, at) {
+  let [n, sw, swy, swyy, swx, swxx, swxy] = [0, 0, 0, 0, 0, 0, 0];
+  for (const i of at) {
+    n += raw.count[i];
+    sw += raw.sw[i];
+    swy += raw.swy[i];
+    swyy += raw.swyy[i];
+    swx += raw.slope.swx[i];
+    swxx += raw.slope.swxx[i];
+    swxy += raw.slope.swxy[i];
+  }
+  const spread = swxx - swx ** 2 / sw;
+  if (n < 3 || !(spread > 1e-12 * swxx)) return { estimate: NaN, se: NaN, n };
+  const b = (swxy - (swx * swy) / sw) / spread;
+  const left = Math.max(swyy - swy ** 2 / sw - b ** 2 * spread, 0);
+  const error = raw.errors === "known" ? 1 : left / (n - 2);
+  return { estimate: raw.slope.factor * b, se: Math.abs(raw.slope.factor) * Math.sqrt(error / spread), n };
+}
+
 // Estimates that were reported, one for each cell, combined as the model's are.
 function reported(raw, series, group) {
   const size = raw.cells;
@@ -35,10 +56,18 @@ function reported(raw, series, group) {
   return { estimate, se: Math.sqrt(Math.max(v, 0)), n: group.n };
 }
 
-// Raw estimate of one subgroup; `allowed` are the levels that it holds, for each column.
+// Raw estimate of one subgroup, over several data sets by Rubin's rules; `allowed` are the levels that it holds, for
+// each column.
 export function rawEstimate(content, series, group, allowed) {
-  const { raw } = content;
-  if (!raw) return null;
+  if (content.raw.length === 0) return null;
+  const every = content.raw.map((raw) => ofDataSet(content, raw, series, group, allowed));
+  if (every.length === 1) return every[0];
+  const { mean, within, added } = pool(every.map((one) => one.estimate), every.map((one) => one.se ** 2));
+  const n = every.reduce((total, one) => total + one.n, 0) / every.length;
+  return { estimate: mean, se: Math.sqrt(within + added), n };
+}
+
+function ofDataSet(content, raw, series, group, allowed) {
   if (raw.errors === "reported") return reported(raw, series, group);
   const width = content.columns.length;
   const cells = [];
@@ -50,6 +79,7 @@ export function rawEstimate(content, series, group, allowed) {
   const categories = raw.categories;
   const category = series % categories;
   const arm = (v) => meanOfArm(raw, cells.map((c) => (v * categories + category) * raw.cells + c));
+  if (raw.slope) return slopeOf(raw, cells.map((c) => category * raw.cells + c));
   if (!raw.comparison) return arm(0);
   const [h, l] = raw.pairs[Math.floor(series / categories)];
   const [high, low] = [arm(h), arm(l)];

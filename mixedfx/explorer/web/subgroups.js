@@ -19,16 +19,33 @@ export function cellsWithin(population, columns, allowed) {
   return out;
 }
 
+// What some cells weigh, out of all weights from `start` on: (cells of the population), summing to one.
+function shares(all, start, size, cells) {
+  const out = new Array(size).fill(0);
+  let total = 0;
+  for (const c of cells) total += all[start + c];
+  for (const c of cells) out[c] = all[start + c] / total;
+  return out;
+}
+
+// `weights` are those of the population, `sets` those of each data set where they differ.
 export function subgroup(population, cells, key, names, levels) {
-  const weights = new Array(population.n.length).fill(0);
+  const size = population.n.length;
+  const weights = shares(population.weight, 0, size, cells);
+  let sets = null;
+  if (population.weights) {
+    sets = [];
+    for (let start = 0; start < population.weights.length; start += size) {
+      sets.push(shares(population.weights, start, size, cells));
+    }
+  }
   let n = 0;
   let weight = 0;
   for (const c of cells) {
     n += population.n[c];
     weight += population.weight[c];
   }
-  for (const c of cells) weights[c] = population.weight[c] / weight;
-  return { key, names, levels, cells, weights, n, weight };
+  return { key, names, levels, cells, weights, sets, n, weight };
 }
 
 // One subgroup for each combination of the crossed columns that occurs among the ticked cells.
