@@ -249,19 +249,20 @@ def fit_responses(call: WeightedCall, Y: NDArray[np.float64] | None = None) -> l
     for m, solution in enumerate(solutions):
         own = design if Y is None else replace(design, y=np.ascontiguousarray(Y[:, m], dtype=np.float64))
         fits.append(WeightedFit(own, solution, call))
-        _warn(fits[-1])
+        warn_about(fits[-1])
     return fits
 
 
-def _warn(fit: WeightedFit) -> None:
+def warn_about(fit: WeightedFit) -> None:
+    """Say what speaks against a fit that was just made."""
     if not fit.converged:
         course = fit.optimization
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
         warnings.warn(text, ConvergenceWarning, outside())
-    refits = fit.solution.refits
-    if refits is not None and not refits.converged.all():
-        lost = int((~refits.converged).sum())
-        text = f"{lost} of {len(refits.converged)} fits with replicate weights were not certified as maxima"
+    certified = fit.solution.certified
+    if certified is not None and not certified.all():
+        lost = int((~certified).sum())
+        text = f"{lost} of {len(certified)} fits with replicate weights were not certified as maxima"
         warnings.warn(text, ConvergenceWarning, outside())
     if fit.design.random and fit.singular:
         warnings.warn(fit.singularity.line, SingularFitWarning, outside())

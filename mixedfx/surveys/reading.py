@@ -20,7 +20,9 @@ from mixedfx.design.build import build_design
 from mixedfx.design.design import Design
 from mixedfx.design.expressions import columns_read
 from mixedfx.design.frame import column_names, opened, to_pandas
+from mixedfx.design.select import warn_zero
 from mixedfx.errors import DataError, OptionError
+from mixedfx.families.family import Family
 from mixedfx.formula.parse import expand_dot, parse_formula
 from mixedfx.surveys.call import WeightedCall
 from mixedfx.surveys.levels import Nesting, nesting
@@ -35,8 +37,15 @@ Array = NDArray[np.float64]
 Read = tuple[Design, Nesting, SampleWeights, Sampled | None, ReplicateWeights | None, SamplingWeights]
 
 
-def read_sample(call: WeightedCall) -> Read:
+def read_sample(call: WeightedCall, family: Family | None = None) -> Read:
     """Design, levels, weights and what standard errors rest on, of a call.
+
+    Parameters
+    ----------
+    call
+        The arguments.
+    family
+        Distribution of the response; normal where None.
 
     Raises
     ------
@@ -73,7 +82,7 @@ def read_sample(call: WeightedCall) -> Read:
     frame = to_pandas(source, list(survey))
     frame = frame if survey else pd.DataFrame(index=pd.RangeIndex(len(source)))
     given = read_weights(asked, frame, labels)
-    design = _with_weights(_design(call, parsed, source, given.zero, labels), asked, given)
+    design = _with_weights(_design(call, parsed, source, given.zero, labels, family), asked, given)
     found = nesting(design)
     weights = sample_weights(design, found, asked, given)
     used = design.rows.used[found.order]
@@ -88,20 +97,32 @@ def _named(given: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _design(
-    call: WeightedCall, formula: Any, data: pd.DataFrame, zero: NDArray[np.bool_], labels: pd.Index | None
+    call: WeightedCall, formula: Any, data: pd.DataFrame, zero: NDArray[np.bool_], labels: pd.Index | None,
+    family: Family | None,
 ) -> Design:  # fmt: skip
     """The design of the rows that have a weight."""
-    weights = call.weights
-    if zero.any():  # precision weights of zero take the same rows out
-        given = np.ones(len(zero))
-        if weights is not None:
-            own = data[weights] if isinstance(weights, str) else weights
-            given = per_row(own, data.index if isinstance(own, pd.Series) else labels, len(zero), "weights")
-        weights = np.where(zero, 0.0, given)
+    n, kept = len(data), np.flatnonzero(~zero)
+
+    def of_kept(values: Any, name: str) -> Any:
+        if values is None or isinstance(values, str):
+            return values
+        return per_row(values, data.index if isinstance(values, pd.Series) else labels, n, name)[kept]
+
+    if not len(kept):
+        raise DataError("all rows have a sampling weight of zero", hint="A weight is how many a row stands for.")
     design = build_design(
-        formula, data, weights=weights, offset=call.offset, na=call.na, contrasts=call.contrasts, env=call.env
-    )
-    return replace(design, weights=None) if call.weights is None else design
+        formula, data if len(kept) == n else data.iloc[kept].reset_index(drop=True),
+        weights=call.weights if len(kept) == n else of_kept(call.weights, "weights"),
+        offset=call.offset if len(kept) == n else of_kept(call.offset, "offset"),
+        na=call.na, contrasts=call.contrasts, env=call.env, family=family,
+    )  # fmt: skip
+    if len(kept) == n:
+        return design
+    used = kept[design.rows.used]
+    warn_zero(n - len(kept), len(used))
+    zeros = design.rows.dropped_zero_weight + n - len(kept)
+    rows = replace(design.rows, total=n, used=used, dropped_zero_weight=zeros, labels=labels)
+    return replace(design, rows=rows, frame=design.frame.set_axis(used, axis=0))
 
 
 def _with_weights(design: Design, asked: SamplingWeights, given: GivenWeights) -> Design:

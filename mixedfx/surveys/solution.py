@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,18 +99,15 @@ class WeightedSolution:
         """-2 log pseudo likelihood."""
         return float(self.solved.estimates.criterion[0])
 
-    @cached_property
+    @property
+    def certified(self) -> NDArray[np.bool_] | None:
+        """(R,) which refits are certified; None where there are none."""
+        return None if self.refits is None else self.refits.converged
+
+    @property
     def bases(self) -> tuple[Array, ...]:
         """For each random term the triangle of the columns used."""
-        found = {block.term: block.basis for level in self.solved.problem.blocks for block in level}
-        return tuple(found[t] for t in range(len(found)))
-
-
-def in_order(problem_par: Array, solved: Solved, design: Design) -> Array:
-    """Parameters (..., r) in the order of the design's terms, from that of levels."""
-    place = {block.term: block.parameters for level in solved.problem.blocks for block in level}
-    parts = [problem_par[..., place[t]] for t in range(len(design.random))]
-    return np.concatenate(parts, axis=-1) if parts else problem_par
+        return self.solved.problem.bases
 
 
 def solve_sample(
@@ -145,7 +142,7 @@ def solve_sample(
     for m in range(len(every.estimates.beta)):
         solved = every.one(m)
         one = solved.estimates
-        sigma, par = float(one.sigma[0]), in_order(one.par, solved, design)[0]
+        sigma, par = float(one.sigma[0]), solved.problem.in_order(one.par)[0]
         own = None
         if replicates is None or refits is None:
             assert sample is not None
@@ -168,7 +165,7 @@ def solve_sample(
 
 def _natural(solved: Solved, design: Design, par: Array) -> Array:
     """Theta of parameters (F, r) of the optimiser, as users read it."""
-    return thetas(design, in_order(solved.problem.natural(par), solved, design))
+    return thetas(design, solved.problem.in_order(solved.problem.natural(par)))
 
 
 def _linearised(design: Design, solved: Solved, par: Array, sample: Sampled) -> Spread:
@@ -176,12 +173,12 @@ def _linearised(design: Design, solved: Solved, par: Array, sample: Sampled) -> 
     p, sigma = len(one.beta[0]), float(one.sigma[0])
     found = linearised(solved.problem, solved.given, one.par[0], one.gamma[0], sigma, sample)
     V = found.vcov[p:, p:]
-    order = np.append(in_order(np.arange(len(par), dtype=np.float64), solved, design), len(par)).astype(np.intp)
+    order = np.append(solved.problem.in_order(np.arange(len(par))), len(par))
     V = V[np.ix_(order, order)]
-    return Spread(found.vcov[:p, :p], *_through(V, component_jacobians(design, par, sigma)), sample.df, sample.words)
+    return Spread(found.vcov[:p, :p], *through(V, component_jacobians(design, par, sigma)), sample.df, sample.words)
 
 
-def _through(V: Array, jacobians: tuple[Array, Array]) -> tuple[Array, Array]:
+def through(V: Array, jacobians: tuple[Array, Array]) -> tuple[Array, Array]:
     """Standard errors through derivatives; NaN where a parameter that counts is held."""
     held = np.isnan(np.diag(V))
     out = []
@@ -199,7 +196,7 @@ def _by_replicates(
     one = solved.estimates
     sigma = float(one.sigma[0])
     full = component_values(design, par, np.asarray(sigma))
-    every = component_values(design, in_order(refits.par, solved, design), refits.sigma)
+    every = component_values(design, solved.problem.in_order(refits.par), refits.sigma)
     ses = []
     for whole, parts in zip(full, every, strict=True):
         with np.errstate(invalid="ignore"):
