@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from mixedfx.errors import NoOverdispersionWarning, outside
+from mixedfx.errors import NoOverdispersionWarning, SeparationWarning, outside
 from mixedfx.inference.calls import changed
 from mixedfx.inference.incomplete_rows import Na
+from mixedfx.inference.separation import in_words, separated_columns
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
 from mixedfx.surveys.call import GeneralCall
@@ -141,4 +142,8 @@ def fit_general(call: GeneralCall) -> WeightedGlmerFit:
     for text in problem.responses.limits(problem.split(solution.maximum.at.psi)[2]).values():
         warnings.warn(text, NoOverdispersionWarning, outside())
     warn_lacking(solution.change, solution.nAGQ)
+    apart = separated_columns(design, family, solution.beta)
+    if apart:
+        way = 'mx.glmer(..., priors="default") without sampling weights'
+        warnings.warn(in_words(apart, family, way), SeparationWarning, outside())
     return fit

@@ -167,7 +167,7 @@ def maximise(
     steps = [_told(problem, at, radius, True)]
     outcome = Outcome.EVALUATIONS if problem.size else Outcome.NO_PARAMETERS
     for _ in range(MOST if problem.size else 0):
-        step, promised = trust_region_step(at.gradient / unit, at.hessian / unit, radius)
+        step, promised = trust_region_step(*_held(problem, at, unit), radius)
         length, noise = float(np.linalg.norm(step)), NOISE * abs(at.criterion) / unit
         last = promised <= TOLERANCE + noise and length < 0.99 * radius
         moved = _within(problem, at.psi + step)
@@ -204,6 +204,18 @@ def _within(problem: GeneralProblem, psi: Array) -> Array:
     return out
 
 
+def _held(problem: GeneralProblem, at: At, unit: float) -> tuple[Array, Array]:
+    """Gradient and second derivatives, auxiliary parameters that have run to a limit of the family held there."""
+    g, H = at.gradient / unit, at.hessian / unit
+    first = problem.p + problem.n_parameters
+    limits = problem.responses.limits(at.psi[first:]) if len(problem.responses.names) else {}
+    for i, name in enumerate(problem.responses.names):
+        if name in limits:
+            g[first + i], H[first + i], H[:, first + i] = 0.0, 0.0, 0.0
+            H[first + i, first + i] = 1.0
+    return g, H
+
+
 def _told(problem: GeneralProblem, at: At, radius: float, moved: bool) -> tuple[Array, float, float, float, bool]:
     par = problem.split(at.psi)[1]
     return par.copy(), at.criterion, float(np.abs(at.gradient).max(initial=0.0)), radius, moved
@@ -227,7 +239,7 @@ def _certified(
         except np.linalg.LinAlgError:
             pass  # parameters stay where they are, near zero
     par = at.psi[p : p + r]
-    values = np.linalg.eigvalsh(at.hessian / unit) if problem.size else np.array([np.inf])
+    values = np.linalg.eigvalsh(_held(problem, at, unit)[1]) if problem.size else np.array([np.inf])
     if outcome is Outcome.INTERIOR:
         on_boundary = (snapped(problem, par[None], 0.0)[0] != par).any() or (problem.stationary & (par == 0.0)).any()
         if values[0] < -1e-6 * max(1.0, values[-1]):

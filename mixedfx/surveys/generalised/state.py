@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
 from mixedfx.design.row_facts import row_facts
+from mixedfx.errors import check_option
 from mixedfx.families.family import Family
 from mixedfx.results import tables
 from mixedfx.surveys.generalised.solution import GeneralSolution, has_residual
@@ -95,8 +96,6 @@ class GeneralState(WeightedState):
             ``"response"``: response (of binomial ones the share of successes) minus mean. ``"pearson"``: divided by the
             standard deviation of the response, as `GlmerFit.residuals` has it.
         """
-        from mixedfx.errors import check_option
-
         check_option("kind", kind, ("response", "pearson"))
         values = residual_values(self.design, self.solution, self._fitted, kind)
         return pd.Series(values, index=self.design.frame.index, name="residual")
