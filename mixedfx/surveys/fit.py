@@ -23,10 +23,10 @@ from mixedfx.inference.incomplete_rows import Na
 from mixedfx.inference.terms import term_contrasts
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
-from mixedfx.surveys import prediction, report
+from mixedfx.surveys import prediction, report, storage
 from mixedfx.surveys.call import WeightedCall
 from mixedfx.surveys.reading import read_sample
-from mixedfx.surveys.solution import solve_sample
+from mixedfx.surveys.solution import WeightedSolution, solve_sample
 from mixedfx.surveys.state import WeightedState
 
 if TYPE_CHECKING:
@@ -199,17 +199,22 @@ class WeightedFit(WeightedState):
         return fit_call(changed(self.call, WeightedCall, "mixedfx.lmer", self.design.formula, formula, data, changes))
 
     def save(self, path: str | Path) -> Path:
-        """Refused: a file holds no sampling weights yet.
+        """Write the fit to a file that `mixedfx.load` reads, in any session and version with the same format.
+
+        The file holds formula, the rows used with all weights, and the estimates, and no code.
+
+        Returns
+        -------
+        Path
+            The file.
 
         Raises
         ------
         OptionError
-            Always.
+            Functions in `env`, which a file of data cannot hold.
         """
-        raise OptionError(
-            f"a fit with sampling weights is not saved ({path})",
-            hint="Save fit.tidy() and fit.varcorr; the fit itself is made again from its data.",
-        )
+        assert isinstance(self.solution, WeightedSolution)
+        return storage.save(self.design, self.solution, path)
 
     def __repr__(self) -> str:
         kind = f"-2 log pseudo L {self.criterion:.2f}"

@@ -51,6 +51,8 @@ class Sampled:
         Names of strata with one primary sampling unit.
     psu_name, strata_name
         What they are called.
+    psu_labels, strata_labels
+        Values of the columns that say them, as text, by code; None where there is no such column.
     """
 
     psu: Index
@@ -58,6 +60,8 @@ class Sampled:
     single: tuple[str, ...]
     psu_name: str
     strata_name: str | None
+    psu_labels: tuple[str, ...] | None = None
+    strata_labels: tuple[str, ...] | None = None
 
     @property
     def n_psu(self) -> int:
@@ -143,8 +147,10 @@ def sampled(
             outside(),
         )
     found = Sampled(
-        of_units, of_psu, single, unit if psu is None else psu_name, None if strata is None else strata_name
-    )
+        of_units, of_psu, single, unit if psu is None else psu_name, None if strata is None else strata_name,
+        None if labels is None else tuple(map(str, labels)),
+        None if strata is None else tuple(map(str, stratum_labels)),
+    )  # fmt: skip
     if found.df < 4:
         warnings.warn(
             f"{found.words}: intervals rest on few, and linearised standard errors are too small then",

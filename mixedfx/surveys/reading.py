@@ -29,7 +29,7 @@ from mixedfx.surveys.levels import Nesting, nesting
 from mixedfx.surveys.linearised import Sampled, sampled
 from mixedfx.surveys.options import ROW, SamplingWeights, read_replicates, read_sampling_weights
 from mixedfx.surveys.replication import ReplicateWeights, replicate_columns, replicate_values, replicate_weights
-from mixedfx.surveys.weights import GivenWeights, SampleWeights, read_weights, sample_weights
+from mixedfx.surveys.weights import SampleWeights, read_weights, sample_weights
 
 Array = NDArray[np.float64]
 
@@ -82,14 +82,15 @@ def read_sample(call: WeightedCall, family: Family | None = None) -> Read:
     frame = to_pandas(source, list(survey))
     frame = frame if survey else pd.DataFrame(index=pd.RangeIndex(len(source)))
     given = read_weights(asked, frame, labels)
-    design = _with_weights(_design(call, parsed, source, given.zero, labels, family), asked, given)
+    design = _design(call, parsed, source, given.zero, labels, family)
+    design = with_weights(design, asked, given.values[ROW][design.rows.used] if ROW in given.values else None)
     found = nesting(design)
     weights = sample_weights(design, found, asked, given)
     used = design.rows.used[found.order]
     if replicates is None:
         return design, found, weights, _sample(found, asked, frame, labels, used), None, asked
     values = replicate_values(replicates, of_replicates, frame)
-    return design, found, weights, None, replicate_weights(replicates, values, weights, used), asked
+    return design, found, weights, None, replicate_weights(replicates, values, weights, used, of_replicates), asked
 
 
 def _named(given: Sequence[Any]) -> tuple[str, ...]:
@@ -125,12 +126,12 @@ def _design(
     return replace(design, rows=rows, frame=design.frame.set_axis(used, axis=0))
 
 
-def _with_weights(design: Design, asked: SamplingWeights, given: GivenWeights) -> Design:
-    """The design with the weights of rows in its frame, so that averages can count by their name."""
+def with_weights(design: Design, asked: SamplingWeights, rows: Array | None) -> Design:
+    """The design with the weights (n,) of its rows in its frame, so that averages can count by their name."""
     name = asked.weights.get(ROW)
-    if not isinstance(name, str) or name in design.frame.columns:
+    if not isinstance(name, str) or rows is None or name in design.frame.columns:
         return design
-    return replace(design, frame=design.frame.assign(**{name: given.values[ROW][design.rows.used]}))
+    return replace(design, frame=design.frame.assign(**{name: rows}))
 
 
 def _sample(
@@ -138,7 +139,6 @@ def _sample(
 ) -> Sampled:  # fmt: skip
     """Strata and primary sampling units of the rows used."""
     n = len(used)
-    top = found.unit_of_rows(len(found.levels) - 1) if found.levels else np.arange(n, dtype=np.intp)
     values, words = [], []
     for what, one in (("psu", asked.psu), ("strata", asked.strata)):
         if one is None:
@@ -151,5 +151,12 @@ def _sample(
             raise DataError(f"{what} has {len(column)} values, the data have {len(frame)} rows")
         values.append(column.to_numpy()[used])
         words.append(one if isinstance(one, str) else what)
-    unit = found.labels[-1] if found.levels else ROW
-    return sampled(top, values[0], values[1], (unit, words[0], words[1]))
+    return sample_of(found, n, values[0], values[1], (words[0], words[1]))
+
+
+def sample_of(
+    found: Nesting, n: int, psu: Sequence[object] | None, strata: Sequence[object] | None, names: tuple[str, str]
+) -> Sampled:  # fmt: skip
+    """How units were drawn, from values (n,) of the sorted rows and what to call them."""
+    top = found.unit_of_rows(len(found.levels) - 1) if found.levels else np.arange(n, dtype=np.intp)
+    return sampled(top, psu, strata, (found.labels[-1] if found.levels else ROW, *names))

@@ -33,7 +33,7 @@ class Spread:
         (p, p) covariance of the coefficients.
     variances, roots
         (m,) standard errors of variances and covariances, and of standard deviations and correlations, as `varcorr`
-        lists them; NaN where a variance is estimated at zero.
+        lists them; NaN where a variance is estimated at zero or a correlation at one.
     df
         Degrees of freedom.
     words
@@ -63,6 +63,8 @@ class WeightedSolution:
         What the user said of the sample.
     weights
         Conditional and overall weights.
+    sample
+        How units were drawn; None beside replicates.
     spread
         Covariance of the estimates.
     replicates, refits
@@ -78,6 +80,7 @@ class WeightedSolution:
     theta: Array
     asked: SamplingWeights
     weights: SampleWeights
+    sample: Sampled | None
     spread: Spread
     replicates: ReplicateWeights | None
     refits: Estimates | None
@@ -141,26 +144,31 @@ def solve_sample(
     found = []
     for m in range(len(every.estimates.beta)):
         solved = every.one(m)
-        one = solved.estimates
-        sigma, par = float(one.sigma[0]), solved.problem.in_order(one.par)[0]
         own = None
-        if replicates is None or refits is None:
-            assert sample is not None
-            spread = _linearised(design, solved, par, sample)
-        else:
+        if replicates is not None and refits is not None:
             own = refits.take(slice(m * replicates.count, (m + 1) * replicates.count))
-            spread = _by_replicates(design, solved, par, replicates, own)
-        effects = modes(
-            design, solved.problem, solved.given, one.used[0], one.gamma[0], sigma, one.beta[0], spread.beta
-        )
         course = solved.maximum.course(partial(_natural, solved, design), m)
-        found.append(
-            WeightedSolution(
-                solved, term_factors(design, par), thetas(design, par), asked, weights, spread, replicates, own, course,
-                effects,
-            )
-        )  # fmt: skip
+        found.append(solution_of(design, solved, course, asked, weights, sample, replicates, own))
     return found
+
+
+def solution_of(
+    design: Design, solved: Solved, course: Optimization, asked: SamplingWeights, weights: SampleWeights,
+    sample: Sampled | None, replicates: ReplicateWeights | None, refits: Estimates | None,
+) -> WeightedSolution:  # fmt: skip
+    """All that follows from the estimates of one response."""
+    one = solved.estimates
+    sigma, par = float(one.sigma[0]), solved.problem.in_order(one.par)[0]
+    if replicates is None or refits is None:
+        assert sample is not None
+        spread = _linearised(design, solved, par, sample)
+    else:
+        spread = _by_replicates(design, solved, par, replicates, refits)
+    effects = modes(design, solved.problem, solved.given, one.used[0], one.gamma[0], sigma, one.beta[0], spread.beta)
+    return WeightedSolution(
+        solved, term_factors(design, par), thetas(design, par), asked, weights, sample, spread, replicates, refits,
+        course, effects,
+    )  # fmt: skip
 
 
 def _natural(solved: Solved, design: Design, par: Array) -> Array:

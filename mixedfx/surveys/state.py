@@ -151,7 +151,7 @@ class WeightedState:
         """Variances and covariances: columns grp, var1, var2, vcov, sdcor, se_vcov, se_sdcor; Residual last.
 
         se_vcov is the standard error of a variance or covariance, se_sdcor of a standard deviation or correlation; NaN
-        where a variance is estimated at zero.
+        where a variance is estimated at zero or a correlation at one.
         """
         spread = self.solution.spread
         table = tables.varcorr_table(self.design.random, self.solution.factors, self.sigma)

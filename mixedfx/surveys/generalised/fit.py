@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
@@ -19,7 +20,7 @@ from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
 from mixedfx.surveys.call import GeneralCall
 from mixedfx.surveys.fit import SampleDdf, WeightedFit, warn_about
-from mixedfx.surveys.generalised import prediction, report
+from mixedfx.surveys.generalised import prediction, report, storage
 from mixedfx.surveys.generalised.estimates import warn_lacking
 from mixedfx.surveys.generalised.prediction import Groups, Kind
 from mixedfx.surveys.generalised.solution import solve_general
@@ -124,6 +125,10 @@ class WeightedGlmerFit(GeneralState, WeightedFit):
         return fit_general(
             changed(self.call, GeneralCall, "mixedfx.glmer", self.design.formula, formula, data, changes)
         )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit to a file that `mixedfx.load` reads; see `WeightedFit.save`."""
+        return storage.save(self.design, self.solution, path)
 
     def __repr__(self) -> str:
         kind = f"{self.family.name}({self.family.link.name}): -2 log pseudo L {self.criterion:.2f}"

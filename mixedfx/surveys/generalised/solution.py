@@ -66,6 +66,8 @@ class GeneralSolution:
         Parameter of the family -> estimate.
     asked, weights
         What the user said of the sample, and the weights.
+    sample
+        How units were drawn; None beside replicates.
     spread
         Covariance of the estimates.
     replicates, refits
@@ -86,6 +88,7 @@ class GeneralSolution:
     auxiliary: dict[str, float]
     asked: SamplingWeights
     weights: SampleWeights
+    sample: Sampled | None
     spread: GeneralSpread
     replicates: ReplicateWeights | None
     refits: GeneralRefits | None
@@ -160,7 +163,7 @@ def solution_at(
     effects = effects_at(design, problem, natural, weights.conditional, beta, spread.beta)
     return GeneralSolution(
         problem, found, count, change, beta, term_factors(design, par), thetas(design, par), values, asked, weights,
-        spread, replicates, refits, course, effects,
+        sample, spread, replicates, refits, course, effects,
     )  # fmt: skip
 
 
