@@ -8,6 +8,7 @@ about the file.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import zipfile
@@ -48,17 +49,32 @@ def read_archive(path: str | Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     with being_read(path):
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-            if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos):
-                raise ValueError("its members are compressed or encrypted")
-            if sum(info.file_size for info in infos) > path.stat().st_size:
-                raise ValueError("its members are larger than the file")
-            members = {info.filename: archive.read(info) for info in infos}
-        head = json.loads(members.pop(HEAD))
-        if not isinstance(head, dict):
-            raise ValueError("its head is no record")
-        return head, members
+        return _opened(path, path.stat().st_size)
+
+
+def read_inner(content: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The same of an archive that is a member of another.
+
+    Raises
+    ------
+    ValueError, zipfile.BadZipFile
+        Bytes that are no archive of a fit.
+    """
+    return _opened(io.BytesIO(content), len(content))
+
+
+def _opened(file: Path | io.BytesIO, size: int) -> tuple[dict[str, Any], dict[str, bytes]]:
+    with zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+        if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos):
+            raise ValueError("its members are compressed or encrypted")
+        if sum(info.file_size for info in infos) > size:
+            raise ValueError("its members are larger than the file")
+        members = {info.filename: archive.read(info) for info in infos}
+    head = json.loads(members.pop(HEAD))
+    if not isinstance(head, dict):
+        raise ValueError("its head is no record")
+    return head, members
 
 
 @contextmanager

@@ -79,6 +79,47 @@ GLMER = {
 }
 
 
+W = {"row": "w", "g": "of_group"}
+WEIGHTED = {
+    "lmer": lambda d: mx.lmer("y ~ x * flag + (1 + x | g)", d, sampling_weights=W, weights="s", offset="half"),
+    "lmer, strata and units": lambda d: mx.lmer(
+        "y ~ x + (1 | g)", d,
+        sampling_weights=mx.sampling_weights(
+            {"row": d["w"].to_numpy(), "g": "of_group"}, scaling="effective", strata="stratum", psu=d["g"].to_numpy()
+        ),
+    ),
+    "lmer, replicates": lambda d: mx.lmer(
+        "y ~ x + (1 | g)", d, sampling_weights=W, replicates=mx.replicates("R*", "fay", rho=0.3)
+    ),
+    "lmer, replicates as values": lambda d: mx.lmer(
+        "y ~ x + (1 | g)", d, sampling_weights=W,
+        replicates=mx.replicates(d[["R1", "R2", "R10"]].to_numpy(), "jkn", scales=[0.5, 0.4, 0.3]),
+    ),
+    "lmer, no random terms": lambda d: mx.lmer("y ~ x", d, sampling_weights=mx.sampling_weights(row="w", psu="g")),
+    "glmer": lambda d: mx.glmer("b ~ x + flag + (1 | g)", d, "bernoulli", "probit", nAGQ=9, sampling_weights=W),
+    "glmer, replicates": lambda d: mx.glmer(
+        "count ~ x + (1 | g)", d, "negbinomial", sampling_weights=W, replicates=mx.replicates("R*", "fay")
+    ),
+    "glmer, known": lambda d: mx.glmer(
+        "y ~ x + (1 | g)", d, mx.families.student(nu=6), weights="s",
+        sampling_weights=mx.sampling_weights(W, conditional=True, scaling="none", strata="stratum"),
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sampled(data):
+    """With weights, strata and replicates; two rows lack x, two have no weight."""
+    rng = np.random.default_rng(1)
+    g = data["g"].astype(int).to_numpy()
+    frame = data.assign(of_group=1.0 + (g % 3), stratum=np.where(g < 4, 1, 2))
+    frame["w"] = frame["w"] * frame["of_group"] + frame["of_group"]
+    frame.loc[[505, 520], "w"] = 0.0
+    for name in ("R1", "R2", "R10"):
+        frame[name] = frame["w"] * rng.choice([0.7, 1.3], 8)[g]
+    return frame
+
+
 def quietly(function, *args, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)
@@ -153,6 +194,51 @@ def test_generalised_linear_mixed_models_come_back(data, name, tmp_path):
     assert_as_it_was(again, fit, data, with_new=name != "glm")
     same(again.priors, fit.priors)
     assert again.laplace_error == pytest.approx(fit.laplace_error, rel=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_fits_with_sampling_weights_come_back(sampled, name, tmp_path):
+    fit = quietly(WEIGHTED[name], sampled)
+    again = mx.load(fit.save(tmp_path / "fit.mfx"))
+    assert type(again) is type(fit)
+    assert repr(again) == repr(fit)
+    assert str(again.summary()) == str(fit.summary())
+    assert (again.converged, again.df) == (fit.converged, fit.df)
+    for effects in ("fixed", "ran_pars", "ran_vals"):
+        if fit.design.random or effects == "fixed":
+            same(again.tidy(effects), fit.tidy(effects), rtol=1e-6, atol=1e-9)
+    same(again.design_effects, fit.design_effects)
+    same(again.optimization.to_frame(), fit.optimization.to_frame())
+    pd.testing.assert_series_equal(again.fitted, fit.fitted, rtol=1e-8)
+    new = sampled.dropna().iloc[:5]
+    np.testing.assert_allclose(again.predict(new, se=True), fit.predict(new, se=True), rtol=1e-6)
+    refitted = quietly(again.update)
+    assert refitted.criterion == pytest.approx(fit.criterion, abs=1e-6)
+    np.testing.assert_allclose(refitted.vcov, fit.vcov, rtol=1e-3)
+    assert str(refitted.summary()).splitlines()[:1] == str(fit.summary()).splitlines()[:1]
+
+
+POOLED = {
+    "lmer": lambda d: mx.lmer("[PV1:PV3] ~ x + (1 | g)", d),
+    "glmer, imputations": lambda d: mx.glmer(
+        "b ~ x + (1 | g)", None, "bernoulli", imputations=[d.fillna({"x": k}) for k in (0.0, 0.5)]
+    ),
+    "weighted": lambda d: mx.lmer("[PV1:PV3] ~ x + (1 | g)", d, sampling_weights=W),
+}
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_pooled_fits_come_back(sampled, name, tmp_path):
+    several = sampled.assign(**{f"PV{k}": sampled["y"] + 0.1 * k * sampled["w"] for k in (1, 2, 3)})
+    fit = quietly(POOLED[name], several)
+    again = mx.load(fit.save(tmp_path / "fit.mfx"))
+    assert type(again) is type(fit)
+    assert (again.sets, again.what, again.formula, again.m) == (fit.sets, fit.what, fit.formula, fit.m)
+    assert str(again.summary()) == str(fit.summary())
+    same(again.tidy(), fit.tidy(), rtol=1e-4, atol=1e-6)
+    new = several.dropna().iloc[:4]
+    np.testing.assert_allclose(quietly(again.predict, new), quietly(fit.predict, new), rtol=1e-5, atol=1e-6)
+    assert [type(one) for one in again.fits] == [type(one) for one in fit.fits]
 
 
 @pytest.mark.parametrize(
@@ -339,7 +425,20 @@ def small(data, kind):
                 bias=[P.no_bias(), P.weight_function("one-sided", 0.05)],
             ),
         ),
-    }[kind]()
+        "lmer_weighted": lambda: mx.lmer(
+            "y ~ x + (1 | g)", whole, sampling_weights={"row": "w", "g": np.ones(len(whole))},
+            replicates=mx.replicates(np.outer(whole["w"], [1.0, 1.2, 0.8]), "jk1"),
+        ),
+        "glmer_weighted": lambda: mx.glmer(
+            "b ~ x + (1 | g)", whole, "bernoulli", nAGQ=3,
+            sampling_weights=mx.sampling_weights({"row": "w", "g": np.ones(len(whole))}, strata=whole["g"] < "4"),
+        ),
+        "pooled": lambda: mx.lmer("[y, s] ~ x + (1 | g)", whole),
+    }[kind]()  # fmt: skip
+
+
+TABLE = {"pooled": "2.mfx"}
+"""Kind -> a member that a file needs, if it is not the data."""
 
 
 @pytest.fixture(scope="module")
@@ -436,15 +535,15 @@ def test_damaged_bytes_are_a_data_error_or_harmless(files, draw, tmp_path_factor
 
 @pytest.mark.parametrize("kind", list(READERS))
 def test_missing_tables_and_odd_heads_are_data_errors(files, kind, tmp_path):
-    path = tmp_path / "fit.mfx"
+    path, table = tmp_path / "fit.mfx", TABLE.get(kind, "data.table")
     deep = b"[" * 100_000 + b"]" * 100_000
     for content in (
-        repacked(files[kind], drop=("data.table",)), repacked(files[kind], drop=(HEAD,)), repacked(files[kind], deep),
+        repacked(files[kind], drop=(table,)), repacked(files[kind], drop=(HEAD,)), repacked(files[kind], deep),
         repacked(files[kind], b"[]"), repacked(files[kind], b"\xff"), repacked(files[kind], b""), b"", b"PK\x05\x06",
         repacked(files[kind], {**head_of(files[kind]), "format": FORMAT + 1}),
         repacked(files[kind], {**head_of(files[kind]), "format": FORMAT - 1}),
         repacked(files[kind], {**head_of(files[kind]), "kind": "other"}),
-        repacked(files[kind], **{"data.table": b"PK"}),
+        repacked(files[kind], **{table: b"PK"}),
     ):  # fmt: skip
         path.write_bytes(content)
         with pytest.raises(DataError):
@@ -463,7 +562,7 @@ def test_compressed_members_are_refused(files, method, tmp_path):
 
 def test_estimates_of_another_fit_are_refused(files, tmp_path):
     path = tmp_path / "fit.mfx"
-    for kind in ("lmer", "glmer", "glmer_zi", "rma_mv"):
+    for kind in ("lmer", "glmer", "glmer_zi", "rma_mv", "lmer_weighted", "glmer_weighted"):
         head = head_of(files[kind])
         path.write_bytes(repacked(files[kind], head | {"theta": [2.0 * head["theta"][0] + 1.0]}))
         with pytest.raises(DataError, match="than w"):

@@ -80,15 +80,20 @@ def choose_rows(
             hint="Leave columns that are always missing out of the formula." if reasons and not dropped_zero else None,
         )
     if dropped_zero:
-        warnings.warn(
-            f"{dropped_zero} {'row has' if dropped_zero == 1 else 'rows have'} a weight of zero and "
-            f"{'is' if dropped_zero == 1 else 'are'} left out; {len(used)} remain",
-            RowsDroppedWarning,
-            stacklevel=outside(),
-        )
+        warn_zero(dropped_zero, len(used))
     report = RowReport(total, used, counts, dropped_missing, dropped_zero)
     kept = plain_columns(frame if len(used) == total else Columns.of(frame.frame.take(used)))
     return report, None if weights is None else weights[used], kept
+
+
+def warn_zero(dropped: int, remain: int) -> None:
+    """Say that rows with a weight of zero were left out (`RowsDroppedWarning`)."""
+    warnings.warn(
+        f"{dropped} {'row has' if dropped == 1 else 'rows have'} a weight of zero and "
+        f"{'is' if dropped == 1 else 'are'} left out; {remain} remain",
+        RowsDroppedWarning,
+        stacklevel=outside(),
+    )
 
 
 def refuse_missing(masks: Mapping[str, NDArray[np.bool_]], first: int = 0) -> None:

@@ -9,13 +9,14 @@ from mixedfx.design.design import Design
 from mixedfx.formula.part_formulas import right_side
 from mixedfx.glmm.integration import better
 from mixedfx.glmm.integration import in_words as in_words_of
-from mixedfx.glmm.separation import in_words, separated_columns, without_prior
+from mixedfx.glmm.separation import UNTRIED, without_prior
 from mixedfx.glmm.simulated import dispersion_test, quantile_residuals, zero_inflation_test
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.zero_inflation import Both, runaway_in_words, runs_off, singularities
 from mixedfx.inference import checks
 from mixedfx.inference.findings import CheckReport, Finding, rows_left_out
 from mixedfx.inference.influence import group_influence
+from mixedfx.inference.separation import in_words, separated_columns
 from mixedfx.inference.simulated_test import SimulatedTest
 from mixedfx.pls.projection import Projection
 from mixedfx.results.singularity import SingularityReport
@@ -148,7 +149,7 @@ def _separation(design: Design, solution: GlmmSolution) -> tuple[Finding, ...]:
         return (Finding("separation", "ok", seen),)
     if not found:
         return (Finding("separation", "ok", "no combination of predictors decides the response"),)
-    return (Finding("separation", "problem", f"found in {', '.join(found)}", in_words(found, family)),)
+    return (Finding("separation", "problem", f"found in {', '.join(found)}", in_words(found, family, UNTRIED)),)
 
 
 def _dispersion(design: Design, solution: GlmmSolution) -> tuple[Finding, ...]:

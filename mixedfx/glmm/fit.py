@@ -49,13 +49,14 @@ from mixedfx.glmm.intervals import Method
 from mixedfx.glmm.penalised import coefficient_prior, read_priors
 from mixedfx.glmm.refits import Refits, refit, refits
 from mixedfx.glmm.robust import ClusterCovariance, ClusterKind
-from mixedfx.glmm.separation import in_words, separated_columns, tried, without_prior
+from mixedfx.glmm.separation import UNTRIED, tried, without_prior
 from mixedfx.glmm.solve import solve
 from mixedfx.glmm.state import GlmerState
 from mixedfx.inference.bootstrap import Bootstrap, Interval
 from mixedfx.inference.fit_report import fit_report
 from mixedfx.inference.parameters import Names
 from mixedfx.inference.profile import Profile
+from mixedfx.inference.separation import in_words, separated_columns
 from mixedfx.progress import Asked
 from mixedfx.results import tables
 from mixedfx.results.singularity import SingularityReport, singularity
@@ -647,7 +648,8 @@ def fit_design(design: Design, call: Call) -> GlmerFit:
     fit = GlmerFit(design, solve(design, family, call.nAGQ, read_control(call.control), prior=prior), call)
     found = without_prior(separated_columns(design, family, fit.solution.beta), fit.solution)
     if found:
-        warnings.warn(in_words(found, family, tried(design, fit.solution, found)), SeparationWarning, outside())
+        way = tried(design, fit.solution, found) or UNTRIED
+        warnings.warn(in_words(found, family, way), SeparationWarning, outside())
     elif not fit.converged:
         course = fit.optimization
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mixedfx.families.family import Family
 from mixedfx.formula.mixed_formula import MixedFormula
@@ -13,7 +13,12 @@ from mixedfx.glmm.hurdle import HURDLES, HurdleFit, fit_hurdle
 from mixedfx.glmm.zero_inflated_fit import ZeroInflatedFit, fit_zero_inflated
 from mixedfx.glmm.zero_inflation import NAMES
 from mixedfx.options import Control
+from mixedfx.progress import Asked
 from mixedfx.surveys.asked import is_several
+
+if TYPE_CHECKING:
+    from mixedfx.surveys.generalised.fit import WeightedGlmerFit
+    from mixedfx.surveys.options import Replicates, SamplingWeights
 
 
 @overload
@@ -22,7 +27,7 @@ def glmer(
     data: Any,
     family: str | Family,
     link: str | None = None,
-    nAGQ: int = 1,
+    nAGQ: int | None = None,
     weights: Any = None,
     offset: Any = None,
     na: Literal["drop", "raise"] = "drop",
@@ -39,7 +44,7 @@ def glmer(
     data: Any,
     family: str | Family,
     link: str | None = None,
-    nAGQ: int | Literal["auto"] = 1,
+    nAGQ: int | Literal["auto"] | None = None,
     weights: Any = None,
     offset: Any = None,
     na: Literal["drop", "raise"] = "drop",
@@ -50,12 +55,31 @@ def glmer(
     priors: Literal["default"] | Mapping[Any, Any] | None = None,
     zi: None = None,
 ) -> GlmerFit: ...
+@overload
 def glmer(
     formula: str | MixedFormula,
     data: Any,
     family: str | Family,
     link: str | None = None,
-    nAGQ: int | Literal["auto"] = 1,
+    nAGQ: int | Literal["auto"] | None = None,
+    weights: Any = None,
+    offset: Any = None,
+    na: Literal["drop", "raise"] = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    *,
+    sampling_weights: SamplingWeights | Mapping[str, Any],
+    replicates: Replicates | Any = None,
+    progress: Asked = None,
+    responses: None = None,
+    imputations: None = None,
+) -> WeightedGlmerFit: ...
+def glmer(
+    formula: str | MixedFormula,
+    data: Any,
+    family: str | Family,
+    link: str | None = None,
+    nAGQ: int | Literal["auto"] | None = None,
     weights: Any = None,
     offset: Any = None,
     na: Literal["drop", "raise"] = "drop",
@@ -67,7 +91,11 @@ def glmer(
     zi: str | MixedFormula | None = None,
     responses: Sequence[str] | None = None,
     imputations: Any = None,
-) -> GlmerFit | HurdleFit | ZeroInflatedFit:
+    *,
+    sampling_weights: SamplingWeights | Mapping[str, Any] | None = None,
+    replicates: Replicates | Any = None,
+    progress: Asked = None,
+) -> GlmerFit | HurdleFit | ZeroInflatedFit | WeightedGlmerFit:
     """Fit a generalised linear mixed model by maximum likelihood.
 
     The linear predictor is eta = X beta + Z u + offset with u ~ N(0, Lambda Lambda'), and the responses are independent
@@ -95,13 +123,13 @@ def glmer(
         beta_binomial, beta, cumulative); log, sqrt, identity (poisson, negbinomial); log, sqrt (nbinom1); log (the
         truncated ones, tweedie); log, inverse, identity (gamma); identity, log, inverse (gaussian, student).
     nAGQ
-        Nodes of adaptive Gauss-Hermite quadrature for each effect of a level. 1 is Laplace's approximation, which makes
-        standard deviations too small where groups have few rows of zeros and ones. More nodes integrate over one
-        grouping factor, or two nested ones with few effects to a level, to any accuracy; with other factors over the
-        one that has most effects, given the others, and those by Laplace. ``"auto"`` raises them until -2 log L moves
-        less than 0.01. The summary says what was done, and of Laplace's approximation how far off it is. Tests,
-        profiles, refits and the uncertainty of theta rest on the same criterion; random effects given the estimates are
-        taken to be normal about their modes in any case.
+        Nodes of adaptive Gauss-Hermite quadrature for each effect of a level. 1, which None means where there are no
+        `sampling_weights`, is Laplace's approximation, which makes standard deviations too small where groups have few
+        rows of zeros and ones. More nodes integrate over one grouping factor, or two nested ones with few effects to a
+        level, to any accuracy; with other factors over the one that has most effects, given the others, and those by
+        Laplace. ``"auto"`` raises them until -2 log L moves less than 0.01. The summary says what was done, and of
+        Laplace's approximation how far off it is. Tests, profiles, refits and the uncertainty of theta rest on the same
+        criterion; random effects given the estimates are taken to be normal about their modes in any case.
     weights
         Precision weights of a gaussian or student response, as in `mixedfx.lmer`; the other families have none. Trials
         are written in the formula.
@@ -135,12 +163,20 @@ def glmer(
         counts above zero have `formula`.
     responses, imputations
         Plausible values and multiple imputations, as in `mixedfx.lmer`; with a list of frames `data` is None.
+    sampling_weights
+        How many rows (schools) of the population a row (school) stands for, as in `mixedfx.lmer`; `weights` are
+        something else. The model is then fitted by pseudo maximum likelihood (Rabe-Hesketh & Skrondal 2006), all
+        integrals by adaptive quadrature, levels nested, and `nAGQ` is 3 or more: by default 11 with one effect at a
+        row, 7 with two, 5 with three. Families of one linear predictor whose parameters are single numbers.
+    replicates, progress
+        Replicate weights of rows, and whether to show how many refits are done, as in `mixedfx.lmer`.
 
     Returns
     -------
     GlmerFit
         The fit; with ``zi=`` a `mixedfx.glmm.zero_inflated_fit.ZeroInflatedFit`, or of a hurdle model a
-        `mixedfx.glmm.hurdle.HurdleFit`.
+        `mixedfx.glmm.hurdle.HurdleFit`; with ``sampling_weights=`` a
+        `mixedfx.surveys.generalised.fit.WeightedGlmerFit`.
 
     Raises
     ------
@@ -169,7 +205,7 @@ def glmer(
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
     QuadratureWarning
-        The most nodes that ``nAGQ="auto"`` may take still move the criterion.
+        The most nodes that ``nAGQ="auto"`` may take still move the criterion; with `sampling_weights`, more nodes do.
 
     Examples
     --------
@@ -187,8 +223,17 @@ def glmer(
         from mixedfx.surveys.several import fit_several
 
         arguments = (family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors, zi)
+        sample = {"sampling_weights": sampling_weights, "replicates": replicates, "progress": progress}
         again: Any = glmer
-        return fit_several(formula, data, responses, imputations, lambda f, d, _: again(f, d, *arguments))
+        return fit_several(formula, data, responses, imputations, lambda f, d, _: again(f, d, *arguments, **sample))
+    if sampling_weights is not None or replicates is not None:
+        from mixedfx.surveys.call import GeneralCall, refuse_beside
+        from mixedfx.surveys.generalised.fit import fit_general
+
+        refuse_beside({"control": control, "dispersion": dispersion, "priors": priors, "zi": zi})
+        asked = (sampling_weights, replicates, weights, offset, na, contrasts, env, progress)
+        return fit_general(GeneralCall(formula, data, *asked, family, link, nAGQ))
+    nAGQ = 1 if nAGQ is None else nAGQ
     call = Call(formula, data, family, link, nAGQ, weights, offset, na, contrasts, env, control, dispersion, priors)
     if family in HURDLES:
         return fit_hurdle(call, zi)

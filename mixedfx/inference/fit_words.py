@@ -85,6 +85,8 @@ def _of_posterior(fit: Any) -> tuple[list[str], list[str]]:
 
 def _of_glmer(fit: Any) -> tuple[list[str], list[str]]:
     options = _family_option(fit) or ["family='gaussian'"]
+    if _weighted(fit):
+        return [*options, f"nAGQ={fit.nAGQ}"], []
     if fit.nAGQ != 1:
         options.append(f"nAGQ={fit.nAGQ}")
     return options, ["priors= as in the original fit"] if len(fit.priors) else []
@@ -126,7 +128,9 @@ def _estimated_by(fit: Any) -> str:
         }.get(fit.sampling.method, f"by {fit.sampling.method}")
         return f"to {fit.n_draws:,} posterior draws, sampled {how},"
     if _weighted(fit):
-        return "by pseudo maximum likelihood with sampling weights"
+        nodes = fit.nAGQ if hasattr(fit, "nAGQ") and fit.design.random else None
+        way = "" if nodes is None else f" and adaptive quadrature with {nodes} nodes for each effect"
+        return f"by pseudo maximum likelihood with sampling weights{way}"
     if not fit.design.random and not hasattr(fit, "nAGQ"):
         return "by least squares"
     if hasattr(fit, "nAGQ"):

@@ -295,13 +295,8 @@ def _weighted(
     formula: Any, data: Any, sampling_weights: Any, replicates: Any, unweighted: Mapping[str, Any], **options: Any
 ) -> WeightedFit:  # fmt: skip
     """The fit with sampling weights, where nothing is asked for that it cannot have."""
-    from mixedfx.surveys.call import WeightedCall
+    from mixedfx.surveys.call import WeightedCall, refuse_beside
     from mixedfx.surveys.fit import fit_call
 
-    for name, given in unweighted.items():
-        if given is not None:
-            raise OptionError(
-                f"{name}= and sampling weights are not fitted together",
-                hint=f"Leave {name}= out, or sampling_weights=.",
-            )
+    refuse_beside(unweighted)
     return fit_call(WeightedCall(formula, data, sampling_weights, replicates, **options))

@@ -21,6 +21,7 @@ from mixedfx.covariance.structures import Structure
 from mixedfx.design.design import Design
 
 Array = NDArray[np.float64]
+WHOLE = 1e-10  # by which a correlation of one may be off by rounding
 
 
 def term_factors(design: Design, par: Array) -> tuple[Array, ...]:
@@ -64,7 +65,10 @@ def component_values(design: Design, par: Array, sigma: Array) -> tuple[Array, A
 
 
 def component_jacobians(design: Design, par: Array, sigma: float) -> tuple[Array, Array]:
-    """(m, r + 1) derivatives of the same in the parameters and log sigma; NaN where a standard deviation is zero."""
+    """(m, r + 1) derivatives of the same in the parameters and log sigma.
+
+    NaN of a standard deviation of zero, and of a correlation of one, which is stationary there.
+    """
     r = len(par)
     of_variances, of_roots = [], []
     for structure, own, component in _components(design):
@@ -84,7 +88,8 @@ def component_jacobians(design: Design, par: Array, sigma: float) -> tuple[Array
                 size = np.sqrt(V[i, i] * V[j, j])
                 rho = V[i, j] / size
                 of_variances.append(dV[:, i, j])
-                of_roots.append(dV[:, i, j] / size - rho * (dV[:, i, i] / V[i, i] + dV[:, j, j] / V[j, j]) / 2.0)
+                slope = dV[:, i, j] / size - rho * (dV[:, i, i] / V[i, i] + dV[:, j, j] / V[j, j]) / 2.0
+                of_roots.append(slope if abs(rho) < 1.0 - WHOLE else np.full(r + 1, np.nan))
     last = np.append(np.zeros(r), 1.0)
     of_variances.append(last * 2.0 * sigma**2)
     of_roots.append(last * sigma)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError
 from mixedfx.progress import Asked, Progress
+from mixedfx.results.optimization import Outcome
 from mixedfx.surveys.levels import Nesting
-from mixedfx.surveys.maximum import Maximum, maximise, start
+from mixedfx.surveys.maximum import Maximum, evaluate, maximise, start
 from mixedfx.surveys.problem import Products, WeightedProblem, products, weighted_problem
 from mixedfx.surveys.replication import ReplicateWeights, level_weights
 from mixedfx.surveys.weights import LevelWeights, SampleWeights
@@ -124,6 +125,26 @@ def solve_all(design: Design, nesting: Nesting, weights: LevelWeights, Y: Array 
     given = products(problem, weights, responses)
     maximum = maximise(problem, given, start(problem, len(responses)))
     return SolvedAll(problem, given, maximum, _estimates(problem, maximum, np.array(responses)))
+
+
+def solved_at(
+    design: Design, nesting: Nesting, weights: LevelWeights, par: Array, outcome: Outcome, curvature: float
+) -> Solved:  # fmt: skip
+    """The fit whose parameters (r,) of the columns as given are known, by one evaluation."""
+    problem = weighted_problem(design, nesting)
+    _refuse_exact(problem, design.y[:, None])
+    given = products(problem, weights)
+    point = evaluate(problem, given, problem.used(par[None]))
+    maximum = Maximum(point, (outcome,), np.array([curvature]))
+    return Solved(problem, given, maximum, 0, _estimates(problem, maximum, np.zeros(1, dtype=np.intp)))
+
+
+def refits_of(
+    problem: WeightedProblem, beta: Array, par: Array, sigma: Array, converged: NDArray[np.bool_]
+) -> Estimates:  # fmt: skip
+    """Estimates of R refits of one response from coefficients, parameters of the columns as given, and sigma."""
+    gamma = beta @ problem.R.T - problem.shifts[0]
+    return Estimates(beta, par, sigma, np.full(len(beta), np.nan), converged, gamma, problem.used(par))
 
 
 def replicated(

@@ -23,10 +23,10 @@ from mixedfx.inference.incomplete_rows import Na
 from mixedfx.inference.terms import term_contrasts
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels
-from mixedfx.surveys import prediction, report
+from mixedfx.surveys import prediction, report, storage
 from mixedfx.surveys.call import WeightedCall
 from mixedfx.surveys.reading import read_sample
-from mixedfx.surveys.solution import solve_sample
+from mixedfx.surveys.solution import WeightedSolution, solve_sample
 from mixedfx.surveys.state import WeightedState
 
 if TYPE_CHECKING:
@@ -199,17 +199,22 @@ class WeightedFit(WeightedState):
         return fit_call(changed(self.call, WeightedCall, "mixedfx.lmer", self.design.formula, formula, data, changes))
 
     def save(self, path: str | Path) -> Path:
-        """Refused: a file holds no sampling weights yet.
+        """Write the fit to a file that `mixedfx.load` reads, in any session and version with the same format.
+
+        The file holds formula, the rows used with all weights, and the estimates, and no code.
+
+        Returns
+        -------
+        Path
+            The file.
 
         Raises
         ------
         OptionError
-            Always.
+            Functions in `env`, which a file of data cannot hold.
         """
-        raise OptionError(
-            f"a fit with sampling weights is not saved ({path})",
-            hint="Save fit.tidy() and fit.varcorr; the fit itself is made again from its data.",
-        )
+        assert isinstance(self.solution, WeightedSolution)
+        return storage.save(self.design, self.solution, path)
 
     def __repr__(self) -> str:
         kind = f"-2 log pseudo L {self.criterion:.2f}"
@@ -249,19 +254,20 @@ def fit_responses(call: WeightedCall, Y: NDArray[np.float64] | None = None) -> l
     for m, solution in enumerate(solutions):
         own = design if Y is None else replace(design, y=np.ascontiguousarray(Y[:, m], dtype=np.float64))
         fits.append(WeightedFit(own, solution, call))
-        _warn(fits[-1])
+        warn_about(fits[-1])
     return fits
 
 
-def _warn(fit: WeightedFit) -> None:
+def warn_about(fit: WeightedFit) -> None:
+    """Say what speaks against a fit that was just made."""
     if not fit.converged:
         course = fit.optimization
         text = f"{course.message} after {course.evaluations} evaluations; the estimates may be off"
         warnings.warn(text, ConvergenceWarning, outside())
-    refits = fit.solution.refits
-    if refits is not None and not refits.converged.all():
-        lost = int((~refits.converged).sum())
-        text = f"{lost} of {len(refits.converged)} fits with replicate weights were not certified as maxima"
+    certified = fit.solution.certified
+    if certified is not None and not certified.all():
+        lost = int((~certified).sum())
+        text = f"{lost} of {len(certified)} fits with replicate weights were not certified as maxima"
         warnings.warn(text, ConvergenceWarning, outside())
     if fit.design.random and fit.singular:
         warnings.warn(fit.singularity.line, SingularFitWarning, outside())

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from mixedfx.errors import DataError, FewClustersWarning, SamplingWeightsWarning, outside
+from mixedfx.surveys.layout import Layout
 from mixedfx.surveys.problem import Products, WeightedProblem, by_unit, whole
 
 Array = NDArray[np.float64]
@@ -50,6 +51,8 @@ class Sampled:
         Names of strata with one primary sampling unit.
     psu_name, strata_name
         What they are called.
+    psu_labels, strata_labels
+        Values of the columns that say them, as text, by code; None where there is no such column.
     """
 
     psu: Index
@@ -57,6 +60,8 @@ class Sampled:
     single: tuple[str, ...]
     psu_name: str
     strata_name: str | None
+    psu_labels: tuple[str, ...] | None = None
+    strata_labels: tuple[str, ...] | None = None
 
     @property
     def n_psu(self) -> int:
@@ -142,8 +147,10 @@ def sampled(
             outside(),
         )
     found = Sampled(
-        of_units, of_psu, single, unit if psu is None else psu_name, None if strata is None else strata_name
-    )
+        of_units, of_psu, single, unit if psu is None else psu_name, None if strata is None else strata_name,
+        None if labels is None else tuple(map(str, labels)),
+        None if strata is None else tuple(map(str, stratum_labels)),
+    )  # fmt: skip
     if found.df < 4:
         warnings.warn(
             f"{found.words}: intervals rest on few, and linearised standard errors are too small then",
@@ -230,8 +237,34 @@ def linearised(
         for b in range(a, r):
             square = v @ total.S2[a, b][:, :, 0] @ v if (a, b) in total.S2 else 0.0
             H[p + a, p + b] = H[p + b, p + a] = -0.5 * (total.D2[a, b][0] + square / s2)
-    free = _free(problem, theta)
-    kept = np.concatenate([np.ones(p, dtype=bool), free, [True]])
+    vcov, free = sandwich(problem, theta, H, scores, sample)
+    if p:
+        scores[:, :p] = scores[:, :p] @ problem.R
+    return Linearised(vcov, free, scores)
+
+
+def sandwich(
+    problem: Layout, theta: Array, H: Array, scores: Array, sample: Sampled, held: Sequence[bool] = (False,)
+) -> tuple[Array, NDArray[np.bool_]]:  # fmt: skip
+    """Covariance of all parameters, beta for gamma, and which of theta are free.
+
+    Parameters
+    ----------
+    problem
+        The levels.
+    theta
+        (r,) parameters of the columns as given.
+    H
+        (p + r + a, p + r + a) second derivatives of the log pseudo likelihood in gamma, theta and a others.
+    scores
+        (K, p + r + a) scores of the units of the top level, weights included.
+    sample
+        How units were drawn.
+    held
+        Which of the others are at the end of their range.
+    """
+    p, free = problem.p, problem.free(theta)
+    kept = np.concatenate([np.ones(p, dtype=bool), free, ~np.array(held, dtype=bool)])
     M = meat(scores, sample)
     bread = np.linalg.pinv(-H[np.ix_(kept, kept)], hermitian=True)
     vcov = np.full(H.shape, np.nan)
@@ -240,8 +273,7 @@ def linearised(
         turn = linalg.solve_triangular(problem.R, np.eye(p))
         vcov[:p] = turn @ vcov[:p]
         vcov[:, :p] = vcov[:, :p] @ turn.T
-        scores[:, :p] = scores[:, :p] @ problem.R
-    return Linearised(vcov, free, scores)
+    return vcov, free
 
 
 def meat(scores: Array, sample: Sampled) -> Array:
@@ -256,18 +288,3 @@ def meat(scores: Array, sample: Sampled) -> Array:
     factor = np.where(count > 1, count / np.maximum(count - 1, 1), 1.0)
     rest = (psu - mean[sample.stratum]) * np.sqrt(factor[sample.stratum])[:, None]
     return rest.T @ rest
-
-
-def _free(problem: WeightedProblem, theta: Array) -> NDArray[np.bool_]:
-    """(r,) parameters that are not at the end of their range, nor in a column of T that is zero."""
-    free = np.ones(len(theta), dtype=bool)
-    for level in problem.blocks:
-        for block in level:
-            own = theta[block.parameters]
-            held = block.structure.at_end(own, 1e-9)
-            if block.structure.entries is not None:
-                _, columns = block.structure.entries
-                dead = {int(c) for c in np.unique(columns) if (own[columns == c] == 0.0).all()}
-                held = held | np.isin(columns, list(dead))
-            free[block.parameters] = ~held
-    return free

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from mixedfx.linalg.trust_region import trust_region_steps
 from mixedfx.results.optimization import Optimization, Outcome, Step
+from mixedfx.surveys.layout import Layout
 from mixedfx.surveys.problem import Products, WeightedProblem, whole
 
 Array = NDArray[np.float64]
@@ -199,7 +200,7 @@ def _certified(
     steps: list[tuple[Array, float, float, float, bool]],
 ) -> Maximum:  # fmt: skip
     """Put parameters within rounding of zero on zero, and judge each point by its curvature."""
-    there = _snapped(problem, best.par, NEAR_ZERO)
+    there = snapped(problem, best.par, NEAR_ZERO)
     near = np.flatnonzero((there != best.par).any(axis=1))
     if len(near):
         zero = evaluate(problem, given.take(near), there[near])
@@ -207,7 +208,7 @@ def _certified(
         kept = np.flatnonzero(zero.criterion <= best.criterion[near] + slack)
         best.put(near[kept], _some(zero, kept))
     curvature = np.asarray(np.linalg.eigvalsh(best.hessian / unit[:, None, None]), dtype=np.float64)
-    on_boundary = (_snapped(problem, best.par, 0.0) != best.par).any(axis=1) | (
+    on_boundary = (snapped(problem, best.par, 0.0) != best.par).any(axis=1) | (
         problem.stationary & (best.par == 0.0)
     ).any(axis=1)
     outcomes = []
@@ -221,7 +222,8 @@ def _certified(
     return Maximum(best, tuple(outcomes), curvature[:, 0], steps)
 
 
-def _snapped(problem: WeightedProblem, par: Array, near: float) -> Array:
+def snapped(problem: Layout, par: Array, near: float) -> Array:
+    """(F, r) parameters of the optimiser, those within `near` of an end of their range put there."""
     out = par.copy()
     for level in problem.blocks:
         for block in level:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,15 +20,18 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.design.functional import Functional
+from mixedfx.design.rows_used import row_index
 from mixedfx.errors import OptionError, check_flag, check_level, check_option
 from mixedfx.families.family import Family
 from mixedfx.inference.degrees_of_freedom import Ddf
 from mixedfx.inference.hypotheses import anova_table, hypothesis_table
+from mixedfx.inference.incomplete_rows import Na, over_incomplete
 from mixedfx.inference.terms import term_contrasts
 from mixedfx.results import tables
 from mixedfx.results.protocol import NewLevels, Uncertainty
 from mixedfx.results.render import SummaryContent, SummaryFacts, SummaryTable
 from mixedfx.results.summary import fixed_block, groups_block, rows_text, variances_block
+from mixedfx.surveys import pooled_storage
 from mixedfx.surveys.common_design import common_design, named_by
 from mixedfx.surveys.comparing import Method, compare
 from mixedfx.surveys.pooled_estimates import PooledEstimates
@@ -305,6 +309,7 @@ class PooledFit(PooledEstimates):
         *,
         se: bool = False,
         level: float = 0.95,
+        na: Na = "pass",
     ) -> pd.Series | pd.DataFrame:
         """Pooled linear predictor of rows, with standard errors and intervals where `se` asks for them.
 
@@ -318,22 +323,31 @@ class PooledFit(PooledEstimates):
             Whether to give a table (estimate, se, lower, upper), for the mean of the response given the groups.
         level
             Level of the intervals.
+        na
+            What becomes of new rows that lack a value the prediction needs, as in `LmerFit.predict`.
         """
         check_flag("se", se)
         check_level(level)
         check_option("groups", groups, ("fitted", "average"))
-        parts = []
-        for fit in self.fits:
-            rows = fit.design_for(newdata, new_levels)
-            if groups == "average":
-                rows = replace(rows, random=0 * rows.random, new=0 * rows.new)
-            parts.append(fit.with_uncertainty("full").apply(rows))
-        found = PooledLinear(parts)
-        index = newdata.index if isinstance(newdata, pd.DataFrame) else None
-        if not se:
-            return pd.Series(found.mean, index=index, name="prediction")
-        lower, upper = found.interval(level).T
-        return pd.DataFrame({"estimate": found.mean, "se": found.sd, "lower": lower, "upper": upper}, index=index)
+
+        def ask(frame: Any, _: Any) -> pd.Series | pd.DataFrame:
+            parts = []
+            for fit in self.fits:
+                rows = fit.design_for(frame, new_levels)
+                if groups == "average":
+                    rows = replace(rows, random=0 * rows.random, new=0 * rows.new)
+                parts.append(fit.with_uncertainty("full").apply(rows))
+            found, index = PooledLinear(parts), row_index(self.design, frame, len(parts[0].mean))
+            if not se:
+                return pd.Series(found.mean, index=index, name="prediction")
+            lower, upper = found.interval(level).T
+            return pd.DataFrame({"estimate": found.mean, "se": found.sd, "lower": lower, "upper": upper}, index=index)
+
+        return over_incomplete(self.design, newdata, None, na, (), ask)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit, all of its fits included, to a file that `mixedfx.load` reads; see `LmerFit.save`."""
+        return pooled_storage.save(self.fits, self.sets, self.written, self.what, path)
 
     def in_common(self, text: str) -> str:
         """A message about one of the fits as one about all: plausible values called by what names them together."""

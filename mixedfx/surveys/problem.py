@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from mixedfx.covariance.structures import Structure
 from mixedfx.design.design import Design
-from mixedfx.pls.basis import term_basis, used_columns
+from mixedfx.surveys.layout import Layout, level_columns
 from mixedfx.surveys.levels import Nesting
 from mixedfx.surveys.recursion import Factor, Jet, bare, eliminated
 from mixedfx.surveys.weights import LevelWeights
@@ -28,78 +27,25 @@ MOST_PAIRS = 20_000_000  # products of columns, rows times pairs, that are laid 
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """One random term in the columns of its level.
-
-    Attributes
-    ----------
-    term
-        Position in `Design.random`.
-    columns
-        Its columns among those of the level.
-    parameters
-        Its parameters among all of theta.
-    structure
-        The covariance structure.
-    basis
-        (k, k) triangle B.
-    """
-
-    term: int
-    columns: slice
-    parameters: slice
-    structure: Structure
-    basis: Array
-
-
-@dataclass(frozen=True, eq=False)
-class WeightedProblem:
+class WeightedProblem(Layout):
     """A design made ready for any sets of weights and any responses.
 
     Attributes
     ----------
-    nesting
-        Levels and the order of rows.
     columns
         (n, c - 1) sorted rows of [q of each level, Q], times the root of the precision.
     responses
         (n, M) sorted residuals r of M responses, times the same.
-    R
-        (p, p) of X = Q R.
     shifts
         (M, p) the coefficients m.
     log_precision
         (n,) logarithms of the rows' precision weights; None where there are none.
-    blocks
-        For each level, finest first, its terms.
     """
 
-    nesting: Nesting
     columns: Array
     responses: Array
-    R: Array
     shifts: Array
     log_precision: Array | None
-    blocks: tuple[tuple[Block, ...], ...]
-
-    @property
-    def p(self) -> int:
-        """Number of coefficients."""
-        return len(self.R)
-
-    @property
-    def n_parameters(self) -> int:
-        """Length of theta."""
-        return sum(block.structure.n_parameters for level in self.blocks for block in level)
-
-    @property
-    def stationary(self) -> NDArray[np.bool_]:
-        """(r,) parameters at whose zero the criterion is stationary."""
-        out = np.zeros(self.n_parameters, dtype=bool)
-        for level in self.blocks:
-            for block in level:
-                out[block.parameters] = block.structure.stationary
-        return out
 
     def beta(self, gamma: Array, response: int) -> Array:
         """(..., p) coefficients of X from those of Q (..., p)."""
@@ -107,55 +53,6 @@ class WeightedProblem:
         if not self.p:
             return moved
         return linalg.solve_triangular(self.R, moved.reshape(-1, self.p).T).T.reshape(moved.shape)
-
-    def natural(self, par: Array) -> Array:
-        """(F, r) parameters of the columns as given, a diagonal of T not negative, from those of the optimiser."""
-        out = np.empty_like(par)
-        for level in self.blocks:
-            for block in level:
-                T = block.structure.factor(par[:, block.parameters])
-                out[:, block.parameters] = block.structure.parameters(
-                    np.asarray(np.linalg.solve(block.basis, T), dtype=np.float64)
-                )
-        return out
-
-    def used(self, natural: Array) -> Array:
-        """(F, r) parameters of the optimiser from those of the columns as given."""
-        out = np.empty_like(natural)
-        for level in self.blocks:
-            for block in level:
-                T = block.structure.factor(natural[:, block.parameters])
-                out[:, block.parameters] = block.structure.parameters(block.basis @ T)
-        return out
-
-    def factors(self, par: Array, of_given: bool = False) -> tuple[Factor, ...]:
-        """T of each level with its derivatives, at parameters (F, r).
-
-        With `of_given` parameters are those of the columns as given, and so are derivatives; T is that of the columns
-        used in either case.
-        """
-        out = []
-        for level in self.blocks:
-            k = level[-1].columns.stop
-            T = np.zeros((len(par), k, k))
-            first: dict[int, Array] = {}
-            second: dict[tuple[int, int], Array] = {}
-            for block in level:
-                own, place = par[:, block.parameters], (slice(None), block.columns, block.columns)
-                start = block.parameters.start
-                B = block.basis if of_given else np.eye(len(block.basis))
-                T[place] = B @ block.structure.factor(own)
-                directions = B @ block.structure.directions(own)
-                curved = block.structure.curvature(own)
-                for a in range(block.structure.n_parameters):
-                    first[start + a] = np.zeros_like(T)
-                    first[start + a][place] = directions[:, a]
-                    if curved is not None:
-                        for b in range(a, block.structure.n_parameters):
-                            second[start + a, start + b] = np.zeros_like(T)
-                            second[start + a, start + b][place] = B @ curved[:, a, b]
-            out.append(Factor(T, first, second))
-        return tuple(out)
 
 
 def weighted_problem(design: Design, nesting: Nesting, Y: Array | None = None) -> WeightedProblem:
@@ -178,23 +75,10 @@ def weighted_problem(design: Design, nesting: Nesting, Y: Array | None = None) -
     y = (design.y[:, None] if Y is None else Y) - design.offset[:, None]
     y = y[order] * root[:, None]
     shifts = Q.T @ y
-    columns, blocks, at = [], [], 0
-    for level in nesting.levels:
-        own, first = [], 0
-        for t in level.terms:
-            term = design.random[t]
-            z = term.z[order] * root[:, None]
-            structure = term.covariance
-            basis = term_basis(z, structure.scaling)
-            columns.append(used_columns(z, basis))
-            end = first + term.n_columns
-            stop = at + structure.n_parameters
-            own.append(Block(t, slice(first, end), slice(at, stop), structure, basis))
-            first, at = end, stop
-        blocks.append(tuple(own))
+    columns, blocks = level_columns(design, nesting, root)
     return WeightedProblem(
-        nesting, np.column_stack([*columns, Q]), y - Q @ shifts, R, shifts.T,
-        None if precision is None else np.log(precision[order]), tuple(blocks),
+        nesting, R, blocks, np.column_stack([*columns, Q]), y - Q @ shifts, shifts.T,
+        None if precision is None else np.log(precision[order]),
     )  # fmt: skip
 
 

@@ -21,14 +21,16 @@ from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design
 from mixedfx.design.expressions import columns_read
 from mixedfx.design.frame import column_names, opened, to_pandas
+from mixedfx.design.select import warn_zero
 from mixedfx.errors import DataError, OptionError
+from mixedfx.families.family import Family
 from mixedfx.formula.parse import expand_dot, parse_formula
 from mixedfx.surveys.call import WeightedCall
 from mixedfx.surveys.levels import Nesting, nesting
 from mixedfx.surveys.linearised import Sampled, sampled
 from mixedfx.surveys.options import ROW, SamplingWeights, read_replicates, read_sampling_weights
 from mixedfx.surveys.replication import ReplicateWeights, replicate_columns, replicate_values, replicate_weights
-from mixedfx.surveys.weights import GivenWeights, SampleWeights, read_weights, sample_weights
+from mixedfx.surveys.weights import SampleWeights, read_weights, sample_weights
 
 Array = NDArray[np.float64]
 
@@ -36,8 +38,15 @@ Array = NDArray[np.float64]
 Read = tuple[Design, Nesting, SampleWeights, Sampled | None, ReplicateWeights | None, SamplingWeights]
 
 
-def read_sample(call: WeightedCall) -> Read:
+def read_sample(call: WeightedCall, family: Family | None = None) -> Read:
     """Design, levels, weights and what standard errors rest on, of a call.
+
+    Parameters
+    ----------
+    call
+        The arguments.
+    family
+        Distribution of the response; normal where None.
 
     Raises
     ------
@@ -74,14 +83,15 @@ def read_sample(call: WeightedCall) -> Read:
     frame = to_pandas(source, list(survey))
     frame = frame if survey else pd.DataFrame(index=pd.RangeIndex(len(source)))
     given = read_weights(asked, frame, labels)
-    design = _with_weights(_design(call, parsed, source, given.zero, labels), asked, given)
+    design = _design(call, parsed, source, given.zero, labels, family)
+    design = with_weights(design, asked, given.values[ROW][design.rows.used] if ROW in given.values else None)
     found = nesting(design)
     weights = sample_weights(design, found, asked, given)
     used = design.rows.used[found.order]
     if replicates is None:
         return design, found, weights, _sample(found, asked, frame, labels, used), None, asked
     values = replicate_values(replicates, of_replicates, frame)
-    return design, found, weights, None, replicate_weights(replicates, values, weights, used), asked
+    return design, found, weights, None, replicate_weights(replicates, values, weights, used, of_replicates), asked
 
 
 def _named(given: Sequence[Any]) -> tuple[str, ...]:
@@ -89,28 +99,40 @@ def _named(given: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _design(
-    call: WeightedCall, formula: Any, data: pd.DataFrame, zero: NDArray[np.bool_], labels: pd.Index | None
+    call: WeightedCall, formula: Any, data: pd.DataFrame, zero: NDArray[np.bool_], labels: pd.Index | None,
+    family: Family | None,
 ) -> Design:  # fmt: skip
     """The design of the rows that have a weight."""
-    weights = call.weights
-    if zero.any():  # precision weights of zero take the same rows out
-        given = np.ones(len(zero))
-        if weights is not None:
-            own = data[weights] if isinstance(weights, str) else weights
-            given = per_row(own, data.index if isinstance(own, pd.Series) else labels, len(zero), "weights")
-        weights = np.where(zero, 0.0, given)
+    n, kept = len(data), np.flatnonzero(~zero)
+
+    def of_kept(values: Any, name: str) -> Any:
+        if values is None or isinstance(values, str):
+            return values
+        return per_row(values, data.index if isinstance(values, pd.Series) else labels, n, name)[kept]
+
+    if not len(kept):
+        raise DataError("all rows have a sampling weight of zero", hint="A weight is how many a row stands for.")
     design = build_design(
-        formula, data, weights=weights, offset=call.offset, na=call.na, contrasts=call.contrasts, env=call.env
-    )
-    return replace(design, weights=None) if call.weights is None else design
-
-
-def _with_weights(design: Design, asked: SamplingWeights, given: GivenWeights) -> Design:
-    """The design with the weights of rows in its frame, so that averages can count by their name."""
-    name = asked.weights.get(ROW)
-    if not isinstance(name, str) or name in design.frame.columns:
+        formula, data if len(kept) == n else data.iloc[kept].reset_index(drop=True),
+        weights=call.weights if len(kept) == n else of_kept(call.weights, "weights"),
+        offset=call.offset if len(kept) == n else of_kept(call.offset, "offset"),
+        na=call.na, contrasts=call.contrasts, env=call.env, family=family,
+    )  # fmt: skip
+    if len(kept) == n:
         return design
-    return replace(design, columns=Columns.of(design.frame.assign(**{name: given.values[ROW][design.rows.used]})))
+    used = kept[design.rows.used]
+    warn_zero(n - len(kept), len(used))
+    zeros = design.rows.dropped_zero_weight + n - len(kept)
+    rows = replace(design.rows, total=n, used=used, dropped_zero_weight=zeros, labels=labels)
+    return replace(design, rows=rows, columns=Columns.of(design.frame.set_axis(used, axis=0)))
+
+
+def with_weights(design: Design, asked: SamplingWeights, rows: Array | None) -> Design:
+    """The design with the weights (n,) of its rows in its frame, so that averages can count by their name."""
+    name = asked.weights.get(ROW)
+    if not isinstance(name, str) or rows is None or name in design.frame.columns:
+        return design
+    return replace(design, columns=Columns.of(design.frame.assign(**{name: rows})))
 
 
 def _sample(
@@ -118,7 +140,6 @@ def _sample(
 ) -> Sampled:  # fmt: skip
     """Strata and primary sampling units of the rows used."""
     n = len(used)
-    top = found.unit_of_rows(len(found.levels) - 1) if found.levels else np.arange(n, dtype=np.intp)
     values, words = [], []
     for what, one in (("psu", asked.psu), ("strata", asked.strata)):
         if one is None:
@@ -131,5 +152,12 @@ def _sample(
             raise DataError(f"{what} has {len(column)} values, the data have {len(frame)} rows")
         values.append(column.to_numpy()[used])
         words.append(one if isinstance(one, str) else what)
-    unit = found.labels[-1] if found.levels else ROW
-    return sampled(top, values[0], values[1], (unit, words[0], words[1]))
+    return sample_of(found, n, values[0], values[1], (words[0], words[1]))
+
+
+def sample_of(
+    found: Nesting, n: int, psu: Sequence[object] | None, strata: Sequence[object] | None, names: tuple[str, str]
+) -> Sampled:  # fmt: skip
+    """How units were drawn, from values (n,) of the sorted rows and what to call them."""
+    top = found.unit_of_rows(len(found.levels) - 1) if found.levels else np.arange(n, dtype=np.intp)
+    return sampled(top, psu, strata, (found.labels[-1] if found.levels else ROW, *names))

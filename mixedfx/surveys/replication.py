@@ -130,12 +130,16 @@ class ReplicateWeights:
         Rank of the replicate weights less one.
     words
         Method and number in a sentence fragment.
+    asked, columns
+        What the user said, and the columns that were named, if any.
     """
 
     factors: Array
     scales: Array
     df: int
     words: str
+    asked: Replicates
+    columns: tuple[str, ...]
 
     @property
     def count(self) -> int:
@@ -149,7 +153,7 @@ class ReplicateWeights:
 
 
 def replicate_weights(
-    asked: Replicates, values: Array, weights: SampleWeights, used: NDArray[np.intp]
+    asked: Replicates, values: Array, weights: SampleWeights, used: NDArray[np.intp], columns: Sequence[str] = ()
 ) -> ReplicateWeights:
     """Factors of the rows of a design, and what the method makes of them.
 
@@ -163,6 +167,8 @@ def replicate_weights(
         The full weights.
     used
         (n,) positions of the sorted rows of the design.
+    columns
+        Names of the columns that hold them.
 
     Raises
     ------
@@ -204,7 +210,7 @@ def replicate_weights(
     words = (
         f"{R} replicate weights, {name}{of_rho}{', as seen from the weights' if seen else ''}: {df} degrees of freedom"
     )
-    return ReplicateWeights(factors, np.array(scales, dtype=np.float64), df, words)
+    return ReplicateWeights(factors, np.array(scales, dtype=np.float64), df, words, asked, tuple(columns))
 
 
 def seen_method(factors: Array) -> tuple[ReplicateMethod, float]:

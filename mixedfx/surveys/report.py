@@ -102,7 +102,7 @@ def summary(fit: WeightedState, df: float) -> SummaryContent:
     if design.random:
         blocks.append(groups_block(design.random))
         shown = variances_block(design.random, without_traces(table, design.random, fit.singularity))
-        blocks.append(_with_errors(shown, table))
+        blocks.append(with_errors(shown, table))
     blocks += [
         fixed_block(tidy(fit, "fixed", 0.95, df)),
         quantiles_block("Scaled residuals", fit.residuals().to_numpy() / fit.sigma),
@@ -111,16 +111,22 @@ def summary(fit: WeightedState, df: float) -> SummaryContent:
         ("Method", "pseudo maximum likelihood; REML has no weighted form"),
         ("Convergence", f"{course.message} ({course.evaluations} evaluations)" if course.steps else course.message),
     ]
-    if solution.refits is not None and not solution.refits.converged.all():
-        lost = int((~solution.refits.converged).sum())
-        conclusions.append(("Replicates", f"{lost} of {len(solution.refits.converged)} refits were not certified"))
-    if design.random:
-        conclusions.append(("Singularity", fit.singularity.found))
+    conclusions += last_facts(fit)
     title = f"Linear {'mixed ' if design.random else ''}model with sampling weights"
     return SummaryContent(title, (*blocks, SummaryFacts(tuple(conclusions))))
 
 
-def _with_errors(block: SummaryTable, table: pd.DataFrame) -> SummaryTable:
+def last_facts(fit: WeightedState) -> list[tuple[str, str]]:
+    """What is said of replicates and of singularity, where there is something to say."""
+    found, certified = [], fit.solution.certified
+    if certified is not None and not certified.all():
+        found.append(("Replicates", f"{int((~certified).sum())} of {len(certified)} refits were not certified"))
+    if fit.design.random:
+        found.append(("Singularity", fit.singularity.found))
+    return found
+
+
+def with_errors(block: SummaryTable, table: pd.DataFrame) -> SummaryTable:
     """The table of variances with a column of standard errors of the standard deviations."""
     errors = column(table.loc[table["var2"].isna(), "se_sdcor"])
     header = (*block.header[:4], "Std. error", *block.header[4:])

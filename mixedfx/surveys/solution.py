@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Spread:
         (p, p) covariance of the coefficients.
     variances, roots
         (m,) standard errors of variances and covariances, and of standard deviations and correlations, as `varcorr`
-        lists them; NaN where a variance is estimated at zero.
+        lists them; NaN where a variance is estimated at zero or a correlation at one.
     df
         Degrees of freedom.
     words
@@ -63,6 +63,8 @@ class WeightedSolution:
         What the user said of the sample.
     weights
         Conditional and overall weights.
+    sample
+        How units were drawn; None beside replicates.
     spread
         Covariance of the estimates.
     replicates, refits
@@ -78,6 +80,7 @@ class WeightedSolution:
     theta: Array
     asked: SamplingWeights
     weights: SampleWeights
+    sample: Sampled | None
     spread: Spread
     replicates: ReplicateWeights | None
     refits: Estimates | None
@@ -99,18 +102,15 @@ class WeightedSolution:
         """-2 log pseudo likelihood."""
         return float(self.solved.estimates.criterion[0])
 
-    @cached_property
+    @property
+    def certified(self) -> NDArray[np.bool_] | None:
+        """(R,) which refits are certified; None where there are none."""
+        return None if self.refits is None else self.refits.converged
+
+    @property
     def bases(self) -> tuple[Array, ...]:
         """For each random term the triangle of the columns used."""
-        found = {block.term: block.basis for level in self.solved.problem.blocks for block in level}
-        return tuple(found[t] for t in range(len(found)))
-
-
-def in_order(problem_par: Array, solved: Solved, design: Design) -> Array:
-    """Parameters (..., r) in the order of the design's terms, from that of levels."""
-    place = {block.term: block.parameters for level in solved.problem.blocks for block in level}
-    parts = [problem_par[..., place[t]] for t in range(len(design.random))]
-    return np.concatenate(parts, axis=-1) if parts else problem_par
+        return self.solved.problem.bases
 
 
 def solve_sample(
@@ -144,31 +144,36 @@ def solve_sample(
     found = []
     for m in range(len(every.estimates.beta)):
         solved = every.one(m)
-        one = solved.estimates
-        sigma, par = float(one.sigma[0]), in_order(one.par, solved, design)[0]
         own = None
-        if replicates is None or refits is None:
-            assert sample is not None
-            spread = _linearised(design, solved, par, sample)
-        else:
+        if replicates is not None and refits is not None:
             own = refits.take(slice(m * replicates.count, (m + 1) * replicates.count))
-            spread = _by_replicates(design, solved, par, replicates, own)
-        effects = modes(
-            design, solved.problem, solved.given, one.used[0], one.gamma[0], sigma, one.beta[0], spread.beta
-        )
         course = solved.maximum.course(partial(_natural, solved, design), m)
-        found.append(
-            WeightedSolution(
-                solved, term_factors(design, par), thetas(design, par), asked, weights, spread, replicates, own, course,
-                effects,
-            )
-        )  # fmt: skip
+        found.append(solution_of(design, solved, course, asked, weights, sample, replicates, own))
     return found
+
+
+def solution_of(
+    design: Design, solved: Solved, course: Optimization, asked: SamplingWeights, weights: SampleWeights,
+    sample: Sampled | None, replicates: ReplicateWeights | None, refits: Estimates | None,
+) -> WeightedSolution:  # fmt: skip
+    """All that follows from the estimates of one response."""
+    one = solved.estimates
+    sigma, par = float(one.sigma[0]), solved.problem.in_order(one.par)[0]
+    if replicates is None or refits is None:
+        assert sample is not None
+        spread = _linearised(design, solved, par, sample)
+    else:
+        spread = _by_replicates(design, solved, par, replicates, refits)
+    effects = modes(design, solved.problem, solved.given, one.used[0], one.gamma[0], sigma, one.beta[0], spread.beta)
+    return WeightedSolution(
+        solved, term_factors(design, par), thetas(design, par), asked, weights, sample, spread, replicates, refits,
+        course, effects,
+    )  # fmt: skip
 
 
 def _natural(solved: Solved, design: Design, par: Array) -> Array:
     """Theta of parameters (F, r) of the optimiser, as users read it."""
-    return thetas(design, in_order(solved.problem.natural(par), solved, design))
+    return thetas(design, solved.problem.in_order(solved.problem.natural(par)))
 
 
 def _linearised(design: Design, solved: Solved, par: Array, sample: Sampled) -> Spread:
@@ -176,12 +181,12 @@ def _linearised(design: Design, solved: Solved, par: Array, sample: Sampled) -> 
     p, sigma = len(one.beta[0]), float(one.sigma[0])
     found = linearised(solved.problem, solved.given, one.par[0], one.gamma[0], sigma, sample)
     V = found.vcov[p:, p:]
-    order = np.append(in_order(np.arange(len(par), dtype=np.float64), solved, design), len(par)).astype(np.intp)
+    order = np.append(solved.problem.in_order(np.arange(len(par))), len(par))
     V = V[np.ix_(order, order)]
-    return Spread(found.vcov[:p, :p], *_through(V, component_jacobians(design, par, sigma)), sample.df, sample.words)
+    return Spread(found.vcov[:p, :p], *through(V, component_jacobians(design, par, sigma)), sample.df, sample.words)
 
 
-def _through(V: Array, jacobians: tuple[Array, Array]) -> tuple[Array, Array]:
+def through(V: Array, jacobians: tuple[Array, Array]) -> tuple[Array, Array]:
     """Standard errors through derivatives; NaN where a parameter that counts is held."""
     held = np.isnan(np.diag(V))
     out = []
@@ -199,7 +204,7 @@ def _by_replicates(
     one = solved.estimates
     sigma = float(one.sigma[0])
     full = component_values(design, par, np.asarray(sigma))
-    every = component_values(design, in_order(refits.par, solved, design), refits.sigma)
+    every = component_values(design, solved.problem.in_order(refits.par), refits.sigma)
     ses = []
     for whole, parts in zip(full, every, strict=True):
         with np.errstate(invalid="ignore"):

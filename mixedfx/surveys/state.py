@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -25,10 +25,76 @@ from mixedfx.results.singularity import SingularityReport, singularity
 from mixedfx.results.undetermined import determined
 from mixedfx.surveys.answer import SampleEstimate
 from mixedfx.surveys.call import WeightedCall
-from mixedfx.surveys.options import ROW
-from mixedfx.surveys.solution import WeightedSolution
+from mixedfx.surveys.modes import Modes
+from mixedfx.surveys.options import ROW, SamplingWeights
+from mixedfx.surveys.solution import Spread
+from mixedfx.surveys.weights import SampleWeights
 
 Array = NDArray[np.float64]
+
+
+class SampleSolution(Protocol):
+    """What estimates of any family have; see `mixedfx.surveys.solution.WeightedSolution`."""
+
+    @property
+    def beta(self) -> Array:
+        """(p,) coefficients."""
+        ...
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, or the root of the family's dispersion."""
+        ...
+
+    @property
+    def criterion(self) -> float:
+        """-2 log pseudo likelihood."""
+        ...
+
+    @property
+    def factors(self) -> tuple[Array, ...]:
+        """For each random term its (k, k) factor T."""
+        ...
+
+    @property
+    def bases(self) -> tuple[Array, ...]:
+        """For each random term the triangle of the columns used."""
+        ...
+
+    @property
+    def theta(self) -> Array:
+        """(r,) parameters as users read them."""
+        ...
+
+    @property
+    def asked(self) -> SamplingWeights:
+        """What the user said of the sample."""
+        ...
+
+    @property
+    def weights(self) -> SampleWeights:
+        """Conditional and overall weights."""
+        ...
+
+    @property
+    def spread(self) -> Spread:
+        """Covariance of the estimates."""
+        ...
+
+    @property
+    def optimization(self) -> Optimization:
+        """The course of the optimiser."""
+        ...
+
+    @property
+    def modes(self) -> Modes:
+        """Random effects."""
+        ...
+
+    @property
+    def certified(self) -> NDArray[np.bool_] | None:
+        """(R,) which refits with replicate weights are certified; None where there are none."""
+        ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +112,7 @@ class WeightedState:
     """
 
     design: Design
-    solution: WeightedSolution
+    solution: SampleSolution
     call: WeightedCall | None = None
 
     @property
@@ -85,7 +151,7 @@ class WeightedState:
         """Variances and covariances: columns grp, var1, var2, vcov, sdcor, se_vcov, se_sdcor; Residual last.
 
         se_vcov is the standard error of a variance or covariance, se_sdcor of a standard deviation or correlation; NaN
-        where a variance is estimated at zero.
+        where a variance is estimated at zero or a correlation at one.
         """
         spread = self.solution.spread
         table = tables.varcorr_table(self.design.random, self.solution.factors, self.sigma)
@@ -100,6 +166,11 @@ class WeightedState:
     def sigma(self) -> float:
         """Residual standard deviation."""
         return self.solution.sigma
+
+    @property
+    def scale(self) -> float:
+        """What standard deviations of random effects are relative to in `theta`: sigma."""
+        return self.sigma
 
     @property
     def criterion(self) -> float:
@@ -211,13 +282,13 @@ class WeightedState:
     @property
     def covariance_factors(self) -> tuple[Array, ...]:
         """For each random term (1, k, k) a lower factor of the covariance of a level's effects."""
-        return tuple(self.sigma * factor[None] for factor in self.solution.factors)
+        return tuple(self.scale * factor[None] for factor in self.solution.factors)
 
     def apply(self, functional: Functional) -> Any:
         """Estimate linear functionals of (beta, u), with t intervals by the sample's degrees of freedom."""
         solution = self.solution
         mean = functional.fixed @ solution.beta + functional.random @ solution.modes.u + functional.offset
-        root = new_level_root(functional.new_levels, solution.factors, self.sigma)
+        root = new_level_root(functional.new_levels, solution.factors, self.scale)
         return determined(SampleEstimate(functional, mean, solution.modes, root, self.df), functional)
 
     def expected(self, functional: Functional, chosen: NDArray[np.intp] | None = None) -> Array:

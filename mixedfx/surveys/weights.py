@@ -137,12 +137,15 @@ class SampleWeights:
         Grouping factor -> (U,) overall weight of each unit.
     notes
         What a reader must know of them.
+    given
+        Key -> (n,) weights of the rows of the design, in its order, as the user gave them.
     """
 
     conditional: LevelWeights
     overall: Array
     of_units: Mapping[str, Array]
     notes: tuple[str, ...]
+    given: Mapping[str, Array]
 
     def design_effects(self) -> pd.DataFrame:
         """Kish's design effects: level, n, smallest, largest, design_effect, effective_n."""
@@ -251,7 +254,8 @@ def sample_weights(design: Design, nesting: Nesting, asked: SamplingWeights, giv
     if nesting.levels:
         conditional = scaled(conditional, nesting.levels[0].starts, asked.scaling)
     found = LevelWeights(conditional[None], tuple(w[None] for w in units))
-    return SampleWeights(found, overall, of_units, tuple(notes))
+    rows = {key: value[design.rows.used] for key, value in given.values.items()}
+    return SampleWeights(found, overall, of_units, tuple(notes), rows)
 
 
 def _conditional(w: Array | None, above: Array, conditional: bool) -> tuple[Array, Array]:

@@ -35,25 +35,39 @@ def grid(k: int, points: int = 161, reach: float = 8.5):
 
 def by_quadrature(y, X, row_weights, levels, beta, factors, sigma, points=161):
     """Log pseudo likelihood by sums over grids; `factors` are relative T of the levels, top first."""
-    mean = X @ beta
+
+    def log_f(rows, eta):
+        return -0.5 * np.log(2 * np.pi * sigma**2) - 0.5 * ((y[rows][:, None] - eta) / sigma) ** 2
+
+    return float(of_top_units(log_f, X @ beta, row_weights, levels, [sigma * T for T in factors], points)
+                 @ levels[0].weights)  # fmt: skip
+
+
+def of_top_units(log_f, mean, row_weights, levels, factors, points=161):
+    """(K,) log integrals of the units of the top level, before their weights, by sums over grids.
+
+    `log_f` takes rows (m,) and linear predictors (m, G) to log densities (m, G); `factors` are T, top first.
+    """
 
     def within(rows, shift, depth):
         if depth == len(levels):
-            rest = (y[rows] - mean[rows])[:, None] - shift
-            log_f = -0.5 * np.log(2 * np.pi * sigma**2) - 0.5 * (rest / sigma) ** 2
-            return row_weights[rows] @ log_f
+            return row_weights[rows] @ log_f(rows, mean[rows][:, None] + shift)
         level, (b, log_p) = levels[depth], grid(levels[depth].z.shape[1], points)
-        effects = sigma * b @ factors[depth].T
+        effects = b @ factors[depth].T
         total = np.zeros(shift.shape[1])
         for unit in np.unique(level.codes[rows]):
             own = rows[level.codes[rows] == unit]
             moved = shift[level.codes[rows] == unit][:, :, None] + (level.z[own] @ effects.T)[:, None, :]
             inner = within(own, moved.reshape(len(own), -1), depth + 1).reshape(shift.shape[1], len(b))
-            total += level.weights[unit] * special.logsumexp(inner + log_p, axis=1)
+            found = special.logsumexp(inner + log_p, axis=1)
+            if depth == 0:
+                alone[unit] = found[0]
+            total += level.weights[unit] * found
         return total
 
-    rows = np.arange(len(y))
-    return float(within(rows, np.zeros((len(y), 1)), 0)[0])
+    rows, alone = np.arange(len(mean)), np.empty(len(levels[0].weights))
+    within(rows, np.zeros((len(mean), 1)), 0)
+    return alone
 
 
 def of_units(y, X, row_weights, level, beta, T, sigma):

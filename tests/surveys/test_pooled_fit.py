@@ -182,6 +182,13 @@ def test_predictions_have_what_separates_the_data_sets(pupils, fit):
     np.testing.assert_allclose(found["estimate"], single.mean(axis=0))
     assert (found["se"] > single.std(axis=0, ddof=1) * np.sqrt(1.25)).all()
     assert fit.predict(rows).index.equals(rows.index)
+    gap = rows.copy()
+    gap.loc[gap.index[1], "girl"] = np.nan
+    table = fit.predict(gap, se=True)
+    assert table.isna().all(axis=1).tolist() == [k == 1 for k in range(len(rows))]
+    np.testing.assert_allclose(table.drop(index=gap.index[1]), found.drop(index=gap.index[1]))
+    with pytest.raises(mx.errors.DataError, match="missing"):
+        fit.predict(gap, na="raise")
     average = fit.predict(rows, groups="average")
     np.testing.assert_allclose(average, np.mean([f.predict(rows, groups="average") for f in fit.fits], axis=0))
 

@@ -156,8 +156,6 @@ def test_likelihoods_are_not_compared(data, fit):
     small = mx.lmer("y ~ x + (1 + x | school)", data, sampling_weights=W)
     with pytest.raises(OptionError, match=r"pseudo likelihoods.*fit.test"):
         mx.anova(small, fit)
-    with pytest.raises(OptionError, match="not saved"):
-        fit.save("nowhere.mfx")
     with pytest.raises(OptionError, match="vcov= is for fits without sampling weights"):
         fit.tidy(vcov=np.eye(4))
     with pytest.raises(OptionError, match="ddf='kenward-roger' is not known"):

@@ -1,0 +1,1 @@
+"""Generalised linear mixed models with sampling weights: pseudo maximum likelihood by adaptive quadrature."""
