@@ -6,6 +6,7 @@ The factor with the most random effects is eliminated first; the others form the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +21,8 @@ from mixedfx.linalg import triangular
 from mixedfx.pls.basis import term_basis, used_columns
 
 Vector = NDArray[np.float64]
+
+LARGE = 5_000  # columns of the second level from which the solver is thought about: 200 MB of a dense factor
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,14 @@ def group_factors(design: Design) -> tuple[GroupFactor, ...]:
         n = len(design.y)
         groups.insert(0, GroupFactor((), np.broadcast_to(np.intp(0), (n,)), (), 1, np.eye(1)))
     return tuple(groups)
+
+
+def second_level_columns(terms: Sequence[RandomTerm]) -> int:
+    """Random effects outside the largest grouping factor."""
+    sizes: dict[str, int] = {}
+    for term in terms:
+        sizes[term.label] = sizes.get(term.label, 0) + term.n_levels * term.n_columns
+    return sum(sizes.values()) - max(sizes.values(), default=0)
 
 
 def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], precision: RowPrecision) -> GroupFactor:

@@ -11,7 +11,7 @@ not depend on how many threads work. Few rows are multiplied as sparse matrices,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.precision import Independent, RowPrecision
 from mixedfx.errors import IterativeSolverError
 from mixedfx.linalg.threads import free_cores
@@ -77,14 +78,17 @@ class Incidence(Coupling):
         The rows.
     positions
         For each factor of the second level, the (q, k) positions of its effects.
+    names
+        What each of these factors is called.
     """
 
     rows: Rows
+    names: tuple[str, ...]
 
-    def __init__(self, rows: Rows, sizes: list[tuple[int, int]]) -> None:
+    def __init__(self, rows: Rows, sizes: list[tuple[int, int]], names: tuple[str, ...]) -> None:
         starts = np.cumsum([0, *(q * k for q, k in sizes)])
         positions = tuple(starts[f] + np.arange(q * k, dtype=np.intp).reshape(q, k) for f, (q, k) in enumerate(sizes))
-        self.__dict__.update(rows=rows, sizes=tuple(sizes), positions=positions, starts=starts)
+        self.__dict__.update(rows=rows, names=names, sizes=tuple(sizes), positions=positions, starts=starts)
 
     def __getattr__(self, name: str) -> Any:
         if name in _OF_A_FACTOR:
@@ -312,23 +316,47 @@ _OF_A_FACTOR = {f.name for f in fields(Coupling)} - {"positions"} | {"_transpose
 
 
 class RowProducts:
-    """What a second level needs that is solved by iteration: its rows in order, and Z2'W, from chunks of rows."""
+    """What a second level needs that is solved by iteration: its rows in order, and Z2'W, from chunks of rows.
 
-    def __init__(self, first: GroupFactor, rest: tuple[GroupFactor, ...], width: int, precision: RowPrecision) -> None:
-        self.first, self.rest = first, rest
+    Parameters
+    ----------
+    factors
+        The grouping factors, the first one first.
+    names
+        What they are called.
+    counts
+        (q1,) rows of each level of the first.
+    width
+        Columns of W.
+    ones
+        For each factor whether it is a random intercept alone, of rows without weights.
+    """
+
+    def __init__(
+        self, factors: tuple[GroupFactor, ...], names: tuple[str, ...], counts: NDArray[np.int64], width: int,
+        ones: list[bool],
+    ) -> None:  # fmt: skip
+        first, *rest = factors
+        self.rest, self._names = tuple(rest), names[1:]
         self.offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
         self.zw = np.zeros((int(self.offsets[-1]), width))
-        n, E = len(first.codes), sum(g.k for g in rest)
-        weighted = not isinstance(precision, Independent) or precision.weights is not None
-        self._plain = not weighted and all(_is_one(g) for g in rest)
-        self._ones = not weighted and _is_one(first)
-        counts = np.bincount(first.codes, minlength=first.n_levels)
+        n, E = int(counts.sum()), sum(g.k for g in rest)
+        self._plain, self._ones = all(ones[1:]), ones[0]
         start = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         self.rows = Rows(
             start, np.empty((n, E), dtype=np.int32),
             np.empty((0 if self._plain else n, E)), np.empty((0 if self._ones else n, first.k)),
         )  # fmt: skip
         self._following = start[:-1].copy()
+
+    @classmethod
+    def of(cls, design: Design, factors: tuple[GroupFactor, ...]) -> RowProducts:
+        """Those of a design whose rows are held; empty."""
+        precision, first = design.precision, factors[0]
+        weighted = not isinstance(precision, Independent) or precision.weights is not None
+        counts = np.bincount(first.codes, minlength=first.n_levels)
+        ones = [not weighted and _is_one(group) for group in factors]
+        return cls(factors, factor_names(design.random, factors), counts, design.X.shape[1] + 1, ones)
 
     def add(
         self, rest: tuple[GroupFactor, ...], rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector,
@@ -372,7 +400,12 @@ class RowProducts:
 
     def incidence(self) -> Incidence:
         """The second level, once all rows are in."""
-        return Incidence(self.rows, [(g.n_levels, g.k) for g in self.rest])
+        return Incidence(self.rows, [(g.n_levels, g.k) for g in self.rest], self._names)
+
+
+def factor_names(terms: Sequence[RandomTerm], factors: tuple[GroupFactor, ...]) -> tuple[str, ...]:
+    """What the grouping factors are called in the formula."""
+    return tuple(terms[group.blocks[0].term].label for group in factors)
 
 
 def _is_one(group: GroupFactor) -> bool:
