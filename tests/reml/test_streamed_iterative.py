@@ -1,7 +1,11 @@
 """Crossed factors of rows that are read in batches, solved by iteration: the fit of the same rows in memory."""
 
+import os
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import duckdb
@@ -191,6 +195,27 @@ def test_a_source_that_gives_other_rows_is_refused_before_they_are_placed(data):
             "y ~ service + (1 | s) + (1 | d)", (connection, "SELECT * FROM given WHERE random() < 0.9"),
             stream=True, control=ITERATIVE,
         )  # fmt: skip
+
+
+def test_a_killed_run_leaves_no_file(data, tmp_path):
+    """The process is killed while it iterates: incidences are in its memory, and nowhere else."""
+    data["insteval"].to_parquet(tmp_path / "rows.parquet")
+    script = f"""
+import time
+import mixedfx as mx
+from mixedfx.pls import iterative_solves
+def endless(*_):
+    print("iterating", flush=True)
+    time.sleep(60)
+iterative_solves.conjugate_gradients = endless
+mx.lmer("y ~ service + (1 | s) + (1 | d)", {str(tmp_path / "rows.parquet")!r}, stream=True, control={ITERATIVE})
+"""
+    run = {"cwd": Path(mx.__file__).parents[1], "env": os.environ | {"TMPDIR": str(tmp_path)}}
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, **run)
+    assert process.stdout.readline() == b"iterating\n"
+    process.kill()
+    process.wait(timeout=30)
+    assert os.listdir(tmp_path) == ["rows.parquet"]
 
 
 # --- questions afterwards --------------------------------------------------------------------------------------------
