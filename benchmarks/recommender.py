@@ -116,7 +116,7 @@ def main() -> None:
         share = min(1.0, rows / ROWS)
         users, items = options.levels or (max(300, int(USERS * share)), max(200, int(ITEMS * share)))
         path = None if options.parquet is None else options.parquet / f"ratings-{rows}-{users}-{items}.parquet"
-        if options.one == "write":
+        if options.one == "write" and path is not None:
             return write(path, rows, users, items)
         if options.one == "fit":
             print(json.dumps(run_one(rows, users, items, options.solver, path)))

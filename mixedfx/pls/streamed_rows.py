@@ -38,7 +38,7 @@ from mixedfx.pls.iterative_problem import refusal, refuse
 Vector = NDArray[np.float64]
 Columns = tuple[str, ...]
 
-READING = 256.0  # megabytes that batches on their way and what is learnt of them take, from measurements
+READING = 320.0  # megabytes that batches on their way and what is learnt of them take at most, from measurements
 
 
 @dataclass(frozen=True)

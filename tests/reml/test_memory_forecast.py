@@ -139,7 +139,7 @@ print(forecast_of_rows(rows, rows.sample(), None).iterative, grown)
 
 @pytest.mark.slow
 def test_the_peak_of_rows_in_batches_is_what_was_forecast(tmp_path):
-    """Ten million rows with two slopes, 400 MB of incidences; measured on Linux 1.09 times."""
+    """Ten million rows with two slopes, 400 MB of incidences; measured on Linux 1.0 times."""
     rng = np.random.default_rng(0)
     writer = None
     for _ in range(10):
