@@ -68,14 +68,27 @@ class Forecast:
     iterative_seconds: float
 
 
-def forecast(design: Design) -> Forecast:
-    """What each solver would take for a design."""
+def forecast(design: Design, row: float = 0.0, times: float = 1.0) -> Forecast:
+    """What each solver would take for a design.
+
+    Parameters
+    ----------
+    design
+        What is fitted.
+    row
+        Bytes that the iterative solver holds for each row besides those of a linear mixed model.
+    times
+        How many times as long as a linear mixed model's a fit takes by either.
+    """
     codes = {term.label: term.codes for term in design.random}
     weighted = not isinstance(design.precision, Independent) or design.precision.weights is not None
-    return forecast_of(design.random, codes, len(design.y), weighted)
+    return forecast_of(design.random, codes, len(design.y), weighted, row, times)
 
 
-def forecast_of(terms: Sequence[RandomTerm], codes: Mapping[str, Codes], n: int, weighted: bool) -> Forecast:
+def forecast_of(
+    terms: Sequence[RandomTerm], codes: Mapping[str, Codes], n: int, weighted: bool, row: float = 0.0,
+    times: float = 1.0,
+) -> Forecast:  # fmt: skip
     """What each solver would take for n rows of random terms.
 
     Parameters
@@ -88,6 +101,8 @@ def forecast_of(terms: Sequence[RandomTerm], codes: Mapping[str, Codes], n: int,
         Number of rows.
     weighted
         Whether rows have weights.
+    row, times
+        As in `forecast`.
     """
     sizes: dict[str, int] = {}
     for term in terms:
@@ -98,11 +113,11 @@ def forecast_of(terms: Sequence[RandomTerm], codes: Mapping[str, Codes], n: int,
     k1 = sum(t.n_columns for t in terms if t.label == first)
     tail = _tail(codes[first], {label: c for label, c in codes.items() if label != first}, sizes) if codes else 0
     number = 4 if n >= SINGLE_FROM else 8
-    rows = n * (4.0 * width + (8.0 * (width + k1) if weighted or width + k1 > len(sizes) else 0.0))
+    rows = n * (4.0 * width + (8.0 * (width + k1) if weighted or width + k1 > len(sizes) else 0.0) + row)
     vectors = BATCH * (number * HELD_SECOND * columns + 8.0 * HELD_FIRST * sizes[first])
     return Forecast(
         columns, tail, CORNERS_HELD * 8.0 * float(tail) ** 2 / 2**20, (rows + vectors) / 2**20,
-        EVALUATIONS * DENSE_COST * float(tail) ** 3, PASSES * PASS_COST * n * max(width, 1),
+        times * EVALUATIONS * DENSE_COST * float(tail) ** 3, times * PASSES * PASS_COST * n * max(width, 1),
     )  # fmt: skip
 
 
@@ -149,8 +164,8 @@ def _met(of: Codes, other: Codes, marked: Marks, out: Marks) -> Marks:
     return out
 
 
-def choose(design: Design, solver: Solver) -> bool:
-    """Whether a design is to be solved by iteration.
+def choose(design: Design, solver: Solver, row: float = 0.0, times: float = 1.0) -> bool:
+    """Whether a design is to be solved by iteration; `row` and `times` as in `forecast`.
 
     Raises
     ------
@@ -159,7 +174,7 @@ def choose(design: Design, solver: Solver) -> bool:
     """
     from mixedfx.pls.iterative_problem import refusal
 
-    return chosen(forecast(design), solver, not refusal(design))
+    return chosen(forecast(design, row, times), solver, not refusal(design))
 
 
 def free_megabytes() -> float:

@@ -11,7 +11,7 @@ not depend on how many threads work. Few rows are multiplied as sparse matrices,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixedfx.design.design import Design, RandomTerm
+from mixedfx.design.design import Design
 from mixedfx.design.precision import Independent, RowPrecision
 from mixedfx.errors import IterativeSolverError
 from mixedfx.linalg.threads import free_cores
@@ -78,17 +78,14 @@ class Incidence(Coupling):
         The rows.
     positions
         For each factor of the second level, the (q, k) positions of its effects.
-    names
-        What each of these factors is called.
     """
 
     rows: Rows
-    names: tuple[str, ...]
 
-    def __init__(self, rows: Rows, sizes: list[tuple[int, int]], names: tuple[str, ...]) -> None:
+    def __init__(self, rows: Rows, sizes: list[tuple[int, int]]) -> None:
         starts = np.cumsum([0, *(q * k for q, k in sizes)])
         positions = tuple(starts[f] + np.arange(q * k, dtype=np.intp).reshape(q, k) for f, (q, k) in enumerate(sizes))
-        self.__dict__.update(rows=rows, names=names, sizes=tuple(sizes), positions=positions, starts=starts)
+        self.__dict__.update(rows=rows, sizes=tuple(sizes), positions=positions, starts=starts)
 
     def __getattr__(self, name: str) -> Any:
         if name in _OF_A_FACTOR:
@@ -322,8 +319,6 @@ class RowProducts:
     ----------
     factors
         The grouping factors, the first one first.
-    names
-        What they are called.
     counts
         (q1,) rows of each level of the first.
     width
@@ -333,11 +328,10 @@ class RowProducts:
     """
 
     def __init__(
-        self, factors: tuple[GroupFactor, ...], names: tuple[str, ...], counts: NDArray[np.int64], width: int,
-        ones: list[bool],
+        self, factors: tuple[GroupFactor, ...], counts: NDArray[np.int64], width: int, ones: list[bool]
     ) -> None:  # fmt: skip
         first, *rest = factors
-        self.rest, self._names = tuple(rest), names[1:]
+        self.rest = tuple(rest)
         self.offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
         self.zw = np.zeros((int(self.offsets[-1]), width))
         n, E = int(counts.sum()), sum(g.k for g in rest)
@@ -356,7 +350,7 @@ class RowProducts:
         weighted = not isinstance(precision, Independent) or precision.weights is not None
         counts = np.bincount(first.codes, minlength=first.n_levels)
         ones = [not weighted and _is_one(group) for group in factors]
-        return cls(factors, factor_names(design.random, factors), counts, design.X.shape[1] + 1, ones)
+        return cls(factors, counts, design.X.shape[1] + 1, ones)
 
     def add(
         self, rest: tuple[GroupFactor, ...], rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector,
@@ -400,12 +394,7 @@ class RowProducts:
 
     def incidence(self) -> Incidence:
         """The second level, once all rows are in."""
-        return Incidence(self.rows, [(g.n_levels, g.k) for g in self.rest], self._names)
-
-
-def factor_names(terms: Sequence[RandomTerm], factors: tuple[GroupFactor, ...]) -> tuple[str, ...]:
-    """What the grouping factors are called in the formula."""
-    return tuple(terms[group.blocks[0].term].label for group in factors)
+        return Incidence(self.rows, [(g.n_levels, g.k) for g in self.rest])
 
 
 def _is_one(group: GroupFactor) -> bool:

@@ -142,8 +142,8 @@ class IterativeFactorization(IterativeSolves):
     def signs(self, begin: int, end: int) -> Vector:
         """Probes number `begin` to `end`: (q2, m) independent signs, zero for factors with few levels."""
         parts = []
-        for f, (group, name) in enumerate(zip(self.problem.factors[1:], self.incidence.names, strict=True)):
-            seed = crc32(name.encode())
+        for f, group in enumerate(self.problem.factors[1:]):
+            seed = crc32(group.name.encode())
             part = np.zeros((group.n_levels, group.k, end - begin))
             for a in range(0 if f in self.known.factors else group.k):
                 for probe in range(begin, end):

@@ -32,7 +32,7 @@ from mixedfx.linalg.sums import Sum
 from mixedfx.pls.choice import Forecast, Solver, chosen, forecast_of, free_megabytes
 from mixedfx.pls.crossproducts import CHUNK
 from mixedfx.pls.factors import LARGE, GroupFactor, second_level_columns
-from mixedfx.pls.incidence import Incidence, RowProducts, factor_names
+from mixedfx.pls.incidence import Incidence, RowProducts
 from mixedfx.pls.iterative_problem import refusal, refuse
 
 Vector = NDArray[np.float64]
@@ -133,8 +133,7 @@ def rows_in_order(
     DataError
         As `levels_of`.
     """
-    terms = streamed.terms
-    if not terms:
+    if not streamed.terms:
         return None
     if solver == "iterative":
         refuse(sample)
@@ -143,7 +142,7 @@ def rows_in_order(
             raise _too_large(found)
         levels = levels_of(streamed, keep=False)
     else:
-        if second_level_columns(terms) < LARGE:
+        if second_level_columns(sample) < LARGE:
             return None
         if READING + _kept(streamed) > free_megabytes():
             return None  # no room to look how far levels reach, nor to iterate, which holds as much
@@ -153,7 +152,7 @@ def rows_in_order(
     counts = levels.counts[_columns(streamed)[factors[0].blocks[0].term]]
     del levels
     ones = [_is_one(streamed, group) for group in factors]
-    return StreamedRows(factors, factor_names(terms, factors), counts, sample.X.shape[1] + 1, ones)
+    return StreamedRows(factors, counts, sample.X.shape[1] + 1, ones)
 
 
 def _columns(streamed: Streamed) -> list[Columns]:

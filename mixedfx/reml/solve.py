@@ -136,7 +136,7 @@ def chosen_problem(design: Design, REML: bool, control: OptimiserControl = DEFAU
                 hint=f'Say control={{"solver": "{control.solver}"}} in the call that reads them.',
             )
         return problem
-    if not iterative and second_level_columns(design.random) >= LARGE:
+    if not iterative and second_level_columns(design) >= LARGE:
         from mixedfx.pls.choice import choose
 
         iterative = choose(design, control.solver)
