@@ -208,12 +208,24 @@ class Learnt:
 
     def as_categories(self, frame: pd.DataFrame) -> pd.DataFrame:
         """A batch with its categories those of all rows."""
-        changed = {
-            name: column(frame, name).astype(dtype)
-            for name, dtype in self.categories.items()
-            if name in frame.columns and column(frame, name).dtype != dtype
-        }
+        changed = {}
+        for name, dtype in self.categories.items():
+            if name in frame.columns and not _is_category(column(frame, name), dtype):
+                changed[name] = _as_category(column(frame, name), dtype)
         return frame.assign(**changed) if changed else frame
+
+
+def _is_category(values: pd.Series, dtype: pd.CategoricalDtype) -> bool:
+    """Whether values have the categories of a type in its order; pandas takes types of another for equal."""
+    own = values.dtype
+    return isinstance(own, pd.CategoricalDtype) and own == dtype and own.categories.equals(dtype.categories)
+
+
+def _as_category(values: pd.Series, dtype: pd.CategoricalDtype) -> pd.Series:
+    """Values with the categories of a type in its order."""
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        return values.astype(dtype)
+    return values.cat.set_categories(dtype.categories, ordered=bool(dtype.ordered))
 
 
 class _Levels:

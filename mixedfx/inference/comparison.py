@@ -40,6 +40,7 @@ Vector = NDArray[np.float64]
 
 TIE = 1e-6  # statistics that differ by less are equal: both fits are minimised to about 1e-8
 FEW_GROUPS = 20
+SEEN = 1e-12  # relative, of sums over rows that are read in batches: the order in which they come rounds differently
 
 
 @runtime_checkable
@@ -263,18 +264,47 @@ def _check_same_data(fits: Sequence[Comparable]) -> None:
     first = fits[0].design
     for fit in fits[1:]:
         other = fit.design
-        same = len(other.y) == len(first.y) and np.array_equal(other.y, first.y)
-        if not same:
+        if not _same_response(first, other):
             raise DataError(
                 f"the fits have different responses ({len(first.y)} and {len(other.y)} rows): {fits[0].formula} and "
                 f"{fit.formula}",
                 hint="Fit both to the same rows; missing values in a column of one formula drop rows of that fit only.",
             )
-        alike = same_precision(*(replace(d, dispersion=None).precision for d in (first, other)))
-        alike = alike and first.sigma == other.sigma and np.array_equal(first.offset, other.offset)
+        alike = _same_errors(first, other) and first.sigma == other.sigma
         if not alike or not _same_trials(first, other):
             what = "weights or offsets, or known errors" if _same_trials(first, other) else "numbers of trials"
             raise DataError(f"{fits[0].formula} and {fit.formula} have different {what}")
+
+
+def _same_response(first: Design, other: Design) -> bool:
+    """Whether responses are the same; of rows that are not held, whether their extremes and sums of squares are."""
+    if len(first.y) != len(other.y):
+        return False
+    if first.held and other.held:
+        return np.array_equal(first.y, other.y)
+    return first.response_name == other.response_name and np.allclose(*map(_seen, (first, other)), rtol=SEEN, atol=0.0)
+
+
+def _seen(design: Design) -> tuple[float, float, float]:
+    """Least and greatest response less its offset, and the sum of squared responses."""
+    if design.streamed is not None:
+        facts = design.streamed.facts
+        return facts.lowest, facts.highest, facts.square
+    centred = design.y - design.offset
+    return float(centred.min()), float(centred.max()), float(design.y @ design.y)
+
+
+def _same_errors(first: Design, other: Design) -> bool:
+    """Whether weights, known errors and offsets are the same; of rows that are not held, by their names."""
+    if first.held and other.held:
+        alike = same_precision(*(replace(d, dispersion=None).precision for d in (first, other)))
+        return alike and np.array_equal(first.offset, other.offset)
+
+    def named(d: Design) -> tuple[object, ...]:
+        weights, offsets = (d.weights is None, d.spec.weights), (d.spec.given_offset, *d.formula.offsets)
+        return (*weights, *offsets, *map(str, d.formula.additions))
+
+    return named(first) == named(other)
 
 
 def _same_trials(first: Design, other: Design) -> bool:

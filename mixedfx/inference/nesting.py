@@ -35,13 +35,30 @@ def same_span(first: Vector, second: Vector) -> bool:
 
 
 def nested(small: Design, large: Design) -> bool:
-    """Whether one model is seen to be a special case of another."""
+    """Whether one model is seen to be a special case of another; by names, where rows are not held."""
+    if not (small.held and large.held):
+        return _nested_by_name(small, large)
     spread = [np.zeros((len(d.y), 0)) if d.dispersion is None else d.dispersion.columns for d in (small, large)]
     return (
         in_span(small.X, large.X)
         and in_span(*(np.column_stack([np.ones(len(D)), D]) for D in spread))
         and all(any(_term_nested(term, other) for other in large.random) for term in small.random)
     )
+
+
+def _nested_by_name(small: Design, large: Design) -> bool:
+    """Whether all columns of one model have names of the other's, and its random terms structures that hold theirs."""
+    return set(small.fixed_names) <= set(large.fixed_names) and all(
+        any(_within_by_name(term, other) for other in large.random) for term in small.random
+    )
+
+
+def _within_by_name(small: RandomTerm, large: RandomTerm) -> bool:
+    if small.label != large.label or not set(small.columns) <= set(large.columns) or not _same_relation(small, large):
+        return False
+    if large.correlated or (small.n_columns == large.n_columns == 1):
+        return True
+    return is_special_case(small.covariance, large.covariance, [large.columns.index(c) for c in small.columns])
 
 
 def _term_nested(small: RandomTerm, large: RandomTerm) -> bool:

@@ -12,19 +12,22 @@ side.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.design.design import Design
+from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.precision import Independent
 from mixedfx.errors import MemoryForecastError
 from mixedfx.pls.coupling import CORNERS_HELD, DENSE_COST, DENSE_SHARE
 from mixedfx.pls.iterative import BATCH, SINGLE_FROM
 
 Solver = Literal["auto", "direct", "iterative"]
+Codes = NDArray[np.signedinteger]
+Marks = NDArray[np.bool_]
 
 SAMPLE = 8  # levels that are followed
 REACHED = 0.3  # share of the second level that is reached in two steps where the factor fills in
@@ -36,6 +39,9 @@ EVALUATIONS = 6.0  # a fit takes, each as long as `DENSE_COST` says of one facto
 PASSES = 600.0  # over the rows, with one right-hand side
 PASS_COST = 6e-9  # seconds a row and column of the second level
 FREE = 0.9  # share of the free memory that may be planned with
+HELD_SECOND = 14.0  # vectors of the second level for each probe that is solved for at the same time
+HELD_FIRST = 4.0  # and of the first
+STEP = 2**20  # rows that are looked at together
 
 
 @dataclass(frozen=True)
@@ -62,38 +68,64 @@ class Forecast:
     iterative_seconds: float
 
 
-def forecast(design: Design) -> Forecast:
-    """What each solver would take for a design."""
+def forecast(design: Design, row: float = 0.0, times: float = 1.0) -> Forecast:
+    """What each solver would take for a design.
+
+    Parameters
+    ----------
+    design
+        What is fitted.
+    row
+        Bytes that the iterative solver holds for each row besides those of a linear mixed model.
+    times
+        How many times as long as a linear mixed model's a fit takes by either.
+    """
+    codes = {term.label: term.codes for term in design.random}
+    weighted = not isinstance(design.precision, Independent) or design.precision.weights is not None
+    return forecast_of(design.random, codes, len(design.y), weighted, row, times)
+
+
+def forecast_of(
+    terms: Sequence[RandomTerm], codes: Mapping[str, Codes], n: int, weighted: bool, row: float = 0.0,
+    times: float = 1.0,
+) -> Forecast:  # fmt: skip
+    """What each solver would take for n rows of random terms.
+
+    Parameters
+    ----------
+    terms
+        The random terms.
+    codes
+        Grouping factor -> (n,) levels of the rows; none: how far levels reach is not looked at, and `tail` is 0.
+    n
+        Number of rows.
+    weighted
+        Whether rows have weights.
+    row, times
+        As in `forecast`.
+    """
     sizes: dict[str, int] = {}
-    codes: dict[str, NDArray[np.intp]] = {}
-    for term in design.random:
+    for term in terms:
         sizes[term.label] = sizes.get(term.label, 0) + term.n_levels * term.n_columns
-        codes[term.label] = term.codes
     first = max(sizes, key=lambda label: sizes[label])
     columns = sum(sizes.values()) - sizes[first]
-    n, width = len(design.y), sum(t.n_columns for t in design.random if t.label != first)
-    k1 = sum(t.n_columns for t in design.random if t.label == first)
-    tail = _tail(codes[first], {label: c for label, c in codes.items() if label != first}, sizes)
+    width = sum(t.n_columns for t in terms if t.label != first)
+    k1 = sum(t.n_columns for t in terms if t.label == first)
+    tail = _tail(codes[first], {label: c for label, c in codes.items() if label != first}, sizes) if codes else 0
     number = 4 if n >= SINGLE_FROM else 8
-    valued = not isinstance(design.precision, Independent) or design.precision.weights is not None
-    valued = valued or width + k1 > len(sizes)
-    rows = n * (4.0 * width + (8.0 * (width + k1) if valued else 0.0))
+    rows = n * (4.0 * width + (8.0 * (width + k1) if weighted or width + k1 > len(sizes) else 0.0) + row)
     vectors = BATCH * (number * HELD_SECOND * columns + 8.0 * HELD_FIRST * sizes[first])
     return Forecast(
         columns, tail, CORNERS_HELD * 8.0 * float(tail) ** 2 / 2**20, (rows + vectors) / 2**20,
-        EVALUATIONS * DENSE_COST * float(tail) ** 3, PASSES * PASS_COST * n * max(width, 1),
+        times * EVALUATIONS * DENSE_COST * float(tail) ** 3, times * PASSES * PASS_COST * n * max(width, 1),
     )  # fmt: skip
 
 
-HELD_SECOND = 14.0  # vectors of the second level for each probe that is solved for at the same time
-HELD_FIRST = 4.0  # and of the first
-
-
-def _tail(first: NDArray[np.intp], others: dict[str, NDArray[np.intp]], sizes: dict[str, int]) -> int:
+def _tail(first: Codes, others: dict[str, Codes], sizes: dict[str, int]) -> int:
     """Columns whose factor fills in, from how far a few levels of the largest factor reach."""
     label = max(others, key=lambda name: sizes[name])
     second, columns = others[label], sum(sizes[name] for name in others)
-    counts1, counts2 = np.bincount(first), np.bincount(second)
+    counts1, counts2 = _counts(first), _counts(second)
     plain1, plain2 = counts1 <= HUB * counts1.mean(), counts2 <= HUB * counts2.mean()
     levels = np.random.default_rng(0).choice(len(counts2), min(SAMPLE, len(counts2)), replace=False)
     marked = np.zeros((len(levels), len(counts2)), dtype=bool)
@@ -105,39 +137,56 @@ def _tail(first: NDArray[np.intp], others: dict[str, NDArray[np.intp]], sizes: d
     return int(FILLED * columns) if twice.mean() > REACHED else 0
 
 
-def _reached(
-    first: NDArray[np.intp], second: NDArray[np.intp], marked: NDArray[np.bool_], through: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """(s, q2) levels that share a level of the first factor, one that they may go `through`, with those `marked`."""
-    rows = np.flatnonzero(np.asarray(marked.any(axis=0))[second])
-    one, two = first[rows], second[rows]
-    met = np.zeros((len(marked), len(through)), dtype=bool)
-    for m in range(len(marked)):
-        met[m, one[marked[m, two]]] = True
-    met &= through
-    rows = np.flatnonzero(np.asarray(met.any(axis=0))[first])
-    one, two = first[rows], second[rows]
-    out = marked.copy()
-    for m in range(len(met)):
-        out[m, two[met[m, one]]] = True
+def _counts(codes: Codes) -> NDArray[np.int64]:
+    """(q,) rows of each level; NumPy would copy codes of 32 bits as a whole."""
+    size = int(codes.max(initial=-1)) + 1
+    out = np.zeros(size, dtype=np.int64)
+    for begin in range(0, len(codes), STEP):
+        out += np.bincount(codes[begin : begin + STEP], minlength=size)
     return out
 
 
-def choose(design: Design, solver: Solver) -> bool:
-    """Whether a design is to be solved by iteration.
+def _reached(first: Codes, second: Codes, marked: Marks, through: Marks) -> Marks:
+    """(s, q2) levels that share a level of the first factor, one that they may go `through`, with those `marked`."""
+    met = _met(second, first, marked, np.zeros((len(marked), len(through)), dtype=bool))
+    return _met(first, second, met & through, marked.copy())
+
+
+def _met(of: Codes, other: Codes, marked: Marks, out: Marks) -> Marks:
+    """Mark in `out` (s, q) the levels of the `other` factor in rows whose level of one factor is `marked` (s, q')."""
+    some = np.asarray(marked.any(axis=0))
+    for begin in range(0, len(of), STEP):
+        part = slice(begin, begin + STEP)
+        rows = np.flatnonzero(some[of[part]])
+        one, two = of[part][rows], other[part][rows]
+        for m in range(len(marked)):
+            out[m, two[marked[m, one]]] = True
+    return out
+
+
+def choose(design: Design, solver: Solver, row: float = 0.0, times: float = 1.0) -> bool:
+    """Whether a design is to be solved by iteration; `row` and `times` as in `forecast`.
 
     Raises
     ------
     MemoryForecastError
         If what was asked for, or either, would not fit in the memory that is free.
     """
-    import psutil
-
     from mixedfx.pls.iterative_problem import refusal
 
-    found = forecast(design)
-    free = FREE * psutil.virtual_memory().available / 2**20
-    possible = not refusal(design)
+    return chosen(forecast(design, row, times), solver, not refusal(design))
+
+
+def free_megabytes() -> float:
+    """Memory that may be planned with."""
+    import psutil
+
+    return FREE * psutil.virtual_memory().available / 2**20
+
+
+def chosen(found: Forecast, solver: Solver, possible: bool) -> bool:
+    """Whether to solve by iteration, where that is `possible`, from what the solvers would take; see `choose`."""
+    free = free_megabytes()
     if solver == "auto" and possible:
         slow = found.direct_seconds > SLOW and found.direct_seconds > GAIN * found.iterative_seconds
         if (found.direct > free or slow) and found.iterative <= free:

@@ -21,6 +21,8 @@ from mixedfx.pls.basis import term_basis, used_columns
 
 Vector = NDArray[np.float64]
 
+LARGE = 5_000  # columns of the second level from which the solver is thought about: 200 MB of a dense factor
+
 
 @dataclass(frozen=True)
 class Block:
@@ -60,6 +62,8 @@ class GroupFactor:
     mixing
         (q, q) lower Cholesky factor L of the known correlations of the levels; None where these are independent. The
         effects of the levels are L times those used, which are independent: Z_used has the columns of Z times L.
+    name
+        What the formula calls it.
     """
 
     blocks: tuple[Block, ...]
@@ -68,6 +72,7 @@ class GroupFactor:
     n_levels: int
     basis: Vector
     mixing: Vector | None = None
+    name: str = ""
 
     @property
     def k(self) -> int:
@@ -153,4 +158,13 @@ def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], precision: RowPre
     basis = bases[0] if len(terms) == 1 else np.asarray(linalg.block_diag(*bases))
     relation = terms[0].relation
     mixing = None if relation is None else np.asarray(np.linalg.cholesky(relation), dtype=np.float64)
-    return GroupFactor(blocks, terms[0].codes, tuple(t.z for t in terms), terms[0].n_levels, basis, mixing)
+    given = tuple(t.z for t in terms)
+    return GroupFactor(blocks, terms[0].codes, given, terms[0].n_levels, basis, mixing, terms[0].label)
+
+
+def second_level_columns(design: Design) -> int:
+    """Random effects outside the largest grouping factor."""
+    sizes: dict[str, int] = {}
+    for term in design.random:
+        sizes[term.label] = sizes.get(term.label, 0) + term.n_levels * term.n_columns
+    return sum(sizes.values()) - max(sizes.values(), default=0)

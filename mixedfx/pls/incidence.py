@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixedfx.design.design import Design
 from mixedfx.design.precision import Independent, RowPrecision
 from mixedfx.errors import IterativeSolverError
 from mixedfx.linalg.threads import free_cores
@@ -312,23 +313,44 @@ _OF_A_FACTOR = {f.name for f in fields(Coupling)} - {"positions"} | {"_transpose
 
 
 class RowProducts:
-    """What a second level needs that is solved by iteration: its rows in order, and Z2'W, from chunks of rows."""
+    """What a second level needs that is solved by iteration: its rows in order, and Z2'W, from chunks of rows.
 
-    def __init__(self, first: GroupFactor, rest: tuple[GroupFactor, ...], width: int, precision: RowPrecision) -> None:
-        self.first, self.rest = first, rest
+    Parameters
+    ----------
+    factors
+        The grouping factors, the first one first.
+    counts
+        (q1,) rows of each level of the first.
+    width
+        Columns of W.
+    ones
+        For each factor whether it is a random intercept alone, of rows without weights.
+    """
+
+    def __init__(
+        self, factors: tuple[GroupFactor, ...], counts: NDArray[np.int64], width: int, ones: list[bool]
+    ) -> None:  # fmt: skip
+        first, *rest = factors
+        self.rest = tuple(rest)
         self.offsets = np.cumsum([0, *(g.n_levels * g.k for g in rest)])
         self.zw = np.zeros((int(self.offsets[-1]), width))
-        n, E = len(first.codes), sum(g.k for g in rest)
-        weighted = not isinstance(precision, Independent) or precision.weights is not None
-        self._plain = not weighted and all(_is_one(g) for g in rest)
-        self._ones = not weighted and _is_one(first)
-        counts = np.bincount(first.codes, minlength=first.n_levels)
+        n, E = int(counts.sum()), sum(g.k for g in rest)
+        self._plain, self._ones = all(ones[1:]), ones[0]
         start = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         self.rows = Rows(
             start, np.empty((n, E), dtype=np.int32),
             np.empty((0 if self._plain else n, E)), np.empty((0 if self._ones else n, first.k)),
         )  # fmt: skip
         self._following = start[:-1].copy()
+
+    @classmethod
+    def of(cls, design: Design, factors: tuple[GroupFactor, ...]) -> RowProducts:
+        """Those of a design whose rows are held; empty."""
+        precision, first = design.precision, factors[0]
+        weighted = not isinstance(precision, Independent) or precision.weights is not None
+        counts = np.bincount(first.codes, minlength=first.n_levels)
+        ones = [not weighted and _is_one(group) for group in factors]
+        return cls(factors, counts, design.X.shape[1] + 1, ones)
 
     def add(
         self, rest: tuple[GroupFactor, ...], rows: slice, codes: NDArray[np.intp], z: Vector, W: Vector,

@@ -18,8 +18,9 @@ so that signs are needed for C_oo^{-1} alone, and levels that lie in one of few 
 C_oo^{-1} - D^{-1}, what is along the sums of the effects of a factor, which other factors and the fixed part share,
 is known too: with Q unit vectors along these, QQ'N + N QQ' - QQ'N QQ'. Signs estimate (I - QQ') N (I - QQ') (Meyer et
 al. 2021). Where T of a factor f of the second level is not regular, its block is S_f of S = Z2'V1^{-1}Z2 less S
-Lambda2 C^{-1} Lambda2'S, and gets signs and a solve of its own. The signs of each factor come from a seed of its own:
-probes are the same in every evaluation, in every run, and in every model that has the factor.
+Lambda2 C^{-1} Lambda2'S, and gets signs and a solve of its own. The signs of each factor come from a seed of its own,
+which its name gives: probes are the same in every evaluation, in every run, in whichever order rows come, and in every
+model that has the factor.
 
 **Log determinant.** log|M| = log|M1| + log|D| + log|A|, A = D^{-1/2} C D^{-T/2}, the last by quadrature
 (`mixedfx.linalg.conjugate_gradients`). The diagonal of A is one, so that z'A z - z'z has the mean zero and goes as a
@@ -140,14 +141,13 @@ class IterativeFactorization(IterativeSolves):
 
     def signs(self, begin: int, end: int) -> Vector:
         """Probes number `begin` to `end`: (q2, m) independent signs, zero for factors with few levels."""
-        parts, taken = [], {}
+        parts = []
         for f, group in enumerate(self.problem.factors[1:]):
-            key = group.n_levels, crc32(np.ascontiguousarray(group.codes[:: len(group.codes) // 1000 + 1]).tobytes())
-            taken[key] = taken.get(key, 0) + 1  # factors that name the same rows alike
+            seed = crc32(group.name.encode())
             part = np.zeros((group.n_levels, group.k, end - begin))
             for a in range(0 if f in self.known.factors else group.k):
                 for probe in range(begin, end):
-                    rng = np.random.default_rng([SEED, key[1], taken[key], a, probe])
+                    rng = np.random.default_rng([SEED, seed, a, probe])
                     part[:, a, probe - begin] = rng.integers(0, 2, group.n_levels, dtype=np.int8) * 2.0 - 1.0
             parts.append(part.reshape(-1, end - begin))
         return np.concatenate(parts)

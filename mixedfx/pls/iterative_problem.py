@@ -28,13 +28,9 @@ def build_iterative(design: Design, REML: bool = True) -> IterativeProblem:
     IterativeSolverError
         A model that it does not take: one grouping factor, errors that are correlated, levels that are related.
     """
-    reason = refusal(design)
-    if reason:
-        raise IterativeSolverError(
-            f"the iterative solver does not take {reason}", hint='Leave solver= out, or say solver="direct".'
-        )
+    refuse(design)
     factors = group_factors(design)
-    second = RowProducts(factors[0], factors[1:], design.X.shape[1] + 1, design.precision)
+    second = RowProducts.of(design, factors)
     found = accumulated(design, factors, second=second)
     R, p = found.fixed.R, len(found.fixed.R)
     shift = triangular.solve(R, found.fixed.gamma)
@@ -44,6 +40,15 @@ def build_iterative(design: Design, REML: bool = True) -> IterativeProblem:
         len(design.y), design.precision.log_determinant, REML, design.sigma,
         sum(b.structure.n_parameters for g in factors for b in g.blocks),
     )  # fmt: skip
+
+
+def refuse(design: Design) -> None:
+    """Raise an error for a model that cannot be solved by iteration (`IterativeSolverError`)."""
+    reason = refusal(design)
+    if reason:
+        raise IterativeSolverError(
+            f"the iterative solver does not take {reason}", hint='Leave solver= out, or say solver="direct".'
+        )
 
 
 def refusal(design: Design) -> str:

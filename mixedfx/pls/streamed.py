@@ -31,11 +31,15 @@ from mixedfx.errors import IdentifiabilityWarning, OptionError, outside
 from mixedfx.linalg import triangular
 from mixedfx.linalg.sums import Sum
 from mixedfx.pls.basis import left_to_right, term_basis
-from mixedfx.pls.coupling import couple
+from mixedfx.pls.choice import Solver
+from mixedfx.pls.coupling import Coupling, couple
 from mixedfx.pls.crossproducts import ONE_PASS_FROM, WELL_CONDITIONED, Accumulator, Fixed, chunks, orthogonal_columns
 from mixedfx.pls.factors import GroupFactor, group_factors
+from mixedfx.pls.incidence import Incidence, RowProducts
+from mixedfx.pls.iterative_problem import IterativeProblem
 from mixedfx.pls.problem import Problem
 from mixedfx.pls.second_products import SecondProducts
+from mixedfx.pls.streamed_rows import incidence_of, own_gram, rows_in_order
 
 Vector = NDArray[np.float64]
 
@@ -68,8 +72,16 @@ class Summed:
     log_weights: float
 
 
-def whole_design(streamed: Streamed) -> Design:
+def whole_design(streamed: Streamed, solver: Solver = "auto") -> Design:
     """Read the rows once and keep their cross-products with the design, which holds no rows.
+
+    Parameters
+    ----------
+    streamed
+        The rows.
+    solver
+        What solves crossed terms; iteration holds their incidences beside the products
+        (`mixedfx.pls.streamed_rows`).
 
     Raises
     ------
@@ -77,12 +89,14 @@ def whole_design(streamed: Streamed) -> Design:
         As `mixedfx.design.checks.check_estimable`.
     DataError
         As `Streamed.parts`.
+    MemoryForecastError, IterativeSolverError
+        As `mixedfx.pls.streamed_rows.rows_in_order`.
 
     Warns
     -----
     RankDeficiencyWarning, FewLevelsWarning, IdentifierSlopeWarning, StructureWarning
     """
-    summed = add_up(streamed)
+    summed = add_up(streamed, solver)
     design, problem = _finished(streamed, summed)
     streamed.cache["problem"] = problem
     check_sample(streamed)
@@ -95,8 +109,8 @@ def whole_design(streamed: Streamed) -> Design:
     return design
 
 
-def add_up(streamed: Streamed) -> Summed:
-    """Cross-products of all rows in the basis of the sample."""
+def add_up(streamed: Streamed, solver: Solver) -> Summed:
+    """Cross-products of all rows in the basis of the sample, for the `solver`."""
     sample = streamed.sample()
     pilot, dependent = _pilot(sample)
     factors = group_factors(sample)
@@ -105,7 +119,7 @@ def add_up(streamed: Streamed) -> Summed:
             raise OptionError(
                 "gr(..., cov=) with several columns on the left needs all rows at once", hint="Fit with stream=False."
             )
-    found = Accumulator(pilot, factors)
+    found = Accumulator(pilot, factors, rows_in_order(streamed, sample, factors, solver))
     logs, squares = Sum(), Sum()
     for part in streamed.parts():
         streamed.facts.add(part)
@@ -196,10 +210,13 @@ def _finished(streamed: Streamed, summed: Summed) -> tuple[Design, Problem]:
     by_level, d = found.by_level, D[0]
     zw = np.einsum("ba,qbw,wv->qav", d, by_level[:, :, columns], M, optimize=True)
     zz = np.einsum("ba,qbc,cd->qad", d, by_level[:, :, k + 1 :], d, optimize=True)
-    coupling, zw2 = None, np.zeros((0, p + 1))
+    coupling, zw2, kind = None, np.zeros((0, p + 1)), Problem
+    if isinstance(found.second, RowProducts):
+        coupling, zw2 = incidence_of(found.second, D, columns, M)
+        kind = IterativeProblem
     if isinstance(found.second, SecondProducts):
         coupling, zw2 = couple(_turned(found.second, tuple(factors), D, columns, M))
-    problem = Problem(
+    problem = kind(
         tuple(factors), np.ascontiguousarray(zz.transpose(1, 2, 0)), coupling, np.ascontiguousarray(zw), zw2, turned,
         np.asarray(R, dtype=np.float64), np.asarray(shift, dtype=np.float64), streamed.n, summed.log_weights, True,
         design.sigma, sum(b.structure.n_parameters for g in factors for b in g.blocks),
@@ -218,7 +235,7 @@ def _said_twice(design: Design, problem: Problem) -> list[str]:
         else:
             assert problem.coupling is not None
             at = problem.coupling.positions[f - 1][:, 0]
-            along, squares = problem.zw2[at, :p], problem.coupling.gram.diagonal()[at]
+            along, squares = problem.zw2[at, :p], _squares(problem.coupling, f - 1)
         if (squares > 0.0).all() and ((squares - (along**2).sum(axis=1)) <= SAID * squares).all():
             size = np.sqrt(np.diag(problem.R.T @ problem.R))
             share = np.abs(triangular.solve(problem.R, along.T) * size[:, None]) / np.sqrt(squares)
@@ -226,6 +243,13 @@ def _said_twice(design: Design, problem: Problem) -> list[str]:
             t = group.blocks[0].term
             out.append(said_twice(design, t, design.random[t].columns[0], names))
     return out
+
+
+def _squares(coupling: Coupling, f: int) -> Vector:
+    """(q,) the diagonal of Z'Z of a factor of the second level that has one column."""
+    if isinstance(coupling, Incidence):
+        return coupling.diagonal_blocks(np.zeros((0, coupling.k1, coupling.k1)))[f][:, 0, 0]
+    return np.asarray(coupling.gram.diagonal()[coupling.positions[f][:, 0]], dtype=np.float64)
 
 
 def _without_rows(group: GroupFactor, n: int) -> GroupFactor:
@@ -238,6 +262,8 @@ def _own_gram(found: Accumulator, f: int) -> Vector:
     if f == 0:
         return found.by_level[:, :, found.by_level.shape[2] - found.first.k :].sum(axis=0)
     second = found.second
+    if isinstance(second, RowProducts):
+        return own_gram(second, f - 1)
     assert isinstance(second, SecondProducts)
     group, start = second.rest[f - 1], int(second.offsets[f - 1])
     k, gram = group.k, second.gram

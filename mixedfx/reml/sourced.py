@@ -10,6 +10,7 @@ from mixedfx.design.build import build_design
 from mixedfx.design.design import Design
 from mixedfx.errors import check_option
 from mixedfx.reml.call import Call
+from mixedfx.reml.control import read_control
 
 if TYPE_CHECKING:
     from mixedfx.design.streams import Stream
@@ -47,7 +48,7 @@ def design_of(call: Call) -> Design:
         if arguments is not None:
             return build_design(**arguments)
     arguments = {name: value for name, value in call.of_design.items() if name not in ("formula", "data")}
-    return whole_design(read_streamed(call.formula, stream, **arguments))
+    return whole_design(read_streamed(call.formula, stream, **arguments), read_control(call.control).solver)
 
 
 def _of_frame(call: Call, stream: Stream, most: int | None) -> Any:

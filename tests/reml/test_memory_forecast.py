@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mixedfx.design.build import build_design
@@ -110,6 +112,45 @@ def test_the_peak_of_the_process_is_what_was_forecast(kind, sizes):
     run = [sys.executable, "-c", PEAK, kind, *map(str, sizes)]
     said, grown = map(float, subprocess.run(run, capture_output=True, text=True, check=True).stdout.split())
     assert said / 1.3 < grown < 1.3 * said
+
+
+STREAMED = """
+import resource, sys, warnings
+import numpy as np, pandas as pd
+import mixedfx as mx
+from mixedfx.design.streamed import read_streamed
+from mixedfx.design.streams import open_stream
+from mixedfx.pls.streamed_rows import forecast_of_rows
+
+warnings.simplefilter("ignore")
+formula = "y ~ x + (1 + x | a) + (1 + x | b)"
+control = {"solver": "iterative", "monte_carlo": 0.5, "max_evaluations": 2}
+rng = np.random.default_rng(0)
+warm = {name: rng.integers(0, q, 30_000) for name, q in (("a", 700), ("b", 600))}
+warm = pd.DataFrame(warm | {name: rng.normal(size=30_000) for name in "xy"})
+mx.lmer(formula, warm, stream=True, control=control)  # compiled and loaded
+before = int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0])
+mx.lmer(formula, sys.argv[1], stream=True, control=control)
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+rows = read_streamed(formula, open_stream(sys.argv[1]))
+print(forecast_of_rows(rows, rows.sample(), None).iterative, grown)
+"""
+
+
+@pytest.mark.slow
+def test_the_peak_of_rows_in_batches_is_what_was_forecast(tmp_path):
+    """Ten million rows with two slopes, 400 MB of incidences; measured on Linux 1.0 times."""
+    rng = np.random.default_rng(0)
+    writer = None
+    for _ in range(10):
+        codes = {name: rng.integers(0, q, 10**6, dtype=np.int32) for name, q in (("a", 40_000), ("b", 15_000))}
+        table = pa.table(codes | {name: rng.normal(size=10**6) for name in "xy"})
+        writer = writer or pq.ParquetWriter(tmp_path / "rows.parquet", table.schema)
+        writer.write_table(table)
+    writer.close()
+    run = [sys.executable, "-c", STREAMED, str(tmp_path / "rows.parquet")]
+    said, grown = map(float, subprocess.run(run, capture_output=True, text=True, check=True).stdout.split())
+    assert said / 1.3 < grown < 1.3 * said, (said, grown)
 
 
 def crossed_at_random(levels=40_000, each=12):

@@ -241,6 +241,20 @@ def test_a_level_that_comes_last_is_a_level(tmp_path, monkeypatch):
     same(found, quiet("y ~ a + (1 | g)", frame))
 
 
+def test_categories_keep_the_order_that_they_are_written_in(tmp_path, monkeypatch):
+    """Categories without an order of their own, that do not all come in the first batch."""
+    monkeypatch.setattr(streams, "BATCH", 100)
+    rng = np.random.default_rng(4)
+    numbers = np.r_[rng.integers(5, 10, 100), rng.integers(0, 12, 900)]
+    g = pd.Categorical.from_codes(numbers, [f"g{i}" for i in range(12)])
+    frame = pd.DataFrame({"y": rng.normal(size=1000) + numbers, "g": g, "a": g})
+    frame.to_parquet(tmp_path / "rows.parquet", row_group_size=100)
+    for source in (frame, str(tmp_path / "rows.parquet")):
+        found = quiet("y ~ 1 + (1 | g)", source, stream=True)
+        assert found.ranef["g"].index.tolist() == list(g.categories)
+    assert list(quiet("y ~ a", frame, stream=True).fixef.index) == list(quiet("y ~ a", frame).fixef.index)
+
+
 def test_a_random_intercept_that_the_fixed_part_has_is_said(data):
     frame = data["star"].iloc[:2000]
     with pytest.warns(mx.errors.IdentifiabilityWarning, match="say the same: the fixed effects .*gender") as heard:
