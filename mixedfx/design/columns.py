@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, KeysView, Mapping
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 
 class Columns:
@@ -92,6 +94,11 @@ Frame = pd.DataFrame | Columns
 def column(frame: Frame, name: str) -> pd.Series:
     """Take one column; its name is known to be there once."""
     return cast(pd.Series, frame[name])
+
+
+def category_codes(values: pd.Series) -> NDArray[np.signedinteger[Any]]:
+    """(n,) codes of a categorical column, -1 where it is missing; not to be written to."""
+    return cast(pd.Categorical, values.array).codes
 
 
 def as_frame(frame: Frame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.columns import Columns, column
+from mixedfx.design.columns import Columns, category_codes, column
 from mixedfx.design.labels import level_label, variable_labels
 from mixedfx.errors import DataError, MissingPackageError
 from mixedfx.optional import package
@@ -256,7 +256,7 @@ def _with_plain_categories(values: pd.Series) -> pd.Series:
     DataError
         Where two of them would be written alike.
     """
-    categories = values.cat.categories
+    categories = cast(pd.CategoricalDtype, values.dtype).categories
     if categories.dtype.kind == "f" and all(float(v).is_integer() and abs(v) < 2**53 for v in categories):
         return values.cat.rename_categories(categories.astype(np.int64))  # written as whole numbers wherever they stand
     odd = isinstance(categories.dtype, pd.IntervalDtype | pd.PeriodDtype) or categories.dtype.kind in "mc"
@@ -280,8 +280,12 @@ def missing(frame: pd.DataFrame | Mapping[str, pd.Series]) -> dict[str, NDArray[
     for name, values in frame.items():
         if values.dtype.kind in "iub" and isinstance(values.dtype, np.dtype):
             continue
-        numeric = isinstance(values.dtype, np.dtype) and values.dtype.kind == "f"
-        mask = np.isnan(values.to_numpy()) if numeric else values.isna().to_numpy(dtype=bool)
+        if isinstance(values.dtype, np.dtype) and values.dtype.kind == "f":
+            mask = np.isnan(values.to_numpy())
+        elif isinstance(values.dtype, pd.CategoricalDtype):
+            mask = category_codes(values) < 0
+        else:
+            mask = values.isna().to_numpy(dtype=bool)
         if mask.any():
             masks[str(name)] = mask
     return masks
@@ -317,9 +321,10 @@ def _changed(columns: pd.DataFrame | Mapping[str, pd.Series]) -> dict[str, pd.Se
 def _plain(name: str, values: pd.Series) -> pd.Series:
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        codes = values.cat.codes.to_numpy()
-        used = np.bincount(codes[codes >= 0], minlength=len(dtype.categories)) > 0
-        return values if used.all() else values.cat.remove_unused_categories()
+        codes = category_codes(values)
+        used = np.zeros(len(dtype.categories) + 1, dtype=bool)
+        used[codes] = True  # the last where a value is missing
+        return values if used[:-1].all() else values.cat.remove_unused_categories()
     if isinstance(dtype, np.dtype) and dtype.kind in "iufbMm":
         return values
     if isinstance(dtype, np.dtype) and dtype.kind == "c":

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.columns import Frame, column
+from mixedfx.design.columns import Frame, category_codes, column
 from mixedfx.design.labels import level_label
 from mixedfx.errors import DataError
 
@@ -48,8 +48,9 @@ def level_codes(values: pd.Series) -> tuple[Codes, tuple[str, ...]]:
         Where two levels would have the same label.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
-        codes, seen = compress(values.cat.codes.to_numpy(dtype=np.int64))
-        levels = values.cat.categories[seen]
+        codes, seen = compress(category_codes(values).astype(np.int64))
+        levels = values.dtype.categories
+        levels = levels if len(seen) == len(levels) else levels[seen]
     elif values.dtype.kind in "iu" and values.dtype != np.uint64:
         codes, levels = compress(values.to_numpy(dtype=np.int64))
     else:

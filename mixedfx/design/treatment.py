@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.columns import Frame, column
+from mixedfx.design.columns import Frame, category_codes, column
 from mixedfx.design.expressions import Scope, finite
 from mixedfx.design.grouping import compress
 from mixedfx.design.labels import level_label, quoted
@@ -115,8 +115,8 @@ def treatment_part(
 def observed(values: pd.Series) -> tuple[NDArray[np.intp], tuple[Any, ...]]:
     """Codes and levels of a plain column without missing values: sorted, or in the order of its categories."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        codes, seen = compress(values.cat.codes.to_numpy(dtype=np.int64))
-        return codes, tuple(values.cat.categories[seen].tolist())
+        codes, seen = compress(category_codes(values).astype(np.int64))
+        return codes, tuple(values.dtype.categories[seen].tolist())
     codes, levels = pd.factorize(values, sort=True)
     return codes.astype(np.intp, copy=False), tuple(levels.tolist())
 
