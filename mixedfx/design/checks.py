@@ -68,25 +68,26 @@ def check_design(design: Design, family: Family | None, sigma_free: bool) -> Non
 def warn_structures(design: Design) -> None:
     """Warn of structures that say nothing of their columns, or hold variances of several units equal."""
     for t, term in enumerate(design.random):
-        shown = _shown(design, t)
-        indicators = ((term.z == 0.0) | (term.z == 1.0)).all(axis=0).tolist()
-        numbers = [c for c, one in zip(term.columns, indicators, strict=True) if not one]
-        of_two = structure_for(2, term.structure)
-        if of_two.n_correlations and not of_two.free and term.n_columns == 1 and numbers:
+        of_two, covariance = structure_for(2, term.structure), term.covariance
+        alone = bool(of_two.n_correlations and not of_two.free and term.n_columns == 1)
+        if not (alone or covariance.n_sds < term.n_columns or covariance.in_order):
+            continue  # whatever its columns are
+        shown, numbers = _shown(design, t), _numbers(term)
+        if alone and numbers:
             warnings.warn(
                 f"`{numbers[0]}` is a number, so {shown} has one slope and no correlation. For an effect of each "
                 f"value write {term.structure}(0 + factor({numbers[0]}) | {term.label}).",
                 StructureWarning,
                 stacklevel=outside(),
             )
-        if term.covariance.n_sds < term.n_columns and numbers:
+        if covariance.n_sds < term.n_columns and numbers:
             warnings.warn(
                 f"{shown} gives {', '.join(term.columns)} one standard deviation, and {numbers[0]} is a number: the "
                 "model, and its fit, depend on the unit it is measured in. diag() and cs() give each its own.",
                 StructureWarning,
                 stacklevel=outside(),
             )
-        elif term.covariance.in_order and (numbers or "Intercept" in term.columns):
+        elif covariance.in_order and (numbers or "Intercept" in term.columns):
             left = design.formula.random[t].left
             warnings.warn(
                 f"{shown} correlates neighbours among its columns, {', '.join(term.columns)}, which are not one "
@@ -95,6 +96,15 @@ def warn_structures(design: Design) -> None:
                 StructureWarning,
                 stacklevel=outside(),
             )
+
+
+def _numbers(term: RandomTerm) -> list[str]:
+    """Columns of a term that hold more than zeros and ones."""
+    return [
+        column
+        for column, z in zip(term.columns, term.z.T, strict=True)
+        if not all(np.isin(z[rows], (0.0, 1.0)).all() for rows in (slice(0, _PREFIX), slice(None)))
+    ]
 
 
 def _with_intercept(design: Design) -> Design:
