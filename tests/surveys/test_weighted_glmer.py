@@ -332,6 +332,16 @@ def test_replicates_are_fits_one_by_one(data):
     assert "4 replicate weights" in str(fit.summary())
 
 
+def test_replicates_may_leave_rows_out(data):
+    """Without random terms rows have a weight of zero in a replicate, and parameters of the family stay finite."""
+    factor = np.where(np.arange(len(data)) % 3 == np.arange(3)[:, None], 0.0, 1.5).T
+    asked = mx.replicates(factor * data["w_pupil"].to_numpy()[:, None], "jk1")
+    fit = mx.glmer("g ~ x", data, "gamma", sampling_weights={"row": "w_pupil"}, replicates=asked)
+    known = [mx.glmer("g ~ x", data[factor[:, k] > 0], "gamma", sampling_weights={"row": "w_pupil"}) for k in range(3)]
+    shapes = np.array([one.auxiliary["shape"] for one in known]) - fit.auxiliary["shape"]
+    assert fit.tidy("auxiliary")["std_error"].item() == pytest.approx(np.sqrt(2 / 3 * (shapes**2).sum()), rel=1e-4)
+
+
 # --- what is asked of a fit ------------------------------------------------------------------------------------------
 def test_answers_are_those_of_a_weighted_fit(data, fit):
     assert isinstance(fit, Fit)

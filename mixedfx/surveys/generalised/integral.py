@@ -81,11 +81,12 @@ def evaluate(
     eta = _predictors(part, nodes, factors, gamma)
     logs, p = _sums(part, nodes, eta, phi)
     s, h = part.responses.derivatives(eta, phi)
-    of_phi = part.rows * part.responses.in_auxiliary(eta, phi)  # (a, 2, P, n)
+    unweighted = part.responses.in_auxiliary(eta, phi)  # (a, 2, P, n)
+    of_phi = part.rows * unweighted
     ws = part.rows * s
     hessian = np.zeros((problem.size, problem.size))
     if not part.depth:
-        scores = np.concatenate([s[0][:, None] * part.Q, (of_phi[:, 0, 0] / part.rows).T], axis=1)
+        scores = np.concatenate([s[0][:, None] * part.Q, unweighted[:, 0, 0].T], axis=1)
         paths = np.ones(eta.shape)
     else:
         weights = _path_weights(part, p)
