@@ -25,7 +25,7 @@ PAGES = {
         ("anova", "emmeans", "emtrends", "plot_groups", "pool", "power", "replicates", "sampling_weights", "table"),
         (
             "mixedfx.means.marginal_means.MarginalMeans", "mixedfx.surveys.pooled_fit.PooledFit",
-            "mixedfx.surveys.fit.WeightedFit",
+            "mixedfx.surveys.fit.WeightedFit", "mixedfx.surveys.generalised.fit.WeightedGlmerFit",
         ),
     ),
     "meta": (

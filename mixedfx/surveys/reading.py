@@ -25,6 +25,7 @@ from mixedfx.design.select import warn_zero
 from mixedfx.errors import DataError, OptionError
 from mixedfx.families.family import Family
 from mixedfx.formula.parse import expand_dot, parse_formula
+from mixedfx.surveys.asked import check_plausible
 from mixedfx.surveys.call import WeightedCall
 from mixedfx.surveys.levels import Nesting, nesting
 from mixedfx.surveys.linearised import Sampled, sampled
@@ -84,6 +85,7 @@ def read_sample(call: WeightedCall, family: Family | None = None) -> Read:
     frame = frame if survey else pd.DataFrame(index=pd.RangeIndex(len(source)))
     given = read_weights(asked, frame, labels)
     design = _design(call, parsed, source, given.zero, labels, family)
+    check_plausible(design, call.data)
     design = with_weights(design, asked, given.values[ROW][design.rows.used] if ROW in given.values else None)
     found = nesting(design)
     weights = sample_weights(design, found, asked, given)

@@ -158,7 +158,7 @@ def read_sample_of(design: Design, facts: Any, members: Mapping[str, bytes]) -> 
         weights = sample_weights(alone, order, asked, GivenWeights(values, {key: repr(key) for key in values}))
         replicated, sample = None, None
         if facts["replicates"] is None:
-            in_order = [None if one is None else one[order.order] for one in (psu, strata)]
+            in_order: list[Any] = [None if one is None else one[order.order] for one in (psu, strata)]
             names = [facts[what][0] or what if facts[what] else what for what in ("psu", "strata")]
             sample = sample_of(order, n, in_order[0], in_order[1], (names[0], names[1]))
         else:

@@ -1,7 +1,8 @@
 """Ten plausible values by eighty replicate weights, 10,000 pupils in 400 schools, a random slope: seconds of one core.
 
 ``python -m tests.surveys.speed`` prints milliseconds a fit; ``python -m tests.surveys.speed rows`` where replicates
-differ within schools, so that cross-products are formed anew.
+differ within schools, so that cross-products are formed anew; ``lmer`` those of `mixedfx.lmer`, value by value;
+``glmer`` those of generalised models; ``csv FILE`` writes the data for tests/reference/time_surveys.R.
 """
 
 from __future__ import annotations
@@ -54,6 +55,43 @@ def run(within: bool = False) -> float:
     return seconds
 
 
+def with_values() -> tuple[pd.DataFrame, np.ndarray]:
+    """Pupils with their plausible values PV1 to PV10, and replicate weights."""
+    pupils, Y, weights = sample()
+    return pupils.assign(**{f"PV{k + 1}": Y[:, k] for k in range(Y.shape[1])}), weights
+
+
+def by_values() -> float:
+    """CPU seconds of `mixedfx.lmer` with plausible values and replicates."""
+    pupils, weights = with_values()
+    began = time.process_time()
+    mx.lmer(
+        "[PV1:PV10] ~ ses + (1 + ses | school)", pupils, sampling_weights={"row": "w", "school": "w_school"},
+        replicates=mx.replicates(weights, "fay"),
+    )  # fmt: skip
+    return time.process_time() - began
+
+
+def generalised(formula: str, replicated: bool) -> float:
+    """CPU seconds of `mixedfx.glmer` with a binary response."""
+    pupils, weights = with_values()
+    pupils["b"] = (pupils["PV1"] > 520).astype(int)
+    asked = mx.replicates(weights, "fay") if replicated else None
+    began = time.process_time()
+    mx.glmer(
+        formula, pupils, "bernoulli", sampling_weights={"row": "w", "school": "w_school"}, replicates=asked
+    )  # fmt: skip
+    return time.process_time() - began
+
+
 if __name__ == "__main__":
-    seconds = run("rows" in sys.argv[1:])
-    print(f"{seconds:.2f} s of one core for 800 fits, {1000 * seconds / 800:.2f} ms each")
+    what = sys.argv[1] if len(sys.argv) > 1 else ""
+    if what == "csv":
+        pupils, weights = with_values()
+        pupils.assign(replicate=weights[:, 0]).to_csv(sys.argv[2], index=False)
+    elif what == "glmer":
+        for formula in ("b ~ ses + (1 | school)", "b ~ ses + (1 + ses | school)"):
+            print(formula, *(f"{generalised(formula, replicated):.2f} s" for replicated in (False, True)))
+    else:
+        seconds = by_values() if what == "lmer" else run(what == "rows")
+        print(f"{seconds:.2f} s of one core for 800 fits, {1000 * seconds / 800:.2f} ms each")

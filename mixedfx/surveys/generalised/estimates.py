@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mixedfx.errors import ModelError, OptionError, QuadratureWarning, outside
 from mixedfx.progress import Asked, Progress
+from mixedfx.surveys.generalised.integral import value_of
 from mixedfx.surveys.generalised.maximum import (
     At,
     GeneralMaximum,
@@ -20,6 +21,7 @@ from mixedfx.surveys.generalised.maximum import (
     rules_of,
     sample_at,
 )
+from mixedfx.surveys.generalised.nodes import place
 from mixedfx.surveys.generalised.problem import GeneralProblem, parts
 from mixedfx.surveys.replication import ReplicateWeights, level_weights
 from mixedfx.surveys.weights import LevelWeights, SampleWeights
@@ -128,12 +130,15 @@ def lacking(problem: GeneralProblem, found: At, weights: LevelWeights, count: in
     """By how much -2 log pseudo likelihood changes with `MORE` nodes for each effect."""
     if not problem.nesting.levels:
         return 0.0
-    more = count + MORE
-    split = parts(problem, weights, nodes_of_a_row(problem, more))
+    more, total = rules_of(problem, count + MORE), 0.0
+    gamma, par, phi = problem.split(found.psi)
+    factors = [factor.T[0] for factor in problem.factors(par[None])]
     try:
-        return abs(sample_at(problem, split, found.psi, rules_of(problem, more)).criterion - found.criterion)
+        for part in parts(problem, weights, nodes_of_a_row(problem, count + MORE)):
+            total += value_of(problem, part, place(part, factors, gamma, phi, more), found.psi)
     except np.linalg.LinAlgError:
         return np.inf
+    return abs(-2.0 * total - found.criterion)
 
 
 def warn_lacking(change: float, count: int) -> None:

@@ -81,27 +81,20 @@ def evaluate(
     eta = _predictors(part, nodes, factors, gamma)
     logs, p = _sums(part, nodes, eta, phi)
     s, h = part.responses.derivatives(eta, phi)
-    of_phi = part.responses.in_auxiliary(eta, phi)  # (a, 2, P, n)
-    D = _directions(problem, part, nodes, jets, eta.shape)
-    P, n, q = D.shape
-    a, m = len(of_phi), problem.size
+    unweighted = part.responses.in_auxiliary(eta, phi)  # (a, 2, P, n)
+    of_phi = part.rows * unweighted
     ws = part.rows * s
-    by_row = np.concatenate([ws[:, :, None] * D, (part.rows * of_phi[:, 0]).transpose(1, 2, 0)], axis=2)
-    hessian = np.zeros((m, m))
+    hessian = np.zeros((problem.size, problem.size))
     if not part.depth:
-        scores, paths = by_row[0] / part.rows[:, None], np.ones((1, n))
+        scores = np.concatenate([s[0][:, None] * part.Q, unweighted[:, 0, 0].T], axis=1)
+        paths = np.ones(eta.shape)
     else:
         weights = _path_weights(part, p)
-        scores = _climb(part, nodes, p, weights, np.add.reduceat(by_row, part.starts[0], axis=1), hessian)
-        paths = (weights[0][:, None] * p[0]).reshape(P, -1)[:, part.unit_of_row[0]]
-    flat = D.reshape(-1, q)
-    hessian[:q, :q] += flat.T @ ((paths * part.rows * h).reshape(-1, 1) * flat)
-    _curved_factors(problem, part, nodes, jets, paths * ws, hessian)
-    if a:
-        mixed = flat.T @ (paths * part.rows * of_phi[:, 1]).reshape(a, -1).T
-        hessian[:q, q:] += mixed
-        hessian[q:, :q] += mixed.T
-        hessian[q:, q:] += part.responses.bend(eta, phi, paths * part.rows)
+        scores = _climb(part, nodes, p, weights, _of_units(problem, part, nodes, jets, ws, of_phi[:, 0]), hessian)
+        paths = (weights[0][:, None] * p[0]).reshape(len(eta), -1)[:, part.unit_of_row[0]]
+    _of_rows(problem, part, nodes, jets, (paths * ws, paths * part.rows * h, paths * of_phi[:, 1]), hessian)
+    if len(of_phi):
+        hessian[-len(of_phi) :, -len(of_phi) :] += part.responses.bend(eta, phi, paths * part.rows)
     return Evaluated(float(_top_weights(part) @ logs), scores, hessian)
 
 
@@ -168,37 +161,76 @@ def _climb(
     return mean[0]
 
 
-def _directions(
-    problem: GeneralProblem, part: Part, nodes: list[Nodes], jets: tuple[Factor, ...], shape: tuple[int, ...]
+def _of_units(
+    problem: GeneralProblem, part: Part, nodes: list[Nodes], jets: tuple[Factor, ...], ws: Array, of_phi: Array
 ) -> Array:
-    """(P, n, p + r) derivatives of the linear predictors in gamma and par."""
-    P, n = shape
-    D = np.empty((P, n, problem.p + problem.n_parameters))
-    D[:, :, : problem.p] = part.Q
+    """(P, U, m) derivatives of what each unit of the first level adds, from weighted scores (P, n) of its rows."""
+    P, starts, p = len(ws), part.starts[0], problem.p
+    out = np.empty((P, len(starts), problem.size))
+
+    def sums(x: Array) -> Array:
+        return np.add.reduceat(x, starts, axis=1)
+
+    for c in range(p):
+        out[:, :, c] = sums(ws * part.Q[:, c])
     for depth, jet in enumerate(jets):
-        v = nodes[depth].v
-        at = v.reshape(-1, *v.shape[2:])[:, part.unit_of_row[depth]]  # (P N of this level, n, k)
-        repeats = P // len(at)
+        z = part.columns[depth]
+        h = np.stack([sums(ws * z[:, k]) for k in range(z.shape[1])], axis=2)
+        unit = part.unit_of_row[depth][starts]
+        v = _flat(nodes[depth].v)[:, unit]
+        h = h.reshape(len(v), -1, *h.shape[1:])
         for a, T_a in jet.first.items():
-            moved = np.einsum("nk,xnk->xn", part.columns[depth] @ T_a[0], at)
-            D[:, :, problem.p + a] = np.repeat(moved, repeats, axis=0) if repeats > 1 else moved
-    return D
+            moved = v @ T_a[0].T
+            out[:, :, p + a] = np.einsum("xruk,xuk->xru", h, moved).reshape(P, -1)
+    for i, own in enumerate(of_phi):
+        out[:, :, p + problem.n_parameters + i] = sums(own)
+    return out
 
 
-def _curved_factors(
-    problem: GeneralProblem, part: Part, nodes: list[Nodes], jets: tuple[Factor, ...], scores: Array, hessian: Array
+def _flat(v: Array) -> Array:
+    """(P N, U, k) nodes of a level, from (P, N, U, k)."""
+    return v.reshape(-1, *v.shape[2:])
+
+
+def _of_rows(
+    problem: GeneralProblem, part: Part, nodes: list[Nodes], jets: tuple[Factor, ...],
+    moments: tuple[Array, Array, Array], hessian: Array,
 ) -> None:  # fmt: skip
-    """Add what second derivatives of the factors contribute, from scores (P, n) with all weights."""
-    p = problem.p
+    """Add the second derivatives of rows.
+
+    `moments` are (P, n) first and second derivatives in eta and (a, P, n) those in eta and phi, with all weights. What
+    enters a second derivative in par is their means over nodes of 1, v and v v', so that parameters cost nothing by
+    node.
+    """
+    first, second, mixed = moments
+    p, q = problem.p, problem.p + problem.n_parameters
+    hessian[:p, :p] += part.Q.T @ (second.sum(axis=0)[:, None] * part.Q)
+    hessian[:p, q:] += part.Q.T @ mixed.sum(axis=1).T
+    at = [_flat(own.v)[:, part.unit_of_row[depth]] for depth, own in enumerate(nodes)]
     for depth, jet in enumerate(jets):
-        if not jet.second:
-            continue
-        v = nodes[depth].v
-        at = v.reshape(-1, *v.shape[2:])[:, part.unit_of_row[depth]]
-        own = scores.reshape(len(at), -1, scores.shape[1]).sum(axis=1)
-        outer = np.einsum("xn,nk,xnl->kl", own, part.columns[depth], at)
-        for (a, b), T_ab in jet.second.items():
-            found = float((outer * T_ab[0]).sum())
-            hessian[p + a, p + b] += found
-            if a != b:
-                hessian[p + b, p + a] += found
+        v, z = at[depth], part.columns[depth]
+        moved = {p + a: z @ T_a[0] for a, T_a in jet.first.items()}  # (n, k), times v
+
+        def by_level(x: Array, size: int = len(v)) -> Array:
+            return x.reshape(size, -1, x.shape[-1]).sum(axis=1)
+
+        mean = np.einsum("xn,xnk->nk", by_level(second), v)
+        of_phi = [np.einsum("xn,xnk->nk", by_level(own), v) for own in mixed]
+        for a, za in moved.items():
+            hessian[:p, a] += part.Q.T @ (za * mean).sum(axis=1)
+            for i, own in enumerate(of_phi):
+                hessian[a, q + i] += (za * own).sum()
+        for upper in range(depth, part.depth):
+            wide, zu = at[upper], part.columns[upper]
+            repeated = np.repeat(wide, len(v) // len(wide), axis=0) if upper > depth else v
+            square = np.einsum("xn,xnk,xnl->nkl", by_level(second), v, repeated, optimize=True)
+            for a, za in moved.items():
+                for b, T_b in jets[upper].first.items():
+                    if upper > depth or p + b >= a:
+                        hessian[a, p + b] += np.einsum("nk,nl,nkl->", za, zu @ T_b[0], square, optimize=True)
+        if jet.second:
+            outer = np.einsum("nk,nl->kl", z, np.einsum("xn,xnk->nk", by_level(first), v))
+            for (a, b), T_ab in jet.second.items():
+                hessian[p + a, p + b] += float((outer * T_ab[0]).sum())
+    low = np.tril_indices(len(hessian), -1)
+    hessian[low] = hessian.T[low]

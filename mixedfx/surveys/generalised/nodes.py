@@ -78,8 +78,11 @@ class Nodes:
 
 def shifted(part: Part, depth: int, T: Array, eta: Array, v: Array) -> Array:
     """(P N, n) linear predictors with the effects v (P, N, U, k) of one level added to eta (P, n)."""
-    u = (v @ T.T)[:, :, part.unit_of_row[depth]]
-    return (eta[:, None] + np.einsum("nk,pxnk->pxn", part.columns[depth], u)).reshape(-1, eta.shape[1])
+    u, z = v @ T.T, part.columns[depth]
+    out = np.repeat(eta, v.shape[1], axis=0).reshape(*v.shape[:2], -1)
+    for k in range(len(T)):
+        out += u[:, :, part.unit_of_row[depth], k] * z[:, k]
+    return out.reshape(-1, eta.shape[1])
 
 
 def place(

@@ -25,7 +25,7 @@ from mixedfx.surveys.weights import LevelWeights
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-HELD = 2**22
+HELD = 2**20  # so that arrays of a part stay in the caches
 
 
 @dataclass(frozen=True, eq=False)
