@@ -112,6 +112,7 @@ class Gamma(_Positive):
 
     name = "gamma"
     links = ("log", "inverse", "identity")
+    concave = ("log", "inverse")
     auxiliary = ("shape",)
     dispersed = "shape"
 

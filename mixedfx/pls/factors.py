@@ -21,6 +21,8 @@ from mixedfx.pls.basis import term_basis, used_columns
 
 Vector = NDArray[np.float64]
 
+LARGE = 5_000  # columns of the second level from which the solver is thought about: 200 MB of a dense factor
+
 
 @dataclass(frozen=True)
 class Block:
@@ -154,3 +156,11 @@ def _group(terms: list[RandomTerm], blocks: tuple[Block, ...], precision: RowPre
     relation = terms[0].relation
     mixing = None if relation is None else np.asarray(np.linalg.cholesky(relation), dtype=np.float64)
     return GroupFactor(blocks, terms[0].codes, tuple(t.z for t in terms), terms[0].n_levels, basis, mixing)
+
+
+def second_level_columns(design: Design) -> int:
+    """Random effects outside the largest grouping factor."""
+    sizes: dict[str, int] = {}
+    for term in design.random:
+        sizes[term.label] = sizes.get(term.label, 0) + term.n_levels * term.n_columns
+    return sum(sizes.values()) - max(sizes.values(), default=0)

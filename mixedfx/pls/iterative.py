@@ -159,7 +159,8 @@ class IterativeFactorization(IterativeSolves):
         plain: list[list[Vector]] = [[] for _ in self.T]
         for at in range(begin, end, BATCH):
             z = self.signs(at, min(at + BATCH, end))
-            for f, (first, second) in enumerate(zip(*self._by_probes(z, inverse, forms), strict=True)):
+            given, rest = self._deviations(z)
+            for f, (first, second) in enumerate(zip(*self._by_probes(z, given, rest, inverse, forms), strict=True)):
                 scaled[f].append(first)
                 plain[f].append(second)
         return Traces([np.concatenate(s) for s in scaled], [np.concatenate(p) for p in plain])
@@ -170,34 +171,58 @@ class IterativeFactorization(IterativeSolves):
         G = self.problem.gram1.transpose(2, 0, 1)
         return np.eye(len(self.T[0])) - np.matmul(self.weights, G)
 
-    def _exact_parts(self) -> tuple[list[Vector], Vector]:
-        """What is known of the sums of blocks of C^{-1}, by factor, and of sum_i K_i'F_i K_i."""
-        known, inner, inverse = self.known, [], []
+    @cached_property
+    def known_blocks(self) -> list[Vector]:
+        """For each factor of the second level (q, k, k) T D^{-1} T', zero where levels are few."""
+        found = []
         for f, (T, block) in enumerate(zip(self.T[1:], self.D_inverse, strict=True)):
-            few = f in known.factors
-            inverse.append(np.zeros_like(T) if few else block.sum(axis=2))
+            few = f in self.known.factors
             E = np.zeros((block.shape[2], *T.shape)) if few else np.matmul(T, np.matmul(block.transpose(2, 0, 1), T.T))
-            inner.append(np.ascontiguousarray(E))
-        forms = self.incidence.forms(inner)
+            found.append(np.ascontiguousarray(E))
+        return found
+
+    @property
+    def known_pairs(self) -> list[tuple[Vector, Vector]]:
+        """(q2, c) matrices whose products L R' are the rest of C^{-1} that is known."""
+        known = self.known
         half = known.U - known.Q @ known.QU / 2.0  # QQ'N + N QQ' - QQ'N QQ' is Q half' + half Q', N Q = U
         pairs = ((known.X @ known.inverse, known.X), (known.Q, half), (half, known.Q))
-        for left, right in (pair for pair in pairs if pair[0].shape[1]):
+        return [pair for pair in pairs if pair[0].shape[1]]
+
+    def _exact_parts(self) -> tuple[list[Vector], Vector]:
+        """What is known of the sums of blocks of C^{-1}, by factor, and of sum_i K_i'F_i K_i."""
+        inverse = [
+            np.zeros_like(T) if f in self.known.factors else block.sum(axis=2)
+            for f, (T, block) in enumerate(zip(self.T[1:], self.D_inverse, strict=True))
+        ]
+        forms = self._known_forms
+        for left, right in self.known_pairs:
             for f, position in enumerate(self.incidence.positions):
                 inverse[f] = inverse[f] + np.einsum("jas,jbs->ab", left[position], right[position])
             one, two = (self._up(b) for b in (left, right))
             forms = forms + np.matmul(one, two.transpose(0, 2, 1))
         return inverse, np.einsum("ica,icd,idb->ab", self._K, forms, self._K, optimize=True)
 
+    @cached_property
+    def _known_forms(self) -> Vector:
+        """(q1, k1, k1) V_i'D^{-1}V_i."""
+        return self.incidence.forms(self.known_blocks)
+
     def _up(self, b: Array) -> Array:
         """(q1, k1, m) V'b for b (q2, m), V = Lambda2'Z2'Z1."""
         return self.incidence.up(self._scale_second(b)).reshape(self.incidence.q1, len(self.T[0]), -1)
 
-    def _by_probes(self, z: Vector, inverse: list[Vector], forms: Vector) -> tuple[list[Vector], list[Vector]]:
-        """For each factor (m, k, k) sums of Z'V^{-1}Z Lambda and of Z'V^{-1}Z, from signs z (q2, m)."""
+    def _deviations(self, z: Vector) -> tuple[Array, Array]:
+        """(q2, m) pairs whose products have the mean that is not known of C^{-1}, from signs z (q2, m)."""
         given = z.astype(np.float32) if self.problem.n >= SINGLE_FROM else z
-        known, m = self.known, z.shape[1]
         y = np.asarray(self._solve_second(given, PROBE).x)
-        given, rest = known.beside_sums(given, known.without_few(y) - self._precondition(given))
+        return self.known.beside_sums(given, self.known.without_few(y) - self._precondition(given))
+
+    def _by_probes(
+        self, z: Vector, given: Array, rest: Array, inverse: list[Vector], forms: Vector
+    ) -> tuple[list[Vector], list[Vector]]:
+        """For each factor (m, k, k) sums of Z'V^{-1}Z Lambda and of Z'V^{-1}Z, from signs z and their deviations."""
+        m = z.shape[1]
         T1, G1 = self.T[0], self.problem.gram1
         left, right = (np.matmul(self._K.transpose(0, 2, 1), self._up(b)) for b in (rest, given))
         own = np.einsum("iam,ibm->mab", left, right)

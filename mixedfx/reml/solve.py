@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import IterativeSolverError, ModelError, OptionError
 from mixedfx.inference.parameters import factors_of
+from mixedfx.pls.factors import LARGE, second_level_columns
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
 from mixedfx.reml.control import OptimiserControl
@@ -19,7 +20,6 @@ from mixedfx.reml.trust_region import DEFAULT, minimise
 from mixedfx.results.monte_carlo import MonteCarlo
 from mixedfx.results.optimization import Optimization
 
-LARGE = 5_000  # columns of the second level from which the solver is thought about: 200 MB of a dense factor
 NOTHING_LEFT = 1e-26  # residual sum of squares of the fixed part, relative to y'y, that is rounding
 
 Vector = NDArray[np.float64]
@@ -144,14 +144,6 @@ def chosen_problem(design: Design, REML: bool, control: OptimiserControl = DEFAU
 
         return build_iterative(design, REML)
     return build_problem(design, REML)
-
-
-def second_level_columns(design: Design) -> int:
-    """Random effects outside the largest grouping factor."""
-    sizes: dict[str, int] = {}
-    for term in design.random:
-        sizes[term.label] = sizes.get(term.label, 0) + term.n_levels * term.n_columns
-    return sum(sizes.values()) - max(sizes.values(), default=0)
 
 
 def _square(design: Design) -> float:
