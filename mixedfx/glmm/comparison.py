@@ -17,6 +17,8 @@ from mixedfx.glmm.penalised import refuse_penalised
 from mixedfx.glmm.random_tests import null_block
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.state import GlmerState
+from mixedfx.glmm.stochastic import StochasticEvaluation
+from mixedfx.inference.common_probes import common_criteria
 
 
 def criteria(fits: Sequence[GlmerState]) -> list[float]:
@@ -47,7 +49,17 @@ def criteria(fits: Sequence[GlmerState]) -> list[float]:
             f"the fits approximate the likelihood differently: nAGQ={', '.join(map(str, nodes))}",
             hint=f"Fit all with the same, fit.update(nAGQ={nodes[-1]}).",
         )
+    if any(fit.solution.iterative for fit in fits):
+        return common_criteria([partial(_by_probes, fit.solution) for fit in fits], [fit.formula for fit in fits])
     return [fit.criterion for fit in fits]
+
+
+def _by_probes(solution: GlmmSolution, begin: int, end: int) -> NDArray[np.float64]:
+    """The criterion by each of the probes number `begin` to `end`; the same by all where it is exact."""
+    if not isinstance(solution.evaluation, StochasticEvaluation):
+        return np.full(end - begin, solution.criterion)
+    at = solution.evaluation
+    return at.known + at.factorization.log_determinants(begin, end)
 
 
 class Estimated(Protocol):

@@ -16,7 +16,6 @@ from mixedfx.glmm.model import Model
 from mixedfx.glmm.pairs import likelihood_of
 from mixedfx.pls.choice import choose
 from mixedfx.pls.crossproducts import orthogonal_columns, triangle
-from mixedfx.pls.factors import LARGE, second_level_columns
 from mixedfx.pls.incidence_map import IncidenceMap
 from mixedfx.pls.iterative_problem import build_iterative, refusal
 
@@ -73,6 +72,4 @@ def iterates(
         if reason:
             raise IterativeSolverError(f"the iterative solver does not take {reason}", hint=way)
         return True
-    if not design.random or second_level_columns(design) < LARGE:
-        return False
     return choose(design, "direct" if reason else control.solver)

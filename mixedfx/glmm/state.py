@@ -222,6 +222,17 @@ class GlmerState:
         return self.solution.optimization
 
     @property
+    def monte_carlo(self) -> pd.DataFrame | None:
+        """Monte Carlo errors of the estimates of a fit by iteration; None where they are exact.
+
+        grp (``(fixed)`` of coefficients, ``(family)`` of parameters of the family), var1, std_error (by the average
+        information), monte_carlo_error, and `share`, their ratio. Probes are added until no share is above that of
+        ``control={"monte_carlo": 0.02}``.
+        """
+        found = self.solution.monte_carlo
+        return None if found is None else found.to_frame()
+
+    @property
     def converged(self) -> bool:
         """Whether the optimiser certified a maximum of the likelihood."""
         return self.solution.optimization.converged
@@ -249,7 +260,7 @@ class GlmerState:
     @property
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
-        return in_words(self.design, self._answers)
+        return in_words(self.design, self._answers, self.solution.iterative)
 
     def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
         """The same fit, answering linear questions with all its uncertainty or with that given theta-hat.
