@@ -3,6 +3,7 @@
     python benchmarks/recommender.py                                  1e5, 3e5 and 1e6 rows, with the exponent
     python benchmarks/recommender.py --rows 32e6                      the shape itself, 200,948 x 84,432 levels
     python benchmarks/recommender.py --rows 1e6 --levels 6040 3706 --solver direct
+    python benchmarks/recommender.py --rows 1e6 --levels 6040 3706 --outcome liked     of 0 and 1, by mx.glmer
 
 Numbers of rows of users and items are log-normal, those of items with the longer tail: at 32e6 rows one item has some
 hundred thousand. Where rows are fewer so are the levels, in proportion, unless ``--levels`` says otherwise. Every
@@ -18,51 +19,65 @@ import resource
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 USERS, ITEMS, ROWS = 200_948, 84_432, 32_000_000
 TRUE = {"user": 0.43, "item": 0.49, "residual": 0.88}
+LIKED = {"user": 0.9, "item": 1.1}  # standard deviations of the log odds
 
 
-def simulate(rows: int, users: int, items: int, seed: int = 1) -> pd.DataFrame:
-    """Ratings with the columns y, user, item; whole numbers of 32 bits name the levels."""
+def simulate(rows: int, users: int, items: int, seed: int = 1, outcome: str = "rating") -> pd.DataFrame:
+    """Ratings, or likes, with the columns y, user, item; whole numbers of 32 bits name the levels."""
     rng = np.random.default_rng(seed)
     cut = [np.cumsum(np.exp(s * rng.normal(size=q))) for q, s in ((users, 1.1), (items, 2.2))]
-    effects = [sd * rng.normal(size=q) for q, sd in ((users, TRUE["user"]), (items, TRUE["item"]))]
+    liked, sds = outcome == "liked", LIKED if outcome == "liked" else TRUE
+    effects = [sd * rng.normal(size=q) for q, sd in ((users, sds["user"]), (items, sds["item"]))]
     codes = [np.empty(rows, dtype=np.int32) for _ in cut]
     y = np.empty(rows)
     for begin in range(0, rows, 2**20):
         part = slice(begin, min(begin + 2**20, rows))
         m = part.stop - part.start
-        y[part] = 3.5 + TRUE["residual"] * rng.normal(size=m)
+        y[part] = rng.logistic(0.3, size=m) if liked else 3.5 + TRUE["residual"] * rng.normal(size=m)
         for c, own, effect in zip(cut, codes, effects, strict=True):
             own[part] = np.minimum(np.searchsorted(c / c[-1], rng.random(m)), len(c) - 1)
             y[part] += effect[own[part]]
+    if liked:
+        y = (y > 0.0).astype(np.int8)
     return pd.DataFrame({"y": y, "user": codes[0], "item": codes[1]}, copy=False)
 
 
-def run_one(rows: int, users: int, items: int, solver: str) -> dict[str, object]:
+def run_one(rows: int, users: int, items: int, solver: str, outcome: str) -> dict[str, object]:
     """Fit once, in this process."""
     import mixedfx as mx
 
-    warm = simulate(30_000, 300, 200)
-    mx.lmer("y ~ 1 + (1 | user) + (1 | item)", warm, control={"solver": solver})  # loaded and compiled
-    data = simulate(rows, users, items)
+    def fitted(data: pd.DataFrame) -> Any:
+        formula, control = "y ~ 1 + (1 | user) + (1 | item)", {"solver": solver}
+        if outcome == "liked":
+            return mx.glmer(formula, data, "bernoulli", control=control)
+        return mx.lmer(formula, data, control=control)
+
+    fitted(simulate(30_000, 300, 200, outcome=outcome))  # loaded and compiled
+    data = simulate(rows, users, items, outcome=outcome)
     before = peak()
     clock, cpu = time.perf_counter(), time.process_time()
-    fit = mx.lmer("y ~ 1 + (1 | user) + (1 | item)", data, control={"solver": solver})
+    fit = fitted(data)
     clock, cpu = time.perf_counter() - clock, time.process_time() - cpu
     found = {
         "rows": rows, "levels": list(fit.ngroups.values()), "solver": solver, "seconds": clock,
         "cpu_seconds": cpu, "data_mb": before, "peak_mb": peak(), "sd": fit.varcorr["sdcor"].tolist(),
-        "evaluations": fit.optimization.evaluations,
+        "evaluations": fit.optimization.evaluations, "outcome": outcome, "intercept": float(fit.fixef.iloc[0]),
+        "criterion": fit.criterion,
     }  # fmt: skip
     if fit.monte_carlo is not None:
         found["probes"] = fit.solution.monte_carlo.probes  # pyright: ignore
         found["share"] = float(fit.monte_carlo["share"].max())
         found["criterion_error"] = fit.solution.monte_carlo.criterion_error  # pyright: ignore
+    clock = time.process_time()
+    found["se_intercept"] = float(np.sqrt(fit.vcov.iloc[0, 0]))
+    found["se_cpu_seconds"] = time.process_time() - clock
     return found
 
 
@@ -77,6 +92,7 @@ def main() -> None:
     parser.add_argument("--rows", type=float, nargs="+", default=[1e5, 3e5, 1e6])
     parser.add_argument("--levels", type=int, nargs=2, metavar=("USERS", "ITEMS"))
     parser.add_argument("--solver", default="iterative", choices=("auto", "direct", "iterative"))
+    parser.add_argument("--outcome", default="rating", choices=("rating", "liked"))
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     found = []
@@ -85,10 +101,10 @@ def main() -> None:
         share = min(1.0, rows / ROWS)
         users, items = options.levels or (max(300, int(USERS * share)), max(200, int(ITEMS * share)))
         if options.one:
-            print(json.dumps(run_one(rows, users, items, options.solver)))
+            print(json.dumps(run_one(rows, users, items, options.solver, options.outcome)))
             return
         command = [sys.executable, __file__, "--rows", str(rows), "--levels", str(users), str(items)]
-        command += ["--solver", options.solver, "--one"]
+        command += ["--solver", options.solver, "--outcome", options.outcome, "--one"]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode:
             sys.exit(answer.stderr)

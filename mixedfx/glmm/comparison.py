@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from mixedfx.glmm.penalised import refuse_penalised
 from mixedfx.glmm.random_tests import null_block
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.state import GlmerState
-from mixedfx.glmm.stochastic import StochasticEvaluation
 from mixedfx.inference.common_probes import common_criteria
 
 
@@ -56,9 +55,11 @@ def criteria(fits: Sequence[GlmerState]) -> list[float]:
 
 def _by_probes(solution: GlmmSolution, begin: int, end: int) -> NDArray[np.float64]:
     """The criterion by each of the probes number `begin` to `end`; the same by all where it is exact."""
-    if not isinstance(solution.evaluation, StochasticEvaluation):
+    if not solution.iterative:
         return np.full(end - begin, solution.criterion)
-    at = solution.evaluation
+    from mixedfx.glmm.stochastic import StochasticEvaluation
+
+    at = cast(StochasticEvaluation, solution.evaluation)
     return at.known + at.factorization.log_determinants(begin, end)
 
 

@@ -100,7 +100,7 @@ def _minimised(
         state = _Search(model, best, np.zeros((d, d)), FIRST_RADIUS, True, 1.0, (_record(model, best, np.inf, True),))
         state, outcome = _search(state, control, report)
         while True:
-            found = monte_carlo(state.model, state.best, state.second)
+            found = monte_carlo(state.model, state.best)
             probes = state.best.probes
             if outcome is not Outcome.INTERIOR or found.largest <= control.monte_carlo or probes >= MOST_PROBES:
                 break
@@ -108,7 +108,7 @@ def _minimised(
             state = _with_probes(state, min(MOST_PROBES, max(probes + BATCH, wanted)))
             state, outcome = _search(state, control, report)
         state, outcome = _certified(state, outcome)
-    best, found = with_errors(state.model, state.best, state.second)
+    best, found = with_errors(state.model, state.best)
     if found.largest > control.monte_carlo:
         warnings.warn(
             f"the Monte Carlo error of an estimate is {found.largest:.1%} of its standard error after {best.probes} "
@@ -123,13 +123,11 @@ def _minimised(
     return state.model, best, Optimization(steps, outcome, best.gradient, float(values[0])), found
 
 
-def with_errors(
-    model: Model, best: StochasticEvaluation, second: Vector
-) -> tuple[StochasticEvaluation, MonteCarlo]:  # fmt: skip
-    """The evaluation with its criterion, and the Monte Carlo errors; `second` (d, d) are second derivatives."""
+def with_errors(model: Model, best: StochasticEvaluation) -> tuple[StochasticEvaluation, MonteCarlo]:
+    """The evaluation with its criterion, and the Monte Carlo errors."""
     logs = best.factorization.log_determinants(0, best.probes)
     spread = float(logs.std(ddof=1) / np.sqrt(len(logs)))
-    return with_criterion(best, logs), replace(monte_carlo(model, best, second), criterion_error=spread)
+    return with_criterion(best, logs), replace(monte_carlo(model, best), criterion_error=spread)
 
 
 def _search(state: _Search, control: GlmmControl, report: Progress) -> tuple[_Search, Outcome]:
@@ -263,14 +261,14 @@ def estimates(model: Model, psi: Vector) -> Vector:
     )
 
 
-def monte_carlo(model: Model, at: StochasticEvaluation, second: Vector) -> MonteCarlo:
-    """Monte Carlo and standard error of each estimate, without those of the criterion; `second` (d, d) derivatives.
+def monte_carlo(model: Model, at: StochasticEvaluation) -> MonteCarlo:
+    """Monte Carlo error, and standard error by the average information, of each estimate; that of the criterion is NaN.
 
     What the search left of the last step is part of the Monte Carlo error. What is on a boundary, or flat, has neither.
     """
     free = free_parameters(model, at.psi, at.mode.eta)
     J = jacobian(lambda psi: estimates(model, psi), at.psi)[:, free]
-    H = second[np.ix_(free, free)] / 2.0
+    H = at.average[np.ix_(free, free)] / 2.0
     scale = 1.0 / np.sqrt(np.maximum(np.diag(H), 1e-300))
     values, vectors = np.linalg.eigh(H * np.outer(scale, scale)) if len(H) else (np.zeros(0), np.zeros((0, 0)))
     good = values > REGULAR

@@ -14,20 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import IterativeSolverError
 from mixedfx.families.family import Family
 from mixedfx.glmm.control import GlmmControl
 from mixedfx.glmm.course import predicted_mode
 from mixedfx.glmm.integration import Criterion
-from mixedfx.glmm.iterative import minimise_by_probes
+from mixedfx.glmm.iterative import minimise_by_probes, with_errors
 from mixedfx.glmm.iterative_model import build_iterative_model
 from mixedfx.glmm.joint import ModeJoint, mode_joint
-from mixedfx.glmm.solve import SHARES, GlmmSolution, no_density, precision_of, said_start, starting_point
+from mixedfx.glmm.model import Model
+from mixedfx.glmm.solve import SHARES, GlmmSolution, no_density, precision_of, refused, said_start, starting_point
 from mixedfx.glmm.stochastic import StochasticEvaluation, evaluate_by_probes
 from mixedfx.pls.factorization import Pair
 from mixedfx.pls.iterative import BATCH
 from mixedfx.pls.iterative_joint import IterativeJoint
 from mixedfx.pls.iterative_solves import EXACT
+from mixedfx.results.optimization import Optimization
 
 Vector = NDArray[np.float64]
 
@@ -58,7 +59,7 @@ class IterativeGlmmSolution(GlmmSolution):
     @property
     def criterion_function(self) -> Criterion:
         """Refused: refits and profiles compare exact criteria."""
-        raise refused("profiles and refits compare criteria without Monte Carlo error")
+        raise refused("profiles and refits compare criteria that are exact,")
 
     @cached_property
     def hessian(self) -> Vector:
@@ -90,15 +91,6 @@ class IterativeGlmmSolution(GlmmSolution):
         return float("nan")
 
 
-def refused(why: str) -> IterativeSolverError:
-    """The error that an iterative fit answers with where it cannot."""
-    return IterativeSolverError(
-        f"{why}, which an iterative fit does without",
-        hint='Fit with control={"solver": "direct"} where memory allows; estimates, standard errors, fit.apply and '
-        "mx.effects do not need it.",
-    )
-
-
 def solve_by_probes(design: Design, family: Family, control: GlmmControl) -> IterativeGlmmSolution:
     """Fit a design by iteration.
 
@@ -122,3 +114,9 @@ def solve_by_probes(design: Design, family: Family, control: GlmmControl) -> Ite
         model, at, course, errors = found
         return IterativeGlmmSolution(model, at, course, monte_carlo=errors)
     raise no_density(family)
+
+
+def solution_at(model: Model, psi: Vector, probes: int, course: Optimization) -> IterativeGlmmSolution:
+    """The solution whose parameters psi (d,) are known, by one evaluation."""
+    at, errors = with_errors(model, evaluate_by_probes(model, psi, probes))
+    return IterativeGlmmSolution(model, at, course, monte_carlo=errors)

@@ -297,10 +297,7 @@ def settle(model: Model, start: Vector, control: GlmmControl = DEFAULT) -> GlmmS
 def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl = DEFAULT) -> GlmmSolution:
     """Optimise from psi (d,)."""
     if model.problem.iterative:
-        raise IterativeSolverError(
-            "this refits the model by the factor of all crossed effects, which an iterative fit does without",
-            hint='Fit with control={"solver": "direct"} where memory allows.',
-        )
+        raise refused("this refits the model")
     gamma, par, phi = model.split(start)
     T, flat = model.problem.matrices(par), None
     for share in SHARES:  # smaller effects keep closer to the mean, where every link has densities, and modes are one
@@ -318,6 +315,14 @@ def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl
     if flat is not None:
         return flat
     raise no_density(model.family)
+
+
+def refused(what: str, way: str = "") -> IterativeSolverError:
+    """The error of a question that an iterative fit does not answer."""
+    return IterativeSolverError(
+        f"{what} by the factor of all crossed effects, which an iterative fit does without",
+        hint=f'{way}Fit with control={{"solver": "direct"}} where memory allows.',
+    )
 
 
 def no_density(family: Family) -> ModelError:
