@@ -46,6 +46,7 @@ class LogNormal(_Positive):
 
     name = "lognormal"
     links = ("identity",)
+    concave = ("identity",)
     auxiliary = ("sigma",)
     location = True
     log_scale = True

@@ -19,6 +19,9 @@ from mixedfx.pls.crossproducts import orthogonal_columns, triangle
 from mixedfx.pls.incidence_map import IncidenceMap
 from mixedfx.pls.iterative_problem import build_iterative, refusal
 
+ROW, ROW_AND_COLUMN = 30, 2  # numbers held for each row, and for each row and column of X: two scans, two modes
+TIMES = 2.5  # as long as a linear mixed model: factors, or solves, for the modes too
+
 
 def build_iterative_model(design: Design, family: Family) -> Model:
     """The model of a design whose crossed terms are solved for by iteration."""
@@ -72,4 +75,11 @@ def iterates(
         if reason:
             raise IterativeSolverError(f"the iterative solver does not take {reason}", hint=way)
         return True
-    return choose(design, "direct" if reason else control.solver)
+    return choose(design, "direct" if reason else control.solver, bytes_of_a_row(design), TIMES)
+
+
+def bytes_of_a_row(design: Design) -> float:
+    """Bytes that the iterative solver holds for each row besides those of a linear mixed model."""
+    columns = sum(term.n_columns for term in design.random)
+    weighted = columns if columns > 2 else 0  # two random intercepts share the root of the weight
+    return 8.0 * (ROW + ROW_AND_COLUMN * design.X.shape[1] + weighted)

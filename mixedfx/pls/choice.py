@@ -62,8 +62,18 @@ class Forecast:
     iterative_seconds: float
 
 
-def forecast(design: Design) -> Forecast:
-    """What each solver would take for a design."""
+def forecast(design: Design, row: float = 0.0, times: float = 1.0) -> Forecast:
+    """What each solver would take for a design.
+
+    Parameters
+    ----------
+    design
+        What is fitted.
+    row
+        Bytes that the iterative solver holds for each row besides those of a linear mixed model.
+    times
+        How many times as long as a linear mixed model's a fit takes by either.
+    """
     sizes: dict[str, int] = {}
     codes: dict[str, NDArray[np.intp]] = {}
     for term in design.random:
@@ -77,11 +87,11 @@ def forecast(design: Design) -> Forecast:
     number = 4 if n >= SINGLE_FROM else 8
     valued = not isinstance(design.precision, Independent) or design.precision.weights is not None
     valued = valued or width + k1 > len(sizes)
-    rows = n * (4.0 * width + (8.0 * (width + k1) if valued else 0.0))
+    rows = n * (4.0 * width + (8.0 * (width + k1) if valued else 0.0) + row)
     vectors = BATCH * (number * HELD_SECOND * columns + 8.0 * HELD_FIRST * sizes[first])
     return Forecast(
         columns, tail, CORNERS_HELD * 8.0 * float(tail) ** 2 / 2**20, (rows + vectors) / 2**20,
-        EVALUATIONS * DENSE_COST * float(tail) ** 3, PASSES * PASS_COST * n * max(width, 1),
+        times * EVALUATIONS * DENSE_COST * float(tail) ** 3, times * PASSES * PASS_COST * n * max(width, 1),
     )  # fmt: skip
 
 
@@ -123,8 +133,8 @@ def _reached(
     return out
 
 
-def choose(design: Design, solver: Solver) -> bool:
-    """Whether a design is to be solved by iteration.
+def choose(design: Design, solver: Solver, row: float = 0.0, times: float = 1.0) -> bool:
+    """Whether a design is to be solved by iteration; `row` and `times` as in `forecast`.
 
     Raises
     ------
@@ -135,7 +145,7 @@ def choose(design: Design, solver: Solver) -> bool:
 
     from mixedfx.pls.iterative_problem import refusal
 
-    found = forecast(design)
+    found = forecast(design, row, times)
     free = FREE * psutil.virtual_memory().available / 2**20
     possible = not refusal(design)
     if solver == "auto" and possible:

@@ -22,6 +22,8 @@ from mixedfx.pls.row_map import RowMap
 
 Vector = NDArray[np.float64]
 
+ROUNDING = 1e-10  # of a weight, relative to the largest
+
 
 class IncidenceMap(RowMap):
     """The rows of Z in the order of an incidence, and Z'WZ for weights of them.
@@ -75,12 +77,13 @@ class IncidenceMap(RowMap):
         return replace(self.problem, gram1=self.incidence.first_gram(w), coupling=coupling)
 
     def factorized(self, w: Vector, blocks: object, T: list[Vector]) -> Factorization:
-        """The matrix A = Lambda'Z'WZ Lambda + I without a factor."""
+        """The matrix A = Lambda'Z'WZ Lambda + I without a factor; negative weights are none but by rounding."""
         from mixedfx.pls.reweighted import ReweightedFactorization
 
-        if w.min(initial=0.0) < 0.0:
+        smallest = w.min(initial=0.0)
+        if smallest < -ROUNDING * w.max(initial=0.0):
             raise np.linalg.LinAlgError("a weight is negative")
-        return ReweightedFactorization(self, w, T)
+        return ReweightedFactorization(self, np.maximum(w, 0.0) if smallest < 0.0 else w, T)
 
     def blocks(self, w: Vector) -> tuple[Vector, Vector, Vector]:
         """Refused: there are no blocks."""

@@ -23,7 +23,7 @@ class RowIncidence(Incidence):
         """(n, r) Z1 u1 + Z2 u2 for u1 (q1, k1, r) and u2 (q2, r)."""
         if self._few is not None:
             Z1, Z2 = self._few
-            return Z1 @ u[0].reshape(-1, u[0].shape[2]) + Z2 @ u[1]
+            return Z1 @ u[0].reshape(self.q1 * self.k1, u[0].shape[2]) + Z2 @ u[1]
         from mixedfx.linalg.row_passes import times_rows
 
         first, second = np.ascontiguousarray(u[0]), np.ascontiguousarray(u[1])
