@@ -39,11 +39,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.linalg.conjugate_gradients import Array, log_quadrature
-from mixedfx.pls.iterative_solves import CAREFUL, EXACT, IterativeSolves
+from mixedfx.pls.iterative_solves import CAREFUL, EXACT, IterativeSolves, smallest_singular
+from mixedfx.pls.second_level import REGULAR
 
 Vector = NDArray[np.float64]
 
 PROBE = 1e-4  # of solves with probes, whose own noise is far larger
+SMALL = 0.1  # smallest singular value of T below which they are solved to more digits
+SINGLE = 1e-6  # tolerance that single precision has
 QUADRATURE = 1e-4  # of solves whose coefficients give the log determinant: quadrature has twice the digits
 BATCH = 16  # probes that are solved together
 FEW_EFFECTS, FEW_OF_FEW = 64, 256  # effects of factors with few levels, together, that are solved for one by one
@@ -212,10 +215,17 @@ class IterativeFactorization(IterativeSolves):
         """(q1, k1, m) V'b for b (q2, m), V = Lambda2'Z2'Z1."""
         return self.incidence.up(self._scale_second(b)).reshape(self.incidence.q1, len(self.T[0]), -1)
 
+    @cached_property
+    def _probe_tolerance(self) -> float:
+        """Tolerance of solves with probes: what they say of a factor is divided by a T that may be small."""
+        sizes = [smallest_singular(T) for T, regular in zip(self.T, self.regular, strict=True) if regular]
+        return PROBE * min(1.0, (min(sizes, default=1.0) / SMALL) ** 2)
+
     def _deviations(self, z: Vector) -> tuple[Array, Array]:
         """(q2, m) pairs whose products have the mean that is not known of C^{-1}, from signs z (q2, m)."""
-        given = z.astype(np.float32) if self.problem.n >= SINGLE_FROM else z
-        y = np.asarray(self._solve_second(given, PROBE).x)
+        tolerance = self._probe_tolerance
+        given = z.astype(np.float32) if self.problem.n >= SINGLE_FROM and tolerance > SINGLE else z
+        y = np.asarray(self._solve_second(given, tolerance).x)
         return self.known.beside_sums(given, self.known.without_few(y) - self._precondition(given))
 
     def _by_probes(
@@ -232,15 +242,14 @@ class IterativeFactorization(IterativeSolves):
         for f, (T, position) in enumerate(zip(self.T[1:], self.incidence.positions, strict=True)):
             if self.regular[f + 1]:
                 one, two = (b[position.ravel()].reshape(*position.shape, m) for b in (given, rest))
-                own = np.einsum("jam,jbm->mab", one, np.asarray(two, dtype=np.float64))
-                sums = inverse[f] + (own + own.transpose(0, 2, 1)) / 2.0
-                ZVZT = np.linalg.solve(T.T, len(position) * np.eye(len(T)) - sums)
-                ZVZ = np.linalg.solve(T.T, ZVZT.transpose(0, 2, 1))
+                own = np.einsum("jam,jbm->mab", np.asarray(two, dtype=np.float64), one)
+                ZVZ = _divided(T, len(position) * np.eye(len(T)) - inverse[f], own)
             else:
                 ZVZ = self._singular(f, z)
-                ZVZT = ZVZ @ T
-            scaled.append(ZVZT)
-            plain.append((ZVZ + ZVZ.transpose(0, 2, 1)) / 2.0)
+                if f not in self.known.factors and smallest_singular(T) < np.abs(T).max():
+                    ZVZ = _joined(T, self._half_scaled(f, given, rest), ZVZ)
+            scaled.append(ZVZ @ T)
+            plain.append(ZVZ)
         return scaled, plain
 
     def _singular(self, f: int, z: Vector) -> Vector:
@@ -260,6 +269,19 @@ class IterativeFactorization(IterativeSolves):
             one, two = (b.reshape(*position.shape, -1) for b in (signs[own], rows))
             found = np.einsum("jam,jbm->mab", one, two)
         return (found + found.transpose(0, 2, 1)) / 2.0
+
+    def _half_scaled(self, f: int, given: Array, rest: Array) -> Vector:
+        """(m, k, k) sums of blocks of Z'V^{-1}Z Lambda = S Lambda C^{-1} of a factor of the second level."""
+        position = self.incidence.positions[f]
+        own = slice(position[0, 0], position[-1, -1] + 1)
+        S, DI = self.incidence.diagonal_blocks(self.weights)[f], self.D_inverse[f].transpose(2, 0, 1)
+        known = np.einsum("jab,bc,jcd->ad", S, self.T[f + 1], DI)
+        for left, right in self.known_pairs:
+            moved = self.incidence.schur(self.weights, self._scale_second(left))[own]
+            known += np.einsum("jas,jbs->ab", moved.reshape(*position.shape, -1), right[position])
+        moved = self.incidence.schur(self.weights, self._scale_second(np.asarray(rest, dtype=np.float64)))[own]
+        signs = np.asarray(given, dtype=np.float64)[position]
+        return known + np.einsum("jam,jbm->mab", moved.reshape(*position.shape, -1), signs)
 
     def log_determinants(self, begin: int, end: int) -> Vector:
         """(m,) estimates of log|M| from probes number `begin` to `end`; their mean is the estimate."""
@@ -292,3 +314,26 @@ class IterativeFactorization(IterativeSolves):
             logs, firsts = log_quadrature(found.lengths, found.ratios)
             out.append(exact + lengths * (logs - (firsts - 1.0)))
         return np.concatenate(out)
+
+
+def _divided(T: Vector, known: Vector, own: Vector) -> Vector:
+    """(m, k, k) T^{-T}(known - E own)T^{-1}, symmetric, of m probes; rows of `own` are those that were solved for.
+
+    Along a singular vector of T what was solved for shrinks with the singular value, and the signs do not: of the two
+    entries for a pair of vectors, the one whose row has the smaller value keeps its noise bounded.
+    """
+    if len(T) == 1:
+        return (known - own) / T[0, 0] ** 2
+    U, sizes, Vt = np.linalg.svd(T)  # T^{-T} = U diag(1 / sizes) Vt, sizes descending
+    lower = np.tril(Vt @ own @ Vt.T)
+    middle = Vt @ known @ Vt.T - lower - np.tril(lower, -1).transpose(0, 2, 1)
+    return U @ (middle / np.outer(sizes, sizes)) @ U.T
+
+
+def _joined(T: Vector, half: Vector, whole: Vector) -> Vector:
+    """(m, k, k) Z'V^{-1}Z, symmetric: from `half`, itself times T, but for pairs of singular vectors that T loses."""
+    U, sizes, Vt = np.linalg.svd(T)
+    kept = sizes > REGULAR * max(1.0, float(np.abs(T).max()))
+    found = U.T @ half @ Vt.T / np.where(kept, sizes, 1.0)
+    lower = np.tril(np.where(kept, found, U.T @ whole @ U))
+    return U @ (lower + np.tril(lower, -1).transpose(0, 2, 1)) @ U.T

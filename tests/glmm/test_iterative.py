@@ -269,7 +269,7 @@ def test_tables_predictions_and_effects_are_those_of_the_direct_fit(data, pair):
     np.testing.assert_allclose(found.fitted, direct.fitted, atol=1e-3)
     np.testing.assert_allclose(found.anova()["chisq"], direct.anova()["chisq"], rtol=0.01)
     assert mx.emmeans(found, "x").table["emmean"].iloc[0] == pytest.approx(0.35, abs=0.5)
-    frame = data.head(2_000).assign(treated=lambda rows: (rows.k < 25).astype(int))
+    frame = data.head(800).assign(treated=lambda rows: (rows.k < 25).astype(int))
     formula = "b ~ treated + x + (1 + treated | g) + (1 | h)"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
