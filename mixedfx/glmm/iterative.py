@@ -282,4 +282,3 @@ def monte_carlo(model: Model, at: StochasticEvaluation) -> MonteCarlo:
     pairs += [("(family)", name) for name in model.likelihood.names]
     names = tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
     return MonteCarlo(at.probes, *names, errors, standard_errors, float("nan"), "estimates")
-

@@ -1,4 +1,4 @@
-r"""Laplace's criterion of a model that is solved by iteration: its gradient, probe by probe, and average second derivatives.
+r"""Laplace's criterion of a model that is solved by iteration: gradients probe by probe, average second derivatives.
 
 In the notation of `mixedfx.glmm.laplace`, with Ydot the total derivatives of eta in the parameters, those through the
 mode included (`mixedfx.glmm.curvature`), the derivative of D = -2 l + log|A| in a parameter is
@@ -8,7 +8,7 @@ mode included (`mixedfx.glmm.curvature`), the derivative of D = -2 l + log|A| in
 the first and the second with the parameter's own dT, dl that of the log density at the mode, which is stationary in the
 random effects. The traces and the leverages c are what signs estimate (`mixedfx.pls.reweighted`); everything else is
 solved for. The last sum is linear in c, so that every probe gives a gradient of its own, and the spread of these is the
-Monte Carlo covariance of their mean. Z't, t = w' c, and the solve r with it, enter the second derivatives only, and take
+Monte Carlo covariance of their mean. Z't, t = w' c, and the solve r with it, enter the second derivatives only, with
 the mean over all probes. The criterion itself takes log|A| by quadrature, where it is asked for (`with_criterion`).
 """
 

@@ -96,7 +96,12 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Design,
     nAGQ = solution.nAGQ if solution.settled is None else "auto"
     control = {"solver": "iterative"} if solution.iterative else None
     call = Call(
-        **given_again(design), family=kind, nAGQ=nAGQ, dispersion=spread, priors=_priors(head, solution), control=control
+        **given_again(design),
+        family=kind,
+        nAGQ=nAGQ,
+        dispersion=spread,
+        priors=_priors(head, solution),
+        control=control,
     )
     call.check()
     return design, solution, call

@@ -1,8 +1,8 @@
-r"""From weights of rows to Z'WZ where nothing crossed is factored: the rows themselves, times the roots of their weights.
+"""From weights of rows to Z'WZ where nothing crossed is factored: the rows, times the roots of their weights.
 
-What `RowMap` does with blocks on a pattern, this does with the rows of an `Incidence`: products with Z and Z' are passes
-over them, and Z'WZ is the incidence of the rows times w^{1/2}, which takes eight bytes for each row. Where all rows have
-one column and one covariate of ones, the root is all that they have.
+What `RowMap` does with blocks on a pattern, this does with the rows of an `Incidence`: products with Z and Z' are
+passes over them, and Z'WZ is the incidence of the rows times w^{1/2}, which takes eight bytes for each row. Where all
+rows have one column and one covariate of ones, the root is all that they have.
 """
 
 from __future__ import annotations

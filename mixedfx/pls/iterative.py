@@ -20,11 +20,11 @@ is known too: with Q unit vectors along these, QQ'N + N QQ' - QQ'N QQ'. Signs es
 al. 2021). The signs of each factor come from a seed of its own: probes are the same in every evaluation, in every run,
 and in every model that has the factor.
 
-**Where T is small.** A block of Z'V^{-1}Z is T^{-T}(I - [C^{-1}]_jj)T^{-1}. Along a singular vector of T what was solved
-for shrinks with the singular value, and of the two entries for a pair of vectors the one is taken whose division that
-pays for (`_divided`). Where T loses a vector, its pairs with others come from Z'V^{-1}Z Lambda = S Lambda2 C^{-1}, S =
-Z2'V1^{-1}Z2, without a division (`_joined`), and that with itself is a block of S - S Lambda2 C^{-1} Lambda2'S, with
-signs and a solve of their own.
+**Where T is small.** A block of Z'V^{-1}Z is T^{-T}(I - [C^{-1}]_jj)T^{-1}. Along a singular vector of T what was
+solved for shrinks with the singular value, and of the two entries for a pair of vectors the one is taken whose division
+that pays for (`_divided`). Where T loses a vector, its pairs with others come from Z'V^{-1}Z Lambda = S Lambda2 C^{-1},
+S = Z2'V1^{-1}Z2, without a division (`_joined`), and that with itself is a block of S - S Lambda2 C^{-1} Lambda2'S,
+with signs and a solve of their own.
 
 **Log determinant.** log|M| = log|M1| + log|D| + log|A|, A = D^{-1/2} C D^{-T/2}, the last by quadrature
 (`mixedfx.linalg.conjugate_gradients`). The diagonal of A is one, so that z'A z - z'z has the mean zero and goes as a

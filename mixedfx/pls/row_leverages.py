@@ -42,7 +42,7 @@ class RowIncidence(Incidence):
         def work(begin: int, end: int, out: Array) -> None:
             noise_rows(begin, end, *self._arrays, x[start[begin] : start[end]], first, out)
 
-        return first, self._summed(work, x)
+        return first, np.asarray(self._summed(work, x), dtype=np.float64)
 
     def first_gram(self, weight: Vector) -> Vector:
         """(k1, k1, q1) Z1'diag(weight) Z1 of each level."""
@@ -79,9 +79,7 @@ class RowIncidence(Incidence):
             out = np.einsum("na,nab,nb->n", z, inner[level], z)
             other = sparse.csr_array(Z2 @ E)
             V = sparse.csr_array(Z1.T @ sparse.csr_array(sparse.diags_array(weight) @ Z2))
-            across = sum(
-                other.multiply(sparse.csr_array(V[a::k])[level]).sum(axis=1) * moved[:, a] for a in range(k)
-            )
+            across = sum(other.multiply(sparse.csr_array(V[a::k])[level]).sum(axis=1) * moved[:, a] for a in range(k))
             return out + np.asarray(other.multiply(Z2).sum(axis=1)) - 2.0 * np.asarray(across)
         from mixedfx.linalg.row_passes import block_leverages
 
@@ -117,14 +115,16 @@ class RowIncidence(Incidence):
             (m, d) sums over rows.
         """
         n, m = len(self.rows.column), sides[0].shape[1]
-        empty = np.zeros(0), np.zeros((n, 0)), (np.zeros((self.q1, self.k1, 0)), np.zeros((self.size, 0))), np.zeros((0, n))
-        third, Q, u, bend = empty if directions is None else directions
+        if directions is None:
+            none = np.zeros((self.q1, self.k1, 0)), np.zeros((self.size, 0))
+            directions = np.zeros(0), np.zeros((n, 0)), none, np.zeros((0, n))
+        third, Q, u, bend = directions
         if self._few is not None:
             Z1, Z2 = self._few
             one, two = (Z2 @ b - Z1 @ b1.reshape(-1, m) for b, b1 in zip(sides, firsts, strict=True))
             found = one * two
             total += found.sum(axis=1)
-            if directions is None:
+            if not u[1].shape[1]:
                 return np.zeros((m, 0))
             pull = self.times(u)
             pull[:, : Q.shape[1]] += Q
@@ -136,7 +136,5 @@ class RowIncidence(Incidence):
 
         sums = np.zeros((PARTS, m, u[1].shape[1]))
         given = *(np.ascontiguousarray(b) for b in (*sides, *firsts)), third, Q, *map(np.ascontiguousarray, u), bend
-        self._share(
-            lambda part, begin, end: product_leverages(begin, end, *self._arrays, *given, total, sums[part])
-        )
+        self._share(lambda part, begin, end: product_leverages(begin, end, *self._arrays, *given, total, sums[part]))
         return sums.sum(axis=0)

@@ -15,7 +15,7 @@ from mixedfx.errors import IterativeSolverError, MemoryForecastError, MonteCarlo
 from mixedfx.families.registry import family
 from mixedfx.glmm import engine
 from mixedfx.glmm.evaluation import evaluate
-from mixedfx.glmm.iterative_model import bytes_of_a_row, build_iterative_model
+from mixedfx.glmm.iterative_model import build_iterative_model, bytes_of_a_row
 from mixedfx.glmm.laplace import pieces
 from mixedfx.glmm.model import build_model
 from mixedfx.glmm.solve import starting_point
@@ -115,7 +115,6 @@ def test_over_all_signs_criterion_gradient_and_leverages_are_exact(shape, few, z
     assert found.criterion == pytest.approx(exact.criterion, abs=1e-7)
     np.testing.assert_allclose(found.gradient, exact.gradient, atol=1e-7 * size)
     np.testing.assert_allclose(found.average, exact.average, atol=1e-7 * size)
-    p, r, a = other.sizes
     none = Pull(np.zeros(60), other.Q[:, :0], other.zero(0), np.zeros((0, 60)))
     leverages = np.empty(60)
     leverages[direct.rows.order] = pieces(direct, exact.mode, direct.split(psi)[1]).leverages
