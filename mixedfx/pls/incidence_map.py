@@ -17,6 +17,7 @@ from mixedfx.errors import IterativeSolverError
 from mixedfx.pls.factorization import Factorization, Pair
 from mixedfx.pls.incidence import Incidence, Rows
 from mixedfx.pls.iterative_problem import IterativeProblem
+from mixedfx.pls.reweighted import ReweightedFactorization
 from mixedfx.pls.row_leverages import RowIncidence
 from mixedfx.pls.row_map import RowMap
 
@@ -78,12 +79,11 @@ class IncidenceMap(RowMap):
 
     def factorized(self, w: Vector, blocks: object, T: list[Vector]) -> Factorization:
         """The matrix A = Lambda'Z'WZ Lambda + I without a factor; negative weights are none but by rounding."""
-        from mixedfx.pls.reweighted import ReweightedFactorization
-
         smallest = w.min(initial=0.0)
         if smallest < -ROUNDING * w.max(initial=0.0):
             raise np.linalg.LinAlgError("a weight is negative")
-        return ReweightedFactorization(self, np.maximum(w, 0.0) if smallest < 0.0 else w, T)
+        w = np.maximum(w, 0.0) if smallest < 0.0 else w
+        return ReweightedFactorization(self.refilled(w), self.incidence, w, T)
 
     def blocks(self, w: Vector) -> tuple[Vector, Vector, Vector]:
         """Refused: there are no blocks."""

@@ -15,7 +15,6 @@ mean over all probes is kept; of their sums along the directions that are asked 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +23,8 @@ from mixedfx.linalg.conjugate_gradients import Array
 from mixedfx.pls import iterative
 from mixedfx.pls.factorization import Pair
 from mixedfx.pls.iterative import IterativeFactorization, Traces
-
-if TYPE_CHECKING:
-    from mixedfx.pls.incidence_map import IncidenceMap
+from mixedfx.pls.problem import Problem
+from mixedfx.pls.row_leverages import RowIncidence
 
 Vector = NDArray[np.float64]
 
@@ -80,6 +78,8 @@ class ReweightedFactorization(IterativeFactorization):
 
     Parameters
     ----------
+    problem
+        With the rows times the roots of their weights.
     rows
         The rows without weights.
     w
@@ -88,8 +88,8 @@ class ReweightedFactorization(IterativeFactorization):
         The (k, k) relative covariance factor of each factor.
     """
 
-    def __init__(self, rows: IncidenceMap, w: Vector, T: list[Vector]) -> None:
-        super().__init__(rows.refilled(w), T)
+    def __init__(self, problem: Problem, rows: RowIncidence, w: Vector, T: list[Vector]) -> None:
+        super().__init__(problem, T)
         self.rows, self.w = rows, w
 
     def solve(self, b: Pair, tolerance: float | None = None) -> Pair:
@@ -132,7 +132,7 @@ class ReweightedFactorization(IterativeFactorization):
     def _known_leverages(self) -> Vector:
         """(n,) leverages by the part of C^{-1} that is known."""
         inner = self.weights + np.matmul(np.matmul(self.weights, self._known_forms), self.weights)
-        out = self.rows.incidence.block_leverages(self.w, self.weights, inner, self.known_blocks)
+        out = self.rows.block_leverages(self.w, self.weights, inner, self.known_blocks)
         for left, right in self.known_pairs:
             self._add_products(left, right, out)
         return out
@@ -145,4 +145,4 @@ class ReweightedFactorization(IterativeFactorization):
         ]
         firsts = [one.astype(left.dtype, copy=False) for one in firsts]
         directions = None if pull is None else (pull.third, pull.Q, pull.u, pull.bend)
-        return self.rows.incidence.product_leverages(sides, firsts, total, directions)
+        return self.rows.product_leverages(sides, firsts, total, directions)
