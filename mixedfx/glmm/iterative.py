@@ -4,7 +4,8 @@ The course is that of `mixedfx.glmm.course`: far steps by the average informatio
 parameters together, what the average information lacks being learnt from the scores (SR1). Probes are the same in every
 evaluation, so that the score is a smooth function of the parameters. What a step gained is the integral of the score by
 the trapezoidal rule, -(g(a) + g(a + s))'s / 2, whose error is of the third order in s: the criterion, whose estimate
-has another derivative (`mixedfx.glmm.stochastic`), is not used.
+has another derivative (`mixedfx.glmm.stochastic`), is not used. Of far steps, which are long and gain much, it is the
+fall of the criterion with the determinant of the blocks of A in the place of A's.
 
 At the zero the Monte Carlo covariance of the parameters is H^{-1} C H^{-1}, C that of the score; where an estimate is
 known worse than `monte_carlo` times its standard error, probes are added to those that are there, as many as the ratio
@@ -98,16 +99,15 @@ def _minimised(
     with Progress(control.progress, "glmer", control.max_evaluations, "evaluations at most") as report:
         best = evaluate_by_probes(model, psi, BATCH, joint=True, decrement=FAR_DECREMENT)
         state = _Search(model, best, np.zeros((d, d)), FIRST_RADIUS, True, 1.0, (_record(model, best, np.inf, True),))
-        state, outcome = _search(state, control, report)
+        state, outcome = _certified(*_search(state, control, report))
         while True:
             found = monte_carlo(state.model, state.best)
             probes = state.best.probes
-            if outcome is not Outcome.INTERIOR or found.largest <= control.monte_carlo or probes >= MOST_PROBES:
+            if not outcome.converged or found.largest <= control.monte_carlo or probes >= MOST_PROBES:
                 break
             wanted = int(np.ceil(MARGIN * probes * (found.largest / control.monte_carlo) ** 2 / BATCH)) * BATCH
             state = _with_probes(state, min(MOST_PROBES, max(probes + BATCH, wanted)))
-            state, outcome = _search(state, control, report)
-        state, outcome = _certified(state, outcome)
+            state, outcome = _certified(*_search(state, control, report))
     best, found = with_errors(state.model, state.best)
     if found.largest > control.monte_carlo:
         warnings.warn(
@@ -183,8 +183,8 @@ def _advance(state: _Search, move: Vector, length: float, gain: float, enough: f
         new = evaluate_by_probes(model, psi, best.probes, start, state.far, decrement)
     except np.linalg.LinAlgError:
         return replace(state, ratio=-1.0, radius=0.25 * length, far=False)
-    moved = new.psi - best.psi  # in far steps the joint mode has moved gamma
-    paid = -float((best.gradient + new.gradient) @ moved) / 2.0
+    moved = new.psi - best.psi
+    paid = best.rough - new.rough if state.far else -float((best.gradient + new.gradient) @ moved) / 2.0
     ratio = (paid + enough) / (gain + enough)
     learnt, scale = state.learnt, state.scale
     if not state.far and ratio > 0.0:
@@ -226,7 +226,8 @@ def _certified(state: _Search, outcome: Outcome) -> tuple[_Search, Outcome]:
     there = model.problem.snapped(par, NEAR_ZERO)
     if not np.array_equal(there, par):
         zero = evaluate_by_probes(model, np.concatenate([gamma, there, phi]), best.probes, best.mode.v)
-        if np.linalg.eigvalsh(zero.average + state.learnt)[0] >= -1e-6:
+        scale = state.scale
+        if np.linalg.eigvalsh(zero.average * np.outer(scale, scale))[0] >= -1e-6:
             steps = (*state.steps, _record(model, zero, state.radius, True))
             state = replace(state, best=zero, steps=steps)
     scale = state.scale

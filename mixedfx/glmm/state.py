@@ -170,7 +170,7 @@ class GlmerState:
 
         The exact -2 log L is about ``criterion + laplace_error``. Under 5 units it is good to some 20 %; a large one
         says that the approximation fails, and quadrature (`nAGQ`) or `mixedfx.bayes` should be used. NaN after
-        quadrature. See `mixedfx.glmm.laplace_error`.
+        quadrature, and of a fit by iteration. See `mixedfx.glmm.laplace_error`.
         """
         return self.solution.laplace_error
 
@@ -496,7 +496,8 @@ class GlmerState:
             One prediction for each row, indexed as `newdata` if that is a pandas frame; or a table with estimate, se,
             lower and upper. Intervals of means are those of the linear predictor taken through the inverse link, and
             standard errors there the delta method's; over the population they are those of joint draws. They include
-            that theta is estimated; those of ``fit.with_uncertainty("given theta").predict(...)`` do not.
+            that theta is estimated; those of ``fit.with_uncertainty("given theta").predict(...)`` do not, and those of a
+            fit by iteration neither.
 
         Raises
         ------

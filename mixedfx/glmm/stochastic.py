@@ -54,6 +54,11 @@ class StochasticEvaluation(Evaluation):
         assert isinstance(self.mode.factorization, ReweightedFactorization)
         return self.mode.factorization
 
+    @property
+    def rough(self) -> float:
+        """The criterion with the determinant of the blocks of A: off by what changes little from point to point."""
+        return self.known + self.factorization.logdet_blocks
+
 
 def evaluate_by_probes(
     model: Model, psi: Vector, probes: int, v: Pair | None = None, joint: bool = False, decrement: float = DECREMENT
