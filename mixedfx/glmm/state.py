@@ -496,8 +496,8 @@ class GlmerState:
             One prediction for each row, indexed as `newdata` if that is a pandas frame; or a table with estimate, se,
             lower and upper. Intervals of means are those of the linear predictor taken through the inverse link, and
             standard errors there the delta method's; over the population they are those of joint draws. They include
-            that theta is estimated; those of ``fit.with_uncertainty("given theta").predict(...)`` do not, and those of a
-            fit by iteration neither.
+            that theta is estimated; those of ``fit.with_uncertainty("given theta").predict(...)`` do not, nor do
+            those of a fit by iteration.
 
         Raises
         ------
