@@ -4,6 +4,7 @@
     python benchmarks/recommender.py --rows 32e6                      the shape itself, 200,948 x 84,432 levels
     python benchmarks/recommender.py --rows 1e6 --levels 6040 3706 --solver direct
     python benchmarks/recommender.py --rows 2e7 --levels 100000 40000 --parquet FOLDER
+    python benchmarks/recommender.py --rows 1e6 --levels 6040 3706 --outcome liked     of 0 and 1, by mx.glmer
 
 Numbers of rows of users and items are log-normal, those of items with the longer tail: at 32e6 rows one item has some
 hundred thousand. Where rows are fewer so are the levels, in proportion, unless ``--levels`` says otherwise. Every
@@ -24,37 +25,42 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 USERS, ITEMS, ROWS = 200_948, 84_432, 32_000_000
 TRUE = {"user": 0.43, "item": 0.49, "residual": 0.88}
+LIKED = {"user": 0.9, "item": 1.1}  # standard deviations of the log odds
 
 
-def simulate(rows: int, users: int, items: int) -> pd.DataFrame:
-    """Ratings with the columns y, user, item; whole numbers of 32 bits name the levels."""
+def simulate(rows: int, users: int, items: int, outcome: str = "rating") -> pd.DataFrame:
+    """Ratings, or likes, with the columns y, user, item; whole numbers of 32 bits name the levels."""
     whole = {"y": np.empty(rows), "user": np.empty(rows, dtype=np.int32), "item": np.empty(rows, dtype=np.int32)}
     begin = 0
-    for batch in batches(rows, users, items):
+    for batch in batches(rows, users, items, outcome):
         for name, values in batch.items():
             whole[name][begin : begin + len(values)] = values
         begin += len(batch["y"])
     return pd.DataFrame(whole, copy=False)
 
 
-def batches(rows: int, users: int, items: int, seed: int = 1) -> Iterator[dict[str, np.ndarray]]:
+def batches(
+    rows: int, users: int, items: int, outcome: str = "rating", seed: int = 1
+) -> Iterator[dict[str, np.ndarray]]:
     """The same, some at a time."""
     rng = np.random.default_rng(seed)
+    liked, sds = outcome == "liked", LIKED if outcome == "liked" else TRUE
     cut = [np.cumsum(np.exp(s * rng.normal(size=q))) for q, s in ((users, 1.1), (items, 2.2))]
-    effects = [sd * rng.normal(size=q) for q, sd in ((users, TRUE["user"]), (items, TRUE["item"]))]
+    effects = [sd * rng.normal(size=q) for q, sd in ((users, sds["user"]), (items, sds["item"]))]
     for begin in range(0, rows, 2**20):
         m = min(2**20, rows - begin)
-        y, codes = 3.5 + TRUE["residual"] * rng.normal(size=m), []
+        y, codes = rng.logistic(0.3, size=m) if liked else 3.5 + TRUE["residual"] * rng.normal(size=m), []
         for c, effect in zip(cut, effects, strict=True):
             codes.append(np.minimum(np.searchsorted(c / c[-1], rng.random(m)), len(c) - 1).astype(np.int32))
             y += effect[codes[-1]]
-        yield {"y": y, "user": codes[0], "item": codes[1]}
+        yield {"y": (y > 0.0).astype(float) if liked else y, "user": codes[0], "item": codes[1]}
 
 
 def write(path: Path, rows: int, users: int, items: int) -> None:
@@ -72,26 +78,35 @@ def write(path: Path, rows: int, users: int, items: int) -> None:
     draft.rename(path)
 
 
-def run_one(rows: int, users: int, items: int, solver: str, path: Path | None) -> dict[str, object]:
+def run_one(rows: int, users: int, items: int, solver: str, outcome: str, path: Path | None) -> dict[str, object]:
     """Fit once, in this process: a frame, or the rows of a file."""
     import mixedfx as mx
 
-    formula, control, stream = "y ~ 1 + (1 | user) + (1 | item)", {"solver": solver}, None if path is None else True
-    mx.lmer(formula, simulate(30_000, 300, 200), control=control, stream=stream)  # loaded and compiled
-    data = simulate(rows, users, items) if path is None else path
+    def fitted(data: Any) -> Any:
+        formula, control = "y ~ 1 + (1 | user) + (1 | item)", {"solver": solver}
+        if outcome == "liked":
+            return mx.glmer(formula, data, "bernoulli", control=control)
+        return mx.lmer(formula, data, control=control, stream=None if path is None else True)
+
+    fitted(simulate(30_000, 300, 200, outcome))  # loaded and compiled
+    data = simulate(rows, users, items, outcome) if path is None else path
     before = peak()
     clock, cpu = time.perf_counter(), time.process_time()
-    fit = mx.lmer(formula, data, control=control, stream=stream)
+    fit = fitted(data)
     clock, cpu = time.perf_counter() - clock, time.process_time() - cpu
     found = {
         "rows": rows, "levels": list(fit.ngroups.values()), "solver": solver, "seconds": clock,
         "cpu_seconds": cpu, "data_mb": before, "peak_mb": peak(), "sd": fit.varcorr["sdcor"].tolist(),
-        "evaluations": fit.optimization.evaluations,
+        "evaluations": fit.optimization.evaluations, "outcome": outcome, "intercept": float(fit.fixef.iloc[0]),
+        "criterion": fit.criterion,
     }  # fmt: skip
     if fit.monte_carlo is not None:
         found["probes"] = fit.solution.monte_carlo.probes  # pyright: ignore
         found["share"] = float(fit.monte_carlo["share"].max())
         found["criterion_error"] = fit.solution.monte_carlo.criterion_error  # pyright: ignore
+    clock = time.process_time()
+    found["se_intercept"] = float(np.sqrt(fit.vcov.iloc[0, 0]))
+    found["se_cpu_seconds"] = time.process_time() - clock
     return found
 
 
@@ -108,8 +123,11 @@ def main() -> None:
     parser.add_argument("--solver", default="iterative", choices=("auto", "direct", "iterative"))
     parser.add_argument("--parquet", type=Path, metavar="FOLDER", help="fit a file that is written there")
     parser.add_argument("--keep", action="store_true", help="leave the file there")
+    parser.add_argument("--outcome", default="rating", choices=("rating", "liked"))
     parser.add_argument("--one", choices=("fit", "write"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.parquet is not None and options.outcome == "liked":
+        parser.error("mx.glmer holds its rows: leave --parquet out")
     found = []
     for size in options.rows:
         rows = int(size)
@@ -119,10 +137,11 @@ def main() -> None:
         if options.one == "write" and path is not None:
             return write(path, rows, users, items)
         if options.one == "fit":
-            print(json.dumps(run_one(rows, users, items, options.solver, path)))
+            print(json.dumps(run_one(rows, users, items, options.solver, options.outcome, path)))
             return None
         command = [sys.executable, __file__, "--rows", str(rows), "--levels", str(users), str(items)]
-        command += ["--solver", options.solver, *([] if path is None else ["--parquet", str(options.parquet)])]
+        command += ["--solver", options.solver, "--outcome", options.outcome]
+        command += [] if path is None else ["--parquet", str(options.parquet)]
         if path is not None and not path.exists():
             answered([*command, "--one", "write"])
         found.append(json.loads(answered([*command, "--one", "fit"]).splitlines()[-1]))

@@ -108,13 +108,13 @@ def control(
     centred
         True, or names of grouping factors, whose effects are parameters themselves (stanli, cmdstan).
     solver
-        How crossed terms are solved for (lmer). ``"direct"``: by a Cholesky factor, exactly. ``"iterative"``: by
+        How crossed terms are solved for (lmer, glmer). ``"direct"``: by a Cholesky factor, exactly. ``"iterative"``: by
         conjugate gradients and probes, in memory that grows with the rows and levels, with a Monte Carlo error that the
         fit knows (``fit.monte_carlo``). ``"auto"``, the default: direct unless its factor would not fit in the
         memory that is free, or would take minutes where iteration takes seconds.
     monte_carlo
-        Largest Monte Carlo error of a standard deviation as a share of its standard error, 0.02 by default; the
-        iterative solver adds probes until it is met (lmer).
+        Largest Monte Carlo error of a standard deviation (lmer) or of any estimate (glmer) as a share of its standard
+        error, 0.02 by default; the iterative solver adds probes until it is met.
 
     Raises
     ------

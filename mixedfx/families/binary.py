@@ -23,6 +23,7 @@ class _Successes(Family):
     """A probability p of success."""
 
     links = ("logit", "probit", "cloglog", "cauchit")
+    concave = ("logit", "probit", "cloglog")
 
     def auxiliary_derivatives(
         self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS

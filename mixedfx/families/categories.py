@@ -53,6 +53,7 @@ class Cumulative(_Categories):
 
     name = "cumulative"
     links = ("logit", "probit", "cloglog", "cauchit")
+    concave = ("logit", "probit", "cloglog")
     outcome: ClassVar[Outcome] = "ordered"
 
     def _log_between(self, lower: Array, upper: Array) -> Array:

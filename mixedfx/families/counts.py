@@ -78,6 +78,7 @@ class Poisson(_Count):
     """Poisson distribution; see `poisson`."""
 
     name = "poisson"
+    concave = ("log", "sqrt", "identity")
 
     def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """The sum y log mu - mu - log y!."""
@@ -117,6 +118,7 @@ class NegativeBinomial(_Count):
     """Negative binomial distribution with mean mu; see `negbinomial`."""
 
     name = "negbinomial"
+    concave: ClassVar[tuple[str, ...]] = ("log",)
     auxiliary = ("shape",)
     noise: ClassVar[Mapping[str, int]] = {"shape": -1}
     dispersed = "shape"

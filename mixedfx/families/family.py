@@ -60,6 +60,9 @@ class Family(ABC):
         The auxiliary parameter that ``dispersion="~ x"`` models; None where there is none.
     mean_is_inverse_link
         Whether the mean of a response is the inverse of the link at eta, of a trial where there are trials.
+    concave
+        Those of its links under which the log density of every response is concave in the linear predictor, whatever
+        the auxiliary parameters.
     held
         Auxiliary parameters that are known, with their values.
     """
@@ -77,6 +80,7 @@ class Family(ABC):
     noise: ClassVar[Mapping[str, int]] = {}
     dispersed: ClassVar[str | None] = None
     mean_is_inverse_link: ClassVar[bool] = True
+    concave: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         self._check_link(self.link.name)

@@ -78,6 +78,7 @@ class Gaussian(_Location):
     auxiliary = ("sigma",)
     normal = True
     dispersed = "sigma"
+    concave = ("identity",)
 
     def log_density(self, y: Array, eta: Array, aux: Auxiliary, facts: RowFacts = NO_FACTS) -> Array:
         """Log density of N(mu, scale^2)."""

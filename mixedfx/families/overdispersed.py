@@ -119,6 +119,7 @@ class BetaBinomial(Binomial):
     """Successes out of known numbers of trials, the probability being beta; see `beta_binomial`."""
 
     name = "beta_binomial"
+    concave = ()
     auxiliary = ("phi",)
     noise: ClassVar[Mapping[str, int]] = {"phi": -1}
     dispersed = "phi"

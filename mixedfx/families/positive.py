@@ -46,6 +46,7 @@ class LogNormal(_Positive):
 
     name = "lognormal"
     links = ("identity",)
+    concave = ("identity",)
     auxiliary = ("sigma",)
     location = True
     log_scale = True
@@ -112,6 +113,7 @@ class Gamma(_Positive):
 
     name = "gamma"
     links = ("log", "inverse", "identity")
+    concave = ("log", "inverse")
     auxiliary = ("shape",)
     dispersed = "shape"
 

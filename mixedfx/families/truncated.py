@@ -82,6 +82,7 @@ class TruncatedPoisson(_Truncated, Poisson):
     """Poisson distribution without its zero; see `truncated_poisson`."""
 
     name = "truncated_poisson"
+    concave = ("log",)
 
     def _hazard(self, eta: Array, aux: Auxiliary) -> Array:
         return self.link.log_inverse(eta)
@@ -111,6 +112,7 @@ class TruncatedNegativeBinomial(_Truncated, NegativeBinomial):
     """Negative binomial distribution without its zero; see `truncated_negbinomial`."""
 
     name = "truncated_negbinomial"
+    concave = ()
 
     def _hazard(self, eta: Array, aux: Auxiliary) -> Array:
         log_shape = np.log(across(aux, "shape"))

@@ -39,6 +39,7 @@ class Tweedie(Family):
 
     name = "tweedie"
     links = ("log",)
+    concave = ("log",)
     auxiliary = ("power", "dispersion")
     outcome: ClassVar[Outcome] = "nonnegative"
     dispersed = "dispersion"

@@ -21,7 +21,7 @@ from mixedfx.errors import ModelError, ResamplingWarning, check_flag, check_seed
 from mixedfx.glmm.batch import can_batch
 from mixedfx.glmm.refits import many, with_new_response
 from mixedfx.glmm.rows import simulate_responses
-from mixedfx.glmm.solve import GlmmSolution
+from mixedfx.glmm.solve import GlmmSolution, refused
 from mixedfx.inference.bootstrap import Bootstrap, Found, named_statistic
 from mixedfx.inference.parameters import Parameter, choose, parameters_of, values_of
 from mixedfx.inference.replicates import check_count, run_blocks
@@ -54,6 +54,8 @@ def bootstrap(
     check_flag("use_u", use_u)
     check_seed(seed)
     check_count("n", n, 2)
+    if solution.iterative:
+        raise refused("a bootstrap refits the model to simulated responses")
     if callable(statistic):
         estimate, chosen = named_statistic(statistic(make(design, solution)))
         work: Any = partial(_own_block, solution, make, use_u, statistic, len(chosen))

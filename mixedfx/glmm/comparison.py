@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from mixedfx.glmm.penalised import refuse_penalised
 from mixedfx.glmm.random_tests import null_block
 from mixedfx.glmm.solve import GlmmSolution
 from mixedfx.glmm.state import GlmerState
+from mixedfx.inference.common_probes import common_criteria
 
 
 def criteria(fits: Sequence[GlmerState]) -> list[float]:
@@ -47,7 +48,19 @@ def criteria(fits: Sequence[GlmerState]) -> list[float]:
             f"the fits approximate the likelihood differently: nAGQ={', '.join(map(str, nodes))}",
             hint=f"Fit all with the same, fit.update(nAGQ={nodes[-1]}).",
         )
+    if any(fit.solution.iterative for fit in fits):
+        return common_criteria([partial(_by_probes, fit.solution) for fit in fits], [fit.formula for fit in fits])
     return [fit.criterion for fit in fits]
+
+
+def _by_probes(solution: GlmmSolution, begin: int, end: int) -> NDArray[np.float64]:
+    """The criterion by each of the probes number `begin` to `end`; the same by all where it is exact."""
+    if not solution.iterative:
+        return np.full(end - begin, solution.criterion)
+    from mixedfx.glmm.stochastic import StochasticEvaluation
+
+    at = cast(StochasticEvaluation, solution.evaluation)
+    return at.known + at.factorization.log_determinants(begin, end)
 
 
 class Estimated(Protocol):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from mixedfx.options import Control, known_options
 from mixedfx.progress import Asked
 
 TOLERANCE = 1e-8  # predicted decrease of the criterion, in units of deviance, at which a point is a minimum
 MAX_EVALUATIONS = 200
+MONTE_CARLO = 0.02  # largest Monte Carlo error of an estimate, as a share of its standard error
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class GlmmControl:
     start: tuple[float, ...] | None = None
     threads: int | None = None
     progress: Asked = False
+    solver: Literal["auto", "direct", "iterative"] = "auto"
+    monte_carlo: float = MONTE_CARLO
 
 
 DEFAULT = GlmmControl()

@@ -241,13 +241,13 @@ def _turned(state: State, evaluate: Evaluate) -> State | None:
         return None
     model = state.model.with_frames(found[0])
     psi = np.concatenate([gamma, found[1], phi])
-    new = evaluate(model, psi, _in_frames(state.model, model, state.best, found[1]), False)
+    new = evaluate(model, psi, in_frames(state.model, model, state.best, found[1]), False)
     d = len(psi)
     steps = (*state.steps, _record(model, new, state.radius, True))
     return replace(state, model=model, best=new, second=new, learnt=np.zeros((d, d)), steps=steps)
 
 
-def _in_frames(old: Model, new: Model, at: Evaluation, par: Vector) -> Pair:
+def in_frames(old: Model, new: Model, at: Evaluation, par: Vector) -> Pair:
     """V in other frames: the same u, to rounding where T is regular."""
     T = new.problem.matrices(par)
     u = old.by_factor(old.scaled(at.mode.T, at.mode.v))

@@ -17,26 +17,60 @@ the profiled second derivative at the mode, -2 l_phiphi - 2 s_phi'C s_phi.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.glmm.laplace import Pieces
 from mixedfx.glmm.model import Model, plus, products
+from mixedfx.glmm.modes import Mode
 from mixedfx.pls.factorization import Pair
 
 Vector = NDArray[np.float64]
 
 
-def curvature(model: Model, parts: Pieces) -> tuple[Vector, Vector, Pair]:
-    """(d, d) average and best second derivatives, and Z'W Q beside -Z's_phi, (., p + a) columns."""
-    mode, problem, (p, m, a) = parts.mode, model.problem, model.sizes
+@dataclass(frozen=True)
+class Directions:
+    """How modes and linear predictors move with the parameters.
+
+    Attributes
+    ----------
+    slopes
+        For each factor (m, k, k) derivatives of its Sigma.
+    zq, zs
+        Z'W Q and -Z's_phi.
+    V
+        (d, d) Y'V^{-1}Y of the direct derivatives Y of eta.
+    direct
+        Ydot = (Q, 0) + Z `direct`, the total derivatives.
+    turned
+        Z'W Ydot, less what the parameters of the family do by themselves.
+    """
+
+    slopes: list[Vector]
+    zq: Pair
+    zs: Pair
+    V: Vector
+    direct: Pair
+    turned: Pair
+
+    @property
+    def beside(self) -> Pair:
+        """Z'W Q beside -Z's_phi, (., p + a) columns."""
+        zq, zs = self.zq, self.zs
+        return np.concatenate([zq[0], zs[0]], axis=-1), np.concatenate([zq[1], zs[1]], axis=-1)
+
+
+def directions(model: Model, mode: Mode, par: Vector, score: Vector) -> Directions:
+    """The directions at a mode; `score` (a, n) are the derivatives of s in phi."""
+    problem, (p, m, a) = model.problem, model.sizes
     d, at, T = p + m + a, mode.factorization, mode.T
     theta, phi = slice(p, p + m), slice(p + m, d)
-    directions = problem.directions(parts.par)
-    h, b = (model.by_factor(x) for x in (mode.h, parts.b))
+    h = model.by_factor(mode.h)
     u = model.zero(m)
     slopes: list[Vector] = []
-    for f, (where, dT) in enumerate(directions):
+    for f, (where, dT) in enumerate(problem.directions(par)):
         half = dT @ T[f].T
         dS = half + half.transpose(0, 2, 1)
         slopes.append(dS)
@@ -49,7 +83,7 @@ def curvature(model: Model, parts: Pieces) -> tuple[Vector, Vector, Pair]:
             assert problem.coupling is not None
             u[1][problem.coupling.positions[f - 1][:, :, None], where] = own
     QWQ, zq = model.rows.column_products(mode.w, model.Q)
-    zu, score = at.gram(u), parts.slopes.score
+    zu = at.gram(u)
     zs = model.rows.transposed(-score.T) if a else model.zero(0)
     zy: Pair = (np.concatenate([zq[0], zu[0], zs[0]], axis=-1), np.concatenate([zq[1], zu[1], zs[1]], axis=-1))
     half = model.scaled(T, zy, transposed=True)
@@ -65,32 +99,52 @@ def curvature(model: Model, parts: Pieces) -> tuple[Vector, Vector, Pair]:
     direct: Pair = (-moved[0], -moved[1])
     direct[0][..., theta] += u[0]
     direct[1][..., theta] += u[1]
-    for part in (*direct, *turned):
-        part[..., phi] = 0.0
-    average = 2.0 * V
+    return Directions(slopes, zq, zs, V, direct, turned)
+
+
+def average(
+    model: Model, mode: Mode, par: Vector, V: Vector, Q: list[Vector], QT: list[Vector]
+) -> tuple[Vector, Vector]:  # fmt: skip
+    """(d, d) the positive approximation, and (m, m) what takes 2 Y'V^{-1}Y of par to the average information.
+
+    V is that of `directions`; Q and QT are as in `mixedfx.glmm.laplace.Pieces`.
+    """
+    problem, (p, m, a) = model.problem, model.sizes
+    theta, phi = slice(p, p + m), slice(p + m, p + m + a)
+    out = 2.0 * V
     information = _average_information(V[:p, :p], V[:p, theta], V[theta, theta])
-    average[theta, theta] += information
+    out[theta, theta] += information
     if a:
         bend = model.likelihood.bend(mode.eta, mode.phi)
-        average[phi, phi] -= 2.0 * bend
-        at_phi = np.arange(p + m, d)
-        average[at_phi, at_phi] = np.maximum(average[at_phi, at_phi], 0.1 * np.abs(np.diag(bend)))
-    for (where, dT), Q in zip(directions, parts.Q, strict=True):
+        out[phi, phi] -= 2.0 * bend
+        at_phi = np.arange(p + m, p + m + a)
+        out[at_phi, at_phi] = np.maximum(out[at_phi, at_phi], 0.1 * np.abs(np.diag(bend)))
+    for (where, dT), own in zip(problem.directions(par), Q, strict=True):
         if not len(where):
             continue
         flat = dT.reshape(len(where), -1)
-        average[np.ix_(p + where, p + where)] += 2.0 * ((Q @ dT).reshape(len(where), -1) @ flat.T)
+        out[np.ix_(p + where, p + where)] += 2.0 * ((own @ dT).reshape(len(where), -1) @ flat.T)
     if not problem.linear:
-        average[theta, theta] += problem.along_curvature(parts.par, [2.0 * QT for QT in parts.QT])
-    average = (average + average.T) / 2.0
-    extra = _implicit(model, parts, direct, turned, slopes, b)
+        out[theta, theta] += problem.along_curvature(par, [2.0 * one for one in QT])
+    return (out + out.T) / 2.0, information
+
+
+def curvature(model: Model, parts: Pieces) -> tuple[Vector, Vector, Pair]:
+    """(d, d) average and best second derivatives, and Z'W Q beside -Z's_phi, (., p + a) columns."""
+    mode, problem, (p, m, a) = parts.mode, model.problem, model.sizes
+    theta, phi = slice(p, p + m), slice(p + m, p + m + a)
+    found = directions(model, mode, parts.par, parts.slopes.score)
+    for part in (*found.direct, *found.turned):
+        part[..., phi] = 0.0
+    near, information = average(model, mode, parts.par, found.V, parts.Q, parts.QT)
+    extra = _implicit(model, parts, found.direct, found.turned, found.slopes, model.by_factor(parts.b))
     if problem.coupling is None:
-        extra[theta, theta] -= information + _trace_of_products(parts, directions, slopes, m)
+        along = problem.directions(parts.par)
+        extra[theta, theta] -= information + _trace_of_products(parts, along, found.slopes, m)
     else:
         extra[theta, theta] = 0.0
-    full = average + extra
-    beside: Pair = (np.concatenate([zq[0], zs[0]], axis=-1), np.concatenate([zq[1], zs[1]], axis=-1))
-    return average, (full + full.T) / 2.0, beside
+    full = near + extra
+    return near, (full + full.T) / 2.0, found.beside
 
 
 def _average_information(XVX: Vector, XVZ: Vector, ZVZ: Vector) -> Vector:

@@ -44,13 +44,13 @@ from mixedfx.glmm import (
 from mixedfx.glmm.call import Call, changed
 from mixedfx.glmm.control import read_control
 from mixedfx.glmm.criticism import GlmerCriticism
+from mixedfx.glmm.engine import solve_chosen
 from mixedfx.glmm.integration import SETTLED
 from mixedfx.glmm.intervals import Method
 from mixedfx.glmm.penalised import coefficient_prior, read_priors
 from mixedfx.glmm.refits import Refits, refit, refits
 from mixedfx.glmm.robust import ClusterCovariance, ClusterKind
 from mixedfx.glmm.separation import UNTRIED, tried, without_prior
-from mixedfx.glmm.solve import solve
 from mixedfx.glmm.state import GlmerState
 from mixedfx.inference.bootstrap import Bootstrap, Interval
 from mixedfx.inference.fit_report import fit_report
@@ -636,7 +636,7 @@ def _singularity_of(call: Call, formula: MixedFormula) -> SingularityReport:
         warnings.simplefilter("ignore", MixedfxWarning)
         design = build_design(**replace(call, formula=formula).of_design)
         prior = coefficient_prior(design, family, read_priors(call.priors))
-        solution = solve(design, family, call.nAGQ, read_control(call.control), prior=prior)
+        solution = solve_chosen(design, family, call.nAGQ, read_control(call.control), prior)
     return singularity(design, solution.factors, solution.bases)
 
 
@@ -645,10 +645,10 @@ def fit_design(design: Design, call: Call) -> GlmerFit:
     family = call.found_family
     check_levels_of(design, family)
     prior = coefficient_prior(design, family, read_priors(call.priors))
-    fit = GlmerFit(design, solve(design, family, call.nAGQ, read_control(call.control), prior=prior), call)
+    fit = GlmerFit(design, solve_chosen(design, family, call.nAGQ, read_control(call.control), prior), call)
     found = without_prior(separated_columns(design, family, fit.solution.beta), fit.solution)
     if found:
-        way = tried(design, fit.solution, found) or UNTRIED
+        way = "" if fit.solution.iterative else tried(design, fit.solution, found) or UNTRIED
         warnings.warn(in_words(found, family, way), SeparationWarning, outside())
     elif not fit.converged:
         course = fit.optimization

@@ -143,7 +143,11 @@ def glmer(
     env
         Names that the formula may use besides the columns and the documented functions.
     control
-        Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-10}``.
+        Options of the optimiser: `mixedfx.control`, or a mapping such as ``{"tolerance": 1e-10}``. ``{"solver":
+        "iterative"}`` solves crossed terms without a factor, in memory that grows with the rows, by Laplace's
+        approximation, for families whose log density is concave (bernoulli, binomial, poisson, negbinomial, gamma,
+        tweedie, cumulative, gaussian under their usual links), with a Monte Carlo error that ``fit.monte_carlo`` has;
+        by default that is done where a factor would not fit or take minutes.
     dispersion
         One side of fixed terms for the parameter of the family that its variance depends on, ``"~ arm"``: sigma
         (gaussian, student), shape (gamma, negbinomial, truncated_negbinomial), dispersion (nbinom1, tweedie), phi
@@ -189,6 +193,10 @@ def glmer(
     ModelError
         A grouping factor with one level; a link under which no parameters give the data a density; ``zi=`` of counts
         that are never or always zero.
+    MemoryForecastError
+        Crossed terms whose factor would not fit in the memory that is free, where iteration does not serve.
+    IterativeSolverError
+        A model that the iterative solver, asked for, does not take.
 
     Warns
     -----
@@ -204,6 +212,8 @@ def glmer(
         Counts that have no more zeros than their family says, so that the probability of others runs to zero.
     FewLevelsWarning
         A variance is estimated from fewer than five levels.
+    MonteCarloWarning
+        The iterative solver's error is larger than was asked for.
     QuadratureWarning
         The most nodes that ``nAGQ="auto"`` may take still move the criterion; with `sampling_weights`, more nodes do.
 

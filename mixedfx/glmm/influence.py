@@ -21,7 +21,7 @@ from mixedfx.errors import ModelError
 from mixedfx.glmm.joint import mode_joint
 from mixedfx.glmm.model import build_model
 from mixedfx.glmm.questions import varcorr
-from mixedfx.glmm.solve import GlmmSolution, solve_model
+from mixedfx.glmm.solve import GlmmSolution, refused, solve_model
 from mixedfx.inference.influence import Influence, influence_by, influence_from_changes
 from mixedfx.inference.resampling import take_rows
 from mixedfx.pls.projection import Projection
@@ -46,6 +46,8 @@ def projection_of(design: Design, solution: GlmmSolution) -> Projection:
             "influence and checks are those of a mixed model; this formula has no random term",
             hint="Add one, such as (1 | group).",
         )
+    if solution.iterative:
+        raise refused("checks and influence take the leverage of every row, and are found")
     mode, order = solution.evaluation.mode, solution.model.rows.order
     w = mode.w
     if (w <= LEAST).any():  # not concave there, or flat: the expected information

@@ -47,7 +47,9 @@ class ModeJoint(Joint):
         return self._to_design(self.mode.factorization.scale(self.mode.v))[:, 0]
 
 
-def mode_joint(model: Model, mode: Mode, criterion: float, par: Vector, precision: Vector | None) -> ModeJoint:
+def mode_joint(
+    model: Model, mode: Mode, criterion: float, par: Vector, precision: Vector | None, kind: type[ModeJoint] = ModeJoint
+) -> ModeJoint:
     """The joint distribution; `precision` (p, p) is that of gamma, given the rest where None."""
     QWQ, zq = model.rows.column_products(mode.w, model.Q)
     scaled = model.scaled(mode.T, zq, transposed=True)
@@ -59,4 +61,4 @@ def mode_joint(model: Model, mode: Mode, criterion: float, par: Vector, precisio
     weighted = mode.factorization.problem
     problem = replace(model.problem, gram1=weighted.gram1, coupling=weighted.coupling, zw1=zw1, zw2=zw2)
     at = Evaluation(par, criterion, None, None, None, 1.0, mode.gamma, S, 0.0, mode.factorization)
-    return ModeJoint(model.design, problem, at, mode)
+    return kind(model.design, problem, at, mode)

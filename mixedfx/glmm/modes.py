@@ -89,7 +89,7 @@ def find_mode(
     for count in range(MOST):
         g = plus(model.scaled(T, at.h, transposed=True), at.v, -1.0)
         factorization, observed = _factorized(model, at, phi, T)
-        step = factorization.solve(g)
+        step = factorization.newton_step(g)
         gain, move, own = inner(g, step), None, step
         if joint:
             used = at.w if observed else model.likelihood.information(at.eta, phi)
@@ -107,13 +107,12 @@ def find_mode(
 
 def _factorized(model: Model, at: Scan, phi: Vector, T: list[Vector]) -> tuple[Factorization, bool]:
     """A with the observed weights, or where that is not positive definite with the expected ones."""
-    blocks = model.rows.blocks(at.w) if at.blocks is None else at.blocks
     try:
-        return Factorization(model.rows.filled(*blocks), T), True
+        return model.rows.factorized(at.w, at.blocks, T), True
     except np.linalg.LinAlgError:
         if at.w.min() >= 0.0:
             raise
-    return Factorization(model.rows.refilled(model.likelihood.information(at.eta, phi)), T), False
+    return model.rows.factorized(model.likelihood.information(at.eta, phi), None, T), False
 
 
 def _joint_step(
@@ -122,7 +121,7 @@ def _joint_step(
     """Newton's step of (gamma, v), and its decrement."""
     QWQ, zq = model.rows.column_products(w, model.Q)
     zq = model.scaled(T, zq, transposed=True)
-    solved = factorization.solve(zq)
+    solved = factorization.newton_step(zq)
     S = QWQ - products(zq, solved)
     slope = model.Q.T @ s - products(zq, step)[:, 0]
     move = np.asarray(np.linalg.solve(S, slope), dtype=np.float64)

@@ -16,7 +16,7 @@ from mixedfx.errors import ModelError
 from mixedfx.glmm.model import build_model
 from mixedfx.glmm.refits import off_boundary, with_response
 from mixedfx.glmm.rows import auxiliary_draws, dispersion_columns
-from mixedfx.glmm.solve import GlmmSolution, solve_model
+from mixedfx.glmm.solve import GlmmSolution, refused, solve_model
 from mixedfx.glmm.testing import check_ddf
 from mixedfx.inference.predictor import draw_effects, fitted_values
 
@@ -26,6 +26,8 @@ Vector = NDArray[np.float64]
 def study(design: Design, solution: GlmmSolution, beta: Vector, index: list[int], ddf: str) -> Study:
     """Tests of the coefficients `index` in a design, data simulated from a solution with coefficients beta (p,)."""
     check_ddf(ddf)
+    if solution.iterative:
+        raise refused("simulated data are fitted")
     return Study(design, solution, beta, index)
 
 

@@ -151,7 +151,7 @@ def _table(
     """Estimate, se, lower and upper of the mean, unseen levels at 0 and with their variance."""
     solution = uncertain.solution
     eta = _linear(solution, rows)
-    if uncertainty == "full" and uncertain.design.random:
+    if uncertain.includes_theta(uncertainty):
         full = uncertain.full(rows)
         se, (low, high) = full.sd, full.interval(level).T
     else:

@@ -21,7 +21,7 @@ from mixedfx.glmm.auxiliary import check_occurring
 from mixedfx.glmm.batch import can_batch, fit_batch
 from mixedfx.glmm.model import Model, build_model
 from mixedfx.glmm.pairs import likelihood_of
-from mixedfx.glmm.solve import GlmmSolution, solve_model, starting_point
+from mixedfx.glmm.solve import GlmmSolution, refused, solve_model, starting_point
 from mixedfx.inference.replicates import check_responses
 from mixedfx.pls.problem import Problem
 from mixedfx.progress import Asked, Progress
@@ -121,6 +121,11 @@ def with_design(design: Design, solution: GlmmSolution, theta: Vector | None) ->
     theta
         (r,) theta to start from; None where the random part is another: standard deviations of moderate size.
     """
+    if solution.iterative:
+        raise refused(
+            "terms are left out and the rest refitted",
+            "Fit the smaller model with the same control= and compare them by mx.anova(small, large). ",
+        )
     old = solution.model
     model = replace(build_model(design, old.family), prior=old.prior if _same_fixed(design, old) else None)
     _, _, phi = old.split(solution.psi)
@@ -174,6 +179,8 @@ def many(
 
     What is not certified together (a term of several effects that is singular, say) is fitted by itself.
     """
+    if solution.iterative:
+        raise refused("the model is refitted to other responses")
     if not can_batch(solution):
         return one_by_one(design, solution, Y, told)
     model = solution.model

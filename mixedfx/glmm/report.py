@@ -101,6 +101,7 @@ def summary(fit: GlmerState, vcov: Any = None) -> SummaryContent:
         residuals=None if fit.family.categories else fit.residuals("pearson").to_numpy() / fit.sigma,
         convergence=f"{course.message} ({course.evaluations} evaluations)",
         singularity=fit.singularity,
+        engine="" if fit.solution.monte_carlo is None else fit.solution.monte_carlo.words,
         priors=[f"{name} ~ {used}" for name, _, used in fit.priors.itertuples(index=False)],
         tests=TESTS if vcov is None else f"{TESTS}; covariance of the fixed effects: {covariance_words(vcov)}",
     )

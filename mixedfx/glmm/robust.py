@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import ModelError, check_option
 from mixedfx.glmm.scores import cluster_scores
-from mixedfx.glmm.solve import NOT_DETERMINED, GlmmSolution
+from mixedfx.glmm.solve import NOT_DETERMINED, GlmmSolution, refused
 from mixedfx.inference.robust import cluster_codes, cluster_label
 from mixedfx.inference.single_clusters import SingleClusters, single_directions
 from mixedfx.linalg import triangular
@@ -78,6 +78,8 @@ def cluster_covariance(
 ) -> ClusterCovariance:  # fmt: skip
     """Cluster-robust covariance of the fixed effects; see `GlmerFit.vcov_robust`."""
     check_option("kind", kind, KINDS)
+    if solution.iterative:
+        raise refused("scores of clusters take the leverage of every row, and are found")
     codes, name = cluster_codes(design, cluster)
     _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
     m, p = len(first), len(solution.beta)

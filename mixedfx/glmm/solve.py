@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import IdentifiabilityWarning, ModelError, OptionError, outside
+from mixedfx.errors import IdentifiabilityWarning, IterativeSolverError, ModelError, OptionError, outside
 from mixedfx.families.family import Family
 from mixedfx.glmm.coefficient_prior import CoefficientPrior
 from mixedfx.glmm.control import DEFAULT, GlmmControl
@@ -34,6 +34,7 @@ from mixedfx.glmm.pairs import PairLikelihood
 from mixedfx.glmm.penalised import prior_deviance, prior_information
 from mixedfx.inference.parameters import factors_of
 from mixedfx.linalg import triangular
+from mixedfx.results.monte_carlo import MonteCarlo
 from mixedfx.results.optimization import Optimization, Outcome
 
 Vector = NDArray[np.float64]
@@ -64,6 +65,8 @@ class GlmmSolution:
         Nodes of quadrature for each effect of a level; one is Laplace's approximation.
     settled
         What more nodes change the criterion by, where their number was sought; None where it was given.
+    monte_carlo
+        The errors of probes, of a solution by iteration; None of an exact one.
     """
 
     model: Model
@@ -71,11 +74,17 @@ class GlmmSolution:
     optimization: Optimization
     nAGQ: int = 1
     settled: float | None = None
+    monte_carlo: MonteCarlo | None = None
 
     @property
     def design(self) -> Design:
         """What was fitted."""
         return self.model.design
+
+    @property
+    def iterative(self) -> bool:
+        """Whether the crossed effects were solved for without a factor; see `mixedfx.glmm.iterative_solution`."""
+        return self.monte_carlo is not None
 
     @property
     def criterion(self) -> float:
@@ -189,7 +198,7 @@ class GlmmSolution:
     @cached_property
     def joint(self) -> ModeJoint:
         """Covariances and draws of (beta, u), the covariance parameters at their estimates but for beta's own part."""
-        precision = _precision(self._gamma_covariance) if len(self.beta) else None
+        precision = precision_of(self._gamma_covariance) if len(self.beta) else None
         return mode_joint(self.model, self.evaluation.mode, self.criterion, self.par, precision)
 
     @cached_property
@@ -209,7 +218,7 @@ class GlmmSolution:
         return out
 
 
-def _precision(covariance: Vector) -> Vector:
+def precision_of(covariance: Vector) -> Vector:
     """(p, p) inverse of the covariance of gamma; where that is none, or of something that is held, nearly so."""
     values, vectors = np.linalg.eigh(covariance)
     if values[0] > 0.0:
@@ -251,16 +260,23 @@ def solve(
     if nAGQ != "auto" and nAGQ > 1:
         check_quadrature(model, nAGQ)
     if start is None:
-        start = starting_point(model)
-        if control.start is not None:
-            p, r, _ = model.sizes
-            if len(control.start) != r:
-                raise OptionError(
-                    f"start= has {len(control.start)} numbers, and theta has {r}",
-                    hint="Give fit.theta of a fit of the same random part.",
-                )
-            start[p : p + r] = model.problem.parameters(np.array(control.start))
+        start = said_start(model, starting_point(model), control)
     return settle(model, start, control) if nAGQ == "auto" else solve_model(model, start, nAGQ, control)
+
+
+def said_start(model: Model, start: Vector, control: GlmmControl) -> Vector:
+    """The start psi (d,), with theta of `control` where it says one."""
+    if control.start is None:
+        return start
+    p, r, _ = model.sizes
+    if len(control.start) != r:
+        raise OptionError(
+            f"start= has {len(control.start)} numbers, and theta has {r}",
+            hint="Give fit.theta of a fit of the same random part.",
+        )
+    out: Vector = start.copy()
+    out[p : p + r] = model.problem.parameters(np.array(control.start))
+    return out
 
 
 def settle(model: Model, start: Vector, control: GlmmControl = DEFAULT) -> GlmmSolution:
@@ -280,6 +296,8 @@ def settle(model: Model, start: Vector, control: GlmmControl = DEFAULT) -> GlmmS
 
 def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl = DEFAULT) -> GlmmSolution:
     """Optimise from psi (d,)."""
+    if model.problem.iterative:
+        raise refused("this refits the model")
     gamma, par, phi = model.split(start)
     T, flat = model.problem.matrices(par), None
     for share in SHARES:  # smaller effects keep closer to the mean, where every link has densities, and modes are one
@@ -296,9 +314,22 @@ def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl
         flat = flat or solution
     if flat is not None:
         return flat
-    raise ModelError(
-        f"no parameters were found that give every response a density under {model.family!r}",
-        hint=f"The {model.family.link.name} link may lead to means that the family cannot have; another link may not.",
+    raise no_density(model.family)
+
+
+def refused(what: str, way: str = "") -> IterativeSolverError:
+    """The error of a question that an iterative fit does not answer."""
+    return IterativeSolverError(
+        f"{what} by the factor of all crossed effects, which an iterative fit does without",
+        hint=f'{way}Fit with control={{"solver": "direct"}} where memory allows.',
+    )
+
+
+def no_density(family: Family) -> ModelError:
+    """The error where no start has a mode."""
+    return ModelError(
+        f"no parameters were found that give every response a density under {family!r}",
+        hint=f"The {family.link.name} link may lead to means that the family cannot have; another link may not.",
     )
 
 

@@ -170,7 +170,7 @@ class GlmerState:
 
         The exact -2 log L is about ``criterion + laplace_error``. Under 5 units it is good to some 20 %; a large one
         says that the approximation fails, and quadrature (`nAGQ`) or `mixedfx.bayes` should be used. NaN after
-        quadrature. See `mixedfx.glmm.laplace_error`.
+        quadrature, and of a fit by iteration. See `mixedfx.glmm.laplace_error`.
         """
         return self.solution.laplace_error
 
@@ -222,6 +222,17 @@ class GlmerState:
         return self.solution.optimization
 
     @property
+    def monte_carlo(self) -> pd.DataFrame | None:
+        """Monte Carlo errors of the estimates of a fit by iteration; None where they are exact.
+
+        grp (``(fixed)`` of coefficients, ``(family)`` of parameters of the family), var1, std_error (by the average
+        information), monte_carlo_error, and `share`, their ratio. Probes are added until no share is above that of
+        ``control={"monte_carlo": 0.02}``.
+        """
+        found = self.solution.monte_carlo
+        return None if found is None else found.to_frame()
+
+    @property
     def converged(self) -> bool:
         """Whether the optimiser certified a maximum of the likelihood."""
         return self.solution.optimization.converged
@@ -249,7 +260,7 @@ class GlmerState:
     @property
     def uncertainty(self) -> str:
         """What the intervals of this fit include and what they leave out."""
-        return in_words(self.design, self._answers)
+        return in_words(self.design, self._answers, self.solution.iterative)
 
     def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
         """The same fit, answering linear questions with all its uncertainty or with that given theta-hat.
@@ -485,7 +496,8 @@ class GlmerState:
             One prediction for each row, indexed as `newdata` if that is a pandas frame; or a table with estimate, se,
             lower and upper. Intervals of means are those of the linear predictor taken through the inverse link, and
             standard errors there the delta method's; over the population they are those of joint draws. They include
-            that theta is estimated; those of ``fit.with_uncertainty("given theta").predict(...)`` do not.
+            that theta is estimated; those of ``fit.with_uncertainty("given theta").predict(...)`` do not, nor do
+            those of a fit by iteration.
 
         Raises
         ------

@@ -38,7 +38,7 @@ HEAD = {
     "mixedfx": str, "formula": str, "family": list[str], "nAGQ": int, "theta": Numbers, "beta": Numbers,
     "criterion": Numbers, "prior": dict[str, Any] | None, "course": dict[str, Any], "design": dict[str, Any],
 }  # fmt: skip
-LATER = {"phi": Numbers | None, "held": dict[str, float], "settled": Numbers | None, "priors": Any}
+LATER = {"phi": Numbers | None, "held": dict[str, float], "settled": Numbers | None, "priors": Any, "probes": int}
 """What files of version 0.1 lack."""
 CLOSE = 1e-6  # of the criterion, relative, that another machine's rounding may differ by
 
@@ -66,6 +66,8 @@ def save(design: Design, solution: GlmmSolution, call: Call | None, path: str | 
         "course": saved_course(solution.optimization),
         "design": facts,
     }
+    if solution.monte_carlo is not None:
+        head["probes"] = solution.monte_carlo.probes
     return write_archive(path, head, members)
 
 
@@ -92,7 +94,15 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Design,
         )
     spread = None if design.dispersion is None else design.dispersion.formula.text
     nAGQ = solution.nAGQ if solution.settled is None else "auto"
-    call = Call(**given_again(design), family=kind, nAGQ=nAGQ, dispersion=spread, priors=_priors(head, solution))
+    control = {"solver": "iterative"} if solution.iterative else None
+    call = Call(
+        **given_again(design),
+        family=kind,
+        nAGQ=nAGQ,
+        dispersion=spread,
+        priors=_priors(head, solution),
+        control=control,
+    )
     call.check()
     return design, solution, call
 
@@ -117,7 +127,10 @@ def _solution_at(head: Mapping[str, Any], design: Design, kind: Family) -> GlmmS
         p = len(design.fixed_names)
         if prior.names != tuple(design.fixed_names) or prior.centring.shape != (p,) or len(prior.priors) != p:
             raise ValueError("its priors are those of another model")
-    model = replace(build_model(design, kind), prior=prior)
+    probes = head.get("probes")
+    if probes is not None and prior is not None:
+        raise ValueError("an iterative fit has no priors")
+    model = replace(build_model(design, kind) if probes is None else _iterative(design, kind), prior=prior)
     p, r, a = model.sizes
     beta, theta = numbers(head["beta"], p), numbers(head["theta"], r)
     par = model.problem.parameters(theta) if r else theta
@@ -125,6 +138,13 @@ def _solution_at(head: Mapping[str, Any], design: Design, kind: Family) -> GlmmS
         psi = np.concatenate([model.problem.R @ beta, par, _phi(head, model, a)])
     if not np.isfinite(psi).all():
         raise ValueError("its estimates are not finite")
+    if probes is not None:
+        from mixedfx.glmm.iterative import MOST_PROBES
+        from mixedfx.glmm.iterative_solution import solution_at
+
+        if not 2 <= probes <= MOST_PROBES:
+            raise ValueError(f"probes are from 2 to {MOST_PROBES}, and these are {probes}")
+        return solution_at(model, psi, probes, read_course(head["course"]))
     nAGQ = head["nAGQ"]
     if nAGQ < 1 or (nAGQ > 1 and not design.random):
         raise ValueError(f"nAGQ={nAGQ} is none")
@@ -133,6 +153,12 @@ def _solution_at(head: Mapping[str, Any], design: Design, kind: Family) -> GlmmS
     evaluation = criterion_function(nAGQ)(model, psi, None, False)
     settled = None if head.get("settled") is None else float(numbers(head["settled"], 1)[0])
     return GlmmSolution(model, evaluation, read_course(head["course"]), nAGQ, settled)
+
+
+def _iterative(design: Design, kind: Family) -> Model:
+    from mixedfx.glmm.iterative_model import build_iterative_model
+
+    return build_iterative_model(design, kind)
 
 
 def _phi(head: Mapping[str, Any], model: Model, a: int) -> Vector:

@@ -21,7 +21,7 @@ from scipy import special
 from mixedfx.design.functional import Functional
 from mixedfx.glmm.integration import nodes_of_a_row
 from mixedfx.glmm.joint import ModeJoint
-from mixedfx.glmm.solve import GlmmSolution
+from mixedfx.glmm.solve import GlmmSolution, refused
 from mixedfx.glmm.theta_density import ThetaDensity
 from mixedfx.inference.forecast import evaluation_seconds
 from mixedfx.inference.new_level_rows import NewLevelRows
@@ -216,6 +216,8 @@ class GlmmNodes:
 
 def theta_nodes(solution: GlmmSolution) -> GlmmNodes:
     """Nodes of a fit with random terms."""
+    if solution.iterative:
+        raise refused("the uncertainty of theta is averaged over fits at other theta, each")
     density = ThetaDensity.of(solution)
     mode, covariance = density.climb()
     problem = density.model.problem

@@ -40,12 +40,18 @@ THETA_GIVEN = (
     "Given the estimated variances: the uncertainty of the fixed effects, the random effects and unseen levels is "
     "included, that of theta in the fixed effects only."
 )
+BY_ITERATION = (
+    "Given the estimated variances, of an iterative fit: the uncertainty of the fixed effects, the random effects and "
+    "unseen levels is included, that of theta in the fixed effects only, and the Monte Carlo error is left out."
+)
 
 
-def in_words(design: Design, answers: Uncertainty | None) -> str:
+def in_words(design: Design, answers: Uncertainty | None, iterative: bool = False) -> str:
     """What intervals include and what they leave out, for a fit that was asked to answer with `answers`."""
     if not design.random:
         return NO_GROUPS
+    if iterative:
+        return BY_ITERATION
     return ALL_INCLUDED if answers == "full" else THETA_GIVEN
 
 
@@ -61,6 +67,15 @@ class GlmmUncertain:
 
     design: Design
     solution: GlmmSolution
+
+    @property
+    def iterative(self) -> bool:
+        """Whether the fit was solved by iteration: then theta is taken as known."""
+        return self.solution.iterative
+
+    def includes_theta(self, answers: Uncertainty | None) -> bool:
+        """Whether answers that were asked for with `answers` include that theta is estimated."""
+        return answers == "full" and bool(self.design.random) and not self.iterative
 
     @cached_property
     def nodes(self) -> GlmmNodes:
@@ -79,7 +94,7 @@ class GlmmUncertain:
         self, functional: Functional, answers: Uncertainty | None
     ) -> NormalEstimate | FullEstimate | Undetermined:
         """Estimate linear functionals of (beta, u); see `GlmerFit.apply`."""
-        full = answers == "full" and bool(self.design.random)
+        full = self.includes_theta(answers)
         return determined(self.full(functional) if full else self.given_theta(functional), functional)
 
     def given_theta(self, functional: Functional) -> NormalEstimate:
@@ -115,7 +130,7 @@ class GlmmUncertain:
             changes where both grow together, and does where one of them is moved.
         """
         found = self.solution
-        if answers != "full" or not self.design.random:
+        if not self.includes_theta(answers):
             beta, u = found.joint.draw(n, rng)
             natural = np.tile(np.array([*found.auxiliary.values()], dtype=np.float64), (n, 1))
             factors = tuple(factor[None] for factor in found.factors)
@@ -140,4 +155,4 @@ class GlmmUncertain:
         keys = (*tables.draw_keys(self.design), *self.solution.model.likelihood.parameters.keys)
         assert found.estimated is not None
         values = np.concatenate([found.beta, found.u, found.estimated], axis=1)
-        return Draws(keys, values[None], in_words(self.design, answers))
+        return Draws(keys, values[None], in_words(self.design, answers, self.iterative))

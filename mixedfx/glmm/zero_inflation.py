@@ -19,6 +19,7 @@ from mixedfx.design.two_designs import two_designs
 from mixedfx.errors import (
     ConvergenceWarning,
     DataError,
+    IterativeSolverError,
     ModelError,
     NoOverdispersionWarning,
     NoZeroInflationWarning,
@@ -124,7 +125,13 @@ def solved(both: Both, counts: Family, control: Any = None) -> GlmmSolution:
     check_levels_of(both.zero, counts)
     family = family_of(counts)
     design = stacked(both.count, both.zero)
-    solution = estimated(design, family, read_control(control))
+    said = read_control(control)
+    if said.solver == "iterative":
+        raise IterativeSolverError(
+            "the iterative solver does not take zero-inflated models, whose rows have two linear predictors",
+            hint='Leave solver= out, or say solver="direct".',
+        )
+    solution = estimated(design, family, said)
     told(both, solution)
     return solution
 

@@ -137,9 +137,10 @@ def _estimated_by(fit: Any) -> str:
         if not fit.design.random:
             return "by maximum likelihood"
         way = "Laplace's approximation" if fit.nAGQ == 1 else f"adaptive quadrature with {fit.nAGQ} nodes"
-        return f"by maximum likelihood ({way})"
-    how = "by restricted maximum likelihood (REML)" if fit.REML else "by maximum likelihood"
-    if fit.monte_carlo is None:
+        how = f"by maximum likelihood ({way})"
+    else:
+        how = "by restricted maximum likelihood (REML)" if fit.REML else "by maximum likelihood"
+    if getattr(fit, "monte_carlo", None) is None:
         return how
     return f"{how}, solved by conjugate gradients with traces from {fit.solution.monte_carlo.probes} random probes,"
 

@@ -103,6 +103,10 @@ class Factorization:
         x2 = self.second.solve(b[1] - self._couple_down(c1))
         return c1 - _batch_product(self.M1_inverse, self._couple_up(x2)), x2
 
+    def newton_step(self, b: Pair) -> Pair:
+        """M^{-1} b, to the digits that a step of Newton's method needs."""
+        return self.solve(b)
+
     def half_solve(self, b: Pair) -> Pair:
         """L^{-1} b with M = L L': the sum of squares of the result is b'M^{-1}b."""
         h1 = _batch_product(self.L1_inverse, b[0])

@@ -156,9 +156,12 @@ class Incidence(Coupling):
                 moved = np.matmul(W, (Z1.T @ rows).reshape(self.q1, self.k1, -1))
                 rows = rows - Z1 @ moved.reshape(self.q1 * self.k1, -1)
             return Z2.T @ rows
-        from mixedfx.linalg.row_passes import schur_plain, schur_rows
+        from mixedfx.linalg.row_passes import schur_plain, schur_rows, schur_weighted
 
         b, rows = np.ascontiguousarray(b), self.rows
+        if len(W) and rows.value is rows.z:
+            arrays = rows.start, rows.column, self._weight if b.dtype == np.float64 else self._single_weight
+            return self._summed(lambda begin, end, out: schur_weighted(begin, end, *arrays, W, b, out), b)
         if len(W) and rows.column.shape[1] == 1 and not len(rows.value) and not len(rows.z):
             return self._summed(lambda begin, end, out: schur_plain(begin, end, rows.start, rows.column, W, b, out), b)
         return self._summed(lambda begin, end, out: schur_rows(begin, end, *self._arrays, W, b, out), b)
@@ -192,8 +195,7 @@ class Incidence(Coupling):
         if self._few is not None:
             Z1, Z2 = self._few
             cross = sparse.csr_array(Z1.T @ Z2)
-            E = sparse.block_diag([sparse.bsr_array((b, np.arange(len(b)), np.arange(len(b) + 1))) for b in blocks])
-            moved = sparse.csr_array(cross @ sparse.csr_array(E))
+            moved = sparse.csr_array(cross @ block_matrix(blocks))
             out, k = np.empty((self.q1, self.k1, self.k1)), self.k1
             for a in range(k):
                 for b in range(k):
@@ -244,6 +246,15 @@ class Incidence(Coupling):
     @property
     def _arrays(self) -> tuple[Any, ...]:
         return self.rows.start, self.rows.column, self.rows.value, self.rows.z
+
+    @cached_property
+    def _weight(self) -> Vector:
+        """(n,) weights of rows that have a column, a covariate and nothing else."""
+        return self.rows.z[:, 0] ** 2
+
+    @cached_property
+    def _single_weight(self) -> Array:
+        return self._weight.astype(np.float32)
 
     @cached_property
     def _few(self) -> tuple[sparse.csr_array, sparse.csr_array] | None:
@@ -307,6 +318,12 @@ class Incidence(Coupling):
         with ThreadPoolExecutor(threads) as pool:
             for _ in pool.map(lambda part: work(part, *ranges[part]), range(PARTS)):
                 pass
+
+
+def block_matrix(blocks: list[Vector]) -> sparse.csr_array:
+    """(q2, q2) the block-diagonal matrix of blocks (q, k, k) of each factor."""
+    E = sparse.block_diag([sparse.bsr_array((b, np.arange(len(b)), np.arange(len(b) + 1))) for b in blocks])
+    return sparse.csr_array(E)
 
 
 _OF_A_FACTOR = {f.name for f in fields(Coupling)} - {"positions"} | {"_transposed"}

@@ -17,10 +17,14 @@ columns, everything: with X = C^{-1}E, a solve for each, and o the columns of th
 so that signs are needed for C_oo^{-1} alone, and levels that lie in one of few are no source of noise. Of N =
 C_oo^{-1} - D^{-1}, what is along the sums of the effects of a factor, which other factors and the fixed part share,
 is known too: with Q unit vectors along these, QQ'N + N QQ' - QQ'N QQ'. Signs estimate (I - QQ') N (I - QQ') (Meyer et
-al. 2021). Where T of a factor f of the second level is not regular, its block is S_f of S = Z2'V1^{-1}Z2 less S
-Lambda2 C^{-1} Lambda2'S, and gets signs and a solve of its own. The signs of each factor come from a seed of its own,
-which its name gives: probes are the same in every evaluation, in every run, in whichever order rows come, and in every
-model that has the factor.
+al. 2021). The signs of each factor come from a seed of its own, which its name gives: probes are the same in every
+evaluation, in every run, in whichever order rows come, and in every model that has the factor.
+
+**Where T is small.** A block of Z'V^{-1}Z is T^{-T}(I - [C^{-1}]_jj)T^{-1}. Along a singular vector of T what was
+solved for shrinks with the singular value, and of the two entries for a pair of vectors the one is taken whose division
+that pays for (`_divided`). Where T loses a vector, its pairs with others come from Z'V^{-1}Z Lambda = S Lambda2 C^{-1},
+S = Z2'V1^{-1}Z2, without a division (`_joined`), and that with itself is a block of S - S Lambda2 C^{-1} Lambda2'S,
+with signs and a solve of their own.
 
 **Log determinant.** log|M| = log|M1| + log|D| + log|A|, A = D^{-1/2} C D^{-T/2}, the last by quadrature
 (`mixedfx.linalg.conjugate_gradients`). The diagonal of A is one, so that z'A z - z'z has the mean zero and goes as a
@@ -40,11 +44,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.linalg.conjugate_gradients import Array, log_quadrature
-from mixedfx.pls.iterative_solves import CAREFUL, EXACT, IterativeSolves
+from mixedfx.pls.iterative_solves import CAREFUL, EXACT, IterativeSolves, smallest_singular
+from mixedfx.pls.second_level import REGULAR
 
 Vector = NDArray[np.float64]
 
 PROBE = 1e-4  # of solves with probes, whose own noise is far larger
+SMALL = 0.1  # smallest singular value of T below which they are solved to more digits
+SINGLE = 1e-6  # tolerance that single precision has
 QUADRATURE = 1e-4  # of solves whose coefficients give the log determinant: quadrature has twice the digits
 BATCH = 16  # probes that are solved together
 FEW_EFFECTS, FEW_OF_FEW = 64, 256  # effects of factors with few levels, together, that are solved for one by one
@@ -159,7 +166,8 @@ class IterativeFactorization(IterativeSolves):
         plain: list[list[Vector]] = [[] for _ in self.T]
         for at in range(begin, end, BATCH):
             z = self.signs(at, min(at + BATCH, end))
-            for f, (first, second) in enumerate(zip(*self._by_probes(z, inverse, forms), strict=True)):
+            given, rest = self._deviations(z)
+            for f, (first, second) in enumerate(zip(*self._by_probes(z, given, rest, inverse, forms), strict=True)):
                 scaled[f].append(first)
                 plain[f].append(second)
         return Traces([np.concatenate(s) for s in scaled], [np.concatenate(p) for p in plain])
@@ -170,34 +178,65 @@ class IterativeFactorization(IterativeSolves):
         G = self.problem.gram1.transpose(2, 0, 1)
         return np.eye(len(self.T[0])) - np.matmul(self.weights, G)
 
-    def _exact_parts(self) -> tuple[list[Vector], Vector]:
-        """What is known of the sums of blocks of C^{-1}, by factor, and of sum_i K_i'F_i K_i."""
-        known, inner, inverse = self.known, [], []
+    @cached_property
+    def known_blocks(self) -> list[Vector]:
+        """For each factor of the second level (q, k, k) T D^{-1} T', zero where levels are few."""
+        found = []
         for f, (T, block) in enumerate(zip(self.T[1:], self.D_inverse, strict=True)):
-            few = f in known.factors
-            inverse.append(np.zeros_like(T) if few else block.sum(axis=2))
+            few = f in self.known.factors
             E = np.zeros((block.shape[2], *T.shape)) if few else np.matmul(T, np.matmul(block.transpose(2, 0, 1), T.T))
-            inner.append(np.ascontiguousarray(E))
-        forms = self.incidence.forms(inner)
+            found.append(np.ascontiguousarray(E))
+        return found
+
+    @property
+    def known_pairs(self) -> list[tuple[Vector, Vector]]:
+        """(q2, c) matrices whose products L R' are the rest of C^{-1} that is known."""
+        known = self.known
         half = known.U - known.Q @ known.QU / 2.0  # QQ'N + N QQ' - QQ'N QQ' is Q half' + half Q', N Q = U
         pairs = ((known.X @ known.inverse, known.X), (known.Q, half), (half, known.Q))
-        for left, right in (pair for pair in pairs if pair[0].shape[1]):
+        return [pair for pair in pairs if pair[0].shape[1]]
+
+    def _exact_parts(self) -> tuple[list[Vector], Vector]:
+        """What is known of the sums of blocks of C^{-1}, by factor, and of sum_i K_i'F_i K_i."""
+        inverse = [
+            np.zeros_like(T) if f in self.known.factors else block.sum(axis=2)
+            for f, (T, block) in enumerate(zip(self.T[1:], self.D_inverse, strict=True))
+        ]
+        forms = self._known_forms
+        for left, right in self.known_pairs:
             for f, position in enumerate(self.incidence.positions):
                 inverse[f] = inverse[f] + np.einsum("jas,jbs->ab", left[position], right[position])
             one, two = (self._up(b) for b in (left, right))
             forms = forms + np.matmul(one, two.transpose(0, 2, 1))
         return inverse, np.einsum("ica,icd,idb->ab", self._K, forms, self._K, optimize=True)
 
+    @cached_property
+    def _known_forms(self) -> Vector:
+        """(q1, k1, k1) V_i'D^{-1}V_i."""
+        return self.incidence.forms(self.known_blocks)
+
     def _up(self, b: Array) -> Array:
         """(q1, k1, m) V'b for b (q2, m), V = Lambda2'Z2'Z1."""
         return self.incidence.up(self._scale_second(b)).reshape(self.incidence.q1, len(self.T[0]), -1)
 
-    def _by_probes(self, z: Vector, inverse: list[Vector], forms: Vector) -> tuple[list[Vector], list[Vector]]:
-        """For each factor (m, k, k) sums of Z'V^{-1}Z Lambda and of Z'V^{-1}Z, from signs z (q2, m)."""
-        given = z.astype(np.float32) if self.problem.n >= SINGLE_FROM else z
-        known, m = self.known, z.shape[1]
-        y = np.asarray(self._solve_second(given, PROBE).x)
-        given, rest = known.beside_sums(given, known.without_few(y) - self._precondition(given))
+    @cached_property
+    def _probe_tolerance(self) -> float:
+        """Tolerance of solves with probes: what they say of a factor is divided by a T that may be small."""
+        sizes = [smallest_singular(T) for T, regular in zip(self.T, self.regular, strict=True) if regular]
+        return PROBE * min(1.0, (min(sizes, default=1.0) / SMALL) ** 2)
+
+    def _deviations(self, z: Vector) -> tuple[Array, Array]:
+        """(q2, m) pairs whose products have the mean that is not known of C^{-1}, from signs z (q2, m)."""
+        tolerance = self._probe_tolerance
+        given = z.astype(np.float32) if self.problem.n >= SINGLE_FROM and tolerance > SINGLE else z
+        y = np.asarray(self._solve_second(given, tolerance).x)
+        return self.known.beside_sums(given, self.known.without_few(y) - self._precondition(given))
+
+    def _by_probes(
+        self, z: Vector, given: Array, rest: Array, inverse: list[Vector], forms: Vector
+    ) -> tuple[list[Vector], list[Vector]]:
+        """For each factor (m, k, k) sums of Z'V^{-1}Z Lambda and of Z'V^{-1}Z, from signs z and their deviations."""
+        m = z.shape[1]
         T1, G1 = self.T[0], self.problem.gram1
         left, right = (np.matmul(self._K.transpose(0, 2, 1), self._up(b)) for b in (rest, given))
         own = np.einsum("iam,ibm->mab", left, right)
@@ -207,15 +246,14 @@ class IterativeFactorization(IterativeSolves):
         for f, (T, position) in enumerate(zip(self.T[1:], self.incidence.positions, strict=True)):
             if self.regular[f + 1]:
                 one, two = (b[position.ravel()].reshape(*position.shape, m) for b in (given, rest))
-                own = np.einsum("jam,jbm->mab", one, np.asarray(two, dtype=np.float64))
-                sums = inverse[f] + (own + own.transpose(0, 2, 1)) / 2.0
-                ZVZT = np.linalg.solve(T.T, len(position) * np.eye(len(T)) - sums)
-                ZVZ = np.linalg.solve(T.T, ZVZT.transpose(0, 2, 1))
+                own = np.einsum("jam,jbm->mab", np.asarray(two, dtype=np.float64), one)
+                ZVZ = _divided(T, len(position) * np.eye(len(T)) - inverse[f], own)
             else:
                 ZVZ = self._singular(f, z)
-                ZVZT = ZVZ @ T
-            scaled.append(ZVZT)
-            plain.append((ZVZ + ZVZ.transpose(0, 2, 1)) / 2.0)
+                if f not in self.known.factors and smallest_singular(T) < np.abs(T).max():
+                    ZVZ = _joined(T, self._half_scaled(f, given, rest), ZVZ)
+            scaled.append(ZVZ @ T)
+            plain.append(ZVZ)
         return scaled, plain
 
     def _singular(self, f: int, z: Vector) -> Vector:
@@ -235,6 +273,19 @@ class IterativeFactorization(IterativeSolves):
             one, two = (b.reshape(*position.shape, -1) for b in (signs[own], rows))
             found = np.einsum("jam,jbm->mab", one, two)
         return (found + found.transpose(0, 2, 1)) / 2.0
+
+    def _half_scaled(self, f: int, given: Array, rest: Array) -> Vector:
+        """(m, k, k) sums of blocks of Z'V^{-1}Z Lambda = S Lambda C^{-1} of a factor of the second level."""
+        position = self.incidence.positions[f]
+        own = slice(position[0, 0], position[-1, -1] + 1)
+        S, DI = self.incidence.diagonal_blocks(self.weights)[f], self.D_inverse[f].transpose(2, 0, 1)
+        known = np.einsum("jab,bc,jcd->ad", S, self.T[f + 1], DI)
+        for left, right in self.known_pairs:
+            moved = self.incidence.schur(self.weights, self._scale_second(left))[own]
+            known += np.einsum("jas,jbs->ab", moved.reshape(*position.shape, -1), right[position])
+        moved = self.incidence.schur(self.weights, self._scale_second(np.asarray(rest, dtype=np.float64)))[own]
+        signs = np.asarray(given, dtype=np.float64)[position]
+        return known + np.einsum("jam,jbm->mab", moved.reshape(*position.shape, -1), signs)
 
     def log_determinants(self, begin: int, end: int) -> Vector:
         """(m,) estimates of log|M| from probes number `begin` to `end`; their mean is the estimate."""
@@ -267,3 +318,26 @@ class IterativeFactorization(IterativeSolves):
             logs, firsts = log_quadrature(found.lengths, found.ratios)
             out.append(exact + lengths * (logs - (firsts - 1.0)))
         return np.concatenate(out)
+
+
+def _divided(T: Vector, known: Vector, own: Vector) -> Vector:
+    """(m, k, k) T^{-T}(known - E own)T^{-1}, symmetric, of m probes; rows of `own` are those that were solved for.
+
+    Along a singular vector of T what was solved for shrinks with the singular value, and the signs do not: of the two
+    entries for a pair of vectors, the one whose row has the smaller value keeps its noise bounded.
+    """
+    if len(T) == 1:
+        return (known - own) / T[0, 0] ** 2
+    U, sizes, Vt = np.linalg.svd(T)  # T^{-T} = U diag(1 / sizes) Vt, sizes descending
+    lower = np.tril(Vt @ own @ Vt.T)
+    middle = Vt @ known @ Vt.T - lower - np.tril(lower, -1).transpose(0, 2, 1)
+    return U @ (middle / np.outer(sizes, sizes)) @ U.T
+
+
+def _joined(T: Vector, half: Vector, whole: Vector) -> Vector:
+    """(m, k, k) Z'V^{-1}Z, symmetric: from `half`, itself times T, but for pairs of singular vectors that T loses."""
+    U, sizes, Vt = np.linalg.svd(T)
+    kept = sizes > REGULAR * max(1.0, float(np.abs(T).max()))
+    found = U.T @ half @ Vt.T / np.where(kept, sizes, 1.0)
+    lower = np.tril(np.where(kept, found, U.T @ whole @ U))
+    return U @ (lower + np.tril(lower, -1).transpose(0, 2, 1)) @ U.T

@@ -210,8 +210,12 @@ class IterativeSolves(Factorization):
 
 def _regular(T: Vector) -> bool:
     """Whether T may be inverted."""
-    smallest = abs(T[0, 0]) if len(T) == 1 else np.linalg.svd(T, compute_uv=False)[-1]
-    return bool(smallest > REGULAR * max(1.0, np.abs(T).max()))
+    return smallest_singular(T) > REGULAR * max(1.0, float(np.abs(T).max()))
+
+
+def smallest_singular(T: Vector) -> float:
+    """The smallest singular value of T."""
+    return float(abs(T[0, 0]) if len(T) == 1 else np.linalg.svd(T, compute_uv=False)[-1])
 
 
 def _needs_factor() -> IterativeSolverError:

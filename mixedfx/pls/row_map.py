@@ -143,6 +143,10 @@ class RowMap(ABC):
         """The problem with the blocks of Z'WZ for weights w (n,), rows in the order of the map."""
         return self.filled(*self.blocks(w))
 
+    def factorized(self, w: Vector, blocks: tuple[Vector, Vector, Vector] | None, T: list[Vector]) -> Factorization:
+        """A = Lambda'Z'WZ Lambda + I for weights w (n,), whose `blocks` may be there already."""
+        return Factorization(self.filled(*(self.blocks(w) if blocks is None else blocks)), T)
+
     def filled(self, first: Vector, values: Vector, gram: Vector) -> Problem:
         """The problem with these blocks."""
         k = self.z.shape[1]

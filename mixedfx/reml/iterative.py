@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from mixedfx.linalg.trust_region import trust_region_step
 from mixedfx.pls.iterative import BATCH, SINGLE_FROM, IterativeFactorization
 from mixedfx.pls.pivoting import SMALL_START, pivot
 from mixedfx.pls.problem import Problem
+from mixedfx.pls.standard_deviations import jacobian, standard_deviations
 from mixedfx.pls.stochastic import StochasticEvaluation, evaluate_by_probes, with_criterion
 from mixedfx.progress import Progress
 from mixedfx.reml.control import OptimiserControl
@@ -37,7 +39,6 @@ FIRST, FIRST_OF_MANY = 2 * BATCH, BATCH  # probes to begin with, and where the r
 MOST_PROBES = 1024
 CLOSE = 0.05  # of the Monte Carlo error asked for, how near to the zero of its score a fit comes
 MARGIN = 1.15  # times the probes that the ratio of errors asks for
-DIFFERENCE = 1e-5
 NEAR_ZERO = 1e-3  # diagonal entries up to here are tried at zero in the end
 MOST_PIVOTS = 4
 
@@ -181,17 +182,6 @@ def _certify(state: _Search, outcome: Outcome, control: OptimiserControl) -> tup
 
 
 # --- how well standard deviations are known ---------------------------------------------------------------------------
-def standard_deviations(problem: Problem, par: Vector) -> Vector:
-    """Relative standard deviation of each column of each random term, in the order of the design."""
-    T = problem.matrices(par)
-    found: dict[int, Vector] = {}
-    for group, Tf in zip(problem.factors, T, strict=True):
-        natural = group.natural(Tf)
-        for block in group.blocks:
-            found[block.term] = np.sqrt((natural[block.columns, block.columns] ** 2).sum(axis=-1))
-    return np.concatenate([found[t] for t in sorted(found)])
-
-
 def sd_errors(problem: Problem, at: StochasticEvaluation) -> tuple[Vector, Vector]:
     """Monte Carlo error and standard error of each standard deviation, the residual one last (none where it is known).
 
@@ -201,13 +191,8 @@ def sd_errors(problem: Problem, at: StochasticEvaluation) -> tuple[Vector, Vecto
     assert at.information is not None
     assert at.gradient is not None
     par, sigma = at.par, float(np.sqrt(at.sigma2))
-    steps = DIFFERENCE * np.maximum(1.0, np.abs(par))
     relative = standard_deviations(problem, par)
-    J = np.empty((len(relative), len(par)))
-    for m, h in enumerate(steps):
-        e = np.zeros(len(par))
-        e[m] = h
-        J[:, m] = (standard_deviations(problem, par + e) - standard_deviations(problem, par - e)) / (2.0 * h)
+    J = jacobian(partial(standard_deviations, problem), par)
     J *= sigma
     own = 0.0
     if problem.sigma is None:

@@ -53,6 +53,7 @@ def glmm_summary(
     singularity: SingularityReport,
     tests: str,
     priors: Sequence[str] = (),
+    engine: str = "",
 ) -> SummaryContent:
     """Content of the summary.
 
@@ -76,6 +77,8 @@ def glmm_summary(
         As in `mixedfx.results.summary.lmm_summary`.
     priors
         Those of the coefficients in words, where the estimate is a maximum a posteriori.
+    engine
+        As in `mixedfx.results.summary.lmm_summary`.
     """
     statistics = {
         "-2 log L": criterion,
@@ -106,6 +109,8 @@ def glmm_summary(
         blocks.append(quantiles_block("Pearson residuals", residuals))
     conclusions = [("Priors", f"{'; '.join(priors)}. -2 log L is without them; AIC has no meaning")] if priors else []
     conclusions += [("Tests", tests), ("Integral", approximation), ("Convergence", convergence)]
+    if engine:
+        conclusions.append(("Solver", engine))
     if design.random:
         conclusions.append(("Singularity", singularity.found))
     if singularity.to_keep:

@@ -27,6 +27,9 @@ class MonteCarlo:
         Its asymptotic standard error by the average information; 0 for one that is estimated at zero.
     criterion_error
         Monte Carlo standard error of the criterion.
+    of
+        What they are errors of, in a word or two. Of a generalised linear mixed model coefficients and parameters of
+        the family, too, have them, and stand behind the standard deviations.
     """
 
     probes: int
@@ -35,6 +38,7 @@ class MonteCarlo:
     errors: Vector
     standard_errors: Vector
     criterion_error: float
+    of: str = "standard deviations"
 
     @property
     def largest(self) -> float:
@@ -53,8 +57,8 @@ class MonteCarlo:
         'iterative, 16 probes; Monte Carlo errors: standard deviations at most 1.0% of a standard error, criterion 0.25'
         """
         return (
-            f"iterative, {self.probes} probes; Monte Carlo errors: standard deviations at most {self.largest:.1%} of a "
-            f"standard error, criterion {self.criterion_error:.2g}"
+            f"iterative, {self.probes} probes; Monte Carlo errors: {self.of} at most {self.largest:.1%} of a standard "
+            f"error, criterion {self.criterion_error:.2g}"
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -59,6 +59,25 @@ def test_fewer_orders_are_the_first_of_all(key):
         np.testing.assert_array_equal(case.family.derivatives(y, case.eta, case.aux, known[0], order), every[:order])
 
 
+EDGES = {"real": [-3.0, 0.2, 4.0], "positive": [0.05, 0.7, 6.0], "unit": [0.02, 0.5, 0.97], "count": [0.0, 1.0, 20.0]}
+EDGES |= {"nonnegative": [0.0, 0.3, 8.0], "positive count": [1.0, 2.0, 9.0], "binary": [0.0, 1.0]}
+EDGES |= {"trials": [0.0, 2.0, 3.0], "ordered": [0.0, 1.0, 2.0, 3.0]}
+
+
+@pytest.mark.parametrize("key", ONE_PREDICTOR)
+def test_a_family_names_the_links_under_which_its_log_density_is_concave(key):
+    """Far over eta, responses and parameters no second derivative is above zero for these, and some is for others."""
+    case, largest = CASES[key], -np.inf
+    eta = np.linspace(-5.0, 5.0, 101) if case.eta.min() < 0 else np.linspace(0.05, 5.0, 100)
+    facts = RowFacts(np.full(len(eta), 3.0)) if case.family.outcome == "trials" else RowFacts()
+    for y in EDGES[case.family.outcome]:
+        for times in (0.03, 0.3, 1.0, 5.0):
+            aux = {name: x if name in ("threshold", "power", "nu") else times * x for name, x in case.aux.items()}
+            rows = np.full(len(eta), y), np.repeat(eta[None], 2, axis=0), aux, facts
+            largest = max(largest, np.nanmax(case.family.derivatives(*rows, order=2)[1]))
+    assert (largest <= 1e-12) == (case.family.link.name in case.family.concave)
+
+
 @pytest.mark.parametrize("key", ONE_PREDICTOR)
 def test_derivatives_in_the_auxiliary_parameters(key):
     """In logarithms; in the thresholds themselves."""

@@ -177,3 +177,19 @@ def test_what_needs_a_factor_says_so_and_names_the_way_out():
             ask()
     with pytest.raises(IterativeSolverError, match="single grouping factor"):
         build_iterative(make_design(1, [(5, 1, True, "g")]))
+
+
+def test_noise_stays_bounded_where_a_covariance_loses_a_direction(monkeypatch):
+    """The score's noise at a standard deviation near zero is that of a larger one: nothing is divided by it."""
+    monkeypatch.setattr("mixedfx.pls.iterative.FEW_OF_FEW", 0)
+    design = make_design(11, [(100, 1, True, "g"), (40, 2, True, "h")], n=900)
+    other = build_iterative(design)
+    spread = []
+    for smallest in (0.1, 2e-3, 2e-4, 0.0):  # the last two are divided by nothing
+        T = [np.array([[0.7]]), np.array([[0.6, 0.0], [0.2, smallest]])]
+        at = IterativeFactorization(other, T)
+        scaled, plain = (part[1] for part in (at.traces(0, 64).scaled, at.traces(0, 64).plain))
+        np.testing.assert_allclose(scaled, plain @ T[1], atol=1e-9 * np.abs(scaled).max())
+        np.testing.assert_allclose(plain, plain.transpose(0, 2, 1), atol=1e-9 * np.abs(plain).max())
+        spread.append(scaled[:, [0, 1], 0].std(axis=0))
+    assert (np.array(spread[1:]) < 4.0 * spread[0]).all()  # 50 times it, if they were

@@ -13,8 +13,8 @@ from mixedfx.errors import (
     OptionError,
     SingularFitWarning,
 )
+from mixedfx.inference import common_probes
 from mixedfx.pls import incidence
-from mixedfx.reml import iterative_comparison
 
 ITERATIVE = {"solver": "iterative"}
 FORMULAS = {
@@ -155,9 +155,9 @@ def test_likelihood_ratios_share_their_probes_and_say_where_they_are_too_noisy(d
     fits = [mx.lmer(f, data, REML=False, control=ITERATIVE) for f in (small, large)]
     found = mx.anova(*fits)
     assert found["chisq"].iloc[1] == pytest.approx(exact["chisq"].iloc[1], abs=0.4)  # four errors of .1
-    monkeypatch.setattr(iterative_comparison, "MOST", 32)
+    monkeypatch.setattr(common_probes, "MOST", 32)
     three = mx.lmer("y ~ x + (1 | g) + (1 | h) + (1 | k)", data, REML=False, control=ITERATIVE)
-    monkeypatch.setattr(iterative_comparison, "NEEDED", 1e-6)
+    monkeypatch.setattr(common_probes, "NEEDED", 1e-6)
     with pytest.raises(MonteCarloError, match="is known to"):
         mx.anova(fits[1], three)
 
