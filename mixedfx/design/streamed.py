@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.aggregates import BLOCK, Aggregates, Pushdown, aggregates, refused
 from mixedfx.design.checks import warn_structures
 from mixedfx.design.design import Design, RandomTerm, RowReport
 from mixedfx.design.dispersion import dispersion_formula
@@ -109,6 +110,10 @@ class Streamed:
         What the second reading found of the rows.
     cache
         The cross-products, once they are there.
+    aggregates
+        What a database made of all rows; None where they were read in batches.
+    reason
+        Why a source that has a database was not summed up by it.
     """
 
     stream: Stream
@@ -122,6 +127,15 @@ class Streamed:
     sigma: float | Literal["estimate"] | None
     facts: RowFacts = field(default_factory=RowFacts)
     cache: dict[str, Any] = field(default_factory=dict)
+    aggregates: Aggregates | None = None
+    reason: str = ""
+
+    @property
+    def how(self) -> str:
+        """How the rows came to their cross-products, in words."""
+        if self.aggregates is not None:
+            return self.aggregates.words
+        return f"read in batches and not held ({self.reason})" if self.reason else "read in batches and not held"
 
     @property
     def n(self) -> int:
@@ -202,6 +216,20 @@ class Streamed:
         frame, weights = self.learnt.sample, self.learnt.sample_weights
         return self.part(self.spec, frame, np.arange(len(frame), dtype=np.intp), weights)
 
+    def pilot(self) -> Design:
+        """Some rows from all over the source, of all columns, that tell what the others are like."""
+        if self.aggregates is None:
+            return self.sample()
+        chosen = self.aggregates.chosen
+        some = chosen[:: len(chosen) // BLOCK + 1]
+        return next(self.aggregates.designs(self.spec, self.terms, self.codes, self.sigma, some))
+
+    def summands(self) -> Iterator[Design]:
+        """Designs whose cross-products add up to those of all rows: batches, or what a database made of them."""
+        if self.aggregates is None:
+            return self.parts()
+        return self.aggregates.designs(self.spec, self.terms, self.codes, self.sigma)
+
     def whole(self, kept: NDArray[np.intp], aliased: tuple[str, ...], null: NullSpace | None) -> Design:
         """The design of all rows: names, terms and what repeats it, but no rows."""
         learnt, n, fixed = self.learnt, self.n, self.spec.fixed
@@ -247,8 +275,12 @@ def read_streamed(
     V: Any = None,
     sigma: float | Literal["estimate"] | None = None,
     dispersion: Any = None,
+    pushdown: Pushdown = "auto",
 ) -> Streamed:
     """Learn from a source what its design is, holding a sample of its rows; arguments as in `build_design`.
+
+    With `pushdown` a database that the source has sums up the rows: where it can (True, else an error), where it can
+    and it is worth it (``"auto"``), or never.
 
     Raises
     ------
@@ -271,8 +303,21 @@ def read_streamed(
     check_arguments(parsed, None, weights, None, sigma)
     groups = tuple(term.group for term in parsed.random)
     read = {c for text in (parsed.fixed, *(term.left for term in parsed.random)) for c in _names(text, env, stream)}
+    reason: Aggregates | str = ""
+    if pushdown is True or (pushdown and stream.database is not None):
+        reason = aggregates(parsed, stream, columns, weights, offset, na, env, pushdown)
+    if isinstance(reason, Aggregates):
+        found = _skeleton(parsed, stream, columns, weights, offset, na, contrasts, env, sigma, reason.learnt)
+        sizes = reason.sizes(found.codes, found.spec)
+        facts = RowFacts(
+            reason.lowest, reason.highest, set(reason.values), reason.offset, found.n, sizes, reason.square
+        )
+        return replace(found, facts=facts, aggregates=reason)
+    if pushdown is True:
+        raise refused(stream, reason)
     learnt = first_pass(stream, columns, groups, weights, na, [c for c in columns if c in read])
-    return _skeleton(parsed, stream, columns, weights, offset, na, contrasts, env, sigma, learnt)
+    found = _skeleton(parsed, stream, columns, weights, offset, na, contrasts, env, sigma, learnt)
+    return replace(found, reason=reason)
 
 
 def _names(side: str, env: Mapping[str, Any], stream: Stream) -> tuple[str, ...]:
@@ -323,7 +368,7 @@ def _skeleton(
     rows = np.arange(len(learnt.sample), dtype=np.intp)
     built = build_parts(texts, learnt.sample, scope, rows)
     coded = _coded([part for _, part in built.values()], learnt.sample)
-    if coded:
+    if coded and not learnt.all_levels:
         learnt.sample, learnt.sample_weights = _with_levels(coded, learnt, stream, columns, weights, na, scope)
         rows = np.arange(len(learnt.sample), dtype=np.intp)
         built = build_parts(texts, learnt.sample, scope, rows)

@@ -7,10 +7,12 @@ twice uses nothing that depends on it, and says so where other rows come.
 * Parquet: a path, several, or a pattern (``"data/part-*.parquet"``), or a folder, through pyarrow's data sets, which
   keep what DuckDB forgets (the order of categories);
 * CSV: a path, several, or a pattern, through DuckDB, which looks at all rows before it says what a column is;
-* a pyarrow ``Dataset``, a DuckDB relation or ``(connection, query)``, a polars ``LazyFrame``, an ibis table.
+* a pyarrow ``Dataset``, a DuckDB relation or ``(connection, query)``, a polars ``LazyFrame``, a data frame of Spark, an
+  ibis table.
 
-What other engines hold comes through ibis (``ibis.pyspark.connect(session).table(...)``); ibis 12 cannot hand out
-batches of DuckDB 2, whose relations are read here themselves.
+What other engines hold comes through ibis; its tables of DuckDB and Spark are read as those of DuckDB and Spark.
+
+Where DuckDB or Spark reads a source, it can also be asked to sum up its rows (`mixedfx.design.aggregates`).
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mixedfx.design.databases import Database, duckdb_files, duckdb_relation, spark_frame
 from mixedfx.design.frame import collected, opened
+from mixedfx.design.spark_rows import spark_batches
 from mixedfx.errors import DataError, MissingPackageError, MixedfxError
 from mixedfx.optional import package
 
@@ -49,12 +53,18 @@ class Stream:
         Column -> narwhals data type.
     read
         Columns -> the batches, as eager frames (pyarrow or polars).
+    database
+        Opens what can sum up the rows, None where it cannot after all; None where there is none.
+    count
+        Counts the rows, where that is faster than reading them.
     """
 
     what: str
     names: tuple[str, ...]
     types: Mapping[str, Any]
     read: Callable[[list[str]], Iterator[Any]]
+    database: Callable[[], Database | None] | None = None
+    count: Callable[[], int] | None = None
 
     def natives(self, columns: Sequence[str]) -> Iterator[Any]:
         """Batches of the columns as they come.
@@ -126,6 +136,8 @@ def open_stream(data: Any) -> Stream | None:
         return _of_polars(data)
     if module == "pyarrow" and hasattr(data, "to_batches") and hasattr(data, "get_fragments"):
         return _of_dataset(data, "the pyarrow data set")
+    if module == "pyspark" and hasattr(data, "toLocalIterator"):
+        return _of_spark(data, "the data frame of Spark")
     if module == "ibis" and hasattr(data, "to_pyarrow_batches"):
         return _of_ibis(data)
     return None
@@ -180,7 +192,8 @@ def _of_parquet(paths: list[str], what: str) -> Stream:
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"'{path}' cannot be read as a Parquet file: {_said(error)}") from error
     schema = _one_schema(paths, schemas, pa)
-    return _of_dataset(ds.dataset(paths, schema=schema, format="parquet"), what)
+    stream = _of_dataset(ds.dataset(paths, schema=schema, format="parquet"), what)
+    return replace(stream, database=lambda: duckdb_files(paths, stream.names))
 
 
 def _one_schema(paths: list[str], schemas: list[Any], pa: Any) -> Any:
@@ -313,7 +326,7 @@ def _of_relation(relation: Any, what: str, keep: Any = None) -> Stream:
         ask = getattr(chosen, "to_arrow_reader", None) or chosen.fetch_arrow_reader
         yield from _gathered(iter(ask(BATCH)), pa)
 
-    return Stream(what, names, _types(relation), read)
+    return Stream(what, names, _types(relation), read, lambda: duckdb_relation(relation, keep))
 
 
 def _of_query(connection: Any, query: str) -> Stream:
@@ -339,7 +352,19 @@ def _of_polars(frame: Any) -> Stream:
     return Stream("the lazy frame of polars", tuple(schema.names()), _types(frame), read)
 
 
+def _of_spark(frame: Any, what: str) -> Stream:
+    def read(columns: list[str]) -> Iterator[Any]:
+        yield from spark_batches(frame, columns, BATCH)
+
+    return Stream(what, tuple(frame.columns), _types(frame), read, lambda: spark_frame(frame), frame.count)
+
+
 def _of_ibis(table: Any) -> Stream:
+    backend = table.get_backend()
+    if backend.name == "pyspark":
+        return _of_spark(backend._session.sql(table.compile()), "the table of ibis")
+    if backend.name == "duckdb":
+        return _of_relation(backend.con.sql(table.compile()), "the table of ibis", keep=backend)
     pa = package("pyarrow", "Tables of ibis need", "files")
     names = tuple(table.columns)
     empty = table.schema().to_pyarrow().empty_table()
@@ -377,6 +402,8 @@ def held_frame(stream: Stream, columns: Sequence[str], most: int | None = None) 
     import narwhals as nw
 
     parts, rows = [], 0
+    if most is not None and stream.count is not None and stream.count() > most:
+        return None
     for batch in stream.natives(columns):
         parts.append(batch)
         rows += len(batch)

@@ -97,7 +97,7 @@ def whole_design(streamed: Streamed) -> Design:
 
 def add_up(streamed: Streamed) -> Summed:
     """Cross-products of all rows in the basis of the sample."""
-    sample = streamed.sample()
+    sample, whole = streamed.pilot(), streamed.aggregates
     pilot, dependent = _pilot(sample)
     factors = group_factors(sample)
     for group in factors[1:]:
@@ -107,13 +107,16 @@ def add_up(streamed: Streamed) -> Summed:
             )
     found = Accumulator(pilot, factors)
     logs, squares = Sum(), Sum()
-    for part in streamed.parts():
-        streamed.facts.add(part)
-        logs.add(part.precision.log_determinant)
-        squares.add(float(part.y @ part.y))
+    for part in streamed.summands():
+        if whole is None:
+            streamed.facts.add(part)
+            logs.add(part.precision.log_determinant)
+            squares.add(float(part.y @ part.y))
         own = of_rows(factors, part)
         for chunk in chunks(part):
             found.add(chunk, own, streamed.n >= ONE_PASS_FROM)
+    if whole is not None:
+        return Summed(pilot, factors, found, dependent, whole.log_weights)
     streamed.facts.square = float(squares.value)
     return Summed(pilot, factors, found, dependent, float(logs.value))
 

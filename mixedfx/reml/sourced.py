@@ -10,6 +10,7 @@ from mixedfx.design.build import build_design
 from mixedfx.design.design import Design
 from mixedfx.errors import check_option
 from mixedfx.reml.call import Call
+from mixedfx.reml.control import read_control
 
 if TYPE_CHECKING:
     from mixedfx.design.streams import Stream
@@ -26,6 +27,7 @@ def design_of(call: Call) -> Design:
         For a `stream` that is neither True, False nor None.
     """
     check_option("stream", call.stream, (None, True, False))
+    pushdown = read_control(call.control).pushdown
     if isinstance(call.data, pd.DataFrame) and not call.stream:
         return build_design(**call.of_design)
     from mixedfx.design.streamed import read_streamed
@@ -42,12 +44,12 @@ def design_of(call: Call) -> Design:
                  for name, value in given.items())  # fmt: skip
     if call.stream is False or (call.stream is None and by_row):
         return build_design(**_of_frame(call, stream, None))
-    if call.stream is None:
+    if call.stream is None and pushdown is not True:
         arguments = _of_frame(call, stream, HELD)
         if arguments is not None:
             return build_design(**arguments)
     arguments = {name: value for name, value in call.of_design.items() if name not in ("formula", "data")}
-    return whole_design(read_streamed(call.formula, stream, **arguments))
+    return whole_design(read_streamed(call.formula, stream, pushdown=pushdown, **arguments))
 
 
 def _of_frame(call: Call, stream: Stream, most: int | None) -> Any:

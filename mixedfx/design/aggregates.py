@@ -1,0 +1,304 @@
+"""Sources whose rows a database sums up: what is asked of it, what comes back, and what a design makes of that.
+
+Two questions are asked (`mixedfx.design.sql_queries`), and what they answer takes the place of both readings of rows in
+batches: levels, counts and a sample in that of `mixedfx.design.first_pass`, and sums within cells in that of the rows,
+as rows that have the same cross-products (`mixedfx.design.compressed_rows`). The accumulator does not know the
+difference.
+
+What a database is not asked is left to batches, and why is said: a formula with functions that it does not have or
+that learn from the data, levels of types that come back as something else, values that are not finite (whose rows
+batches name), and cells that are nearly as many as rows, where nothing would be gained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixedfx.design.compressed_rows import compressed_rows
+from mixedfx.design.databases import Database
+from mixedfx.design.design import Design, RandomTerm, RowReport
+from mixedfx.design.expressions import Scope
+from mixedfx.design.first_pass import MOST_LEVELS, SAMPLE, Learnt, no_rows
+from mixedfx.design.frame import column, plain
+from mixedfx.design.group_codes import GroupCodes, other_rows
+from mixedfx.design.parts import Part
+from mixedfx.design.spec import DesignSpec
+from mixedfx.design.sql_expressions import NotInSQL
+from mixedfx.design.sql_queries import cells_query, facts_query, values
+from mixedfx.design.sql_terms import Monomial, Needed, coded, needed
+from mixedfx.design.streams import Stream
+from mixedfx.errors import DataError, MixedfxError
+from mixedfx.formula.mixed_formula import MixedFormula
+
+Array = NDArray[np.float64]
+Pushdown = bool | Literal["auto"]
+
+MOST_SUMS = 400  # sums in one query: of 27 values
+MOST_BYTES = 2**30  # that what comes back may take
+WORTH = 3.0  # rows a cell must have on average for a database beside us to be asked
+SPLIT = 1024  # cells below which they are cut into parts
+MOST_PARTS = 64
+BLOCK = 2**16  # cells that are made rows at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Aggregates:
+    """What came back of all rows.
+
+    Attributes
+    ----------
+    database
+        The name of the database.
+    learnt
+        What the first reading of batches would have found.
+    frame
+        (q) a row of each cell: its keys, and of other columns one row's value.
+    counts
+        (q,) its rows.
+    sums
+        (q, m, m) its sums of products about the centres, see `mixedfx.design.compressed_rows`.
+    centres
+        (m - 1,) the centres of the monomials and the response.
+    monomials
+        The monomials, the constant first.
+    chosen
+        Cells that the sample was made of.
+    lowest, highest, values, offset, square, log_weights
+        As `mixedfx.design.streamed.RowFacts` has them, and the sum of the logarithms of the weights.
+    """
+
+    database: str
+    learnt: Learnt
+    frame: pd.DataFrame
+    counts: NDArray[np.int64]
+    sums: Array
+    centres: Array
+    monomials: tuple[Monomial, ...]
+    chosen: NDArray[np.intp]
+    lowest: float
+    highest: float
+    values: frozenset[float]
+    offset: bool
+    square: float
+    log_weights: float
+
+    @property
+    def words(self) -> str:
+        """What was done, in words."""
+        return f"summed up by {self.database}: {len(self.counts):,} groups of rows came back"
+
+    def sizes(self, codes: Mapping[tuple[str, ...], GroupCodes], spec: DesignSpec) -> list[NDArray[np.int64]]:
+        """For each random term the rows (q,) of its levels."""
+        out = []
+        for random in spec.random:
+            grouping = random.grouping
+            level = codes[grouping.columns].of(self.frame)
+            out.append(np.bincount(level, self.counts, len(grouping.levels)).astype(np.int64))
+        return out
+
+    def designs(
+        self, spec: DesignSpec, terms: Sequence[RandomTerm], codes: Mapping[tuple[str, ...], GroupCodes], sigma: Any,
+        only: NDArray[np.intp] | None = None,
+    ) -> Iterator[Design]:  # fmt: skip
+        """Designs whose rows have the cross-products of all rows, some cells at a time, or of some cells `only`.
+
+        Their rows have no weights and no offset: what they had is in the sums.
+        """
+        cells = np.arange(len(self.counts)) if only is None else only
+        for begin in range(0, len(cells), BLOCK):
+            yield self._design(cells[begin : begin + BLOCK], spec, terms, codes, sigma)
+
+    def _design(
+        self, cells: NDArray[np.intp], spec: DesignSpec, terms: Sequence[RandomTerm],
+        codes: Mapping[tuple[str, ...], GroupCodes], sigma: Any,
+    ) -> Design:  # fmt: skip
+        frame = self.frame.iloc[cells].reset_index(drop=True)
+        rows, cell = compressed_rows(self.sums[cells], self.centres)
+        scope = Scope.of(spec.env, spec.contrasts)
+        made: dict[str, Array] = {}
+
+        def matrix(part: Part) -> Array:
+            if part.text not in made:
+                coding, monomials = coded(part, frame, scope)
+                places = [self.monomials.index(one) for one in monomials]
+                made[part.text] = rows[:, places] * coding[cell]
+            return made[part.text]
+
+        levels = {columns: ask.of(frame)[cell] for columns, ask in codes.items()}
+        full = matrix(spec.fixed)
+        return Design(
+            formula=spec.formula,
+            y=rows[:, -1],
+            X=np.ascontiguousarray(full[:, spec.kept]),
+            fixed_names=tuple(spec.fixed.columns[int(j)] for j in spec.kept),
+            random=tuple(
+                replace(term, codes=levels[r.grouping.columns], z=matrix(r.part), counts=None)
+                for term, r in zip(terms, spec.random, strict=True)
+            ),
+            weights=None,
+            offset=np.zeros(len(rows)),
+            frame=frame,
+            spec=spec,
+            rows=RowReport(len(rows), np.arange(len(rows))),
+            response_name=spec.formula.response or "",
+            scale=sigma,
+        )
+
+
+def aggregates(
+    formula: MixedFormula, stream: Stream, columns: Sequence[str], weights: str | None, offset: str | None,
+    na: Literal["drop", "raise"], env: Mapping[str, Any], asked: Pushdown,
+) -> Aggregates | str:  # fmt: skip
+    """Have a source sum up its rows; or why it does not.
+
+    Parameters
+    ----------
+    formula, columns, weights, offset, na, env
+        The formula, ``.`` expanded, the columns that it needs, and the arguments of a fit.
+    stream
+        The source.
+    asked
+        True, or ``"auto"``, where it has to be worth it.
+
+    Raises
+    ------
+    DataError
+        Where no row is left, or other rows come the second time.
+    """
+    database = stream.database() if stream.database is not None else None
+    if database is None:
+        return f"{stream.what} has no database to sum it up"
+    try:
+        return _aggregates(formula, stream, database, columns, weights, offset, na, env, asked)
+    except NotInSQL as reason:
+        return str(reason)
+    except MixedfxError:
+        raise
+    except Exception as error:  # whatever a driver raises: rows of the same source may come all the same
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"{database.name} could not sum up the rows ({(lines or [type(error).__name__])[0]:.200})"
+
+
+def _aggregates(
+    formula: MixedFormula, stream: Stream, database: Database, columns: Sequence[str], weights: str | None,
+    offset: str | None, na: Literal["drop", "raise"], env: Mapping[str, Any], asked: Pushdown,
+) -> Aggregates:  # fmt: skip
+    needs = needed(formula, columns, stream.types, env, weights, offset)
+    own = list(values(needs))
+    n_sums = (len(own) + 1) * (len(own) + 2) // 2
+    if n_sums > MOST_SUMS:
+        raise NotInSQL(f"{len(own)} products of numbers would be {n_sums:,} sums in each group of rows")
+    facts = database.ask(facts_query(needs, database.dialect)).to_pandas()
+    learnt, used = _counts(facts, needs, na)
+    _check(used, needs, own, learnt.n)
+    cells = float(used["cells"])
+    if cells * 8.0 * (n_sums + len(columns)) > MOST_BYTES:
+        raise NotInSQL(f"the rows fall into some {cells:,.0f} groups, whose sums are too many to come back")
+    if asked == "auto" and not database.remote and cells * WORTH > learnt.n:
+        raise NotInSQL(f"the rows fall into some {cells:,.0f} groups, nearly as many as there are rows")
+    centres = np.array([float(used[f"mean_{name}"]) for name in own])
+    ends = float(used["least_u"]), float(used["most_u"])
+    parts = int(np.clip(SPLIT // max(cells, 1.0), 1, MOST_PARTS))
+    table = database.ask(cells_query(needs, database.dialect, centres.tolist(), ends, parts))
+    counts = table.column("n").to_numpy().astype(np.int64)
+    if counts.sum() != learnt.n:
+        raise other_rows()
+    renamed = table.select([f"r{i}" for i in range(len(columns))]).rename_columns(list(columns))
+    frame = plain(_as_pandas(stream, renamed, columns))
+    learnt.categories = {
+        str(name): one.dtype for name, one in frame.items() if isinstance(one.dtype, pd.CategoricalDtype)
+    }
+    learnt.groups = {term.group: _distinct(frame, term.group) for term in formula.random}
+    chosen = _chosen(frame, needs)
+    learnt.sample = frame.iloc[chosen].reset_index(drop=True)
+    if weights is not None:
+        learnt.sample_weights = learnt.sample[weights].to_numpy(dtype=np.float64)
+    learnt.all_levels = True
+    between = int(table.column("between_ends").to_numpy().sum())
+    return Aggregates(
+        database.name, learnt, frame, counts, _sums(table, len(own) + 1), centres, ((), *needs.monomials), chosen,
+        float(used["least_y"]), float(used["most_y"]), frozenset(ends if not between else (*ends, np.nan)),
+        bool(used["least_o"] != 0.0 or used["most_o"] != 0.0), float(used["square"]),
+        0.0 if weights is None else float(used["log_weights"]),
+    )  # fmt: skip
+
+
+def _as_pandas(stream: Stream, table: Any, columns: Sequence[str]) -> pd.DataFrame:
+    import narwhals as nw
+
+    return stream.as_pandas(nw.from_native(table, eager_only=True), columns)
+
+
+def _counts(facts: pd.DataFrame, needs: Needed, na: Literal["drop", "raise"]) -> tuple[Learnt, dict[str, Any]]:
+    """Which rows are used, and the row of the answer that tells of them."""
+    flags = facts[[f"m{i}" for i in range(len(needs.columns))]].to_numpy(dtype=bool)
+    n, zero = facts["n"].to_numpy(dtype=np.int64), facts["z"].to_numpy(dtype=bool)
+    if needs.weights is not None and np.isinf(facts["most_w"].to_numpy(dtype=np.float64)).any():
+        raise NotInSQL("a weight is infinite")
+    complete = ~flags.any(axis=1)
+    lacking = {name: int(n[flags[:, i]].sum()) for i, name in enumerate(needs.columns)}
+    learnt = Learnt(total=int(n.sum()), n=int(n[complete & ~zero].sum()))
+    learnt.missing = {name: count for name, count in lacking.items() if count}
+    learnt.dropped_missing, learnt.dropped_zero = int(n[~complete].sum()), int(n[complete & zero].sum())
+    if na == "raise" and learnt.missing:
+        raise NotInSQL("values are missing")
+    if not learnt.n:
+        raise no_rows(learnt)
+    used: dict[str, Any] = facts.iloc[int(np.flatnonzero(complete & ~zero)[0])].to_dict()
+    if needs.weights is not None and used["least_w"] < 0.0:
+        raise NotInSQL("a weight is negative")
+    return learnt, used
+
+
+def _check(used: Mapping[str, Any], needs: Needed, own: Sequence[str], n: int) -> None:
+    """Leave to batches what they refuse in words that name the rows."""
+    names = dict(zip(own, [*(":".join(product) for product in needs.monomials), "the response"], strict=True))
+    for name in own:
+        if used[f"finite_{name}"] != n:
+            raise NotInSQL(f"'{names[name]}' is not finite in some rows")
+
+
+def _distinct(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    return frame.loc[:, list(columns)].drop_duplicates().reset_index(drop=True)
+
+
+def _sums(table: Any, m: int) -> Array:
+    """(q, m, m) from the columns of the answer."""
+    out = np.empty((table.num_rows, m, m))
+    for i in range(m):
+        for j in range(i, m):
+            out[:, i, j] = table.column(f"s_{i}_{j}").to_numpy()
+            out[:, j, i] = out[:, i, j]
+    return out
+
+
+def _chosen(frame: pd.DataFrame, needs: Needed) -> NDArray[np.intp]:
+    """Cells from all over, one with each level among them.
+
+    Raises
+    ------
+    NotInSQL
+        For levels that are too many, which batches refuse in words.
+    """
+    q = len(frame)
+    chosen = [np.unique(np.linspace(0, q - 1, min(q, SAMPLE)).astype(np.intp))]
+    for name in needs.valued:
+        first = np.flatnonzero(~column(frame, name).duplicated().to_numpy())
+        if len(first) > MOST_LEVELS:
+            raise NotInSQL(f"'{name}' has more than {MOST_LEVELS:,} levels")
+        chosen.append(first)
+    return np.unique(np.concatenate(chosen))
+
+
+def refused(stream: Stream, reason: str) -> DataError:
+    """The error of ``control={"pushdown": True}`` where rows cannot be summed up."""
+    return DataError(
+        f"{stream.what} cannot be summed up by a database: {reason}",
+        hint='Leave "pushdown" out of control=: the rows are then read in batches.',
+    )
