@@ -2,8 +2,7 @@
 
 Two questions are asked (`mixedfx.design.sql_queries`), and what they answer takes the place of both readings of rows in
 batches: levels, counts and a sample in that of `mixedfx.design.first_pass`, and sums within cells in that of the rows,
-as rows that have the same cross-products (`mixedfx.design.compressed_rows`). The accumulator does not know the
-difference.
+from which the products of a design follow (`mixedfx.pls.cell_products`), taken in by the accumulator of all rows.
 
 What a database is not asked is left to batches, and why is said: a formula with functions that it does not have or
 that learn from the data, levels of types that come back as something else, values that are not finite (whose rows
@@ -13,16 +12,14 @@ batches name), and cells that are nearly as many as rows, where nothing would be
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.compressed_rows import compressed_rows
 from mixedfx.design.databases import Database
-from mixedfx.design.design import Design, RandomTerm, RowReport
 from mixedfx.design.expressions import Scope
 from mixedfx.design.first_pass import MOST_LEVELS, SAMPLE, Learnt, no_rows
 from mixedfx.design.frame import column, plain
@@ -30,7 +27,8 @@ from mixedfx.design.group_codes import GroupCodes, other_rows
 from mixedfx.design.parts import Part
 from mixedfx.design.spec import DesignSpec
 from mixedfx.design.sql_expressions import NotInSQL
-from mixedfx.design.sql_queries import cells_query, facts_query, values
+from mixedfx.design.sql_learning import states_of
+from mixedfx.design.sql_queries import cells_query, facts_query, learning_query, values
 from mixedfx.design.sql_terms import Monomial, Needed, coded, needed
 from mixedfx.design.streams import Stream
 from mixedfx.errors import DataError, MixedfxError
@@ -44,7 +42,28 @@ MOST_BYTES = 2**30  # that what comes back may take
 WORTH = 3.0  # rows a cell must have on average for a database beside us to be asked
 SPLIT = 1024  # cells below which they are cut into parts
 MOST_PARTS = 64
-BLOCK = 2**16  # cells that are made rows at a time
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Some cells: rows that share the levels of all factors, and what they add up to.
+
+    Attributes
+    ----------
+    sums
+        (q, m, m) sums of w d d', d = (1, v_1 - c_1, ..., v_K - c_K, y - c_y), m = K + 2.
+    fixed
+        (q, m, p) the columns of X as combinations of the entries of d: x = fixed' d.
+    left
+        For each random term (q, m, k) the same of its left side.
+    levels
+        For each random term (q,) its levels.
+    """
+
+    sums: Array
+    fixed: Array
+    left: tuple[Array, ...]
+    levels: tuple[NDArray[np.intp], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +81,11 @@ class Aggregates:
     counts
         (q,) its rows.
     sums
-        (q, m, m) its sums of products about the centres, see `mixedfx.design.compressed_rows`.
+        (q, m, m) its sums of products about the centres, as `Cells` has them.
     centres
         (m - 1,) the centres of the monomials and the response.
     monomials
         The monomials, the constant first.
-    chosen
-        Cells that the sample was made of.
     lowest, highest, values, offset, square, log_weights
         As `mixedfx.design.streamed.RowFacts` has them, and the sum of the logarithms of the weights.
     """
@@ -80,7 +97,6 @@ class Aggregates:
     sums: Array
     centres: Array
     monomials: tuple[Monomial, ...]
-    chosen: NDArray[np.intp]
     lowest: float
     highest: float
     values: frozenset[float]
@@ -102,53 +118,33 @@ class Aggregates:
             out.append(np.bincount(level, self.counts, len(grouping.levels)).astype(np.int64))
         return out
 
-    def designs(
-        self, spec: DesignSpec, terms: Sequence[RandomTerm], codes: Mapping[tuple[str, ...], GroupCodes], sigma: Any,
-        only: NDArray[np.intp] | None = None,
-    ) -> Iterator[Design]:  # fmt: skip
-        """Designs whose rows have the cross-products of all rows, some cells at a time, or of some cells `only`.
-
-        Their rows have no weights and no offset: what they had is in the sums.
-        """
-        cells = np.arange(len(self.counts)) if only is None else only
-        for begin in range(0, len(cells), BLOCK):
-            yield self._design(cells[begin : begin + BLOCK], spec, terms, codes, sigma)
-
-    def _design(
-        self, cells: NDArray[np.intp], spec: DesignSpec, terms: Sequence[RandomTerm],
-        codes: Mapping[tuple[str, ...], GroupCodes], sigma: Any,
-    ) -> Design:  # fmt: skip
-        frame = self.frame.iloc[cells].reset_index(drop=True)
-        rows, cell = compressed_rows(self.sums[cells], self.centres)
+    def cells(
+        self, spec: DesignSpec, codes: Mapping[tuple[str, ...], GroupCodes], size: int
+    ) -> Iterator[Cells]:  # fmt: skip
+        """Some cells at a time, with the coding of all columns in them and their levels."""
         scope = Scope.of(spec.env, spec.contrasts)
-        made: dict[str, Array] = {}
+        for begin in range(0, len(self.counts), size):
+            some = slice(begin, begin + size)
+            frame = self.frame.iloc[some].reset_index(drop=True)
+            made = {part.text: self._coded(part, frame, scope) for part in (spec.fixed, *(r.part for r in spec.random))}
+            levels = {columns: ask.of(frame) for columns, ask in codes.items()}
+            yield Cells(
+                self.sums[some],
+                made[spec.fixed.text],
+                tuple(made[random.part.text] for random in spec.random),
+                tuple(levels[random.grouping.columns] for random in spec.random),
+            )
 
-        def matrix(part: Part) -> Array:
-            if part.text not in made:
-                coding, monomials = coded(part, frame, scope)
-                places = [self.monomials.index(one) for one in monomials]
-                made[part.text] = rows[:, places] * coding[cell]
-            return made[part.text]
-
-        levels = {columns: ask.of(frame)[cell] for columns, ask in codes.items()}
-        full = matrix(spec.fixed)
-        return Design(
-            formula=spec.formula,
-            y=rows[:, -1],
-            X=np.ascontiguousarray(full[:, spec.kept]),
-            fixed_names=tuple(spec.fixed.columns[int(j)] for j in spec.kept),
-            random=tuple(
-                replace(term, codes=levels[r.grouping.columns], z=matrix(r.part), counts=None)
-                for term, r in zip(terms, spec.random, strict=True)
-            ),
-            weights=None,
-            offset=np.zeros(len(rows)),
-            frame=frame,
-            spec=spec,
-            rows=RowReport(len(rows), np.arange(len(rows))),
-            response_name=spec.formula.response or "",
-            scale=sigma,
-        )
+    def _coded(self, part: Part, frame: pd.DataFrame, scope: Scope) -> Array:
+        """(q, m, k) the columns of a part in each cell, as combinations of 1 and the centred values."""
+        coding, monomials = coded(part, frame, scope)
+        out = np.zeros((len(frame), len(self.centres) + 1, coding.shape[1]))
+        for j, monomial in enumerate(monomials):
+            place = self.monomials.index(monomial)
+            out[:, place, j] = coding[:, j]
+            if place:
+                out[:, 0, j] = coding[:, j] * self.centres[place - 1]
+        return out
 
 
 def aggregates(
@@ -189,7 +185,11 @@ def _aggregates(
     formula: MixedFormula, stream: Stream, database: Database, columns: Sequence[str], weights: str | None,
     offset: str | None, na: Literal["drop", "raise"], env: Mapping[str, Any], asked: Pushdown,
 ) -> Aggregates:  # fmt: skip
-    needs = needed(formula, columns, stream.types, env, weights, offset)
+    needs, states = needed(formula, columns, stream.types, env, weights, offset), {}
+    if needs.learners:
+        answer = database.ask(learning_query(needs, database.dialect)).to_pylist()[0]
+        states = states_of(needs.learners, answer)
+        needs = needed(formula, columns, stream.types, env, weights, offset, states)
     own = list(values(needs))
     n_sums = (len(own) + 1) * (len(own) + 2) // 2
     if n_sums > MOST_SUMS:
@@ -215,14 +215,13 @@ def _aggregates(
         str(name): one.dtype for name, one in frame.items() if isinstance(one.dtype, pd.CategoricalDtype)
     }
     learnt.groups = {term.group: _distinct(frame, term.group) for term in formula.random}
-    chosen = _chosen(frame, needs)
-    learnt.sample = frame.iloc[chosen].reset_index(drop=True)
+    learnt.sample = frame.iloc[_chosen(frame, needs)].reset_index(drop=True)
     if weights is not None:
         learnt.sample_weights = learnt.sample[weights].to_numpy(dtype=np.float64)
-    learnt.all_levels = True
+    learnt.states = states
     between = int(table.column("between_ends").to_numpy().sum())
     return Aggregates(
-        database.name, learnt, frame, counts, _sums(table, len(own) + 1), centres, ((), *needs.monomials), chosen,
+        database.name, learnt, frame, counts, _sums(table, len(own) + 1), centres, ((), *needs.monomials),
         float(used["least_y"]), float(used["most_y"]), frozenset(ends if not between else (*ends, np.nan)),
         bool(used["least_o"] != 0.0 or used["most_o"] != 0.0), float(used["square"]),
         0.0 if weights is None else float(used["log_weights"]),

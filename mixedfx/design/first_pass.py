@@ -194,8 +194,9 @@ class Learnt:
         Columns of each grouping factor -> their combinations, a row each.
     categories
         Columns that are categories -> their type, with the categories that some row used has.
-    all_levels
-        Whether the sample has all levels of expressions such as ``C(year)`` as well.
+    states
+        Where a database has read the rows: call of a transform -> what it learnt of them. The sample has all levels of
+        expressions such as ``C(year)`` then. None where rows are read in batches.
     """
 
     total: int = 0
@@ -207,7 +208,7 @@ class Learnt:
     sample_weights: Array | None = None
     groups: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict)
     categories: dict[str, pd.CategoricalDtype] = field(default_factory=dict)
-    all_levels: bool = False
+    states: dict[str, dict[str, Any]] | None = None
 
     def as_categories(self, frame: pd.DataFrame) -> pd.DataFrame:
         """A batch with its categories those of all rows."""

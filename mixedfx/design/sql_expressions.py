@@ -71,7 +71,10 @@ def number_text(value: float) -> str:
     return f"CAST('{float(value)!r}' AS DOUBLE)"
 
 
-def expression_text(expression: str, column: Callable[[str], str], env: Mapping[str, Any]) -> str:
+def expression_text(
+    expression: str, column: Callable[[str], str], env: Mapping[str, Any],
+    learnt: Callable[[ast.Call, str], str | None] | None = None,
+) -> str:  # fmt: skip
     """An expression in SQL, of type DOUBLE; NULL, NaN or infinite where it is no finite number.
 
     Parameters
@@ -82,6 +85,8 @@ def expression_text(expression: str, column: Callable[[str], str], env: Mapping[
         Name of a column -> its number in SQL; raises `NotInSQL` where it is none, `KeyError` where there is none.
     env
         The caller's values: numbers are used, functions are not.
+    learnt
+        A call of a transform that learns, and its argument in SQL -> the transform in SQL, None where it is none.
 
     Raises
     ------
@@ -108,8 +113,12 @@ def expression_text(expression: str, column: Callable[[str], str], env: Mapping[
             return f"(-{inner})" if isinstance(node.op, ast.USub) else inner
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             return filled(_OPERATORS[type(node.op)], [node.left, node.right])
-        if isinstance(node, ast.Call) and not node.keywords:
-            return called(node)
+        if isinstance(node, ast.Call) and not node.keywords and (found := called(node)) is not None:
+            return found
+        if isinstance(node, ast.Call) and learnt is not None and node.args and _function(node) not in env:
+            found = learnt(node, visit(node.args[0]))
+            if found is not None:
+                return found
         if isinstance(node, ast.Attribute) and _of_numpy(node) and node.attr in ("pi", "e") and "np" not in env:
             return number_text(getattr(np, node.attr))
         raise refused
@@ -123,7 +132,7 @@ def expression_text(expression: str, column: Callable[[str], str], env: Mapping[
                 return number_text(float(value))
             raise refused from None
 
-    def called(node: ast.Call) -> str:
+    def called(node: ast.Call) -> str | None:
         function = node.func
         if isinstance(function, ast.Name) and function.id not in env:
             if function.id == "Q" and len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
@@ -132,7 +141,7 @@ def expression_text(expression: str, column: Callable[[str], str], env: Mapping[
                 return filled(_NAMED[function.id], node.args)
         if isinstance(function, ast.Attribute) and _of_numpy(function) and "np" not in env and function.attr in _NUMPY:
             return filled(_NUMPY[function.attr], node.args)
-        raise refused
+        return None
 
     def filled(template: str, arguments: list[ast.expr]) -> str:
         if len(arguments) != (2 if "{1}" in template else 1):
@@ -143,6 +152,10 @@ def expression_text(expression: str, column: Callable[[str], str], env: Mapping[
         return out
 
     return visit(tree)
+
+
+def _function(node: ast.Call) -> str:
+    return node.func.id if isinstance(node.func, ast.Name) else ""
 
 
 def _of_numpy(node: ast.Attribute) -> bool:

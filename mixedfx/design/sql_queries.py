@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 from mixedfx.design.databases import ROWS, Dialect
 from mixedfx.design.sql_expressions import number_text
+from mixedfx.design.sql_learning import asked_of
 from mixedfx.design.sql_terms import Needed
 
 INFINITY = "CAST('Infinity' AS DOUBLE)"
@@ -33,6 +34,11 @@ def values(needs: Needed) -> dict[str, str]:
     """What is summed: v0, v1, ... of the monomials and the response less the offset, y; in SQL."""
     offset = "" if needs.offset is None else f" - ({needs.offset})"
     return {f"v{i}": sql for i, sql in enumerate(needs.monomials.values())} | {"y": f"({needs.response}{offset})"}
+
+
+def learning_query(needs: Needed, dialect: Dialect) -> str:
+    """Means and variances of what transforms learn from (`mixedfx.design.sql_learning`)."""
+    return f"SELECT {asked_of(needs.learners)} FROM {_source(needs, dialect)} WHERE {needs.used}"
 
 
 def facts_query(needs: Needed, dialect: Dialect) -> str:
@@ -93,15 +99,12 @@ def cells_query(
     names = list(own)
     keys = [f"r{needs.columns.index(name)}" for name in needs.keys]
     others = [f"r{i}" for i, name in enumerate(needs.columns) if name not in needs.keys]
-    used = " AND ".join(f"NOT {sql}" for sql in needs.lacking)
-    if needs.weights is not None:
-        used += f" AND {needs.weights} > 0"
     columns = [f"r{i}" for i in range(len(needs.columns))]
     for i, (name, centre) in enumerate(zip(names, centres, strict=True), start=1):
         columns.append(f"{own[name]} - {number_text(centre)} AS d{i}")
     columns += [f"{needs.response} AS u"] + ([] if needs.weights is None else [f"{needs.weights} AS w"])
     columns += [f"ABS({dialect.hash_of(['u'])} % {parts}) AS part"] if parts > 1 else []
-    inner = f"SELECT {', '.join(columns)} FROM {_source(needs, dialect)} WHERE {used}"
+    inner = f"SELECT {', '.join(columns)} FROM {_source(needs, dialect)} WHERE {needs.used}"
     low, high = map(number_text, ends)
     asked = [*keys, *(f"ANY_VALUE({r}) AS {r}" for r in others), "COUNT(*) AS n"]
     asked.append(f"COUNT(CASE WHEN u > {low} AND u < {high} THEN 1 END) AS between_ends")

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from mixedfx.design.expressions import Scope, column_of, unquoted
 from mixedfx.design.parts import FormulaicPart, NumericPart, Part, formula_of
 from mixedfx.design.sql_expressions import NotInSQL, expression_text
+from mixedfx.design.sql_learning import Learner, learner_of
 from mixedfx.formula.mixed_formula import MixedFormula
 
 Array = NDArray[np.float64]
@@ -52,6 +53,8 @@ class Needed:
         The weights in SQL; None where there are none.
     lacking
         For each column when it is missing, in SQL.
+    learners
+        Transforms whose means and standard deviations are asked for first.
     """
 
     columns: tuple[str, ...]
@@ -62,13 +65,22 @@ class Needed:
     offset: str | None
     weights: str | None
     lacking: tuple[str, ...]
+    learners: tuple[Learner, ...] = ()
+
+    @property
+    def used(self) -> str:
+        """Which rows are used, in SQL."""
+        weighted = [] if self.weights is None else [f"{self.weights} > 0"]
+        return " AND ".join([*(f"NOT {sql}" for sql in self.lacking), *weighted])
 
 
 def needed(
     formula: MixedFormula, columns: Sequence[str], types: Mapping[str, Any], env: Mapping[str, Any],
-    weights: str | None, offset: str | None,
+    weights: str | None, offset: str | None, states: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Needed:  # fmt: skip
-    """What a formula needs; `types` are narwhals' of the columns.
+    """What a formula needs; `types` are narwhals' of the columns, `states` what transforms have learnt.
+
+    Without the latter, transforms that learn stand for what they are applied to, and are listed.
 
     Raises
     ------
@@ -77,6 +89,8 @@ def needed(
     """
     if formula.knows_errors:
         raise NotInSQL("known sampling errors, se(...), are not summed up by databases")
+    if any(term.relation for term in formula.random):
+        raise NotInSQL("levels with known correlations, gr(..., cov=), are not summed up by databases")
     place = {name: f"r{i}" for i, name in enumerate(columns)}
     kinds = {name: _kind(types[name]) for name in columns}
 
@@ -86,6 +100,17 @@ def needed(
         if kinds[name] != "number" and not (boolean and kinds[name] == "boolean"):
             raise NotInSQL(f"'{name}' is used as a number and is none")
         return f"CAST({place[name]} AS DOUBLE)"
+
+    learners: dict[str, Learner] = {}
+
+    def learnt(call: ast.Call, inner: str) -> str | None:
+        found = learner_of(call, inner)
+        if found is None:
+            return None
+        if states is None and any(one.key in found.key for one in learners.values() if one.key != found.key):
+            raise NotInSQL(f"'{found.key}' learns of what learns itself")
+        learners[found.key] = found
+        return inner if states is None else found.applied(states[found.key])
 
     def value(expression: str) -> str:
         name = column_of(expression)
@@ -111,7 +136,7 @@ def needed(
                     numbers[factor.expr] = (
                         as_number(factor.expr)
                         if how == "lookup" and factor.expr in place
-                        else expression_text(factor.expr, as_number, env)
+                        else expression_text(factor.expr, as_number, env, learnt)
                     )
             if numbers:
                 monomials[tuple(sorted(numbers))] = "(" + " * ".join(numbers[name] for name in sorted(numbers)) + ")"
@@ -123,7 +148,7 @@ def needed(
     return Needed(
         tuple(columns), tuple(keys), tuple(valued), monomials, value(formula.response or ""),
         " + ".join(offsets) if offsets else None, None if weights is None else as_number(weights, True),
-        tuple(_lacking(place[name], types[name]) for name in columns),
+        tuple(_lacking(place[name], types[name]) for name in columns), tuple(learners.values()),
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.aggregates import BLOCK, Aggregates, Pushdown, aggregates, refused
+from mixedfx.design.aggregates import Aggregates, Pushdown, aggregates, refused
 from mixedfx.design.checks import warn_structures
 from mixedfx.design.design import Design, RandomTerm, RowReport
 from mixedfx.design.dispersion import dispersion_formula
@@ -33,6 +33,7 @@ from mixedfx.design.parts import FormulaicPart, Part, build_parts
 from mixedfx.design.relation import with_relations
 from mixedfx.design.response import check_arguments, read_response
 from mixedfx.design.spec import DesignSpec, OffsetSpec, RandomSpec
+from mixedfx.design.sql_learning import key_of
 from mixedfx.design.streamed_transforms import learn_states
 from mixedfx.design.streams import Stream
 from mixedfx.design.unheld import Unheld
@@ -216,20 +217,6 @@ class Streamed:
         frame, weights = self.learnt.sample, self.learnt.sample_weights
         return self.part(self.spec, frame, np.arange(len(frame), dtype=np.intp), weights)
 
-    def pilot(self) -> Design:
-        """Some rows from all over the source, of all columns, that tell what the others are like."""
-        if self.aggregates is None:
-            return self.sample()
-        chosen = self.aggregates.chosen
-        some = chosen[:: len(chosen) // BLOCK + 1]
-        return next(self.aggregates.designs(self.spec, self.terms, self.codes, self.sigma, some))
-
-    def summands(self) -> Iterator[Design]:
-        """Designs whose cross-products add up to those of all rows: batches, or what a database made of them."""
-        if self.aggregates is None:
-            return self.parts()
-        return self.aggregates.designs(self.spec, self.terms, self.codes, self.sigma)
-
     def whole(self, kept: NDArray[np.intp], aliased: tuple[str, ...], null: NullSpace | None) -> Design:
         """The design of all rows: names, terms and what repeats it, but no rows."""
         learnt, n, fixed = self.learnt, self.n, self.spec.fixed
@@ -368,14 +355,17 @@ def _skeleton(
     rows = np.arange(len(learnt.sample), dtype=np.intp)
     built = build_parts(texts, learnt.sample, scope, rows)
     coded = _coded([part for _, part in built.values()], learnt.sample)
-    if coded and not learnt.all_levels:
+    if coded and learnt.states is None:
         learnt.sample, learnt.sample_weights = _with_levels(coded, learnt, stream, columns, weights, na, scope)
         rows = np.arange(len(learnt.sample), dtype=np.intp)
         built = build_parts(texts, learnt.sample, scope, rows)
     parts = {text: part for text, (_, part) in built.items()}
     sample = learnt.sample
     for part in parts.values():
-        if isinstance(part, FormulaicPart):
+        if isinstance(part, FormulaicPart) and learnt.states is not None:
+            for text, state in part.model_spec.transform_state.items():
+                state.update(learnt.states[key_of(text)] if state else {})
+        elif isinstance(part, FormulaicPart):
             learn_states(part.model_spec.transform_state, frames, scope, learnt.n)
     outside = [] if offset is None else [f"`{offset}`"]
     offsets = tuple(OffsetSpec(e, {}) for e in (*parsed.offsets, *outside))

@@ -31,6 +31,7 @@ from mixedfx.errors import IdentifiabilityWarning, OptionError, outside
 from mixedfx.linalg import triangular
 from mixedfx.linalg.sums import Sum
 from mixedfx.pls.basis import left_to_right, term_basis
+from mixedfx.pls.cell_products import add_aggregates
 from mixedfx.pls.coupling import couple
 from mixedfx.pls.crossproducts import ONE_PASS_FROM, WELL_CONDITIONED, Accumulator, Fixed, chunks, orthogonal_columns
 from mixedfx.pls.factors import GroupFactor, group_factors
@@ -97,7 +98,7 @@ def whole_design(streamed: Streamed) -> Design:
 
 def add_up(streamed: Streamed) -> Summed:
     """Cross-products of all rows in the basis of the sample."""
-    sample, whole = streamed.pilot(), streamed.aggregates
+    sample, whole = streamed.sample(), streamed.aggregates
     pilot, dependent = _pilot(sample)
     factors = group_factors(sample)
     for group in factors[1:]:
@@ -106,17 +107,17 @@ def add_up(streamed: Streamed) -> Summed:
                 "gr(..., cov=) with several columns on the left needs all rows at once", hint="Fit with stream=False."
             )
     found = Accumulator(pilot, factors)
+    if whole is not None:
+        add_aggregates(found, factors, whole, streamed.spec, streamed.codes)
+        return Summed(pilot, factors, found, dependent, whole.log_weights)
     logs, squares = Sum(), Sum()
-    for part in streamed.summands():
-        if whole is None:
-            streamed.facts.add(part)
-            logs.add(part.precision.log_determinant)
-            squares.add(float(part.y @ part.y))
+    for part in streamed.parts():
+        streamed.facts.add(part)
+        logs.add(part.precision.log_determinant)
+        squares.add(float(part.y @ part.y))
         own = of_rows(factors, part)
         for chunk in chunks(part):
             found.add(chunk, own, streamed.n >= ONE_PASS_FROM)
-    if whole is not None:
-        return Summed(pilot, factors, found, dependent, whole.log_weights)
     streamed.facts.square = float(squares.value)
     return Summed(pilot, factors, found, dependent, float(logs.value))
 
