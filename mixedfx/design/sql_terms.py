@@ -142,6 +142,10 @@ def needed(
                 monomials[tuple(sorted(numbers))] = "(" + " * ".join(numbers[name] for name in sorted(numbers)) + ")"
     keys = dict(valued) | {name: None for term in formula.random for name in term.group}
     for name in keys:
+        if kinds[name] == "category":
+            raise NotInSQL(
+                f"the order of the levels of '{name}' is in the file, and not in what a database reads of it"
+            )
         if kinds[name] == "other":
             raise NotInSQL(f"levels of '{name}', of type {types[name]}, are not taken from databases")
     offsets = [value(e) for e in formula.offsets] + ([] if offset is None else [as_number(offset, True)])
@@ -153,12 +157,14 @@ def needed(
 
 
 def _kind(dtype: Any) -> str:
-    """What a column of narwhals' type is for: ``"number"``, ``"boolean"``, ``"levels"`` or ``"other"``."""
+    """What a column of narwhals' type is: ``"number"``, ``"boolean"``, ``"levels"``, ``"category"`` or ``"other"``."""
     import narwhals as nw
 
     if isinstance(dtype, nw.Boolean):
         return "boolean"
-    if isinstance(dtype, nw.String | nw.Categorical | nw.Enum):
+    if isinstance(dtype, nw.Categorical):  # a dictionary of Arrow; an ENUM of DuckDB is another type
+        return "category"
+    if isinstance(dtype, nw.String | nw.Enum):
         return "levels"
     if isinstance(dtype, nw.Int128 | nw.UInt128 | nw.Decimal):
         return "number"
