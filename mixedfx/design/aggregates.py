@@ -167,9 +167,9 @@ def aggregates(
     DataError
         Where no row is left, or other rows come the second time.
     """
-    database = stream.database() if stream.database is not None else None
-    if database is None:
-        return f"{stream.what} has no database to sum it up"
+    database = f"{stream.what} has no database to sum it up" if stream.database is None else stream.database()
+    if isinstance(database, str):
+        return database
     try:
         return _aggregates(formula, stream, database, columns, weights, offset, na, env, asked)
     except NotInSQL as reason:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from mixedfx.errors import MissingPackageError
 from mixedfx.optional import package
 
 ROWS = "mixedfx_rows"
@@ -45,6 +46,7 @@ class Dialect:
 
 
 DUCKDB = Dialect('"', "FSUM", "HASH({})")  # Kahan's sum; SUM of doubles is as they come
+# Spark adds doubles as they come, partition by partition, and adds these sums: rounding grows with the rows of one.
 SPARK = Dialect("`", "SUM", "XXHASH64({})")
 
 
@@ -83,8 +85,8 @@ def duckdb_relation(relation: Any, keep: Any = None) -> Database:
     return Database("DuckDB", DUCKDB, ask)
 
 
-def duckdb_files(paths: Sequence[str], names: Sequence[str]) -> Database | None:
-    """DuckDB on Parquet files with these columns; None where it is not installed or sees other columns in them.
+def duckdb_files(paths: Sequence[str], names: Sequence[str]) -> Database | str:
+    """DuckDB on Parquet files with these columns; why not, where it is not installed or sees others in them.
 
     Parameters
     ----------
@@ -94,15 +96,19 @@ def duckdb_files(paths: Sequence[str], names: Sequence[str]) -> Database | None:
         The columns as pyarrow reads them.
     """
     if any(character in path for path in paths for character in "*?["):
-        return None
+        return "DuckDB would read the name of a file as a pattern"
     try:
-        import duckdb
-
+        duckdb = package("duckdb", "Files that a database sums up need", "stream")
+    except MissingPackageError as error:
+        return f"without DuckDB: {error.hint}"
+    try:
         connection = duckdb.connect()
         relation = connection.read_parquet(list(paths), union_by_name=len(paths) > 1, hive_partitioning=False)
-    except Exception:  # not installed, or files that it cannot read: the rows come in batches then
-        return None
-    return duckdb_relation(relation, connection) if tuple(relation.columns) == tuple(names) else None
+    except duckdb.Error:
+        return "DuckDB cannot read the files"
+    if tuple(relation.columns) != tuple(names):
+        return "DuckDB calls the columns of the files otherwise"
+    return duckdb_relation(relation, connection)
 
 
 def spark_frame(frame: Any) -> Database:

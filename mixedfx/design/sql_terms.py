@@ -143,9 +143,7 @@ def needed(
     keys = dict(valued) | {name: None for term in formula.random for name in term.group}
     for name in keys:
         if kinds[name] == "category":
-            raise NotInSQL(
-                f"the order of the levels of '{name}' is in the file, and not in what a database reads of it"
-            )
+            raise NotInSQL(f"the order of the levels of '{name}' is in the file, and databases do not read it")
         if kinds[name] == "other":
             raise NotInSQL(f"levels of '{name}', of type {types[name]}, are not taken from databases")
     offsets = [value(e) for e in formula.offsets] + ([] if offset is None else [as_number(offset, True)])

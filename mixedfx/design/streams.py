@@ -28,6 +28,7 @@ import pandas as pd
 
 from mixedfx.design.databases import Database, duckdb_files, duckdb_relation, spark_frame
 from mixedfx.design.frame import collected, opened
+from mixedfx.design.parquet_schemas import one_schema
 from mixedfx.design.spark_rows import spark_batches
 from mixedfx.errors import DataError, MissingPackageError, MixedfxError
 from mixedfx.optional import package
@@ -54,7 +55,7 @@ class Stream:
     read
         Columns -> the batches, as eager frames (pyarrow or polars).
     database
-        Opens what can sum up the rows, None where it cannot after all; None where there is none.
+        Opens what can sum up the rows, or says why it cannot; None where there is none.
     count
         Counts the rows, where that is faster than reading them.
     """
@@ -63,7 +64,7 @@ class Stream:
     names: tuple[str, ...]
     types: Mapping[str, Any]
     read: Callable[[list[str]], Iterator[Any]]
-    database: Callable[[], Database | None] | None = None
+    database: Callable[[], Database | str] | None = None
     count: Callable[[], int] | None = None
 
     def natives(self, columns: Sequence[str]) -> Iterator[Any]:
@@ -191,56 +192,9 @@ def _of_parquet(paths: list[str], what: str) -> Stream:
             schemas.append(pq.read_schema(path))
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"'{path}' cannot be read as a Parquet file: {_said(error)}") from error
-    schema = _one_schema(paths, schemas, pa)
+    schema = one_schema(paths, schemas, pa)
     stream = _of_dataset(ds.dataset(paths, schema=schema, format="parquet"), what)
     return replace(stream, database=lambda: duckdb_files(paths, stream.names))
-
-
-def _one_schema(paths: list[str], schemas: list[Any], pa: Any) -> Any:
-    """The schema of files that have the same columns; widths of numbers may differ.
-
-    Raises
-    ------
-    DataError
-        Naming the file and the column.
-    """
-    first = schemas[0]
-    fields = {field.name: field for field in first}
-    for path, schema in zip(paths[1:], schemas[1:], strict=True):
-        for name in [*fields, *schema.names]:
-            if name not in fields or name not in schema.names:
-                has, lacks = (paths[0], path) if name in fields else (path, paths[0])
-                raise DataError(
-                    f"the files have different columns: '{name}' is in '{has}' and not in '{lacks}'",
-                    hint="Name files of one kind, or write them anew with the same columns.",
-                )
-            ours, theirs = fields[name].type, schema.field(name).type
-            if ours != theirs:
-                wider = _wider(ours, theirs, pa)
-                if wider is None:
-                    raise DataError(
-                        f"the files disagree about '{name}': {ours} in '{paths[0]}', {theirs} in '{path}'",
-                        hint="Write them anew with one type for the column.",
-                    )
-                fields[name] = fields[name].with_type(wider)
-    return pa.schema(list(fields.values()), metadata=first.metadata)
-
-
-def _wider(a: Any, b: Any, pa: Any) -> Any:
-    """A type that holds numbers of both types, or text; None where one holds no such."""
-    types = pa.types
-
-    def number(t: Any) -> bool:
-        return types.is_integer(t) or types.is_floating(t) or types.is_decimal(t)
-
-    if types.is_null(a) or types.is_null(b):
-        return b if types.is_null(a) else a
-    if types.is_integer(a) and types.is_integer(b):
-        return pa.int64()
-    if number(a) and number(b):
-        return pa.float64()
-    text = [types.is_string(t) or types.is_large_string(t) for t in (a, b)]
-    return pa.large_string() if all(text) else None
 
 
 def _of_csv(paths: list[str], what: str) -> Stream:

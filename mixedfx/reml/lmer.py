@@ -140,8 +140,8 @@ def lmer(
     data
         Any frame narwhals understands: pandas, polars, pyarrow. Or a source whose rows need not fit into memory: a path
         of Parquet or CSV files (a pattern such as ``"data/part-*.parquet"``, a folder, a list of paths), a DuckDB
-        relation or ``(connection, query)``, a polars ``LazyFrame``, a pyarrow ``Dataset``, a table of ibis; see
-        `stream`.
+        relation or ``(connection, query)``, a polars ``LazyFrame``, a pyarrow ``Dataset``, a data frame of Spark, a
+        table of ibis; see `stream`.
     REML
         True for the restricted likelihood, False for the likelihood.
     weights
@@ -199,7 +199,9 @@ def lmer(
         `influence`, a bootstrap) is refused. None: sources of more than 500,000 rows are; smaller ones and frames are
         held. The source is read three times or more and has to give the same rows each time, in whichever order;
         functions in `env` see a batch of rows at a time. Weights and offsets are then names of columns, and `V` and
-        `dispersion` are not available.
+        `dispersion` are not available. DuckDB and Spark are asked to sum up the rows themselves where the formula can
+        be written in SQL, and then only groups of rows come back: the summary says which way was taken, and
+        ``control={"pushdown": ...}`` (`mixedfx.control`) which to take.
 
     Returns
     -------
