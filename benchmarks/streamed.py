@@ -68,6 +68,14 @@ def read_once(path: Path) -> float:
     return perf_counter() - begin
 
 
+def peak() -> float:
+    """Most memory that this process has held, in MB; what its parent held is no part, as it is of ``getrusage``."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+
+
 def fit(path: Path, pushdown: bool) -> None:
     """Fit and print; in a process of its own, whose peak is that of the fit."""
     import mixedfx as mx
@@ -79,8 +87,7 @@ def fit(path: Path, pushdown: bool) -> None:
     begin, cpu = perf_counter(), process_time()
     found = mx.lmer(FORMULA, path, stream=True, control={"pushdown": pushdown})
     seconds, cpu = perf_counter() - begin, process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{found.design.streamed.how}: {seconds:.1f} s, CPU {cpu:.1f} s, peak {peak:,.0f} MB", flush=True)
+    print(f"{found.design.streamed.how}: {seconds:.1f} s, CPU {cpu:.1f} s, peak {peak():,.0f} MB", flush=True)
     error = np.sqrt(np.diag(found.vcov))
     away = [(float(found.fixef[name]) - value) / e for (name, value), e in zip(TRUTH.items(), error, strict=True)]
     print(f"coefficients, in standard errors from the truth: {', '.join(f'{a:.2f}' for a in away)}")

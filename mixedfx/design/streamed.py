@@ -10,7 +10,7 @@ fitted values or residuals, is asked of one batch after the other.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -23,8 +23,9 @@ from mixedfx.design.checks import warn_structures
 from mixedfx.design.design import Design, RandomTerm, RowReport
 from mixedfx.design.dispersion import dispersion_formula
 from mixedfx.design.estimable import NullSpace
-from mixedfx.design.expressions import Scope, columns_read, evaluate, number, value_of
-from mixedfx.design.first_pass import MOST_LEVELS, Learnt, first_pass, used_rows
+from mixedfx.design.expression_levels import expressions_with_levels, with_levels
+from mixedfx.design.expressions import Scope, columns_read, number, value_of
+from mixedfx.design.first_pass import Learnt, first_pass, used_rows
 from mixedfx.design.frame import nearest, plain
 from mixedfx.design.group_codes import GroupCodes, other_rows
 from mixedfx.design.grouping import group
@@ -354,9 +355,9 @@ def _skeleton(
     texts = [parsed.fixed, *(term.left for term in parsed.random)]
     rows = np.arange(len(learnt.sample), dtype=np.intp)
     built = build_parts(texts, learnt.sample, scope, rows)
-    coded = _coded([part for _, part in built.values()], learnt.sample)
+    coded = expressions_with_levels([part for _, part in built.values()], learnt.sample)
     if coded and learnt.states is None:
-        learnt.sample, learnt.sample_weights = _with_levels(coded, learnt, stream, columns, weights, na, scope)
+        learnt.sample, learnt.sample_weights = with_levels(coded, learnt, stream, columns, weights, na, scope)
         rows = np.arange(len(learnt.sample), dtype=np.intp)
         built = build_parts(texts, learnt.sample, scope, rows)
     parts = {text: part for text, (_, part) in built.items()}
@@ -400,42 +401,6 @@ def _skeleton(
     )  # fmt: skip
     _check_rows_alone(found)
     return found
-
-
-def _coded(parts: Sequence[Part], sample: pd.DataFrame) -> tuple[str, ...]:
-    """Expressions that make levels, other than columns that are levels themselves: ``C(year)``, ``x > 3``."""
-    return tuple(dict.fromkeys(e for p in parts for e in p.levels if e not in sample.columns))
-
-
-def _with_levels(
-    coded: Sequence[str], learnt: Learnt, stream: Stream, columns: Sequence[str], weights: str | None,
-    na: Literal["drop", "raise"], scope: Scope,
-) -> tuple[pd.DataFrame, Array | None]:  # fmt: skip
-    """The sample with a row for each level of these expressions, found by reading the rows once more."""
-    known: dict[str, set[Any]] = {e: set() for e in coded}
-    more: list[pd.DataFrame] = [learnt.sample]
-    more_weights = [learnt.sample_weights]
-    for used in used_rows(stream, columns, weights, na):
-        if not len(used.places):
-            continue
-        frame = learnt.as_categories(plain(used.frame)).reset_index(drop=True)
-        fresh: set[int] = set()
-        for expression, levels in known.items():
-            value = evaluate(expression, frame, scope, {})
-            values = pd.Series(getattr(value, "__wrapped__", value))
-            first = np.flatnonzero(~values.duplicated().to_numpy())
-            for i, level in zip(first.tolist(), values.iloc[first].tolist(), strict=True):
-                if level not in levels:
-                    levels.add(level)
-                    fresh.add(i)
-            if len(levels) > MOST_LEVELS:
-                raise DataError(f"'{expression}' has more than {MOST_LEVELS:,} levels")
-        if fresh:
-            at = np.array(sorted(fresh))
-            more.append(frame.iloc[at])
-            more_weights.append(None if used.weights is None else used.weights[at])
-    w = None if learnt.sample_weights is None else np.concatenate([x for x in more_weights if x is not None])
-    return learnt.as_categories(pd.concat(more, ignore_index=True)), w
 
 
 def _refuse_learning_response(parsed: MixedFormula, sample: pd.DataFrame, scope: Scope) -> None:
