@@ -120,8 +120,9 @@ def control(
     pushdown
         Whether the database of a source, DuckDB or Spark, sums up the rows, of which groups and sums alone come back
         (lmer). True: it has to, and an error says what keeps it from it. False: rows are read in batches. ``"auto"``,
-        the default: it does where the formula can be written in SQL and the groups are few beside the rows; the
-        summary says which way was taken, and why.
+        the default: it does where the formula can be written in SQL, and DuckDB where the groups have thirty rows or
+        more on average, below which batches are faster; the summary says which way was taken, and why. The iterative
+        solver needs rows, and has batches.
 
     Raises
     ------

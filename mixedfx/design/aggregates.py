@@ -6,7 +6,8 @@ from which the products of a design follow (`mixedfx.pls.cell_products`), taken 
 
 What a database is not asked is left to batches, and why is said: a formula with functions that it does not have or
 that learn from the data, levels of types that come back as something else, values that are not finite (whose rows
-batches name), and cells that are nearly as many as rows, where nothing would be gained.
+batches name), and cells of few rows each, where nothing would be gained: a row costs half of what it costs in batches,
+but a cell as much as fifteen rows.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ Pushdown = bool | Literal["auto"]
 
 MOST_SUMS = 400  # sums in one query: of 27 values
 MOST_BYTES = 2**30  # that what comes back may take
-WORTH = 3.0  # rows a cell must have on average for a database beside us to be asked
+WORTH = 30.0  # rows a cell must have on average for a database beside us to be faster than batches (measured)
 SPLIT = 1024  # cells below which they are cut into parts
 MOST_PARTS = 64
 
@@ -201,7 +202,7 @@ def _aggregates(
     if cells * 8.0 * (n_sums + len(columns)) > MOST_BYTES:
         raise NotInSQL(f"the rows fall into some {cells:,.0f} groups, whose sums are too many to come back")
     if asked == "auto" and not database.remote and cells * WORTH > learnt.n:
-        raise NotInSQL(f"the rows fall into some {cells:,.0f} groups, nearly as many as there are rows")
+        raise NotInSQL(f"the rows fall into some {cells:,.0f} groups, of fewer than {WORTH:.0f} rows on average")
     centres = np.array([float(used[f"mean_{name}"]) for name in own])
     ends = float(used["least_u"]), float(used["most_u"])
     parts = int(np.clip(SPLIT // max(cells, 1.0), 1, MOST_PARTS))

@@ -195,7 +195,9 @@ class Accumulator:
             )
         else:
             np.add.at(self._by_level, levels[0], own)
-        if isinstance(self.second, SecondProducts):
+        if self.second is not None:
+            if not isinstance(self.second, SecondProducts):
+                raise TypeError("cells are taken in by a factor of the second level only, not by what keeps its rows")
             self.second.add_cells(levels, products)
 
     def _one_pass(self, chunk: Chunk, codes: NDArray[np.intp], z: Vector) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mixedfx.design.build import build_design
 from mixedfx.design.design import Design
-from mixedfx.errors import check_option
+from mixedfx.errors import OptionError, check_option
 from mixedfx.reml.call import Call
 from mixedfx.reml.control import read_control
 
@@ -24,10 +24,17 @@ def design_of(call: Call) -> Design:
     Raises
     ------
     OptionError
-        For a `stream` that is neither True, False nor None.
+        For a `stream` that is neither True, False nor None; for `pushdown` beside the iterative solver.
     """
     check_option("stream", call.stream, (None, True, False))
-    pushdown = read_control(call.control).pushdown
+    control = read_control(call.control)
+    # Iteration makes passes over the rows, which a database that sums them up does not give.
+    pushdown = False if control.solver == "iterative" else control.pushdown
+    if control.solver == "iterative" and control.pushdown is True:
+        raise OptionError(
+            'control= asks for rows that are summed up ("pushdown") and for passes over them (the iterative "solver")',
+            hint="Leave one of them out.",
+        )
     if isinstance(call.data, pd.DataFrame) and not call.stream:
         return build_design(**call.of_design)
     from mixedfx.design.streamed import read_streamed

@@ -77,7 +77,7 @@ def test_every_source_gives_the_fit_of_the_rows_in_memory(model, kind, data, fit
 
 
 def test_crossed_factors_meet_where_a_group_has_both():
-    """Their incidence is the groups; where these are nearly the rows, they have to be asked for."""
+    """Their incidence is the groups; where these have few rows each, they have to be asked for."""
     rng = np.random.default_rng(8)
     s, d, x = rng.integers(0, 60, 4000), rng.integers(0, 40, 4000), rng.normal(size=4000)
     y = x + rng.normal(size=60)[s] + rng.normal(size=40)[d] * (1 + x) + rng.normal(size=4000)
@@ -85,7 +85,7 @@ def test_crossed_factors_meet_where_a_group_has_both():
     formula = "y ~ x + (1 | s) + (1 + x | d)"
     same(quiet(formula, relation(frame), **PUSHED), quiet(formula, frame))
     found = quiet(formula, relation(frame), stream=True)
-    assert "nearly as many as there are rows" in found.design.streamed.how
+    assert "of fewer than 30 rows on average" in found.design.streamed.how
 
 
 @pytest.mark.slow
@@ -118,7 +118,7 @@ BATCHED = {
     "doubled(x)": "'doubled(x)' is not written in SQL",
     "C(np.round(x))": "makes levels of more than a column",
     "when": "'when' holds neither numbers, text nor booleans",
-    "C(year) * arm": "nearly as many as there are rows",
+    "C(year) * arm": "of fewer than 30 rows on average",
 }
 ENV = {"shift": 2015.0, "doubled": lambda x: 2 * x}
 
@@ -164,6 +164,8 @@ def test_a_source_without_a_database_says_so(wide):
         quiet("y ~ x + (1 | school)", wide, **PUSHED)
     with pytest.raises(OptionError, match="pushdown"):
         mx.lmer("y ~ x + (1 | school)", wide, control={"pushdown": "yes"})
+    with pytest.raises(OptionError, match="passes over them"):
+        quiet("y ~ x + (1 | school)", relation(wide), control={"pushdown": True, "solver": "iterative"})
     found = quiet("y ~ x + (1 | school)", relation(wide), stream=True, control={"pushdown": False})
     assert found.design.streamed.how == "read in batches and not held"
 
@@ -174,6 +176,14 @@ def test_few_groups_are_cut_into_parts(data):
     found = quiet("y ~ x + arm", relation(frame), weights="w", **PUSHED)
     same(found, quiet("y ~ x + arm", frame, weights="w"))
     assert len(found.design.streamed.learnt.sample) > 100
+
+
+def test_a_database_is_asked_of_itself_where_groups_are_large(data):
+    """Without a word in control=, 60 schools of 100 rows are summed up by DuckDB, and 360 classes of 16 are not."""
+    source = relation(data["weighted nested"])
+    assert "summed up by DuckDB" in quiet("y ~ x + (1 | school)", source, stream=True).summary().text()
+    found = quiet("y ~ x + (1 | school:class)", source, stream=True)
+    assert "of fewer than 30 rows on average" in found.design.streamed.how
 
 
 def test_maximum_likelihood_and_dropped_columns(data):
