@@ -19,7 +19,7 @@ export MKL_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow peers test-peers test-browser lint format types contract vignettes docs docs-quick bench clean
+.PHONY: help install demo test test-slow peers test-peers test-browser test-spark lint format types contract vignettes docs docs-quick bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 18
@@ -66,6 +66,10 @@ test-peers: peers ## mixed models inside the learners of other packages, tuning 
 
 test-browser: $(VENV)/.installed-browser ## the page to explore in headless Chromium (the variable CHROMIUM names another)
 	$(BIN)/python -m pytest -m browser tests/explorer/test_browser.py $(PYTEST_ARGS)
+
+test-spark: $(VENV)/.installed-test $(VENV)/.installed-spark ## fits whose rows Spark sums up, in a local session; needs Java
+	@command -v java >/dev/null || { echo "Spark needs Java: apt-get install default-jre-headless, say" >&2; exit 1; }
+	$(BIN)/python -m pytest -m spark tests/spark $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint ## ruff: style, docstrings, import order, format
 	$(BIN)/ruff check .

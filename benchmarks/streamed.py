@@ -3,9 +3,10 @@
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.streamed 1e8 FOLDER [--keep]
 
 Simulates pupils in classes in schools batch by batch (y ~ x + t + (1 + x | school) + (1 | class), 1,000 rows a class,
-ten classes a school), writes them to a file in FOLDER, reads it once without doing anything, fits it in a process of
-its own, and prints the times, the peak of the memory of the fit, and how far the estimates are from the truth. The file
-is removed at the end, unless it is kept; one that is there already is used again.
+ten classes a school), writes them to a file in FOLDER, reads it once without doing anything, fits it in processes of
+their own, by batches of rows and summed up by DuckDB, and prints the times (wall and CPU, without a fit of 100,000 rows
+before, which loads and compiles), the peak of the memory of the fit, and how far the estimates are from the truth. The
+file is removed at the end, unless it is kept; one that is there already is used again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -67,15 +68,26 @@ def read_once(path: Path) -> float:
     return perf_counter() - begin
 
 
-def fit(path: Path) -> None:
+def peak() -> float:
+    """Most memory that this process has held, in MB; what its parent held is no part, as it is of ``getrusage``."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+def fit(path: Path, pushdown: bool) -> None:
     """Fit and print; in a process of its own, whose peak is that of the fit."""
     import mixedfx as mx
 
-    begin = perf_counter()
-    found = mx.lmer(FORMULA, path, stream=True)
-    seconds = perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"fit: {seconds:.1f} s, peak {peak:,.0f} MB, {found.optimization.evaluations} evaluations", flush=True)
+    first = path.with_name(f"first-{pushdown}.parquet")
+    simulate(first, 100_000)
+    mx.lmer(FORMULA, first, stream=True, control={"pushdown": pushdown})
+    first.unlink()
+    begin, cpu = perf_counter(), process_time()
+    found = mx.lmer(FORMULA, path, stream=True, control={"pushdown": pushdown})
+    seconds, cpu = perf_counter() - begin, process_time() - cpu
+    print(f"{found.design.streamed.how}: {seconds:.1f} s, CPU {cpu:.1f} s, peak {peak():,.0f} MB", flush=True)
     error = np.sqrt(np.diag(found.vcov))
     away = [(float(found.fixef[name]) - value) / e for (name, value), e in zip(TRUTH.items(), error, strict=True)]
     print(f"coefficients, in standard errors from the truth: {', '.join(f'{a:.2f}' for a in away)}")
@@ -89,19 +101,20 @@ def main() -> None:
     arguments.add_argument("rows", type=float)
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--keep", action="store_true", help="leave the file there")
-    arguments.add_argument("--fit", action="store_true", help=argparse.SUPPRESS)
+    arguments.add_argument("--fit", choices=["batches", "database"], help=argparse.SUPPRESS)
     asked = arguments.parse_args()
     path = asked.folder / f"rows-{int(asked.rows)}.parquet"
     if asked.fit:
-        return fit(path)
+        return fit(path, asked.fit == "database")
     if not path.exists():
         begin = perf_counter()
         simulate(path, int(asked.rows))
         print(f"simulated in {perf_counter() - begin:.1f} s: {path.stat().st_size / 2**20:,.0f} MB", flush=True)
     read_once(path)  # the second time from the same cache as the fit
     print(f"read once: {read_once(path):.1f} s", flush=True)
-    again = [sys.executable, "-m", "benchmarks.streamed", str(asked.rows), str(asked.folder), "--fit"]
-    subprocess.run(again, check=True)
+    for way in ("batches", "database"):
+        again = [sys.executable, "-m", "benchmarks.streamed", str(asked.rows), str(asked.folder), "--fit", way]
+        subprocess.run(again, check=True)
     if not asked.keep:
         path.unlink()
 

@@ -38,6 +38,7 @@ class Control:
     centred: bool | Collection[str] | None = None
     solver: str | None = None
     monte_carlo: float | None = None
+    pushdown: bool | str | None = None
 
 
 def control(
@@ -59,6 +60,7 @@ def control(
     centred: bool | Collection[str] | None = None,
     solver: str | None = None,
     monte_carlo: float | None = None,
+    pushdown: bool | str | None = None,
 ) -> Control:
     """Options for ``control=`` of `mixedfx.lmer`, `mixedfx.glmer` and `mixedfx.bayes`; a mapping serves as well.
 
@@ -115,6 +117,12 @@ def control(
     monte_carlo
         Largest Monte Carlo error of a standard deviation (lmer) or of any estimate (glmer) as a share of its standard
         error, 0.02 by default; the iterative solver adds probes until it is met.
+    pushdown
+        Whether the database of a source, DuckDB or Spark, sums up the rows, of which groups and sums alone come back
+        (lmer). True: it has to, and an error says what keeps it from it. False: rows are read in batches. ``"auto"``,
+        the default: it does where the formula can be written in SQL, and DuckDB where the groups have thirty rows or
+        more on average, below which batches are faster; the summary says which way was taken, and why. The iterative
+        solver needs rows, and has batches.
 
     Raises
     ------
@@ -149,6 +157,8 @@ def control(
         )
     if solver is not None:
         check_option("solver", solver, ("auto", "direct", "iterative"))
+    if pushdown is not None:
+        check_option("pushdown", pushdown, ("auto", True, False))
     check_progress(progress)
     if start is not None:
         values = np.asarray(start, dtype=np.float64)
@@ -157,7 +167,7 @@ def control(
         start = tuple(map(float, values))
     return Control(
         tolerance, max_evaluations, radius, start, threads, progress, cores, proposals, k_hat, max_coordinates,
-        adapt_delta, max_treedepth, algorithm, inits, centred, solver, monte_carlo,
+        adapt_delta, max_treedepth, algorithm, inits, centred, solver, monte_carlo, pushdown,
     )  # fmt: skip
 
 

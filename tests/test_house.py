@@ -225,7 +225,7 @@ def test_constraints_pin_every_dependency_and_nothing_but_versions():
 def test_continuous_integration_runs_targets_that_exist():
     targets = re.findall(r"^([a-z-]+):.*##", text(ROOT / "Makefile"), re.MULTILINE)
     called = re.findall(r"^ *make ([a-z-]+)$", text(ROOT / ".ci" / "run"), re.MULTILINE)
-    assert called == ["test", "lint", "types", "contract", "docs-quick", "test-browser"]
+    assert called == ["test", "lint", "types", "contract", "docs-quick", "test-spark", "test-browser"]
     hosted = re.findall(
         r"make PYTHON=python ([a-z-]+)$", text(ROOT / ".github" / "workflows" / "check.yml"), re.MULTILINE
     )

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mx
+from mixedfx.design.spark_rows import spark_batches
 from mixedfx.errors import MissingPackageError
 from mixedfx.optional import package
 
@@ -42,6 +43,13 @@ def posterior(data):
     return mx.bayes("y ~ x + (1 | g)", data, seed=1, draws=100)
 
 
+class SparkFrame:
+    """As much of a data frame of Spark as is asked of it before anything of PySpark is."""
+
+    def select(self, *columns):
+        return self
+
+
 def reading(ending):
     def ask(data, posterior, folder):
         path = folder / f"a{ending}"
@@ -64,6 +72,7 @@ NEEDED = {
     "pyarrow": reading(".parquet"),
     "pyarrow, batches": lambda data, posterior, folder: mx.lmer("y ~ x", empty(folder / "a.parquet"), stream=True),
     "duckdb": lambda data, posterior, folder: mx.lmer("y ~ x", empty(folder / "a.csv"), stream=True),
+    "pyspark": lambda data, posterior, folder: next(spark_batches(SparkFrame(), ["y"], 10)),
     "great_tables": lambda data, posterior, folder: mx.table(mx.lmer("y ~ x", data)).gt(),
     "joblib": lambda data, posterior, folder: mx.lmer("y ~ x + (1 | g)", data).bootstrap(10, seed=1, n_jobs=2),
     "arviz": lambda data, posterior, folder: posterior.to_arviz(),

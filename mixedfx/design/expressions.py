@@ -134,6 +134,17 @@ class _Columns(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
+def unquoted(expression: str) -> tuple[str, dict[str, str]]:
+    """An expression as Python reads it: names in backticks replaced by aliases; alias -> name."""
+    aliases: dict[str, str] = {}
+    pieces = _QUOTED.split(expression)
+    for i, piece in enumerate(pieces):
+        if piece.startswith("`"):
+            aliases[_alias(piece[1:-1])] = piece[1:-1]
+            pieces[i] = _alias(piece[1:-1])
+    return "".join(pieces).strip(), aliases
+
+
 def _is_factor_call(tree: ast.expr) -> bool:
     return isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in ("C", "factor")
 
@@ -157,13 +168,7 @@ def evaluate(expression: str, frame: Frame, scope: Scope, state: dict[str, Any],
     from formulaic.utils.layered_mapping import LayeredMapping
     from formulaic.utils.stateful_transforms import stateful_eval
 
-    aliases: dict[str, str] = {}
-    pieces = _QUOTED.split(expression)
-    for i, piece in enumerate(pieces):
-        if piece.startswith("`"):
-            aliases[_alias(piece[1:-1])] = piece[1:-1]
-            pieces[i] = _alias(piece[1:-1])
-    text = "".join(pieces).strip()
+    text, aliases = unquoted(expression)
     tree = ast.parse(text, mode="eval")
     names = scope.names()
     clashing = {str(c) for c in frame.columns if c in names}

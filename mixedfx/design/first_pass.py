@@ -194,6 +194,9 @@ class Learnt:
         Columns of each grouping factor -> their combinations, a row each.
     categories
         Columns that are categories -> their type, with the categories that some row used has.
+    states
+        Where a database has read the rows: call of a transform -> what it learnt of them. The sample has all levels of
+        expressions such as ``C(year)`` then. None where rows are read in batches.
     """
 
     total: int = 0
@@ -205,6 +208,7 @@ class Learnt:
     sample_weights: Array | None = None
     groups: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict)
     categories: dict[str, pd.CategoricalDtype] = field(default_factory=dict)
+    states: dict[str, dict[str, Any]] | None = None
 
     def as_categories(self, frame: pd.DataFrame) -> pd.DataFrame:
         """A batch with its categories those of all rows."""
@@ -321,7 +325,7 @@ def first_pass(
             kept, kept_weights = _thinned(kept, kept_weights, levels)
             share //= 2
     if not learnt.n:
-        raise _no_rows(learnt)
+        raise no_rows(learnt)
     learnt.sample = _stacked(kept)
     learnt.sample_weights = np.concatenate(kept_weights) if kept_weights else None
     learnt.groups = {name: group.found() for name, group in gathered.items()}
@@ -357,7 +361,8 @@ def _thinned(
     return [whole.iloc[np.flatnonzero(stay)]], [np.concatenate(weights)[stay]] if weights else []
 
 
-def _no_rows(learnt: Learnt) -> DataError:
+def no_rows(learnt: Learnt) -> DataError:
+    """The error of a source of which no row is left, saying why."""
     reasons = [f"{count} lack '{name}'" for name, count in learnt.missing.items()]
     reasons += [f"{learnt.dropped_zero} have a weight of zero"] if learnt.dropped_zero else []
     return DataError(

@@ -108,7 +108,8 @@ Part = NumericPart | FormulaicPart | TreatmentPart
 
 
 @lru_cache(maxsize=256)
-def _formula(text: str) -> Any:
+def formula_of(text: str) -> Any:
+    """One right-hand side as formulaic reads it."""
     from formulaic import Formula
 
     # The order of terms is R's: by degree, then as written.
@@ -122,7 +123,7 @@ def _products(text: str) -> tuple[tuple[str, ...], ...] | None:
     if plain is not None:
         return plain
     products = []
-    for term in _formula(text):
+    for term in formula_of(text):
         names = []
         for factor in term.factors:
             if factor.eval_method.value == "literal" and factor.expr == "1":
@@ -184,7 +185,7 @@ def build_part(text: str, frame: Frame, scope: Scope, rows: NDArray[np.intp]) ->
     else:
         from mixedfx.design.materialize import DesignMaterializer
 
-        matrix, spec = DesignMaterializer(as_frame(frame), scope).build(_formula(text), rows)
+        matrix, spec = DesignMaterializer(as_frame(frame), scope).build(formula_of(text), rows)
         part = FormulaicPart(text, tuple(str(c) for c in spec.column_names), spec)
     if len(set(part.columns)) != len(part.columns):
         twice = next(c for c in part.columns if part.columns.count(c) > 1)

@@ -10,7 +10,7 @@ fitted values or residuals, is asked of one batch after the other.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -18,13 +18,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.aggregates import Aggregates, Pushdown, aggregates, refused
 from mixedfx.design.checks import warn_structures
 from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design, RandomTerm, RowReport
 from mixedfx.design.dispersion import dispersion_formula
 from mixedfx.design.estimable import NullSpace
-from mixedfx.design.expressions import Scope, columns_read, evaluate, number, value_of
-from mixedfx.design.first_pass import MOST_LEVELS, Learnt, first_pass, used_rows
+from mixedfx.design.expression_levels import expressions_with_levels, with_levels
+from mixedfx.design.expressions import Scope, columns_read, number, value_of
+from mixedfx.design.first_pass import Learnt, first_pass, used_rows
 from mixedfx.design.frame import nearest, plain
 from mixedfx.design.group_codes import GroupCodes, other_rows
 from mixedfx.design.grouping import group
@@ -33,6 +35,7 @@ from mixedfx.design.parts import FormulaicPart, Part, build_parts
 from mixedfx.design.relation import with_relations
 from mixedfx.design.response import check_arguments, read_response
 from mixedfx.design.spec import DesignSpec, OffsetSpec, RandomSpec
+from mixedfx.design.sql_learning import key_of
 from mixedfx.design.streamed_transforms import learn_states
 from mixedfx.design.streams import Stream
 from mixedfx.design.unheld import Unheld
@@ -110,6 +113,10 @@ class Streamed:
         What the second reading found of the rows.
     cache
         The cross-products, once they are there.
+    aggregates
+        What a database made of all rows; None where they were read in batches.
+    reason
+        Why a source that has a database was not summed up by it.
     """
 
     stream: Stream
@@ -123,6 +130,15 @@ class Streamed:
     sigma: float | Literal["estimate"] | None
     facts: RowFacts = field(default_factory=RowFacts)
     cache: dict[str, Any] = field(default_factory=dict)
+    aggregates: Aggregates | None = None
+    reason: str = ""
+
+    @property
+    def how(self) -> str:
+        """How the rows came to their cross-products, in words."""
+        if self.aggregates is not None:
+            return self.aggregates.words
+        return f"read in batches and not held ({self.reason})" if self.reason else "read in batches and not held"
 
     @property
     def n(self) -> int:
@@ -248,8 +264,12 @@ def read_streamed(
     V: Any = None,
     sigma: float | Literal["estimate"] | None = None,
     dispersion: Any = None,
+    pushdown: Pushdown = "auto",
 ) -> Streamed:
     """Learn from a source what its design is, holding a sample of its rows; arguments as in `build_design`.
+
+    With `pushdown` a database that the source has sums up the rows: where it can (True, else an error), where it can
+    and it is worth it (``"auto"``), or never.
 
     Raises
     ------
@@ -272,8 +292,21 @@ def read_streamed(
     check_arguments(parsed, None, weights, None, sigma)
     groups = tuple(term.group for term in parsed.random)
     read = {c for text in (parsed.fixed, *(term.left for term in parsed.random)) for c in _names(text, env, stream)}
+    reason: Aggregates | str = ""
+    if pushdown is True or (pushdown and stream.database is not None):
+        reason = aggregates(parsed, stream, columns, weights, offset, na, env, pushdown)
+    if isinstance(reason, Aggregates):
+        found = _skeleton(parsed, stream, columns, weights, offset, na, contrasts, env, sigma, reason.learnt)
+        sizes = reason.sizes(found.codes, found.spec)
+        facts = RowFacts(
+            reason.lowest, reason.highest, set(reason.values), reason.offset, found.n, sizes, reason.square
+        )
+        return replace(found, facts=facts, aggregates=reason)
+    if pushdown is True:
+        raise refused(stream, reason)
     learnt = first_pass(stream, columns, groups, weights, na, [c for c in columns if c in read])
-    return _skeleton(parsed, stream, columns, weights, offset, na, contrasts, env, sigma, learnt)
+    found = _skeleton(parsed, stream, columns, weights, offset, na, contrasts, env, sigma, learnt)
+    return replace(found, reason=reason)
 
 
 def _names(side: str, env: Mapping[str, Any], stream: Stream) -> tuple[str, ...]:
@@ -323,15 +356,18 @@ def _skeleton(
     texts = [parsed.fixed, *(term.left for term in parsed.random)]
     rows = np.arange(len(learnt.sample), dtype=np.intp)
     built = build_parts(texts, learnt.sample, scope, rows)
-    coded = _coded([part for _, part in built.values()], learnt.sample)
-    if coded:
-        learnt.sample, learnt.sample_weights = _with_levels(coded, learnt, stream, columns, weights, na, scope)
+    coded = expressions_with_levels([part for _, part in built.values()], learnt.sample)
+    if coded and learnt.states is None:
+        learnt.sample, learnt.sample_weights = with_levels(coded, learnt, stream, columns, weights, na, scope)
         rows = np.arange(len(learnt.sample), dtype=np.intp)
         built = build_parts(texts, learnt.sample, scope, rows)
     parts = {text: part for text, (_, part) in built.items()}
     sample = learnt.sample
     for part in parts.values():
-        if isinstance(part, FormulaicPart):
+        if isinstance(part, FormulaicPart) and learnt.states is not None:
+            for text, state in part.model_spec.transform_state.items():
+                state.update(learnt.states[key_of(text)] if state else {})
+        elif isinstance(part, FormulaicPart):
             learn_states(part.model_spec.transform_state, frames, scope, learnt.n)
     outside = [] if offset is None else [f"`{offset}`"]
     offsets = tuple(OffsetSpec(e, {}) for e in (*parsed.offsets, *outside))
@@ -366,42 +402,6 @@ def _skeleton(
     )  # fmt: skip
     _check_rows_alone(found)
     return found
-
-
-def _coded(parts: Sequence[Part], sample: pd.DataFrame) -> tuple[str, ...]:
-    """Expressions that make levels, other than columns that are levels themselves: ``C(year)``, ``x > 3``."""
-    return tuple(dict.fromkeys(e for p in parts for e in p.levels if e not in sample.columns))
-
-
-def _with_levels(
-    coded: Sequence[str], learnt: Learnt, stream: Stream, columns: Sequence[str], weights: str | None,
-    na: Literal["drop", "raise"], scope: Scope,
-) -> tuple[pd.DataFrame, Array | None]:  # fmt: skip
-    """The sample with a row for each level of these expressions, found by reading the rows once more."""
-    known: dict[str, set[Any]] = {e: set() for e in coded}
-    more: list[pd.DataFrame] = [learnt.sample]
-    more_weights = [learnt.sample_weights]
-    for used in used_rows(stream, columns, weights, na):
-        if not len(used.places):
-            continue
-        frame = learnt.as_categories(plain(used.frame)).reset_index(drop=True)
-        fresh: set[int] = set()
-        for expression, levels in known.items():
-            value = evaluate(expression, frame, scope, {})
-            values = pd.Series(getattr(value, "__wrapped__", value))
-            first = np.flatnonzero(~values.duplicated().to_numpy())
-            for i, level in zip(first.tolist(), values.iloc[first].tolist(), strict=True):
-                if level not in levels:
-                    levels.add(level)
-                    fresh.add(i)
-            if len(levels) > MOST_LEVELS:
-                raise DataError(f"'{expression}' has more than {MOST_LEVELS:,} levels")
-        if fresh:
-            at = np.array(sorted(fresh))
-            more.append(frame.iloc[at])
-            more_weights.append(None if used.weights is None else used.weights[at])
-    w = None if learnt.sample_weights is None else np.concatenate([x for x in more_weights if x is not None])
-    return learnt.as_categories(pd.concat(more, ignore_index=True)), w
 
 
 def _refuse_learning_response(parsed: MixedFormula, sample: pd.DataFrame, scope: Scope) -> None:

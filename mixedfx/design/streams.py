@@ -7,10 +7,12 @@ twice uses nothing that depends on it, and says so where other rows come.
 * Parquet: a path, several, or a pattern (``"data/part-*.parquet"``), or a folder, through pyarrow's data sets, which
   keep what DuckDB forgets (the order of categories);
 * CSV: a path, several, or a pattern, through DuckDB, which looks at all rows before it says what a column is;
-* a pyarrow ``Dataset``, a DuckDB relation or ``(connection, query)``, a polars ``LazyFrame``, an ibis table.
+* a pyarrow ``Dataset``, a DuckDB relation or ``(connection, query)``, a polars ``LazyFrame``, a data frame of Spark, an
+  ibis table.
 
-What other engines hold comes through ibis (``ibis.pyspark.connect(session).table(...)``); ibis 12 cannot hand out
-batches of DuckDB 2, whose relations are read here themselves.
+What other engines hold comes through ibis; its tables of DuckDB and Spark are read as those of DuckDB and Spark.
+
+Where DuckDB or Spark reads a source, it can also be asked to sum up its rows (`mixedfx.design.aggregates`).
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mixedfx.design.databases import Database, duckdb_files, duckdb_relation, spark_frame
 from mixedfx.design.frame import collected, opened
+from mixedfx.design.parquet_schemas import one_schema
+from mixedfx.design.spark_rows import spark_batches
 from mixedfx.errors import DataError, MissingPackageError, MixedfxError
 from mixedfx.optional import package
 
@@ -49,12 +54,18 @@ class Stream:
         Column -> narwhals data type.
     read
         Columns -> the batches, as eager frames (pyarrow or polars).
+    database
+        Opens what can sum up the rows, or says why it cannot; None where there is none.
+    count
+        Counts the rows, where that is faster than reading them.
     """
 
     what: str
     names: tuple[str, ...]
     types: Mapping[str, Any]
     read: Callable[[list[str]], Iterator[Any]]
+    database: Callable[[], Database | str] | None = None
+    count: Callable[[], int] | None = None
 
     def natives(self, columns: Sequence[str]) -> Iterator[Any]:
         """Batches of the columns as they come.
@@ -126,6 +137,8 @@ def open_stream(data: Any) -> Stream | None:
         return _of_polars(data)
     if module == "pyarrow" and hasattr(data, "to_batches") and hasattr(data, "get_fragments"):
         return _of_dataset(data, "the pyarrow data set")
+    if module == "pyspark" and hasattr(data, "toLocalIterator"):
+        return _of_spark(data, "the data frame of Spark")
     if module == "ibis" and hasattr(data, "to_pyarrow_batches"):
         return _of_ibis(data)
     return None
@@ -179,55 +192,9 @@ def _of_parquet(paths: list[str], what: str) -> Stream:
             schemas.append(pq.read_schema(path))
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"'{path}' cannot be read as a Parquet file: {_said(error)}") from error
-    schema = _one_schema(paths, schemas, pa)
-    return _of_dataset(ds.dataset(paths, schema=schema, format="parquet"), what)
-
-
-def _one_schema(paths: list[str], schemas: list[Any], pa: Any) -> Any:
-    """The schema of files that have the same columns; widths of numbers may differ.
-
-    Raises
-    ------
-    DataError
-        Naming the file and the column.
-    """
-    first = schemas[0]
-    fields = {field.name: field for field in first}
-    for path, schema in zip(paths[1:], schemas[1:], strict=True):
-        for name in [*fields, *schema.names]:
-            if name not in fields or name not in schema.names:
-                has, lacks = (paths[0], path) if name in fields else (path, paths[0])
-                raise DataError(
-                    f"the files have different columns: '{name}' is in '{has}' and not in '{lacks}'",
-                    hint="Name files of one kind, or write them anew with the same columns.",
-                )
-            ours, theirs = fields[name].type, schema.field(name).type
-            if ours != theirs:
-                wider = _wider(ours, theirs, pa)
-                if wider is None:
-                    raise DataError(
-                        f"the files disagree about '{name}': {ours} in '{paths[0]}', {theirs} in '{path}'",
-                        hint="Write them anew with one type for the column.",
-                    )
-                fields[name] = fields[name].with_type(wider)
-    return pa.schema(list(fields.values()), metadata=first.metadata)
-
-
-def _wider(a: Any, b: Any, pa: Any) -> Any:
-    """A type that holds numbers of both types, or text; None where one holds no such."""
-    types = pa.types
-
-    def number(t: Any) -> bool:
-        return types.is_integer(t) or types.is_floating(t) or types.is_decimal(t)
-
-    if types.is_null(a) or types.is_null(b):
-        return b if types.is_null(a) else a
-    if types.is_integer(a) and types.is_integer(b):
-        return pa.int64()
-    if number(a) and number(b):
-        return pa.float64()
-    text = [types.is_string(t) or types.is_large_string(t) for t in (a, b)]
-    return pa.large_string() if all(text) else None
+    schema = one_schema(paths, schemas, pa)
+    stream = _of_dataset(ds.dataset(paths, schema=schema, format="parquet"), what)
+    return replace(stream, database=lambda: duckdb_files(paths, stream.names))
 
 
 def _of_csv(paths: list[str], what: str) -> Stream:
@@ -313,7 +280,7 @@ def _of_relation(relation: Any, what: str, keep: Any = None) -> Stream:
         ask = getattr(chosen, "to_arrow_reader", None) or chosen.fetch_arrow_reader
         yield from _gathered(iter(ask(BATCH)), pa)
 
-    return Stream(what, names, _types(relation), read)
+    return Stream(what, names, _types(relation), read, lambda: duckdb_relation(relation, keep))
 
 
 def _of_query(connection: Any, query: str) -> Stream:
@@ -339,7 +306,19 @@ def _of_polars(frame: Any) -> Stream:
     return Stream("the lazy frame of polars", tuple(schema.names()), _types(frame), read)
 
 
+def _of_spark(frame: Any, what: str) -> Stream:
+    def read(columns: list[str]) -> Iterator[Any]:
+        yield from spark_batches(frame, columns, BATCH)
+
+    return Stream(what, tuple(frame.columns), _types(frame), read, lambda: spark_frame(frame), frame.count)
+
+
 def _of_ibis(table: Any) -> Stream:
+    backend = table.get_backend()
+    if backend.name == "pyspark":
+        return _of_spark(backend._session.sql(table.compile()), "the table of ibis")
+    if backend.name == "duckdb":
+        return _of_relation(backend.con.sql(table.compile()), "the table of ibis", keep=backend)
     pa = package("pyarrow", "Tables of ibis need", "files")
     names = tuple(table.columns)
     empty = table.schema().to_pyarrow().empty_table()
@@ -377,6 +356,8 @@ def held_frame(stream: Stream, columns: Sequence[str], most: int | None = None) 
     import narwhals as nw
 
     parts, rows = [], 0
+    if most is not None and stream.count is not None and stream.count() > most:
+        return None
     for batch in stream.natives(columns):
         parts.append(batch)
         rows += len(batch)

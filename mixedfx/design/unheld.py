@@ -64,6 +64,11 @@ class BatchedRows(Protocol):
         ...
 
     @property
+    def how(self) -> str:
+        """How they came to their cross-products, in words."""
+        ...
+
+    @property
     def facts(self) -> Any:
         """What is known of all rows."""
         ...

@@ -150,16 +150,14 @@ class Accumulator:
         if compiled and narrow and self.fixed.inverse is not None:
             if self.second is None:
                 return self._one_pass(chunk, codes, z)
-            if isinstance(self.second, SecondProducts) and self._by_cells(self.second, chunk, factors, z):
+            if isinstance(self.second, SecondProducts) and self._by_cells(chunk, factors, z):
                 return None
         W = self._by_columns(chunk, codes, z)
         if self.second is not None:
             self.second.add(factors[1:], chunk.rows, codes, z, W, chunk.precision)
         return None
 
-    def _by_cells(
-        self, second: SecondProducts, chunk: Chunk, factors: tuple[GroupFactor, ...], z: Vector
-    ) -> bool:  # fmt: skip
+    def _by_cells(self, chunk: Chunk, factors: tuple[GroupFactor, ...], z: Vector) -> bool:
         """Several factors in one pass, by cells of rows that share all levels; False where there are many."""
         if any(group.mixing is not None for group in factors):
             return False
@@ -170,19 +168,37 @@ class Accumulator:
 
         cell, levels = found
         Z = np.hstack([z, *(chunk.precision.whiten(group.used(chunk.rows)) for group in factors[1:])])
-        p, k, K = len(self.fixed.R), z.shape[1], Z.shape[1]
+        p, K = len(self.fixed.R), Z.shape[1]
         lower, products = np.zeros((p + 1, p + 1)), np.zeros((len(levels[0]), K, p + 1 + K))
         row_products(chunk.X, self.fixed.inverse, self.fixed.gamma, chunk.y, Z, cell, lower, products)
-        self._ww.add(lower + np.tril(lower, -1).T)
-        own = products[:, :k, : p + 1 + k]
+        self.add_cells(levels, products, lower + np.tril(lower, -1).T)
+        return True
+
+    def add_cells(self, levels: tuple[NDArray[np.intp], ...], products: Vector, ww: Vector) -> None:
+        """Take in cells of rows that share all levels.
+
+        Parameters
+        ----------
+        levels
+            (m,) their levels of each factor.
+        products
+            (m, K, p + 1 + K) sums of z'[W, z] of each, z the K covariates of all factors.
+        ww
+            (p + 1, p + 1) W'W of all of them.
+        """
+        k = self.first.k
+        self._ww.add(ww)
+        own = products[:, :k, : len(ww) + k]
         if isinstance(self._by_level, Sum):
             self._by_level.add(
                 level_sums(levels[0], self.first.n_levels, own.reshape(len(own), -1)).reshape(self._shape)
             )
         else:
             np.add.at(self._by_level, levels[0], own)
-        second.add_cells(levels, products)
-        return True
+        if self.second is not None:
+            if not isinstance(self.second, SecondProducts):
+                raise TypeError("cells are taken in by a factor of the second level only, not by what keeps its rows")
+            self.second.add_cells(levels, products)
 
     def _one_pass(self, chunk: Chunk, codes: NDArray[np.intp], z: Vector) -> None:
         from mixedfx.linalg.rows import row_products

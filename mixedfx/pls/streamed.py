@@ -31,6 +31,7 @@ from mixedfx.errors import IdentifiabilityWarning, OptionError, outside
 from mixedfx.linalg import triangular
 from mixedfx.linalg.sums import Sum
 from mixedfx.pls.basis import left_to_right, term_basis
+from mixedfx.pls.cell_products import add_aggregates
 from mixedfx.pls.choice import Solver
 from mixedfx.pls.coupling import Coupling, couple
 from mixedfx.pls.crossproducts import ONE_PASS_FROM, WELL_CONDITIONED, Accumulator, Fixed, chunks, orthogonal_columns
@@ -111,7 +112,7 @@ def whole_design(streamed: Streamed, solver: Solver = "auto") -> Design:
 
 def add_up(streamed: Streamed, solver: Solver) -> Summed:
     """Cross-products of all rows in the basis of the sample, for the `solver`."""
-    sample = streamed.sample()
+    sample, whole = streamed.sample(), streamed.aggregates
     pilot, dependent = _pilot(sample)
     factors = group_factors(sample)
     for group in factors[1:]:
@@ -119,6 +120,10 @@ def add_up(streamed: Streamed, solver: Solver) -> Summed:
             raise OptionError(
                 "gr(..., cov=) with several columns on the left needs all rows at once", hint="Fit with stream=False."
             )
+    if whole is not None:
+        found = Accumulator(pilot, factors)
+        add_aggregates(found, factors, whole, streamed.spec, streamed.codes)
+        return Summed(pilot, factors, found, dependent, whole.log_weights)
     found = Accumulator(pilot, factors, rows_in_order(streamed, sample, factors, solver))
     logs, squares = Sum(), Sum()
     for part in streamed.parts():

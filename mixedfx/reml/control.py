@@ -30,6 +30,7 @@ class OptimiserControl:
     progress: Asked = False
     solver: Literal["auto", "direct", "iterative"] = "auto"
     monte_carlo: float = MONTE_CARLO
+    pushdown: bool | Literal["auto"] = "auto"
 
 
 def read_control(given: Control | Mapping[str, Any] | None) -> OptimiserControl:

@@ -140,8 +140,8 @@ def lmer(
     data
         Any frame narwhals understands: pandas, polars, pyarrow. Or a source whose rows need not fit into memory: a path
         of Parquet or CSV files (a pattern such as ``"data/part-*.parquet"``, a folder, a list of paths), a DuckDB
-        relation or ``(connection, query)``, a polars ``LazyFrame``, a pyarrow ``Dataset``, a table of ibis; see
-        `stream`.
+        relation or ``(connection, query)``, a polars ``LazyFrame``, a pyarrow ``Dataset``, a data frame of Spark, a
+        table of ibis; see `stream`.
     REML
         True for the restricted likelihood, False for the likelihood.
     weights
@@ -201,6 +201,9 @@ def lmer(
         functions in `env` see a batch of rows at a time. Weights and offsets are then names of columns, and `V` and
         `dispersion` are not available. Crossed terms that are solved by iteration hold their incidences: for each row
         four bytes for each column outside the largest grouping factor, and eight for each value of slopes and weights.
+        DuckDB and Spark are asked to sum up the rows themselves where the formula can be written in SQL, and then only
+        groups of rows come back: the summary says which way was taken, and ``control={"pushdown": ...}``
+        (`mixedfx.control`) which to take.
 
     Returns
     -------

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mixedfx.design.build import build_design
 from mixedfx.design.design import Design
-from mixedfx.errors import check_option
+from mixedfx.errors import OptionError, check_option
 from mixedfx.reml.call import Call
 from mixedfx.reml.control import read_control
 
@@ -24,9 +24,17 @@ def design_of(call: Call) -> Design:
     Raises
     ------
     OptionError
-        For a `stream` that is neither True, False nor None.
+        For a `stream` that is neither True, False nor None; for `pushdown` beside the iterative solver.
     """
     check_option("stream", call.stream, (None, True, False))
+    control = read_control(call.control)
+    # Iteration makes passes over the rows, which a database that sums them up does not give.
+    pushdown = False if control.solver == "iterative" else control.pushdown
+    if control.solver == "iterative" and control.pushdown is True:
+        raise OptionError(
+            'control= asks for rows that are summed up ("pushdown") and for passes over them (the iterative "solver")',
+            hint="Leave one of them out.",
+        )
     if isinstance(call.data, pd.DataFrame) and not call.stream:
         return build_design(**call.of_design)
     from mixedfx.design.streamed import read_streamed
@@ -43,12 +51,12 @@ def design_of(call: Call) -> Design:
                  for name, value in given.items())  # fmt: skip
     if call.stream is False or (call.stream is None and by_row):
         return build_design(**_of_frame(call, stream, None))
-    if call.stream is None:
+    if call.stream is None and pushdown is not True:
         arguments = _of_frame(call, stream, HELD)
         if arguments is not None:
             return build_design(**arguments)
     arguments = {name: value for name, value in call.of_design.items() if name not in ("formula", "data")}
-    return whole_design(read_streamed(call.formula, stream, **arguments), read_control(call.control).solver)
+    return whole_design(read_streamed(call.formula, stream, pushdown=pushdown, **arguments), control.solver)
 
 
 def _of_frame(call: Call, stream: Stream, most: int | None) -> Any:

@@ -174,8 +174,8 @@ def data_facts(design: Design) -> tuple[tuple[str, str], ...]:
         facts.append(("Offset", "an offset is part of the fitted values"))
     if design.aliased:
         facts.append(("Aliased", "dropped as linear combinations of other columns: " + ", ".join(design.aliased)))
-    if not design.held:
-        facts.append(("Rows", "read in batches and not held: residuals() and predict() read them anew"))
+    if design.streamed is not None:
+        facts.append(("Rows", f"{design.streamed.how}: residuals() and predict() read them anew"))
     return tuple(facts)
 
 
