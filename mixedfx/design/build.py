@@ -196,7 +196,7 @@ def build_design(
     family = None if family is None else find_family(family)
     ordered = family is not None and family.outcome == "ordered"
     source = read_source(formula, data, env or {}, (weights, offset), dispersion, V)
-    parsed, total = source.formula, len(source.frame)
+    parsed, total = source.formula, len(source.columns)
     if ordered:
         _refuse_no_intercept(parsed)
     if source.spread is not None and V is not None:
@@ -212,9 +212,9 @@ def build_design(
         arrays["V"] = source.variances
     all_weights = arrays.get("weights")
     if isinstance(weights, str):
-        column_of_weights = source.frame[weights]
+        column_of_weights = source.columns[weights]
         all_weights = per_row(column_of_weights, column_of_weights.index, total, "weights")
-    rows, kept_weights, frame = choose_rows(source.frame, all_weights, arrays, na)
+    rows, kept_weights, frame = choose_rows(source.columns, all_weights, arrays, na)
     rows = replace(rows, labels=source.labels)
     offset_column = offset if isinstance(offset, str) else None
     if "offset" in arrays:
@@ -228,7 +228,7 @@ def build_design(
     for offset_spec in offsets:
         total_offset += number(offset_spec.expression, frame, scope, offset_spec.state, rows.used, "offset")
     check_arguments(parsed, family, weights, V, sigma)
-    response = read_response(parsed, family, frame, scope, rows.used, source.frame)
+    response = read_response(parsed, family, frame, scope, rows.used, source.columns)
     if family is not None and not family.identity and sigma_free:
         check_varies(response, family, parsed.response or "")
 

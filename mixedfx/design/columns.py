@@ -7,7 +7,7 @@ rows are few, so the columns stand in a dict here, and become a frame once, at t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, KeysView, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -58,6 +58,14 @@ class Columns:
     def __getitem__(self, name: str) -> pd.Series:
         """One column."""
         return self.series[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Their names, as of a frame."""
+        return iter(self.series)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a column of this name."""
+        return name in self.series
 
     def __len__(self) -> int:
         """Number of rows, as of a frame."""

@@ -33,7 +33,7 @@ class Source:
         The formula, ``.`` expanded.
     spread
         Formula of the residual standard deviations; None where there is none.
-    frame
+    columns
         The columns that are read, all rows.
     used
         Names of those that the formulas read.
@@ -47,7 +47,7 @@ class Source:
 
     formula: MixedFormula
     spread: MixedFormula | None
-    frame: Columns
+    columns: Columns
     used: tuple[str, ...]
     names: tuple[Any, ...]
     labels: pd.Index | None
@@ -83,9 +83,9 @@ def read_source(
     used = columns_read(parsed, env, names)
     if spread is not None:
         used = tuple(dict.fromkeys([*used, *columns_read(spread, env, names)]))
-    frame = fetch(data, names, [*used, *(name for name in beside if isinstance(name, str))])
-    variances = None if V is None else variances_given(V, labels, len(frame))
-    return Source(parsed, spread, frame, used, tuple(names), labels, variances)
+    columns = fetch(data, names, [*used, *(name for name in beside if isinstance(name, str))])
+    variances = None if V is None else variances_given(V, labels, len(columns))
+    return Source(parsed, spread, columns, used, tuple(names), labels, variances)
 
 
 def known_errors_beside_dispersion() -> ModelError:

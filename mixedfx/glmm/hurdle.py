@@ -362,7 +362,7 @@ def _complete_rows(call: Call, text: str) -> tuple[pd.DataFrame, NDArray[np.intp
     source = read_source(call.formula, call.data, env, beside, call.dispersion)
     left = source.formula.response
     other = read_source(f"{left} {text}", call.data, env, (), None)
-    frame = pd.concat([source.frame, other.frame[[c for c in other.frame if c not in source.frame]]], axis=1)
+    frame = source.columns.assign(other.columns.series).frame
     good = frame.notna().all(axis=1).to_numpy()
     if call.na == "raise" and not good.all():
         raise DataError(
