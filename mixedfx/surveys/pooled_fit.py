@@ -40,6 +40,13 @@ from mixedfx.surveys.pooled_reference import PooledReference
 
 Array = NDArray[np.float64]
 
+OWN_VALUES = "the data sets have imputed values of their own in these rows"
+LEARNT = (
+    "the data sets do not agree on the rows of the model: a transform such as scale(), poly() or bs() has learnt other "
+    "centres, scales or knots from each, and coefficients mean other things"
+)
+SAME = 1e-9  # share of a column's largest value up to which rows of two data sets differ by rounding
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PooledFit(PooledEstimates):
@@ -289,8 +296,22 @@ class PooledFit(PooledEstimates):
         return compare(self, smaller, method)
 
     def design_for(self, newdata: Any = None, new_levels: NewLevels = "error") -> Functional:
-        """Rows of the linear predictor for `newdata`, over the coefficients and effects that the fits share."""
-        return self.fits[0].design_for(newdata, new_levels)
+        """Rows of the linear predictor for `newdata`, over the coefficients and effects that the fits share.
+
+        Raises
+        ------
+        OptionError
+            Where the fits have other rows for the same data: transforms have learnt from imputed columns. `predict` and
+            `mixedfx.effects` ask each fit with its own.
+        """
+        first, *others = (fit.design_for(newdata, new_levels) for fit in self.fits)
+        if not all(_same_rows(first, other) for other in others):
+            raise OptionError(
+                OWN_VALUES if newdata is None else LEARNT,
+                hint="Ask predict() or mx.effects(), which take each fit by itself; or transform the column before the "
+                "fits, by the same numbers in all of them.",
+            )
+        return first
 
     def apply(self, functional: Functional) -> PooledLinear:
         """Mean, covariance and draws of linear functionals of (beta, u)."""
@@ -412,3 +433,13 @@ def _root(covariance: Array) -> Array:
     return np.linalg.qr((vectors * np.sqrt(np.clip(values, 0.0, None))[..., None, :]).swapaxes(-1, -2))[1].swapaxes(
         -1, -2
     )
+
+
+def _same_rows(one: Functional, other: Functional) -> bool:
+    """Whether two designs have the same coefficients (m, p + q) for some rows, but for rounding."""
+    if one.fixed.shape != other.fixed.shape or one.random.shape != other.random.shape:
+        return False
+    scale = np.abs(one.fixed).max(axis=0, initial=0.0)
+    near = np.abs(one.fixed - other.fixed) <= SAME * scale
+    apart = abs(one.random - other.random)
+    return bool(near.all()) and bool(apart.nnz == 0 or apart.max() <= SAME * abs(one.random).max())

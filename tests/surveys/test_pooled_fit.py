@@ -118,6 +118,20 @@ def test_components_and_modes_are_means_over_the_data_sets(fit):
     assert (total > np.sqrt(np.mean([f.ranef_sd["school"] ** 2 for f in fit.fits], axis=0))).all()
 
 
+@pytest.mark.parametrize("transform", ["scale(ses)", "poly(ses, 2)", "bs(ses, df=4)"])
+def test_rows_that_the_data_sets_do_not_share_are_refused(pupils, transform):
+    """Where a transform learns from imputed values, coefficients of two fits go with different columns."""
+    frames = imputations(pupils)
+    found = mx.lmer(f"math ~ {transform} + arm + (1 | school)", imputations=frames)
+    with pytest.raises(OptionError, match="do not agree on the rows"):
+        mx.emmeans(found, "arm", at={"ses": 0.5})
+    rows = pupils.head(5)
+    each = np.mean([f.predict(rows) for f in found.fits], axis=0)
+    np.testing.assert_allclose(found.predict(rows), each, rtol=1e-10)
+    shared = mx.lmer(f"math ~ {transform.replace('ses', 'girl + 0.5')} + arm + (1 | school)", imputations=frames)
+    assert len(mx.emmeans(shared, "arm").table) == 2
+
+
 def test_marginal_means_and_their_contrasts_go_by_the_rules(fit):
     means = mx.emmeans(fit, "arm")
     single = [mx.emmeans(f, "arm").table for f in fit.fits]
