@@ -97,7 +97,7 @@ def test_every_option_belongs_to_some_sampler_or_to_the_optimiser():
 def test_an_option_that_a_sampler_does_not_know_is_refused_with_its_list(name, monkeypatch):
     sampler = SAMPLERS[name]
     values = {"start": [1.0], "adapt_delta": 0.9, "algorithm": "nuts", "inits": "random", "centred": True}
-    values["solver"] = "direct"
+    values |= {"solver": "direct", "pushdown": True}
     monkeypatch.setattr(type(sampler), "obstacle", lambda self, *model: "")
     for option in {field.name for field in fields(Control)} - set(sampler.options):
         with pytest.raises(OptionError, match=f"engine='{name}' has no {option}: it has {', '.join(sampler.options)}"):

@@ -179,7 +179,8 @@ def test_what_is_missing_is_installed_by_one_command(monkeypatch, tmp_path):
 def start(environment):
     """A process that samples, and says how it ends."""
     code = f"""
-        import threading
+        import signal, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests behind it
         from mixedfx.bayes.engines.base import Settings
         from mixedfx.bayes.engines.cmdstan import CmdStan
         settings = Settings(seed=1, chains=3, draws=60, warmup=50, cores=2)
