@@ -22,6 +22,7 @@ from mixedfx.inference.full_estimate import FullEstimate
 from mixedfx.inference.hypotheses import Constant
 from mixedfx.inference.satterthwaite import Satterthwaite
 from mixedfx.results.undetermined import Undetermined
+from mixedfx.surveys.answer import SampleEstimate
 
 Array = NDArray[np.float64]
 
@@ -45,10 +46,23 @@ def exact_law(quantities: Exact, J: int, s: int) -> ExactLaw | None:
     rows = [np.arange(j, s * J, J) for j in range(J)]
     if isinstance(found, FullEstimate):
         return _full(found, rows)
-    if not found.exact or found.own_intervals:
+    of_sample = isinstance(found, SampleEstimate)  # t throughout, by the degrees of freedom of the sample
+    if not found.exact or (found.own_intervals and not of_sample):
         return None
     cov, mean = np.asarray(found.cov), np.asarray(found.mean)
     upper = np.triu_indices(s)
+    if of_sample:
+        return ExactLaw(
+            random=np.zeros((J, s), dtype=bool),
+            weights=np.zeros(0),
+            means=np.zeros((J, 0, s)),
+            loadings=np.zeros((J, 0, 0)),
+            basis=np.zeros((J, 0, len(upper[0]))),
+            gap=np.zeros((J, s)),
+            cov=np.stack([cov[np.ix_(at, at)][upper] for at in rows]),
+            derivatives=np.zeros((J, 0, len(upper[0]))),
+            nu=float(found.df),
+        )
     return ExactLaw(
         random=np.ones((J, s), dtype=bool),
         weights=np.ones(1),

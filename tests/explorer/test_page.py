@@ -47,6 +47,9 @@ FITS = {
     "no groups": lambda d: mx.lmer("math ~ small * race * gender + lunch", d),
     "log": lambda d: mx.lmer("log(math) ~ small * race * gender + lunch + (1 + small | sch)", d),
     "posterior": lambda d: mx.bayes("math ~ small * race * gender + lunch + (1 + small | sch)", d, seed=1, draws=800),
+    "sample": lambda d: mx.lmer(
+        "math ~ small * race * gender + small * lunch + (1 + small | sch)", d, sampling_weights={"row": "N"}
+    ),
     "odds": lambda d: mx.glmer("passed ~ small * race + gender + lunch + (1 | sch)", d, family="bernoulli"),
     "values": lambda d: several("[PV1:PV4] ~ small * race * gender + small * lunch + (1 + small | sch)", d),
     "values, t": lambda d: several("[PV1:PV4] ~ small * race + small * gender * lunch + (1 | sch)", d),
@@ -67,6 +70,8 @@ QUESTIONS = {
     "given theta": ("random slopes", {"uncertainty": "given theta"}),
     "t": ("fixed effects", {}),
     "t, residual": ("no groups", {}),
+    "t of a sample": ("sample", {}),
+    "t of a sample, weights": ("sample", {"weights": "N"}),
     "ratio of means": ("random slopes", {"comparison": "ratio"}),
     "ratio of geometric means": ("log", {"comparison": "ratio"}),
     "difference of geometric means": ("log", {}),
