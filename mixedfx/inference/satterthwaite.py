@@ -220,7 +220,7 @@ def assembled(
         H = bent(np.flatnonzero(active))
     except np.linalg.LinAlgError:
         warnings.warn(
-            "the criterion cannot be evaluated beside the estimate, as where the model reproduces the response exactly, "
+            "the criterion has no value beside the estimate, as where the model reproduces the response exactly, "
             'and Satterthwaite\'s degrees of freedom are not known (NaN); ddf="normal" does without them',
             DegreesOfFreedomWarning,
             stacklevel=2,
