@@ -427,3 +427,15 @@ def some_rows(rows: Sequence[Any] | Any, limit: int = 5) -> str:
     if len(listed) == 1:
         return f"row {listed[0]}"
     return f"rows {', '.join(listed[:-1])} and {listed[-1]}"
+
+
+def counted_rows(rows: Sequence[Any] | Any) -> str:
+    """`some_rows` of positions in the data, which are counted from 0; ``some rows`` where they are not known, as -1 says.
+
+    Examples
+    --------
+    >>> from mixedfx.errors import counted_rows
+    >>> counted_rows([3, 8]), counted_rows([-1, -1])
+    ('rows 3 and 8 (counted from 0)', 'some rows')
+    """
+    return "some rows" if int(rows[0]) < 0 else f"{some_rows(rows)} (counted from 0)"

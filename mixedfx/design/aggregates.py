@@ -168,6 +168,7 @@ def aggregates(
     DataError
         Where no row is left, or other rows come the second time.
     """
+    stream.refuse_repeated(columns)
     database = f"{stream.what} has no database to sum it up" if stream.database is None else stream.database()
     if isinstance(database, str):
         return database

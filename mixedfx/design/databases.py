@@ -30,11 +30,14 @@ class Dialect:
         Its sum of doubles, compensated where it has such a one.
     hashed
         A whole number that depends on the values of some columns, which are filled in.
+    exact
+        Text that is equal only where all its characters are, whatever the collation of its column says.
     """
 
     quote: str
     total: str
     hashed: str
+    exact: str = "{}"
 
     def name(self, column: str) -> str:
         """The name of a column, whatever it is made of."""
@@ -45,7 +48,9 @@ class Dialect:
         return self.hashed.format(", ".join(columns))
 
 
-DUCKDB = Dialect('"', "FSUM", "HASH({})")  # Kahan's sum; SUM of doubles is as they come
+# FSUM is Kahan's sum; SUM of doubles is as they come. A column's collation, or the connection's, may take 'ab' and 'AB'
+# for one value where rows are grouped, compared and hashed.
+DUCKDB = Dialect('"', "FSUM", "HASH({})", '{} COLLATE "binary"')
 # Spark adds doubles as they come, partition by partition, and adds these sums: rounding grows with the rows of one.
 SPARK = Dialect("`", "SUM", "XXHASH64({})")
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.columns import Frame, column
 from mixedfx.design.frame import examples, kind, nearest
-from mixedfx.errors import DataError, MixedfxError, some_rows
+from mixedfx.errors import DataError, MixedfxError, counted_rows
 from mixedfx.formula.mixed_formula import MixedFormula
 
 # Quoted strings first, so that a backtick inside one is not taken for a name.
@@ -197,7 +197,7 @@ def finite(name: str, values: NDArray[np.float64], rows: NDArray[np.intp]) -> No
     values
         (n,) or (n, k) values.
     rows
-        (n,) positions of the rows in the data as given.
+        (n,) positions of the rows in the data as given; -1 where they are not known.
 
     Raises
     ------
@@ -210,7 +210,7 @@ def finite(name: str, values: NDArray[np.float64], rows: NDArray[np.intp]) -> No
     bad = ~(ok if values.ndim == 1 else ok.all(axis=1))
     what = "infinite" if np.isinf(values).any() else "not a number"
     raise DataError(
-        f"'{name}' is {what} in {some_rows(rows[bad])} (counted from 0)",
+        f"'{name}' is {what} in {counted_rows(rows[bad])}",
         hint="Drop or repair these rows, or choose a transform that is defined for them.",
     )
 

@@ -27,7 +27,15 @@ from mixedfx.design.columns import Frame
 from mixedfx.design.expressions import Scope, column_of, finite_number, number, value_of
 from mixedfx.design.frame import examples, kind
 from mixedfx.design.labels import level_label, quoted
-from mixedfx.errors import DataError, FormulaError, ModelError, OptionError, UnusedCategoryWarning, outside, some_rows
+from mixedfx.errors import (
+    DataError,
+    FormulaError,
+    ModelError,
+    OptionError,
+    UnusedCategoryWarning,
+    counted_rows,
+    outside,
+)
 from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family, refuse
 from mixedfx.formula.mixed_formula import Addition, MixedFormula
@@ -269,7 +277,7 @@ def _in_order(text: str, value: pd.Series, written: list[object], rows: NDArray[
     if unknown.any():
         raise DataError(
             f"the levels= of '{text}' leave out {quoted([level_label(v) for v in pd.unique(value[unknown])])}, in "
-            f"{some_rows(rows[unknown])} (counted from 0)",
+            f"{counted_rows(rows[unknown])}",
             hint="List every level of the data.",
         )
     order = pd.Categorical(value, categories=pd.Index(written), ordered=True)
@@ -310,7 +318,7 @@ def _check_two(text: str, labels: tuple[str, ...], value: pd.Series, rows: NDArr
         third = np.flatnonzero(np.array([level_label(v) == labels[2] for v in value]))
         raise DataError(
             f"a bernoulli response has two levels, '{text}' has {len(labels)}: {quoted(labels)}; '{labels[2]}' is in "
-            f"{some_rows(rows[third])} (counted from 0)",
+            f"{counted_rows(rows[third])}",
             hint="Use family='categorical' (or 'cumulative' where they are ordered), or make a column of booleans such "
             f"as data['{column_of(text)}'] == '{labels[-1]}'.",
         )
@@ -349,7 +357,7 @@ def _additions(
         known = number(addition.argument, frame, scope, {}, rows, "standard deviation")
         if (known <= 0).any():
             first = rows[known <= 0][0]
-            raise DataError(f"se({addition.argument}) is not positive in row {first} (counted from 0)")
+            raise DataError(f"se({addition.argument}) is not positive in {counted_rows([first])}")
     if family is not None and family.outcome == "trials" and trials is None:
         raise FormulaError(
             "binomial needs the number of trials of each row",

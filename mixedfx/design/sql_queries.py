@@ -26,8 +26,9 @@ INFINITY = "CAST('Infinity' AS DOUBLE)"
 
 
 def _source(needs: Needed, dialect: Dialect) -> str:
-    names = ", ".join(f"{dialect.name(name)} AS r{i}" for i, name in enumerate(needs.columns))
-    return f"(SELECT {names} FROM {ROWS}) AS given"
+    own = {name: dialect.name(name) for name in needs.columns}
+    own |= {name: dialect.exact.format(own[name]) for name in needs.texts}
+    return f"(SELECT {', '.join(f'{sql} AS r{i}' for i, sql in enumerate(own.values()))} FROM {ROWS}) AS given"
 
 
 def values(needs: Needed) -> dict[str, str]:

@@ -55,6 +55,8 @@ class Needed:
         For each column when it is missing, in SQL.
     learners
         Transforms whose means and standard deviations are asked for first.
+    texts
+        The columns of text: levels are told apart by all their characters.
     """
 
     columns: tuple[str, ...]
@@ -66,6 +68,7 @@ class Needed:
     weights: str | None
     lacking: tuple[str, ...]
     learners: tuple[Learner, ...] = ()
+    texts: tuple[str, ...] = ()
 
     @property
     def used(self) -> str:
@@ -151,6 +154,7 @@ def needed(
         tuple(columns), tuple(keys), tuple(valued), monomials, value(formula.response or ""),
         " + ".join(offsets) if offsets else None, None if weights is None else as_number(weights, True),
         tuple(_lacking(place[name], types[name]) for name in columns), tuple(learners.values()),
+        tuple(name for name in columns if _is_text(types[name])),
     )  # fmt: skip
 
 
@@ -167,6 +171,12 @@ def _kind(dtype: Any) -> str:
     if isinstance(dtype, nw.Int128 | nw.UInt128 | nw.Decimal):
         return "number"
     return "number" if dtype.is_integer() or dtype.is_float() else "other"
+
+
+def _is_text(dtype: Any) -> bool:
+    import narwhals as nw
+
+    return isinstance(dtype, nw.String)
 
 
 def _lacking(sql: str, dtype: Any) -> str:

@@ -178,7 +178,7 @@ class Streamed:
             raise other_rows()
 
     def part(self, spec: DesignSpec, frame: pd.DataFrame, places: NDArray[np.intp], weights: Array | None) -> Design:
-        """The design of some rows in plain columns, at `places` of the source."""
+        """The design of some rows in plain columns, at `places` of the source, -1 where these are not known."""
         scope = Scope.of(spec.env, spec.contrasts)
         matrices: dict[str, Array] = {}
 
@@ -217,7 +217,7 @@ class Streamed:
     def sample(self) -> Design:
         """The rows of the sample as a design of all columns."""
         frame, weights = self.learnt.sample, self.learnt.sample_weights
-        return self.part(self.spec, frame, np.arange(len(frame), dtype=np.intp), weights)
+        return self.part(self.spec, frame, _unplaced(frame), weights)
 
     def whole(self, kept: NDArray[np.intp], aliased: tuple[str, ...], null: NullSpace | None) -> Design:
         """The design of all rows: names, terms and what repeats it, but no rows."""
@@ -246,6 +246,11 @@ class Streamed:
             scale=self.sigma,
             streamed=self,
         )  # fmt: skip
+
+
+def _unplaced(sample: pd.DataFrame) -> NDArray[np.intp]:
+    """(n,) positions in the source of the rows of a sample, which messages do not have: -1 each."""
+    return np.full(len(sample), -1, dtype=np.intp)
 
 
 def _unheld(what: str, *shape: int) -> Any:
@@ -354,12 +359,12 @@ def _skeleton(
                 yield learnt.as_categories(plain(used.frame))
 
     texts = [parsed.fixed, *(term.left for term in parsed.random)]
-    rows = np.arange(len(learnt.sample), dtype=np.intp)
+    rows = _unplaced(learnt.sample)
     built = build_parts(texts, learnt.sample, scope, rows)
     coded = expressions_with_levels([part for _, part in built.values()], learnt.sample)
     if coded and learnt.states is None:
         learnt.sample, learnt.sample_weights = with_levels(coded, learnt, stream, columns, weights, na, scope)
-        rows = np.arange(len(learnt.sample), dtype=np.intp)
+        rows = _unplaced(learnt.sample)
         built = build_parts(texts, learnt.sample, scope, rows)
     parts = {text: part for text, (_, part) in built.items()}
     sample = learnt.sample
@@ -425,7 +430,9 @@ def _check_rows_alone(found: Streamed) -> None:
     whole = found.sample()
     frame, weights = found.learnt.sample, found.learnt.sample_weights
     half = np.arange(0, len(frame), 2)
-    some = found.part(found.spec, frame.iloc[half], half, None if weights is None else weights[half])
+    some = found.part(
+        found.spec, frame.iloc[half], _unplaced(frame.iloc[half]), None if weights is None else weights[half]
+    )
     pairs = [(whole.X, some.X), (whole.y, some.y), (whole.offset, some.offset)]
     pairs += [(a.z, b.z) for a, b in zip(whole.random, some.random, strict=True)]
     if all(np.allclose(a[half], b, rtol=1e-10, atol=1e-300) for a, b in pairs):

@@ -58,6 +58,8 @@ class Stream:
         Opens what can sum up the rows, or says why it cannot; None where there is none.
     count
         Counts the rows, where that is faster than reading them.
+    folded
+        Whether its engine takes names that differ in case only for one.
     """
 
     what: str
@@ -66,6 +68,22 @@ class Stream:
     read: Callable[[list[str]], Iterator[Any]]
     database: Callable[[], Database | str] | None = None
     count: Callable[[], int] | None = None
+    folded: bool = False
+
+    def refuse_repeated(self, columns: Sequence[str]) -> None:
+        """Refuse columns of which the source has several by one name (`DataError`): it would hand out the first."""
+        by_name: dict[str, list[str]] = {}
+        for name in self.names:
+            by_name.setdefault(name.casefold() if self.folded else name, []).append(name)
+        for name in columns:
+            found = by_name.get(name.casefold() if self.folded else name, [])
+            if len(found) > 1:
+                listed = " and ".join(f"'{one}'" for one in found)
+                case = "" if len(set(found)) == 1 else ", which are one name where case is ignored, as it is there"
+                raise DataError(
+                    f"{self.what} has several columns called '{name}': {listed}{case}",
+                    hint="Rename all but one of them, in SQL by AS.",
+                )
 
     def natives(self, columns: Sequence[str]) -> Iterator[Any]:
         """Batches of the columns as they come.
@@ -77,6 +95,7 @@ class Stream:
         """
         import narwhals as nw
 
+        self.refuse_repeated(columns)
         wanted = list(columns) or list(self.names[:1])
         try:
             for native in self.read(wanted):
@@ -271,7 +290,13 @@ def _gathered(batches: Iterator[Any], pa: Any) -> Iterator[Any]:
 
 def _of_relation(relation: Any, what: str, keep: Any = None) -> Stream:
     pa = package("pyarrow", "DuckDB's batches of rows need", "files")
-    names = tuple(relation.columns)
+    try:
+        names, types = tuple(relation.columns), _types(relation)
+    except Exception as error:
+        raise DataError(
+            f"{what} cannot be read: {_said(error)}",
+            hint="Keep its connection open as long as the rows are needed, or make it anew of an open one.",
+        ) from error
 
     def read(columns: list[str]) -> Iterator[Any]:
         _ = keep  # the connection lives as long as its relation is read
@@ -280,7 +305,7 @@ def _of_relation(relation: Any, what: str, keep: Any = None) -> Stream:
         ask = getattr(chosen, "to_arrow_reader", None) or chosen.fetch_arrow_reader
         yield from _gathered(iter(ask(BATCH)), pa)
 
-    return Stream(what, names, _types(relation), read, lambda: duckdb_relation(relation, keep))
+    return Stream(what, names, types, read, lambda: duckdb_relation(relation, keep), folded=True)
 
 
 def _of_query(connection: Any, query: str) -> Stream:

@@ -80,7 +80,7 @@ class Satterthwaite:
         (m, p, p) derivatives of `vcov` along m directions of theta that are informed, scaled so that the asymptotic
         variance of c'vcov c is 2 (v^2 / nu + the sum of squares of c'derivatives c).
     nu
-        Degrees of freedom of the residual variance; infinite where it is known.
+        Degrees of freedom of the residual variance; infinite where it is known, NaN where none can be said.
     design
         What was fitted: it says how hypotheses are written, and the names in warnings. None: hypotheses in units of
         standard errors, and no warnings.
@@ -187,7 +187,8 @@ def satterthwaite(problem: Problem, par: Vector, design: Design | None = None) -
     Warns
     -----
     DegreesOfFreedomWarning
-        Where the criterion does not bend upwards in some direction of theta.
+        Where the criterion does not bend upwards in some direction of theta, or, with degrees of freedom that are NaN,
+        cannot be evaluated beside the estimate.
     """
     at = settled(problem, evaluate(problem, par))
     return assembled(problem, at, products(problem, at), partial(second_derivatives, problem, at), design)
@@ -215,7 +216,16 @@ def assembled(
     ignored = ignored_groups(problem, at, found)
     if not active.any():
         return Satterthwaite(vcov, np.zeros((0, *vcov.shape)), nu, design, ignored)
-    H = bent(np.flatnonzero(active))
+    try:
+        H = bent(np.flatnonzero(active))
+    except np.linalg.LinAlgError:
+        warnings.warn(
+            "the criterion has no value beside the estimate, as where the model reproduces the response exactly, "
+            'and Satterthwaite\'s degrees of freedom are not known (NaN); ddf="normal" does without them',
+            DegreesOfFreedomWarning,
+            stacklevel=2,
+        )
+        return Satterthwaite(vcov, np.zeros((0, *vcov.shape)), np.nan, design)
     # what is well informed in units of its standard error, what is not in its own
     scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(H)), parameter_units(at)[active] ** -2.0))
     values, vectors = np.linalg.eigh(H * np.outer(scale, scale))
@@ -244,7 +254,10 @@ def settled(problem: Problem, at: Evaluation) -> Evaluation:
             break
         moved = np.array(at.par)
         moved[which] -= step
-        closer = evaluate(problem, moved)
+        try:
+            closer = evaluate(problem, moved)
+        except np.linalg.LinAlgError:  # nothing is left of the response beside the estimate
+            break
         further, still = _decrement(closer, which)
         if not still < left:
             break

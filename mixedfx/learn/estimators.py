@@ -424,7 +424,21 @@ def _fitted(
     options: Mapping[str, Any] | None,
     together: Together | None,
 ) -> Any:
-    """Ask the engine."""
+    """Ask the engine.
+
+    Raises
+    ------
+    OptionError
+        Where `options` has what the estimator gives the engine itself.
+    """
+    given = {"formula": "the estimator's formula=", "data": "X of fit", "family": "the estimator's family="}
+    given |= {"weights": "fit(..., sample_weight=)"}
+    for name, instead in given.items():
+        if name in (options or {}):
+            raise OptionError(
+                f"options= has {name!r}, which the estimator gives the engine itself",
+                hint=f"Leave it out: its place is {instead}, where the estimator has one.",
+            )
     own: dict[str, Any] = {"na": "raise"} | dict(options or {})
     with warnings.catch_warnings(record=together is not None) as caught:
         if together is not None:

@@ -11,9 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import mixedfx as mx
+from mixedfx.errors import DegreesOfFreedomWarning
 from mixedfx.inference.canonical_contrasts import independent_contrasts
 from mixedfx.inference.covariance_derivatives import products, theta_directions
-from mixedfx.inference.satterthwaite import combined_df, satterthwaite, second_derivatives
+from mixedfx.inference.satterthwaite import assembled, combined_df, satterthwaite, second_derivatives
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.problem import build_problem
 from mixedfx.reml.solve import solve
@@ -151,3 +152,27 @@ def test_rows_of_very_different_scales_keep_their_rank():
     rows, t2 = independent_contrasts(L, np.eye(2), np.array([2e-8, 3e8]))
     assert rows.shape == (2, 2)
     np.testing.assert_allclose(np.sort(t2), [4.0, 9.0])
+
+
+def test_a_criterion_that_ends_beside_the_estimate_leaves_degrees_of_freedom_unknown():
+    """As where the model reproduces the response exactly, and rounding says whether a step from there has a value."""
+    rng = np.random.default_rng(3)
+    u, x = rng.integers(0, 30, 600), rng.normal(size=600)
+    frame = pd.DataFrame({"y": 2 * x + u, "x": x, "u": u, "i": rng.integers(0, 20, 600)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = mx.lmer("y ~ x + (1 | u) + (1 | i)", frame)
+        assert "Satterthwaite" in fit.summary().text()
+    problem = fit.solution.problem
+    at = evaluate(problem, fit.solution.par)
+
+    def ends(which):
+        raise np.linalg.LinAlgError
+
+    with pytest.warns(DegreesOfFreedomWarning, match="has no value beside the estimate"):
+        found = assembled(problem, at, products(problem, at), ends, fit.design)
+    assert np.isnan(found.t_df(np.eye(2))).all()
+    F, m, df = found.f_test(np.eye(2), fit.fixef.to_numpy())
+    assert np.isfinite(F)
+    assert m == 2
+    assert np.isnan(df)

@@ -138,6 +138,14 @@ def test_weights_of_a_classifier_are_counts(data):
         first.fit(X, data["b"], sample_weight=np.full(len(data), 0.5))
 
 
+@pytest.mark.parametrize("options", [{"weights": "x1"}, {"family": "poisson"}])
+def test_options_do_not_say_what_the_estimator_says(options, data):
+    for estimator, y in ((mx.MixedRegressor, "y"), (mx.MixedClassifier, "b")):
+        with pytest.raises(OptionError, match=f"options= has '{next(iter(options))}'") as error:
+            estimator(FORMULA, options=options).fit(data[["x1", "school"]], data[y])
+        assert ("sample_weight=" if "weights" in options else "family=") in error.value.hint
+
+
 def test_they_survive_pickling_cloning_and_cross_validation(data):
     X = data[["x1", "school"]]
     model = mx.MixedRegressor(FORMULA)

@@ -1,5 +1,6 @@
 """The optimiser: few evaluations, certified ends, nothing false at the boundary."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from mixedfx.linalg.trust_region import trust_region_step
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.problem import build_problem
 from mixedfx.reml.lmer import lmer
-from mixedfx.reml.solve import solve
+from mixedfx.reml.solve import solve, solve_problem
 from mixedfx.reml.starting import RANGE, moment_start
 from mixedfx.reml.trust_region import minimise
 from mixedfx.results.optimization import Outcome
@@ -133,6 +134,19 @@ def test_exact_fits_are_named():
     with pytest.warns(ConvergenceWarning, match="reproduces the response exactly"):
         fit = lmer("y ~ x + (1 | g)", pd.DataFrame({"y": group**1.5, "x": x, "g": group}))
     assert fit.optimization.outcome is Outcome.EXACT
+
+
+def test_rounding_of_many_columns_is_no_variance():
+    """It grows as columns do: 1.5e-26 of y'y was left by 1,501 columns of text that said the response."""
+    rng = np.random.default_rng(0)
+    code = np.arange(600) % 200
+    frame = pd.DataFrame({"y": rng.normal(size=200)[code], "x": [f"t{c}" for c in code], "g": rng.integers(0, 8, 600)})
+    design = build_design("y ~ x + (1 | g)", frame)
+    problem = build_problem(design)
+    ww = problem.ww.copy()
+    ww[-1, -1] = 5e-26 * float(design.y @ design.y)
+    with pytest.raises(ModelError, match="fixed part reproduces the response exactly"):
+        solve_problem(design, dataclasses.replace(problem, ww=ww))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -341,3 +341,57 @@ def test_one_level_is_refused_as_in_memory(data):
     frame = data["star"].assign(all="one")
     with pytest.raises(ModelError, match="has one level, 'one'"):
         quiet("math ~ small + (1 | all)", relation(frame), **PUSHED)
+
+
+@pytest.mark.parametrize("said", ["by the column", "by the connection"])
+def test_collations_do_not_merge_levels(said):
+    """'ab' and 'AB' are two levels of a frame and of batches; GROUP BY alone takes NOCASE's word that they are one."""
+    rng = np.random.default_rng(11)
+    n = 1200
+    school = rng.choice([f"{c}{i}" for c in "aAé" for i in range(6)], n)
+    arm = rng.choice(["ab", "AB", "c"], n)
+    x = rng.normal(size=n)
+    y = x + (arm == "ab") + rng.normal(size=18)[pd.factorize(school)[0]] + rng.normal(size=n)
+    frame = pd.DataFrame({"y": y, "x": x, "arm": arm, "school": school})
+    connection = duckdb.connect()
+    connection.register("given", pa.Table.from_pandas(frame, preserve_index=False))
+    collate = "COLLATE NOCASE.NOACCENT" if said == "by the column" else ""
+    connection.sql(f"CREATE TABLE t (y DOUBLE, x DOUBLE, arm VARCHAR {collate}, school VARCHAR {collate})")
+    connection.sql("INSERT INTO t SELECT * FROM given")
+    if said == "by the connection":
+        connection.sql("SET default_collation = 'nocase'")
+    assert len(connection.sql("SELECT arm FROM t GROUP BY arm").fetchall()) == 2
+    found = quiet("y ~ x * arm + (1 | school)", connection.table("t"), **PUSHED)
+    assert found.design.streamed.how.startswith("summed up by DuckDB: ")
+    same(found, quiet("y ~ x * arm + (1 | school)", frame))
+
+
+@pytest.mark.parametrize("options", [PUSHED, {"stream": True, "control": {"pushdown": False}}, {}, {"stream": False}])
+def test_columns_that_duckdb_cannot_tell_apart_are_refused(options):
+    """It compares names without their case, and would hand out the first of them for all."""
+    rng = np.random.default_rng(12)
+    given = pd.DataFrame({"y": rng.normal(size=200), "x": rng.normal(size=200), "z": rng.normal(size=200)})
+    given["g"] = np.arange(200) % 8
+    connection = duckdb.connect()
+    connection.register("given", pa.Table.from_pandas(given, preserve_index=False))
+    cases = (connection, 'SELECT y, g, x AS "A", z AS a FROM given')
+    with pytest.raises(DataError, match="several columns called 'a': 'A' and 'a', which are one name") as error:
+        quiet("y ~ a + (1 | g)", cases, **options)
+    assert "in SQL by AS" in error.value.hint
+    with pytest.raises(DataError, match="several columns called 'x': 'x' and 'x'"):
+        quiet("y ~ x + (1 | g)", (connection, "SELECT y, g, x, z AS x FROM given"), **options)
+    assert quiet("y ~ 1 + (1 | g)", cases, **options).fixef.index.tolist() == ["Intercept"]  # it needs neither
+    frame = given.rename(columns={"x": "A", "z": "a"})
+    if not options:
+        ours, theirs = quiet("y ~ a + (1 | g)", frame), quiet("y ~ z + (1 | g)", given)
+        np.testing.assert_allclose(ours.fixef, theirs.fixef, rtol=1e-12)
+
+
+@pytest.mark.parametrize("options", [PUSHED, {"stream": True}, {}])
+def test_a_relation_of_a_closed_connection_is_said(options):
+    connection = duckdb.connect()
+    gone = connection.sql("SELECT 1.0 AS y, 2 AS g")
+    connection.close()
+    with pytest.raises(DataError, match=r"the DuckDB relation cannot be read: .*closed") as error:
+        quiet("y ~ 1 + (1 | g)", gone, **options)
+    assert "Keep its connection open" in error.value.hint

@@ -473,3 +473,21 @@ def test_a_connection_that_is_in_use_says_so(data):
     connection.execute("SELECT 1 UNION ALL SELECT 2").fetchone()  # an answer that is still open
     with pytest.raises(DataError, match=r"in use.*\n.*fetchall"):
         quiet(MODELS["star"][0], (connection, "SELECT * FROM given"), stream=True)
+
+
+def test_rows_of_the_sample_are_not_taken_for_rows_of_the_source():
+    """Every 16th of 8,192 rows is in it: row 4,096 would be its 256th, and 8,192 bad ones would be 512."""
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"y": rng.normal(size=8192), "x": rng.normal(size=8192), "g": np.arange(8192) % 16})
+    first = np.unique(np.linspace(0, 8191, 512).astype(int))
+    one = frame.assign(x=np.where(frame.index == first[256], np.inf, frame["x"]))
+    for formula, data in (
+        ("y ~ x + (1 | g)", one),
+        ("x ~ y + (1 | g)", one),
+        ("y ~ 1 + offset(x) + (1 | g)", one),
+        ("y ~ I(1e309 * x) + (1 | g)", frame),
+        ("y ~ 1 + (1 + log(x - 9) | g)", frame),
+    ):
+        source = ds.dataset(pa.table({name: data[name].to_numpy() for name in data}))
+        with pytest.raises(DataError, match=r"(infinite|not a number) in some rows\n"):
+            mx.lmer(formula, source, stream=True)
