@@ -236,6 +236,11 @@ class WeightedState:
         return gaussian()
 
     @property
+    def family_parameters(self) -> dict[str, float]:
+        """Parameters that draws list at their estimates: none of a linear model, as of `LmerFit`."""
+        return {}
+
+    @property
     def posterior(self) -> bool:
         """False: it has estimates, standard errors and degrees of freedom."""
         return False

@@ -1,0 +1,74 @@
+"""Effects and draws of weighted generalised fits: every family, and the same after a file."""
+
+import numpy as np
+import pytest
+
+import mixedfx as mx
+from mixedfx.linalg.roots import symmetric_root
+from mixedfx.surveys.call import FAMILIES
+from tests.surveys.samples import pupils
+from tests.surveys.test_weighted_glmer import RESPONSE, W, responses
+
+
+@pytest.fixture(scope="module")
+def data():
+    return responses(pupils(seed=9, schools=12, size=8))
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.errors.NoOverdispersionWarning")  # of the normal responses to a t
+@pytest.mark.parametrize("family", FAMILIES)
+def test_effects_over_the_population_are_those_of_predictions(data, family):
+    """Draws of 11 degrees of freedom about estimates: their mean differs by curvature, less than half a deviation."""
+    fit = mx.glmer(f"{RESPONSE[family]} ~ x + (1 | school)", data, family, nAGQ=7, sampling_weights=W)
+    low, high = (fit.predict(data.assign(x=data["x"] + step), groups="integrate").mean() for step in (0.0, 1.0))
+    for groups in ("integrate", "fitted"):
+        found = mx.effects(fit, {"x": "per unit"}, groups=groups).table.iloc[0]
+        assert 0 < found["sd"] < 2 * abs(found["estimate"])
+        if groups == "integrate":
+            assert found["estimate"] == pytest.approx(high - low, abs=0.5 * found["sd"])
+    assert mx.answers(fit, "x") is not None
+    draws = fit.draws(2)
+    for name, value in fit.auxiliary.items():
+        np.testing.assert_array_equal(draws[(name,)], np.full((1, 2), value))
+
+
+def test_joint_samples_have_the_covariance_of_the_fit(data):
+    """20,000 draws: standard deviations are known to 1 %, a t of 11 degrees of freedom to a little less."""
+    fit = mx.glmer("g ~ x + (1 | school)", data, "gamma", nAGQ=7, sampling_weights=W)
+    sample = fit.joint_sample(20_000, seed=1)
+    scale = np.sqrt(fit.df / (fit.df - 2))
+    np.testing.assert_allclose(sample.beta.std(axis=0), scale * np.sqrt(np.diag(fit.vcov)), rtol=0.05)
+    rows = fit.design_for()
+    eta = sample.beta @ rows.fixed.T + (rows.random @ sample.u.T).T
+    np.testing.assert_allclose(eta.std(axis=0), scale * fit.apply(rows).sd, rtol=0.05)
+
+
+def test_pooled_fits_of_shapes_answer(data):
+    more = data.assign(PV1=data["g"], PV2=data["g"] * np.exp(0.1 * np.sin(data["x"] * 9)))
+    fit = mx.glmer("[PV1:PV2] ~ x + (1 | school)", more, "gamma", nAGQ=7, sampling_weights=W)
+    found = mx.effects(fit, {"x": "per unit"}, groups="integrate").table["estimate"].iloc[0]
+    each = [mx.effects(one, {"x": "per unit"}, groups="integrate").table["estimate"].iloc[0] for one in fit.fits]
+    assert found == pytest.approx(np.mean(each), abs=1e-10)
+
+
+def test_roots_do_not_turn_on_rounding():
+    """Eigenvalues that agree, and one of zero, a rounding error apart: roots differ by no more than its root allows."""
+    rng = np.random.default_rng(1)
+    turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    V = turn @ np.diag([2.0, 2.0, 1.0, 0.0]) @ turn.T
+    noise = 1e-16 * rng.normal(size=(4, 4))
+    root = symmetric_root(V)
+    np.testing.assert_allclose(root @ root, V, atol=1e-14)
+    np.testing.assert_allclose(symmetric_root(V + noise + noise.T), root, atol=1e-14)
+
+
+@pytest.mark.parametrize(("formula", "family"), [("b ~ x + sex + (1 | school)", "bernoulli"),
+                                                 ("c ~ x + (1 + x | school)", "negbinomial")])  # fmt: skip
+def test_effects_are_the_same_after_a_file(data, tmp_path, formula, family):
+    fit = mx.glmer(formula, data, family, nAGQ=5, sampling_weights=W)
+    back = mx.load(fit.save(tmp_path / "fit.mfx"))
+    for groups in ("fitted", "average", "integrate"):
+        before, after = (mx.effects(one, "x", groups=groups).table for one in (fit, back))
+        numbers = before.select_dtypes("number").columns
+        np.testing.assert_allclose(after[numbers], before[numbers], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(back.draws(50, 1).array, fit.draws(50, 1).array, rtol=0, atol=1e-9)
