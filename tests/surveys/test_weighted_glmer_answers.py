@@ -1,9 +1,14 @@
 """Effects and draws of weighted generalised fits: every family, and the same after a file."""
 
+import warnings
+from functools import partial
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import mixedfx as mx
+from mixedfx.errors import DataError, QuadratureWarning
 from mixedfx.linalg.roots import symmetric_root
 from mixedfx.surveys.call import FAMILIES
 from tests.surveys.samples import pupils
@@ -72,3 +77,34 @@ def test_effects_are_the_same_after_a_file(data, tmp_path, formula, family):
         numbers = before.select_dtypes("number").columns
         np.testing.assert_allclose(after[numbers], before[numbers], rtol=0, atol=1e-9)
     np.testing.assert_allclose(back.draws(50, 1).array, fit.draws(50, 1).array, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("unit", [200.0, 0.001])
+def test_nodes_do_not_depend_on_the_unit_of_the_weights(unit):
+    """Few pupils, all or none of whom pass: one number of nodes is too few, another is enough, whatever a weight is."""
+    rng = np.random.default_rng(4)
+    school = np.repeat(np.arange(40), 3)
+    frame = pd.DataFrame({"school": school.astype(str), "x": rng.normal(size=120)})
+    frame["b"] = (8 * rng.normal(size=40)[school] + frame["x"] + rng.logistic(size=120) > 0).astype(int)
+    w = rng.uniform(1, 3, 40)[school]
+
+    def fitted(factor, nAGQ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            weights = mx.sampling_weights(school=factor * w)
+            fit = mx.glmer("b ~ x + (1 | school)", frame, "bernoulli", nAGQ=nAGQ, sampling_weights=weights)
+        return fit, [str(one.message) for one in caught if issubclass(one.category, QuadratureWarning)]
+
+    for nAGQ in (3, "auto"):
+        (one, heard), (other, also) = fitted(1.0, nAGQ), fitted(unit, nAGQ)
+        assert other.nAGQ == one.nAGQ
+        assert one.nAGQ == 3 or one.nAGQ > 11
+        assert also == heard
+        assert len(heard) == (nAGQ == 3)
+        assert other.solution.change == pytest.approx(one.solution.change, rel=1e-3)
+
+
+def test_no_rows_are_not_weights_of_zero(data):
+    for ask in (mx.lmer, partial(mx.glmer, family="bernoulli")):
+        with pytest.raises(DataError, match="the data have no rows"):
+            ask("b ~ x + (1 | school)", data.iloc[:0], sampling_weights=W)
