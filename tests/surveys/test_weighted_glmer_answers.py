@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mx
-from mixedfx.errors import DataError, QuadratureWarning
+from mixedfx.errors import DataError, OptionError, QuadratureWarning
 from mixedfx.linalg.roots import symmetric_root
 from mixedfx.surveys.call import FAMILIES
 from tests.surveys.samples import pupils
@@ -108,3 +108,26 @@ def test_no_rows_are_not_weights_of_zero(data):
     for ask in (mx.lmer, partial(mx.glmer, family="bernoulli")):
         with pytest.raises(DataError, match="the data have no rows"):
             ask("b ~ x + (1 | school)", data.iloc[:0], sampling_weights=W)
+
+
+@pytest.mark.parametrize("kind", ["response", "pearson"])
+def test_residuals_of_linear_and_generalised_fits_are_the_same(data, kind):
+    """Normal responses are fitted alike by closed form and by quadrature, to the optimiser's tolerance."""
+    weighted = data.assign(precision=1.0 + np.arange(len(data)) % 3)
+    arguments = {"weights": "precision", "sampling_weights": W}
+    linear = mx.lmer("y ~ x + (1 | school)", weighted, **arguments).residuals(kind)
+    general = mx.glmer("y ~ x + (1 | school)", weighted, "gaussian", **arguments).residuals(kind)
+    np.testing.assert_allclose(linear, general, atol=1e-4)
+    assert linear.index.equals(general.index)
+    with pytest.raises(OptionError, match="kind"):
+        mx.lmer("y ~ x", weighted, sampling_weights={"row": "w_pupil"}).residuals("deviance")
+
+
+def test_summaries_without_random_terms_do_not_speak_of_units(data):
+    for ask, formula in ((mx.lmer, "y ~ x"), (partial(mx.glmer, family="bernoulli"), "b ~ x")):
+        without = str(ask(formula, data, sampling_weights={"row": "w_pupil"}).summary())
+        assert "row 'w_pupil': as they are\n" in without
+        assert "unit above" not in without
+        assert "scaled within" not in without
+        within = str(ask(f"{formula} + (1 | school)", data, sampling_weights=W).summary())
+        assert "overall, made conditional on the unit above; scaled within units" in " ".join(within.split())
