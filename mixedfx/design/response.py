@@ -377,7 +377,7 @@ def _check_addition(formula: MixedFormula, addition: Addition, family: Family | 
         if family is not None and family.outcome == "trials":
             return
         what = "has no number of trials"
-        hint = "Models of successes out of trials are mx.bayes(..., family='binomial')."
+        hint = "Successes out of trials: mx.glmer(..., family='binomial') or mx.bayes(..., family='binomial')."
     subject = "this model" if family is None else f"family '{family.name}'"
     raise FormulaError(
         f"{subject} {what}: {addition.name}(...) on the left is not for it",

@@ -97,7 +97,7 @@ class NormalEstimate:
         n = 1000 if n is None else n
         rng = np.random.default_rng(seed)
         if len(self.functional) <= DENSE_ROWS:
-            return self.mean + rng.standard_normal((n, len(self.functional))) @ _root(self.cov).T
+            return self.mean + rng.standard_normal((n, len(self.functional))) @ self._root().T
         out = np.empty((n, len(self.functional)))
         for start in range(0, n, BATCH):
             size = min(BATCH, n - start)
@@ -105,6 +105,10 @@ class NormalEstimate:
             known = beta @ self.functional.fixed.T + (self.functional.random @ u.T).T + self.functional.offset
             out[start : start + size] = known + self.unseen_draws(size, rng)
         return out
+
+    def _root(self) -> NDArray[np.float64]:
+        """(s, s) root of the covariance that draws are made with."""
+        return _root(self.cov)
 
     def unseen_draws(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """(n, s) draws of what unseen levels add to each row: new g with g from the population."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.inference.normal_estimate import NormalEstimate
+from mixedfx.linalg.roots import symmetric_root
 from mixedfx.results.tables import t_between, t_test
 
 Array = NDArray[np.float64]
@@ -41,6 +42,9 @@ class SampleEstimate(NormalEstimate):
         """(s,) probability of lying above `greater` and below `less`."""
         low, high = -np.inf if greater is None else greater, np.inf if less is None else less
         return t_between(self.mean, self.sd, self._dfs, low, high)
+
+    def _root(self) -> Array:
+        return symmetric_root(self.cov)
 
     def draws(self, n: int | None = None, seed: int | None = None) -> Array:
         """(n, s) joint draws, of a multivariate t about the estimates; 1,000 where `n` is None."""

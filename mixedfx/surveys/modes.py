@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixedfx.design.design import Design
+from mixedfx.linalg.roots import symmetric_root
 from mixedfx.linalg.shape import shape_of
 from mixedfx.surveys.problem import Products, WeightedProblem
 from mixedfx.surveys.recursion import bare, eliminated
@@ -66,8 +67,7 @@ class Modes:
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """(n, p) and (n, q) joint draws of beta and u."""
-        values, vectors = np.linalg.eigh(self.vcov)
-        rest = rng.standard_normal((n, len(self.beta))) @ (vectors * np.sqrt(np.clip(values, 0.0, None))).T
+        rest = rng.standard_normal((n, len(self.beta))) @ symmetric_root(self.vcov)
         _, m = shape_of(self.root)
         own = (self.root @ rng.standard_normal((m, n))).T
         return self.beta + rest, self.u + rest @ self.by_beta.T + own

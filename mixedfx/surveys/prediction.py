@@ -46,9 +46,12 @@ def predict(
 
 
 def draws(fit: WeightedState, n: int | None, seed: int | None) -> Draws:
-    """Joint draws of (beta, u)."""
+    """Joint draws of (beta, u), with the family's parameters at their estimates."""
     check_seed(seed)
     count = 1000 if n is None else n
     check_count("n", count)
     beta, u = fit.solution.modes.draw(count, np.random.default_rng(seed))
-    return Draws(draw_keys(fit.design), np.concatenate([beta, u], axis=1)[None], fit.uncertainty)
+    known = fit.family_parameters
+    others = np.tile(list(known.values()), (count, 1)).reshape(count, len(known))
+    keys = (*draw_keys(fit.design), *((name,) for name in known))
+    return Draws(keys, np.concatenate([beta, u, others], axis=1)[None], fit.uncertainty)

@@ -112,6 +112,8 @@ def _design(
             return values
         return per_row(values, data.index if isinstance(values, pd.Series) else labels, n, name)[kept]
 
+    if not n:
+        raise DataError("the data have no rows", hint="Look at what was filtered before.")
     if not len(kept):
         raise DataError("all rows have a sampling weight of zero", hint="A weight is how many a row stands for.")
     design = build_design(

@@ -76,11 +76,14 @@ def sample_facts(fit: WeightedState) -> tuple[tuple[str, str], ...]:
     solution = fit.solution
     asked = solution.asked
     given = ", ".join(f"{key} {value!r}" if isinstance(value, str) else key for key, value in asked.weights.items())
-    kind = "within the unit above" if asked.conditional else "overall, made conditional on the unit above"
+    words = "as they are"
+    if fit.design.random:
+        kind = "within the unit above" if asked.conditional else "overall, made conditional on the unit above"
+        words = f"{kind}; {SCALED[asked.scaling]}"
     effects = solution.weights.design_effects()
     row = effects.iloc[0]
     facts = [
-        ("Sampling weights", f"{given}: {kind}; {SCALED[asked.scaling]}"),
+        ("Sampling weights", f"{given}: {words}"),
         (
             "Design effect",
             f"{row['design_effect']:.2f} of unequal weights of rows: {row['effective_n']:.0f} effective rows",

@@ -236,6 +236,11 @@ class WeightedState:
         return gaussian()
 
     @property
+    def family_parameters(self) -> dict[str, float]:
+        """Parameters that draws list at their estimates: none of a linear model, as of `LmerFit`."""
+        return {}
+
+    @property
     def posterior(self) -> bool:
         """False: it has estimates, standard errors and degrees of freedom."""
         return False
@@ -305,6 +310,17 @@ class WeightedState:
         """(n,) X beta + offset + Z u; the index is the row's position in the data."""
         return pd.Series(self._fitted.copy(), index=self.design.frame.index, name="fitted")
 
-    def residuals(self) -> pd.Series:
-        """(n,) y minus fitted values, random effects included."""
-        return pd.Series(self.design.y - self._fitted, index=self.design.frame.index, name="residual")
+    def residuals(self, kind: str = "response") -> pd.Series:
+        """(n,) residuals around the fitted values, random effects included.
+
+        Parameters
+        ----------
+        kind
+            ``"response"``: y minus fitted. ``"pearson"``: times the root of the precision weight (`weights=`), as
+            `LmerFit.residuals` has it.
+        """
+        check_option("kind", kind, ("response", "pearson"))
+        values = self.design.y - self._fitted
+        if kind == "pearson" and self.design.weights is not None:
+            values = values * np.sqrt(self.design.weights)
+        return pd.Series(values, index=self.design.frame.index, name="residual")

@@ -241,8 +241,9 @@ def test_a_constant_count_is_an_answer(frame):
 
 
 def test_trials_and_standard_deviations_go_with_their_families(frame):
-    with pytest.raises(FormulaError, match=r"family 'poisson' has no number of trials: trials\(...\)"):
+    with pytest.raises(FormulaError, match=r"family 'poisson' has no number of trials: trials\(...\)") as found:
         built("count | trials(m)", frame, "poisson")
+    assert "mx.glmer(..., family='binomial')" in str(found.value)
     with pytest.raises(FormulaError, match=r"family 'gamma' has no sampling standard deviation"):
         built("positive | se(s)", frame, "gamma")
     with pytest.raises(FormulaError, match=r"binomial needs the number of trials of each row"):

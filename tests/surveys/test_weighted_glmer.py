@@ -454,7 +454,7 @@ def test_too_few_nodes_are_said_and_auto_finds_enough():
     rng = np.random.default_rng(4)
     school = np.repeat(np.arange(40), 3)
     frame = pd.DataFrame({"school": school.astype(str), "x": rng.normal(size=120)})
-    frame["b"] = (4 * rng.normal(size=40)[school] + frame["x"] + rng.logistic(size=120) > 0).astype(int)
+    frame["b"] = (8 * rng.normal(size=40)[school] + frame["x"] + rng.logistic(size=120) > 0).astype(int)
     weights = mx.sampling_weights(school=rng.uniform(1, 3, 40)[school])
     with pytest.warns(QuadratureWarning, match="the quadrature is not accurate; ask for more, nAGQ=7"):
         mx.glmer("b ~ x + (1 | school)", frame, "bernoulli", nAGQ=3, sampling_weights=weights)

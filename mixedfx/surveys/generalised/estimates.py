@@ -18,6 +18,7 @@ from mixedfx.surveys.generalised.maximum import (
     begin,
     maximise,
     nodes_of_a_row,
+    overall,
     rules_of,
     sample_at,
 )
@@ -30,7 +31,7 @@ Array = NDArray[np.float64]
 USUAL = {1: 11, 2: 7, 3: 5}  # nodes for each effect, by the number of effects at a row
 FEWEST, MOST_NODES = 3, 10_000
 MORE = 4  # nodes that are added to see what the quadrature lacks
-SETTLED = 0.01  # of -2 log pseudo likelihood, that more nodes may change it by
+SETTLED = 0.01  # of -2 log pseudo likelihood at a mean weight of a row of one, that more nodes may change it by
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ def solve_full(
 ) -> tuple[GeneralMaximum, int, float]:
     """The fit with one set of weights, its nodes for each effect, and what more of them would change.
 
-    ``"auto"`` doubles the usual number until -2 log pseudo L changes by less than `SETTLED`.
+    ``"auto"`` doubles the usual number until -2 log pseudo L at a mean weight of one changes by less than `SETTLED`.
 
     Raises
     ------
@@ -127,7 +128,7 @@ def natural_at(problem: GeneralProblem, found: At, count: int) -> At:
 
 
 def lacking(problem: GeneralProblem, found: At, weights: LevelWeights, count: int) -> float:
-    """By how much -2 log pseudo likelihood changes with `MORE` nodes for each effect."""
+    """By how much -2 log pseudo likelihood, over the mean weight of a row, changes with `MORE` nodes more."""
     if not problem.nesting.levels:
         return 0.0
     more, total = rules_of(problem, count + MORE), 0.0
@@ -138,15 +139,15 @@ def lacking(problem: GeneralProblem, found: At, weights: LevelWeights, count: in
             total += value_of(problem, part, place(part, factors, gamma, phi, more), found.psi)
     except np.linalg.LinAlgError:
         return np.inf
-    return abs(-2.0 * total - found.criterion)
+    return abs(-2.0 * total - found.criterion) / float(overall(problem, weights).mean())
 
 
 def warn_lacking(change: float, count: int) -> None:
     """Say that nodes do not suffice (`QuadratureWarning`)."""
     if change > SETTLED:
         warnings.warn(
-            f"with {count + MORE} nodes for each effect instead of {count}, -2 log pseudo L changes by {change:.2g}: "
-            f"the quadrature is not accurate; ask for more, nAGQ={2 * count + 1}",
+            f"with {count + MORE} nodes for each effect instead of {count}, -2 log pseudo L changes by {change:.2g} "
+            f"at a mean weight of one: the quadrature is not accurate; ask for more, nAGQ={2 * count + 1}",
             QuadratureWarning,
             outside(),
         )

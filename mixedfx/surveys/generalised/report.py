@@ -44,7 +44,7 @@ def integral_words(fit: GeneralState) -> str:
     if not fit.design.random:
         return "none needed: there are no random effects"
     text = f"adaptive Gauss-Hermite quadrature, {fit.nAGQ} nodes for each effect of a level"
-    return f"{text} (more nodes change -2 log pseudo L by {fit.solution.change:.1g})"
+    return f"{text} (more nodes change -2 log pseudo L by {fit.solution.change:.1g} at a mean weight of one)"
 
 
 def summary(fit: GeneralState, df: float) -> SummaryContent:

@@ -55,7 +55,7 @@ class GeneralSolution:
     problem, maximum
         Rows, and where the optimiser stopped.
     nAGQ, change
-        Nodes for each effect, and by how much more of them change the criterion.
+        Nodes for each effect, and by how much more of them change the criterion at a mean weight of one.
     beta
         (p,) coefficients.
     factors

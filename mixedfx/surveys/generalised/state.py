@@ -14,6 +14,7 @@ from mixedfx.design.row_facts import row_facts
 from mixedfx.errors import check_option
 from mixedfx.families.family import Family
 from mixedfx.results import tables
+from mixedfx.results.protocol import JointSample
 from mixedfx.surveys.generalised.solution import GeneralSolution, has_residual
 from mixedfx.surveys.state import WeightedState
 
@@ -54,6 +55,11 @@ class GeneralState(WeightedState):
         return pd.Series(self.solution.auxiliary, name="auxiliary", dtype=float)
 
     @property
+    def family_parameters(self) -> dict[str, float]:
+        """Parameters of the family, which draws list at their estimates."""
+        return self.solution.auxiliary
+
+    @property
     def varcorr(self) -> pd.DataFrame:
         """Variances and covariances: columns grp, var1, var2, vcov, sdcor, se_vcov, se_sdcor.
 
@@ -78,6 +84,26 @@ class GeneralState(WeightedState):
         """
         found = self.apply(functional).draws(seed=0)
         return mean_of(self.solution, found if chosen is None else found[chosen])
+
+    def joint_sample(self, n: int, seed: int | None = None, about_estimate: bool = True) -> JointSample:
+        """Joint draws of (beta, u), multivariate t with the sample's degrees of freedom.
+
+        Variances and the family's parameters stay at their estimates, as in every answer of the fit.
+
+        Parameters
+        ----------
+        n, seed
+            How many, and the seed of the random numbers.
+        about_estimate
+            Changes nothing here: with variances as known all draws are about the estimates.
+        """
+        solution, rng = self.solution, np.random.default_rng(seed)
+        beta, u = solution.modes.draw(n, rng)
+        if np.isfinite(self.df):
+            stretch = np.sqrt(self.df / rng.chisquare(self.df, (n, 1)))
+            beta = solution.beta + stretch * (beta - solution.beta)
+            u = solution.modes.u + stretch * (u - solution.modes.u)
+        return JointSample(beta, u, self.covariance_factors, auxiliary_draws(solution, n))
 
     @property
     def fitted(self) -> pd.Series:
