@@ -430,7 +430,7 @@ def some_rows(rows: Sequence[Any] | Any, limit: int = 5) -> str:
 
 
 def counted_rows(rows: Sequence[Any] | Any) -> str:
-    """`some_rows` of positions in the data, which are counted from 0; ``some rows`` where they are not known, as -1 says.
+    """`some_rows` of positions in the data, counted from 0; ``some rows`` where they are not known, as -1 says.
 
     Examples
     --------
