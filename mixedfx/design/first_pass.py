@@ -361,6 +361,11 @@ def _thinned(
     return [whole.iloc[np.flatnonzero(stay)]], [np.concatenate(weights)[stay]] if weights else []
 
 
+def unplaced(n: int) -> NDArray[np.intp]:
+    """(n,) positions in the source of rows of a sample, where messages shall have none: -1 each."""
+    return np.full(n, -1, dtype=np.intp)
+
+
 def no_rows(learnt: Learnt) -> DataError:
     """The error of a source of which no row is left, saying why."""
     reasons = [f"{count} lack '{name}'" for name, count in learnt.missing.items()]

@@ -26,7 +26,7 @@ from mixedfx.design.dispersion import dispersion_formula
 from mixedfx.design.estimable import NullSpace
 from mixedfx.design.expression_levels import expressions_with_levels, with_levels
 from mixedfx.design.expressions import Scope, columns_read, number, value_of
-from mixedfx.design.first_pass import Learnt, first_pass, used_rows
+from mixedfx.design.first_pass import Learnt, first_pass, unplaced, used_rows
 from mixedfx.design.frame import nearest, plain
 from mixedfx.design.group_codes import GroupCodes, other_rows
 from mixedfx.design.grouping import group
@@ -217,7 +217,7 @@ class Streamed:
     def sample(self) -> Design:
         """The rows of the sample as a design of all columns."""
         frame, weights = self.learnt.sample, self.learnt.sample_weights
-        return self.part(self.spec, frame, _unplaced(frame), weights)
+        return self.part(self.spec, frame, unplaced(len(frame)), weights)
 
     def whole(self, kept: NDArray[np.intp], aliased: tuple[str, ...], null: NullSpace | None) -> Design:
         """The design of all rows: names, terms and what repeats it, but no rows."""
@@ -246,11 +246,6 @@ class Streamed:
             scale=self.sigma,
             streamed=self,
         )  # fmt: skip
-
-
-def _unplaced(sample: pd.DataFrame) -> NDArray[np.intp]:
-    """(n,) positions in the source of the rows of a sample, which messages do not have: -1 each."""
-    return np.full(len(sample), -1, dtype=np.intp)
 
 
 def _unheld(what: str, *shape: int) -> Any:
@@ -359,12 +354,12 @@ def _skeleton(
                 yield learnt.as_categories(plain(used.frame))
 
     texts = [parsed.fixed, *(term.left for term in parsed.random)]
-    rows = _unplaced(learnt.sample)
+    rows = unplaced(len(learnt.sample))
     built = build_parts(texts, learnt.sample, scope, rows)
     coded = expressions_with_levels([part for _, part in built.values()], learnt.sample)
     if coded and learnt.states is None:
         learnt.sample, learnt.sample_weights = with_levels(coded, learnt, stream, columns, weights, na, scope)
-        rows = _unplaced(learnt.sample)
+        rows = unplaced(len(learnt.sample))
         built = build_parts(texts, learnt.sample, scope, rows)
     parts = {text: part for text, (_, part) in built.items()}
     sample = learnt.sample
@@ -430,9 +425,7 @@ def _check_rows_alone(found: Streamed) -> None:
     whole = found.sample()
     frame, weights = found.learnt.sample, found.learnt.sample_weights
     half = np.arange(0, len(frame), 2)
-    some = found.part(
-        found.spec, frame.iloc[half], _unplaced(frame.iloc[half]), None if weights is None else weights[half]
-    )
+    some = found.part(found.spec, frame.iloc[half], unplaced(len(half)), None if weights is None else weights[half])
     pairs = [(whole.X, some.X), (whole.y, some.y), (whole.offset, some.offset)]
     pairs += [(a.z, b.z) for a, b in zip(whole.random, some.random, strict=True)]
     if all(np.allclose(a[half], b, rtol=1e-10, atol=1e-300) for a, b in pairs):

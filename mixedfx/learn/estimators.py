@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from mixedfx.errors import DataError, OptionError, RowsDroppedWarning, check_option, outside
 from mixedfx.learn.arms_together import Together
 from mixedfx.learn.base_frame import OUTCOME, as_frame, check_complete, is_frame, right_side, with_outcome
+from mixedfx.learn.engine_options import refuse_repeated
 from mixedfx.learn.packages import package
 
 _base = package("sklearn.base")
@@ -416,29 +417,11 @@ def _weights(given: Any, n: int) -> Array | None:
 
 
 def _fitted(
-    formula: str,
-    data: pd.DataFrame,
-    family: Any,
-    engine: str,
-    weights: Array | None,
-    options: Mapping[str, Any] | None,
-    together: Together | None,
-) -> Any:
-    """Ask the engine.
-
-    Raises
-    ------
-    OptionError
-        Where `options` has what the estimator gives the engine itself.
-    """
-    given = {"formula": "the estimator's formula=", "data": "X of fit", "family": "the estimator's family="}
-    given |= {"weights": "fit(..., sample_weight=)"}
-    for name, instead in given.items():
-        if name in (options or {}):
-            raise OptionError(
-                f"options= has {name!r}, which the estimator gives the engine itself",
-                hint=f"Leave it out: its place is {instead}, where the estimator has one.",
-            )
+    formula: str, data: pd.DataFrame, family: Any, engine: str, weights: Array | None,
+    options: Mapping[str, Any] | None, together: Together | None,
+) -> Any:  # fmt: skip
+    """Ask the engine."""
+    refuse_repeated(options or {})
     own: dict[str, Any] = {"na": "raise"} | dict(options or {})
     with warnings.catch_warnings(record=together is not None) as caught:
         if together is not None:
