@@ -209,7 +209,8 @@ def _aggregates(
     parts = int(np.clip(SPLIT // max(cells, 1.0), 1, MOST_PARTS))
     table = database.ask(cells_query(needs, database.dialect, centres.tolist(), ends, parts))
     counts = table.column("n").to_numpy().astype(np.int64)
-    if counts.sum() != learnt.n:
+    sums = _sums(table, len(own) + 1)
+    if counts.sum() != learnt.n or (weights is None and _moved(sums, float(centres[-1]), learnt.n)):
         raise other_rows()
     renamed = table.select([f"r{i}" for i in range(len(columns))]).rename_columns(list(columns))
     frame = plain(_as_pandas(stream, renamed, columns))
@@ -223,11 +224,20 @@ def _aggregates(
     learnt.states = states
     between = int(table.column("between_ends").to_numpy().sum())
     return Aggregates(
-        database.name, learnt, frame, counts, _sums(table, len(own) + 1), centres, ((), *needs.monomials),
+        database.name, learnt, frame, counts, sums, centres, ((), *needs.monomials),
         float(used["least_y"]), float(used["most_y"]), frozenset(ends if not between else (*ends, np.nan)),
         bool(used["least_o"] != 0.0 or used["most_o"] != 0.0), float(used["square"]),
         0.0 if weights is None else float(used["log_weights"]),
     )  # fmt: skip
+
+
+def _moved(sums: Array, centre: float, n: int) -> bool:
+    """Whether the response of n rows has another mean than its `centre`, which is the mean of the reading before.
+
+    Rounding leaves a share of n times the centre: 1e-16 of sums that are compensated, more of others.
+    """
+    total, square = float(sums[:, 0, -1].sum()), float(sums[:, -1, -1].sum())
+    return abs(total) > 1e-7 * np.sqrt(n * max(square, 0.0)) + 1e-10 * n * abs(centre)
 
 
 def _as_pandas(stream: Stream, table: Any, columns: Sequence[str]) -> pd.DataFrame:
