@@ -25,7 +25,7 @@ from mixedfx.glmm.evaluation import Evaluation
 from mixedfx.glmm.model import Model
 from mixedfx.inference.held import Held
 from mixedfx.inference.term_charts import TermChart
-from mixedfx.linalg.trust_region import trust_region_step
+from mixedfx.linalg.trust_region import next_radius, trust_region_step, with_secant
 
 Vector = NDArray[np.float64]
 Criterion = Callable[..., Evaluation]
@@ -223,10 +223,7 @@ class Holder:
             ratio = (best.criterion - new.criterion + rounding) / (gain + rounding)
             if not best.exact and ratio > 0.0:
                 learnt = _corrected(learnt, best, new)
-            if ratio < 0.25:
-                radius = 0.25 * length
-            elif ratio > 0.75 and length > 0.9 * radius:
-                radius = 2.0 * radius
+            radius = next_radius(radius, ratio, length)
             if new.criterion < best.criterion + rounding:
                 x, best = trial, new
         self.last, self.learnt = best, learnt
@@ -237,8 +234,6 @@ def _corrected(learnt: Vector, best: Evaluation, new: Evaluation) -> Vector:
     """What the change of the gradient says of the second derivatives, as far as it is more than rounding."""
     move = new.psi - best.psi
     rest = new.gradient - best.gradient - (new.curvature + learnt) @ move
-    along = float(rest @ move)
     scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(new.average)), 1e-8) / 2.0)
-    if abs(along) <= WORTH * float(np.linalg.norm(rest * scale)) * float(np.linalg.norm(move / scale)):
-        return learnt
-    return learnt + np.outer(rest, rest) / along
+    least = WORTH * float(np.linalg.norm(rest * scale)) * float(np.linalg.norm(move / scale))
+    return with_secant(learnt, rest, move, least)

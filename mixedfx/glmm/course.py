@@ -28,7 +28,7 @@ from mixedfx.glmm.model import Model, inner, plus
 from mixedfx.glmm.modes import DECREMENT, flattest
 from mixedfx.glmm.pairs import PairLikelihood
 from mixedfx.linalg.threads import blas_threads
-from mixedfx.linalg.trust_region import trust_region_step
+from mixedfx.linalg.trust_region import next_radius, trust_region_step, with_secant
 from mixedfx.pls.factorization import Pair
 from mixedfx.pls.pivoting import SMALL_PIVOT, pivot
 from mixedfx.progress import Progress
@@ -215,14 +215,8 @@ def _advance(state: State, evaluate: Evaluate, move: Vector, length: float, gain
     learnt = state.learnt
     if not state.far and ratio > 0.0 and not best.exact:
         rest = new.gradient - best.gradient - (new.curvature + learnt) @ move
-        along = float(rest @ move)
-        if abs(along) > WORTH * float(np.linalg.norm(rest * state.scale)) * length:
-            learnt = learnt + np.outer(rest, rest) / along
-    radius = state.radius
-    if ratio < 0.25:
-        radius = 0.25 * length
-    elif ratio > 0.75 and length > 0.9 * radius:
-        radius = 2.0 * radius
+        learnt = with_secant(learnt, rest, move, WORTH * float(np.linalg.norm(rest * state.scale)) * length)
+    radius = next_radius(state.radius, ratio, length)
     noise = ROUNDING * abs(best.criterion) if gain < 1e-6 else 0.0
     accepted = new.criterion < best.criterion + noise
     kept = not accepted or (best.exact and not state.far and gain < CLOSE and 0.5 < ratio < 1.5)

@@ -29,6 +29,7 @@ from mixedfx.glmm.course import (
     NEAR,
     NEAR_RADIUS,
     NEAR_ZERO,
+    WORTH,
     in_frames,
     predicted_mode,
 )
@@ -36,7 +37,7 @@ from mixedfx.glmm.hessian import free_parameters
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.modes import DECREMENT
 from mixedfx.glmm.stochastic import StochasticEvaluation, evaluate_by_probes, with_criterion
-from mixedfx.linalg.trust_region import trust_region_step
+from mixedfx.linalg.trust_region import next_radius, trust_region_step, with_secant
 from mixedfx.pls.iterative import BATCH, SINGLE_FROM
 from mixedfx.pls.pivoting import SMALL_PIVOT, pivot
 from mixedfx.pls.standard_deviations import jacobian, standard_deviations
@@ -50,7 +51,6 @@ FIRST, FIRST_OF_MANY = 2 * BATCH, BATCH  # probes of near steps to begin with, a
 MOST_PROBES = 1024
 CLOSE = 0.05  # of the Monte Carlo error asked for, how near to the zero of its score a fit comes
 MARGIN = 1.15  # times the probes that the ratio of errors asks for
-WORTH = 0.05  # share of the score's change that a correction must explain
 AT_LIMIT = 1e-4  # promised gain at which a parameter that runs to a limit of the family is let go
 REGULAR = 1e-9  # smallest eigenvalue, in units of information, that says something
 
@@ -189,14 +189,8 @@ def _advance(state: _Search, move: Vector, length: float, gain: float, enough: f
     learnt, scale = state.learnt, state.scale
     if not state.far and ratio > 0.0:
         rest = new.gradient - best.gradient - ((best.average + new.average) / 2.0 + learnt) @ moved
-        along = float(rest @ moved)
-        if abs(along) > WORTH * float(np.linalg.norm(rest * scale)) * length:
-            learnt = learnt + np.outer(rest, rest) / along
-    radius = state.radius
-    if ratio < 0.25:
-        radius = 0.25 * length
-    elif ratio > 0.75 and length > 0.9 * radius:
-        radius = 2.0 * radius
+        learnt = with_secant(learnt, rest, moved, WORTH * float(np.linalg.norm(rest * scale)) * length)
+    radius = next_radius(state.radius, ratio, length)
     accepted = ratio > 0.0
     return replace(
         state, best=new if accepted else best, learnt=learnt, radius=radius, ratio=ratio,

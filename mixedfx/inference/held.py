@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mixedfx.errors import ConvergenceWarning
 from mixedfx.inference.parameters import Names, Parameter, interval_frame
 from mixedfx.inference.profile import Deviance, Profile, Range, find_end, quantile, trace
-from mixedfx.linalg.trust_region import trust_region_step
+from mixedfx.linalg.trust_region import next_radius, trust_region_step
 from mixedfx.progress import Asked, Progress
 
 Vector = NDArray[np.float64]
@@ -75,10 +75,7 @@ def descend(criterion: Callable[[Vector], Local], start: Vector, bounded: NDArra
             continue
         gain, noise = best.value - trial.value, 10.0 * rounding
         ratio = (gain + noise) / (decrease + noise)
-        if ratio < 0.25:
-            radius = 0.25 * length
-        elif ratio > 0.75 and length > 0.9 * radius:
-            radius = 2.0 * radius
+        radius = next_radius(radius, ratio, length)
         if gain > -noise:
             x, best = trial_at, trial
     return x, best

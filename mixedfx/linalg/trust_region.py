@@ -13,6 +13,38 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float64]
 
 
+def next_radius(radius: float, ratio: float, length: float) -> float:
+    """Radius of trust after a step of some length whose gain was `ratio` times what the model promised.
+
+    Poor models are trusted less far than the step went, good ones twice as far where the radius had held the step.
+
+    Examples
+    --------
+    >>> from mixedfx.linalg.trust_region import next_radius
+    >>> next_radius(1.0, 0.1, 0.8), next_radius(1.0, 0.9, 1.0), next_radius(1.0, 0.9, 0.2)
+    (0.2, 2.0, 1.0)
+    """
+    if ratio < 0.25:
+        return 0.25 * length
+    return 2.0 * radius if ratio > 0.75 and length > 0.9 * radius else radius
+
+
+def next_radii(radius: Vector, ratio: Vector, length: Vector) -> Vector:
+    """The same of many searches: (B,) each."""
+    grown = np.where((ratio > 0.75) & (length > 0.9 * radius), 2.0, 1.0) * radius
+    return np.where(ratio < 0.25, 0.25 * length, grown)
+
+
+def with_secant(learnt: Vector, rest: Vector, step: Vector, least: float) -> Vector:
+    """(r, r) what was learnt of second derivatives, with the symmetric matrix of rank one that a step (r,) shows.
+
+    `rest` (r,) is the change of the gradient less what is known of it. Where its product with the step is not above
+    `least` in size it may be rounding, and nothing is learnt.
+    """
+    along = float(rest @ step)
+    return learnt + np.outer(rest, rest) / along if abs(along) > least else learnt
+
+
 def trust_region_step(gradient: Vector, information: Vector, radius: float) -> tuple[Vector, float]:
     """Minimiser (r,) of g's + s'Hs / 2 within the radius, and the decrease it predicts.
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.errors import MonteCarloWarning, outside
-from mixedfx.linalg.trust_region import trust_region_step
+from mixedfx.linalg.trust_region import next_radius, trust_region_step
 from mixedfx.pls.iterative import BATCH, SINGLE_FROM, IterativeFactorization
 from mixedfx.pls.pivoting import SMALL_START, pivot
 from mixedfx.pls.problem import Problem
@@ -138,11 +138,7 @@ def _search(
             continue
         gain = -float((best.gradient + trial.gradient) @ step) / 2.0
         ratio = (gain + enough) / (decrease + enough)
-        radius = state.radius
-        if ratio < 0.25:
-            radius = 0.25 * length
-        elif ratio > 0.75 and length > 0.9 * radius:
-            radius = 2.0 * radius
+        radius = next_radius(state.radius, ratio, length)
         if ratio > 0.0:
             state = _moved(state, trial, radius)
         else:

@@ -20,7 +20,7 @@ from mixedfx.design.design import Design
 from mixedfx.errors import DataError, ModelError
 from mixedfx.inference.replicates import check_responses
 from mixedfx.linalg import triangular
-from mixedfx.linalg.trust_region import trust_region_steps
+from mixedfx.linalg.trust_region import next_radii, trust_region_steps
 from mixedfx.pls.batch import Resamples, Responses, evaluate_batch
 from mixedfx.pls.crossproducts import level_products
 from mixedfx.pls.problem import Problem
@@ -239,9 +239,7 @@ def fit_together(
         gain = best.criterion[active] - trial.criterion
         ratio = (gain + noise) / (decrease[active] + noise)
         length = np.linalg.norm(step[active], axis=1)
-        radius[active] = np.where(ratio < 0.25, 0.25 * length, radius[active])
-        grown = (ratio > 0.75) & (length > 0.9 * radius[active])
-        radius[active] = np.where(grown, 2.0 * radius[active], radius[active])
+        radius[active] = next_radii(radius[active], ratio, length)
         accepted = gain > -noise
         where = active[accepted]
         x[where] += step[where]

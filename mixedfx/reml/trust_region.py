@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.linalg.threads import blas_threads
-from mixedfx.linalg.trust_region import step_within
+from mixedfx.linalg.trust_region import next_radius, step_within
 from mixedfx.pls.evaluate import Evaluation, evaluate
 from mixedfx.pls.factorization import Factorization
 from mixedfx.pls.pivoting import SMALL_START, pivot
@@ -135,11 +135,7 @@ def advance(problem: Problem, state: State, at: Vector, length: float, decrease:
     noise = NOISE * ROUNDING * abs(trial.criterion)
     gain = state.best.criterion - trial.criterion
     ratio = (gain + noise) / (decrease + noise)
-    radius = state.radius
-    if ratio < 0.25:
-        radius = 0.25 * length
-    elif ratio > 0.75 and length > 0.9 * radius:
-        radius = 2.0 * radius
+    radius = next_radius(state.radius, ratio, length)
     accepted = gain > -noise
     trials = (*state.trials, _record(trial, state.radius, accepted))
     if not accepted:
@@ -163,7 +159,7 @@ def _learnt(state: State, trial: Evaluation) -> Vector | None:
     rest = trial.gradient - state.best.gradient - known @ step
     along = float(rest @ step)
     if abs(along) <= 0.05 * float(np.linalg.norm(rest)) * float(np.linalg.norm(step)):
-        return state.learnt
+        return state.learnt  # None: nothing yet, which `finished` asks
     return (0.0 if state.learnt is None else state.learnt) + np.outer(rest, rest) / along
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.linalg.trust_region import trust_region_steps
+from mixedfx.linalg.trust_region import next_radii, trust_region_steps
 from mixedfx.results.optimization import Optimization, Outcome, Step
 from mixedfx.surveys.layout import Layout
 from mixedfx.surveys.problem import Products, WeightedProblem, whole
@@ -162,11 +162,7 @@ def maximise(problem: WeightedProblem, given: Products, par: Array, most: int = 
         gain = np.where(np.isfinite(gain), gain, -np.inf)
         ratio = (gain + noise) / (promised + noise)
         moved = gain > -noise
-        radius[live] = np.where(
-            ratio < 0.25,
-            0.25 * length,
-            np.where((ratio > 0.75) & (length > 0.9 * radius[live]), 2.0, 1.0) * radius[live],
-        )
+        radius[live] = next_radii(radius[live], ratio, length)
         at = np.flatnonzero(moved)
         best.put(live[at], _some(trial, at))
         if live[0] == 0:

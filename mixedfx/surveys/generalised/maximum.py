@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.linalg.trust_region import trust_region_step
+from mixedfx.linalg.trust_region import next_radius, trust_region_step
 from mixedfx.results.optimization import Outcome
 from mixedfx.surveys.generalised.integral import Evaluated, evaluate, value_of
 from mixedfx.surveys.generalised.nodes import Nodes, Rule, place
@@ -180,10 +180,7 @@ def maximise(
             except np.linalg.LinAlgError:
                 new = None
         ratio = -np.inf if new is None else (gain + noise) / (promised + noise)
-        if ratio < 0.25:
-            radius = 0.25 * length
-        elif ratio > 0.75 and length > 0.9 * radius:
-            radius = 2.0 * radius
+        radius = next_radius(radius, ratio, length)
         if new is not None:
             at = new
         steps.append(_told(problem, at, radius, new is not None))
