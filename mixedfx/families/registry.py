@@ -82,8 +82,8 @@ def family(name: str, link: str | None = None) -> Family:
     return found if link is None else type(found).linked(link)
 
 
-def find_family(name_or_family: str | Family) -> Family:
-    """Understand the `family` argument of every function: a name, or a family with its link.
+def find_family(name_or_family: str | Family, link: str | None = None) -> Family:
+    """Understand the `family` argument of every function: a name, or a family with its link; `link` takes its place.
 
     Raises
     ------
@@ -91,9 +91,9 @@ def find_family(name_or_family: str | Family) -> Family:
         For anything else.
     """
     if isinstance(name_or_family, Family):
-        return name_or_family
+        return name_or_family if link is None else name_or_family.with_link(link)
     if isinstance(name_or_family, str):
-        return family(name_or_family)
+        return family(name_or_family, link)
     raise OptionError(
         f"family is a {type(name_or_family).__name__}, neither a name nor a family",
         hint="Use family='bernoulli', or mx.families.bernoulli(link='probit').",

@@ -55,9 +55,7 @@ class Call:
         OptionError
             A family that is not known or not fitted by maximum likelihood, or a link that it does not have.
         """
-        found = find_family(self.family)
-        if self.link is not None:
-            found = found.with_link(self.link)
+        found = find_family(self.family, self.link)
         if found.name not in FAMILIES:
             raise OptionError(
                 f"mx.glmer does not fit family={found.name!r}",
