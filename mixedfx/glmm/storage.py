@@ -20,17 +20,16 @@ from numpy.typing import NDArray
 from mixedfx.archive import Numbers, numbers, plain, require, write_archive
 from mixedfx.design.design import Design
 from mixedfx.design.saved import given_again, rebuilt_design, saved_design
-from mixedfx.errors import DataError
 from mixedfx.families.family import Family
-from mixedfx.families.registry import family
 from mixedfx.glmm.call import Call
 from mixedfx.glmm.coefficient_prior import CoefficientPrior
 from mixedfx.glmm.integration import check_quadrature
 from mixedfx.glmm.model import Model, build_model
 from mixedfx.glmm.solve import GlmmSolution, criterion_function
 from mixedfx.priors import plain_values
-from mixedfx.priors.auxiliary import AUXILIARY
 from mixedfx.results.saved_course import read_course, saved_course
+from mixedfx.results.saved_estimates import check_criterion
+from mixedfx.results.saved_family import read_family
 
 Vector = NDArray[np.float64]
 
@@ -40,7 +39,6 @@ HEAD = {
 }  # fmt: skip
 LATER = {"phi": Numbers | None, "held": dict[str, float], "settled": Numbers | None, "priors": Any, "probes": int}
 """What files of version 0.1 lack."""
-CLOSE = 1e-6  # of the criterion, relative, that another machine's rounding may differ by
 
 
 def save(design: Design, solution: GlmmSolution, call: Call | None, path: str | Path) -> Path:
@@ -83,15 +81,10 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Design,
     """
     require(head, HEAD)
     require({name: head[name] for name in LATER if name in head}, {k: v for k, v in LATER.items() if k in head})
-    kind = _family(head["family"], head.get("held", {}))
+    kind = read_family(head["family"], head.get("held", {}))
     design = rebuilt_design(head["formula"], head["design"], members, kind, head["mixedfx"])
     solution = _solution_at(head, design, kind)
-    wanted = float(numbers(head["criterion"], 1)[0])
-    if not abs(solution.criterion - wanted) <= CLOSE * (1.0 + abs(wanted)):
-        raise DataError(
-            "this version of mixedfx finds another likelihood at the saved estimates than was saved",
-            hint=f"Read the file with mixedfx {head['mixedfx']}, which wrote it.",
-        )
+    check_criterion(head, solution.criterion)
     spread = None if design.dispersion is None else design.dispersion.formula.text
     nAGQ = solution.nAGQ if solution.settled is None else "auto"
     control = {"solver": "iterative"} if solution.iterative else None
@@ -105,18 +98,6 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Design,
     )
     call.check()
     return design, solution, call
-
-
-def _family(name_and_link: list[str], held: Mapping[str, float]) -> Family:
-    """The family with its link and with what is known of it."""
-    kind = family(*name_and_link)
-    for name, value in held.items():
-        if name not in kind.auxiliary:
-            raise ValueError(f"{kind.name} has no parameter {name!r:.60} that could be known")
-        lower, upper = AUXILIARY[name].bounds
-        if not (lower < value < upper and np.isfinite(value)):
-            raise ValueError(f"{name} is known to be {value!r:.60}, which it cannot be")
-    return replace(kind, held=tuple((name, float(value)) for name, value in held.items()))
 
 
 def _solution_at(head: Mapping[str, Any], design: Design, kind: Family) -> GlmmSolution:

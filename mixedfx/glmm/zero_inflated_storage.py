@@ -15,16 +15,15 @@ import numpy as np
 from mixedfx.archive import Numbers, numbers, plain, require, write_archive
 from mixedfx.design.saved import given_again, rebuilt_design, saved_design
 from mixedfx.design.two_designs import data_of, of_the_same_rows
-from mixedfx.errors import DataError
 from mixedfx.families.family import Family
 from mixedfx.families.registry import family
 from mixedfx.glmm.call import Call
 from mixedfx.glmm.model import build_model
 from mixedfx.glmm.pairs import stacked
 from mixedfx.glmm.solve import GlmmSolution, criterion_function
-from mixedfx.glmm.storage import CLOSE
 from mixedfx.glmm.zero_inflation import NAMES, Both, family_of
 from mixedfx.results.saved_course import read_course, saved_course
+from mixedfx.results.saved_estimates import check_criterion
 
 HEAD = {
     "mixedfx": str, "family": str, "formulas": list[str], "theta": Numbers, "beta": Numbers, "phi": Numbers,
@@ -77,12 +76,7 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Both, G
     if not of_the_same_rows(both.count, both.zero):
         raise ValueError("its parts are of different rows")
     solution = _solution_at(head, both, counts)
-    wanted = float(numbers(head["criterion"], 1)[0])
-    if not abs(solution.criterion - wanted) <= CLOSE * (1.0 + abs(wanted)):
-        raise DataError(
-            "this version of mixedfx finds another likelihood at the saved estimates than was saved",
-            hint=f"Read the file with mixedfx {writer}, which wrote it.",
-        )
+    check_criterion(head, solution.criterion)
     spread = None if both.count.dispersion is None else both.count.dispersion.formula.text
     given, own = given_again(both.count), both.count.spec
     data = data_of(both.count, both.zero)

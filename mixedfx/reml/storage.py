@@ -16,7 +16,6 @@ import numpy as np
 from mixedfx.archive import Numbers, numbers, plain, require, write_archive
 from mixedfx.design.design import Design
 from mixedfx.design.saved import given_again, rebuilt_design, saved_design
-from mixedfx.errors import DataError
 from mixedfx.inference.parameters import factors_of
 from mixedfx.pls.evaluate import evaluate
 from mixedfx.pls.joint import Joint
@@ -27,6 +26,7 @@ from mixedfx.reml.solution import Solution
 from mixedfx.reml.solve import RemlSolution
 from mixedfx.results.optimization import Optimization
 from mixedfx.results.saved_course import read_course, saved_course
+from mixedfx.results.saved_estimates import check_estimates
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -34,7 +34,6 @@ HEAD = {
     "mixedfx": str, "formula": str, "REML": bool, "theta": Numbers, "beta": Numbers, "criterion": Numbers,
     "course": dict[str, Any], "design": dict[str, Any],
 }  # fmt: skip
-CLOSE = 1e-6  # of the criterion, relative, that another machine's rounding may differ by
 
 
 def saved(design: Design, solution: Solution, kind: str = "lmer") -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -83,7 +82,7 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Design,
         require(head, {"probes": int})
         solution = _solution_by_probes(design, head["REML"], theta, course, head["probes"])
         control = {"solver": "iterative"}
-    _check(head, solution.criterion, solution.beta)
+    check_estimates(head, solution.criterion, solution.beta)
     return design, solution, _call(design, head["REML"], control)
 
 
@@ -120,18 +119,6 @@ def _solution_by_probes(design: Design, REML: bool, theta: Vector, course: Optim
         evaluation.criterion, joint.sigma, joint.beta, joint.u, tuple(factors_of(design, theta)), theta, joint.vcov,
         course, REML, problem.dof, joint, problem, noise,
     )  # fmt: skip
-
-
-def _check(head: Mapping[str, Any], criterion: float, beta: Vector) -> None:
-    """Refuse estimates that the saved parameters do not lead to (`DataError`)."""
-    wanted, coefficients = float(numbers(head["criterion"], 1)[0]), numbers(head["beta"], len(beta))
-    near = abs(criterion - wanted) <= CLOSE * (1.0 + abs(wanted))
-    near = near and bool(np.isfinite(coefficients).all())
-    if not (near and np.allclose(beta, coefficients, rtol=1e-4, atol=1e-6 * np.abs(beta).max(initial=1.0))):
-        raise DataError(
-            "this version of mixedfx finds other estimates at the saved parameters than were saved",
-            hint=f"Read the file with mixedfx {head['mixedfx']}, which wrote it.",
-        )
 
 
 def _call(design: Design, REML: bool, control: Mapping[str, Any] | None) -> Call:

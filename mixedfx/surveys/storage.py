@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from mixedfx.archive import Numbers, numbers, plain, require, write_archive
 from mixedfx.design.design import Design
 from mixedfx.design.saved import rebuilt_design, saved_design
-from mixedfx.errors import DataError
 from mixedfx.results.saved_course import read_course, saved_course
+from mixedfx.results.saved_estimates import check_estimates
 from mixedfx.surveys.call import WeightedCall
 from mixedfx.surveys.estimates import refits_of, solved_at
 from mixedfx.surveys.saved_sample import read_refits, read_sample_of, saved_sample
@@ -30,7 +30,6 @@ HEAD = {
     "mixedfx": str, "formula": str, "theta": Numbers, "beta": Numbers, "criterion": Numbers, "course": dict[str, Any],
     "sample": dict[str, Any], "design": dict[str, Any],
 }  # fmt: skip
-CLOSE = 1e-6  # of the criterion, relative, that another machine's rounding may differ by
 
 
 def save(design: Design, solution: WeightedSolution, path: str | Path) -> Path:
@@ -92,14 +91,3 @@ def finite(values: Any, size: int) -> Array:
     if not np.isfinite(found).all():
         raise ValueError("its parameters are not finite")
     return found
-
-
-def check_estimates(head: Mapping[str, Any], criterion: float, beta: Array) -> None:
-    """Refuse estimates that the saved parameters do not lead to (`DataError`)."""
-    wanted, coefficients = float(numbers(head["criterion"], 1)[0]), numbers(head["beta"], len(beta))
-    near = abs(criterion - wanted) <= CLOSE * (1.0 + abs(wanted)) and bool(np.isfinite(coefficients).all())
-    if not (near and np.allclose(beta, coefficients, rtol=1e-4, atol=1e-6 * np.abs(beta).max(initial=1.0))):
-        raise DataError(
-            "this version of mixedfx finds other estimates at the saved parameters than were saved",
-            hint=f"Read the file with mixedfx {head['mixedfx']}, which wrote it.",
-        )

@@ -7,7 +7,6 @@ placed anew at the estimates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ import numpy as np
 from mixedfx.archive import Numbers, numbers, plain, require, write_archive
 from mixedfx.design.design import Design
 from mixedfx.design.saved import rebuilt_design, saved_design
-from mixedfx.families.family import Family
-from mixedfx.families.registry import family
-from mixedfx.priors.auxiliary import AUXILIARY
 from mixedfx.results.saved_course import read_course, saved_course
+from mixedfx.results.saved_estimates import check_estimates
+from mixedfx.results.saved_family import read_family
 from mixedfx.surveys.call import FAMILIES, GeneralCall
 from mixedfx.surveys.generalised.estimates import GeneralRefits, checked_nodes
 from mixedfx.surveys.generalised.maximum import GeneralMaximum, nodes_of_a_row, rules_of, sample_at
@@ -27,7 +25,7 @@ from mixedfx.surveys.generalised.problem import general_problem, parts
 from mixedfx.surveys.generalised.responses import FURTHEST
 from mixedfx.surveys.generalised.solution import GeneralSolution, solution_at
 from mixedfx.surveys.saved_sample import read_refits, read_sample_of, saved_sample
-from mixedfx.surveys.storage import check_estimates, finite
+from mixedfx.surveys.storage import finite
 
 HEAD = {
     "mixedfx": str, "formula": str, "family": list[str], "held": dict[str, float], "nAGQ": int, "change": Numbers,
@@ -78,7 +76,9 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Design,
         A design or a pseudo likelihood that are not those that were saved.
     """
     require(head, HEAD)
-    kind = _family(head["family"], head["held"])
+    kind = read_family(head["family"], head["held"])
+    if kind.name not in FAMILIES:
+        raise ValueError(f"{kind.name} is not fitted with sampling weights")
     design = rebuilt_design(head["formula"], head["design"], members, kind, head["mixedfx"])
     found = read_sample_of(design, head["sample"], members)
     course = read_course(head["course"])
@@ -104,17 +104,3 @@ def read(head: Mapping[str, Any], members: Mapping[str, bytes]) -> tuple[Design,
     )  # fmt: skip
     call = GeneralCall(**found.arguments, family=kind, nAGQ=count if found.nesting.levels else None)
     return found.design, solution, call
-
-
-def _family(name_and_link: list[str], held: Mapping[str, float]) -> Family:
-    """The family with its link and with what is known of it."""
-    kind = family(*name_and_link)
-    if kind.name not in FAMILIES:
-        raise ValueError(f"{kind.name} is not fitted with sampling weights")
-    for name, value in held.items():
-        if name not in kind.auxiliary:
-            raise ValueError(f"{kind.name} has no parameter {name!r:.60} that could be known")
-        lower, upper = AUXILIARY[name].bounds
-        if not (lower < value < upper and np.isfinite(value)):
-            raise ValueError(f"{name} is known to be {value!r:.60}, which it cannot be")
-    return replace(kind, held=tuple((name, float(value)) for name, value in held.items()))
