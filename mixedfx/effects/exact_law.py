@@ -9,6 +9,7 @@ decomposition writes them as combinations of a few, to a relative error of `ERRO
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -96,18 +97,29 @@ def _full(found: FullEstimate, rows: list[NDArray[np.intp]]) -> ExactLaw | None:
         basis = np.stack([np.pad(B, ((0, rank - len(B)), (0, 0))) for _, B in parts])
     cov, derivatives, nu = np.zeros((J, 0)), np.zeros((J, 0, 0)), np.inf
     if not random.all():
-        reference: Any = found.reference()
-        L = found.functional.fixed
-        if isinstance(reference, Satterthwaite):
-            nu, D = float(reference.nu), reference.derivatives
-        elif isinstance(reference, Constant):
-            nu, D = float(reference.df), np.zeros((0, L.shape[1], L.shape[1]))
-        else:
+        known = law_of_t(found, rows)
+        if known is None:
             return None
-        upper = np.triu_indices(s)
-        cov = np.stack([(L[at] @ reference.vcov @ L[at].T)[upper] for at in rows])
-        derivatives = np.stack([(L[at] @ D @ L[at].T)[:, upper[0], upper[1]] for at in rows])
+        cov, derivatives, nu = known
     return ExactLaw(random, weights, means, loadings, basis, gap, cov, derivatives, nu)
+
+
+def law_of_t(found: FullEstimate, rows: Sequence[NDArray[np.intp]]) -> tuple[Array, Array, float] | None:
+    """Of cells without random effects `cov`, `derivatives` and `nu` as `ExactLaw` has them, a series for each of `rows`.
+
+    None where degrees of freedom are those of single numbers, which say nothing of their combinations.
+    """
+    reference: Any = found.reference()
+    L = found.functional.fixed
+    if isinstance(reference, Satterthwaite):
+        nu, D = float(reference.nu), reference.derivatives
+    elif isinstance(reference, Constant):
+        nu, D = float(reference.df), np.zeros((0, L.shape[1], L.shape[1]))
+    else:
+        return None
+    upper = np.triu_indices(len(rows[0]))
+    cov = np.stack([(L[at] @ reference.vcov @ L[at].T)[upper] for at in rows])
+    return cov, np.stack([(L[at] @ D @ L[at].T)[:, upper[0], upper[1]] for at in rows]), nu
 
 
 def _covariances(nodes: Any, functional: Functional) -> Array:

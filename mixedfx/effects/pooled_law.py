@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedfx.effects.exact_law import LARGEST
+from mixedfx.effects.exact_law import LARGEST, law_of_t
 from mixedfx.effects.pooling import PooledRows
 from mixedfx.effects.quantities import Drawn, Exact, Monotone, Quantities
 from mixedfx.effects.state import EffectsState
 from mixedfx.explorer.content import PooledLaw
 from mixedfx.inference.full_estimate import FullEstimate
-from mixedfx.inference.hypotheses import Constant
-from mixedfx.inference.satterthwaite import Satterthwaite
 from mixedfx.results.undetermined import Undetermined
 
 Array = NDArray[np.float64]
@@ -80,17 +78,8 @@ def _one(found: Any, rows: list[NDArray[np.intp]]) -> tuple[Any, ...] | None:
         mixed = np.stack([_mixture(nodes, found, at)[upper] for at in rows])
     if random.all():
         return random, means, mixed, none, no_derivatives, np.inf
-    reference: Any = found.reference()
-    L = found.functional.fixed
-    if isinstance(reference, Satterthwaite):
-        nu, D = float(reference.nu), reference.derivatives
-    elif isinstance(reference, Constant):
-        nu, D = float(reference.df), np.zeros((0, L.shape[1], L.shape[1]))
-    else:
-        return None
-    fixed = np.stack([(L[at] @ reference.vcov @ L[at].T)[upper] for at in rows])
-    derivatives = np.stack([(L[at] @ D @ L[at].T)[:, upper[0], upper[1]] for at in rows])
-    return random, means, mixed, fixed, derivatives, nu
+    known = law_of_t(found, rows)
+    return None if known is None else (random, means, mixed, *known)
 
 
 def _mixture(nodes: Any, found: FullEstimate, at: NDArray[np.intp]) -> Array:
