@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mixedfx.glmm.model import Model
 from mixedfx.glmm.node_densities import derivatives, log_densities
 from mixedfx.linalg import batched
+from mixedfx.linalg.halving import halved
 
 Vector = NDArray[np.float64]
 
@@ -149,17 +150,7 @@ def level_modes(
         left = float(decrement.sum())
         if observed and (left < tolerance or (count > ENOUGH and left < FLOOR)):
             return LevelModes(xi, phi, T, v, eta, s, w, L, gram)
-        size = np.ones(len(v))
-        for _ in range(HALVINGS):
-            moved = v + size[:, None] * step
-            eta, new = value(moved)
-            bad = ~(new >= at - 1e-10 * np.abs(at) - 1e-12)
-            if not bad.any():
-                break
-            size[bad] /= 2.0
-        else:
-            raise np.linalg.LinAlgError("no step gains")
-        v, at = moved, new
+        v, eta, at = halved(lambda size, v=v, step=step: v + size[:, None] * step, value, at, HALVINGS)
     raise np.linalg.LinAlgError("the modes of the levels were not found")
 
 

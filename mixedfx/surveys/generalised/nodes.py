@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.linalg.halving import halved
 from mixedfx.surveys.generalised.problem import Part
 
 Array = NDArray[np.float64]
@@ -159,18 +160,12 @@ def joint_modes(
             step, decrement, L = _newton(part, depth, columns, part.rows * s, information, v)
         if observed and decrement.max(initial=0.0) < DECREMENT:
             return v, L
-        size = np.ones(at.shape)
-        for _ in range(HALVINGS):
-            moved = [one + _of_top(part, depth, d, size)[:, :, None] * own for d, (one, own) in
-                     enumerate(zip(v, step, strict=True))]  # fmt: skip
-            lin, new = value(moved)
-            bad = ~(new >= at - 1e-10 * np.abs(at) - 1e-12)
-            if not bad.any():
-                break
-            size[bad] /= 2.0
-        else:
-            raise np.linalg.LinAlgError("no step gains")
-        v, at = moved, new
+
+        def move(size: Array, v: list[Array] = v, step: list[Array] = step) -> list[Array]:
+            return [one + _of_top(part, depth, d, size)[:, :, None] * own for d, (one, own) in
+                    enumerate(zip(v, step, strict=True))]  # fmt: skip
+
+        v, lin, at = halved(move, value, at, HALVINGS)
     raise np.linalg.LinAlgError("the modes of the units were not found")
 
 
