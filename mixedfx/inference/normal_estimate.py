@@ -117,7 +117,7 @@ class NormalEstimate:
 
 
 def _root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Symmetric root of a covariance that may be singular; rounding may have left eigenvalues just below zero."""
+    """Root V D^{1/2} of a covariance that may be singular; rounding may have left eigenvalues just below zero."""
     values, vectors = linalg.eigh(covariance)
     return vectors * np.sqrt(np.clip(values, 0, None))
 

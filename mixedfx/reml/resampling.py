@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
 from mixedfx.inference.predictor import fitted_values
+from mixedfx.linalg.roots import symmetric_root
 
 if TYPE_CHECKING:
     from mixedfx.reml.least_squares import LeastSquares
@@ -35,12 +36,7 @@ def reflated(design: Design, solution: RemlSolution | LeastSquares) -> tuple[lis
         values, vectors = np.linalg.eigh(u.T @ u / len(u))
         kept = values > 1e-12 * max(float(values.max(initial=0.0)), 1e-300)
         white = (u @ vectors[:, kept]) / np.sqrt(values[kept]) @ vectors[:, kept].T
-        effects.append(white @ _symmetric_root(solution.sigma**2 * factor @ factor.T))
+        effects.append(white @ symmetric_root(solution.sigma**2 * factor @ factor.T))
     e = design.precision.whiten(design.y - fitted_values(design, solution.beta, solution.u))
     e = e - e.mean()
     return effects, e * (solution.sigma / float(np.sqrt((e**2).mean())))
-
-
-def _symmetric_root(A: Vector) -> Vector:
-    values, vectors = np.linalg.eigh(A)
-    return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
