@@ -105,7 +105,7 @@ def _full(found: FullEstimate, rows: list[NDArray[np.intp]]) -> ExactLaw | None:
 
 
 def law_of_t(found: FullEstimate, rows: Sequence[NDArray[np.intp]]) -> tuple[Array, Array, float] | None:
-    """Of cells without random effects `cov`, `derivatives` and `nu` as `ExactLaw` has them, a series for each of `rows`.
+    """Of cells without random effects `cov`, `derivatives` and `nu` of `ExactLaw`, a series for each of `rows`.
 
     None where degrees of freedom are those of single numbers, which say nothing of their combinations.
     """

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mixedfx.design.design import Design
 from mixedfx.errors import IterativeSolverError, ModelError, OptionError
 from mixedfx.inference.parameters import factors_of
+from mixedfx.pls.exact_fit import refuse_exact
 from mixedfx.pls.factors import LARGE, second_level_columns
 from mixedfx.pls.joint import Joint
 from mixedfx.pls.problem import Problem, build_problem
@@ -19,11 +20,6 @@ from mixedfx.reml.starting import moment_start
 from mixedfx.reml.trust_region import DEFAULT, minimise
 from mixedfx.results.monte_carlo import MonteCarlo
 from mixedfx.results.optimization import Optimization
-
-# Residual sum of squares of the fixed part, relative to y'y, that is rounding; beyond `FEW` columns it grows with them.
-# Measured of levels that say the response: 6e-30 of 50, 5e-27 of 600 and 1.5e-26 of 1,501 columns.
-NOTHING_LEFT = 1e-26
-FEW = 10
 
 Vector = NDArray[np.float64]
 
@@ -165,11 +161,8 @@ def solve_problem(
     ModelError
         If the fixed part reproduces the response exactly: no variance is left to estimate.
     """
-    if problem.sigma is None and problem.ww[-1, -1] <= NOTHING_LEFT * max(1.0, problem.p / FEW) * _square(design):
-        raise ModelError(
-            "the fixed part reproduces the response exactly, so there is no variance to estimate",
-            hint="Look for a column of the fixed part that was computed from the response.",
-        )
+    if problem.sigma is None:
+        refuse_exact(float(problem.ww[-1, -1]), _square(design), problem.p)
     noise, kind = None, Joint
     try:
         if problem.iterative:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.errors import ModelError
+from mixedfx.pls.exact_fit import refuse_exact
 from mixedfx.progress import Asked, Progress
 from mixedfx.results.optimization import Outcome
 from mixedfx.surveys.levels import Nesting
@@ -23,7 +23,6 @@ from mixedfx.surveys.weights import LevelWeights, SampleWeights
 
 Array = NDArray[np.float64]
 
-NOTHING_LEFT = 1e-26  # residual sum of squares of the fixed part, relative to y'y, that is rounding
 BLOCK = 1_500_000  # numbers in one array of cross-products of replicates, that caches hold
 
 
@@ -190,8 +189,4 @@ def _estimates(problem: WeightedProblem, maximum: Maximum, response: NDArray[np.
 
 
 def _refuse_exact(problem: WeightedProblem, Y: Array) -> None:
-    if ((problem.responses**2).sum(axis=0) <= NOTHING_LEFT * (Y**2).sum(axis=0)).any():
-        raise ModelError(
-            "the fixed part reproduces the response exactly, so there is no variance to estimate",
-            hint="Look for a column of the fixed part that was computed from the response.",
-        )
+    refuse_exact((problem.responses**2).sum(axis=0), (Y**2).sum(axis=0), problem.p)
