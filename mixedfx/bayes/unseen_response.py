@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.design.columns import Columns
 from mixedfx.design.design import Design
 from mixedfx.design.expressions import column_of, columns_read
 from mixedfx.design.frame import column_names, opened, to_pandas
@@ -116,7 +115,6 @@ def without_response(fit: Any) -> Any:
 
 
 def _emptied(design: Design) -> Design:
-    nothing = pd.Series(np.nan, index=design.frame.index)
-    frame = design.frame.assign(**{str(column_of(str(design.formula.response))): nothing})
+    columns = design.columns.with_values(column_of(str(design.formula.response)), np.full(len(design.y), np.nan))
     zero = None if design.zero is None else _emptied(design.zero)
-    return replace(design, y=np.full(len(design.y), np.nan), columns=Columns.of(frame), zero=zero)
+    return replace(design, y=np.full(len(design.y), np.nan), columns=columns, zero=zero)

@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.alignment import per_row
@@ -219,7 +218,7 @@ def build_design(
     offset_column = offset if isinstance(offset, str) else None
     if "offset" in arrays:
         offset_column = _free_name("(offset)", source.names)
-        frame = frame.assign({offset_column: pd.Series(arrays["offset"][rows.used], frame.index, name=offset_column)})
+        frame = frame.with_values(offset_column, arrays["offset"][rows.used])
 
     scope = Scope.of(env, contrasts)
     outside = [] if offset_column is None else [f"`{offset_column}`"]

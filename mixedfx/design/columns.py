@@ -90,6 +90,10 @@ class Columns:
         """The same with some columns replaced, or added behind the others."""
         return Columns({**self.series, **changed}, self.n, self.attrs) if changed else self
 
+    def with_values(self, name: str, values: NDArray[Any]) -> Columns:
+        """The same with a column of these values (n,)."""
+        return self.assign({name: pd.Series(values, self.index, name=name)})
+
     def without(self, names: Iterable[str]) -> Columns:
         """The same without some columns."""
         gone = set(names)

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedfx.design.columns import category_codes
 from mixedfx.design.frame import column, missing, plain
 from mixedfx.design.labels import is_number
 from mixedfx.design.select import refuse_infinite, refuse_missing, refuse_negative
@@ -153,7 +154,7 @@ def _first_of_each(columns: Sequence[pd.Series]) -> NDArray[np.intp]:
     key: NDArray[np.int64] | None = None
     for values in columns:
         categories = isinstance(values.dtype, pd.CategoricalDtype)
-        codes = values.cat.codes.to_numpy() if categories else pd.factorize(values)[0]
+        codes = category_codes(values) if categories else pd.factorize(values)[0]
         codes = codes.astype(np.int64, copy=False)
         width = int(codes.max(initial=0)) + 1
         key = codes if key is None else pd.factorize(key)[0].astype(np.int64) * width + codes

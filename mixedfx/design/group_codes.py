@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedfx.design.frame import column
+from mixedfx.design.columns import category_codes, column
 from mixedfx.design.grouping import Grouping, level_codes
 from mixedfx.errors import DataError
 
@@ -78,8 +78,8 @@ def _column_codes(values: pd.Series) -> Callable[[pd.Series], Codes]:
     codes, labels = level_codes(values)
     if isinstance(values.dtype, pd.CategoricalDtype):
         of_category = np.full(len(values.cat.categories) + 1, -1, dtype=np.intp)
-        of_category[values.cat.codes.to_numpy()] = codes
-        return lambda new: of_category[new.cat.codes.to_numpy()]
+        of_category[category_codes(values)] = codes
+        return lambda new: of_category[category_codes(new)]
     first = np.zeros(len(labels), dtype=np.intp)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
     levels = values.iloc[first]

@@ -136,7 +136,7 @@ def with_weights(design: Design, asked: SamplingWeights, rows: Array | None) -> 
     name = asked.weights.get(ROW)
     if not isinstance(name, str) or rows is None or name in design.frame.columns:
         return design
-    return replace(design, columns=Columns.of(design.frame.assign(**{name: rows})))
+    return replace(design, columns=design.columns.with_values(name, rows))
 
 
 def _sample(
