@@ -39,6 +39,16 @@ print([name for name in {HEAVY} if name in sys.modules and name not in before])
     assert python(code) == "[]\n"
 
 
+def test_a_fit_of_a_frame_loads_no_way_to_read_sources():
+    code = """
+import sys, mixedfx as mx
+str(mx.lmer("math ~ small + (1 | sch)", mx.datasets.load("star")).summary())
+print([name for name in sys.modules if name.startswith("mixedfx.design.") and ("stream" in name or "sql" in name)])
+print("mixedfx.design.databases" in sys.modules)
+"""
+    assert python(code) == "[]\nFalse\n"
+
+
 FIRST = {
     "mixedfx": "import mixedfx",
     "the package of effects": "import mixedfx.effects",

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mixedfx.design.design import Design
-from mixedfx.design.streams import Stream
 from mixedfx.inference.predictor import fitted_values
 from mixedfx.optional import package
 from mixedfx.output import whole_file
 from mixedfx.reml.solution import Solution
+
+if TYPE_CHECKING:
+    from mixedfx.design.streams import Stream
 
 Array = NDArray[np.float64]
 Table = pd.Series | pd.DataFrame

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from mixedfx.design.alignment import row_labels
 from mixedfx.design.design import Design
 from mixedfx.design.rows import functional_for
 from mixedfx.design.rows_used import row_index, row_weights, weights_columns
-from mixedfx.design.streams import Stream, open_stream, slices
 from mixedfx.errors import DataError, check_count, check_flag, check_option, check_seed
 from mixedfx.families.location import gaussian
 from mixedfx.inference.incomplete_rows import Na, over_incomplete
@@ -36,6 +35,9 @@ from mixedfx.reml.solution import Solution
 from mixedfx.reml.uncertainty import Uncertain
 from mixedfx.results.protocol import NewLevels
 from mixedfx.results.undetermined import determined, warn_rows
+
+if TYPE_CHECKING:
+    from mixedfx.design.streams import Stream
 
 Array = NDArray[np.float64]
 
@@ -113,6 +115,8 @@ def _batches(
         raise DataError("weights= are values for rows that are read in batches", hint="Name a column of them.")
     if newdata is None:
         return _own_batches(design, ask)
+    from mixedfx.design.streams import open_stream, slices
+
     stream = open_stream(newdata)
     return of_new_rows(slices(newdata) if stream is None else stream, lambda s: _read_of(design, s, also), ask)
 
