@@ -22,7 +22,15 @@ from mixedfx.glmm.iterative import minimise_by_probes, with_errors
 from mixedfx.glmm.iterative_model import build_iterative_model
 from mixedfx.glmm.joint import ModeJoint, mode_joint
 from mixedfx.glmm.model import Model
-from mixedfx.glmm.solve import SHARES, GlmmSolution, no_density, precision_of, refused, said_start, starting_point
+from mixedfx.glmm.solve import (
+    GlmmSolution,
+    no_density,
+    precision_of,
+    refused,
+    said_start,
+    smaller_starts,
+    starting_point,
+)
 from mixedfx.glmm.stochastic import StochasticEvaluation, evaluate_by_probes
 from mixedfx.pls.factorization import Pair
 from mixedfx.pls.iterative import BATCH
@@ -103,12 +111,9 @@ def solve_by_probes(design: Design, family: Family, control: GlmmControl) -> Ite
     """
     model = build_iterative_model(design, family)
     start = said_start(model, starting_point(model), control)
-    gamma, par, phi = model.split(start)
-    T = model.problem.matrices(par)
-    for share in SHARES:  # smaller effects keep closer to the mean, where every link has densities
-        smaller = par if share == 1.0 else model.problem.lower([share * one for one in T])
+    for _, psi in smaller_starts(model, start):
         try:
-            found = minimise_by_probes(model, np.concatenate([gamma, smaller, phi]), control)
+            found = minimise_by_probes(model, psi, control)
         except np.linalg.LinAlgError:
             continue
         model, at, course, errors = found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -298,14 +299,11 @@ def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl
     """Optimise from psi (d,)."""
     if model.problem.iterative:
         raise refused("this refits the model")
-    gamma, par, phi = model.split(start)
-    T, flat = model.problem.matrices(par), None
-    for share in SHARES:  # smaller effects keep closer to the mean, where every link has densities, and modes are one
-        smaller = par if share == 1.0 else model.problem.lower([share * one for one in T])
+    flat = None
+    for share, psi in smaller_starts(model, start):
         if flat is not None and share != AGAIN:
             continue
         try:
-            psi = np.concatenate([gamma, smaller, phi])
             solution = GlmmSolution(*_minimised(model, psi, nAGQ, control), nAGQ)
         except np.linalg.LinAlgError:
             continue
@@ -315,6 +313,18 @@ def solve_model(model: Model, start: Vector, nAGQ: int = 1, control: GlmmControl
     if flat is not None:
         return flat
     raise no_density(model.family)
+
+
+def smaller_starts(model: Model, start: Vector) -> Iterator[tuple[float, Vector]]:
+    """The start psi (d,), then with smaller and smaller effects, and the shares that these are.
+
+    Smaller effects keep closer to the mean, where every link has densities, and modes are one.
+    """
+    gamma, par, phi = model.split(start)
+    T = model.problem.matrices(par)
+    for share in SHARES:
+        smaller = par if share == 1.0 else model.problem.lower([share * one for one in T])
+        yield share, np.concatenate([gamma, smaller, phi])
 
 
 def refused(what: str, way: str = "") -> IterativeSolverError:
