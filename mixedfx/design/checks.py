@@ -31,9 +31,10 @@ from mixedfx.covariance.structures import structure_for
 from mixedfx.design.design import Design, RandomTerm
 from mixedfx.design.identifiers import warn_identifiers
 from mixedfx.design.rank import independent_columns
-from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError, StructureWarning, outside
+from mixedfx.errors import FewLevelsWarning, IdentifiabilityWarning, ModelError, OptionError, StructureWarning, outside
 from mixedfx.families.family import Family
 from mixedfx.formula.mixed_formula import BARS
+from mixedfx.priors.auxiliary import AUXILIARY
 
 FEW_LEVELS = 5
 _EXACT = 1e-10
@@ -220,6 +221,17 @@ def _effects_met(term: RandomTerm) -> int:
     if most < len(term.codes) or term.counts is not None:  # few beside the rows, whichever of them are met
         return most
     return sum(int(np.count_nonzero(np.bincount(term.codes[column != 0.0]))) for column in term.z.T)
+
+
+def check_held(family: Family) -> None:
+    """Refuse known values of a family's parameters that they cannot have (`OptionError`)."""
+    for name, value in family.held:
+        lower, upper = AUXILIARY[name].bounds
+        if not lower < value < upper:
+            raise OptionError(
+                f"{name}={value:g} is outside its range, {lower:g} to {upper:g}",
+                hint=f"Leave it out to have the {AUXILIARY[name].what} estimated.",
+            )
 
 
 def warn_few_levels(design: Design) -> None:

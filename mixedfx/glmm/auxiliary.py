@@ -21,8 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.design.checks import check_held
 from mixedfx.design.design import Design
-from mixedfx.errors import ModelError, OptionError
+from mixedfx.errors import ModelError
 from mixedfx.families.family import Family
 from mixedfx.priors.auxiliary import AUXILIARY, AuxiliaryParameter
 
@@ -295,13 +296,7 @@ def auxiliary_of(design: Design, family: Family, order: NDArray[np.intp] | slice
         A known value outside the range of its parameter.
     """
     held, parts = dict(family.held), []
-    for name, value in held.items():
-        lower, upper = AUXILIARY[name].bounds
-        if not lower < value < upper:
-            raise OptionError(
-                f"{name}={value:g} is outside its range, {lower:g} to {upper:g}",
-                hint=f"Leave it out to have the {AUXILIARY[name].what} estimated.",
-            )
+    check_held(family)
     spread = design.dispersion
     if spread is not None:
         _check_dispersed(design, family, held)

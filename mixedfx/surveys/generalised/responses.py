@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedfx.design.checks import check_held
 from mixedfx.design.design import Design
-from mixedfx.errors import OptionError
 from mixedfx.families.facts import RowFacts
 from mixedfx.families.family import Family
 from mixedfx.priors.auxiliary import AUXILIARY
@@ -144,13 +144,7 @@ def responses(design: Design, family: Family, order: NDArray[np.intp]) -> Respon
         A known value outside the range of its parameter.
     """
     held = dict(family.held)
-    for name, value in held.items():
-        lower, upper = AUXILIARY[name].bounds
-        if not lower < value < upper:
-            raise OptionError(
-                f"{name}={value:g} is outside its range, {lower:g} to {upper:g}",
-                hint=f"Leave it out to have the {AUXILIARY[name].what} estimated.",
-            )
+    check_held(family)
     names = tuple(name for name in family.auxiliary if name not in held)
     facts = RowFacts(design.trials, design.weights).take(order)
     return Responses(family, design.y[order], facts, names)
