@@ -106,3 +106,26 @@ def test_names_in_the_tables_from_r_exist():
         keywords = set(re.findall(r"\b([a-zA-Z_]+)=", re.sub(r'"[^"]*"', "", arguments)))
         known = inspect.signature(getattr(mx, name)).parameters
         assert keywords <= set(known) or any(p.kind is p.VAR_KEYWORD for p in known.values()), name
+
+
+PAGES = [
+    *DOCS.rglob("*.md"),
+    *ROOT.glob("*.md"),
+    *(ROOT / "benchmarks").glob("*.md"),
+    *(ROOT / "findings").glob("*.md"),
+]
+WRITTEN = [page for page in PAGES if not {"_build", "_made"} & set(page.parts)]
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_rows_of_tables_have_the_cells_of_their_headers(page):
+    """A bar inside a cell, as formulas have it, ends the cell unless a backslash stands before it, in code too."""
+    width, code = None, False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        code ^= line.startswith("```")
+        if code or not line.startswith("|"):
+            width = None
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", line)) - 1
+        assert cells == (width or cells), line
+        width = width or cells
